@@ -1,0 +1,26 @@
+"""What every test may lean on: the project root on the path, and chance that starts at the same place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+if str(PROJECT) not in sys.path:
+    sys.path.insert(0, str(PROJECT))
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's root folder."""
+    return PROJECT
+
+
+@pytest.fixture
+def generator():
+    """A CPU torch.Generator with a fixed seed, made anew for each test."""
+    import torch
+
+    return torch.Generator().manual_seed(20)
