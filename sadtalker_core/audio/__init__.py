@@ -1,0 +1,1 @@
+"""A waveform comes in, SpeechWindows go out."""

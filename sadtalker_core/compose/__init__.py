@@ -1,0 +1,1 @@
+"""Frames come in; the whole picture, then a video file, goes out."""

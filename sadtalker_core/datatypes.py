@@ -1,0 +1,266 @@
+"""What travels between the rooms, and so on the wires between the nodes: frozen records, shapes and units beside them.
+
+Letters: `H W` a picture in pixels, `S` the side of the cropped square, `T` video frames, `P` numbers per frame that
+move the key points (45 = 15 x 3 offsets in the released family, 64 unit weights in the mini family).
+Pictures are float32 in 0..1, RGB. Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
+Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a tensor that came in by a record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+from . import coefficients as layout
+from .errors import OptionError, WrongFamily
+from .timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, window_start, MEL_STEPS_PER_WINDOW
+
+RELEASED = "released"
+MINI = "mini"
+
+
+class CropMode(str, Enum):
+    """How much of the picture is driven, and whether the head is put back into it."""
+
+    CROP = "crop"  #: a square-ish box around the head
+    EXTENDED_CROP = "extcrop"  #: the same, wider
+    RESIZE = "resize"  #: the whole picture is squeezed into the square
+    FULL = "full"  #: as crop, and meant to be pasted back; the crop parameters steer the mapping net
+    EXTENDED_FULL = "extfull"  #: as extcrop, likewise
+
+    @property
+    def extended(self) -> bool:
+        return self in (CropMode.EXTENDED_CROP, CropMode.EXTENDED_FULL)
+
+    @property
+    def full(self) -> bool:
+        return self in (CropMode.FULL, CropMode.EXTENDED_FULL)
+
+
+class Box(NamedTuple):
+    """A box in whole pixels: the left top corner and the size."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.y + self.height
+
+
+@dataclass(frozen=True, eq=False)
+class FaceCrop:
+    """A face cut out of its picture, and the way back.
+
+    image:     (3, S, S) the box of the picture, resized to the square
+    landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
+    box:       where the square lies in the picture; may be wider than high, the square is then squeezed
+    mode:      how the box was chosen
+    """
+
+    image: Tensor
+    landmarks: Tensor
+    box: Box
+    mode: CropMode
+
+    @property
+    def pic_size(self) -> int:
+        return self.image.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A picture of somebody, and which face of it is meant.
+
+    image:      (H, W, 3)
+    mask:       (H, W) in 0..1, 1 where the picture is transparent (as ComfyUI's Load Image gives it), or None
+    face_index: the face after ordering, from 0
+    face_order: see face/landmarks.py: "largest", "left to right", ...
+    face_box:   the user's own box around the face, or None to look for faces
+    crop:       filled in by 3DMM Extract
+    """
+
+    image: Tensor
+    mask: Optional[Tensor] = None
+    face_index: int = 0
+    face_order: str = "largest"
+    face_box: Optional[Box] = None
+    crop: Optional[FaceCrop] = None
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceCoefficients:
+    """A face in the words of the face model, one row per frame (one row for a portrait).
+
+    identity (T, 80), expression (T, 64), texture (T, 80), rotation (T, 3) pitch, yaw, roll in radians,
+    lighting (T, 27), translation (T, 3), crop (T, 3) = scale and centre of the alignment in pixels of the square.
+    family: whose basis the numbers are in.  pic_size: the side of that square.
+    found: (T,) bool, False where a video frame showed no face and its row was held; None for a portrait.
+    """
+
+    identity: Tensor
+    expression: Tensor
+    texture: Tensor
+    rotation: Tensor
+    lighting: Tensor
+    translation: Tensor
+    crop: Tensor
+    family: str
+    crop_mode: CropMode
+    pic_size: int
+    found: Optional[Tensor] = None
+
+    def __len__(self) -> int:
+        return self.expression.shape[0]
+
+    @property
+    def pose(self) -> Tensor:
+        """(T, 6) rotation and translation."""
+        return torch.cat([self.rotation, self.translation], dim=-1)
+
+    def motion_rows(self) -> Tensor:
+        """(T, 70) expression, rotation, translation."""
+        return torch.cat([self.expression, self.rotation, self.translation], dim=-1)
+
+    def crop_rows(self) -> Tensor:
+        """(T, 73) the same with the crop parameters behind."""
+        return torch.cat([self.motion_rows(), self.crop], dim=-1)
+
+    def full_rows(self) -> Tensor:
+        """(T, 257) without the crop parameters, in the order of the 3-D face network."""
+        return torch.cat([getattr(self, name) for name in layout.FULL_LAYOUT], dim=-1)
+
+    @classmethod
+    def from_full_rows(cls, rows: Tensor, crop: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
+                       found: Optional[Tensor] = None) -> "FaceCoefficients":  # fmt: skip
+        """rows (T, 257) and crop (T, 3) -> the record."""
+        parts = layout.split_row(rows, layout.FULL_LAYOUT)
+        return cls(**parts, crop=crop, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechWindows:
+    """A voice as the nets hear it.
+
+    mel:      (n_mel, 80) in -4..4, 80 steps a second; kept as one track, because windows overlap fivefold
+    n_frames: T, video frames at 25 a second
+    wave:     (n,) mono 16 kHz float32 in -1..1, or None for the idle mode (no voice: windows are then all zeros)
+    """
+
+    mel: Tensor
+    n_frames: int
+    wave: Optional[Tensor] = None
+
+    @property
+    def n_samples(self) -> int:
+        return self.n_frames * SAMPLES_PER_FRAME
+
+    @property
+    def seconds(self) -> float:
+        return self.n_frames / FRAMES_PER_SECOND
+
+    def windows(self, start: int = 0, stop: Optional[int] = None) -> Tensor:
+        """(B, 1, 80, 16): the mel windows of the frames start..stop, steps outside the track clamped to its ends."""
+        frames = range(start, self.n_frames if stop is None else stop)
+        first = torch.tensor([window_start(i) for i in frames], dtype=torch.long)
+        steps = first[:, None] + torch.arange(MEL_STEPS_PER_WINDOW)
+        rows = self.mel[steps.clamp(0, self.mel.shape[0] - 1)]
+        return rows.transpose(1, 2).unsqueeze(1).contiguous()
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """How the face moves: (T, 64) expression coefficients in the family's basis."""
+
+    coefficients: Tensor
+    family: str
+
+    def __len__(self) -> int:
+        return self.coefficients.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPose:
+    """How the head moves: (T, 6) = rotation (pitch, yaw, roll; radians) and translation, absolute, in the family's units."""
+
+    coefficients: Tensor
+    family: str
+
+    def __len__(self) -> int:
+        return self.coefficients.shape[0]
+
+    @property
+    def rotation(self) -> Tensor:
+        return self.coefficients[:, : layout.ROTATION]
+
+    @property
+    def translation(self) -> Tensor:
+        return self.coefficients[:, layout.ROTATION :]
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointMotion:
+    """What MappingNet says about each frame.
+
+    yaw, pitch, roll: (T,) degrees;  translation: (T, 3);  offsets: (T, P), 45 key-point offsets or 64 unit weights
+    """
+
+    yaw: Tensor
+    pitch: Tensor
+    roll: Tensor
+    translation: Tensor
+    offsets: Tensor
+
+    def __len__(self) -> int:
+        return self.yaw.shape[0]
+
+    def __getitem__(self, rows: slice) -> "KeypointMotion":
+        return KeypointMotion(self.yaw[rows], self.pitch[rows], self.roll[rows], self.translation[rows], self.offsets[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """The driving rows, one per frame, and the row of the source picture, so that a renderer can tell the difference."""
+
+    driving: KeypointMotion
+    source: KeypointMotion
+    family: str
+
+    def __len__(self) -> int:
+        return len(self.driving)
+
+
+def require_family(what: str, record_family: str, model_family: str) -> None:
+    """Refuse a wire that was made with the other family of weights. what: how the user sees the wire, "The motion"."""
+    if record_family != model_family:
+        raise WrongFamily(
+            f"{what} was made with a {record_family} model, but this node holds a {model_family} model. "
+            f"Connect the same Load SadTalker Model node to every stage."
+        )
+
+
+def require_same_length(n_frames: int, **tracks) -> None:
+    """Refuse tracks of another length than the clip, naming them."""
+    for name, track in tracks.items():
+        if len(track) != n_frames:
+            raise OptionError(f"expected {n_frames} frames of {name}, got {len(track)}; make both from the same Audio Encode.")
+
+
+__all__ = [
+    "MINI", "RELEASED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "HeadPose", "KeypointMotion",
+    "Motion", "Portrait", "SpeechWindows", "require_family", "require_same_length",
+]  # fmt: skip

@@ -1,0 +1,78 @@
+"""What can go wrong, as one tree. Every class here speaks to the person at the canvas.
+
+    SadTalkerError                 anything this pack refuses, with a sentence that says what to do
+    ├── InputError                 what came in by a wire or a widget cannot be used
+    │   ├── PictureError           a portrait or frame: shape, channels, size, not a number
+    │   │   └── FaceNotFound       no face, not that many faces, or landmarks that are no face
+    │   ├── AudioError             a voice: empty, too short, batched, not a number
+    │   ├── VideoError             a reference video or the frames to write
+    │   ├── OptionError            a widget's value outside what it can mean
+    │   └── WrongFamily            a wire made with one family of weights meets a node that holds the other
+    ├── CheckpointError            a weights file
+    │   ├── CheckpointMissing      not in the folders that were searched
+    │   ├── CheckpointDamaged      truncated, a Git-LFS pointer, wrong size or hash, not a checkpoint at all
+    │   └── CheckpointMismatch     readable, but with other keys or shapes than the net has
+    ├── DownloadError              fetching a weights file failed; the part that came is kept
+    ├── DoesNotFit                 the job needs more memory or disk than there is, said before it starts
+    └── Cancelled                  the caller's `on_progress` asked to stop
+"""
+
+
+class SadTalkerError(Exception):
+    """Anything this pack refuses; its text is one or two sentences for the user."""
+
+
+class InputError(SadTalkerError, ValueError):
+    """What came in by a wire or a widget cannot be used."""
+
+
+class PictureError(InputError):
+    """A portrait or frame has the wrong shape, channels or size, or holds values that are no numbers."""
+
+
+class FaceNotFound(PictureError):
+    """No face, fewer faces than asked for, or landmarks that do not make a face."""
+
+
+class AudioError(InputError):
+    """A voice is empty, too short, batched, or holds values that are no numbers."""
+
+
+class VideoError(InputError):
+    """A reference video, or the frames to write, cannot be used."""
+
+
+class OptionError(InputError):
+    """A widget's value is outside what it can mean."""
+
+
+class WrongFamily(InputError):
+    """A wire that was made with one family of weights meets a node that holds the other."""
+
+
+class CheckpointError(SadTalkerError):
+    """A weights file cannot be used."""
+
+
+class CheckpointMissing(CheckpointError, FileNotFoundError):
+    """A weights file is in none of the folders that were searched."""
+
+
+class CheckpointDamaged(CheckpointError):
+    """A weights file is truncated, a Git-LFS pointer, of the wrong size or hash, or no checkpoint at all."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A weights file can be read, but its keys or shapes are not those of the net."""
+
+
+class DownloadError(SadTalkerError):
+    """Fetching a weights file failed; what came so far is kept beside the target as `.part`."""
+
+
+class DoesNotFit(SadTalkerError):
+    """The job needs more memory or disk than there is; said before it starts."""
+
+
+class Cancelled(SadTalkerError):
+    """The caller asked to stop."""

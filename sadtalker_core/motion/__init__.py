@@ -1,0 +1,1 @@
+"""SpeechWindows and FaceCoefficients come in; Expression and HeadPose tracks go out."""

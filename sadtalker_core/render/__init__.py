@@ -1,0 +1,1 @@
+"""Tracks come in, key points or unit weights move, frames go out batch by batch."""
