@@ -1,0 +1,34 @@
+"""The embedded face room: the pack's own files in, nets that find faces out. No download, no choice of device.
+
+assets/face_mesh.safetensors holds the tensors of `FaceDetector` under "detector." and of `FaceMesh` under "mesh.", in
+half precision; training/convert_face_mesh.py made it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from .detector import FaceDetector
+from .mesh import FaceMesh
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+FACE_MESH_FILE = ASSETS / "face_mesh.safetensors"
+
+
+def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector, FaceMesh]:
+    """The tensors of face_mesh.safetensors -> both nets in float32, in eval mode, on the CPU."""
+    nets = {"detector": FaceDetector(ops=ops), "mesh": FaceMesh(ops=ops)}
+    for name, net in nets.items():
+        own = {key.removeprefix(name + "."): t.float() for key, t in tensors.items() if key.startswith(name + ".")}
+        net.load_state_dict(own, strict=True)
+        net.eval().requires_grad_(False)
+    return nets["detector"], nets["mesh"]
+
+
+def embedded_face_nets(*, ops=nn) -> tuple[FaceDetector, FaceMesh]:
+    """Read the pack's own file and build both nets."""
+    from safetensors.torch import load_file
+
+    return build_face_nets(load_file(FACE_MESH_FILE), ops=ops)

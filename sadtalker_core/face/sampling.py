@@ -1,0 +1,87 @@
+"""Squares cut from a picture at any place, size and angle: a picture (H, W, 3) in, (B, 3, side, side) out, and back.
+
+A `Square` says where its own pixels lie in the picture. Pixels of the square are (x, y) with the centre of the first
+one at 0.5, as everywhere, so the square's middle is (side / 2, side / 2):
+
+    picture = centre + (size / side) * R(angle) @ (point - side / 2),   R(angle) = [[cos, -sin], [sin, cos]]
+
+A positive angle turns the square clockwise in the picture, so a head tilted clockwise by it stands upright inside.
+Outside the picture there is black.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import PictureError
+
+
+class Square(NamedTuple):
+    """Where a square lies in the picture: its centre and the length of its side in pixels, its angle in radians."""
+
+    x: float
+    y: float
+    size: float
+    angle: float = 0.0
+
+    def to_picture(self, points: Tensor, side: int) -> Tensor:
+        """Points (..., 2) or (..., 3) in pixels of the square -> pixels of the picture (a third axis is only scaled)."""
+        scale = self.size / side
+        c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        x, y = points[..., 0] - side / 2, points[..., 1] - side / 2
+        out = [self.x + c * x - s * y, self.y + s * x + c * y]
+        return torch.stack(out + [scale * points[..., 2]] * (points.shape[-1] == 3), dim=-1)
+
+    def from_picture(self, points: Tensor, side: int) -> Tensor:
+        """The way back."""
+        scale = side / self.size
+        c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        x, y = points[..., 0] - self.x, points[..., 1] - self.y
+        out = [side / 2 + c * x + s * y, side / 2 - s * x + c * y]
+        return torch.stack(out + [scale * points[..., 2]] * (points.shape[-1] == 3), dim=-1)
+
+
+def check_picture(image: Tensor) -> None:
+    """Refuse what is no picture (H, W, 3) of float numbers."""
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise PictureError(
+            f"expected a picture (height, width, 3), got {tuple(image.shape)}; "
+            "turn grey pictures and pictures with transparency into RGB first."
+        )
+    if not image.is_floating_point():
+        raise PictureError(f"expected float values in 0..1, got {image.dtype}; divide 8-bit pictures by 255.")
+    if min(image.shape[:2]) < 1:
+        raise PictureError(f"expected a picture of at least one pixel, got {image.shape[1]} x {image.shape[0]}.")
+    if not bool(torch.isfinite(image).all()):
+        raise PictureError("the picture holds values that are not numbers (NaN or infinite); look at the node that made it.")
+
+
+def sample_squares(image: Tensor, squares: Sequence[Square], side: int) -> Tensor:
+    """Cut squares from one picture: (H, W, 3) -> (B, 3, side, side), shrunk without aliasing."""
+    return torch.cat([_sample(image, square, side) for square in squares])
+
+
+def _sample(image: Tensor, square: Square, side: int) -> Tensor:
+    """Cut out the bounding rectangle, average whole blocks of pixels when it shrinks, then sample bilinearly."""
+    height, width = image.shape[:2]
+    reach = square.size / 2 * (abs(math.cos(square.angle)) + abs(math.sin(square.angle))) + 2
+    left, right = (min(max(int(v), 0), width) for v in (square.x - reach, square.x + reach + 1))
+    top, bottom = (min(max(int(v), 0), height) for v in (square.y - reach, square.y + reach + 1))
+    if right <= left or bottom <= top:
+        return image.new_zeros(1, 3, side, side)
+    part = image[top:bottom, left:right].permute(2, 0, 1)[None].float()
+    block = max(1, int(square.size / side))
+    if block > 1:
+        spare_y, spare_x = -part.shape[2] % block, -part.shape[3] % block
+        part = F.avg_pool2d(F.pad(part, (0, spare_x, 0, spare_y), mode="replicate"), block)
+    centres = (torch.arange(side, device=image.device) + 0.5).float()
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    points = square.to_picture(torch.stack([x, y], dim=-1), side)
+    extent = torch.tensor([part.shape[3], part.shape[2]], device=image.device) * block
+    grid = 2 * (points - torch.tensor([left, top], device=image.device)) / extent - 1
+    return F.grid_sample(part, grid[None].to(part), mode="bilinear", padding_mode="zeros", align_corners=False)
