@@ -1,0 +1,184 @@
+"""PoseVAE: a voice, a style and a draw of chance come in; how the head moves over 32 video frames goes out.
+
+Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
+A pose is six numbers (rotation, translation); the net speaks about its difference to the pose of the portrait.
+(SadTalker, section 3.2: a conditional variational autoencoder. The encoder half serves training alone.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..coefficients import POSE
+from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderConfig
+
+#: the U-net halves the frames three times
+_HALVINGS = 3
+
+
+@dataclass(frozen=True)
+class PoseVAEConfig:
+    """Widths, and one slip of the released encoder.
+
+    audio:             the width of the audio encoder
+    frames:            L, video frames of a block; a multiple of 8
+    latent:            Z
+    styles:            how many pose styles were told apart in training
+    audio_dim:         numbers of the voice per frame that reach the perceptrons
+    encoder_hidden:    width of the encoder's hidden layer
+    decoder_hidden:    width of the decoder's hidden layer
+    unet_widths:       channels of the U-net on its four levels
+    logvar_from_means: the released encoder takes its log-variance from the layer of the means. Harmless when driving, which uses
+                       the decoder alone; new trainings use the layer that was meant for it.
+    """
+
+    audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
+    frames: int = 32
+    latent: int = 64
+    styles: int = 46
+    audio_dim: int = 6
+    encoder_hidden: int = 128
+    decoder_hidden: int = 128
+    unet_widths: tuple[int, int, int, int] = (32, 64, 128, 256)
+    logvar_from_means: bool = False
+
+    def __post_init__(self):
+        if self.frames % 2**_HALVINGS:
+            raise ValueError(f"expected frames to be a multiple of {2**_HALVINGS}, got {self.frames}")
+        object.__setattr__(self, "unet_widths", tuple(self.unet_widths))
+
+
+RELEASED_POSEVAE = PoseVAEConfig(logvar_from_means=True)
+
+
+class PoseVAEOutput(NamedTuple):
+    """motion (B, L, 6) reconstructed; mean and logvar (B, Z) of the latent."""
+
+    motion: Tensor
+    mean: Tensor
+    logvar: Tensor
+
+
+class PoseVAE(nn.Module):
+    """See `decode` for driving and `forward` for training."""
+
+    def __init__(self, config: PoseVAEConfig = RELEASED_POSEVAE, ops=nn):
+        super().__init__()
+        self.config = config
+        self.audio = AudioEncoder(config.audio, ops)
+        self.encoder = PoseEncoder(config, ops)
+        self.decoder = PoseDecoder(config, ops)
+
+    def forward(self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor, noise: Tensor) -> PoseVAEOutput:
+        """motion (B, L, 6) relative to reference (B, 6); windows (B, L, 1, 80, 16); style (B,) long; noise (B, Z) ~ N(0, 1)."""
+        audio = self.embed(windows)
+        mean, logvar = self.encoder(motion, audio, reference, style)
+        latent = mean + torch.exp(0.5 * logvar) * noise
+        return PoseVAEOutput(self.decoder(latent, audio, reference, style), mean, logvar)
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """windows (B, L, 1, 80, 16) -> (B, L, E)."""
+        return self.audio(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+
+    def decode(self, latent: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> Tensor:
+        """latent (B, Z), audio (B, L, E) from `embed`, reference (B, 6), style (B,) long -> motion (B, L, 6)."""
+        return self.decoder(latent, audio, reference, style)
+
+
+class PoseEncoder(nn.Module):
+    """A motion that was seen -> mean and log-variance (B, Z) of the latent it may have come from."""
+
+    def __init__(self, config: PoseVAEConfig, ops):
+        super().__init__()
+        self.logvar_from_means = config.logvar_from_means
+        per_block = config.frames * (POSE + config.audio_dim)
+        self.unet = PoseUnet(config.unet_widths, ops)
+        self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
+        self.style_bias = nn.Parameter(torch.randn(config.styles, config.latent))
+        self.hidden = ops.Linear(POSE + per_block + config.latent, config.encoder_hidden)
+        self.mean = ops.Linear(config.encoder_hidden, config.latent)
+        self.logvar = ops.Linear(config.encoder_hidden, config.latent)
+
+    def forward(self, motion: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.unet(motion).flatten(1)
+        heard = self.audio(audio).flatten(1)
+        bias = self.style_bias[style].to(heard)
+        hidden = torch.relu(self.hidden(torch.cat([reference, seen, heard, bias], dim=1)))
+        mean = self.mean(hidden)
+        return mean, mean if self.logvar_from_means else self.logvar(hidden)
+
+
+class PoseDecoder(nn.Module):
+    """A latent and a voice -> motion (B, L, 6). Two sigmoids come one after the other before the last layer (quirk 12)."""
+
+    def __init__(self, config: PoseVAEConfig, ops):
+        super().__init__()
+        self.frames = config.frames
+        self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
+        self.style_bias = nn.Parameter(torch.randn(config.styles, config.latent))
+        self.hidden = ops.Linear(POSE + config.latent + config.frames * config.audio_dim, config.decoder_hidden)
+        self.sketch = ops.Linear(config.decoder_hidden, config.frames * POSE)
+        self.unet = PoseUnet(config.unet_widths, ops)
+        self.pose = ops.Linear(POSE, POSE)
+
+    def forward(self, latent: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> Tensor:
+        heard = self.audio(audio).flatten(1)
+        latent = latent + self.style_bias[style].to(latent)
+        hidden = torch.relu(self.hidden(torch.cat([reference, latent, heard], dim=1)))
+        sketch = torch.sigmoid(self.sketch(hidden)).unflatten(1, (self.frames, POSE))
+        return self.pose(self.unet(sketch))
+
+
+class PoseUnet(nn.Module):
+    """(B, L, 6) -> (B, L, 6) in 0..1: a residual U-net that sees the block as a one-channel picture of L x 6 pixels."""
+
+    def __init__(self, widths: tuple[int, int, int, int], ops):
+        super().__init__()
+        w0, w1, w2, w3 = widths
+        self.first_conv1 = ops.Conv2d(1, w0, 3, padding=1)
+        self.first_norm = nn.BatchNorm2d(w0)
+        self.first_conv2 = ops.Conv2d(w0, w0, 3, padding=1)
+        self.first_skip = ops.Conv2d(1, w0, 3, padding=1)
+        self.down1 = PreActResidual(w0, w1, (2, 1), ops)
+        self.down2 = PreActResidual(w1, w2, (2, 1), ops)
+        self.down3 = PreActResidual(w2, w3, (2, 1), ops)
+        self.stretch1 = ops.ConvTranspose2d(w3, w3, (2, 1), (2, 1))
+        self.up1 = PreActResidual(w3 + w2, w2, 1, ops)
+        self.stretch2 = ops.ConvTranspose2d(w2, w2, (2, 1), (2, 1))
+        self.up2 = PreActResidual(w2 + w1, w1, 1, ops)
+        self.stretch3 = ops.ConvTranspose2d(w1, w1, (2, 1), (2, 1))
+        self.up3 = PreActResidual(w1 + w0, w0, 1, ops)
+        self.last = ops.Conv2d(w0, 1, 1)
+
+    def forward(self, block: Tensor) -> Tensor:
+        x = block.unsqueeze(1)
+        level0 = self.first_conv2(torch.relu(self.first_norm(self.first_conv1(x)))) + self.first_skip(x)
+        level1 = self.down1(level0)
+        level2 = self.down2(level1)
+        y = self.down3(level2)
+        y = self.up1(torch.cat([self.stretch1(y), level2], dim=1))
+        y = self.up2(torch.cat([self.stretch2(y), level1], dim=1))
+        y = self.up3(torch.cat([self.stretch3(y), level0], dim=1))
+        return torch.sigmoid(self.last(y)).squeeze(1)
+
+
+class PreActResidual(nn.Module):
+    """norm, ReLU, convolution, twice; plus a convolution around it."""
+
+    def __init__(self, n_in: int, n_out: int, stride, ops):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(n_in)
+        self.conv1 = ops.Conv2d(n_in, n_out, 3, stride, padding=1)
+        self.norm2 = nn.BatchNorm2d(n_out)
+        self.conv2 = ops.Conv2d(n_out, n_out, 3, padding=1)
+        self.skip_conv = ops.Conv2d(n_in, n_out, 3, stride, padding=1)
+        self.skip_norm = nn.BatchNorm2d(n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(torch.relu(self.norm1(x)))
+        y = self.conv2(torch.relu(self.norm2(y)))
+        return y + self.skip_norm(self.skip_conv(x))
