@@ -151,6 +151,16 @@ class FaceCoefficients:
         parts = layout.split_row(rows, layout.FULL_LAYOUT)
         return cls(**parts, crop=crop, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
 
+    @classmethod
+    def from_crop_rows(cls, rows: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
+                       found: Optional[Tensor] = None) -> "FaceCoefficients":  # fmt: skip
+        """rows (T, 73) -> the record; who the face is and how it is lit is not in them and stays 0."""
+        parts = layout.split_row(rows, layout.CROP_LAYOUT)
+        unknown = {
+            name: rows.new_zeros(rows.shape[0], width) for name, width in layout.FULL_LAYOUT.items() if name not in parts
+        }
+        return cls(**parts, **unknown, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
+
 
 @dataclass(frozen=True, eq=False)
 class SpeechWindows:

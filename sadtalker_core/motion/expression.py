@@ -1,0 +1,64 @@
+"""A voice, a portrait's coefficients and a blink track come in; an `Expression` track goes out.
+
+Letters: `T` video frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..datatypes import Expression, FaceCoefficients, SpeechWindows, require_family, require_same_length
+from ..errors import OptionError
+from .expnet import ExpNet
+
+#: frames that go through the net at once; 128 keep its largest feature map at 21 MB
+FRAMES_PER_CHUNK = 128
+
+
+def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficients, blink: Tensor, *,
+                       reference: FaceCoefficients | None = None, reference_weight: float = 1.0,
+                       chunk: int = FRAMES_PER_CHUNK,
+                       on_progress: Callable[[int, int], None] | None = None) -> Expression:  # fmt: skip
+    """How the face moves while it says this. The net is used where it is, in eval mode; the result is float32 on the CPU.
+
+    source:    the portrait; its first row is the face at rest
+    blink:     (T,) from blink.py, or from `reference.lids_of`
+    reference: T rows of a reference video whose whole expression stands in for the face at rest, as the original's "eye blink
+               reference" does (quirk 8: then with a blink track of zeros). Its mouth shines through; to take the lids alone, leave
+               this out and pass `lids_of(reference)` as the blink track.
+    reference_weight: 0 keeps the portrait's face, 1 takes the reference's
+    chunk:     frames at once; the result does not depend on it beyond rounding
+    Raises WrongFamily or OptionError when the reference is of another family or length.
+    """
+    n_frames = speech.n_frames
+    require_same_length(n_frames, blink=blink)
+    if not torch.isfinite(blink).all():
+        raise OptionError("expected a blink track of numbers, got NaN or infinity.")
+    rest = face_at_rest(source, n_frames, reference, reference_weight)
+    like = next(net.parameters())
+    rows = torch.empty(n_frames, rest.shape[1])
+    with torch.no_grad():
+        for start in range(0, n_frames, chunk):
+            frames = slice(start, min(start + chunk, n_frames))
+            inputs = (speech.windows(frames.start, frames.stop), rest[frames], blink[frames])
+            rows[frames] = net(*(x.to(device=like.device, dtype=like.dtype) for x in inputs)).float().cpu()
+            if on_progress is not None:
+                on_progress(frames.stop, n_frames)
+    return Expression(rows, source.family)
+
+
+def face_at_rest(source: FaceCoefficients, n_frames: int, reference: FaceCoefficients | None = None,
+                 reference_weight: float = 1.0) -> Tensor:  # fmt: skip
+    """(T, 64): the portrait's expression in every frame, or the reference's, or something between them."""
+    rest = source.expression[:1].expand(n_frames, -1)
+    if reference is None:
+        return rest
+    require_family("The reference", reference.family, source.family)
+    require_same_length(n_frames, reference=reference)
+    return torch.lerp(rest, reference.expression, reference_weight)
+
+
+__all__ = ["FRAMES_PER_CHUNK", "face_at_rest", "predict_expression"]

@@ -1,0 +1,108 @@
+"""A voice, a portrait's coefficients, a style and a seed come in; a `HeadPose` track goes out.
+
+Letters: `T` video frames, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `n` blocks of a clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..coefficients import POSE
+from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
+from ..errors import OptionError
+from .posevae import PoseVAE
+from .reference import follow
+from .smoothing import smooth
+
+BLOCKS_PER_CHUNK = 4
+
+
+def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, style: int, *,
+                 generator: torch.Generator | None = None, noise: Tensor | None = None,
+                 reference: FaceCoefficients | None = None, chunk: int = BLOCKS_PER_CHUNK,
+                 on_progress: Callable[[int, int], None] | None = None) -> HeadPose:  # fmt: skip
+    """How the head moves while it says this: predicted from the portrait's pose on, smoothed, plus a reference's movement.
+
+    style:     0..45 in the released net; an opinion about how lively a head is
+    generator: on the CPU, for the draws; or give them as noise: (pose_blocks(T), Z) ~ N(0, 1)
+    reference: T rows of a video whose head movement is added (quirk 13)
+    chunk:     blocks at once; the result does not depend on it beyond rounding
+    The net is used where it is, in eval mode; the result is float32 on the CPU.
+    Raises OptionError for a style that the net was not taught, WrongFamily or OptionError for a reference of another family or length.
+    """
+    n_styles = net.config.styles
+    if not 0 <= style < n_styles:
+        raise OptionError(f"expected a pose_style between 0 and {n_styles - 1}, got {style}.")
+    if reference is not None:
+        require_family("The reference", reference.family, source.family)
+        require_same_length(speech.n_frames, reference=reference)
+    motion = predict_motion(net, speech, source.pose[:1], style, _draws(net, speech, generator, noise), chunk, on_progress)
+    pose = smooth(source.pose[:1] + motion)
+    if reference is not None:
+        pose = pose + follow(reference)
+    return HeadPose(pose, source.family)
+
+
+def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, style: int, noise: Tensor,
+                   chunk: int = BLOCKS_PER_CHUNK,
+                   on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
+    """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; the first frame has none (quirk 11).
+
+    The frames behind the first are cut into blocks of 32. What remains is predicted as the end of a block over the last 32 frames,
+    or of a block that begins with copies of the first window when the clip is shorter than that:
+
+        frames   0 | 1 ....... 32 | 33 ....... 64 | 65 .. 70
+        blocks     [======1======] [======2=======]
+                                         [====3=====(kept)]
+    """
+    length = net.config.frames
+    n_blocks = noise.shape[0]
+    n_whole, n_rest = divmod(speech.n_frames - 1, length)
+    like = next(net.parameters())
+
+    def place(x: Tensor) -> Tensor:
+        return x.to(device=like.device, dtype=like.dtype)
+
+    def run(windows: Tensor, noise: Tensor) -> Tensor:
+        """windows (b * L, 1, 80, 16), noise (b, Z) -> (b * L, 6)"""
+        n = noise.shape[0]
+        styles = torch.full((n,), style, dtype=torch.long, device=like.device)
+        heard = net.embed(place(windows).unflatten(0, (n, length)))
+        return net.decode(place(noise), heard, place(start_pose).expand(n, -1), styles).flatten(0, 1).float().cpu()
+
+    pieces = [torch.zeros(1, POSE)]
+    with torch.no_grad():
+        for block in range(0, n_whole, chunk):
+            stop = min(block + chunk, n_whole)
+            pieces.append(run(speech.windows(1 + block * length, 1 + stop * length), noise[block:stop]))
+            if on_progress is not None:
+                on_progress(stop, n_blocks)
+        if n_rest:
+            windows = speech.windows(max(1, speech.n_frames - length), speech.n_frames)
+            copies = windows[:1].expand(length - windows.shape[0], -1, -1, -1)
+            pieces.append(run(torch.cat([copies, windows]), noise[-1:])[-n_rest:])
+            if on_progress is not None:
+                on_progress(n_blocks, n_blocks)
+    return torch.cat(pieces)
+
+
+def pose_blocks(net: PoseVAE, n_frames: int) -> int:
+    """How many draws a clip of n_frames takes; none for a single frame."""
+    return -(-(n_frames - 1) // net.config.frames)
+
+
+def _draws(net: PoseVAE, speech: SpeechWindows, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:
+    expected = (pose_blocks(net, speech.n_frames), net.config.latent)
+    if noise is None:
+        if generator is None:
+            raise OptionError("expected a generator or the noise to draw the pose from, got neither.")
+        return torch.randn(expected, generator=generator)
+    if tuple(noise.shape) != expected:
+        raise OptionError(f"expected noise of the shape {expected} for {speech.n_frames} frames, got {tuple(noise.shape)}.")
+    return noise
+
+
+__all__ = ["pose_blocks", "predict_motion", "predict_pose"]

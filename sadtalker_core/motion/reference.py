@@ -1,0 +1,167 @@
+"""Coefficients of a reference video come in; rows as long as the clip go out, and what a wish takes from them.
+
+Letters: `L` rows of the reference, `T` frames of the clip, `N` numbers per row, `k` rows that a loop blends over.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from ..coefficients import UNIT_INDEX
+from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
+from ..errors import OptionError, VideoError
+from ..timeline import FRAMES_PER_SECOND
+from .expnet import ExpNet
+
+
+class ReferenceMode(str, Enum):
+    """What a reference video lends."""
+
+    POSE = "pose"  #: the head follows it, on top of the predicted motion
+    BLINK = "blink"  #: the eyes shut when its eyes do
+    POSE_AND_BLINK = "pose and blink"
+    ALL = "all"  #: expression and pose wholly from it: re-enactment, with or without a voice
+
+    @property
+    def pose(self) -> bool:
+        return self is not ReferenceMode.BLINK
+
+    @property
+    def blink(self) -> bool:
+        return self is not ReferenceMode.POSE
+
+
+class ReferenceLength(str, Enum):
+    """What happens when a reference video is shorter than the clip. A longer one always loses its end."""
+
+    LOOP = "loop"  #: begin again
+    PING_PONG = "ping-pong"  #: go back and forth, without a jump
+    HOLD = "hold"  #: stay on the last row
+    CUT = "cut"  #: end the clip with the reference
+
+
+def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLength | str, *,
+               blend: int = 0) -> FaceCoefficients:  # fmt: skip
+    """L rows -> n_frames rows, or fewer for `cut`.
+
+    blend: how many rows at the end of each round of a loop melt into the first ones of the next, so that nothing jumps; the rounds
+    get shorter by as much. 0 jumps, as the original does.
+    """
+    n_rows = len(coefficients)
+    if n_rows == 0:
+        raise VideoError("expected a reference with at least one frame, got none.")
+    if blend < 0:
+        raise OptionError(f"expected a blend of 0 frames or more, got {blend}.")
+    how = ReferenceLength(how)
+    blend = min(blend, n_rows // 2)
+    frame = torch.arange(n_frames)
+    if how is ReferenceLength.CUT:
+        return take_rows(coefficients, frame[:n_rows])
+    if how is ReferenceLength.HOLD:
+        return take_rows(coefficients, frame.clamp(max=n_rows - 1))
+    if how is ReferenceLength.PING_PONG:
+        period = max(2 * n_rows - 2, 1)
+        there = frame % period
+        return take_rows(coefficients, torch.minimum(there, period - there) if n_rows > 1 else there)
+    period = n_rows - blend
+    row = torch.where(frame < n_rows, frame, frame % period)
+    # The rows period..L of a round lie over the first `blend` rows of the next one.
+    into_round = frame % period
+    melting = (frame >= period) & (into_round < blend)
+    other = torch.where(melting, into_round, row)
+    row = torch.where(melting, period + into_round, row)
+    weight = torch.where(melting, (into_round + 1) / (blend + 1), torch.zeros(()))
+    return _mix(take_rows(coefficients, row), take_rows(coefficients, other), weight)
+
+
+def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
+    """The rows of the given numbers (n,) long, in that order."""
+    return replace(coefficients, **{name: value[rows] for name, value in _tracks(coefficients).items()})
+
+
+def resample_rows(rows: Tensor, from_fps: float, to_fps: float = FRAMES_PER_SECOND) -> Tensor:
+    """rows (L, N) of a video at from_fps -> (round(L * to / from), N) at to_fps, straight lines in between.
+
+    Row i belongs to the time i / fps; what lies behind the last row is the last row.
+    """
+    before, after, weight = _resampling(rows.shape[0], from_fps, to_fps)
+    return torch.lerp(rows[before], rows[after], weight[:, None].to(rows))
+
+
+def resample_coefficients(coefficients: FaceCoefficients, from_fps: float, to_fps: float = FRAMES_PER_SECOND) -> FaceCoefficients:
+    """The same for whole records. A row counts as found when both of its neighbours were."""
+    before, after, weight = _resampling(len(coefficients), from_fps, to_fps)
+    return _mix(take_rows(coefficients, before), take_rows(coefficients, after), weight)
+
+
+def lids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
+    """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say.
+
+    The mini family has two units for it. The basis of the released family knows no lids of their own: there we measure along the
+    direction in which the ExpNet itself moves a face when told to blink (the last column of its head), from the
+    reference's own open eyes, which are where the tenth part of the frames lies. What else moves along that direction is taken for lids.
+    The original hands all 64 numbers of the reference to the net instead, mouth included; see `predict_expression`.
+    """
+    if reference.family == MINI:
+        lids = [UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]
+        return reference.expression[:, lids].mean(dim=1).clamp(0, 1)
+    if net is None:
+        raise OptionError("a reference of the released family needs the ExpNet to tell its lids from the rest of the face.")
+    closing = net.head.weight[:, -1].detach().float().cpu()
+    shut = reference.expression @ closing / closing.square().sum().clamp(min=1e-12)
+    return (shut - shut.quantile(0.1)).clamp(0, 1)
+
+
+def reenact(reference: FaceCoefficients, source: FaceCoefficients | None = None) -> tuple[Expression, HeadPose]:
+    """Expression and pose wholly from the reference, which should be as long as the clip.
+
+    source: keep the portrait's place: the head begins as in the portrait and moves as the reference does from its first row on.
+    Without it the head goes where the reference's head is.
+    """
+    pose = reference.pose
+    if source is not None:
+        pose = source.pose[:1] + follow(reference)
+    return Expression(reference.expression.clone(), reference.family), HeadPose(pose.clone(), reference.family)
+
+
+def follow(reference: FaceCoefficients) -> Tensor:
+    """(L, 6): how the head of the reference has moved since its first row."""
+    return reference.pose - reference.pose[:1]
+
+
+def _resampling(n_rows: int, from_fps: float, to_fps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """-> rows before and after each new row (n,), and how far it is from the one to the other."""
+    if not all(math.isfinite(fps) and fps > 0 for fps in (from_fps, to_fps)):
+        raise OptionError(f"expected frame rates above 0, got {from_fps:g} and {to_fps:g}.")
+    if n_rows == 0:
+        raise VideoError("expected a reference with at least one frame, got none.")
+    n_new = max(round(n_rows * to_fps / from_fps), 1)
+    place = (torch.arange(n_new, dtype=torch.float64) * (from_fps / to_fps)).clamp(max=n_rows - 1)
+    before = place.floor().long()
+    return before, (before + 1).clamp(max=n_rows - 1), place - before
+
+
+def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoefficients:
+    """a where weight (n,) is 0, b where it is 1."""
+    others = _tracks(b)
+    mixed = {
+        name: torch.lerp(value, others[name], weight[:, None].to(value)) if value.is_floating_point() else value & others[name]
+        for name, value in _tracks(a).items()
+    }
+    return replace(a, **mixed)
+
+
+def _tracks(coefficients: FaceCoefficients) -> dict[str, Tensor]:
+    values = {field.name: getattr(coefficients, field.name) for field in fields(coefficients)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+__all__ = [
+    "ReferenceLength", "ReferenceMode", "fit_length", "follow", "lids_of", "reenact", "resample_coefficients",
+    "resample_rows", "take_rows",
+]  # fmt: skip
