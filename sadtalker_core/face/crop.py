@@ -1,0 +1,185 @@
+"""Points of a face come in, the box to cut around it goes out; a box of the picture becomes the square the nets see.
+
+The box is the bounding box of the oriented square that the FFHQ portraits are cut with: its middle and size come from
+the eyes and the corners of the mouth. A point (x, y) has its origin at the left top CORNER of the first pixel, so that
+its centre is at 0.5, and cutting and scaling are one multiplication. Letters: `S` the side of the square.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datatypes import Box, CropMode
+from ..errors import FaceNotFound, OptionError
+
+#: The extended modes add this part of the oriented square's side all around, and never less than three pixels.
+EXTENDED_BORDER = 0.1
+SMALLEST_BORDER = 3
+
+#: A box with a shorter side than this is what is left of a face that lies off the picture.
+SMALLEST_BOX = 8
+
+#: From twice this many pixels on, a face is first averaged down by a whole factor, because the resize below takes
+#: single pixels of a large picture and would make noise of it (quirk 19 has the factor, too).
+LARGE_FACE = 1024
+
+
+def face_box(
+    landmarks: Tensor,
+    size_wh: tuple[int, int],
+    mode: CropMode,
+    *,
+    crop_scale: float = 1.0,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> Box:
+    """The part of the picture that is driven, in whole pixels, cut off where the picture ends (quirks 18 and 19).
+
+    landmarks:  (68, 2) pixels of the picture; not looked at in the resize mode, whose box is the whole picture
+    size_wh:    of the picture
+    crop_scale: 1.2 makes the box a fifth larger around its middle
+    offset:     (x, y) moves the box right and down, in parts of its width and height
+    Raises FaceNotFound when the points are no face or lie off the picture, OptionError for a scale of 0 or less.
+    """
+    _check_adjustment(crop_scale, offset)
+    width, height = size_wh
+    if mode is CropMode.RESIZE:
+        return Box(0, 0, width, height)
+    left, top, right, bottom = head_bounds(landmarks, extended=mode.extended)
+    if crop_scale != 1 or tuple(offset) != (0, 0):
+        wide, high = right - left, bottom - top
+        middle_x, middle_y = (left + right) / 2 + offset[0] * wide, (top + bottom) / 2 + offset[1] * high
+        left, right = middle_x - wide * crop_scale / 2, middle_x + wide * crop_scale / 2
+        top, bottom = middle_y - high * crop_scale / 2, middle_y + high * crop_scale / 2
+    x, y = max(math.floor(left), 0), max(math.floor(top), 0)
+    box = Box(x, y, min(math.floor(right), width) - x, min(math.floor(bottom), height) - y)
+    if min(box.width, box.height) < SMALLEST_BOX:
+        raise FaceNotFound(
+            f"the box around the face, x {left:.0f}..{right:.0f} and y {top:.0f}..{bottom:.0f}, leaves nothing of the "
+            f"{width} x {height} picture. Choose the face with a box, or set crop scale and offset nearer to 1 and 0."
+        )
+    return box
+
+
+def head_bounds(landmarks: Tensor, *, extended: bool) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of the head, not yet cut off where the picture ends.
+
+    Half a pixel is added before the bounds of the plain box are rounded down; the extended box has whole numbers.
+    """
+    corners = oriented_square(landmarks)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if extended:
+        side = float(np.hypot(*(corners[1] - corners[0])))
+        border = max(int(np.rint(side * EXTENDED_BORDER)), SMALLEST_BORDER)
+        low, high = np.floor(low) - border, np.ceil(high) + border
+    else:
+        low, high = low + 0.5, high + 0.5
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def oriented_square(landmarks: Tensor) -> np.ndarray:
+    """(68, 2) points -> (4, 2) corners of the square that stands on the face as the face stands in the picture.
+
+            0 ------- 3       `across` points from the middle to the right side and is half a side long,
+            |  o   o  |       `down` to the lower side
+            |    ^    |
+            |   ---   |
+            1 ------- 2
+    """
+    points = landmarks.detach().cpu().numpy()
+    if points.shape != (68, 2):
+        raise FaceNotFound(f"expected landmarks (68, 2), got {points.shape}")
+    if not np.isfinite(points).all():
+        raise FaceNotFound("the landmarks hold values that are no numbers; choose another picture or face.")
+    eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    eyes, mouth = (eye_left + eye_right) * 0.5, (points[48] + points[54]) * 0.5
+    eye_to_eye, eyes_to_mouth = eye_right - eye_left, mouth - eyes
+    across = eye_to_eye.astype(np.float64) + (eyes_to_mouth[1], -eyes_to_mouth[0])
+    length = np.hypot(*across)
+    if length < 1e-3:
+        raise FaceNotFound("the landmarks do not make a face; choose another picture or face.")
+    across *= max(np.hypot(*eye_to_eye) * 2.0, np.hypot(*eyes_to_mouth) * 1.8) / length
+    down = np.array([-across[1], across[0]])
+    middle = eyes + eyes_to_mouth * 0.1
+    return np.stack([middle - across - down, middle - across + down, middle + across + down, middle + across - down])
+
+
+def picture_to_square(points: Tensor, box: Box, size: int) -> Tensor:
+    """(N, 2) or (N, 3) points of the picture -> pixels of the square cut at `box`; z grows by the mean of both."""
+    scale_x, scale_y = size / box.width, size / box.height
+    return _move(points, (box.x, box.y), (scale_x, scale_y), (0.0, 0.0))
+
+
+def square_to_picture(points: Tensor, box: Box, size: int) -> Tensor:
+    """The way back of `picture_to_square`."""
+    return _move(points, (0.0, 0.0), (box.width / size, box.height / size), (box.x, box.y))
+
+
+def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
+    """picture (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
+
+    The released nets were trained on squares that had been written to a PNG file, hence the levels (quirk 20).
+    """
+    part = picture[box.y : box.bottom, box.x : box.right]
+    factor = min(box.width, box.height) // LARGE_FACE
+    part = part.permute(2, 0, 1)
+    if factor > 1:
+        part = torch.nn.functional.avg_pool2d(part[None], factor, ceil_mode=False)[0]
+    return resize_bilinear(part, size)
+
+
+def resize_bilinear(image: Tensor, size: int) -> Tensor:
+    """(3, H, W) in 0..1 -> (3, S, S), each output pixel between its four nearest input pixels, as OpenCV to the bit.
+
+    OpenCV resizes 8-bit pictures in whole numbers: weights in 2048ths, the sum along x cut to 12 bits above the pixel,
+    two products along y cut to 2 bits above it, and one rounding at the end. Along x a place beyond the outermost
+    centres takes the border pixel; along y both rows are clamped instead, which is the same but for the last bit.
+    """
+    levels = (image.clamp(0, 1) * 255).round().to(torch.int64)
+    height, width = levels.shape[-2:]
+    left, part_x = _places(width, size)
+    top, part_y = _places(height, size)
+    part_x = torch.where((left < 0) | (left >= width - 1), 0.0, part_x)
+    right_weight, left_weight = _in_2048ths(part_x), _in_2048ths(1 - part_x)
+    lower_weight, upper_weight = _in_2048ths(part_y)[:, None], _in_2048ths(1 - part_y)[:, None]
+
+    def along_x(rows: Tensor) -> Tensor:
+        return rows[..., _inside(left, width)] * left_weight + rows[..., _inside(left + 1, width)] * right_weight
+
+    upper = along_x(levels[:, _inside(top, height)])
+    lower = along_x(levels[:, _inside(top + 1, height)])
+    mixed = ((upper_weight * (upper >> 4)) >> 16) + ((lower_weight * (lower >> 4)) >> 16)
+    return ((mixed + 2) >> 2).clamp(0, 255).float() / 255
+
+
+def _places(n_in: int, n_out: int) -> tuple[Tensor, Tensor]:
+    """For each output pixel the input pixel before it (-1: before the first), and how far it lies towards the next."""
+    ratio = 1.0 / (n_out / n_in)
+    place = ((torch.arange(n_out, dtype=torch.float64) + 0.5) * ratio - 0.5).float()
+    before = place.floor()
+    return before.long(), place - before
+
+
+def _inside(places: Tensor, n: int) -> Tensor:
+    return places.clamp(0, n - 1)
+
+
+def _in_2048ths(weight: Tensor) -> Tensor:
+    return (weight * 2048).round().long()
+
+
+def _move(points: Tensor, start: tuple, scale: tuple, end: tuple) -> Tensor:
+    depth = math.sqrt(scale[0] * scale[1])
+    n = points.shape[-1]
+    start_, scale_, end_ = ((*start, 0.0)[:n], (*scale, depth)[:n], (*end, 0.0)[:n])
+    return (points - points.new_tensor(start_)) * points.new_tensor(scale_) + points.new_tensor(end_)
+
+
+def _check_adjustment(crop_scale: float, offset: tuple[float, float]) -> None:
+    if not (math.isfinite(crop_scale) and crop_scale > 0):
+        raise OptionError(f"the crop scale must be above 0 (1 leaves the box as it is), got {crop_scale}.")
+    if not all(math.isfinite(part) for part in offset):
+        raise OptionError(f"the crop offset must be two numbers, parts of the box's width and height, got {offset}.")

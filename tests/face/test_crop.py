@@ -1,0 +1,183 @@
+"""The box around a face, and the square cut from it."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.datatypes import Box, CropMode
+from sadtalker_core.errors import FaceNotFound, OptionError
+from sadtalker_core.face.crop import cut_square, face_box, picture_to_square, resize_bilinear, square_to_picture
+from tests.face.drawn_face import face_68
+
+PAIRS = [(CropMode.CROP, CropMode.FULL), (CropMode.EXTENDED_CROP, CropMode.EXTENDED_FULL)]
+CROPS = [CropMode.CROP, CropMode.EXTENDED_CROP, CropMode.FULL, CropMode.EXTENDED_FULL]
+
+
+def inside(box: Box, width: int, height: int) -> bool:
+    return box.x >= 0 and box.y >= 0 and box.right <= width and box.bottom <= height
+
+
+@pytest.mark.parametrize("mode", CROPS)
+def test_the_box_of_a_frontal_face_is_square_and_holds_all_its_points(mode):
+    points = face_68(500, 450, 150)
+    box = face_box(points, (1000, 1000), mode)
+    assert abs(box.width - box.height) <= 1
+    assert (points > torch.tensor([box.x, box.y])).all() and (points < torch.tensor([box.right, box.bottom])).all()
+
+
+def test_the_extended_box_is_a_tenth_larger_on_every_side():
+    points = face_68(500, 500, 160)
+    plain, wide = (face_box(points, (1000, 1000), mode) for mode in (CropMode.CROP, CropMode.EXTENDED_CROP))
+    for grown in (plain.x - wide.x, plain.y - wide.y, wide.right - plain.right, wide.bottom - plain.bottom):
+        assert grown == pytest.approx(0.1 * plain.width, abs=2)
+
+
+@pytest.mark.parametrize("plain, full", PAIRS)
+def test_full_modes_drive_the_same_box_as_crop_modes(plain, full):
+    points = face_68(300, 300, 100, 12)
+    assert face_box(points, (600, 600), plain) == face_box(points, (600, 600), full)
+
+
+def test_the_resize_mode_takes_the_whole_picture_whatever_the_points():
+    assert face_box(torch.zeros(68, 2), (640, 480), CropMode.RESIZE) == Box(0, 0, 640, 480)
+
+
+def test_a_tall_picture_keeps_the_chin():
+    # the original clamped the lower edge to the WIDTH of the picture: 446 x 1427 lost everything below row 446
+    points = face_68(223, 700, 120)
+    box = face_box(points, (446, 1427), CropMode.CROP)
+    assert box.bottom > 700 + 120 * 0.8 and abs(box.width - box.height) <= 1
+
+
+def test_a_wide_picture_is_not_left_at_the_bottom():
+    box = face_box(face_68(800, 330, 100), (1600, 400), CropMode.CROP)
+    assert box.bottom == 400
+
+
+@pytest.mark.parametrize("mode", CROPS)
+@pytest.mark.parametrize("x, y", [(0, 0), (0, 240), (640, 240), (320, 0), (320, 480), (639, 479)])
+def test_a_face_on_the_edge_gives_a_box_inside_the_picture(mode, x, y):
+    box = face_box(face_68(x, y, 90), (640, 480), mode)
+    assert inside(box, 640, 480) and box.width > 50 and box.height > 50
+
+
+@pytest.mark.parametrize("mode", CROPS)
+def test_random_faces_in_random_pictures_never_leave_the_picture(mode, generator):
+    for _ in range(200):
+        width, height = torch.randint(64, 3000, (2,), generator=generator).tolist()
+        where = torch.rand(4, generator=generator)
+        points = face_68(where[0] * width, where[1] * height, 8 + where[2] * 400, float(where[3]) * 360)
+        box = face_box(points, (width, height), mode)
+        assert inside(box, width, height)
+
+
+@pytest.mark.parametrize("roll", [0, 45, 90, 135, 180, 270])
+def test_a_turned_face_gets_a_box_around_its_middle(roll):
+    box = face_box(face_68(500, 500, 120, roll), (1000, 1000), CropMode.CROP)
+    assert math.hypot(box.x + box.width / 2 - 500, box.y + box.height / 2 - 500) < 40 and box.width > 250
+
+
+def test_faces_of_2048_pixels_and_more_get_their_box_in_pixels_of_the_picture():
+    # the original computed the box in a picture shrunk by a whole factor and cut the full one with it
+    small, large = face_68(500, 500, 150), face_68(500, 500, 150) * 8
+    box = face_box(small, (1000, 1000), CropMode.CROP)
+    for got, expected in zip(face_box(large, (8000, 8000), CropMode.CROP), box, strict=True):
+        assert abs(got - 8 * expected) <= 8
+
+
+@pytest.mark.parametrize("mode", CROPS)
+def test_crop_scale_grows_the_box_around_its_middle(mode):
+    points = face_68(500, 500, 100)
+    plain, grown = face_box(points, (1000, 1000), mode), face_box(points, (1000, 1000), mode, crop_scale=1.5)
+    assert grown.width == pytest.approx(1.5 * plain.width, abs=1.5)
+    assert grown.x + grown.width / 2 == pytest.approx(plain.x + plain.width / 2, abs=1)
+    assert grown.y + grown.height / 2 == pytest.approx(plain.y + plain.height / 2, abs=1)
+
+
+def test_the_offset_is_in_parts_of_the_box():
+    points = face_68(500, 500, 100)
+    plain, moved = (face_box(points, (1000, 1000), CropMode.CROP, offset=o) for o in ((0, 0), (0.25, -0.5)))
+    assert moved.x - plain.x == pytest.approx(0.25 * plain.width, abs=1)
+    assert moved.y - plain.y == pytest.approx(-0.5 * plain.height, abs=1)
+    assert moved.width == pytest.approx(plain.width, abs=1)
+
+
+def test_an_adjusted_box_is_still_cut_off_where_the_picture_ends():
+    box = face_box(face_68(300, 300, 100), (600, 600), CropMode.CROP, crop_scale=3, offset=(0.4, 0.4))
+    assert inside(box, 600, 600)
+
+
+@pytest.mark.parametrize("scale, offset", [(0, (0, 0)), (-1, (0, 0)), (math.nan, (0, 0)), (1, (math.inf, 0))])
+def test_an_adjustment_that_means_nothing_is_refused(scale, offset):
+    with pytest.raises(OptionError):
+        face_box(face_68(300, 300, 100), (600, 600), CropMode.CROP, crop_scale=scale, offset=offset)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        face_68(3000, 300, 100),
+        torch.zeros(68, 2),
+        torch.full((68, 2), math.nan),
+        torch.full((68, 2), -1.0),
+        torch.zeros(5, 2),
+    ],
+)
+def test_points_that_make_no_face_in_the_picture_are_refused(points):
+    with pytest.raises(FaceNotFound):
+        face_box(points, (600, 600), CropMode.CROP)
+
+
+def test_points_go_to_the_square_and_back(generator):
+    box = Box(37, 11, 301, 155)
+    points = torch.rand(68, 3, generator=generator) * 400
+    back = square_to_picture(picture_to_square(points, box, 256), box, 256)
+    torch.testing.assert_close(back, points, atol=1e-3, rtol=0)
+
+
+def test_the_corners_of_the_box_are_the_corners_of_the_square():
+    box = Box(10, 20, 100, 50)
+    corners = torch.tensor([(10.0, 20.0), (110.0, 70.0)])
+    assert picture_to_square(corners, box, 256).tolist() == [[0.0, 0.0], [256.0, 256.0]]
+
+
+def test_a_point_stays_on_its_pixel_when_the_square_is_cut():
+    picture = torch.zeros(300, 400, 3)
+    picture[140:150, 200:210] = 1
+    box = Box(100, 60, 256, 200)
+    square = cut_square(picture, box, 256)
+    rows, columns = square[0].nonzero(as_tuple=True)
+    middle = picture_to_square(torch.tensor([[205.0, 145.0]]), box, 256)[0]
+    assert columns.double().mean() + 0.5 == pytest.approx(float(middle[0]), abs=0.3)
+    assert rows.double().mean() + 0.5 == pytest.approx(float(middle[1]), abs=0.7)
+
+
+@pytest.mark.parametrize("wh_and_size", [(265, 265, 256), (265, 265, 512), (91, 37, 256), (1024, 512, 256), (8, 9, 64)])
+def test_resizing_is_that_of_opencv_to_the_bit(wh_and_size):
+    width, height, size = wh_and_size
+    picture = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ours = (resize_bilinear(torch.from_numpy(picture).permute(2, 0, 1) / 255, size) * 255).round().byte()
+    theirs = cv2.resize(picture, (size, size))
+    assert (ours.permute(1, 2, 0).numpy() == theirs).all()
+
+
+def test_a_square_has_256_levels():
+    square = cut_square(torch.rand(300, 300, 3), Box(0, 0, 300, 300), 256)
+    assert torch.equal(square, (square * 255).round() / 255)
+
+
+def test_a_huge_face_is_averaged_down_before_single_pixels_are_taken():
+    checkerboard = (torch.arange(4096)[:, None] + torch.arange(4096)) % 2
+    square = cut_square(checkerboard.float()[..., None].expand(-1, -1, 3), Box(0, 0, 4096, 4096), 64)
+    assert (square - 0.5).abs().max() < 0.01
+
+
+def test_a_huge_face_stays_where_it_is_when_it_is_averaged_down():
+    picture = torch.zeros(3100, 3100, 3)
+    picture[1000:1500, 2000:2600] = 1
+    square = cut_square(picture, Box(0, 0, 3100, 3100), 310)
+    rows, columns = (square[0] > 0.5).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max() + 1) == (100, 150) and (columns.min(), columns.max() + 1) == (200, 260)
