@@ -1,8 +1,9 @@
 """Mono samples at 16 kHz come in, a mel spectrogram goes out, as the released nets were trained to hear it.
 
 Letters: `n` samples, `n_mel` steps (one every 200 samples, 80 a second), 80 mel bands.
-The recipe is Wav2Lip's: pre-emphasis, magnitude (not power) of a centred Fourier transform, Slaney's mel bands, decibels,
-and a straight line that brings -100..0 dB to -4..4. Everything is computed in float64 and rounded once at the end.
+The recipe is Wav2Lip's: pre-emphasis, magnitude (not power) of a centred Fourier transform, Slaney's mel bands,
+decibels, and a straight line that brings -100..0 dB to -4..4. Everything is computed in float64 and rounded once at
+the end.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ REFERENCE_DB = 20.0
 QUIETEST_DB = -100.0
 LARGEST = 4.0
 
-#: steps that are transformed at once; 4096 steps of 800 float64 samples are 26 MB, so an hour costs no more than a minute
+#: steps that are transformed at once: 800 float64 samples each, 26 MB, however long the voice is
 STEPS_PER_CHUNK = 4096
 
 
@@ -45,7 +46,7 @@ def mel_spectrogram(wave: Tensor) -> Tensor:
 
 
 def _emphasised(wave: Tensor, first: int, last: int) -> Tensor:
-    """y[i] = x[i] - 0.97 x[i - 1] for first <= i < last in float64, zero outside 0..n (there is no tail after the end)."""
+    """y[i] = x[i] - 0.97 x[i - 1] for first <= i < last in float64; zero outside 0..n, without a tail at n."""
     n = wave.shape[0]
     inside = wave[max(first - 1, 0) : min(last, n)].double()
     if first <= 0:

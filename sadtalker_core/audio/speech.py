@@ -29,8 +29,9 @@ LOUDEST_BELIEVABLE = 100.0
 def encode_speech(waveform: Tensor, sample_rate_hz: float) -> SpeechWindows:
     """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the nets hear, at 25 frames a second.
 
-    The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). The loudness is left alone.
-    Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), and samples that are no numbers.
+    The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). The
+    loudness is left alone. Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), and
+    samples that are no numbers.
     """
     wave = _resampled(_mono(_checked(waveform, sample_rate_hz)), sample_rate_hz)
     n_frames = frames_in_samples(wave.shape[0])
@@ -45,7 +46,7 @@ def encode_speech(waveform: Tensor, sample_rate_hz: float) -> SpeechWindows:
 
 
 def idle_speech(seconds: float) -> SpeechWindows:
-    """Nobody speaks for a while: windows of zeros, which the released nets take for a calm face (quirk 9; silence is -4).
+    """Nobody speaks for a while: windows of zeros, which the released nets take for a calm face (quirk 9).
 
     Raises OptionError unless at least one frame fits into the time.
     """
@@ -59,7 +60,7 @@ def idle_speech(seconds: float) -> SpeechWindows:
 def _checked(waveform: Tensor, sample_rate_hz: float) -> Tensor:
     """-> (C, n), on the CPU, C and n at least 1."""
     if waveform is None:
-        raise AudioError("expected a voice, got no sound (a video without an audio track?); connect an audio, or set idle_seconds.")
+        raise AudioError("expected a voice, got no sound (a video without a sound track?); connect one, or set idle_seconds.")
     if not isinstance(waveform, Tensor):
         raise AudioError(f"expected the waveform as a tensor (channels, samples), got {type(waveform).__name__}.")
     if not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):
@@ -67,7 +68,7 @@ def _checked(waveform: Tensor, sample_rate_hz: float) -> Tensor:
     wave = waveform.detach().cpu()
     if wave.dim() == 3:
         if wave.shape[0] > 1:
-            raise AudioError(f"expected one voice, got a batch of {wave.shape[0]}; pick one of them, or run them one by one.")
+            raise AudioError(f"expected one voice, got a batch of {wave.shape[0]}; pick one, or run them one by one.")
         wave = wave[0] if wave.shape[0] else wave.reshape(1, 0)
     if wave.dim() == 1:
         wave = wave.unsqueeze(0)
@@ -91,7 +92,7 @@ def _mono(wave: Tensor) -> Tensor:
         return ((wave.double().mean(dim=0) - middle) / full_scale).float()
     mono = wave.float().mean(dim=0)
     if not torch.isfinite(mono).all():
-        raise AudioError("expected samples that are numbers, got NaN or infinity; the audio before this node is broken.")
+        raise AudioError("expected samples that are numbers, got NaN or infinity; the audio is broken.")
     loudest = mono.abs().max().item()
     if loudest > LOUDEST_BELIEVABLE:
         raise AudioError(

@@ -1,7 +1,7 @@
 """A length comes in, a blink track goes out: (T,) how far the lids are down in each frame, 0 open, 1 shut.
 
-A blink lasts five frames, a fifth of a second. `released_blinks` is what SadTalker does; `blink_track` is ours, with a rate in
-blinks a minute, a strength, and a seed.
+A blink lasts five frames, a fifth of a second. `released_blinks` is what SadTalker does; `blink_track` is ours, with
+a rate in blinks a minute, a strength, and a seed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: fl
 
 
 def released_blinks(n_frames: int, rng: random.Random) -> Tensor:
-    """-> (T,) as SadTalker draws them from Python's `random` (quirk 8): none in 20 frames or fewer, then gaps of 10 to 69 frames.
+    """-> (T,) as SadTalker draws them from Python's `random` (quirk 8): none in 20 frames or fewer, then gaps of 10
+    to 69 frames.
 
     At 21 frames the original asks for a number between 10 and 10 exclusive and fails; here that one gap is 10.
     """

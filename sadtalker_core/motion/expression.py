@@ -22,13 +22,15 @@ def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficie
                        reference: FaceCoefficients | None = None, reference_weight: float = 1.0,
                        chunk: int = FRAMES_PER_CHUNK,
                        on_progress: Callable[[int, int], None] | None = None) -> Expression:  # fmt: skip
-    """How the face moves while it says this. The net is used where it is, in eval mode; the result is float32 on the CPU.
+    """How the face moves while it says this. The net is used where it is, in eval mode.
+
+    The result is float32 on the CPU.
 
     source:    the portrait; its first row is the face at rest
     blink:     (T,) from blink.py, or from `reference.lids_of`
-    reference: T rows of a reference video whose whole expression stands in for the face at rest, as the original's "eye blink
-               reference" does (quirk 8: then with a blink track of zeros). Its mouth shines through; to take the lids alone, leave
-               this out and pass `lids_of(reference)` as the blink track.
+    reference: T rows of a reference video whose whole expression stands in for the face at rest, as the original's
+               "eye blink reference" does (quirk 8: then with a blink track of zeros). Its mouth shines through; to
+               take the lids alone, leave this out and pass `lids_of(reference)` as the blink track.
     reference_weight: 0 keeps the portrait's face, 1 takes the reference's
     chunk:     frames at once; the result does not depend on it beyond rounding
     Raises WrongFamily or OptionError when the reference is of another family or length.

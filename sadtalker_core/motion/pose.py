@@ -24,14 +24,15 @@ def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, 
                  generator: torch.Generator | None = None, noise: Tensor | None = None,
                  reference: FaceCoefficients | None = None, chunk: int = BLOCKS_PER_CHUNK,
                  on_progress: Callable[[int, int], None] | None = None) -> HeadPose:  # fmt: skip
-    """How the head moves while it says this: predicted from the portrait's pose on, smoothed, plus a reference's movement.
+    """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
 
     style:     0..45 in the released net; an opinion about how lively a head is
     generator: on the CPU, for the draws; or give them as noise: (pose_blocks(T), Z) ~ N(0, 1)
     reference: T rows of a video whose head movement is added (quirk 13)
     chunk:     blocks at once; the result does not depend on it beyond rounding
     The net is used where it is, in eval mode; the result is float32 on the CPU.
-    Raises OptionError for a style that the net was not taught, WrongFamily or OptionError for a reference of another family or length.
+    Raises OptionError for a style that the net was not taught, WrongFamily or OptionError for a reference of another
+    family or length.
     """
     n_styles = net.config.styles
     if not 0 <= style < n_styles:
@@ -39,7 +40,8 @@ def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, 
     if reference is not None:
         require_family("The reference", reference.family, source.family)
         require_same_length(speech.n_frames, reference=reference)
-    motion = predict_motion(net, speech, source.pose[:1], style, _draws(net, speech, generator, noise), chunk, on_progress)
+    noise = _draws(net, speech, generator, noise)
+    motion = predict_motion(net, speech, source.pose[:1], style, noise, chunk, on_progress)
     pose = smooth(source.pose[:1] + motion)
     if reference is not None:
         pose = pose + follow(reference)
@@ -49,10 +51,10 @@ def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, 
 def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, style: int, noise: Tensor,
                    chunk: int = BLOCKS_PER_CHUNK,
                    on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
-    """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; the first frame has none (quirk 11).
+    """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
-    The frames behind the first are cut into blocks of 32. What remains is predicted as the end of a block over the last 32 frames,
-    or of a block that begins with copies of the first window when the clip is shorter than that:
+    The frames behind the first are cut into blocks of 32 (quirk 11). What remains is predicted as the end of a block over the
+    last 32 frames, or of a block that begins with copies of the first window when the clip is shorter than that:
 
         frames   0 | 1 ....... 32 | 33 ....... 64 | 65 .. 70
         blocks     [======1======] [======2=======]
@@ -101,7 +103,7 @@ def _draws(net: PoseVAE, speech: SpeechWindows, generator: torch.Generator | Non
             raise OptionError("expected a generator or the noise to draw the pose from, got neither.")
         return torch.randn(expected, generator=generator)
     if tuple(noise.shape) != expected:
-        raise OptionError(f"expected noise of the shape {expected} for {speech.n_frames} frames, got {tuple(noise.shape)}.")
+        raise OptionError(f"expected noise {expected} for {speech.n_frames} frames, got {tuple(noise.shape)}.")
     return noise
 
 

@@ -32,8 +32,8 @@ class PoseVAEConfig:
     encoder_hidden:    width of the encoder's hidden layer
     decoder_hidden:    width of the decoder's hidden layer
     unet_widths:       channels of the U-net on its four levels
-    logvar_from_means: the released encoder takes its log-variance from the layer of the means. Harmless when driving, which uses
-                       the decoder alone; new trainings use the layer that was meant for it.
+    logvar_from_means: the released encoder takes its log-variance from the layer of the means. Harmless when driving,
+                       which uses the decoder alone; new trainings use the layer that was meant for it.
     """
 
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
@@ -73,8 +73,13 @@ class PoseVAE(nn.Module):
         self.encoder = PoseEncoder(config, ops)
         self.decoder = PoseDecoder(config, ops)
 
-    def forward(self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor, noise: Tensor) -> PoseVAEOutput:
-        """motion (B, L, 6) relative to reference (B, 6); windows (B, L, 1, 80, 16); style (B,) long; noise (B, Z) ~ N(0, 1)."""
+    def forward(self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor,
+                noise: Tensor) -> PoseVAEOutput:  # fmt: skip
+        """Reconstruct a motion that was seen.
+
+        motion (B, L, 6) relative to reference (B, 6); windows (B, L, 1, 80, 16); style (B,) long; noise (B, Z)
+        from N(0, 1).
+        """
         audio = self.embed(windows)
         mean, logvar = self.encoder(motion, audio, reference, style)
         latent = mean + torch.exp(0.5 * logvar) * noise
@@ -113,7 +118,7 @@ class PoseEncoder(nn.Module):
 
 
 class PoseDecoder(nn.Module):
-    """A latent and a voice -> motion (B, L, 6). Two sigmoids come one after the other before the last layer (quirk 12)."""
+    """A latent and a voice -> motion (B, L, 6). Quirk 12: the perceptron and the U-net both end in a sigmoid."""
 
     def __init__(self, config: PoseVAEConfig, ops):
         super().__init__()

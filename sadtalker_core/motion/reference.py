@@ -49,8 +49,8 @@ def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLeng
                blend: int = 0) -> FaceCoefficients:  # fmt: skip
     """L rows -> n_frames rows, or fewer for `cut`.
 
-    blend: how many rows at the end of each round of a loop melt into the first ones of the next, so that nothing jumps; the rounds
-    get shorter by as much. 0 jumps, as the original does.
+    blend: how many rows at the end of each round of a loop melt into the first ones of the next, so that nothing
+           jumps; the rounds get shorter by as much. 0 jumps, as the original does.
     """
     n_rows = len(coefficients)
     if n_rows == 0:
@@ -85,7 +85,7 @@ def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
 
 
 def resample_rows(rows: Tensor, from_fps: float, to_fps: float = FRAMES_PER_SECOND) -> Tensor:
-    """rows (L, N) of a video at from_fps -> (round(L * to / from), N) at to_fps, straight lines in between.
+    """rows (L, N) of a video at from_fps -> (round(L * to / from), N), with straight lines in between.
 
     Row i belongs to the time i / fps; what lies behind the last row is the last row.
     """
@@ -93,7 +93,8 @@ def resample_rows(rows: Tensor, from_fps: float, to_fps: float = FRAMES_PER_SECO
     return torch.lerp(rows[before], rows[after], weight[:, None].to(rows))
 
 
-def resample_coefficients(coefficients: FaceCoefficients, from_fps: float, to_fps: float = FRAMES_PER_SECOND) -> FaceCoefficients:
+def resample_coefficients(coefficients: FaceCoefficients, from_fps: float,
+                          to_fps: float = FRAMES_PER_SECOND) -> FaceCoefficients:  # fmt: skip
     """The same for whole records. A row counts as found when both of its neighbours were."""
     before, after, weight = _resampling(len(coefficients), from_fps, to_fps)
     return _mix(take_rows(coefficients, before), take_rows(coefficients, after), weight)
@@ -102,16 +103,17 @@ def resample_coefficients(coefficients: FaceCoefficients, from_fps: float, to_fp
 def lids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
     """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say.
 
-    The mini family has two units for it. The basis of the released family knows no lids of their own: there we measure along the
-    direction in which the ExpNet itself moves a face when told to blink (the last column of its head), from the
-    reference's own open eyes, which are where the tenth part of the frames lies. What else moves along that direction is taken for lids.
-    The original hands all 64 numbers of the reference to the net instead, mouth included; see `predict_expression`.
+    The mini family has two units for it. The basis of the released family knows no lids of their own: there we
+    measure along the direction in which the ExpNet itself moves a face when told to blink (the last column of its
+    head), starting where the eyes are open, which we take to be where the lowest tenth of the frames ends. What else
+    moves along that direction is taken for lids. The original hands all 64 numbers of the reference to the net instead,
+    mouth included; see `predict_expression`.
     """
     if reference.family == MINI:
         lids = [UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]
         return reference.expression[:, lids].mean(dim=1).clamp(0, 1)
     if net is None:
-        raise OptionError("a reference of the released family needs the ExpNet to tell its lids from the rest of the face.")
+        raise OptionError("a reference of the released family needs the ExpNet to tell its lids from its mouth.")
     closing = net.head.weight[:, -1].detach().float().cpu()
     shut = reference.expression @ closing / closing.square().sum().clamp(min=1e-12)
     return (shut - shut.quantile(0.1)).clamp(0, 1)
@@ -120,7 +122,8 @@ def lids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
 def reenact(reference: FaceCoefficients, source: FaceCoefficients | None = None) -> tuple[Expression, HeadPose]:
     """Expression and pose wholly from the reference, which should be as long as the clip.
 
-    source: keep the portrait's place: the head begins as in the portrait and moves as the reference does from its first row on.
+    source: keep the portrait's place: the head begins as in the portrait and moves as the reference does from its
+            first row on.
     Without it the head goes where the reference's head is.
     """
     pose = reference.pose
@@ -148,11 +151,12 @@ def _resampling(n_rows: int, from_fps: float, to_fps: float) -> tuple[Tensor, Te
 
 def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoefficients:
     """a where weight (n,) is 0, b where it is 1."""
-    others = _tracks(b)
-    mixed = {
-        name: torch.lerp(value, others[name], weight[:, None].to(value)) if value.is_floating_point() else value & others[name]
-        for name, value in _tracks(a).items()
-    }
+    others, mixed = _tracks(b), {}
+    for name, value in _tracks(a).items():
+        if value.is_floating_point():
+            mixed[name] = torch.lerp(value, others[name], weight[:, None].to(value))
+        else:  # found
+            mixed[name] = value & others[name]
     return replace(a, **mixed)
 
 

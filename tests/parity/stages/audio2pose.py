@@ -1,4 +1,4 @@
-"""Mel windows, the pose of the portrait, a style and the draws -> the head's motion, through PoseVAE, not yet smoothed."""
+"""Mel windows, the pose of the portrait, a style and the draws -> the head's motion, not yet smoothed."""
 
 from __future__ import annotations
 

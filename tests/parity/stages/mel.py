@@ -1,4 +1,4 @@
-"""Voice at 16 kHz -> mel, its windows, the blink track and the face at rest, as the original's `get_data` gives them."""
+"""Voice at 16 kHz -> mel, its windows, the blink track and the face at rest."""
 
 from __future__ import annotations
 
