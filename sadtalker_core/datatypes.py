@@ -8,16 +8,17 @@ Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from . import coefficients as layout
-from .errors import OptionError, WrongFamily
-from .timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, window_start, MEL_STEPS_PER_WINDOW
+from .errors import DoesNotFit, OptionError, WrongFamily
+from .timeline import FRAMES_PER_SECOND, MEL_STEPS_PER_WINDOW, SAMPLES_PER_FRAME, window_start
 
 RELEASED = "released"
 MINI = "mini"
@@ -91,11 +92,21 @@ class Portrait:
     """
 
     image: Tensor
-    mask: Optional[Tensor] = None
+    mask: Tensor | None = None
     face_index: int = 0
     face_order: str = "largest"
-    face_box: Optional[Box] = None
-    crop: Optional[FaceCrop] = None
+    face_box: Box | None = None
+    crop: FaceCrop | None = None
+
+    def mask_or_zeros(self) -> Tensor:
+        """(H, W), zeros when the picture has no transparency."""
+        return torch.zeros(self.image.shape[:2]) if self.mask is None else self.mask
+
+    def require_crop(self) -> FaceCrop:
+        """The face cut out; OptionError when the portrait has not been through 3DMM Extract yet."""
+        if self.crop is None:
+            raise OptionError("This portrait has no face cut out yet; connect the portrait output of 3DMM Extract.")
+        return self.crop
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -122,7 +133,7 @@ class FaceCoefficients:
     family: str
     crop_mode: CropMode
     pic_size: int
-    found: Optional[Tensor] = None
+    found: Tensor | None = None
 
     def __len__(self) -> int:
         return self.expression.shape[0]
@@ -146,14 +157,14 @@ class FaceCoefficients:
 
     @classmethod
     def from_full_rows(cls, rows: Tensor, crop: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
-                       found: Optional[Tensor] = None) -> "FaceCoefficients":  # fmt: skip
+                       found: Tensor | None = None) -> FaceCoefficients:  # fmt: skip
         """rows (T, 257) and crop (T, 3) -> the record."""
         parts = layout.split_row(rows, layout.FULL_LAYOUT)
         return cls(**parts, crop=crop, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
 
     @classmethod
     def from_crop_rows(cls, rows: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
-                       found: Optional[Tensor] = None) -> "FaceCoefficients":  # fmt: skip
+                       found: Tensor | None = None) -> FaceCoefficients:  # fmt: skip
         """rows (T, 73) -> the record; who the face is and how it is lit is not in them and stays 0."""
         parts = layout.split_row(rows, layout.CROP_LAYOUT)
         unknown = {
@@ -173,7 +184,7 @@ class SpeechWindows:
 
     mel: Tensor
     n_frames: int
-    wave: Optional[Tensor] = None
+    wave: Tensor | None = None
 
     @property
     def n_samples(self) -> int:
@@ -183,7 +194,7 @@ class SpeechWindows:
     def seconds(self) -> float:
         return self.n_frames / FRAMES_PER_SECOND
 
-    def windows(self, start: int = 0, stop: Optional[int] = None) -> Tensor:
+    def windows(self, start: int = 0, stop: int | None = None) -> Tensor:
         """(B, 1, 80, 16): the mel windows of the frames start..stop, steps outside the track clamped to its ends."""
         frames = range(start, self.n_frames if stop is None else stop)
         first = torch.tensor([window_start(i) for i in frames], dtype=torch.long)
@@ -238,7 +249,7 @@ class KeypointMotion:
     def __len__(self) -> int:
         return self.yaw.shape[0]
 
-    def __getitem__(self, rows: slice) -> "KeypointMotion":
+    def __getitem__(self, rows: slice) -> KeypointMotion:
         return KeypointMotion(self.yaw[rows], self.pitch[rows], self.roll[rows], self.translation[rows], self.offsets[rows])
 
 
@@ -254,6 +265,42 @@ class Motion:
         return len(self.driving)
 
 
+@dataclass(frozen=True, eq=False)
+class FrameStream:
+    """Frames to come: how many and how large they will be, and the making of them, batch by batch.
+
+    batches: called once; yields (B, 3, height, width) in 0..1 until n_frames have come
+    seconds_per_frame: an estimate, or None
+    """
+
+    n_frames: int
+    height: int
+    width: int
+    batches: Callable[[], Iterator[Tensor]]
+    seconds_per_frame: float | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """What all frames weigh as one float32 IMAGE batch."""
+        return self.n_frames * self.height * self.width * 3 * 4
+
+    def announcement(self) -> str:
+        """What is about to be made, for the log: frames, size, megabytes, time."""
+        size = f"{self.n_frames} frames of {self.width} x {self.height}, {self.n_bytes / 1e6:.0f} MB"
+        if self.seconds_per_frame is None:
+            return size
+        seconds = self.n_frames * self.seconds_per_frame
+        return f"{size}, about {seconds / 60:.0f} min" if seconds >= 90 else f"{size}, about {max(seconds, 1):.0f} s"
+
+    def require_memory(self, available_bytes: int) -> None:
+        """Raises DoesNotFit when the whole batch cannot be held; said before the work, not after it."""
+        if self.n_bytes > available_bytes:
+            raise DoesNotFit(
+                f"{self.announcement()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
+                "Use a shorter voice, a smaller picture, or cut the voice and run the parts one after the other."
+            )
+
+
 def require_family(what: str, record_family: str, model_family: str) -> None:
     """Refuse a wire that was made with the other family of weights. what: how the user sees the wire, "The motion"."""
     if record_family != model_family:
@@ -267,10 +314,13 @@ def require_same_length(n_frames: int, **tracks) -> None:
     """Refuse tracks of another length than the clip, naming them."""
     for name, track in tracks.items():
         if len(track) != n_frames:
-            raise OptionError(f"expected {n_frames} frames of {name}, got {len(track)}; make both from the same Audio Encode.")
+            raise OptionError(
+                f"expected {n_frames} frames of {name}, got {len(track)}; make both from the same Audio Encode."
+            )
 
 
 __all__ = [
-    "MINI", "RELEASED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "HeadPose", "KeypointMotion",
+    "MINI", "RELEASED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose",
+    "KeypointMotion",
     "Motion", "Portrait", "SpeechWindows", "require_family", "require_same_length",
 ]  # fmt: skip

@@ -1,0 +1,40 @@
+"""Audio Encode: a voice in, the mel windows that the nets hear out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..sadtalker_core import pipeline
+from . import wires
+
+
+class SadTalkerAudioEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerAudioEncode",
+            display_name="Audio Encode",
+            category=wires.CATEGORY,
+            description="Turns a voice into mel windows, one per video frame (25 a second). Without a voice it makes "
+            "an idle clip of some seconds: the head moves and blinks, the mouth rests.",
+            inputs=[
+                io.Float.Input(
+                    "idle_seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=36000.0,
+                    step=0.1,
+                    tooltip="Length of an idle clip when no voice is connected. A voice wins.",
+                ),
+                io.Audio.Input("audio", optional=True, tooltip="The voice; any rate and number of channels."),
+            ],
+            outputs=[
+                wires.Speech.Output("speech", display_name="speech", tooltip="The voice as the nets hear it."),
+                io.Int.Output("n_frames", display_name="frame count", tooltip="Video frames that the voice lasts."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, idle_seconds: float, audio=None) -> io.NodeOutput:
+        speech = pipeline.hear(audio, idle_seconds)
+        return io.NodeOutput(speech, speech.n_frames)

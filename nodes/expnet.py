@@ -1,0 +1,102 @@
+"""ExpNet: a voice and a face in, the expression of every frame out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..sadtalker_core import pipeline
+from ..sadtalker_core.motion.reference import LENGTHS
+from . import wires
+from .progress import Progress
+
+
+class SadTalkerExpNet(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerExpNet",
+            display_name="ExpNet",
+            category=wires.CATEGORY,
+            description="Predicts 64 expression coefficients for every frame from the voice, and blinks of its own "
+            "or from a reference video.",
+            inputs=[
+                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                wires.Speech.Input("speech", tooltip="From Audio Encode."),
+                wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
+                io.Combo.Input(
+                    "blink", options=["auto", "off"], default="auto", tooltip="auto: blinks at the rate below."
+                ),
+                io.Float.Input(
+                    "blink_rate",
+                    default=18.0,
+                    min=0.0,
+                    max=60.0,
+                    step=1.0,
+                    tooltip="Blinks a minute; people blink 15 to 20 times.",
+                ),
+                io.Float.Input(
+                    "blink_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.5,
+                    step=0.05,
+                    tooltip="How far the lids close: 1 shuts the eyes.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="When the blinks fall. The same seed gives the same blinks on every machine.",
+                ),
+                io.Combo.Input(
+                    "reference_mode",
+                    options=list(pipeline.EXPRESSION_REFERENCE),
+                    default="blink",
+                    tooltip="What a connected reference gives. blink: its eyes. all: its whole expression, the voice "
+                    "then moves nothing.",
+                ),
+                io.Combo.Input(
+                    "reference_length",
+                    options=list(LENGTHS),
+                    default=LENGTHS[0],
+                    tooltip="When the reference is shorter or longer than the voice: loop it, play it to and fro, "
+                    "hold its last frame, or cut the clip to it.",
+                ),
+                wires.Coefficients.Input("reference", optional=True, tooltip="From 3DMM from Video."),
+            ],
+            outputs=[
+                wires.Expression.Output(
+                    "expression", display_name="expression", tooltip="64 coefficients for every frame."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        speech,
+        coefficients,
+        blink,
+        blink_rate,
+        blink_strength,
+        seed,
+        reference_mode,
+        reference_length,
+        reference=None,
+    ) -> io.NodeOutput:
+        expression = pipeline.express(
+            model,
+            speech,
+            coefficients,
+            blinks_per_minute=blink_rate if blink == "auto" else 0.0,
+            blink_strength=blink_strength,
+            seed=seed,
+            reference=reference,
+            reference_mode=reference_mode,
+            reference_length=reference_length,
+            on_progress=Progress(speech.n_frames),
+        )
+        return io.NodeOutput(expression)

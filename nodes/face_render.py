@@ -1,0 +1,61 @@
+"""Face Render: a portrait and its motion in, frames out."""
+
+from __future__ import annotations
+
+import logging
+
+import psutil
+import torch
+from comfy import model_management
+from comfy_api.latest import io
+
+from ..sadtalker_core import pipeline
+from ..sadtalker_core.timeline import FRAMES_PER_SECOND
+from . import wires
+from .progress import Progress
+
+
+class SadTalkerFaceRender(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerFaceRender",
+            display_name="Face Render",
+            category=wires.CATEGORY,
+            description="Moves the portrait and paints the frames, 25 a second, with a live picture in the node.",
+            inputs=[
+                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
+                wires.Motion.Input("motion", tooltip="From MappingNet."),
+                io.Int.Input(
+                    "batch_size",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip="Frames rendered at once; 0 = as many as the memory suggests, 1 on a CPU. The frames do "
+                    "not depend on it.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("frames", display_name="frames", tooltip="The talking head, frame by frame."),
+                io.Float.Output("fps", display_name="fps", tooltip="25.0, for Video Combine."),
+            ],
+        )
+
+    @classmethod
+    @torch.inference_mode()
+    def execute(cls, model, portrait, motion, batch_size: int) -> io.NodeOutput:
+        job = pipeline.render_job(model, portrait, motion, batch_size=batch_size)
+        logging.info("SadTalker: %s", job.announcement())
+        job.require_memory(psutil.virtual_memory().available)
+
+        frames = torch.empty(
+            (job.n_frames, job.height, job.width, 3), dtype=torch.float32, device=model_management.intermediate_device()
+        )
+        progress, done = Progress(job.n_frames), 0
+        progress(0, job.n_frames)
+        for batch in job.batches():
+            frames[done : done + len(batch)] = batch.permute(0, 2, 3, 1)
+            done += len(batch)
+            progress(done, job.n_frames, batch[-1])
+        return io.NodeOutput(frames, float(FRAMES_PER_SECOND))

@@ -1,0 +1,97 @@
+"""Load SadTalker Model: a name in, the nets of one family out, resident under ComfyUI's memory management."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import comfy.ops
+import folder_paths
+from comfy_api.latest import io
+
+from ..sadtalker_core.assembly import load_talker
+from ..sadtalker_core.checkpoint.catalog import MODELS, files_of, is_released_file
+from ..sadtalker_core.datatypes import MINI
+from . import residency, wires
+from .progress import Progress
+
+FOLDER = "sadtalker"
+_EXTENSIONS = {".safetensors", ".pth", ".tar", ".pt", ".ckpt"}
+
+
+def register_folder() -> None:
+    """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named."""
+    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+    paths, extensions = folder_paths.folder_names_and_paths[FOLDER][:2]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(extensions) | _EXTENSIONS)
+
+
+def model_folders() -> list[Path]:
+    return [Path(folder) for folder in folder_paths.get_folder_paths(FOLDER)]
+
+
+def model_choices() -> list[str]:
+    """The built-in and the released models, always listed, then the user's own files as file/<posix path>."""
+    own = [Path(name).as_posix() for name in folder_paths.get_filename_list(FOLDER)]
+    return [*MODELS, *(f"file/{name}" for name in own if not is_released_file(name))]
+
+
+class SadTalkerLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerLoadModel",
+            display_name="Load SadTalker Model",
+            category=wires.CATEGORY,
+            description="Loads the nets of one SadTalker model. 'mini' is built in (preview quality) and needs no "
+            "download; 'SadTalker 256' and 'SadTalker 512' are the released weights in models/sadtalker.",
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=model_choices(),
+                    default="mini",
+                    tooltip="mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released "
+                    "weights, looked for in models/sadtalker. file/...: a file of your own in that folder.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=list(residency.PRECISIONS),
+                    default="auto",
+                    tooltip="How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a "
+                    "CPU. Landmarks and motion always stay in fp32.",
+                ),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=False,
+                    tooltip="Off: a released model that is missing is an error that says which files to get. On: its "
+                    "files (about 1 GB) are fetched once into models/sadtalker and checked by SHA-256.",
+                ),
+            ],
+            outputs=[
+                wires.Model.Output(
+                    "loaded_model", display_name="model", tooltip="The nets. Connect the same loader to every stage."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: str, precision: str, allow_download: bool) -> io.NodeOutput:
+        talker = load_talker(
+            model,
+            model_folders(),
+            ops=comfy.ops.manual_cast,
+            allow_download=allow_download,
+            on_progress=Progress(),
+        )
+        if talker.family == MINI and model == "mini":
+            logging.info(
+                "SadTalker: mini (built-in, preview quality). For the released quality choose 'SadTalker 256' in "
+                "Load SadTalker Model and switch allow_download on, or put its files into models/sadtalker."
+            )
+        return io.NodeOutput(residency.adopt(talker, precision))
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool):
+        """A file that was replaced since the last run is read again."""
+        files = files_of(model, model_folders())
+        return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]

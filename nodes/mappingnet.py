@@ -1,0 +1,92 @@
+"""MappingNet: coefficient tracks in, the movement of the renderer's key points out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..sadtalker_core import pipeline
+from . import wires
+
+_LIST_TIP = (
+    "Degrees that replace the predicted {name}: one number holds it, several are passed through in turn at an even "
+    "pace (for example -20, 0, 20). Empty: as predicted."
+)
+
+
+def _scale(axis: str) -> io.Float.Input:
+    return io.Float.Input(
+        f"{axis}_scale",
+        default=1.0,
+        min=0.0,
+        max=3.0,
+        step=0.05,
+        tooltip=f"Makes the {axis} movement of the head larger or smaller; 0 holds it as in the portrait.",
+    )
+
+
+class SadTalkerMappingNet(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerMappingNet",
+            display_name="MappingNet",
+            category=wires.CATEGORY,
+            description="Translates expression and head pose into the key points that move the picture. Mouth, head "
+            "and gaze of the camera are scaled here.",
+            inputs=[
+                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
+                wires.Expression.Input("expression", tooltip="From ExpNet."),
+                wires.Pose.Input("pose", tooltip="From PoseVAE."),
+                io.Float.Input(
+                    "expression_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="Makes the expression stronger or weaker; 1 as predicted.",
+                ),
+                _scale("yaw"),
+                _scale("pitch"),
+                _scale("roll"),
+                io.Boolean.Input(
+                    "still", default=False, tooltip="The head stays as in the portrait; the face talks and blinks."
+                ),
+                io.String.Input("yaw", default="", tooltip=_LIST_TIP.format(name="turn of the head")),
+                io.String.Input("pitch", default="", tooltip=_LIST_TIP.format(name="nod of the head")),
+                io.String.Input("roll", default="", tooltip=_LIST_TIP.format(name="tilt of the head")),
+            ],
+            outputs=[
+                wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        coefficients,
+        expression,
+        pose,
+        expression_scale,
+        yaw_scale,
+        pitch_scale,
+        roll_scale,
+        still,
+        yaw,
+        pitch,
+        roll,
+    ) -> io.NodeOutput:
+        motion = pipeline.map_tracks(
+            model,
+            coefficients,
+            expression,
+            pose,
+            expression_scale=expression_scale,
+            pose_scale=(yaw_scale, pitch_scale, roll_scale),
+            still=still,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+        )
+        return io.NodeOutput(motion)

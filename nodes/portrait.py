@@ -1,0 +1,120 @@
+"""Load Portrait and Portrait from Image: a picture in, the record of whose face is meant out."""
+
+from __future__ import annotations
+
+import folder_paths
+from comfy_api.latest import io
+
+import nodes as core_nodes
+
+from ..sadtalker_core.face.landmarks import FACE_ORDERS
+from ..sadtalker_core.face.picture import portrait_from_picture
+from . import wires
+
+_INDEX_TIP = "Which face, counted from 0 after ordering; 0 is the first."
+_ORDER_TIP = "How the faces of the picture are counted: the largest first, or by place in the picture."
+
+
+def _face_inputs():
+    return [
+        io.Int.Input("face_index", default=0, min=0, max=99, tooltip=_INDEX_TIP),
+        io.Combo.Input("face_order", options=list(FACE_ORDERS), default=FACE_ORDERS[0], tooltip=_ORDER_TIP),
+    ]
+
+
+def _outputs():
+    return [
+        wires.Portrait.Output(
+            "chosen_portrait", display_name="portrait", tooltip="The picture and which face of it shall talk."
+        ),
+        io.Image.Output("picture", display_name="image", tooltip="The picture itself, for other nodes."),
+        io.Mask.Output(
+            "alpha", display_name="mask", tooltip="1 where the picture is transparent, as core's Load Image gives it."
+        ),
+    ]
+
+
+class SadTalkerLoadPortrait(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        folder_paths.get_input_directory()
+        return io.Schema(
+            node_id="SadTalkerLoadPortrait",
+            display_name="Load Portrait",
+            category=wires.CATEGORY,
+            description="Loads a picture of somebody and says which face of it shall talk.",
+            inputs=[
+                io.Combo.Input(
+                    "image",
+                    options=_pictures(),
+                    upload=io.UploadType.image,
+                    image_folder=io.FolderType.input,
+                    tooltip="The portrait. Faces looking at the camera work best; at least 256 pixels of face.",
+                ),
+                *_face_inputs(),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, image: str, face_index: int, face_order: str) -> io.NodeOutput:
+        picture, mask = core_nodes.LoadImage().load_image(image)[:2]
+        portrait = portrait_from_picture(picture[0], alpha_mask=mask[0], face_index=face_index, face_order=face_order)
+        return io.NodeOutput(portrait, picture, mask)
+
+    @classmethod
+    def fingerprint_inputs(cls, image: str, face_index: int, face_order: str):
+        return core_nodes.LoadImage.IS_CHANGED(image)
+
+    @classmethod
+    def validate_inputs(cls, image: str):
+        if not folder_paths.exists_annotated_filepath(image):
+            return f"The portrait '{image}' is not in ComfyUI's input folder. Upload it, or choose another."
+        return True
+
+
+def _pictures() -> list[str]:
+    import os
+
+    folder = folder_paths.get_input_directory()
+    files = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
+    return sorted(folder_paths.filter_files_content_types(files, ["image"]))
+
+
+class SadTalkerPortraitFromImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerPortraitFromImage",
+            display_name="Portrait from Image",
+            category=wires.CATEGORY,
+            description="Makes a portrait of a picture that another node made. The face is found by itself, or "
+            "pointed out by a MASK or a box (for drawings that the face detector does not know).",
+            inputs=[
+                io.Image.Input("image", tooltip="One picture, or a batch of which batch_index chooses one."),
+                *_face_inputs(),
+                io.Int.Input("batch_index", default=0, min=0, max=4095, tooltip="Which picture of the batch, from 0."),
+                io.Int.Input("x", default=0, min=0, max=16384, tooltip="Left edge of a box around the face, pixels."),
+                io.Int.Input("y", default=0, min=0, max=16384, tooltip="Top edge of the box, pixels."),
+                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the box; 0 = find the face."),
+                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the box; 0 = find the face."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Paint over the face that shall talk; the box around the painted part is used.",
+                ),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, image, face_index, face_order, batch_index, x, y, width, height, mask=None) -> io.NodeOutput:
+        portrait = portrait_from_picture(
+            image,
+            batch_index=batch_index,
+            face_index=face_index,
+            face_order=face_order,
+            box=(x, y, width, height),
+            face_mask=mask,
+        )
+        return io.NodeOutput(portrait, portrait.image.unsqueeze(0), portrait.mask_or_zeros().unsqueeze(0))

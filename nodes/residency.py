@@ -1,0 +1,73 @@
+"""Where the nets live. ComfyUI owns the memory: every net sits in a patcher of its own, is brought to the device when a
+node needs it, makes room for other models and is gone when the graph is gone. The only file that names ModelPatcher."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from comfy import model_management
+
+try:
+    from comfy.model_patcher import CoreModelPatcher as Patcher
+except ImportError:
+    from comfy.model_patcher import ModelPatcher as Patcher
+
+from ..sadtalker_core.assembly import Talker
+from ..sadtalker_core.render.animate import supports_volume_sampling
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+#: the nets whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32, they are small.
+_PAINTERS = ("generator", "flow_renderer")
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentTalker:
+    """What travels on a SADTALKER_MODEL wire: the assembled nets, each in its patcher."""
+
+    name: str
+    family: str
+    image_size: int
+    patchers: Mapping[str, Patcher]
+
+    def __contains__(self, net: str) -> bool:
+        return net in self.patchers
+
+    def use(self, *nets: str, working_bytes: int = 0) -> list[torch.nn.Module]:
+        """Bring these nets to their device, whole, beside `working_bytes` of activations, and hand them out in order."""
+        chosen = [self.patchers[net] for net in nets]
+        model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
+        return [patcher.model for patcher in chosen]
+
+
+def adopt(talker: Talker, precision: str) -> ResidentTalker:
+    """Give every net of a freshly assembled talker to ComfyUI's memory management."""
+    device = model_management.get_torch_device()
+    offload = model_management.unet_offload_device()
+    patchers = {}
+    for name, net in talker.nets.items():
+        home = device
+        if name in _PAINTERS:
+            home = _painting_device(device)
+            net = net.to(_painting_dtype(precision, home))
+        patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
+    return ResidentTalker(talker.name, talker.family, talker.image_size, patchers)
+
+
+def _painting_device(device: torch.device) -> torch.device:
+    if supports_volume_sampling(device):
+        return device
+    logging.info("SadTalker: %s cannot sample volumes (5-D grid_sample), so Face Render runs on the CPU.", device)
+    return torch.device("cpu")
+
+
+def _painting_dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return _DTYPES[precision]
+    if device.type == "cpu":
+        return torch.float32
+    return model_management.unet_dtype(device=device, supported_dtypes=[torch.float16, torch.float32])
