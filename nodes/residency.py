@@ -21,7 +21,7 @@ from ..sadtalker_core.render.animate import supports_volume_sampling
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
-#: the nets whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32, they are small.
+#: the nets whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32: small.
 _PAINTERS = ("generator", "flow_renderer")
 
 
@@ -38,7 +38,7 @@ class ResidentTalker:
         return net in self.patchers
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[torch.nn.Module]:
-        """Bring these nets to their device, whole, beside `working_bytes` of activations, and hand them out in order."""
+        """Bring these nets to their device, whole, beside `working_bytes` of activations; hand them out in order."""
         chosen = [self.patchers[net] for net in nets]
         model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
         return [patcher.model for patcher in chosen]

@@ -75,7 +75,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
 
 
 def _workflow_metadata(hidden) -> dict[str, str]:
-    """What the page needs to restore the graph from the dropped file; nothing when the server was told to keep silent."""
+    """What the page needs to restore the graph from the dropped file; nothing with --disable-metadata."""
     if args.disable_metadata or hidden is None:
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""A reference clip, from a picture batch or a VIDEO wire, as frames that come one at a time: never the whole clip in memory."""
+"""A reference clip, from a picture batch or a VIDEO wire, as frames that come one at a time, never all in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..sadtalker_core.errors import VideoError
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """frames: (H, W, 3) pictures in 0..1, one after the other;  fps: frames a second;  n_frames: how many, as announced."""
+    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames a second;  n_frames: how many, as announced."""
 
     frames: Iterator[Tensor]
     fps: float

@@ -60,7 +60,7 @@ UNIT_INDEX = {name: i for i, name in enumerate(ARKIT_UNITS)}
 
 
 def split_row(row, layout):
-    """Cut the last axis of `row` (..., sum of widths) into {name: part} as `layout` says; works on arrays and tensors."""
+    """Cut the last axis of `row` (..., sum of widths) into {name: part} as `layout` says; array or tensor."""
     parts, start = {}, 0
     for name, width in layout.items():
         parts[name] = row[..., start : start + width]

@@ -168,7 +168,9 @@ class FaceCoefficients:
         """rows (T, 73) -> the record; who the face is and how it is lit is not in them and stays 0."""
         parts = layout.split_row(rows, layout.CROP_LAYOUT)
         unknown = {
-            name: rows.new_zeros(rows.shape[0], width) for name, width in layout.FULL_LAYOUT.items() if name not in parts
+            name: rows.new_zeros(rows.shape[0], width)
+            for name, width in layout.FULL_LAYOUT.items()
+            if name not in parts
         }
         return cls(**parts, **unknown, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
 
@@ -216,7 +218,7 @@ class Expression:
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
-    """How the head moves: (T, 6) = rotation (pitch, yaw, roll; radians) and translation, absolute, in the family's units."""
+    """How the head moves: (T, 6) = rotation (pitch, yaw, roll; radians) and translation, absolute, the family's units."""
 
     coefficients: Tensor
     family: str
@@ -250,12 +252,13 @@ class KeypointMotion:
         return self.yaw.shape[0]
 
     def __getitem__(self, rows: slice) -> KeypointMotion:
-        return KeypointMotion(self.yaw[rows], self.pitch[rows], self.roll[rows], self.translation[rows], self.offsets[rows])
+        parts = (self.yaw, self.pitch, self.roll, self.translation, self.offsets)
+        return KeypointMotion(*(part[rows] for part in parts))
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """The driving rows, one per frame, and the row of the source picture, so that a renderer can tell the difference."""
+    """The driving rows, one per frame, and the row of the source picture, so that a renderer knows the difference."""
 
     driving: KeypointMotion
     source: KeypointMotion
