@@ -15,10 +15,7 @@ from torch import Tensor, nn
 
 from ..coefficients import CROP_ROW, EXPRESSION, MOTION_ROW
 from ..datatypes import KeypointMotion
-
-#: frames on each side of the one a window speaks about
-WINDOW_RADIUS = 13
-WINDOW_FRAMES = 2 * WINDOW_RADIUS + 1
+from .semantics import WINDOW_FRAMES, WINDOW_RADIUS, clamped_rows
 
 #: a head angle is spoken as 66 bins of 3 degrees, the first of them at -99
 ANGLE_BINS = 66
@@ -131,7 +128,6 @@ def map_track(net: MappingNet, rows: Tensor, *, chunk: int = 1024) -> KeypointMo
     parts = []
     for start in range(0, n_frames, chunk):
         stop = min(start + chunk, n_frames)
-        frames = torch.arange(start - WINDOW_RADIUS, stop + WINDOW_RADIUS, device=rows.device)
-        parts.append(net.track(rows[frames.clamp(0, n_frames - 1)]).motion())
+        parts.append(net.track(clamped_rows(rows, start - WINDOW_RADIUS, stop + WINDOW_RADIUS)).motion())
     fields = ("yaw", "pitch", "roll", "translation", "offsets")
     return KeypointMotion(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))

@@ -1,0 +1,113 @@
+"""A cropped portrait and a Motion -> frames, batch by batch: memory is bounded by the batch, not by the clip.
+
+Letters: `B` frames of a batch, `T` frames of the clip, `S` the side of the square, `K` key points.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
+from ..errors import InputError, OptionError, PictureError
+from .generator import Generator
+from .keypoints import DOWNSCALE, KeypointDetector
+from .transform import transform_keypoints
+
+
+def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
+                  batch_size: int = 1, on_progress: Callable[[int, int], None] | None = None,
+                  ) -> Iterator[Tensor]:  # fmt: skip
+    """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
+
+    What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
+    `batch_size` beyond rounding. The inputs are moved to where the nets are, and left as they were; nothing is
+    remembered for gradients. on_progress(done, total) counts frames and may raise to stop.
+    Raises WrongFamily, OptionError, PictureError or InputError at once, not at the first frame.
+    """
+    _check(keypoint_detector, generator, crop, motion, batch_size)
+    return _frames(keypoint_detector, generator, crop, motion, batch_size, on_progress)
+
+
+def _frames(keypoint_detector, generator, crop, motion, batch_size, on_progress) -> Iterator[Tensor]:
+    # Gradients are off only while we calculate: a context held over a yield would leak into the caller.
+    with torch.no_grad():
+        image = crop.image.unsqueeze(0).to(next(generator.parameters()))
+        canonical = keypoint_detector(image.to(next(keypoint_detector.parameters()))).to(image.device)
+        source = generator.prepare(image, transform_keypoints(canonical, _beside(canonical, motion.source)))
+    n_frames = len(motion)
+    for start in range(0, n_frames, batch_size):
+        rows = motion.driving[start : start + batch_size]
+        with torch.no_grad():
+            keypoints = transform_keypoints(canonical, _beside(canonical, rows))
+            frames = generator.drive(source, keypoints).image.float()
+        if on_progress is not None:
+            on_progress(start + len(rows), n_frames)
+        yield frames
+
+
+def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
+    """The motion in the dtype and on the device of the tensor."""
+    return KeypointMotion(**{part.name: getattr(motion, part.name).to(tensor) for part in fields(motion)})
+
+
+def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
+    """Square frames (B, 3, S, S) -> (B, 3, S * height // width of the box, S): as wide as before, the box's aspect.
+
+    Undoes the squeezing of a box that is no square (quirk 31). Bilinear between pixel centres, without antialiasing,
+    like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
+    """
+    side = frames.shape[-1]
+    height = max(1, side * box.height // box.width)
+    if height == side:
+        return frames
+    return F.interpolate(frames, size=(height, side), mode="bilinear", align_corners=False)
+
+
+@functools.cache
+def supports_volume_sampling(device: torch.device | str) -> bool:
+    """Whether the renderer can run there: some devices lack the operations on volumes (5-D grid_sample on Apple's
+    MPS). Tried once per device, on a volume of eight voxels.
+    """
+    volume = torch.zeros(1, 1, 2, 2, 2, device=device)
+    try:
+        F.grid_sample(volume, torch.zeros(1, 2, 2, 2, 3, device=device), align_corners=False)
+        F.conv3d(volume, torch.zeros(1, 1, 1, 1, 1, device=device))
+    except (NotImplementedError, RuntimeError):
+        return False
+    return True
+
+
+def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion,
+           batch_size: int) -> None:  # fmt: skip
+    require_family("The motion", motion.family, RELEASED)
+    if batch_size < 1:
+        raise OptionError(f"expected a batch_size of at least 1, got {batch_size}.")
+    if len(motion) == 0:
+        raise OptionError("expected a motion of at least one frame, got none.")
+
+    levels = max(keypoint_detector.config.levels, generator.config.motion.levels)
+    step = DOWNSCALE * 2**levels
+    shape = tuple(crop.image.shape)
+    if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] == 0 or shape[1] % step:
+        raise PictureError(f"expected a cropped portrait (3, S, S) with S a multiple of {step}, got {shape}.")
+    if not crop.image.isfinite().all():
+        raise PictureError("the cropped portrait holds values that are no numbers; load the picture again.")
+
+    n_offsets = 3 * keypoint_detector.config.n_keypoints
+    for whose, rows in (("source", motion.source), ("driving", motion.driving)):
+        if rows.offsets.shape[-1] != n_offsets:
+            raise InputError(f"expected {n_offsets} key-point offsets per {whose} row, got {rows.offsets.shape[-1]}.")
+        numbers = torch.cat(
+            [rows.yaw[:, None], rows.pitch[:, None], rows.roll[:, None], rows.translation, rows.offsets], dim=-1
+        )
+        bad = torch.nonzero(~numbers.isfinite().all(dim=-1))
+        if len(bad):
+            raise InputError(
+                f"the {whose} motion of frame {int(bad[0])} holds values that are no numbers; map it again."
+            )

@@ -1,0 +1,132 @@
+"""Expression, head pose and the portrait's own coefficients -> Motion, the way MappingNet reads them.
+
+Letters: `T` video frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coefficients import CROP_ROW
+from ..datatypes import (
+    RELEASED,
+    Expression,
+    FaceCoefficients,
+    HeadPose,
+    KeypointMotion,
+    Motion,
+    require_family,
+    require_same_length,
+)
+from ..errors import InputError, OptionError
+from .mapping import MappingNet, map_track
+from .semantics import driving_rows, source_row
+
+#: a head angle as the user writes it: nothing, one number, numbers, or their text ("-20, 20")
+Degrees = str | float | Sequence[float] | None
+
+
+def map_motion(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose, *,
+               expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+               still: bool = False, yaw: Degrees = None, pitch: Degrees = None, roll: Degrees = None,
+               ) -> Motion:  # fmt: skip
+    """What the driving rows and the portrait's own row mean to the renderer.
+
+    expression_scale, pose_scale (yaw, pitch, roll), still: see `driving_rows`.
+    yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
+    Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
+    nothing, InputError for coefficients that are no numbers.
+    """
+    _check(net, source, expression, pose, expression_scale, pose_scale)
+    n_frames = len(expression)
+    replaced = {
+        name: torch.as_tensor(degree_track(parse_degrees(name, values), n_frames), dtype=torch.float32)
+        for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))
+        if not _is_empty(values)
+    }
+    width = net.config.coefficients
+    rows = driving_rows(
+        source, expression, pose, width, expression_scale=expression_scale, pose_scale=pose_scale, still=still
+    )
+    with torch.no_grad():
+        driving, own = _read(net, rows), _read(net, source_row(source, width))
+    return Motion(driving=replace(driving, **replaced), source=own, family=source.family)
+
+
+def degree_track(values: Sequence[float], n_frames: int) -> np.ndarray:
+    """Angles to pass through, in order -> (T,) float64 degrees, at one speed all the way.
+
+    The first frame stands at the first value and the last frame at the last one; values in between are passed at the
+    moment their share of the whole way has been gone, which may lie between two frames. One value, or equal ones,
+    hold still; a single frame stands at the first value.
+    """
+    stations = [values[0], *(b for a, b in zip(values, values[1:], strict=False) if a != b)]
+    way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(stations)))])
+    gone = np.linspace(0.0, way[-1], n_frames)
+    return np.interp(gone, way, np.asarray(stations, dtype=np.float64))
+
+
+def parse_degrees(name: str, values: str | float | Sequence[float]) -> list[float]:
+    """A number, numbers, or text such as "-20, 0, 20" (commas, semicolons or spaces) -> the numbers.
+
+    name: what the user calls it, for the sentence of the OptionError where it is no angle between -180 and 180.
+    """
+    if isinstance(values, str):
+        words: Sequence = values.replace("\N{MINUS SIGN}", "-").replace(",", " ").replace(";", " ").split()
+    else:
+        words = values if isinstance(values, Sequence) else [values]
+    try:
+        degrees = [float(word) for word in words]
+    except (TypeError, ValueError):
+        degrees = []
+    if not degrees or not all(abs(degree) <= 180 for degree in degrees):
+        raise OptionError(f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {values!r}.")
+    return degrees
+
+
+def _is_empty(values: Degrees) -> bool:
+    if isinstance(values, str):
+        return not values.strip()
+    return values is None or (isinstance(values, Sequence) and len(values) == 0)
+
+
+def _read(net: MappingNet, rows: Tensor) -> KeypointMotion:
+    """Through the net where it is, and back to the CPU in float32."""
+    motion = map_track(net, rows.to(next(net.parameters())))
+    return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
+
+
+def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose,
+           expression_scale: float, pose_scale: tuple[float, float, float]) -> None:  # fmt: skip
+    require_family("The expression", expression.family, source.family)
+    require_family("The pose", pose.family, source.family)
+    require_same_length(len(expression), pose=pose)
+    if len(expression) == 0 or len(source) == 0:
+        raise OptionError("expected at least one frame of expression and one row of coefficients, got none.")
+    wants_crop = net.config.coefficients == CROP_ROW
+    if source.family == RELEASED and wants_crop != source.crop_mode.full:
+        raise OptionError(
+            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping net of "
+            f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
+        )
+    for name, value in (
+        ("expression_scale", expression_scale),
+        *zip(("yaw", "pitch", "roll"), pose_scale, strict=True),
+    ):
+        if not math.isfinite(value):
+            raise OptionError(f"expected {name} to be a number, got {value}.")
+    tracks = (
+        ("coefficients", source.crop_rows()[:1]),
+        ("expression", expression.coefficients),
+        ("pose", pose.coefficients),
+    )
+    for name, rows in tracks:
+        bad = torch.nonzero(~rows.isfinite().all(dim=-1))
+        if len(bad):
+            raise InputError(f"the {name} of frame {int(bad[0])} holds values that are no numbers; make it again.")
