@@ -1,20 +1,55 @@
-"""Named tensors and the plans of the nets come in, nets that are ready to run go out.
+"""A model's name and the folders of its files come in, nets that are ready to run go out.
 
-A file of weights says which nets it holds, by the prefix of its tensor names; `PLANS` says in which room each of them
-is drawn. Nothing here knows a released key: by the time tensors come here they carry our names.
+Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `PLANS` says in which room
+each net is drawn. So nothing here knows a released key, and nothing in `checkpoint` knows a net.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from .errors import CheckpointMismatch
+from .checkpoint.catalog import (
+    ASSETS,
+    BY_NAME,
+    FILE_PREFIX,
+    MAPPINGS,
+    MINI_MODEL,
+    RELEASED_MODELS,
+    FoundFile,
+    find,
+    find_files,
+    searched,
+)  # fmt: skip
+from .checkpoint.fetch import fetch_model
+from .checkpoint.reading import Metadata, NamedTensors, read_tensors
+from .checkpoint.writing import write_checkpoint
+from .datatypes import MINI, RELEASED
+from .errors import CheckpointMismatch, CheckpointMissing
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Talker:
+    """Everything that a model brings: its nets by our names, in float32 on the CPU, in eval mode, without gradients.
+
+    name: what the user chose;  family: RELEASED or MINI;  image_size: the side of the square it drives, in pixels
+    nets: "face_detector" and "face_mesh" always; then
+          released: face_recon, expnet, posevae, mapping, mapping_full, keypoint_detector, generator
+          mini:     linear_3dmm, expnet, posevae, mapping, flow_renderer
+    """
+
+    name: str
+    family: str
+    image_size: int
+    nets: Mapping[str, nn.Module]
 
 
 @dataclass(frozen=True)
@@ -26,16 +61,17 @@ class Plan:
     config: str
     released: str | None = None
 
-    def config_class(self) -> type:
-        return getattr(self._module(), self.config)
-
     def released_config(self) -> Any:
         if self.released is None:
             raise ValueError(f"{self.net} belongs to the mini family and has no released config")
         return getattr(self._module(), self.released)
 
+    def read_config(self, said: Mapping[str, Any], source: str) -> Any:
+        """The config that a file's metadata spells out; fields that it leaves out keep their defaults."""
+        return _config(getattr(self._module(), self.config), said, f"{source}, the config of {self.net}")
+
     def build(self, config: Any, ops=nn) -> nn.Module:
-        """The net on the meta device: shapes without numbers, so that nothing is drawn only to be thrown away."""
+        """The net on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
         with torch.device("meta"):
             return getattr(self._module(), self.net)(config, ops=ops)
 
@@ -43,7 +79,7 @@ class Plan:
         return importlib.import_module(f".{self.room}", __package__)
 
 
-#: our name of a net = prefix of its tensor names
+#: our name of a net = the prefix of its tensor names
 PLANS: Mapping[str, Plan] = {
     "face_recon": Plan("face.recon", "FaceReconNet", "FaceReconConfig", "RELEASED_FACE_RECON"),
     "expnet": Plan("motion.expnet", "ExpNet", "ExpNetConfig", "RELEASED_EXPNET"),
@@ -52,7 +88,62 @@ PLANS: Mapping[str, Plan] = {
     "mapping_full": Plan("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING_FULL"),
     "keypoint_detector": Plan("render.keypoints", "KeypointDetector", "KeypointConfig", "RELEASED_KEYPOINTS"),
     "generator": Plan("render.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
+    "linear_3dmm": Plan("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
+    "flow_renderer": Plan("render.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
 }
+FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
+    RELEASED: ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator"),
+    MINI: ("linear_3dmm", "expnet", "posevae", "mapping", "flow_renderer"),
+}
+#: the embedded files of the mini family, each with our own metadata
+MINI_FILES = ("linear_3dmm.safetensors", "mini_motion.safetensors", "mini_renderer.safetensors")
+MINI_IMAGE_SIZE = 256
+
+
+def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
+                on_progress: Progress | None = None) -> Talker:  # fmt: skip
+    """The nets of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the folders.
+
+    ops: where the nets take their layers from (torch.nn, or ComfyUI's)
+    allow_download: whether a released model may be fetched into the first folder; on_progress(done, total) then counts
+        its bytes, and may raise to stop
+    Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch, and what fetching raises.
+    """
+    if model == MINI_MODEL:
+        return assemble_mini(ops)
+    if allow_download and model in RELEASED_MODELS:
+        fetch_model(model, folders, on_progress=on_progress)
+    found = find_files(model, folders)
+    if model.startswith(FILE_PREFIX):
+        return _assemble_file(model, found[0], folders, ops)
+    return assemble_released(model, RELEASED_MODELS[model].image_size, found, folders, ops)
+
+
+def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
+                      ops=nn) -> Talker:  # fmt: skip
+    """The released nets out of their files, whichever file holds which."""
+    read = [read_tensors(file.path, file.released, folders) for file in files]
+    nets = {}
+    for file in read:
+        for net, tensors in file.nets().items():
+            nets[net] = fill(build_released(net, ops), tensors, file.source)
+    return _talker(name, RELEASED, image_size, nets, " and ".join(file.source for file in read), ops)
+
+
+def assemble_mini(ops=nn) -> Talker:
+    """The built-in nets, out of the pack's own files."""
+    nets = {}
+    for name in MINI_FILES:
+        nets.update(_own_nets(read_tensors(ASSETS / name), ops))
+    return _talker(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
+
+
+def save_talker(path: Path | str, talker: Talker, nets: Sequence[str] | None = None) -> Path:
+    """Write nets of a talker (those of its family, when none are named) into one file that `load_talker` reads."""
+    chosen = {name: talker.nets[name] for name in nets or FAMILY_NETS[talker.family]}
+    configs = {name: asdict(net.config) for name, net in chosen.items()}
+    metadata = Metadata(talker.family, talker.name, talker.image_size, configs)
+    return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
 
 def build_released(name: str, ops=nn) -> nn.Module:
@@ -65,35 +156,124 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str) -> nn.Modul
     """Pour tensors into a net, every parameter and buffer exactly once, and still it: eval mode, no gradients, float32.
 
     tensors: by the net's own paths;  source: what the user knows them by, a file's name.
-    Raises CheckpointMismatch naming the tensors that lack, are too many or have another shape.
+    Raises CheckpointMismatch naming the tensors that lack, are too many, or have another shape or kind.
     """
     wanted = net.state_dict()
+    both = [name for name in wanted if name in tensors]
     lacking = [name for name in wanted if name not in tensors]
     too_many = [name for name in tensors if name not in wanted]
-    misshapen = [
-        f"{name} {tuple(tensors[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in tensors and tensors[name].shape != wanted[name].shape
-    ]
-    faults = (("lacks", lacking), ("does not know", too_many), ("has", misshapen))
-    sentences = [f"it {verb} {_some(names)}" for verb, names in faults if names]
-    if sentences:
-        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(sentences)}.")
+    misshapen = [f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
+                 for name in both if tensors[name].shape != wanted[name].shape]  # fmt: skip
+    other_kind = [f"{name} in {tensors[name].dtype}" for name in both
+                  if tensors[name].is_floating_point() != wanted[name].is_floating_point()]  # fmt: skip
+    faults = (("lacks", lacking), ("has too many:", too_many), ("has", misshapen), ("has", other_kind))
+    said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
+    if said:
+        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(said)}.{_passport(source)}")
     ready = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     net.load_state_dict(ready, strict=True, assign=True)
-    _keep_computed_buffers(net)
-    return net.eval().requires_grad_(False)
-
-
-def _keep_computed_buffers(net: nn.Module) -> None:
     unfilled = [name for name, buffer in net.named_buffers() if buffer.is_meta]
     if unfilled:
         raise RuntimeError(f"{type(net).__name__} computes {unfilled} in its constructor; make them persistent instead")
+    return net.eval().requires_grad_(False)
 
 
-def _some(names: list[str], shown: int = 4) -> str:
+def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) -> Talker:
+    """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
+    two mapping nets, which were released apart, are looked for beside it."""
+    read = read_tensors(file.path, file.released, folders)
+    if read.metadata is not None:
+        return _assemble_own(model, read, folders, ops)
+    held = read.nets()
+    beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
+    lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
+    if lacking:
+        raise CheckpointMismatch(f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is a "
+                                 f"part of a model. Choose one of {', '.join(RELEASED_MODELS)}.")  # fmt: skip
+    folders = (file.path.parent, *folders)
+    paths = {mapping: find(mapping.name, folders) for mapping in beside}
+    missing = [mapping.describe() for mapping, path in paths.items() if path is None]
+    if missing:
+        raise CheckpointMissing(f"{read.source} needs the mapping nets beside it, and there is no {'; '.join(missing)}. "
+                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+    size = next((m.image_size for m in RELEASED_MODELS.values() if file.released in m.sets[0]), None)
+    size = size or (512 if "512" in file.path.name else 256)
+    files = (file, *(FoundFile(path, mapping) for mapping, path in paths.items() if path))
+    return assemble_released(model, size, files, folders, ops)
+
+
+def _assemble_own(model: str, read: NamedTensors, folders: Sequence[Path], ops) -> Talker:
+    metadata = read.metadata
+    if metadata.family not in FAMILY_NETS:
+        raise CheckpointMismatch(f"{read.source} is of the family {metadata.family!r}; known are {_some(FAMILY_NETS)}.")
+    nets = _own_nets(read, ops)
+    base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
+    if base and set(FAMILY_NETS[metadata.family]) - set(nets):
+        if base.startswith(FILE_PREFIX):
+            raise CheckpointMismatch(f"{read.source} builds on {base!r}; it may build on {MINI_MODEL} or a released model.")
+        nets = {**load_talker(base, folders, ops=ops).nets, **nets}
+    return _talker(model, metadata.family, metadata.image_size, nets, read.source, ops)
+
+
+def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
+    """The nets of a file with our names, as wide as its metadata says."""
+    if read.metadata is None:
+        raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its nets are.")
+    nets = {}
+    for name, tensors in read.nets().items():
+        if name not in PLANS or name not in read.metadata.configs:
+            known = ", ".join(PLANS)
+            raise CheckpointMismatch(f"{read.source} holds {name!r} and says nothing of how wide it is, or it is no net "
+                                     f"of this pack: {known}.")  # fmt: skip
+        plan = PLANS[name]
+        net = plan.build(plan.read_config(read.metadata.configs[name], read.source), ops)
+        nets[name] = fill(net, tensors, read.source)
+    return nets
+
+
+def _talker(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops) -> Talker:
+    lacking = [net for net in FAMILY_NETS[family] if net not in nets]
+    if lacking:
+        raise CheckpointMismatch(f"{source} lacks {_some(lacking)}: a {family} model has {_some(FAMILY_NETS[family], 9)}.")
+    from .face.embedded import embedded_face_nets
+
+    detector, mesh = embedded_face_nets(ops=ops)
+    own = {net: nets[net] for net in FAMILY_NETS[family]}
+    return Talker(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own})
+
+
+def _config(kind: type, said: Mapping[str, Any], source: str) -> Any:
+    hints = get_type_hints(kind)
+    unknown = set(said) - {field.name for field in fields(kind)}
+    if unknown:
+        raise CheckpointMismatch(f"{source} names {_some(sorted(unknown))}, which this version of the pack does not know.")
+    values = {}
+    for name, value in said.items():
+        values[name] = _config(hints[name], value, source) if is_dataclass(hints[name]) else _frozen(value)
+    return kind(**values)
+
+
+def _frozen(value: Any) -> Any:
+    """JSON has lists where configs have tuples."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _passport(source: str) -> str:
+    released = BY_NAME.get(source.partition(" in ")[0])
+    return f" It should be {released.describe()}." if released else ""
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a single number"
+
+
+def _some(names, shown: int = 4) -> str:
+    names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
 
-__all__ = ["PLANS", "Plan", "asdict", "build_released", "fill"]
+__all__ = [
+    "FAMILY_NETS", "PLANS", "Plan", "Talker", "assemble_mini", "assemble_released", "build_released", "fill",
+    "load_talker", "save_talker",
+]  # fmt: skip

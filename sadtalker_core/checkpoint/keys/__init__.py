@@ -15,7 +15,6 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterable
-from typing import Optional
 
 from ...errors import CheckpointMismatch
 

@@ -1,0 +1,33 @@
+"""Nets' tensors and what they are come in, one safetensors file with our names goes out; `reading` reads it again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from .reading import METADATA_KEY, Metadata
+
+
+def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]], metadata: Metadata) -> Path:
+    """Write nets, {our name: {its own path: tensor}}, into one file; it appears whole or not at all.
+
+    Tensors keep their dtype, and are stored contiguous and unshared. metadata.configs must name every net.
+    """
+    from safetensors.torch import save_file
+
+    nameless = sorted(set(nets) - set(metadata.configs))
+    if nameless:
+        raise ValueError(f"the metadata has no config for {', '.join(nameless)}")
+    tensors = {
+        f"{net}.{name}": tensor.detach().cpu().contiguous().clone()
+        for net, parts in nets.items()
+        for name, tensor in parts.items()
+    }
+    path = Path(path)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    save_file(tensors, str(unfinished), metadata={"format": "pt", METADATA_KEY: metadata.to_json()})
+    os.replace(unfinished, path)
+    return path
