@@ -11,6 +11,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
+pytest_plugins = ["tests.comfyui.fixtures"]
+
 
 @pytest.fixture(scope="session")
 def project() -> Path:

@@ -1,0 +1,37 @@
+# Every target is one line of Python, so it runs without make too, on Windows as well:
+#     python -m tests.comfyui demo
+# Variables go to it through the environment: make demo PORTRAIT="my face.jpg" VOICE=hello.wav OUT=talk.mp4
+# COMFYUI_DIR=folder uses a ComfyUI that is there already.
+
+ifeq ($(OS),Windows_NT)
+RUN ?= python
+else
+RUN ?= python3
+endif
+export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED
+
+.PHONY: demo serve setup test test-quick parity lint judges
+
+demo:
+	$(RUN) -m tests.comfyui demo
+
+serve:
+	$(RUN) -m tests.comfyui serve
+
+setup:
+	$(RUN) -m tests.comfyui setup
+
+test:
+	$(RUN) -m tests.comfyui test
+
+test-quick:
+	$(RUN) -m tests.comfyui test-quick
+
+parity:
+	$(RUN) -m tests.comfyui parity
+
+lint:
+	$(RUN) -m tests.comfyui lint
+
+judges:
+	$(RUN) -m tests.comfyui judges

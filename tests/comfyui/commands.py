@@ -1,0 +1,95 @@
+"""What `python -m tests.comfyui COMMAND` can do. Every target of the Makefile is one such line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.comfyui import environment, judges, lint
+from tests.comfyui.client import ClientError
+from tests.comfyui.layout import PROJECT, SetupError, home, venv_python
+from tests.comfyui.server import ServerError
+from tests.comfyui.workflow import WorkflowError
+
+QUICK = "not slow and not comfyui and not browser"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.comfyui", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    command("setup", _setup, "set a real ComfyUI and the tests' tools up in .comfyui")
+    demo = command("demo", _demo, "a picture and a voice become a talking portrait")
+    for name, text in (("portrait", "a picture"), ("voice", "a sound"), ("out", "the mp4 to write"),
+                       ("workflow", "another workflow"), ("reference", "a video, for workflows that load one")):
+        demo.add_argument(f"--{name}", default=os.environ.get(name.upper()) or None, help=text)
+    serve = command("serve", _serve, "leave ComfyUI up with the nodes, for your browser")
+    serve.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 0) or None)
+    for name, text in (("test", "set up what is needed and run all tests"),
+                       ("test-quick", "the tests that take no server, no browser and little time")):
+        command(name, _test, text).add_argument("arguments", nargs=argparse.REMAINDER, help="further pytest arguments")
+    parity = command("parity", _parity, "the nets against recorded numbers of the original")
+    parity.add_argument("--vectors", default=os.environ.get("VECTORS") or None, help="a folder of .npz files")
+    parity.add_argument("--seed", default=os.environ.get("SEED") or None, help="the seed of the rule-made weights")
+    command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
+    command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
+
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except (SetupError, WorkflowError, ClientError, ServerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _setup(args: argparse.Namespace) -> int:
+    found = environment.prepare(tests=True)
+    print(f"ComfyUI {found.version} in {found.tree}, run by {found.python}")
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from tests.comfyui.demo import demo
+
+    demo(args.portrait, args.voice, args.out, args.workflow, args.reference)
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from tests.comfyui.demo import serve
+
+    return serve(args.port)
+
+
+def _parity(args: argparse.Namespace) -> int:
+    chosen = [part for name in ("vectors", "seed") if getattr(args, name)
+              for part in (f"--{name}", getattr(args, name))]
+    return subprocess.run([str(_for_tests()), "-m", "tests.parity", *chosen], cwd=PROJECT).returncode
+
+
+def _for_tests() -> Path:
+    """The project's own Python with everything that the tests import."""
+    environment.prepare(tests=True)
+    return venv_python(home() / "venv")
+
+
+def _test(args: argparse.Namespace) -> int:
+    python = _for_tests()
+    chosen = ["-m", QUICK] if args.command == "test-quick" else []
+    if not chosen:
+        environment.prepare_browser()
+    command = [str(python), "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", *chosen,
+               *(args.arguments or ["tests"])]
+    return subprocess.run(command, cwd=PROJECT, stdin=subprocess.DEVNULL).returncode

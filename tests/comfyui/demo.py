@@ -1,0 +1,176 @@
+"""A picture and a voice -> a talking portrait, through the real server and the shipped workflow.
+
+In, as arguments or environment variables of the same name: PORTRAIT, VOICE, OUT, WORKFLOW, REFERENCE (a video, for
+workflows that load one). Out: an mp4 that has been looked at, and what to do next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.comfyui import environment, media, workflow
+from tests.comfyui.client import Client, ClientError, Progress
+from tests.comfyui.environment import Environment
+from tests.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, make_base
+from tests.comfyui.server import Server
+
+DAY = 24 * 3600.0
+DEFAULT_WORKFLOW = PROJECT / "workflows" / "talking_portrait.json"
+NEXT = """What next:
+  another face and voice      make demo PORTRAIT=face.jpg VOICE=voice.wav OUT=talk.mp4
+  the graph in your browser   make serve
+  the released weights, every node, what it cannot do: README.md"""
+
+
+def demo(portrait: str | None = None, voice: str | None = None, out: str | None = None,
+         workflow_file: str | None = None, reference: str | None = None) -> Path:
+    """Makes the video; returns its path. Raises SetupError, WorkflowError, ClientError or ServerError in sentences."""
+    target = _target(out)
+    source = Path(workflow_file).expanduser() if workflow_file else DEFAULT_WORKFLOW
+    graph = workflow.load(source)
+    host = environment.prepare()
+    files = {"image": Path(portrait).expanduser() if portrait else media.default_portrait(host),
+             "audio": Path(voice).expanduser() if voice else media.VOICE}
+    media.need(host, "PORTRAIT", files["image"], "video", "a picture")
+    voice_seconds = media.need(host, "VOICE", files["audio"], "audio", "sound")["audio"]["seconds"]
+    if reference:
+        files["video"] = Path(reference).expanduser()
+        media.need(host, "REFERENCE", files["video"], "video", "a video")
+
+    begun = time.monotonic()
+    print(f"starting ComfyUI {host.version} ...", flush=True)
+    with start(host, home() / "servers" / "demo") as server:
+        client = Client(server.url)
+        schema = client.object_info()
+        need_pack(schema, server)
+        prompt = workflow.to_prompt(graph, schema)
+        used = _fill_in(client, prompt, schema, files)
+        bar = Bar(schema)
+        try:
+            run = client.run(prompt, workflow=None if workflow.is_api(graph) else graph, on_progress=bar, timeout=DAY)
+        finally:
+            bar.end()
+        videos = run.files(".mp4")
+        if not videos:
+            raise ClientError(f"{source.name} ran, but showed no mp4")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(client.download(videos[0]))
+    record = media.probe(host, target)[0]
+    wrong = media.complaints(record, voice_seconds if "audio" in used else None)
+    if wrong:
+        raise ClientError(f"{target}: this video {'; it '.join(wrong)}")
+    video, sound = record["video"], record.get("audio")
+    print(f"{target}\n{video['frames']} frames, {video['seconds']:.2f} seconds, {video['width']} x {video['height']}, "
+          f"{video['fps']:g} fps, H.264{' + AAC' if sound else ''}; made in {time.monotonic() - begun:.0f} s\n\n{NEXT}")
+    return target
+
+
+def serve(port: int | None = None) -> int:
+    """Leaves the server up, with the pack, the example picture and the example voice in place, until it is stopped."""
+    host = environment.prepare()
+    base = home() / "servers" / "serve"
+    server = start(host, base, port=port or _free_or(8188))
+    client = Client(server.url)
+    client.upload(media.default_portrait(host), "astronaut.png")
+    client.upload(media.VOICE, media.VOICE.name)
+    need_pack(client.object_info(), server)
+    print(f"ComfyUI {host.version} is up: {server.url}\n"
+          f"  the workflows: Workflow > Browse Templates > {PACK_NAME}\n"
+          f"  models: {models_folder(host)}\n  output: {base / 'output'}\n  log:    {server.log_file}\n"
+          "Ctrl-C stops it.", flush=True)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.stop()
+
+
+def start(host: Environment, base: Path, port: int | None = None) -> Server:
+    """A server that answers, with the pack linked in and models found where the person keeps them."""
+    make_base(base)
+    models = models_folder(host)
+    (models / "sadtalker").mkdir(parents=True, exist_ok=True)
+    paths = {name: name for name in ("sadtalker", "checkpoints", "vae", "loras", "upscale_models", "clip",
+                                     "text_encoders", "diffusion_models")}
+    listing = base / "extra_model_paths.yaml"
+    listing.write_text(json.dumps({"people": {"base_path": str(models), **paths}}), encoding="utf-8")  # JSON is YAML
+    return Server(host, base, port=port, extra=("--extra-model-paths-config", str(listing))).start()
+
+
+def models_folder(host: Environment) -> Path:
+    """Where models are looked for: that of an existing ComfyUI, or one that outlives this set-up's servers."""
+    return home() / "models" if host.own else host.tree / "models"
+
+
+def need_pack(schema: dict[str, Any], server: Server) -> None:
+    if not any(node.startswith("SadTalker") for node in schema):
+        raise ClientError(f"ComfyUI came up without the SadTalker nodes. The end of its log:\n{server.log_tail()}")
+
+
+def _target(out: str | None) -> Path:
+    target = Path(out).expanduser().absolute() if out else home() / "demo.mp4"
+    if target.is_dir():
+        target = target / "demo.mp4"
+    if target.suffix.lower() != ".mp4":
+        raise SetupError(f"OUT={out}: the video is an mp4; let the name end in .mp4")
+    return target
+
+
+def _fill_in(client: Client, prompt: dict, schema: dict, files: dict[str, Path]) -> set[str]:
+    """Uploads what the prompt's loaders ask for and names it there; the kinds ("image", "audio") that were used."""
+    used = set()
+    for kind, file in files.items():
+        inputs = workflow.uploads(prompt, schema, kind)
+        if inputs:
+            used.add(kind)
+            name = client.upload(file, f"demo_{kind}{file.suffix.lower()}")
+            for node_id, key in inputs:
+                prompt[node_id]["inputs"][key] = name
+    return used
+
+
+def _free_or(port: int) -> int | None:
+    import socket
+
+    with socket.socket() as probe:
+        return port if probe.connect_ex(("127.0.0.1", port)) else None
+
+
+class Bar:
+    """A progress bar: one line that is written over on a terminal, and a line per node and tenth elsewhere."""
+
+    WIDTH = 30
+
+    def __init__(self, schema: dict[str, Any], out=None) -> None:
+        self.names = {kind: node.get("display_name") or kind for kind, node in schema.items()}
+        self.out = out or sys.stdout
+        self.live = self.out.isatty()
+        self._last: tuple = ()
+
+    def __call__(self, now: Progress) -> None:
+        share = now.value / now.maximum if now.maximum else 0.0
+        filled = round(self.WIDTH * share)
+        count = f"{now.value:g}/{now.maximum:g}" if now.maximum else ""
+        line = (f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {now.nodes_done + 1:>2} of {now.nodes}  "
+                f"{self.names.get(now.node_type, now.node_type)} {count}")
+        if self.live:
+            columns = os.get_terminal_size(self.out.fileno()).columns
+            self.out.write("\r" + line[:columns - 1].ljust(columns - 1))
+        else:
+            step = (now.node_id, int(10 * share))
+            if step == self._last:
+                return
+            self._last = step
+            self.out.write(line.rstrip() + "\n")
+        self.out.flush()
+
+    def end(self) -> None:
+        if self.live:
+            self.out.write("\n")
+            self.out.flush()

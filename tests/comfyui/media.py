@@ -1,0 +1,76 @@
+"""Pictures, sounds and videos on disk, looked at with ComfyUI's own Python.
+
+In: files. Out: what is in them, or a sentence that says why they cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.comfyui.environment import INSIDE, Environment
+from tests.comfyui.layout import PROJECT, SetupError
+
+FPS = 25
+VOICE = PROJECT / "tests" / "demo" / "hello.flac"
+
+
+def probe(environment: Environment, *files: Path) -> list[dict[str, Any]]:
+    """One record per file, as inside/probe.py describes it; a file that cannot be read has an "error"."""
+    done = subprocess.run([str(environment.python), "-W", "ignore", str(INSIDE / "probe.py"), *map(str, files)],
+                          capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise SetupError(f"{environment.python} could not look at {', '.join(map(str, files))}:\n{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def default_portrait(environment: Environment) -> Path:
+    """scikit-image's picture "astronaut" (NASA, public domain), where the installed package has it."""
+    done = subprocess.run([str(environment.python), "-c", "import importlib.util as u; print(u.find_spec('skimage')"
+                           ".submodule_search_locations[0])"], capture_output=True, text=True, encoding="utf-8")
+    picture = Path(done.stdout.strip()) / "data" / "astronaut.png"
+    if done.returncode or not picture.is_file():
+        raise SetupError("the default portrait comes with scikit-image, which ComfyUI's Python does not have; "
+                         "name a picture in PORTRAIT")
+    return picture
+
+
+def need(environment: Environment, variable: str, file: Path, part: str, what: str) -> dict[str, Any]:
+    """The record of a file that must hold `part` ("video" for pictures too, or "audio"), or a sentence."""
+    if not file.is_file():
+        raise SetupError(f"{variable}={file}: there is no such file")
+    record = probe(environment, file)[0]
+    if part not in record:
+        reason = record.get("error", f"it holds no {part}")
+        raise SetupError(f"{variable}={file} cannot be read as {what} ({reason})")
+    return record
+
+
+def complaints(record: dict[str, Any], voice_seconds: float | None) -> list[str]:
+    """What a talking portrait's file should be and is not: H.264 + AAC at 25 fps, as long as the voice within a frame.
+
+    voice_seconds: None when there was no voice; then sound and length are free.
+    """
+    if "error" in record:
+        return [f"cannot be read back: {record['error']}"]
+    found = []
+    video, audio = record.get("video"), record.get("audio")
+    if not video:
+        return ["has no picture"]
+    if video["codec"] != "h264":
+        found.append(f"is {video['codec']}, not H.264")
+    if abs(video["fps"] - FPS) > 1e-3:
+        found.append(f"runs at {video['fps']:g} fps, not {FPS}")
+    if voice_seconds is None:
+        return found
+    if not audio:
+        return [*found, "has no sound"]
+    if audio["codec"] != "aac":
+        found.append(f"has {audio['codec']} sound, not AAC")
+    if abs(video["seconds"] - voice_seconds) > 1 / FPS:
+        found.append(f"shows {video['seconds']:.3f} s for {voice_seconds:.3f} s of voice")
+    if abs(audio["seconds"] - voice_seconds) > 1 / FPS + 2 * 1024 / audio["rate"]:  # AAC fills its last blocks
+        found.append(f"sounds for {audio['seconds']:.3f} s for {voice_seconds:.3f} s of voice")
+    return found
