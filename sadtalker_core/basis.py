@@ -1,0 +1,94 @@
+"""The mini family's own face: 468 points of a head, and how the 52 face units move them.
+
+It stands in the hall because the face room (mesh -> coefficients), the render room (coefficients -> mesh) and the
+training share it. The table assets/mini_basis.safetensors is made by training/heads/landmarks.py from CC0 data.
+
+Head space: decimetres, x to the left of the person (right in the picture), y up, z to the viewer. The points are those
+of MediaPipe's face mesh, in its order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .coefficients import ARKIT_UNITS
+
+BASIS_FILE = Path(__file__).resolve().parent / "assets" / "mini_basis.safetensors"
+N_POINTS = 468
+
+#: what a triangle of the mesh covers
+SKIN, MOUTH, EYES = 0, 1, 2
+
+#: the edge of the open mouth, from the right corner of the person's mouth along the upper lip and back along the lower
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+UPPER_INNER_LIP = INNER_LIPS[1:10]
+LOWER_INNER_LIP = INNER_LIPS[11:]
+OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+#: the edges of the eye openings, the person's right eye (left in the picture) first
+RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
+LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
+
+#: around the face, from the top of the forehead clockwise as seen in the picture
+FACE_OUTLINE = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class FaceBasis:
+    """The table, float32.
+
+    mean (468, 3);  units (52, 468, 3) displacement at full weight, in the order of ARKIT_UNITS
+    triangles (N, 3) long, counter-clockwise as seen from the front;  kind (N,) SKIN, MOUTH or EYES
+    pivot (3,) what the head turns around
+    teeth (M, 3), teeth_units (52, M, 3): points inside the mouth, `teeth_kind` (M,) 0 upper, 1 lower teeth, 2 tongue
+    """
+
+    mean: Tensor
+    units: Tensor
+    triangles: Tensor
+    kind: Tensor
+    pivot: Tensor
+    teeth: Tensor
+    teeth_units: Tensor
+    teeth_kind: Tensor
+
+    def displaced(self, weights: Tensor) -> Tensor:
+        """Unit weights (..., 52 or more; what comes behind is ignored) -> displacements (..., 468, 3)."""
+        return torch.tensordot(weights[..., : len(ARKIT_UNITS)].to(self.units), self.units, dims=1)
+
+    def displaced_teeth(self, weights: Tensor) -> Tensor:
+        """The same for the points inside the mouth, (..., M, 3)."""
+        return torch.tensordot(weights[..., : len(ARKIT_UNITS)].to(self.teeth_units), self.teeth_units, dims=1)
+
+
+@lru_cache(maxsize=1)
+def load_basis() -> FaceBasis:
+    """The embedded table; read once, never written on."""
+    from safetensors.torch import load_file
+
+    whole = ("triangles", "kind", "teeth_kind")
+    tensors = {name: t.long() if name in whole else t.float() for name, t in load_file(BASIS_FILE).items()}
+    return FaceBasis(**tensors)
+
+
+def turn_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
+    """Angles (...,) in radians -> rotations (..., 3, 3) of head space: yaw about y first, then pitch about x, then roll
+    about z. Positive yaw looks to the right of the picture, positive pitch looks down, positive roll tilts the head
+    counter-clockwise as seen in the picture."""
+    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+
+    def matrix(*rows):
+        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+    (cy, sy), (cp, sp), (cr, sr) = ((torch.cos(a), torch.sin(a)) for a in (yaw, pitch, roll))
+    about_y = matrix((cy, zero, sy), (zero, one, zero), (-sy, zero, cy))
+    about_x = matrix((one, zero, zero), (zero, cp, -sp), (zero, sp, cp))
+    about_z = matrix((cr, -sr, zero), (sr, cr, zero), (zero, zero, one))
+    return about_z @ about_x @ about_y

@@ -1,0 +1,352 @@
+"""Where each pixel of a driving frame lies in the source picture, from the mesh of the face alone.
+
+In: the 468 points found in the source, unit weights and head turns per frame. Out: backward displacement and maps that
+tell a net what it is looking at. The face is carried by its triangles; rings of anchors around it (hair, ears, neck)
+follow part way, and the border of the stage never moves, so that the background stays what it was.
+
+    crop, S x S                      the square picture that is driven
+      stage, 160 x 160               a square of 3 decimetres around the head, cut out of the crop once per clip
+        window, 128 x 128            its middle, 2.4 decimetres, where the net may repair what the mesh got wrong
+
+Letters: `B` frames, `P` points, `N` triangles. Picture coordinates are x right, y down, in pixels, the centre of the
+first one at (0.5, 0.5); z of found points goes away from the viewer. Head space is basis.py's: decimetres, y up, z to
+the viewer; rotations act in the axes of the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..basis import (
+    EYES, FACE_OUTLINE, LOWER_INNER_LIP, MOUTH, N_POINTS, UPPER_INNER_LIP, FaceBasis, load_basis,
+)  # fmt: skip
+
+PITCH = 0.01875  #: decimetres between two pixels of the stage
+STAGE = 160
+WINDOW = 128
+MARGIN = (STAGE - WINDOW) // 2
+HEAD_CENTRE = (0.0, 7.08, 0.6)  #: the point of head space in the middle of the stage
+
+# Rings around the face: how far out (1 = the outline), how deep behind it in head space, how much of the motion of the
+# head they take, at the top and at the neck, and how much of the jaw's.
+RINGS = (
+    # out, depth, follow above, follow below, follow the expression
+    (1.22, 0.60, 0.95, 0.60, 0.35),
+    (1.55, 0.35, 0.75, 0.15, 0.05),
+)
+_NECK, _EARS = 6.3, 7.1  #: heights between which following goes from below to above
+_BEHIND = -1.0  #: depth of the border
+
+_WINDOWS = (4, 6, 8, 12, 16, 24, 32, 48, 80, 160)  #: sides of the squares in which the pixels of a triangle are looked for
+_DEPTH_STEPS = 1 << 20
+_DEPTH_RANGE = 8.0  #: decimetres, more than a head is deep
+_INSIDE = -1e-4
+
+#: the maps for the net, in order: see `MeshFlow`
+MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "hidden", "stretch", "upper teeth", "lower teeth", "tongue")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadFit:
+    """Where a found mesh puts head space in the picture, by scaled orthography: x, -y, -z of a picture point =
+    scale * rotation @ (head point - pivot) + origin.  rotation (B, 3, 3), scale (B,) pixels per decimetre, origin (B, 3)."""
+
+    rotation: Tensor
+    scale: Tensor
+    origin: Tensor
+
+    def stage_centre(self) -> Tensor:
+        """(B, 2) the middle of the stage in pixels of the picture."""
+        basis = load_basis()
+        offset = torch.tensor(HEAD_CENTRE).to(self.scale) - basis.pivot.to(self.scale)
+        place = self.origin + self.scale[:, None] * (self.rotation @ offset)
+        return place[:, :2] * place.new_tensor([1.0, -1.0])
+
+    def stage_side(self) -> Tensor:
+        """(B,) its side in pixels of the picture."""
+        return self.scale * (STAGE * PITCH)
+
+
+def fit_head(points: Tensor, basis: FaceBasis | None = None) -> HeadFit:
+    """points (B, 468, 3) as found -> the placement that explains them best; points the face units move count less.
+
+    Umeyama's closed form (1991) with weights.
+    """
+    basis = basis or load_basis()
+    moves = basis.units.norm(dim=-1).amax(0).to(points)
+    weights = 1 / (1 + (moves / 0.05) ** 2)
+    weights = (weights / weights.sum())[:, None]
+    found = points * points.new_tensor([1.0, -1.0, -1.0])
+    rest = (basis.mean - basis.pivot).to(points)
+    middle, rest_middle = (found * weights).sum(1, keepdim=True), (rest * weights).sum(0)
+    centred = rest - rest_middle
+    covariance = (found - middle).transpose(1, 2) @ (centred * weights)
+    u, s, v = torch.linalg.svd(covariance.double())
+    signs = torch.ones_like(s)
+    signs[:, 2] = torch.sign(torch.linalg.det(u @ v))
+    rotation = (u * signs[:, None]) @ v
+    scale = (s * signs).sum(-1) / (centred**2 * weights).sum().double()
+    origin = middle[:, 0].double() - scale[:, None] * (rotation @ rest_middle.double())
+    return HeadFit(rotation.to(points), scale.to(points), origin.to(points))
+
+
+@dataclass(frozen=True, eq=False)
+class MeshFlow:
+    """displacement (B, 2, 160, 160): where a driving pixel of the stage lies in the source, minus where it is, in pixels of
+    the stage; maps (B, 11, 128, 128): what the window shows, see MAPS:
+
+    x, y, z       the spot of the head in head space, about -1..1
+    mouth height  1 at the upper inner lip, -1 at the lower, between them in the open mouth; 0 elsewhere
+    mouth, eyes   1 inside the opening
+    hidden        1 where the source shows that spot from behind
+    stretch       how much larger the driving triangle is than the source's: log4, -1..1
+    upper teeth, lower teeth, tongue     soft spots where their edges would be
+    """
+
+    displacement: Tensor
+    maps: Tensor
+
+
+class HeadMover:
+    """The source's mesh, taken once, and moved per frame.
+
+    points (468, 3) as found in the source, already in pixels of the stage;  weights (P,) unit weights of the source.
+    """
+
+    def __init__(self, points: Tensor, weights: Tensor, basis: FaceBasis | None = None):
+        self.basis = _on(basis or load_basis(), points.device)
+        self.fit = fit_head(points[None], self.basis)
+        self.weights = weights.to(points)
+        self.scale = self.fit.scale[0]
+        self.source = self._with_surroundings(points)
+
+    def flow(self, weights: Tensor, turn: Tensor, shift: Tensor) -> MeshFlow:
+        """weights (B, P) of the driving frames, turn (B, 3, 3) from the source's head to theirs, shift (B, 2) decimetres,
+        x right and y up."""
+        driving, depth = self.driven(weights, turn, shift)
+        topology = _topology(driving.device)
+        triangle, corners = rasterise(driving, depth, topology.triangles, STAGE)
+        displacement = _displacement(self.source, topology.triangles, triangle, corners)
+        maps = torch.cat(
+            [self._surface_maps(driving, triangle, corners), self._teeth_maps(driving, weights, turn, shift)], dim=1
+        )
+        return MeshFlow(displacement, maps)
+
+    def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """All points (B, P, 2) in pixels of the stage with surroundings and border, and their depth (B, P) in decimetres."""
+        turn, shift, weights = turn.to(self.source), shift.to(self.source), weights.to(self.source)
+        shift = F.pad(shift, (0, 1))[:, None]
+        rest = self._relative(self.source[:N_POINTS], self.z[:N_POINTS])
+        moved = self.basis.displaced(weights) - self.basis.displaced(self.weights)
+        moved = moved @ self.fit.rotation[0].T
+        face = (rest + moved) @ turn.transpose(1, 2) + shift
+        rigid = rest @ turn.transpose(1, 2) + shift
+        parts, depths = [self._to_stage(face)], [face[..., 2]]
+        outline = list(FACE_OUTLINE)
+        speech = (face - rigid)[:, outline]
+        for k, (_, _, _, _, follow_expression) in enumerate(RINGS):
+            rows = slice(N_POINTS + k * len(outline), N_POINTS + (k + 1) * len(outline))
+            ring = self._relative(self.source[rows], self.z[rows])
+            carried = ring @ turn.transpose(1, 2) + shift - ring
+            ring = ring + self.follow[rows, None] * carried + follow_expression * speech
+            parts.append(self._to_stage(ring))
+            depths.append(self.z[rows].expand(len(ring), -1))
+        border = self.source[N_POINTS + len(RINGS) * len(outline) :]
+        parts.append(border.expand(len(face), -1, -1))
+        depths.append(torch.full_like(parts[-1][..., 0], _BEHIND))
+        return torch.cat(parts, dim=1), torch.cat(depths, dim=1)
+
+    def _with_surroundings(self, points: Tensor) -> Tensor:
+        """(P, 2) the found points, the rings and the border; notes their depth and how much they follow."""
+        outline = points[list(FACE_OUTLINE), :2]
+        middle = (outline.amin(0) + outline.amax(0)) / 2
+        relative_z = (-points[:, 2] - self.fit.origin[0, 2]) / self.scale
+        places, depths, follows = [points[:, :2]], [relative_z], [torch.ones_like(relative_z)]
+        inverse = self.fit.rotation[0].T
+        pivot = self.basis.pivot
+        for out, depth, above, below, _ in RINGS:
+            ring = middle + (outline - middle) * out
+            places.append(ring.clamp(1.0, STAGE - 1.0))
+            flat = self._relative(ring, torch.zeros_like(ring[:, 0]))
+            height = (flat @ inverse.T)[:, 1] + pivot[1]
+            t = ((height - _NECK) / (_EARS - _NECK)).clamp(0, 1)
+            depths.append(torch.full_like(height, depth - float(pivot[2])))
+            follows.append(below + (above - below) * t * t * (3 - 2 * t))
+        direction = outline - middle
+        reach = (STAGE / 2) / direction.abs().amax(-1, keepdim=True).clamp_min(1e-3)
+        places.append(STAGE / 2 + direction * reach)
+        depths.append(torch.full_like(outline[:, 0], _BEHIND))
+        follows.append(torch.zeros_like(outline[:, 0]))
+        self.z, self.follow = torch.cat(depths), torch.cat(follows)
+        return torch.cat(places)
+
+    def _relative(self, places: Tensor, z: Tensor) -> Tensor:
+        """Pixels of the stage (..., 2) and depth -> decimetres from the pivot, in the axes of the camera."""
+        origin = self.fit.origin[0]
+        x, y = (places[..., 0] - origin[0]) / self.scale, (-places[..., 1] - origin[1]) / self.scale
+        return torch.stack([x, y, z], dim=-1)
+
+    def _to_stage(self, relative: Tensor) -> Tensor:
+        origin = self.fit.origin[0]
+        return torch.stack(
+            [relative[..., 0] * self.scale + origin[0], -(relative[..., 1] * self.scale + origin[1])], dim=-1
+        )
+
+    def _surface_maps(self, driving: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
+        """(B, 8, 128, 128) the maps that come with the triangles."""
+        inner = slice(MARGIN, MARGIN + WINDOW)
+        triangle, corners = triangle[:, inner, inner], corners[:, inner, inner]
+        topology = _topology(driving.device)
+        spots = _interpolate(topology.places[topology.triangles], triangle, corners)
+        source_area = _areas(self.source[topology.triangles])
+        driving_area = _areas(driving[:, topology.triangles])
+        growth = torch.log2(driving_area.abs().clamp_min(0.05) / source_area.abs().clamp_min(0.05)) / 2
+        # The face turns clockwise in pictures (y is down); a triangle that does not is seen from behind.
+        hidden = (source_area > -0.02).to(driving) * (topology.kind < 0)
+        rows = torch.arange(len(driving), device=driving.device)[:, None, None]
+        kind = topology.kind[triangle]
+        flags = torch.stack([kind == MOUTH, kind == EYES], dim=1).to(driving)
+        stretch = growth.clamp(-1, 1)[rows, triangle]
+        rest = torch.stack([hidden[triangle], stretch], dim=1)
+        return torch.cat([spots.permute(0, 3, 1, 2), flags, rest], dim=1)
+
+    def _teeth_maps(self, driving: Tensor, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+        """(B, 3, 128, 128) soft spots of 2.5 pixels on the points inside the mouth, placed by the template and the lips."""
+        turn, shift, weights = turn.to(driving), shift.to(driving), weights.to(driving)
+        basis, rotation = self.basis, self.fit.rotation[0]
+        corners = [78, 308]
+        found = self._relative(self.source[corners], self.z[corners]).mean(0)
+        template = basis.mean - basis.pivot + basis.displaced(self.weights)
+        own = found - (template[corners] @ rotation.T).mean(0)  # how this mouth lies beside the template's
+        points = (basis.teeth - basis.pivot + basis.displaced_teeth(weights)) @ rotation.T + own
+        points = points @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None]
+        places = self._to_stage(points) - MARGIN
+        grid = torch.arange(WINDOW, device=driving.device) + 0.5
+        across = torch.exp(-((grid - places[..., :1]) ** 2) / (2 * 2.5**2))
+        down = torch.exp(-((grid - places[..., 1:]) ** 2) / (2 * 2.5**2))
+        kinds = basis.teeth_kind
+        spots = [torch.einsum("bky,bkx->byx", down[:, kinds == k], across[:, kinds == k]) for k in range(3)]
+        return torch.stack(spots, dim=1).clamp(0, 1)
+
+
+def _on(basis: FaceBasis, device) -> FaceBasis:
+    return basis if basis.mean.device == device else FaceBasis(**{k: t.to(device) for k, t in vars(basis).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class _Topology:
+    """triangles (N, 3), kind (N,) as in basis.py, -1 - kind for those of the face that can hide, places (P, 4) what
+    `MeshFlow` says of x, y, z and mouth height."""
+
+    triangles: Tensor
+    kind: Tensor
+    places: Tensor
+
+
+@lru_cache(maxsize=4)
+def _topology(device) -> _Topology:
+    basis = load_basis()
+    n_outline = len(FACE_OUTLINE)
+    loops = [torch.tensor(FACE_OUTLINE)]
+    for k in range(len(RINGS) + 1):
+        loops.append(N_POINTS + k * n_outline + torch.arange(n_outline))
+    strips = []
+    for inner, outer in zip(loops, loops[1:]):
+        ahead_inner, ahead_outer = inner.roll(-1), outer.roll(-1)
+        strips += [torch.stack([inner, ahead_inner, outer], 1), torch.stack([ahead_inner, ahead_outer, outer], 1)]
+    surroundings = torch.cat(strips)
+    kind = torch.where(basis.kind == 0, -1, basis.kind)
+    face = (basis.mean - torch.tensor(HEAD_CENTRE)) / torch.tensor([1.0, 1.0, 1.5])
+    outline = face[list(FACE_OUTLINE)]
+    rings = [torch.cat([outline[:, :2] * out, torch.full((n_outline, 1), depth - 1.0)], 1) for out, depth, *_ in RINGS]
+    reach = 1.5 / outline[:, :2].abs().amax(1, keepdim=True).clamp_min(1e-3)
+    border = torch.cat([outline[:, :2] * reach, torch.full((n_outline, 1), -1.0)], 1)
+    places = torch.cat([face, *rings, border])
+    height = torch.zeros(len(places), 1)
+    height[list(UPPER_INNER_LIP)], height[list(LOWER_INNER_LIP)] = 1.0, -1.0
+    return _Topology(
+        torch.cat([basis.triangles, surroundings]).to(device),
+        torch.cat([kind, torch.full((len(surroundings),), 3)]).to(device),
+        torch.cat([places, height], 1).to(device),
+    )
+
+
+def _areas(corners: Tensor) -> Tensor:
+    """(..., 3, 2) -> (...,) twice the signed area, positive when the corners turn clockwise in the picture."""
+    one, two = corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
+    return one[..., 0] * two[..., 1] - one[..., 1] * two[..., 0]
+
+
+def _interpolate(values: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
+    """values (N, 3, C) at the corners of all triangles -> (B, h, w, C)."""
+    picked = values[triangle]
+    return (picked * corners[..., None]).sum(-2)
+
+
+def _displacement(source: Tensor, triangles: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
+    grid = torch.arange(STAGE, device=source.device) + 0.5
+    y, x = torch.meshgrid(grid, grid, indexing="ij")
+    spots = _interpolate(source[triangles], triangle, corners)
+    covered = (corners.sum(-1, keepdim=True) > 0.5).to(source)
+    return ((spots - torch.stack([x, y], -1)) * covered).permute(0, 3, 1, 2)
+
+
+def rasterise(points: Tensor, depth: Tensor, triangles: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Which triangle is in front at each pixel.
+
+    points (B, P, 2) in pixels, depth (B, P) larger is nearer, triangles (N, 3) -> triangle (B, side, side) long and the
+    weights of its corners (B, side, side, 3); where nothing covers a pixel, triangle 0 with weights 0.
+
+    Each triangle looks for its pixels in a square just large enough; squares of one size are computed together, and the
+    nearest triangle wins by the maximum of a number whose high digits are the depth. Integers, so that all devices agree.
+    """
+    n_frames, n_triangles = len(points), len(triangles)
+    places, depths = points[:, triangles], depth[:, triangles]
+    first, last = places.amin(2), places.amax(2)
+    start = (first - 0.5).ceil().clamp(0, side).long()
+    stop = (last - 0.5).floor().clamp(-1, side - 1).long()
+    extent = (stop - start + 1).amin(-1).clamp_min(0), (stop - start + 1).amax(-1)
+    area = _areas(places)
+    drawn = (extent[0] > 0) & (area.abs() > 1e-6)
+    best = torch.full((n_frames * side * side,), -1, dtype=torch.long, device=points.device)
+    smaller = 0
+    for size in _WINDOWS:
+        frame, which = torch.nonzero(drawn & (extent[1] > smaller) & (extent[1] <= size), as_tuple=True)
+        smaller = size
+        if not len(frame):
+            continue
+        reach = torch.arange(size, device=points.device)
+        column = start[frame, which, 0, None, None] + reach[None, None, :]
+        row = start[frame, which, 1, None, None] + reach[None, :, None]
+        corner = places[frame, which]
+        weights = _corner_weights(corner[:, None, None], area[frame, which][:, None, None], column + 0.5, row + 0.5)
+        z = depths[frame, which]
+        near = weights[0] * z[:, 0, None, None] + weights[1] * z[:, 1, None, None] + weights[2] * z[:, 2, None, None]
+        hit = (weights[0] >= _INSIDE) & (weights[1] >= _INSIDE) & (weights[2] >= _INSIDE) & (column < side) & (row < side)
+        steps = ((near / _DEPTH_RANGE + 0.5).clamp(0, 1) * _DEPTH_STEPS).long()
+        key = steps * n_triangles + which[:, None, None]
+        pixel = (frame[:, None, None] * side + row) * side + column
+        best.scatter_reduce_(0, pixel[hit], key[hit], "amax")
+    best = best.view(n_frames, side, side)
+    triangle = best.clamp_min(0) % n_triangles
+    rows = torch.arange(n_frames, device=points.device)[:, None, None]
+    grid = torch.arange(side, device=points.device) + 0.5
+    y, x = torch.meshgrid(grid, grid, indexing="ij")
+    weights = torch.stack(_corner_weights(places[rows, triangle], area[rows, triangle], x, y), dim=-1)
+    return triangle, weights * (best >= 0)[..., None]
+
+
+def _corner_weights(corner: Tensor, area: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Barycentric weights of the point (x, y) in triangles (..., 3, 2) of twice the signed `area`."""
+    ax, ay = corner[..., 0, 0], corner[..., 0, 1]
+    bx, by = corner[..., 1, 0] - ax, corner[..., 1, 1] - ay
+    cx, cy = corner[..., 2, 0] - ax, corner[..., 2, 1] - ay
+    px, py = x - ax, y - ay
+    second = (px * cy - cx * py) / area
+    third = (bx * py - px * by) / area
+    return 1 - second - third, second, third
