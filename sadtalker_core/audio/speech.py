@@ -60,7 +60,7 @@ def idle_speech(seconds: float) -> SpeechWindows:
 def _checked(waveform: Tensor, sample_rate_hz: float) -> Tensor:
     """-> (C, n), on the CPU, C and n at least 1."""
     if waveform is None:
-        raise AudioError("expected a voice, got no sound (a video without a sound track?); connect one, or set idle_seconds.")
+        raise AudioError("expected a voice, got no sound (a video without any?); connect one, or set idle_seconds.")
     if not isinstance(waveform, Tensor):
         raise AudioError(f"expected the waveform as a tensor (channels, samples), got {type(waveform).__name__}.")
     if not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):

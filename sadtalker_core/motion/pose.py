@@ -53,8 +53,8 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
                    on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
-    The frames behind the first are cut into blocks of 32 (quirk 11). What remains is predicted as the end of a block over the
-    last 32 frames, or of a block that begins with copies of the first window when the clip is shorter than that:
+    The frames behind the first are cut into blocks of 32 (quirk 11). What remains is predicted as the end of a block
+    over the last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
 
         frames   0 | 1 ....... 32 | 33 ....... 64 | 65 .. 70
         blocks     [======1======] [======2=======]

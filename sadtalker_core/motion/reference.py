@@ -95,7 +95,7 @@ def resample_rows(rows: Tensor, from_fps: float, to_fps: float = FRAMES_PER_SECO
 
 def resample_coefficients(coefficients: FaceCoefficients, from_fps: float,
                           to_fps: float = FRAMES_PER_SECOND) -> FaceCoefficients:  # fmt: skip
-    """The same for whole records. A row counts as found when both of its neighbours were."""
+    """The same for whole records. A row counts as found when those that it is mixed from were."""
     before, after, weight = _resampling(len(coefficients), from_fps, to_fps)
     return _mix(take_rows(coefficients, before), take_rows(coefficients, after), weight)
 
@@ -155,8 +155,8 @@ def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoeffi
     for name, value in _tracks(a).items():
         if value.is_floating_point():
             mixed[name] = torch.lerp(value, others[name], weight[:, None].to(value))
-        else:  # found
-            mixed[name] = value & others[name]
+        else:  # found: by all rows that have a say
+            mixed[name] = (value | (weight == 1)) & (others[name] | (weight == 0))
     return replace(a, **mixed)
 
 

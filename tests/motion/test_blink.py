@@ -1,0 +1,104 @@
+"""Blink tracks: the released draws with their trap mended, and ours with a rate, a strength and a seed."""
+
+import random
+
+import pytest
+import torch
+
+from sadtalker_core.errors import OptionError
+from sadtalker_core.motion.blink import BLINK, blink_track, released_blinks
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def blinks_in(track):
+    """First frames of the blinks; fails where the track is anything but whole blinks with open eyes between them."""
+    starts, frame, values = [], 0, track.tolist()
+    while frame < len(values):
+        if values[frame] == 0:
+            frame += 1
+            continue
+        assert values[frame : frame + 5] == pytest.approx(BLINK)
+        starts.append(frame)
+        frame += 5
+    return starts
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 5, 20])
+def test_the_released_eyes_stay_open_in_short_clips(n_frames):
+    assert released_blinks(n_frames, random.Random(0)).tolist() == [0] * n_frames
+
+
+def test_21_frames_make_one_blink_where_the_original_fails():
+    for seed in range(5):
+        assert blinks_in(released_blinks(21, random.Random(seed))) == [10]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_released_gaps_are_10_to_69_frames(seed):
+    starts = blinks_in(released_blinks(2000, random.Random(seed)))
+    gaps = [starts[0]] + [b - a - 5 for a, b in zip(starts, starts[1:], strict=False)]
+    assert min(gaps) >= 10 and max(gaps) <= 69 and len(starts) > 20
+
+
+def test_released_draws_are_those_of_pythons_random():
+    """random.seed(3); random.choice(range(10, 50)) -> 40 (100 frames): the first blink begins there."""
+    random.seed(3)
+    first = random.choice(range(10, 50))
+    assert blinks_in(released_blinks(100, random.Random(3)))[0] == first
+
+
+@pytest.mark.parametrize("n_frames", [*range(0, 40), 400])
+def test_any_length_gets_whole_blinks(n_frames):
+    for seed in range(5):
+        track = blink_track(n_frames, generator=seeded(seed))
+        assert track.shape == (n_frames,)
+        blinks_in(track)
+
+
+@pytest.mark.parametrize("rate", [5.0, 15.0, 30.0, 60.0])
+def test_the_rate_is_what_was_asked_for(rate):
+    minutes = 40
+    track = blink_track(minutes * 60 * 25, per_minute=rate, generator=seeded())
+    assert len(blinks_in(track)) / minutes == pytest.approx(rate, rel=0.12)
+
+
+def test_gaps_differ_and_are_never_hectic():
+    starts = blinks_in(blink_track(25 * 600, generator=seeded()))
+    gaps = torch.tensor(starts).diff() - 5
+    assert gaps.min() >= 7 and gaps.float().std() > 20
+
+
+def test_most_short_clips_have_a_blink():
+    n_with = sum(bool(blinks_in(blink_track(100, generator=seeded(seed)))) for seed in range(50))
+    assert n_with > 40
+
+
+def test_the_same_seed_blinks_the_same_and_longer_clips_begin_the_same():
+    track = blink_track(500, generator=seeded(7))
+    assert torch.equal(track, blink_track(500, generator=seeded(7)))
+    assert not torch.equal(track, blink_track(500, generator=seeded(8)))
+    assert torch.equal(track[:300], blink_track(1000, generator=seeded(7))[:300])
+
+
+def test_strength_scales_and_zero_is_off():
+    full = blink_track(500, generator=seeded())
+    torch.testing.assert_close(blink_track(500, strength=0.5, generator=seeded()), full / 2)
+    assert not blink_track(500, strength=0, generator=seeded()).any()
+    assert not blink_track(500, per_minute=0, generator=seeded()).any()
+
+
+def test_nothing_global_is_drawn_from():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    blink_track(500, generator=seeded())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("wish", [{"per_minute": -1}, {"per_minute": 121}, {"per_minute": float("nan")},
+                                  {"strength": -0.1}, {"strength": 2.1}])  # fmt: skip
+def test_impossible_blinks_get_a_sentence(wish):
+    with pytest.raises(OptionError, match="expected a blink"):
+        blink_track(100, generator=seeded(), **wish)

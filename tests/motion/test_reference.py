@@ -1,0 +1,174 @@
+"""Reference videos: as long as the clip, at its frame rate, and only as much of them as was wished for."""
+
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.errors import OptionError, VideoError
+from sadtalker_core.motion.reference import (
+    ReferenceLength,
+    ReferenceMode,
+    fit_length,
+    follow,
+    lids_of,
+    reenact,
+    resample_coefficients,
+    resample_rows,
+    take_rows,
+)
+
+
+def order_of(fitted, original):
+    """Which row of the original each row is."""
+    return [int((original.expression == row).all(dim=1).nonzero()) for row in fitted.expression]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("loop", [0, 1, 2, 0, 1, 2, 0, 1]),
+        ("ping-pong", [0, 1, 2, 1, 0, 1, 2, 1]),
+        ("hold", [0, 1, 2, 2, 2, 2, 2, 2]),
+        ("cut", [0, 1, 2]),
+    ],
+)
+def test_a_short_reference_goes_on_as_wished(make_face, how, expected):
+    face = make_face(3)
+    fitted = fit_length(face, 8, how)
+    assert order_of(fitted, face) == expected
+    assert torch.equal(fitted.pose, face.pose[expected]) and torch.equal(fitted.crop, face.crop[expected])
+
+
+@pytest.mark.parametrize("how", list(ReferenceLength))
+def test_a_long_reference_loses_its_end(make_face, how):
+    face = make_face(9)
+    assert order_of(fit_length(face, 4, how), face) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("how", list(ReferenceLength))
+@pytest.mark.parametrize("n_rows", [1, 2, 5])
+def test_every_reference_fits_every_clip(make_face, how, n_rows):
+    face = make_face(n_rows, found=torch.ones(n_rows, dtype=torch.bool))
+    for n_frames in (1, 2, 3, 17):
+        fitted = fit_length(face, n_frames, how, blend=2)
+        expected = min(n_rows, n_frames) if how is ReferenceLength.CUT else n_frames
+        assert len(fitted) == len(fitted.pose) == len(fitted.found) == expected
+        assert torch.isfinite(fitted.full_rows()).all()
+
+
+def test_a_blended_loop_does_not_jump(make_face):
+    """A ramp that jumps back by 30 at the end of a plain loop takes 11 steps for the way when blended over 10."""
+    ramp = take_rows(make_face(1), torch.zeros(30, dtype=torch.long))
+    ramp.expression[:] = torch.arange(30.0)[:, None]
+    plain = fit_length(ramp, 90, "loop").expression[:, 0].diff().abs().max()
+    blended = fit_length(ramp, 90, "loop", blend=10).expression[:, 0].diff().abs().max()
+    assert plain == 29 and blended < 2.5
+
+
+def test_a_blended_loop_repeats_its_rounds(make_face):
+    fitted = fit_length(make_face(20), 75, "loop", blend=5).full_rows()
+    torch.testing.assert_close(fitted[15:30], fitted[30:45])
+    torch.testing.assert_close(fitted[5:15], fitted[20:30])
+
+
+def test_a_blend_longer_than_half_the_reference_is_shortened(make_face):
+    assert torch.isfinite(fit_length(make_face(3), 20, "loop", blend=50).full_rows()).all()
+
+
+@pytest.mark.parametrize("fps", [5.0, 12.5, 24.0, 25.0, 29.97, 30.0, 50.0, 60.0, 120.0])
+def test_resampling_keeps_the_seconds(fps):
+    n_rows = round(4 * fps)
+    assert resample_rows(torch.zeros(n_rows, 3), fps).shape == (round(n_rows * 25 / fps), 3)
+
+
+@pytest.mark.parametrize("fps", [10.0, 29.97, 50.0])
+def test_resampling_is_linear_interpolation(fps):
+    rows = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    resampled = resample_rows(rows, fps)
+    times = np.arange(len(resampled)) / 25
+    for column in range(2):
+        expected = np.interp(times, np.arange(40) / fps, rows[:, column].double().numpy())
+        np.testing.assert_allclose(resampled[:, column].numpy(), expected, atol=1e-5)
+
+
+def test_resampling_25_to_25_changes_nothing(make_face):
+    face = make_face(7)
+    assert torch.equal(resample_coefficients(face, 25.0).full_rows(), face.full_rows())
+
+
+def test_one_frame_resamples_to_one_frame():
+    rows = torch.ones(1, 4)
+    assert resample_rows(rows, 1000.0).tolist() == rows.tolist()
+
+
+def test_a_resampled_row_is_found_when_the_rows_it_is_mixed_from_were(make_face):
+    face = make_face(4, found=torch.tensor([True, True, False, True]))
+    assert resample_coefficients(face, 12.5).found.tolist() == [True, True, True, False, False, False, True, True]
+
+
+@pytest.mark.parametrize("fps", [0.0, -25.0, float("nan"), float("inf")])
+def test_a_video_without_a_frame_rate_gets_a_sentence(fps):
+    with pytest.raises(OptionError, match="frame rates above 0"):
+        resample_rows(torch.zeros(3, 2), fps)
+
+
+def test_an_empty_reference_gets_a_sentence(make_face):
+    with pytest.raises(VideoError, match="at least one frame"):
+        fit_length(make_face(0), 5, "loop")
+    with pytest.raises(VideoError, match="at least one frame"):
+        resample_rows(torch.zeros(0, 2), 25.0)
+    with pytest.raises(OptionError, match="blend"):
+        fit_length(make_face(3), 5, "loop", blend=-1)
+
+
+def test_lids_of_a_mini_face_are_its_two_units(make_mini_face):
+    face = make_mini_face(3)
+    face.expression[:, UNIT_INDEX["eyeBlinkLeft"]] = torch.tensor([0.0, 0.5, 1.4])
+    face.expression[:, UNIT_INDEX["eyeBlinkRight"]] = torch.tensor([0.0, 0.7, 1.4])
+    torch.testing.assert_close(lids_of(face), torch.tensor([0.0, 0.6, 1.0]))
+
+
+def test_lids_of_a_released_face_are_measured_along_the_nets_own_blink(make_face, small_expnet):
+    """A face that the net made with a blink track gives that track back, whatever else the face is like."""
+    track = torch.tensor([0, 0, 0, 0.5, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0])
+    face = take_rows(make_face(), torch.zeros(12, dtype=torch.long))
+    closing = small_expnet.head.weight[:, -1].detach()
+    face.expression[:] = face.expression + track[:, None] * closing
+    torch.testing.assert_close(lids_of(face, small_expnet), track, rtol=0, atol=1e-5)
+
+
+def test_a_mouth_that_moves_across_the_blink_does_not_shut_the_eyes(make_face, small_expnet):
+    face = take_rows(make_face(), torch.zeros(20, dtype=torch.long))
+    closing = small_expnet.head.weight[:, -1].detach()
+    mouth = torch.randn(64, generator=torch.Generator().manual_seed(3))
+    mouth -= (mouth @ closing) / closing.square().sum() * closing
+    face.expression[:] = face.expression + torch.sin(torch.arange(20.0))[:, None] * mouth
+    assert lids_of(face, small_expnet).max() < 1e-4
+
+
+def test_a_released_face_without_its_net_gets_a_sentence(make_face):
+    with pytest.raises(OptionError, match="ExpNet"):
+        lids_of(make_face(3))
+
+
+def test_reenactment_takes_everything(make_face):
+    reference = make_face(4)
+    expression, pose = reenact(reference)
+    assert torch.equal(expression.coefficients, reference.expression)
+    assert torch.equal(pose.coefficients, reference.pose)
+    expression.coefficients.zero_()
+    assert reference.expression.any()
+
+
+def test_reenactment_can_begin_where_the_portrait_is(make_face):
+    reference, source = make_face(4), make_face(1, seed=9)
+    _, pose = reenact(reference, source)
+    torch.testing.assert_close(pose.coefficients[0], source.pose[0])
+    torch.testing.assert_close(pose.coefficients.diff(dim=0), reference.pose.diff(dim=0))
+    torch.testing.assert_close(follow(reference)[0], torch.zeros(6))
+
+
+def test_a_mode_says_what_it_takes():
+    taken = {mode.value: (mode.pose, mode.blink) for mode in ReferenceMode}
+    assert taken == {"pose": (True, False), "blink": (False, True), "pose and blink": (True, True), "all": (True, True)}
