@@ -36,5 +36,8 @@ class SadTalkerAudioEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, idle_seconds: float, audio=None) -> io.NodeOutput:
-        speech = pipeline.hear(audio, idle_seconds)
+        if audio is None:
+            speech = pipeline.hear(None, idle_seconds=idle_seconds)
+        else:
+            speech = pipeline.hear(audio["waveform"], audio["sample_rate"])
         return io.NodeOutput(speech, speech.n_frames)

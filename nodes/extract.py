@@ -7,8 +7,9 @@ from comfy_api.latest import io
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import CropMode
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
+from ..sadtalker_core.face.points import MeantFace
 from . import video_frames, wires
-from .landmark_choice import LANDMARKS, landmark_finder
+from .landmark_choice import LANDMARKS, finder_of_points
 from .progress import Progress
 
 MISSING_FACE = ["hold", "skip", "error"]
@@ -86,8 +87,8 @@ class SadTalker3DMMExtract(io.ComfyNode):
         cropped, coefficients = pipeline.extract(
             model,
             portrait,
-            landmark_finder(model, landmarks),
             CropMode(crop_mode),
+            points=finder_of_points(model, landmarks),
             crop_scale=crop_scale,
             offset=(crop_offset_x, crop_offset_y),
         )
@@ -144,16 +145,15 @@ class SadTalkerReferenceVideo(io.ComfyNode):
         cls, model, fps, missing_face, face_index, face_order, landmarks, frames=None, video=None
     ) -> io.NodeOutput:
         clip = video_frames.open_clip(frames, video, fps)
+        progress = Progress(clip.n_frames)
         return io.NodeOutput(
             pipeline.extract_video(
                 model,
                 clip.frames,
                 clip.fps,
-                landmark_finder(model, landmarks),
-                n_frames=clip.n_frames,
+                points=finder_of_points(model, landmarks),
+                meant=MeantFace(face_index, face_order),
                 missing_face=missing_face,
-                face_index=face_index,
-                face_order=face_order,
-                on_progress=Progress(clip.n_frames),
+                on_progress=lambda done: progress(done, max(done, clip.n_frames)),
             )
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
-import psutil
 import torch
 from comfy import model_management
 from comfy_api.latest import io
@@ -12,7 +9,7 @@ from comfy_api.latest import io
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import wires
-from .progress import Progress
+from .frame_batch import collect
 
 
 class SadTalkerFaceRender(io.ComfyNode):
@@ -45,17 +42,6 @@ class SadTalkerFaceRender(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, model, portrait, motion, batch_size: int) -> io.NodeOutput:
-        job = pipeline.render_job(model, portrait, motion, batch_size=batch_size)
-        logging.info("SadTalker: %s", job.announcement())
-        job.require_memory(psutil.virtual_memory().available)
-
-        frames = torch.empty(
-            (job.n_frames, job.height, job.width, 3), dtype=torch.float32, device=model_management.intermediate_device()
-        )
-        progress, done = Progress(job.n_frames), 0
-        progress(0, job.n_frames)
-        for batch in job.batches():
-            frames[done : done + len(batch)] = batch.permute(0, 2, 3, 1)
-            done += len(batch)
-            progress(done, job.n_frames, batch[-1])
-        return io.NodeOutput(frames, float(FRAMES_PER_SECOND))
+        free = model_management.get_free_memory(model_management.get_torch_device())
+        stream = pipeline.render(model, portrait, motion, batch_size=batch_size, free_bytes=free)
+        return io.NodeOutput(collect(stream, "Face Render"), float(FRAMES_PER_SECOND))

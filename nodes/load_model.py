@@ -10,8 +10,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..sadtalker_core.assembly import load_talker
-from ..sadtalker_core.checkpoint.catalog import MODELS, files_of, is_released_file
-from ..sadtalker_core.datatypes import MINI
+from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MODELS, find_files
+from ..sadtalker_core.errors import CheckpointMissing
 from . import residency, wires
 from .progress import Progress
 
@@ -33,7 +33,7 @@ def model_folders() -> list[Path]:
 def model_choices() -> list[str]:
     """The built-in and the released models, always listed, then the user's own files as file/<posix path>."""
     own = [Path(name).as_posix() for name in folder_paths.get_filename_list(FOLDER)]
-    return [*MODELS, *(f"file/{name}" for name in own if not is_released_file(name))]
+    return [MINI_MODEL, *RELEASED_MODELS, *(f"file/{name}" for name in own if Path(name).name not in BY_NAME)]
 
 
 class SadTalkerLoadModel(io.ComfyNode):
@@ -49,7 +49,7 @@ class SadTalkerLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=model_choices(),
-                    default="mini",
+                    default=MINI_MODEL,
                     tooltip="mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released "
                     "weights, looked for in models/sadtalker. file/...: a file of your own in that folder.",
                 ),
@@ -83,7 +83,7 @@ class SadTalkerLoadModel(io.ComfyNode):
             allow_download=allow_download,
             on_progress=Progress(),
         )
-        if talker.family == MINI and model == "mini":
+        if model == MINI_MODEL:
             logging.info(
                 "SadTalker: mini (built-in, preview quality). For the released quality choose 'SadTalker 256' in "
                 "Load SadTalker Model and switch allow_download on, or put its files into models/sadtalker."
@@ -93,5 +93,10 @@ class SadTalkerLoadModel(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool):
         """A file that was replaced since the last run is read again."""
-        files = files_of(model, model_folders())
-        return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+        if model == MINI_MODEL:
+            return []
+        try:
+            found = find_files(model, model_folders())
+        except CheckpointMissing:
+            return []
+        return [(str(file.path), file.path.stat().st_size, file.path.stat().st_mtime_ns) for file in found]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
-from comfy import model_management
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from . import wires
-from .progress import Progress
+from .frame_batch import collect
 
 
 class SadTalkerPasteBack(io.ComfyNode):
@@ -55,14 +53,5 @@ class SadTalkerPasteBack(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, frames, portrait, feather, colour_match, mask=None) -> io.NodeOutput:
-        job = pipeline.paste_job(frames, portrait, feather=feather, colour_match=colour_match, mask=mask)
-        job.require_memory(psutil.virtual_memory().available)
-        pictures = torch.empty(
-            (job.n_frames, job.height, job.width, 3), dtype=torch.float32, device=model_management.intermediate_device()
-        )
-        progress, done = Progress(job.n_frames), 0
-        for batch in job.batches():
-            pictures[done : done + len(batch)] = batch.permute(0, 2, 3, 1)
-            done += len(batch)
-            progress(done, job.n_frames, batch[-1])
-        return io.NodeOutput(pictures, job.mask.unsqueeze(0))
+        stream, pasted = pipeline.paste(frames, portrait, feather=feather, colour_match=colour_match, mask=mask)
+        return io.NodeOutput(collect(stream, "Paste Back"), pasted.unsqueeze(0))

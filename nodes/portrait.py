@@ -8,7 +8,7 @@ from comfy_api.latest import io
 import nodes as core_nodes
 
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
-from ..sadtalker_core.face.picture import portrait_from_picture
+from ..sadtalker_core.face.portrait import portrait_from_picture
 from . import wires
 
 _INDEX_TIP = "Which face, counted from 0 after ordering; 0 is the first."
@@ -59,7 +59,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
     @classmethod
     def execute(cls, image: str, face_index: int, face_order: str) -> io.NodeOutput:
         picture, mask = core_nodes.LoadImage().load_image(image)[:2]
-        portrait = portrait_from_picture(picture[0], alpha_mask=mask[0], face_index=face_index, face_order=face_order)
+        portrait = portrait_from_picture(picture[0], alpha=mask[0], face_index=face_index, face_order=face_order)
         return io.NodeOutput(portrait, picture, mask)
 
     @classmethod
@@ -115,6 +115,6 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
             face_index=face_index,
             face_order=face_order,
             box=(x, y, width, height),
-            face_mask=mask,
+            painted=mask,
         )
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), portrait.mask_or_zeros().unsqueeze(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.motion.reference import LENGTHS
+from ..sadtalker_core.motion.reference import ReferenceLength
 from . import wires
 from .progress import Progress
 
@@ -43,8 +43,8 @@ class SadTalkerPoseVAE(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "reference_length",
-                    options=list(LENGTHS),
-                    default=LENGTHS[0],
+                    options=ReferenceLength,
+                    default=ReferenceLength.LOOP,
                     tooltip="When the reference is shorter or longer than the voice: loop it, play it to and fro, "
                     "hold its last frame, or cut the clip to it.",
                 ),

@@ -1,0 +1,29 @@
+"""A stream of frames becomes one IMAGE batch, with the bar, the live picture and the stop button in between."""
+
+from __future__ import annotations
+
+import logging
+
+import psutil
+import torch
+from comfy import model_management
+from torch import Tensor
+
+from ..sadtalker_core.datatypes import FrameStream
+from .progress import Progress
+
+
+def collect(stream: FrameStream, what: str) -> Tensor:
+    """-> (n, height, width, 3) float32 in 0..1 on ComfyUI's intermediate device. Raises DoesNotFit before it starts."""
+    logging.info("SadTalker: %s makes %s.", what, stream.announcement())
+    stream.require_memory(psutil.virtual_memory().available)
+    frames = torch.empty(
+        (stream.n_frames, stream.height, stream.width, 3), device=model_management.intermediate_device()
+    )
+    progress, done = Progress(stream.n_frames), 0
+    progress(0, stream.n_frames)
+    for batch in stream.batches():
+        frames[done : done + len(batch)] = batch.permute(0, 2, 3, 1)
+        done += len(batch)
+        progress(done, stream.n_frames, batch[-1])
+    return frames

@@ -1,0 +1,74 @@
+"""A picture and a hint at the face that is meant come in, a `Portrait` goes out; the face itself is found later."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..datatypes import Box, Portrait
+from ..errors import OptionError, PictureError
+from .picture import check_picture
+
+#: of a painted mask, what is at least this white points at the face
+PAINTED = 0.5
+
+
+def portrait_from_picture(
+    image: Tensor,
+    *,
+    alpha: Tensor | None = None,
+    batch_index: int = 0,
+    face_index: int = 0,
+    face_order: str = "largest",
+    box: tuple[int, int, int, int] = (0, 0, 0, 0),
+    painted: Tensor | None = None,
+) -> Portrait:
+    """image (H, W, C) or a batch (B, H, W, C) -> the portrait of one of its faces.
+
+    alpha:   (H, W), 1 where the picture is transparent; of another size (core's placeholder) it is left out
+    box:     x, y, width, height in pixels around the face; a width or height of 0 means: look for the face
+    painted: (H, W) or (1, H, W), white over the face that is meant; stretched when it has another size
+    Raises PictureError for a picture that cannot be used, OptionError for a hint that points nowhere.
+    """
+    if image.ndim == 4:
+        if not 0 <= batch_index < len(image):
+            raise OptionError(f"expected a batch_index from 0 to {len(image) - 1}, got {batch_index}.")
+        image = image[batch_index]
+    picture, own_alpha = check_picture(image)
+    if own_alpha is None and alpha is not None and alpha.shape == picture.shape[:2]:
+        own_alpha = alpha.float()
+    face_box = _box_of(box, picture)
+    if painted is not None:
+        if face_box is not None:
+            raise OptionError("Give a mask or a box around the face, not both: cut the mask, or set the width to 0.")
+        face_box = _painted_box(painted, picture)
+    return Portrait(picture, own_alpha, face_index, face_order, face_box)
+
+
+def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:
+    x, y, wide, high = box
+    if wide == 0 or high == 0:
+        return None
+    height, width = picture.shape[:2]
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + wide, width), min(y + high, height)
+    if right - left < 2 or bottom - top < 2:
+        raise OptionError(
+            f"the box at ({x}, {y}) of {wide} x {high} pixels leaves nothing of the {width} x {height} picture."
+        )
+    return Box(left, top, right - left, bottom - top)
+
+
+def _painted_box(painted: Tensor, picture: Tensor) -> Box:
+    mask = painted.float()
+    if mask.ndim == 3 and len(mask) == 1:
+        mask = mask[0]
+    if mask.ndim != 2:
+        raise PictureError(f"expected one mask (height, width), got the shape {tuple(painted.shape)}.")
+    if mask.shape != picture.shape[:2]:
+        mask = F.interpolate(mask[None, None], size=picture.shape[:2], mode="nearest")[0, 0]
+    rows, columns = torch.nonzero(mask >= PAINTED, as_tuple=True)
+    if len(rows) == 0:
+        raise OptionError("The mask is empty; paint over the face that shall talk, or cut the mask to look for faces.")
+    x, y = int(columns.min()), int(rows.min())
+    return Box(x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y)

@@ -1,0 +1,242 @@
+"""The walk, in order: a portrait and a voice pass through every room. The only file that knows them all.
+
+Each function is one stage, and one node. `nets` is whatever brings nets to where they compute: an assembled `Talker`,
+or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .audio.speech import encode_speech, idle_speech
+from .datatypes import (
+    MINI,
+    CropMode,
+    Expression,
+    FaceCoefficients,
+    FrameStream,
+    HeadPose,
+    Motion,
+    Portrait,
+    SpeechWindows,
+    require_family,
+)
+from .face.draw import draw_landmarks
+from .face.extract import extract_mini, extract_released
+from .face.points import MeantFace, MeshPoints, PointFinder
+from .face.reference_video import read_mini_video, read_released_video
+from .motion.blink import NATURAL_RATE, blink_track
+from .motion.expression import predict_expression
+from .motion.pose import predict_pose
+from .motion.reference import ReferenceLength, fit_length, lids_of, reenact
+from .render.animate import render_frames, to_box_aspect
+from .render.driving import Degrees, map_motion
+from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
+from .render.flow_renderer import render_flow_frames
+
+OnProgress = Callable[[int, int], None]
+
+#: what a reference video may lend to ExpNet and to PoseVAE
+EXPRESSION_REFERENCE = ("blink", "all")
+POSE_REFERENCE = ("pose", "all")
+#: frames over which the end of a looped reference melts into its beginning
+LOOP_BLEND = 10
+
+
+class Nets(Protocol):
+    """Where a stage gets its nets from: assembly.Talker, or the node layer's ResidentTalker."""
+
+    family: str
+    image_size: int
+
+    def use(self, *nets: str, working_bytes: int = 0) -> Sequence[Any]:
+        """The nets of these names, in that order, where they shall compute, with so much room beside them."""
+        ...
+
+
+#: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
+Points = Callable[[MeantFace], PointFinder]
+
+
+# --------------------------------------------------------------------------------------------------- the portrait
+
+
+def extract(
+    nets: Nets,
+    portrait: Portrait,
+    mode: CropMode = CropMode.CROP,
+    *,
+    points: Points | None = None,
+    crop_scale: float = 1.0,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Portrait, FaceCoefficients]:
+    """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
+    box = {"crop_scale": crop_scale, "offset": offset}
+    if nets.family == MINI:
+        face = nets.use("face_detector", "face_mesh", "linear_3dmm")
+        return extract_mini(*face, portrait, mode, nets.image_size, **box)
+    finder = _finder(nets, points, MeantFace.of(portrait))
+    (recon,) = nets.use("face_recon")
+    return extract_released(recon, portrait, finder, mode, nets.image_size, **box)
+
+
+def landmarks_picture(portrait: Portrait) -> Tensor:
+    """(S, S, 3): the cropped face with its landmarks drawn."""
+    crop = portrait.require_crop()
+    return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
+
+
+def extract_video(
+    nets: Nets,
+    frames: Iterable[Tensor],
+    fps: float,
+    *,
+    points: Points | None = None,
+    meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    missing_face: str = "hold",
+    on_progress: Callable[[int], None] | None = None,
+) -> FaceCoefficients:
+    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 frames a second."""
+    options = {"missing_face": missing_face, "on_progress": on_progress}
+    if nets.family == MINI:
+        face = nets.use("face_detector", "face_mesh", "linear_3dmm")
+        return read_mini_video(*face, frames, fps, nets.image_size, meant=meant, **options)
+    finder = _finder(nets, points, meant)
+    (recon,) = nets.use("face_recon")
+    return read_released_video(recon, finder, frames, fps, nets.image_size, **options)
+
+
+def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
+    return MeshPoints(*nets.use("face_detector", "face_mesh"), meant) if points is None else points(meant)
+
+
+# ------------------------------------------------------------------------------------------------------ the voice
+
+
+def hear(waveform: Tensor | None, sample_rate_hz: float = 16_000, idle_seconds: float = 0.0) -> SpeechWindows:
+    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds."""
+    return idle_speech(idle_seconds) if waveform is None else encode_speech(waveform, sample_rate_hz)
+
+
+def express(
+    nets: Nets,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    *,
+    blinks_per_minute: float = NATURAL_RATE,
+    blink_strength: float = 1.0,
+    seed: int = 0,
+    reference: FaceCoefficients | None = None,
+    reference_mode: str = "blink",
+    reference_length: str = ReferenceLength.LOOP,
+    on_progress: OnProgress | None = None,
+) -> Expression:
+    """ExpNet: the expression of every frame. A reference lends its blinks, or all of its expression."""
+    require_family("The coefficients wire", source.family, nets.family)
+    (net,) = nets.use("expnet")
+    if reference is None:
+        chance = torch.Generator().manual_seed(seed)
+        blink = blink_track(
+            speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, generator=chance
+        )
+        return predict_expression(net, speech, source, blink, on_progress=on_progress)
+    require_family("The reference", reference.family, nets.family)
+    reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
+    if reference_mode == "all":
+        return reenact(reference, source)[0]
+    blink = lids_of(reference, net) * blink_strength
+    return predict_expression(net, _cut(speech, len(reference)), source, blink, on_progress=on_progress)
+
+
+def nod(
+    nets: Nets,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    *,
+    style: int = 0,
+    seed: int = 0,
+    reference: FaceCoefficients | None = None,
+    reference_mode: str = "pose",
+    reference_length: str = ReferenceLength.LOOP,
+    on_progress: OnProgress | None = None,
+) -> HeadPose:
+    """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
+    require_family("The coefficients wire", source.family, nets.family)
+    if reference is not None:
+        require_family("The reference", reference.family, nets.family)
+        reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
+        if reference_mode == "all":
+            return reenact(reference, source)[1]
+        speech = _cut(speech, len(reference))
+    (net,) = nets.use("posevae")
+    chance = torch.Generator().manual_seed(seed)
+    return predict_pose(
+        net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress
+    )
+
+
+def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
+    """The beginning of a clip, for a reference that ends it."""
+    return speech if n_frames == speech.n_frames else replace(speech, n_frames=n_frames)
+
+
+# ----------------------------------------------------------------------------------------------------- the motion
+
+
+def map_tracks(
+    nets: Nets,
+    source: FaceCoefficients,
+    expression: Expression,
+    pose: HeadPose,
+    *,
+    expression_scale: float = 1.0,
+    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    still: bool = False,
+    yaw: Degrees = None,
+    pitch: Degrees = None,
+    roll: Degrees = None,
+) -> Motion:
+    """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
+    require_family("The coefficients wire", source.family, nets.family)
+    n_frames = min(len(expression), len(pose))
+    expression = replace(expression, coefficients=expression.coefficients[:n_frames])
+    pose = replace(pose, coefficients=pose.coefficients[:n_frames])
+    steered_by_crop = source.crop_mode.full and nets.family != MINI
+    (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
+    return map_motion(
+        net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
+        yaw=yaw, pitch=pitch, roll=roll,
+    )  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------- the frames
+
+
+def render(
+    nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 0, free_bytes: int = 0
+) -> FrameStream:
+    """Face Render: the frames of the head, in the aspect of its box.
+
+    batch_size: frames at once; 0 chooses by the device and its free_bytes
+    """
+    require_family("The motion", motion.family, nets.family)
+    crop = portrait.require_crop()
+    side = crop.pic_size
+    names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
+    painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
+    place = next(painters[-1].parameters())
+    batch_size = batch_size or auto_batch_size(nets.family, side, place.device, free_bytes)
+
+    def batches():
+        make = render_flow_frames if nets.family == MINI else render_frames
+        for frames in make(*painters, crop, motion, batch_size=batch_size):
+            yield to_box_aspect(frames, crop.box)
+
+    height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
+    seconds = seconds_per_frame(nets.family, side, place.device, place.dtype)
+    return FrameStream(len(motion), height, side, batches, seconds)

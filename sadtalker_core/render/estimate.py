@@ -1,0 +1,53 @@
+"""How long a frame will take and how many may be rendered at once: said before the work starts, so only roughly."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+import torch.nn.functional as F
+
+from ..datatypes import MINI
+
+#: One 3x3 convolution 512 -> 256 at 128 x 128 is a yardstick: the cost of a frame counted in them is nearly the same
+#: on every machine. (family, side of the square) -> yardsticks a frame, measured on two CPU cores.
+YARDSTICKS_PER_FRAME = {("released", 256): 40.0, ("released", 512): 200.0, (MINI, 256): 0.5, (MINI, 512): 0.8}
+
+#: what a frame of a batch needs beside the weights while it is rendered in fp32, bytes
+WORKING_BYTES_PER_FRAME = {
+    ("released", 256): 1_600_000_000,
+    ("released", 512): 3_200_000_000,
+    (MINI, 256): 120_000_000,
+    (MINI, 512): 200_000_000,
+}
+LARGEST_AUTO_BATCH = 8
+
+
+def working_bytes(family: str, image_size: int) -> int:
+    """Activations of one frame, bytes; sizes between the known ones count as the larger."""
+    return WORKING_BYTES_PER_FRAME[family, 256 if image_size <= 256 else 512]
+
+
+def auto_batch_size(family: str, image_size: int, device: torch.device, free_bytes: int) -> int:
+    """Frames at once. On a CPU 1: more is slower there, the cache is the limit. On a GPU what fits, up to 8."""
+    if device.type == "cpu":
+        return 1
+    return max(1, min(LARGEST_AUTO_BATCH, free_bytes // working_bytes(family, image_size)))
+
+
+@torch.no_grad()
+def yardstick_seconds(device: torch.device, dtype: torch.dtype) -> float:
+    """Time of one yardstick there, the better of two, after one to warm up."""
+    image = torch.ones(1, 512, 128, 128, device=device, dtype=dtype)
+    kernel = torch.ones(256, 512, 3, 3, device=device, dtype=dtype)
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        F.conv2d(image, kernel, padding=1)[0, 0, 0, 0].item()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
+def seconds_per_frame(family: str, image_size: int, device: torch.device, dtype: torch.dtype) -> float:
+    """About how long one frame takes there."""
+    return YARDSTICKS_PER_FRAME[family, 256 if image_size <= 256 else 512] * yardstick_seconds(device, dtype)
