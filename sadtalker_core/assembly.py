@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from .checkpoint.catalog import (
     ASSETS,
-    BY_NAME,
     FILE_PREFIX,
     MAPPINGS,
     MINI_MODEL,
@@ -126,7 +125,7 @@ def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], fo
     nets = {}
     for file in read:
         for net, tensors in file.nets().items():
-            nets[net] = fill(build_released(net, ops), tensors, file.source)
+            nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
     return _talker(name, RELEASED, image_size, nets, " and ".join(file.source for file in read), ops)
 
 
@@ -152,10 +151,11 @@ def build_released(name: str, ops=nn) -> nn.Module:
     return plan.build(plan.released_config(), ops)
 
 
-def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str) -> nn.Module:
+def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: str = "") -> nn.Module:
     """Pour tensors into a net, every parameter and buffer exactly once, and still it: eval mode, no gradients, float32.
 
-    tensors: by the net's own paths;  source: what the user knows them by, a file's name.
+    tensors: by the net's own paths;  source: what the user knows them by, a file's name
+    should_be: what else the sentence says about that file, beginning with a space
     Raises CheckpointMismatch naming the tensors that lack, are too many, or have another shape or kind.
     """
     wanted = net.state_dict()
@@ -169,7 +169,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str) -> nn.Modul
     faults = (("lacks", lacking), ("has too many:", too_many), ("has", misshapen), ("has", other_kind))
     said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
     if said:
-        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(said)}.{_passport(source)}")
+        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(said)}.{should_be}")
     ready = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     net.load_state_dict(ready, strict=True, assign=True)
     unfilled = [name for name, buffer in net.named_buffers() if buffer.is_meta]
@@ -188,14 +188,14 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) ->
     beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
     lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
     if lacking:
-        raise CheckpointMismatch(f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is a "
-                                 f"part of a model. Choose one of {', '.join(RELEASED_MODELS)}.")  # fmt: skip
+        raise CheckpointMismatch(f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is "
+                                 f"a part of a model. Choose one of {', '.join(RELEASED_MODELS)}.")  # fmt: skip
     folders = (file.path.parent, *folders)
     paths = {mapping: find(mapping.name, folders) for mapping in beside}
     missing = [mapping.describe() for mapping, path in paths.items() if path is None]
     if missing:
-        raise CheckpointMissing(f"{read.source} needs the mapping nets beside it, and there is no {'; '.join(missing)}. "
-                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+        raise CheckpointMissing(f"{read.source} needs the mapping nets beside it, and there is no "
+                                f"{'; '.join(missing)}. Folders searched: {searched(folders)}.")  # fmt: skip
     size = next((m.image_size for m in RELEASED_MODELS.values() if file.released in m.sets[0]), None)
     size = size or (512 if "512" in file.path.name else 256)
     files = (file, *(FoundFile(path, mapping) for mapping, path in paths.items() if path))
@@ -210,7 +210,7 @@ def _assemble_own(model: str, read: NamedTensors, folders: Sequence[Path], ops) 
     base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
     if base and set(FAMILY_NETS[metadata.family]) - set(nets):
         if base.startswith(FILE_PREFIX):
-            raise CheckpointMismatch(f"{read.source} builds on {base!r}; it may build on {MINI_MODEL} or a released model.")
+            raise CheckpointMismatch(f"{read.source} builds on {base!r}; only {MINI_MODEL} or a released model can be.")
         nets = {**load_talker(base, folders, ops=ops).nets, **nets}
     return _talker(model, metadata.family, metadata.image_size, nets, read.source, ops)
 
@@ -222,19 +222,19 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     nets = {}
     for name, tensors in read.nets().items():
         if name not in PLANS or name not in read.metadata.configs:
-            known = ", ".join(PLANS)
-            raise CheckpointMismatch(f"{read.source} holds {name!r} and says nothing of how wide it is, or it is no net "
-                                     f"of this pack: {known}.")  # fmt: skip
+            raise CheckpointMismatch(f"{read.source} holds {name!r}, which is no net of this pack ({', '.join(PLANS)}) "
+                                     f"or whose widths its metadata does not tell.")  # fmt: skip
         plan = PLANS[name]
         net = plan.build(plan.read_config(read.metadata.configs[name], read.source), ops)
-        nets[name] = fill(net, tensors, read.source)
+        nets[name] = fill(net, tensors, read.source, read.should_be)
     return nets
 
 
 def _talker(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops) -> Talker:
     lacking = [net for net in FAMILY_NETS[family] if net not in nets]
     if lacking:
-        raise CheckpointMismatch(f"{source} lacks {_some(lacking)}: a {family} model has {_some(FAMILY_NETS[family], 9)}.")
+        whole = ", ".join(FAMILY_NETS[family])
+        raise CheckpointMismatch(f"{source} lacks {_some(lacking)}: a {family} model has {whole}.")
     from .face.embedded import embedded_face_nets
 
     detector, mesh = embedded_face_nets(ops=ops)
@@ -246,7 +246,7 @@ def _config(kind: type, said: Mapping[str, Any], source: str) -> Any:
     hints = get_type_hints(kind)
     unknown = set(said) - {field.name for field in fields(kind)}
     if unknown:
-        raise CheckpointMismatch(f"{source} names {_some(sorted(unknown))}, which this version of the pack does not know.")
+        raise CheckpointMismatch(f"{source} names {_some(sorted(unknown))}, unknown to this version of the pack.")
     values = {}
     for name, value in said.items():
         values[name] = _config(hints[name], value, source) if is_dataclass(hints[name]) else _frozen(value)
@@ -256,11 +256,6 @@ def _config(kind: type, said: Mapping[str, Any], source: str) -> Any:
 def _frozen(value: Any) -> Any:
     """JSON has lists where configs have tuples."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def _passport(source: str) -> str:
-    released = BY_NAME.get(source.partition(" in ")[0])
-    return f" It should be {released.describe()}." if released else ""
 
 
 def _shape(tensor: Tensor) -> str:

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError
 from .catalog import WeightsFile, missing_files
@@ -171,7 +171,7 @@ def _require_room(folder: Path, n_bytes: int) -> None:
 
 def _url(file: WeightsFile, base_url: str | None) -> str:
     base = base_url or os.environ.get(BASE_URL_VARIABLE)
-    url = f"{base.rstrip('/')}/{file.name}" if base else file.url
+    url = f"{base.rstrip('/')}/{quote(file.name)}" if base else file.url
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{url} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}.")
     return url

@@ -68,11 +68,14 @@ class Metadata:
 
 @dataclass(frozen=True, eq=False)
 class NamedTensors:
-    """tensors: by our names, "net.path.of.the.tensor";  metadata: None for a released file;  source: for sentences."""
+    """tensors: by our names, "net.path.of.the.tensor";  metadata: None for a released file
+    source, should_be: for sentences, which file this is and what it should be
+    """
 
     tensors: Mapping[str, Tensor]
     metadata: Metadata | None
     source: str
+    should_be: str = ""
 
     def nets(self) -> dict[str, dict[str, Tensor]]:
         """{our name of a net: {its own path: tensor}}"""
@@ -96,11 +99,14 @@ def read_tensors(path: Path | str, released: WeightsFile | None = None, folders:
     file = _File(path, released, folders)
     head = file.look()
     if head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO)):
-        return NamedTensors(_our_names(file, _torch_entries(file, file.unpickle(head))), None, file.source)
-    tensors, metadata = file.safetensors()
-    if METADATA_KEY in metadata:
-        return NamedTensors(tensors, Metadata.from_json(metadata[METADATA_KEY], file.source), file.source)
-    return NamedTensors(_our_names(file, tensors), None, file.source)
+        tensors, metadata = _our_names(file, _torch_entries(file, file.unpickle(head))), None
+    else:
+        tensors, said = file.safetensors()
+        if METADATA_KEY in said:
+            metadata = Metadata.from_json(said[METADATA_KEY], file.source)
+        else:
+            tensors, metadata = _our_names(file, tensors), None
+    return NamedTensors(tensors, metadata, file.source, file.should_be())
 
 
 @dataclass(frozen=True)
@@ -237,8 +243,9 @@ def _harmless_globals() -> Iterator[None]:
     import numpy as np
 
     scalar = np.float64(0).__reduce__()[0]
-    kinds = [np.dtype, type(np.dtype("float64")), type(np.dtype("float32")), type(np.dtype("int64")), scalar]
-    with torch.serialization.safe_globals([collections.Counter, collections.defaultdict, *kinds]):
+    scalars = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # NumPy 1 and 2
+    kinds = [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
+    with torch.serialization.safe_globals([collections.Counter, collections.defaultdict, list, *kinds, *scalars]):
         yield
 
 

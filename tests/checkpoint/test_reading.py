@@ -1,0 +1,200 @@
+"""A weights file gives named tensors, or a sentence that says what it is instead and what it should be."""
+
+from __future__ import annotations
+
+import collections
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sadtalker_core.checkpoint import catalog
+from sadtalker_core.checkpoint.reading import METADATA_KEY, read_tensors
+from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
+from tests.checkpoint import released_files
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:c211f5d6de0035\nsize 725066984\n"
+
+
+@pytest.fixture(scope="module")
+def mapping_file(tmp_path_factory):
+    return released_files.write(catalog.MAPPING_FULL, tmp_path_factory.mktemp("released"))
+
+
+def _some_released(prefix="audio2exp.mapping1"):
+    return released_files.tensors(prefix)
+
+
+def test_a_released_pickle_is_read_under_our_names(mapping_file):
+    read = read_tensors(mapping_file)
+    assert read.metadata is None
+    assert len(read.tensors) == 18
+    fill = released_files.value("mapping_00109.first.0.weight")
+    assert read.tensors["mapping_full.stem.weight"].shape == (1024, 73, 7)
+    assert torch.all(read.tensors["mapping_full.stem.weight"] == fill)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_both_forms_of_torch_pickles_are_read(tmp_path, zipped):
+    content = {"model": {key[len("audio2exp.") :]: t for key, t in released_files.tensors("audio2exp.").items()}}
+    path = tmp_path / catalog.OLD_EXPNET.name
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert len(read_tensors(path).nets()["expnet"]) == 93
+
+
+def test_optimizers_and_schedules_beside_the_tensors_do_no_harm(tmp_path):
+    state = {"best": np.float64(0.5), "milestones": collections.Counter([10]), "by": collections.defaultdict(list)}
+    mapping = {key[len("mapping_00109.") :]: t for key, t in released_files.tensors("mapping_00109.").items()}
+    path = tmp_path / catalog.MAPPING_FULL.name
+    torch.save({"mapping": mapping, "scheduler": state, "epoch": 109}, path)
+    assert len(read_tensors(path).tensors) == 18
+
+
+def test_dropped_tensors_are_left_behind(tmp_path):
+    kept_and_dropped = ("audio2pose.netG.decoder.pose_linear", "audio2pose.netD_motion")
+    save_file(_some_released(kept_and_dropped), tmp_path / "a.safetensors")
+    assert sorted(read_tensors(tmp_path / "a.safetensors").tensors) == [
+        "posevae.decoder.pose.bias",
+        "posevae.decoder.pose.weight",
+    ]
+
+
+def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(tmp_path):
+    ran = tmp_path / "ran"
+
+    class Trap:
+        def __reduce__(self):
+            return (type(ran).touch, (ran,))
+
+    path = tmp_path / catalog.MAPPING.name
+    torch.save({"mapping": {"first.0.weight": torch.zeros(1)}, "note": Trap()}, path)
+    with pytest.raises(CheckpointDamaged, match="asks to run code"):
+        read_tensors(path)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (LFS_POINTER.encode(), "is a Git-LFS pointer"),
+        (b"<!DOCTYPE html><html><body>Not Found</body></html>", "is a web page"),
+        (b"\n <HTML>", "is a web page"),
+        (b"", "is empty"),
+        (b"no weights at all, only some words about them", "is truncated: 45 of 725,066,984 bytes"),
+    ],
+    ids=["lfs", "page", "old page", "empty", "words"],
+)
+def test_what_is_no_weights_file_is_told_apart(tmp_path, content, said):
+    path = tmp_path / catalog.SAFETENSORS_256.name
+    path.write_bytes(content)
+    with pytest.raises(CheckpointDamaged) as caught:
+        read_tensors(path, catalog.SAFETENSORS_256, [tmp_path, tmp_path / "other"])
+    sentence = str(caught.value)
+    assert said in sentence
+    for fact in (path.name, "725,066,984 bytes", catalog.SAFETENSORS_256.sha256, str(tmp_path / "other"), "again"):
+        assert fact in sentence
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.999], ids=["half", "last bytes"])
+def test_a_truncated_safetensors_file_says_so(tmp_path, kept):
+    path = tmp_path / "own.safetensors"
+    save_file(_some_released(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(CheckpointDamaged, match="is truncated: its header promises"):
+        read_tensors(path)
+
+
+def test_a_safetensors_file_that_ends_in_its_header_is_truncated(tmp_path):
+    path = tmp_path / "own.safetensors"
+    save_file(_some_released(), path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(CheckpointDamaged, match="is truncated: its header promises"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9999], ids=["a third", "all but the end"])
+def test_a_truncated_pickle_says_how_much_is_there(mapping_file, tmp_path, kept):
+    whole = mapping_file.read_bytes()
+    path = tmp_path / mapping_file.name
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(CheckpointDamaged, match=r"is truncated: [\d,]+ of 155,779,231 bytes"):
+        read_tensors(path)
+
+
+def test_a_truncated_legacy_pickle_is_unreadable(tmp_path):
+    path = tmp_path / catalog.OLD_EXPNET.name
+    content = {"model": {key[len("audio2exp.") :]: t for key, t in released_files.tensors("audio2exp.").items()}}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointDamaged, match=r"is truncated: [\d,]+ of 34,278,319 bytes"):
+        read_tensors(path)
+
+
+def test_an_unreadable_pickle_is_no_traceback(tmp_path):
+    path = tmp_path / "x.pth"
+    path.write_bytes(pickle.PROTO + b"\x02nonsense" * 10)
+    with pytest.raises(CheckpointDamaged, match="cannot be read as weights"):
+        read_tensors(path)
+
+
+def test_another_model_is_called_another_model(tmp_path):
+    save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(2)}, tmp_path / "sd.safetensors")
+    with pytest.raises(CheckpointMismatch, match="holds another model: none of its 1 tensors is SadTalker's"):
+        read_tensors(tmp_path / "sd.safetensors")
+
+
+def test_tensors_too_many_are_named(tmp_path):
+    save_file({**_some_released(), "ema.decay": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointMismatch, match="tensors that SadTalker does not have: ema.decay"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+def test_a_pickle_without_its_entry_names_what_it_has(tmp_path):
+    path = tmp_path / catalog.MAPPING.name
+    torch.save({"netG": {}, "epoch": 3}, path)
+    with pytest.raises(CheckpointMismatch, match="lacks the entry 'mapping'; it has netG, epoch"):
+        read_tensors(path)
+
+
+def test_a_pickle_of_unknown_name_and_layout_names_the_ones_that_can_be_read(tmp_path):
+    torch.save({"state": {"a": torch.zeros(1)}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointMismatch, match="keep their names: .*mapping_00109-model.pth.tar"):
+        read_tensors(tmp_path / "x.pth")
+
+
+def test_a_pickle_of_something_else_says_what(tmp_path):
+    torch.save([1, 2], tmp_path / "x.pth")
+    with pytest.raises(CheckpointMismatch, match="holds a list, not named tensors"):
+        read_tensors(tmp_path / "x.pth")
+
+
+def test_a_number_where_a_tensor_belongs_is_named(tmp_path):
+    path = tmp_path / catalog.MAPPING.name
+    torch.save({"mapping": {"fc_t.bias": 3.0}}, path)
+    with pytest.raises(CheckpointMismatch, match="no tensor but a float under mapping_00229.fc_t.bias"):
+        read_tensors(path)
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(CheckpointMissing, match="there is no file x.safetensors"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "metadata, said",
+    [
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        (json.dumps({"format": 1, "family": "mini"}), "cannot be read"),
+        (json.dumps({"format": 1, "family": "mini", "name": "x", "image_size": "big"}), "cannot be read"),
+        (json.dumps({"format": 99}), "was written by a newer SadTalker Nodes"),
+    ],
+)
+def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, said):
+    save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x.safetensors", metadata={METADATA_KEY: metadata})
+    with pytest.raises(CheckpointDamaged, match=said):
+        read_tensors(tmp_path / "x.safetensors")
