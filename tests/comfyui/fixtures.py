@@ -5,10 +5,12 @@
     client       a Client of it
     object_info  its schemas
     new_server   a factory for a server of one's own: new_server(extra=("--novram",), env={...})
+    in_process   runs a script inside a ComfyUI without a server, to look at its memory and its caches
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from tests.comfyui import environment, media
 from tests.comfyui.client import Client
 from tests.comfyui.environment import Environment
+from tests.comfyui.inprocess import run_inside
 from tests.comfyui.layout import make_base, remove_base
 from tests.comfyui.server import Server
 
@@ -75,3 +78,19 @@ def new_server(comfyui: Environment, tmp_path: Path) -> Iterator[Callable[..., S
     for made in servers:
         made.stop()
         remove_base(made.base)
+
+
+@pytest.fixture
+def in_process(comfyui: Environment, tmp_path: Path, astronaut: Path, voice: Path) -> Callable[..., Any]:
+    """in_process(script, name=value, ...) runs the script's main(host, name=value) in a ComfyUI of its own.
+
+    The demo's picture and speech lie in its input folder, as astronaut.png and hello.flac.
+    """
+
+    def run(script: Path, **arguments: Any) -> Any:
+        base = make_base(tmp_path / "inside")
+        shutil.copy(astronaut, base / "input" / "astronaut.png")
+        shutil.copy(voice, base / "input" / voice.name)
+        return run_inside(comfyui, script, base, **arguments)
+
+    return run

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONTINUED, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10
 
 
 class Closed(ConnectionError):
@@ -23,6 +23,7 @@ class Websocket:
         self.previews = 0
         self._socket = socket.create_connection((host, port), timeout=timeout)
         self._buffer = b""
+        self._kind, self._message = TEXT, b""
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall((f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
                               f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
@@ -36,17 +37,19 @@ class Websocket:
         self._socket.settimeout(timeout)
         while True:
             try:
-                opcode, payload = self._frame()
+                last, opcode, payload = self._frame()
             except TimeoutError:
                 return None
-            if opcode == TEXT:
-                return payload.decode("utf-8")
-            if opcode == BINARY:
-                self.previews += 1
-            elif opcode == PING:
+            if opcode == PING:
                 self._send(PONG, payload)
             elif opcode == CLOSE:
                 raise Closed("the server closed the connection")
+            elif opcode != PONG:
+                self._message = self._message + payload if opcode == CONTINUED else payload
+                self._kind = self._kind if opcode == CONTINUED else opcode
+                if last and self._kind == TEXT:
+                    return self._message.decode("utf-8")
+                self.previews += last
 
     def close(self) -> None:
         try:
@@ -55,28 +58,22 @@ class Websocket:
             pass  # it is gone already, which is all that was wanted
         self._socket.close()
 
-    def _frame(self) -> tuple[int, bytes]:
-        """One whole message: frames are joined until the one that says it is the last."""
-        kind, whole = 0, b""
-        while True:
-            # Look before taking: a time-out in the middle of a frame must leave the buffer at the frame's start.
-            self._fill(2)
-            first, second = self._buffer[0], self._buffer[1]
-            size, at = second & 0x7F, 2
-            if size == 126:
-                self._fill(4)
-                size, at = struct.unpack("!H", self._buffer[2:4])[0], 4
-            elif size == 127:
-                self._fill(10)
-                size, at = struct.unpack("!Q", self._buffer[2:10])[0], 10
-            self._fill(at + size)
-            payload, self._buffer = self._buffer[at:at + size], self._buffer[at + size:]
-            opcode = first & 0x0F
-            if opcode >= CLOSE:
-                return opcode, payload
-            kind, whole = opcode or kind, whole + payload
-            if first & 0x80:
-                return kind, whole
+    def _frame(self) -> tuple[bool, int, bytes]:
+        """The next frame: whether it ends its message, its opcode and its payload.
+
+        Looks before it takes, so that a time-out in the middle leaves the buffer at the frame's start.
+        """
+        self._fill(2)
+        first, size, at = self._buffer[0], self._buffer[1] & 0x7F, 2
+        if size == 126:
+            self._fill(4)
+            size, at = struct.unpack("!H", self._buffer[2:4])[0], 4
+        elif size == 127:
+            self._fill(10)
+            size, at = struct.unpack("!Q", self._buffer[2:10])[0], 10
+        self._fill(at + size)
+        payload, self._buffer = self._buffer[at:at + size], self._buffer[at + size:]
+        return bool(first & 0x80), first & 0x0F, payload
 
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
