@@ -1,0 +1,87 @@
+"""A portrait comes in; the portrait with its face cropped, and the face in the words of the 3-D face model, go out.
+
+Two doors of the same shape, one for each family: `extract_released` asks a point finder (points.py) and the 3-D face
+network, `extract_mini` the embedded detector and mesh and a linear fit. Letters: `H W` the picture, `S` the square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
+from ..errors import FaceNotFound
+from .align import align_face
+from .crop import cut_square, face_box, picture_to_square
+from .picture import check_picture
+from .recon import FaceReconNet
+
+
+def extract_released(
+    net: FaceReconNet,
+    portrait: Portrait,
+    find_points: Callable[[Tensor, Box | None], Tensor],
+    mode: CropMode,
+    pic_size: int,
+    *,
+    crop_scale: float = 1.0,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Portrait, FaceCoefficients]:
+    """The released family's 3DMM Extract: crop, look again at the square, align, read the 257 coefficients.
+
+    find_points: (picture (H, W, 3), where the face is or None) -> (68, 2) pixels of that picture; a points.PointFinder
+    pic_size:    S, 256 or 512 as the checkpoint has it
+    crop_scale, offset: the user's adjustment of the box, see crop.face_box
+    The face is looked for in the picture and, with its place known, once more in the square, as the original does.
+    Where the second look finds nothing, the points of the first are moved into the square; the original took the mean
+    face, and silently so.
+    Raises FaceNotFound, PictureError, OptionError.
+    """
+    picture, _ = check_picture(portrait.image, "The portrait")
+    points = None if mode is CropMode.RESIZE else find_points(picture, None)
+    box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
+    square = cut_square(picture, box, pic_size)
+    near = _face_in_square(points, portrait.face_box, box, pic_size)
+    try:
+        seen = find_points(square.permute(1, 2, 0).contiguous(), near)
+    except FaceNotFound:
+        points = find_points(picture, None) if points is None else points
+        seen = picture_to_square(points, box, pic_size)
+    coefficients = read_squares(net, square[None], [seen], mode)
+    return replace(portrait, crop=FaceCrop(square, seen, box, mode)), coefficients
+
+
+def read_squares(
+    net: FaceReconNet, squares: Tensor, landmarks: list[Tensor | None], mode: CropMode
+) -> FaceCoefficients:
+    """Squares (B, 3, S, S) and the (68, 2) points in each -> B rows of coefficients, in one pass of the net.
+
+    A square whose points are None is read as if the mean face filled it (quirk 16).
+    """
+    aligned = [align_face(square, points) for square, points in zip(squares, landmarks, strict=True)]
+    rows = read_faces(net, torch.stack([face.image for face in aligned]))
+    crop = torch.stack([face.crop for face in aligned])
+    return FaceCoefficients.from_full_rows(rows, crop, family=RELEASED, crop_mode=mode, pic_size=squares.shape[-1])
+
+
+@torch.no_grad()
+def read_faces(net: FaceReconNet, faces: Tensor) -> Tensor:
+    """Aligned faces (B, 3, 224, 224) -> (B, 257) float32 on the CPU, calculated wherever the net lives."""
+    weight = next(net.parameters())
+    return net(faces.to(weight.device, weight.dtype)).float().cpu()
+
+
+def _face_in_square(points: Tensor | None, face_box: Box | None, box: Box, size: int) -> Box | None:
+    """Where to look in the square: around the points of the first look, or at the user's box; None: not known."""
+    if points is not None:
+        low, high = points.amin(dim=0), points.amax(dim=0)
+    elif face_box is not None:
+        low, high = torch.tensor([face_box.x, face_box.y]), torch.tensor([face_box.right, face_box.bottom])
+    else:
+        return None
+    corners = picture_to_square(torch.stack([low, high]).float(), box, size).round().int()
+    (left, top), (right, bottom) = corners.tolist()
+    return Box(left, top, max(right - left, 1), max(bottom - top, 1))

@@ -1,0 +1,106 @@
+"""Who finds the 68 points of the released family: a picture comes in, the points of the face that is meant go out.
+
+A `PointFinder` knows which face is meant (by its place among the faces, or by the user's box) and is asked in two ways:
+once for a picture, and frame by frame for a video. `MeshPoints` asks the embedded nets; `FaceAlignmentPoints` in
+face_alignment_points.py asks the face-alignment package. Points are (x, y) in pixels, y down.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from ..datatypes import Box, Portrait
+from .detector import DetectedFace, FaceDetector
+from .landmarks import choose_face, find_faces, mesh_to_68
+from .mesh import FaceMesh, MeshLandmarks, face_mesh, track_meshes
+
+
+@dataclass(frozen=True)
+class MeantFace:
+    """Which face of a picture is meant: the index after ordering, or the one at the user's box. See Portrait."""
+
+    index: int = 0
+    order: str = "largest"
+    box: Box | None = None
+
+    @classmethod
+    def of(cls, portrait: Portrait) -> MeantFace:
+        return cls(portrait.face_index, portrait.face_order, portrait.face_box)
+
+
+class PointFinder(Protocol):
+    """What `extract_released` and the reference video ask for points."""
+
+    def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
+        """picture (H, W, 3) in 0..1 -> (68, 2) in its pixels.
+
+        near: where the face is, when that is known already (the second look, at the cropped square); None: choose
+        Raises FaceNotFound.
+        """
+        ...
+
+    def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Frames (H, W, 3) of one size -> each frame with the (68, 2) points of the same face, None where it is not."""
+        ...
+
+
+class MeshPoints:
+    """The 68 points from the embedded detector and mesh; works without any file beside the pack."""
+
+    def __init__(self, detector: FaceDetector, mesh: FaceMesh, meant: MeantFace = MeantFace()):  # noqa: B008 (frozen)
+        self.detector, self.mesh, self.meant = detector, mesh, meant
+
+    def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
+        seen = face_mesh(self.mesh, picture, near) if near else find_mesh(self.detector, self.mesh, picture, self.meant)
+        return mesh_to_68(seen.points)
+
+    def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for frame, seen in follow_mesh(self.detector, self.mesh, frames, self.meant):
+            yield frame, None if seen is None else mesh_to_68(seen.points)
+
+
+def find_mesh(detector: FaceDetector, mesh: FaceMesh, picture: Tensor, meant: MeantFace) -> MeshLandmarks:
+    """The mesh of the face that is meant in a picture (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
+    if meant.box is not None:
+        return face_mesh(mesh, picture, meant.box)
+    height, width = picture.shape[:2]
+    face = choose_face(find_faces(detector, mesh, picture), meant.index, meant.order, (width, height))
+    return face_mesh(mesh, picture, face)
+
+
+def follow_mesh(
+    detector: FaceDetector, mesh: FaceMesh, frames: Iterable[Tensor], meant: MeantFace
+) -> Iterator[tuple[Tensor, MeshLandmarks | None]]:
+    """Frames with the mesh of the same face; which one is decided in the first frame that shows enough of them."""
+    waiting: deque[Tensor] = deque()
+
+    def passing() -> Iterator[Tensor]:
+        for frame in frames:
+            waiting.append(frame)
+            yield frame
+
+    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: _meant(faces, meant, waiting[-1])):
+        yield waiting.popleft(), seen
+
+
+def _meant(faces: list[DetectedFace], meant: MeantFace, frame: Tensor) -> DetectedFace:
+    height, width = frame.shape[:2]
+    if meant.box is not None:
+        return nearest(faces, meant.box, lambda face: face.box)
+    return choose_face(faces, min(meant.index, len(faces) - 1), meant.order, (width, height))
+
+
+def nearest(faces: list, box: Box, box_of: Callable) -> DetectedFace:
+    """The face whose middle lies nearest to the middle of a box; box_of(face) gives (x, y, width, height)."""
+    middle_x, middle_y = box.x + box.width / 2, box.y + box.height / 2
+
+    def distance(face) -> float:
+        x, y, width, height = box_of(face)
+        return (x + width / 2 - middle_x) ** 2 + (y + height / 2 - middle_y) ** 2
+
+    return min(faces, key=distance)

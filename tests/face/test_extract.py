@@ -1,0 +1,134 @@
+"""The released door of 3DMM Extract: what is cropped, what is looked at twice, what the coefficients say about it."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from sadtalker_core.datatypes import Box, CropMode, Portrait
+from sadtalker_core.errors import FaceNotFound, PictureError
+from sadtalker_core.face.crop import face_box, picture_to_square
+from sadtalker_core.face.extract import extract_released, read_squares
+from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
+from tests.face.drawn_face import face_68
+
+POINTS = face_68(260, 200, 90)
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(3)
+    return FaceReconNet(FaceReconConfig(stem=4, blocks=(1, 1), widths=(4, 8), expansion=2)).eval()
+
+
+@pytest.fixture
+def portrait(generator):
+    return Portrait(torch.rand(400, 500, 3, generator=generator))
+
+
+class Finder:
+    """Knows the points of the picture, moves them to a square cut at `box`, and remembers what it was asked."""
+
+    def __init__(self, size_wh=(500, 400), box=None, blind_in_square=False):
+        self.size_wh, self.box, self.blind, self.asked = size_wh, box, blind_in_square, []
+
+    def __call__(self, picture, near=None):
+        height, width = picture.shape[:2]
+        self.asked.append(((width, height), near))
+        if (width, height) == self.size_wh:
+            return POINTS
+        if self.blind:
+            raise FaceNotFound("no face")
+        return picture_to_square(POINTS, self.box, width)
+
+
+@pytest.mark.parametrize("mode", list(CropMode))
+@pytest.mark.parametrize("size", [256, 512])
+def test_every_mode_gives_a_square_its_box_and_one_row(net, portrait, mode, size):
+    box = face_box(POINTS, (500, 400), mode)
+    done, row = extract_released(net, portrait, Finder(box=box), mode, size)
+    assert done.crop.image.shape == (3, size, size) and done.crop.box == box and done.crop.mode is mode
+    assert done.crop.landmarks.shape == (68, 2)
+    assert row.full_rows().shape == (1, 257) and row.crop_rows().shape == (1, 73)
+    assert (row.family, row.crop_mode, row.pic_size) == ("released", mode, size)
+
+
+def test_the_face_is_looked_for_once_in_the_picture_and_once_in_the_square(net, portrait):
+    box = face_box(POINTS, (500, 400), CropMode.CROP)
+    finder = Finder(box=box)
+    extract_released(net, portrait, finder, CropMode.CROP, 256)
+    (first, near_first), (second, near_second) = finder.asked
+    assert first == (500, 400) and near_first is None and second == (256, 256)
+    moved = picture_to_square(POINTS, box, 256)
+    assert near_second.x == pytest.approx(float(moved[:, 0].min()), abs=1)
+    assert near_second.bottom == pytest.approx(float(moved[:, 1].max()), abs=2)
+
+
+def test_the_resize_mode_looks_at_the_square_alone(net, portrait):
+    finder = Finder(box=Box(0, 0, 500, 400))
+    extract_released(net, portrait, finder, CropMode.RESIZE, 256)
+    assert [size for size, _ in finder.asked] == [(256, 256)]
+
+
+def test_in_the_resize_mode_the_users_box_is_moved_into_the_square(net, portrait):
+    finder = Finder(box=Box(0, 0, 500, 400))
+    portrait = dataclasses.replace(portrait, face_box=Box(100, 100, 250, 200))
+    extract_released(net, portrait, finder, CropMode.RESIZE, 256)
+    assert finder.asked[0][1] == Box(51, 64, 128, 128)
+
+
+@pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.RESIZE])
+def test_a_face_that_is_lost_in_the_square_keeps_the_points_of_the_picture(net, portrait, mode):
+    done, _ = extract_released(net, portrait, Finder(blind_in_square=True), mode, 256)
+    torch.testing.assert_close(done.crop.landmarks, picture_to_square(POINTS, done.crop.box, 256))
+
+
+def test_no_face_in_the_picture_is_an_error_and_not_the_mean_face(net, portrait):
+    def blind(picture, near):
+        raise FaceNotFound("no face")
+
+    for mode in (CropMode.CROP, CropMode.RESIZE):
+        with pytest.raises(FaceNotFound):
+            extract_released(net, portrait, blind, mode, 256)
+
+
+def test_the_crop_parameters_count_in_pixels_of_the_square(net, portrait):
+    box = face_box(POINTS, (500, 400), CropMode.CROP)
+    small, large = (extract_released(net, portrait, Finder(box=box), CropMode.CROP, s)[1].crop[0] for s in (256, 512))
+    assert small[0] == pytest.approx(2 * float(large[0]), rel=1e-4)
+    assert large[1] == pytest.approx(2 * float(small[1]), rel=1e-4)
+
+
+def test_crop_scale_and_offset_reach_the_box(net, portrait):
+    box = face_box(POINTS, (500, 400), CropMode.CROP, crop_scale=0.8, offset=(0.1, 0))
+    done, _ = extract_released(net, portrait, Finder(box=box), CropMode.CROP, 256, crop_scale=0.8, offset=(0.1, 0))
+    assert done.crop.box == box
+
+
+def test_the_portrait_that_came_in_has_no_crop_afterwards(net, portrait):
+    before = portrait.image.clone()
+    box = face_box(POINTS, (500, 400), CropMode.CROP)
+    done, _ = extract_released(net, portrait, Finder(box=box), CropMode.CROP, 256)
+    assert portrait.crop is None and done.image is portrait.image and torch.equal(portrait.image, before)
+
+
+def test_a_picture_with_nan_is_refused_at_the_door(net, portrait):
+    portrait.image[3, 3] = float("nan")
+    with pytest.raises(PictureError, match="no numbers"):
+        extract_released(net, portrait, Finder(), CropMode.CROP, 256)
+
+
+def test_many_squares_read_at_once_give_the_rows_of_each(net, generator):
+    squares = torch.rand(3, 3, 256, 256, generator=generator)
+    points = [face_68(128, 128, size) for size in (70, 80, 90)]
+    together = read_squares(net, squares, points, CropMode.CROP)
+    alone = read_squares(net, squares[1:2], points[1:2], CropMode.CROP)
+    torch.testing.assert_close(together.full_rows()[1:2], alone.full_rows())
+    assert torch.equal(together.crop[1:2], alone.crop)
+
+
+def test_a_net_in_half_precision_is_spoken_to_in_half_precision(generator):
+    torch.manual_seed(3)
+    half = FaceReconNet(FaceReconConfig(stem=4, blocks=(1,), widths=(4,), expansion=2)).eval().to(torch.bfloat16)
+    rows = read_squares(half, torch.rand(1, 3, 256, 256, generator=generator), [face_68(128, 128, 70)], CropMode.CROP)
+    assert rows.expression.dtype == torch.float32
