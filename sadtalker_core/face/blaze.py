@@ -1,4 +1,4 @@
-"""The two residual blocks of which the embedded face nets are built: features in, features of (perhaps) half the size out.
+"""The two residual blocks of the embedded face nets: features in, features of the same or half the size out.
 
 `B` batch, `C` channels, `H W` the grid. After BlazeFace (Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neural
 Face Detection on Mobile GPUs", section 3): a depthwise 3 x 3 convolution, a 1 x 1 convolution, and a shortcut that is
@@ -66,7 +66,9 @@ class DoubleBlazeBlock(nn.Module):
     def __init__(self, n_in: int, n_squeezed: int, n_out: int, stride: int = 1, *, ops=nn):
         super().__init__()
         self.n_out, self.stride = n_out, stride
-        self.squeeze = nn.Sequential(conv(n_in, n_in, 3, stride, depthwise=True, ops=ops), conv(n_in, n_squeezed, ops=ops))
+        self.squeeze = nn.Sequential(
+            conv(n_in, n_in, 3, stride, depthwise=True, ops=ops), conv(n_in, n_squeezed, ops=ops)
+        )
         self.expand = nn.Sequential(
             conv(n_squeezed, n_squeezed, 3, depthwise=True, ops=ops), conv(n_squeezed, n_out, ops=ops)
         )

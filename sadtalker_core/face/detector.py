@@ -11,16 +11,50 @@ Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import OptionError
 from .blaze import BlazeBlock, DoubleBlazeBlock, conv
-from .sampling import Square, check_picture, sample_squares
+from .sampling import Square, require_picture, sample_squares, shrink
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedFace:
+    """A face somewhere in a picture.
+
+    box:       (x, y, width, height) in pixels, brows to chin and about as wide; may reach over the picture's edge
+    score:     how sure the net is, 0..1
+    keypoints: (6, 2) see KEYPOINT_NAMES
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    keypoints: Tensor
+
+    def scaled(self, factor: float) -> DetectedFace:
+        """The same face in the picture enlarged by `factor`."""
+        return DetectedFace(tuple(v * factor for v in self.box), self.score, self.keypoints * factor)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+    @property
+    def area(self) -> float:
+        return self.box[2] * self.box[3]
+
+    @property
+    def roll(self) -> float:
+        """How far the head is tilted clockwise, in radians, by the line between the eyes."""
+        across = self.keypoints[1] - self.keypoints[0]
+        return math.atan2(float(across[1]), float(across[0]))
+
 
 #: the six points of a detected face; left and right are the picture's when the face is upright
 KEYPOINT_NAMES = ("left eye", "right eye", "nose tip", "mouth", "left ear", "right ear")
@@ -28,7 +62,7 @@ KEYPOINT_NAMES = ("left eye", "right eye", "nose tip", "mouth", "left ear", "rig
 
 @dataclass(frozen=True)
 class NearFaceConfig:
-    """side: of the picture the net was trained on; coarse, fine: (channels, stride) of the blocks at 8 and 16 pixels."""
+    """side: of the picture the net was trained on; fine, coarse: (channels, stride) of the blocks."""
 
     side: int = 128
     stem: int = 24
@@ -42,7 +76,7 @@ class NearFaceConfig:
 
 @dataclass(frozen=True)
 class FarFaceConfig:
-    """pyramid: blocks of each level (squeezed channels, channels, stride); the levels have cells of 4, 8, 16, 32 pixels."""
+    """pyramid: blocks (squeezed channels, channels, stride) of the levels with cells of 4, 8, 16 and 32 pixels."""
 
     side: int = 192
     stem: int = 32
@@ -129,7 +163,7 @@ class FarFaceNet(nn.Module):
             self.levels.append(blocks)
             widths.append(width)
         self.meetings = nn.ModuleList()
-        for n_side, (n_out, n_blocks) in zip(reversed(widths[:-1]), config.merged):
+        for n_side, (n_out, n_blocks) in zip(reversed(widths[:-1]), config.merged, strict=True):
             self.meetings.append(Meeting(width, n_side, n_out, n_blocks, ops=ops))
             width = n_out
         self.faces = ops.Conv2d(width, 1, 1)
@@ -140,7 +174,7 @@ class FarFaceNet(nn.Module):
         for level in self.levels:
             features = level(features)
             heights.append(features)
-        for meeting, side in zip(self.meetings, reversed(heights[:-1])):
+        for meeting, side in zip(self.meetings, reversed(heights[:-1]), strict=True):
             features = meeting(features, side)
         return guesses(features, self.faces, self.places, 4, 1)
 
@@ -182,3 +216,105 @@ class FaceDetector(nn.Module):
         """Square pictures (B, 3, S, S), S a multiple of 32 -> what both nets guess: (B, N), (B, N, 16)."""
         near, far = self.near(pictures), self.far(pictures)
         return torch.cat([near[0], far[0]], dim=1), torch.cat([near[1], far[1]], dim=1)
+
+
+# ----------------------------------------------------------------- looking for faces
+
+#: the whole picture is looked at with so much black around it, so that faces which fill it or touch its edge are seen
+MARGINS = (1.0, 1.5)
+#: then again so that its longer side has so many pixels, as far as it has them; the far net sees faces of 14 and more
+FINER_SIDES = (384, 768, 1536)
+#: a bigger picture is first averaged down by a whole number of pixels, so that little more than this is left
+WORKING_SIDE = 1536
+#: small patterns look like faces more easily
+FINER_MIN_SCORE = 0.6
+#: two boxes that share this much of their union, or of the smaller one, are the same face
+SAME_UNION, SAME_PART = 0.3, 0.6
+
+
+@torch.no_grad()
+def detect_faces(
+    net: FaceDetector, image: Tensor, *, min_score: float = 0.5, thorough: bool = True
+) -> list[DetectedFace]:
+    """All faces of a picture (H, W, 3) in 0..1, the surest first. The same picture gives the same faces.
+
+    thorough: look again at finer scales for small faces in a big picture (up to a second or so of work on a CPU);
+              without it faces smaller than about a twelfth of the longer side are missed.
+    Faces may be tilted by up to about 60 degrees; when none is found, the picture is looked at on its side and on its
+    head. Raises PictureError when `image` is no picture.
+    """
+    require_picture(image)
+    block = max(1, max(image.shape[:2]) // WORKING_SIDE)
+    small = shrink(image, block)
+    found = _look_at_whole(net, small, min_score, (0.0,))
+    if thorough:
+        for side in FINER_SIDES:
+            if side <= max(small.shape[:2]):
+                found += _look_closer(net, small, max(min_score, FINER_MIN_SCORE), side)
+    if not found:
+        found = _look_at_whole(net, small, max(min_score, FINER_MIN_SCORE), (math.pi / 2, -math.pi / 2, math.pi))
+    return [face.scaled(block) for face in merge_same(found)]
+
+
+def _look_at_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
+    """Both nets, on squares around the whole picture."""
+    height, width = image.shape[:2]
+    squares = [Square(width / 2, height / 2, max(height, width) * m, angle) for angle in angles for m in MARGINS]
+    found = []
+    for eye in (net.near, net.far):
+        side = eye.config.side
+        pictures = sample_squares(image, squares, side).to(next(eye.parameters()).device)
+        logits, places = (t.cpu() for t in eye(pictures))
+        for square, row_logits, row_places in zip(squares, logits, places, strict=True):
+            to_picture = partial(square.to_picture, side=side)
+            found += _read(row_logits, row_places, min_score, to_picture, square.size / side)
+    return found
+
+
+def _look_closer(net: FaceDetector, image: Tensor, min_score: float, longer_side: int) -> list[DetectedFace]:
+    """The far net, on the picture shrunk so that its longer side has `longer_side` pixels."""
+    height, width = image.shape[:2]
+    scale = longer_side / max(height, width)
+    shape = (max(1, round(height * scale)), max(1, round(width * scale)))
+    small = F.interpolate(image.permute(2, 0, 1)[None].float(), size=shape, mode="bilinear", antialias=True)
+    small = F.pad(small, (0, -shape[1] % net.far.cell, 0, -shape[0] % net.far.cell))
+    logits, places = (t.cpu() for t in net.far(small.to(next(net.far.parameters()).device)))
+    return _read(logits[0], places[0], min_score, lambda xy: xy / scale, 1 / scale)
+
+
+def _read(logits: Tensor, places: Tensor, min_score: float, to_picture, scale: float) -> list[DetectedFace]:
+    """Guesses (N,), (N, 16) in input pixels -> faces in pixels of the picture, those sure enough."""
+    scores = logits.float().clamp(-80, 80).sigmoid()
+    keep = (scores >= min_score).nonzero()[:, 0]
+    faces = []
+    for i in keep[torch.argsort(scores[keep], descending=True, stable=True)].tolist():
+        points = to_picture(torch.cat([places[i, :2], places[i, 4:]]).float().reshape(-1, 2))
+        width, height = (abs(float(v)) * scale for v in places[i, 2:4])
+        x, y = points[0].tolist()
+        faces.append(DetectedFace((x - width / 2, y - height / 2, width, height), float(scores[i]), points[1:]))
+    return faces
+
+
+def overlap(one: DetectedFace, other: DetectedFace) -> tuple[float, float]:
+    """What two boxes share: as a part of their union, and as a part of the smaller box."""
+    (x1, y1, w1, h1), (x2, y2, w2, h2) = one.box, other.box
+    shared = max(0.0, min(x1 + w1, x2 + w2) - max(x1, x2)) * max(0.0, min(y1 + h1, y2 + h2) - max(y1, y2))
+    return shared / max(one.area + other.area - shared, 1e-9), shared / max(min(one.area, other.area), 1e-9)
+
+
+def merge_same(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
+    """One face for each cluster of guesses: the mean of those that agree with the surest, weighted by their scores."""
+    left = sorted(faces, key=lambda face: -face.score)  # stable: equal scores keep their order
+    merged = []
+    while left:
+        surest = left[0]
+        shares = [overlap(surest, face) for face in left]
+        agreeing = [face for face, (union, _) in zip(left, shares, strict=True) if union > 0.5]
+        weights = torch.tensor([face.score for face in agreeing])
+        weights = weights / weights.sum()
+        box = (weights[:, None] * torch.tensor([face.box for face in agreeing])).sum(0).tolist()
+        keypoints = (weights[:, None, None] * torch.stack([face.keypoints for face in agreeing])).sum(0)
+        merged.append(DetectedFace(tuple(box), surest.score, keypoints))
+        others = zip(left[1:], shares[1:], strict=True)
+        left = [face for face, (union, part) in others if union <= SAME_UNION and part <= SAME_PART]
+    return merged

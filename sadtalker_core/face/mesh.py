@@ -10,14 +10,28 @@ tip of the nose.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ..datatypes import Box
+from ..errors import FaceNotFound
 from .blaze import BlazeBlock, conv
+from .detector import DetectedFace, FaceDetector, detect_faces
+from .sampling import Square, require_picture, sample_squares
 
 N_POINTS = 468
+
+
+@dataclass(frozen=True, eq=False)
+class MeshLandmarks:
+    """points: (468, 3) in pixels of the picture, z away from the viewer;  score: how surely it is a face, 0..1."""
+
+    points: Tensor
+    score: float
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ MEDIAPIPE_MESH = FaceMeshConfig()
 
 
 class FaceMesh(nn.Module):
-    """Squares (B, 3, 192, 192) in 0..1 around an upright face -> points (B, 468, 3) in pixels of the square, logits (B,).
+    """Squares (B, 3, 192, 192) in 0..1 of an upright face -> points (B, 468, 3) in pixels of the square, logits (B,).
 
     The logit says how surely there is a face. z is in the same pixels, away from the viewer.
     """
@@ -79,3 +93,118 @@ def _chain(width: int, blocks, ops) -> nn.Sequential:
         chain.append(BlazeBlock(width, n_out, stride, kind="prelu", ops=ops))
         width = n_out
     return chain
+
+
+# ----------------------------------------------------------------- using it
+
+#: the outer corners of the eyes: on the left of the picture (the person's right eye) and on its right
+LEFT_CORNER, RIGHT_CORNER = 33, 263
+#: side of the square the net looks at / the longer side of the face in it, as it was trained
+ROOM = 1.5
+#: below this there is no face: real faces score above .9, also half hidden ones
+MIN_SCORE = 0.5
+#: where to look first when all we have is a user's box: its longer side times these, turned by these (degrees)
+GUESSED_ROOM, GUESSED_TURNS = (1.0, 1.5, 2.0), (0, -30, 30)
+
+
+def face_square(face: DetectedFace) -> Square:
+    """The square in which the net wants to see a detected face: upright, with room around it."""
+    return Square(*face.centre, ROOM * max(face.box[2:]), face.roll)
+
+
+def mesh_square(points: Tensor) -> Square:
+    """The same from a mesh (468, 2 or 3): with it the next look, or the next video frame, is framed more exactly."""
+    across = points[RIGHT_CORNER] - points[LEFT_CORNER]
+    upright = Square(0.0, 0.0, 1.0, math.atan2(float(across[1]), float(across[0])))
+    turned = upright.from_picture(points[:, :2], 1)
+    low, high = turned.amin(0), turned.amax(0)
+    x, y = upright.to_picture((low + high) / 2, 1).tolist()
+    return Square(x, y, ROOM * float((high - low).max()), upright.angle)
+
+
+@torch.no_grad()
+def look(net: FaceMesh, image: Tensor, squares: Sequence[Square]) -> list[MeshLandmarks]:
+    """The mesh in each square of a picture (H, W, 3), whatever the score."""
+    side = net.config.side
+    points, logits = net(sample_squares(image, squares, side).to(next(net.parameters()).device))
+    scores = logits.float().clamp(-80, 80).sigmoid().tolist()
+    return [
+        MeshLandmarks(square.to_picture(own.float(), side), score)
+        for square, own, score in zip(squares, points.cpu(), scores, strict=True)
+    ]
+
+
+def face_mesh(
+    net: FaceMesh, image: Tensor, where: DetectedFace | Box, *, passes: int = 3, min_score: float = MIN_SCORE
+) -> MeshLandmarks:
+    """The mesh of one face of a picture (H, W, 3) in 0..1.
+
+    where:  a detected face, or a user's box around a face or a head (then a few sizes and tilts are tried)
+    passes: each frames the face by the mesh of the one before; three make the result nearly independent of the box
+    Raises FaceNotFound when the net is not sure enough that there is a face.
+    """
+    require_picture(image)
+    if isinstance(where, DetectedFace):
+        squares = [face_square(where)]
+    else:
+        middle, size = (where.x + where.width / 2, where.y + where.height / 2), max(where.width, where.height)
+        squares = [Square(*middle, size * r, math.radians(a)) for r in GUESSED_ROOM for a in GUESSED_TURNS]
+        passes += 1
+    mesh = max(look(net, image, squares), key=lambda seen: seen.score)
+    for _ in range(passes - 1):
+        again = look(net, image, [mesh_square(mesh.points)])[0]
+        if again.score < min(min_score, mesh.score):  # a face of a few pixels may be lost again
+            break
+        mesh = again
+    if mesh.score < min_score:
+        box = where.box if isinstance(where, DetectedFace) else where
+        x, y, width, height = (round(v) for v in box)
+        raise FaceNotFound(
+            f"no face can be made out in the box at ({x}, {y}) of {width} x {height} pixels "
+            f"(score {mesh.score:.2f}, expected at least {min_score:.2f}); "
+            "choose another face, or draw the box around the face from the brows to the chin."
+        )
+    return mesh
+
+
+def track_meshes(
+    detector: FaceDetector,
+    net: FaceMesh,
+    frames: Iterable[Tensor],
+    *,
+    choose: Callable[[list[DetectedFace]], DetectedFace] = lambda faces: max(faces, key=lambda face: face.area),
+    min_score: float = MIN_SCORE,
+) -> Iterator[MeshLandmarks | None]:
+    """The mesh of the same face in each frame of a video, frame by frame; None where it is not to be seen.
+
+    frames: pictures (H, W, 3), all of one size
+    choose: which face to follow when it is first seen; a lost face is taken up again where it was last
+    Each frame is framed by the mesh before it; only when that fails are faces looked for.
+    """
+    last: MeshLandmarks | None = None
+    following = False
+    for frame in frames:
+        require_picture(frame)
+        mesh = None
+        if following:
+            mesh = look(net, frame, [mesh_square(last.points)])[0]
+        if mesh is None or mesh.score < min_score:
+            mesh = _find_again(detector, net, frame, last, choose)
+        following = mesh is not None and mesh.score >= min_score
+        if following:
+            last = mesh
+        yield mesh if following else None
+
+
+def _find_again(detector, net, frame, last, choose) -> MeshLandmarks | None:
+    faces = detect_faces(detector, frame, thorough=last is None)
+    if not faces:
+        return None
+    face = choose(faces) if last is None else min(faces, key=lambda face: _distance(face, last))
+    mesh = look(net, frame, [face_square(face)])[0]
+    return look(net, frame, [mesh_square(mesh.points)])[0] if mesh.score >= MIN_SCORE else mesh
+
+
+def _distance(face: DetectedFace, mesh: MeshLandmarks) -> float:
+    square = mesh_square(mesh.points)
+    return math.hypot(face.centre[0] - square.x, face.centre[1] - square.y)

