@@ -58,6 +58,10 @@ def double(x: Tensor) -> Tensor:
     return planes.unflatten(1, x.shape[1:-2])
 
 
+#: steps of power iteration on a fresh weight, so that the first forward pass is not divided by a wild guess
+FIRST_STEPS = 15
+
+
 @functools.cache
 def spectral(conv2d: type) -> type:
     """A convolution class -> the same class with its weight divided by its largest singular value.
@@ -71,9 +75,11 @@ def spectral(conv2d: type) -> type:
     class SpectralConv(conv2d):  # type: ignore[misc, valid-type]
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            rows, columns = self.weight.flatten(1).shape
-            self.register_buffer("left", F.normalize(torch.ones(rows), dim=0))
-            self.register_buffer("right", F.normalize(torch.ones(columns), dim=0))
+            matrix = self.weight.detach().flatten(1)
+            self.register_buffer("left", F.normalize(torch.ones_like(matrix[:, 0]), dim=0))
+            self.register_buffer("right", F.normalize(torch.ones_like(matrix[0]), dim=0))
+            for _ in range(FIRST_STEPS):
+                self._iterate(matrix)
 
         # every convolution, ComfyUI's casting ones too, hands its final weight to this method
         def _conv_forward(self, x, weight, bias):
@@ -84,11 +90,13 @@ def spectral(conv2d: type) -> type:
             if matrix.dtype in (torch.float16, torch.bfloat16):
                 matrix = matrix.float()
             if self.training:
-                with torch.no_grad():
-                    self.right.copy_(F.normalize(matrix.T @ self.left.to(matrix), dim=0, eps=1e-12))
-                    self.left.copy_(F.normalize(matrix @ self.right.to(matrix), dim=0, eps=1e-12))
+                self._iterate(matrix.detach())
             # copies, so that the next step of the iteration does not write on what the gradient remembers
             left, right = self.left.to(matrix, copy=True), self.right.to(matrix, copy=True)
             return (left @ (matrix @ right)).to(weight.dtype)
+
+        def _iterate(self, matrix: Tensor) -> None:
+            self.right.copy_(F.normalize(matrix.T @ self.left.to(matrix), dim=0, eps=1e-12))
+            self.left.copy_(F.normalize(matrix @ self.right.to(matrix), dim=0, eps=1e-12))
 
     return SpectralConv
