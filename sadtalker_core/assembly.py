@@ -50,6 +50,10 @@ class Talker:
     image_size: int
     nets: Mapping[str, nn.Module]
 
+    def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
+        """These nets, in that order. They compute where they are; working_bytes is for a house that makes room."""
+        return [self.nets[net] for net in nets]
+
 
 @dataclass(frozen=True)
 class Plan:
