@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..datatypes import Box, CropMode
 from ..errors import FaceNotFound, OptionError
+from ..resizing import resize_bilinear
 
 #: The extended modes add this part of the oriented square's side all around, and never less than three pixels.
 EXTENDED_BORDER = 0.1
@@ -129,46 +130,6 @@ def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
     if factor > 1:
         part = torch.nn.functional.avg_pool2d(part[None], factor, ceil_mode=False)[0]
     return resize_bilinear(part, size)
-
-
-def resize_bilinear(image: Tensor, size: int) -> Tensor:
-    """(3, H, W) in 0..1 -> (3, S, S), each output pixel between its four nearest input pixels, as OpenCV to the bit.
-
-    OpenCV resizes 8-bit pictures in whole numbers: weights in 2048ths, the sum along x cut to 12 bits above the pixel,
-    two products along y cut to 2 bits above it, and one rounding at the end. Along x a place beyond the outermost
-    centres takes the border pixel; along y both rows are clamped instead, which is the same but for the last bit.
-    """
-    levels = (image.clamp(0, 1) * 255).round().to(torch.int64)
-    height, width = levels.shape[-2:]
-    left, part_x = _places(width, size)
-    top, part_y = _places(height, size)
-    part_x = torch.where((left < 0) | (left >= width - 1), 0.0, part_x)
-    right_weight, left_weight = _in_2048ths(part_x), _in_2048ths(1 - part_x)
-    lower_weight, upper_weight = _in_2048ths(part_y)[:, None], _in_2048ths(1 - part_y)[:, None]
-
-    def along_x(rows: Tensor) -> Tensor:
-        return rows[..., _inside(left, width)] * left_weight + rows[..., _inside(left + 1, width)] * right_weight
-
-    upper = along_x(levels[:, _inside(top, height)])
-    lower = along_x(levels[:, _inside(top + 1, height)])
-    mixed = ((upper_weight * (upper >> 4)) >> 16) + ((lower_weight * (lower >> 4)) >> 16)
-    return ((mixed + 2) >> 2).clamp(0, 255).float() / 255
-
-
-def _places(n_in: int, n_out: int) -> tuple[Tensor, Tensor]:
-    """For each output pixel the input pixel before it (-1: before the first), and how far it lies towards the next."""
-    ratio = 1.0 / (n_out / n_in)
-    place = ((torch.arange(n_out, dtype=torch.float64) + 0.5) * ratio - 0.5).float()
-    before = place.floor()
-    return before.long(), place - before
-
-
-def _inside(places: Tensor, n: int) -> Tensor:
-    return places.clamp(0, n - 1)
-
-
-def _in_2048ths(weight: Tensor) -> Tensor:
-    return (weight * 2048).round().long()
 
 
 def _move(points: Tensor, start: tuple, scale: tuple, end: tuple) -> Tensor:
