@@ -92,3 +92,31 @@ def turn_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     about_x = matrix((one, zero, zero), (zero, cp, -sp), (zero, sp, cp))
     about_z = matrix((cr, -sr, zero), (sr, cr, zero), (zero, zero, one))
     return about_z @ about_x @ about_y
+
+
+#: from head space (y up, z to the viewer) to the axes of pictures (y down, z away from the viewer), and back
+HEAD_TO_PICTURE = (1.0, -1.0, -1.0)
+
+
+def rotation_of_angles(angles: Tensor) -> Tensor:
+    """Pitch, yaw, roll (..., 3) in radians, as coefficients and motion carry them -> rotations (..., 3, 3).
+
+    The rotation is the released family's, pitch @ yaw @ roll, in the axes of pictures: x right, y down, z away from the
+    viewer. Positive pitch looks down, positive yaw looks to the left of the picture, positive roll tilts the head
+    clockwise as seen in the picture. With F = diag(HEAD_TO_PICTURE), the same turn of head space is F @ R @ F.
+    """
+    (cp, cy, cr), (sp, sy, sr) = (part.unbind(-1) for part in (torch.cos(angles), torch.sin(angles)))
+    rows = (
+        (cy * cr, -cy * sr, sy),
+        (cp * sr + sp * sy * cr, cp * cr - sp * sy * sr, -sp * cy),
+        (sp * sr - cp * sy * cr, sp * cr + cp * sy * sr, cp * cy),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def angles_of_rotation(rotation: Tensor) -> Tensor:
+    """The way back: rotations (..., 3, 3) -> pitch, yaw, roll (..., 3); yaw is between -90 and 90 degrees."""
+    pitch = torch.atan2(-rotation[..., 1, 2], rotation[..., 2, 2])
+    yaw = torch.asin(rotation[..., 0, 2].clamp(-1, 1))
+    roll = torch.atan2(-rotation[..., 0, 1], rotation[..., 0, 0])
+    return torch.stack([pitch, yaw, roll], dim=-1)
