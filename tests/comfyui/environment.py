@@ -226,15 +226,22 @@ def _base_python() -> list[str]:
         if _python_version([named]) not in SUPPORTED_PYTHON:
             raise SetupError(f"PYTHON={named} is not a Python 3.10 to 3.13 that runs")
         return [named]
-    candidates = []
-    for major, minor in SUPPORTED_PYTHON:
-        if sys.version_info[:2] == (major, minor):
-            candidates.append([sys.executable])
-        candidates.append(["py", f"-{major}.{minor}"] if sys.platform == "win32" else [f"python{major}.{minor}"])
-    for command in candidates:
-        if _python_version(command) in SUPPORTED_PYTHON:
+    for version in SUPPORTED_PYTHON:
+        command = find_python(version)
+        if command:
             return command
     raise SetupError("no Python 3.10 to 3.13 found; install one or name it in PYTHON")
+
+
+def find_python(version: tuple[int, int]) -> list[str] | None:
+    """The command of an interpreter of this version: the one that runs this, one on the path, one that pyenv has."""
+    dotted = f"{version[0]}.{version[1]}"
+    candidates = [["py", f"-{dotted}"] if sys.platform == "win32" else [f"python{dotted}"]]
+    if sys.version_info[:2] == version:
+        candidates.insert(0, [sys.executable])
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates += [[str(folder / "bin" / "python")] for folder in sorted(pyenv.glob(f"{dotted}.*"), reverse=True)]
+    return next((command for command in candidates if _python_version(command) == version), None)
 
 
 def _python_version(command: list[str]) -> tuple[int, int] | None:
