@@ -6,6 +6,7 @@ per key point. (Wang et al. 2021, section 3.3, without Jacobians; quirks 27-29.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ class DenseMotion(nn.Module):
         return torch.cat([heat.unsqueeze(2), moved], dim=2).flatten(1, 2)
 
 
-def sparse_motions(source: Tensor, driving: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def sparse_motions(source: Tensor, driving: Tensor, shape: Sequence[int]) -> Tensor:
     """Where each voxel would come from if one motion ruled everywhere, (B, M, D, H, W, 3): from its own place for the
     background, then for every key point from its place less `driving` plus `source`.
     """

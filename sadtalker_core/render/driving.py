@@ -45,10 +45,11 @@ def map_motion(net: MappingNet, source: FaceCoefficients, expression: Expression
     """
     _check(net, source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
+    written = {name: parse_degrees(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))}
     replaced = {
-        name: torch.as_tensor(degree_track(parse_degrees(name, values), n_frames), dtype=torch.float32)
-        for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))
-        if not _is_empty(values)
+        name: torch.as_tensor(degree_track(degrees, n_frames), dtype=torch.float32)
+        for name, degrees in written.items()
+        if degrees
     }
     width = net.config.coefficients
     rows = driving_rows(
@@ -72,28 +73,25 @@ def degree_track(values: Sequence[float], n_frames: int) -> np.ndarray:
     return np.interp(gone, way, np.asarray(stations, dtype=np.float64))
 
 
-def parse_degrees(name: str, values: str | float | Sequence[float]) -> list[float]:
-    """A number, numbers, or text such as "-20, 0, 20" (commas, semicolons or spaces) -> the numbers.
+def parse_degrees(name: str, values: Degrees) -> list[float]:
+    """A number, numbers, or text such as "-20, 0, 20" (commas, semicolons or spaces) -> the numbers; nothing -> none.
 
     name: what the user calls it, for the sentence of the OptionError where it is no angle between -180 and 180.
     """
     if isinstance(values, str):
         words: Sequence = values.replace("\N{MINUS SIGN}", "-").replace(",", " ").replace(";", " ").split()
+    elif values is None:
+        words = []
     else:
         words = values if isinstance(values, Sequence) else [values]
+    sentence = f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {values!r}."
     try:
         degrees = [float(word) for word in words]
-    except (TypeError, ValueError):
-        degrees = []
-    if not degrees or not all(abs(degree) <= 180 for degree in degrees):
-        raise OptionError(f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {values!r}.")
+    except (TypeError, ValueError) as error:
+        raise OptionError(sentence) from error
+    if not all(abs(degree) <= 180 for degree in degrees):
+        raise OptionError(sentence)
     return degrees
-
-
-def _is_empty(values: Degrees) -> bool:
-    if isinstance(values, str):
-        return not values.strip()
-    return values is None or (isinstance(values, Sequence) and len(values) == 0)
 
 
 def _read(net: MappingNet, rows: Tensor) -> KeypointMotion:

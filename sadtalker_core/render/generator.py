@@ -161,7 +161,7 @@ class SpadeBlock(nn.Module):
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         branch = self.first_conv(F.leaky_relu(self.first_norm(x, features), 0.2))
         branch = self.second_conv(F.leaky_relu(self.second_norm(branch, features), 0.2))
-        if self.skip_conv is not None:
+        if self.skip_norm is not None and self.skip_conv is not None:
             x = self.skip_conv(self.skip_norm(x, features))
         return x + branch
 

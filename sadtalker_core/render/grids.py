@@ -8,6 +8,8 @@ the centres of the first and the last voxel of an axis.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,14 +23,14 @@ READ_BY_CORNERS = False
 HEAT_VARIANCE = 0.01
 
 
-def volume_grid(shape: tuple[int, int, int], *, like: Tensor) -> Tensor:
+def volume_grid(shape: Sequence[int], *, like: Tensor) -> Tensor:
     """(D, H, W) -> (D, H, W, 3): the place of every voxel's centre, in the dtype and on the device of `like`."""
     z, y, x = (2 * torch.arange(n, dtype=like.dtype, device=like.device) / (n - 1) - 1 for n in shape)
     z, y, x = torch.meshgrid(z, y, x, indexing="ij")
     return torch.stack([x, y, z], dim=-1)
 
 
-def heat_maps(points: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def heat_maps(points: Tensor, shape: Sequence[int]) -> Tensor:
     """points (B, K, 3) -> (B, K, D, H, W): 1 at the point, falling off as a Gaussian of HEAT_VARIANCE.
 
     The Gaussian of a distance is the product of the Gaussians along the axes, so no (…, 3) volume is made.

@@ -75,6 +75,7 @@ class AntialiasedShrink(nn.Module):
     The kernel is a buffer because the released files carry it; it is the Gaussian itself.
     """
 
+    kernel: Tensor
     SIGMA = (DOWNSCALE - 1) / 2
     RADIUS = round(SIGMA * 4)
 

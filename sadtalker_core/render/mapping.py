@@ -58,8 +58,8 @@ class MappedWindows(NamedTuple):
 
     def motion(self) -> KeypointMotion:
         """The same with the angles in degrees."""
-        angles = (bins_to_degrees(bins) for bins in (self.yaw, self.pitch, self.roll))
-        return KeypointMotion(*angles, self.translation, self.offsets)
+        yaw, pitch, roll = (bins_to_degrees(bins) for bins in (self.yaw, self.pitch, self.roll))
+        return KeypointMotion(yaw, pitch, roll, self.translation, self.offsets)
 
 
 class MappingNet(nn.Module):

@@ -111,11 +111,16 @@ def test_degrees_may_be_written_in_many_ways(text):
     assert parse_degrees("yaw", text) == [-20, 0, 20]
 
 
+@pytest.mark.parametrize("values", [None, "", "  ", ",", [], ()])
+def test_nothing_written_is_no_degrees(values):
+    assert parse_degrees("yaw", values) == []
+
+
 def test_a_number_is_a_list_of_one():
     assert parse_degrees("yaw", 15) == [15] and parse_degrees("yaw", (1, 2)) == [1, 2]
 
 
-@pytest.mark.parametrize("values", ["left", "10, x", ",", "nan", "inf", "181", [None], object()])
+@pytest.mark.parametrize("values", ["left", "10, x", "nan", "inf", "181", [None], object()])
 def test_what_is_no_angle_is_refused_with_an_example(values):
     with pytest.raises(OptionError, match="pitch: expected degrees from -180 to 180, such as '-20, 0, 20', got"):
         parse_degrees("pitch", values)
