@@ -1,0 +1,219 @@
+"""Frames of the head come in at any resolution, frames of the whole picture go out, batch by batch.
+
+Letters: `B` frames of a batch, `h w` a frame, `H W` the picture. The square that was animated lies at
+         `portrait.crop.box`;
+outside that box every pixel stays the picture's, to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..datatypes import Box, Portrait
+from ..errors import OptionError, PictureError, VideoError
+from .poisson import seamless
+
+FEATHER = 0.15
+WIDEST_FEATHER = 0.5
+
+#: colours are compared in a band along the edge of the box, this part of its shorter side wide
+COLOUR_BAND = 0.08
+#: how far a colour may be stretched and moved; beyond it is not the renderer's tint but something else that came into
+#: the band
+GAIN_LIMITS = (0.8, 1.25)
+SHIFT_LIMIT = 0.2
+#: the tint is averaged over this many frames, so that a lock of hair that crosses the band does not flicker
+TINT_FRAMES = 25
+
+
+class Blend(str, Enum):
+    """How the head gets its place back."""
+
+    FEATHER = "feather"  #: fades into the picture along the edge of the box
+    SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the rim (slow)
+
+
+class PasteBack:
+    """Holds the picture, the mask and the running tint; call it with one batch of frames after the other, in order.
+
+    mask: (H, W) in 0..1, where and how much the frames show
+    """
+
+    def __init__(self, portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0,
+                 mask: Tensor | None = None, blend: Blend | str = Blend.FEATHER):  # fmt: skip
+        """portrait: with its face cut out (3DMM Extract).
+
+        feather: width of the fade as a part of the box's shorter side, 0 to 0.5. No fade along edges of the picture
+                 itself.
+        colour_match: 0 leaves the colours of the frames, 1 moves them all the way to those of the picture near the edge
+        mask: the user's own (H, W), (1, H, W), or of another size and then stretched; 1 shows the frames, 0 the picture
+        Raises OptionError or PictureError for a portrait, widths and masks that cannot be used.
+        """
+        _check_range("feather", feather, WIDEST_FEATHER)
+        _check_range("colour_match", colour_match, 1.0)
+        self.picture = portrait.image.permute(2, 0, 1)
+        self.box = portrait.require_crop().box
+        self.seen = _inside(self.box, portrait.size_wh)
+        self.blend = Blend(blend)
+        self.colour_match = colour_match
+        self.mask = torch.zeros(portrait.image.shape[:2])
+        shorter = min(self.seen.width, self.seen.height)
+        edges = fade(self.seen, portrait.size_wh, feather * shorter)
+        self.mask[_rows(self.seen), _columns(self.seen)] = 1.0 if self.blend is Blend.SEAMLESS else edges
+        if mask is not None:
+            self.mask = self.mask * _users_mask(mask, portrait.size_wh)
+        band = 1 - fade(self.seen, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0), ramp=False)
+        self._tint = Tint(self._under(self.picture), band)
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames."""
+        _check_frames(frames)
+        picture = self.picture.to(frames)
+        head = self._under_box(resize(frames, (self.box.height, self.box.width)))
+        under = self._under(picture)
+        if self.blend is Blend.SEAMLESS:
+            head = seamless(head, under)
+        elif self.colour_match:
+            head = torch.lerp(head, self._tint.remove(head), self.colour_match)
+        shown = self._under(self.mask.to(frames))
+        whole = picture.expand(frames.shape[0], -1, -1, -1).clone()
+        # (1 - m) p + m f would leave p a rounding error away where m is 0
+        self._under(whole).add_(shown * (head.clamp(0, 1) - under))
+        return whole
+
+    def _under(self, picture: Tensor) -> Tensor:
+        """The part of a picture (..., H, W) that the box covers; a view."""
+        return picture[..., _rows(self.seen), _columns(self.seen)]
+
+    def _under_box(self, head: Tensor) -> Tensor:
+        """The part of the resized head (..., box height, box width) that lies on the picture."""
+        left, top = self.seen.x - self.box.x, self.seen.y - self.box.y
+        return head[..., top : top + self.seen.height, left : left + self.seen.width]
+
+
+def paste_back(frames: Iterable[Tensor], portrait: Portrait, **wishes) -> Iterator[Tensor]:
+    """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. wishes: see `PasteBack`."""
+    paste = PasteBack(portrait, **wishes)
+    return map(paste, frames)
+
+
+class Tint:
+    """The colour cast of the frames against the picture, measured in a band (h, w) of weights and averaged over time.
+
+    Frames must come in order; how they are cut into batches makes no difference.
+    """
+
+    def __init__(self, picture: Tensor, band: Tensor):
+        """picture (3, h, w), band (h, w)."""
+        self.band = band
+        self.wanted = self._moments(picture)
+        self.found: Tensor | None = None
+        self.n_frames = 0
+
+    def remove(self, frames: Tensor) -> Tensor:
+        """frames (B, 3, h, w) -> the same with the mean and the spread that the picture has in the band."""
+        if self.band.sum() == 0:  # the box is the whole picture: there is no seam to hide
+            return frames
+        shifted = []
+        want_mean, want_spread = (x.to(frames) for x in self.wanted)
+        for frame, moments in zip(frames, self._moments(frames).transpose(0, 1), strict=True):
+            self.n_frames += 1
+            old = moments if self.found is None else self.found
+            self.found = old + (moments - old) / min(self.n_frames, TINT_FRAMES)
+            mean, spread = self.found
+            gain = (want_spread / spread.clamp(min=1e-3)).clamp(*GAIN_LIMITS)
+            goal = mean + (want_mean - mean).clamp(-SHIFT_LIMIT, SHIFT_LIMIT)
+            shifted.append((frame - mean[:, None, None]) * gain[:, None, None] + goal[:, None, None])
+        return torch.stack(shifted)
+
+    def _moments(self, pictures: Tensor) -> Tensor:
+        """(..., 3, h, w) -> (2, ..., 3): mean and spread under the band."""
+        weight = self.band.to(pictures)
+        weight = weight / weight.sum().clamp(min=1e-6)
+        mean = (pictures * weight).sum(dim=(-2, -1))
+        variance = ((pictures - mean[..., None, None]).square() * weight).sum(dim=(-2, -1))
+        return torch.stack([mean, variance.sqrt()])
+
+
+def fade(seen: Box, size_wh: tuple[int, int], width: float, ramp: bool = True) -> Tensor:
+    """(h, w) of a box on a picture: 0 at its edges, 1 from `width` pixels inside on, smooth in between.
+
+    An edge that is the picture's own edge does not fade: nothing lies behind it. Without a ramp the values are 0 and 1.
+    """
+    across = _distance(seen.width, seen.x > 0, seen.right < size_wh[0])
+    down = _distance(seen.height, seen.y > 0, seen.bottom < size_wh[1])
+    if not ramp:
+        return torch.minimum(across, down[:, None]).ge(width).float()
+    if width <= 0:
+        return torch.ones(seen.height, seen.width)
+    across, down = ((d / width).clamp(0, 1) for d in (across, down))
+    across, down = (d * d * (3 - 2 * d) for d in (across, down))
+    return across * down[:, None]
+
+
+def _distance(n: int, from_first: bool, from_last: bool) -> Tensor:
+    """(n,) from the pixel centres to the nearer of the two edges that count; infinite when none does."""
+    centres = torch.arange(n) + 0.5
+    far = torch.full((n,), math.inf)
+    return torch.minimum(centres if from_first else far, n - centres if from_last else far)
+
+
+def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """(B, 3, h, w) -> (B, 3, *size_hw): smoothed when it gets smaller, cubic when it gets larger."""
+    if tuple(frames.shape[-2:]) == tuple(size_hw):
+        return frames
+    return F.interpolate(frames, size_hw, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def _inside(box: Box, size_wh: tuple[int, int]) -> Box:
+    """The part of a box that lies on the picture."""
+    width, height = size_wh
+    left, top = max(box.x, 0), max(box.y, 0)
+    seen = Box(left, top, min(box.right, width) - left, min(box.bottom, height) - top)
+    if seen.width < 1 or seen.height < 1:
+        raise PictureError(f"expected the face box on the picture of {width} x {height} pixels, got {tuple(box)}.")
+    return seen
+
+
+def _rows(box: Box) -> slice:
+    return slice(box.y, box.bottom)
+
+
+def _columns(box: Box) -> slice:
+    return slice(box.x, box.right)
+
+
+def _users_mask(mask: Tensor, size_wh: tuple[int, int]) -> Tensor:
+    """-> (H, W) in 0..1."""
+    if mask.dim() == 3 and mask.shape[0] == 1:
+        mask = mask[0]
+    if mask.dim() != 2 or 0 in mask.shape:
+        raise OptionError(f"expected one mask (height, width), got the shape {tuple(mask.shape)}.")
+    if not torch.isfinite(mask).all():
+        raise OptionError("expected a mask of numbers between 0 and 1, got NaN or infinity.")
+    width, height = size_wh
+    mask = mask.detach().float().cpu()
+    if mask.shape != (height, width):
+        mask = F.interpolate(mask[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+    return mask.clamp(0, 1)
+
+
+def _check_frames(frames: Tensor) -> None:
+    if frames.dim() != 4 or frames.shape[1] != 3 or 0 in frames.shape:
+        raise VideoError(f"expected frames (batch, 3, height, width), got the shape {tuple(frames.shape)}.")
+    if not torch.isfinite(frames).all():
+        raise VideoError("expected frames of numbers, got NaN or infinity; try the renderer in fp32.")
+
+
+def _check_range(what: str, value: float, largest: float) -> None:
+    if not 0 <= value <= largest:
+        raise OptionError(f"expected {what} between 0 and {largest:g}, got {value:g}.")
+
+
+__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack", "paste_back"]
