@@ -1,0 +1,207 @@
+"""The 68 points by the face-alignment package: a picture comes in, the points of the face that is meant go out.
+
+The package (Bulat and Tzimiropoulos 2017) is imported when the first picture comes, and its two nets are read from a
+folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for the
+whole process is put back. Points are (x, y) in pixels, y down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pickle
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import RLock
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..datatypes import Box
+from ..errors import CheckpointDamaged, CheckpointMissing, FaceNotFound, OptionError
+from .detector import DetectedFace
+from .landmarks import choose_face
+from .points import MeantFace, nearest
+
+DETECTOR_FILE = "s3fd-619a316812.pth"
+#: as face-alignment 1.5 names it; other versions may ask for another file, and then the error names that one
+LANDMARKS_FILE = "2DFAN4-11f355bf06.pth.tar"
+
+#: Pictures are shrunk to this longer side before faces are looked for; a face of a tenth of that is still found.
+DETECTION_SIDE = 640
+
+_package_lock = RLock()
+
+
+class FaceAlignmentPoints:
+    """A PointFinder (see points.py) that asks the face-alignment package.
+
+    folder: holds both weight files;  device: where its nets compute ("cpu", "cuda:0", "mps"; others: on the CPU)
+    meant:  which face;  batch_size: frames of a video that are looked at together
+    Where no face is detected, a user's box is trusted as it stands, so that painted faces can be used, too.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        device: torch.device | str = "cpu",
+        meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+        *,
+        batch_size: int = 8,
+    ):
+        self.folder, self.meant, self.batch_size = Path(folder), meant, batch_size
+        device = torch.device(device)
+        self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
+        self._package = None
+
+    def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
+        """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the nets raises."""
+        with _cudnn_settings_kept():
+            face = self._choose(self._detect(picture[None])[0], picture, near)
+            return self._points([picture], [face])[0]
+
+    def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Frames (H, W, 3) of one size -> each with the points of the same face, None where it is not to be seen.
+
+        Which face is meant is decided in the first frame that shows one; after that the nearest to the last is taken.
+        """
+        frames, last = iter(frames), None
+        while batch := list(islice(frames, self.batch_size)):
+            with _cudnn_settings_kept():
+                chosen: list[DetectedFace | None] = []
+                for picture, faces in zip(batch, self._detect(torch.stack(batch)), strict=True):
+                    face = self._choose_in_video(faces, picture, last)
+                    last = _whole_box(face) if face else last
+                    chosen.append(face)
+                seen = [(picture, face) for picture, face in zip(batch, chosen, strict=True) if face]
+                points = iter(self._points(*zip(*seen, strict=True)) if seen else [])
+            for picture, face in zip(batch, chosen, strict=True):
+                yield picture, next(points) if face else None
+
+    def _choose(self, faces: list[DetectedFace], picture: Tensor, near: Box | None) -> DetectedFace:
+        box = near or self.meant.box
+        if box is None:
+            return choose_face(faces, self.meant.index, self.meant.order, (picture.shape[1], picture.shape[0]))
+        if faces:
+            return nearest(faces, box, lambda face: face.box)
+        if near is None:
+            return DetectedFace(tuple(map(float, box)), 1.0, torch.zeros(0, 2))
+        raise FaceNotFound("no face found in the cropped square; set the crop scale and offset nearer to 1 and 0.")
+
+    def _choose_in_video(self, faces: list[DetectedFace], picture: Tensor, last: Box | None) -> DetectedFace | None:
+        if not faces:
+            return None
+        box = last or self.meant.box
+        if box is not None:
+            return nearest(faces, box, lambda face: face.box)
+        index = min(self.meant.index, len(faces) - 1)
+        return choose_face(faces, index, self.meant.order, (picture.shape[1], picture.shape[0]))
+
+    def _detect(self, pictures: Tensor) -> list[list[DetectedFace]]:
+        """(B, H, W, 3) -> the faces of each, in its own pixels."""
+        height, width = pictures.shape[1:3]
+        scale = min(1.0, DETECTION_SIDE / max(height, width))
+        small = pictures.permute(0, 3, 1, 2).float()
+        if scale < 1:
+            shape = (max(round(height * scale), 1), max(round(width * scale), 1))
+            small = F.interpolate(small, size=shape, mode="bilinear", antialias=True)
+        found = self._nets().face_detector.detect_from_batch((small.clamp(0, 1) * 255).round())
+        return [[_detected(box, 1 / scale) for box in boxes] for boxes in found]
+
+    def _points(self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace]) -> list[Tensor]:
+        """One face in each picture of one size -> their points.
+
+        The package takes one picture with many faces, so the pictures are stacked into a tall one, with black between
+        them that is as high as any face's surroundings that the net looks at.
+        """
+        pictures, faces = list(pictures), list(faces)
+        height, width = pictures[0].shape[:2]
+        gap = max(math.ceil(0.52 * (face.box[2] + face.box[3]) + 0.12 * face.box[3]) + 2 for face in faces)
+        step = height + gap
+        tall = np.zeros((step * len(pictures), width, 3), dtype=np.uint8)
+        boxes = []
+        for i, (picture, face) in enumerate(zip(pictures, faces, strict=True)):
+            tall[i * step : i * step + height] = (picture.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+            x, y, wide, high = face.box
+            boxes.append(np.array([x, y + i * step, x + wide, y + i * step + high, face.score]))
+        found = self._nets().get_landmarks_from_image(tall, detected_faces=boxes)
+        tops = np.arange(len(pictures), dtype=np.float64) * step
+        own = [np.asarray(points, dtype=np.float64) - (0, top) for points, top in zip(found, tops, strict=True)]
+        return [torch.from_numpy(points).float() for points in own]
+
+    def _nets(self):
+        if self._package is None:
+            self._package = build(self.folder, self.device, self.batch_size)
+        return self._package
+
+
+def build(folder: Path, device: str = "cpu", batch_size: int = 1):
+    """The package's `FaceAlignment`, its weights read from `folder`.
+
+    Raises OptionError when the package is missing, CheckpointMissing and CheckpointDamaged for its files.
+    """
+    try:
+        import face_alignment
+        from face_alignment import api
+    except ImportError as error:
+        raise OptionError(
+            f"the landmarks are set to face-alignment, but that package cannot be imported ({error}). "
+            "Install it with `pip install face-alignment`, or choose the embedded mesh."
+        ) from error
+
+    def from_folder(url: str, *_, **__) -> str:
+        return str(_weights(folder, Path(urlparse(url).path).name))
+
+    options = {"compile": False, "max_batch_size": batch_size}
+    known = inspect.signature(face_alignment.FaceAlignment).parameters
+    options = {name: value for name, value in options.items() if name in known}
+    kinds = face_alignment.LandmarksType
+    two_d = kinds.TWO_D if hasattr(kinds, "TWO_D") else kinds._2D  # the name before version 1.4
+    detector = {"path_to_detector": str(_weights(folder, DETECTOR_FILE))}
+    with _package_lock, _cudnn_settings_kept():
+        fetching = api.load_file_from_url
+        api.load_file_from_url = from_folder
+        try:
+            return face_alignment.FaceAlignment(two_d, device=device, face_detector_kwargs=detector, **options)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+            raise CheckpointDamaged(
+                f"the weight files of face-alignment in {folder} cannot be read ({type(error).__name__}: {error}). "
+                f"Delete {DETECTOR_FILE} and {LANDMARKS_FILE} there and fetch them again."
+            ) from error
+        finally:
+            api.load_file_from_url = fetching
+
+
+def _weights(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise CheckpointMissing(
+            f"the installed face-alignment needs the file {name}, and it is not in {folder}. "
+            "Put it there, or choose the embedded mesh."
+        )
+    return path
+
+
+@contextmanager
+def _cudnn_settings_kept() -> Iterator[None]:
+    """The package switches cuDNN's benchmarking on for the whole process; put it back."""
+    before = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _detected(box, scale: float) -> DetectedFace:
+    """The package's (left, top, right, bottom, score) as one of our faces, without the six points."""
+    left, top, right, bottom = (float(v) * scale for v in box[:4])
+    return DetectedFace((left, top, right - left, bottom - top), float(box[4]), torch.zeros(0, 2))
+
+
+def _whole_box(face: DetectedFace) -> Box:
+    return Box(*(round(v) for v in face.box))
