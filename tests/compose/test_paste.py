@@ -1,0 +1,232 @@
+"""Pasting the head back: exact outside the box, soft at its edge, in the colours of the picture, wherever the face is."""
+
+import pytest
+import torch
+
+from sadtalker_core.compose.paste import PasteBack, fade, paste_back, resize
+from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
+from sadtalker_core.errors import OptionError, PictureError, VideoError
+
+
+def a_picture(height, width, seed=0):
+    """(H, W, 3) soft colours."""
+    coarse = torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(seed))
+    return resize(coarse, (height, width))[0].permute(1, 2, 0).contiguous()
+
+
+def a_portrait(box, height=90, width=120, pic_size=64):
+    picture = a_picture(height, width)
+    seen = picture.permute(2, 0, 1)[None, :, max(box.y, 0) : box.bottom, max(box.x, 0) : box.right]
+    image = resize(seen, (pic_size, pic_size))[0] if 0 not in seen.shape else torch.zeros(3, pic_size, pic_size)
+    return Portrait(picture, crop=FaceCrop(image, torch.zeros(68, 2), box, CropMode.FULL))
+
+
+def some_frames(n=3, height=40, width=50):
+    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(n))
+
+
+def channels_first(picture):
+    return picture.permute(2, 0, 1)
+
+
+EVERYWHERE = {
+    "middle": Box(30, 20, 50, 40),
+    "left edge": Box(0, 20, 50, 40),
+    "top edge": Box(30, 0, 50, 40),
+    "right edge": Box(70, 20, 50, 40),
+    "bottom edge": Box(30, 50, 50, 40),
+    "corner": Box(0, 0, 51, 43),
+    "over the left top corner": Box(-20, -10, 50, 40),
+    "over the right bottom corner": Box(100, 70, 50, 40),
+    "all of it": Box(0, 0, 120, 90),
+    "more than all of it": Box(-5, -7, 140, 130),
+    "one pixel": Box(60, 40, 1, 1),
+    "a line": Box(10, 30, 90, 1),
+    "a column": Box(50, 0, 1, 90),
+    "odd": Box(31, 21, 37, 29),
+}
+
+
+@pytest.mark.parametrize("blend", ["feather", "seamless"])
+@pytest.mark.parametrize("where", EVERYWHERE)
+def test_paste_back_leaves_pixels_outside_the_box_alone(where, blend):
+    box = EVERYWHERE[where]
+    portrait = a_portrait(box)
+    whole = PasteBack(portrait, blend=blend)(some_frames())
+    assert whole.shape == (3, 3, 90, 120)
+    outside = torch.ones(90, 120, dtype=torch.bool)
+    outside[max(box.y, 0) : box.bottom, max(box.x, 0) : box.right] = False
+    assert torch.equal(whole[..., outside], channels_first(portrait.image).expand(3, -1, -1, -1)[..., outside])
+    assert whole.min() >= 0 and whole.max() <= 1
+
+
+@pytest.mark.parametrize("where", EVERYWHERE)
+def test_the_middle_of_the_box_is_the_frame(where):
+    box = EVERYWHERE[where]
+    paste = PasteBack(a_portrait(box), colour_match=0)
+    frames = some_frames(2, box.height, box.width)
+    whole = paste(frames)
+    y, x = box.y + box.height // 2, box.x + box.width // 2
+    if 0 <= y < 90 and 0 <= x < 120:
+        torch.testing.assert_close(whole[:, :, y, x], frames[:, :, box.height // 2, box.width // 2])
+        assert paste.mask[y, x] == 1
+
+
+def test_the_untouched_crop_pastes_to_the_picture():
+    portrait = a_portrait(Box(30, 20, 50, 40))
+    seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
+    for blend in ("feather", "seamless"):
+        torch.testing.assert_close(PasteBack(portrait, blend=blend)(seen)[0], channels_first(portrait.image),
+                                   rtol=0, atol=1e-5)  # fmt: skip
+
+
+def test_the_mask_says_where_the_frames_show():
+    """With the colours left alone a pixel is p + m (f - p)."""
+    portrait = a_portrait(Box(30, 20, 50, 40))
+    paste = PasteBack(portrait, colour_match=0)
+    black, white = paste(torch.zeros(1, 3, 40, 50)), paste(torch.ones(1, 3, 40, 50))
+    torch.testing.assert_close((white - black)[0], paste.mask.expand(3, -1, -1))
+
+
+def test_a_seam_fades_but_the_edge_of_the_picture_does_not():
+    mask = PasteBack(a_portrait(Box(0, 50, 60, 40)), feather=0.25).mask  # at the left and bottom edge of the picture
+    assert (mask[80:, :30] == 1).all()
+    assert mask[50, 0] < 0.02 and mask[89, 59] < 0.02
+    assert (mask[50:61, 10].diff() > 0).all() and (mask[70, 49:60].diff() < 0).all()
+
+
+def test_a_box_that_is_the_whole_picture_has_no_seam():
+    portrait = a_portrait(EVERYWHERE["all of it"])
+    frames = some_frames(1, 90, 120)
+    paste = PasteBack(portrait)
+    assert (paste.mask == 1).all()
+    torch.testing.assert_close(paste(frames), frames)
+
+
+def test_without_feather_the_edge_is_hard():
+    mask = PasteBack(a_portrait(Box(30, 20, 50, 40)), feather=0).mask
+    assert set(mask.unique().tolist()) == {0.0, 1.0} and mask.sum() == 50 * 40
+
+
+def test_a_wider_feather_shows_less():
+    shown = [PasteBack(a_portrait(Box(30, 20, 50, 40)), feather=f).mask.sum() for f in (0.0, 0.1, 0.3, 0.5)]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_fading_is_the_same_from_all_sides():
+    mask = fade(Box(5, 5, 20, 12), (40, 40), 4.0)
+    assert torch.equal(mask, mask.flip(0)) and torch.equal(mask, mask.flip(1))
+
+
+def test_a_tint_is_removed():
+    portrait = a_portrait(Box(30, 20, 50, 40))
+    seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
+    tinted = 0.9 * seen + torch.tensor([0.09, 0.06, 0.03])[None, :, None, None]
+    matched, left = PasteBack(portrait)(tinted)[0], PasteBack(portrait, colour_match=0)(tinted)[0]
+    picture = channels_first(portrait.image)
+    assert (matched - picture).abs().max() < 0.01 < (left - picture).abs().max()
+    half = PasteBack(portrait, colour_match=0.5)(tinted)[0]
+    torch.testing.assert_close(half, (matched + left) / 2)
+
+
+def test_a_black_frame_is_not_turned_into_a_face():
+    """What comes into the band may be anything; the colours move by a fifth at most."""
+    portrait = a_portrait(Box(30, 20, 50, 40))
+    assert PasteBack(portrait)(torch.zeros(1, 3, 40, 50))[0, :, 40, 55].max() <= 0.2
+
+
+def test_batches_of_any_size_make_the_same_frames():
+    portrait, frames = a_portrait(Box(30, 20, 50, 40)), some_frames(7)
+    at_once = PasteBack(portrait)(frames)
+    for batch in (1, 2, 5):
+        pieces = torch.cat(list(paste_back(frames.split(batch), portrait)))
+        torch.testing.assert_close(pieces, at_once)
+
+
+def test_frames_stream():
+    """No more than one batch is asked for before the first one is given."""
+    asked = []
+
+    def batches():
+        for i in range(3):
+            asked.append(i)
+            yield some_frames(2)
+
+    stream = paste_back(batches(), a_portrait(Box(30, 20, 50, 40)))
+    assert asked == []
+    next(stream)
+    assert asked == [0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 50), (20, 25), (333, 517), (1, 1)])
+def test_a_restorer_may_have_changed_the_resolution(height, width):
+    portrait = a_portrait(Box(30, 20, 50, 40))
+    seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
+    whole = PasteBack(portrait)(resize(seen, (height, width)))
+    assert whole.shape == (1, 3, 90, 120)
+    if height > 1:
+        assert (whole[0] - channels_first(portrait.image)).abs().max() < 0.05
+
+
+def test_a_users_mask_shows_the_frames_only_where_it_is_white():
+    portrait = a_portrait(Box(30, 20, 50, 40))
+    mask = torch.zeros(90, 120)
+    mask[:, :55] = 1.0
+    for given in (mask, mask[None], mask.double()):
+        paste = PasteBack(portrait, mask=given, colour_match=0)
+        whole = paste(torch.ones(1, 3, 40, 50))
+        picture = channels_first(portrait.image)
+        assert torch.equal(whole[0, :, :, 55:], picture[:, :, 55:])
+        assert (whole[0, :, 40, 45] == 1).all()
+    stretched = PasteBack(portrait, mask=resize(mask.expand(1, 3, -1, -1), (45, 60))[0, 0]).mask
+    assert (stretched - paste.mask).abs().mean() < 0.01
+
+
+def test_nothing_that_came_in_is_written_on():
+    portrait, frames = a_portrait(Box(30, 20, 50, 40)), some_frames()
+    before = portrait.image.clone(), frames.clone()
+    for blend in ("feather", "seamless"):
+        PasteBack(portrait, blend=blend)(frames).zero_()
+    assert torch.equal(portrait.image, before[0]) and torch.equal(frames, before[1])
+
+
+@pytest.mark.parametrize("box", [Box(120, 0, 10, 10), Box(-10, 5, 10, 10), Box(0, 90, 5, 5), Box(5, 5, 0, 9)])
+def test_a_box_off_the_picture_gets_a_sentence(box):
+    with pytest.raises(PictureError, match="box on the picture of 120 x 90"):
+        PasteBack(a_portrait(box))
+
+
+def test_a_portrait_without_a_crop_gets_a_sentence():
+    with pytest.raises(OptionError, match="3DMM Extract"):
+        PasteBack(Portrait(a_picture(20, 20)))
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"feather": -0.1}, "feather between 0 and 0.5"),
+        ({"feather": 0.6}, "feather between 0 and 0.5"),
+        ({"colour_match": 1.5}, "colour_match between 0 and 1"),
+        ({"colour_match": float("nan")}, "colour_match"),
+        ({"mask": torch.zeros(2, 90, 120)}, "one mask"),
+        ({"mask": torch.zeros(0, 5)}, "one mask"),
+        ({"mask": torch.full((90, 120), float("nan"))}, "NaN"),
+    ],
+)
+def test_impossible_wishes_get_a_sentence(wish, sentence):
+    with pytest.raises(OptionError, match=sentence):
+        PasteBack(a_portrait(Box(30, 20, 50, 40)), **wish)
+
+
+@pytest.mark.parametrize(
+    ("frames", "sentence"),
+    [
+        (torch.zeros(3, 40, 50), "batch, 3, height, width"),
+        (torch.zeros(1, 4, 40, 50), "batch, 3, height, width"),
+        (torch.zeros(1, 3, 0, 50), "batch, 3, height, width"),
+        (torch.full((1, 3, 40, 50), float("nan")), "fp32"),
+    ],
+)
+def test_frames_that_cannot_be_pasted_get_a_sentence(frames, sentence):
+    with pytest.raises(VideoError, match=sentence):
+        PasteBack(a_portrait(Box(30, 20, 50, 40)))(frames)
