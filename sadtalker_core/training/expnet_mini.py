@@ -1,0 +1,222 @@
+"""Trains the narrow ExpNet of the built-in family: a voice moves the mouth's face units, the rest follows the portrait.
+
+    python -m sadtalker_core.training.voices.speech_set --hours 4 --out runs/speech.npz
+    python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini
+    python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini --evaluate
+
+What it is taught, per video frame:
+
+    expression = what the mouth says (speech_set)  +  KEPT * the portrait's expression  +  blink * (both eyes shut)
+
+so a smile stays half on while somebody speaks, brows and cheeks follow the reference, and an open mouth in the portrait
+does not stay open. The losses are the squared error, the squared error of the step from frame to frame, and the
+difference in spread over the batch: without the last one a net that is unsure mumbles.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coefficients import ARKIT_UNITS, EXPRESSION, UNIT_INDEX
+from ..motion.audio_encoder import AudioEncoderConfig
+from ..motion.expnet import ExpNet, ExpNetConfig
+from .mini_run import RunOptions, chance, train, trained
+from .voices.speech_set import Clip, load
+from .voices.visemes import SPEECH_UNITS, unit_indices
+
+MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8))
+
+#: how much of the portrait's own expression stays while it speaks; what is not named here stays whole
+KEPT = {
+    "jawOpen": 0.0, "jawForward": 0.5, "jawLeft": 0.6, "jawRight": 0.6, "mouthClose": 0.0, "mouthFunnel": 0.0,
+    "mouthPucker": 0.0, "mouthLowerDown": 0.1, "mouthUpperUp": 0.1, "mouthPress": 0.2, "mouthRollLower": 0.0,
+    "mouthRollUpper": 0.0, "mouthShrugLower": 0.2, "mouthShrugUpper": 0.2, "mouthStretch": 0.3, "mouthDimple": 0.5,
+    "mouthSmile": 0.6, "mouthFrown": 0.6, "mouthLeft": 0.6, "mouthRight": 0.6, "cheekPuff": 0.0, "tongueOut": 0.0,
+}  # fmt: skip
+
+CLIPS_PER_BATCH = 20
+FRAMES_PER_CLIP = 12
+#: weights of the squared error, of its steps, and of the spread
+STILL, STEP, SPREAD = 1.0, 1.0, 0.03
+
+
+def kept_share() -> Tensor:
+    """(64,) the share of each reference coefficient that the expression keeps."""
+    share = torch.zeros(EXPRESSION)
+    share[: len(ARKIT_UNITS)] = 1.0
+    for name, value in KEPT.items():
+        share[unit_indices(name)] = value
+    return share
+
+
+def target_expression(speech_units: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+    """speech_units (B, len(SPEECH_UNITS)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
+
+    Lids may be told to close further than shut when the portrait squints; whoever moves the mesh cuts at 1.
+    """
+    target = reference * kept_share()
+    target[:, list(SPEECH_UNITS)] += speech_units
+    target[:, unit_indices("eyeBlink")] += blink[:, None]
+    return target
+
+
+def new_net(seed: int) -> ExpNet:
+    """A net that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = ExpNet(MINI_EXPNET)
+    embedding = MINI_EXPNET.audio.embedding
+    with torch.no_grad():
+        net.head.weight.mul_(0.3)
+        net.head.bias.zero_()
+        net.head.weight[:, embedding:] = 0.0
+        net.head.weight[:, embedding:-1].copy_(torch.diag(kept_share()))
+        net.head.weight[unit_indices("eyeBlink"), -1] = 1.0
+    return net
+
+
+def random_reference(rows: int, draw: np.random.Generator) -> Tensor:
+    """(rows, 64) expressions as a portrait's may be measured: a few units on, the others near 0, some a little
+    below.
+    """
+    units = draw.normal(0, 0.05, (rows, len(ARKIT_UNITS)))
+    units += draw.uniform(0, 1, units.shape) * (draw.random(units.shape) < 0.2)
+    return torch.from_numpy(np.pad(units, ((0, 0), (0, EXPRESSION - len(ARKIT_UNITS)))).astype(np.float32))
+
+
+def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
+    """(clips, L, 1, 80, 16) mel windows heard louder or softer, through a longer or shorter throat, with bands
+    missing.
+    """
+    clips = windows.shape[0]
+    warp = torch.from_numpy(draw.uniform(-0.1, 0.1, clips).astype(np.float32))
+    band = torch.arange(80.0)
+    source = (band[None] * (1 + warp[:, None])).clamp(0, 79)  # (clips, 80)
+    low = source.floor().long().clamp(max=78)
+    share = (source - low)[:, None, None, :, None]
+    at = low[:, None, None, :, None].expand(-1, windows.shape[1], 1, -1, 16)
+    windows = windows.gather(3, at) * (1 - share) + windows.gather(3, at + 1) * share
+    louder = torch.from_numpy(draw.normal(0, 0.35, (clips, 1, 1, 1, 1)).astype(np.float32))
+    tilt = torch.from_numpy(draw.normal(0, 0.25, (clips, 1, 1, 1, 1)).astype(np.float32)) * ((band - 40) / 40)[:, None]
+    heard = torch.where(windows > -3.99, windows + louder + tilt, windows).clamp(-4, 4)
+    for i in np.flatnonzero(draw.random(clips) < 0.25):
+        first = int(draw.integers(0, 72))
+        heard[i, :, :, first : first + int(draw.integers(2, 10))] = heard[i].mean()
+    return heard
+
+
+def batch(clips: list[Clip], draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(clips, L, 1, 80, 16) windows and (clips, L, len(SPEECH_UNITS)) targets; and one clip in forty is the
+    idle mode's zeros.
+    """
+    n_frames = np.array([len(clip.units) for clip in clips])
+    chosen = draw.choice(len(clips), CLIPS_PER_BATCH, p=n_frames / n_frames.sum())
+    windows, units = [], []
+    for i in chosen:
+        clip = clips[i]
+        start = int(draw.integers(0, max(1, len(clip.units) - FRAMES_PER_CLIP + 1)))
+        heard, seen = clip.windows(start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
+        short = FRAMES_PER_CLIP - len(seen)
+        windows.append(heard)
+        units.append(torch.from_numpy(np.pad(seen, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
+    heard, seen = spoiled(torch.stack(windows), draw), torch.stack(units)
+    if draw.random() < 0.5:
+        heard[0], seen[0] = float(draw.choice([0.0, 0.0, -4.0])), 0.0
+    return heard, seen
+
+
+def unit_weights(clips: list[Clip]) -> Tensor:
+    """(64,) the weight of each squared error: 1 / spread in speech, so that small gestures count; 1 for the others."""
+    spread = torch.from_numpy(np.concatenate([c.units for c in clips[:400]]).astype(np.float32).std(axis=0))
+    weights = torch.ones(EXPRESSION)
+    weights[list(SPEECH_UNITS)] = 0.3 / spread.clamp(min=0.03)
+    weights[UNIT_INDEX["jawOpen"]] *= 2.0
+    return weights
+
+
+def losses_of(net: ExpNet, clips: list[Clip], seed: int):
+    weights = unit_weights(clips)
+    mouth = list(SPEECH_UNITS)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        draw = chance(seed, step)
+        windows, units = batch(clips, draw)
+        count, length = units.shape[:2]
+        reference = random_reference(count, draw).repeat_interleave(length, dim=0)
+        blink = torch.from_numpy(draw.choice([0.0, 0.0, 0.0, 0.5, 0.9, 1.0], count * length).astype(np.float32))
+        target = target_expression(units.flatten(0, 1), reference, blink)
+        said = net(windows.flatten(0, 1), reference, blink)
+        error = (said - target) * weights.sqrt()
+        stepped = error.unflatten(0, (count, length)).diff(dim=1)
+        rest = target_expression(torch.zeros_like(units.flatten(0, 1)), reference, blink)
+        spread = ((said - rest)[:, mouth].std(dim=0) / (units.flatten(0, 1).std(dim=0) + 0.02) - 1).square()
+        return {
+            "still": STILL * error.square().mean() * 10,
+            "change": STEP * stepped.square().mean() * 10,
+            "spread": SPREAD * spread.mean(),
+        }
+
+    return losses
+
+
+@torch.no_grad()
+def speak(net: ExpNet, clip: Clip, reference: Tensor | None = None) -> Tensor:
+    """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
+    n = len(clip.units)
+    reference = torch.zeros(EXPRESSION) if reference is None else reference
+    parts = [net(w, reference.expand(len(w), -1), torch.zeros(len(w))) for w in clip.windows().split(256)]
+    return torch.cat(parts)[:n]
+
+
+def agreement(said: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:
+    """(T, 52 or more) against (T, len(SPEECH_UNITS)) -> unit: (correlation, spread of the net over spread of
+    the target).
+    """
+    result = {}
+    for column, unit in enumerate(SPEECH_UNITS):
+        a, b = said[:, unit], wanted[:, column].astype(np.float64)
+        if b.std() > 1e-3:
+            result[ARKIT_UNITS[unit]] = (float(np.corrcoef(a, b)[0, 1]), float(a.std() / b.std()))
+    return result
+
+
+def evaluate(net: ExpNet, clips: list[Clip]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Kept-away voices, by synthesiser and all together -> agreement of each unit."""
+    held = [clip for clip in clips if clip.held_out]
+    groups = {"all": held} | {name: [c for c in held if c.voice.startswith(name)] for name in ("flite", "espeak")}
+    result = {}
+    for name, members in groups.items():
+        if members:
+            said = torch.cat([speak(net, c) for c in members]).numpy()
+            result[name] = agreement(said, np.concatenate([c.units for c in members]))
+    return result
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/expnet_mini"), help="folder of the run; an earlier one goes on"
+    )
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--evaluate", action="store_true", help="only print how well kept-away voices are understood")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    clips = load(options.speech)
+    net = new_net(options.seed)
+    if not options.evaluate:
+        training = [clip for clip in clips if not clip.held_out]
+        train(net, RunOptions(options.out, options.steps), losses_of(net, training, options.seed))
+    for group, units in evaluate(trained(net, options.out), clips).items():
+        print(group, "  ".join(f"{name} r {r:.2f} spread {spread:.2f}" for name, (r, spread) in units.items()))
+
+
+if __name__ == "__main__":
+    main()

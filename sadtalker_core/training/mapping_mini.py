@@ -1,0 +1,238 @@
+"""Trains the narrow MappingNet of the built-in family: 27 rows of coefficients -> what moves the mesh in the middle.
+
+    python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini
+    python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini --evaluate
+
+In this family the coefficients already say what the mesh should do, so the net has to hand over the middle row: the
+52 face units (cut to what a face can do), the angles as bins of 3 degrees, the translation. The one difficulty is its
+own layout, a mean over three moments: it would blur a closure of the lips that lasts one frame. It learns to sharpen
+against that from tracks with real speed: speech, blinks, sway, ramps and jumps, all made here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coefficients import ARKIT_UNITS, EXPRESSION, MOTION_ROW, ROTATION, UNIT_INDEX
+from ..render.mapping import (
+    ANGLE_BINS,
+    DEGREES_PER_BIN,
+    FIRST_BIN_DEGREES,
+    STEM_KERNEL,
+    MappingConfig,
+    MappingNet,
+    map_track,
+)
+from .expnet_mini import unit_weights
+from .mini_run import RunOptions, chance, train, trained
+from .voices.speech_set import Clip, load
+from .voices.visemes import SPEECH_UNITS, unit_indices
+
+MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
+
+FRAMES_PER_STEP = 640
+MARGIN = 13
+#: what the mesh is asked for at most and at least; shut lids are shut
+MOST, LEAST = 1.25, -0.1
+BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
+
+
+def wanted_units(expression: Tensor) -> Tensor:
+    """(T, 64) coefficients -> (T, 64) unit weights for the mesh: the same, cut to what a face can do."""
+    units = expression.clamp(LEAST, MOST)
+    lids = unit_indices("eyeBlink")
+    units[:, lids] = units[:, lids].clamp(0.0, 1.0)
+    units[:, len(ARKIT_UNITS) :] = 0.0
+    return units
+
+
+def random_track(clips: list[Clip], n_frames: int, draw: np.random.Generator) -> np.ndarray:
+    """(n_frames, 70): somebody talks, blinks, turns, is dragged by degree lists, or is the noise of a measurement."""
+    rows = np.zeros((n_frames, MOTION_ROW), np.float32)
+    start = 0
+    while start < n_frames:
+        stop = min(n_frames, start + int(draw.integers(60, 200)))
+        rows[start:stop] = _scene(clips, stop - start, draw)
+        start = stop
+    return rows
+
+
+def _scene(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+    units = np.zeros((n, len(ARKIT_UNITS)), np.float32)
+    if draw.random() < 0.85:
+        units[:, SPEECH_UNITS] += _talk(clips, n, draw) * draw.choice([1.0, 1.0, draw.uniform(0.3, 1.6)])
+    portrait = draw.normal(0, 0.04, len(ARKIT_UNITS)) + draw.uniform(0, 0.8, len(ARKIT_UNITS)) * (
+        draw.random(len(ARKIT_UNITS)) < 0.15
+    )
+    units += portrait.astype(np.float32)
+    for _ in range(draw.poisson(n / 60)):
+        at, strength = int(draw.integers(0, n)), draw.uniform(0.6, 1.1)
+        for k, lid in enumerate(BLINK[: n - at]):
+            units[at + k, unit_indices("eyeBlink")] += lid * strength
+    if draw.random() < 0.4:  # a reference video: everything moves a little
+        units += _sway(n, len(ARKIT_UNITS), draw, seconds=draw.uniform(0.15, 0.6)) * draw.uniform(0.05, 0.3)
+    if draw.random() < 0.3:
+        units += draw.normal(0, draw.uniform(0, 0.03), units.shape)
+    pose = np.concatenate([_angles(n, draw), _shift(n, draw)], axis=1)
+    return np.concatenate([units, np.zeros((n, EXPRESSION - len(ARKIT_UNITS)), np.float32), pose], axis=1)
+
+
+def _talk(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+    parts, have = [], 0
+    while have < n:
+        clip = clips[int(draw.integers(0, len(clips)))].units
+        parts.append(clip)
+        have += len(clip)
+    return np.concatenate(parts)[:n].astype(np.float32)
+
+
+def _sway(n: int, width: int, draw: np.random.Generator, seconds: float) -> np.ndarray:
+    """(n, width) of noise that changes within `seconds`, spread 1."""
+    from scipy.ndimage import gaussian_filter1d
+
+    sigma = max(seconds * 25 / 2, 0.5)
+    rough = draw.normal(0, 1, (n + int(6 * sigma), width))
+    return (gaussian_filter1d(rough, sigma, axis=0)[:n] * math.sqrt(2 * math.sqrt(math.pi) * sigma)).astype(np.float32)
+
+
+def _angles(n: int, draw: np.random.Generator) -> np.ndarray:
+    """(n, 3) pitch, yaw, roll in radians."""
+    degrees = draw.normal(0, 1, 3)[None] * np.array([7.0, 12.0, 6.0])
+    kind = draw.random()
+    if kind < 0.55:
+        degrees = degrees + _sway(n, 3, draw, draw.uniform(0.3, 1.5)) * draw.uniform(0, 6)
+    elif kind < 0.8:
+        marks = draw.uniform(-38, 38, (int(draw.integers(2, 5)), 3))
+        t = np.linspace(0, len(marks) - 1, n)
+        degrees = np.stack([np.interp(t, np.arange(len(marks)), marks[:, k]) for k in range(3)], axis=1)
+    else:
+        degrees = np.repeat(draw.uniform(-45, 45, (1, 3)), n, axis=0)
+    return np.radians(np.broadcast_to(degrees, (n, 3)).clip(-60, 60)).astype(np.float32)
+
+
+def _shift(n: int, draw: np.random.Generator) -> np.ndarray:
+    """(n, 3) where the head is in the square (-1..1), and the logarithm of its size."""
+    middle = np.array([draw.normal(0, 0.15), draw.normal(0.05, 0.2), draw.normal(0.0, 0.35)])
+    return (
+        (middle + _sway(n, 3, draw, draw.uniform(0.3, 2.0)) * draw.uniform(0, 0.04)).clip(-1.2, 1.2).astype(np.float32)
+    )
+
+
+def new_net(seed: int) -> MappingNet:
+    """A net that begins by handing over the mean of the three middle rows; it has the sharpening to learn.
+
+    Hidden channels 0..69 carry the row. The bins of an angle begin as a hill whose top a single number moves: scores
+    n x - n^2 c / 2 over the bins n (0 = straight ahead) have their softmax's mean at x / c.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = MappingNet(MINI_MAPPING)
+    narrowness = 0.5
+    bin_number = torch.arange(ANGLE_BINS) + FIRST_BIN_DEGREES / DEGREES_PER_BIN
+    with torch.no_grad():
+        for convolution in net.blocks:
+            convolution.weight.mul_(0.1)
+            convolution.bias.zero_()
+        net.stem.weight[:MOTION_ROW].zero_()
+        net.stem.bias[:MOTION_ROW].zero_()
+        net.stem.weight[range(MOTION_ROW), range(MOTION_ROW), STEM_KERNEL // 2] = 1.0
+        for head in (net.offsets, net.translation):
+            head.weight.zero_()
+            head.bias.zero_()
+        net.offsets.weight[range(EXPRESSION), range(EXPRESSION)] = 1.0
+        net.translation.weight[range(3), range(EXPRESSION + ROTATION, MOTION_ROW)] = 1.0
+        for row, head in enumerate((net.pitch, net.yaw, net.roll)):
+            head.weight.zero_()
+            head.weight[:, EXPRESSION + row] = bin_number * narrowness * math.degrees(1.0) / DEGREES_PER_BIN
+            head.bias.copy_(-narrowness / 2 * bin_number.square())
+    return net
+
+
+def losses_of(net: MappingNet, clips: list[Clip], seed: int):
+    weights = unit_weights(clips).sqrt()
+
+    def losses(step: int) -> dict[str, Tensor]:
+        rows = torch.from_numpy(random_track(clips, FRAMES_PER_STEP, chance(seed, step)))
+        middle = rows[MARGIN:-MARGIN]
+        got = net.track(rows)
+        motion = got.motion()
+        units = wanted_units(middle[:, :EXPRESSION])
+        degrees = torch.rad2deg(middle[:, EXPRESSION : EXPRESSION + ROTATION])
+        error = (got.offsets - units) * weights
+        angle = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=1) - degrees
+        return {
+            "units": 60 * error.square().mean(),
+            "change": 20 * error.diff(dim=0).square().mean(),
+            "degrees": 0.05 * torch.nn.functional.smooth_l1_loss(angle, torch.zeros_like(angle)),
+            "translation": 20 * (motion.translation - middle[:, -3:]).square().mean(),
+        }
+
+    return losses
+
+
+@torch.no_grad()
+def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, float]:
+    """How closely the middle row is followed on talking tracks that were not trained on."""
+    draw = np.random.default_rng([seed, 2**31])
+    rows = torch.from_numpy(random_track(clips, 6000, draw))
+    motion = map_track(net, rows)
+    wanted = wanted_units(rows[:, :EXPRESSION])
+    named = [unit for unit in range(len(ARKIT_UNITS)) if wanted[:, unit].std() > 0.02]
+    follows = [np.corrcoef(motion.offsets[:, u], wanted[:, u])[0, 1] for u in named]
+    gain = [float(motion.offsets[:, u].std() / wanted[:, u].std()) for u in named]
+    small = rows[:, EXPRESSION : EXPRESSION + ROTATION].abs().amax(dim=1) < math.radians(30)
+    angle = torch.stack([motion.pitch, motion.yaw, motion.roll], 1) - torch.rad2deg(
+        rows[:, EXPRESSION : EXPRESSION + ROTATION]
+    )
+
+    talk = torch.zeros(len(rows), MOTION_ROW)
+    talk[:, list(SPEECH_UNITS)] = torch.from_numpy(_talk(clips, len(rows), draw))
+    said = map_track(net, talk).offsets
+    by_unit = {ARKIT_UNITS[u]: np.corrcoef(said[:, u], talk[:, u])[0, 1] for u in SPEECH_UNITS}
+    press = unit_indices("mouthPress")[0]
+    closed = talk[:, press] > 0.4
+    still = map_track(net, torch.zeros(1, MOTION_ROW))
+    return {
+        "unit r, least": float(min(follows)), "unit r, mean": float(np.mean(follows)),
+        "unit gain, least": min(gain), "unit gain, most": max(gain),
+        "talk r, least": float(min(by_unit.values())), "talk r, jawOpen": float(by_unit["jawOpen"]),
+        "talk gain, jawOpen": float(said[:, UNIT_INDEX["jawOpen"]].std() / talk[:, UNIT_INDEX["jawOpen"]].std()),
+        "press on closures": float(said[closed, press].mean() / talk[closed, press].mean()),
+        "degrees off below 30, 95 %": float(angle[small].abs().quantile(0.95)),
+        "degrees off below 30, most": float(angle[small].abs().max()),
+        "translation off, 95 %": float((motion.translation - rows[:, -3:]).abs().quantile(0.95)),
+        "rest: units": float(still.offsets.abs().max()),
+        "rest: degrees": float(torch.cat([still.yaw, still.pitch, still.roll]).abs().max()),
+    }  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
+    parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--evaluate", action="store_true", help="only print how closely the rows are followed")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    clips = load(options.speech)
+    net = new_net(options.seed)
+    if not options.evaluate:
+        train(
+            net,
+            RunOptions(options.out, options.steps, rate=3e-3),
+            losses_of(net, [c for c in clips if not c.held_out], options.seed),
+        )
+    for name, value in evaluate(trained(net, options.out), [c for c in clips if c.held_out]).items():
+        print(f"{name:32} {value:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The speech set: hours of synthetic voices as mel tracks and face-unit tracks, in one .npz, made in minutes.
+
+    python -m sadtalker_core.training.voices.speech_set --hours 3 --seed 0 --out runs/speech.npz
+
+Needs espeak-ng and flite (Debian: apt-get install espeak-ng flite). Some voices are never trained on; they are kept
+for the question whether an unknown voice is understood. The file holds, end to end, `mel` (n_mel in all, 80) float16
+and `units` (T in all, len(SPEECH_UNITS)) float16, and per utterance `mel_ends`, `unit_ends`, `held_out` and `voice`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...audio.mel import mel_spectrogram
+from ...datatypes import SpeechWindows
+from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, frames_in_samples, samples_in_frames
+from . import augment, texts
+from .synthesis import Espeak, Utterance, flite
+from .visemes import SPEECH_UNITS, Phone, unit_track
+
+ENGLISH_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
+#: timbres of espeak-ng that sound like people; whispers, croaks and robots are left out but for two
+VARIANTS = (
+    "m1", "m2", "m3", "m4", "m5", "m7", "f1", "f2", "f3", "f4", "klatt", "klatt2", "klatt3", "klatt4", "Andy", "Annie",
+    "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario", "Michael", "adam", "anika", "antonio", "belinda",
+    "caleb", "david", "ed", "edward", "grandma", "grandpa", "iven", "iven2", "john", "linda", "marcelo", "max",
+    "miguel",
+    "norbert", "pablo", "paul", "pedro", "robert", "sandro", "steph", "steph2", "travis", "victor", "zac", "whisper",
+)  # fmt: skip
+HELD_OUT_VARIANTS = ("m6", "m8", "f5", "Alicia", "Denis", "klatt5", "shelby", "quincy")
+FLITE = ("slt", "rms", "awb")
+HELD_OUT_FLITE = ("kal16", "kal")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """mel (n_mel, 80) in -4..4; units (T, len(SPEECH_UNITS)) in 0..1; whose voice; whether it is kept from training."""
+
+    mel: np.ndarray
+    units: np.ndarray
+    voice: str
+    held_out: bool = False
+
+    def windows(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """(B, 1, 80, 16), cut by the very code of inference."""
+        return SpeechWindows(torch.from_numpy(self.mel.astype(np.float32)), len(self.units)).windows(start, stop)
+
+
+def clip_of(utterance: Utterance, voice: str, held_out: bool = False, heard: np.ndarray | None = None) -> Clip:
+    """What is seen comes from the utterance, what is heard from `heard` (n,), the same moments recorded otherwise."""
+    n_frames = frames_in_samples(len(utterance.wave))
+    units = unit_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_UNITS]
+    wave = utterance.wave if heard is None else heard
+    mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(wave[: samples_in_frames(n_frames)], dtype=np.float32)))
+    return Clip(mel.numpy().astype(np.float16), units.astype(np.float16), voice, held_out)
+
+
+def with_pauses(utterance: Utterance, before_s: float, after_s: float) -> Utterance:
+    before, after = int(before_s * SAMPLE_RATE_HZ), int(after_s * SAMPLE_RATE_HZ)
+    shift = before / SAMPLE_RATE_HZ
+    phones = tuple(Phone(p.start + shift, p.end + shift, p.ipa) for p in utterance.phones)
+    return Utterance(np.pad(utterance.wave, (before, after)), phones)
+
+
+def stretched(utterance: Utterance, wave: np.ndarray, factor: float) -> Utterance:
+    return Utterance(wave, tuple(Phone(p.start * factor, p.end * factor, p.ipa) for p in utterance.phones))
+
+
+def speak(espeak: Espeak, draw: random.Random, held_out: bool = False) -> tuple[Utterance, str]:
+    """One utterance of one voice, both by chance."""
+    kind = draw.random()
+    text = texts.babble(draw) if draw.random() < 0.18 else texts.english_sentence(draw)
+    if kind < 0.45:
+        voice = draw.choice(HELD_OUT_FLITE if held_out else FLITE)
+        return flite(text, voice, stretch=draw.uniform(0.72, 1.35)), f"flite {voice}"
+    language = draw.choice(ENGLISH_ACCENTS)
+    if kind > 0.75:
+        language = draw.choice(list(texts.OTHER_LANGUAGES))
+        text = draw.choice(texts.OTHER_LANGUAGES[language])
+    voice = f"{language}+{draw.choice(HELD_OUT_VARIANTS if held_out else VARIANTS)}"
+    said = espeak(
+        text,
+        voice,
+        words_per_minute=draw.randint(110, 230),
+        pitch=draw.randint(15, 85),
+        pitch_range=draw.randint(15, 90),
+    )
+    return said, f"espeak {voice}"
+
+
+def training_clips(seed: int, hours: float) -> Iterator[Clip]:
+    """Voices for training, spoiled as recordings are; one clip in twelve is no speech at all, and its mouth is
+    closed.
+    """
+    espeak, draw, chance = Espeak(), random.Random(seed), np.random.default_rng(seed)
+    seconds = 0.0
+    while seconds < hours * 3600:
+        if draw.random() < 1 / 12:
+            kind = draw.choice(augment.NOT_SPEECH)
+            wave = augment.noise(int(chance.uniform(2, 6) * SAMPLE_RATE_HZ), kind, chance) * 10 ** (
+                -chance.uniform(15, 75) / 20
+            )
+            clip = clip_of(Utterance(wave.astype(np.float32).clip(-1, 1), ()), kind)
+        else:
+            said, voice = speak(espeak, draw)
+            wave, factor = augment.other_throat(said.wave, chance)
+            said = with_pauses(
+                stretched(said, wave, factor),
+                draw.choice([0, draw.uniform(0, 0.8)]),
+                draw.choice([0, draw.uniform(0, 0.8)]),
+            )
+            clip = clip_of(said, voice, heard=augment.recorded(said.wave, chance))
+        seconds += len(clip.units) / FRAMES_PER_SECOND
+        yield clip
+
+
+def held_out_clips(seed: int, minutes: float) -> Iterator[Clip]:
+    """Voices that training never hears, clean."""
+    espeak, draw = Espeak(), random.Random(seed + 1)
+    seconds = 0.0
+    while seconds < minutes * 60:
+        said, voice = speak(espeak, draw, held_out=True)
+        level = np.abs(said.wave).max() + 1e-9
+        clip = clip_of(Utterance((said.wave / level * 0.6).astype(np.float32), said.phones), voice, held_out=True)
+        seconds += len(clip.units) / FRAMES_PER_SECOND
+        yield clip
+
+
+def save(clips: list[Clip], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        file,
+        mel=np.concatenate([c.mel for c in clips]),
+        units=np.concatenate([c.units for c in clips]),
+        mel_ends=np.cumsum([len(c.mel) for c in clips]),
+        unit_ends=np.cumsum([len(c.units) for c in clips]),
+        held_out=np.array([c.held_out for c in clips]),
+        voice=np.array([c.voice for c in clips]),
+    )
+
+
+def load(file: Path) -> list[Clip]:
+    with np.load(file) as stored:
+        mels = np.split(stored["mel"], stored["mel_ends"][:-1])
+        units = np.split(stored["units"], stored["unit_ends"][:-1])
+        return [
+            Clip(*parts, bool(held))
+            for *parts, held in zip(mels, units, stored["voice"].tolist(), stored["held_out"], strict=True)
+        ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=3.0, help="speech to train on (default 3)")
+    parser.add_argument(
+        "--held-out-minutes", type=float, default=6.0, help="speech of voices kept from training (default 6)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/speech.npz"))
+    options = parser.parse_args(arguments)
+    clips = []
+    for clip in training_clips(options.seed, options.hours):
+        clips.append(clip)
+        if len(clips) % 200 == 0:
+            print(
+                f"{len(clips)} clips, {sum(len(c.units) for c in clips) / FRAMES_PER_SECOND / 60:.0f} minutes",
+                file=sys.stderr,
+            )
+    clips += held_out_clips(options.seed, options.held_out_minutes)
+    save(clips, options.out)
+    print(f"{options.out}: {len(clips)} clips, {sum(len(c.units) for c in clips) / FRAMES_PER_SECOND / 3600:.2f} hours")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Phonemes with times -> what the mouth does: (T, 52) ARKit face units at 25 frames a second.
+
+Three steps, each a table or one small calculation:
+
+    phoneme (IPA)             -> one mouth shape, or two for a diphthong, an affricate
+    shapes on a 200 Hz line   -> nine gestures (jaw, press, bite, ...), smoothed as speech overlaps: a consonant that
+    does
+                                 not need the lips leaves them to its neighbours, lips lead the sound a little
+    gestures on video frames  -> face units, left as right
+
+Smoothing is a weighted mean, sum(g * w * v) / sum(g * w): v the shape's value, w how much the shape insists on it, g a
+Gaussian. A closure is short (60 ms) and must be seen: it is smoothed least, and a frame takes its strongest moment.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...coefficients import ARKIT_UNITS, UNIT_INDEX
+from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+
+
+class Phone(NamedTuple):
+    """One sound of an utterance: when (seconds) and what, in IPA; silence is an empty string."""
+
+    start: float
+    end: float
+    ipa: str
+
+
+#: the gestures; each moves one or a few face units, see `GESTURE_UNITS`
+GESTURES = ("jaw", "press", "bite", "pucker", "funnel", "stretch", "lower", "upper")
+
+#: shape -> (gesture -> value). What is not named is 0.
+SHAPES: dict[str, dict[str, float]] = {
+    "rest": {},
+    "closed": {"press": 1.0},
+    "bite": {"jaw": 0.05, "bite": 1.0, "upper": 0.18},
+    "tongue": {"jaw": 0.14, "stretch": 0.1, "lower": 0.28, "upper": 0.1},
+    "alveolar": {"jaw": 0.11, "stretch": 0.15, "lower": 0.22, "upper": 0.1},
+    "lateral": {"jaw": 0.16, "stretch": 0.1, "lower": 0.22, "upper": 0.1},
+    "velar": {"jaw": 0.18, "stretch": 0.1, "lower": 0.16, "upper": 0.1},
+    "hiss": {"jaw": 0.05, "stretch": 0.42, "lower": 0.34, "upper": 0.2},
+    "hush": {"jaw": 0.09, "pucker": 0.22, "funnel": 0.6, "lower": 0.22, "upper": 0.2},
+    "liquid": {"jaw": 0.14, "pucker": 0.35, "funnel": 0.3, "lower": 0.14, "upper": 0.06},
+    "glide": {"jaw": 0.08, "pucker": 0.9, "funnel": 0.2},
+    "ah": {"jaw": 0.60, "stretch": 0.05, "lower": 0.38, "upper": 0.16},
+    "ae": {"jaw": 0.50, "stretch": 0.28, "lower": 0.40, "upper": 0.2},
+    "uh": {"jaw": 0.32, "stretch": 0.08, "lower": 0.26, "upper": 0.12},
+    "eh": {"jaw": 0.36, "stretch": 0.32, "lower": 0.34, "upper": 0.18},
+    "ee": {"jaw": 0.17, "stretch": 0.55, "lower": 0.34, "upper": 0.16},
+    "ih": {"jaw": 0.22, "stretch": 0.32, "lower": 0.28, "upper": 0.14},
+    "aw": {"jaw": 0.46, "pucker": 0.22, "funnel": 0.45, "lower": 0.2, "upper": 0.08},
+    "oh": {"jaw": 0.36, "pucker": 0.48, "funnel": 0.5, "lower": 0.1, "upper": 0.06},
+    "oo": {"jaw": 0.16, "pucker": 0.85, "funnel": 0.3, "lower": 0.04, "upper": 0.02},
+    "ue": {"jaw": 0.14, "pucker": 0.8, "funnel": 0.3, "lower": 0.06, "upper": 0.04},
+    "oe": {"jaw": 0.28, "pucker": 0.5, "funnel": 0.45, "lower": 0.14, "upper": 0.08},
+}
+
+# How much a shape insists: on the jaw, on rounding (pucker, funnel), on the rest of the lips. Vowels insist on all.
+_INSISTS: dict[str, tuple[float, float, float]] = {
+    "rest": (0.7, 0.5, 0.6),
+    "closed": (1.2, 0.15, 1.2),
+    "bite": (1.2, 0.4, 1.2),
+    "tongue": (0.7, 0.25, 0.7),
+    "alveolar": (0.6, 0.15, 0.35),
+    "lateral": (0.6, 0.2, 0.35),
+    "velar": (0.25, 0.1, 0.2),
+    "hiss": (1.2, 0.3, 0.8),
+    "hush": (1.0, 0.9, 0.9),
+    "liquid": (0.6, 0.6, 0.5),
+    "glide": (0.9, 1.2, 0.9),
+}
+_VOWEL_INSISTS = (1.0, 1.0, 1.0)
+_INSIST_COLUMN = {"jaw": 0, "pucker": 1, "funnel": 1}  # the others: 2
+
+# Smoothing (sigma) and lead of each gesture in seconds: lips round early, closures are quick.
+_SIGMA = {"jaw": 0.036, "press": 0.012, "bite": 0.018, "pucker": 0.050, "funnel": 0.050}
+_LEAD = {"pucker": 0.035, "funnel": 0.035}
+_OTHER_SIGMA, _OTHER_LEAD = 0.034, 0.015
+
+#: gesture -> face units it moves (without the side), and how far
+GESTURE_UNITS: dict[str, dict[str, float]] = {
+    "jaw": {"jawOpen": 1.0},
+    "press": {"mouthPress": 0.45, "mouthRollLower": 0.2, "mouthRollUpper": 0.2},
+    "bite": {"mouthRollLower": 0.65, "mouthUpperUp": 0.12},
+    "pucker": {"mouthPucker": 1.0},
+    "funnel": {"mouthFunnel": 1.0},
+    "stretch": {"mouthStretch": 0.55, "mouthSmile": 0.22, "mouthDimple": 0.15},
+    "lower": {"mouthLowerDown": 1.0},
+    "upper": {"mouthUpperUp": 1.0},
+}
+
+_LINE_HZ = 200
+_SHORTEST_PAUSE_S = 0.06
+
+_IPA_SHAPES = (
+    ("mbpɓ", "closed"), ("fvɱʋⱱɸβ", "bite"), ("θð", "tongue"), ("tdɗnɾʈɖɳrǀ", "alveolar"), ("lɫʎɭɬɮɺ", "lateral"),
+    ("kɡgɠxɣqɢhɦχħʕŋɲçʝcɟʔɴ", "velar"), ("szɧ", "hiss"), ("ʃʒɕʑʂʐ", "hush"), ("ɹɻʁʀɽ", "liquid"), ("wʍɥ", "glide"),
+    ("aɑɐɒ", "ah"), ("æ", "ae"), ("ʌəɜɚɝɘɨᵻɵɤ", "uh"), ("eɛε", "eh"), ("ij", "ee"), ("ɪ", "ih"), ("ɔ", "aw"), ("o",
+    "oh"), ("uʊɯʉ", "oo"), ("yʏ", "ue"), ("øœɶ", "oe"),
+)  # fmt: skip
+_IPA = {letter: shape for letters, shape in _IPA_SHAPES for letter in letters}
+
+#: ARPAbet, as flite and most aligners spell, -> IPA
+ARPABET = {
+    "pau": "", "sil": "", "ssil": "", "sp": "", "m": "m", "b": "b", "p": "p", "f": "f", "v": "v", "th": "θ", "dh": "ð",
+    "t": "t", "d": "d", "n": "n", "dx": "ɾ", "l": "l", "k": "k", "g": "g", "hh": "h", "ng": "ŋ", "s": "s", "z": "z",
+    "sh": "ʃ", "zh": "ʒ", "ch": "tʃ", "jh": "dʒ", "r": "ɹ", "er": "ɚɹ", "axr": "ɚɹ", "w": "w", "y": "j", "aa": "ɑ",
+    "ae": "æ", "ah": "ʌ", "ax": "ə", "ao": "ɔ", "eh": "ɛ", "ih": "ɪ", "ix": "ɪ", "iy": "i", "uh": "ʊ", "uw": "u",
+    "ay": "aɪ", "aw": "aʊ", "oy": "ɔɪ", "ey": "eɪ", "ow": "oʊ",
+}  # fmt: skip
+
+
+def shapes_of(ipa: str) -> list[str]:
+    """A phoneme -> the one or two mouth shapes it walks through ("aɪ" two); what holds no letter of speech is rest."""
+    shapes: list[str] = []
+    for letter in unicodedata.normalize("NFD", ipa):  # "ä" is an a with a mark
+        shape = _IPA.get(letter)
+        if shape and (not shapes or shapes[-1] != shape):
+            shapes.append(shape)
+    return shapes[:2] or ["rest"]
+
+
+def gesture_line(phones: Sequence[Phone], seconds: float) -> np.ndarray:
+    """(n, 8) gestures in 0..1 on the 200 Hz line of an utterance, smoothed; silence wherever no phone speaks."""
+    n = int(round(seconds * _LINE_HZ)) + 1
+    phones = _without_gaps(phones)
+    value = np.zeros((n, len(GESTURES)))
+    insists = np.tile(_insistence("rest"), (n, 1))
+    for phone in phones:
+        parts = shapes_of(phone.ipa)
+        edges = np.linspace(phone.start, phone.end, len(parts) + 1)
+        for shape, start, end in zip(parts, edges[:-1], edges[1:], strict=True):
+            at = slice(int(round(start * _LINE_HZ)), max(int(round(end * _LINE_HZ)), int(round(start * _LINE_HZ)) + 1))
+            value[at] = [SHAPES[shape].get(g, 0.0) for g in GESTURES]
+            insists[at] = _insistence(shape)
+
+    from scipy.ndimage import gaussian_filter1d
+
+    line = np.empty_like(value)
+    for k, gesture in enumerate(GESTURES):
+        sigma = _SIGMA.get(gesture, _OTHER_SIGMA) * _LINE_HZ
+        lead = int(round(_LEAD.get(gesture, _OTHER_LEAD) * _LINE_HZ))
+        top = gaussian_filter1d(value[:, k] * insists[:, k], sigma, mode="nearest")
+        smooth = top / gaussian_filter1d(insists[:, k], sigma, mode="nearest")
+        line[:, k] = np.concatenate([smooth[lead:], np.repeat(smooth[-1:], lead)])
+    return line
+
+
+def _without_gaps(phones: Sequence[Phone]) -> list[Phone]:
+    """A hole of less than 60 ms (a mark of length or tone, a breath of the synthesiser) belongs to the sound
+    before it.
+    """
+    joined: list[Phone] = []
+    for phone in phones:
+        if joined and shapes_of(phone.ipa) == ["rest"] and phone.end - phone.start < _SHORTEST_PAUSE_S:
+            joined[-1] = joined[-1]._replace(end=phone.end)
+        else:
+            joined.append(phone)
+    return joined
+
+
+def _insistence(shape: str) -> np.ndarray:
+    row = _INSISTS.get(shape, _VOWEL_INSISTS)
+    weights = np.array([row[_INSIST_COLUMN.get(g, 2)] for g in GESTURES])
+    for gesture in ("press", "bite"):  # a closure yields to nobody and asks nobody
+        weights[GESTURES.index(gesture)] = 1.0
+    return weights
+
+
+def unit_track(phones: Sequence[Phone], n_frames: int, wave: np.ndarray | None = None) -> np.ndarray:
+    """(T, 52) face units of the video frames; frame i is read at its middle, (i + 0.5) / 25 s.
+
+    wave: (n,) mono 16 kHz or None; with it, the mouth opens a little further (or less) where the voice is loud (or
+    soft) for this utterance: a factor in 0.7..1.15 on the jaw and the parted lips.
+    """
+    seconds = n_frames / FRAMES_PER_SECOND
+    line = gesture_line(phones, seconds)
+    column = {g: line[:, k] for k, g in enumerate(GESTURES)}
+    if wave is not None:
+        factor = _loudness_factor(wave, len(line))
+        for gesture in ("jaw", "lower", "upper"):
+            column[gesture] = column[gesture] * factor
+
+    middles = np.clip(
+        np.round((np.arange(n_frames) + 0.5) / FRAMES_PER_SECOND * _LINE_HZ).astype(int), 0, len(line) - 1
+    )
+    near = int(round(0.015 * _LINE_HZ))
+    moments = np.clip(middles[:, None] + np.arange(-near, near + 1), 0, len(line) - 1)
+    frames = {g: values[middles] for g, values in column.items()}
+    for gesture in ("press", "bite"):
+        frames[gesture] = np.clip(1.15 * column[gesture][moments].max(axis=1), 0.0, 1.0)
+
+    # Closed lips hold the jaw, and part for nothing.
+    frames["jaw"] = frames["jaw"] * (1.0 - 0.92 * frames["press"]) * (1.0 - 0.5 * frames["bite"])
+    for gesture in ("lower", "upper", "stretch"):
+        frames[gesture] = frames[gesture] * (1.0 - frames["press"])
+    frames["lower"] = frames["lower"] * (1.0 - frames["bite"])
+
+    units = np.zeros((n_frames, len(ARKIT_UNITS)), np.float32)
+    for gesture, moved in GESTURE_UNITS.items():
+        for name, amount in moved.items():
+            for index in unit_indices(name):
+                units[:, index] += amount * frames[gesture]
+    units[:, UNIT_INDEX["mouthClose"]] = frames["press"] * frames["jaw"]  # closes just what the jaw has opened
+    return np.clip(units, 0.0, 1.0)
+
+
+def unit_indices(name: str) -> list[int]:
+    """The columns of a face unit named with or without its side: "mouthPress" is left and right, "jawOpen" one."""
+    if name in UNIT_INDEX:
+        return [UNIT_INDEX[name]]
+    return [UNIT_INDEX[name + "Left"], UNIT_INDEX[name + "Right"]]
+
+
+def _loudness_factor(wave: np.ndarray, n: int) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter1d
+
+    step = SAMPLE_RATE_HZ // _LINE_HZ
+    power = np.square(np.pad(wave, (0, max(0, n * step - len(wave))))[: n * step].astype(np.float64)).reshape(n, step)
+    loudness = np.sqrt(gaussian_filter1d(power.mean(axis=1), 0.05 * _LINE_HZ))
+    speaking = np.percentile(loudness, 90) + 1e-9
+    return np.clip(0.7 + 0.4 * loudness / speaking, 0.7, 1.15)
+
+
+#: the columns that speech moves; the others stay 0 here and follow the portrait in ExpNet
+SPEECH_UNITS = tuple(
+    sorted(
+        {i for moved in GESTURE_UNITS.values() for name in moved for i in unit_indices(name)}
+        | {UNIT_INDEX["mouthClose"]}
+    )
+)
