@@ -8,11 +8,10 @@ from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import CropMode
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
 from ..sadtalker_core.face.points import MeantFace
+from ..sadtalker_core.face.reference_video import MissingFace
 from . import video_frames, wires
 from .landmark_choice import LANDMARKS, finder_of_points
 from .progress import Progress
-
-MISSING_FACE = ["hold", "skip", "error"]
 
 _LANDMARK_INPUT = dict(
     options=LANDMARKS,
@@ -116,8 +115,8 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "missing_face",
-                    options=MISSING_FACE,
-                    default="hold",
+                    options=MissingFace,
+                    default=MissingFace.HOLD,
                     tooltip="A frame without a face: hold the last one, skip the frame, or stop with an error.",
                 ),
                 io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face of the first frame, from 0."),

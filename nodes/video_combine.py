@@ -63,7 +63,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
             Path(folder) / file,
             frames,
             fps=fps,
-            audio=audio,
+            audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
             quality=quality,
             metadata=_workflow_metadata(cls.hidden),
             on_progress=Progress(len(frames)),

@@ -6,14 +6,17 @@ or the node layer's resident one. `on_progress(done, total)` may raise to stop. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .audio.speech import encode_speech, idle_speech
+from .compose.paste import FEATHER, PasteBack
+from .compose.video import VideoWriter
 from .datatypes import (
     MINI,
     CropMode,
@@ -38,6 +41,7 @@ from .render.animate import render_frames, to_box_aspect
 from .render.driving import Degrees, map_motion
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.flow_renderer import render_flow_frames
+from .timeline import FRAMES_PER_SECOND
 
 OnProgress = Callable[[int, int], None]
 
@@ -46,6 +50,9 @@ EXPRESSION_REFERENCE = ("blink", "all")
 POSE_REFERENCE = ("pose", "all")
 #: frames over which the end of a looped reference melts into its beginning
 LOOP_BLEND = 10
+#: whole pictures that are made together
+PASTED_AT_ONCE = 4
+WRITTEN_AT_ONCE = 16
 
 
 class Nets(Protocol):
@@ -240,3 +247,45 @@ def render(
     height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
     seconds = seconds_per_frame(nets.family, side, place.device, place.dtype)
     return FrameStream(len(motion), height, side, batches, seconds)
+
+
+# --------------------------------------------------------------------------------------------- the whole picture
+
+
+def paste(
+    frames: Tensor,
+    portrait: Portrait,
+    *,
+    feather: float = FEATHER,
+    colour_match: float = 1.0,
+    mask: Tensor | None = None,
+) -> tuple[FrameStream, Tensor]:
+    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole picture, and the mask (H, W) of where."""
+    back = PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask)
+    width, height = portrait.size_wh
+
+    def batches():
+        for part in frames[..., :3].split(PASTED_AT_ONCE):
+            yield back(part.permute(0, 3, 1, 2).float())
+
+    return FrameStream(len(frames), height, width, batches), back.mask
+
+
+def write_video(
+    path: Path,
+    frames: Tensor,
+    *,
+    fps: float = FRAMES_PER_SECOND,
+    audio: tuple[Tensor, float] | None = None,
+    quality: str = "high",
+    metadata: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Video Combine: frames (T, H, W, 3) in 0..1 and (waveform, sample rate) -> an mp4 at that path."""
+    height, width = frames.shape[1:3]
+    with VideoWriter(path, (width, height), fps, audio=audio, metadata=metadata, quality=quality) as video:
+        for start in range(0, len(frames), WRITTEN_AT_ONCE):
+            part = frames[start : start + WRITTEN_AT_ONCE, ..., :3]
+            video.write(part)
+            if on_progress is not None:
+                on_progress(start + len(part), len(frames))
