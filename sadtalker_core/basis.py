@@ -78,22 +78,6 @@ def load_basis() -> FaceBasis:
     return FaceBasis(**tensors)
 
 
-def turn_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Angles (...,) in radians -> rotations (..., 3, 3) of head space: yaw about y first, then pitch about x, then roll
-    about z. Positive yaw looks to the right of the picture, positive pitch looks down, positive roll tilts the head
-    counter-clockwise as seen in the picture."""
-    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
-
-    def matrix(*rows):
-        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-
-    (cy, sy), (cp, sp), (cr, sr) = ((torch.cos(a), torch.sin(a)) for a in (yaw, pitch, roll))
-    about_y = matrix((cy, zero, sy), (zero, one, zero), (-sy, zero, cy))
-    about_x = matrix((one, zero, zero), (zero, cp, -sp), (zero, sp, cp))
-    about_z = matrix((cr, -sr, zero), (sr, cr, zero), (zero, zero, one))
-    return about_z @ about_x @ about_y
-
-
 #: from head space (y up, z to the viewer) to the axes of pictures (y down, z away from the viewer), and back
 HEAD_TO_PICTURE = (1.0, -1.0, -1.0)
 
@@ -120,3 +104,22 @@ def angles_of_rotation(rotation: Tensor) -> Tensor:
     yaw = torch.asin(rotation[..., 0, 2].clamp(-1, 1))
     roll = torch.atan2(-rotation[..., 0, 1], rotation[..., 0, 0])
     return torch.stack([pitch, yaw, roll], dim=-1)
+
+
+def fit_similarity(points: Tensor, template: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The similarity that best lays a template on found points: points ~ scale * rotation @ template + origin.
+
+    points (B, K, 3), template (K, 3), weights (K,) how much each point counts -> rotation (B, 3, 3), scale (B,),
+    origin (B, 3). Umeyama's closed form (1991), in double precision and therefore on the CPU, never a reflection.
+    """
+    found, rest, share = (t.to("cpu", torch.float64) for t in (points, template, weights))
+    share = (share / share.sum())[:, None]
+    middle, rest_middle = (found * share).sum(1, keepdim=True), (rest * share).sum(0)
+    covariance = (found - middle).transpose(1, 2) @ ((rest - rest_middle) * share)
+    u, spread, v = torch.linalg.svd(covariance)
+    signs = torch.ones_like(spread)
+    signs[:, 2] = torch.sign(torch.linalg.det(u @ v))
+    rotation = (u * signs[:, None]) @ v
+    scale = (spread * signs).sum(-1) / ((rest - rest_middle) ** 2 * share).sum()
+    origin = middle[:, 0] - scale[:, None] * (rotation @ rest_middle)
+    return rotation.to(points), scale.to(points), origin.to(points)

@@ -23,8 +23,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..basis import (
-    EYES, FACE_OUTLINE, LOWER_INNER_LIP, MOUTH, N_POINTS, UPPER_INNER_LIP, FaceBasis, load_basis,
-)  # fmt: skip
+    EYES,
+    FACE_OUTLINE,
+    HEAD_TO_PICTURE,
+    LOWER_INNER_LIP,
+    MOUTH,
+    N_POINTS,
+    UPPER_INNER_LIP,
+    FaceBasis,
+    fit_similarity,
+    load_basis,
+)
 
 PITCH = 0.01875  #: decimetres between two pixels of the stage
 STAGE = 160
@@ -42,7 +51,18 @@ RINGS = (
 _NECK, _EARS = 6.3, 7.1  #: heights between which following goes from below to above
 _BEHIND = -1.0  #: depth of the border
 
-_WINDOWS = (4, 6, 8, 12, 16, 24, 32, 48, 80, 160)  #: sides of the squares in which the pixels of a triangle are looked for
+_WINDOWS = (
+    4,
+    6,
+    8,
+    12,
+    16,
+    24,
+    32,
+    48,
+    80,
+    160,
+)  #: sides of the squares in which the pixels of a triangle are looked for
 _DEPTH_STEPS = 1 << 20
 _DEPTH_RANGE = 8.0  #: decimetres, more than a head is deep
 _INSIDE = -1e-4
@@ -54,7 +74,8 @@ MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "hidden", "stretch", "up
 @dataclass(frozen=True, eq=False)
 class HeadFit:
     """Where a found mesh puts head space in the picture, by scaled orthography: x, -y, -z of a picture point =
-    scale * rotation @ (head point - pivot) + origin.  rotation (B, 3, 3), scale (B,) pixels per decimetre, origin (B, 3)."""
+    scale * rotation @ (head point - pivot) + origin.  rotation (B, 3, 3), scale (B,) pixels per decimetre, origin (B,
+    3)."""
 
     rotation: Tensor
     scale: Tensor
@@ -73,32 +94,18 @@ class HeadFit:
 
 
 def fit_head(points: Tensor, basis: FaceBasis | None = None) -> HeadFit:
-    """points (B, 468, 3) as found -> the placement that explains them best; points the face units move count less.
-
-    Umeyama's closed form (1991) with weights.
-    """
+    """points (B, 468, 3) as found -> the placement that explains them best; those that face units move count less."""
     basis = basis or load_basis()
     moves = basis.units.norm(dim=-1).amax(0).to(points)
     weights = 1 / (1 + (moves / 0.05) ** 2)
-    weights = (weights / weights.sum())[:, None]
-    found = points * points.new_tensor([1.0, -1.0, -1.0])
-    rest = (basis.mean - basis.pivot).to(points)
-    middle, rest_middle = (found * weights).sum(1, keepdim=True), (rest * weights).sum(0)
-    centred = rest - rest_middle
-    covariance = (found - middle).transpose(1, 2) @ (centred * weights)
-    u, s, v = torch.linalg.svd(covariance.double())
-    signs = torch.ones_like(s)
-    signs[:, 2] = torch.sign(torch.linalg.det(u @ v))
-    rotation = (u * signs[:, None]) @ v
-    scale = (s * signs).sum(-1) / (centred**2 * weights).sum().double()
-    origin = middle[:, 0].double() - scale[:, None] * (rotation @ rest_middle.double())
-    return HeadFit(rotation.to(points), scale.to(points), origin.to(points))
+    found = points * points.new_tensor(HEAD_TO_PICTURE)
+    return HeadFit(*fit_similarity(found, (basis.mean - basis.pivot).to(points), weights))
 
 
 @dataclass(frozen=True, eq=False)
 class MeshFlow:
-    """displacement (B, 2, 160, 160): where a driving pixel of the stage lies in the source, minus where it is, in pixels of
-    the stage; maps (B, 11, 128, 128): what the window shows, see MAPS:
+    """displacement (B, 2, 160, 160): where a driving pixel of the stage lies in the source, minus where it is, in
+    pixels of the stage; maps (B, 11, 128, 128): what the window shows, see MAPS:
 
     x, y, z       the spot of the head in head space, about -1..1
     mouth height  1 at the upper inner lip, -1 at the lower, between them in the open mouth; 0 elsewhere
@@ -126,8 +133,8 @@ class HeadMover:
         self.source = self._with_surroundings(points)
 
     def flow(self, weights: Tensor, turn: Tensor, shift: Tensor) -> MeshFlow:
-        """weights (B, P) of the driving frames, turn (B, 3, 3) from the source's head to theirs, shift (B, 2) decimetres,
-        x right and y up."""
+        """weights (B, P) of the driving frames, turn (B, 3, 3) from the source's head to theirs, shift (B, 2)
+        decimetres, x right and y up."""
         driving, depth = self.driven(weights, turn, shift)
         topology = _topology(driving.device)
         triangle, corners = rasterise(driving, depth, topology.triangles, STAGE)
@@ -138,7 +145,8 @@ class HeadMover:
         return MeshFlow(displacement, maps)
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """All points (B, P, 2) in pixels of the stage with surroundings and border, and their depth (B, P) in decimetres."""
+        """All points (B, P, 2) in pixels of the stage with surroundings and border, and their depth (B, P) in
+        decimetres."""
         turn, shift, weights = turn.to(self.source), shift.to(self.source), weights.to(self.source)
         shift = F.pad(shift, (0, 1))[:, None]
         rest = self._relative(self.source[:N_POINTS], self.z[:N_POINTS])
@@ -216,7 +224,8 @@ class HeadMover:
         return torch.cat([spots.permute(0, 3, 1, 2), flags, rest], dim=1)
 
     def _teeth_maps(self, driving: Tensor, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
-        """(B, 3, 128, 128) soft spots of 2.5 pixels on the points inside the mouth, placed by the template and the lips."""
+        """(B, 3, 128, 128) soft spots of 2.5 pixels on the points inside the mouth, placed by the template and the
+        lips."""
         turn, shift, weights = turn.to(driving), shift.to(driving), weights.to(driving)
         basis, rotation = self.basis, self.fit.rotation[0]
         corners = [78, 308]
@@ -256,7 +265,7 @@ def _topology(device) -> _Topology:
     for k in range(len(RINGS) + 1):
         loops.append(N_POINTS + k * n_outline + torch.arange(n_outline))
     strips = []
-    for inner, outer in zip(loops, loops[1:]):
+    for inner, outer in zip(loops, loops[1:], strict=False):
         ahead_inner, ahead_outer = inner.roll(-1), outer.roll(-1)
         strips += [torch.stack([inner, ahead_inner, outer], 1), torch.stack([ahead_inner, ahead_outer, outer], 1)]
     surroundings = torch.cat(strips)
@@ -303,7 +312,8 @@ def rasterise(points: Tensor, depth: Tensor, triangles: Tensor, side: int) -> tu
     weights of its corners (B, side, side, 3); where nothing covers a pixel, triangle 0 with weights 0.
 
     Each triangle looks for its pixels in a square just large enough; squares of one size are computed together, and the
-    nearest triangle wins by the maximum of a number whose high digits are the depth. Integers, so that all devices agree.
+    nearest triangle wins by the maximum of a number whose high digits are the depth. Integers, so that all devices
+    agree.
     """
     n_frames, n_triangles = len(points), len(triangles)
     places, depths = points[:, triangles], depth[:, triangles]
@@ -327,7 +337,9 @@ def rasterise(points: Tensor, depth: Tensor, triangles: Tensor, side: int) -> tu
         weights = _corner_weights(corner[:, None, None], area[frame, which][:, None, None], column + 0.5, row + 0.5)
         z = depths[frame, which]
         near = weights[0] * z[:, 0, None, None] + weights[1] * z[:, 1, None, None] + weights[2] * z[:, 2, None, None]
-        hit = (weights[0] >= _INSIDE) & (weights[1] >= _INSIDE) & (weights[2] >= _INSIDE) & (column < side) & (row < side)
+        hit = (
+            (weights[0] >= _INSIDE) & (weights[1] >= _INSIDE) & (weights[2] >= _INSIDE) & (column < side) & (row < side)
+        )
         steps = ((near / _DEPTH_RANGE + 0.5).clamp(0, 1) * _DEPTH_STEPS).long()
         key = steps * n_triangles + which[:, None, None]
         pixel = (frame[:, None, None] * side + row) * side + column

@@ -1,4 +1,4 @@
-"""Generated talking heads: seeded people made of a CC0 mesh and patterns of our own, the training data of the mini family.
+"""Generated talking heads, the training data of the mini family: seeded people of a CC0 mesh and our own patterns.
 
     mesh.py         the base mesh, its identity targets and the 52 face units, out of a wheel of the package registry
     person.py       one seed -> one person: shape, skin, hair, brows, beard, clothes, glasses

@@ -2,8 +2,8 @@
 
     python -m sadtalker_core.training.heads.dataset --work FOLDER --shards 40 --first 0
 
-Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving pictures each; pixels of the stage, the
-square of render/mesh_flow.py that is cut out around a head):
+Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving pictures each; pixels of the stage,
+the square of render/mesh_flow.py that is cut out around a head):
 
     source (P, 160, 160, 3) uint8           driving (P, D, 128, 128, 3) uint8, the middle of the stage
     layer (P, D, 128, 128) uint8            ids of mesh.py
@@ -34,7 +34,9 @@ DRIVING = 3
 _MARGIN = (STAGE - WINDOW) // 2
 
 
-def make_shard(mesh: HeadMesh, landmarks: np.ndarray, seed: int, people: int = PEOPLE_PER_SHARD) -> dict[str, np.ndarray]:
+def make_shard(
+    mesh: HeadMesh, landmarks: np.ndarray, seed: int, people: int = PEOPLE_PER_SHARD
+) -> dict[str, np.ndarray]:
     rows = [_person_rows(mesh, landmarks, np.random.default_rng([seed, k])) for k in range(people)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -82,7 +84,8 @@ def _driving_weights(source: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _stage_camera(scene: Scene, landmarks, weights, head, place, rng) -> Camera:
-    """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a little."""
+    """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a
+    little."""
     import torch
 
     camera, pixels = scene.camera, 512

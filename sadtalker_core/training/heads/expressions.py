@@ -39,7 +39,9 @@ def talking(rng: np.random.Generator) -> np.ndarray:
     if kind == "closed":
         jaw *= 0.5
         roll = rng.uniform(0, 0.7)
-        return weights_of(jawOpen=jaw, mouthClose=jaw, mouthPress=rng.uniform(0, 0.6), mouthRollLower=roll, mouthRollUpper=roll * 0.7)
+        return weights_of(
+            jawOpen=jaw, mouthClose=jaw, mouthPress=rng.uniform(0, 0.6), mouthRollLower=roll, mouthRollUpper=roll * 0.7
+        )
     return weights_of(jawOpen=jaw * 0.25, mouthRollLower=rng.uniform(0.3, 0.8), mouthUpperUp=rng.uniform(0.1, 0.5))
 
 

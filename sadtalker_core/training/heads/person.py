@@ -143,13 +143,16 @@ def make_person(mesh: HeadMesh, rng: np.random.Generator) -> Person:
 def scalp(rest: np.ndarray, hairline: float) -> np.ndarray:
     """How much of a point of the base mesh lies under hair, 0..1."""
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
-    front = smoothstep(7.86 + hairline, 7.98 + hairline, y + 0.12 * smoothstep(0.2, 0.6, x)) * smoothstep(0.2, 0.5, y - 7.2)
+    front = smoothstep(7.86 + hairline, 7.98 + hairline, y + 0.12 * smoothstep(0.2, 0.6, x)) * smoothstep(
+        0.2, 0.5, y - 7.2
+    )
     side = smoothstep(0.62, 0.52, z) * smoothstep(6.95, 7.15, y + (0.3 - z) * 0.9)
     return np.clip(np.maximum(front, side), 0, 1).astype(np.float32)
 
 
 def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
-    """Macro blend of sex, age, origin, muscle and weight, plus a handful of local targets, placed like the base mesh."""
+    """Macro blend of sex, age, origin, muscle and weight, plus a handful of local targets, placed like the base
+    mesh."""
     shape = mesh.vertices.copy()
 
     def thirds(x):
@@ -157,10 +160,10 @@ def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
 
     muscles, weights = thirds(rng.beta(3, 3)), thirds(rng.beta(3, 3))
     for sex, share in (("female", 1 - male), ("male", male)):
-        for years, years_share in zip(("baby", "child", "young", "old"), share * age):
+        for years, years_share in zip(("baby", "child", "young", "old"), share * age, strict=False):
             if years_share < 0.01:
                 continue
-            for name, part in zip(("african", "asian", "caucasian"), origin):
+            for name, part in zip(("african", "asian", "caucasian"), origin, strict=False):
                 shape += years_share * part * mesh.shapes[f"macro/{name}-{sex}-{years}"]
             for muscle, a in muscles.items():
                 for weight, b in weights.items():
@@ -280,7 +283,9 @@ def _glasses(rng) -> tuple[np.ndarray, np.ndarray]:
     for side in (-1, 1):
         centre = np.array([side * 0.31, y])
         loop = [
-            np.c_[centre + unit * [half_width + g, half_height + g], front - 0.25 * (unit[:, :1] * side * half_width) ** 2]
+            np.c_[
+                centre + unit * [half_width + g, half_height + g], front - 0.25 * (unit[:, :1] * side * half_width) ** 2
+            ]
             for g in (0, rim)
         ]
         band(*loop)

@@ -1,4 +1,4 @@
-"""A person before a background, lit and photographed: weights and a turn in, `Frame` out; and the exact flow between two.
+"""A person before a background, lit and photographed: weights and a turn in, `Frame` out; the exact flow between two.
 
 The picture is square, side `size`; it is rasterised at twice that and averaged down.
 """
@@ -39,8 +39,8 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """rgb (S, S, 3) in 0..1, layer (S, S) ids of mesh.py, vertices (V, 3) decimetres, and the rasteriser's own arrays at
-    twice the size: points (V, 3) pixels, depth, triangle, weights."""
+    """rgb (S, S, 3) in 0..1, layer (S, S) ids of mesh.py, vertices (V, 3) decimetres, and the rasteriser's own arrays
+    at twice the size: points (V, 3) pixels, depth, triangle, weights."""
 
     rgb: np.ndarray
     layer: np.ndarray

@@ -1,4 +1,4 @@
-"""Pixels of the rasteriser to colours: procedural skin, lips, brows, beard, hair, eyes, teeth and clothes under two lights.
+"""Pixels of the rasteriser to colours: procedural skin, lips, hair, eyes, teeth and clothes under two lights.
 
 Every number about a place ("7.86 is the hairline") is a height or depth in the base mesh, in decimetres.
 """
@@ -23,7 +23,8 @@ _LIP_DEPTH = 1.56  #: how far the lips come forward in the base mesh
 
 
 class Light(NamedTuple):
-    """key and fill: (3,) unit vectors towards two lights, tint (3,), the strengths, and `steps` of shade (0 = smooth)."""
+    """key and fill: (3,) unit vectors towards two lights, tint (3,), the strengths, and `steps` of shade (0 =
+    smooth)."""
 
     key: np.ndarray
     fill: np.ndarray
@@ -90,8 +91,17 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                 blush = look.blush * 1.5 * np.exp(-((side - 0.42) ** 2 + (y - 6.95) ** 2) / 0.03) * front
                 colour[1] *= 1 - blush
                 colour[2] *= 1 - blush
-                fold = np.exp(-((side - 0.27 - 0.35 * (6.95 - y)) ** 2) / 0.0012) * _step(6.6, 6.75, y) * _step(7.02, 6.92, y)
-                brow_lines = max(0.0, np.sin(y * 75 + 2 * coarse)) * _step(7.6, 7.68, y) * _step(7.9, 7.8, y) * _step(0.5, 0.3, side)
+                fold = (
+                    np.exp(-((side - 0.27 - 0.35 * (6.95 - y)) ** 2) / 0.0012)
+                    * _step(6.6, 6.75, y)
+                    * _step(7.02, 6.92, y)
+                )
+                brow_lines = (
+                    max(0.0, np.sin(y * 75 + 2 * coarse))
+                    * _step(7.6, 7.68, y)
+                    * _step(7.9, 7.8, y)
+                    * _step(0.5, 0.3, side)
+                )
                 lines = 1 - look.age_lines * (0.45 * fold + 0.3 * brow_lines) * front
                 for k in range(3):
                     colour[k] *= lines
@@ -105,7 +115,9 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                 _mix(colour, other, lip * look.lip_cover)
                 shine += 0.25 * lip * look.lip_cover
                 if look.beard > 0:
-                    hairs = _step(6.92, 6.8, y - 0.25 * _step(0.35, 0.6, side)) * _step(6.05, 6.25, y) * _step(0.3, 0.4, z)
+                    hairs = (
+                        _step(6.92, 6.8, y - 0.25 * _step(0.35, 0.6, side)) * _step(6.05, 6.25, y) * _step(0.3, 0.4, z)
+                    )
                     hairs *= (1 - lip) * (1 - 0.7 * np.exp(-((y - 6.72) ** 2 / 0.004 + x * x / 0.02)))
                     hairs *= look.beard * min(1.0, max(0.0, 0.6 + 1.2 * fine + 0.8 * middle))
                     for k in range(3):
@@ -114,13 +126,20 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                 across = side - _EYE_X
                 arc = _EYE_Y + 0.145 + look.brow_lift + 0.05 * np.sin(3 * min(1.0, max(0.0, (across + 0.17) / 0.4)))
                 taper = look.brow_thickness * (1 - 0.5 * min(1.0, max(0.0, (across - 0.05) / 0.2)))
-                brow = np.exp(-(((y - arc) / taper) ** 4)) * _step(-0.24, -0.17, across) * _step(0.27, 0.15, across) * front
+                brow = (
+                    np.exp(-(((y - arc) / taper) ** 4))
+                    * _step(-0.24, -0.17, across)
+                    * _step(0.27, 0.15, across)
+                    * front
+                )
                 hairs = noise_at(look.noise[3], x * 72, y * 40, z * 45)
                 for k in range(3):
                     other[k] = look.brow[k]
                 _mix(colour, other, brow * look.brow_cover * min(1.0, max(0.0, 0.45 + 0.9 * hairs)))
                 if look.bald < 0.5:
-                    top = _step(7.86 + look.hairline, 7.98 + look.hairline, y + 0.12 * _step(0.2, 0.6, side) + 0.1 * middle)
+                    top = _step(
+                        7.86 + look.hairline, 7.98 + look.hairline, y + 0.12 * _step(0.2, 0.6, side) + 0.1 * middle
+                    )
                     temple = _step(0.62, 0.52, z) * _step(6.95, 7.15, y + (0.3 - z) * 0.9)
                     cover = max(top, temple)
                     strands = noise_at(look.noise[3], x * look.strand, y * look.strand * 0.25, z * look.strand * 0.4)
@@ -135,7 +154,9 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                     ids[row, column] = _CLOTHES
                     striped = 0.6 if look.stripe_frequency > 4 and np.sin(y * look.stripe_frequency * 3) > 0 else 0.0
                     for k in range(3):
-                        colour[k] = (look.cloth[k] * (1 - striped) + look.cloth_stripes[k] * striped) * (1 + 0.3 * coarse)
+                        colour[k] = (look.cloth[k] * (1 - striped) + look.cloth_stripes[k] * striped) * (
+                            1 + 0.3 * coarse
+                        )
                     shine *= 0.2
                 if inside > 0.3:
                     ids[row, column] = _MOUTH_INSIDE
@@ -150,7 +171,12 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                 colour[0], colour[1], colour[2] = 0.9, 0.88 - red, 0.86 - red
                 rays = noise_at(look.noise[3], np.arctan2(dy, dx) * 6, angle * 4, 0.5)
                 for k in range(3):
-                    other[k] = look.iris[k] * (0.55 + 0.6 * _step(0.2, 0.4, angle)) * (0.75 + 0.5 * rays) * (1 - 0.6 * _step(0.38, 0.47, angle))
+                    other[k] = (
+                        look.iris[k]
+                        * (0.55 + 0.6 * _step(0.2, 0.4, angle))
+                        * (0.75 + 0.5 * rays)
+                        * (1 - 0.6 * _step(0.38, 0.47, angle))
+                    )
                 _mix(colour, other, _step(0.50, 0.45, angle))
                 other[:] = 0.02
                 _mix(colour, other, _step(0.2, 0.16, angle))

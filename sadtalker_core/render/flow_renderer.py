@@ -1,0 +1,283 @@
+"""Face Render of the mini family: a portrait and its motion in, frames out.
+
+The mesh says where each pixel comes from (mesh_flow.py), a small net says what that gets wrong: it shifts the flow a
+little, and paints what the source never showed (teeth, lids, the far side of a turn). The portrait itself stays sharp,
+because the flow is applied to it at full size:
+
+    frame = keep * portrait(warped) + (1 - keep) * paint
+
+Where nothing moves, nothing is repaired: such pixels are the portrait's own.
+Letters: `B` frames, `S` side of the crop, stage and window as in mesh_flow.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
+from ..datatypes import FaceCrop, KeypointMotion, Motion
+from ..errors import FaceNotFound, OptionError
+from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head
+
+#: maps that are looked at pixel by pixel; the others at half the size
+FINE_MAPS = ("mouth height", "mouth", "eyes", "hidden")
+_FINE = [MAPS.index(name) for name in FINE_MAPS]
+_COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
+
+_STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
+_NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
+_FADE = 8  #: pixels at the border of the window over which the right to repair fades out
+
+
+@dataclass(frozen=True)
+class FlowRendererConfig:
+    """encoder: channels of the source's features at 1/2, 1/4, 1/8 of the stage; widths: of the repairing net at 1/2,
+    1/4, 1/8, 1/16 of the window; max_shift: how far the net may move the flow, in pixels of the stage."""
+
+    encoder: tuple[int, ...] = (16, 24, 40)
+    widths: tuple[int, ...] = (32, 56, 88, 128)
+    max_shift: float = 5.0
+
+
+MINI = FlowRendererConfig()
+
+
+class Repair(NamedTuple):
+    """flow (B, 2, 128, 128) the corrected displacement in pixels of the stage, keep (B, 1, 128, 128) and paint
+    (B, 3, 128, 128) in 0..1."""
+
+    flow: Tensor
+    keep: Tensor
+    paint: Tensor
+
+
+def _block(n_in: int, n_out: int, stride: int = 1, *, ops) -> nn.Sequential:
+    return nn.Sequential(ops.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.LeakyReLU(0.1))
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int, *, ops):
+        super().__init__()
+        self.first = _block(width, width, ops=ops)
+        self.second = nn.Sequential(ops.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x + self.second(self.first(x)), 0.1)
+
+
+class FlowRenderer(nn.Module):
+    """Two calls: `encode` once per source, `forward` once per batch of frames."""
+
+    def __init__(self, config: FlowRendererConfig = MINI, *, ops=nn):
+        super().__init__()
+        self.config = config
+        encoder, widths = config.encoder, config.widths
+        self.encoder = nn.ModuleList()
+        for n_in, n_out in zip((12, *encoder), encoder, strict=False):
+            self.encoder.append(_block(n_in, n_out, 1 if n_in == 12 else 2, ops=ops))
+        n_input = 4 * (3 + len(_FINE)) + len(_COARSE) + 2 + encoder[0]
+        self.enter = nn.Sequential(
+            ops.Conv2d(n_input, widths[0], 1), nn.LeakyReLU(0.1), _block(widths[0], widths[0], ops=ops)
+        )
+        self.down, self.meet = nn.ModuleList(), nn.ModuleList()
+        for k in range(1, len(widths)):
+            self.down.append(_block(widths[k - 1], widths[k], 2, ops=ops))
+            n_features = encoder[k] if k < len(encoder) else 0
+            self.meet.append(
+                nn.Sequential(_block(widths[k] + n_features, widths[k], ops=ops), Residual(widths[k], ops=ops))
+            )
+        self.up = nn.ModuleList()
+        for k in reversed(range(len(widths) - 1)):
+            self.up.append(_block(widths[k + 1] + widths[k], widths[k], ops=ops))
+        self.last = Residual(widths[0], ops=ops)
+        self.shift = ops.Conv2d(widths[0], 2, 3, 1, 1)
+        self.colours = ops.Conv2d(widths[0], 16, 3, 1, 1)
+        for head in (self.shift, self.colours):
+            nn.init.normal_(head.weight, 0, 1e-3)
+            nn.init.zeros_(head.bias)
+
+    def encode(self, stage: Tensor) -> list[Tensor]:
+        """stage (B, 3, 160, 160) in 0..1 -> features at 80, 40 and 20."""
+        x, features = F.pixel_unshuffle(stage * 2 - 1, 2), []
+        for layer in self.encoder:
+            x = layer(x)
+            features.append(x)
+        return features
+
+    def forward(
+        self, stage: Tensor, features: list[Tensor], displacement: Tensor, maps: Tensor, left_top: Tensor | None = None
+    ) -> Repair:
+        """stage (B, 3, 160, 160), its features, displacement (B, 2, 128, 128) of the window in pixels of the stage,
+        maps (B, 11, 128, 128). Training gives a part of the window, h x h, and where on the stage it begins, left_top
+        (B, 2)."""
+        if left_top is None:
+            left_top = displacement.new_full((1, 2), MARGIN)
+        warped = warp_window(stage, displacement, left_top)
+        fine = torch.cat([warped * 2 - 1, maps[:, _FINE]], dim=1)
+        half = F.avg_pool2d(torch.cat([maps[:, _COARSE], (displacement / 16).to(maps)], dim=1), 2)
+        carried = [warp_window(f, displacement, left_top) for f in features]
+        x = self.enter(torch.cat([F.pixel_unshuffle(fine, 2), half, carried[0]], dim=1))
+        heights = [x]
+        for k, (down, meet) in enumerate(zip(self.down, self.meet, strict=False), start=1):
+            x = down(x)
+            if k < len(carried):
+                x = torch.cat([x, carried[k]], dim=1)
+            x = meet(x)
+            heights.append(x)
+        heights.pop()
+        for up in self.up:
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = up(torch.cat([x, heights.pop()], dim=1))
+        x = self.last(x)
+        may = may_repair(displacement, left_top)
+        shift = torch.tanh(self.shift(x).float()) * self.config.max_shift
+        shift = F.interpolate(shift, scale_factor=2.0, mode="bilinear", align_corners=False)
+        colours = F.pixel_shuffle(self.colours(x).float() * 8, 2)
+        inside = maps[:, [MAPS.index("mouth")]] + maps[:, [MAPS.index("hidden")]]
+        change = torch.sigmoid(colours[:, 3:] - 2 + 3 * inside.clamp(0, 1))
+        return Repair(displacement + shift * may, 1 - may * change, torch.sigmoid(colours[:, :3]))
+
+
+def warp_window(picture: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor:
+    """What the window, or the part of it that begins at left_top (1 or B, 2), shows of a picture (B, C, h, h) of the
+    whole stage, moved by displacement (B, 2, 128, 128). A picture smaller than the stage gives a window as much
+    smaller."""
+    shrink = STAGE // picture.shape[-1]
+    flow = F.avg_pool2d(displacement.float(), shrink) if shrink > 1 else displacement.float()
+    centres = (torch.arange(flow.shape[-1], device=flow.device, dtype=torch.float32) + 0.5) * shrink
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    places = torch.stack([x, y]) + left_top[:, :, None, None] + flow
+    grid = places.permute(0, 2, 3, 1) * (2 / STAGE) - 1
+    if len(picture) != len(grid):
+        picture = picture.expand(len(grid), -1, -1, -1)
+    return _sample(picture, grid)
+
+
+def _sample(picture: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear, in float32 whatever the picture is: half precision cannot name a pixel's place."""
+    found = F.grid_sample(picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return found.to(picture.dtype)
+
+
+def may_repair(displacement: Tensor, left_top: Tensor) -> Tensor:
+    """(B, 1, 128, 128) in 0..1: near what moves, and not at the border of the window."""
+    speed = displacement.float().square().sum(1, keepdim=True).sqrt()
+    moving = ((speed - _STILL) / (_MOVING - _STILL)).clamp(0, 1)
+    moving = F.avg_pool2d(F.max_pool2d(moving, 5, 1, 2), 5, 1, 2, count_include_pad=False)
+    places = torch.arange(speed.shape[-1], device=speed.device) + 0.5 - MARGIN + left_top[:, :, None]
+    ramps = (torch.minimum(places, WINDOW - places) / _FADE).clamp(0, 1)
+    return moving * (ramps[:, 0, None, :] * ramps[:, 1, :, None])[:, None]
+
+
+def render_flow_frames(
+    net: FlowRenderer,
+    crop: FaceCrop,
+    motion: Motion,
+    *,
+    batch_size: int = 8,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
+    parameters.
+
+    crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, shifts in
+    decimetres and unit weights. The head turns from the source's angles to the driving ones, whatever the mesh says the
+    source's are. A frame does not depend on the batch it is in. Raises FaceNotFound and OptionError.
+    """
+    landmarks = crop.landmarks
+    if landmarks.ndim != 2 or tuple(landmarks.shape) != (N_POINTS, 3):
+        raise FaceNotFound(
+            f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
+            "run 3DMM Extract with the mini model."
+        )
+    if batch_size < 1:
+        raise OptionError(f"expected a batch size of at least 1, got {batch_size}.")
+    parameter = next(net.parameters())
+    with torch.inference_mode():
+        clip = _Clip(net, crop.image.to(parameter.device).float(), landmarks.to(parameter.device).float(), motion)
+    for start in range(0, len(motion), batch_size):
+        stop = min(start + batch_size, len(motion))
+        with torch.inference_mode():
+            frames = clip.frames(start, stop)
+        yield frames
+        if on_progress is not None:
+            on_progress(stop, len(motion))
+
+
+class _Clip:
+    """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
+
+    def __init__(self, net: FlowRenderer, image: Tensor, landmarks: Tensor, motion: Motion):
+        self.net, self.image, self.motion = net, image[None], motion
+        self.precision = next(net.parameters()).dtype
+        fit = fit_head(landmarks[None])
+        self.left_top = fit.stage_centre()[0] - fit.stage_side()[0] / 2
+        self.zoom = fit.stage_side()[0] / STAGE  # pixels of the crop in one of the stage
+        points = torch.cat([landmarks[:, :2] - self.left_top, landmarks[:, 2:]], dim=1) / self.zoom
+        source = motion.source
+        self.mover = HeadMover(points, source.offsets[0])
+        self.back = _head_rotation(source)[:1].transpose(1, 2)
+        self.translation = source.translation
+        self.stage = self._cut_stage()
+        self.features = net.encode(self.stage.to(self.precision))
+        self.identity, self.on_stage = self._crop_grid()
+
+    def frames(self, start: int, stop: int) -> Tensor:
+        driving = self.motion.driving[start:stop]
+        turn = _head_rotation(driving) @ self.back
+        shift = (driving.translation - self.translation)[:, :2]
+        device = self.image.device
+        flow = self.mover.flow(driving.offsets.to(device), turn.to(device), shift.to(device))
+        middle = slice(MARGIN, MARGIN + WINDOW)
+        window = flow.displacement[:, :, middle, middle]
+        features = [f.expand(len(window), -1, -1, -1) for f in self.features]
+        repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision))
+        displacement = flow.displacement.clone()
+        displacement[:, :, middle, middle] = repair.flow.float()
+        border = (MARGIN,) * 4
+        change = F.pad((1 - repair.keep).float(), border)
+        paint = F.pad(repair.paint.float(), border, mode="replicate")
+        return self._compose(displacement, change, paint)
+
+    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor) -> Tensor:
+        """From the stage to the crop: bilinear in between, nothing outside."""
+        n, side = len(displacement), self.image.shape[-1]
+        on_crop = _sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
+        moved = (on_crop[:, :2] * (self.zoom * 2 / side)).masked_fill(outside, 0)
+        change = on_crop[:, 2:3].masked_fill(outside, 0)
+        warped = _sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        still = moved.abs().amax(1, keepdim=True) < _NOTHING
+        warped = torch.where(still, self.image, warped)
+        return (warped + change * (on_crop[:, 3:] - warped)).clamp(0, 1)
+
+    def _cut_stage(self) -> Tensor:
+        """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""
+        side = self.image.shape[-1]
+        several = max(1, math.ceil(float(self.zoom)))
+        centres = (torch.arange(STAGE * several, device=self.image.device) + 0.5) / several * self.zoom
+        x, y = (((centres + self.left_top[k]) / side) * 2 - 1 for k in (0, 1))
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)[None]
+        return F.avg_pool2d(_sample(self.image, grid), several)
+
+    def _crop_grid(self) -> tuple[Tensor, Tensor]:
+        """(1, S, S, 2) twice: where the crop's pixels are in the crop and on the stage, both in -1..1."""
+        side = self.image.shape[-1]
+        centres = torch.arange(side, device=self.image.device) + 0.5
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        places = torch.stack([x, y], dim=-1)[None]
+        return places / side * 2 - 1, (places - self.left_top) / (self.zoom * STAGE) * 2 - 1
+
+
+def _head_rotation(rows: KeypointMotion) -> Tensor:
+    """The angles of each row -> (T, 3, 3) in the axes of head space."""
+    angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw, rows.roll], dim=-1).float().cpu())
+    flip = torch.tensor(HEAD_TO_PICTURE)
+    return flip[:, None] * rotation_of_angles(angles) * flip
