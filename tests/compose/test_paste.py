@@ -1,4 +1,4 @@
-"""Pasting the head back: exact outside the box, soft at its edge, in the colours of the picture, wherever the face is."""
+"""Pasting the head back: exact outside the box, soft at its edge, in the colours of the picture, at any place."""
 
 import pytest
 import torch

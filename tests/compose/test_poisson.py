@@ -31,7 +31,7 @@ def test_the_solution_solves_the_equation(height, width):
 
 
 def slow_seamless(patch, picture):
-    """(h, w) each. One equation per pixel: its steps to the four neighbours are the wanted ones; the border is given."""
+    """(h, w) each. One equation per pixel: its steps to its neighbours are the wanted ones; the border is given."""
     height, width = picture.shape
     inside = [(y, x) for y in range(2, height - 2) for x in range(2, width - 2)]
     number = {place: i for i, place in enumerate(inside)}

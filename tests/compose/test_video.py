@@ -1,0 +1,333 @@
+"""Writing the mp4, and reading it again with ffmpeg itself: frames, sound, lengths, words; and what is left after
+trouble.
+"""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.compose import video as video_module
+from sadtalker_core.compose.video import AI_MARK, QUALITIES, Sound, VideoWriter, ffmetadata, ffmpeg_command, to_stereo
+from sadtalker_core.errors import AudioError, DoesNotFit, OptionError, VideoError
+
+
+def ffmpeg(*arguments):
+    return subprocess.run([*ffmpeg_command(), "-hide_banner", *arguments], capture_output=True, check=False)
+
+
+def read_frames(path, width, height):
+    raw = ffmpeg("-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+
+
+def read_sound(path, n_channels=1, rate_hz=48000):
+    raw = ffmpeg("-i", str(path), "-vn", "-f", "f32le", "-ac", str(n_channels), "-ar", str(rate_hz), "-").stdout
+    return np.frombuffer(raw, np.float32).reshape(-1, n_channels)
+
+
+def facts(path):
+    return ffmpeg("-i", str(path)).stderr.decode()
+
+
+def read_metadata(path):
+    """The escaped text that ffmpeg gives back -> {name: text}."""
+    text = ffmpeg("-loglevel", "error", "-i", str(path), "-f", "ffmetadata", "-").stdout.decode()
+    pairs = re.findall(r"^((?:[^=\\\n;#]|\\.)+)=((?:[^\\\n]|\\.|\\\n)*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"\\(.)", r"\1", k): re.sub(r"\\(.)", r"\1", v, flags=re.DOTALL) for k, v in pairs}
+
+
+def a_tone(seconds, rate_hz, pitch_hz=440.0):
+    return 0.3 * torch.sin(2 * torch.pi * pitch_hz * torch.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+def some_frames(n, height=48, width=64):
+    """A grey that gets brighter from frame to frame."""
+    return torch.linspace(0.2, 0.8, n)[:, None, None, None].expand(n, height, width, 3)
+
+
+def write(path, frames, fps=25.0, batch=4, **wishes):
+    with VideoWriter(path, (frames.shape[2], frames.shape[1]), fps, **wishes) as writer:
+        for piece in frames.split(batch):
+            writer.write(piece)
+    return path
+
+
+def test_frames_come_back_as_they_were(tmp_path):
+    frames = some_frames(10)
+    back = read_frames(write(tmp_path / "a.mp4", frames, quality="best"), 64, 48)
+    assert back.shape == (10, 48, 64, 3)
+    assert np.abs(back - 255 * frames.numpy()).max() <= 3
+
+
+def test_colours_come_back_as_they_were(tmp_path):
+    colours = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.8, 0.2], [0.1, 0.2, 0.9], [0.8, 0.6, 0.5], [0, 0, 0], [1, 1, 1.0]])
+    frames = colours[:, None, None].expand(-1, 32, 32, -1)
+    path = write(tmp_path / "a.mp4", frames, quality=4)
+    assert np.abs(read_frames(path, 32, 32)[:, 8:24, 8:24] - 255.0 * frames[:, 8:24, 8:24].numpy()).max() <= 4
+    assert "yuv420p(tv, bt709" in facts(path) and "h264" in facts(path)
+
+
+def test_bytes_and_floats_make_the_same_video(tmp_path):
+    frames = some_frames(4)
+    floats = write(tmp_path / "a.mp4", frames)
+    in_bytes = write(tmp_path / "b.mp4", (frames * 255).round().to(torch.uint8))
+    assert np.array_equal(read_frames(floats, 64, 48), read_frames(in_bytes, 64, 48))
+
+
+def test_batches_of_any_size_make_the_same_video(tmp_path):
+    one, other = (write(tmp_path / f"{n}.mp4", some_frames(7), batch=n) for n in (1, 7))
+    assert np.array_equal(read_frames(one, 64, 48), read_frames(other, 64, 48))
+
+
+@pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 47), (33, 31), (1, 1)])
+def test_odd_sizes_are_made_even_without_a_black_line(tmp_path, width, height):
+    path = write(tmp_path / "a.mp4", some_frames(3, height, width), quality="best")
+    back = read_frames(path, width + width % 2, height + height % 2)
+    assert len(back) == 3 and back.min() > 40
+
+
+@pytest.mark.parametrize("fps", [1.0, 12.5, 23.976, 25.0, 29.97, 60.0, 240.0])
+def test_any_frame_rate(tmp_path, fps):
+    path = write(tmp_path / "a.mp4", some_frames(5), fps)
+    shown = float(re.search(r"([\d.]+)k? fps", facts(path)).group(1))
+    assert shown == pytest.approx(fps, abs=0.01)
+    assert len(read_frames(path, 64, 48)) == 5
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 1.01, 3.0])
+@pytest.mark.parametrize(("n_frames", "fps"), [(25, 25.0), (31, 29.97)])
+def test_sound_and_frames_are_equally_long(tmp_path, seconds, n_frames, fps):
+    """Within a frame, whether the voice is longer or shorter; all frames are kept."""
+    path = write(tmp_path / "a.mp4", some_frames(n_frames), fps, batch=8, audio=(a_tone(seconds, 16000), 16000))
+    assert len(read_frames(path, 64, 48)) == n_frames
+    assert len(read_sound(path)) / 48000 == pytest.approx(n_frames / fps, abs=1 / fps)
+    hours, minutes, rest = re.search(r"Duration: (\d+):(\d+):([\d.]+)", facts(path)).groups()
+    assert float(rest) == pytest.approx(n_frames / fps, abs=1 / fps)
+
+
+def test_the_sound_is_heard_when_it_was_said(tmp_path):
+    """Half a second of silence, then a tone."""
+    wave = torch.cat([torch.zeros(8000), a_tone(0.5, 16000)])
+    back = read_sound(write(tmp_path / "a.mp4", some_frames(25), batch=25, audio=(wave, 16000)))[:, 0]
+    assert np.abs(back[:23000]).max() < 0.02 < 0.2 < np.abs(back[25000:47000]).max()
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 15000, 22050.0, 44100, 48000, 96000])
+def test_any_sample_rate_keeps_its_pitch(tmp_path, rate_hz):
+    path = write(tmp_path / "a.mp4", some_frames(25), batch=25, audio=(a_tone(1.0, rate_hz), rate_hz))
+    assert re.search(r"aac.* (44100|48000) Hz", facts(path))
+    spectrum = np.abs(np.fft.rfft(read_sound(path)[4800:43200, 0]))
+    assert spectrum.argmax() * 48000 / 38400 == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("n_channels", "word"), [(1, "mono"), (2, "stereo"), (3, "stereo"), (6, "stereo"), (11, "stereo")]
+)
+def test_any_number_of_channels(tmp_path, n_channels, word):
+    waveform = a_tone(1.0, 48000).expand(n_channels, -1)
+    for audio in (waveform, waveform.unsqueeze(0)):
+        path = write(tmp_path / "a.mp4", some_frames(25), batch=25, audio=(audio, 48000))
+        assert re.search(rf"48000 Hz, {word}", facts(path))
+        assert 0.1 < np.abs(read_sound(path)[10000:40000]).max() < 0.5
+
+
+def test_surround_keeps_its_sides_and_does_not_clip():
+    front_left = torch.zeros(6, 4)
+    front_left[0] = 1.0
+    left, right = to_stereo(front_left)
+    assert left.min() > 0.4 and right.abs().max() == 0
+    assert to_stereo(torch.ones(6, 4)).max() <= 1 + 1e-4
+
+
+def test_sound_is_given_in_pieces(monkeypatch):
+    wave = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0)) / 10
+    monkeypatch.setattr(video_module, "SAMPLES_PER_CHUNK", 64)
+    pieces = list(Sound(wave, 8000).chunks(1300))
+    assert max(map(len, pieces)) == 64
+    whole = np.concatenate(pieces)
+    np.testing.assert_array_equal(whole[:1000], wave.T.numpy())
+    assert whole.shape == (1300, 2) and not whole[1000:].any()
+
+
+def test_words_of_any_kind_and_length_come_back(tmp_path):
+    words = {
+        "prompt": json.dumps({"1": {"class_type": "SadTalkerLoadModel"}}),
+        "workflow": json.dumps({"nodes": ["ü 中文 😀 = ; # \\ \n \" '"] * 20_000}, ensure_ascii=False),
+        "a name; with = signs": "line one\nline two\\\n\\.",
+        "backslash": "it ends in a \\",
+        "behind": "the backslash",
+    }
+    found = read_metadata(write(tmp_path / "a.mp4", some_frames(2), metadata=words))
+    assert len(words["workflow"]) > 500_000
+    assert found.pop("backslash").strip() == words.pop("backslash")
+    for name, text in words.items():
+        assert found[name] == text
+
+
+def test_every_file_says_that_it_is_generated(tmp_path):
+    for audio in (None, (a_tone(0.1, 16000), 16000)):
+        found = read_metadata(write(tmp_path / "a.mp4", some_frames(2), audio=audio))
+        assert "AI-generated" in found["comment"]
+        assert found["digital_source_type"] == AI_MARK["digital_source_type"]
+
+
+def test_special_characters_are_escaped():
+    assert ffmetadata({"a=b": "c;d#e\\f\ng"}) == ";FFMETADATA1\na\\=b=c\\;d\\#e\\\\f\\\ng\n"
+
+
+def test_a_page_can_begin_to_play_at_once(tmp_path):
+    """The index (moov) lies before the frames (mdat)."""
+    data = write(tmp_path / "a.mp4", some_frames(5), audio=(a_tone(0.2, 16000), 16000)).read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_lower_quality_makes_smaller_files(tmp_path):
+    frames = torch.rand(6, 96, 96, 3, generator=torch.Generator().manual_seed(0))
+    sizes = [write(tmp_path / f"{q}.mp4", frames, quality=q).stat().st_size for q in QUALITIES]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1] / 2
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "ä中文😀.mp4", "-dash.mp4", "100%d.mp4", "it's \"quoted\" & $HOME;.mp4"])
+def test_names_and_folders_of_any_alphabet(tmp_path, name):
+    folder = tmp_path / "out put ü中"
+    folder.mkdir()
+    path = write(folder / name, some_frames(2), audio=(a_tone(0.1, 16000), 16000))
+    assert [p.name for p in folder.iterdir()] == [name] and path.stat().st_size > 0
+
+
+def test_a_relative_path_and_no_file_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write("../there/a.mp4", some_frames(2), audio=(a_tone(0.1, 16000), 16000))
+    assert not list((tmp_path / "here").iterdir())
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["a.mp4"]
+
+
+def test_an_older_file_is_replaced_only_when_all_is_well(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), VideoWriter(path, (64, 48), 25.0) as writer:
+        writer.write(some_frames(2))
+        1 / 0  # noqa: B018
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    write(path, some_frames(2))
+    assert path.read_bytes() != b"old"
+
+
+@pytest.mark.parametrize("audio", [None, "a voice"])
+@pytest.mark.parametrize("n_frames", [0, 3])
+def test_an_interruption_leaves_nothing_behind(tmp_path, audio, n_frames):
+    audio = audio and (a_tone(1.0, 16000), 16000)
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "a.mp4", (64, 48), 25.0, audio=audio) as writer:
+        if n_frames:
+            writer.write(some_frames(n_frames))
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_frames_are_no_video(tmp_path):
+    with pytest.raises(VideoError, match="at least one frame"), VideoWriter(tmp_path / "a.mp4", (64, 48), 25.0):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("frames", "sentence"),
+    [
+        (torch.zeros(2, 48, 63, 3), r"\(batch, 48, 64, 3\), got the shape \(2, 48, 63, 3\)"),
+        (torch.zeros(2, 48, 64, 4), "shape"),
+        (torch.zeros(48, 64, 3), "shape"),
+        (torch.zeros(2, 48, 64, 3, dtype=torch.int32), "bytes or as floats"),
+        (torch.full((2, 48, 64, 3), float("nan")), "NaN"),
+    ],
+)
+def test_frames_that_are_no_frames_get_a_sentence(tmp_path, frames, sentence):
+    with pytest.raises(VideoError, match=sentence), VideoWriter(tmp_path / "a.mp4", (64, 48), 25.0) as writer:
+        writer.write(frames)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wish", "error", "sentence"),
+    [
+        ({"fps": 0.0}, OptionError, "fps above 0"),
+        ({"fps": float("nan")}, OptionError, "fps above 0"),
+        ({"fps": 1e6}, OptionError, "fps above 0"),
+        ({"size_wh": (0, 5)}, VideoError, "16384 pixels a side"),
+        ({"size_wh": (20000, 5)}, VideoError, "16384 pixels a side"),
+        ({"quality": "superb"}, OptionError, "draft, high, best"),
+        ({"quality": 52}, OptionError, "crf between 0 and 51"),
+        ({"audio": (torch.zeros(2, 1, 9), 16000)}, AudioError, "one waveform"),
+        ({"audio": (torch.zeros(1, 0), 16000)}, AudioError, "one waveform"),
+        ({"audio": (torch.zeros(9), 0)}, AudioError, "sample rate"),
+        ({"audio": (torch.zeros(9, dtype=torch.int16), 16000)}, AudioError, "floats"),
+        ({"audio": (torch.full((9,), float("inf")), 16000)}, AudioError, "infinity"),
+    ],
+)
+def test_impossible_wishes_get_a_sentence(tmp_path, wish, error, sentence):
+    with pytest.raises(error, match=sentence):
+        VideoWriter(**{"path": tmp_path / "a.mp4", "size_wh": (64, 48), "fps": 25.0, **wish})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
+    with pytest.raises(VideoError, match="existing folder"):
+        VideoWriter(tmp_path / "nowhere" / "a.mp4", (64, 48), 25.0)
+
+
+@pytest.fixture
+def broken_ffmpeg(tmp_path, monkeypatch):
+    """words -> from now on ffmpeg reads a little, says these words and fails."""
+
+    def make(words):
+        script = tmp_path / "ffmpeg.py"
+        script.write_text(f"import sys\nsys.stdin.buffer.read(1000)\nsys.stderr.write({words!r})\nsys.exit(1)\n")
+        monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
+
+    return make
+
+
+@pytest.mark.parametrize("n_frames", [1, 2000])
+def test_ffmpegs_last_words_are_repeated(tmp_path, broken_ffmpeg, n_frames):
+    """Whether it dies while it is fed or when it is asked to finish."""
+    broken_ffmpeg("first\nUnknown encoder 'libx264'\n")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(VideoError, match="last words:\nfirst\nUnknown encoder 'libx264'"):
+        write(folder / "a.mp4", some_frames(n_frames))
+    assert not list(folder.iterdir())
+
+
+def test_a_full_disk_gets_a_sentence(tmp_path, broken_ffmpeg):
+    broken_ffmpeg("[out#0/mp4] Error writing trailer: No space left on device\n")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(DoesNotFit, match=r"disk of .*out is full"):
+        write(folder / "a.mp4", some_frames(50))
+    assert not list(folder.iterdir())
+
+
+def test_a_missing_ffmpeg_gets_a_sentence(tmp_path, monkeypatch):
+    import imageio_ffmpeg
+
+    def fail():
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", fail)
+    with pytest.raises(VideoError, match="IMAGEIO_FFMPEG_EXE"):
+        write(tmp_path / "a.mp4", some_frames(1))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(VideoError, match="install the package imageio-ffmpeg"):
+        write(tmp_path / "a.mp4", some_frames(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_writing_outside_the_block_is_a_mistake_of_ours(tmp_path):
+    with pytest.raises(RuntimeError, match="with-block"):
+        VideoWriter(tmp_path / "a.mp4", (64, 48), 25.0).write(some_frames(1))
