@@ -18,13 +18,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool1d, smooth_l1_loss
 
 from ..coefficients import ARKIT_UNITS, EXPRESSION, MOTION_ROW, ROTATION, UNIT_INDEX
+from ..datatypes import KeypointMotion
 from ..render.mapping import (
     ANGLE_BINS,
     DEGREES_PER_BIN,
     FIRST_BIN_DEGREES,
+    POOLED_FRAMES,
     STEM_KERNEL,
+    WINDOW_RADIUS,
     MappingConfig,
     MappingNet,
     map_track,
@@ -36,40 +40,31 @@ from .voices.visemes import SPEECH_UNITS, unit_indices
 
 MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
 
-FRAMES_PER_STEP = 640
-MARGIN = 13
+TRACKS_PER_STEP = 6
+FRAMES_PER_TRACK = 108
 #: what the mesh is asked for at most and at least; shut lids are shut
 MOST, LEAST = 1.25, -0.1
 BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
 
 
 def wanted_units(expression: Tensor) -> Tensor:
-    """(T, 64) coefficients -> (T, 64) unit weights for the mesh: the same, cut to what a face can do."""
+    """(…, 64) coefficients -> (…, 64) unit weights for the mesh: the same, cut to what a face can do."""
     units = expression.clamp(LEAST, MOST)
     lids = unit_indices("eyeBlink")
-    units[:, lids] = units[:, lids].clamp(0.0, 1.0)
-    units[:, len(ARKIT_UNITS) :] = 0.0
+    units[..., lids] = units[..., lids].clamp(0.0, 1.0)
+    units[..., len(ARKIT_UNITS) :] = 0.0
     return units
 
 
-def random_track(clips: list[Clip], n_frames: int, draw: np.random.Generator) -> np.ndarray:
-    """(n_frames, 70): somebody talks, blinks, turns, is dragged by degree lists, or is the noise of a measurement."""
-    rows = np.zeros((n_frames, MOTION_ROW), np.float32)
-    start = 0
-    while start < n_frames:
-        stop = min(n_frames, start + int(draw.integers(60, 200)))
-        rows[start:stop] = _scene(clips, stop - start, draw)
-        start = stop
-    return rows
-
-
-def _scene(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+def random_track(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+    """(n, 70): somebody talks, blinks, turns, is dragged by degree lists, or is the noise of a measurement."""
     units = np.zeros((n, len(ARKIT_UNITS)), np.float32)
+    if draw.random() < 0.05:  # nothing at all, straight ahead
+        return np.zeros((n, MOTION_ROW), np.float32)
     if draw.random() < 0.85:
         units[:, SPEECH_UNITS] += _talk(clips, n, draw) * draw.choice([1.0, 1.0, draw.uniform(0.3, 1.6)])
-    portrait = draw.normal(0, 0.04, len(ARKIT_UNITS)) + draw.uniform(0, 0.8, len(ARKIT_UNITS)) * (
-        draw.random(len(ARKIT_UNITS)) < 0.15
-    )
+    measured = draw.normal(0, 0.04, len(ARKIT_UNITS)) * (draw.random() < 0.8)
+    portrait = measured + draw.uniform(0, 0.8, len(ARKIT_UNITS)) * (draw.random(len(ARKIT_UNITS)) < 0.15)
     units += portrait.astype(np.float32)
     for _ in range(draw.poisson(n / 60)):
         at, strength = int(draw.integers(0, n)), draw.uniform(0.6, 1.1)
@@ -158,19 +153,21 @@ def losses_of(net: MappingNet, clips: list[Clip], seed: int):
     weights = unit_weights(clips).sqrt()
 
     def losses(step: int) -> dict[str, Tensor]:
-        rows = torch.from_numpy(random_track(clips, FRAMES_PER_STEP, chance(seed, step)))
-        middle = rows[MARGIN:-MARGIN]
-        got = net.track(rows)
-        motion = got.motion()
-        units = wanted_units(middle[:, :EXPRESSION])
-        degrees = torch.rad2deg(middle[:, EXPRESSION : EXPRESSION + ROTATION])
-        error = (got.offsets - units) * weights
-        angle = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=1) - degrees
+        draw = chance(seed, step)
+        tracks = [random_track(clips, FRAMES_PER_TRACK + 2 * WINDOW_RADIUS, draw) for _ in range(TRACKS_PER_STEP)]
+        rows = torch.from_numpy(np.stack(tracks))
+        middle = rows[:, WINDOW_RADIUS:-WINDOW_RADIUS]
+        features = avg_pool1d(net.encode(rows.transpose(1, 2)), POOLED_FRAMES, stride=1)
+        motion = net.heads(features.transpose(1, 2)).motion()
+        units = wanted_units(middle[..., :EXPRESSION])
+        degrees = torch.rad2deg(middle[..., EXPRESSION : EXPRESSION + ROTATION])
+        error = (motion.offsets - units) * weights
+        angle = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1) - degrees
         return {
             "units": 60 * error.square().mean(),
-            "change": 20 * error.diff(dim=0).square().mean(),
-            "degrees": 0.05 * torch.nn.functional.smooth_l1_loss(angle, torch.zeros_like(angle)),
-            "translation": 20 * (motion.translation - middle[:, -3:]).square().mean(),
+            "change": 20 * error.diff(dim=1).square().mean(),
+            "degrees": 0.3 * smooth_l1_loss(angle, torch.zeros_like(angle)),
+            "translation": 20 * (motion.translation - middle[..., -3:]).square().mean(),
         }
 
     return losses
@@ -180,8 +177,10 @@ def losses_of(net: MappingNet, clips: list[Clip], seed: int):
 def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, float]:
     """How closely the middle row is followed on talking tracks that were not trained on."""
     draw = np.random.default_rng([seed, 2**31])
-    rows = torch.from_numpy(random_track(clips, 6000, draw))
-    motion = map_track(net, rows)
+    tracks = [torch.from_numpy(random_track(clips, 150, draw)) for _ in range(40)]
+    motions = [map_track(net, track) for track in tracks]
+    rows = torch.cat(tracks)
+    motion = KeypointMotion(*(torch.cat(parts) for parts in zip(*(vars(m).values() for m in motions), strict=True)))
     wanted = wanted_units(rows[:, :EXPRESSION])
     named = [unit for unit in range(len(ARKIT_UNITS)) if wanted[:, unit].std() > 0.02]
     follows = [np.corrcoef(motion.offsets[:, u], wanted[:, u])[0, 1] for u in named]
@@ -216,7 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate", action="store_true", help="only print how closely the rows are followed")

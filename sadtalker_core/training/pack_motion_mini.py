@@ -1,0 +1,76 @@
+"""Three finished runs -> assets/mini_motion.safetensors: ExpNet, PoseVAE and MappingNet of the built-in family.
+
+    python -m sadtalker_core.training.pack_motion_mini --expnet runs/expnet_mini --posevae runs/posevae_mini \
+        --mapping runs/mapping_mini --note "4 hours of speech, seed 1; one core of a CPU"
+
+        --mapping runs/mapping_mini --note "4 hours of speech, seed 1, one core of a CPU"
+holds each net's config, which is all that loading needs, and under "recipe" how it was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..checkpoint.reading import METADATA_KEY, Metadata
+from ..datatypes import MINI
+from . import expnet_mini, mapping_mini, posevae_mini
+from .mini_run import trained
+
+ASSET = Path(__file__).resolve().parent.parent / "assets" / "mini_motion.safetensors"
+IMAGE_SIZE = 256
+
+
+def steps_of(folder: Path) -> int:
+    return int(torch.load(folder / "state.pt", weights_only=True)["step"])
+
+
+def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
+    """The net's tensors, weights in half precision."""
+    kept = {name for name, _ in net.named_buffers()}
+    return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
+
+
+def pack(nets: dict[str, nn.Module], recipe: dict, file: Path) -> Path:
+    """nets: {"expnet": ..., "posevae": ..., "mapping": ...} -> one file; it appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    metadata = Metadata(MINI, "mini", IMAGE_SIZE, {name: asdict(net.config) for name, net in nets.items()})
+    tensors = {f"{name}.{path}": t.contiguous() for name, net in nets.items() for path, t in rounded(net).items()}
+    unfinished = file.with_name(file.name + ".unfinished")
+    about = {"format": "pt", METADATA_KEY: metadata.to_json(), "recipe": json.dumps(recipe, sort_keys=True)}
+    save_file(tensors, str(unfinished), metadata=about)
+    os.replace(unfinished, file)
+    return file
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("expnet", "posevae", "mapping"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the run of {name}_mini")
+    parser.add_argument("--note", default="", help="hours of speech, seeds, kind of machine")
+    parser.add_argument("--out", type=Path, default=ASSET)
+    options = parser.parse_args(arguments)
+    expnet = trained(expnet_mini.new_net(0), options.expnet)
+    nets = {
+        "expnet": expnet,
+        "posevae": trained(posevae_mini.new_net(0, expnet.audio), options.posevae),
+        "mapping": trained(mapping_mini.new_net(0), options.mapping),
+    }
+    recipe = {
+        "made by": "sadtalker_core.training: voices.speech_set, expnet_mini, posevae_mini, mapping_mini",
+        "steps": {name: steps_of(getattr(options, name)) for name in nets},
+        "note": options.note,
+    }
+    file = pack(nets, recipe, options.out)
+    print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

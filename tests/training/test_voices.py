@@ -1,0 +1,169 @@
+"""Phonemes -> faces, texts, recordings: everything of the speech set that needs no synthesiser."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.training.voices import augment, texts
+from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, with_pauses
+from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing, flite
+from sadtalker_core.training.voices.visemes import ARPABET, SHAPES, SPEECH_UNITS, Phone, shapes_of, unit_track
+
+JAW, PRESS, PUCKER, BITE = (UNIT_INDEX[n] for n in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower"))
+
+
+def said(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
+    """("a", 0.1), ("m", 0.08) ... -> phones one after the other."""
+    phones = []
+    for ipa, seconds in sounds:
+        phones.append(Phone(start, start + seconds, ipa))
+        start += seconds
+    return phones
+
+
+@pytest.mark.parametrize("lips", ["p", "b", "m"])
+@pytest.mark.parametrize("start", np.arange(0.2, 0.24, 0.007))
+def test_a_short_closure_is_seen_wherever_it_falls_between_frames(lips, start):
+    units = unit_track(said(("a", 0.12), (lips, 0.05), ("a", 0.12), start=start), 25)
+    closed = units[:, PRESS].argmax()
+    assert units[closed, PRESS] > 0.4
+    assert units[closed, JAW] < 0.08
+    assert units[:, JAW].max() > 0.3
+
+
+def test_f_and_v_bite_the_lower_lip_and_do_not_press():
+    units = unit_track(said(("a", 0.1), ("v", 0.09), ("a", 0.1)), 25)
+    assert units[:, BITE].max() > 0.5
+    assert units[:, PRESS].max() < 0.01
+
+
+def test_lips_round_before_the_round_vowel_sounds():
+    units = unit_track(said(("s", 0.15), ("u", 0.2)), 25)
+    last_frame_of_s = int(0.35 * 25) - 1
+    assert units[last_frame_of_s, PUCKER] > 0.2 > units[2, PUCKER]
+
+
+def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
+    between = unit_track(said(("u", 0.12), ("t", 0.07), ("u", 0.12)), 20)
+    alone = unit_track(said(("a", 0.12), ("t", 0.07), ("a", 0.12)), 20)
+    middle = int(0.355 * 25)
+    assert between[middle, PUCKER] > 0.5
+    assert alone[middle, PUCKER] < 0.05
+
+
+def test_a_diphthong_walks_from_one_vowel_to_the_other():
+    units = unit_track(said(("aʊ", 0.4)), 25)
+    early, late = int(0.28 * 25), int(0.5 * 25)
+    assert units[early, JAW] > units[late, JAW] + 0.15
+    assert units[late, PUCKER] > units[early, PUCKER] + 0.3
+
+
+def test_silence_is_a_face_at_rest():
+    assert not unit_track([], 10).any()
+    assert not unit_track([Phone(0.0, 0.4, "")], 10).any()
+    assert shapes_of("ˈ") == shapes_of("") == ["rest"]
+
+
+def test_a_hole_shorter_than_a_pause_does_not_close_the_mouth():
+    held = unit_track(said(("a", 0.15), ("", 0.03), ("a", 0.15)), 25)
+    paused = unit_track(said(("a", 0.15), ("", 0.3), ("a", 0.15)), 25)
+    frames = slice(int(0.3 * 25), int(0.42 * 25))
+    assert held[frames, JAW].min() > 0.45
+    assert paused[int(0.5 * 25), JAW] < 0.1
+
+
+def test_left_does_as_right_and_units_stay_in_range():
+    units = unit_track(said(*((p, 0.08) for p in "mafesouwiʃəvpa")), 50)
+    assert units.min() >= 0.0 and units.max() <= 1.0
+    for name, left in UNIT_INDEX.items():
+        if name.endswith("Left") and left in SPEECH_UNITS:
+            np.testing.assert_array_equal(units[:, left], units[:, UNIT_INDEX[name.replace("Left", "Right")]])
+    assert set(np.flatnonzero(units.any(axis=0))) <= set(SPEECH_UNITS)
+
+
+def test_the_mouth_opens_wider_where_the_voice_is_louder():
+    phones = said(("a", 0.4), ("a", 0.4))
+    loud_then_soft = np.concatenate([np.full(9600, 0.5), np.full(6400, 0.05)]) * np.sin(np.arange(16000) * 0.2)
+    units = unit_track(phones, 25, loud_then_soft.astype(np.float32))
+    assert units[9, JAW] > 1.3 * units[20, JAW]
+
+
+def test_every_arpabet_sound_has_a_shape():
+    silent = {"pau", "sil", "ssil", "sp"}
+    for symbol, ipa in ARPABET.items():
+        assert (shapes_of(ipa) == ["rest"]) == (symbol in silent), symbol
+        assert all(shape in SHAPES for shape in shapes_of(ipa))
+
+
+def test_texts_are_many_and_repeat_with_the_seed():
+    sentences = {texts.english_sentence(random.Random(i)) for i in range(300)}
+    assert len(sentences) > 200
+    assert texts.babble(random.Random(3)) == texts.babble(random.Random(3))
+    assert len(texts.OTHER_LANGUAGES) >= 25 and all(texts.OTHER_LANGUAGES.values())
+
+
+def test_another_throat_tells_how_much_time_it_stretched():
+    wave = np.sin(np.arange(16000) * 0.1)
+    factors = set()
+    for seed in range(8):
+        changed, factor = augment.other_throat(wave, np.random.default_rng(seed))
+        assert len(changed) == pytest.approx(16000 * factor, abs=1)
+        factors.add(round(factor, 2))
+    assert min(factors) < 0.95 and max(factors) > 1.05
+
+
+def test_a_recording_keeps_its_moments_and_repeats_with_the_seed():
+    wave = np.zeros(16000)
+    wave[8000:9600] = np.sin(np.arange(1600) * 0.3)
+    for seed in range(6):
+        one, again = (augment.recorded(wave, np.random.default_rng(seed)) for _ in range(2))
+        np.testing.assert_array_equal(one, again)
+        assert len(one) == 16000 and np.abs(one).max() <= 1.0 and np.isfinite(one).all()
+        power = np.square(one).reshape(-1, 800).mean(axis=1)
+        assert power[10:12].mean() > 2 * power[:9].mean()
+
+
+@pytest.mark.parametrize("kind", augment.NOT_SPEECH)
+def test_noise_is_as_loud_as_it_says(kind):
+    sound = augment.noise(16000, kind, np.random.default_rng(0))
+    assert np.sqrt(np.mean(np.square(sound))) == pytest.approx(0.0 if kind == "silence" else 1.0, abs=1e-6)
+
+
+def test_an_unknown_noise_is_refused_by_name():
+    with pytest.raises(ValueError, match="thunder"):
+        augment.noise(10, "thunder", np.random.default_rng(0))
+
+
+def test_pauses_and_stretching_move_the_phones_with_the_wave():
+    spoken = Utterance(np.ones(8000, np.float32), (Phone(0.1, 0.2, "m"),))
+    later = with_pauses(spoken, 0.5, 0.25)
+    assert later.seconds == pytest.approx(1.25)
+    assert later.phones[0].start == pytest.approx(0.6)
+    slower = stretched(spoken, np.ones(16000, np.float32), 2.0)
+    assert slower.phones[0][:2] == pytest.approx((0.2, 0.4))
+
+
+def test_clips_come_back_from_the_file_as_they_went_in(tmp_path):
+    wave = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    clips = [
+        clip_of(Utterance(wave[:n], tuple(said(("a", 0.2)))), voice, held_out=n > 9000)
+        for n, voice in ((8000, "one"), (16000, "two"))
+    ]
+    save(clips, tmp_path / "speech.npz")
+    back = load(tmp_path / "speech.npz")
+    assert [c.voice for c in back] == ["one", "two"] and [c.held_out for c in back] == [False, True]
+    for clip, same in zip(clips, back, strict=True):
+        np.testing.assert_array_equal(clip.mel, same.mel)
+        np.testing.assert_array_equal(clip.units, same.units)
+    assert back[1].windows().shape == (25, 1, 80, 16)
+    assert back[1].windows(3, 5).shape == (2, 1, 80, 16)
+
+
+def test_without_flite_the_sentence_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(VoiceMissing, match="apt-get install flite"):
+        flite("hello", "slt")
