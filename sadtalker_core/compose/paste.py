@@ -19,7 +19,7 @@ from ..datatypes import Box, Portrait
 from ..errors import OptionError, PictureError, VideoError
 from .poisson import seamless
 
-FEATHER = 0.15
+FEATHER = 0.1
 WIDEST_FEATHER = 0.5
 
 #: colours are compared in a band along the edge of the box, this part of its shorter side wide

@@ -118,23 +118,24 @@ class VideoWriter:
         self._encoder.feed(pixels)
 
     def __exit__(self, kind, error, trace) -> None:
+        encoder = self._encoder
+        assert encoder is not None
         if kind is not None:
-            self._encoder.stop()
+            encoder.stop()
             self._remove_parts()
             return
         with self._left_clean():
-            self._encoder.finish()
+            encoder.finish()
             if not self.n_frames:
                 raise VideoError("expected at least one frame to write, got none.")
             if self.sound is not None:
-                self._add_sound()
+                self._add(self.sound)
             os.replace(self._part, self.path)
             self._remove_parts()
         self._encoder = None
 
-    def _add_sound(self) -> None:
+    def _add(self, sound: Sound) -> None:
         """The silent video, copied, and the sound, cut to its length, become one file."""
-        sound = self.sound
         rate_hz = sound.rate_hz if sound.rate_hz in AUDIO_RATES_HZ else AUDIO_RATES_HZ[0]
         joiner = Ffmpeg(
             "-f", "f32le", "-ar", str(sound.rate_hz), "-ac", str(sound.n_channels), "-i", "pipe:0",
@@ -192,6 +193,8 @@ class Ffmpeg:
             stderr=subprocess.PIPE,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        assert self.process.stdin is not None and self.process.stderr is not None
+        self.input, self.words = self.process.stdin, self.process.stderr
         # Its words are read as they come: a full pipe would stop it.
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.listener = threading.Thread(target=self._listen, daemon=True)
@@ -199,29 +202,29 @@ class Ffmpeg:
 
     def feed(self, data: np.ndarray) -> None:
         try:
-            self.process.stdin.write(data.data)
+            self.input.write(data.data)
         except OSError:  # it closed its end: it has died and said why
             self._raise_its_words()
 
     def finish(self) -> None:
         with contextlib.suppress(OSError):  # it may have died before; its exit status says so
-            self.process.stdin.close()
+            self.input.close()
         if self.process.wait():
             self._raise_its_words()
         self.listener.join()
-        self.process.stderr.close()
+        self.words.close()
 
     def stop(self) -> None:
         """Ends it at once; harmless when it has ended."""
         self.process.kill()
         self.process.wait()
         self.listener.join()
-        for pipe in (self.process.stdin, self.process.stderr):
+        for pipe in (self.input, self.words):
             with contextlib.suppress(OSError):
                 pipe.close()
 
     def _listen(self) -> None:
-        for line in self.process.stderr:
+        for line in self.words:
             self.last_lines.append(line.decode(errors="replace").rstrip())
 
     def _raise_its_words(self) -> None:

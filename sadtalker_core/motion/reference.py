@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,8 @@ def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLeng
 
 def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
     """The rows of the given numbers (n,) long, in that order."""
-    return replace(coefficients, **{name: value[rows] for name, value in _tracks(coefficients).items()})
+    taken: dict[str, Any] = {name: value[rows] for name, value in _tracks(coefficients).items()}
+    return replace(coefficients, **taken)
 
 
 def resample_rows(rows: Tensor, from_fps: float, to_fps: float = FRAMES_PER_SECOND) -> Tensor:
@@ -151,7 +153,8 @@ def _resampling(n_rows: int, from_fps: float, to_fps: float) -> tuple[Tensor, Te
 
 def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoefficients:
     """a where weight (n,) is 0, b where it is 1."""
-    others, mixed = _tracks(b), {}
+    others = _tracks(b)
+    mixed: dict[str, Any] = {}
     for name, value in _tracks(a).items():
         if value.is_floating_point():
             mixed[name] = torch.lerp(value, others[name], weight[:, None].to(value))
@@ -160,7 +163,7 @@ def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoeffi
     return replace(a, **mixed)
 
 
-def _tracks(coefficients: FaceCoefficients) -> dict[str, Tensor]:
+def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
     values = {field.name: getattr(coefficients, field.name) for field in fields(coefficients)}
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
