@@ -157,7 +157,7 @@ def test_sound_is_given_in_pieces(monkeypatch):
 def test_words_of_any_kind_and_length_come_back(tmp_path):
     words = {
         "prompt": json.dumps({"1": {"class_type": "SadTalkerLoadModel"}}),
-        "workflow": json.dumps({"nodes": ["ü 中文 😀 = ; # \\ \n \" '"] * 20_000}, ensure_ascii=False),
+        "workflow": json.dumps({"nodes": ["ü \u4e2d\u6587 \U0001f600 = ; # \\ \n \" '"] * 20_000}, ensure_ascii=False),
         "a name; with = signs": "line one\nline two\\\n\\.",
         "backslash": "it ends in a \\",
         "behind": "the backslash",
@@ -192,9 +192,11 @@ def test_lower_quality_makes_smaller_files(tmp_path):
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1] / 2
 
 
-@pytest.mark.parametrize("name", ["a b.mp4", "ä中文😀.mp4", "-dash.mp4", "100%d.mp4", "it's \"quoted\" & $HOME;.mp4"])
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "ä\u4e2d\u6587\U0001f600.mp4", "-dash.mp4", "100%d.mp4", "it's \"quoted\" & $HOME;.mp4"]
+)
 def test_names_and_folders_of_any_alphabet(tmp_path, name):
-    folder = tmp_path / "out put ü中"
+    folder = tmp_path / "out put ü\u4e2d"
     folder.mkdir()
     path = write(folder / name, some_frames(2), audio=(a_tone(0.1, 16000), 16000))
     assert [p.name for p in folder.iterdir()] == [name] and path.stat().st_size > 0
