@@ -56,7 +56,7 @@ def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
 
 
 def test_a_diphthong_walks_from_one_vowel_to_the_other():
-    units = unit_track(said(("aʊ", 0.4)), 25)
+    units = unit_track(said(("a\u028a", 0.4)), 25)
     early, late = int(0.28 * 25), int(0.5 * 25)
     assert units[early, JAW] > units[late, JAW] + 0.15
     assert units[late, PUCKER] > units[early, PUCKER] + 0.3
@@ -65,7 +65,7 @@ def test_a_diphthong_walks_from_one_vowel_to_the_other():
 def test_silence_is_a_face_at_rest():
     assert not unit_track([], 10).any()
     assert not unit_track([Phone(0.0, 0.4, "")], 10).any()
-    assert shapes_of("ˈ") == shapes_of("") == ["rest"]
+    assert shapes_of("\u02c8") == shapes_of("") == ["rest"]
 
 
 def test_a_hole_shorter_than_a_pause_does_not_close_the_mouth():
@@ -77,7 +77,7 @@ def test_a_hole_shorter_than_a_pause_does_not_close_the_mouth():
 
 
 def test_left_does_as_right_and_units_stay_in_range():
-    units = unit_track(said(*((p, 0.08) for p in "mafesouwiʃəvpa")), 50)
+    units = unit_track(said(*((p, 0.08) for p in "mafesouwi\u0283\u0259vpa")), 50)
     assert units.min() >= 0.0 and units.max() <= 1.0
     for name, left in UNIT_INDEX.items():
         if name.endswith("Left") and left in SPEECH_UNITS:

@@ -7,7 +7,9 @@ are short of (lips on m b p f v w, round vowels), and a voice reads it as if it 
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 ENGLISH = (
     "Good morning, and welcome to the little workshop by the river",
@@ -53,82 +55,12 @@ ENGLISH = (
 )
 
 # A language code of espeak-ng -> sentences of our own in it.
+#: espeak-ng's code of a language -> sentences in it; a data file, because Python source stays in Windows' alphabet
 OTHER_LANGUAGES: dict[str, tuple[str, ...]] = {
-    "es": (
-        "Buenos días, hoy vamos a hablar de una pequeña máquina que dibuja",
-        "Mi abuela prepara pan con manteca y mermelada de ciruela",
-        "El bosque huele bien después de la lluvia de verano",
-        "No sé por qué el gato mira siempre la misma ventana",
-        "Vuelve pronto, porque la música empieza a las ocho",
-    ),
-    "fr": (
-        "Bonjour, je vous montre une petite machine qui parle",
-        "Ma sœur a peint un beau bateau bleu sur le mur du jardin",
-        "Peux-tu fermer la porte avant que le vent ne l'ouvre encore",
-        "Nous avons vu une fumée blanche au-dessus du village",
-        "Il fallait un peu plus de beurre et beaucoup moins de poivre",
-    ),
-    "de": (
-        "Guten Morgen, wir bauen heute eine kleine Maschine aus Papier",
-        "Meine Mutter möchte am Abend über den Fluss fahren",
-        "Vor dem Fenster blüht ein alter Pflaumenbaum",
-        "Wofür brauchst du so viele bunte Büroklammern",
-        "Bitte bring mir Brot, Butter und ein bisschen Honig mit",
-    ),
-    "it": (
-        "Buongiorno, oggi proviamo una piccola macchina che racconta storie",
-        "Mia mamma compra sempre un mazzo di fiori al mercato",
-        "Vorrei un bicchiere d'acqua e un piatto di pasta al pomodoro",
-        "Il vento porta via le foglie gialle del vecchio platano",
-    ),
-    "pt-br": (
-        "Bom dia, meu vizinho plantou uma bananeira perto do muro",
-        "A música da festa ficou boa, mas o bolo acabou cedo",
-        "Quero ver o mar amanhã e ouvir o vento bater na vela",
-    ),
-    "nl": (
-        "Goedemorgen, we bouwen vandaag een huis van oude boeken",
-        "Mijn broer vaart met zijn boot over het meer naar de overkant",
-        "De bakker verkoopt warme broodjes met boter en pruimenjam",
-    ),
-    "pl": (
-        "Dzień dobry, mój brat buduje mały most z papieru",
-        "Mama kupiła bułki, masło i powidła z jabłek",
-        "W lesie pachnie po deszczu, a ptaki wracają na pole",
-    ),
-    "cs": ("Dobré ráno, babička peče povidlové buchty", "Můj bratr opravuje starou pumpu u potoka"),
-    "ru": (
-        "Доброе утро, мой брат построил маленький бумажный мост",
-        "Мама купила хлеб, масло и банку вишнёвого варенья",
-        "Вечером мы поплывём на лодке вдоль белого берега",
-    ),
-    "uk": ("Добрий ранок, бабуся пече пиріг із вишнями", "Мій брат пливе човном уздовж берега"),
-    "sv": ("God morgon, min bror bygger en båt av papper", "Vi vill bjuda på varma bullar med smör och sylt"),
-    "da": ("Godmorgen, min mor bager brød med smør og blommer",),
-    "nb": ("God morgen, vi bygger ei bru av papir over bekken",),
-    "fi": ("Hyvää huomenta, veljeni rakentaa veneen paperista", "Mummo leipoo pullaa ja puhuu puhelimessa"),
-    "et": ("Tere hommikust, ema küpsetab ploomikooki",),
-    "hu": ("Jó reggelt, a bátyám papírból épít egy kis hidat", "Anyám vajas kenyeret és baracklekvárt vett"),
-    "ro": ("Bună dimineața, mama face o plăcintă bună cu prune și mere",),
-    "el": ("Καλημέρα, ο παππούς μου φτιάχνει μια βάρκα από χαρτί",),
-    "tr": ("Günaydın, abim kâğıttan küçük bir köprü yapıyor", "Annem bahçede büyük bir pembe gül buldu"),
-    "ar": ("صباح الخير أمي تبني بيتا صغيرا من ورق",),
-    "fa": ("صبح بخیر مادرم نان و مربا می‌خرد",),
-    "hi": ("नमस्ते, मेरा भाई कागज़ की एक छोटी नाव बना रहा है", "माँ बाज़ार से फूल और मीठे आम लाई"),
-    "bn": ("সুপ্রভাত, আমার মা ফুল আর আম কিনেছেন",),
-    "ta": ("காலை வணக்கம், அம்மா பூக்கள் வாங்கினார்",),
-    "id": ("Selamat pagi, ibu membeli buah mangga dan bunga putih", "Adik saya membuat perahu kecil dari kertas"),
-    "sw": ("Habari za asubuhi, mama amepika viazi na maharagwe", "Kaka yangu anajenga mashua ya karatasi"),
-    "vi": ("Chào buổi sáng, mẹ tôi mua hoa và bánh mì",),
-    "ko": ("안녕하세요, 엄마가 빵과 버터를 샀어요", "오빠는 종이로 작은 배를 만들어요"),
-    "ja": ("おはようございます、ははは パンと バターを かいました", "ぼくは かみで ふねを つくります"),
-    "cmn-latn-pinyin": (
-        "zao3 shang4 hao3, wo3 ma1 ma mai3 le mian4 bao1 he2 ping2 guo3",
-        "wo3 men ming2 tian1 zuo4 chuan2 qu4 kan4 bai2 se4 de shan1",
-    ),
-    "yue": ("早晨，媽媽買咗麵包同蘋果",),
-    "eo": ("Bonan matenon, mia frato konstruas papera boato",),
-    "haw": ("Aloha kakahiaka, ua hana ke kaikuaʻana i waʻa pepa",),
+    language: tuple(sentences)
+    for language, sentences in json.loads(
+        (Path(__file__).parent / "other_languages.json").read_text(encoding="utf-8")
+    ).items()
 }
 
 _SUBJECTS = (

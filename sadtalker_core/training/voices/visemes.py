@@ -14,8 +14,10 @@ Gaussian. A closure is short (60 ms) and must be seen: it is smoothed least, and
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -98,26 +100,16 @@ GESTURE_UNITS: dict[str, dict[str, float]] = {
 _LINE_HZ = 200
 _SHORTEST_PAUSE_S = 0.06
 
-_IPA_SHAPES = (
-    ("mbpɓ", "closed"), ("fvɱʋⱱɸβ", "bite"), ("θð", "tongue"), ("tdɗnɾʈɖɳrǀ", "alveolar"), ("lɫʎɭɬɮɺ", "lateral"),
-    ("kɡgɠxɣqɢhɦχħʕŋɲçʝcɟʔɴ", "velar"), ("szɧ", "hiss"), ("ʃʒɕʑʂʐ", "hush"), ("ɹɻʁʀɽ", "liquid"), ("wʍɥ", "glide"),
-    ("aɑɐɒ", "ah"), ("æ", "ae"), ("ʌəɜɚɝɘɨᵻɵɤ", "uh"), ("eɛε", "eh"), ("ij", "ee"), ("ɪ", "ih"), ("ɔ", "aw"), ("o",
-    "oh"), ("uʊɯʉ", "oo"), ("yʏ", "ue"), ("øœɶ", "oe"),
-)  # fmt: skip
-_IPA = {letter: shape for letters, shape in _IPA_SHAPES for letter in letters}
+# The letters of IPA are no letters of Windows' alphabet, in which Python source stays: they are in a data file.
+_PHONEMES = json.loads((Path(__file__).parent / "phonemes.json").read_text(encoding="utf-8"))
+_IPA: dict[str, str] = {letter: shape for letters, shape in _PHONEMES["shapes"] for letter in letters}
 
 #: ARPAbet, as flite and most aligners spell, -> IPA
-ARPABET = {
-    "pau": "", "sil": "", "ssil": "", "sp": "", "m": "m", "b": "b", "p": "p", "f": "f", "v": "v", "th": "θ", "dh": "ð",
-    "t": "t", "d": "d", "n": "n", "dx": "ɾ", "l": "l", "k": "k", "g": "g", "hh": "h", "ng": "ŋ", "s": "s", "z": "z",
-    "sh": "ʃ", "zh": "ʒ", "ch": "tʃ", "jh": "dʒ", "r": "ɹ", "er": "ɚɹ", "axr": "ɚɹ", "w": "w", "y": "j", "aa": "ɑ",
-    "ae": "æ", "ah": "ʌ", "ax": "ə", "ao": "ɔ", "eh": "ɛ", "ih": "ɪ", "ix": "ɪ", "iy": "i", "uh": "ʊ", "uw": "u",
-    "ay": "aɪ", "aw": "aʊ", "oy": "ɔɪ", "ey": "eɪ", "ow": "oʊ",
-}  # fmt: skip
+ARPABET: dict[str, str] = _PHONEMES["arpabet"]
 
 
 def shapes_of(ipa: str) -> list[str]:
-    """A phoneme -> the one or two mouth shapes it walks through ("aɪ" two); what holds no letter of speech is rest."""
+    """A phoneme -> the one or two mouth shapes it walks through (a diphthong two); what holds no letter of speech is rest."""
     shapes: list[str] = []
     for letter in unicodedata.normalize("NFD", ipa):  # "ä" is an a with a mark
         shape = _IPA.get(letter)
