@@ -109,7 +109,7 @@ ARPABET: dict[str, str] = _PHONEMES["arpabet"]
 
 
 def shapes_of(ipa: str) -> list[str]:
-    """A phoneme -> the one or two mouth shapes it walks through (a diphthong two); what holds no letter of speech is rest."""
+    """A phoneme -> the one or two mouth shapes it walks through (a diphthong two); no letter of speech: rest."""
     shapes: list[str] = []
     for letter in unicodedata.normalize("NFD", ipa):  # "ä" is an a with a mark
         shape = _IPA.get(letter)

@@ -67,6 +67,7 @@ class Host:
         args.disable_auto_launch = args.disable_api_nodes = True
         # As main.py does: before nodes.py puts the folder comfy, which has a utils.py of its own, in front of the path.
         import utils.extra_config  # noqa: F401
+        # isort: split
         import comfy.model_management as mm
         import comfy.utils
         import execution
