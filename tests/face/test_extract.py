@@ -5,12 +5,17 @@ import dataclasses
 import pytest
 import torch
 
+from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound, PictureError
 from sadtalker_core.face.crop import face_box, picture_to_square
-from sadtalker_core.face.extract import extract_released, read_squares
+from sadtalker_core.face.extract import extract_mini, extract_released, read_squares
+from sadtalker_core.face.landmarks import mesh_to_68
+from sadtalker_core.face.linear_3dmm import Linear3DMM
+from sadtalker_core.face.points import MeantFace, MeshPoints
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from tests.face.drawn_face import face_68
+from tests.face.pictures import astronaut
 
 POINTS = face_68(260, 200, 90)
 
@@ -132,3 +137,60 @@ def test_a_net_in_half_precision_is_spoken_to_in_half_precision(generator):
     half = FaceReconNet(FaceReconConfig(stem=4, blocks=(1,), widths=(4,), expansion=2)).eval().to(torch.bfloat16)
     rows = read_squares(half, torch.rand(1, 3, 256, 256, generator=generator), [face_68(128, 128, 70)], CropMode.CROP)
     assert rows.expression.dtype == torch.float32
+
+
+# --------------------------------------------------------------------------------------------------- the mini family
+
+
+@pytest.fixture(scope="module")
+def mean_face():
+    """A linear fit that says what laying the mean face on the mesh says."""
+    net = Linear3DMM()
+    basis = load_basis()
+    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    torch.nn.init.zeros_(net.read.weight)
+    torch.nn.init.zeros_(net.read.bias)
+    return net
+
+
+@pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.EXTENDED_FULL, CropMode.RESIZE])
+def test_the_mini_door_gives_a_mesh_in_the_square_and_one_row(detector, mesh_net, mean_face, mode):
+    done, row = extract_mini(detector, mesh_net, mean_face, Portrait(astronaut()), mode, 256)
+    assert done.crop.image.shape == (3, 256, 256) and done.crop.landmarks.shape == (468, 3) and done.crop.mode is mode
+    assert (row.family, row.crop_mode, row.pic_size, len(row)) == ("mini", mode, 256, 1)
+    eyes = picture_to_square(torch.tensor([(204.0, 103.0), (247.0, 106.0)]), done.crop.box, 256)
+    lids = mesh_to_68(done.crop.landmarks)[36:48].reshape(2, 6, 2)
+    assert (lids.mean(dim=1) - eyes).norm(dim=1).max() < 8
+
+
+def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, mean_face):
+    portrait = Portrait(astronaut(), face_box=Box(175, 60, 100, 130))
+    plain, _ = extract_mini(detector, mesh_net, mean_face, portrait, CropMode.CROP, 256)
+    smaller = {"crop_scale": 0.8, "offset": (0.1, 0.0)}
+    moved, _ = extract_mini(detector, mesh_net, mean_face, portrait, CropMode.CROP, 256, **smaller)
+    assert moved.crop.box.width == pytest.approx(0.8 * plain.crop.box.width, abs=2)
+
+
+def test_the_embedded_mesh_serves_the_released_family_too(net, detector, mesh_net):
+    portrait = Portrait(astronaut())
+    finder = MeshPoints(detector, mesh_net, MeantFace.of(portrait))
+    done, _ = extract_released(net, portrait, finder, CropMode.CROP, 256)
+    assert done.crop.landmarks.shape == (68, 2)
+    box = done.crop.box
+    assert box.x < 175 and box.right > 275 and box.y < 30 and box.bottom > 175
+
+
+def test_a_picture_without_a_face_is_a_sentence_at_both_doors(net, detector, mesh_net, mean_face, generator):
+    noise = Portrait(torch.rand(200, 200, 3, generator=generator))
+    with pytest.raises(FaceNotFound, match="no face found"):
+        extract_mini(detector, mesh_net, mean_face, noise, CropMode.CROP, 256)
+    with pytest.raises(FaceNotFound, match="no face found"):
+        extract_released(net, noise, MeshPoints(detector, mesh_net), CropMode.CROP, 256)
+
+
+def test_mesh_points_follow_the_meant_face_through_a_video(detector, mesh_net):
+    frames = [astronaut().roll(4 * i, dims=1) for i in range(3)]
+    seen = list(MeshPoints(detector, mesh_net).follow(iter(frames)))
+    moved = [float(points[30, 0]) for _, points in seen]
+    assert all(frame is own for (frame, _), own in zip(seen, frames, strict=True))
+    assert moved[1] - moved[0] == pytest.approx(4, abs=1) and moved[2] - moved[0] == pytest.approx(8, abs=1)

@@ -1,0 +1,224 @@
+"""The frames of a reference video come in, one by one; the same face in every frame, 25 rows a second, goes out.
+
+No more than a batch of frames is held at a time. Letters: `H W` a frame, `F` frames that show the face, `T` rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import coefficients as layout
+from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients
+from ..errors import FaceNotFound, OptionError, VideoError
+from ..timeline import FRAMES_PER_SECOND
+from .align import align_face
+from .crop import cut_square, face_box, picture_to_square
+from .detector import FaceDetector
+from .extract import read_faces
+from .landmarks import mesh_to_68
+from .linear_3dmm import Linear3DMM, read_meshes
+from .mesh import FaceMesh
+from .picture import check_picture
+from .points import MeantFace, PointFinder, follow_mesh
+from .recon import FaceReconNet
+
+#: A full row with the crop parameters behind it: what is collected and resampled.
+ROW = layout.FULL_ROW + layout.CROP
+
+OnFrame = Callable[[int], None]
+
+
+class MissingFace(str, Enum):
+    """What to do with a frame in which the face is not found."""
+
+    HOLD = "hold"  #: repeat the row before it; before the first found face, the first found one
+    SKIP = "skip"  #: leave the frame out; the track gets shorter
+    ERROR = "error"  #: stop and name the frame
+
+
+def read_released_video(
+    net: FaceReconNet,
+    find_points: PointFinder,
+    frames: Iterable[Tensor],
+    fps: float,
+    pic_size: int,
+    *,
+    mode: CropMode = CropMode.CROP,
+    box_follows_face: bool = False,
+    missing_face: MissingFace | str = MissingFace.HOLD,
+    batch_size: int = 16,
+    on_progress: OnFrame | None = None,
+) -> FaceCoefficients:
+    """Frames (H, W, 3) of one size in 0..1 -> T rows of the released family at 25 a second.
+
+    fps:      of the frames; any rate is resampled, between two frames along a straight line
+    pic_size: as the portrait's, because the crop parameters are in pixels of that square
+    mode:     how much of the frame is cut, as for the portrait
+    box_follows_face: cut each frame at its own box, for a head that walks; otherwise all at the box of the first found
+        face, as the original does, and the crop parameters tell where the head went
+    batch_size:  faces that pass the net together
+    on_progress: called with the number of frames read so far; may raise to stop
+    Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
+    FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.
+    """
+
+    def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+        face = align_face(cut_square(frame, box, pic_size), picture_to_square(points, box, pic_size))
+        return face.image, face.crop
+
+    def read(faces: list[tuple[Tensor, Tensor]]) -> Tensor:
+        images, crops = zip(*faces, strict=True)
+        return torch.cat([read_faces(net, torch.stack(images)), torch.stack(crops)], dim=1)
+
+    clip = _Clip(mode, box_follows_face, missing_face, batch_size, on_progress)
+    rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, lambda points: points, prepare, read)
+    return _record(rows, found, RELEASED, mode, pic_size)
+
+
+def read_mini_video(
+    detector: FaceDetector,
+    mesh: FaceMesh,
+    linear_3dmm: Linear3DMM,
+    frames: Iterable[Tensor],
+    fps: float,
+    pic_size: int,
+    *,
+    meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    mode: CropMode = CropMode.CROP,
+    box_follows_face: bool = False,
+    missing_face: MissingFace | str = MissingFace.HOLD,
+    batch_size: int = 16,
+    on_progress: OnFrame | None = None,
+) -> FaceCoefficients:
+    """The same in the mini family: meshes are followed from frame to frame and read by the linear fit."""
+
+    def prepare(frame: Tensor, points: Tensor, box: Box) -> Tensor:
+        return picture_to_square(points, box, pic_size)
+
+    def read(meshes: list[Tensor]) -> Tensor:
+        faces = read_meshes(linear_3dmm, torch.stack(meshes), pic_size, mode)
+        return torch.cat([faces.full_rows(), faces.crop], dim=1)
+
+    clip = _Clip(mode, box_follows_face, missing_face, batch_size, on_progress)
+    meshes = follow_mesh(detector, mesh, _checked(frames), meant)
+    seen = ((frame, None if found is None else found.points) for frame, found in meshes)
+    rows, found = clip.rows_at_25(seen, fps, mesh_to_68, prepare, read)
+    return _record(rows, found, MINI, mode, pic_size)
+
+
+class _Clip:
+    """The walk along the frames, which both families share."""
+
+    def __init__(self, mode, box_follows_face, missing_face, batch_size, on_progress):
+        self.mode, self.box_follows_face = mode, box_follows_face
+        self.batch_size, self.on_progress = max(batch_size, 1), on_progress
+        try:
+            self.missing_face = MissingFace(missing_face)
+        except ValueError as error:
+            raise OptionError(
+                f"expected missing_face to be one of {[kind.value for kind in MissingFace]}, got {missing_face!r}."
+            ) from error
+
+    def rows_at_25(
+        self,
+        seen: Iterable[tuple[Tensor, Tensor | None]],
+        fps: float,
+        sixty_eight: Callable[[Tensor], Tensor],
+        prepare: Callable[[Tensor, Tensor, Box], Any],
+        read: Callable[[list], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Frames with the points of the face, or None -> rows (T, 260), and (T,) whether they were seen.
+
+        sixty_eight: the family's points -> the 68 that the box is chosen by
+        prepare:     (frame, points, box) -> what is kept of the frame; may raise FaceNotFound
+        read:        a batch of that -> rows
+        """
+        if not (math.isfinite(fps) and fps > 0):
+            raise VideoError(f"the reference video's frame rate must be above 0, got {fps}; set the fps of the frames.")
+        box: Box | None = None
+        rows: list[Tensor] = []
+        waiting: list[Any] = []
+        found: list[bool] = []
+        for frame, points in seen:
+            try:
+                if points is None:
+                    raise FaceNotFound("none was found.")
+                if box is None or self.box_follows_face:
+                    size_wh = (frame.shape[1], frame.shape[0])
+                    box = face_box(sixty_eight(points), size_wh, self.mode)
+                waiting.append(prepare(frame, points, box))
+                found.append(True)
+            except FaceNotFound as error:
+                if self.missing_face is MissingFace.ERROR:
+                    raise FaceNotFound(
+                        f"no face in frame {len(found)} of the reference video (counting from 0): {error} "
+                        "Cut that frame away, or set missing_face to hold or skip."
+                    ) from error
+                found.append(False)
+            if len(waiting) == self.batch_size:
+                rows.append(read(waiting))
+                waiting = []
+            if self.on_progress is not None:
+                self.on_progress(len(found))
+        if not found:
+            raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
+        if not any(found):
+            raise FaceNotFound(
+                f"no face found in any of the {len(found)} frames of the reference video; use one in which a face is "
+                "seen from the front or half from the side."
+            )
+        if waiting:
+            rows.append(read(waiting))
+        return resample_to_25(*self._fill(torch.cat(rows), torch.tensor(found)), fps)
+
+    def _fill(self, rows: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the frames that show the face -> rows of all frames that count."""
+        if self.missing_face is MissingFace.SKIP:
+            return rows, found[found]
+        return rows[(found.cumsum(0) - 1).clamp(min=0)], found
+
+
+def resample_to_25(rows: Tensor, found: Tensor, fps: float) -> tuple[Tensor, Tensor]:
+    """Rows (F, 260) of frames at `fps` -> rows (T, 260) at 25 a second, as long to within a frame.
+
+    Between two frames each number moves along a straight line, and the angles turn the shorter way. found (F,) becomes
+    (T,): a row is seen when every frame it is made of was.
+    """
+    n_frames = rows.shape[0]
+    n_rows = max(int(n_frames * FRAMES_PER_SECOND / fps + 1e-6), 1)
+    place = np.minimum(np.arange(n_rows) * (fps / FRAMES_PER_SECOND), n_frames - 1)
+    before = np.floor(place + 1e-9).astype(int)
+    after = np.minimum(before + 1, n_frames - 1)
+    part = torch.from_numpy(np.clip(place - before, 0.0, 1.0))[:, None]
+    smooth = rows.double().clone()
+    start = layout.IDENTITY + layout.EXPRESSION + layout.TEXTURE
+    angles = slice(start, start + layout.ROTATION)
+    smooth[:, angles] = torch.from_numpy(np.unwrap(smooth[:, angles].numpy(), axis=0))
+    mixed = smooth[before] * (1 - part) + smooth[after] * part
+    seen = found[before] & (found[after] | (part[:, 0] == 0))
+    return mixed.float(), seen
+
+
+def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: int) -> FaceCoefficients:
+    full, crop = rows.split([layout.FULL_ROW, layout.CROP], dim=1)
+    return FaceCoefficients.from_full_rows(full, crop, family=family, crop_mode=mode, pic_size=pic_size, found=found)
+
+
+def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    size = None
+    for i, frame in enumerate(frames):
+        picture, _ = check_picture(frame, f"Frame {i} of the reference video")
+        size = size or picture.shape
+        if picture.shape != size:
+            raise VideoError(
+                f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
+                f"the frames before it are {size[1]} x {size[0]}; give frames of one size."
+            )
+        yield picture
