@@ -5,7 +5,7 @@
 People of training/heads are rendered with known unit weights and head poses, the embedded mesh net looks at each
 picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh net (a lid that
 never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last fifth of
-the people is only measured; how much each output is held back (its ridge) is chosen among the others.
+the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
 Parts of the work are kept in FOLDER and taken up again. Letters: `N` pictures, `S` the side of a picture.
 """
 
@@ -39,11 +39,16 @@ PICTURES_PER_PERSON = 3
 PEOPLE_PER_PART = 50
 HELD_OUT = 0.2
 FOLDS = 4
-RIDGES = tuple(10.0**k for k in (-9, -8.5, -8, -7.5, -7, -6.5, -6, -5, -4, -3, -2))
+#: for the units the ridge is chosen among these; smaller ones read even more, but from what the net only trembles by
+UNIT_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
+#: for the pose it is set, a little larger than best on single pictures, and tracks are twice as quiet for it:
+#: turn (3), growth, shift (2)
+POSE_RIDGES = (1e-5, 1e-5, 1e-5, 1e-3, 1e-3, 1e-3)
 #: units that the mesh does not tell (lower correlation than this on held-out heads) are always read as 0
 TELLING = 0.2
-#: units that it tells well get the spread they have in life; ridge regression alone would flatten them
-WELL_TOLD = 0.6
+#: what is read of a unit is moved and stretched before it is cut to 0..1: ridge regression alone would read a little of
+#: everything at rest, and never the whole of anything
+RESTS, GAINS = torch.linspace(-0.1, 0.6, 36).double(), torch.linspace(1, 2.5, 31).double()
 NAME = "linear_3dmm"
 OUT = ASSETS / "linear_3dmm.safetensors"
 #: the middle of a face in head space, and the side of a square that holds a head, in decimetres
@@ -185,7 +190,7 @@ def mirror_units() -> Tensor:
 
 
 def fit(heads: Heads) -> Linear3DMM:
-    """The whole: template, steadiness, and the linear map with a ridge of its own for each output."""
+    """The whole: template, steadiness, and the linear map, with a ridge of its own for each output."""
     mirrored = heads[~held_out(heads.person)].with_mirrored()
     net = _template_of(mirrored)
     residuals, targets = _regression(net, mirrored)
@@ -195,10 +200,9 @@ def fit(heads: Heads) -> Linear3DMM:
     n_units = net.config.n_units
     out_of_sample = _out_of_sample(residuals, targets, ridges, mirrored.person)
     told = _correlation(out_of_sample[:, :n_units], targets[:, :n_units])
-    # Spread: deviations from the mean grow by 1 / r, so that they vary as the truth does.
-    gain = torch.where(told > WELL_TOLD, 1 / told.clamp_min(WELL_TOLD), torch.ones_like(told)) * (told > TELLING)
-    middle = targets[:, :n_units].mean(0) * (told > TELLING)
-    bias[:n_units] = middle + gain * (bias[:n_units] - targets[:, :n_units].mean(0))
+    zero, gain = _rest_and_gain(out_of_sample[:, :n_units], targets[:, :n_units])
+    gain = gain * (told > TELLING)
+    bias[:n_units] = gain * (bias[:n_units] - zero)
     matrix[:, :n_units] *= gain
     print("always 0: " + ", ".join(name for name, r in zip(ARKIT_UNITS, told.tolist(), strict=True) if r <= TELLING))
     with torch.no_grad():
@@ -245,13 +249,27 @@ def solve_ridge(inputs: Tensor, targets: Tensor, ridges: Tensor) -> tuple[Tensor
     return matrix, target_mean - mean @ matrix
 
 
+def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """What to take away (m,) and to multiply by (m,) then, so that `said` (N, m) cut to 0..1 is nearest the truth."""
+    best = torch.full(said.shape[1:], torch.inf, dtype=torch.float64)
+    rest, gain = torch.zeros_like(best), torch.ones_like(best)
+    for r in RESTS:
+        for g in GAINS:
+            error = (((said - r) * g).clamp(0, 1) - truth).square().mean(0)
+            better = error < best
+            best, rest, gain = (torch.where(better, new, old) for new, old in ((error, best), (r, rest), (g, gain)))
+    return rest, gain
+
+
 def _choose_ridges(inputs: Tensor, targets: Tensor, person: Tensor) -> Tensor:
-    """(m,) for each output the ridge with the smallest error on people that were left out."""
+    """(m,) for each output its ridge; for each unit the one with the smallest error on people that were left out."""
+    units = targets[:, : -len(POSE_RIDGES)]
     errors = []
-    for ridge in RIDGES:
-        same = torch.full(targets.shape[1:], ridge, dtype=torch.float64)
-        errors.append(((_out_of_sample(inputs, targets, same, person) - targets) ** 2).mean(0))
-    return torch.tensor(RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
+    for ridge in UNIT_RIDGES:
+        same = torch.full(units.shape[1:], ridge, dtype=torch.float64)
+        errors.append(((_out_of_sample(inputs, units, same, person) - units) ** 2).mean(0))
+    chosen = torch.tensor(UNIT_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
+    return torch.cat([chosen, torch.tensor(POSE_RIDGES, dtype=torch.float64)])
 
 
 def _out_of_sample(inputs: Tensor, targets: Tensor, ridges: Tensor, person: Tensor) -> Tensor:
