@@ -2,6 +2,7 @@
 
 A file of vectors is an npz with `stage` (a string), `in/<name>` inputs that all cases share, `in/<case>/<name>` and
 `out/<case>/<name>`. An input that is the string "@name" or "@name[:n]" stands for a shared array (its first n rows).
+An entry `<any of these>.png` holds the bytes of a picture instead of its array; the project's own copy is smaller so.
 `stages/<stage>.py` knows what to do with them: `check(vectors, seed) -> Iterator[Row]`, where `seed` says with which
 rule-made weights the vectors were calculated.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 PARITY = Path(__file__).resolve().parent
 OWN_VECTORS = PARITY / "vectors"
@@ -61,7 +64,7 @@ class Vectors:
         self.path = Path(path)
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                self._entries = {name: file[name] for name in file.files}
+                self._entries = dict(_unpacked(name, file[name]) for name in file.files)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ParityError(f"{self.path} cannot be read as a file of vectors (npz): {error}") from error
         if "stage" not in self._entries:
@@ -93,6 +96,12 @@ class Vectors:
         return self._shared[name][: int(rows)] if rows else self._shared[name]
 
 
+def _unpacked(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
+    if not name.endswith(".png"):
+        return name, value
+    return name.removesuffix(".png"), np.array(Image.open(io.BytesIO(value.tobytes())))
+
+
 def _plain(value: np.ndarray) -> Any:
     return value.item() if value.ndim == 0 else value
 
@@ -120,8 +129,7 @@ def compare(stage: str, case: str, field: str, got: Any, want: Any, max_tol: flo
     if got.shape != want.shape:
         note = f"{note} shape {got.shape}, wanted {want.shape}".strip()
         return Row(stage, case, field, float("inf"), float("inf"), max_tol, False, note)
-    distance = np.abs(got - want)
-    distance[got == want] = 0.0  # infinities that agree
+    distance = np.where(got == want, 0.0, np.abs(got - want))  # infinities that agree are no distance apart
     max_abs, mean_abs = (float(distance.max()), float(distance.mean())) if distance.size else (0.0, 0.0)
     ok = max_abs <= max_tol and (mean_tol is None or mean_abs <= mean_tol)
     return Row(stage, case, field, max_abs, mean_abs, max_tol, ok, note)
@@ -138,7 +146,7 @@ def fixed(stage: str, case: str, field: str, reason: str, got: Any, independent:
 
 def thinned(outputs: dict[str, Any], field: str) -> tuple[Any, int]:
     """The stored array of a field and its step: a field stored as `<field>_dsN` keeps every N-th element along each
-    of its last two axes. Compare with `got[..., ::step, ::step]`; the step is 1 where the field is stored whole.
+    spatial axis. The step is 1 where the field is stored whole.
     """
     if field in outputs:
         return outputs[field], 1
@@ -147,6 +155,18 @@ def thinned(outputs: dict[str, Any], field: str) -> tuple[Any, int]:
         if match:
             return value, int(match.group(1))
     raise ParityError(f"no output is called {field} or {field}_dsN; there are {list(outputs)}.")
+
+
+def thin(values: Any, step: int) -> Any:
+    """Every step-th row and column of pictures (…, H, W, 3), or of whatever else ends in (…, H, W)."""
+    return values[..., ::step, ::step, :] if values.shape[-1] == 3 else values[..., ::step, ::step]
+
+
+def compare_stored(stage: str, case: str, field: str, got: Any, outputs: dict[str, Any], max_tol: float,
+                   mean_tol: float | None = None, note: str = "") -> Row:  # fmt: skip
+    """`compare` for pictures, which may be stored whole or thinned out as `<field>_dsN`."""
+    want, step = thinned(outputs, field)
+    return compare(stage, case, field, thin(got, step), want, max_tol, mean_tol, note)
 
 
 @functools.cache

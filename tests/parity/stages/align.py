@@ -15,7 +15,7 @@ from sadtalker_core.face.align import (
     flip_points,
     template_points,
 )
-from tests.parity.harness import Row, Vectors, compare
+from tests.parity.harness import Row, Vectors, compare, compare_stored
 
 
 def check(vectors: Vectors, seed: int) -> Iterator[Row]:
@@ -36,7 +36,8 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         yield row("pos_t", origin, 1e-4)
         yield row("pos_s", scale, 1e-4)
         yield row("trans_params", np.array([width, height, *face.crop.tolist()]), 1e-4)
-        yield row("image224", (face.image * 255).round().permute(1, 2, 0), 1, 0.01)
+        aligned = (face.image * 255).round().permute(1, 2, 0)
+        yield compare_stored(vectors.stage, case, "image224", aligned, want, 1, 0.01)
         yield row("lm_new", _moved(points, origin, ALIGNED_SCALE / scale, np.array([width, height])), 1e-3)
 
 

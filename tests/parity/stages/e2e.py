@@ -22,12 +22,16 @@ from sadtalker_core.motion.expression import predict_expression
 from sadtalker_core.motion.pose import predict_motion, predict_pose
 from sadtalker_core.render.animate import render_frames, to_box_aspect
 from sadtalker_core.render.driving import map_motion
+from sadtalker_core.resizing import resize_bilinear
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
-from tests.parity.harness import Row, Vectors, compare, fixed, rule_net, spread
+from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
 from tests.parity.stages.chain import LEVEL, SHARE
 from tests.parity.stages.croper import look_at
 from tests.parity.stages.extract import STRETCHED, TOO_LARGE
+from tests.parity.stages.paste import pasted
 
+#: the blend carries a level of one pixel to its neighbours
+PASTED_SHARE = 0.01
 #: of an angle in degrees, stored in float32
 DEGREES = 1e-5
 
@@ -121,13 +125,19 @@ class _Walk:
         return replace(motion, driving=replace(motion.driving, **{axis: torch.tensor(theirs)}))
 
     def render(self, portrait: Portrait, motion: Motion) -> Iterator[Row]:
-        """What moves the picture -> frames, in the square and in the aspect of the box."""
+        """What moves the picture -> frames: in the square, in the aspect of the box, back in the picture."""
         nets = self.net("keypoint_detector"), self.net("generator")
         frames = torch.cat(list(render_frames(*nets, portrait.crop, motion, batch_size=self.given["batch_size"])))
         levels = np.rint(frames.permute(0, 2, 3, 1).numpy() * 255)
-        yield self.row("frames_256_rgb", levels, LEVEL, SHARE)
+        yield compare_stored(*self.case, "frames_256_rgb", levels, self.want, LEVEL, SHARE)
         resized = to_box_aspect(frames, portrait.crop.box).permute(0, 2, 3, 1)
         yield self.row("frames_resized_shape", list(resized.shape), 0)
+        if any(name.startswith("frames_pasted_bgr") for name in self.want):
+            height, width = resized.shape[1:3]
+            in_bytes = resize_bilinear(torch.from_numpy(levels / 255).permute(0, 3, 1, 2), (height, width))
+            heads = (in_bytes.permute(0, 2, 3, 1) * 255).round().numpy().astype(np.uint8)[..., ::-1].copy()
+            whole = pasted(self.given["image"][..., ::-1].copy(), heads, portrait.crop.box)
+            yield compare_stored(*self.case, "frames_pasted_bgr", whole, self.want, LEVEL, PASTED_SHARE)
 
 
 def _along(stations: list[float], way: float) -> float:

@@ -1,0 +1,250 @@
+"""Files become nets: whichever way they are packed, every tensor once, and a sentence where they do not fit."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+
+import pytest
+import torch
+from torch import nn
+
+from sadtalker_core import assembly
+from sadtalker_core.assembly import FAMILY_NETS, Talker, fill, load_talker, save_talker
+from sadtalker_core.checkpoint import catalog
+from sadtalker_core.checkpoint.reading import Metadata, read_tensors
+from sadtalker_core.checkpoint.writing import write_checkpoint
+from sadtalker_core.datatypes import MINI, RELEASED
+from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing
+from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
+from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
+from tests.checkpoint import released_files
+
+NARROW = ExpNetConfig(AudioEncoderConfig(width=2))
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    mine, yours = one.state_dict(), other.state_dict()
+    return mine.keys() == yours.keys() and all(torch.equal(mine[name], yours[name]) for name in mine)
+
+
+def _narrow_expnet_file(path, family=MINI, config=None, **changes):
+    """One narrow ExpNet under our names; `changes` replace its tensors, None takes one away."""
+    tensors = {**ExpNet(NARROW).state_dict(), **changes}
+    config = {"audio": {"width": 2}} if config is None else config
+    nets = {"expnet": {name: tensor for name, tensor in tensors.items() if tensor is not None}}
+    return write_checkpoint(path, nets, Metadata(family, "narrow", 256, {"expnet": config}))
+
+
+def _own_expnet(path):
+    return assembly._own_nets(read_tensors(path), nn)["expnet"]
+
+
+# ------------------------------------------------------------------------------------------------------------- fill
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Linear(2, 3), nn.BatchNorm1d(3)
+
+
+def _pair_tensors(**changes):
+    tensors = {**{name: tensor.clone() for name, tensor in Pair().state_dict().items()}, **changes}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def test_a_filled_net_is_still_whole_and_float32():
+    with torch.device("meta"):
+        net = Pair()
+    tensors = _pair_tensors()
+    tensors["first.weight"] = torch.ones(3, 2, dtype=torch.float16)
+    net = fill(net, tensors, "a file")
+    assert not net.training and not any(p.requires_grad for p in net.parameters())
+    assert {t.dtype for t in net.state_dict().values()} == {torch.float32, torch.int64}
+    assert not any(t.is_meta for t in net.state_dict().values())
+    assert torch.equal(net.first.weight, torch.ones(3, 2))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"first.bias": None}, "it lacks first.bias"),
+        ({"third": torch.ones(1)}, "it has too many: third"),
+        ({"first.weight": torch.ones(2, 3)}, "it has first.weight 2x3 instead of 3x2"),
+        ({"first.weight": torch.ones(3, 2, dtype=torch.int8)}, "it has first.weight in torch.int8"),
+        ({"norm.num_batches_tracked": torch.ones(4, dtype=torch.long)}, "4 instead of a single number"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named_with_the_file(changes, said):
+    with pytest.raises(CheckpointMismatch) as caught:
+        fill(Pair(), _pair_tensors(**changes), "x.pth in /models", " It should be another.")
+    assert str(caught.value).startswith("x.pth in /models does not fit Pair: ")
+    assert said in str(caught.value) and str(caught.value).endswith(" It should be another.")
+
+
+def test_many_missing_tensors_are_counted_not_listed():
+    with pytest.raises(CheckpointMismatch, match="it lacks first.weight, first.bias, .* and 3 more"):
+        fill(Pair(), {}, "x")
+
+
+@pytest.mark.parametrize("net", FAMILY_NETS[RELEASED])
+def test_every_released_net_can_be_drawn_without_numbers(net):
+    assert all(tensor.is_meta for tensor in assembly.build_released(net).state_dict().values())
+
+
+# ------------------------------------------------------------------------------------------------- files of our own
+
+
+def test_our_own_file_says_how_wide_its_nets_are(tmp_path):
+    net = _own_expnet(_narrow_expnet_file(tmp_path / "x.safetensors"))
+    assert net.config == NARROW
+
+
+def test_a_config_that_leaves_fields_out_means_the_defaults(tmp_path):
+    plan = assembly.PLANS["posevae"]
+    assert plan.read_config({"unet_widths": [8, 8, 8, 8]}, "x").unet_widths == (8, 8, 8, 8)
+    assert plan.read_config({}, "x").styles == plan.released_config().styles
+
+
+def test_a_config_from_the_future_is_refused(tmp_path):
+    path = _narrow_expnet_file(tmp_path / "x.safetensors", config={"audio": {"width": 2, "attention": True}})
+    with pytest.raises(CheckpointMismatch, match="names attention, unknown to this version"):
+        _own_expnet(path)
+
+
+def test_a_net_that_is_not_as_wide_as_it_says_is_refused(tmp_path):
+    path = _narrow_expnet_file(tmp_path / "x.safetensors", config={"audio": {"width": 3}})
+    with pytest.raises(CheckpointMismatch, match="x.safetensors in .* does not fit ExpNet: it has "):
+        _own_expnet(path)
+
+
+def test_an_own_file_with_a_missing_tensor_names_it(tmp_path):
+    path = _narrow_expnet_file(tmp_path / "x.safetensors", **{"head.bias": None})
+    with pytest.raises(CheckpointMismatch, match="it lacks head.bias"):
+        _own_expnet(path)
+
+
+def test_a_net_that_the_pack_does_not_have_is_refused(tmp_path):
+    nets = {"enhancer": {"weight": torch.ones(1)}}
+    path = write_checkpoint(tmp_path / "x.safetensors", nets, Metadata(MINI, "x", 256, {"enhancer": {}}))
+    with pytest.raises(CheckpointMismatch, match="holds 'enhancer', which is no net of this pack"):
+        load_talker("file/" + path.name, [tmp_path])
+
+
+def test_an_unknown_family_is_refused(tmp_path):
+    path = _narrow_expnet_file(tmp_path / "x.safetensors", family="giant")
+    with pytest.raises(CheckpointMismatch, match="is of the family 'giant'; known are released, mini"):
+        load_talker("file/" + path.name, [tmp_path])
+
+
+def test_a_released_family_file_without_a_base_has_to_be_whole(tmp_path):
+    path = _narrow_expnet_file(tmp_path / "x.safetensors", family=RELEASED)
+    with pytest.raises(CheckpointMismatch, match="lacks face_recon, posevae, mapping, mapping_full and 2 more"):
+        load_talker("file/" + path.name, [tmp_path])
+
+
+# --------------------------------------------------------------------------------------------------- released files
+
+
+@pytest.mark.parametrize("released", [catalog.OLD_EXPNET, catalog.MAPPING], ids=lambda file: file.name)
+def test_our_names_and_the_released_names_give_the_same_net(tmp_path, released):
+    read = read_tensors(released_files.write(released, tmp_path))
+    ((name, tensors),) = read.nets().items()
+    net = fill(assembly.build_released(name), tensors, read.source)
+    metadata = Metadata(RELEASED, "x", 256, {name: {}})
+    copy = write_checkpoint(tmp_path / "ours.safetensors", {name: net.state_dict()}, metadata)
+    assert _same(net, assembly._own_nets(read_tensors(copy), nn)[name])
+
+
+def test_a_part_of_a_model_is_not_taken_for_the_model(tmp_path):
+    released_files.write(catalog.MAPPING, tmp_path)
+    with pytest.raises(CheckpointMismatch, match="holds mapping and lacks expnet, .* it is a part of a model"):
+        load_talker(f"file/{catalog.MAPPING.name}", [tmp_path])
+
+
+def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
+    mapping = {key[len("mapping_00229.") :]: t for key, t in released_files.tensors("mapping_00229.").items()}
+    del mapping["fc_t.bias"]
+    path = tmp_path / catalog.MAPPING.name
+    torch.save({"mapping": mapping}, path)
+    read = read_tensors(path, catalog.MAPPING, [tmp_path])
+    with pytest.raises(CheckpointMismatch) as caught:
+        fill(assembly.build_released("mapping"), read.nets()["mapping"], read.source, read.should_be)
+    for fact in ("translation.bias", path.name, "155,521,183 bytes", catalog.MAPPING.sha256, str(tmp_path)):
+        assert fact in str(caught.value)
+
+
+def test_nothing_is_fetched_unless_allowed(tmp_path, monkeypatch):
+    def call(*arguments, **more):
+        raise AssertionError("the line was opened")
+
+    monkeypatch.setattr(urllib.request, "urlopen", call)
+    with pytest.raises(CheckpointMissing, match="switch on allow_download"):
+        load_talker("SadTalker 256", [tmp_path])
+
+
+def test_fetching_is_asked_for_the_chosen_model_alone(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(assembly, "fetch_model", lambda *args, **more: asked.append((args, more)))
+    count = [].append
+    with pytest.raises(CheckpointMissing):
+        load_talker("SadTalker 512", [tmp_path], allow_download=True, on_progress=count)
+    assert asked == [(("SadTalker 512", [tmp_path]), {"on_progress": count})]
+
+
+@pytest.fixture(scope="module")
+def released_folder(tmp_path_factory):
+    """The files of SadTalker 256, in the new style and in the old, in one folder each."""
+    new, old = tmp_path_factory.mktemp("new"), tmp_path_factory.mktemp("old")
+    for file in (catalog.SAFETENSORS_256, *catalog.MAPPINGS):
+        released_files.write(file, new)
+    for file in (catalog.OLD_FACE_RECON, catalog.OLD_EXPNET, catalog.OLD_POSEVAE, catalog.OLD_RENDERER):
+        released_files.write(file, old)
+    for file in catalog.MAPPINGS:
+        os.link(new / file.name, old / file.name)
+    return new, old
+
+
+@pytest.mark.slow
+def test_new_style_old_style_and_our_names_give_the_same_talker(released_folder, tmp_path):
+    new, old = (load_talker("SadTalker 256", [folder]) for folder in released_folder)
+    assert (new.family, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
+    assert list(new.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[RELEASED]]
+    assert all(_same(new.nets[name], old.nets[name]) for name in new.nets)
+    save_talker(tmp_path / "ours.safetensors", new)
+    ours = load_talker("file/ours.safetensors", [tmp_path])
+    assert (ours.family, ours.image_size) == (RELEASED, 256)
+    assert all(_same(new.nets[name], ours.nets[name]) for name in new.nets)
+    for net in ours.nets.values():
+        assert not net.training and not any(p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.slow
+def test_a_renamed_released_file_takes_the_mapping_nets_beside_it(released_folder, tmp_path):
+    new, _ = released_folder
+    os.link(new / catalog.SAFETENSORS_256.name, tmp_path / "a copy, 512.safetensors")
+    with pytest.raises(CheckpointMissing, match="needs the mapping nets beside it"):
+        load_talker("file/a copy, 512.safetensors", [tmp_path])
+    talker = load_talker("file/a copy, 512.safetensors", [tmp_path, new])
+    assert (talker.family, talker.image_size) == (RELEASED, 512)
+
+
+@pytest.mark.slow
+def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
+    new, _ = released_folder
+    base = load_talker("SadTalker 256", [new])
+    metadata = Metadata(RELEASED, "my voices", 256, {"expnet": {"audio": {"width": 2}}}, base="SadTalker 256")
+    write_checkpoint(tmp_path / "mine.safetensors", {"expnet": ExpNet(NARROW).state_dict()}, metadata)
+    talker = load_talker("file/mine.safetensors", [tmp_path, new])
+    assert talker.nets["expnet"].config == NARROW
+    assert _same(talker.nets["posevae"], base.nets["posevae"])
+
+
+# ------------------------------------------------------------------------------------------------------- the talker
+
+
+def test_a_talker_hands_its_nets_out_in_the_order_asked():
+    first, second = nn.Linear(1, 1), nn.Linear(1, 1)
+    talker = Talker("x", MINI, 256, {"a": first, "b": second})
+    assert talker.use("b", "a", working_bytes=7) == [second, first]
