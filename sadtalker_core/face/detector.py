@@ -38,7 +38,9 @@ class DetectedFace:
 
     def scaled(self, factor: float) -> DetectedFace:
         """The same face in the picture enlarged by `factor`."""
-        return DetectedFace(tuple(v * factor for v in self.box), self.score, self.keypoints * factor)
+        x, y, width, height = self.box
+        box = (x * factor, y * factor, width * factor, height * factor)
+        return DetectedFace(box, self.score, self.keypoints * factor)
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -312,9 +314,9 @@ def merge_same(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
         agreeing = [face for face, (union, _) in zip(left, shares, strict=True) if union > 0.5]
         weights = torch.tensor([face.score for face in agreeing])
         weights = weights / weights.sum()
-        box = (weights[:, None] * torch.tensor([face.box for face in agreeing])).sum(0).tolist()
+        x, y, width, height = (weights[:, None] * torch.tensor([face.box for face in agreeing])).sum(0).tolist()
         keypoints = (weights[:, None, None] * torch.stack([face.keypoints for face in agreeing])).sum(0)
-        merged.append(DetectedFace(tuple(box), surest.score, keypoints))
+        merged.append(DetectedFace((x, y, width, height), surest.score, keypoints))
         others = zip(left[1:], shares[1:], strict=True)
         left = [face for face, (union, part) in others if union <= SAME_UNION and part <= SAME_PART]
     return merged

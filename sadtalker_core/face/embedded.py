@@ -19,12 +19,12 @@ FACE_MESH_FILE = ASSETS / "face_mesh.safetensors"
 
 def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector, FaceMesh]:
     """The tensors of face_mesh.safetensors -> both nets in float32, in eval mode, on the CPU."""
-    nets = {"detector": FaceDetector(ops=ops), "mesh": FaceMesh(ops=ops)}
-    for name, net in nets.items():
+    detector, mesh = FaceDetector(ops=ops), FaceMesh(ops=ops)
+    for name, net in (("detector", detector), ("mesh", mesh)):
         own = {key.removeprefix(name + "."): t.float() for key, t in tensors.items() if key.startswith(name + ".")}
         net.load_state_dict(own, strict=True)
         net.eval().requires_grad_(False)
-    return nets["detector"], nets["mesh"]
+    return detector, mesh
 
 
 def embedded_face_nets(*, ops=nn) -> tuple[FaceDetector, FaceMesh]:

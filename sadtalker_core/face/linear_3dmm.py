@@ -54,6 +54,9 @@ class Linear3DMM(nn.Module):
     steadiness (468,): how much a point counts when the template is laid on the mesh; little where faces move
     """
 
+    template: Tensor
+    steadiness: Tensor
+
     def __init__(self, config: Linear3DMMConfig = MINI_LINEAR_3DMM, *, ops=nn):
         super().__init__()
         self.config = config

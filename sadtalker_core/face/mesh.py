@@ -182,18 +182,15 @@ def track_meshes(
     Each frame is framed by the mesh before it; only when that fails are faces looked for.
     """
     last: MeshLandmarks | None = None
-    following = False
+    previous: MeshLandmarks | None = None
     for frame in frames:
         require_picture(frame)
-        mesh = None
-        if following:
-            mesh = look(net, frame, [mesh_square(last.points)])[0]
+        mesh = look(net, frame, [mesh_square(previous.points)])[0] if previous else None
         if mesh is None or mesh.score < min_score:
             mesh = _find_again(detector, net, frame, last, choose)
-        following = mesh is not None and mesh.score >= min_score
-        if following:
-            last = mesh
-        yield mesh if following else None
+        previous = mesh if mesh is not None and mesh.score >= min_score else None
+        last = previous or last
+        yield previous
 
 
 def _find_again(detector, net, frame, last, choose) -> MeshLandmarks | None:

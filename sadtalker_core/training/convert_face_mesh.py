@@ -19,12 +19,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..face.blaze import BlazeBlock, DoubleBlazeBlock
 from ..face.detector import FarFaceNet, NearFaceNet
 from ..face.embedded import FACE_MESH_FILE
 from ..face.mesh import FaceMesh
@@ -97,21 +97,23 @@ def weighted_operators(flatbuffer: bytes) -> Iterator[tuple[str, list[np.ndarray
 # ----------------------------------------------------------------- our layers in the order of the files
 
 
-def block_layers(block: BlazeBlock) -> list[nn.Module]:
+def block_layers(block: Any) -> list[nn.Module]:
+    """Of a BlazeBlock."""
     prelu = [block.activation] if isinstance(block.activation, nn.PReLU) else []
     return [block.depthwise[1], block.pointwise[1], *prelu]
 
 
-def double_block_layers(block: DoubleBlazeBlock) -> list[nn.Module]:
+def double_block_layers(block: Any) -> list[nn.Module]:
+    """Of a DoubleBlazeBlock."""
     return [pair[1] for half in (block.squeeze, block.expand) for pair in half]
 
 
-def near_layers(net: NearFaceNet) -> list[nn.Module]:
+def near_layers(net: Any) -> list[nn.Module]:
     blocks = [layer for block in [*net.fine, *net.coarse] for layer in block_layers(block)]
     return [net.stem[0][1], *blocks, net.fine_faces, net.coarse_faces, net.fine_places, net.coarse_places]
 
 
-def far_layers(net: FarFaceNet) -> list[nn.Module]:
+def far_layers(net: Any) -> list[nn.Module]:
     layers = [net.stem[0][1]]
     layers += [layer for level in net.levels for block in level for layer in double_block_layers(block)]
     for meeting in net.meetings:
@@ -120,7 +122,7 @@ def far_layers(net: FarFaceNet) -> list[nn.Module]:
     return [*layers, net.faces, net.places]
 
 
-def mesh_layers(net: FaceMesh) -> list[nn.Module]:
+def mesh_layers(net: Any) -> list[nn.Module]:
     """Both answers start together and the file runs them in turns once the points have had their two blocks more."""
     layers = [net.stem[0][1], net.stem[1]]
     layers += [layer for block in [*net.blocks, *net.points.blocks[:-1]] for layer in block_layers(block)]
@@ -133,7 +135,7 @@ def mesh_layers(net: FaceMesh) -> list[nn.Module]:
 # ----------------------------------------------------------------- pouring
 
 
-def pour(flatbuffer: bytes, net: nn.Module, layers: list[nn.Module]) -> dict[str, Tensor]:
+def pour(flatbuffer: bytes, net: nn.Module, layers: list[Any]) -> dict[str, Tensor]:
     """Hand the weights of a file to the layers in order; returns the net's tensors in half precision."""
     operators = list(weighted_operators(flatbuffer))
     if len(operators) != len(layers):

@@ -86,11 +86,12 @@ def look_at_people(work: Path, people: int) -> Seen:
             mesh, net = mesh or load_head_mesh(work), net or embedded_face_nets()[1]
             rows = [row for person in range(first, first + PEOPLE_PER_PART) for row in _look_at(mesh, net, person)]
             unfinished = path.with_suffix(".unfinished.npz")
-            np.savez(unfinished, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
+            arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            np.savez(unfinished, **arrays)  # type: ignore[arg-type]
             unfinished.rename(path)
             print(f"{path.name}: {len(rows)} pictures in {time.time() - start:.0f} s", flush=True)
-        with np.load(path) as arrays:
-            parts.append({name: arrays[name] for name in arrays.files})
+        with np.load(path) as stored:
+            parts.append({name: stored[name] for name in stored.files})
     return Seen(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
@@ -120,7 +121,7 @@ def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndar
 
 def _place(camera: Camera, point: np.ndarray) -> tuple[np.ndarray, float]:
     """Where a point of head space is in the picture, and how many pixels a decimetre has there."""
-    here, beside = camera.project(np.stack([point, point + np.float32([0.01, 0, 0])]), SIDE)
+    here, beside = camera.project(np.stack([point, point + np.array([0.01, 0, 0], np.float32)]), SIDE)
     return here[:2], float(beside[0] - here[0]) / 0.01
 
 
@@ -316,7 +317,8 @@ def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
 def _pairs(person: Tensor) -> tuple[Tensor, Tensor]:
     """All pairs of pictures of the same person."""
     number = torch.arange(len(person))
-    return torch.nonzero((person[:, None] == person) & (number[:, None] < number), as_tuple=True)
+    first, second = torch.nonzero((person[:, None] == person) & (number[:, None] < number), as_tuple=True)
+    return first, second
 
 
 def main(arguments: list[str] | None = None) -> None:
