@@ -9,6 +9,8 @@ The nets were trained with a padding that puts the odd pixel on the right and th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -58,6 +60,15 @@ class BlazeBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         change = self.pointwise(self.depthwise(features))
         return self.activation(shortcut(features, self.n_out, self.stride) + change)
+
+
+def blaze_chain(width: int, blocks: Sequence[tuple[int, int]], *, kind: str = "relu", ops=nn) -> nn.Sequential:
+    """Blocks one after the other; each is (channels it gives, stride)."""
+    chain = nn.Sequential()
+    for n_out, stride in blocks:
+        chain.append(BlazeBlock(width, n_out, stride, kind=kind, ops=ops))
+        width = n_out
+    return chain
 
 
 class DoubleBlazeBlock(nn.Module):

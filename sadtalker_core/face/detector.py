@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blaze import BlazeBlock, DoubleBlazeBlock, conv
+from .blaze import DoubleBlazeBlock, blaze_chain, conv
 from .sampling import Square, require_picture, sample_squares, shrink
 
 
@@ -127,8 +127,8 @@ class NearFaceNet(nn.Module):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 5, 2, ops=ops), nn.ReLU())
-        self.fine = _chain(config.stem, config.fine, ops)
-        self.coarse = _chain(config.fine[-1][0], config.coarse, ops)
+        self.fine = blaze_chain(config.stem, config.fine, ops=ops)
+        self.coarse = blaze_chain(config.fine[-1][0], config.coarse, ops=ops)
         n_fine, n_coarse = config.fine[-1][0], config.coarse[-1][0]
         self.fine_faces = ops.Conv2d(n_fine, config.fine_faces, 1)
         self.fine_places = ops.Conv2d(n_fine, config.fine_faces * GUESS, 1)
@@ -194,14 +194,6 @@ class Meeting(nn.Module):
         side = F.relu(self.side(side))
         coarse = F.interpolate(F.relu(self.coarse(coarse)), size=side.shape[2:], mode="bilinear", align_corners=False)
         return self.blocks(side + coarse)
-
-
-def _chain(width: int, blocks: Sequence[tuple[int, int]], ops) -> nn.Sequential:
-    chain = nn.Sequential()
-    for n_out, stride in blocks:
-        chain.append(BlazeBlock(width, n_out, stride, ops=ops))
-        width = n_out
-    return chain
 
 
 class FaceDetector(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..datatypes import Box
 from ..errors import FaceNotFound
-from .blaze import BlazeBlock, conv
+from .blaze import BlazeBlock, blaze_chain, conv
 from .detector import DetectedFace, FaceDetector, detect_faces
 from .sampling import Square, require_picture, sample_squares
 
@@ -63,7 +63,7 @@ class FaceMesh(nn.Module):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 3, 2, ops=ops), nn.PReLU(config.stem))
-        self.blocks = _chain(config.stem, config.blocks, ops)
+        self.blocks = blaze_chain(config.stem, config.blocks, kind="prelu", ops=ops)
         width = config.blocks[-1][0]
         self.points = Answer(width, config.points, config.squeezed, 3 * config.n_points, ops=ops)
         self.presence = Answer(width, config.presence, config.squeezed, 1, ops=ops)
@@ -78,21 +78,13 @@ class Answer(nn.Module):
 
     def __init__(self, n_in: int, blocks, n_squeezed: int, n_out: int, *, ops=nn):
         super().__init__()
-        self.blocks = _chain(n_in, blocks, ops)
+        self.blocks = blaze_chain(n_in, blocks, kind="prelu", ops=ops)
         self.squeeze = nn.Sequential(ops.Conv2d(blocks[-1][0], n_squeezed, 1), nn.PReLU(n_squeezed))
         self.mix = BlazeBlock(n_squeezed, n_squeezed, kind="prelu", ops=ops)
         self.head = ops.Conv2d(n_squeezed, n_out, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.head(self.mix(self.squeeze(self.blocks(features)))).flatten(1)
-
-
-def _chain(width: int, blocks, ops) -> nn.Sequential:
-    chain = nn.Sequential()
-    for n_out, stride in blocks:
-        chain.append(BlazeBlock(width, n_out, stride, kind="prelu", ops=ops))
-        width = n_out
-    return chain
 
 
 # ----------------------------------------------------------------- using it
@@ -147,7 +139,7 @@ def face_mesh(
     if isinstance(where, DetectedFace):
         squares = [face_square(where)]
     else:
-        middle, size = (where.x + where.width / 2, where.y + where.height / 2), max(where.width, where.height)
+        middle, size = (where.x + where.width / 2, where.y + where.height / 2), max(where.width, where.height, 1)
         squares = [Square(*middle, size * r, math.radians(a)) for r in GUESSED_ROOM for a in GUESSED_TURNS]
         passes += 1
     mesh = max(look(net, image, squares), key=lambda seen: seen.score)

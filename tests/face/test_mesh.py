@@ -85,6 +85,11 @@ def test_no_face_in_the_box_is_said_with_its_place(mesh_net):
         face_mesh(mesh_net, picture("brick"), Box(300, 200, 120, 140))
 
 
+def test_an_empty_box_holds_no_face(mesh_net):
+    with pytest.raises(FaceNotFound, match="of 0 x 0"):
+        face_mesh(mesh_net, astronaut(), Box(10, 400, 0, 0))
+
+
 def test_the_square_of_a_mesh_holds_it_upright_with_room(mesh):
     square = mesh_square(mesh.points)
     inside = square.from_picture(mesh.points[:, :2], 1)
