@@ -7,7 +7,8 @@ workflows that load one). Out: an mp4 that has been looked at, and what to do ne
 from __future__ import annotations
 
 import json
-import os
+import shutil
+import socket
 import sys
 import time
 from pathlib import Path
@@ -136,8 +137,6 @@ def _fill_in(client: Client, prompt: dict, schema: dict, files: dict[str, Path])
 
 
 def _free_or(port: int) -> int | None:
-    import socket
-
     with socket.socket() as probe:
         return port if probe.connect_ex(("127.0.0.1", port)) else None
 
@@ -160,7 +159,7 @@ class Bar:
         line = (f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {now.nodes_done + 1:>2} of {now.nodes}  "
                 f"{self.names.get(now.node_type, now.node_type)} {count}")
         if self.live:
-            columns = os.get_terminal_size(self.out.fileno()).columns
+            columns = shutil.get_terminal_size().columns
             self.out.write("\r" + line[:columns - 1].ljust(columns - 1))
         else:
             step = (now.node_id, int(10 * share))

@@ -24,6 +24,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tests.comfyui.layout import PROJECT, SetupError, home, venv_python
@@ -47,15 +48,18 @@ class Environment:
     python:  the interpreter that runs it
     tree:    the folder with main.py
     version: ComfyUI's version
-    cpu:     whether the server is to be told `--cpu`, because torch there sees no accelerator
     own:     whether it is the one in the project's own folder
     """
 
     python: Path
     tree: Path
     version: str
-    cpu: bool
     own: bool
+
+    @cached_property
+    def cpu(self) -> bool:
+        """Whether the server is to be told `--cpu`, because torch there sees no accelerator."""
+        return _cpu_only(self.python)
 
 
 def find() -> Environment:
@@ -66,7 +70,7 @@ def find() -> Environment:
     python, tree = venv_python(home() / "venv"), home() / "ComfyUI"
     if not Steps(home()).has("comfyui", _recipes()["comfyui"]) or not python.exists():
         raise SetupError("ComfyUI is not set up here yet: run `python -m tests.comfyui setup` first")
-    return Environment(python, tree, _version(tree), _cpu_only(python), own=True)
+    return Environment(python, tree, _version(tree), own=True)
 
 
 def prepare(*, tests: bool = False, say: Callable[[str], None] = print) -> Environment:
@@ -329,7 +333,7 @@ def _existing(tree: Path) -> Environment:
         raise SetupError(f"the ComfyUI in {tree} is {version}; these nodes need {'.'.join(map(str, OLDEST_COMFYUI))} "
                          "or newer")
     python = _python_of(tree)
-    return Environment(python, tree, version, _cpu_only(python), own=False)
+    return Environment(python, tree, version, own=False)
 
 
 def _python_of(tree: Path) -> Path:

@@ -91,7 +91,6 @@ def make_comfyui(folder, version="0.3.75", venv=True):
 def no_named_comfyui(monkeypatch):
     monkeypatch.delenv("COMFYUI_DIR", raising=False)
     monkeypatch.delenv("COMFYUI_PYTHON", raising=False)
-    monkeypatch.setattr(environment, "_cpu_only", lambda python: True)
 
 
 def test_an_existing_comfyui_is_used_with_its_own_python(tmp_path, monkeypatch):
