@@ -49,12 +49,7 @@ def face_box(
     width, height = size_wh
     if mode is CropMode.RESIZE:
         return Box(0, 0, width, height)
-    left, top, right, bottom = head_bounds(landmarks, extended=mode.extended)
-    if crop_scale != 1 or tuple(offset) != (0, 0):
-        wide, high = right - left, bottom - top
-        middle_x, middle_y = (left + right) / 2 + offset[0] * wide, (top + bottom) / 2 + offset[1] * high
-        left, right = middle_x - wide * crop_scale / 2, middle_x + wide * crop_scale / 2
-        top, bottom = middle_y - high * crop_scale / 2, middle_y + high * crop_scale / 2
+    left, top, right, bottom = _adjusted(head_bounds(landmarks, extended=mode.extended), crop_scale, offset)
     x, y = max(math.floor(left), 0), max(math.floor(top), 0)
     box = Box(x, y, min(math.floor(right), width) - x, min(math.floor(bottom), height) - y)
     if min(box.width, box.height) < SMALLEST_BOX:
@@ -63,6 +58,47 @@ def face_box(
             f"{width} x {height} picture. Choose the face with a box, or set crop scale and offset nearer to 1 and 0."
         )
     return box
+
+
+def unsqueezed_box(
+    landmarks: Tensor,
+    size_wh: tuple[int, int],
+    mode: CropMode,
+    *,
+    crop_scale: float = 1.0,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> Box:
+    """The same box, but near the edge of the picture moved inwards, or made smaller, and not cut off: it stays square.
+
+    A cut-off box is squeezed into the square the nets see. The released nets know such faces; the mini family's do not.
+    Only where the square would lose a point of the face that the picture shows, the box is cut off after all.
+    """
+    cut_off = face_box(landmarks, size_wh, mode, crop_scale=crop_scale, offset=offset)
+    if mode is CropMode.RESIZE or abs(cut_off.width - cut_off.height) <= 1:
+        return cut_off
+    size = torch.tensor(size_wh)
+    bounds = _adjusted(head_bounds(landmarks, extended=mode.extended), crop_scale, offset)
+    left_top, right_bottom = torch.tensor(bounds).reshape(2, 2)
+    side = min(round(float((right_bottom - left_top).max())), *size_wh)
+    wished = ((left_top + right_bottom - side) / 2).round().int()
+    x, y = torch.minimum(wished.clamp(min=0), size - side).tolist()
+    square = Box(x, y, side, side)
+    shown = torch.minimum(landmarks.clamp(min=0), size.to(landmarks))
+    inside = (shown >= torch.tensor([x, y])) & (shown <= torch.tensor([square.right, square.bottom]))
+    return square if bool(inside.all()) else cut_off
+
+
+def _adjusted(
+    bounds: tuple[float, float, float, float], crop_scale: float, offset: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) scaled around its middle and moved by parts of its size."""
+    if crop_scale == 1 and tuple(offset) == (0, 0):
+        return bounds
+    left, top, right, bottom = bounds
+    wide, high = right - left, bottom - top
+    middle_x, middle_y = (left + right) / 2 + offset[0] * wide, (top + bottom) / 2 + offset[1] * high
+    wide, high = wide * crop_scale / 2, high * crop_scale / 2
+    return middle_x - wide, middle_y - high, middle_x + wide, middle_y + high
 
 
 def head_bounds(landmarks: Tensor, *, extended: bool) -> tuple[float, float, float, float]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
 from ..errors import FaceNotFound
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square
+from .crop import cut_square, face_box, picture_to_square, unsqueezed_box
 from .detector import FaceDetector
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM, read_meshes
@@ -70,17 +70,38 @@ def extract_mini(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Portrait, FaceCoefficients]:
-    """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, move it into the square, read it.
+    """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, read it.
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
-    the face is looked for once: a point of the picture is as good as one of the square.
+    the face is looked for once, because a point of the picture is as good as one of the square, and the box stays
+    square near the edge of the picture (crop.unsqueezed_box).
     """
     picture, _ = check_picture(portrait.image, "The portrait")
     points = find_mesh(detector, mesh, picture, MeantFace.of(portrait)).points
-    box = face_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    in_square = picture_to_square(points, box, pic_size)
-    crop = FaceCrop(cut_square(picture, box, pic_size), in_square, box, mode)
-    return replace(portrait, crop=crop), read_meshes(linear_3dmm, in_square[None], pic_size, mode)
+    box = unsqueezed_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
+    crop = FaceCrop(cut_square(picture, box, pic_size), picture_to_square(points, box, pic_size), box, mode)
+    return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
+
+
+def read_meshes_at(
+    net: Linear3DMM, meshes: Tensor, boxes: list[Box], pic_size: int, mode: CropMode
+) -> FaceCoefficients:
+    """Meshes (T, 468, 3) in pixels of the PICTURE and the box of each -> T rows in pixels of the square.
+
+    A box that is wider than high is squeezed into the square, and a squeezed face would be read as another expression.
+    So the mesh is read with both axes at their mean scale, and only then its place is squeezed with the box.
+    """
+    corner = torch.tensor([(box.x, box.y, 0) for box in boxes]).float()
+    scales = pic_size / torch.tensor([(box.width, box.height) for box in boxes]).float()
+    mean = scales.prod(dim=1).sqrt()[:, None]
+    upright = (meshes.cpu() - corner[:, None]) * mean[:, None]
+    rows = read_meshes(net, upright, pic_size, mode)
+    origin = rows.crop[:, 1:] * scales / mean
+    return replace(
+        rows,
+        crop=torch.cat([rows.crop[:, :1], origin], dim=1),
+        translation=torch.cat([origin * 2 / pic_size - 1, rows.translation[:, 2:]], dim=1),
+    )
 
 
 def read_squares(

@@ -19,11 +19,11 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients
 from ..errors import FaceNotFound, OptionError, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square
+from .crop import cut_square, face_box, picture_to_square, unsqueezed_box
 from .detector import FaceDetector
-from .extract import read_faces
+from .extract import read_faces, read_meshes_at
 from .landmarks import mesh_to_68
-from .linear_3dmm import Linear3DMM, read_meshes
+from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
 from .picture import check_picture
 from .points import MeantFace, PointFinder, follow_mesh
@@ -77,8 +77,11 @@ def read_released_video(
         images, crops = zip(*faces, strict=True)
         return torch.cat([read_faces(net, torch.stack(images)), torch.stack(crops)], dim=1)
 
-    clip = _Clip(mode, box_follows_face, missing_face, batch_size, on_progress)
-    rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, lambda points: points, prepare, read)
+    def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
+        return face_box(points, size_wh, mode)
+
+    clip = _Clip(box_follows_face, missing_face, batch_size, on_progress)
+    rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, choose_box, prepare, read)
     return _record(rows, found, RELEASED, mode, pic_size)
 
 
@@ -99,26 +102,31 @@ def read_mini_video(
 ) -> FaceCoefficients:
     """The same in the mini family: meshes are followed from frame to frame and read by the linear fit."""
 
-    def prepare(frame: Tensor, points: Tensor, box: Box) -> Tensor:
-        return picture_to_square(points, box, pic_size)
+    def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box]:
+        return points, box
 
-    def read(meshes: list[Tensor]) -> Tensor:
-        faces = read_meshes(linear_3dmm, torch.stack(meshes), pic_size, mode)
-        return torch.cat([faces.full_rows(), faces.crop], dim=1)
+    def read(faces: list[tuple[Tensor, Box]]) -> Tensor:
+        meshes, boxes = zip(*faces, strict=True)
+        rows = read_meshes_at(linear_3dmm, torch.stack(meshes), list(boxes), pic_size, mode)
+        return torch.cat([rows.full_rows(), rows.crop], dim=1)
 
-    clip = _Clip(mode, box_follows_face, missing_face, batch_size, on_progress)
+    def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
+        return unsqueezed_box(mesh_to_68(points), size_wh, mode)
+
+    clip = _Clip(box_follows_face, missing_face, batch_size, on_progress)
     meshes = follow_mesh(detector, mesh, _checked(frames), meant)
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
-    rows, found = clip.rows_at_25(seen, fps, mesh_to_68, prepare, read)
+    rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
     return _record(rows, found, MINI, mode, pic_size)
 
 
 class _Clip:
     """The walk along the frames, which both families share."""
 
-    def __init__(self, mode, box_follows_face, missing_face, batch_size, on_progress):
-        self.mode, self.box_follows_face = mode, box_follows_face
-        self.batch_size, self.on_progress = max(batch_size, 1), on_progress
+    def __init__(
+        self, box_follows_face: bool, missing_face: MissingFace | str, batch_size: int, on_progress: OnFrame | None
+    ):
+        self.box_follows_face, self.batch_size, self.on_progress = box_follows_face, max(batch_size, 1), on_progress
         try:
             self.missing_face = MissingFace(missing_face)
         except ValueError as error:
@@ -130,15 +138,15 @@ class _Clip:
         self,
         seen: Iterable[tuple[Tensor, Tensor | None]],
         fps: float,
-        sixty_eight: Callable[[Tensor], Tensor],
+        choose_box: Callable[[Tensor, tuple[int, int]], Box],
         prepare: Callable[[Tensor, Tensor, Box], Any],
         read: Callable[[list], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Frames with the points of the face, or None -> rows (T, 260), and (T,) whether they were seen.
 
-        sixty_eight: the family's points -> the 68 that the box is chosen by
-        prepare:     (frame, points, box) -> what is kept of the frame; may raise FaceNotFound
-        read:        a batch of that -> rows
+        choose_box: (points, size of the frame) -> the box; may raise FaceNotFound
+        prepare:    (frame, points, box) -> what is kept of the frame; may raise FaceNotFound
+        read:       a batch of that -> rows
         """
         if not (math.isfinite(fps) and fps > 0):
             raise VideoError(f"the reference video's frame rate must be above 0, got {fps}; set the fps of the frames.")
@@ -151,8 +159,7 @@ class _Clip:
                 if points is None:
                     raise FaceNotFound("none was found.")
                 if box is None or self.box_follows_face:
-                    size_wh = (frame.shape[1], frame.shape[0])
-                    box = face_box(sixty_eight(points), size_wh, self.mode)
+                    box = choose_box(points, (frame.shape[1], frame.shape[0]))
                 waiting.append(prepare(frame, points, box))
                 found.append(True)
             except FaceNotFound as error:

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound, PictureError
 from sadtalker_core.face.crop import face_box, picture_to_square
-from sadtalker_core.face.extract import extract_mini, extract_released, read_squares
+from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.points import MeantFace, MeshPoints
@@ -194,3 +194,14 @@ def test_mesh_points_follow_the_meant_face_through_a_video(detector, mesh_net):
     moved = [float(points[30, 0]) for _, points in seen]
     assert all(frame is own for (frame, _), own in zip(seen, frames, strict=True))
     assert moved[1] - moved[0] == pytest.approx(4, abs=1) and moved[2] - moved[0] == pytest.approx(8, abs=1)
+
+
+def test_a_squeezed_box_does_not_change_what_is_read_in_the_face(mean_face):
+    turn = rotation_of_angles(torch.tensor([[0.1, -0.2, 0.15]]))[0]
+    mesh = (mean_face.template @ turn.T * 50 + torch.tensor([130.0, 90.0, 0.0]))[None]
+    plain = read_meshes_at(mean_face, mesh, [Box(0, 0, 200, 200)], 256, CropMode.RESIZE)
+    wide = read_meshes_at(mean_face, mesh, [Box(0, 0, 400, 200)], 256, CropMode.RESIZE)
+    torch.testing.assert_close(wide.rotation, plain.rotation, atol=1e-4, rtol=0)
+    torch.testing.assert_close(plain.rotation, torch.tensor([[0.1, -0.2, 0.15]]), atol=1e-3, rtol=0)
+    assert wide.crop[0].tolist() == pytest.approx([50 * 1.28 / 2**0.5, 130 * 0.64, 90 * 1.28], rel=1e-3)
+    assert wide.translation[0, :2].tolist() == pytest.approx([130 / 200 - 1, 90 / 100 - 1], abs=1e-3)
