@@ -1,0 +1,79 @@
+"""For test_refusals.py: graphs that cannot work, and the sentence that each of them gets."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import graphs  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+
+
+def main(host) -> dict:
+    inputs = os.path.join(host.base, "input")
+    Image.new("RGB", (320, 240), (90, 120, 90)).save(os.path.join(inputs, "meadow.png"))
+    Image.new("RGB", (16, 16), (90, 120, 90)).save(os.path.join(inputs, "tiny.png"))
+    astronaut = Image.open(os.path.join(inputs, "astronaut.png")).convert("RGB")
+    pair = Image.new("RGB", (astronaut.width * 2, astronaut.height))
+    pair.paste(astronaut, (0, 0))
+    pair.paste(astronaut, (astronaut.width, 0))
+    pair.save(os.path.join(inputs, "pair.png"))
+
+    def sentence(prompt) -> str:
+        try:
+            outcome = host.run(prompt)
+        except ValueError as refused:
+            return str(refused)
+        return outcome.error["exception_message"] if outcome.error else "it ran"
+
+    found = {
+        "no face": sentence(graphs.talking(image="meadow.png")),
+        "too small": sentence(graphs.talking(image="tiny.png")),
+        "third of two faces": sentence(graphs.talking(image="pair.png", **{"portrait.face_index": 2})),
+        "second of two faces": sentence(graphs.talking(0.2, image="pair.png", **{"portrait.face_index": 1})),
+        "no voice and no idle time": sentence(graphs.talking(idle_seconds=0.0)),
+        "released weights not there": sentence(graphs.talking(model="SadTalker 256")),
+        "degrees that are none": sentence(graphs.talking(**{"mapping.yaw": "left, right"})),
+        "portrait without a crop": sentence(graphs.talking(**{"render.portrait": ["portrait", 0]})),
+        "wire of another kind": sentence(graphs.talking(**{"render.motion": ["posevae", 0]})),
+        "picture that is not there": sentence(graphs.talking(image="nobody.png")),
+        "pose style beyond the last": sentence(graphs.talking(**{"posevae.pose_style": 46})),
+    }
+
+    pack = host.pack.__name__
+    types = sys.modules[f"{pack}.sadtalker_core.datatypes"]
+    nodes = host.nodes.NODE_CLASS_MAPPINGS
+    host.run(graphs.talking(idle_seconds=0.4))
+    model, portrait, motion = host.value("model"), host.value("extract"), host.value("mapping")
+    foreign = types.Motion(motion.driving, motion.source, types.RELEASED)
+
+    def raised(call) -> str:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the test reads it)
+            return f"{type(error).__name__}: {error}"
+        return "nothing was raised"
+
+    render = nodes["SadTalkerFaceRender"].execute
+    found["motion of the other family"] = raised(lambda: render(model, portrait, foreign, 0))
+    long = types.KeypointMotion(*(part[:1].expand(9_000_000, *part.shape[1:]) for part in (
+        motion.driving.yaw, motion.driving.pitch, motion.driving.roll, motion.driving.translation,
+        motion.driving.offsets)))
+    endless = types.Motion(long, motion.source, motion.family)
+    found["a clip that fits into no memory"] = raised(lambda: render(model, portrait, endless, 0))
+    encode = nodes["SadTalkerAudioEncode"].execute
+    two = {"waveform": torch.zeros(2, 1, 16000), "sample_rate": 16000}
+    found["two voices in a batch"] = raised(lambda: encode(0.0, audio=two))
+    broken = {"waveform": torch.full((1, 1, 16000), float("nan")), "sample_rate": 16000}
+    found["a voice of no numbers"] = raised(lambda: encode(0.0, audio=broken))
+    short = {"waveform": torch.zeros(1, 1, 100), "sample_rate": 16000}
+    found["a voice of six milliseconds"] = raised(lambda: encode(0.0, audio=short))
+    from_image = nodes["SadTalkerPortraitFromImage"].execute
+    picture = torch.rand(2, 128, 128, 3)
+    found["third of two pictures"] = raised(lambda: from_image(picture, 0, "largest", 2, 0, 0, 0, 0))
+    found["an empty mask"] = raised(
+        lambda: from_image(picture, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128)))
+    reference = nodes["SadTalkerReferenceVideo"].execute
+    found["neither frames nor video"] = raised(lambda: reference(model, 25.0, "hold", 0, "largest", "auto"))
+    return found

@@ -1,0 +1,53 @@
+"""Every graph that cannot work gets a sentence that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.comfyui
+
+#: the case -> words of its sentence
+SENTENCES = {
+    "no face": ("no face found", "box"),
+    "too small": ("16 x 16", "too small"),
+    "third of two faces": ("face index 2", "2 faces were found", "up to 1"),
+    "no voice and no idle time": ("idle_seconds", "voice"),
+    "released weights not there": (
+        "SadTalker_V0.0.2_256.safetensors", "725,066,984 bytes", "c211f5d6de00", "allow_download", "models",
+    ),
+    "degrees that are none": ("yaw", "-20, 0, 20"),
+    "portrait without a crop": ("3DMM Extract",),
+    "wire of another kind": ("SADTALKER_POSE", "SADTALKER_MOTION"),
+    "picture that is not there": ("nobody.png", "input folder"),
+    "pose style beyond the last": ("pose_style", "45"),
+    "motion of the other family": ("WrongFamily", "released", "mini", "Load SadTalker Model"),
+    "a clip that fits into no memory": ("DoesNotFit", "9000000 frames", "MB"),
+    "two voices in a batch": ("AudioError", "batch of 2"),
+    "a voice of no numbers": ("AudioError", "NaN"),
+    "a voice of six milliseconds": ("AudioError", "40 ms"),
+    "third of two pictures": ("OptionError", "batch_index", "0 to 1"),
+    "an empty mask": ("OptionError", "mask is empty"),
+    "neither frames nor video": ("VideoError", "exactly one"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(comfyui, astronaut, inside, tmp_path_factory):
+    import shutil
+
+    from tests.comfyui.inprocess import run_inside
+    from tests.comfyui.layout import make_base
+
+    base = make_base(tmp_path_factory.mktemp("refusals") / "base")
+    shutil.copy(astronaut, base / "input" / "astronaut.png")
+    return run_inside(comfyui, inside / "refusals.py", base)
+
+
+@pytest.mark.parametrize("case", sorted(SENTENCES))
+def test_a_graph_that_cannot_work_says_why(case, found):
+    missing = [words for words in SENTENCES[case] if words not in found[case]]
+    assert not missing, found[case]
+
+
+def test_the_second_of_two_faces_can_talk(found):
+    assert found["second of two faces"] == "it ran"
