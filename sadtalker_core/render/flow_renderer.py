@@ -6,7 +6,8 @@ because the flow is applied to it at full size:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
-Where nothing moves, nothing is repaired: such pixels are the portrait's own.
+Where nothing moves, nothing is repaired: such pixels are the portrait's own. And who shows teeth in the portrait keeps
+them: they are carried by the head, not by the lips, and laid over the paint.
 Letters: `B` frames, `S` side of the crop, stage and window as in mesh_flow.py.
 """
 
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 from ..basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
 from ..datatypes import FaceCrop, KeypointMotion, Motion
 from ..errors import FaceNotFound, OptionError
-from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head
+from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, MeshFlow, fit_head
 
 #: maps that are looked at pixel by pixel; the others at half the size
 FINE_MAPS = ("mouth height", "mouth", "eyes", "hidden")
@@ -33,6 +34,7 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
+_FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
 _FADE = 8  #: pixels at the border of the window over which the right to repair fades out
 
 
@@ -187,9 +189,10 @@ def render_flow_frames(
     """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
     parameters.
 
-    crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, shifts in
-    decimetres and unit weights. The head turns from the source's angles to the driving ones, whatever the mesh says the
-    source's are. A frame does not depend on the batch it is in. Raises FaceNotFound and OptionError.
+    crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
+    the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
+    and unit weights. Only their difference counts: nobody has to know what the source's are. A frame does not depend
+    on the batch it is in. Raises FaceNotFound and OptionError.
     """
     landmarks = crop.landmarks
     if landmarks.ndim != 2 or tuple(landmarks.shape) != (N_POINTS, 3):
@@ -225,6 +228,9 @@ class _Clip:
         self.mover = HeadMover(points, source.offsets[0])
         self.back = _head_rotation(source)[:1].transpose(1, 2)
         self.translation = source.translation
+        self.half_side = image.shape[-1] / 2 / float(fit.scale[0])  # in decimetres
+        own_teeth = self.mover.own_teeth()
+        self.own_teeth = own_teeth if own_teeth.amax() > 0.5 else None
         self.stage = self._cut_stage()
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
@@ -232,9 +238,15 @@ class _Clip:
     def frames(self, start: int, stop: int) -> Tensor:
         driving = self.motion.driving[start:stop]
         turn = _head_rotation(driving) @ self.back
-        shift = (driving.translation - self.translation)[:, :2]
+        x, y, nearer = (driving.translation - self.translation).float().cpu().unbind(-1)
+        shift = torch.stack([x, -y], dim=-1) * self.half_side
+        growth = nearer.exp().clamp(1 / _FURTHEST_GROWTH, _FURTHEST_GROWTH)
         device = self.image.device
-        flow = self.mover.flow(driving.offsets.to(device), turn.to(device), shift.to(device))
+        flow = self.mover.flow(
+            driving.offsets.to(device),
+            (turn * growth[:, None, None]).to(device),
+            shift.clamp(-_FURTHEST_SHIFT, _FURTHEST_SHIFT).to(device),
+        )
         middle = slice(MARGIN, MARGIN + WINDOW)
         window = flow.displacement[:, :, middle, middle]
         features = [f.expand(len(window), -1, -1, -1) for f in self.features]
@@ -244,9 +256,9 @@ class _Clip:
         border = (MARGIN,) * 4
         change = F.pad((1 - repair.keep).float(), border)
         paint = F.pad(repair.paint.float(), border, mode="replicate")
-        return self._compose(displacement, change, paint)
+        return self._compose(displacement, change, paint, flow)
 
-    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor) -> Tensor:
+    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
         on_crop = _sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
@@ -254,9 +266,21 @@ class _Clip:
         moved = (on_crop[:, :2] * (self.zoom * 2 / side)).masked_fill(outside, 0)
         change = on_crop[:, 2:3].masked_fill(outside, 0)
         warped = _sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
-        still = moved.abs().amax(1, keepdim=True) < _NOTHING
-        warped = torch.where(still, self.image, warped)
-        return (warped + change * (on_crop[:, 3:] - warped)).clamp(0, 1)
+        frames = warped + change * (on_crop[:, 3:] - warped)
+        if self.own_teeth is not None:
+            frames = self._with_own_teeth(frames, flow)
+        still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
+        return torch.where(still, self.image, frames).clamp(0, 1)
+
+    def _with_own_teeth(self, frames: Tensor, flow: MeshFlow) -> Tensor:
+        """Inside the mouth, what the portrait's own mouth shows at that place of the skull."""
+        n, side = len(frames), self.image.shape[-1]
+        places = F.pad((self.on_stage[0] + 1) * (STAGE / 2), (0, 1), value=1.0)
+        source = torch.einsum("hwk,bkc->bhwc", places, flow.skull)
+        shown = _sample(self.own_teeth.expand(n, -1, -1, -1), source * (2 / STAGE) - 1)
+        opened = _sample(flow.mouth, self.on_stage.expand(n, -1, -1, -1))
+        teeth = _sample(self.image.expand(n, -1, -1, -1), (source * self.zoom + self.left_top) * (2 / side) - 1)
+        return frames + shown * opened * (teeth - frames)
 
     def _cut_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""

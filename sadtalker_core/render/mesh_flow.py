@@ -26,9 +26,11 @@ from ..basis import (
     EYES,
     FACE_OUTLINE,
     HEAD_TO_PICTURE,
+    INNER_LIPS,
     LOWER_INNER_LIP,
     MOUTH,
     N_POINTS,
+    OUTER_LIPS,
     UPPER_INNER_LIP,
     FaceBasis,
     fit_similarity,
@@ -113,10 +115,15 @@ class MeshFlow:
     hidden        1 where the source shows that spot from behind
     stretch       how much larger the driving triangle is than the source's: log4, -1..1
     upper teeth, lower teeth, tongue     soft spots where their edges would be
+
+    mouth (B, 1, 160, 160): 1 inside the opening, soft at its edge;  skull (B, 3, 2): a place of the stage (x, y, 1)
+    times this is where the source shows it, for what sits in the middle of the face and follows the head alone
     """
 
     displacement: Tensor
     maps: Tensor
+    mouth: Tensor
+    skull: Tensor
 
 
 class HeadMover:
@@ -133,8 +140,8 @@ class HeadMover:
         self.source = self._with_surroundings(points)
 
     def flow(self, weights: Tensor, turn: Tensor, shift: Tensor) -> MeshFlow:
-        """weights (B, P) of the driving frames, turn (B, 3, 3) from the source's head to theirs, shift (B, 2)
-        decimetres, x right and y up."""
+        """weights (B, P) of the driving frames, turn (B, 3, 3) from the source's head to theirs (times a growth, if
+        they come nearer), shift (B, 2) decimetres, x right and y up."""
         driving, depth = self.driven(weights, turn, shift)
         topology = _topology(driving.device)
         triangle, corners = rasterise(driving, depth, topology.triangles, STAGE)
@@ -142,7 +149,8 @@ class HeadMover:
         maps = torch.cat(
             [self._surface_maps(driving, triangle, corners), self._teeth_maps(driving, weights, turn, shift)], dim=1
         )
-        return MeshFlow(displacement, maps)
+        mouth = (topology.kind[triangle] == MOUTH)[:, None].to(displacement)
+        return MeshFlow(displacement, maps, _smooth(mouth), self._skull(turn, shift))
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """All points (B, P, 2) in pixels of the stage with surroundings and border, and their depth (B, P) in
@@ -168,6 +176,26 @@ class HeadMover:
         parts.append(border.expand(len(face), -1, -1))
         depths.append(torch.full_like(parts[-1][..., 0], _BEHIND))
         return torch.cat(parts, dim=1), torch.cat(depths, dim=1)
+
+    def own_teeth(self) -> Tensor:
+        """(1, 1, 160, 160) in 0..1: where the source shows the inside of its mouth, a pixel within the lips."""
+        triangles = self.basis.triangles[self.basis.kind == MOUTH]
+        _, corners = rasterise(self.source[None], self.z[None], triangles, STAGE)
+        inside = (corners.sum(-1) > 0.5)[:, None].to(self.source)
+        return _smooth(-F.max_pool2d(-inside, 3, 1, 1))
+
+    def _skull(self, turn: Tensor, shift: Tensor) -> Tensor:
+        """(B, 3, 2) the affine map from driving to source that the lips would have if they only followed the head."""
+        lips = list(INNER_LIPS + OUTER_LIPS)
+        rest = self._relative(self.source[lips], self.z[lips])
+        carried = rest @ turn.to(rest).transpose(1, 2) + F.pad(shift.to(rest), (0, 1))[:, None]
+        driving = F.pad(self._to_stage(carried) - STAGE / 2, (0, 1), value=1.0).double()
+        moved_back = (self.source[lips] - STAGE / 2).double() - driving[..., :2]
+        affine = torch.linalg.solve(driving.mT @ driving, driving.mT @ moved_back) + torch.eye(3, 2).to(driving)
+        # from places counted from the middle of the stage to places counted from its corner
+        origin = STAGE / 2 - (STAGE / 2) * affine[:, :2].sum(1)
+        affine[:, 2] += origin
+        return affine.to(rest)
 
     def _with_surroundings(self, points: Tensor) -> Tensor:
         """(P, 2) the found points, the rings and the border; notes their depth and how much they follow."""
@@ -241,6 +269,10 @@ class HeadMover:
         kinds = basis.teeth_kind
         spots = [torch.einsum("bky,bkx->byx", down[:, kinds == k], across[:, kinds == k]) for k in range(3)]
         return torch.stack(spots, dim=1).clamp(0, 1)
+
+
+def _smooth(mask: Tensor) -> Tensor:
+    return F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)
 
 
 def _on(basis: FaceBasis, device) -> FaceBasis:

@@ -1,13 +1,13 @@
 """Train the mini family's renderer on generated heads.
 
     python -m sadtalker_core.training.heads.dataset  --work FOLDER --shards 40
-    python -m sadtalker_core.training.renderer_mini  --work FOLDER --steps 3000
+    python -m sadtalker_core.training.renderer_mini  --work FOLDER --steps 4000
 
 The first command makes pairs of pictures; this one lets the embedded face net find the mesh in every source, moves it
 with the same mesh flow as inference, and trains the net to correct what that gets wrong. It can be stopped and
 started again with the same line: prepared shards and the state of the training are kept in the folder.
 
-Recipe: Adam 1e-3, falling over the last 40 % of the steps; batches of 32 parts, 64 pixels wide, of the window, most of
+Recipe: Adam 1e-3, falling over the last half of the steps; batches of 32 parts, 64 pixels wide, of the window, most of
 them around the mouth, then the eyes; bfloat16 convolutions; L1 on frame and paint
 (mouth x 8, lids x 4, hidden spots x 4), L1 of gradients at two scales, flow L1 where the source shows the spot, and a
 small price on painting what the warp could have brought. The weights are an average over the last steps.
@@ -37,7 +37,7 @@ PART = 64  #: side of the part of the window that is trained on; the net is conv
 _EDGE = 3  #: pixels at the border of a part that do not count: the net sees only half of what is around them
 _PLACES = {"mouth": 0.55, "eyes": 0.2, "anywhere": 0.25}  #: where parts are taken
 LEARNING_RATE = 1e-3
-FALL = 0.4  #: the share of the steps over which the learning rate falls
+FALL = 0.5  #: the share of the steps over which the learning rate falls
 AVERAGE = 0.998
 SEED = 0
 
@@ -224,7 +224,7 @@ def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         (layer == k).float() for k in (layers.UPPER_TEETH, layers.LOWER_TEETH, layers.TONGUE, layers.MOUTH_INSIDE)
     )
     hidden = (unseen * head + opening).clamp(0, 1)
-    sharp = weight * (1 + 3 * hidden)
+    sharp = weight * (1 + 5 * hidden)
     paint_error = (repair.paint - driving).abs()
     seen = batch["visible"] * F.avg_pool2d(head, 2)
     flow_error = (F.avg_pool2d(repair.flow, 2) - batch["flow"]).abs().clamp_max(6)
@@ -333,7 +333,7 @@ def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pai
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="the folder with the shards of pairs")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop earlier; the same line goes on later")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--prepare-only", action="store_true", help="prepare the shards that are there, and stop")
