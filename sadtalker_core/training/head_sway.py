@@ -28,10 +28,10 @@ SWAY_NUMBERS = POSE * WAVES
 STYLES = 46
 
 #: spread of the sway at liveliness 1: pitch, yaw, roll in degrees, and the shifts
-SWAY_DEGREES = (1.3, 2.2, 1.2)
-SWAY_SHIFT = (0.004, 0.004, 0.006)
+SWAY_DEGREES = (1.8, 3.1, 1.7)
+SWAY_SHIFT = (0.0055, 0.0055, 0.0085)
 #: what the voice adds at most, about: degrees of nod, turn and tilt
-VOICE_DEGREES = (2.2, 1.8, 1.2)
+VOICE_DEGREES = (3.1, 2.5, 1.7)
 
 
 @dataclass(frozen=True)

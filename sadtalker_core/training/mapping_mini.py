@@ -100,9 +100,9 @@ def _angles(n: int, draw: np.random.Generator) -> np.ndarray:
     """(n, 3) pitch, yaw, roll in radians."""
     degrees = draw.normal(0, 1, 3)[None] * np.array([7.0, 12.0, 6.0])
     kind = draw.random()
-    if kind < 0.55:
+    if kind < 0.45:
         degrees = degrees + _sway(n, 3, draw, draw.uniform(0.3, 1.5)) * draw.uniform(0, 6)
-    elif kind < 0.8:
+    elif kind < 0.6:
         marks = draw.uniform(-38, 38, (int(draw.integers(2, 5)), 3))
         t = np.linspace(0, len(marks) - 1, n)
         degrees = np.stack([np.interp(t, np.arange(len(marks)), marks[:, k]) for k in range(3)], axis=1)
@@ -131,9 +131,8 @@ def new_net(seed: int) -> MappingNet:
     narrowness = 0.5
     bin_number = torch.arange(ANGLE_BINS) + FIRST_BIN_DEGREES / DEGREES_PER_BIN
     with torch.no_grad():
-        for convolution in net.blocks:
-            convolution.weight.mul_(0.1)
-            convolution.bias.zero_()
+        for parameter in net.blocks.parameters():
+            parameter.mul_(0.1)
         net.stem.weight[:MOTION_ROW].zero_()
         net.stem.bias[:MOTION_ROW].zero_()
         net.stem.weight[range(MOTION_ROW), range(MOTION_ROW), STEM_KERNEL // 2] = 1.0
@@ -166,7 +165,7 @@ def losses_of(net: MappingNet, clips: list[Clip], seed: int):
         return {
             "units": 60 * error.square().mean(),
             "change": 20 * error.diff(dim=1).square().mean(),
-            "degrees": 0.3 * smooth_l1_loss(angle, torch.zeros_like(angle)),
+            "degrees": 0.6 * smooth_l1_loss(angle, torch.zeros_like(angle)),
             "translation": 20 * (motion.translation - middle[..., -3:]).square().mean(),
         }
 
@@ -215,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate", action="store_true", help="only print how closely the rows are followed")

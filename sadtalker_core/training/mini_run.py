@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def chance(seed: int, step: int) -> np.random.Generator:
@@ -85,7 +88,7 @@ def train(net: nn.Module, options: RunOptions, losses: Callable[[int], dict[str,
     net.eval()
 
 
-def trained(net: nn.Module, folder: Path) -> nn.Module:
+def trained(net: Net, folder: Path) -> Net:
     """The net as the run in `folder` left it, ready to be used."""
     net.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["net"])
     return net.eval()

@@ -14,6 +14,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
 
 
-def pack(nets: dict[str, nn.Module], recipe: dict, file: Path) -> Path:
+def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
     """nets: {"expnet": ..., "posevae": ..., "mapping": ...} -> one file; it appears whole or not at all."""
     from safetensors.torch import save_file
 

@@ -30,15 +30,15 @@ from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
 from .mini_run import RunOptions, torch_chance, train, trained
 from .voices.speech_set import Clip, load
 
-MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(8, 16, 32, 64))
+MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32))
 
-BLOCKS_PER_BATCH = 48
+BLOCKS_PER_BATCH = 32
 #: so many clips are variety enough for heads
-CLIPS = 500
+CLIPS = 250
 #: the encoder, which driving never uses, learns at every fourth step only
 ENCODER_EVERY = 4
 #: the spread of each axis, which makes the errors comparable
-SCALE = torch.tensor([math.radians(2.0), math.radians(2.6), math.radians(1.6), 0.008, 0.007, 0.006])
+SCALE = torch.tensor([math.radians(2.8), math.radians(3.6), math.radians(2.2), 0.011, 0.010, 0.0085])
 #: the noise we allow a reconstruction, in spreads; it sets how strongly the latent is held to N(0, 1)
 ALLOWED = 0.25
 
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--expnet", type=Path, required=True, help="folder of the run of expnet_mini, whose ear is used"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/posevae_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate", action="store_true", help="only print how heads move")
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
     net = new_net(options.seed, trained(new_expnet(0), options.expnet).audio)
     if not options.evaluate:
         training = [clip for clip in clips if not clip.held_out]
-        train(net, RunOptions(options.out, options.steps, rate=2e-3), losses_of(net, training, options.seed))
+        train(net, RunOptions(options.out, options.steps, rate=4e-3), losses_of(net, training, options.seed))
     for name, value in evaluate(trained(net, options.out), [clip for clip in clips if clip.held_out]).items():
         print(f"{name:36} {value:.3f}")
 

@@ -151,10 +151,9 @@ def load(file: Path) -> list[Clip]:
     with np.load(file) as stored:
         mels = np.split(stored["mel"], stored["mel_ends"][:-1])
         units = np.split(stored["units"], stored["unit_ends"][:-1])
-        return [
-            Clip(*parts, bool(held))
-            for *parts, held in zip(mels, units, stored["voice"].tolist(), stored["held_out"], strict=True)
-        ]
+        kept_away = stored["held_out"].tolist()
+        voices = stored["voice"].tolist()
+    return [Clip(*parts) for parts in zip(mels, units, voices, kept_away, strict=True)]
 
 
 def main(arguments: list[str] | None = None) -> None:
