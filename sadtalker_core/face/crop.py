@@ -30,7 +30,7 @@ LARGE_FACE = 1024
 
 
 def face_box(
-    landmarks: Tensor,
+    landmarks: Tensor | None,
     size_wh: tuple[int, int],
     mode: CropMode,
     *,
@@ -39,7 +39,7 @@ def face_box(
 ) -> Box:
     """The part of the picture that is driven, in whole pixels, cut off where the picture ends (quirks 18 and 19).
 
-    landmarks:  (68, 2) pixels of the picture; not looked at in the resize mode, whose box is the whole picture
+    landmarks:  (68, 2) pixels of the picture; None will do in the resize mode, whose box is the whole picture
     size_wh:    of the picture
     crop_scale: 1.2 makes the box a fifth larger around its middle
     offset:     (x, y) moves the box right and down, in parts of its width and height
@@ -49,6 +49,8 @@ def face_box(
     width, height = size_wh
     if mode is CropMode.RESIZE:
         return Box(0, 0, width, height)
+    if landmarks is None:
+        raise FaceNotFound(f"the crop mode {mode.value} needs landmarks; without them only resize is possible.")
     left, top, right, bottom = _adjusted(head_bounds(landmarks, extended=mode.extended), crop_scale, offset)
     x, y = max(math.floor(left), 0), max(math.floor(top), 0)
     box = Box(x, y, min(math.floor(right), width) - x, min(math.floor(bottom), height) - y)
@@ -138,7 +140,9 @@ def oriented_square(landmarks: Tensor) -> np.ndarray:
     length = np.hypot(*across)
     if length < 1e-3:
         raise FaceNotFound("the landmarks do not make a face; choose another picture or face.")
-    across *= max(np.hypot(*eye_to_eye) * 2.0, np.hypot(*eyes_to_mouth) * 1.8) / length
+    # in the precision of the points, which a Python number would raise under NumPy 1 and not under NumPy 2
+    reach = max(np.hypot(*eye_to_eye) * np.float32(2), np.hypot(*eyes_to_mouth) * np.float32(1.8))
+    across *= reach / length
     down = np.array([-across[1], across[0]])
     middle = eyes + eyes_to_mouth * 0.1
     return np.stack([middle - across - down, middle - across + down, middle + across + down, middle + across - down])

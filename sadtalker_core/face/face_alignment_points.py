@@ -90,7 +90,7 @@ class FaceAlignmentPoints:
         if faces:
             return nearest(faces, box, lambda face: face.box)
         if near is None:
-            return DetectedFace(tuple(map(float, box)), 1.0, torch.zeros(0, 2))
+            return DetectedFace((box.x, box.y, box.width, box.height), 1.0, torch.zeros(0, 2))
         raise FaceNotFound("no face found in the cropped square; set the crop scale and offset nearer to 1 and 0.")
 
     def _choose_in_video(self, faces: list[DetectedFace], picture: Tensor, last: Box | None) -> DetectedFace | None:
