@@ -68,8 +68,8 @@ class PasteBack:
         self.mask[_rows(self.seen), _columns(self.seen)] = 1.0 if self.blend is Blend.SEAMLESS else edges
         if mask is not None:
             self.mask = self.mask * _users_mask(mask, portrait.size_wh)
-        band = 1 - fade(self.seen, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0), ramp=False)
-        self._tint = Tint(self._under(self.picture), band)
+        near = near_a_seam(self.seen, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
+        self._tint = Tint(self._under(self.picture), near)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames."""
@@ -104,21 +104,21 @@ def paste_back(frames: Iterable[Tensor], portrait: Portrait, **wishes) -> Iterat
 
 
 class Tint:
-    """The colour cast of the frames against the picture, measured in a band (h, w) of weights and averaged over time.
+    """The colour cast of the frames against the picture, measured in a band of pixels and averaged over time.
 
     Frames must come in order; how they are cut into batches makes no difference.
     """
 
     def __init__(self, picture: Tensor, band: Tensor):
-        """picture (3, h, w), band (h, w)."""
-        self.band = band
-        self.wanted = self._moments(picture)
+        """picture (3, h, w), band (h, w) of truths."""
+        self.band = band.flatten().nonzero().flatten()
+        self.wanted = self._moments(picture) if len(self.band) else None
         self.found: Tensor | None = None
         self.n_frames = 0
 
     def remove(self, frames: Tensor) -> Tensor:
         """frames (B, 3, h, w) -> the same with the mean and the spread that the picture has in the band."""
-        if self.band.sum() == 0:  # the box is the whole picture: there is no seam to hide
+        if self.wanted is None:  # the box is the whole picture: there is no seam to hide
             return frames
         shifted = []
         want_mean, want_spread = (x.to(frames) for x in self.wanted)
@@ -133,28 +133,35 @@ class Tint:
         return torch.stack(shifted)
 
     def _moments(self, pictures: Tensor) -> Tensor:
-        """(..., 3, h, w) -> (2, ..., 3): mean and spread under the band."""
-        weight = self.band.to(pictures)
-        weight = weight / weight.sum().clamp(min=1e-6)
-        mean = (pictures * weight).sum(dim=(-2, -1))
-        variance = ((pictures - mean[..., None, None]).square() * weight).sum(dim=(-2, -1))
-        return torch.stack([mean, variance.sqrt()])
+        """(..., 3, h, w) -> (2, ..., 3): mean and spread in the band."""
+        pixels = pictures.flatten(-2)[..., self.band.to(pictures.device)]
+        return torch.stack([pixels.mean(dim=-1), pixels.std(dim=-1, correction=0)])
 
 
-def fade(seen: Box, size_wh: tuple[int, int], width: float, ramp: bool = True) -> Tensor:
+def fade(seen: Box, size_wh: tuple[int, int], width: float) -> Tensor:
     """(h, w) of a box on a picture: 0 at its edges, 1 from `width` pixels inside on, smooth in between.
 
-    An edge that is the picture's own edge does not fade: nothing lies behind it. Without a ramp the values are 0 and 1.
+    An edge that is the picture's own edge does not fade: nothing lies behind it.
     """
-    across = _distance(seen.width, seen.x > 0, seen.right < size_wh[0])
-    down = _distance(seen.height, seen.y > 0, seen.bottom < size_wh[1])
-    if not ramp:
-        return torch.minimum(across, down[:, None]).ge(width).float()
     if width <= 0:
         return torch.ones(seen.height, seen.width)
-    across, down = ((d / width).clamp(0, 1) for d in (across, down))
+    across, down = ((d / width).clamp(0, 1) for d in _distances(seen, size_wh))
     across, down = (d * d * (3 - 2 * d) for d in (across, down))
     return across * down[:, None]
+
+
+def near_a_seam(seen: Box, size_wh: tuple[int, int], width: float) -> Tensor:
+    """(h, w) of truths: pixels of a box on a picture that are less than `width` away from an edge behind which it
+    goes on.
+    """
+    across, down = _distances(seen, size_wh)
+    return torch.minimum(across, down[:, None]) < width
+
+
+def _distances(seen: Box, size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(w,) and (h,): pixels from each column and row to the nearer seam."""
+    across = _distance(seen.width, seen.x > 0, seen.right < size_wh[0])
+    return across, _distance(seen.height, seen.y > 0, seen.bottom < size_wh[1])
 
 
 def _distance(n: int, from_first: bool, from_last: bool) -> Tensor:

@@ -91,6 +91,7 @@ def test_odd_sizes_are_made_even_without_a_black_line(tmp_path, width, height):
     assert len(back) == 3 and back.min() > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [1.0, 12.5, 23.976, 25.0, 29.97, 60.0, 240.0])
 def test_any_frame_rate(tmp_path, fps):
     path = write(tmp_path / "a.mp4", some_frames(5), fps)
@@ -117,6 +118,7 @@ def test_the_sound_is_heard_when_it_was_said(tmp_path):
     assert np.abs(back[:23000]).max() < 0.02 < 0.2 < np.abs(back[25000:47000]).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 15000, 22050.0, 44100, 48000, 96000])
 def test_any_sample_rate_keeps_its_pitch(tmp_path, rate_hz):
     path = write(tmp_path / "a.mp4", some_frames(25), batch=25, audio=(a_tone(1.0, rate_hz), rate_hz))
@@ -125,6 +127,7 @@ def test_any_sample_rate_keeps_its_pitch(tmp_path, rate_hz):
     assert spectrum.argmax() * 48000 / 38400 == pytest.approx(440, abs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_channels", "word"), [(1, "mono"), (2, "stereo"), (3, "stereo"), (6, "stereo"), (11, "stereo")]
 )
