@@ -11,6 +11,9 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +48,7 @@ def demo(portrait: str | None = None, voice: str | None = None, out: str | None 
 
     begun = time.monotonic()
     print(f"starting ComfyUI {host.version} ...", flush=True)
-    with start(host, home() / "servers" / "demo") as server:
+    with free_base("demo") as base, start(host, base) as server:
         client = Client(server.url)
         schema = client.object_info()
         need_pack(schema, server)
@@ -74,26 +77,36 @@ def demo(portrait: str | None = None, voice: str | None = None, out: str | None 
 def serve(port: int | None = None) -> int:
     """Leaves the server up, with the pack, the example picture and the example voice in place, until it is stopped."""
     host = environment.prepare()
-    base = home() / "servers" / "serve"
-    server = start(host, base, port=port or _free_or(8188))
-    client = Client(server.url)
-    client.upload(media.default_portrait(host), "astronaut.png")
-    client.upload(media.VOICE, media.VOICE.name)
-    need_pack(client.object_info(), server)
-    print(f"ComfyUI {host.version} is up: {server.url}\n"
-          f"  the workflows: Workflow > Browse Templates > {PACK_NAME}\n"
-          f"  models: {models_folder(host)}\n  output: {base / 'output'}\n  log:    {server.log_file}\n"
-          "Ctrl-C stops it.", flush=True)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        server.stop()
+    with free_base("serve") as base, start(host, base, port or _free_or(8188)) as server:
+        client = Client(server.url)
+        schema = client.object_info()
+        need_pack(schema, server)
+        for file in sorted((PROJECT / "workflows").glob("*.json")):
+            fill_input_folder(client, workflow.to_prompt(workflow.load(file), schema), schema, host)
+        print(f"ComfyUI {host.version} is up: {server.url}\n"
+              f"  the workflows: Workflow > Browse Templates > {PACK_NAME}\n"
+              f"  models: {models_folder(host)}\n  output: {base / 'output'}\n  log:    {server.log_file}\n"
+              "Ctrl-C stops it.", flush=True)
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+
+
+@contextmanager
+def free_base(name: str) -> Iterator[Path]:
+    """A server's folder that no other demo is using right now; it stays, for the next one."""
+    for number in count(1):
+        folder = home() / "servers" / (name if number == 1 else f"{name} {number}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "in use").open("a+b") as lock:
+            if environment.try_lock(lock.fileno()):
+                yield folder
+                return
 
 
 def start(host: Environment, base: Path, port: int | None = None) -> Server:
-    """A server that answers, with the pack linked in and models found where the person keeps them."""
+    """A server to be started, with the pack linked in and models found where the person keeps them."""
     make_base(base)
     models = models_folder(host)
     (models / "sadtalker").mkdir(parents=True, exist_ok=True)
@@ -101,7 +114,7 @@ def start(host: Environment, base: Path, port: int | None = None) -> Server:
                                      "text_encoders", "diffusion_models")}
     listing = base / "extra_model_paths.yaml"
     listing.write_text(json.dumps({"people": {"base_path": str(models), **paths}}), encoding="utf-8")  # JSON is YAML
-    return Server(host, base, port=port, extra=("--extra-model-paths-config", str(listing))).start()
+    return Server(host, base, port=port, extra=("--extra-model-paths-config", str(listing)))
 
 
 def models_folder(host: Environment) -> Path:
@@ -112,6 +125,13 @@ def models_folder(host: Environment) -> Path:
 def need_pack(schema: dict[str, Any], server: Server) -> None:
     if not any(node.startswith("SadTalker") for node in schema):
         raise ClientError(f"ComfyUI came up without the SadTalker nodes. The end of its log:\n{server.log_tail()}")
+
+
+def fill_input_folder(client: Client, prompt: dict, schema: dict, host: Environment) -> None:
+    """Puts the demo's picture and voice where a shipped workflow looks for its own, so that it runs at once."""
+    for kind, file in (("image", media.default_portrait(host)), ("audio", media.VOICE)):
+        for node_id, key in workflow.uploads(prompt, schema, kind):
+            client.upload(file, prompt[node_id]["inputs"][key])
 
 
 def _target(out: str | None) -> Path:

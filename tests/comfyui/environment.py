@@ -416,7 +416,7 @@ def _only_one(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Holds a lock file; a second set-up waits. The lock goes with the process, however that ends."""
     with path.open("a+b") as file:
         waited = False
-        while not _try_lock(file.fileno()):
+        while not try_lock(file.fileno()):
             if not waited:
                 say("set-up: another set-up is running here; waiting for it ...")
                 waited = True
@@ -424,7 +424,8 @@ def _only_one(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Locks an open file for this process, without waiting; whether it could. Closing the file lets go."""
     try:
         if sys.platform == "win32":
             import msvcrt

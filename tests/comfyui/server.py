@@ -6,10 +6,8 @@ In: an `Environment`, a base folder (layout.make_base). Out: a URL that answers,
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -65,29 +63,33 @@ class Server:
         """Starts it and waits until it answers. Raises ServerError when it ends or stays silent."""
         env = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **self._env}
         env.pop("PYTHONPATH", None)  # what the tests put on their own path is none of the server's business
-        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(self.command, cwd=self.environment.tree, env=env, stdout=log, stderr=log,
-                                             stdin=subprocess.DEVNULL, **group)
-        deadline = time.monotonic() + timeout
+                                             stdin=subprocess.DEVNULL)
+        try:
+            self._wait_until_it_answers(time.monotonic() + timeout)
+        except BaseException:  # also Ctrl-C: whoever started it does not hold it yet and could not stop it
+            self.stop()
+            raise
+        return self
+
+    def _wait_until_it_answers(self, deadline: float) -> None:
         while time.monotonic() < deadline:
             if not self.alive:
-                raise ServerError(f"ComfyUI ended with status {self._process.returncode} before it answered:\n"
-                                  + self.log_tail())
+                raise ServerError(f"ComfyUI ended before it answered:\n{self.log_tail()}")
             try:
                 with urllib.request.urlopen(self.url + "/system_stats", timeout=5) as answer:
                     if answer.status == 200:
-                        return self
+                        return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.25)
-        self.stop()
-        raise ServerError(f"ComfyUI did not answer at {self.url} within {timeout:.0f} s:\n{self.log_tail()}")
+        raise ServerError(f"ComfyUI did not answer at {self.url} in time:\n{self.log_tail()}")
 
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
-        process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+        process.terminate()  # not an interrupt: a process started in the background of a shell ignores those
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
