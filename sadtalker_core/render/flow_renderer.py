@@ -35,6 +35,7 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
+_CHEEKS, _CAVITY = [50, 280], (0.30, 0.13, 0.12)  #: points on the cheeks; how dark the mouth is beside them
 _FADE = 8  #: pixels at the border of the window over which the right to repair fades out
 
 
@@ -229,9 +230,10 @@ class _Clip:
         self.back = _head_rotation(source)[:1].transpose(1, 2)
         self.translation = source.translation
         self.half_side = image.shape[-1] / 2 / float(fit.scale[0])  # in decimetres
-        own_teeth = self.mover.own_teeth()
-        self.own_teeth = own_teeth if own_teeth.amax() > 0.5 else None
         self.stage = self._cut_stage()
+        self.own_mouth = torch.cat(self.mover.own_mouth(), dim=1)
+        self.shows_teeth = bool(self.own_mouth[:, 1].amax() > 0.5)
+        self.cavity = self._skin(points) * image.new_tensor(_CAVITY)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
 
@@ -267,20 +269,33 @@ class _Clip:
         change = on_crop[:, 2:3].masked_fill(outside, 0)
         warped = _sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
         frames = warped + change * (on_crop[:, 3:] - warped)
-        if self.own_teeth is not None:
+        if self.shows_teeth:
             frames = self._with_own_teeth(frames, flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
 
     def _with_own_teeth(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """Inside the mouth, what the portrait's own mouth shows at that place of the skull."""
+        """Inside the mouth, what the portrait's own mouth shows at that place of the skull; below that, where the jaw
+        has uncovered more, the dark of the cavity."""
         n, side = len(frames), self.image.shape[-1]
         places = F.pad((self.on_stage[0] + 1) * (STAGE / 2), (0, 1), value=1.0)
         source = torch.einsum("hwk,bkc->bhwc", places, flow.skull)
-        shown = _sample(self.own_teeth.expand(n, -1, -1, -1), source * (2 / STAGE) - 1)
-        opened = _sample(flow.mouth, self.on_stage.expand(n, -1, -1, -1))
+        shown, teeth_shown = _sample(self.own_mouth.expand(n, -1, -1, -1), source * (2 / STAGE) - 1).split(1, dim=1)
+        height = F.pad(flow.maps[:, [MAPS.index("mouth height")]].float(), (MARGIN,) * 4)
+        opened, height = _sample(torch.cat([flow.mouth, height], dim=1), self.on_stage.expand(n, -1, -1, -1)).split(
+            1, dim=1
+        )
+        uncovered = opened * (1 - shown) * ((0.6 - height) / 0.6).clamp(0, 1)
+        frames = frames + 0.8 * uncovered * (self.cavity[:, None, None] - frames)
         teeth = _sample(self.image.expand(n, -1, -1, -1), (source * self.zoom + self.left_top) * (2 / side) - 1)
-        return frames + shown * opened * (teeth - frames)
+        return frames + teeth_shown * opened * (teeth - frames)
+
+    def _skin(self, points: Tensor) -> Tensor:
+        """(3,) the mean colour of the cheeks; points in pixels of the stage."""
+        x, y = points[_CHEEKS, :2].T[:, :, None]
+        reach = torch.linspace(-4, 4, 9, device=points.device)
+        places = torch.stack([(x + reach).repeat(1, 9), (y + reach).repeat_interleave(9, dim=1)], dim=-1)
+        return _sample(self.stage, places[None] * (2 / STAGE) - 1)[0].mean((1, 2))
 
     def _cut_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""

@@ -36,6 +36,7 @@ from ..basis import (
     fit_similarity,
     load_basis,
 )
+from ..coefficients import UNIT_INDEX
 
 PITCH = 0.01875  #: decimetres between two pixels of the stage
 STAGE = 160
@@ -68,6 +69,10 @@ _WINDOWS = (
 _DEPTH_STEPS = 1 << 20
 _DEPTH_RANGE = 8.0  #: decimetres, more than a head is deep
 _INSIDE = -1e-4
+
+#: the middle of the upper and the lower lid, and what closes them; a blink is made this much smaller or larger
+_LIDS = (("eyeBlinkLeft", [385, 386, 387], [380, 374, 373]), ("eyeBlinkRight", [158, 159, 160], [153, 145, 144]))
+_SMALLEST_BLINK, _LARGEST_BLINK = 0.3, 1.3
 
 #: the maps for the net, in order: see `MeshFlow`
 MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "hidden", "stretch", "upper teeth", "lower teeth", "tongue")
@@ -138,6 +143,7 @@ class HeadMover:
         self.weights = weights.to(points)
         self.scale = self.fit.scale[0]
         self.source = self._with_surroundings(points)
+        self.gain = self._blink_gain(points)
 
     def flow(self, weights: Tensor, turn: Tensor, shift: Tensor) -> MeshFlow:
         """weights (B, P) of the driving frames, turn (B, 3, 3) from the source's head to theirs (times a growth, if
@@ -158,7 +164,7 @@ class HeadMover:
         turn, shift, weights = turn.to(self.source), shift.to(self.source), weights.to(self.source)
         shift = F.pad(shift, (0, 1))[:, None]
         rest = self._relative(self.source[:N_POINTS], self.z[:N_POINTS])
-        moved = self.basis.displaced(weights) - self.basis.displaced(self.weights)
+        moved = self.basis.displaced(weights * self.gain) - self.basis.displaced(self.weights * self.gain)
         moved = moved @ self.fit.rotation[0].T
         face = (rest + moved) @ turn.transpose(1, 2) + shift
         rigid = rest @ turn.transpose(1, 2) + shift
@@ -177,12 +183,26 @@ class HeadMover:
         depths.append(torch.full_like(parts[-1][..., 0], _BEHIND))
         return torch.cat(parts, dim=1), torch.cat(depths, dim=1)
 
-    def own_teeth(self) -> Tensor:
-        """(1, 1, 160, 160) in 0..1: where the source shows the inside of its mouth, a pixel within the lips."""
+    def _blink_gain(self, points: Tensor) -> Tensor:
+        """(P,) 1, and for the two blinks as much as makes a full one close these eyes and not those of the template."""
+        gain = torch.ones_like(self.weights)
+        upright = (points[:, :2] @ points.new_tensor([[1.0, 0.0], [0.0, -1.0]])) @ self.fit.rotation[0, :2, :2]
+        for unit, upper, lower in _LIDS:
+            lids = self.basis.units[UNIT_INDEX[unit], :, 1]
+            closing = float(lids[lower].mean() - lids[upper].mean()) * max(
+                1 - float(self.weights[UNIT_INDEX[unit]]), 0.2
+            )
+            open_now = float(upright[upper, 1].mean() - upright[lower, 1].mean()) / float(self.scale)
+            gain[UNIT_INDEX[unit]] = min(max(open_now / closing, _SMALLEST_BLINK), _LARGEST_BLINK)
+        return gain
+
+    def own_mouth(self) -> tuple[Tensor, Tensor]:
+        """(1, 1, 160, 160) in 0..1 twice: where the source shows the inside of its mouth, and a pixel within its
+        lips."""
         triangles = self.basis.triangles[self.basis.kind == MOUTH]
         _, corners = rasterise(self.source[None], self.z[None], triangles, STAGE)
         inside = (corners.sum(-1) > 0.5)[:, None].to(self.source)
-        return _smooth(-F.max_pool2d(-inside, 3, 1, 1))
+        return _smooth(inside), _smooth(-F.max_pool2d(-inside, 3, 1, 1))
 
     def _skull(self, turn: Tensor, shift: Tensor) -> Tensor:
         """(B, 3, 2) the affine map from driving to source that the lips would have if they only followed the head."""

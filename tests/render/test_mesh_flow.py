@@ -171,3 +171,24 @@ def test_the_mesh_of_the_basis_is_whole_and_symmetric():
 
 def test_the_window_is_the_middle_of_the_stage():
     assert 2 * MARGIN + WINDOW == STAGE
+
+
+@pytest.mark.parametrize("opening", [0.5, 0.8, 1.1])
+def test_a_full_blink_just_closes_eyes_of_any_size(opening):
+    points = stage_points()
+    upper, lower = [158, 159, 160], [153, 145, 144]
+    points[upper, 1] = points[lower, 1] + (points[upper, 1] - points[lower, 1]) * opening
+    mover = HeadMover(points, torch.zeros(64))
+    open_now = points[lower, 1] - points[upper, 1]
+    driven, _ = mover.driven(unit(eyeBlinkRight=1.0), *STILL)
+    closed = driven[0, lower, 1] - driven[0, upper, 1]
+    assert (closed.mean() / open_now.mean()).abs() < 0.2
+
+
+def test_only_an_open_mouth_of_the_source_has_teeth_to_keep():
+    closed, smiling = (
+        HeadMover(stage_points(weights), torch.zeros(64)).own_mouth()
+        for weights in (None, unit(jawOpen=0.4, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)[0])
+    )
+    assert closed[1].amax() < 0.5 < smiling[1].amax()
+    assert (smiling[1] <= smiling[0] + 1e-6).all()
