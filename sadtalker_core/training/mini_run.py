@@ -60,7 +60,7 @@ def train(net: nn.Module, options: RunOptions, losses: Callable[[int], dict[str,
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=options.weight_decay)
     first = 0
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.serialization.load(state_file, weights_only=True)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
@@ -90,5 +90,5 @@ def train(net: nn.Module, options: RunOptions, losses: Callable[[int], dict[str,
 
 def trained(net: Net, folder: Path) -> Net:
     """The net as the run in `folder` left it, ready to be used."""
-    net.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["net"])
+    net.load_state_dict(torch.serialization.load(folder / "state.pt", weights_only=True)["net"])
     return net.eval()

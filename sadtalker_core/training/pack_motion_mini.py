@@ -29,7 +29,7 @@ IMAGE_SIZE = 256
 
 
 def steps_of(folder: Path) -> int:
-    return int(torch.load(folder / "state.pt", weights_only=True)["step"])
+    return int(torch.serialization.load(folder / "state.pt", weights_only=True)["step"])
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
@@ -210,7 +210,7 @@ def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu", torch.bfloat16):
         features = net.encode(batch["source"].contiguous(memory_format=torch.channels_last))
         repair = net(batch["source"], features, batch["displacement"], batch["maps"], batch["left_top"])
     driving, layer = batch["driving"], batch["layer"]
@@ -261,7 +261,7 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     optimiser = torch.optim.Adam(net.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
     state_file, step, hours = work / "renderer_state.pt", 0, 0.0
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.serialization.load(state_file, weights_only=True)
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         averaged, step, hours = state["averaged"], state["step"], state["hours"]

@@ -1,6 +1,7 @@
 """The 3-D face network: shapes, the order of its row, and the layout of a ResNet-50 v1.5."""
 
 import torch
+from torch.nn import Conv2d
 
 from sadtalker_core import coefficients as layout
 from sadtalker_core.face.recon import HEADS, RELEASED_FACE_RECON, Bottleneck, FaceReconConfig, FaceReconNet
@@ -56,7 +57,7 @@ def test_layers_come_from_the_factory_that_is_passed_in():
 
     def conv(*args, **kwargs):
         made.append(args)
-        return torch.nn.Conv2d(*args, **kwargs)
+        return Conv2d(*args, **kwargs)
 
     FaceReconNet(SMALL, ops=types.SimpleNamespace(Conv2d=conv))
     assert len(made) == 1 + (4 + 4 + 3) + len(HEADS)

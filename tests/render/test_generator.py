@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn import Conv2d
 
 from sadtalker_core.render.blocks import double, halve, spectral
 from sadtalker_core.render.generator import SpadeBlock
@@ -87,7 +88,7 @@ def test_bfloat16_keeps_its_places_and_comes_close():
 
 def twins(training):
     """A spectral convolution of ours and torch's own, with the same weight and vectors."""
-    torch_conv = nn.utils.spectral_norm(nn.Conv2d(4, 6, 3, padding=1))
+    torch_conv = nn.utils.spectral_norm(Conv2d(4, 6, 3, padding=1))
     with torch.no_grad():
         torch_conv.weight_orig.copy_(tiny.normal(6, 4, 3, 3))
         torch_conv.weight_u.copy_(F.normalize(tiny.normal(6, seed=1), dim=0))

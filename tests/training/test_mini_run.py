@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import Linear
 
 from sadtalker_core.training import head_sway
 from sadtalker_core.training.mini_run import RunOptions, chance, learning_rate, train, trained
@@ -19,7 +20,7 @@ def _run(folder, *stops):
     """Train towards step 8, broken off at each of the stops before it."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = nn.Linear(3, 1)
+        net = Linear(3, 1)
 
     def losses_until(stop):
         def losses(step):

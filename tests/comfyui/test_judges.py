@@ -1,0 +1,64 @@
+"""Programs of other people look at the pack: no finding, not even a warning."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.comfyui import judges, workflow
+from tests.comfyui.layout import PACK_NAME, PROJECT
+
+pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    return judges.export(tmp_path_factory.mktemp("clone") / PACK_NAME)
+
+
+def approve(verdict: judges.Verdict) -> None:
+    assert verdict.clean, f"{verdict.judge}:\n{verdict.words}"
+
+
+def test_the_registry_would_take_the_pack(pack):
+    approve(judges.registry(pack))
+
+
+def test_comfy_test_finds_nothing(pack):
+    approve(judges.comfy_test(pack))
+
+
+def test_comfy_test_would_have_found_something(pack, tmp_path):
+    (tmp_path / "pyproject.toml").write_text((pack / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "bad.py").write_text("net.cu" "da()\n", encoding="utf-8")
+    assert not judges.comfy_test(tmp_path).clean
+
+
+def test_every_name_taken_from_comfyui_exists_in_the_oldest_one_supported(pack, comfyui):
+    approve(judges.import_guard(pack, comfyui.tree))
+
+
+def test_every_workflow_agrees_with_the_live_schema(tmp_path, object_info):
+    schema = tmp_path / "object_info.json"
+    prompts = []
+    files = sorted((PROJECT / "workflows").glob("*.json"))
+    assert files
+    for file in files:
+        prompt = workflow.to_prompt(workflow.load(file), object_info)
+        _offer_uploads(prompt, object_info)
+        prompts.append(tmp_path / file.name)
+        prompts[-1].write_text(json.dumps(prompt), encoding="utf-8")
+    schema.write_text(json.dumps(object_info), encoding="utf-8")
+    approve(judges.comfy_lint(prompts, schema))
+
+
+def _offer_uploads(prompt: dict, object_info: dict) -> None:
+    """Lets the schema list the files and checkpoints that a workflow names: they are the person's, not the pack's."""
+    for node in prompt.values():
+        for name, spec in workflow._specs(object_info[node["class_type"]]):
+            value = node["inputs"].get(name)
+            choices = spec[0] if isinstance(spec[0], list) else workflow._options(spec).get("options")
+            is_file = any(workflow._options(spec).get(flag) for flag in workflow.UPLOADS) or name.endswith("_name")
+            if is_file and isinstance(value, str) and isinstance(choices, list) and value not in choices:
+                choices.append(value)
