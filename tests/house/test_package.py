@@ -1,0 +1,61 @@
+"""What the registry, the Manager and pip read about the pack agrees with itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import tomllib
+
+
+@pytest.fixture(scope="module")
+def pyproject(project: Path) -> dict:
+    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def requirements(project: Path) -> list[str]:
+    return (project / "requirements.txt").read_text(encoding="utf-8").split()
+
+
+def test_pip_and_the_manager_install_the_same(project, pyproject):
+    assert pyproject["project"]["dependencies"] == requirements(project)
+
+
+def test_torch_is_left_to_comfyui_and_nothing_is_pinned(project):
+    assert [line for line in requirements(project) if line.startswith("torch") or "==" in line or "<" in line] == []
+
+
+def test_the_registry_finds_what_it_asks_for(pyproject):
+    assert pyproject["project"]["name"] == "sadtalker-nodes"
+    assert pyproject["project"]["license"] == {"file": "LICENSE"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pyproject["project"]["version"])
+    assert pyproject["project"]["urls"]["Repository"].startswith("https://github.com/")
+    assert pyproject["tool"]["comfy"]["PublisherId"] and pyproject["tool"]["comfy"]["DisplayName"] == "SadTalker Nodes"
+    assert {"train", "cluster"} <= set(pyproject["project"]["optional-dependencies"])
+
+
+def test_the_version_stands_in_one_place(project, pyproject):
+    version = pyproject["project"]["version"]
+    files = [file for folder in ("nodes", "sadtalker_core") for file in (project / folder).rglob("*.py")]
+    assert [file.name for file in [project / "__init__.py", *files]
+            if f'"{version}"' in file.read_text(encoding="utf-8")] == []
+
+
+def test_the_changelog_opens_with_this_version(project, pyproject):
+    headings = re.findall(r"^## (\S+)", (project / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == pyproject["project"]["version"]
+
+
+def test_the_readme_and_the_licence_are_there(project, pyproject):
+    assert "Apache License" in (project / "LICENSE").read_text(encoding="utf-8")
+    assert (project / pyproject["project"]["readme"]).is_file()
+
+
+def test_nothing_heavy_travels_with_the_clone(project):
+    import subprocess
+
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=project, capture_output=True, check=True).stdout
+    sizes = {name: (project / name).stat().st_size for name in names.decode().split("\0") if (project / name).is_file()}
+    assert sum(size for name, size in sizes.items() if name.startswith("tests/")) <= 5 * 2**20
+    assert sum(size for name, size in sizes.items() if name.startswith("sadtalker_core/assets/")) <= 20 * 2**20

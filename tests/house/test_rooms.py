@@ -1,0 +1,81 @@
+"""The arrows of the house: rooms look down to the hall, never sideways; nothing looks at training or at ComfyUI."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOMS = {"audio", "face", "motion", "render", "compose", "checkpoint"}
+WALKERS = {"pipeline.py", "assembly.py"}
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Every import of a file, inner ones too: (number of leading dots, dotted name)."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or ""
+            if not node.module:
+                yield from ((node.level, alias.name) for alias in node.names)
+
+
+def core_imports(core: Path) -> Iterator[tuple[Path, str]]:
+    """(file, first name below sadtalker_core that it imports)"""
+    for file in sorted(core.rglob("*.py")):
+        depth = len(file.relative_to(core).parts)
+        for level, name in imports(file):
+            if level == depth and name:
+                yield file.relative_to(core), name.split(".")[0]
+
+
+def test_the_core_imports_itself_relatively_and_nothing_of_comfyui(project):
+    foreign = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server",
+               "sadtalker_core", "cv2", "torchvision"}
+    core = project / "sadtalker_core"
+    found = [f"{file.relative_to(core)} imports {name}" for file in sorted(core.rglob("*.py"))
+             if "training" not in file.relative_to(core).parts
+             for level, name in imports(file) if level == 0 and name.split(".")[0] in foreign]
+    assert found == []
+
+
+def test_rooms_do_not_import_one_another(project):
+    found = [f"{file} imports {name}" for file, name in core_imports(project / "sadtalker_core")
+             if name in ROOMS and file.parts[0] in ROOMS and name != file.parts[0]]
+    assert found == []
+
+
+def test_the_hall_imports_no_room(project):
+    found = [f"{file} imports {name}" for file, name in core_imports(project / "sadtalker_core")
+             if len(file.parts) == 1 and file.name not in WALKERS and name in ROOMS | {"pipeline", "assembly"}]
+    assert found == []
+
+
+def test_no_room_imports_training(project):
+    found = [str(file) for file, name in core_imports(project / "sadtalker_core")
+             if name == "training" and file.parts[0] != "training"]
+    assert found == []
+
+
+def test_no_test_folder_is_a_package(project):
+    assert list((project / "tests").rglob("__init__.py")) == []
+
+
+@pytest.mark.slow
+def test_the_core_imports_with_training_deleted(project, tmp_path):
+    shutil.copytree(project / "sadtalker_core", tmp_path / "under another name" / "renamed_core",
+                    ignore=shutil.ignore_patterns("training", "__pycache__"))
+    core = tmp_path / "under another name" / "renamed_core"
+    modules = [".".join(["renamed_core", *file.relative_to(core).with_suffix("").parts]).removesuffix(".__init__")
+               for file in sorted(core.rglob("*.py"))]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", code, *modules], cwd=core.parent, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(core.parent)})
+    assert done.returncode == 0, done.stderr
