@@ -1,0 +1,144 @@
+"""Makes web/pictures anew, which the help pages and the README show: the built-in model on a public portrait.
+
+    python -m tests.house.make_pictures        (needs torch, scikit-image for the portrait, soundfile for the voice)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sadtalker_core import pipeline
+from sadtalker_core.assembly import load_talker
+from sadtalker_core.datatypes import CropMode, FaceCoefficients, Motion, Portrait
+from sadtalker_core.face.draw import draw_landmarks
+from sadtalker_core.face.portrait import portrait_from_picture
+from tests.house.test_help import LARGEST_PICTURE
+
+PROJECT = Path(__file__).resolve().parents[2]
+FOLDER = PROJECT / "web" / "pictures"
+SEED = 1
+YAWS = (-20.0, 0.0, 20.0)
+
+
+def main() -> None:
+    import skimage.data
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    nets = load_talker("mini", [])
+    whole = torch.from_numpy(skimage.data.astronaut().copy()).float() / 255
+    portrait, face = pipeline.extract(nets, portrait_from_picture(whole))
+    save("landmarks", pipeline.landmarks_picture(portrait))
+    save("crop_modes", side_by_side([
+        boxes_drawn(nets, whole),
+        *(pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().image.permute(1, 2, 0)
+          for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)),
+    ], height=256))  # fmt: skip
+
+    motion = talk(nets, face)
+    frames = painted(nets, portrait, motion)
+    opening = motion.driving.offsets[:, jaw()]
+    telling = [int(opening.argmin()), *most_different(opening, 4)]
+    still = portrait.require_crop().image.permute(1, 2, 0)
+    save("talking_portrait", side_by_side([still, *(frames[i] for i in telling)], height=224))
+
+    save("blink", side_by_side([eyes(frame) for frame in painted(nets, portrait, shutting(motion))], height=120))
+    turned = [pose_at(motion, yaw) for yaw in YAWS]
+    save("head_angles", side_by_side([painted(nets, portrait, one)[0] for one in turned], height=256))
+
+    stream, mask = pipeline.paste(frames[telling[1] : telling[1] + 1], portrait)
+    back = next(iter(stream.batches()))[0].permute(1, 2, 0)
+    save("paste_back", side_by_side([frames[telling[1]], mask[..., None].expand(-1, -1, 3), back], height=256))
+
+
+def talk(nets, face: FaceCoefficients) -> Motion:
+    import soundfile
+
+    voice, rate = soundfile.read(PROJECT / "tests" / "demo" / "hello.flac", dtype="float32")
+    speech = pipeline.hear(torch.from_numpy(voice)[None], rate)
+    expression = pipeline.express(nets, speech, face, blinks_per_minute=0.0, seed=SEED)
+    return pipeline.map_tracks(nets, face, expression, pipeline.nod(nets, speech, face, seed=SEED))
+
+
+def painted(nets, portrait: Portrait, motion: Motion) -> Tensor:
+    """(T, h, w, 3)"""
+    with torch.inference_mode():
+        frames = torch.cat(list(pipeline.render(nets, portrait, motion).batches()))
+    return frames.permute(0, 2, 3, 1).clone()
+
+
+def jaw() -> int:
+    from sadtalker_core.coefficients import UNIT_INDEX
+
+    return UNIT_INDEX["jawOpen"]
+
+
+def most_different(opening: Tensor, n: int) -> list[int]:
+    """n frames between the half open mouth and the widest."""
+    ranked = opening.argsort()
+    return [int(ranked[round(place)]) for place in torch.linspace(len(ranked) * 0.55, len(ranked) - 1, n).tolist()]
+
+
+def shutting(motion: Motion) -> Motion:
+    """Four frames of a lid that goes down, the mouth at rest."""
+    from sadtalker_core.coefficients import UNIT_INDEX
+
+    own = motion.source
+    rows = {name: track.expand(4, *track.shape[1:]).clone() for name, track in vars(own).items()}
+    for lid in ("eyeBlinkLeft", "eyeBlinkRight"):
+        rows["offsets"][:, UNIT_INDEX[lid]] = torch.linspace(0, 1, 4)
+    return replace(motion, driving=replace(own, **rows))
+
+
+def pose_at(motion: Motion, yaw: float) -> Motion:
+    """One frame of the portrait's own face, with the head turned."""
+    own = motion.source
+    return replace(motion, driving=replace(own[:1], yaw=torch.full_like(own.yaw[:1], yaw)))
+
+
+def boxes_drawn(nets, whole: Tensor) -> Tensor:
+    drawn = whole
+    for mode in (CropMode.CROP, CropMode.EXTENDED_CROP):
+        box = pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().box
+        drawn = draw_landmarks(drawn, torch.tensor([[0.0, 0.0], [400.0, 400.0]]) - 1000, box)
+    return drawn
+
+
+def eyes(frame: Tensor) -> Tensor:
+    side = frame.shape[1]
+    return frame[round(side * 0.38) : round(side * 0.58), round(side * 0.22) : round(side * 0.78)]
+
+
+def side_by_side(pictures: list[Tensor], height: int) -> Tensor:
+    from PIL import Image
+
+    gap = torch.ones(height, 4, 3)
+    row: list[Tensor] = []
+    for picture in pictures:
+        wide = round(picture.shape[1] * height / picture.shape[0])
+        small = as_pil(picture).resize((wide, height), Image.Resampling.LANCZOS)
+        pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8)
+        row += [gap, pixels.view(height, wide, 3).float() / 255]
+    return torch.cat(row[1:], dim=1)
+
+
+def as_pil(picture: Tensor):
+    from PIL import Image
+
+    return Image.fromarray((picture.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+
+
+def save(name: str, picture: Tensor) -> None:
+    file = FOLDER / f"{name}.jpg"
+    for quality in range(92, 40, -4):
+        as_pil(picture).save(file, quality=quality, optimize=True, progressive=True)
+        if file.stat().st_size <= LARGEST_PICTURE:
+            break
+    print(f"{file.name}: {picture.shape[1]} x {picture.shape[0]}, {file.stat().st_size} bytes, quality {quality}")
+
+
+if __name__ == "__main__":
+    main()
