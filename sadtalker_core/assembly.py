@@ -144,7 +144,7 @@ def assemble_mini(ops=nn) -> Talker:
 def save_talker(path: Path | str, talker: Talker, nets: Sequence[str] | None = None) -> Path:
     """Write nets of a talker (those of its family, when none are named) into one file that `load_talker` reads."""
     chosen = {name: talker.nets[name] for name in nets or FAMILY_NETS[talker.family]}
-    configs = {name: asdict(net.config) for name, net in chosen.items()}
+    configs = {name: _said(net.config) for name, net in chosen.items()}
     metadata = Metadata(talker.family, talker.name, talker.image_size, configs)
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
@@ -187,7 +187,7 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) ->
     two mapping nets, which were released apart, are looked for beside it."""
     read = read_tensors(file.path, file.released, folders)
     if read.metadata is not None:
-        return _assemble_own(model, read, folders, ops)
+        return _assemble_own(model, read, read.metadata, folders, ops)
     held = read.nets()
     beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
     lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
@@ -206,8 +206,7 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) ->
     return assemble_released(model, size, files, folders, ops)
 
 
-def _assemble_own(model: str, read: NamedTensors, folders: Sequence[Path], ops) -> Talker:
-    metadata = read.metadata
+def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops) -> Talker:
     if metadata.family not in FAMILY_NETS:
         raise CheckpointMismatch(f"{read.source} is of the family {metadata.family!r}; known are {_some(FAMILY_NETS)}.")
     nets = _own_nets(read, ops)
@@ -255,6 +254,10 @@ def _config(kind: type, said: Mapping[str, Any], source: str) -> Any:
     for name, value in said.items():
         values[name] = _config(hints[name], value, source) if is_dataclass(hints[name]) else _frozen(value)
     return kind(**values)
+
+
+def _said(config: Any) -> dict[str, Any]:
+    return asdict(config)
 
 
 def _frozen(value: Any) -> Any:

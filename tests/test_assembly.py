@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 import torch
 from torch import nn
+from torch.nn import Linear
 
 from sadtalker_core import assembly
 from sadtalker_core.assembly import FAMILY_NETS, Talker, fill, load_talker, save_talker
@@ -46,7 +47,7 @@ def _own_expnet(path):
 class Pair(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first, self.norm = nn.Linear(2, 3), nn.BatchNorm1d(3)
+        self.first, self.norm = Linear(2, 3), nn.BatchNorm1d(3)
 
 
 def _pair_tensors(**changes):
@@ -244,7 +245,30 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 # ------------------------------------------------------------------------------------------------------- the talker
 
 
+def test_the_mini_needs_no_folder():
+    talker = load_talker("mini", [])
+    assert (talker.name, talker.family, talker.image_size) == ("mini", MINI, 256)
+    assert list(talker.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[MINI]]
+    for net in talker.nets.values():
+        assert not net.training and not any(p.requires_grad for p in net.parameters())
+        assert {p.dtype for p in net.parameters()} == {torch.float32}
+
+
+def test_a_training_builds_on_the_mini_where_it_says_nothing_else(tmp_path):
+    _narrow_expnet_file(tmp_path / "mine.safetensors")
+    talker, mini = load_talker("file/mine.safetensors", [tmp_path]), load_talker("mini", [])
+    assert talker.nets["expnet"].config == NARROW and talker.name == "file/mine.safetensors"
+    assert all(_same(talker.nets[name], mini.nets[name]) for name in mini.nets if name != "expnet")
+
+
+def test_the_mini_makes_the_round_trip_through_a_file(tmp_path):
+    mini = load_talker("mini", [])
+    save_talker(tmp_path / "copy.safetensors", mini)
+    copy = load_talker("file/copy.safetensors", [tmp_path])
+    assert all(_same(copy.nets[name], mini.nets[name]) for name in mini.nets)
+
+
 def test_a_talker_hands_its_nets_out_in_the_order_asked():
-    first, second = nn.Linear(1, 1), nn.Linear(1, 1)
+    first, second = Linear(1, 1), Linear(1, 1)
     talker = Talker("x", MINI, 256, {"a": first, "b": second})
     assert talker.use("b", "a", working_bytes=7) == [second, first]

@@ -154,9 +154,10 @@ def find_files(model: str, folders: Sequence[Path]) -> tuple[FoundFile, ...]:
     if model.startswith(FILE_PREFIX):
         return (_find_own_file(model, folders),)
     for files in _released(model).sets:
-        found = {file: find(file.name, folders) for file in files}
-        if all(found.values()):
-            return tuple(FoundFile(path, file) for file, path in found.items())
+        found = ((find(file.name, folders), file) for file in files)
+        there = tuple(FoundFile(path, file) for path, file in found if path)
+        if len(there) == len(files):
+            return there
     raise CheckpointMissing(_missing(model, folders))
 
 

@@ -192,7 +192,7 @@ class _File:
             raise self.damaged(self.cut_short() or "is truncated: the end of the archive is missing")
         try:
             with _harmless_globals():
-                return torch.load(str(self.path), map_location="cpu", weights_only=True, mmap=zipped or None)
+                return torch.serialization.load(str(self.path), map_location="cpu", weights_only=True, mmap=zipped or None)
         except pickle.UnpicklingError as error:
             if "Unsupported global" in str(error) or "Unsupported class" in str(error):
                 raise self.damaged(
@@ -244,7 +244,7 @@ def _harmless_globals() -> Iterator[None]:
 
     scalar = np.float64(0).__reduce__()[0]
     scalars = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # NumPy 1 and 2
-    kinds = [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
+    kinds: list[Any] = [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
     with torch.serialization.safe_globals([collections.Counter, collections.defaultdict, list, *kinds, *scalars]):
         yield
 

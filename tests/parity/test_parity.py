@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parity.harness import SLOW_STAGES, Vectors, check_file, default_folder, vector_files
+from tests.parity.harness import OWN_VECTORS, PARITY, SLOW_STAGES, Vectors, check_file, default_folder, vector_files
+from tests.parity.trim import MAX_BYTES
 
 
 def _files():
@@ -17,3 +18,20 @@ def _files():
 def test_stage_gives_the_numbers_of_the_original(path):
     out = [str(row) for row in check_file(path) if not row.ok]
     assert not out, "\n".join(out)
+
+
+def test_the_project_carries_vectors_of_every_stage_that_it_checks():
+    carried = {Vectors(path).stage for path in vector_files(OWN_VECTORS)}
+    assert carried == {path.stem for path in (PARITY / "stages").glob("*.py")}
+
+
+def test_the_project_carries_the_renderer_in_both_sizes():
+    renders = [vectors for path in vector_files(OWN_VECTORS) if (vectors := Vectors(path)).stage == "render"]
+    assert {vectors.inputs(case)["image"].shape for vectors in renders for case in vectors.cases} == {
+        (256, 256, 3),
+        (512, 512, 3),
+    }
+
+
+def test_the_carried_vectors_stay_small():
+    assert sum(path.stat().st_size for path in vector_files(OWN_VECTORS)) <= MAX_BYTES
