@@ -28,6 +28,7 @@ from ..render.mapping import (
     FIRST_BIN_DEGREES,
     POOLED_FRAMES,
     STEM_KERNEL,
+    WINDOW_FRAMES,
     WINDOW_RADIUS,
     MappingConfig,
     MappingNet,
@@ -42,6 +43,8 @@ MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
 
 TRACKS_PER_STEP = 6
 FRAMES_PER_TRACK = 108
+STILL_PER_STEP = 48
+ANGLES = slice(EXPRESSION, EXPRESSION + ROTATION)
 #: what the mesh is asked for at most and at least; shut lids are shut
 MOST, LEAST = 1.25, -0.1
 BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
@@ -76,6 +79,15 @@ def random_track(clips: list[Clip], n: int, draw: np.random.Generator) -> np.nda
         units += draw.normal(0, draw.uniform(0, 0.03), units.shape)
     pose = np.concatenate([_angles(n, draw), _shift(n, draw)], axis=1)
     return np.concatenate([units, np.zeros((n, EXPRESSION - len(ARKIT_UNITS)), np.float32), pose], axis=1)
+
+
+def still_rows(n: int, draw: np.random.Generator) -> Tensor:
+    """(n, 70) faces that hold still in poses spread evenly over -50..50 degrees."""
+    rows = np.zeros((n, MOTION_ROW), np.float32)
+    rows[:, : len(ARKIT_UNITS)] = draw.uniform(0, 0.6, (n, len(ARKIT_UNITS))) * (draw.random((n, 1)) < 0.5)
+    rows[:, ANGLES] = np.radians(draw.uniform(-50, 50, (n, ROTATION))) * (draw.random((n, ROTATION)) < 0.6)
+    rows[:, -3:] = draw.normal(0, 0.2, (n, 3))
+    return torch.from_numpy(rows)
 
 
 def _talk(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
@@ -159,13 +171,17 @@ def losses_of(net: MappingNet, clips: list[Clip], seed: int):
         features = avg_pool1d(net.encode(rows.transpose(1, 2)), POOLED_FRAMES, stride=1)
         motion = net.heads(features.transpose(1, 2)).motion()
         units = wanted_units(middle[..., :EXPRESSION])
-        degrees = torch.rad2deg(middle[..., EXPRESSION : EXPRESSION + ROTATION])
+        degrees = torch.rad2deg(middle[..., ANGLES])
         error = (motion.offsets - units) * weights
         angle = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1) - degrees
+        posed = still_rows(STILL_PER_STEP, draw)
+        held = net(posed[:, :, None].expand(-1, -1, WINDOW_FRAMES)).motion()
+        held_angle = torch.stack([held.pitch, held.yaw, held.roll], dim=-1) - torch.rad2deg(posed[:, ANGLES])
         return {
             "units": 60 * error.square().mean(),
             "change": 20 * error.diff(dim=1).square().mean(),
             "degrees": 0.6 * smooth_l1_loss(angle, torch.zeros_like(angle)),
+            "still degrees": 0.6 * smooth_l1_loss(held_angle, torch.zeros_like(held_angle)),
             "translation": 20 * (motion.translation - middle[..., -3:]).square().mean(),
         }
 
@@ -184,10 +200,8 @@ def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, flo
     named = [unit for unit in range(len(ARKIT_UNITS)) if wanted[:, unit].std() > 0.02]
     follows = [np.corrcoef(motion.offsets[:, u], wanted[:, u])[0, 1] for u in named]
     gain = [float(motion.offsets[:, u].std() / wanted[:, u].std()) for u in named]
-    small = rows[:, EXPRESSION : EXPRESSION + ROTATION].abs().amax(dim=1) < math.radians(30)
-    angle = torch.stack([motion.pitch, motion.yaw, motion.roll], 1) - torch.rad2deg(
-        rows[:, EXPRESSION : EXPRESSION + ROTATION]
-    )
+    small = rows[:, ANGLES].abs().amax(dim=1) < math.radians(30)
+    angle = torch.stack([motion.pitch, motion.yaw, motion.roll], 1) - torch.rad2deg(rows[:, ANGLES])
 
     talk = torch.zeros(len(rows), MOTION_ROW)
     talk[:, list(SPEECH_UNITS)] = torch.from_numpy(_talk(clips, len(rows), draw))
@@ -214,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=8600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate", action="store_true", help="only print how closely the rows are followed")
