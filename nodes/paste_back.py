@@ -24,7 +24,7 @@ class SadTalkerPasteBack(io.ComfyNode):
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: it knows where the head was."),
                 io.Float.Input(
                     "feather",
-                    default=0.15,
+                    default=0.1,
                     min=0.0,
                     max=0.5,
                     step=0.01,

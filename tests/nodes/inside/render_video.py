@@ -1,0 +1,87 @@
+"""For test_render_video.py: Render Video against the three nodes that it stands for, stopped runs, and what they leave."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import graphs  # noqa: E402
+import imageio_ffmpeg  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+
+def filming(prefix="one/film", voice=None, **changes):
+    """The walk up to the motion, 15 frames, then Render Video."""
+    graph = graphs.talking(0.6)
+    for node in ("render", "video"):
+        del graph[node]
+    inputs = {
+        "model": ["model", 0], "portrait": ["extract", 0], "motion": ["mapping", 0], "paste_back": False,
+        "feather": 0.1, "colour_match": 1.0, "batch_size": 2, "quality": "best", "filename_prefix": prefix,
+        "keep_partial": False, **changes}  # fmt: skip
+    if voice:
+        graph["voice"] = {"class_type": "LoadAudio", "inputs": {"audio": voice}}
+        inputs["audio"] = ["voice", 0]
+    graph["film"] = {"class_type": "SadTalkerRenderVideo", "inputs": inputs}
+    return graph
+
+
+def pixels(path: str) -> np.ndarray:
+    """(T, H, W, 3) bytes of a video file."""
+    reader = imageio_ffmpeg.read_frames(path)
+    width, height = next(reader)["size"]
+    return np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+
+
+def main(host) -> dict:
+    output = os.path.join(host.base, "output")
+
+    def path_of(shown: dict) -> str:
+        return os.path.join(output, shown["subfolder"], shown["filename"])
+
+    def left(folder: str) -> list[str]:
+        return sorted(os.listdir(os.path.join(output, folder)))
+
+    apart = host.run(graphs.talking(0.6))
+    heads = (host.value("render") * 255).round().byte().numpy()
+    alone = host.run(filming())
+    file = path_of(alone.outputs["film"]["images"][0])
+    video = host.value("film")
+    found = {
+        "error": apart.error or alone.error,
+        "n_frames": len(heads),
+        "shape": list(pixels(file).shape) == list(heads.shape),
+        "difference": float(np.abs(pixels(file).astype(int) - heads.astype(int)).mean()),
+        "on_the_wire": list(video.get_dimensions()) == [heads.shape[2], heads.shape[1]],
+        "pictures": sum(1 for node, _, _, picture in alone.progress if node == "film" and picture),
+        "files": left("one"),
+    }
+
+    graph = filming("pasted/film", voice="hello.flac", paste_back=True)
+    pasted = host.run(graph)
+    seen = pixels(path_of(pasted.outputs["film"]["images"][0]))
+    picture, box = host.value("extract").image, host.value("extract").crop.box
+    outside = torch.ones(picture.shape[:2], dtype=torch.bool)
+    outside[max(box.y - 8, 0) : box.bottom + 8, max(box.x - 8, 0) : box.right + 8] = False
+    moved = np.abs(seen.astype(int) - (picture * 255).round().byte().numpy().astype(int))
+    found |= {
+        "pasted_error": pasted.error,
+        "pasted_frames": len(seen),
+        "pasted_size": list(seen.shape[1:3]) == list(picture.shape[:2]),
+        "outside": float(moved[:, outside.numpy()].mean()) if outside.any() else 0.0,
+        "file": path_of(pasted.outputs["film"]["images"][0]),
+    }
+
+    def stop(node, value, maximum):
+        if node == "film" and value >= 4:
+            host.interrupt()
+
+    stopped = host.run(filming("stopped/film"), on_progress=stop)
+    found |= {"stopped_at": stopped.error and stopped.error.get("node_id"), "left_without_wish": left("stopped")}
+    host.run(filming("kept/film", keep_partial=True), on_progress=stop)
+    found["left_with_wish"] = left("kept")
+    found["partial_frames"] = [len(pixels(os.path.join(output, "kept", name))) for name in left("kept")]
+    found["after_the_stop"] = host.run(filming("kept/film", keep_partial=True)).error
+    found["left_in_the_end"] = left("kept")
+    return found

@@ -1,0 +1,63 @@
+"""Render Video shows what the three nodes show, holds a batch at a time, and leaves nothing that only looks finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.comfyui import media
+
+pytestmark = pytest.mark.comfyui
+
+
+@pytest.fixture(scope="module")
+def found(comfyui, astronaut, voice, inside, tmp_path_factory):
+    import shutil
+
+    from tests.comfyui.inprocess import run_inside
+    from tests.comfyui.layout import make_base
+
+    base = make_base(tmp_path_factory.mktemp("films") / "base")
+    shutil.copy(astronaut, base / "input" / "astronaut.png")
+    shutil.copy(voice, base / "input" / voice.name)
+    return run_inside(comfyui, inside / "render_video.py", base)
+
+
+def test_the_video_shows_the_frames_of_face_render(found):
+    assert found["error"] is None
+    assert found["n_frames"] == 15 and found["shape"] and found["on_the_wire"]
+    assert found["difference"] < 2.0, "levels of 255, nearly lossless encoding"
+    assert found["files"] == ["film_00001_.mp4"]
+
+
+def test_every_batch_moves_the_bar_and_shows_a_picture(found):
+    assert found["pictures"] == 8
+
+
+def test_with_paste_back_the_picture_stands_still_around_the_head(found):
+    assert found["pasted_error"] is None
+    assert found["pasted_size"]
+    assert found["outside"] < 2.0
+
+
+def test_the_voice_is_cut_to_the_motion_and_the_file_carries_the_graph(found, comfyui):
+    record = media.probe(comfyui, Path(found["file"]))[0]
+    assert media.complaints(record, voice_seconds=0.6) == []
+    assert found["pasted_frames"] == 15
+    assert b'"SadTalkerRenderVideo"' in Path(found["file"]).read_bytes().replace(b"\\", b"")
+
+
+def test_a_stopped_run_leaves_no_file(found):
+    assert found["stopped_at"] == "film"
+    assert found["left_without_wish"] == []
+
+
+def test_a_stopped_run_leaves_a_playable_partial_when_asked(found):
+    assert found["left_with_wish"] == ["film_00001_partial.mp4"]
+    assert 4 <= found["partial_frames"][0] < 15
+
+
+def test_the_next_run_finishes_beside_the_partial(found):
+    assert found["after_the_stop"] is None
+    assert found["left_in_the_end"] == ["film_00001_partial.mp4", "film_00002_.mp4"]

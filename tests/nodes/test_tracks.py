@@ -1,0 +1,58 @@
+"""Tracks that are seen, edited, saved and loaded inside a real ComfyUI, in one graph."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import pytest
+
+pytestmark = pytest.mark.comfyui
+
+#: the case -> words of its sentence
+SENTENCES = {
+    "a pose that was not saved": ("holds no pose",),
+    "a track that is not there": ("nothing.track.safetensors", "Save Track"),
+    "a track outside the folders": ("input or output folder",),
+    "a file that is no track": ("foreign.track.safetensors", "cannot be read as a track"),
+    "a blend with half a pair": ("other pose",),
+}
+
+
+@pytest.fixture(scope="module")
+def found(comfyui, astronaut, inside, tmp_path_factory):
+    from tests.comfyui.inprocess import run_inside
+    from tests.comfyui.layout import make_base
+
+    base = make_base(tmp_path_factory.mktemp("tracks") / "base")
+    shutil.copy(astronaut, base / "input" / "astronaut.png")
+    return run_inside(comfyui, inside / "tracks.py", base)
+
+
+def test_the_whole_graph_runs(found):
+    assert found["error"] is None
+    assert found["frames"] == [10, 10, 10, 16, 6]
+
+
+def test_the_edited_pose_holds_one_axis_and_turns_it(found):
+    expected = found["yaw_at_first"] + math.radians(5)
+    assert found["yaw_held_and_turned"] == pytest.approx([expected] * 10, abs=1e-6)
+
+
+def test_the_preview_and_the_plot_are_pictures(found):
+    assert found["preview"] == [6, 96, 96, 3] and found["preview_fps"] == 25.0
+    assert found["preview_shows"] > 0.5
+    assert found["plot"] == [1, 240, 320, 3]
+    assert found["label_changed"]
+
+
+def test_a_saved_track_comes_back(found):
+    assert found["file"] == "tracks/test_00001_.track.safetensors [output]"
+    assert found["error_of_loading"] is None
+    assert found["came_back"]
+
+
+@pytest.mark.parametrize("case", sorted(SENTENCES))
+def test_what_cannot_work_says_why(case, found):
+    missing = [words for words in SENTENCES[case] if words not in found[case]]
+    assert not missing, found[case]
