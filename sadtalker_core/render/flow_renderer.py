@@ -256,7 +256,8 @@ class _Clip:
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
-        change = F.pad((1 - repair.keep).float(), border)
+        # Hair, neck and background are only moved: warped too far they look better than painted softly.
+        change = F.pad((1 - repair.keep).float(), border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow)
 

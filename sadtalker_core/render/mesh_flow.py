@@ -52,6 +52,7 @@ RINGS = (
     (1.55, 0.35, 0.75, 0.15, 0.05),
 )
 _NECK, _EARS = 6.3, 7.1  #: heights between which following goes from below to above
+_SURROUNDINGS = 3  #: the kind of their triangles, beside those of basis.py
 _BEHIND = -1.0  #: depth of the border
 
 _WINDOWS = (
@@ -121,13 +122,15 @@ class MeshFlow:
     stretch       how much larger the driving triangle is than the source's: log4, -1..1
     upper teeth, lower teeth, tongue     soft spots where their edges would be
 
-    mouth (B, 1, 160, 160): 1 inside the opening, soft at its edge;  skull (B, 3, 2): a place of the stage (x, y, 1)
-    times this is where the source shows it, for what sits in the middle of the face and follows the head alone
+    mouth, face (B, 1, 160, 160): 1 inside the opening, 1 inside the outline, soft at the edge;  skull (B, 3, 2): a
+    place of the stage (x, y, 1) times this is where the source shows it, for what sits in the middle of the face and
+    follows the head alone
     """
 
     displacement: Tensor
     maps: Tensor
     mouth: Tensor
+    face: Tensor
     skull: Tensor
 
 
@@ -155,8 +158,9 @@ class HeadMover:
         maps = torch.cat(
             [self._surface_maps(driving, triangle, corners), self._teeth_maps(driving, weights, turn, shift)], dim=1
         )
-        mouth = (topology.kind[triangle] == MOUTH)[:, None].to(displacement)
-        return MeshFlow(displacement, maps, _smooth(mouth), self._skull(turn, shift))
+        kind = topology.kind[triangle][:, None]
+        mouth, face = ((kind == MOUTH).to(displacement), (kind != _SURROUNDINGS).to(displacement))
+        return MeshFlow(displacement, maps, _smooth(mouth), _smooth(_smooth(face)), self._skull(turn, shift))
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """All points (B, P, 2) in pixels of the stage with surroundings and border, and their depth (B, P) in
@@ -332,7 +336,7 @@ def _topology(device) -> _Topology:
     height[list(UPPER_INNER_LIP)], height[list(LOWER_INNER_LIP)] = 1.0, -1.0
     return _Topology(
         torch.cat([basis.triangles, surroundings]).to(device),
-        torch.cat([kind, torch.full((len(surroundings),), 3)]).to(device),
+        torch.cat([kind, torch.full((len(surroundings),), _SURROUNDINGS)]).to(device),
         torch.cat([places, height], 1).to(device),
     )
 
