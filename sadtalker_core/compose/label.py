@@ -1,0 +1,82 @@
+"""Frames come in; the same frames with a few words in a corner go out: "AI-generated", where everybody can see it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import OptionError, PictureError
+
+CORNERS = ("bottom right", "bottom left", "top right", "top left")
+DEFAULT_TEXT = "AI-generated"
+SMALLEST_LETTERS = 8  #: pixels; below that nobody can read them
+_NO_SUCH_LETTER = "\uffff"
+
+
+def label_frames(frames: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05,
+                 opacity: float = 0.8) -> Tensor:  # fmt: skip
+    """frames (T, H, W, C) in 0..1 with three or more channels -> the same shape, a new tensor.
+
+    White letters on a dark plate. size: height of the letters as a part of the picture's shorter side, but never below
+    SMALLEST_LETTERS; words that would not fit across the picture are made smaller. opacity: 1 hides what is behind.
+    Only the plate's pixels change; of a fourth channel nothing does.
+    Raises OptionError for no words, and for letters that the built-in Latin typeface does not have.
+    """
+    if frames.ndim != 4 or frames.shape[-1] < 3:
+        raise PictureError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
+    if corner not in CORNERS:
+        raise OptionError(f"expected one of {', '.join(CORNERS)}, got {corner!r}.")
+    plate, ink = draw_plate(text, frames.shape[1], frames.shape[2], size)
+    height, width = plate.shape
+    margin = min(height // 2, frames.shape[1] - height, frames.shape[2] - width)
+    top = margin if corner.startswith("top") else frames.shape[1] - height - margin
+    left = margin if corner.endswith("left") else frames.shape[2] - width - margin
+    labelled = frames.clone()
+    patch = labelled[:, top : top + height, left : left + width, :3]
+    cover = (plate * opacity)[None, ..., None].to(patch)
+    patch += cover * (ink[None, ..., None].to(patch) - patch)
+    return labelled
+
+
+def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor, Tensor]:
+    """-> the plate (h, w) in 0..1, 1 where it covers, with round corners; and its greys (h, w): the letters are 1.
+
+    height, width: of the picture it must fit into.
+    """
+    from PIL import Image, ImageDraw
+
+    words = " ".join(text.split())
+    if not words:
+        raise OptionError("the label has no words; write for example AI-generated.")
+    letters = max(round(size * min(height, width)), SMALLEST_LETTERS)
+    font, box = _measured(words, letters)
+    while box[2] + letters > width and letters > SMALLEST_LETTERS:
+        letters = max(int(letters * 0.9), SMALLEST_LETTERS)
+        font, box = _measured(words, letters)
+    n_wide, n_high = round(box[2] + letters), round(letters * 1.7)
+    if n_wide > width or n_high > height:
+        raise OptionError(f"{words!r} does not fit into frames of {width} x {height}; use fewer words.")
+    plate = Image.new("L", (n_wide * 4, n_high * 4), 0)
+    ImageDraw.Draw(plate).rounded_rectangle([0, 0, n_wide * 4 - 1, n_high * 4 - 1], radius=letters * 1.4, fill=255)
+    plate = plate.resize((n_wide, n_high), Image.Resampling.LANCZOS)
+    ink = Image.new("L", (n_wide, n_high), 16)
+    ImageDraw.Draw(ink).text((n_wide / 2, n_high / 2), words, fill=255, font=font, anchor="mm")
+    return tuple(torch.from_numpy(np.array(part)).float() / 255 for part in (plate, ink))
+
+
+def _measured(words: str, letters: int):
+    """The typeface at that height and the box (left, top, right, bottom) of the words in it."""
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(letters)
+    unknown = bytes(font.getmask(_NO_SUCH_LETTER))
+    lacking = sorted({letter for letter in words if bytes(font.getmask(letter)) == unknown})
+    if lacking:
+        raise OptionError(
+            f"the built-in typeface has no {' '.join(lacking)}; the label can be written in Latin letters only."
+        )
+    return font, font.getbbox(words)
+
+
+__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_frames"]

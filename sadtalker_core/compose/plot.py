@@ -1,0 +1,186 @@
+"""Tracks and a voice come in; a picture of them goes out, one panel under the other over the same seconds.
+
+Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at its left say to what.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coefficients import UNIT_INDEX
+from ..datatypes import MINI, Expression, HeadPose, SpeechWindows, require_family
+from ..errors import OptionError
+from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+
+SMALLEST = 240  #: pixels of a side below which nothing can be read
+_FINER = 2  #: drawn so much larger and then reduced, for smooth lines
+
+_PAPER, _PANEL, _INK, _DIM, _WAVE = (24, 26, 31), (34, 37, 44), (226, 229, 235), (128, 134, 146), (62, 74, 96)
+_RED, _YELLOW, _BLUE, _GREEN = (255, 118, 105), (250, 205, 90), (104, 176, 255), (120, 220, 150)
+
+
+class Line(NamedTuple):
+    """values (T,) one for each frame."""
+
+    name: str
+    values: Tensor
+    colour: tuple[int, int, int]
+
+
+class Panel(NamedTuple):
+    """low, high: what the lower and the upper edge stand for."""
+
+    title: str
+    lines: list[Line]
+    low: float
+    high: float
+
+
+def plot_motion(speech: SpeechWindows | None = None, expression: Expression | None = None,
+                pose: HeadPose | None = None, *, width: int = 1024, height: int = 640) -> Tensor:  # fmt: skip
+    """What there is of a voice, an expression and a pose -> a picture (height, width, 3) in 0..1.
+
+    Raises OptionError when nothing is connected or the picture is too small to be read, WrongFamily when the tracks
+    are of two families.
+    """
+    from PIL import Image, ImageDraw
+
+    if min(width, height) < SMALLEST:
+        raise OptionError(f"expected a picture of at least {SMALLEST} x {SMALLEST} pixels, got {width} x {height}.")
+    if expression is not None and pose is not None:
+        require_family("The pose", pose.family, expression.family)
+    panels = panels_of(expression, pose)
+    if not panels and (speech is None or speech.wave is None):
+        raise OptionError("there is nothing to plot; connect an expression, a pose, or the speech of a voice.")
+    lengths = [len(line.values) for panel in panels for line in panel.lines]
+    n_frames = max([*lengths, speech.n_frames if speech is not None else 0])
+    picture = Image.new("RGB", (width * _FINER, height * _FINER), _PAPER)
+    pen = _Pen(ImageDraw.Draw(picture), picture.size, n_frames, len(panels) or 1)
+    wave = None if speech is None else speech.wave
+    for row, panel in enumerate(panels or [Panel("voice", [], -1, 1)]):
+        pen.panel(row, panel, wave, bare=not panels)
+    pen.seconds()
+    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(picture)).float() / 255
+
+
+def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Panel]:
+    """The curves worth looking at. A mini expression has names for its numbers; a released one has none, so there the
+    size of the change since the first frame stands for them all."""
+    panels = []
+    if expression is not None:
+        rows = expression.coefficients
+        if expression.family == MINI:
+            mouth = [
+                Line("jaw open", rows[:, UNIT_INDEX["jawOpen"]], _RED),
+                Line("lips round", _mean(rows, "mouthFunnel", "mouthPucker"), _YELLOW),
+                Line("lips wide", _mean(rows, "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft",
+                                        "mouthStretchRight"), _BLUE),
+            ]  # fmt: skip
+            lids = [
+                Line("blink", _mean(rows, "eyeBlinkLeft", "eyeBlinkRight"), _GREEN),
+                Line("brows up", _mean(rows, "browInnerUp", "browOuterUpLeft", "browOuterUpRight"), _YELLOW),
+            ]
+            panels.append(_fitted("mouth", mouth, 0.0, 0.2))
+            panels.append(_fitted("eyes", lids, 0.0, 1.0))
+        else:
+            change = [Line("change since the first frame", (rows - rows[:1]).norm(dim=1), _RED)]
+            panels.append(_fitted("expression", change, 0.0, 0.1))
+    if pose is not None:
+        moved = torch.rad2deg(pose.rotation - pose.rotation[:1])
+        lines = [Line(name, moved[:, k], colour) for k, (name, colour) in
+                 enumerate((("nod (pitch)", _RED), ("turn (yaw)", _YELLOW), ("tilt (roll)", _BLUE)))]  # fmt: skip
+        panels.append(_fitted("head, degrees since the first frame", lines, -2.0, 2.0))
+    return panels
+
+
+def _mean(rows: Tensor, *units: str) -> Tensor:
+    return rows[:, [UNIT_INDEX[unit] for unit in units]].mean(dim=1)
+
+
+def _fitted(title: str, lines: list[Line], low: float, high: float) -> Panel:
+    """low and high at least, and further apart where a curve needs it."""
+    values = torch.cat([line.values for line in lines]).nan_to_num()
+    return Panel(title, lines, min(low, float(values.min())), max(high, float(values.max())))
+
+
+class _Pen:
+    """Knows where on the picture a frame and a value lie."""
+
+    def __init__(self, draw, size: tuple[int, int], n_frames: int, n_panels: int):
+        from PIL import ImageFont
+
+        self.draw, self.n_frames = draw, n_frames
+        self.unit = max(size[1] // 320, _FINER)
+        self.font = ImageFont.load_default(11 * self.unit)
+        self.left, self.right = 46 * self.unit, size[0] - 10 * self.unit
+        self.top, self.bottom = 6 * self.unit, size[1] - 20 * self.unit
+        self.row_height = (self.bottom - self.top) / n_panels
+
+    def x(self, frame: float) -> float:
+        return self.left + (self.right - self.left) * frame / self.n_frames
+
+    def panel(self, row: int, panel: Panel, wave: Tensor | None, *, bare: bool) -> None:
+        unit, draw = self.unit, self.draw
+        above = self.top + row * self.row_height
+        top, bottom = above + 17 * unit, above + self.row_height - 6 * unit
+        draw.rectangle([self.left, top, self.right, bottom], fill=_PANEL)
+        if wave is not None:
+            self._wave(wave, top, bottom, _BLUE if bare else _WAVE)
+        at = self.left
+        for words, colour in ((panel.title, _INK), *((line.name, line.colour) for line in panel.lines)):
+            draw.text((at, above + 2 * unit), words, fill=colour, font=self.font)
+            at += draw.textlength(words, font=self.font) + 14 * unit
+        if bare:
+            return
+
+        def y(value: float) -> float:
+            return bottom - (bottom - top) * (value - panel.low) / (panel.high - panel.low)
+
+        for value in sorted({panel.low, 0.0, panel.high}):
+            words = f"{value:.2f}" if panel.high - panel.low < 5 else f"{value:.0f}"
+            if value == 0:
+                draw.line([(self.left, y(0)), (self.right, y(0))], fill=_DIM, width=1)
+            elif abs(y(value) - y(0)) < 13 * unit:
+                continue
+            draw.text((self.left - 5 * unit, y(value)), words, fill=_DIM, font=self.font, anchor="rm")
+        for line in panel.lines:
+            values = line.values.detach().cpu().nan_to_num().tolist()
+            points = [(self.x(i + 0.5), y(value)) for i, value in enumerate(values)]
+            if len(points) == 1:
+                points.append((self.x(1), points[0][1]))
+            draw.line(points, fill=line.colour, width=round(1.5 * unit), joint="curve")
+
+    def _wave(self, wave: Tensor, top: float, bottom: float, colour: tuple[int, int, int]) -> None:
+        """The loudest sample of every column, to both sides of the middle; a silent voice is a flat line."""
+        seconds = self.n_frames / FRAMES_PER_SECOND
+        samples = wave.detach().cpu().float().nan_to_num().abs()
+        loudest = float(samples.max().clamp(min=1e-3)) if len(samples) else 1.0
+        middle, n_columns = (top + bottom) / 2, int(self.right - self.left)
+        edges = np.linspace(0, seconds * SAMPLE_RATE_HZ, n_columns + 1).astype(int)
+        for column in range(n_columns):
+            part = samples[edges[column] : max(edges[column + 1], edges[column] + 1)]
+            if len(part):
+                half = float(part.max()) / loudest * (bottom - top) * 0.46
+                x = self.left + column
+                self.draw.line([(x, middle - half), (x, middle + half)], fill=colour, width=1)
+
+    def seconds(self) -> None:
+        """The time below the lowest panel, in steps that leave room for the words."""
+        seconds = self.n_frames / FRAMES_PER_SECOND
+        room = (self.right - self.left) / (44 * self.unit)
+        steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
+        step = next((step for step in steps if seconds / step <= room), max(seconds / 4, 600))
+        for k in range(int(seconds / step + 1e-6) + 1):
+            x = self.x(k * step * FRAMES_PER_SECOND)
+            self.draw.line([(x, self.bottom - 6 * self.unit), (x, self.bottom - 2 * self.unit)], fill=_DIM)
+            words = f"{k * step:g} s"
+            half = self.draw.textlength(words, font=self.font) / 2
+            self.draw.text((min(x, self.right - half), self.bottom), words, fill=_DIM, font=self.font, anchor="ma")
+
+
+__all__ = ["Line", "Panel", "panels_of", "plot_motion"]

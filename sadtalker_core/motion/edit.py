@@ -1,0 +1,142 @@
+"""Tracks come in, tracks go out as a person at the canvas wishes them: stronger, calmer, mixed, longer.
+
+Letters: `T` frames, `N` numbers per frame. Nothing here needs a net: it takes milliseconds, whatever the length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..coefficients import ARKIT_UNITS, CROP, EXPRESSION, POSE, ROTATION
+from ..datatypes import MINI, CropMode, Expression, FaceCoefficients, HeadPose, require_family
+from ..errors import OptionError
+from .reference import ReferenceLength, fit_length
+from .smoothing import ORDER, smooth
+
+Track = TypeVar("Track", Expression, HeadPose)
+
+#: how the names of a group's face units begin; every unit is in one group
+GROUPS = {
+    "mouth": ("jaw", "mouth", "tongue", "cheekPuff", "noseSneer"),
+    "eyes": ("eye", "cheekSquint"),
+    "brows": ("brow",),
+}
+MOUTH, EYES, BROWS = GROUPS
+_LIDS = "eyeBlink"
+#: a smoothing window above this many frames (2 s) leaves no speech in a track
+LONGEST_SMOOTHING = 51
+
+
+class FitHow(str, Enum):
+    """How a track becomes longer or shorter."""
+
+    LOOP = "loop"  #: begin again
+    PING_PONG = "ping-pong"  #: go back and forth, without a jump
+    HOLD = "hold"  #: stay on the last frame
+    STRETCH = "stretch"  #: the whole track, slower or faster
+    CUT = "cut"  #: shorten only
+
+
+def units_of(group: str) -> list[int]:
+    """The columns of a mini expression that move the mouth, the eyes or the brows."""
+    return [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(GROUPS[group])]
+
+
+def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float = 1.0, brows: float = 1.0,
+                    overall: float = 1.0, smoothing: int = 0) -> Expression:  # fmt: skip
+    """Every number times `overall`, and in the mini family the units of each group times the group's number.
+
+    smoothing: frames of the sliding parabola that calms the track, 0 for none. Lids of the mini family are left out:
+               a blink is as short as the window, and would no longer shut the eye.
+    A mini unit is never driven beyond 1 (full), except where it was there already.
+    The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
+    """
+    groups = {MOUTH: mouth, EYES: eyes, BROWS: brows}
+    mini = expression.family == MINI
+    if not mini and any(scale != 1 for scale in groups.values()):
+        raise OptionError(
+            f"a {expression.family} expression cannot be scaled by group: each of its numbers moves mouth, eyes and "
+            "brows together. Leave mouth, eyes and brows at 1 and use overall, or choose the mini model."
+        )
+    before = expression.coefficients
+    scale = torch.full((EXPRESSION,), float(overall))
+    if mini:
+        for group, factor in groups.items():
+            scale[units_of(group)] *= factor
+    after = _calm(before * scale, smoothing)
+    if mini:
+        lids = [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(_LIDS)]
+        after[:, lids] = before[:, lids] * scale[lids]
+        after = after.clamp(min=before.clamp(max=0) * scale, max=before.clamp(min=1))
+    return replace(expression, coefficients=after)
+
+
+def edit_pose(pose: HeadPose, *, scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
+              offsets_deg: tuple[float, float, float] = (0.0, 0.0, 0.0), translation: float = 1.0,
+              smoothing: int = 0) -> HeadPose:  # fmt: skip
+    """Scales (pitch, yaw, roll) and the translation about the first frame, then turns the whole track by the offsets.
+
+    About the first frame, because there the head is where the portrait has it: a scale of 0 holds it there.
+    smoothing: as for expressions.
+    """
+    rows = _calm(pose.coefficients, smoothing)
+    scale = torch.tensor([*scales, *(translation,) * (POSE - ROTATION)])
+    rows = rows[:1] + (rows - rows[:1]) * scale
+    rows[:, :ROTATION] += torch.deg2rad(torch.tensor(offsets_deg))
+    return replace(pose, coefficients=rows)
+
+
+def blend(track: Track, other: Track, weight: float) -> Track:
+    """Frame by frame from `track` (weight 0) to `other` (weight 1); the shorter one says how long."""
+    rows, others = _same_family(track, other)
+    n_frames = min(len(rows), len(others))
+    return replace(track, coefficients=torch.lerp(rows[:n_frames], others[:n_frames], float(weight)))
+
+
+def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
+    """`other` behind `track`. The last `crossfade` frames of the one melt into the first ones of the other, so the
+    result is as much shorter; a crossfade longer than either track is cut down to the shorter."""
+    rows, others = _same_family(track, other)
+    n_mixed = min(crossfade, len(rows), len(others))
+    weight = (torch.arange(n_mixed) + 1.0) / (n_mixed + 1)
+    mixed = torch.lerp(rows[len(rows) - n_mixed :], others[:n_mixed], weight[:, None])
+    return replace(track, coefficients=torch.cat([rows[: len(rows) - n_mixed], mixed, others[n_mixed:]]))
+
+
+def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0) -> Track:
+    """-> n_frames frames, or fewer for `cut`. crossfade: frames over which a loop melts into its next round."""
+    how, rows = FitHow(how), track.coefficients
+    if n_frames < 1 or len(rows) == 0:
+        raise OptionError(f"expected at least one frame to come and one to go, got {len(rows)} and {n_frames}.")
+    if how is FitHow.STRETCH:
+        stretched = F.interpolate(rows.T[None], size=n_frames, mode="linear", align_corners=True)
+        return replace(track, coefficients=stretched[0].T.contiguous())
+    padded = F.pad(rows, (0, EXPRESSION + POSE + CROP - rows.shape[1]))
+    face = FaceCoefficients.from_crop_rows(padded, family=track.family, crop_mode=CropMode.CROP, pic_size=0)
+    fitted = fit_length(face, n_frames, ReferenceLength(how.value), blend=crossfade)
+    return replace(track, coefficients=fitted.crop_rows()[:, : rows.shape[1]].clone())
+
+
+def _calm(rows: Tensor, window: int) -> Tensor:
+    """A new tensor, smoothed when the window, made odd, has room for a parabola."""
+    if not 0 <= window <= LONGEST_SMOOTHING:
+        raise OptionError(f"expected a smoothing of 0 to {LONGEST_SMOOTHING} frames, got {window}.")
+    window += 1 - window % 2
+    return smooth(rows, window) if window > ORDER + 1 else rows.clone()
+
+
+def _same_family(track: Track, other: Track) -> tuple[Tensor, Tensor]:
+    require_family("The other track", other.family, track.family)
+    return track.coefficients, other.coefficients
+
+
+__all__ = [
+    "GROUPS", "LONGEST_SMOOTHING", "FitHow", "blend", "concatenate", "edit_expression", "edit_pose", "resize",
+    "units_of",
+]  # fmt: skip

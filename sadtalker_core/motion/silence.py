@@ -1,0 +1,86 @@
+"""A voice and an expression come in; the expression goes out with the mouth at rest wherever the voice is silent.
+
+Letters: `T` frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..datatypes import MINI, Expression, FaceCoefficients, SpeechWindows, require_family
+from ..errors import OptionError
+from ..timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
+from .edit import MOUTH, units_of
+
+#: a voice falls silent this far below the level at which it starts, so that it does not flutter between the two
+HYSTERESIS_DB = 6.0
+#: below this nothing is a voice, whatever the rest of the recording is like
+FLOOR_DB = -60.0
+#: the loudness that counts as the voice's own: that which one frame in fifty reaches
+_LOUD = 0.98
+
+
+def loudness_db(speech: SpeechWindows) -> Tensor:
+    """(T,) the root mean square of every frame in dB, 0 for full scale; -120 for nothing, and for an idle clip."""
+    if speech.wave is None:
+        return torch.full((speech.n_frames,), -120.0)
+    wave = speech.wave[: speech.n_samples]
+    wave = torch.nn.functional.pad(wave, (0, speech.n_samples - len(wave)))
+    return 10 * wave.double().view(-1, SAMPLES_PER_FRAME).square().mean(dim=1).clamp(min=1e-12).log10().float()
+
+
+def speaking(speech: SpeechWindows, *, threshold_db: float = -30.0, attack: float = 0.08,
+             release: float = 0.2) -> Tensor:  # fmt: skip
+    """(T,) in 0..1: 1 while somebody speaks, 0 in silence.
+
+    threshold_db: a voice starts this far from its own loud passages, and ends HYSTERESIS_DB lower
+    attack, release: seconds over which the mouth starts before the voice, and comes to rest behind it
+    """
+    if attack < 0 or release < 0:
+        raise OptionError(f"expected an attack and a release of 0 seconds or more, got {attack:g} and {release:g}.")
+    level = loudness_db(speech)
+    start = max(float(level.quantile(_LOUD)) + threshold_db, FLOOR_DB) if len(level) else FLOOR_DB
+    gate, heard = torch.zeros_like(level), False
+    for i, db in enumerate(level.tolist()):
+        heard = db >= (start - HYSTERESIS_DB if heard else start)
+        gate[i] = float(heard)
+    behind = _fall(gate, release)
+    before = _fall(gate.flip(0), attack).flip(0)
+    return torch.maximum(behind, before)
+
+
+def silence_gate(expression: Expression, speech: SpeechWindows, source: FaceCoefficients, *,
+                 threshold_db: float = -30.0, attack: float = 0.08, release: float = 0.2,
+                 strength: float = 1.0) -> Expression:  # fmt: skip
+    """The mouth of the portrait in silence, that of the track in speech; `strength` below 1 goes only part of the way.
+
+    Of a mini expression only the units of the mouth rest. The released basis does not tell the mouth from the lids, so
+    there the whole face goes to that of the portrait, blinks too. A track longer than the voice rests behind its end.
+    Raises WrongFamily.
+    """
+    require_family("The expression", expression.family, source.family)
+    gate = speaking(speech, threshold_db=threshold_db, attack=attack, release=release)[: len(expression)]
+    gate = torch.nn.functional.pad(gate, (0, len(expression) - len(gate)))
+    rest = source.expression[:1]
+    to_rest = ((1 - gate) * strength)[:, None].expand(-1, rest.shape[1]).clone()
+    if expression.family == MINI:
+        other = torch.ones(rest.shape[1], dtype=torch.bool)
+        other[units_of(MOUTH)] = False
+        to_rest[:, other] = 0
+    return replace(expression, coefficients=torch.lerp(expression.coefficients, rest, to_rest))
+
+
+def _fall(gate: Tensor, seconds: float) -> Tensor:
+    """(T,): from 1 to 0 along a straight line, which takes so many seconds, wherever the gate falls."""
+    step = 1 / (seconds * FRAMES_PER_SECOND + 1)
+    fallen, now = torch.empty_like(gate), 0.0
+    for i, value in enumerate(gate.tolist()):
+        now = max(value, now - step, 0.0)
+        fallen[i] = now
+    return fallen
+
+
+__all__ = ["FLOOR_DB", "HYSTERESIS_DB", "loudness_db", "silence_gate", "speaking"]

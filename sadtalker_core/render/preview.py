@@ -1,0 +1,149 @@
+"""A portrait's crop and its motion come in; a drawing of how the face will move goes out, long before it is rendered.
+
+The mini family moves the mesh that its renderer moves, and shows it as a net of lines. The released family has no mesh
+here (its 3-D face model is not shipped): it shows the 15 key points that its renderer is driven by.
+Letters: `B` frames, `S` side of the crop, `K` key points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..basis import (
+    HEAD_TO_PICTURE,
+    INNER_LIPS,
+    LEFT_EYE,
+    N_POINTS,
+    OUTER_LIPS,
+    RIGHT_EYE,
+    SKIN,
+    load_basis,
+    rotation_of_angles,
+)
+from ..datatypes import FaceCrop, KeypointMotion, Motion
+from ..errors import FaceNotFound, OptionError
+from .keypoints import KeypointDetector
+from .mesh_flow import STAGE, HeadMover, fit_head
+from .transform import transform_keypoints
+
+SMALLEST, LARGEST = 64, 2048
+_AT_ONCE = 32
+_PAPER, _NET, _FEATURE, _POINT, _TRAIL = (18, 20, 24), (70, 96, 128), (236, 240, 246), (120, 230, 160), (52, 92, 72)
+_FINER = 2  #: drawn so much larger and then reduced, for smooth lines
+#: the portrait behind the drawing, where it is wished for, so dark
+_FAINT = 0.45
+#: lines that are drawn brighter than the net: lips and eyes, closed
+_FEATURES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)
+
+
+def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | None = None, *, side: int = 384,
+                   behind: bool = False) -> Iterator[Tensor]:  # fmt: skip
+    """-> pictures (side, side, 3) in 0..1, frame by frame, of the whole crop square.
+
+    detector: the released family's; the mini family needs none
+    behind: lay the drawing over the portrait, darkened, and not over an empty ground
+    """
+    if not SMALLEST <= side <= LARGEST:
+        raise OptionError(f"expected a preview of {SMALLEST} to {LARGEST} pixels, got {side}.")
+    places = moved_mesh(crop, motion) if detector is None else moved_keypoints(crop, motion, detector)
+    ground = _ground(crop, side * _FINER, behind)
+    scale = side * _FINER / crop.pic_size
+    first = None
+    for points in places:
+        first = points if first is None else first
+        drawn = _draw_mesh(ground, points * scale) if detector is None else _draw_dots(ground, points * scale,
+                                                                                      first * scale)  # fmt: skip
+        small = drawn.resize((side, side), resample=3)
+        yield torch.from_numpy(np.array(small)).float() / 255
+
+
+def moved_mesh(crop: FaceCrop, motion: Motion) -> Iterator[Tensor]:
+    """The 468 points of every frame, (468, 2) in pixels of the crop: the source's, moved as Face Render moves them."""
+    landmarks = crop.landmarks.detach().cpu().float()
+    if tuple(landmarks.shape) != (N_POINTS, 3):
+        raise FaceNotFound(
+            f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
+            "run 3DMM Extract with the mini model."
+        )
+    fit = fit_head(landmarks[None])
+    left_top = fit.stage_centre()[0] - fit.stage_side()[0] / 2
+    zoom = fit.stage_side()[0] / STAGE
+    on_stage = torch.cat([landmarks[:, :2] - left_top, landmarks[:, 2:]], dim=1) / zoom
+    mover = HeadMover(on_stage, motion.source.offsets[0].cpu())
+    back = _head_rotation(motion.source)[:1].mT
+    decimetres = crop.pic_size / 2 / float(fit.scale[0])
+    for start in range(0, len(motion), _AT_ONCE):
+        driving = motion.driving[start : start + _AT_ONCE]
+        x, y, nearer = (driving.translation - motion.source.translation).float().cpu().unbind(-1)
+        turn = (_head_rotation(driving) @ back) * nearer.exp()[:, None, None]
+        points, _ = mover.driven(driving.offsets.cpu().float(), turn, torch.stack([x, -y], dim=-1) * decimetres)
+        yield from points[:, :N_POINTS] * zoom + left_top
+
+
+def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) -> Iterator[Tensor]:
+    """The key points of every frame, (K, 2) in pixels of the crop."""
+    like = next(detector.parameters())
+    with torch.no_grad():
+        canonical = detector(crop.image[None].to(like)).float().cpu()
+    for start in range(0, len(motion), _AT_ONCE):
+        part = motion.driving[start : start + _AT_ONCE]
+        rows = KeypointMotion(*(t.detach().cpu().float() for t in (part.yaw, part.pitch, part.roll, part.translation,
+                                                                   part.offsets)))  # fmt: skip
+        yield from (transform_keypoints(canonical, rows)[..., :2] + 1) * (crop.pic_size / 2)
+
+
+def _head_rotation(rows: KeypointMotion) -> Tensor:
+    """(B, 3, 3) in the axes of head space."""
+    degrees = torch.stack([rows.pitch, rows.yaw, rows.roll], dim=-1).float().cpu()
+    axes = torch.tensor(HEAD_TO_PICTURE)
+    return axes[:, None] * rotation_of_angles(torch.deg2rad(degrees)) * axes
+
+
+def _ground(crop: FaceCrop, side: int, behind: bool):
+    from PIL import Image
+
+    if not behind:
+        return Image.new("RGB", (side, side), _PAPER)
+    pixels = (crop.image.detach().cpu().float().clamp(0, 1) * _FAINT * 255).round().byte().permute(1, 2, 0)
+    return Image.fromarray(pixels.numpy()).resize((side, side), resample=Image.Resampling.BILINEAR)
+
+
+def _draw_mesh(ground, points: Tensor):
+    """Only what faces us is drawn: a triangle that runs counter-clockwise in the picture is seen from behind."""
+    from PIL import ImageDraw
+
+    picture = ground.copy()
+    pen = ImageDraw.Draw(picture)
+    basis = load_basis()
+    triangles = basis.triangles[basis.kind == SKIN]
+    a, b, c = points[triangles].unbind(1)
+    first, second = b - a, c - a
+    facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0
+    edges = {tuple(sorted((row[i], row[i - 1]))) for row in triangles[facing].tolist() for i in range(3)}
+    spots = [tuple(spot) for spot in points.tolist()]
+    thin, thick = max(1, picture.width // 640), max(2, picture.width // 256)
+    for p, q in edges:
+        pen.line([spots[p], spots[q]], fill=_NET, width=thin)
+    for ring in _FEATURES:
+        pen.line([spots[i] for i in (*ring, ring[0])], fill=_FEATURE, width=thick, joint="curve")
+    return picture
+
+
+def _draw_dots(ground, points: Tensor, first: Tensor):
+    """Every key point, and a line to where it was in the first frame."""
+    from PIL import ImageDraw
+
+    picture = ground.copy()
+    pen = ImageDraw.Draw(picture)
+    radius = picture.width / 110
+    for (x, y), was in zip(points.tolist(), first.tolist(), strict=True):
+        pen.line([tuple(was), (x, y)], fill=_TRAIL, width=max(2, round(radius / 2)))
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_POINT)
+    return picture
+
+
+__all__ = ["moved_keypoints", "moved_mesh", "preview_frames"]

@@ -1,0 +1,85 @@
+"""Tracks survive a file, and what is no track is told so."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
+from sadtalker_core.errors import OptionError, WrongFamily
+from sadtalker_core.motion.track_file import TRACK_KEY, load_tracks, save_tracks
+
+SAID = {"version": 1, "family": MINI, "fps": 25, "frames": 3}
+
+
+@pytest.fixture
+def expression(generator):
+    return Expression(torch.randn(9, 64, generator=generator), MINI)
+
+
+@pytest.fixture
+def pose(generator):
+    return HeadPose(torch.randn(7, 6, generator=generator).flip(1), MINI)
+
+
+def write(path, tensors, said=None):
+    metadata = None if said is None else {TRACK_KEY: said if isinstance(said, str) else json.dumps(said)}
+    save_file(tensors, str(path), metadata=metadata)
+    return path
+
+
+def test_both_tracks_come_back_bit_for_bit(tmp_path, expression, pose):
+    tracks = load_tracks(save_tracks(tmp_path / "a.track.safetensors", expression, pose))
+    assert torch.equal(tracks.expression.coefficients, expression.coefficients)
+    assert torch.equal(tracks.pose.coefficients, pose.coefficients)
+    assert (tracks.expression.family, tracks.pose.family, tracks.n_frames) == (MINI, MINI, 9)
+
+
+def test_one_track_comes_back_alone(tmp_path, pose):
+    tracks = load_tracks(save_tracks(tmp_path / "a", pose=pose))
+    assert tracks.expression is None and torch.equal(tracks.pose.coefficients, pose.coefficients)
+
+
+def test_nothing_unfinished_is_left_behind(tmp_path, pose):
+    save_tracks(tmp_path / "a", pose=pose)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_no_track_is_nothing_to_save(tmp_path):
+    with pytest.raises(OptionError, match="no track to save"):
+        save_tracks(tmp_path / "a")
+
+
+def test_two_families_do_not_share_a_file(tmp_path, expression, pose):
+    with pytest.raises(WrongFamily):
+        save_tracks(tmp_path / "a", expression, HeadPose(pose.coefficients, RELEASED))
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x80\x02}q\x00."])
+def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(OptionError, match="cannot be read as a track"):
+        load_tracks(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said", "words"),
+    [
+        ({"pose": torch.zeros(3, 6)}, None, "does not come from Save Track"),
+        ({"pose": torch.zeros(3, 6)}, "[1, 2]", "does not say"),
+        ({"pose": torch.zeros(3, 6)}, "{", "does not say"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "version": 2}, "version 2"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "family": "wav2lip"}, "'wav2lip'"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "fps": 30}, "30 frames a second"),
+        ({"pose": torch.zeros(3, 7)}, SAID, r"\(3, 7\)"),
+        ({"pose": torch.zeros(0, 6)}, SAID, r"\(0, 6\)"),
+        ({"pose": torch.zeros(6)}, SAID, r"\(6,\)"),
+        ({"pose": torch.zeros(3, 6, dtype=torch.float16)}, SAID, "float16"),
+        ({"pose": torch.full((3, 6), torch.nan)}, SAID, "no numbers"),
+        ({"other": torch.zeros(3, 6)}, SAID, "neither"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_so(tmp_path, tensors, said, words):
+    with pytest.raises(OptionError, match=words):
+        load_tracks(write(tmp_path / "a", tensors, said))
