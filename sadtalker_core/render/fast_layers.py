@@ -1,0 +1,130 @@
+"""What the fast arrangement of the renderer is made of: folded convolutions, and convolutions over repeated pixels.
+
+Repeating every pixel of a map `factor` times and then convolving it with a 3 x 3 kernel does much work over and over:
+neighbouring taps see the same number. Along one axis, with a map enlarged four times,
+
+    cells      |    0    |    1    |        pixel 4 sees the cells 0 1 1: two taps, w0 and w1 + w2
+    pixels      0 1 2 3   4 5 6 7           pixels 5 and 6 see 1 1 1:     one tap, w0 + w1 + w2
+    kinds       a b b c   a b b c           pixel 7 sees 1 1 2:           two taps, w0 + w1, w2
+
+so a cell holds three kinds of answers, each of a smaller kernel on the small map; enlarged twice, it holds two. A
+second convolution on top sees kinds instead of cells, with fewer taps again. All of this is exact but for rounding.
+Letters: `B` frames, `C` channels, `n` cells along an axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_CONVOLVE = {4: F.conv2d, 5: F.conv3d}
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+class Kernel(nn.Module):
+    """A convolution with its numbers ready: weight (out, in, …) in the channels-last layout, bias (out,) or none."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, padding: Sequence[int] | int = 0,
+                 stride: int = 1, *, channels_last: bool = True):  # fmt: skip
+        super().__init__()
+        layout = LAST[weight.ndim] if channels_last else torch.contiguous_format
+        self.weight = nn.Parameter(weight.detach().clone(memory_format=layout), requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
+        self.padding, self.stride = padding, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _CONVOLVE[x.ndim](x, self.weight, self.bias, self.stride, self.padding)
+
+
+def folded(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that does what `conv` and the batch norm in eval mode after it do."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))
+    return weight, (conv.bias - norm.running_mean) * scale + norm.bias
+
+
+class Taps(NamedTuple):
+    """What a pixel sees along one axis.  start: the first place, from its own cell's first;  merge: (places, 3) which
+    of the three taps fall on each place.
+    """
+
+    start: int
+    merge: Tensor
+
+    @classmethod
+    def of(cls, places: Sequence[int]) -> Taps:
+        places = torch.tensor(places)
+        start, end = int(places.min()), int(places.max()) + 1
+        return cls(start, places == torch.arange(start, end).unsqueeze(-1))
+
+
+class Axis(NamedTuple):
+    """An axis that is enlarged: how each kind of pixel sees the cells, and how each pixel of a cell sees the kinds."""
+
+    kinds: list[Taps]
+    pixels: list[Taps]
+
+    @classmethod
+    def enlarged(cls, factor: int) -> Axis:
+        n_kinds = min(factor, 3)
+
+        def kind(pixel: int) -> int:
+            return 0 if pixel == 0 else n_kinds - 1 if pixel == factor - 1 else 1
+
+        seen = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
+        first_of_kind = [next(p for p in range(factor) if kind(p) == k) for k in range(n_kinds)]
+        return cls(
+            [Taps.of([other // factor for other in seen[pixel]]) for pixel in first_of_kind],
+            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in seen],
+        )
+
+
+def merged(weight: Tensor, down: Taps, right: Taps) -> Tensor:
+    """A kernel (out, in, …, 3, 3) with the taps added up that fall on the same place."""
+    rows = torch.stack([weight[..., taps, :].sum(-2) for taps in down.merge], dim=-2)
+    return torch.stack([rows[..., taps].sum(-1) for taps in right.merge], dim=-1)
+
+
+class Enlarging(nn.Module):
+    """A 3 x 3 (x 3) convolution over a map or volume whose rows and columns are repeated `factor` times, from the
+    small one: (B, in, …, n, m) -> (B, out, …, kinds * n, kinds * m), and with two repeats that is every pixel.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, factor: int):
+        super().__init__()
+        self.axis = Axis.enlarged(factor).kinds
+        self.deep = (1,) * (weight.ndim - 4)  # a volume's depth is convolved as ever
+        self.kernels = nn.ModuleList()
+        for down in self.axis:
+            for right in self.axis:
+                padding = (*self.deep, int(len(down.merge) > 1), int(len(right.merge) > 1))
+                self.kernels.append(Kernel(merged(weight, down, right), bias, padding))
+
+    def forward(self, x: Tensor, out: Tensor) -> Tensor:
+        """Writes the answers, rectified, into `out` and returns it."""
+        n_kinds, (n_rows, n_columns) = len(self.axis), x.shape[-2:]
+        for index, kernel in enumerate(self.kernels):
+            row, column = divmod(index, n_kinds)
+            top, left = (self.axis[k].start + pad for k, pad in zip((row, column), kernel.padding[-2:], strict=True))
+            answer = kernel(x)[..., top : top + n_rows, left : left + n_columns]
+            torch.clamp_min(answer, 0, out=out[..., row::n_kinds, column::n_kinds])
+        return out
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Instance norm. Of one frame it is the batch norm of training, which does not leave the channels-last layout."""
+    if x.shape[0] == 1:
+        return F.batch_norm(x, None, None, training=True)
+    return F.instance_norm(x)
+
+
+def empty_last(*shape: int, like: Tensor) -> Tensor:
+    """Uninitialised, in the channels-last layout, with the dtype and device of `like`."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=LAST[len(shape)])

@@ -1,0 +1,153 @@
+"""The fast arrangement is held against the plain one, whose own tests say that it is right."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sadtalker_core.render.dense_motion import sparse_motions
+from sadtalker_core.render.fast import Modulation, accelerate, evidence
+from sadtalker_core.render.fast_layers import Enlarging, empty_last, folded
+from sadtalker_core.render.generator import Generator
+from tests.render import tiny
+
+#: frames of both arrangements lie no further apart than this, and much less on average
+CLOSE = 5e-5
+
+
+def lived_in(net: Generator) -> Generator:
+    """With norms that are no longer those of a fresh net, and say something."""
+    chance = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+                for numbers, low, high in (
+                    (module.running_mean, -0.3, 0.3), (module.running_var, 0.5, 1.5),
+                    (module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3),
+                ):  # fmt: skip
+                    numbers.uniform_(low, high, generator=chance)
+    return net
+
+
+def image(n=1, seed=0):
+    return tiny.uniform(n, 3, tiny.SIDE, tiny.SIDE, seed=seed)
+
+
+def points(n, seed=0, reach=0.8):
+    return 2 * reach * tiny.uniform(n, tiny.N_KEYPOINTS, 3, seed=seed) - reach
+
+
+def apart(fast, plain):
+    pairs = zip((fast.image, *fast.motion), (plain.image, *plain.motion), strict=True)
+    return max((a.float() - b.float()).detach().abs().max().item() for a, b in pairs)
+
+
+@pytest.mark.parametrize(("n_frames", "reach"), [(1, 0.8), (3, 0.8), (1, 5.0)])
+def test_both_arrangements_paint_the_same_frames(n_frames, reach):
+    net = lived_in(tiny.generator())
+    given = image(), points(1), points(n_frames, 1, reach)
+    with torch.no_grad():
+        assert apart(accelerate(net)(*given), net(*given)) < CLOSE
+
+
+def test_a_portrait_for_each_frame_works_too():
+    net = lived_in(tiny.generator())
+    given = image(2), points(2), points(2, 1)
+    with torch.no_grad():
+        assert apart(accelerate(net)(*given), net(*given)) < CLOSE
+
+
+def test_one_source_drives_many_frames_in_any_order():
+    net = lived_in(tiny.generator())
+    fast = accelerate(net)
+    source = fast.prepare(image(), points(1))
+    for seed in (1, 2, 2, 1):
+        want = net(image(), points(1), points(1, seed))
+        assert apart(fast.drive(source, points(1, seed)), want) < CLOSE
+
+
+def test_a_frame_like_the_one_before_is_not_painted_again(monkeypatch):
+    fast = accelerate(tiny.generator())
+    source = fast.prepare(image(), points(1))
+    first = fast.drive(source, points(1, 1)).image.clone()
+    monkeypatch.setattr(fast.decoder, "forward", None)
+    again = fast.drive(source, points(1, 1)).image
+    assert torch.equal(again, first)
+
+
+def test_the_plain_net_stays_as_it_was():
+    net = tiny.generator()
+    state = copy.deepcopy(net.state_dict())
+    fast = accelerate(net, torch.bfloat16, torch.bfloat16)
+    fast(image(), points(1), points(1, 1))
+    with torch.no_grad():
+        for numbers in fast.parameters():
+            numbers.zero_()
+    assert all(torch.equal(state[name], numbers) for name, numbers in net.state_dict().items())
+
+
+def test_everything_the_fast_net_needs_moves_with_it():
+    fast = accelerate(tiny.generator())
+    assert all(tensor.is_meta for tensor in fast.to("meta").state_dict().values())
+    out = fast(image().to("meta"), points(1).to("meta"), points(1, 1).to("meta"))
+    assert out.image.is_meta and out.image.shape == image().shape
+
+
+def test_motion_stays_in_float32_when_the_painting_is_narrowed():
+    net = lived_in(tiny.generator())
+    given = image(), points(1), points(1, 1)
+    with torch.no_grad():
+        exact, narrow = net(*given), accelerate(net, torch.bfloat16)(*given)
+        narrower = accelerate(net, torch.bfloat16, torch.bfloat16)(*given)
+    assert narrow.image.dtype == torch.bfloat16
+    assert torch.allclose(narrow.motion.deformation, exact.motion.deformation, atol=CLOSE)
+    for rendered in (narrow, narrower):
+        assert F.l1_loss(rendered.image.float(), exact.image) < 0.02
+
+
+# its parts
+
+
+def convolution(dims, inputs=5, outputs=4):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return getattr(nn, f"Conv{dims}d")(inputs, outputs, 3, padding=1).requires_grad_(False)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 5])
+def test_features_modulate_enlarged_pictures_without_being_enlarged(factor):
+    first, second = convolution(2), convolution(2, 4, 6)
+    features = tiny.normal(2, 5, 3, 4)
+    large = F.interpolate(features, scale_factor=factor, mode="nearest")
+    want = second(F.relu(first(large)))
+    got = torch.full_like(want, float("nan"))
+    for row, column, answers in Modulation(first, second.weight, second.bias, factor)(features):
+        got[..., row::factor, column::factor] = answers
+    assert torch.allclose(got, want, atol=1e-5)
+
+
+def test_a_volume_is_convolved_as_if_it_were_enlarged():
+    conv, volume = convolution(3), tiny.normal(2, 5, 3, 4, 2)
+    want = F.relu(conv(F.interpolate(volume, scale_factor=(1, 2, 2), mode="nearest")))
+    got = Enlarging(conv.weight, conv.bias, 2)(volume, empty_last(*want.shape, like=volume))
+    assert torch.allclose(got, want, atol=1e-5)
+
+
+def test_a_norm_goes_into_the_convolution_before_it():
+    conv, norm = convolution(2), nn.BatchNorm2d(4).eval()
+    norm.running_mean.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    picture = tiny.normal(1, 5, 6, 6)
+    weight, bias = folded(conv, norm)
+    assert torch.allclose(F.conv2d(picture, weight, bias, padding=1), norm(conv(picture)), atol=1e-5)
+
+
+@pytest.mark.parametrize("reach", [0.5, 3.0])
+def test_evidence_is_read_axis_by_axis_as_it_is_point_by_point(reach):
+    motion = tiny.generator().dense_motion
+    compact, source, driving = tiny.normal(1, 2, 4, 8, 6), points(1, 0, reach), points(2, 1, reach)
+    want = motion.evidence(compact, sparse_motions(source, driving, compact.shape[2:]), source, driving)
+    got = evidence(compact, F.pad(source - driving, (0, 0, 1, 0)), source, driving)
+    assert torch.allclose(got, want, atol=1e-5)
