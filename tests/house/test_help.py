@@ -23,6 +23,8 @@ DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"
 LARGEST_PICTURE = 60_000
 #: what the page itself adds behind a seed
 ADDED_BY_THE_PAGE = {"control_after_generate"}
+#: frames are pictures here and a number there, a size is of a picture here and of letters there
+TWO_THINGS = {"frames", "size"}
 #: the page reads its texts as messages of vue-i18n, to which these are not letters
 SPECIAL_LETTERS = re.compile(r"[{}@|]|%\{|\$t\(")
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -79,6 +81,26 @@ def test_the_english_locale_is_what_the_nodes_say(object_info):
     assert set(said) == set(EN)
 
 
+@pytest.mark.comfyui
+def test_the_server_hands_the_page_every_help_page_and_picture(client, object_info):
+    """At the addresses that the page asks for: its folder's own first, then the one that has no language."""
+    for node in NODES:
+        web = "/extensions/" + object_info[node]["python_module"].removeprefix("custom_nodes.")
+        for language, address in (("en", f"{web}/docs/{node}.md"), ("zh", f"{web}/docs/{node}/zh.md")):
+            page = page_of(node, language)
+            assert client.get_bytes(address).decode() == page.read_text(encoding="utf-8")
+            for name in pictures_in(page):
+                assert client.get_bytes(f"{web}/{name.removeprefix('../')}") == (DOCS / name).read_bytes()
+
+
+@pytest.mark.comfyui
+def test_the_server_hands_the_page_both_locales(client):
+    told = client.get("/i18n")
+    for language in LANGUAGES:
+        ours = {node: entry for node, entry in told[language]["nodeDefs"].items() if node in NODES}
+        assert ours == locale(language)
+
+
 def test_both_locales_know_every_node():
     assert sorted(EN) == NODES
     assert sorted(ZH) == NODES
@@ -105,7 +127,8 @@ def test_a_locale_calls_the_same_input_by_the_same_name(language):
     names: dict[str, set[str]] = {}
     for entry in locale(language).values():
         for name, words in entry["inputs"].items():
-            names.setdefault(name, set()).add(words["name"])
+            if name not in TWO_THINGS:
+                names.setdefault(name, set()).add(words["name"])
     assert {name: called for name, called in names.items() if len(called) > 1} == {}
 
 
@@ -137,6 +160,14 @@ def test_the_chinese_page_shows_the_names_that_the_page_shows_in_chinese(node):
     names = {name: ZH[node]["inputs"][name]["name"] for name in EN[node]["inputs"]}
     assert [f"`{name}` {name_zh}" for name, name_zh in names.items()
             if name != name_zh and f"| `{name}` {name_zh} |" not in page] == []
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_bold_words_end_where_markdown_can_see_it(node):
+    """A closing ** behind a bracket is taken for letters when a letter follows at once."""
+    page = page_of(node, "zh").read_text(encoding="utf-8")
+    bold = re.finditer(r"\*\*[^*]+\*\*", page)
+    assert [b[0] for b in bold if not b[0][-3].isalnum() and page[b.end() : b.end() + 1].isalnum()] == []
 
 
 def test_no_help_page_is_left_of_a_node_that_has_gone():
