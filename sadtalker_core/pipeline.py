@@ -289,3 +289,46 @@ def write_video(
             video.write(part)
             if on_progress is not None:
                 on_progress(start + len(part), len(frames))
+
+
+def film(
+    path: Path,
+    heads: FrameStream,
+    whole: PasteBack | None = None,
+    *,
+    audio: tuple[Tensor, float] | None = None,
+    quality: str = "high",
+    metadata: Mapping[str, str] | None = None,
+    partial: Path | None = None,
+    on_progress: Callable[[int, int, Tensor], None] | None = None,
+) -> None:
+    """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path.
+
+    heads: from `render`;  whole: from `whole_picture`, or None for the heads alone
+    partial: where the frames that were made stay when it does not come to an end; None keeps nothing
+    on_progress: (done, total, the last head (3, h, w)); may raise to stop
+    """
+    size_wh = (heads.width, heads.height) if whole is None else (whole.mask.shape[1], whole.mask.shape[0])
+    stopped_by: BaseException | None = None
+    writer = VideoWriter(partial or path, size_wh, FRAMES_PER_SECOND, audio=audio, metadata=metadata, quality=quality)
+    with writer as video:
+        try:
+            for batch in heads.batches():
+                video.write(batch.permute(0, 2, 3, 1) if whole is None else whole.as_bytes(batch))
+                if on_progress is not None:
+                    on_progress(video.n_frames, heads.n_frames, batch[-1])
+        except BaseException as error:
+            if partial is None or not video.n_frames:
+                raise
+            stopped_by = error  # the writer ends its file well; then the error goes on
+    if stopped_by is not None:
+        raise stopped_by
+    if partial is not None:
+        partial.replace(path)
+
+
+def whole_picture(
+    portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
+) -> PasteBack:
+    """What `film` needs to put the heads back into their picture; see `paste`."""
+    return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask)

@@ -70,22 +70,39 @@ class PasteBack:
             self.mask = self.mask * _users_mask(mask, portrait.size_wh)
         near = near_a_seam(self.seen, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
         self._tint = Tint(self._under(self.picture), near)
+        self._picture_bytes: Tensor | None = None
 
     def __call__(self, frames: Tensor) -> Tensor:
         """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames."""
+        covered = self._covered(frames)
+        whole = self.picture.to(frames).expand(frames.shape[0], -1, -1, -1).clone()
+        self._under(whole).copy_(covered)
+        return whole
+
+    def as_bytes(self, frames: Tensor) -> Tensor:
+        """frames (B, 3, h, w) in 0..1 -> (B, H, W, 3) bytes on the CPU, for a video: what `__call__` gives, rounded.
+
+        Only the box is computed; around it the bytes of the picture are copied.
+        """
+        covered = to_bytes(self._covered(frames)).permute(0, 2, 3, 1).cpu()
+        if self._picture_bytes is None:
+            self._picture_bytes = to_bytes(self.picture).permute(1, 2, 0).contiguous().cpu()
+        whole = self._picture_bytes.expand(frames.shape[0], -1, -1, -1).clone()
+        whole[:, _rows(self.seen), _columns(self.seen)] = covered
+        return whole
+
+    def _covered(self, frames: Tensor) -> Tensor:
+        """(B, 3, h, w) -> the part of the whole frames that the box covers."""
         _check_frames(frames)
-        picture = self.picture.to(frames)
+        under = self._under(self.picture).to(frames)
         head = self._under_box(resize(frames, (self.box.height, self.box.width)))
-        under = self._under(picture)
         if self.blend is Blend.SEAMLESS:
             head = seamless(head, under)
         elif self.colour_match:
             head = torch.lerp(head, self._tint.remove(head), self.colour_match)
-        shown = self._under(self.mask.to(frames))
-        whole = picture.expand(frames.shape[0], -1, -1, -1).clone()
+        shown = self._under(self.mask).to(frames)
         # (1 - m) p + m f would leave p a rounding error away where m is 0
-        self._under(whole).add_(shown * (head.clamp(0, 1) - under))
-        return whole
+        return under + shown * (head.clamp(0, 1) - under)
 
     def _under(self, picture: Tensor) -> Tensor:
         """The part of a picture (..., H, W) that the box covers; a view."""
@@ -176,6 +193,11 @@ def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:
     if tuple(frames.shape[-2:]) == tuple(size_hw):
         return frames
     return F.interpolate(frames, size_hw, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def to_bytes(picture: Tensor) -> Tensor:
+    """0..1 -> 0..255, rounded as the video writer rounds."""
+    return (picture.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _inside(box: Box, size_wh: tuple[int, int]) -> Box:

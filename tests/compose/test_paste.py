@@ -158,6 +158,26 @@ def test_frames_stream():
     assert asked == [0]
 
 
+@pytest.mark.parametrize("where", EVERYWHERE)
+@pytest.mark.parametrize("colour_match", [0.0, 0.7])
+def test_bytes_for_a_video_are_the_frames_rounded(where, colour_match):
+    portrait = a_portrait(EVERYWHERE[where])
+    frames = some_frames(4)
+    whole = PasteBack(portrait, colour_match=colour_match)(frames)
+    fast = PasteBack(portrait, colour_match=colour_match)
+    pieces = torch.cat([fast.as_bytes(part) for part in frames.split(3)])
+    assert torch.equal(pieces, (whole * 255).round().to(torch.uint8).permute(0, 2, 3, 1))
+
+
+def test_a_frame_in_bytes_is_nobody_elses():
+    """The next frame starts from the picture again, whatever was drawn on the last one."""
+    paste, frames = PasteBack(a_portrait(Box(30, 20, 50, 40)), colour_match=0), some_frames()
+    first = paste.as_bytes(frames)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(paste.as_bytes(frames), kept)
+
+
 @pytest.mark.parametrize(("height", "width"), [(40, 50), (20, 25), (333, 517), (1, 1)])
 def test_a_restorer_may_have_changed_the_resolution(height, width):
     portrait = a_portrait(Box(30, 20, 50, 40))

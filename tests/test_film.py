@@ -1,0 +1,114 @@
+"""A film is made batch by batch, and one that is not finished does not look finished."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import imageio_ffmpeg
+import pytest
+import torch
+
+from sadtalker_core import pipeline
+from sadtalker_core.datatypes import Box, CropMode, FaceCrop, FrameStream, Portrait
+from sadtalker_core.errors import Cancelled
+
+
+def some_heads(n_frames=5, batch=2, side=32):
+    """A ramp that gets brighter, in batches."""
+
+    def batches():
+        for start in range(0, n_frames, batch):
+            n = min(batch, n_frames - start)
+            yield torch.arange(start, start + n).float()[:, None, None, None].expand(n, 3, side, side) / n_frames
+
+    return FrameStream(n_frames, side, side, batches)
+
+
+def frames_in(file):
+    reader = imageio_ffmpeg.read_frames(str(file))
+    return next(reader), [torch.frombuffer(bytearray(frame), dtype=torch.uint8) for frame in reader]
+
+
+def stop_after(n_frames):
+    def on_progress(done, total, picture):
+        if done >= n_frames:
+            raise Cancelled("enough")
+
+    return on_progress
+
+
+def test_every_head_comes_into_the_film_in_its_order(tmp_path):
+    seen = []
+    pipeline.film(tmp_path / "film.mp4", some_heads(),
+                  on_progress=lambda done, total, head: seen.append((done, total, tuple(head.shape))))  # fmt: skip
+    about, frames = frames_in(tmp_path / "film.mp4")
+    assert about["size"] == (32, 32) and about["fps"] == 25
+    brightness = torch.stack([frame.float().mean() / 255 for frame in frames])
+    torch.testing.assert_close(brightness, torch.arange(5) / 5, rtol=0, atol=0.02)
+    assert seen == [(2, 5, (3, 32, 32)), (4, 5, (3, 32, 32)), (5, 5, (3, 32, 32))]
+
+
+def test_heads_come_back_into_their_picture(tmp_path):
+    picture = torch.full((60, 80, 3), 0.25)
+    crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)
+    whole = pipeline.whole_picture(Portrait(picture, crop=crop), colour_match=0.0)
+    pipeline.film(tmp_path / "film.mp4", some_heads(), whole, quality="best")
+    about, frames = frames_in(tmp_path / "film.mp4")
+    assert about["size"] == (80, 60)
+    last = frames[-1].reshape(60, 80, 3).float() / 255
+    assert abs(last[30, 40].mean() - 0.8) < 0.03 and abs(last[5, 5].mean() - 0.25) < 0.03
+
+
+@pytest.mark.parametrize("stopped_by", ["user", "renderer"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_film_that_was_stopped_leaves_nothing_or_what_was_asked_for(tmp_path, asked, stopped_by):
+    heads, on_progress = some_heads(), stop_after(4)
+    if stopped_by == "renderer":
+        on_progress = None
+
+        def broken():
+            ready = some_heads().batches()
+            yield next(ready)
+            yield next(ready)
+            raise Cancelled("enough")
+
+        heads = FrameStream(5, 32, 32, broken)
+    partial = tmp_path / "film_partial.mp4" if asked else None
+    with pytest.raises(Cancelled, match="enough"):
+        pipeline.film(tmp_path / "film.mp4", heads, audio=(torch.zeros(1, 16_000), 16_000), partial=partial,
+                      on_progress=on_progress)  # fmt: skip
+    assert [file.name for file in tmp_path.iterdir()] == (["film_partial.mp4"] if asked else [])
+    if asked:
+        assert len(frames_in(partial)[1]) == 4
+
+
+def test_before_the_first_frame_there_is_nothing_to_keep(tmp_path):
+    def none():
+        raise Cancelled("at once")
+        yield
+
+    with pytest.raises(Cancelled):
+        pipeline.film(tmp_path / "film.mp4", FrameStream(5, 32, 32, none), partial=tmp_path / "film_partial.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_film_leaves_no_partial(tmp_path):
+    pipeline.film(tmp_path / "film.mp4", some_heads(), partial=tmp_path / "film_partial.mp4")
+    assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_no_batch_is_kept_when_the_next_one_comes(tmp_path):
+    made, alive = [], []
+
+    def batches():
+        for _ in range(4):
+            batch = torch.zeros(2, 3, 32, 32)
+            made.append(weakref.ref(batch))
+            yield batch
+            del batch
+            gc.collect()
+            alive.append(sum(ref() is not None for ref in made))
+
+    pipeline.film(tmp_path / "film.mp4", FrameStream(8, 32, 32, batches))
+    assert max(alive) <= 1, "the one that the caller's loop variable still names"
