@@ -6,7 +6,7 @@ or the node layer's resident one. `on_progress(done, total)` may raise to stop. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,13 +83,13 @@ def extract(
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
-    box = {"crop_scale": crop_scale, "offset": offset}
+    size = nets.image_size
     if nets.family == MINI:
-        face = nets.use("face_detector", "face_mesh", "linear_3dmm")
-        return extract_mini(*face, portrait, mode, nets.image_size, **box)
+        detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
+        return extract_mini(detector, mesh, model, portrait, mode, size, crop_scale=crop_scale, offset=offset)
     finder = _finder(nets, points, MeantFace.of(portrait))
     (recon,) = nets.use("face_recon")
-    return extract_released(recon, portrait, finder, mode, nets.image_size, **box)
+    return extract_released(recon, portrait, finder, mode, size, crop_scale=crop_scale, offset=offset)
 
 
 def landmarks_picture(portrait: Portrait) -> Tensor:
@@ -109,17 +109,24 @@ def extract_video(
     on_progress: Callable[[int], None] | None = None,
 ) -> FaceCoefficients:
     """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 frames a second."""
-    options = {"missing_face": missing_face, "on_progress": on_progress}
+    size = nets.image_size
     if nets.family == MINI:
-        face = nets.use("face_detector", "face_mesh", "linear_3dmm")
-        return read_mini_video(*face, frames, fps, nets.image_size, meant=meant, **options)
+        detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
+        return read_mini_video(
+            detector, mesh, model, frames, fps, size, meant=meant, missing_face=missing_face, on_progress=on_progress
+        )
     finder = _finder(nets, points, meant)
     (recon,) = nets.use("face_recon")
-    return read_released_video(recon, finder, frames, fps, nets.image_size, **options)
+    return read_released_video(
+        recon, finder, frames, fps, size, missing_face=missing_face, on_progress=on_progress
+    )
 
 
 def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
-    return MeshPoints(*nets.use("face_detector", "face_mesh"), meant) if points is None else points(meant)
+    if points is not None:
+        return points(meant)
+    detector, mesh = nets.use("face_detector", "face_mesh")
+    return MeshPoints(detector, mesh, meant)
 
 
 # ------------------------------------------------------------------------------------------------------ the voice
@@ -237,11 +244,14 @@ def render(
     names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
     painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
     place = next(painters[-1].parameters())
-    batch_size = batch_size or auto_batch_size(nets.family, side, place.device, free_bytes)
+    at_once = batch_size or auto_batch_size(nets.family, side, place.device, free_bytes)
 
-    def batches():
-        make = render_flow_frames if nets.family == MINI else render_frames
-        for frames in make(*painters, crop, motion, batch_size=batch_size):
+    def batches() -> Iterator[Tensor]:
+        if nets.family == MINI:
+            squares = render_flow_frames(painters[0], crop, motion, batch_size=at_once)
+        else:
+            squares = render_frames(painters[0], painters[1], crop, motion, batch_size=at_once)
+        for frames in squares:
             yield to_box_aspect(frames, crop.box)
 
     height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
@@ -264,7 +274,7 @@ def paste(
     back = PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
 
-    def batches():
+    def batches() -> Iterator[Tensor]:
         for part in frames[..., :3].split(PASTED_AT_ONCE):
             yield back(part.permute(0, 3, 1, 2).float())
 
