@@ -87,9 +87,12 @@ def _for_tests() -> Path:
 
 def _test(args: argparse.Namespace) -> int:
     python = _for_tests()
-    chosen = ["-m", QUICK] if args.command == "test-quick" else []
-    if not chosen:
+    chosen, env = [], dict(os.environ)
+    if args.command == "test-quick":
+        chosen = ["-m", QUICK, "-n", "2"]
+        env.setdefault("OMP_NUM_THREADS", "1")  # two workers with a thread each, not two of two on two cores
+    else:
         environment.prepare_browser()
     command = [str(python), "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", *chosen,
                *(args.arguments or ["tests"])]
-    return subprocess.run(command, cwd=PROJECT, stdin=subprocess.DEVNULL).returncode
+    return subprocess.run(command, cwd=PROJECT, env=env, stdin=subprocess.DEVNULL).returncode
