@@ -192,7 +192,9 @@ class _File:
             raise self.damaged(self.cut_short() or "is truncated: the end of the archive is missing")
         try:
             with _harmless_globals():
-                return torch.serialization.load(str(self.path), map_location="cpu", weights_only=True, mmap=zipped or None)
+                return torch.serialization.load(
+                    str(self.path), map_location="cpu", weights_only=True, mmap=zipped or None
+                )
         except pickle.UnpicklingError as error:
             if "Unsupported global" in str(error) or "Unsupported class" in str(error):
                 raise self.damaged(

@@ -62,7 +62,8 @@ def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor,
     plate = plate.resize((n_wide, n_high), Image.Resampling.LANCZOS)
     ink = Image.new("L", (n_wide, n_high), 16)
     ImageDraw.Draw(ink).text((n_wide / 2, n_high / 2), words, fill=255, font=font, anchor="mm")
-    return tuple(torch.from_numpy(np.array(part)).float() / 255 for part in (plate, ink))
+    whole, letters_alone = (torch.from_numpy(np.array(part)).float() / 255 for part in (plate, ink))
+    return whole, letters_alone
 
 
 def _measured(words: str, letters: int):

@@ -405,8 +405,8 @@ def rasterise(points: Tensor, depth: Tensor, triangles: Tensor, side: int) -> tu
     rows = torch.arange(n_frames, device=points.device)[:, None, None]
     grid = torch.arange(side, device=points.device) + 0.5
     y, x = torch.meshgrid(grid, grid, indexing="ij")
-    weights = torch.stack(_corner_weights(places[rows, triangle], area[rows, triangle], x, y), dim=-1)
-    return triangle, weights * (best >= 0)[..., None]
+    seen = torch.stack(_corner_weights(places[rows, triangle], area[rows, triangle], x, y), dim=-1)
+    return triangle, seen * (best >= 0)[..., None]
 
 
 def _corner_weights(corner: Tensor, area: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

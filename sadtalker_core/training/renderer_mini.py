@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -173,7 +174,8 @@ class Pairs:
             goal = (0.0, -0.45) if draw < _PLACES["mouth"] else (0.31 if below(2) else -0.31, 0.2)
             at = int(((x - goal[0]) ** 2 + (y - goal[1]) ** 2).argmin())
             centre = (at % x.shape[1], at // x.shape[1])
-            return tuple(2 * min(max(c - PART // 4 + below(13) - 6, 0), (WINDOW - PART) // 2) for c in centre)
+            left, top = (2 * min(max(c - PART // 4 + below(13) - 6, 0), (WINDOW - PART) // 2) for c in centre)
+            return left, top
 
         rows = []
         for _ in range(size):
@@ -256,7 +258,8 @@ def _edges(one: Tensor, other: Tensor, weight: Tensor, scale: int) -> Tensor:
 def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     """Until `steps`, or until the clock says stop; then write the averaged weights to `out`."""
     torch.manual_seed(SEED)
-    net = FlowRenderer(MINI).to(memory_format=torch.channels_last)
+    net = FlowRenderer(MINI)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimiser = torch.optim.Adam(net.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
     state_file, step, hours = work / "renderer_state.pt", 0, 0.0
@@ -268,7 +271,8 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     files = sorted(work.glob("prepared_*.npz"))
     pairs = Pairs(files)
     print(f"{len(pairs)} pairs, {sum(p.numel() for p in net.parameters())} parameters, from step {step}", flush=True)
-    begin, totals, n_totals, n_files = time.time(), {}, 0, len(files)
+    totals: dict[str, float] = {}
+    begin, n_totals, n_files = time.time(), 0, len(files)
     first_step = step
 
     def save() -> None:
@@ -285,7 +289,7 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
         batch = pairs.batch(BATCH, torch.Generator().manual_seed(SEED + 1000 + step))
         parts = losses(net, batch)
         optimiser.zero_grad(set_to_none=True)
-        sum(parts.values()).backward()
+        torch.stack(list(parts.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         step += 1
@@ -346,7 +350,8 @@ def main(arguments: list[str] | None = None) -> None:
             with np.load(path) as stored:
                 shard = {name: stored[name] for name in stored.files}
             part = prepared.with_name(prepared.name.replace("prepared", "part"))
-            np.savez(part, **prepare(shard, seed=int(path.stem.split("_")[1])))
+            prepared_shard: dict[str, Any] = prepare(shard, seed=int(path.stem.split("_")[1]))
+            np.savez(part, **prepared_shard)
             part.rename(prepared)
     if not options.prepare_only:
         train(options.work, options.steps, options.out, options.minutes)

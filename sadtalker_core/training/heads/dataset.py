@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
         if path.exists():
             continue
         start = time.time()
-        shard = make_shard(mesh, landmarks, seed)
+        shard: dict[str, Any] = make_shard(mesh, landmarks, seed)
         part = path.with_suffix(".part.npz")
         np.savez(part, **shard)
         part.rename(path)

@@ -222,9 +222,9 @@ def _inside_points(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for place in across:
             picks.append(vertices[np.argmax(up * y + 0.7 * z - 2 * np.abs(x - place))])
             kinds.append(kind)
-    kinds = np.array(kinds, np.uint8)
-    shift = np.stack([UPPER_TEETH_SHIFT, LOWER_TEETH_SHIFT, TONGUE_SHIFT])[kinds]
-    return mesh.vertices[picks] + shift, mesh.units[:, picks], kinds
+    kind_of = np.array(kinds, np.uint8)
+    shift = np.stack([UPPER_TEETH_SHIFT, LOWER_TEETH_SHIFT, TONGUE_SHIFT])[kind_of]
+    return mesh.vertices[picks] + shift, mesh.units[:, picks], kind_of
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -241,7 +241,8 @@ def _make_look(rng, male, origin, age) -> Look:
         noise=rng.random((4, NOISE_GRID, NOISE_GRID, NOISE_GRID)),
     )
     arrays = {name: np.ascontiguousarray(v, np.float32) for name, v in values.items() if np.ndim(v)}
-    return Look(**{name: arrays.get(name, value if np.ndim(value) else float(value)) for name, value in values.items()})
+    parts: dict[str, Any] = {name: arrays[name] if np.ndim(v) else float(v) for name, v in values.items()}
+    return Look(**parts)
 
 
 def _strip_faces(rows: int, columns: int) -> np.ndarray:
