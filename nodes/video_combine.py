@@ -65,7 +65,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
             fps=fps,
             audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
             quality=quality,
-            metadata=_workflow_metadata(cls.hidden),
+            metadata=workflow_metadata(cls.hidden),
             on_progress=Progress(len(frames)),
         )
         return io.NodeOutput(
@@ -74,7 +74,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
         )
 
 
-def _workflow_metadata(hidden) -> dict[str, str]:
+def workflow_metadata(hidden) -> dict[str, str]:
     """What the page needs to restore the graph from the dropped file; nothing with --disable-metadata."""
     if args.disable_metadata or hidden is None:
         return {}

@@ -1,4 +1,4 @@
-"""Render Video shows what the three nodes show, holds a batch at a time, and leaves nothing that only looks finished."""
+"""Render Video shows what the three nodes show, a batch at a time, and leaves nothing that only looks finished."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def found(comfyui, astronaut, voice, inside, tmp_path_factory):
 
 def test_the_video_shows_the_frames_of_face_render(found):
     assert found["error"] is None
-    assert found["n_frames"] == 15 and found["shape"] and found["on_the_wire"]
-    assert found["difference"] < 2.0, "levels of 255, nearly lossless encoding"
+    assert found["n_frames"] == found["n_filmed"] == 15 and found["on_the_wire"]
+    assert found["difference"] < 3.0, "levels of 255, through 4:2:0 colours"
     assert found["files"] == ["film_00001_.mp4"]
 
 
@@ -38,14 +38,14 @@ def test_every_batch_moves_the_bar_and_shows_a_picture(found):
 def test_with_paste_back_the_picture_stands_still_around_the_head(found):
     assert found["pasted_error"] is None
     assert found["pasted_size"]
-    assert found["outside"] < 2.0
+    assert found["outside"] < 3.0, "levels of 255, through 4:2:0 colours"
 
 
 def test_the_voice_is_cut_to_the_motion_and_the_file_carries_the_graph(found, comfyui):
     record = media.probe(comfyui, Path(found["file"]))[0]
     assert media.complaints(record, voice_seconds=0.6) == []
     assert found["pasted_frames"] == 15
-    assert b'"SadTalkerRenderVideo"' in Path(found["file"]).read_bytes().replace(b"\\", b"")
+    assert '"SadTalkerRenderVideo"' in record["metadata"]["prompt"]
 
 
 def test_a_stopped_run_leaves_no_file(found):

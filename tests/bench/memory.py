@@ -1,0 +1,158 @@
+"""How much memory a clip takes, by its length: the whole walk on the mini, each run in a process of its own.
+
+    python -m tests.bench.memory                      6 s against 30 s
+    python -m tests.bench.memory --long               1 min against 10 min (slow)
+    python -m tests.bench.memory --seconds 2 8 --json peaks.json
+
+In: the public domain portrait that comes with scikit-image, and a made-up voice. Out: a table of peaks in MB, and exit
+status 1 when the longer clip takes over 5 % more than the shorter one, or more than 1.5 GB above the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+MODES = ("crop at 256", "full on 1920 x 1080")
+SHORT_SECONDS, LONG_SECONDS = (6.0, 30.0), (60.0, 600.0)
+LINUX_SELF = Path("/proc/self")
+MOST_GROWTH = 1.05
+MOST_ABOVE_WEIGHTS_MB = 1500.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, nargs=2, default=SHORT_SECONDS, metavar=("SHORTER", "LONGER"))
+    parser.add_argument("--long", action="store_true", help="1 minute against 10")
+    parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    parser.add_argument("--one", nargs=2, metavar=("MODE", "SECONDS"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(walk(asked.one[0], float(asked.one[1]))))
+        return 0
+    lengths = LONG_SECONDS if asked.long else asked.seconds
+    print("peak MB:            length   weights   to the motion   with the film   above weights   ffmpeg   frames/s")
+    rows, missed = [], []
+    for mode in MODES:
+        shorter, longer = (in_its_own_process(mode, seconds) for seconds in lengths)
+        rows += [shorter, longer]
+        growth = longer["film_mb"] / shorter["film_mb"]
+        print(f"{mode}: {growth - 1:+.1%}")
+        if growth > MOST_GROWTH:
+            missed.append(f"{mode}: {growth - 1:+.1%} with the length")
+        above = longer["film_mb"] - longer["weights_mb"]
+        if above > MOST_ABOVE_WEIGHTS_MB:
+            missed.append(f"{mode}: {above:.0f} MB above the weights")
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(missed) or "bounded")
+    return bool(missed)
+
+
+def in_its_own_process(mode: str, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.memory", "--one", mode, str(seconds)]
+    done = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True)
+    row = json.loads(done.stdout.splitlines()[-1])
+    print(f"{mode:20}{seconds:5g} s  {row['weights_mb']:8.0f}  {row['motion_mb']:14.0f}  {row['film_mb']:14.0f}"
+          f"  {row['film_mb'] - row['weights_mb']:14.0f}  {row['ffmpeg_mb']:7.0f}  {row['frames_per_second']:9.1f}",
+          flush=True)  # fmt: skip
+    return row
+
+
+def walk(mode: str, seconds: float) -> dict[str, Any]:
+    """A clip from the picture to the file; the peaks on the way."""
+    import torch
+
+    from sadtalker_core import pipeline
+    from sadtalker_core.assembly import assemble_mini
+    from sadtalker_core.datatypes import CropMode, Portrait
+
+    encoder_mb = 0.0
+    nets = assemble_mini()
+    found: dict[str, Any] = {"mode": mode, "seconds": seconds, "weights_mb": peak_mb()}
+    with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+        wide = mode != MODES[0]
+        crop_mode = CropMode.FULL if wide else CropMode.CROP
+        portrait, source = pipeline.extract(nets, Portrait(picture(wide)), crop_mode)
+        wave = voice(seconds)
+        speech = pipeline.hear(wave, 16_000)
+        motion = pipeline.map_tracks(
+            nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+        )
+        found["motion_mb"] = peak_mb()
+
+        def watch(done: int, total: int, head) -> None:
+            nonlocal encoder_mb
+            encoder_mb = max([encoder_mb, *children_mb()])
+
+        started = time.perf_counter()
+        pipeline.film(
+            Path(folder) / "film.mp4",
+            pipeline.render(nets, portrait, motion),
+            pipeline.whole_picture(portrait) if wide else None,
+            audio=(wave, 16_000),
+            on_progress=watch,
+        )
+    found["frames_per_second"] = len(motion) / (time.perf_counter() - started)
+    return found | {"film_mb": peak_mb(), "ffmpeg_mb": encoder_mb}
+
+
+def picture(wide: bool):
+    """(H, W, 3): the portrait as it is, 512 x 512, or enlarged and with its left edge drawn out to 1920 x 1080."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the bench takes its portrait from scikit-image: pip install scikit-image")
+    astronaut = Image.open(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png").convert("RGB")
+    if not wide:
+        return torch.from_numpy(np.array(astronaut)).float() / 255
+    pixels = np.pad(np.array(astronaut.resize((1080, 1080))), ((0, 0), (840, 0), (0, 0)), mode="edge")
+    return torch.from_numpy(pixels).float() / 255
+
+
+def voice(seconds: float):
+    """(1, n) at 16 kHz: noise in syllables, four a second."""
+    import torch
+
+    n = round(seconds * 16_000)
+    syllables = (torch.arange(n) * (2 * torch.pi * 4 / 16_000)).sin().clamp(min=0)
+    return (0.2 * torch.randn(n, generator=torch.Generator().manual_seed(7)) * syllables)[None]
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held so far."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    if LINUX_SELF.exists():  # rusage would count what the parent held, too
+        return _high_water_mb(LINUX_SELF)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def children_mb() -> list[float]:
+    """The same of every program that this one has started; only Linux tells."""
+    numbers = [number for file in LINUX_SELF.glob("task/*/children") for number in file.read_text().split()]
+    return [_high_water_mb(LINUX_SELF.parent / number) for number in numbers]
+
+
+def _high_water_mb(process: Path) -> float:
+    lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
