@@ -8,10 +8,21 @@ from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
 from .load_model import SadTalkerLoadModel, register_folder
 from .mappingnet import SadTalkerMappingNet
+from .motion_views import SadTalkerMotionPlot, SadTalkerMotionPreview
 from .paste_back import SadTalkerPasteBack
 from .portrait import SadTalkerLoadPortrait, SadTalkerPortraitFromImage
 from .posevae import SadTalkerPoseVAE
+from .render_video import SadTalkerRenderVideo
+from .track_edits import (
+    SadTalkerBlendTracks,
+    SadTalkerEditExpression,
+    SadTalkerEditPose,
+    SadTalkerResizeTrack,
+    SadTalkerSilenceGate,
+)
+from .track_files import SadTalkerLoadTrack, SadTalkerSaveTrack
 from .video_combine import SadTalkerVideoCombine
+from .visible_label import SadTalkerVisibleLabel
 
 
 class SadTalkerExtension(ComfyExtension):
@@ -30,4 +41,15 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerFaceRender,
             SadTalkerPasteBack,
             SadTalkerVideoCombine,
+            SadTalkerMotionPlot,
+            SadTalkerMotionPreview,
+            SadTalkerEditExpression,
+            SadTalkerEditPose,
+            SadTalkerBlendTracks,
+            SadTalkerResizeTrack,
+            SadTalkerSilenceGate,
+            SadTalkerSaveTrack,
+            SadTalkerLoadTrack,
+            SadTalkerVisibleLabel,
+            SadTalkerRenderVideo,
         ]

@@ -1,0 +1,81 @@
+"""Motion Plot and Motion Preview: tracks and motion in, pictures of them out, before anything is rendered."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..sadtalker_core.compose.plot import SMALLEST, plot_motion
+from ..sadtalker_core.datatypes import MINI, require_family
+from ..sadtalker_core.render.preview import preview_frames
+from ..sadtalker_core.timeline import FRAMES_PER_SECOND
+from . import wires
+from .progress import Progress
+
+
+class SadTalkerMotionPlot(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        def side(name: str, default: int) -> io.Int.Input:
+            return io.Int.Input(
+                name, default=default, min=SMALLEST, max=4096, step=8, tooltip=f"{name.capitalize()} of the picture."
+            )
+
+        return io.Schema(
+            node_id="SadTalkerMotionPlot",
+            display_name="Motion Plot",
+            category=wires.CATEGORY,
+            description="Draws expression and pose over the waveform of the voice: jaw, lips, lids and brows with the "
+            "mini model, the size of the change with the released models, the head in degrees.",
+            inputs=[
+                side("width", 1024),
+                side("height", 640),
+                wires.Speech.Input("speech", optional=True, tooltip="From Audio Encode: its waveform lies behind."),
+                wires.Expression.Input("expression", optional=True, tooltip="From ExpNet or an edit of it."),
+                wires.Pose.Input("pose", optional=True, tooltip="From PoseVAE or an edit of it."),
+            ],
+            outputs=[io.Image.Output("plot", display_name="plot", tooltip="One picture; look at it in Preview Image.")],
+        )
+
+    @classmethod
+    def execute(cls, width, height, speech=None, expression=None, pose=None) -> io.NodeOutput:
+        return io.NodeOutput(plot_motion(speech, expression, pose, width=width, height=height).unsqueeze(0))
+
+
+class SadTalkerMotionPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerMotionPreview",
+            display_name="Motion Preview",
+            category=wires.CATEGORY,
+            description="Shows how the face will move, in seconds: the moving face mesh with the mini model, the 15 "
+            "key points that drive the renderer with the released models.",
+            inputs=[
+                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract."),
+                wires.Motion.Input("motion", tooltip="From MappingNet."),
+                io.Int.Input(
+                    "size", default=384, min=64, max=2048, step=8, tooltip="Side of the square frames, pixels."
+                ),
+                io.Boolean.Input(
+                    "over_portrait", default=False, tooltip="On: drawn over the darkened portrait. Off: over black."
+                ),
+            ],
+            outputs=[
+                io.Image.Output("frames", display_name="frames", tooltip="The drawing, frame by frame."),
+                io.Float.Output("fps", display_name="fps", tooltip="25, for Video Combine."),
+            ],
+        )
+
+    @classmethod
+    @torch.inference_mode()
+    def execute(cls, model, portrait, motion, size, over_portrait) -> io.NodeOutput:
+        require_family("The motion", motion.family, model.family)
+        detector = None if model.family == MINI else model.use("keypoint_detector")[0]
+        frames, progress = torch.empty(len(motion), size, size, 3), Progress(len(motion))
+        drawings = preview_frames(portrait.require_crop(), motion, detector, side=size, behind=over_portrait)
+        for i, frame in enumerate(drawings):
+            frames[i] = frame
+            progress(i + 1, len(motion), frame.permute(2, 0, 1))
+        return io.NodeOutput(frames, float(FRAMES_PER_SECOND))

@@ -1,0 +1,313 @@
+"""Edit Expression, Edit Pose, Blend Tracks, Resize Track, Silence Gate: tracks in, edited tracks out, at once."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
+
+from ..sadtalker_core.errors import OptionError
+from ..sadtalker_core.motion import edit
+from ..sadtalker_core.motion.silence import silence_gate
+from . import wires
+
+JOIN_MODES = ("blend", "one after the other")
+
+
+def edited_or_blocked(name: str, tracks: tuple, work):
+    """What `work` makes of the tracks; a wire that stops its takers with a sentence when none of them is connected."""
+    if all(track is None for track in tracks):
+        return ExecutionBlocker(f"This {name} output is empty: connect the node's {name} input, or take this wire off.")
+    if any(track is None for track in tracks):
+        raise OptionError(f"the {name} needs both of its inputs; connect the other {name} as well.")
+    return work(*tracks)
+
+
+def _scale(name: str, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(name, default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
+
+
+def _smoothing(tooltip: str) -> io.Int.Input:
+    return io.Int.Input("smoothing", default=0, min=0, max=edit.LONGEST_SMOOTHING, tooltip=tooltip)
+
+
+class SadTalkerEditExpression(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerEditExpression",
+            display_name="Edit Expression",
+            category=wires.CATEGORY,
+            description="Makes an expression stronger, weaker or calmer: mouth, eyes and brows each by their own scale "
+            "with the mini model, the whole face with the released models.",
+            inputs=[
+                wires.Expression.Input("expression", tooltip="From ExpNet, or from another edit."),
+                _scale("overall", "Scales the whole expression; 1 leaves it. The only scale for the released models."),
+                _scale("mouth", "Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each "
+                       "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there."),
+                _scale("eyes", "Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth."),
+                _scale("brows", "Scales the brows. mini only, see mouth."),
+                _smoothing("Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 takes tremor out, "
+                           "above 13 speech blurs. With mini the blinks stay crisp."),
+            ],
+            outputs=[
+                wires.Expression.Output(
+                    "edited", display_name="expression", tooltip="The expression, edited. For MappingNet."
+                )
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, expression, overall, mouth, eyes, brows, smoothing) -> io.NodeOutput:
+        return io.NodeOutput(
+            edit.edit_expression(
+                expression, overall=overall, mouth=mouth, eyes=eyes, brows=brows, smoothing=smoothing
+            )
+        )
+
+
+class SadTalkerEditPose(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        def turn(name: str, tooltip: str) -> io.Float.Input:
+            return io.Float.Input(name, default=0.0, min=-45.0, max=45.0, step=0.5, tooltip=tooltip)
+
+        return io.Schema(
+            node_id="SadTalkerEditPose",
+            display_name="Edit Pose",
+            category=wires.CATEGORY,
+            description="Makes the movement of the head larger, smaller or calmer about its first frame, axis by axis, "
+            "and turns the head by some degrees.",
+            inputs=[
+                wires.Pose.Input("pose", tooltip="From PoseVAE, or from another edit."),
+                _scale("pitch_scale", "Scales the nodding about the first frame; 0 holds it."),
+                _scale("yaw_scale", "Scales the turning left and right about the first frame; 0 holds it."),
+                _scale("roll_scale", "Scales the tilting about the first frame; 0 holds it."),
+                _scale("translation_scale", "Scales the shifting of the head about the first frame; 0 holds it."),
+                turn("pitch_offset", "Degrees added to every frame; above 0 the head looks down."),
+                turn("yaw_offset", "Degrees added to every frame; above 0 the head looks to the left of the picture."),
+                turn("roll_offset", "Degrees added to every frame; above 0 the head tilts clockwise."),
+                _smoothing("Calms the movement over so many frames; 0 to 3 = as it is, 25 = over a second."),
+            ],
+            outputs=[wires.Pose.Output("edited", display_name="pose", tooltip="The pose, edited. For MappingNet.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        pose,
+        pitch_scale,
+        yaw_scale,
+        roll_scale,
+        translation_scale,
+        pitch_offset,
+        yaw_offset,
+        roll_offset,
+        smoothing,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            edit.edit_pose(
+                pose,
+                scales=(pitch_scale, yaw_scale, roll_scale),
+                translation=translation_scale,
+                offsets_deg=(pitch_offset, yaw_offset, roll_offset),
+                smoothing=smoothing,
+            )
+        )
+
+
+class SadTalkerBlendTracks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerBlendTracks",
+            display_name="Blend Tracks",
+            category=wires.CATEGORY,
+            description="Mixes two expressions, two poses or both pairs frame by frame, or plays one after the other.",
+            inputs=[
+                io.Combo.Input(
+                    "mode",
+                    options=list(JOIN_MODES),
+                    default=JOIN_MODES[0],
+                    tooltip="blend: both at once, by weight; the shorter track says how long. one after the other: "
+                    "the other track follows the first.",
+                ),
+                io.Float.Input(
+                    "weight",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="blend: 0 is the first track, 1 the other one.",
+                ),
+                io.Int.Input(
+                    "crossfade",
+                    default=10,
+                    min=0,
+                    max=250,
+                    tooltip="one after the other: frames (25 a second) over which the first melts into the other; the "
+                    "result is as much shorter.",
+                ),
+                wires.Expression.Input("expression", optional=True, tooltip="The first expression."),
+                wires.Expression.Input("other_expression", optional=True, tooltip="What is blended in or follows."),
+                wires.Pose.Input("pose", optional=True, tooltip="The first pose."),
+                wires.Pose.Input("other_pose", optional=True, tooltip="What is blended in or follows."),
+            ],
+            outputs=[
+                wires.Expression.Output(
+                    "joined_expression",
+                    display_name="expression",
+                    tooltip="Made of the two expressions; empty without.",
+                ),
+                wires.Pose.Output(
+                    "joined_pose", display_name="pose", tooltip="Made of the two poses; empty without."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, mode, weight, crossfade, expression=None, other_expression=None, pose=None, other_pose=None
+    ) -> io.NodeOutput:
+        def join(track, other):
+            return edit.blend(track, other, weight) if mode == "blend" else edit.concatenate(track, other, crossfade)
+
+        if all(track is None for track in (expression, other_expression, pose, other_pose)):
+            raise OptionError("there is nothing to blend; connect two expressions, two poses, or both.")
+        return io.NodeOutput(
+            edited_or_blocked("expression", (expression, other_expression), join),
+            edited_or_blocked("pose", (pose, other_pose), join),
+        )
+
+
+class SadTalkerResizeTrack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerResizeTrack",
+            display_name="Resize Track",
+            category=wires.CATEGORY,
+            description="Brings an expression, a pose or both to a length: by looping, playing to and fro, holding the "
+            "last frame, stretching or cutting.",
+            inputs=[
+                io.Int.Input(
+                    "frames",
+                    default=125,
+                    min=1,
+                    max=900_000,
+                    tooltip="How long the tracks become, in frames (25 a second). A connected speech wins.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=edit.FitHow,
+                    default=edit.FitHow.LOOP,
+                    tooltip="loop: begin again. ping-pong: to and fro. hold: stay on the last frame. stretch: slower "
+                    "or faster. cut: shorten only. A longer track loses its end, except with stretch.",
+                ),
+                io.Int.Input(
+                    "crossfade",
+                    default=10,
+                    min=0,
+                    max=250,
+                    tooltip="loop: frames over which the end of a round melts into the next one, so nothing jumps.",
+                ),
+                wires.Expression.Input("expression", optional=True, tooltip="The expression to resize."),
+                wires.Pose.Input("pose", optional=True, tooltip="The pose to resize."),
+                wires.Speech.Input("speech", optional=True, tooltip="The tracks become as long as this voice."),
+            ],
+            outputs=[
+                wires.Expression.Output(
+                    "resized_expression", display_name="expression", tooltip="As long as wished; empty without input."
+                ),
+                wires.Pose.Output(
+                    "resized_pose", display_name="pose", tooltip="As long as wished; empty without input."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, frames, method, crossfade, expression=None, pose=None, speech=None) -> io.NodeOutput:
+        n_frames = frames if speech is None else speech.n_frames
+
+        def fit(track):
+            return edit.resize(track, n_frames, method, crossfade=crossfade)
+
+        if expression is None and pose is None:
+            raise OptionError("there is no track to resize; connect an expression, a pose, or both.")
+        return io.NodeOutput(
+            edited_or_blocked("expression", (expression,), fit), edited_or_blocked("pose", (pose,), fit)
+        )
+
+
+class SadTalkerSilenceGate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerSilenceGate",
+            display_name="Silence Gate",
+            category=wires.CATEGORY,
+            description="Lets the mouth rest, as in the portrait, wherever the voice is silent. Good against lips that "
+            "mumble in pauses or follow the noise of the room.",
+            inputs=[
+                wires.Expression.Input("expression", tooltip="From ExpNet, made from the same speech."),
+                wires.Speech.Input("speech", tooltip="From Audio Encode: where it is silent the mouth rests."),
+                wires.Coefficients.Input(
+                    "coefficients",
+                    tooltip="The portrait's, from 3DMM Extract: how the mouth looks at rest. With the released models "
+                    "the whole face rests, blinks too: their numbers do not tell the mouth from the lids.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=-30.0,
+                    min=-80.0,
+                    max=0.0,
+                    step=1.0,
+                    tooltip="How far below the loud passages of this voice silence begins, in dB. Nearer to 0 closes "
+                    "the mouth more often; in a noisy room try -20.",
+                ),
+                io.Float.Input(
+                    "attack",
+                    default=0.08,
+                    min=0.0,
+                    max=2.0,
+                    step=0.02,
+                    tooltip="Seconds over which the mouth gets going before the voice is heard.",
+                ),
+                io.Float.Input(
+                    "release",
+                    default=0.2,
+                    min=0.0,
+                    max=2.0,
+                    step=0.02,
+                    tooltip="Seconds over which the mouth comes to rest after the voice.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far the mouth goes to rest: 1 wholly, 0 not at all.",
+                ),
+            ],
+            outputs=[
+                wires.Expression.Output(
+                    "gated", display_name="expression", tooltip="The expression with its pauses. For MappingNet."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, expression, speech, coefficients, threshold, attack, release, strength
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            silence_gate(
+                expression,
+                speech,
+                coefficients,
+                threshold_db=threshold,
+                attack=attack,
+                release=release,
+                strength=strength,
+            )
+        )

@@ -1,0 +1,126 @@
+"""Save Track and Load Track: an expression and a pose into a small file, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
+
+from ..sadtalker_core.errors import OptionError
+from ..sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks, save_tracks
+from . import wires
+
+
+class SadTalkerSaveTrack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerSaveTrack",
+            display_name="Save Track",
+            category=wires.CATEGORY,
+            description="Writes an expression, a pose or both into a small file in the output folder, to be loaded "
+            "again for another portrait or another day.",
+            inputs=[
+                io.String.Input(
+                    "filename_prefix",
+                    default="sadtalker/track",
+                    tooltip="Folder and beginning of the file's name inside the output folder; a number and "
+                    f"{TRACK_ENDING} are added.",
+                ),
+                wires.Expression.Input("expression", optional=True, tooltip="The expression to save."),
+                wires.Pose.Input("pose", optional=True, tooltip="The pose to save."),
+            ],
+            outputs=[
+                io.String.Output("file", display_name="file", tooltip="What was written, as Load Track names it.")
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, filename_prefix: str, expression=None, pose=None) -> io.NodeOutput:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory()
+        )
+        file = f"{name}_{counter:05}_{TRACK_ENDING}"
+        save_tracks(Path(folder) / file, expression, pose)
+        choice = f"{(Path(subfolder) / file).as_posix()} [output]"
+        return io.NodeOutput(choice, ui=ui.PreviewText(choice))
+
+
+class SadTalkerLoadTrack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerLoadTrack",
+            display_name="Load Track",
+            category=wires.CATEGORY,
+            description="Reads what Save Track wrote. A track belongs to the model family that made it, mini or "
+            "released; its length may be any.",
+            inputs=[
+                io.Combo.Input(
+                    "track",
+                    options=track_choices(),
+                    tooltip=f"A file that ends in {TRACK_ENDING}, in the input or the output folder. Press R to see "
+                    "new ones.",
+                ),
+            ],
+            outputs=[
+                wires.Expression.Output(
+                    "expression", display_name="expression", tooltip="The saved expression; empty if there was none."
+                ),
+                wires.Pose.Output("pose", display_name="pose", tooltip="The saved pose; empty if there was none."),
+                io.Int.Output("n_frames", display_name="frame count", tooltip="Frames that the track lasts."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, track: str) -> io.NodeOutput:
+        tracks = load_tracks(track_path(track))
+
+        def held(name: str):
+            empty = ExecutionBlocker(f"{track} holds no {name}: take the wire off, or load a track that has one.")
+            return empty if getattr(tracks, name) is None else getattr(tracks, name)
+
+        return io.NodeOutput(held("expression"), held("pose"), tracks.n_frames)
+
+    @classmethod
+    def fingerprint_inputs(cls, track: str):
+        """A file that was replaced since the last run is read again."""
+        try:
+            said = track_path(track).stat()
+        except (OptionError, OSError):
+            return []
+        return [said.st_size, said.st_mtime_ns]
+
+    @classmethod
+    def validate_inputs(cls, track: str):
+        try:
+            track_path(track)
+        except OptionError as error:
+            return str(error)
+        return True
+
+
+def track_choices() -> list[str]:
+    """The tracks of the input folder by their path, those of the output folder with [output] behind."""
+    found = []
+    folders = {folder_paths.get_input_directory(): "", folder_paths.get_output_directory(): " [output]"}
+    for folder, behind in folders.items():
+        root = Path(folder)
+        found += [f"{file.relative_to(root).as_posix()}{behind}" for file in sorted(root.rglob(f"*{TRACK_ENDING}"))]
+    return found
+
+
+def track_path(track: str) -> Path:
+    """Where a choice lies. Raises OptionError for what is not there, is no track, or lies outside those folders."""
+    name, root = folder_paths.annotated_filepath(track or "")
+    root = Path(root or folder_paths.get_input_directory()).resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root) or not name.endswith(TRACK_ENDING) or not path.is_file():
+        raise OptionError(
+            f"there is no track '{track}' in ComfyUI's input or output folder. Save one with Save Track, or put a file "
+            f"that ends in {TRACK_ENDING} into the input folder, press R and choose it."
+        )
+    return path
