@@ -6,11 +6,11 @@ import torch
 from comfy_api.latest import io
 
 from ..sadtalker_core.compose.plot import SMALLEST, plot_motion
-from ..sadtalker_core.datatypes import MINI, require_family
+from ..sadtalker_core.datatypes import MINI, FrameStream, require_family
 from ..sadtalker_core.render.preview import preview_frames
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import wires
-from .progress import Progress
+from .frame_batch import collect
 
 
 class SadTalkerMotionPlot(io.ComfyNode):
@@ -73,9 +73,11 @@ class SadTalkerMotionPreview(io.ComfyNode):
     def execute(cls, model, portrait, motion, size, over_portrait) -> io.NodeOutput:
         require_family("The motion", motion.family, model.family)
         detector = None if model.family == MINI else model.use("keypoint_detector")[0]
-        frames, progress = torch.empty(len(motion), size, size, 3), Progress(len(motion))
-        drawings = preview_frames(portrait.require_crop(), motion, detector, side=size, behind=over_portrait)
-        for i, frame in enumerate(drawings):
-            frames[i] = frame
-            progress(i + 1, len(motion), frame.permute(2, 0, 1))
+        crop = portrait.require_crop()
+
+        def batches():
+            for frame in preview_frames(crop, motion, detector, side=size, behind=over_portrait):
+                yield frame.permute(2, 0, 1).unsqueeze(0)
+
+        frames = collect(FrameStream(len(motion), size, size, batches), "Motion Preview")
         return io.NodeOutput(frames, float(FRAMES_PER_SECOND))
