@@ -17,6 +17,7 @@ except ImportError:
 
 from ..sadtalker_core.assembly import Talker
 from ..sadtalker_core.render.animate import supports_volume_sampling
+from ..sadtalker_core.render.fast import accelerate
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -53,7 +54,8 @@ def adopt(talker: Talker, precision: str) -> ResidentTalker:
         home = device
         if name in _PAINTERS:
             home = _painting_device(device)
-            net = net.to(_painting_dtype(precision, home))
+            dtype = _painting_dtype(precision, home)
+            net = accelerate(net, dtype) if name == "generator" else net.to(dtype)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
     return ResidentTalker(talker.name, talker.family, talker.image_size, patchers)
 
