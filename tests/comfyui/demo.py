@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.comfyui import environment, media, workflow
-from tests.comfyui.client import Client, ClientError, Progress
+from tests.comfyui.client import Client, ClientError, Progress, RunFailed
 from tests.comfyui.environment import Environment
 from tests.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, make_base
 from tests.comfyui.server import Server
@@ -53,10 +53,14 @@ def demo(portrait: str | None = None, voice: str | None = None, out: str | None 
         schema = client.object_info()
         need_pack(schema, server)
         prompt = workflow.to_prompt(graph, schema)
+        if workflow.uploads(prompt, schema, "video") and not reference:
+            raise SetupError(f"{source.name} follows a video of somebody: name one in REFERENCE")
         used = _fill_in(client, prompt, schema, files)
         bar = Bar(schema)
         try:
             run = client.run(prompt, workflow=None if workflow.is_api(graph) else graph, on_progress=bar, timeout=DAY)
+        except RunFailed as error:
+            raise ClientError(f"{bar.names.get(error.node_type, error.node_type)}: {error.message}") from error
         finally:
             bar.end()
         videos = run.files(".mp4")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from tests.comfyui import media
+from tests.comfyui.client import Client, ClientError
 from tests.comfyui.layout import PROJECT
+from tests.comfyui.server import free_port
 
 pytestmark = pytest.mark.comfyui
 
@@ -70,3 +74,29 @@ def test_the_demo_makes_a_video_as_long_as_the_voice(tmp_path, comfyui, voice):
     assert media.complaints(record, speech["audio"]["seconds"]) == []
     assert str(out) in done.stdout and f"{record['video']['frames']} frames" in done.stdout
     assert "What next:" in done.stdout and "Face Render" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_a_node_says_is_what_the_person_reads(tmp_path, astronaut):
+    moon = astronaut.with_name("moon.png")
+    done = make_demo(PORTRAIT=str(moon), OUT=str(tmp_path / "talk.mp4"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 3DMM Extract: no face found in the picture")
+
+
+@pytest.mark.slow
+def test_the_server_stays_up_until_it_is_stopped():
+    process = subprocess.Popen([sys.executable, "-u", "-m", "tests.comfyui", "serve", "--port", str(free_port())],
+                               cwd=PROJECT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    said = ""
+    while "Ctrl-C" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    url = re.search(r"http://127.0.0.1:\d+", said)[0]
+    inputs = Client(url).object_info()["SadTalkerLoadPortrait"]["input"]["required"]["image"]
+    assert "portrait.png" in str(inputs)  # the shipped workflows find their picture
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    with pytest.raises(ClientError, match="no answer"):
+        Client(url).object_info()
