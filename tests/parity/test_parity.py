@@ -14,7 +14,7 @@ def _files():
         yield pytest.param(path, id=path.stem, marks=marks)
 
 
-@pytest.mark.parametrize("path", _files())
+@pytest.mark.parametrize("path", list(_files()))
 def test_stage_gives_the_numbers_of_the_original(path):
     out = [str(row) for row in check_file(path) if not row.ok]
     assert not out, "\n".join(out)
