@@ -35,7 +35,7 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
-_CHEEKS, _CAVITY = [50, 280], (0.30, 0.13, 0.12)  #: points on the cheeks; how dark the mouth is beside them
+_CHEEKS, _CAVITY = [50, 280], (0.45, 0.22, 0.20)  #: points on the cheeks; how dark the mouth is beside them
 _FADE = 8  #: pixels at the border of the window over which the right to repair fades out
 
 
