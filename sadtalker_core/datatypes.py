@@ -218,7 +218,7 @@ class Expression:
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
-    """How the head moves: (T, 6) = rotation (pitch, yaw, roll; radians) and translation, absolute, the family's units."""
+    """How the head moves: (T, 6) = rotation (pitch, yaw, roll; radians) and translation, absolute."""
 
     coefficients: Tensor
     family: str
