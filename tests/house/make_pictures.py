@@ -1,4 +1,6 @@
-"""Makes web/pictures anew, which the help pages and the README show: the built-in model on a public portrait.
+"""Makes web/pictures anew, which the help pages show: the built-in model on a public portrait.
+
+talking_portrait.jpg alone is not made here; it shows frames of the demo's video.
 
     python -m tests.house.make_pictures        (needs torch, scikit-image for the portrait, soundfile for the voice)
 """
@@ -13,9 +15,13 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.assembly import load_talker
-from sadtalker_core.datatypes import CropMode, FaceCoefficients, Motion, Portrait
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.compose.label import label_frames
+from sadtalker_core.compose.plot import plot_motion
+from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_picture
+from sadtalker_core.render.preview import preview_frames
 from tests.house.test_help import LARGEST_PICTURE
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -38,29 +44,34 @@ def main() -> None:
           for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)),
     ], height=256))  # fmt: skip
 
-    motion = talk(nets, face)
-    frames = painted(nets, portrait, motion)
-    opening = motion.driving.offsets[:, jaw()]
-    telling = [int(opening.argmin()), *most_different(opening, 4)]
-    still = portrait.require_crop().image.permute(1, 2, 0)
-    save("talking_portrait", side_by_side([still, *(frames[i] for i in telling)], height=224))
+    speech = pipeline.hear(*voice())
+    expression = pipeline.express(nets, speech, face, seed=SEED)
+    pose = pipeline.nod(nets, speech, face, seed=SEED)
+    motion = pipeline.map_tracks(nets, face, expression, pose)
+    save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
+    wide = int(motion.driving.offsets[:, UNIT_INDEX["jawOpen"]].argmax())
+    ahead = replace(motion, driving=motion.driving[wide : wide + 1])
+    drawn = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=False)))
+    over = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=True)))
+    frame = painted(nets, portrait, ahead)
+    save("motion_preview", side_by_side([drawn, over, frame[0]], height=256))
 
     save("blink", side_by_side([eyes(frame) for frame in painted(nets, portrait, shutting(motion))], height=120))
     turned = [pose_at(motion, yaw) for yaw in YAWS]
     save("head_angles", side_by_side([painted(nets, portrait, one)[0] for one in turned], height=256))
 
-    stream, mask = pipeline.paste(frames[telling[1] : telling[1] + 1], portrait)
-    back = next(iter(stream.batches()))[0].permute(1, 2, 0)
-    save("paste_back", side_by_side([frames[telling[1]], mask[..., None].expand(-1, -1, 3), back], height=256))
+    stream, mask = pipeline.paste(frame, portrait)
+    back = next(iter(stream.batches())).permute(0, 2, 3, 1)
+    save("paste_back", side_by_side([frame[0], mask[..., None].expand(-1, -1, 3), back[0]], height=256))
+    save("visible_label", label_frames(back[:, :384, :384], size=0.07)[0])
 
 
-def talk(nets, face: FaceCoefficients) -> Motion:
+def voice() -> tuple[Tensor, int]:
+    """The demo's: (1, n) and its sample rate."""
     import soundfile
 
-    voice, rate = soundfile.read(PROJECT / "tests" / "demo" / "hello.flac", dtype="float32")
-    speech = pipeline.hear(torch.from_numpy(voice)[None], rate)
-    expression = pipeline.express(nets, speech, face, blinks_per_minute=0.0, seed=SEED)
-    return pipeline.map_tracks(nets, face, expression, pipeline.nod(nets, speech, face, seed=SEED))
+    samples, rate_hz = soundfile.read(PROJECT / "tests" / "demo" / "hello.flac", dtype="float32")
+    return torch.from_numpy(samples)[None], rate_hz
 
 
 def painted(nets, portrait: Portrait, motion: Motion) -> Tensor:
@@ -70,22 +81,8 @@ def painted(nets, portrait: Portrait, motion: Motion) -> Tensor:
     return frames.permute(0, 2, 3, 1).clone()
 
 
-def jaw() -> int:
-    from sadtalker_core.coefficients import UNIT_INDEX
-
-    return UNIT_INDEX["jawOpen"]
-
-
-def most_different(opening: Tensor, n: int) -> list[int]:
-    """n frames between the half open mouth and the widest."""
-    ranked = opening.argsort()
-    return [int(ranked[round(place)]) for place in torch.linspace(len(ranked) * 0.55, len(ranked) - 1, n).tolist()]
-
-
 def shutting(motion: Motion) -> Motion:
     """Four frames of a lid that goes down, the mouth at rest."""
-    from sadtalker_core.coefficients import UNIT_INDEX
-
     own = motion.source
     rows = {name: track.expand(4, *track.shape[1:]).clone() for name, track in vars(own).items()}
     for lid in ("eyeBlinkLeft", "eyeBlinkRight"):
