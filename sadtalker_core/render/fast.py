@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from .blocks import ConvBlock
 from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField
-from .fast_layers import Axis, Enlarging, Kernel, Taps, empty_last, folded, merged, normalised
+from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, folded, merged, normalised
 from .generator import Decoder, Generator, Rendered, Spade, SpadeBlock
 from .grids import READ_BY_CORNERS, heat_maps, read_volume, volume_grid
 
@@ -260,20 +260,27 @@ class Modulation(nn.Module):
     def forward(self, features: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """features (B, F, n, m) -> row and column within its cell, and the answers (B, out, n, m), of every pixel."""
         n_frames, _, n_rows, n_columns = features.shape
-        sides = (self.n_kinds * n_rows + 2, self.n_kinds * n_columns + 2)
-        grid = empty_last(n_frames, self.kernels[0].weight.shape[1], *sides, like=features).zero_()
+        hidden = self.kernels[0].weight.shape[1]
+        height, width = self.n_kinds * n_rows + 2, self.n_kinds * n_columns + 2
+        # Pixel after pixel, and some more, so that the grid can be looked at from a later column without being copied:
+        # what then stands beyond the right edge is the next row, and answers from there are not asked for.
+        pixels = features.new_empty(n_frames, height * width + self.pixels[-1].start + 1, hidden)
+
+        def from_column(start: int) -> Tensor:
+            strides = (pixels.stride(0), 1, width * hidden, hidden)
+            return pixels.as_strided((n_frames, hidden, height, width), strides, start * hidden)
+
+        grid = from_column(0)
+        for border in (grid[..., 0, :], grid[..., -1, :], grid[..., 0], grid[..., -1]):
+            border.zero_()
         self.shared(features, grid[..., 1:-1, 1:-1])
         kernels = iter(self.kernels)
         for column, right in enumerate(self.pixels):
-            # of one frame, rows can be left out without copying, columns cannot
-            strip = grid[..., self._seen(right, n_columns)].contiguous(memory_format=torch.channels_last)
+            strip = from_column(right.start + 1)
             for row, down in enumerate(self.pixels):
-                yield row, column, next(kernels)(strip[..., self._seen(down, n_rows), :])
-
-    def _seen(self, taps: Taps, n_cells: int) -> slice:
-        """What these taps see of the padded grid."""
-        start = taps.start + 1
-        return slice(start, start + self.n_kinds * (n_cells - 1) + len(taps.merge))
+                start = down.start + 1
+                end = start + self.n_kinds * (n_rows - 1) + len(down.merge)
+                yield row, column, next(kernels)(strip[..., start:end, :])[..., :n_columns]
 
 
 class FastSpade(nn.Module):
@@ -290,6 +297,8 @@ class FastSpade(nn.Module):
         for row, column, answers in self.modulation(features):
             scale, shift = answers.chunk(2, dim=1)
             pixels = torch.addcmul(shift, every(even, row, column, self.factor, self.repeat), scale)
+            if self.factor == 1:
+                return F.leaky_relu_(pixels, SLOPE)
             out[..., row :: self.factor, column :: self.factor] = F.leaky_relu_(pixels, SLOPE)
         return out
 
@@ -304,11 +313,11 @@ class FastSkip(nn.Module):
         weight = torch.cat([spade.scale.weight, torch.einsum("oc,cmyx->omyx", through, spade.shift.weight)])
         bias = torch.cat([1 + spade.scale.bias, through @ spade.shift.bias])
         self.modulation = Modulation(spade.shared, weight, bias, factor)
-        self.mix = Kernel(mix)
+        self.mix = Mix(through)
         self.factor, self.repeat = factor, repeat
 
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
-        n_outputs, n_inputs = self.mix.weight.shape[:2]
+        n_outputs, n_inputs = self.mix.weight.shape
         out = empty_last(len(even), n_outputs, *(n * self.repeat for n in even.shape[2:]), like=even)
         for row, column, answers in self.modulation(features):
             scale, shift = answers.split([n_inputs, n_outputs], dim=1)

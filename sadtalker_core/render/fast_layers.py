@@ -40,7 +40,19 @@ class Kernel(nn.Module):
         self.padding, self.stride = padding, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        taps = self.weight.shape[2:]
+        if x.ndim == 5 and len(x) * x[0, 0].numel() <= self.weight.shape[0]:
+            return self._as_product(x, taps)
         return _CONVOLVE[x.ndim](x, self.weight, self.bias, self.stride, self.padding)
+
+    def _as_product(self, x: Tensor, taps: Sequence[int]) -> Tensor:
+        """The same where there is more kernel than volume: one product of matrices, which reads the kernel once."""
+        pads = (self.padding,) * len(taps) if isinstance(self.padding, int) else self.padding
+        seen = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
+        for axis, n in enumerate(taps, start=2):
+            seen = seen.unfold(axis, n, self.stride)
+        seen = seen.movedim(1, -1).flatten(-1 - len(taps))
+        return F.linear(seen, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
 
 
 def folded(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -116,6 +128,17 @@ class Enlarging(nn.Module):
             answer = kernel(x)[..., top : top + n_rows, left : left + n_columns]
             torch.clamp_min(answer, 0, out=out[..., row::n_kinds, column::n_kinds])
         return out
+
+
+class Mix(nn.Module):
+    """A convolution of 1 x 1 without a bias: a product of matrices."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().flatten(1).clone(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.movedim(1, -1), self.weight).movedim(-1, 1)
 
 
 def normalised(x: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch import nn
 
 from sadtalker_core.render.dense_motion import sparse_motions
 from sadtalker_core.render.fast import Modulation, accelerate, evidence
-from sadtalker_core.render.fast_layers import Enlarging, empty_last, folded
+from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last, folded
 from sadtalker_core.render.generator import Generator
+from tests.parity.harness import rule_net
 from tests.render import tiny
 
 #: frames of both arrangements lie no further apart than this, and much less on average
@@ -107,6 +108,20 @@ def test_motion_stays_in_float32_when_the_painting_is_narrowed():
         assert F.l1_loss(rendered.image.float(), exact.image) < 0.02
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [256, 512])
+def test_both_arrangements_of_the_released_size_agree(side):
+    net = rule_net("generator", 0)
+    fast = accelerate(net)
+    picture = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(side, side), mode="bicubic").clamp(0, 1)
+    source = 1.6 * tiny.uniform(1, 15, 3) - 0.8
+    near, far = source + 0.1 * tiny.normal(1, 15, 3), 1.5 * tiny.normal(1, 15, 3, seed=1)
+    with torch.no_grad():
+        plain_source, fast_source = net.prepare(picture, source), fast.prepare(picture, source)
+        for driving in (near, far):
+            assert apart(fast.drive(fast_source, driving), net.drive(plain_source, driving)) < CLOSE
+
+
 # its parts
 
 
@@ -133,6 +148,13 @@ def test_a_volume_is_convolved_as_if_it_were_enlarged():
     want = F.relu(conv(F.interpolate(volume, scale_factor=(1, 2, 2), mode="nearest")))
     got = Enlarging(conv.weight, conv.bias, 2)(volume, empty_last(*want.shape, like=volume))
     assert torch.allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", [1, (1, 0, 1)])
+def test_a_kernel_larger_than_its_volume_gives_the_same_answers(padding):
+    conv, volume = convolution(3, 5, 60), tiny.normal(2, 5, 2, 3, 4)
+    want = F.conv3d(volume, conv.weight, conv.bias, padding=padding)
+    assert torch.allclose(Kernel(conv.weight, conv.bias, padding)(volume), want, atol=1e-5)
 
 
 def test_a_norm_goes_into_the_convolution_before_it():
