@@ -18,6 +18,7 @@ except ImportError:
 from ..sadtalker_core.assembly import Talker
 from ..sadtalker_core.render.animate import supports_volume_sampling
 from ..sadtalker_core.render.fast import accelerate
+from ..sadtalker_core.render.generator import Generator
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -55,7 +56,7 @@ def adopt(talker: Talker, precision: str) -> ResidentTalker:
         if name in _PAINTERS:
             home = _painting_device(device)
             dtype = _painting_dtype(precision, home)
-            net = accelerate(net, dtype) if name == "generator" else net.to(dtype)
+            net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
     return ResidentTalker(talker.name, talker.family, talker.image_size, patchers)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 from .blocks import ConvBlock
 from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField
-from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, folded, merged, normalised
+from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, folded, merged, normalised, parts
 from .generator import Decoder, Generator, Rendered, Spade, SpadeBlock
 from .grids import READ_BY_CORNERS, heat_maps, read_volume, volume_grid
 
@@ -172,8 +173,8 @@ def line_reading(n: int, shifts: Tensor) -> Tensor:
 class FastHourglass(nn.Module):
     def __init__(self, hourglass: Hourglass):
         super().__init__()
-        self.down = nn.ModuleList(FoldedBlock(block) for block in hourglass.down)
-        self.up = nn.ModuleList(Enlarging(*folded(block.conv, block.norm), factor=2) for block in hourglass.up)
+        self.down = nn.ModuleList(FoldedBlock(block) for block in parts(hourglass.down))
+        self.up = nn.ModuleList(Enlarging(*folded(block.conv, block.norm), factor=2) for block in parts(hourglass.up))
         self.last = FoldedBlock(hourglass.last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,9 +182,9 @@ class FastHourglass(nn.Module):
         for block in self.down:
             way_down.append(halved(block(way_down[-1])))
         x = way_down.pop()
-        for block in self.up:
+        for block in parts(self.up):
             beside = way_down.pop()
-            n_new = block.kernels[0].weight.shape[0]
+            n_new = next(parts(block.kernels)).weight.shape[0]
             both = empty_last(len(x), n_new + beside.shape[1], *beside.shape[2:], like=x)
             block(x, both[:, :n_new])
             both[:, n_new:] = beside
@@ -204,8 +205,9 @@ class FastDecoder(nn.Module):
     def __init__(self, decoder: Decoder):
         super().__init__()
         self.stem = Kernel(decoder.stem.weight, decoder.stem.bias, padding=1)
-        self.middle = nn.ModuleList(FastSpadeBlock(block, 1, 1) for block in decoder.middle)
-        self.up = nn.ModuleList(FastSpadeBlock(block, 2**level, 2) for level, block in enumerate(decoder.up, start=1))
+        self.middle = nn.ModuleList(FastSpadeBlock(block, 1, 1) for block in parts(decoder.middle))
+        ways_up = enumerate(parts(decoder.up), start=1)
+        self.up = nn.ModuleList(FastSpadeBlock(block, 2**level, 2) for level, block in ways_up)
         self.to_rgb = Kernel(decoder.to_rgb.weight, decoder.to_rgb.bias, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -236,7 +238,7 @@ class FastSpadeBlock(nn.Module):
         return branch.add_(x if self.skip is None else self.skip(even, features))
 
 
-def divided(conv: nn.Module) -> Tensor:
+def divided(conv: Any) -> Tensor:
     """The weight of a spectral convolution as it is used."""
     return conv.weight / conv.largest_singular_value(conv.weight)
 
@@ -246,7 +248,7 @@ class Modulation(nn.Module):
     with a rectifier between, for one pixel of every cell at a time, so that no enlarged answer is ever stored.
     """
 
-    def __init__(self, shared: nn.Module, weight: Tensor, bias: Tensor, factor: int):
+    def __init__(self, shared: Any, weight: Tensor, bias: Tensor, factor: int):
         super().__init__()
         axis = Axis.enlarged(factor)
         self.n_kinds, self.pixels = len(axis.kinds), axis.pixels
@@ -260,7 +262,7 @@ class Modulation(nn.Module):
     def forward(self, features: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """features (B, F, n, m) -> row and column within its cell, and the answers (B, out, n, m), of every pixel."""
         n_frames, _, n_rows, n_columns = features.shape
-        hidden = self.kernels[0].weight.shape[1]
+        hidden = next(parts(self.kernels)).weight.shape[1]
         height, width = self.n_kinds * n_rows + 2, self.n_kinds * n_columns + 2
         # Pixel after pixel, and some more, so that the grid can be looked at from a later column without being copied:
         # what then stands beyond the right edge is the next row, and answers from there are not asked for.
@@ -309,6 +311,7 @@ class FastSkip(nn.Module):
     def __init__(self, block: SpadeBlock, factor: int, repeat: int):
         super().__init__()
         spade, mix = block.skip_norm, divided(block.skip_conv)
+        assert spade is not None  # a block without a way around has no FastSkip
         through = mix.flatten(1)
         weight = torch.cat([spade.scale.weight, torch.einsum("oc,cmyx->omyx", through, spade.shift.weight)])
         bias = torch.cat([1 + spade.scale.bias, through @ spade.shift.bias])

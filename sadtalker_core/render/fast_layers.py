@@ -14,8 +14,8 @@ Letters: `B` frames, `C` channels, `n` cells along an axis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,12 @@ class Kernel(nn.Module):
         return F.linear(seen, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
 
 
-def folded(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+def parts(modules: nn.Module) -> Iterator[Any]:
+    """What is in a ModuleList, of which torch only says that they are modules."""
+    return modules.children()
+
+
+def folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution that does what `conv` and the batch norm in eval mode after it do."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))
@@ -72,9 +77,8 @@ class Taps(NamedTuple):
 
     @classmethod
     def of(cls, places: Sequence[int]) -> Taps:
-        places = torch.tensor(places)
-        start, end = int(places.min()), int(places.max()) + 1
-        return cls(start, places == torch.arange(start, end).unsqueeze(-1))
+        start, end = min(places), max(places) + 1
+        return cls(start, torch.tensor(places) == torch.arange(start, end).unsqueeze(-1))
 
 
 class Axis(NamedTuple):
@@ -122,7 +126,7 @@ class Enlarging(nn.Module):
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
         """Writes the answers, rectified, into `out` and returns it."""
         n_kinds, (n_rows, n_columns) = len(self.axis), x.shape[-2:]
-        for index, kernel in enumerate(self.kernels):
+        for index, kernel in enumerate(parts(self.kernels)):
             row, column = divmod(index, n_kinds)
             top, left = (self.axis[k].start + pad for k, pad in zip((row, column), kernel.padding[-2:], strict=True))
             answer = kernel(x)[..., top : top + n_rows, left : left + n_columns]
