@@ -10,7 +10,7 @@ RUN ?= python3
 endif
 export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED
 
-.PHONY: demo serve setup test test-quick parity lint judges
+.PHONY: demo serve setup test test-quick parity lint judges bench
 
 demo:
 	$(RUN) -m tests.comfyui demo
@@ -35,3 +35,6 @@ lint:
 
 judges:
 	$(RUN) -m tests.comfyui judges
+
+bench:
+	$(RUN) -m tests.comfyui bench

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parity.add_argument("--vectors", default=os.environ.get("VECTORS") or None, help="a folder of .npz files")
     parity.add_argument("--seed", default=os.environ.get("SEED") or None, help="the seed of the rule-made weights")
     command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
+    bench = command("bench", _bench, "what a frame costs: plain, fast, bfloat16, the mini, all stages; and bench.json")
+    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
     command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
 
     args = parser.parse_args(argv)
@@ -77,6 +79,10 @@ def _parity(args: argparse.Namespace) -> int:
     chosen = [part for name in ("vectors", "seed") if getattr(args, name)
               for part in (f"--{name}", getattr(args, name))]
     return subprocess.run([str(_for_tests()), "-m", "tests.parity", *chosen], cwd=PROJECT).returncode
+
+
+def _bench(args: argparse.Namespace) -> int:
+    return subprocess.run([str(_for_tests()), "-m", "tests.bench", *args.arguments], cwd=PROJECT).returncode
 
 
 def _for_tests() -> Path:
