@@ -11,7 +11,7 @@ from ..datatypes import MINI
 
 #: One 3x3 convolution 512 -> 256 at 128 x 128 is a yardstick: the cost of a frame counted in them is nearly the same
 #: on every machine. (family, side of the square) -> yardsticks a frame, measured on two CPU cores.
-YARDSTICKS_PER_FRAME = {("released", 256): 40.0, ("released", 512): 200.0, (MINI, 256): 0.5, (MINI, 512): 0.8}
+YARDSTICKS_PER_FRAME = {("released", 256): 26.0, ("released", 512): 200.0, (MINI, 256): 0.5, (MINI, 512): 0.8}
 
 #: what a frame of a batch needs beside the weights while it is rendered in fp32, bytes
 WORKING_BYTES_PER_FRAME = {

@@ -88,13 +88,14 @@ class FastGenerator(nn.Module):
     def drive(self, source: FastSource, keypoints: Tensor) -> Rendered:
         """The source, one or B of them, as it looks when its key points are at `keypoints` (B, K, 3)."""
         if source.last is not None and torch.equal(source.last[0], keypoints):
-            return source.last[1]
+            return source.last[1]._replace(image=source.last[1].image.clone())
         motion = self.dense_motion(source.compact, source.keypoints, keypoints)
         volume = source.volume.expand(keypoints.shape[0], -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)
         features = self.flatten_out(self.flatten(moved.contiguous(memory_format=torch.channels_last)))
         rendered = Rendered(self.decoder(features * motion.occlusion), motion)
-        source.last = keypoints, rendered
+        # copies: what was handed out belongs to the caller, who may write on it
+        source.last = keypoints.clone(), rendered._replace(image=rendered.image.clone())
         return rendered
 
 

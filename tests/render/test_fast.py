@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sadtalker_core.render.dense_motion import sparse_motions
+from sadtalker_core.render.dense_motion import LEAST_SAY, sparse_motions
 from sadtalker_core.render.fast import Modulation, accelerate, evidence
 from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last, folded
 from sadtalker_core.render.generator import Generator
@@ -72,10 +72,13 @@ def test_one_source_drives_many_frames_in_any_order():
 def test_a_frame_like_the_one_before_is_not_painted_again(monkeypatch):
     fast = accelerate(tiny.generator())
     source = fast.prepare(image(), points(1))
-    first = fast.drive(source, points(1, 1)).image.clone()
+    handed_out = fast.drive(source, points(1, 1)).image
+    first = handed_out.clone()
     monkeypatch.setattr(fast.decoder, "forward", None)
-    again = fast.drive(source, points(1, 1)).image
-    assert torch.equal(again, first)
+    for _ in range(2):
+        handed_out.zero_()  # the caller's own
+        handed_out = fast.drive(source, points(1, 1)).image
+        assert torch.equal(handed_out, first)
 
 
 def test_the_plain_net_stays_as_it_was():
@@ -119,7 +122,15 @@ def test_both_arrangements_of_the_released_size_agree(side):
     with torch.no_grad():
         plain_source, fast_source = net.prepare(picture, source), fast.prepare(picture, source)
         for driving in (near, far):
-            assert apart(fast.drive(fast_source, driving), net.drive(plain_source, driving)) < CLOSE
+            quick, slow = fast.drive(fast_source, driving), net.drive(plain_source, driving)
+            # A say that stands on the edge of silence may round to either side (quirk 28 is a step): that voxel then
+            # moves by up to what the motion had to say. Seen once with two threads: 5e-4, in a voxel of a million.
+            flipped = ((quick.motion.say < LEAST_SAY) != (slow.motion.say < LEAST_SAY)).any(dim=1)
+            moved = (quick.motion.deformation - slow.motion.deformation).abs().amax(dim=-1)
+            assert flipped.float().mean() < 1e-4
+            assert moved[~flipped].max() < CLOSE and moved.max() < 3 * LEAST_SAY
+            assert (quick.motion.say - slow.motion.say).abs().max() < CLOSE
+            assert (quick.image - slow.image).abs().max() < (3 * LEAST_SAY if flipped.any() else CLOSE)
 
 
 # its parts
