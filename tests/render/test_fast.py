@@ -124,7 +124,7 @@ def test_both_arrangements_of_the_released_size_agree(side):
         for driving in (near, far):
             quick, slow = fast.drive(fast_source, driving), net.drive(plain_source, driving)
             # A say that stands on the edge of silence may round to either side (quirk 28 is a step): that voxel then
-            # moves by up to what the motion had to say. Seen once with two threads: 5e-4, in a voxel of a million.
+            # moves by up to what the motion had to say. Seen at 256: one voxel of 65 536 by 5e-4, a pixel by 3e-4.
             flipped = ((quick.motion.say < LEAST_SAY) != (slow.motion.say < LEAST_SAY)).any(dim=1)
             moved = (quick.motion.deformation - slow.motion.deformation).abs().amax(dim=-1)
             assert flipped.float().mean() < 1e-4
