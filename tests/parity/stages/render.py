@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sadtalker_core.render.blocks import halve
+from sadtalker_core.render.dense_motion import LEAST_SAY
 from sadtalker_core.render.generator import Rendered
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net, spread, thinned
 
@@ -22,6 +23,9 @@ from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_gen
 PICTURE_MAX, PICTURE_MEAN, NUMBERS = 4e-4, 1.2e-4, 1e-4
 #: how far the two arrangements may lie apart in a picture in 0..1
 ARRANGEMENTS = 5e-5
+#: ... and this where a say on the edge of silence rounded to the other side in a rare voxel (quirk 28 is a step), mean
+#: as before. Measured with two threads: at 512, 1.6e-3 at most and 3.8e-6 on average; at 256, 3.2e-4.
+FLIPPED, RARE = 3e-3, 1e-4
 
 #: the original's name of a stage -> the module of ours whose output it is
 STAGES = {
@@ -56,8 +60,10 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         yield from _outcome(vectors.stage, case, rendered, want)
         with torch.no_grad():
             arranged = fast(net_image(given["image"]), *points)
-        yield from _outcome(vectors.stage, case, arranged, want, "fast")
-        yield compare(vectors.stage, case, "fast less plain", arranged.image, rendered.image, ARRANGEMENTS)
+        n_flipped = _flipped(arranged, rendered)
+        note, most = ("fast", ARRANGEMENTS) if n_flipped == 0 else (f"fast, {n_flipped} voxels flipped", FLIPPED)
+        yield from _outcome(vectors.stage, case, arranged, want, note, max(most, PICTURE_MAX))
+        yield compare(vectors.stage, case, "fast less plain", arranged.image, rendered.image, most, ARRANGEMENTS, note)
 
         motion = rendered.motion
         _, step = thinned(want, "deformation")
@@ -80,9 +86,16 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
             yield compare(vectors.stage, case, f"{name} stats", statistics(values), wanted, tolerance)
 
 
-def _outcome(stage: str, case: str, rendered: Rendered, want: dict, note: str = "") -> Iterator[Row]:
+def _flipped(one: Rendered, other: Rendered) -> int:
+    """Voxels in which a say fell to the two sides of the step; 0 when they are more than a rare few (quirk 28)."""
+    flipped = ((one.motion.say < LEAST_SAY) != (other.motion.say < LEAST_SAY)).any(dim=1)
+    return int(flipped.sum()) if flipped.float().mean() < RARE else 0
+
+
+def _outcome(stage: str, case: str, rendered: Rendered, want: dict, note: str = "",
+             picture_max: float = PICTURE_MAX) -> Iterator[Row]:  # fmt: skip
     frame, motion = rendered.image[0], rendered.motion
-    yield compare_stored(stage, case, "prediction_f16", frame, want, PICTURE_MAX, PICTURE_MEAN, note)
+    yield compare_stored(stage, case, "prediction_f16", frame, want, picture_max, PICTURE_MEAN, note)
     yield compare(stage, case, "prediction_stats", statistics(frame), want["prediction_stats"], NUMBERS, note=note)
     yield compare(stage, case, "occlusion_map", motion.occlusion[0, 0], want["occlusion_map"], NUMBERS, note=note)
     for field, values in (("deformation", motion.deformation), ("mask", motion.say)):
