@@ -90,13 +90,17 @@ class FastGenerator(nn.Module):
         if source.last is not None and torch.equal(source.last[0], keypoints):
             return source.last[1]._replace(image=source.last[1].image.clone())
         motion = self.dense_motion(source.compact, source.keypoints, keypoints)
-        volume = source.volume.expand(keypoints.shape[0], -1, -1, -1, -1)
-        moved = read_volume(volume, motion.deformation).flatten(1, 2)
-        features = self.flatten_out(self.flatten(moved.contiguous(memory_format=torch.channels_last)))
-        rendered = Rendered(self.decoder(features * motion.occlusion), motion)
+        rendered = Rendered(self.paint(source, motion), motion)
         # copies: what was handed out belongs to the caller, who may write on it
         source.last = keypoints.clone(), rendered._replace(image=rendered.image.clone())
         return rendered
+
+    def paint(self, source: FastSource, motion: MotionField) -> Tensor:
+        """The source moved so: pictures (B, 3, S, S) in 0..1."""
+        volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
+        moved = read_volume(volume, motion.deformation).flatten(1, 2)
+        features = self.flatten_out(self.flatten(moved.contiguous(memory_format=torch.channels_last)))
+        return self.decoder(features * motion.occlusion)
 
 
 class FoldedBlock(nn.Module):

@@ -90,10 +90,13 @@ class Generator(nn.Module):
     def drive(self, source: Source, keypoints: Tensor) -> Rendered:
         """The source, one or B of them, as it looks when its key points are at `keypoints` (B, K, 3)."""
         motion = self.dense_motion(source.compact, source.keypoints, keypoints)
-        volume = source.volume.expand(keypoints.shape[0], -1, -1, -1, -1)
+        return Rendered(self.paint(source, motion), motion)
+
+    def paint(self, source: Source, motion: MotionField) -> Tensor:
+        """The source moved so: pictures (B, 3, S, S) in 0..1."""
+        volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)
-        features = self.flatten_out(self.flatten(moved)) * motion.occlusion
-        return Rendered(self.decoder(features), motion)
+        return self.decoder(self.flatten_out(self.flatten(moved)) * motion.occlusion)
 
 
 class Encoder(nn.Module):
