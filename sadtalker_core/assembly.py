@@ -91,6 +91,9 @@ PLANS: Mapping[str, Plan] = {
     "mapping_full": Plan("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING_FULL"),
     "keypoint_detector": Plan("render.keypoints", "KeypointDetector", "KeypointConfig", "RELEASED_KEYPOINTS"),
     "generator": Plan("render.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
+    "motion_estimator": Plan(
+        "render.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
+    ),
     "linear_3dmm": Plan("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
     "flow_renderer": Plan("render.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
 }
@@ -129,7 +132,8 @@ def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], fo
     nets = {}
     for file in read:
         for net, tensors in file.nets().items():
-            nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
+            if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
+                nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
     return _talker(name, RELEASED, image_size, nets, " and ".join(file.source for file in read), ops)
 
 

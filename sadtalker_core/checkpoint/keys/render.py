@@ -16,6 +16,39 @@ def _mapping(released: str, ours: str) -> tuple[tuple[str, str | None], ...]:
     )
 
 
+def _estimator() -> tuple[tuple[str, str | None], ...]:
+    """The head-pose estimator of the old file, read for training alone; its yaw and roll go by each other's names."""
+    theirs, ours = r"he_estimator", "motion_estimator"
+    rules: list[tuple[str, str | None]] = [
+        (rf"{theirs}\.conv1\.{_PLAIN}", rf"{ours}.stem.\1"),
+        (rf"{theirs}\.norm1\.{_NORM}", rf"{ours}.stem_norm.\1"),
+        *((rf"{theirs}\.fc_{a}\.{_PLAIN}", rf"{ours}.{b}.\1") for a, b in _ESTIMATOR_HEADS.items()),
+    ]
+    blocks: list[tuple[str, str]] = []
+    for stage in range(4):
+        rules += [
+            (rf"{theirs}\.conv{stage + 2}\.{_PLAIN}", rf"{ours}.stages.{stage}.widen.\1"),
+            (rf"{theirs}\.norm{stage + 2}\.{_NORM}", rf"{ours}.stages.{stage}.widen_norm.\1"),
+        ]
+        row, halving = 2 * stage + 1, 1 if stage else 0
+        if halving:
+            blocks.append((rf"{theirs}\.block{row - 1}", rf"{ours}.stages.{stage}.blocks.0"))
+        blocks += [
+            (rf"{theirs}\.block{row}\.b{row}_{i}", rf"{ours}.stages.{stage}.blocks.{halving + i}") for i in range(5)
+        ]
+    for their_block, our_block in blocks:
+        for number, layer in enumerate(("squeeze", "spatial", "widen"), 1):
+            rules += [
+                (rf"{their_block}\.conv{number}\.{_PLAIN}", rf"{our_block}.{layer}.\1"),
+                (rf"{their_block}\.norm{number}\.{_NORM}", rf"{our_block}.{layer}_norm.\1"),
+            ]
+        rules += [
+            (rf"{their_block}\.skip\.{_PLAIN}", rf"{our_block}.skip.\1"),
+            (rf"{their_block}\.norm4\.{_NORM}", rf"{our_block}.skip_norm.\1"),
+        ]
+    return tuple(rules)
+
+
 def _spade_blocks(released: str, ours: str) -> tuple[tuple[str, str | None], ...]:
     """`released` is a pattern with the block's number as its first group; `ours` has it as \\1."""
     rules: list[tuple[str, str | None]] = []
@@ -36,6 +69,8 @@ _KP = r"kp_extractor\.predictor"
 _MOTION = r"generator\.dense_motion_network"
 _HOURGLASS = rf"{_MOTION}\.hourglass"
 _OUR_HOURGLASS = "generator.dense_motion.hourglass"
+#: what the released estimator calls its heads, and what they say (quirk 24)
+_ESTIMATOR_HEADS = {"yaw": "roll", "pitch": "pitch", "roll": "yaw", "t": "translation", "exp": "offsets"}
 
 RULES: tuple[tuple[str, str | None], ...] = (
     # mapping_00229 serves the plain modes, mapping_00109 the full ones
@@ -78,6 +113,5 @@ RULES: tuple[tuple[str, str | None], ...] = (
     *_spade_blocks(r"generator\.decoder\.G_middle_(\d)", r"generator.decoder.middle.\1"),
     *_spade_blocks(r"generator\.decoder\.up_(\d)", r"generator.decoder.up.\1"),
     (rf"generator\.decoder\.conv_img\.{_PLAIN}", r"generator.decoder.to_rgb.\1"),
-    # the head-pose estimator of the old file is never called, not by the original either
-    (r"he_estimator\..*", None),
+    *_estimator(),
 )
