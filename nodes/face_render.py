@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from comfy import model_management
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
@@ -42,6 +41,5 @@ class SadTalkerFaceRender(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, model, portrait, motion, batch_size: int) -> io.NodeOutput:
-        free = model_management.get_free_memory(model_management.get_torch_device())
-        stream = pipeline.render(model, portrait, motion, batch_size=batch_size, free_bytes=free)
+        stream = pipeline.render(model, portrait, motion, batch_size=batch_size)
         return io.NodeOutput(collect(stream, "Face Render"), float(FRAMES_PER_SECOND))

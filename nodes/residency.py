@@ -14,6 +14,10 @@ try:
     from comfy.model_patcher import CoreModelPatcher as Patcher
 except ImportError:
     from comfy.model_patcher import ModelPatcher as Patcher
+try:
+    from comfy.model_management import is_oom
+except ImportError:
+    from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.assembly import Talker
 from ..sadtalker_core.render.animate import supports_volume_sampling
@@ -44,6 +48,17 @@ class ResidentTalker:
         chosen = [self.patchers[net] for net in nets]
         model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
         return [patcher.model for patcher in chosen]
+
+    def free_bytes(self, device: torch.device) -> int:
+        """What ComfyUI takes for free there."""
+        return model_management.get_free_memory(device)
+
+    def out_of_memory(self, error: Exception) -> bool:
+        """Whether that was it, in ComfyUI's eyes; its cache is then emptied."""
+        ran_out = is_oom(error)
+        if ran_out:
+            model_management.soft_empty_cache()
+        return ran_out
 
 
 def adopt(talker: Talker, precision: str) -> ResidentTalker:

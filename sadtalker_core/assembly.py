@@ -31,6 +31,8 @@ from .checkpoint.reading import Metadata, NamedTensors, read_tensors
 from .checkpoint.writing import write_checkpoint
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointMismatch, CheckpointMissing
+from .render.batches import memory_ran_out
+from .render.estimate import free_bytes
 
 Progress = Callable[[int, int], None]
 
@@ -53,6 +55,14 @@ class Talker:
     def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
         """These nets, in that order. They compute where they are; working_bytes is for a house that makes room."""
         return [self.nets[net] for net in nets]
+
+    def free_bytes(self, device: torch.device) -> int:
+        """What is free there, as far as torch knows."""
+        return free_bytes(device)
+
+    def out_of_memory(self, error: Exception) -> bool:
+        """Whether that was it."""
+        return memory_ran_out(error)
 
 
 @dataclass(frozen=True)

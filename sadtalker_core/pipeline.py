@@ -66,6 +66,14 @@ class Nets(Protocol):
         ...
 
 
+    def free_bytes(self, device: torch.device) -> int:
+        """What is free there, when the nets have come."""
+        ...
+
+    def out_of_memory(self, error: Exception) -> bool:
+        """Whether that was it; room that nobody uses any more is then made."""
+        ...
+
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[MeantFace], PointFinder]
 
@@ -231,12 +239,10 @@ def map_tracks(
 # ----------------------------------------------------------------------------------------------------- the frames
 
 
-def render(
-    nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 0, free_bytes: int = 0
-) -> FrameStream:
+def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 0) -> FrameStream:
     """Face Render: the frames of the head, in the aspect of its box.
 
-    batch_size: frames at once; 0 chooses by the device and its free_bytes
+    batch_size: frames at once; 0 chooses by the device and what is free there. Halved where memory runs out.
     """
     require_family("The motion", motion.family, nets.family)
     crop = portrait.require_crop()
@@ -244,14 +250,11 @@ def render(
     names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
     painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
     place = next(painters[-1].parameters())
-    at_once = batch_size or auto_batch_size(nets.family, side, place.device, free_bytes)
+    at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
+    paint = render_flow_frames if nets.family == MINI else render_frames
 
     def batches() -> Iterator[Tensor]:
-        if nets.family == MINI:
-            squares = render_flow_frames(painters[0], crop, motion, batch_size=at_once)
-        else:
-            squares = render_frames(painters[0], painters[1], crop, motion, batch_size=at_once)
-        for frames in squares:
+        for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
             yield to_box_aspect(frames, crop.box)
 
     height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]

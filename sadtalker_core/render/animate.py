@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,40 +16,47 @@ from torch import Tensor
 
 from ..datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
 from ..errors import InputError, OptionError, PictureError
+from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .generator import Generator
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
 
 
 def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
-                  batch_size: int = 1, on_progress: Callable[[int, int], None] | None = None,
-                  ) -> Iterator[Tensor]:  # fmt: skip
+                  batch_size: int = 1, on_progress: OnProgress | None = None,
+                  out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
     """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
 
     What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
-    `batch_size` beyond rounding. The inputs are moved to where the nets are, and left as they were; nothing is
-    remembered for gradients. on_progress(done, total) counts frames and may raise to stop.
+    `batch_size` beyond rounding; where memory runs out it is halved (batches.py). The inputs are moved to where the
+    nets are, and left as they were; nothing is remembered for gradients. on_progress(done, total) counts
+    frames and may raise to stop.
     Raises WrongFamily, OptionError, PictureError or InputError at once, not at the first frame.
     """
-    _check(keypoint_detector, generator, crop, motion, batch_size)
-    return _frames(keypoint_detector, generator, crop, motion, batch_size, on_progress)
+    _check(keypoint_detector, generator, crop, motion)
+    return in_batches(
+        _painter(keypoint_detector, generator, crop, motion), len(motion), batch_size,
+        on_progress=on_progress, out_of_memory=out_of_memory,
+    )  # fmt: skip
 
 
-def _frames(keypoint_detector, generator, crop, motion, batch_size, on_progress) -> Iterator[Tensor]:
-    # Gradients are off only while we calculate: a context held over a yield would leak into the caller.
-    with torch.no_grad():
+def _painter(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+    """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
+
+    @functools.cache
+    @torch.no_grad()
+    def portrait() -> tuple[Tensor, Any]:
         image = crop.image.unsqueeze(0).to(next(generator.parameters()))
         canonical = keypoint_detector(image.to(next(keypoint_detector.parameters()))).to(image.device)
-        source = generator.prepare(image, transform_keypoints(canonical, _beside(canonical, motion.source)))
-    n_frames = len(motion)
-    for start in range(0, n_frames, batch_size):
-        rows = motion.driving[start : start + batch_size]
-        with torch.no_grad():
-            keypoints = transform_keypoints(canonical, _beside(canonical, rows))
-            frames = generator.drive(source, keypoints).image.float()
-        if on_progress is not None:
-            on_progress(start + len(rows), n_frames)
-        yield frames
+        return canonical, generator.prepare(image, transform_keypoints(canonical, _beside(canonical, motion.source)))
+
+    @torch.no_grad()
+    def paint(start: int, stop: int) -> Tensor:
+        canonical, source = portrait()
+        keypoints = transform_keypoints(canonical, _beside(canonical, motion.driving[start:stop]))
+        return generator.drive(source, keypoints).image.float()
+
+    return paint
 
 
 def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
@@ -83,11 +91,8 @@ def supports_volume_sampling(device: torch.device | str) -> bool:
     return True
 
 
-def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion,
-           batch_size: int) -> None:  # fmt: skip
+def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion) -> None:
     require_family("The motion", motion.family, RELEASED)
-    if batch_size < 1:
-        raise OptionError(f"expected a batch_size of at least 1, got {batch_size}.")
     if len(motion) == 0:
         raise OptionError("expected a motion of at least one frame, got none.")
 

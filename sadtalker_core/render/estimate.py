@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import torch
@@ -35,9 +36,15 @@ def auto_batch_size(family: str, image_size: int, device: torch.device, free_byt
     return max(1, min(LARGEST_AUTO_BATCH, free_bytes // working_bytes(family, image_size)))
 
 
+def free_bytes(device: torch.device) -> int:
+    """What is free on a CUDA device. Of others we know nothing: 0, so that a batch is one frame."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+@functools.lru_cache(maxsize=8)
 @torch.no_grad()
 def yardstick_seconds(device: torch.device, dtype: torch.dtype) -> float:
-    """Time of one yardstick there, the better of two, after one to warm up."""
+    """Time of one yardstick there, the better of two, after one to warm up; measured once a process."""
     image = torch.ones(1, 512, 128, 128, device=device, dtype=dtype)
     kernel = torch.ones(256, 512, 3, 3, device=device, dtype=dtype)
     times = []

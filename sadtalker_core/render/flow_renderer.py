@@ -13,8 +13,9 @@ Letters: `B` frames, `S` side of the crop, stage and window as in mesh_flow.py.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from torch.nn import functional as F
 
 from ..basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
 from ..datatypes import FaceCrop, KeypointMotion, Motion
-from ..errors import FaceNotFound, OptionError
+from ..errors import FaceNotFound
+from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, MeshFlow, fit_head
 
 #: maps that are looked at pixel by pixel; the others at half the size
@@ -185,7 +187,8 @@ def render_flow_frames(
     motion: Motion,
     *,
     batch_size: int = 8,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
+    out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
     """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
     parameters.
@@ -193,7 +196,7 @@ def render_flow_frames(
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
     the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
     and unit weights. Only their difference counts: nobody has to know what the source's are. A frame does not depend
-    on the batch it is in. Raises FaceNotFound and OptionError.
+    on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and OptionError.
     """
     landmarks = crop.landmarks
     if landmarks.ndim != 2 or tuple(landmarks.shape) != (N_POINTS, 3):
@@ -201,18 +204,17 @@ def render_flow_frames(
             f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
             "run 3DMM Extract with the mini model."
         )
-    if batch_size < 1:
-        raise OptionError(f"expected a batch size of at least 1, got {batch_size}.")
     parameter = next(net.parameters())
-    with torch.inference_mode():
-        clip = _Clip(net, crop.image.to(parameter.device).float(), landmarks.to(parameter.device).float(), motion)
-    for start in range(0, len(motion), batch_size):
-        stop = min(start + batch_size, len(motion))
-        with torch.inference_mode():
-            frames = clip.frames(start, stop)
-        yield frames
-        if on_progress is not None:
-            on_progress(stop, len(motion))
+
+    @functools.cache
+    def clip() -> _Clip:
+        return _Clip(net, crop.image.to(parameter.device).float(), landmarks.to(parameter.device).float(), motion)
+
+    @torch.inference_mode()
+    def paint(start: int, stop: int) -> Tensor:
+        return clip().frames(start, stop)
+
+    return in_batches(paint, len(motion), batch_size, on_progress=on_progress, out_of_memory=out_of_memory)
 
 
 class _Clip:

@@ -153,7 +153,7 @@ def test_sixty_eight_points_are_refused(net):
 
 
 def test_a_batch_of_nothing_is_refused(net):
-    with pytest.raises(OptionError, match="batch size"):
+    with pytest.raises(OptionError, match="batch_size"):
         next(render_flow_frames(net, head_crop(), Motion(rows(1), rows(1), "mini"), batch_size=0))
 
 

@@ -1,0 +1,58 @@
+"""How many frames are made at once: as many as there is room for, and fewer when it turns out that there is not.
+
+Letters: `B` frames of a batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..errors import OptionError
+
+OnProgress = Callable[[int, int], None]
+#: told what went wrong, says whether memory has run out
+OutOfMemory = Callable[[Exception], bool]
+
+
+def memory_ran_out(error: Exception) -> bool:
+    """Whether torch says that its device is full. What else may go wrong is not for us to try again."""
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def in_batches(make: Callable[[int, int], Tensor], n_frames: int, batch_size: int, *,
+               on_progress: OnProgress | None = None, out_of_memory: OutOfMemory = memory_ran_out,
+               ) -> Iterator[Tensor]:  # fmt: skip
+    """Yields make(start, stop), (B, …), until n_frames have come, B = batch_size and the last one maybe fewer.
+
+    Where memory runs out, the same frames are made again half as many at a time, and so are all that follow; a single
+    frame that does not fit is an error. on_progress(done, total) may raise to stop.
+    Raises OptionError at once for a batch of less than one.
+    """
+    if batch_size < 1:
+        raise OptionError(f"expected a batch_size of at least 1, got {batch_size}.")
+    return _batches(make, n_frames, batch_size, on_progress, out_of_memory)
+
+
+def _batches(make, n_frames: int, at_once: int, on_progress, out_of_memory) -> Iterator[Tensor]:
+    start = 0
+    while start < n_frames:
+        stop = min(start + at_once, n_frames)
+        try:
+            frames = make(start, stop)
+        except Exception as error:
+            if stop - start == 1 or not out_of_memory(error):
+                raise
+            frames = None
+        # Tried again only out here, where the error is gone, and with it what the frames it remembers were holding.
+        if frames is None:
+            at_once = (stop - start) // 2
+            logging.warning("SadTalker: memory ran out; going on with %d frames at once.", at_once)
+            continue
+        start = stop
+        if on_progress is not None:
+            on_progress(stop, n_frames)
+        yield frames
