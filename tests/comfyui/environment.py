@@ -38,7 +38,8 @@ TORCH, VISION, AUDIO = "2.13.0", "0.28.0", "2.11.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OLDEST_COMFYUI = (0, 3, 75)
 SUPPORTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 10))
-TEST_TOOLS = ("pytest>=8.3,<10", "pytest-xdist>=3.6", "ruff==0.17.6", "mypy==2.4.1", "playwright>=1.49")
+TEST_TOOLS = ("pytest>=8.3,<10", "pytest-xdist>=3.6", "ruff==0.17.6", "mypy==2.4.1", "playwright>=1.49",
+              "lightning-fabric>=2.2", "tensorboard>=2.14")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+"""The clips that all trainers read: a folder that `prepare` or `generated` made comes in, `Clip`s come out.
+
+    FOLDER/clips.jsonl          a line per clip, a JSON object; the last line of a name counts:
+        name         "anna_003": its file without the ending
+        status       "ready", or "failed" with a sentence under "reason"
+        family       "released" or "mini": whose coefficients they are
+        fps          25: frames a second
+        n_frames     T
+        image_size   the side of the pictures, and the pic_size of the coefficients
+        crop_mode    as in CropMode
+        speaker      who it is; PoseVAE learns one style for each
+        source       the file it was cut from
+    FOLDER/NAME.safetensors     one file a clip:
+        mel          (n_mel, 80) float32, 80 steps a second, as audio.mel makes it
+        coefficients (T, 257) float32, the full row of the face model;  crop (T, 3) float32
+        found        (T,) uint8, 0 where no face was seen and the row was held
+        jpegs        (n_bytes,) uint8, the pictures of the square, JPEG files end to end;  jpeg_ends (T,) int64
+                     where each ends; both missing where there are no pictures (generated voices)
+
+Letters: `T` video frames, `S` the side of the square. A clip is read when it is asked for, so thousands of hours need
+no more memory than their index.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
+from ..errors import CheckpointDamaged, InputError, WrongFamily
+from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
+
+INDEX_FILE = "clips.jsonl"
+READY, FAILED = "ready", "failed"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of the index. `file` holds its numbers; see above for the rest."""
+
+    name: str
+    family: str
+    n_frames: int
+    image_size: int
+    crop_mode: str
+    speaker: str
+    source: str
+    file: Path
+
+    def speech(self) -> SpeechWindows:
+        """The voice, as inference hears it."""
+        return SpeechWindows(self._read("mel")["mel"], self.n_frames)
+
+    def coefficients(self) -> FaceCoefficients:
+        """T rows."""
+        read = self._read("coefficients", "crop", "found")
+        return FaceCoefficients.from_full_rows(
+            read["coefficients"], read["crop"], family=self.family, crop_mode=CropMode(self.crop_mode),
+            pic_size=self.image_size, found=read["found"].bool(),
+        )  # fmt: skip
+
+    def has_pictures(self) -> bool:
+        with self._open() as file:
+            return "jpegs" in file.keys()  # noqa: SIM118
+
+    def pictures(self, frames: Sequence[int]) -> Tensor:
+        """(len(frames), 3, S, S) in 0..1. Raises InputError for a clip without pictures."""
+        from PIL import Image
+
+        with self._open() as file:
+            if "jpegs" not in file.keys():  # noqa: SIM118
+                raise InputError(f"{self.name} has no pictures, only a voice and coefficients; this training needs "
+                                 f"clips that were cut from videos.")  # fmt: skip
+            ends = [0, *file.get_tensor("jpeg_ends").tolist()]
+            strip = file.get_slice("jpegs")
+            codes = [bytes(strip[ends[i] : ends[i + 1]].numpy()) for i in frames]
+        images = [np.asarray(Image.open(io.BytesIO(code)).convert("RGB")) for code in codes]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+
+    def _read(self, *names: str) -> dict[str, Tensor]:
+        with self._open() as file:
+            return {name: file.get_tensor(name) for name in names}
+
+    def _open(self):
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            return safe_open(str(self.file), framework="pt", device="cpu")
+        except (SafetensorError, OSError) as error:
+            raise CheckpointDamaged(f"the clip {self.file} cannot be read ({error}). Delete its file and its line in "
+                                    f"{INDEX_FILE}, and prepare it again.") from error  # fmt: skip
+
+
+def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pictures: bool = False) -> list[Clip]:
+    """The clips of a folder that can be trained on, by name.
+
+    family: the family they have to be of;  shortest: frames that each has to have; shorter ones are left out and
+    counted in the log;  pictures: whether they have to have some
+    Raises InputError for a folder that is none, or holds none that will do, and WrongFamily.
+    """
+    clips = [_clip(folder, said) for said in read_index(folder) if said["status"] == READY]
+    if not clips:
+        raise InputError(f"{folder} holds no clip that is ready: {_reasons(folder)}. Look into its {INDEX_FILE}, or "
+                         f"prepare other videos.")  # fmt: skip
+    other = [clip for clip in clips if family is not None and clip.family != family]
+    if other:
+        raise WrongFamily(f"expected clips of the {family} family in {folder}, got {other[0].name} of the "
+                          f"{other[0].family} family. Coefficients of two families have other meanings: prepare the "
+                          f"videos again for this one.")  # fmt: skip
+    long_enough = [clip for clip in clips if clip.n_frames >= shortest]
+    if not long_enough:
+        longest = max(clip.n_frames for clip in clips)
+        raise InputError(f"expected clips of at least {shortest} frames "
+                         f"({shortest / FRAMES_PER_SECOND:.2f} s) in {folder}, the longest of its {len(clips)} has "
+                         f"{longest}. Prepare longer videos.")  # fmt: skip
+    if len(long_enough) < len(clips):
+        logging.warning("%d of %d clips are shorter than %d frames and are left out.", len(clips) - len(long_enough),
+                        len(clips), shortest)  # fmt: skip
+    bare = next((clip for clip in long_enough if pictures and not clip.has_pictures()), None)
+    if bare is not None:
+        raise InputError(f"{bare.name} in {folder} has no pictures, only a voice and coefficients; this training needs "
+                         f"clips that were cut from videos.")  # fmt: skip
+    return long_enough
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a folder's index by name, the last of each name; an end that a kill cut short is left out.
+
+    Raises InputError for a folder without an index, or with lines that are none.
+    """
+    file = Path(folder) / INDEX_FILE
+    if not file.is_file():
+        raise InputError(f"expected a folder of prepared clips, but there is no {INDEX_FILE} in {folder}. Make one "
+                         f"with python -m sadtalker_core.training.prepare.")  # fmt: skip
+    text = file.read_text(encoding="utf-8")
+    said: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            said[entry["name"]] = {"status": READY, **entry}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"line {number} of {file} is no clip: {line[:80]!r}.") from error
+    return [said[name] for name in sorted(said)]
+
+
+def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoefficients, speaker: str, source: str,
+               jpegs: Iterable[bytes] | None = None) -> Clip:  # fmt: skip
+    """Write a clip's file, and then its line; so a line means that the file is whole.
+
+    mel (n_mel, 80);  coefficients: T rows;  jpegs: T pictures of the square, as the bytes of JPEG files
+    Raises InputError where mel, rows and pictures are not equally long.
+    """
+    from safetensors.torch import save_file
+
+    n_frames = len(coefficients)
+    needed = mel_steps_in_samples(samples_in_frames(n_frames))
+    if mel.shape != (needed, mel.shape[-1]):
+        raise InputError(f"expected {needed} mel steps for the {n_frames} frames of {name}, got {mel.shape[0]}.")
+    found = torch.ones(n_frames, dtype=torch.uint8) if coefficients.found is None else coefficients.found.byte()
+    tensors = {"mel": mel.float(), "coefficients": coefficients.full_rows().float(),
+               "crop": coefficients.crop.float(), "found": found}  # fmt: skip
+    if jpegs is not None:
+        strip = list(jpegs)
+        if len(strip) != n_frames:
+            raise InputError(f"expected {n_frames} pictures of {name}, got {len(strip)}.")
+        tensors["jpegs"] = torch.frombuffer(bytearray(b"".join(strip)), dtype=torch.uint8)
+        tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    clip = Clip(name, coefficients.family, n_frames, coefficients.pic_size, coefficients.crop_mode.value, speaker,
+                source, folder / f"{name}.safetensors")  # fmt: skip
+    part = clip.file.with_name(f"{clip.file.name}.part")
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, str(part))
+    os.replace(part, clip.file)
+    _append(folder, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
+    return clip
+
+
+def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
+    """Write down that a clip could not be made, and why, so that nobody tries again."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    _append(Path(folder), {"status": FAILED, "name": name, "source": source, "reason": reason})
+
+
+def _append(folder: Path, entry: dict[str, Any]) -> None:
+    """A line that a kill cut short is dropped first."""
+    with (folder / INDEX_FILE).open("a+b") as index:
+        index.seek(0)
+        index.truncate(index.read().rfind(b"\n") + 1)
+        index.write(json.dumps(entry).encode() + b"\n")
+
+
+def _said(clip: Clip) -> dict[str, Any]:
+    return {name: value for name, value in asdict(clip).items() if name != "file"}
+
+
+def _clip(folder: Path, said: dict[str, Any]) -> Clip:
+    if said.get("fps") != FRAMES_PER_SECOND:
+        raise InputError(f"expected clips of {FRAMES_PER_SECOND} frames a second, {said['name']} in {folder} has "
+                         f"{said.get('fps')}. Prepare the video again.")  # fmt: skip
+    wanted = [field.name for field in fields(Clip) if field.name != "file"]
+    lacking = [name for name in wanted if name not in said]
+    if lacking:
+        raise InputError(f"the line of {said['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(lacking)}; "
+                         f"prepare the video again.")  # fmt: skip
+    return Clip(**{name: said[name] for name in wanted}, file=Path(folder) / f"{said['name']}.safetensors")
+
+
+def _reasons(folder: Path) -> str:
+    failed = [said for said in read_index(folder) if said["status"] == FAILED]
+    if not failed:
+        return "it is empty"
+    return f"all {len(failed)} failed, {failed[0]['name']} because {failed[0].get('reason')}"
+
+
+__all__ = ["FAILED", "INDEX_FILE", "READY", "Clip", "read_clips", "read_index", "write_clip", "write_failure"]
