@@ -109,6 +109,22 @@ def read_tensors(path: Path | str, released: WeightsFile | None = None, folders:
     return NamedTensors(tensors, metadata, file.source, file.should_be())
 
 
+def read_foreign(path: Path | str) -> dict[str, Tensor]:
+    """A weights file of another project, safetensors or a pickle -> {its own key: tensor}.
+
+    Raises CheckpointMissing, CheckpointDamaged, or CheckpointMismatch where it holds no named tensors.
+    """
+    file = _File(Path(path), None, ())
+    head = file.look()
+    pickled = head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO))
+    content = file.unpickle(head) if pickled else file.safetensors()[0]
+    if isinstance(content, Mapping):
+        content = content.get("state_dict", content)
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise file.mismatch("holds no named tensors")
+    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+
+
 @dataclass(frozen=True)
 class _File:
     """A file on the disk, and the sentences about it."""

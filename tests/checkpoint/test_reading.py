@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from sadtalker_core.checkpoint import catalog
-from sadtalker_core.checkpoint.reading import METADATA_KEY, read_tensors
+from sadtalker_core.checkpoint.reading import METADATA_KEY, read_foreign, read_tensors
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 from tests.checkpoint import released_files
 
@@ -198,3 +198,22 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, said):
     save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x.safetensors", metadata={METADATA_KEY: metadata})
     with pytest.raises(CheckpointDamaged, match=said):
         read_tensors(tmp_path / "x.safetensors")
+
+
+# --------------------------------------------------------------------------------------- files of other projects
+
+
+@pytest.mark.parametrize("wrap", [lambda tensors: tensors, lambda tensors: {"state_dict": tensors, "epoch": 3}])
+def test_a_foreign_file_keeps_its_own_names(tmp_path, wrap):
+    tensors = {"features.0.weight": torch.ones(2, 3)}
+    torch.save(wrap(tensors), tmp_path / "x.pth")
+    save_file(tensors, tmp_path / "x.safetensors")
+    for name in ("x.pth", "x.safetensors"):
+        read = read_foreign(tmp_path / name)
+        assert list(read) == ["features.0.weight"] and torch.equal(read["features.0.weight"], torch.ones(2, 3))
+
+
+def test_a_foreign_file_without_tensors_is_refused(tmp_path):
+    torch.save({"state_dict": {"epoch": 3}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointMismatch, match="x.pth in .* holds no named tensors"):
+        read_foreign(tmp_path / "x.pth")

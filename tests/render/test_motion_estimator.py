@@ -24,7 +24,7 @@ def test_every_parameter_learns():
 
 @pytest.mark.slow
 def test_the_released_widths_give_the_originals_numbers():
-    # The original definition (HEEstimator, BatchNorm2d in eval mode) with the rule's tensors of "he_estimator.", seed 0,
+    # The original HEEstimator (BatchNorm2d, eval mode) with the tensors that the rule gives "he_estimator." for seed 0
     # run on the same waves: the first four numbers of yaw, pitch, roll, t, exp.
     original = (
         (0.6358150243759155, -0.6588358283042908, 0.04778405651450157, -0.24019953608512878),

@@ -1,0 +1,76 @@
+"""What the renderer's training minimises: features, scores, key points and angles come in, single numbers go out.
+
+Each loss is the mean over the batch, without its weight; the weights are in renderer.py. Letters: `B` batch, `K` key
+points, (x, y, z) in -1..1: x right, y down, z away from the viewer. (Wang et al., "One-shot free-view neural
+talking-head synthesis", 2021, section 3.4 and appendix A.2, with the numbers of the published configuration.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..datatypes import KeypointMotion
+
+#: key points nearer to one another than the root of this are pushed apart
+LEAST_DISTANCE_SQUARED = 0.1
+#: how far behind the middle of the volume the key points lie on average
+MEAN_DEPTH = 0.33
+
+
+def feature_distance(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of each feature map, summed over the maps; `real` is not pulled towards `made`."""
+    distances = [(a - b.detach()).abs().mean() for a, b in zip(made, real, strict=True)]
+    return torch.stack(distances).sum()
+
+
+def hinge_for_generator(made: Sequence[Tensor]) -> Tensor:
+    """Scores that the discriminators give to what was made -> how far from pleased they are, summed over them."""
+    return torch.stack([-scores.mean() for scores in made]).sum()
+
+
+def hinge_for_discriminator(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """How much the scores of real pictures lack to 1, and those of made ones to -1, summed over the discriminators."""
+    lacks = [(1 - r).clamp(min=0).mean() + (1 + m).clamp(min=0).mean() for m, r in zip(made, real, strict=True)]
+    return torch.stack(lacks).sum()
+
+
+def equivariance(points: Tensor, points_when_bent: Tensor, bend: Callable[[Tensor], Tensor]) -> Tensor:
+    """Key points of a picture (B, K, 3) and of the same picture bent: the bend has to lead the one to the other.
+
+    bend: places (B, K, 2) in the bent picture -> places in the picture that they show. Depth is left out.
+    """
+    return (points[..., :2] - bend(points_when_bent[..., :2])).abs().mean()
+
+
+def keypoint_prior(points: Tensor) -> Tensor:
+    """Key points (B, K, 3) keep their distance from one another, and lie at MEAN_DEPTH on average.
+
+    The first part sums over ordered pairs, so each pair counts twice. (The published code also counts each point with
+    itself, a constant 0.1 K that teaches nothing.)
+    """
+    n_points = points.shape[1]
+    squared = (points[:, :, None] - points[:, None]).square().sum(dim=-1)
+    lacks = (LEAST_DISTANCE_SQUARED - squared).clamp(min=0)
+    others = 1 - torch.eye(n_points, dtype=points.dtype, device=points.device)
+    too_near = (lacks * others).sum(dim=(1, 2)).mean()
+    depth = points[..., 2].mean(dim=1)
+    return too_near + (depth - MEAN_DEPTH).abs().mean()
+
+
+def head_pose(motion: KeypointMotion, degrees: Tensor) -> Tensor:
+    """Angles of a motion against the teacher's (B, 3) pitch, yaw, roll: degrees apart, summed over the three."""
+    said = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1)
+    return (said - degrees).abs().sum(dim=-1).mean()
+
+
+def deformation_prior(offsets: Tensor) -> Tensor:
+    """Offsets (B, 3 K) are to be no larger than needed: the sum of their sizes."""
+    return offsets.abs().sum(dim=-1).mean()
+
+
+def keypoint_distance(points: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of two sets of key points (B, K, 3)."""
+    return (points - wanted).abs().mean()

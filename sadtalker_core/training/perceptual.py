@@ -1,0 +1,149 @@
+"""Two pictures come in, how different they look goes out: by the features of a VGG-19, at several sizes.
+
+The features are those of the file that the user gives, trained on photographs. Without one the same net is taken with
+numbers drawn by a fixed seed. That a net was trained matters less for such a loss than its layers do: random filters,
+too, tell neighbourhoods apart at several scales and forgive fine structure a shift that colours alone would not (Liu et
+al., "A generic perceptual loss for modeling structured output dependencies", CVPR 2021). And it needs no second kind of
+loss, so that the published weights stay as they are. A trained net minds faces more; give one when you can.
+
+Letters: `B` batch, `S` the side of the picture.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoint.reading import read_foreign
+from ..errors import CheckpointMismatch
+from .engine import seeded
+from .losses import feature_distance
+
+#: of the photographs that the net was trained on, red, green, blue
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: how many convolutions stand between two poolings of the whole net
+CONVOLUTIONS = (2, 2, 4, 4, 4)
+#: the numbers of the substitute are drawn by this seed, whatever the seed of the run
+SUBSTITUTE_SEED = 19
+
+
+@dataclass(frozen=True)
+class VggConfig:
+    """widths: channels of each of the five levels;  scales: of the picture, at which features are compared."""
+
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+    scales: tuple[int, ...] = (1, 2, 4, 8)
+
+
+PUBLISHED_VGG = VggConfig()
+
+
+class VggFeatures(nn.Module):
+    """Picture -> the features behind the first convolution of each level (relu1_1, relu2_1, ... relu5_1)."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, config: VggConfig = PUBLISHED_VGG, ops=nn):
+        super().__init__()
+        self.config = config
+        self.levels = nn.ModuleList()
+        inputs = 3
+        for level, width in enumerate(config.widths):
+            # of the last level only the first convolution is looked at
+            count = 1 if level == len(config.widths) - 1 else CONVOLUTIONS[level]
+            sizes = [inputs] + [width] * count
+            pairs = zip(sizes, sizes[1:], strict=False)
+            self.levels.append(nn.ModuleList(ops.Conv2d(a, b, 3, padding=1) for a, b in pairs))
+            inputs = width
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
+        self.register_buffer("spread", torch.tensor(SPREAD)[:, None, None])
+
+    @property
+    def least_side(self) -> int:
+        """The smallest picture that all levels can see at all scales."""
+        return 2 ** (len(self.config.widths) - 1) * max(self.config.scales)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """image: (B, 3, S, S) in 0..1"""
+        x = (image - self.mean) / self.spread
+        seen = []
+        for number, level in enumerate(self.levels):
+            x = F.max_pool2d(x, 2) if number else x
+            for place, convolution in enumerate(level):
+                x = F.relu(convolution(x))
+                if place == 0:
+                    seen.append(x)
+        return seen
+
+
+def perceptual_loss(vgg: VggFeatures, made: Tensor, real: Tensor) -> Tensor:
+    """Pictures (B, 3, S, S) in 0..1 -> the distance of their features, summed over levels and scales."""
+    distances = []
+    for factor in vgg.config.scales:
+        with torch.no_grad():
+            wanted = vgg(shrink(real, factor))
+        distances.append(feature_distance(vgg(shrink(made, factor)), wanted))
+    return torch.stack(distances).sum()
+
+
+def shrink(image: Tensor, factor: int) -> Tensor:
+    """Every `factor`-th pixel of the picture, blurred first as much as that needs; zeros outside of it."""
+    if factor == 1:
+        return image
+    bell = _bell(factor).to(image)
+    channels, radius = image.shape[1], len(bell) // 2
+    column = bell[:, None].expand(channels, 1, -1, -1)
+    x = F.conv2d(image, column, stride=(factor, 1), padding=(radius, 0), groups=channels)
+    return F.conv2d(x, column.mT, stride=(1, factor), padding=(0, radius), groups=channels)
+
+
+@functools.cache
+def _bell(factor: int) -> Tensor:
+    sigma = (factor - 1) / 2
+    radius = round(4 * sigma)
+    bell = torch.exp(-(torch.arange(-radius, radius + 1, dtype=torch.float64) ** 2) / (2 * sigma**2))
+    return (bell / bell.sum()).float()
+
+
+def substitute_vgg(config: VggConfig = PUBLISHED_VGG) -> VggFeatures:
+    """The net with random numbers that keep the size of what goes through; the same ones each time."""
+    with seeded(SUBSTITUTE_SEED):
+        net = VggFeatures(config)
+        for convolution in net.modules():
+            if isinstance(convolution, nn.Conv2d):
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                nn.init.zeros_(convolution.bias)
+    return net.eval().requires_grad_(False)
+
+
+def load_vgg(path: Path | str, config: VggConfig = PUBLISHED_VGG) -> VggFeatures:
+    """The net with the numbers of a file in torchvision's layout ("features.0.weight", ...; its classifier is left).
+
+    Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch.
+    """
+    tensors = read_foreign(path)
+    net = VggFeatures(config)
+    theirs = {name: _torchvision_key(name) for name, _ in net.named_parameters()}
+    for name, parameter in net.named_parameters():
+        found = tensors.get(theirs[name])
+        if found is None or found.shape != parameter.shape:
+            raise CheckpointMismatch(
+                f"{path} is not torchvision's VGG-19: expected {theirs[name]} of the shape {tuple(parameter.shape)}, "
+                f"got {'nothing under that name' if found is None else tuple(found.shape)}. Give vgg19-dcbb9e9d.pth "
+                f"with --vgg19, or leave the option out to train with random features."
+            )
+    net.load_state_dict({name: tensors[key].float() for name, key in theirs.items()}, strict=False)
+    return net.eval().requires_grad_(False)
+
+
+def _torchvision_key(name: str) -> str:
+    """ "levels.1.0.weight" -> "features.5.weight": there each convolution, rectifier and pooling has a number."""
+    _, level, place, leaf = name.split(".")
+    before = sum(2 * count + 1 for count in CONVOLUTIONS[: int(level)])
+    return f"features.{before + 2 * int(place)}.{leaf}"
