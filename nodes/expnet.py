@@ -5,8 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.motion.reference import ReferenceLength
-from . import wires
+from . import widgets, wires
 from .progress import Progress
 
 
@@ -42,29 +41,12 @@ class SadTalkerExpNet(io.ComfyNode):
                     step=0.05,
                     tooltip="How far the lids close: 1 shuts the eyes.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="When the blinks fall. The same seed gives the same blinks on every machine.",
+                widgets.seed("When the blinks fall. The same seed gives the same blinks on every machine."),
+                *widgets.reference(
+                    pipeline.EXPRESSION_REFERENCE,
+                    "What a connected reference gives. blink: its eyes. all: its whole expression, the voice then "
+                    "moves nothing.",
                 ),
-                io.Combo.Input(
-                    "reference_mode",
-                    options=list(pipeline.EXPRESSION_REFERENCE),
-                    default="blink",
-                    tooltip="What a connected reference gives. blink: its eyes. all: its whole expression, the voice "
-                    "then moves nothing.",
-                ),
-                io.Combo.Input(
-                    "reference_length",
-                    options=ReferenceLength,
-                    default=ReferenceLength.LOOP,
-                    tooltip="When the reference is shorter or longer than the voice: loop it, play it to and fro, "
-                    "hold its last frame, or cut the clip to it.",
-                ),
-                wires.Coefficients.Input("reference", optional=True, tooltip="From 3DMM from Video."),
             ],
             outputs=[
                 wires.Expression.Output(

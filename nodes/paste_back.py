@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from . import wires
+from . import widgets, wires
 from .frame_batch import collect
 
 
@@ -22,26 +22,13 @@ class SadTalkerPasteBack(io.ComfyNode):
             inputs=[
                 io.Image.Input("frames", tooltip="From Face Render, or from a face restorer behind it."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: it knows where the head was."),
-                io.Float.Input(
-                    "feather",
-                    default=0.1,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="How softly the head fades into the picture at the edge of its box, as a part of the box.",
-                ),
-                io.Float.Input(
-                    "colour_match",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How far the frames take the colours of the picture around the seam; 0 = not at all.",
-                ),
-                io.Mask.Input(
-                    "mask",
+                *widgets.seam(),
+                widgets.mask(),
+                io.Image.Input(
+                    "background",
                     optional=True,
-                    tooltip="In the size of the picture: only where it is white the frames replace the picture.",
+                    tooltip="The frames of another Paste Back in the same picture, where somebody else talks: this "
+                    "head goes into them. The shorter clip holds its last frame.",
                 ),
             ],
             outputs=[
@@ -52,6 +39,8 @@ class SadTalkerPasteBack(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, frames, portrait, feather, colour_match, mask=None) -> io.NodeOutput:
-        stream, pasted = pipeline.paste(frames, portrait, feather=feather, colour_match=colour_match, mask=mask)
+    def execute(cls, frames, portrait, feather, colour_match, mask=None, background=None) -> io.NodeOutput:
+        stream, pasted = pipeline.paste(
+            frames, portrait, feather=feather, colour_match=colour_match, mask=mask, background=background
+        )
         return io.NodeOutput(collect(stream, "Paste Back"), pasted.unsqueeze(0))

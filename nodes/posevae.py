@@ -5,8 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.motion.reference import ReferenceLength
-from . import wires
+from . import widgets, wires
 from .progress import Progress
 
 
@@ -26,29 +25,12 @@ class SadTalkerPoseVAE(io.ComfyNode):
                 io.Int.Input(
                     "pose_style", default=0, min=0, max=45, tooltip="One of the 46 manners of moving the head."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Another seed, another movement. The same seed gives the same video on every machine.",
+                widgets.seed("Another seed, another movement. The same seed gives the same video on every machine."),
+                *widgets.reference(
+                    pipeline.POSE_REFERENCE,
+                    "What a connected reference gives. pose: its head movement on top of the invented one. all: its "
+                    "head movement alone.",
                 ),
-                io.Combo.Input(
-                    "reference_mode",
-                    options=list(pipeline.POSE_REFERENCE),
-                    default="pose",
-                    tooltip="What a connected reference gives. pose: its head movement on top of the invented one. "
-                    "all: its head movement alone.",
-                ),
-                io.Combo.Input(
-                    "reference_length",
-                    options=ReferenceLength,
-                    default=ReferenceLength.LOOP,
-                    tooltip="When the reference is shorter or longer than the voice: loop it, play it to and fro, "
-                    "hold its last frame, or cut the clip to it.",
-                ),
-                wires.Coefficients.Input("reference", optional=True, tooltip="From 3DMM from Video."),
             ],
             outputs=[
                 wires.Pose.Output(

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import folder_paths
 import torch
-from comfy.cli_args import args
-from comfy_api.latest import InputImpl, io, ui
+from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.compose.video import QUALITIES
-from . import wires
+from . import video_file, widgets, wires
 from .progress import Progress
 
 
@@ -30,57 +24,30 @@ class SadTalkerVideoCombine(io.ComfyNode):
                 io.Float.Input(
                     "fps", default=25.0, min=1.0, max=240.0, step=0.001, tooltip="Frames a second, from Face Render."
                 ),
-                io.String.Input(
-                    "filename_prefix",
-                    default="sadtalker/talking",
-                    tooltip="Folder and beginning of the file's name inside the output folder; %date:yyyy-MM-dd% and "
-                    "the like are filled in.",
-                ),
-                io.Combo.Input(
-                    "quality",
-                    options=list(QUALITIES),
-                    default="high",
-                    tooltip="draft: small and fast. high: looks like the frames. best: nearly lossless.",
-                ),
-                io.Audio.Input(
-                    "audio", optional=True, tooltip="The voice; cut or filled with silence to the length of the frames."
-                ),
+                widgets.filename_prefix(),
+                widgets.quality(),
+                widgets.audio(),
+                widgets.output_fps(),
             ],
-            outputs=[io.Video.Output("video", display_name="video", tooltip="The file that was written.")],
+            outputs=video_file.outputs(),
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, frames, fps, filename_prefix, quality, audio=None) -> io.NodeOutput:
+    def execute(cls, frames, fps, filename_prefix, quality, audio=None, output_fps=0.0) -> io.NodeOutput:
         height, width = frames.shape[1:3]
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), width, height
-        )
-        file = f"{name}_{counter:05}_.mp4"
+        file = video_file.next_file(filename_prefix, width, height)
         pipeline.write_video(
-            Path(folder) / file,
+            file.path,
             frames,
             fps=fps,
+            output_fps=output_fps,
             audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
             quality=quality,
-            metadata=workflow_metadata(cls.hidden),
+            metadata=video_file.workflow_metadata(cls.hidden),
+            signature=video_file.signature(),
             on_progress=Progress(len(frames)),
         )
-        return io.NodeOutput(
-            InputImpl.VideoFromFile(str(Path(folder) / file)),
-            ui=ui.PreviewVideo([ui.SavedResult(file, subfolder, io.FolderType.output)]),
-        )
-
-
-def workflow_metadata(hidden) -> dict[str, str]:
-    """What the page needs to restore the graph from the dropped file; nothing with --disable-metadata."""
-    if args.disable_metadata or hidden is None:
-        return {}
-    found = {}
-    if hidden.prompt is not None:
-        found["prompt"] = json.dumps(hidden.prompt)
-    for key, value in (hidden.extra_pnginfo or {}).items():
-        found[key] = json.dumps(value)
-    return found
+        return file.shown()

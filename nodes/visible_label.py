@@ -20,7 +20,10 @@ class SadTalkerVisibleLabel(io.ComfyNode):
             inputs=[
                 io.Image.Input("frames", tooltip="From Face Render or Paste Back."),
                 io.String.Input(
-                    "text", default=DEFAULT_TEXT, tooltip="What it says, in Latin letters and on one line."
+                    "text",
+                    default=DEFAULT_TEXT,
+                    tooltip="What it says, on one line. Chinese and other letters are taken from "
+                    "a typeface of the computer that ComfyUI runs on.",
                 ),
                 io.Combo.Input(
                     "corner", options=list(CORNERS), default=CORNERS[0], tooltip="Which corner of the picture."

@@ -7,12 +7,15 @@
     |   |-- AudioError             a voice: empty, too short, batched, not a number
     |   |-- VideoError             a reference video or the frames to write
     |   |-- OptionError            a widget's value outside what it can mean
+    |   |-- JobListError           a table of jobs: each line that cannot be done, and why
     |   `-- WrongFamily            a wire made with one family of weights meets a node that holds the other
     |-- CheckpointError            a weights file
     |   |-- CheckpointMissing      not in the folders that were searched
     |   |-- CheckpointDamaged      truncated, a Git-LFS pointer, wrong size or hash, not a checkpoint at all
     |   `-- CheckpointMismatch     readable, but with other keys or shapes than the net has
     |-- DownloadError              fetching a weights file failed; the part that came is kept
+    |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
+    |-- PackageMissing             an optional package is not installed
     |-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
     `-- Cancelled                  the caller's `on_progress` asked to stop
 """
@@ -46,6 +49,10 @@ class OptionError(InputError):
     """A widget's value is outside what it can mean."""
 
 
+class JobListError(InputError):
+    """A table of jobs has lines that cannot be done; one sentence for each."""
+
+
 class WrongFamily(InputError):
     """A wire that was made with one family of weights meets a node that holds the other."""
 
@@ -68,6 +75,14 @@ class CheckpointMismatch(CheckpointError):
 
 class DownloadError(SadTalkerError):
     """Fetching a weights file failed; what came so far is kept beside the target as `.part`."""
+
+
+class SigningError(SadTalkerError):
+    """A video cannot be signed: the package is not there, or the certificate or its key cannot be used."""
+
+
+class PackageMissing(SadTalkerError):
+    """An optional package is not installed."""
 
 
 class DoesNotFit(SadTalkerError):

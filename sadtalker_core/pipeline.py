@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .audio.speech import encode_speech, idle_speech
 from .compose.paste import FEATHER, PasteBack
+from .compose.signature import Signature
 from .compose.video import VideoWriter
 from .datatypes import (
     MINI,
@@ -65,7 +66,6 @@ class Nets(Protocol):
         """The nets of these names, in that order, where they shall compute, with so much room beside them."""
         ...
 
-
     def free_bytes(self, device: torch.device) -> int:
         """What is free there, when the nets have come."""
         ...
@@ -73,6 +73,7 @@ class Nets(Protocol):
     def out_of_memory(self, error: Exception) -> bool:
         """Whether that was it; room that nobody uses any more is then made."""
         ...
+
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[MeantFace], PointFinder]
@@ -272,16 +273,25 @@ def paste(
     feather: float = FEATHER,
     colour_match: float = 1.0,
     mask: Tensor | None = None,
+    background: Tensor | None = None,
 ) -> tuple[FrameStream, Tensor]:
-    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole picture, and the mask (H, W) of where."""
+    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole picture, and the mask (H, W) of where.
+
+    background: (T', H, W, 3) frames of that picture in which somebody else talks already. The longer of the two clips
+    says how long it lasts, the shorter one holds its last frame.
+    """
     back = PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
+    n_frames = max(len(frames), 0 if background is None else len(background))
+
+    def held(clip: Tensor, places: Tensor) -> Tensor:
+        return clip[places.clamp(max=len(clip) - 1), ..., :3].permute(0, 3, 1, 2).float()
 
     def batches() -> Iterator[Tensor]:
-        for part in frames[..., :3].split(PASTED_AT_ONCE):
-            yield back(part.permute(0, 3, 1, 2).float())
+        for places in torch.arange(n_frames).split(PASTED_AT_ONCE):
+            yield back(held(frames, places), None if background is None else held(background, places))
 
-    return FrameStream(len(frames), height, width, batches), back.mask
+    return FrameStream(n_frames, height, width, batches), back.mask
 
 
 def write_video(
@@ -289,14 +299,23 @@ def write_video(
     frames: Tensor,
     *,
     fps: float = FRAMES_PER_SECOND,
+    output_fps: float = 0.0,
     audio: tuple[Tensor, float] | None = None,
     quality: str = "high",
     metadata: Mapping[str, str] | None = None,
+    signature: Signature | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Video Combine: frames (T, H, W, 3) in 0..1 and (waveform, sample rate) -> an mp4 at that path."""
+    """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> an mp4 at that path.
+
+    output_fps: frames a second of the file, in the same time; 0 leaves them as they are
+    """
     height, width = frames.shape[1:3]
-    with VideoWriter(path, (width, height), fps, audio=audio, metadata=metadata, quality=quality) as video:
+    writer = VideoWriter(
+        path, (width, height), fps, output_fps=output_fps, audio=audio, metadata=metadata, quality=quality,
+        signature=signature,
+    )  # fmt: skip
+    with writer as video:
         for start in range(0, len(frames), WRITTEN_AT_ONCE):
             part = frames[start : start + WRITTEN_AT_ONCE, ..., :3]
             video.write(part)
@@ -309,21 +328,26 @@ def film(
     heads: FrameStream,
     whole: PasteBack | None = None,
     *,
+    output_fps: float = 0.0,
     audio: tuple[Tensor, float] | None = None,
     quality: str = "high",
     metadata: Mapping[str, str] | None = None,
+    signature: Signature | None = None,
     partial: Path | None = None,
     on_progress: Callable[[int, int, Tensor], None] | None = None,
 ) -> None:
     """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path.
 
-    heads: from `render`;  whole: from `whole_picture`, or None for the heads alone
+    heads: from `render`;  whole: from `whole_picture`, or None for the heads alone;  output_fps: see `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing
     on_progress: (done, total, the last head (3, h, w)); may raise to stop
     """
     size_wh = (heads.width, heads.height) if whole is None else (whole.mask.shape[1], whole.mask.shape[0])
     stopped_by: BaseException | None = None
-    writer = VideoWriter(partial or path, size_wh, FRAMES_PER_SECOND, audio=audio, metadata=metadata, quality=quality)
+    writer = VideoWriter(
+        partial or path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
+        quality=quality, signature=signature,
+    )  # fmt: skip
     with writer as video:
         try:
             for batch in heads.batches():

@@ -11,6 +11,13 @@ from ..errors import OptionError, PictureError
 CORNERS = ("bottom right", "bottom left", "top right", "top left")
 DEFAULT_TEXT = "AI-generated"
 SMALLEST_LETTERS = 8  #: pixels; below that nobody can read them
+#: files of typefaces with Chinese, Japanese and Korean letters that Windows, macOS and Linux bring along
+EASTERN_TYPEFACES = (
+    "msyh.ttc", "simhei.ttf", "simsun.ttc", "meiryo.ttc", "malgun.ttf",
+    "PingFang.ttc", "Hiragino Sans GB.ttc", "STHeiti Medium.ttc", "AppleSDGothicNeo.ttc",
+    "NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "NotoSansSC-Regular.ttf", "SourceHanSansSC-Regular.otf",
+    "wqy-microhei.ttc", "wqy-zenhei.ttc", "DroidSansFallbackFull.ttf",
+)  # fmt: skip
 _NO_SUCH_LETTER = "\uffff"
 
 
@@ -21,7 +28,7 @@ def label_frames(frames: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORN
     White letters on a dark plate. size: height of the letters as a part of the picture's shorter side, but never below
     SMALLEST_LETTERS; words that would not fit across the picture are made smaller. opacity: 1 hides what is behind.
     Only the plate's pixels change; of a fourth channel nothing does.
-    Raises OptionError for no words, and for letters that the built-in Latin typeface does not have.
+    Raises OptionError for no words, and for letters that no typeface here has.
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
         raise PictureError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
@@ -50,10 +57,11 @@ def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor,
     if not words:
         raise OptionError("the label has no words; write for example AI-generated.")
     letters = max(round(size * min(height, width)), SMALLEST_LETTERS)
-    font, box = _measured(words, letters)
+    face = typeface_for(words)
+    font, box = _measured(face, words, letters)
     while box[2] + letters > width and letters > SMALLEST_LETTERS:
         letters = max(int(letters * 0.9), SMALLEST_LETTERS)
-        font, box = _measured(words, letters)
+        font, box = _measured(face, words, letters)
     n_wide, n_high = round(box[2] + letters), round(letters * 1.7)
     if n_wide > width or n_high > height:
         raise OptionError(f"{words!r} does not fit into frames of {width} x {height}; use fewer words.")
@@ -66,18 +74,43 @@ def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor,
     return whole, letters_alone
 
 
-def _measured(words: str, letters: int):
-    """The typeface at that height and the box (left, top, right, bottom) of the words in it."""
+def typeface_for(words: str) -> str | None:
+    """The file of a typeface that has all of these letters; None is Pillow's own, which has the Latin ones.
+
+    Raises OptionError when there is none.
+    """
+    lacking = _lacking(None, words)
+    if not lacking:
+        return None
+    for file in EASTERN_TYPEFACES:
+        try:
+            if not _lacking(file, words):
+                return file
+        except OSError:  # not on this computer
+            continue
+    raise OptionError(
+        f"no typeface on this computer has {' '.join(lacking)}. For Chinese, Japanese or Korean labels install one, "
+        "for example Noto Sans CJK (Debian and Ubuntu: fonts-noto-cjk), or write the label in Latin letters."
+    )
+
+
+def _lacking(face: str | None, words: str) -> list[str]:
+    """The letters that a typeface shows as it shows what it does not have."""
+    font = _font(face, 24)
+    unknown = bytes(font.getmask(_NO_SUCH_LETTER))
+    return sorted({letter for letter in words if letter != " " and bytes(font.getmask(letter)) == unknown})
+
+
+def _font(face: str | None, letters: int):
     from PIL import ImageFont
 
-    font = ImageFont.load_default(letters)
-    unknown = bytes(font.getmask(_NO_SUCH_LETTER))
-    lacking = sorted({letter for letter in words if bytes(font.getmask(letter)) == unknown})
-    if lacking:
-        raise OptionError(
-            f"the built-in typeface has no {' '.join(lacking)}; the label can be written in Latin letters only."
-        )
+    return ImageFont.load_default(letters) if face is None else ImageFont.truetype(face, letters)
+
+
+def _measured(face: str | None, words: str, letters: int):
+    """The typeface at that height and the box (left, top, right, bottom) of the words in it."""
+    font = _font(face, letters)
     return font, font.getbbox(words)
 
 
-__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_frames"]
+__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_frames", "typeface_for"]

@@ -72,11 +72,21 @@ class PasteBack:
         self._tint = Tint(self._under(self.picture), near)
         self._picture_bytes: Tensor | None = None
 
-    def __call__(self, frames: Tensor) -> Tensor:
-        """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames."""
-        covered = self._covered(frames)
-        whole = self.picture.to(frames).expand(frames.shape[0], -1, -1, -1).clone()
-        self._under(whole).copy_(covered)
+    def __call__(self, frames: Tensor, background: Tensor | None = None) -> Tensor:
+        """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames.
+
+        background: (B, 3, H, W), what the head is put into; None stands for the picture, which stands still
+        """
+        if background is None:
+            background = self.picture.expand(frames.shape[0], -1, -1, -1)
+        elif background.shape != (frames.shape[0], *self.picture.shape):
+            height, width = self.picture.shape[1:]
+            raise VideoError(
+                f"expected a background in the size of the portrait's picture, {width} x {height}, got "
+                f"{background.shape[-1]} x {background.shape[-2]}; connect a Paste Back of the same picture."
+            )
+        whole = background.to(frames).clone()
+        self._under(whole).copy_(self._covered(frames, self._under(whole)))
         return whole
 
     def as_bytes(self, frames: Tensor) -> Tensor:
@@ -84,17 +94,16 @@ class PasteBack:
 
         Only the box is computed; around it the bytes of the picture are copied.
         """
-        covered = to_bytes(self._covered(frames)).permute(0, 2, 3, 1).cpu()
+        covered = to_bytes(self._covered(frames, self._under(self.picture).to(frames))).permute(0, 2, 3, 1).cpu()
         if self._picture_bytes is None:
             self._picture_bytes = to_bytes(self.picture).permute(1, 2, 0).contiguous().cpu()
         whole = self._picture_bytes.expand(frames.shape[0], -1, -1, -1).clone()
         whole[:, _rows(self.seen), _columns(self.seen)] = covered
         return whole
 
-    def _covered(self, frames: Tensor) -> Tensor:
-        """(B, 3, h, w) -> the part of the whole frames that the box covers."""
+    def _covered(self, frames: Tensor, under: Tensor) -> Tensor:
+        """(B, 3, h, w) -> the part of the whole frames that the box covers; under: what lies there."""
         _check_frames(frames)
-        under = self._under(self.picture).to(frames)
         head = self._under_box(resize(frames, (self.box.height, self.box.width)))
         if self.blend is Blend.SEAMLESS:
             head = seamless(head, under)

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ..errors import AudioError, DoesNotFit, OptionError, VideoError
+from .signature import Signature
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,21 @@ class VideoWriter:
     well.
     """
 
-    def __init__(self, path: Path | str, size_wh: tuple[int, int], fps: float, *,
+    def __init__(self, path: Path | str, size_wh: tuple[int, int], fps: float, *, output_fps: float = 0.0,
                  audio: tuple[Tensor, float] | None = None, metadata: Mapping[str, str] | None = None,
-                 quality: str | int = "high"):  # fmt: skip
+                 quality: str | int = "high", signature: Signature | None = None):  # fmt: skip
         """path: ends in .mp4, in a folder that exists; an older file of that name is replaced.
 
         size_wh:  of the frames; an odd side is made even by doubling its last row or column
-        fps:      any rate above 0
+        fps:      of the frames, any rate above 0
+        output_fps: of the file; each of its frames shows what is on at its time, so that frames are repeated or left
+                  out and the clip lasts as long as before. 0 leaves the frames as they are
         audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate; cut, or filled with silence, to the length
                   of the frames
         metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow"
         quality:  a name in QUALITIES, or x264's crf
-        Raises OptionError, VideoError or AudioError for what cannot be written.
+        signature: who signs the file, or nobody
+        Raises OptionError, VideoError, AudioError or SigningError for what cannot be written.
         """
         self.path = Path(path).absolute()
         if not self.path.parent.is_dir():
@@ -81,15 +85,18 @@ class VideoWriter:
         self.width, self.height = size_wh
         if not (1 <= self.width <= LARGEST_SIDE and 1 <= self.height <= LARGEST_SIDE):
             raise VideoError(f"expected frames of 1 to {LARGEST_SIDE} pixels a side, got {self.width} x {self.height}.")
-        if not 0 < fps <= FASTEST_FPS:
-            raise OptionError(f"expected fps above 0 and up to {FASTEST_FPS:g}, got {fps:g}.")
-        self.fps = Fraction(fps).limit_denominator(10_000) or Fraction(1, 10_000)
+        self.fps = _rate("fps", fps)
+        self.output_fps = _rate("output_fps", output_fps) if output_fps else self.fps
         self.quality = _quality(quality)
         self.sound = None if audio is None else Sound(*audio)
         self.metadata = {**AI_MARK, **(metadata or {})}
-        self.n_frames = 0
+        self.signature = signature
+        if signature is not None:
+            signature.require_usable()
+        self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
         self._silent_part = self._beside("silent.part")
         self._part = self._beside("part")
+        self._signed_part = self._beside("signed.part")
         self._metadata_part = self._beside("metadata.part")
         self._encoder: Ffmpeg | None = None
 
@@ -99,7 +106,7 @@ class VideoWriter:
             target = self._part if self.sound is None else self._silent_part
             even = f"{self.width + self.width % 2}x{self.height + self.height % 2}"
             self._encoder = Ffmpeg(
-                "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", even, "-r", str(self.fps), "-i", "pipe:0",
+                "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", even, "-r", str(self.output_fps), "-i", "pipe:0",
                 *self._metadata_input(),
                 "-map", "0:v", "-c:v", "libx264", "-crf", str(self.quality.crf), "-preset", self.quality.preset,
                 "-vf", "scale=in_range=full:out_range=limited:out_color_matrix=bt709,format=yuv420p,"
@@ -114,8 +121,12 @@ class VideoWriter:
         if self._encoder is None:
             raise RuntimeError("write() belongs inside the with-block of its VideoWriter")
         pixels = _bytes(frames, self.width, self.height)
-        self.n_frames += len(pixels)
-        self._encoder.feed(pixels)
+        first, self.n_frames = self.n_frames, self.n_frames + len(pixels)
+        # Frame k of the file begins at k / output_fps, and shows the frame that is on then.
+        begun = math.ceil(self.n_frames * self.output_fps / self.fps)
+        places = [math.floor(k * self.fps / self.output_fps) - first for k in range(self.n_shown, begun)]
+        self.n_shown = begun
+        self._encoder.feed(pixels if places == list(range(len(pixels))) else pixels[places])
 
     def __exit__(self, kind, error, trace) -> None:
         encoder = self._encoder
@@ -130,6 +141,9 @@ class VideoWriter:
                 raise VideoError("expected at least one frame to write, got none.")
             if self.sound is not None:
                 self._add(self.sound)
+            if self.signature is not None:
+                self.signature.sign(self._part, self._signed_part)
+                os.replace(self._signed_part, self._part)
             os.replace(self._part, self.path)
             self._remove_parts()
         self._encoder = None
@@ -146,7 +160,7 @@ class VideoWriter:
             folder=self.path.parent,
         )  # fmt: skip
         try:
-            for samples in sound.chunks(round(self.n_frames / self.fps * sound.rate_hz)):
+            for samples in sound.chunks(round(self.n_shown / self.output_fps * sound.rate_hz)):
                 joiner.feed(samples)
             joiner.finish()
         except BaseException:
@@ -177,7 +191,7 @@ class VideoWriter:
             raise
 
     def _remove_parts(self) -> None:
-        for part in (self._silent_part, self._part, self._metadata_part):
+        for part in (self._silent_part, self._part, self._signed_part, self._metadata_part):
             part.unlink(missing_ok=True)
 
 
@@ -318,6 +332,12 @@ def _bytes(frames: Tensor | np.ndarray, width: int, height: int) -> np.ndarray:
         raise VideoError(f"expected frames as bytes or as floats in 0..1, got {frames.dtype}.")
     pixels = frames.cpu().numpy()
     return np.ascontiguousarray(np.pad(pixels, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge"))
+
+
+def _rate(name: str, fps: float) -> Fraction:
+    if not 0 < fps <= FASTEST_FPS:
+        raise OptionError(f"expected {name} above 0 and up to {FASTEST_FPS:g}, got {fps:g}.")
+    return Fraction(fps).limit_denominator(10_000) or Fraction(1, 10_000)
 
 
 def _quality(quality: str | int) -> Quality:

@@ -1,8 +1,11 @@
 """The label is seen in its corner, and leaves the rest of the frame alone."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from sadtalker_core.compose import label as label_module
 from sadtalker_core.compose.label import CORNERS, label_frames
 from sadtalker_core.errors import OptionError, PictureError
 
@@ -53,11 +56,35 @@ def test_words_too_long_for_the_picture_are_made_smaller(frames):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "no words"), (" \n ", "no words"), ("\u751f\u6210", "Latin"), ("word " * 40, "does not fit")],
+    [("", "no words"), (" \n ", "no words"), ("\uffff", "install one"), ("word " * 40, "does not fit")],
 )
 def test_what_cannot_be_written_is_told(frames, text, words):
     with pytest.raises(OptionError, match=words):
         label_frames(frames, text)
+
+
+@pytest.fixture
+def boxes_installed(monkeypatch):
+    """A typeface of bars and boxes that has A, I and two Chinese letters, behind one that is not on this computer."""
+    typeface = Path(__file__).parent / "data" / "boxes.ttf"
+    monkeypatch.setattr(label_module, "EASTERN_TYPEFACES", ("nobody has this.ttf", str(typeface)))
+    return str(typeface)
+
+
+def test_chinese_is_written_with_a_typeface_of_the_computer(frames, boxes_installed):
+    assert label_module.typeface_for("AI") is None
+    assert label_module.typeface_for("AI \u751f\u6210") == boxes_installed
+    labelled = label_frames(frames, "AI \u751f\u6210", opacity=1.0, size=0.1)
+    plate = labelled[(labelled != frames).any(dim=-1)]
+    assert plate.min() < 0.1 and plate.max() > 0.95
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_letter_that_no_typeface_has_is_named(frames, boxes_installed, monkeypatch, installed):
+    if not installed:
+        monkeypatch.setattr(label_module, "EASTERN_TYPEFACES", ())
+    with pytest.raises(OptionError, match="has \u7684.*Noto Sans CJK"):
+        label_frames(frames, "AI \u7684")
 
 
 def test_an_unknown_corner_and_a_frame_without_colours_are_refused(frames):

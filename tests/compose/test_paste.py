@@ -250,3 +250,28 @@ def test_impossible_wishes_get_a_sentence(wish, sentence):
 def test_frames_that_cannot_be_pasted_get_a_sentence(frames, sentence):
     with pytest.raises(VideoError, match=sentence):
         PasteBack(a_portrait(Box(30, 20, 50, 40)))(frames)
+
+
+def test_a_second_head_goes_into_the_frames_of_the_first():
+    """Both are in the picture, each where it alone would be, and around them nothing changes."""
+    left, right = a_portrait(Box(5, 20, 40, 40)), a_portrait(Box(70, 20, 40, 40))
+    one, two = PasteBack(left)(some_frames(3)), PasteBack(right)(some_frames(3).flip(0))
+    both = PasteBack(right)(some_frames(3).flip(0), one)
+    torch.testing.assert_close(both[..., :60], one[..., :60], rtol=0, atol=0)
+    torch.testing.assert_close(both[..., 60:], two[..., 60:], rtol=0, atol=0)
+
+
+def test_the_edge_of_the_second_head_fades_into_the_first():
+    """Where the boxes overlap: what lies under the fade is the frame, not the picture that stands still."""
+    first = a_portrait(Box(10, 20, 50, 40))
+    second = PasteBack(a_portrait(Box(40, 20, 50, 40)), feather=0.5, colour_match=0)
+    under = PasteBack(first, colour_match=0)(torch.ones(1, 3, 40, 50))
+    both = second(torch.zeros(1, 3, 40, 50), under)
+    shown = second.mask[20:60, 40:90]
+    torch.testing.assert_close(both[0, :, 20:60, 40:90], under[0, :, 20:60, 40:90] * (1 - shown))
+
+
+@pytest.mark.parametrize("size_hw", [(90, 119), (45, 60)])
+def test_a_background_of_another_picture_is_refused(size_hw):
+    with pytest.raises(VideoError, match="120 x 90, got"):
+        PasteBack(a_portrait(Box(30, 20, 50, 40)))(some_frames(2), torch.zeros(2, 3, *size_hw))

@@ -100,6 +100,39 @@ def test_any_frame_rate(tmp_path, fps):
     assert len(read_frames(path, 64, 48)) == 5
 
 
+@pytest.mark.parametrize(
+    ("fps", "output_fps", "shown"),
+    [
+        (25, 30, [0, 0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9]),
+        (25, 50, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]),
+        (25, 12.5, [0, 2, 4, 6, 8]),
+        (30, 25, [0, 1, 2, 3, 4, 6, 7, 8, 9]),
+        (25, 1, [0]),
+        (25, 25, list(range(10))),
+    ],
+)
+def test_another_rate_shows_what_is_on_at_the_time(tmp_path, fps, output_fps, shown):
+    """However the frames come in, and in the same time within a frame."""
+    frames = some_frames(10)
+    for batch in (1, 4, 10):
+        path = write(tmp_path / "a.mp4", frames, fps, batch, output_fps=output_fps, quality=4)
+        back = read_frames(path, 64, 48)[:, 24, 32, 0] / 255.0
+        assert [int(np.abs(frames[:, 0, 0, 0].numpy() - level).argmin()) for level in back] == shown
+    assert len(shown) / output_fps == pytest.approx(10 / fps, abs=1 / output_fps)
+
+
+def test_at_another_rate_the_sound_stays_in_step(tmp_path):
+    """Frames get bright and a tone begins after half a second, at 30 frames a second as at 25."""
+    frames = torch.cat([torch.zeros(13, 48, 64, 3), torch.ones(18, 48, 64, 3)])
+    wave = torch.cat([torch.zeros(8320), a_tone(1.0, 16000)])
+    path = write(tmp_path / "a.mp4", frames, 25.0, output_fps=30.0, audio=(wave, 16000))
+    assert re.search(r" 30 fps", facts(path))
+    bright = read_frames(path, 64, 48)[:, 24, 32, 0] > 128
+    heard = np.abs(read_sound(path)[:, 0]) > 0.1
+    assert bright.argmax() / 30 == pytest.approx(heard.argmax() / 48000, abs=1 / 30)
+    assert len(bright) / 30 == pytest.approx(len(heard) / 48000, abs=1 / 30)
+
+
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 1.01, 3.0])
 @pytest.mark.parametrize(("n_frames", "fps"), [(25, 25.0), (31, 29.97)])
 def test_sound_and_frames_are_equally_long(tmp_path, seconds, n_frames, fps):
@@ -264,6 +297,7 @@ def test_frames_that_are_no_frames_get_a_sentence(tmp_path, frames, sentence):
         ({"fps": 0.0}, OptionError, "fps above 0"),
         ({"fps": float("nan")}, OptionError, "fps above 0"),
         ({"fps": 1e6}, OptionError, "fps above 0"),
+        ({"output_fps": -1.0}, OptionError, "output_fps above 0"),
         ({"size_wh": (0, 5)}, VideoError, "16384 pixels a side"),
         ({"size_wh": (20000, 5)}, VideoError, "16384 pixels a side"),
         ({"quality": "superb"}, OptionError, "draft, high, best"),
