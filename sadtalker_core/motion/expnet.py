@@ -37,4 +37,8 @@ class ExpNet(nn.Module):
         self.head = ops.Linear(config.audio.embedding + EXPRESSION + 1, EXPRESSION)
 
     def forward(self, windows: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-        return self.head(torch.cat([self.audio(windows), reference, blink.reshape(-1, 1)], dim=1))
+        return self.speak(self.audio(windows), reference, blink)
+
+    def speak(self, heard: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+        """heard (B, E): the windows' embeddings;  the others as in `forward`."""
+        return self.head(torch.cat([heard, reference, blink.reshape(-1, 1)], dim=1))

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
+from .audio_encoder import Listener
 from .expnet import ExpNet
 
-#: frames that go through the net at once; 128 keep its largest feature map at 21 MB
-FRAMES_PER_CHUNK = 128
+#: frames that go through the net at once; with 64 its largest feature map is 10 MB, and more of them would be slower
+FRAMES_PER_CHUNK = 64
 
 
 def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficients, blink: Tensor, *,
@@ -41,12 +42,14 @@ def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficie
         raise OptionError("expected a blink track of numbers, got NaN or infinity.")
     rest = face_at_rest(source, n_frames, reference, reference_weight)
     like = next(net.parameters())
+    listen = Listener(net.audio)
     rows = torch.empty(n_frames, rest.shape[1])
     with torch.no_grad():
         for start in range(0, n_frames, chunk):
             frames = slice(start, min(start + chunk, n_frames))
             inputs = (speech.windows(frames.start, frames.stop), rest[frames], blink[frames])
-            rows[frames] = net(*(x.to(device=like.device, dtype=like.dtype) for x in inputs)).float().cpu()
+            windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
+            rows[frames] = net.speak(listen(windows), *face).float().cpu()
             if on_progress is not None:
                 on_progress(frames.stop, n_frames)
     return Expression(rows, source.family)

@@ -13,11 +13,12 @@ from torch import Tensor
 from ..coefficients import POSE
 from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
+from .audio_encoder import Listener
 from .posevae import PoseVAE
 from .reference import follow
 from .smoothing import smooth
 
-BLOCKS_PER_CHUNK = 4
+BLOCKS_PER_CHUNK = 2
 
 
 def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, style: int, *,
@@ -64,6 +65,7 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
     n_blocks = noise.shape[0]
     n_whole, n_rest = divmod(speech.n_frames - 1, length)
     like = next(net.parameters())
+    listen = Listener(net.audio)
 
     def place(x: Tensor) -> Tensor:
         return x.to(device=like.device, dtype=like.dtype)
@@ -72,7 +74,7 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
         """windows (b * L, 1, 80, 16), noise (b, Z) -> (b * L, 6)"""
         n = noise.shape[0]
         styles = torch.full((n,), style, dtype=torch.long, device=like.device)
-        heard = net.embed(place(windows).unflatten(0, (n, length)))
+        heard = listen(place(windows)).unflatten(0, (n, length))
         return net.decode(place(noise), heard, place(start_pose).expand(n, -1), styles).flatten(0, 1).float().cpu()
 
     pieces = [torch.zeros(1, POSE)]

@@ -26,9 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..folding import folded
 from .blocks import ConvBlock
 from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField
-from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, folded, merged, normalised, parts
+from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, merged, normalised, parts
 from .generator import Decoder, Generator, Rendered, Spade, SpadeBlock
 from .grids import READ_BY_CORNERS, heat_maps, read_volume, volume_grid
 

@@ -60,13 +60,6 @@ def parts(modules: nn.Module) -> Iterator[Any]:
     return modules.children()
 
 
-def folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that does what `conv` and the batch norm in eval mode after it do."""
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))
-    return weight, (conv.bias - norm.running_mean) * scale + norm.bias
-
-
 class Taps(NamedTuple):
     """What a pixel sees along one axis.  start: the first place, from its own cell's first;  merge: (places, 3) which
     of the three taps fall on each place.

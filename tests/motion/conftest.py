@@ -54,6 +54,12 @@ def _lively(net):
 
 
 @pytest.fixture
+def lively():
+    """net -> the same, as after some training."""
+    return _lively
+
+
+@pytest.fixture
 def small_expnet():
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig
+from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig, Listener
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseUnet, PoseVAE, PoseVAEConfig
 
@@ -100,3 +100,16 @@ def test_layers_come_from_the_given_factory():
     net = PoseVAE(SMALL, Ops())
     leaves = [type(m).__name__ for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
     assert sorted(made) == sorted(leaves)
+
+
+@pytest.mark.parametrize("width", [1, 2, 8])
+@pytest.mark.parametrize("n_windows", [1, 5])
+def test_a_listener_hears_what_the_encoder_hears(width, n_windows, lively):
+    encoder = lively(AudioEncoder(AudioEncoderConfig(width)))
+    given = windows(n_windows)
+    before = given.clone()
+    heard = Listener(encoder)(given)
+    with torch.no_grad():
+        torch.testing.assert_close(heard, encoder(given), rtol=1e-5, atol=1e-6)
+    assert heard.shape == (n_windows, 16 * width) and heard.abs().sum() > 0 and not heard.requires_grad
+    assert torch.equal(given, before)

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sadtalker_core.folding import folded
 from sadtalker_core.render.dense_motion import LEAST_SAY, sparse_motions
 from sadtalker_core.render.fast import Modulation, accelerate, evidence
-from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last, folded
+from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last
 from sadtalker_core.render.generator import Generator
 from tests.parity.harness import rule_net
 from tests.render import tiny
