@@ -1,7 +1,7 @@
 """How much memory a clip takes, by its length: the whole walk on the mini, each run in a process of its own.
 
     python -m tests.bench.memory                      6 s against 30 s
-    python -m tests.bench.memory --long               1 min against 10 min (slow)
+    python -m tests.bench.memory --long               1 min against 10 min (an hour of one core; --modes crop: less)
     python -m tests.bench.memory --seconds 2 8 --json peaks.json
 
 In: the public domain portrait that comes with scikit-image, and a made-up voice. Out: a table of peaks in MB, and exit
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-MODES = ("crop at 256", "full on 1920 x 1080")
+MODES = {"crop": "crop at 256", "full": "full on 1920 x 1080"}
 SHORT_SECONDS, LONG_SECONDS = (6.0, 30.0), (60.0, 600.0)
 LINUX_SELF = Path("/proc/self")
 MOST_GROWTH = 1.05
@@ -32,6 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, nargs=2, default=SHORT_SECONDS, metavar=("SHORTER", "LONGER"))
     parser.add_argument("--long", action="store_true", help="1 minute against 10")
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument("--json", type=Path, help="write the numbers there, too")
     parser.add_argument("--one", nargs=2, metavar=("MODE", "SECONDS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -41,7 +42,7 @@ def main() -> int:
     lengths = LONG_SECONDS if asked.long else asked.seconds
     print("peak MB:            length   weights   to the motion   with the film   above weights   ffmpeg   frames/s")
     rows, missed = [], []
-    for mode in MODES:
+    for mode in (MODES[name] for name in asked.modes):
         shorter, longer = (in_its_own_process(mode, seconds) for seconds in lengths)
         rows += [shorter, longer]
         growth = longer["film_mb"] / shorter["film_mb"]
@@ -79,7 +80,7 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
     nets = assemble_mini()
     found: dict[str, Any] = {"mode": mode, "seconds": seconds, "weights_mb": peak_mb()}
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
-        wide = mode != MODES[0]
+        wide = mode == MODES["full"]
         crop_mode = CropMode.FULL if wide else CropMode.CROP
         portrait, source = pipeline.extract(nets, Portrait(picture(wide)), crop_mode)
         wave = voice(seconds)
