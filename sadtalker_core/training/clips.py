@@ -59,15 +59,13 @@ class Clip:
 
     def speech(self) -> SpeechWindows:
         """The voice, as inference hears it."""
-        return SpeechWindows(self._read("mel")["mel"], self.n_frames)
+        return SpeechWindows(self._read("mel")[0], self.n_frames)
 
-    def coefficients(self) -> FaceCoefficients:
-        """T rows."""
-        read = self._read("coefficients", "crop", "found")
-        return FaceCoefficients.from_full_rows(
-            read["coefficients"], read["crop"], family=self.family, crop_mode=CropMode(self.crop_mode),
-            pic_size=self.image_size, found=read["found"].bool(),
-        )  # fmt: skip
+    def coefficients(self, start: int = 0, stop: int | None = None) -> FaceCoefficients:
+        """The rows of the frames start..stop."""
+        rows, crop, found = self._read("coefficients", "crop", "found", start=start, stop=stop)
+        return FaceCoefficients.from_full_rows(rows, crop, family=self.family, crop_mode=CropMode(self.crop_mode),
+                                               pic_size=self.image_size, found=found.bool())  # fmt: skip
 
     def has_pictures(self) -> bool:
         with self._open() as file:
@@ -87,9 +85,9 @@ class Clip:
         images = [np.asarray(Image.open(io.BytesIO(code)).convert("RGB")) for code in codes]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
-    def _read(self, *names: str) -> dict[str, Tensor]:
+    def _read(self, *names: str, start: int = 0, stop: int | None = None) -> list[Tensor]:
         with self._open() as file:
-            return {name: file.get_tensor(name) for name in names}
+            return [file.get_slice(name)[start:stop] for name in names]
 
     def _open(self):
         from safetensors import SafetensorError, safe_open
@@ -131,6 +129,22 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pi
         raise InputError(f"{bare.name} in {folder} has no pictures, only a voice and coefficients; this training needs "
                          f"clips that were cut from videos.")  # fmt: skip
     return long_enough
+
+
+class Spans:
+    """The runs of `length` frames that fit into clips; each is drawn as likely as any other."""
+
+    def __init__(self, clips: Sequence[Clip], length: int):
+        """clips: of `length` frames at least."""
+        self.clips = clips
+        self.ends = torch.tensor([clip.n_frames - length + 1 for clip in clips]).cumsum(0)
+
+    def draw(self, count: int, chance: torch.Generator) -> list[tuple[Clip, int]]:
+        """(clip, first frame) of each."""
+        places = torch.randint(int(self.ends[-1]), (count,), generator=chance)
+        which = torch.searchsorted(self.ends, places, right=True)
+        before = torch.cat([torch.zeros(1, dtype=torch.long), self.ends])[which]
+        return [(self.clips[i], start) for i, start in zip(which.tolist(), (places - before).tolist(), strict=True)]
 
 
 def read_index(folder: Path) -> list[dict[str, Any]]:
@@ -223,4 +237,4 @@ def _reasons(folder: Path) -> str:
     return f"all {len(failed)} failed, {failed[0]['name']} because {failed[0].get('reason')}"
 
 
-__all__ = ["FAILED", "INDEX_FILE", "READY", "Clip", "read_clips", "read_index", "write_clip", "write_failure"]
+__all__ = ["FAILED", "INDEX_FILE", "READY", "Clip", "Spans", "read_clips", "read_index", "write_clip", "write_failure"]

@@ -119,14 +119,16 @@ class Trainer:
         return {}
 
 
-def train(trainer: Trainer, run: Run) -> None:
+def train(trainer: Trainer, run: Run) -> bool:
     """Go to step `run.steps`, from where the folder's run stopped. The nets are left in eval mode.
 
+    Returns whether this process is the first, the one to write what comes of the run.
     Raises OptionError where the folder holds another run, InputError when a loss is no number any more.
     """
     fabric = _fabric(run)
     fabric.launch()
     _Loop(fabric, trainer, run).go()
+    return fabric.is_global_zero
 
 
 def chance(seed: int, step: int, rank: int = 0) -> torch.Generator:

@@ -1,0 +1,234 @@
+"""Trains ExpNet on clips: which expression goes with what is being said, and with lids that obey a blink track.
+
+    python -m sadtalker_core.training.expnet --data clips --out runs/expnet --config mini --export expnet.safetensors
+
+The losses, with the published weights (the eye's 200 stands inside the landmarks' 0.01):
+
+    distillation   squared error of the coefficients                                    2
+    landmarks      mean distance of the 68 points, pixels of a 224-pixel picture        0.01
+    eyes           how open the eyes are, against what the blink track asks for         0.01 x 200
+    lip_reading    what a lip-reading network reads, where one is given                 0.01
+
+As published the coefficients to be learnt are those of what Wav2Lip makes of a clip's first picture and its voice, so
+that nothing but lips moves: give `prepare` such videos. It learns from plain videos, too; all that moves with the voice
+is then taken for speech.
+
+The blink ratio is 0 for eyes as open as in the clip's first frame and 1 for shut ones, which is how it is used. A
+clip's own lids are measured and told to the net, so they are not taken for speech; half of the runs are asked for a
+blink more, and only the eye loss says what that is.
+
+Letters: `B` runs, `L` frames of a run, rows = B * L.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from ..coefficients import EXPRESSION
+from ..compose.plot import plot_motion
+from ..datatypes import CropMode, Expression, FaceCoefficients
+from ..errors import OptionError
+from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
+from ..motion.blink import BLINK
+from ..motion.expnet import ExpNet, ExpNetConfig
+from .clips import Clip, Spans, read_clips
+from .engine import Moment, Trainer, add_run_options, run_of, seeded, train
+from .export import BASE, add_end_options, ends_of, export
+from .faces import Face, eye_openness, face_of
+from .lipreading import lip_reading_loss, read_lip_reader
+from .wav2lip import read_wav2lip_ear
+
+PICTURE_FRAMES = 100
+
+
+@dataclass(frozen=True)
+class ExpNetTraining:
+    """What is trained, and how.
+
+    net: its width;  frames: L, of a run;  rate: of Adam
+    distillation, landmarks, eyes, lip_reading: the weights of the losses;  blinks: the share of runs with one more
+    """
+
+    net: ExpNetConfig = ExpNetConfig()
+    frames: int = 32
+    rate: float = 2e-5
+    distillation: float = 2.0
+    landmarks: float = 0.01
+    eyes: float = 0.01 * 200
+    lip_reading: float = 0.01
+    blinks: float = 0.5
+
+
+PUBLISHED = ExpNetTraining()
+#: for a processor
+MINI = replace(PUBLISHED, net=ExpNetConfig(audio=AudioEncoderConfig(width=8)), frames=12, rate=2e-3)
+TRAININGS = {"published": PUBLISHED, "mini": MINI}
+PUBLISHED_BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """Rows of runs, end to end.
+
+    windows (rows, 1, 80, 16); rest (rows, 64) the expression of each clip's first frame; blink (rows,) in 0..1;
+    face: the rows that should come, with who it is and how the head is held
+    """
+
+    windows: Tensor
+    rest: Tensor
+    blink: Tensor
+    face: FaceCoefficients
+
+
+class ExpNetTrainer(Trainer):
+    def __init__(self, clips: Sequence[Clip], net: ExpNet, training: ExpNetTraining = PUBLISHED, *,
+                 face: Face | None, lip_reader: nn.Module | None = None):  # fmt: skip
+        """net: taught or not;  clips: of L frames at least
+        face: of the clips' family; None trains on the coefficients alone, and tells the net of no blinks
+        lip_reader: see lipreading.py; it needs a face
+        """
+        if lip_reader is not None and face is None:
+            raise OptionError("a lip-reading network reads the lips of a face, and there is none: leave "
+                              "--coefficients-only out, or --lip-reader.")  # fmt: skip
+        self.clips, self.training, self.face = clips, training, face
+        self.spans = Spans(clips, training.frames)
+        self.net = net.requires_grad_(True)
+        self.nets = {"expnet": net}
+        self.teachers = {} if lip_reader is None else {"lip_reader": lip_reader}
+        self.optimizers = {"expnet": torch.optim.Adam(net.parameters(), training.rate)}
+        self.settings = {"training": asdict(replace(training, net=net.config)), "landmarks": face is not None,
+                         "lip_reading": lip_reader is not None}  # fmt: skip
+
+    def step(self, now: Moment) -> dict[str, Tensor]:
+        blinks = drawn_blinks(now.batch, self.training.frames, self.training.blinks, now.chance)
+        speech = self._speech(self.spans.draw(now.batch, now.chance), blinks, now.device)
+        said = self.net(speech.windows, speech.rest, speech.blink)
+        losses = self.losses(said, speech)
+        now.descend("expnet", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
+        return losses
+
+    def losses(self, said: Tensor, speech: Speech) -> dict[str, Tensor]:
+        """said (rows, 64) -> the losses, unweighted."""
+        wanted = speech.face.expression
+        losses = {"distillation": mse_loss(said, wanted)}
+        if self.face is None:
+            return losses
+        points = self.face.points(speech.face, said)
+        losses["landmarks"] = (points - self.face.points(speech.face, wanted)).norm(dim=-1).mean()
+        asked = (1 - speech.blink) * eye_openness(self.face.points(speech.face, speech.rest))
+        losses["eyes"] = (eye_openness(points) - asked).abs().mean()
+        if "lip_reader" in self.teachers:
+            reader, length = self.teachers["lip_reader"], self.training.frames
+            losses["lip_reading"] = lip_reading_loss(reader, self.face, speech.face, said, wanted, length)
+        return losses
+
+    def samples(self) -> dict[str, Tensor]:
+        """The beginning of the first clip: as it was seen, and as the net says it."""
+        clip, device = self.clips[0], next(self.net.parameters()).device
+        n_frames = min(clip.n_frames, PICTURE_FRAMES)
+        speech = self._speech([(clip, 0)], torch.zeros(1, n_frames), device)
+        said = self.net(speech.windows, speech.rest, speech.blink)
+        tracks = {"seen": speech.face.expression, "said": said}
+        return {
+            name: plot_motion(expression=Expression(track.float().cpu(), clip.family), height=320).permute(2, 0, 1)
+            for name, track in tracks.items()
+        }
+
+    def _speech(self, places: Sequence[tuple[Clip, int]], blinks: Tensor, device: torch.device) -> Speech:
+        """(clip, first frame) of each run, blinks (B, L) asked for."""
+        length = blinks.shape[1]
+        windows = torch.cat([clip.speech().windows(start, start + length) for clip, start in places]).to(device)
+        rest = torch.cat([clip.coefficients(0, 1).expression.expand(length, -1) for clip, _ in places]).to(device)
+        face = _end_to_end([clip.coefficients(start, start + length) for clip, start in places], device)
+        blink = blinks.flatten().to(device)
+        if self.face is None:
+            return Speech(windows, rest, torch.zeros_like(blink), face)
+        return Speech(windows, rest, torch.maximum(blink, measured_blinks(self.face, face, rest)), face)
+
+
+def drawn_blinks(runs: int, length: int, share: float, chance: torch.Generator) -> Tensor:
+    """(runs, length) blink tracks: in a share of the runs a blink of five frames, which may begin or end outside."""
+    blink = torch.tensor(BLINK)
+    tracks = torch.zeros(runs, length + 2 * len(BLINK))
+    blinking = torch.rand(runs, generator=chance) < share
+    starts = torch.randint(1, length + len(BLINK), (runs,), generator=chance)
+    for run in torch.nonzero(blinking).flatten().tolist():
+        tracks[run, starts[run] : starts[run] + len(BLINK)] = blink
+    return tracks[:, len(BLINK) : -len(BLINK)]
+
+
+@torch.no_grad()
+def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
+    """(rows,) how far the lids are down, 0 as open as at rest or wider, 1 shut."""
+    opened = eye_openness(face.points(who, who.expression)) / eye_openness(face.points(who, rest)).clamp_min(0.05)
+    return (1 - opened).clamp(0, 1)
+
+
+def new_net(config: ExpNetConfig, ear: AudioEncoder | None, seed: int) -> ExpNet:
+    """Untaught, but for the ear where one is given. It begins with saying the expression at rest.
+
+    Raises OptionError for an ear of another width.
+    """
+    if ear is not None and ear.config != config.audio:
+        raise OptionError(f"expected an ear of width {config.audio.width} for this net, got one of "
+                          f"{ear.config.width}; a Wav2Lip file goes with --config published.")  # fmt: skip
+    with seeded(seed):
+        net = ExpNet(config)
+    if ear is not None:
+        net.audio.load_state_dict(ear.state_dict())
+    with torch.no_grad():
+        net.head.weight[:, -1 - EXPRESSION :].zero_()
+        net.head.weight[:, -1 - EXPRESSION : -1].fill_diagonal_(1.0)
+        net.head.bias.zero_()
+    return net
+
+
+def taught_net(net: nn.Module) -> ExpNet:
+    """A copy of a model's net to go on from."""
+    assert isinstance(net, ExpNet)
+    copy = ExpNet(net.config)
+    copy.load_state_dict(net.state_dict())
+    return copy
+
+
+def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceCoefficients:
+    rows, crop = torch.cat([run.full_rows() for run in runs]), torch.cat([run.crop for run in runs])
+    return FaceCoefficients.from_full_rows(rows.to(device), crop.to(device), family=runs[0].family,
+                                           crop_mode=CropMode.CROP, pic_size=runs[0].pic_size)  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
+    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new net "
+                        "(default mini)")  # fmt: skip
+    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="begin with the ear of a Wav2Lip checkpoint")
+    parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
+    parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
+    parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")
+    add_end_options(parser)
+    add_run_options(parser, out="runs/expnet", steps=4000, batch=16)
+    options = parser.parse_args(arguments)
+    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    base = ends.talker()
+    clips = read_clips(options.data, family=base.family, shortest=training.frames)
+    face = None if options.coefficients_only else face_of(base.family, options.bfm)
+    reader = read_lip_reader(options.lip_reader) if options.lip_reader else None
+    if ends.begin == BASE:
+        net = taught_net(base.nets["expnet"])
+    else:
+        net = new_net(training.net, read_wav2lip_ear(options.wav2lip) if options.wav2lip else None, run.seed)
+    first = train(ExpNetTrainer(clips, net, training, face=face, lip_reader=reader), run)
+    if first and ends.export:
+        print(export(ends.export, base, {"expnet": net}))
+
+
+if __name__ == "__main__":
+    main()

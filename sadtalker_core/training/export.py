@@ -1,0 +1,79 @@
+"""Both ends of a training: the model it starts from comes in, one file with the nets it made goes out.
+
+The file holds every net of the model, the trained ones and those of the base, with their configs as metadata. In
+ComfyUI's models/sadtalker it is listed by Load SadTalker Model as file/NAME, and works in every node.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from ..assembly import Talker, load_talker, save_talker
+from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
+from ..errors import OptionError
+
+
+def base_talker(base: str, folders: Sequence[Path] = ()) -> Talker:
+    """The model to start from: a name that the loader node knows, or the path of a file of ours.
+
+    folders: where released files lie. Raises what `load_talker` raises.
+    """
+    if base == MINI_MODEL or base in RELEASED_MODELS:
+        return load_talker(base, folders)
+    file = Path(base)
+    return load_talker(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
+
+
+def export(file: Path, base: Talker, nets: Mapping[str, nn.Module]) -> Path:
+    """Write the base with these nets in the place of its own: {"posevae": net}. Raises OptionError."""
+    file = Path(file)
+    if file.suffix != ".safetensors":
+        raise OptionError(f"expected a file name that ends in .safetensors to export to, got {file.name}.")
+    unknown = sorted(set(nets) - set(base.nets))
+    if unknown:
+        raise OptionError(f"a {base.family} model has no net {unknown[0]!r}; it has {', '.join(base.nets)}.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return save_talker(file, replace(base, name=file.stem, nets={**base.nets, **nets}))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """base: the model to start from;  models: folders with released files
+    begin: whether the net itself begins as the base's, or as a new one;  export: the file to write, or None
+    """
+
+    base: str
+    models: tuple[Path, ...]
+    begin: str
+    export: Path | None
+
+    def talker(self) -> Talker:
+        return base_talker(self.base, self.models)
+
+
+NEW, BASE = "new", "base"
+
+
+def add_end_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `Ends`, the same for every trainer."""
+    parser.add_argument("--base", default=MINI_MODEL, help="the model that brings all other nets: mini (default), "
+                        "'SadTalker 256', 'SadTalker 512', or a file that was exported before")  # fmt: skip
+    parser.add_argument("--models", type=Path, action="append", default=[], metavar="FOLDER",
+                        help="where released weights lie, for such a base; may be said again")  # fmt: skip
+    parser.add_argument("--begin", choices=(NEW, BASE), default=NEW,
+                        help="new: an untaught net as wide as --config says; base: go on from the base's")  # fmt: skip
+    parser.add_argument("--export", type=Path, metavar="FILE.safetensors",
+                        help="write the base with what was learnt, for models/sadtalker of ComfyUI")  # fmt: skip
+
+
+def ends_of(options: argparse.Namespace) -> Ends:
+    """What a command line with `add_end_options` asks for."""
+    return Ends(options.base, tuple(options.models), options.begin, options.export)
+
+
+__all__ = ["BASE", "NEW", "Ends", "add_end_options", "base_talker", "ends_of", "export"]

@@ -1,0 +1,81 @@
+"""A speech set comes in, a folder of clips goes out: voices with the faces and heads that we think of for them.
+
+    python -m sadtalker_core.training.voices.speech_set --hours 1 --out runs/speech.npz
+    python -m sadtalker_core.training.generated --speech runs/speech.npz --out runs/generated
+
+Each clip has a portrait's expression at rest, the mouth of its voice, blinks, and a head that sways in one of the 46
+styles of head_sway, which stand for its speakers. There are no pictures; PoseVAE and ExpNet need none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coefficients import FULL_LAYOUT, POSE
+from ..datatypes import MINI, CropMode, FaceCoefficients
+from ..motion.blink import blink_track
+from .clips import Clip, write_clip
+from .engine import chance
+from .expnet_mini import random_reference, target_expression
+from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
+from .posevae_mini import random_pose
+from .voices import speech_set
+
+IMAGE_SIZE = 256
+
+
+def write_generated(folder: Path, spoken: Sequence[speech_set.Clip], seed: int = 0) -> list[Clip]:
+    """One clip for each that is spoken; the same seed makes the same."""
+    clips = []
+    for number, said in enumerate(spoken):
+        draw = chance(seed, number)
+        style = int(torch.randint(STYLES, (), generator=draw))
+        clips.append(write_clip(
+            folder, f"generated_{number:05d}", mel=torch.from_numpy(said.mel.astype(np.float32)),
+            coefficients=coefficients_of(said, style, draw), speaker=f"style {style:02d}", source=said.voice,
+        ))  # fmt: skip
+    return clips
+
+
+def coefficients_of(said: speech_set.Clip, style: int, draw: torch.Generator) -> FaceCoefficients:
+    """A face that says this, T rows: the first is at rest but for what is being said."""
+    n_frames = len(said.units)
+    seed = int(torch.randint(2**31, (), generator=draw))
+    rest = random_reference(1, np.random.default_rng(seed)).expand(n_frames, -1)
+    units = torch.from_numpy(said.units.astype(np.float32))
+    pose = random_pose(1, draw) + head_motion(said, style, draw)
+    rows = {name: torch.zeros(n_frames, width) for name, width in FULL_LAYOUT.items()}
+    rows["expression"] = target_expression(units, rest, blink_track(n_frames, generator=draw))
+    rows["rotation"], rows["translation"] = pose[:, :3], pose[:, 3:]
+    return FaceCoefficients(**rows, crop=torch.zeros(n_frames, 3), family=MINI, crop_mode=CropMode.CROP,
+                            pic_size=IMAGE_SIZE)  # fmt: skip
+
+
+def head_motion(said: speech_set.Clip, style: int, draw: torch.Generator) -> Tensor:
+    """(T, 6): 0 in the first frame, then blocks of sway and what the voice adds, as driving has them."""
+    n_frames = len(said.units)
+    n_blocks = -(-(n_frames - 1) // BLOCK)
+    styles = torch.full((n_blocks,), style)
+    degrees = torch.from_numpy(voice(said.mel, 1 + n_blocks * BLOCK)).float()[1:].unflatten(0, (n_blocks, BLOCK))
+    blocks = sway(torch.randn(n_blocks, SWAY_NUMBERS, generator=draw), styles) + voiced(degrees, styles)
+    return torch.cat([torch.zeros(1, POSE), blocks.flatten(0, 1)])[:n_frames]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
+    parser.add_argument("--out", type=Path, default=Path("runs/generated"), help="the folder of clips")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    spoken = [clip for clip in speech_set.load(options.speech) if not clip.held_out]
+    print(f"{options.out}: {len(write_generated(options.out, spoken, options.seed))} clips")
+
+
+if __name__ == "__main__":
+    main()

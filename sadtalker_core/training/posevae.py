@@ -1,0 +1,249 @@
+"""Trains PoseVAE on clips: how a head goes on from its first pose while it says this, in this speaker's manner.
+
+    python -m sadtalker_core.training.posevae --data clips --out runs/posevae --config mini \
+        --export posevae.safetensors
+
+The net is a variational autoencoder over 32 frames, told the first pose, the style (one of 46, a speaker each) and the
+voice. Its losses, with the published weights 1, 1 and 0.7:
+
+    reconstruction   squared error of the motion, the difference to the first pose
+    divergence       Kullback-Leibler, of the latent from N(0, 1): summed over the latent, mean over the batch
+    adversarial      what the sequence discriminator, which learns at every second step, makes of the motion
+
+The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip that driving
+never sees, as it uses the decoder alone; a released net that is trained on here is set right (--begin base).
+The ear stays as it is, so each clip is heard once: it is the base's where the widths agree, or a Wav2Lip file's.
+
+Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+
+from ..coefficients import POSE
+from ..compose.plot import plot_motion
+from ..datatypes import HeadPose
+from ..errors import OptionError
+from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
+from ..motion.posevae import PoseVAE, PoseVAEConfig
+from .clips import Clip, Spans, read_clips
+from .engine import Moment, Trainer, add_run_options, run_of, seeded, train
+from .export import BASE, add_end_options, ends_of, export
+from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
+from .wav2lip import read_wav2lip_ear
+
+
+@dataclass(frozen=True)
+class PoseVAETraining:
+    """What is trained, and how.
+
+    net, discriminator: their widths;  rate, discriminator_rate: of Adam;  betas: of both
+    reconstruction, divergence, adversarial: the weights of the losses
+    discriminator_every: steps between two of the discriminator
+    in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
+                squared error and for the discriminator. As published it is not, and a latent that costs 1 to save a
+                thousandth of a square radian says nothing: the voice and the style then make the whole motion.
+    """
+
+    net: PoseVAEConfig = PoseVAEConfig()
+    discriminator: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig()
+    rate: float = 1e-4
+    discriminator_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    reconstruction: float = 1.0
+    divergence: float = 1.0
+    adversarial: float = 0.7
+    discriminator_every: int = 2
+    in_spreads: bool = False
+
+
+PUBLISHED = PoseVAETraining()
+#: for a processor: narrow, with a latent that is worth its cost, and an adversary that only polishes
+MINI = PoseVAETraining(
+    net=PoseVAEConfig(audio=AudioEncoderConfig(width=8), unet_widths=(4, 8, 16, 32)),
+    discriminator=SequenceDiscriminatorConfig(width=32),
+    rate=2e-3, divergence=1e-3, adversarial=0.02, in_spreads=True,
+)  # fmt: skip
+TRAININGS = {"published": PUBLISHED, "mini": MINI}
+PUBLISHED_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """B blocks cut out of clips.
+
+    motion (B, L, 6) relative to reference (B, 6), the pose of the frame before; audio (B, L, E); style (B,) long
+    """
+
+    motion: Tensor
+    reference: Tensor
+    audio: Tensor
+    style: Tensor
+
+
+class PoseVAETrainer(Trainer):
+    def __init__(self, clips: Sequence[Clip], net: PoseVAE, training: PoseVAETraining = PUBLISHED, seed: int = 0):
+        """net: taught or not, with an ear that has learnt to hear;  clips: of 33 frames at least, see `read_blocks`."""
+        self.clips, self.training = clips, training
+        self.styles = style_numbers(clips, net.config.styles)
+        self.length = net.config.frames
+        self.spans = Spans(clips, 1 + self.length)
+        self.heard: dict[str, Tensor] = {}
+        self.spreads = spreads_of(clips, self.length) if training.in_spreads else torch.ones(POSE)
+        self.net = net
+        self.net.requires_grad_(True).audio.requires_grad_(False)
+        with seeded(seed):
+            self.discriminator = SequenceDiscriminator(training.discriminator)
+        self.nets = {"posevae": self.net, "discriminator": self.discriminator}
+        learning = [p for p in self.net.parameters() if p.requires_grad]
+        judging = self.discriminator.parameters()
+        self.optimizers = {
+            "posevae": torch.optim.Adam(learning, training.rate, training.betas),
+            "discriminator": torch.optim.Adam(judging, training.discriminator_rate, training.betas),
+        }
+        self.settings = {"training": asdict(replace(training, net=net.config)), "styles": self.styles}
+
+    def step(self, now: Moment) -> dict[str, Tensor]:
+        self.net.audio.eval()
+        blocks = self._blocks(self.spans.draw(now.batch, now.chance), now.device)
+        noise = torch.randn(now.batch, self.net.config.latent, generator=now.chance).to(now.device)
+        mean, logvar = self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style)
+        latent = mean + torch.exp(0.5 * logvar) * noise
+        rebuilt = self.net.decode(latent, blocks.audio, blocks.reference, blocks.style)
+        spreads = self.spreads.to(now.device)
+        seen, made = blocks.motion / spreads, rebuilt / spreads
+        losses = {
+            "reconstruction": mse_loss(made, seen),
+            "divergence": divergence(mean, logvar),
+            "adversarial": judged(self.discriminator(made), seen=True),
+        }
+        now.descend("posevae", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
+        if now.index % self.training.discriminator_every == 0:
+            verdicts = self.discriminator(seen), self.discriminator(made.detach())
+            losses["discriminator"] = judged(verdicts[0], seen=True) + judged(verdicts[1], seen=False)
+            now.descend("discriminator", losses["discriminator"])
+        return losses
+
+    def samples(self) -> dict[str, Tensor]:
+        """The first clip's first block: as it was seen, rebuilt, and drawn anew."""
+        device = next(self.net.parameters()).device
+        blocks = self._blocks([(self.clips[0], 0)], device)
+        told = (blocks.audio, blocks.reference, blocks.style)
+        rebuilt = self.net.decode(self.net.encoder(blocks.motion, *told)[0], *told)
+        drawn = self.net.decode(torch.zeros(1, self.net.config.latent, device=device), *told)
+        parts = {"seen": blocks.motion, "rebuilt": rebuilt, "drawn at 0": drawn}
+        family = self.clips[0].family
+        pictures = {
+            name: plot_motion(pose=HeadPose((motion + blocks.reference[:, None])[0].float().cpu(), family), height=320)
+            for name, motion in parts.items()
+        }
+        return {name: picture.permute(2, 0, 1) for name, picture in pictures.items()}
+
+    def _blocks(self, places: Sequence[tuple[Clip, int]], device: torch.device) -> Blocks:
+        """(clip, frame of the reference) of each."""
+        poses = torch.stack([clip.coefficients(start, start + 1 + self.length).pose for clip, start in places])
+        audio = torch.stack([self._hear(clip, device)[start + 1 : start + 1 + self.length] for clip, start in places])
+        style = torch.tensor([self.styles[clip.speaker] for clip, _ in places])
+        motion = poses[:, 1:] - poses[:, :1]
+        return Blocks(*(part.to(device) for part in (motion, poses[:, 0], audio, style)))
+
+    def _hear(self, clip: Clip, device: torch.device) -> Tensor:
+        """(T, E) on the CPU, kept, as the ear does not change: 51 KB per second at the published width."""
+        if clip.name not in self.heard:
+            with torch.no_grad():
+                windows = clip.speech().windows().split(256)
+                self.heard[clip.name] = torch.cat([self.net.audio(part.to(device)).float().cpu() for part in windows])
+        return self.heard[clip.name]
+
+
+def divergence(mean: Tensor, logvar: Tensor) -> Tensor:
+    """Of N(mean, exp(logvar)) (B, Z) from N(0, 1): summed over Z, mean over B."""
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean()
+
+
+def judged(logits: Tensor, *, seen: bool) -> Tensor:
+    """How far verdicts are from saying that this was, or was not, seen: binary cross-entropy."""
+    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(seen)))
+
+
+def read_blocks(folder: Path, family: str, frames: int = PUBLISHED.net.frames) -> list[Clip]:
+    """The clips of a folder that hold a block and the frame before it. Raises what `read_clips` raises."""
+    return read_clips(folder, family=family, shortest=frames + 1)
+
+
+def style_numbers(clips: Sequence[Clip], styles: int) -> dict[str, int]:
+    """{speaker: style}, in the order of their names; where there are more speakers than styles, some share one."""
+    speakers = sorted({clip.speaker for clip in clips})
+    if len(speakers) > styles:
+        logging.warning("%d speakers share %d styles.", len(speakers), styles)
+    return {speaker: number % styles for number, speaker in enumerate(speakers)}
+
+
+def spreads_of(clips: Sequence[Clip], length: int) -> Tensor:
+    """(6,) how much each number of a pose strays from that of a block's first frame; never 0."""
+    strays = []
+    for clip in clips[:500]:
+        pose = clip.coefficients().pose
+        strays += [block - block[:1] for block in pose.split(length)]
+    return torch.cat(strays).square().mean(dim=0).sqrt().clamp_min(1e-4)
+
+
+def new_net(config: PoseVAEConfig, ear: AudioEncoder, spreads: Tensor, seed: int) -> PoseVAE:
+    """Untaught but for the ear, and for where heads are: the decoder ends in a sigmoid, whose 0..1 begins as six
+    spreads around the reference."""
+    if ear.config != config.audio:
+        raise OptionError(f"expected an ear of width {config.audio.width} for this net, got one of "
+                          f"{ear.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config of one "
+                          f"width: mini and mini, or 'SadTalker 256' and published.")  # fmt: skip
+    with seeded(seed):
+        net = PoseVAE(config)
+    net.audio.load_state_dict(ear.state_dict())
+    with torch.no_grad():
+        net.decoder.pose.weight.copy_(torch.diag(6 * spreads))
+        net.decoder.pose.bias.copy_(-3 * spreads)
+    return net
+
+
+def taught_net(net: nn.Module) -> PoseVAE:
+    """A copy of a model's net to go on from, with the log-variance from its own layer."""
+    assert isinstance(net, PoseVAE)
+    copy = PoseVAE(replace(net.config, logvar_from_means=False))
+    copy.load_state_dict(net.state_dict())
+    return copy
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
+    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new "
+                        "net (default mini)")  # fmt: skip
+    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the ear from a Wav2Lip checkpoint")
+    add_end_options(parser)
+    add_run_options(parser, out="runs/posevae", steps=3000, batch=32)
+    options = parser.parse_args(arguments)
+    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    base = ends.talker()
+    clips = read_blocks(options.data, base.family, training.net.frames)
+    if ends.begin == BASE:
+        net = taught_net(base.nets["posevae"])
+    else:
+        ear = read_wav2lip_ear(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
+        net = new_net(training.net, ear, spreads_of(clips, training.net.frames), run.seed)  # type: ignore[arg-type]
+    trainer = PoseVAETrainer(clips, net, training, run.seed)
+    first = train(trainer, run)
+    if first and ends.export:
+        print(f"{export(ends.export, base, {'posevae': net})}: styles {json.dumps(trainer.styles)}")
+
+
+if __name__ == "__main__":
+    main()
