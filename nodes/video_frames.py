@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..sadtalker_core.errors import VideoError
+from ..sadtalker_core.face.picture import upright
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,4 +52,4 @@ def _open_stream(source) -> Clip:
 def _decode(container) -> Iterator[Tensor]:
     with container:
         for frame in container.decode(video=0):
-            yield torch.from_numpy(frame.to_ndarray(format="rgb24")).float().div_(255)
+            yield upright(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,3 +51,9 @@ def check_picture(image: Tensor, what: str = "The picture") -> tuple[Tensor, Ten
     mask = 1 - image[..., 3] if channels == 4 else None
     colours = image.expand(-1, -1, 3) if channels == 1 else image[..., :3]
     return colours.contiguous(), mask
+
+
+def upright(frame) -> Tensor:
+    """A frame that PyAV has decoded -> (H, W, 3) float32 in 0..1, turned as its file asks: phones film lying down."""
+    pixels = frame.to_ndarray(format="rgb24")
+    return torch.from_numpy(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))).float().div_(255)

@@ -1,0 +1,142 @@
+"""A video file comes in; its pictures at 25 a second, and the sound that belongs to them, go out, a little at a time.
+
+Frame 0 is the first picture of the file, and sample 0 sounds when it appears. A file may have any frame rate, a
+changing one too: frame k is the picture that a player shows k / 25 s after the first. Letters: `H W` a picture in
+pixels, `C` channels of the sound, `n` samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import AudioError, VideoError
+from ..face.picture import upright
+from ..timeline import FRAMES_PER_SECOND
+
+#: a picture counts as shown when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
+ROUNDED_S = 0.002
+#: what a file announces and does not hold: less is a rounding of its length, more is a lost end
+LOST_S, LOST_PART = 0.5, 0.05
+
+
+def announced_seconds(path: Path) -> float:
+    """How long the pictures are by the file's own word; 0 when it does not say.
+
+    Raises VideoError for what is no video, AudioError for a video without sound.
+    """
+    import av
+
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise AudioError("it has no sound")
+        stream = container.streams.video[0]
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        return (container.duration or 0) / av.time_base
+
+
+def pictures_at_25(path: Path) -> Iterator[Tensor]:
+    """The pictures (H, W, 3) in 0..1, upright, 25 a second.
+
+    Raises VideoError where the file breaks off: in the middle of a packet, or before the end that it announces.
+    """
+    announced = announced_seconds(path)
+    with _opened(path) as container:
+        rate = float(container.streams.video[0].average_rate or FRAMES_PER_SECOND)
+        start, seconds, stay, n_shown = None, 0.0, 1 / rate, 0
+        picture, waiting = None, None
+        for i, frame in enumerate(container.decode(video=0)):
+            at = i / rate if frame.time is None else frame.time
+            start = at if start is None else start
+            if waiting is not None:
+                stay = at - start - seconds
+            seconds = at - start
+            while waiting is not None and n_shown / FRAMES_PER_SECOND + ROUNDED_S < seconds:
+                picture = upright(waiting) if picture is None else picture
+                yield picture
+                n_shown += 1
+            picture, waiting = None, frame
+        end = seconds + stay  # the last picture stays as long as the one before it
+        if waiting is None or end < announced - max(LOST_S, LOST_PART * announced):
+            raise VideoError(f"it breaks off after {end if waiting else 0:.1f} of {announced:.1f} s")
+        while (n_shown + 1) / FRAMES_PER_SECOND <= end + ROUNDED_S:
+            yield upright(waiting)
+            n_shown += 1
+
+
+class Sound:
+    """The sound of a file, cut from front to back; use it as `with Sound(path) as sound: sound.cut(0, 100)`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._open = ExitStack()
+
+    def __enter__(self) -> Sound:
+        with _opened(self.path) as container:
+            first = next(container.decode(video=0), None)
+            self._origin_s = (first.time if first else None) or 0.0
+        self._container = self._open.enter_context(_opened(self.path))
+        self.rate_hz = self._container.streams.audio[0].rate
+        self._coming = self._pieces()
+        self._held: list[np.ndarray] = []
+        self._first = self._end = 0  # samples: where what is held begins and ends
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._open.__exit__(*error)
+
+    def cut(self, start: int, stop: int) -> Tensor:
+        """(C, n): the sound of the frames start..stop, floats in -1..1; shorter, perhaps empty, where the sound ends.
+
+        Each start must be at or behind the start before it.
+        """
+        first, end = (round(frame * self.rate_hz / FRAMES_PER_SECOND) for frame in (start, stop))
+        while self._held and self._first + self._held[0].shape[1] <= first:
+            self._first += self._held.pop(0).shape[1]
+        while self._end < end and (piece := next(self._coming, None)) is not None:
+            self._end += piece.shape[1]
+            if self._end <= first:
+                self._first = self._end
+            else:
+                self._held.append(piece)
+        if not self._held:
+            return torch.zeros(1, 0)
+        held = np.concatenate(self._held, axis=1)
+        return torch.from_numpy(held[:, first - self._first : end - self._first].copy())
+
+    def _pieces(self) -> Iterator[np.ndarray]:
+        """(C, m) float32, one behind the other from sample 0 on; gaps of a frame or more become silence."""
+        import av
+
+        to_float = av.AudioResampler(format="fltp")
+        n_so_far = 0
+        for frame in self._container.decode(audio=0):
+            at = n_so_far if frame.time is None else round((frame.time - self._origin_s) * self.rate_hz)
+            gap = at - n_so_far
+            for part in to_float.resample(frame):
+                samples = part.to_ndarray()
+                if n_so_far == 0 or abs(gap) > self.rate_hz / FRAMES_PER_SECOND:
+                    samples = np.pad(samples[:, max(-gap, 0) :], [(0, 0), (max(gap, 0), 0)])
+                n_so_far += samples.shape[1]
+                yield samples
+
+
+@contextmanager
+def _opened(path: Path):
+    """A container with a picture track; whatever FFmpeg objects to, here or while it is read, is a VideoError."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError("it has no picture track")
+            yield container
+    except av.FFmpegError as error:
+        empty = path.is_file() and path.stat().st_size == 0
+        raise VideoError("it is empty" if empty else f"it is no video, or damaged ({error.strerror})") from error
