@@ -37,6 +37,18 @@ def default_portrait(environment: Environment) -> Path:
     return picture
 
 
+def two_people(environment: Environment, file: Path) -> Path:
+    """Writes a picture with two faces: the default portrait on the left, in a mirror and in other colours on the right."""
+    code = ("import sys\nfrom PIL import Image, ImageEnhance, ImageOps\n"
+            "one = Image.open(sys.argv[1]).convert('RGB').crop((60, 0, 400, 512))\n"
+            "other = ImageEnhance.Color(ImageOps.mirror(one)).enhance(0.4)\n"
+            "both = Image.new('RGB', (680, 512))\n"
+            "both.paste(one, (0, 0))\nboth.paste(other, (340, 0))\n"
+            "both.save(sys.argv[2])")
+    subprocess.run([str(environment.python), "-c", code, str(default_portrait(environment)), str(file)], check=True)
+    return file
+
+
 def need(environment: Environment, variable: str, file: Path, part: str, what: str) -> dict[str, Any]:
     """The record of a file that must hold `part` ("video" for pictures too, or "audio"), or a sentence."""
     if not file.is_file():
