@@ -59,8 +59,11 @@ WRITTEN_AT_ONCE = 16
 class Nets(Protocol):
     """Where a stage gets its nets from: assembly.Talker, or the node layer's ResidentTalker."""
 
-    family: str
-    image_size: int
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def image_size(self) -> int: ...
 
     def use(self, *nets: str, working_bytes: int = 0) -> Sequence[Any]:
         """The nets of these names, in that order, where they shall compute, with so much room beside them."""
@@ -252,7 +255,7 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
     place = next(painters[-1].parameters())
     at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
-    paint = render_flow_frames if nets.family == MINI else render_frames
+    paint: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
     def batches() -> Iterator[Tensor]:
         for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):

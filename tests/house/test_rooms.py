@@ -64,6 +64,21 @@ def test_no_room_imports_training(project):
     assert found == []
 
 
+def test_nothing_imports_batch(project):
+    found = [str(file) for file, name in core_imports(project / "sadtalker_core")
+             if name == "batch" and file.parts[0] != "batch"]
+    assert found == []
+
+
+def test_one_file_knows_ray_and_imports_it_only_when_it_is_needed(project):
+    core = project / "sadtalker_core"
+    files = {file for file in core.rglob("*.py") for _, name in imports(file) if name.split(".")[0] == "ray"}
+    assert files == {core / "batch" / "crew.py"}
+    at_once = ast.parse((core / "batch" / "crew.py").read_text(encoding="utf-8")).body
+    assert [line for node in at_once if isinstance(node, ast.Import | ast.ImportFrom)
+            for line in [ast.unparse(node)] if " ray" in line] == []
+
+
 def test_no_test_folder_is_a_package(project):
     assert list((project / "tests").rglob("__init__.py")) == []
 

@@ -1,0 +1,115 @@
+"""Many portraits and voices become talking heads, spread over workers by Ray.
+
+    python -m sadtalker_core.batch jobs.csv
+    python -m sadtalker_core.batch jobs.csv --workers 2 --models ~/ComfyUI/models/sadtalker
+    python -m sadtalker_core.batch jobs.csv --address auto --gpus-per-worker 1
+
+docs/BATCH.md describes the table. Exit status: 0 all jobs are done, 1 some failed, 2 nothing was begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import SadTalkerError
+from ..timeline import frames_in_seconds
+from .crew import Crew, CrewOptions
+from .jobs import Job, read_jobs
+from .record import FAILED, Outcome, RunFolder, summary, table
+from .run import CHUNK_FRAMES, run_jobs
+
+#: where ComfyUI keeps this pack's models, when the pack lies in its custom_nodes
+MODELS = Path(__file__).resolve().parents[4] / "models" / "sadtalker"
+ALL_DONE, SOME_FAILED, NOT_BEGUN, STOPPED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    asked = _parser().parse_args(argv)
+    try:
+        jobs = read_jobs(asked.jobs, asked.models)
+        folder = RunFolder(asked.run or asked.jobs.with_suffix(".run"))
+        return _run(jobs, folder, asked)
+    except SadTalkerError as error:
+        print(error, file=sys.stderr)
+        return NOT_BEGUN
+
+
+def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> int:
+    options = CrewOptions(
+        asked.workers, asked.gpus_per_worker, asked.cpus_per_worker, asked.address, asked.batch_size, asked.retries,
+        tuple(asked.models),
+    )  # fmt: skip
+    cut_frames = frames_in_seconds(asked.cut_seconds)
+    pieces = sum(1 if job.n_frames <= cut_frames else -(-job.n_frames // CHUNK_FRAMES) for job in jobs)
+    with Crew(options, pieces) as crew, _Bar(jobs) as bar:
+        started = time.perf_counter()
+        stopped = False
+        try:
+            run_jobs(jobs, crew, folder, cut_frames=cut_frames, on_progress=bar)
+        except KeyboardInterrupt:
+            stopped = True
+        report = summary(bar.outcomes, time.perf_counter() - started, crew.size)
+    folder.write_report(report)
+    print(table(report))
+    if stopped:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        return STOPPED
+    return SOME_FAILED if report["failed"] else ALL_DONE
+
+
+class _Bar:
+    """Frames made and to be made, and a line for each job that fails."""
+
+    def __init__(self, jobs: Sequence[Job]):
+        self.jobs = {job.id: job for job in jobs}
+        self.outcomes: list[Outcome] = []
+
+    def __enter__(self) -> _Bar:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=sum(job.n_frames for job in self.jobs.values()), unit="frame", dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def __call__(self, n_frames: int, outcome: Outcome | None) -> None:
+        self.bar.update(n_frames)
+        if outcome is None:
+            return
+        self.outcomes.append(outcome)
+        if outcome.status == FAILED:
+            self.bar.write(f"line {outcome.line}: {outcome.sentence}", file=sys.stderr)
+        self.bar.set_postfix_str(f"{len(self.outcomes)} of {len(self.jobs)} jobs")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sadtalker_core.batch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("jobs", type=Path, help="the table, CSV in UTF-8")
+    parser.add_argument("--run", type=Path, help="folder of manifest and report; else jobs.run beside jobs.csv")
+    parser.add_argument("--models", type=Path, nargs="+", default=[MODELS], help="folders with released weights")
+    parser.add_argument("--workers", type=_count, help="processes that work; else as many as fit")
+    parser.add_argument("--gpus-per-worker", type=float, help="0.5 lets two share one; 1 where there are GPUs")
+    parser.add_argument("--cpus-per-worker", type=_count, default=1, help="cores of a worker (1)")
+    parser.add_argument("--address", help="of a Ray cluster: auto, or ray://host:10001; else this machine")
+    parser.add_argument("--batch-size", type=int, default=0, help="frames at once; 0 as many as the memory suggests")
+    parser.add_argument("--cut-seconds", type=float, default=60.0, help="longer clips are cut over the workers (60)")
+    parser.add_argument("--retries", type=int, default=2, help="how often what a dead worker was doing is tried again")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

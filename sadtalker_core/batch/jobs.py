@@ -1,0 +1,299 @@
+"""A table of jobs comes in, jobs that can be begun go out; or one sentence for every line that is wrong.
+
+The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, out, and any field of `Options`.
+Paths are relative to the table. An empty cell means the default.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint.catalog import MINI_MODEL, find_files
+from ..compose.video import QUALITIES
+from ..datatypes import CropMode
+from ..errors import InputError, JobListError, SadTalkerError
+from ..face.landmarks import FACE_ORDERS
+from ..render.driving import parse_degrees
+from ..timeline import frames_in_seconds
+from .media import check_picture_file, seconds_of_sound
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+LARGEST_SEED = 2**64 - 1
+
+
+def _cell(default: Any, expected: str, read: Callable[[str], Any]) -> Any:
+    """A field of Options. read: text -> value, or a ValueError;  expected: what the sentence then says."""
+    return field(default=default, metadata={"expected": expected, "read": read})
+
+
+def _number(default: float, least: float, most: float) -> Any:
+    return _cell(default, f"a number from {least:g} to {most:g}", lambda text: _within(float(text), least, most))
+
+
+def _whole(default: int, least: int, most: int) -> Any:
+    return _cell(default, f"a whole number from {least} to {most}", lambda text: _within(int(text), least, most))
+
+
+def _within(value, least, most):
+    if not least <= value <= most:
+        raise ValueError
+    return value
+
+
+def _one_of(default: str, values: Iterable[str]) -> Any:
+    values = tuple(values)
+
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError
+        return text
+
+    return _cell(default, f"one of {', '.join(values)}", read)
+
+
+def _truth(default: bool) -> Any:
+    def read(text: str) -> bool:
+        if text.lower() not in TRUTHS:
+            raise ValueError
+        return TRUTHS[text.lower()]
+
+    return _cell(default, "true or false", read)
+
+
+def _degrees() -> Any:
+    def read(text: str) -> str:
+        parse_degrees("", text)
+        return text
+
+    return _cell("", "degrees from -180 to 180, such as '-20, 0, 20'", read)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a line may say beside its files. Names, defaults and limits are those of the nodes' inputs."""
+
+    model: str = _cell(MINI_MODEL, "the name of a model", str)
+    precision: str = _one_of("auto", PRECISIONS)
+    face_index: int = _whole(0, 0, 99)
+    face_order: str = _one_of(FACE_ORDERS[0], FACE_ORDERS)
+    crop_mode: str = _one_of(CropMode.CROP.value, [mode.value for mode in CropMode])
+    crop_scale: float = _number(1.0, 0.5, 3.0)
+    crop_offset_x: float = _number(0.0, -1.0, 1.0)
+    crop_offset_y: float = _number(0.0, -1.0, 1.0)
+    idle_seconds: float = _number(0.0, 0.0, 36_000.0)
+    blink: str = _one_of("auto", ("auto", "off"))
+    blink_rate: float = _number(18.0, 0.0, 60.0)
+    blink_strength: float = _number(1.0, 0.0, 1.5)
+    pose_style: int = _whole(0, 0, 45)
+    seed: int = _whole(0, 0, LARGEST_SEED)
+    expression_scale: float = _number(1.0, 0.0, 3.0)
+    yaw_scale: float = _number(1.0, 0.0, 3.0)
+    pitch_scale: float = _number(1.0, 0.0, 3.0)
+    roll_scale: float = _number(1.0, 0.0, 3.0)
+    still: bool = _truth(False)
+    yaw: str = _degrees()
+    pitch: str = _degrees()
+    roll: str = _degrees()
+    paste_back: bool = _truth(False)
+    feather: float = _number(0.1, 0.0, 0.5)
+    colour_match: float = _number(1.0, 0.0, 1.0)
+    quality: str = _one_of("high", QUALITIES)
+
+
+OPTIONS = {option.name: option for option in fields(Options)}
+FILES = ("portrait", "voice", "out")
+REQUIRED = ("portrait", "out")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the table.
+
+    line:     its number in the file, from 1
+    portrait, voice, out: absolute paths; voice is None for an idle clip
+    n_frames: how long the clip will be, as the voice's file announces it
+    id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
+    """
+
+    line: int
+    portrait: Path
+    voice: Path | None
+    out: Path
+    options: Options
+    n_frames: int
+    id: str
+
+
+def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
+    """The jobs of a table, every file and option of them looked at.
+
+    model_folders: where models other than the built-in one are looked for
+    Raises JobListError, a sentence for each fault, each with its line.
+    """
+    table = table.absolute()
+    faults: list[str] = []
+    jobs: list[Job] = []
+    models: dict[str, str] = {}
+    for line, cells in _lines(table):
+        row = _Row(line, cells, table.parent, faults)
+        options = row.options()
+        if options.model not in models:
+            models[options.model] = _fault_of_model(options.model, model_folders)
+        if models[options.model]:
+            row.complain(models[options.model])
+        job = row.job(options)
+        if job is not None:
+            jobs.append(job)
+    faults += _collisions(jobs)
+    if faults:
+        raise JobListError("\n".join(f"{table.name}, {fault}" for fault in faults))
+    if not jobs:
+        raise JobListError(f"{table.name} names no job: write one line for each video below the names of the columns.")
+    return jobs
+
+
+def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(number of the line, {column: text}) of every line that is not empty."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")  # spreadsheets begin theirs with a byte order mark
+    except FileNotFoundError as error:
+        raise JobListError(f"There is no file {table}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobListError(f"{table} cannot be read: {error}. Save it as CSV in UTF-8.") from error
+    reader = csv.reader(text.splitlines(keepends=True))
+    names = [name.strip() for name in next(reader, [])]
+    _check_names(table, names)
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(names):
+            raise JobListError(
+                f"{table.name}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; put quotes "
+                "around a text with commas in it."
+            )
+        yield reader.line_num, {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+
+
+def _check_names(table: Path, names: Sequence[str]) -> None:
+    known = (*FILES, *OPTIONS)
+    unknown = [repr(name) for name in names if name not in known]
+    if unknown:
+        raise JobListError(f"{table.name}, line 1: unknown column {', '.join(unknown)}; known are {', '.join(known)}.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise JobListError(f"{table.name}, line 1: the column {', '.join(twice)} is there twice.")
+    lacking = [name for name in REQUIRED if name not in names]
+    if lacking:
+        raise JobListError(f"{table.name}, line 1: the column {' and '.join(lacking)} is missing.")
+
+
+class _Row:
+    """One line on its way to a job; what is wrong with it goes to `faults`."""
+
+    def __init__(self, line: int, cells: dict[str, str], folder: Path, faults: list[str]):
+        self.line, self.cells, self.folder, self.faults = line, cells, folder, faults
+        self.n_faults_before = len(faults)
+
+    def complain(self, sentence: str) -> None:
+        self.faults.append(f"line {self.line}: {sentence}")
+
+    def options(self) -> Options:
+        """Its options; those that are wrong stay at their defaults."""
+        values = {}
+        for name, option in OPTIONS.items():
+            text = self.cells.get(name, "")
+            if not text:
+                continue
+            try:
+                values[name] = option.metadata["read"](text)
+            except ValueError:
+                self.complain(f"{name}: expected {option.metadata['expected']}, got {text!r}.")
+        return Options(**values)
+
+    def job(self, options: Options) -> Job | None:
+        """The job, or None for a line with a fault."""
+        portrait, voice = self._file("portrait", check_picture_file), self._file("voice", seconds_of_sound)
+        out = self._out()
+        seconds = options.idle_seconds
+        if self.cells.get("voice"):
+            seconds = 0.0 if voice is None else voice[1]
+        elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
+            self.complain("it has no voice; name one, or give idle_seconds for a clip in which nobody speaks.")
+        if portrait is None or out is None or len(self.faults) > self.n_faults_before:
+            return None
+        heard = None if voice is None else voice[0]
+        identity = self._identity(portrait[0], heard, options)
+        return Job(self.line, portrait[0], heard, out, options, frames_in_seconds(seconds), identity)
+
+    def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
+        """The file of a column and what a first look at it gave."""
+        text = self.cells.get(column, "")
+        if not text:
+            if column in REQUIRED:
+                self.complain(f"{column} is empty.")
+            return None
+        path = (self.folder / Path(text).expanduser()).absolute()
+        if not path.is_file():
+            self.complain(f"{column}: there is no file {path}.")
+            return None
+        try:
+            return path, look(path)
+        except InputError as error:
+            self.complain(f"{column}: {error}")
+            return None
+
+    def _out(self) -> Path | None:
+        text = self.cells.get("out", "")
+        path = (self.folder / Path(text).expanduser()).absolute()
+        if path.suffix.lower() != ".mp4" or path.is_dir():
+            self.complain(f"out: expected the name of an mp4 to write, got {text!r}.")
+            return None
+        return path
+
+    def _identity(self, portrait: Path, voice: Path | None, options: Options) -> str:
+        said = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
+        text = json.dumps(said | asdict(options), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
+    """Why a model cannot be used, or nothing."""
+    if model == MINI_MODEL:
+        return ""
+    try:
+        find_files(model, folders)
+    except SadTalkerError as error:
+        return f"model: {error}"
+    return ""
+
+
+def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
+    """Videos that would overwrite one another, or a file that is still needed."""
+    written: dict[str, int] = {}
+    read = {os.path.normcase(path) for job in jobs for path in (job.portrait, job.voice) if path}
+    for job in jobs:
+        name = os.path.normcase(job.out.resolve())
+        if name in written:
+            yield f"line {job.line}: out: {job.out} is written by line {written[name]} already."
+        if os.path.normcase(job.out) in read:
+            yield f"line {job.line}: out: {job.out} is a portrait or voice of this table."
+        written.setdefault(name, job.line)
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+__all__ = ["OPTIONS", "Job", "Options", "read_jobs"]

@@ -1,0 +1,162 @@
+"""Jobs and a crew come in, videos go out: short jobs whole, each by one worker, and long ones cut into chunks.
+
+Of a long clip the motion is worked out once. Its chunks are rendered wherever there is a worker, and come back as they
+were rendered, in float32, through Ray's store; they are put back into the picture and encoded here, once and in
+order, by the same `pipeline.film` that Render Video uses. So the cut clip is the uncut one, frame for frame: the
+colours of Paste Back follow the frames before, and pieces that had been encoded would have been rounded. No more than
+two chunks a worker are under way or waiting, so memory does not grow with the clip.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datatypes import FrameStream
+from ..errors import SadTalkerError
+from .crew import Call, Crew
+from .jobs import Job
+from .media import read_voice
+from .record import DONE, FAILED, Outcome, RunFolder, write_whole
+from .worker import Clip, Order, write_film
+
+#: frames of a chunk: whole batches of 8, two seconds of video, 38 MB at 256 and 151 MB at 512
+CHUNK_FRAMES = 48
+CHUNKS_PER_WORKER = 2
+#: frames that are put back and encoded between two looks at the workers
+WRITTEN_AT_ONCE = 8
+
+#: told (frames that were just made, the outcome of a job that has just ended or None)
+OnProgress = Callable[[int, Outcome | None], None]
+
+
+class CallFailed(Exception):
+    """A call that a job needs came to nothing; its text is the sentence."""
+
+
+def run_jobs(jobs: Sequence[Job], crew: Crew, folder: RunFolder, *, cut_frames: int, chunk_frames: int = CHUNK_FRAMES,
+             on_progress: OnProgress | None = None) -> list[Outcome]:  # fmt: skip
+    """Makes every job that is not done yet; a job that fails stops none of the others.
+
+    cut_frames: clips with more frames than this are cut
+    """
+    return _Run(crew, folder, chunk_frames, on_progress).make(jobs, cut_frames)
+
+
+class _Run:
+    def __init__(self, crew: Crew, folder: RunFolder, chunk_frames: int, on_progress: OnProgress | None):
+        self.crew, self.folder, self.chunk_frames, self.on_progress = crew, folder, chunk_frames, on_progress
+        self.outcomes: list[Outcome] = []
+
+    def make(self, jobs: Sequence[Job], cut_frames: int) -> list[Outcome]:
+        before = self.folder.done_before(jobs)
+        for job in jobs:
+            if job.id in before:
+                self._say(0, before[job.id])
+        # Together by model, so that no worker changes its nets more often than it must.
+        todo = sorted((job for job in jobs if job.id not in before), key=lambda job: job.options.model)
+        for job in todo:
+            if job.n_frames <= cut_frames:
+                self.crew.ask(self._call("make", job, self._keep))
+        for job in todo:
+            if job.n_frames > cut_frames:
+                self._film_in_chunks(job)
+        while self.crew.busy:
+            self.crew.wait(1.0)
+        return self.outcomes
+
+    def _call(self, task: str, job: Job, then: Callable[[Job, Call], None] | None = None) -> Call:
+        return Call(task, lambda: (Order.of(job),), then and (lambda call: then(job, call)))
+
+    # --------------------------------------------------------------------------------------------- one worker a job
+
+    def _keep(self, job: Job, call: Call) -> None:
+        """Writes the video that a worker has sent."""
+        if call.answer is None:
+            self._end(_failed(job, call.error))
+            return
+        answer = call.answer
+        video, n_frames = answer.value
+        try:
+            write_whole(job.out, video)
+        except OSError as error:
+            self._end(_failed(job, f"{error}."))
+            return
+        self._end(_done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}"), n_frames)
+
+    # ------------------------------------------------------------------------------------------ many workers a job
+
+    def _film_in_chunks(self, job: Job) -> None:
+        started = time.perf_counter()
+        pieces: deque[Call] = deque()
+        try:
+            plan = self.crew.ask(self._call("plan", job), first=True)
+            clip: Clip = self._answer(plan)
+            heads = FrameStream(len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces))
+            voice = None if job.voice is None else read_voice(job.voice.read_bytes())
+            job.out.parent.mkdir(parents=True, exist_ok=True)
+            write_film(job.out, heads, clip.portrait, voice, job.options)
+        except (CallFailed, SadTalkerError, OSError) as error:
+            for piece in pieces:
+                piece.withdrawn = True
+            self._end(_failed(job, str(error)))
+        else:
+            self._end(_done(job, len(clip), time.perf_counter() - started, "cut into chunks"))
+
+    def _in_order(self, job: Job, clip: Clip, pieces: deque[Call]) -> Iterator[Tensor]:
+        """The frames of the clip; chunks are asked for a few ahead of the one that is being written."""
+        portrait = self.crew.share(clip.portrait)
+        starts = deque(range(0, len(clip), self.chunk_frames))
+        while starts or pieces:
+            while starts and len(pieces) < CHUNKS_PER_WORKER * self.crew.size:
+                pieces.append(self._ask_for_chunk(job, clip, portrait, starts.popleft()))
+            frames = self._answer(pieces.popleft())
+            for start in range(0, len(frames), WRITTEN_AT_ONCE):
+                yield torch.tensor(frames[start : start + WRITTEN_AT_ONCE])
+                self.crew.wait(0)
+
+    def _ask_for_chunk(self, job: Job, clip: Clip, portrait: Any, start: int) -> Call:
+        rows = clip.motion.driving[start : start + self.chunk_frames]
+        given = job.options, portrait, replace(clip.motion, driving=rows)
+        return self.crew.ask(Call("heads", lambda: given, self._count), first=True)
+
+    def _answer(self, call: Call) -> Any:
+        while not call.ended:
+            self.crew.wait(1.0)
+        if call.answer is None:
+            raise CallFailed(call.error)
+        return call.answer.value
+
+    def _count(self, call: Call) -> None:
+        if call.answer is not None:
+            self._say(len(call.answer.value))
+
+    # ----------------------------------------------------------------------------------------------------- the ends
+
+    def _end(self, outcome: Outcome, n_frames: int = 0) -> None:
+        self.folder.add(outcome)
+        self._say(n_frames, outcome)
+
+    def _say(self, n_frames: int, outcome: Outcome | None = None) -> None:
+        if outcome is not None:
+            self.outcomes.append(outcome)
+        if self.on_progress is not None:
+            self.on_progress(n_frames, outcome)
+
+
+def _done(job: Job, n_frames: int, seconds: float, worker: str) -> Outcome:
+    size = job.out.stat().st_size
+    return Outcome(job.id, job.line, str(job.out), DONE, "", round(seconds, 3), n_frames, size, worker)
+
+
+def _failed(job: Job, sentence: str) -> Outcome:
+    return Outcome(job.id, job.line, str(job.out), FAILED, sentence)
+
+
+__all__ = ["CHUNK_FRAMES", "run_jobs"]

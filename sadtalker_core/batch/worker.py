@@ -1,0 +1,167 @@
+"""One job, or a piece of one, done in one process: files and options come in, a video, a motion or frames go out.
+
+It knows nothing of Ray; crew.py puts one `Worker` into every process. Letters: `T` frames, `h w` a head's size.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import pipeline
+from ..assembly import Talker, load_talker
+from ..datatypes import CropMode, FrameStream, Motion, Portrait
+from ..face.portrait import portrait_from_picture
+from ..render.fast import accelerate
+from ..render.generator import Generator
+from .jobs import Job, Options
+from .media import read_picture, read_voice
+
+#: the nets whose weights may be halved, as in the nodes: they paint pixels
+PAINTERS = ("generator", "flow_renderer")
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job as it travels: the bytes of its files, so that another machine needs no folder of ours."""
+
+    portrait: bytes
+    voice: bytes | None
+    options: Options
+
+    @classmethod
+    def of(cls, job: Job) -> Order:
+        return cls(job.portrait.read_bytes(), None if job.voice is None else job.voice.read_bytes(), job.options)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A job whose motion is known: all that its frames need. height, width: of a head, in pixels."""
+
+    portrait: Portrait
+    motion: Motion
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.motion)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a worker gives back, how long it took, and who it was: machine and process."""
+
+    value: Any
+    seconds: float
+    machine: str
+    process: int
+
+
+class Worker:
+    """Holds the nets of one model, and exchanges them when a job wants another."""
+
+    def __init__(self, model_folders: Sequence[Path] = (), device: str = "cpu", batch_size: int = 0,
+                 n_threads: int | None = None):  # fmt: skip
+        """device: where nets compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as is"""
+        self.model_folders, self.device, self.batch_size = model_folders, torch.device(device), batch_size
+        self._talker: Talker | None = None
+        self._loaded: tuple[str, str] | None = None
+        if n_threads:
+            torch.set_num_threads(n_threads)
+
+    def do(self, task: str, *given: Any) -> Answer:
+        """One of the tasks below, timed."""
+        started = time.perf_counter()
+        with torch.inference_mode():
+            value = getattr(self, task)(*given)
+        return Answer(value, time.perf_counter() - started, socket.gethostname(), os.getpid())
+
+    def make(self, order: Order) -> tuple[bytes, int]:
+        """The whole job: the bytes of its mp4, and how many frames it has."""
+        nets = self._nets(order.options)
+        clip = self.plan(order)
+        voice = None if order.voice is None else read_voice(order.voice)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "film.mp4"
+            write_film(path, pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
+                       clip.portrait, voice, order.options)  # fmt: skip
+            return path.read_bytes(), len(clip)
+
+    def plan(self, order: Order) -> Clip:
+        """The walk up to the motion."""
+        wish, nets = order.options, self._nets(order.options)
+        picture = read_picture(order.portrait)
+        portrait = portrait_from_picture(picture, face_index=wish.face_index, face_order=wish.face_order)
+        portrait, source = pipeline.extract(
+            nets, portrait, CropMode(wish.crop_mode), crop_scale=wish.crop_scale,
+            offset=(wish.crop_offset_x, wish.crop_offset_y),
+        )  # fmt: skip
+        if order.voice is None:
+            speech = pipeline.hear(None, idle_seconds=wish.idle_seconds)
+        else:
+            speech = pipeline.hear(*read_voice(order.voice))
+        expression = pipeline.express(
+            nets, speech, source, blinks_per_minute=wish.blink_rate if wish.blink == "auto" else 0.0,
+            blink_strength=wish.blink_strength, seed=wish.seed,
+        )  # fmt: skip
+        pose = pipeline.nod(nets, speech, source, style=wish.pose_style, seed=wish.seed)
+        motion = pipeline.map_tracks(
+            nets, source, expression, pose, expression_scale=wish.expression_scale,
+            pose_scale=(wish.yaw_scale, wish.pitch_scale, wish.roll_scale), still=wish.still,
+            yaw=wish.yaw, pitch=wish.pitch, roll=wish.roll,
+        )  # fmt: skip
+        heads = pipeline.render(nets, portrait, motion, batch_size=1)
+        return Clip(portrait, motion, heads.height, heads.width)
+
+    def heads(self, options: Options, portrait: Portrait, motion: Motion) -> np.ndarray:
+        """(T, 3, h, w) float32: the frames of a piece of motion, as an array, which Ray hands over without copying."""
+        stream = pipeline.render(self._nets(options), portrait, motion, batch_size=self.batch_size)
+        frames = np.empty((stream.n_frames, 3, stream.height, stream.width), np.float32)
+        done = 0
+        for batch in stream.batches():
+            frames[done : done + len(batch)] = batch.float().cpu().numpy()
+            done += len(batch)
+        return frames
+
+    def _nets(self, options: Options) -> Talker:
+        wanted = options.model, options.precision
+        if self._talker is None or self._loaded != wanted:
+            self._talker = None  # the old nets go before the new ones come
+            self._talker = at_work(load_talker(options.model, self.model_folders), self.device, options.precision)
+            self._loaded = wanted
+        return self._talker
+
+
+def at_work(talker: Talker, device: torch.device, precision: str) -> Talker:
+    """The talker with its nets where they shall compute, the painting ones fast and in that precision."""
+    if precision == "auto":
+        precision = "fp32" if device.type == "cpu" else "fp16"
+    dtype, nets = DTYPES[precision], {}
+    for name, net in talker.nets.items():
+        if name in PAINTERS:
+            net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+        nets[name] = net.to(device)
+    return replace(talker, nets=nets)
+
+
+def write_film(path: Path, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, wish: Options,
+               **how) -> None:  # fmt: skip
+    """Heads, put back into their picture if that is wished, become the mp4."""
+    whole = None
+    if wish.paste_back:
+        whole = pipeline.whole_picture(portrait, feather=wish.feather, colour_match=wish.colour_match)
+    pipeline.film(path, heads, whole, audio=voice, quality=wish.quality, **how)
+
+
+__all__ = ["Answer", "Clip", "Order", "Worker", "write_film"]

@@ -1,0 +1,53 @@
+"""A folder with a portrait, voices and tables, under a name that shells and encodings stumble over."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = "b\u00e4tch \u4f60\u597d"
+PORTRAIT, NOBODY = "f\u00e4ce \u4f60.png", "nobody.png"
+
+
+def write_voice(path: Path, seconds: float, rate_hz: int = 16_000) -> Path:
+    """Noise in syllables, mono, 16 bits."""
+    n = round(seconds * rate_hz)
+    syllables = (torch.arange(n) * (2 * torch.pi * 4 / rate_hz)).sin().clamp(min=0)
+    noise = torch.randn(n, generator=torch.Generator().manual_seed(7)).clamp(-4, 4) * syllables * 0.2
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes((noise * 32_767).to(torch.int16).numpy().tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The portrait of somebody, a picture of nobody, and voices of 16 and 32 frames."""
+    from PIL import Image
+
+    from tests.face.pictures import astronaut
+
+    folder = tmp_path_factory.mktemp("batch") / FOLDER
+    folder.mkdir()
+    Image.fromarray((astronaut() * 255).byte().numpy()).save(folder / PORTRAIT)
+    Image.new("RGB", (128, 128), "grey").save(folder / NOBODY)
+    write_voice(folder / "short.wav", 16 / 25)
+    write_voice(folder / "long voice.wav", 32 / 25)
+    return folder
+
+
+@pytest.fixture
+def table(folder):
+    """Writes a table into the folder: table("name.csv", "portrait,out", "a.png,a.mp4") -> its path."""
+
+    def write(name: str, *lines: str) -> Path:
+        path = folder / name
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,156 @@
+"""A table becomes jobs, or a sentence for every line that cannot be one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from sadtalker_core.batch.jobs import FILES, OPTIONS, Options, read_jobs
+from sadtalker_core.errors import JobListError
+from tests.batch.conftest import PORTRAIT, write_voice
+
+NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
+WALK = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
+
+
+def faults(path: Path) -> list[str]:
+    with pytest.raises(JobListError) as caught:
+        read_jobs(path)
+    return str(caught.value).split("\n")
+
+
+def fault_of(table, columns: str, cells: str) -> str:
+    """The one sentence about the one line of a table."""
+    (sentence,) = faults(table("one.csv", f"portrait,out,{columns}", f"{PORTRAIT},one.mp4,{cells}"))
+    assert sentence.startswith("one.csv, line 2: ")
+    return sentence.removeprefix("one.csv, line 2: ")
+
+
+def test_a_line_becomes_a_job_with_the_options_it_names(table, folder):
+    path = table("jobs.csv", "portrait,voice,out,seed,still,crop_mode,yaw,blink_rate",
+                 f'{PORTRAIT},long voice.wav,videos/\u4f60.mp4,7,TRUE,extfull,"-20, 0, 20",')  # fmt: skip
+    (job,) = read_jobs(path)
+    assert (job.line, job.portrait, job.voice) == (2, folder / PORTRAIT, folder / "long voice.wav")
+    assert (job.out, job.n_frames) == (folder / "videos" / "\u4f60.mp4", 32)
+    assert job.options == Options(seed=7, still=True, crop_mode="extfull", yaw="-20, 0, 20")
+
+
+def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs():
+    inputs = {name: entry for node in WALK for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
+              if "default" in entry}  # what has none comes by a wire
+    for name, default in asdict(Options()).items():
+        assert default == inputs[name]["default"], name
+        for value in inputs[name].get("values", ()):
+            assert OPTIONS[name].metadata["read"](value) == value
+
+
+@pytest.mark.comfyui
+def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
+    for node in WALK:
+        for name, spec in object_info[f"SadTalker{node}"]["input"]["required"].items():
+            limits = spec[1] if len(spec) > 1 else {}
+            if name in OPTIONS and "max" in limits:
+                wanted = f"from {limits['min']:g} to {limits['max']:g}"
+                if name == "seed":
+                    wanted = f"from 0 to {limits['max']}"
+                assert OPTIONS[name].metadata["expected"].endswith(wanted), name
+
+
+def test_an_idle_clip_needs_no_voice(table):
+    (job,) = read_jobs(table("idle.csv", "portrait,out,idle_seconds", f"{PORTRAIT},idle.mp4,2"))
+    assert job.voice is None and job.n_frames == 50
+
+
+def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
+    path = folder / "excel.csv"
+    path.write_bytes(f"\ufeffportrait,voice,out\r\n{PORTRAIT},short.wav,x.mp4\r\n,,\r\n".encode())
+    assert [job.line for job in read_jobs(path)] == [2]
+
+
+@pytest.mark.parametrize(("columns", "cells", "sentence"), [
+    ("idle_seconds", "", "it has no voice; name one, or give idle_seconds for a clip in which nobody speaks."),
+    ("idle_seconds", "soon", "idle_seconds: expected a number from 0 to 36000, got 'soon'."),
+    ("idle_seconds,crop_scale", "1,nan", "crop_scale: expected a number from 0.5 to 3, got 'nan'."),
+    ("idle_seconds,pose_style", "1,46", "pose_style: expected a whole number from 0 to 45, got '46'."),
+    ("idle_seconds,pose_style", "1,4.5", "pose_style: expected a whole number from 0 to 45, got '4.5'."),
+    ("idle_seconds,still", "1,perhaps", "still: expected true or false, got 'perhaps'."),
+    ("idle_seconds,quality", "1,nice", "quality: expected one of draft, high, best, got 'nice'."),
+    ("idle_seconds,yaw", "1,left", "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
+])  # fmt: skip
+def test_a_wrong_cell_gets_a_sentence(table, columns, cells, sentence):
+    assert fault_of(table, columns, cells) == sentence
+
+
+def test_a_file_that_is_not_there_is_named_with_its_line(table, folder):
+    assert fault_of(table, "voice", "gone.wav") == f"voice: there is no file {folder / 'gone.wav'}."
+
+
+def test_files_of_the_wrong_kind_are_named(table, folder):
+    assert fault_of(table, "voice", PORTRAIT).startswith("voice: it holds no sound")
+    sentence = faults(table("kind.csv", "portrait,voice,out", "short.wav,short.wav,x.mp4"))[0]
+    assert sentence.startswith("kind.csv, line 2: portrait: it cannot be read as a picture")
+
+
+def test_a_model_that_is_not_there_is_named_with_what_it_needs(table):
+    sentence = fault_of(table, "idle_seconds,model", "1,SadTalker 256")
+    assert sentence.startswith("model: SadTalker 256 needs files") and "SadTalker_V0.0.2_256.safetensors" in sentence
+    assert fault_of(table, "idle_seconds,model", "1,huge").startswith("model: there is no model 'huge'")
+
+
+def test_every_wrong_line_is_told_at_once(table):
+    said = faults(table("many.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,x", f"{PORTRAIT},b.mp4,1",
+                        "gone.png,c.avi,1"))  # fmt: skip
+    assert [sentence.split(":")[0] for sentence in said] == ["many.csv, line 2"] + 2 * ["many.csv, line 4"]
+
+
+def test_no_video_is_written_twice(table, folder):
+    said = faults(table("twice.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,1", f"{PORTRAIT},x/../a.mp4,2"))
+    assert said == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is written by line 2 already."]
+
+
+def test_no_input_is_written_over(table, folder):
+    (folder / "voice.mp4").write_bytes((folder / "short.wav").read_bytes())
+    (sentence,) = faults(table("over.csv", "portrait,voice,out", f"{PORTRAIT},voice.mp4,voice.mp4"))
+    assert sentence.endswith("is a portrait or voice of this table.")
+
+
+@pytest.mark.parametrize(("head", "sentence"), [
+    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, out, model, "),
+    ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
+    ("portrait,out,seed,seed", "one.csv, line 1: the column seed is there twice."),
+    ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
+])  # fmt: skip
+def test_the_first_line_is_looked_at_first(table, head, sentence):
+    assert faults(table("one.csv", head, "a,b"))[0].startswith(sentence)
+
+
+def test_a_comma_too_many_is_said_with_its_line(table):
+    path = table("one.csv", "portrait,out,yaw", f"{PORTRAIT},a.mp4,-20,20")
+    assert faults(path) == ["one.csv, line 2: 4 cells below 3 columns; put quotes around a text with commas in it."]
+
+
+def test_a_table_of_nothing_and_one_that_is_not_there_get_a_sentence(table, folder):
+    assert faults(table("empty.csv", "portrait,voice,out"))[0].startswith("empty.csv names no job")
+    assert faults(folder / "nowhere.csv") == [f"There is no file {folder / 'nowhere.csv'}."]
+    (folder / "latin.csv").write_bytes("portrait,out\nf\u00e4ce.png,a.mp4\n".encode("latin-1"))
+    assert faults(folder / "latin.csv")[0].endswith("Save it as CSV in UTF-8.")
+
+
+def test_the_id_follows_what_goes_in_and_nothing_else(table, folder):
+    def ids(name, *lines):
+        return [job.id for job in read_jobs(table(name, *lines))]
+
+    write_voice(folder / "again.wav", 16 / 25)
+    plain = ids("a.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,a.mp4")
+    assert plain == ids("b.csv", "seed,out,voice,portrait", "", f"0,a.mp4,again.wav,{PORTRAIT}"), "the same in the end"
+    others = ids("c.csv", "portrait,voice,out,seed", f"{PORTRAIT},short.wav,a.mp4,1", f"{PORTRAIT},short.wav,b.mp4,",
+                 f"{PORTRAIT},long voice.wav,c.mp4,")  # fmt: skip
+    assert len({*plain, *others}) == 4
+
+
+def test_every_column_is_described(project):
+    text = (project / "docs" / "BATCH.md").read_text(encoding="utf-8")
+    assert [name for name in (*FILES, *OPTIONS) if f"`{name}`" not in text] == []

@@ -1,0 +1,81 @@
+"""Files become the tensors that ComfyUI's own loaders would make of them."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sadtalker_core.batch.media import read_picture, read_voice, seconds_of_sound
+from sadtalker_core.errors import AudioError, PictureError
+
+
+def png(image: Image.Image, **how) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG", **how)
+    return stream.getvalue()
+
+
+def pcm(samples: np.ndarray, rate_hz: int = 8_000) -> bytes:
+    """samples (n, C) of 1, 2 or 4 bytes -> a wav."""
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(samples.dtype.itemsize)
+        file.setframerate(rate_hz)
+        file.writeframes(samples.tobytes())
+    return stream.getvalue()
+
+
+def test_a_picture_keeps_its_pixels():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    torch.testing.assert_close(read_picture(png(Image.fromarray(pixels))) * 255, torch.from_numpy(pixels).float())
+
+
+def test_transparency_is_the_fourth_channel():
+    picture = read_picture(png(Image.new("RGBA", (6, 4), (255, 0, 0, 51))))
+    assert picture.shape == (4, 6, 4) and picture[0, 0].tolist() == pytest.approx([1, 0, 0, 0.2])
+
+
+def test_a_picture_that_lies_on_its_side_is_put_upright():
+    lying = Image.new("RGB", (6, 4))
+    lying.putpixel((0, 0), (255, 255, 255))
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # the camera was turned: a quarter clockwise puts it right
+    picture = read_picture(png(lying, exif=orientation))
+    assert picture.shape == (6, 4, 3) and picture[0, 3].sum() == 3
+
+
+def test_sixteen_bits_of_grey_are_not_cut_to_eight():
+    grey = Image.fromarray(np.full((4, 4), 0x8080, np.uint16))
+    assert read_picture(png(grey))[0, 0].tolist() == pytest.approx([0x80 / 0xFF] * 3)
+
+
+@pytest.mark.parametrize(("kind", "lowest"), [(np.uint8, 0), (np.int16, -(2**15)), (np.int32, -(2**31))])
+def test_a_voice_keeps_its_rate_its_channels_and_its_samples(kind, lowest):
+    middle = 128 if kind is np.uint8 else 0
+    samples = np.full((64, 2), middle, kind)
+    samples[10, 0], samples[20, 1] = lowest, (middle - lowest) // 2 + middle
+    waveform, rate_hz = read_voice(pcm(samples))
+    assert rate_hz == 8_000 and waveform.shape == (2, 64) and waveform.dtype == torch.float32
+    wanted = torch.zeros(2, 64)
+    wanted[0, 10], wanted[1, 20] = -1, 0.5
+    torch.testing.assert_close(waveform, wanted)
+
+
+def test_the_length_is_known_before_the_sound_is_decoded(tmp_path):
+    (tmp_path / "voice.wav").write_bytes(pcm(np.zeros((12_000, 1), np.int16)))
+    assert seconds_of_sound(tmp_path / "voice.wav") == 1.5
+
+
+def test_what_is_neither_gets_a_sentence():
+    with pytest.raises(PictureError, match="cannot be read as a picture"):
+        read_picture(b"no picture")
+    with pytest.raises(AudioError, match="cannot be read as sound"):
+        read_voice(b"no sound")
+    with pytest.raises(AudioError, match="holds no sound"):
+        read_voice(png(Image.new("RGB", (64, 64))))

@@ -1,0 +1,78 @@
+"""What was done is remembered, whatever happens to the process that does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sadtalker_core.batch.jobs import Job, Options
+from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder, summary, table, write_whole
+
+
+def job(folder: Path, name: str = "a") -> Job:
+    return Job(2, folder / "face.png", None, folder / f"{name}.mp4", Options(), 50, name)
+
+
+def done(job: Job) -> Outcome:
+    """The outcome of a job whose video of four bytes is there."""
+    job.out.write_bytes(b"film")
+    return Outcome(job.id, job.line, str(job.out), DONE, seconds=2.0, n_frames=50, n_bytes=4)
+
+
+def test_what_was_done_is_known_to_the_next_run(tmp_path):
+    first, second = job(tmp_path), job(tmp_path, "b")
+    RunFolder(tmp_path / "run").add(done(first))
+    found = RunFolder(tmp_path / "run").done_before([first, second])
+    assert list(found) == [first.id] and found[first.id].status == SKIPPED
+
+
+@pytest.mark.parametrize("harm", ["deleted", "changed", "failed since"])
+def test_a_video_that_is_not_as_it_was_is_made_again(tmp_path, harm):
+    one, folder = job(tmp_path), RunFolder(tmp_path / "run")
+    folder.add(done(one))
+    if harm == "deleted":
+        one.out.unlink()
+    elif harm == "changed":
+        one.out.write_bytes(b"another film")
+    else:
+        folder.add(Outcome(one.id, 2, str(one.out), FAILED, "no face"))
+    assert folder.done_before([one]) == {}
+
+
+def test_a_line_that_was_cut_off_costs_only_itself(tmp_path):
+    folder, jobs = RunFolder(tmp_path / "run"), [job(tmp_path, name) for name in "abc"]
+    folder.add(done(jobs[0]))
+    folder.add(done(jobs[1]))
+    whole = folder.manifest.read_bytes()
+    folder.manifest.write_bytes(whole[:-20])
+    folder.add(done(jobs[2]))
+    assert list(folder.done_before(jobs)) == ["a", "c"]
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "new folder" / "film.mp4"
+    write_whole(path, b"first")
+
+    def out_of_power(*_):
+        raise OSError("power")
+
+    monkeypatch.setattr("os.replace", out_of_power)
+    with pytest.raises(OSError):
+        write_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+
+
+def test_the_report_counts_and_the_table_shows_every_job(tmp_path):
+    outcomes = [Outcome("c", 4, "c.mp4", FAILED, "no face found"), Outcome("b", 3, "b.mp4", SKIPPED, n_frames=10),
+                Outcome("a", 2, "a.mp4", DONE, seconds=2.0, n_frames=50)]  # fmt: skip
+    report = summary(outcomes, 5.0, 2)
+    RunFolder(tmp_path).write_report(report)
+    read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert (read["done"], read["done_before"], read["failed"], read["frames_per_second"]) == (1, 1, 1, 10.0)
+    assert [entry["line"] for entry in read["jobs"]] == [2, 3, 4]
+    lines = table(report).split("\n")
+    assert lines[1].split() == ["2", "done", "50", "2.0", "25.0", "a.mp4"]
+    assert lines[4].strip() == "no face found"
+    assert lines[-1] == "1 done, 1 done before, 1 failed; 50 frames in 5.0 s: 10.0 frames/s with 2 workers"

@@ -1,0 +1,174 @@
+"""Workers in processes of their own make what one process would have made, also when one of them is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from sadtalker_core.batch.__main__ import main
+from sadtalker_core.batch.crew import Call, Crew, CrewOptions
+from sadtalker_core.batch.jobs import read_jobs
+from sadtalker_core.batch.record import DONE, FAILED, RunFolder
+from sadtalker_core.batch.run import run_jobs
+from sadtalker_core.batch.worker import Order, Worker
+from tests.batch.conftest import NOBODY, PORTRAIT
+
+CHUNK, CUT = 8, 20  #: frames of a chunk, and frames beyond which a clip is cut
+
+
+class Watched(Crew):
+    """A crew that remembers what it was asked."""
+
+    calls: list[Call]
+
+    def ask(self, call: Call, *, first: bool = False) -> Call:
+        self.calls.append(call)
+        return super().ask(call, first=first)
+
+
+@pytest.fixture(scope="module")
+def local_ray():
+    """Ray on this machine, with room for two crews of two and a store of 100 MB; it ends with this file."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    ray.init(num_cpus=4, num_gpus=0, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False,
+             logging_level="error")  # fmt: skip
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def crew(local_ray):
+    with Watched(CrewOptions(n_workers=2, retries=1), 2) as crew:
+        yield crew
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked(request):
+    if "crew" in request.fixturenames:
+        request.getfixturevalue("crew").calls = []
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What one process makes of a job, without Ray."""
+    worker, made = Worker(n_threads=1), {}
+
+    def make(job) -> bytes:
+        key = (job.portrait, job.voice, job.options)
+        if key not in made:
+            made[key] = worker.do("make", Order.of(job)).value[0]
+        return made[key]
+
+    return make
+
+
+def run(table: Path, crew: Crew, **how):
+    """The outcomes of a table by the names of its videos, in a run folder of its own."""
+    folder = RunFolder(table.with_suffix(".run"))
+    outcomes = run_jobs(read_jobs(table), crew, folder, cut_frames=CUT, chunk_frames=CHUNK, **how)
+    return {Path(outcome.out).name: outcome for outcome in outcomes}
+
+
+@pytest.mark.slow
+def test_what_many_make_is_what_one_makes_frame_for_frame(crew, table, alone):
+    """Byte for byte, indeed: one clip whole, and one cut, whose colours follow the frames before."""
+    path = table("equal.csv", "portrait,voice,out,seed,paste_back", f"{PORTRAIT},short.wav,whole.mp4,3,",
+                 f"{PORTRAIT},long voice.wav,n\u00e9w/cut.mp4,5,yes")  # fmt: skip
+    outcomes = sorted(run(path, crew).values(), key=lambda outcome: outcome.line)
+    assert [(outcome.status, outcome.n_frames) for outcome in outcomes] == [(DONE, 16), (DONE, 32)]
+    assert [call.task for call in crew.calls].count("heads") == 4
+    for job in read_jobs(path):
+        assert job.out.read_bytes() == alone(job), job.out.name
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_takes_nothing_with_it(crew, table, alone):
+    path = table("killed.csv", "portrait,voice,out,seed,paste_back", f"{PORTRAIT},long voice.wav,killed.mp4,5,yes")
+    killed = []
+
+    def kill_who_made_the_first_chunk(n_frames, outcome):
+        """By now it has been given another one."""
+        if not killed:
+            killed.extend(call.answer.process for call in crew.calls if call.task == "heads" and call.answer)
+            os.kill(killed[0], getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    outcomes = run(path, crew, on_progress=kill_who_made_the_first_chunk)
+    assert outcomes["killed.mp4"].status == DONE
+    assert sorted(call.n_tries for call in crew.calls) == [1, 1, 1, 1, 2]
+    (job,) = read_jobs(path)
+    assert job.out.read_bytes() == alone(job)
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_stops_no_other_and_a_second_run_makes_only_what_is_missing(local_ray, table, folder, capsys):
+    path = table("some.csv", "portrait,voice,out,idle_seconds", f"{NOBODY},short.wav,nobody.mp4,",
+                 f"{PORTRAIT},,idle.mp4,0.2")  # fmt: skip
+    assert main([str(path), "--workers", "1"]) == 1
+    report = json.loads((folder / "some.run" / "report.json").read_text(encoding="utf-8"))
+    assert [job["status"] for job in report["jobs"]] == [FAILED, DONE]
+    assert report["jobs"][0]["sentence"].startswith("no face found in the picture")
+    assert "no face found in the picture" in capsys.readouterr().out
+    assert (folder / "idle.mp4").is_file() and not (folder / "nobody.mp4").exists()
+
+    path.write_text(path.read_text(encoding="utf-8").replace(NOBODY, PORTRAIT), encoding="utf-8")
+    made_before = (folder / "idle.mp4").stat().st_mtime_ns
+    assert main([str(path), "--workers", "1"]) == 0
+    report = json.loads((folder / "some.run" / "report.json").read_text(encoding="utf-8"))
+    assert (report["done"], report["done_before"], report["frames"]) == (1, 1, 16)
+    assert (folder / "idle.mp4").stat().st_mtime_ns == made_before
+
+
+class Deadly:
+    """Kills the process that unpacks it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+@pytest.mark.slow
+def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(crew):
+    deadly = crew.ask(Call("make", lambda: (Deadly(),)))
+    broken = crew.ask(Call("make", lambda: (None,)))
+    while crew.busy:
+        crew.wait(1.0)
+    assert deadly.error.startswith("its worker died: ") and deadly.error.endswith("(tried 2 times)")
+    assert broken.error == "AttributeError: 'NoneType' object has no attribute 'options' (tried 2 times)"
+
+
+@pytest.mark.slow
+def test_more_workers_than_there_is_room_for_are_refused(local_ray):
+    with pytest.raises(Exception, match="9 workers with 1 cores and 0 GPUs each do not fit: Ray has 4 cores"):
+        Crew(CrewOptions(n_workers=9), 9).__enter__()
+
+
+def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
+    """Here without Ray: no call gets as far as that."""
+    (folder / "soon gone.wav").write_bytes((folder / "short.wav").read_bytes())
+    path = table("gone.csv", "portrait,voice,out", f"{PORTRAIT},soon gone.wav,gone.mp4")
+    (job,) = read_jobs(path)
+    (folder / "soon gone.wav").unlink()
+    crew = Crew(CrewOptions(), 1)
+    crew._idle = [object()]
+    (outcome,) = run_jobs([job], crew, RunFolder(folder / "gone.run"), cut_frames=CUT)
+    assert outcome.status == FAILED and "soon gone.wav" in outcome.sentence
+
+
+def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    path = table("noray.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,noray.mp4")
+    assert main([str(path)]) == 2
+    assert 'not installed: pip install "ray' in capsys.readouterr().err
+
+
+def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([str(table("bad.csv", "portrait,voice,out", "gone.png,short.wav,bad.mp4"))]) == 2
+    assert capsys.readouterr().err.startswith("bad.csv, line 2: portrait: there is no file")
+    assert not (folder / "bad.run").exists()
