@@ -8,9 +8,9 @@ RUN ?= python
 else
 RUN ?= python3
 endif
-export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED
+export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES QUICK
 
-.PHONY: demo serve setup test test-quick parity lint judges bench
+.PHONY: demo serve setup test test-quick parity lint judges bench eval-mini
 
 demo:
 	$(RUN) -m tests.comfyui demo
@@ -38,3 +38,6 @@ judges:
 
 bench:
 	$(RUN) -m tests.comfyui bench
+
+eval-mini:
+	$(RUN) -m tests.comfyui eval-mini

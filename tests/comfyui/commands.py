@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
     bench = command("bench", _bench, "what a frame costs: plain, fast, bfloat16, the mini, all stages; and bench.json")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
+    mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
+    mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_judge")
     command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
 
     args = parser.parse_args(argv)
@@ -83,6 +85,10 @@ def _parity(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     return subprocess.run([str(_for_tests()), "-m", "tests.bench", *args.arguments], cwd=PROJECT).returncode
+
+
+def _eval_mini(args: argparse.Namespace) -> int:
+    return subprocess.run([str(_for_tests()), "-m", "tests.mini_judge", *args.arguments], cwd=PROJECT).returncode
 
 
 def _for_tests() -> Path:

@@ -1,0 +1,155 @@
+"""From films, voices and generated heads to the rows of the table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sadtalker_core.assembly import assemble_mini
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.training.expnet_mini import speak
+from sadtalker_core.training.voices.speech_set import Clip
+from sadtalker_core.training.voices.visemes import SPEECH_UNITS
+
+from . import heads, measures, truth, voices
+from .judges import Judges
+from .table import Row
+from .trial import CLOSED_GAP, TURN_DEG, Trial
+
+JAW = UNIT_INDEX["jawOpen"]
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """film: the arrays of inside/film.py;  voice: what was said."""
+
+    film: Mapping[str, np.ndarray]
+    voice: voices.Spoken
+
+
+def of_portraits(takes: Mapping[str, Take], judges: Judges) -> list[Row]:
+    values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for name, take in takes.items():
+        for key, value in _of_portrait(take, judges).items():
+            values[key][name] = float(value)
+    return [Row(what, judge, found) for (what, judge), found in values.items()]
+
+
+def _of_portrait(take: Take, judges: Judges) -> dict[tuple[str, str], float]:
+    film, found = take.film, {}
+    landmarks = torch.from_numpy(film["landmarks"])
+    n_frames = len(film["spoken"])
+    asked, ruled = measures.commanded_gap(film["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
+    closures = take.voice.closures(n_frames)
+    names = [str(name) for name in film["names"]]
+    spoken, commanded = judges.read(film["spoken"], landmarks), judges.read(film["commanded"], landmarks)
+    for judge in spoken:
+        gap, limit = spoken[judge].gap, CLOSED_GAP[judge]
+        ear = dict(zip(names, commanded[judge].eyes, strict=True))
+        found |= {
+            ("lips follow the coefficients, r", judge): measures.correlation(gap, asked),
+            ("opening, spread by spread of the target", judge): measures.spread_ratio(gap, asked),
+            ("lips follow the alignment, r", judge): measures.correlation(gap, ruled),
+            ("opening, spread by spread of the alignment's", judge): measures.spread_ratio(gap, ruled),
+            ("lips closed once in each p, b, m, share", judge): np.mean([gap[c].min() < limit for c in closures]),
+            ("lips closed on p, b, m, share of frames", judge): measures.share_below(
+                gap, np.concatenate(closures), limit
+            ),
+            ("blink, eye aspect ratio falls by", judge): 1 - ear["blink"] / ear["neutral"],
+            ("yaw, off by degrees", judge): _off(commanded[judge].yaw, names, "yaw"),
+            ("pitch, off by degrees", judge): _off(commanded[judge].pitch, names, "pitch"),
+        }
+    neutral = film["commanded"][names.index("neutral")]
+    box, away = _regions(film["landmarks"], *neutral.shape[:2])
+    everywhere = np.ones_like(box)
+    return found | {
+        ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
+        ("neutral and still, away from the head, dB", "pixels"): min(
+            measures.psnr(frame, film["source"], away) for frame in (neutral, *film["still"])
+        ),
+        ("neutral and still, flicker, of 255", "pixels"): measures.flicker(film["still"], everywhere),
+    }
+
+
+def _off(angles: np.ndarray, names: list[str], axis: str) -> float:
+    """The worse of the two sides: what the head turned from 0, against what it was told."""
+    middle = angles[names.index(f"{axis} +0")]
+    return max(abs(angles[names.index(f"{axis} {d:+g}")] - middle - d) for d in (-TURN_DEG, TURN_DEG))
+
+
+def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (rows, columns): the box around the mesh; and what is further from it than hair, ears and neck reach."""
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    width, height = high - low
+
+    def mask(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+        y, x = np.mgrid[0:rows, 0:columns] + 0.5
+        return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+
+    box = mask(*low, *high)
+    head = mask(low[0] - 0.5 * width, low[1] - 0.6 * height, high[0] + 0.5 * width, high[1] + 0.5 * height)
+    return box, ~head
+
+
+# ---- voices ----------------------------------------------------------------------------------------------------------
+
+
+def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
+    """The jaw that ExpNet opens, for a portrait at rest, against the rules."""
+    (net,) = assemble_mini().use("expnet")
+    rows = []
+    for kind, clips in (("generated voices", voices.generated(trial.voice_minutes)),
+                        ("real speech", [spoken.clip() for spoken in heard])):  # fmt: skip
+        said, wanted = _jaws(net, clips)
+        whole = {"all": (np.concatenate(said), np.concatenate(wanted))} if clips else {}
+        rows += [
+            Row(f"voice to jaw, {kind}, r", "coefficients",
+                {name: measures.correlation(a, b) for name, (a, b) in whole.items()}),
+            Row("voice to jaw, best lag, frames", f"coefficients, {kind}",
+                {name: float(measures.best_lag(a, b)) for name, (a, b) in whole.items()}),
+            Row(f"voice to jaw, {kind}, spread by spread of the target", "coefficients",
+                {name: measures.spread_ratio(a, b) for name, (a, b) in whole.items()}),
+            Row(f"voice to jaw, {kind}, r of each voice", "coefficients",
+                {f"{clip.voice} {k}": measures.correlation(a, b)
+                 for k, (clip, a, b) in enumerate(zip(clips, said, wanted, strict=True))}),
+        ]  # fmt: skip
+    return rows
+
+
+def _jaws(net, clips: list[Clip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    column = SPEECH_UNITS.index(JAW)
+    said = [speak(net, clip)[:, JAW].numpy() for clip in clips]
+    return said, [clip.units[:, column].astype(np.float32) for clip in clips]
+
+
+# ---- generated heads -------------------------------------------------------------------------------------------------
+
+
+def of_heads(judges: Judges, trial: Trial, folder: Path) -> list[Row]:
+    (net,) = assemble_mini().use("flow_renderer")
+    found = heads.judge(net.float().eval(), judges.mesh, heads.people(folder, trial.pairs))
+    everybody = f"{trial.pairs} people"
+
+    def row(what: str, name: str, of_truth: float | None = None) -> Row:
+        return Row(what, "exact", {everybody: found[name]}, of_truth)
+
+    return [
+        row("generated heads, flow off by pixels at 128", "flow"),
+        row("generated heads, flow of the mesh alone", "flow, mesh alone"),
+        row("generated heads, flow of the worst person", "flow, worst person"),
+        row("generated heads, colour by copying the source", "colour"),
+        row("generated heads, teeth, intersection over union", "teeth", found["teeth, of the true picture"]),
+        row("generated heads, mouth colour by constant fill", "mouth colour"),
+    ]
+
+
+def with_truth(rows: list[Row], judges: Judges, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:
+    """The same rows, and beside them what the judges say of perfect frames."""
+    n_frames = min(trial.speech_frames, int(spoken.utterance.seconds * 25))
+    perfect = truth.of_heads(trial.truths, judges, spoken, n_frames, folder)
+    return [replace(row, of_truth=perfect.get(row.judge, {}).get(row.what, row.of_truth)) for row in rows]
