@@ -27,7 +27,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -196,22 +196,22 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     part = clip.file.with_name(f"{clip.file.name}.part")
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, str(part))
     os.replace(part, clip.file)
-    _append(folder, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
+    append_line(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
     return clip
 
 
 def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
     """Write down that a clip could not be made, and why, so that nobody tries again."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    _append(Path(folder), {"status": FAILED, "name": name, "source": source, "reason": reason})
+    append_line(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
 
 
-def _append(folder: Path, entry: dict[str, Any]) -> None:
-    """A line that a kill cut short is dropped first."""
-    with (folder / INDEX_FILE).open("a+b") as index:
-        index.seek(0)
-        index.truncate(index.read().rfind(b"\n") + 1)
-        index.write(json.dumps(entry).encode() + b"\n")
+def append_line(file: Path, entry: Mapping[str, Any]) -> None:
+    """One more line of JSON; a last line that a kill cut short is dropped first."""
+    with file.open("a+b") as lines:
+        lines.seek(0)
+        lines.truncate(lines.read().rfind(b"\n") + 1)
+        lines.write(json.dumps(entry).encode() + b"\n")
 
 
 def _said(clip: Clip) -> dict[str, Any]:
@@ -237,4 +237,7 @@ def _reasons(folder: Path) -> str:
     return f"all {len(failed)} failed, {failed[0]['name']} because {failed[0].get('reason')}"
 
 
-__all__ = ["FAILED", "INDEX_FILE", "READY", "Clip", "Spans", "read_clips", "read_index", "write_clip", "write_failure"]
+__all__ = [
+    "FAILED", "INDEX_FILE", "READY", "Clip", "Spans", "append_line", "read_clips", "read_index", "write_clip",
+    "write_failure",
+]  # fmt: skip

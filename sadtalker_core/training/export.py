@@ -13,9 +13,12 @@ from pathlib import Path
 
 from torch import nn
 
-from ..assembly import Talker, load_talker, save_talker
+from ..assembly import FAMILY_NETS, Talker, load_talker, save_talker
 from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError
+
+#: nets that a file may hold besides those of its model, for the next training
+CARRIED = ("motion_estimator",)
 
 
 def base_talker(base: str, folders: Sequence[Path] = ()) -> Talker:
@@ -34,11 +37,12 @@ def export(file: Path, base: Talker, nets: Mapping[str, nn.Module]) -> Path:
     file = Path(file)
     if file.suffix != ".safetensors":
         raise OptionError(f"expected a file name that ends in .safetensors to export to, got {file.name}.")
-    unknown = sorted(set(nets) - set(base.nets))
+    unknown = sorted(set(nets) - set(base.nets) - set(CARRIED))
     if unknown:
         raise OptionError(f"a {base.family} model has no net {unknown[0]!r}; it has {', '.join(base.nets)}.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    return save_talker(file, replace(base, name=file.stem, nets={**base.nets, **nets}))
+    whole = [*FAMILY_NETS[base.family], *(name for name in CARRIED if name in nets)]
+    return save_talker(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,17 @@ class Ends:
 NEW, BASE = "new", "base"
 
 
-def add_end_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `Ends`, the same for every trainer."""
-    parser.add_argument("--base", default=MINI_MODEL, help="the model that brings all other nets: mini (default), "
+def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all other nets") -> None:
+    """--base and --models, as `base_talker` takes them."""
+    parser.add_argument("--base", default=MINI_MODEL, help=f"the model that {task}: mini (default), "
                         "'SadTalker 256', 'SadTalker 512', or a file that was exported before")  # fmt: skip
     parser.add_argument("--models", type=Path, action="append", default=[], metavar="FOLDER",
                         help="where released weights lie, for such a base; may be said again")  # fmt: skip
+
+
+def add_end_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `Ends`, the same for every trainer."""
+    add_base_options(parser)
     parser.add_argument("--begin", choices=(NEW, BASE), default=NEW,
                         help="new: an untaught net as wide as --config says; base: go on from the base's")  # fmt: skip
     parser.add_argument("--export", type=Path, metavar="FILE.safetensors",
@@ -76,4 +85,4 @@ def ends_of(options: argparse.Namespace) -> Ends:
     return Ends(options.base, tuple(options.models), options.begin, options.export)
 
 
-__all__ = ["BASE", "NEW", "Ends", "add_end_options", "base_talker", "ends_of", "export"]
+__all__ = ["BASE", "NEW", "Ends", "add_base_options", "add_end_options", "base_talker", "ends_of", "export"]

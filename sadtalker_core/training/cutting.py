@@ -1,0 +1,212 @@
+"""One talking video comes in, its clips go out: pictures of the square, coefficients and voice, as clips.py keeps them.
+
+A video is looked at twice. First the face is followed, and the video is split into spans that show one head in one shot
+(shots.py); then the pictures of each span are cut to the square, its coefficients are read by the very function behind
+3DMM from Video, and its sound by the one behind Audio Encode. So the nets learn from what they will be given.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .. import pipeline
+from ..assembly import Talker
+from ..checkpoint.catalog import FACE_ALIGNMENT, find
+from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
+from ..errors import FaceNotFound, InputError
+from ..face.crop import cut_square, face_box, unsqueezed_box
+from ..face.face_alignment_points import FaceAlignmentPoints
+from ..face.landmarks import find_faces
+from ..face.points import MeantFace, MeshPoints, PointFinder
+from ..timeline import FRAMES_PER_SECOND
+from .export import base_talker
+from .footage import Sound, announced_seconds, pictures_at_25
+from .shots import Span, find_spans
+
+#: frames below which a clip teaches nothing: the nets learn from 32 at a time
+SHORTEST = 32
+#: a clip that is nowhere louder than this (-50 dB) has lost its sound, and would teach that a moving mouth is silent
+SILENT = 10 ** (-50 / 20)
+JPEG_QUALITY = 95
+MODE = CropMode.CROP
+
+
+@dataclass(frozen=True)
+class Video:
+    """A file to be cut.
+
+    source: its place below the folder;  name: the same without the ending, "__" between folders; its clips are called
+    name_000, name_001, ...;  speaker: the folder it lies in, or its own name where it lies at the top
+    """
+
+    path: Path
+    source: str
+    name: str
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a video, a line of videos.jsonl.
+
+    source, size: which file, its place below the folder and its bytes;  clips: their names;  seconds: of all clips
+    notes: what somebody might like to know;  reason: why there are no clips, or ""
+    """
+
+    source: str
+    size: int
+    clips: tuple[str, ...] = ()
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_picture: Callable[[], None]) -> Outcome:
+    """One video -> its clips, which `write` is given as clips.write_clip wants them, without the folder.
+
+    on_picture: called for each frame, twice in all. A video that cannot be used is an Outcome with a reason.
+    """
+    clips: dict[str, float] = {}
+    lost, notes, wrong = Counter[str](), [], ""
+    try:
+        spans, most_faces = _spans(reader, video, on_picture)
+        if most_faces > 1:
+            notes.append(f"{most_faces} faces are seen; the largest at the beginning of a clip is taken")
+        for clip in _clips(reader, video, spans, lost, on_picture):
+            name = f"{video.name}_{len(clips):03}"
+            write(name, mel=clip.speech.mel, coefficients=clip.coefficients, speaker=video.speaker,
+                  source=video.source, jpegs=clip.jpegs)  # fmt: skip
+            clips[name] = clip.speech.seconds
+        wrong = "" if spans else "no face is found in it"
+    except InputError as error:
+        wrong = str(error)
+    pieces = ", ".join(f"{count} {what}" for what, count in lost.items())
+    if not clips:
+        wrong = wrong or f"none of its pieces can be used: {pieces}"
+    else:
+        notes += [f"pieces left out: {pieces}"] * bool(lost) + [f"its end is left out: {wrong}"] * bool(wrong)
+        wrong = ""
+    return Outcome(video.source, video.path.stat().st_size, tuple(clips), sum(clips.values()), tuple(notes), wrong)
+
+
+def _spans(reader: Reader, video: Video, on_picture: Callable[[], None]) -> tuple[list[Span], int]:
+    """The spans of a video, and the most faces that were seen at the beginning of one."""
+    announced_seconds(video.path)
+    counts = [0]
+
+    def set_box(picture: Tensor, points: Tensor) -> Box:
+        box = reader.box(points, (picture.shape[1], picture.shape[0]))
+        counts.append(reader.count_faces(picture))
+        return box
+
+    pictures = _told(pictures_at_25(video.path), on_picture)
+    return list(find_spans(pictures, reader.finder(), set_box)), max(counts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Clip:
+    speech: SpeechWindows
+    coefficients: FaceCoefficients
+    jpegs: list[bytes]
+
+
+def _clips(
+    reader: Reader, video: Video, spans: Sequence[Span], lost: Counter[str], on_picture: Callable[[], None]
+) -> Iterator[_Clip]:
+    """The spans that can be used, read; what is lost is counted."""
+    pictures, at = _told(pictures_at_25(video.path), on_picture), 0
+    with Sound(video.path) as sound:
+        for span in spans:
+            wave = sound.cut(span.start, span.stop)
+            if span.stop - span.start < SHORTEST:
+                lost[f"shorter than {SHORTEST} frames ({SHORTEST / FRAMES_PER_SECOND} s)"] += 1
+                continue
+            if wave.shape[1] * FRAMES_PER_SECOND < SHORTEST * sound.rate_hz:
+                lost["behind the end of the sound"] += 1
+                continue
+            speech = pipeline.hear(wave, sound.rate_hz)
+            if float(wave.abs().max()) < SILENT:
+                lost["silent"] += 1
+                continue
+            deque(islice(pictures, span.start - at), maxlen=0)
+            at = span.start + speech.n_frames
+            piece, jpegs = islice(pictures, speech.n_frames), []
+            try:
+                coefficients = pipeline.extract_video(
+                    reader.talker, _cut(piece, span.box, reader.talker.image_size, jpegs), FRAMES_PER_SECOND,
+                    points=reader.points, missing_face="error",
+                )  # fmt: skip
+            except FaceNotFound:
+                lost["with a face that cannot be read"] += 1
+                deque(piece, maxlen=0)
+            else:
+                yield _Clip(speech, coefficients, jpegs)
+
+
+def _cut(pictures: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> Iterator[Tensor]:
+    """The pictures as they come; on the way the square of each is written down."""
+    from PIL import Image
+
+    for picture in pictures:
+        levels = (cut_square(picture, box, size).permute(1, 2, 0) * 255).round().byte()
+        code = io.BytesIO()
+        Image.fromarray(levels.numpy()).save(code, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        jpegs.append(code.getvalue())
+        yield picture
+
+
+def _told(pictures: Iterable[Tensor], on_picture: Callable[[], None]) -> Iterator[Tensor]:
+    for picture in pictures:
+        yield picture
+        on_picture()
+
+
+# ---- who reads the faces ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The nets that read faces, as inference has them.  device: where they are, as torch names it."""
+
+    talker: Talker
+    points: pipeline.Points | None
+
+    @classmethod
+    def open(cls, base: str, folders: Sequence[Path] = (), device: str = "cpu") -> Reader:
+        """base, folders: the model, as export.base_talker takes it. Raises what that raises."""
+        talker = base_talker(base, folders)
+        for net in talker.nets.values():
+            net.to(device)
+        weights = None if talker.family == MINI else _face_alignment(folders)
+        if weights is None:
+            return cls(talker, None)
+        return cls(talker, lambda meant: FaceAlignmentPoints(weights, device, meant))
+
+    def finder(self) -> PointFinder:
+        """Follows the largest face of the first frame."""
+        if self.points is not None:
+            return self.points(MeantFace())
+        return MeshPoints(self.talker.nets["face_detector"], self.talker.nets["face_mesh"])
+
+    def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
+        """Where 3DMM from Video cuts the frames of a video that begins with these points."""
+        return (unsqueezed_box if self.talker.family == MINI else face_box)(points, size_wh, MODE)
+
+    def count_faces(self, picture: Tensor) -> int:
+        return len(find_faces(self.talker.nets["face_detector"], self.talker.nets["face_mesh"], picture))
+
+
+def _face_alignment(folders: Sequence[Path]) -> Path | None:
+    """The folder with the package's weights, where both are there: as the nodes decide with landmarks set to auto."""
+    if importlib.util.find_spec("face_alignment") is None:
+        return None
+    return next((folder for folder in folders if all(find(file.name, [folder]) for file in FACE_ALIGNMENT)), None)

@@ -1,0 +1,229 @@
+"""Makes training data: a folder of talking videos comes in, a folder of clips (see clips.py) goes out.
+
+    python -m sadtalker_core.training.prepare VIDEOS --out DATA
+    python -m sadtalker_core.training.prepare VIDEOS --out DATA --base "SadTalker 256" --models FOLDER --device cuda
+
+How a video becomes clips stands in cutting.py. A video that is done has a line in DATA/videos.jsonl, and is not looked
+at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its reason
+there and in the index of the clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoint.catalog import MINI_MODEL
+from ..errors import InputError, OptionError, SadTalkerError
+from ..timeline import FRAMES_PER_SECOND
+from .clips import INDEX_FILE, append_line, write_clip, write_failure
+from .cutting import Outcome, Reader, Video, cut_video
+from .export import add_base_options
+from .footage import announced_seconds
+
+VIDEOS_FILE, SETTINGS_FILE = "videos.jsonl", "prepare.json"
+ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp")
+
+
+def find_videos(folder: Path, out: Path) -> tuple[list[Video], list[str]]:
+    """The videos below a folder, by name, and the files there that are none by their ending.
+
+    Raises InputError for a folder that is none or holds none, and for two videos whose clips would have one name.
+    """
+    if not folder.is_dir():
+        raise InputError(f"expected a folder of videos, and {folder} is none.")
+    videos: dict[str, Video] = {}
+    others = []
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        if (
+            not path.is_file()
+            or any(part.startswith(".") for part in place.parts)
+            or out.resolve() in path.resolve().parents
+        ):
+            continue
+        if path.suffix.lower() not in ENDINGS:
+            others.append(place.as_posix())
+            continue
+        name = "__".join(place.with_suffix("").parts)
+        if name in videos:
+            raise InputError(f"{videos[name].source} and {place.as_posix()} would both be called {name}; rename one.")
+        speaker = place.parent.as_posix() if len(place.parts) > 1 else name
+        videos[name] = Video(path, place.as_posix(), name, speaker)
+    if not videos:
+        raise InputError(f"there is no video in {folder}; these endings are known: {', '.join(ENDINGS)}.")
+    return list(videos.values()), others
+
+
+def prepare(
+    folder: Path,
+    out: Path,
+    *,
+    base: str = MINI_MODEL,
+    models: Sequence[Path] = (),
+    device: str = "cpu",
+    workers: int = 1,
+) -> list[Outcome]:
+    """Cut every video below a folder that is not cut yet -> what became of each, by name.
+
+    base, models, device: who reads the faces, see Reader.open;  workers: processes that cut a video each
+    A bar on the terminal counts the frames: those of each video twice.
+    Raises InputError for the folder, OptionError where `out` holds clips of another base, CheckpointError for the base.
+    """
+    from tqdm import tqdm
+
+    videos, _ = find_videos(folder, out)
+    _settle_base(out, Path(base).name)
+    done = read_outcomes(out)
+    waiting = [v for v in videos if v.source not in done or done[v.source].size != v.path.stat().st_size]
+    frames = 2 * sum(map(_announced_frames, waiting))
+    with tqdm(total=frames, unit="frame", disable=None if waiting else True) as bar:
+        for video, outcome in _outcomes(waiting, out, (base, tuple(models), device), workers, bar):
+            before = done.get(video.source)
+            for name in sorted({*(before.clips if before else ())} - {*outcome.clips}):
+                write_failure(out, name, source=video.source, reason="the video is another one by now")
+            if outcome.reason:
+                write_failure(out, video.name, source=video.source, reason=outcome.reason)
+                bar.write(f"{video.source}: {outcome.reason}")
+            append_line(out / VIDEOS_FILE, asdict(outcome))
+            done[video.source] = outcome
+    return [done[video.source] for video in videos]
+
+
+def read_outcomes(out: Path) -> dict[str, Outcome]:
+    """{source: what became of it}; a last line that a kill cut short is left out."""
+    file = out / VIDEOS_FILE
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    said = [json.loads(line) for line in lines if line.endswith("\n")]
+    outcomes = (Outcome(**{**one, "clips": tuple(one["clips"]), "notes": tuple(one["notes"])}) for one in said)
+    return {outcome.source: outcome for outcome in outcomes}
+
+
+def report(outcomes: Sequence[Outcome], others: Sequence[str] = ()) -> str:
+    """What somebody wants to know at the end."""
+    used = [outcome for outcome in outcomes if not outcome.reason]
+    n_clips, seconds = sum(len(outcome.clips) for outcome in used), sum(outcome.seconds for outcome in used)
+    length = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
+    lines = [f"Videos: {len(used)} of {len(outcomes)} can be used. Clips: {n_clips}, {length} in all."]
+    lines += [f"  left out   {outcome.source}: {outcome.reason}" for outcome in outcomes if outcome.reason]
+    lines += [f"  note       {outcome.source}: {note}" for outcome in outcomes for note in outcome.notes]
+    if others:
+        lines.append(f"  no videos  {len(others)} other files: {', '.join(others[:4])}{', ...' * (len(others) > 4)}")
+    return "\n".join(lines)
+
+
+def _outcomes(videos: Sequence[Video], out: Path, reading: tuple, workers: int, bar) -> Iterator[tuple[Video, Outcome]]:
+    """(video, outcome) as they come to an end.  reading: what Reader.open wants."""
+    if not videos:
+        return
+    if workers == 1 or len(videos) < 2:
+        reader = Reader.open(*reading)
+        for video in videos:
+            yield video, cut_video(reader, video, partial(write_clip, out), bar.update)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    counted, lock = spawn.Value("q", 0), spawn.Lock()
+    with ProcessPoolExecutor(
+        workers, mp_context=spawn, initializer=_Worker.open, initargs=(reading, out, workers, counted, lock)
+    ) as pool:
+        running = {pool.submit(_Worker.cut, video): video for video in videos}
+        try:
+            while running:
+                ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                bar.update(counted.value - bar.n)
+                for future in ended:
+                    yield running.pop(future), future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Worker:
+    """What a process of the pool keeps."""
+
+    reader: Reader
+    write: Callable[..., Any]
+    on_picture: Callable[[], None]
+
+    @classmethod
+    def open(cls, reading: tuple, out: Path, workers: int, counted, lock) -> None:
+        def write(*named, **clip) -> None:
+            with lock:  # the index is one file for all
+                write_clip(out, *named, **clip)
+
+        def on_picture() -> None:
+            with counted.get_lock():
+                counted.value += 1
+
+        torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
+        cls.reader, cls.write, cls.on_picture = Reader.open(*reading), write, on_picture
+
+    @classmethod
+    def cut(cls, video: Video) -> Outcome:
+        return cut_video(cls.reader, video, cls.write, cls.on_picture)
+
+
+def _announced_frames(video: Video) -> int:
+    try:
+        return round(announced_seconds(video.path) * FRAMES_PER_SECOND)
+    except InputError:
+        return 0
+
+
+def _settle_base(out: Path, base: str) -> None:
+    """Write down who reads the faces. Raises OptionError where clips are there that another has read."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / SETTINGS_FILE
+    there = json.loads(file.read_text(encoding="utf-8"))["base"] if (out / INDEX_FILE).exists() else base
+    if there != base:
+        raise OptionError(f"{out} holds clips that {there!r} has read, and this is {base!r}. Two models mean other "
+                          f"things by their numbers: name another folder with --out.")  # fmt: skip
+    file.write_text(json.dumps({"base": base}) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = parser_of_prepare()
+    options = parser.parse_args(arguments)
+    try:
+        _, others = find_videos(options.videos, options.out)
+        outcomes = prepare(
+            options.videos,
+            options.out,
+            base=options.base,
+            models=options.models,
+            device=options.device,
+            workers=options.workers,
+        )
+    except KeyboardInterrupt:
+        parser.exit(130, "Stopped. The same command goes on with the video that was begun.\n")
+    except SadTalkerError as error:
+        parser.exit(2, f"{error}\n")
+    print(report(outcomes, others))
+
+
+def parser_of_prepare() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sadtalker_core.training.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("videos", type=Path, help="folder of talking videos; folders in it are speakers")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the clips; one that is there goes on")
+    add_base_options(parser, "reads the faces")
+    parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

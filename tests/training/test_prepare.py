@@ -1,0 +1,287 @@
+"""A folder of talking videos becomes clips that say what inference would read, whatever happens on the way."""
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core import pipeline
+from sadtalker_core.errors import InputError, OptionError
+from sadtalker_core.face.crop import cut_square
+from sadtalker_core.training import cutting, prepare
+from sadtalker_core.training.clips import read_clips, read_index
+from sadtalker_core.training.cutting import Reader
+from sadtalker_core.training.prepare import find_videos, report
+from tests.face.pictures import resized
+from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return Reader.open("mini")
+
+
+@pytest.fixture(autouse=True)
+def opened_once(monkeypatch, reader):
+    """The nets are the same for all tests."""
+    monkeypatch.setattr(cutting.Reader, "open", lambda base, folders=(), device="cpu": reader)
+
+
+def decoded(path: Path):
+    """All pictures and the sound of a video, as ComfyUI decodes them."""
+    with av.open(str(path)) as container:
+        pictures = [torch.from_numpy(f.to_ndarray(format="rgb24")).float() / 255 for f in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        rate = container.streams.audio[0].rate
+        wave = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+    return pictures, torch.from_numpy(wave), rate
+
+
+def contents(folder: Path):
+    """{name: bytes} of what prepare leaves, the lines of the lists in order."""
+    read = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {name: sorted(got.splitlines()) if name.endswith(".jsonl") else got for name, got in read.items()}
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory):
+    """Of 36 frames at 25 a second; its sound is stored at 44.1 kHz in two channels."""
+    folder = tmp_path_factory.mktemp("talk")
+    film(folder / "mono.mp4", moving_face(), sound=hello())
+    (folder / "videos").mkdir()
+    ffmpeg("-i", folder / "mono.mp4", "-c:v", "copy", "-ar", 44_100, "-ac", 2, folder / "videos" / "talk.mp4")
+    return folder / "videos" / "talk.mp4"
+
+
+@pytest.fixture(scope="module")
+def cut(talk, reader, tmp_path_factory):
+    out = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting.Reader, "open", lambda base, folders=(), device="cpu": reader)
+        prepare.prepare(talk.parent, out)
+    (clip,) = read_clips(out)
+    return clip
+
+
+def test_the_voice_is_what_audio_encode_hears(talk, cut):
+    _, wave, rate = decoded(talk)
+    heard = pipeline.hear(wave[:, : rate * 36 // 25], rate)
+    assert cut.speech().n_frames == heard.n_frames == 36
+    torch.testing.assert_close(cut.speech().mel, heard.mel, atol=0, rtol=0)
+
+
+def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
+    pictures, _, _ = decoded(talk)
+    read, kept = pipeline.extract_video(reader.talker, pictures, 25), cut.coefficients()
+    assert torch.equal(kept.full_rows(), read.full_rows()) and torch.equal(kept.crop, read.crop)
+    assert kept.found.all() and (kept.family, kept.pic_size, kept.crop_mode) == ("mini", 256, read.crop_mode)
+
+
+def test_the_pictures_are_the_squares_that_the_coefficients_speak_of(talk, cut, reader):
+    pictures, _, _ = decoded(talk)
+    points = next(reader.finder().follow(iter(pictures)))[1]
+    box = reader.box(points, (200, 200))
+    for i in (0, 20, 35):
+        square = cut_square(pictures[i], box, 256)
+        assert (cut.pictures([i])[0] - square).abs().mean() < 0.01  # what JPEG loses
+
+
+def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, cut, reader, tmp_path):
+    film(tmp_path / "lying.mp4", moving_face(43, 30).rot90(-1, dims=(1, 2)), 30, hello())
+    (tmp_path / "videos").mkdir()
+    ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", tmp_path / "videos" / "phone.mp4")
+    prepare.prepare(tmp_path / "videos", tmp_path / "data")
+    (clip,) = read_clips(tmp_path / "data")
+    assert clip.n_frames == 35
+    kept, same = clip.coefficients(), cut.coefficients()
+    assert (kept.translation - same.translation[:35]).abs().max() < 0.05
+    assert (kept.rotation - same.rotation[:35]).abs().max() < 0.06
+    upright = moving_face(43, 30)
+    resampled = pipeline.extract_video(reader.talker, upright, 30)  # what the node does: lines between frames
+    assert (kept.translation - resampled.translation).abs().max() < 0.05
+
+
+def some_videos(folder: Path) -> Path:
+    film(folder / "anna" / "one.mp4", moving_face(33), sound=hello())
+    film(folder / "anna" / "two.mp4", moving_face(34), sound=hello())
+    film(folder / "mute.mp4", grey_steps(2))
+    return folder
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    videos = some_videos(tmp_path / "videos")
+    prepare.prepare(videos, tmp_path / "whole")
+    write, cut = prepare.write_clip, []
+
+    def stop(folder, name, **clip):
+        write(folder, name, **clip)
+        if name == "anna__two_000":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "write_clip", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare(videos, tmp_path / "stopped")
+    assert [*prepare.read_outcomes(tmp_path / "stopped")] == ["anna/one.mp4"]
+    (tmp_path / "stopped" / "anna__two_001.safetensors.part").write_bytes(b"half")
+    with (tmp_path / "stopped" / prepare.VIDEOS_FILE).open("a") as file:
+        file.write('{"source": "anna/tw')  # a line that a kill cut short
+
+    monkeypatch.setattr(prepare, "write_clip", write)
+    again = prepare.cut_video
+    monkeypatch.setattr(prepare, "cut_video", lambda *all: cut.append(all[1].source) or again(*all))
+    outcomes = prepare.prepare(videos, tmp_path / "stopped")
+    assert cut == ["anna/two.mp4", "mute.mp4"]
+    assert [outcome.source for outcome in outcomes] == ["anna/one.mp4", "anna/two.mp4", "mute.mp4"]
+    (tmp_path / "stopped" / "anna__two_001.safetensors.part").unlink()
+    whole, resumed = contents(tmp_path / "whole"), contents(tmp_path / "stopped")
+    assert {*whole} == {*resumed}
+    assert all(whole[name] == resumed[name] for name in whole if name.endswith(".safetensors"))
+    assert read_index(tmp_path / "whole") == read_index(tmp_path / "stopped")
+    assert prepare.read_outcomes(tmp_path / "whole") == prepare.read_outcomes(tmp_path / "stopped")
+    assert [clip.speaker for clip in read_clips(tmp_path / "stopped")] == ["anna", "anna"]
+
+    def never(*_):
+        raise AssertionError("all is done")
+
+    monkeypatch.setattr(prepare, "cut_video", never)
+    assert prepare.prepare(videos, tmp_path / "stopped") == outcomes
+
+
+def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, capsys):
+    videos, face = tmp_path / "videos", moving_face(36)
+    film(videos / "good.mp4", face, sound=hello())
+    film(videos / "mute.mp4", face)
+    film(videos / "silent.mp4", face, sound=torch.zeros(1, 32_000))
+    film(videos / "short.mp4", face[:31], sound=hello())
+    film(videos / "nobody.mp4", grey_steps(10), sound=hello())
+    (videos / "empty.mp4").touch()
+    (videos / "text.mp4").write_text("no video " * 99)
+    (videos / "notes.txt").write_text("not even by its name")
+    content = (videos / "good.mp4").read_bytes()
+    (videos / "half.mp4").write_bytes(content[: len(content) // 2])
+
+    prepare.main([str(videos), "--out", str(tmp_path / "data")])
+    said = capsys.readouterr().out
+    reasons = {entry["name"]: entry["reason"] for entry in read_index(tmp_path / "data") if "reason" in entry}
+    assert reasons == {
+        "mute": "it has no sound",
+        "silent": "none of its pieces can be used: 1 silent",
+        "short": "none of its pieces can be used: 1 shorter than 32 frames (1.28 s)",
+        "nobody": "no face is found in it",
+        "empty": "it is empty",
+        "text": reasons["text"],
+        "half": reasons["half"],
+    }
+    assert "no video, or damaged" in reasons["text"] and (
+        "damaged" in reasons["half"] or "breaks off" in reasons["half"]
+    )
+    assert "Videos: 1 of 8 can be used. Clips: 1, 1.4 seconds in all." in said
+    assert all(f"left out   {name}.mp4: {reason}" in said for name, reason in reasons.items())
+    assert "1 other files: notes.txt" in said
+    assert [clip.name for clip in read_clips(tmp_path / "data")] == ["good_000"]
+
+
+def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut):
+    face = moving_face(36)
+    both = torch.full((36, 200, 340, 3), 0.5)
+    both[:, :, 140:] = face
+    both[:, 60:180, :120] = resized(face[0], 120, 120)
+    film(tmp_path / "videos" / "two.mp4", both, sound=hello())
+    (outcome,) = prepare.prepare(tmp_path / "videos", tmp_path / "data")
+    assert "2 faces are seen; the largest" in report([outcome])
+    (clip,) = read_clips(tmp_path / "data")
+    assert (clip.pictures([0]) - cut.pictures([0])).abs().mean() < 0.05
+
+
+def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, reader):
+    face = moving_face(76)
+    face[34:36] = 0.5
+    film(tmp_path / "videos" / "gap.mp4", face, sound=hello())
+    (outcome,) = prepare.prepare(tmp_path / "videos", tmp_path / "data")
+    first, second = read_clips(tmp_path / "data")
+    assert outcome.clips == ("gap_000", "gap_001") and first.n_frames == 34
+    start = 76 - second.n_frames
+    assert 36 <= start <= 36 + 5
+    pictures, wave, rate = decoded(tmp_path / "videos" / "gap.mp4")
+    read = pipeline.extract_video(reader.talker, pictures[start:], 25)
+    assert torch.equal(second.coefficients().full_rows(), read.full_rows())
+    voice = pipeline.hear(wave[:, start * rate // 25 : 76 * rate // 25], rate)
+    assert torch.equal(second.speech().mel, voice.mel)
+
+
+def test_a_clip_is_as_long_as_its_sound(tmp_path):
+    film(tmp_path / "long.mp4", moving_face(40), sound=hello())
+    (tmp_path / "videos").mkdir()
+    ffmpeg("-i", tmp_path / "long.mp4", "-c:v", "copy", "-c:a", "pcm_s16le", "-af", "atrim=end=1.37",
+           tmp_path / "videos" / "talk.mkv")  # fmt: skip
+    prepare.prepare(tmp_path / "videos", tmp_path / "data")
+    assert [clip.n_frames for clip in read_clips(tmp_path / "data")] == [34]
+
+
+def test_a_video_that_was_exchanged_is_cut_anew_and_its_old_clips_are_gone(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "data"
+    film(videos / "talk.mp4", moving_face(34), sound=hello())
+    prepare.prepare(videos, out)
+    film(videos / "talk.mp4", grey_steps(12), sound=hello())
+    (outcome,) = prepare.prepare(videos, out)
+    assert outcome.reason == "no face is found in it"
+    with pytest.raises(InputError, match="no clip that is ready"):
+        read_clips(out)
+
+
+def test_clips_of_two_models_do_not_mix(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "empty.mp4").touch()
+    prepare.prepare(tmp_path / "videos", tmp_path / "data")
+    with pytest.raises(OptionError, match="clips that 'mini' has read, and this is 'SadTalker 256'"):
+        prepare.prepare(tmp_path / "videos", tmp_path / "data", base="SadTalker 256")
+
+
+def test_a_folder_that_holds_no_videos_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected a folder of videos"):
+        find_videos(tmp_path / "nowhere", tmp_path)
+    with pytest.raises(InputError, match="there is no video in"):
+        find_videos(tmp_path, tmp_path / "data")
+
+
+def test_two_videos_of_one_name_are_refused(tmp_path):
+    for name in ("a.mp4", "a.mov"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"a\.mov and a\.mp4 would both be called a"):
+        find_videos(tmp_path, tmp_path / "data")
+
+
+def test_hidden_files_and_the_clips_themselves_are_no_videos(tmp_path):
+    for name in (".hidden.mp4", "data/x.mp4", "a.MP4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    videos, others = find_videos(tmp_path, tmp_path / "data")
+    assert [video.source for video in videos] == ["a.MP4"] and others == []
+
+
+def test_what_is_wrong_is_said_on_the_command_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        prepare.main([str(tmp_path / "none"), "--out", str(tmp_path / "data")])
+    assert stopped.value.code == 2 and "expected a folder of videos" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_clips(tmp_path):
+    videos = some_videos(tmp_path / "videos")
+    one, two = (prepare.prepare(videos, tmp_path / str(n), workers=n) for n in (1, 2))
+    assert one == two
+    assert read_index(tmp_path / "1") == read_index(tmp_path / "2")
+    kept = {name: content for name, content in contents(tmp_path / "1").items() if name.endswith(".safetensors")}
+    assert len(kept) == 2 and all(contents(tmp_path / "2")[name] == content for name, content in kept.items())
+    assert json.loads((tmp_path / "2" / prepare.SETTINGS_FILE).read_text()) == {"base": "mini"}
