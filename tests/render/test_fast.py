@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from sadtalker_core.folding import folded
-from sadtalker_core.render.dense_motion import LEAST_SAY, sparse_motions
+from sadtalker_core.render.dense_motion import sparse_motions
 from sadtalker_core.render.fast import Modulation, accelerate, evidence
-from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last
+from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last, normalised
 from sadtalker_core.render.generator import Generator
 from tests.parity.harness import rule_net
+from tests.parity.stages.render import on_the_edge
 from tests.render import tiny
 
 #: frames of both arrangements lie no further apart than this, and much less on average
@@ -123,15 +124,13 @@ def test_both_arrangements_of_the_released_size_agree(side):
     with torch.no_grad():
         plain_source, fast_source = net.prepare(picture, source), fast.prepare(picture, source)
         for driving in (near, far):
-            quick, slow = fast.drive(fast_source, driving), net.drive(plain_source, driving)
-            # A say that stands on the edge of silence may round to either side (quirk 28 is a step): that voxel then
-            # moves by up to what the motion had to say. Seen at 256: one voxel of 65 536 by 5e-4, a pixel by 3e-4.
-            flipped = ((quick.motion.say < LEAST_SAY) != (slow.motion.say < LEAST_SAY)).any(dim=1)
-            moved = (quick.motion.deformation - slow.motion.deformation).abs().amax(dim=-1)
-            assert flipped.float().mean() < 1e-4
-            assert moved[~flipped].max() < CLOSE and moved.max() < 3 * LEAST_SAY
-            assert (quick.motion.say - slow.motion.say).abs().max() < CLOSE
-            assert (quick.image - slow.image).abs().max() < (3 * LEAST_SAY if flipped.any() else CLOSE)
+            quick, slow = fast.dense_motion(fast_source.compact, source, driving), net.drive(plain_source, driving)
+            assert (quick.say - slow.motion.say).abs().max() < CLOSE
+            # a say on the step of quirk 28 may round to either side: what follows is compared beside and after it
+            edge = on_the_edge(slow.motion.say).any(dim=1)
+            assert edge.float().mean() < 1e-3  # 8 of 65 536 voxels at 256
+            assert (quick.deformation - slow.motion.deformation)[~edge].abs().max() < CLOSE
+            assert (fast.paint(fast_source, slow.motion) - slow.image).abs().max() < CLOSE
 
 
 # its parts
@@ -141,6 +140,15 @@ def convolution(dims, inputs=5, outputs=4):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return getattr(nn, f"Conv{dims}d")(inputs, outputs, 3, padding=1).requires_grad_(False)
+
+
+def test_a_large_map_is_normalised_exactly():
+    # the batch norm of training is off by 3e-4 here
+    offsets = torch.linspace(-30, 30, 8)[:, None, None]
+    pixels = (tiny.normal(1, 8, 384, 384) + offsets).contiguous(memory_format=torch.channels_last)
+    exact = F.instance_norm(pixels.double())
+    assert (normalised(pixels) - exact).abs().max() < CLOSE
+    assert normalised(pixels).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 5])
