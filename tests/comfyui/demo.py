@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -79,7 +80,11 @@ def demo(portrait: str | None = None, voice: str | None = None, out: str | None 
 
 
 def serve(port: int | None = None) -> int:
-    """Leaves the server up, with the pack, the example picture and the example voice in place, until it is stopped."""
+    """Leaves the server up, with the pack, the example picture and the example voice in place, until it is stopped:
+    by Ctrl-C, or by a polite kill where it was started in the background, where shells switch Ctrl-C off.
+    """
+    for polite in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(polite, signal.default_int_handler)
     host = environment.prepare()
     with free_base("serve") as base, start(host, base, port or _free_or(8188)) as server:
         client = Client(server.url)

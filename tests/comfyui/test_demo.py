@@ -85,9 +85,13 @@ def test_what_a_node_says_is_what_the_person_reads(tmp_path, astronaut):
 
 
 @pytest.mark.slow
-def test_the_server_stays_up_until_it_is_stopped():
-    process = subprocess.Popen([sys.executable, "-u", "-m", "tests.comfyui", "serve", "--port", str(free_port())],
-                               cwd=PROJECT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+def test_the_server_stays_up_until_it_is_stopped_even_in_the_background():
+    was = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a shell does to a job in the background, children inherit
+    try:
+        process = subprocess.Popen([sys.executable, "-u", "-m", "tests.comfyui", "serve", "--port", str(free_port())],
+                                   cwd=PROJECT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    finally:
+        signal.signal(signal.SIGINT, was)
     said = ""
     while "Ctrl-C" not in said:
         line = process.stdout.readline()
