@@ -1,14 +1,14 @@
 # Every target is one line of Python, so it runs without make too, on Windows as well:
 #     python -m tests.comfyui demo
 # Variables go to it through the environment: make demo PORTRAIT="my face.jpg" VOICE=hello.wav OUT=talk.mp4
-# COMFYUI_DIR=folder uses a ComfyUI that is there already.
+# COMFYUI_DIR=folder uses a ComfyUI that is there already. make test NUMPY=1.26 runs the tests with that numpy.
 
 ifeq ($(OS),Windows_NT)
 RUN ?= python
 else
 RUN ?= python3
 endif
-export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES QUICK
+export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT NUMPY COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES QUICK
 
 .PHONY: demo serve setup test test-quick parity lint judges bench eval-mini
 

@@ -113,6 +113,18 @@ def prepare_browser(say: Callable[[str], None] = print) -> Path | None:
     return Path(found) if found else None
 
 
+def prepare_numpy(version: str, say: Callable[[str], None] = print) -> Path:
+    """A folder with another numpy, "1.26" say, to stand before the installed one on PYTHONPATH."""
+    folder = home() / f"numpy-{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    steps, overlay, wanted = Steps(folder, say), folder / "site", f"numpy~={version}.0"
+    python = venv_python(home() / "venv")
+    steps.do("numpy", wanted, lambda: steps.run(
+        python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-deps", "--upgrade",
+        "--target", overlay, wanted), f"numpy {version}")
+    return overlay
+
+
 # The steps ------------------------------------------------------------------------------------------------------------
 
 

@@ -66,20 +66,10 @@ def test_what_needs_no_torch_passes_on_another_python(project, interpreters, ver
 
 @pytest.mark.slow
 def test_the_quick_tests_pass_with_numpy_1(project):
-    folder = home() / "numpy1"
-    folder.mkdir(parents=True, exist_ok=True)
-    steps, overlay = Steps(folder, say=lambda text: None), folder / "site"
-    pins = ["numpy==1.26.4"]
-
-    def install() -> None:
-        steps.run(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--upgrade",
-                  "--target", overlay, *pins)
-
-    steps.do("numpy", " ".join(pins), install, "numpy 1.26")
-    env = {**os.environ, "PYTHONPATH": str(overlay), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(environment.prepare_numpy("1.26")), "OMP_NUM_THREADS": "1"}
     version = subprocess.run([sys.executable, "-c", "import numpy; print(numpy.__version__)"], env=env,
                              capture_output=True, text=True)
-    assert version.stdout.strip() == "1.26.4"
+    assert version.stdout.startswith("1.26.")
     rooms = [str(project / "tests" / room) for room in ("audio", "face", "motion", "render", "compose", "checkpoint",
                                                         "parity") if (project / "tests" / room).is_dir()]
     assert run_pytest(Path(sys.executable), project, "-m", QUICK, "-n", "2", *rooms, env=env) >= 50
