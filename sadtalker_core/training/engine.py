@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ from torch import Tensor, nn
 from ..errors import CheckpointMissing, InputError, OptionError
 
 STATE_FILE, LOG_FILE, SETTINGS_FILE = "state.pt", "log.jsonl", "run.json"
-PRECISIONS = ("32-true", "bf16-mixed")
+Precision = Literal["32-true", "bf16-mixed"]
+PRECISIONS = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Run:
     devices: int | str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
-    precision: str = "32-true"
+    precision: Precision = "32-true"
 
 
 @dataclass(frozen=True, eq=False)

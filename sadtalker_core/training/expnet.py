@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from ..assembly import Talker
 from ..coefficients import EXPRESSION
 from ..compose.plot import plot_motion
 from ..datatypes import CropMode, Expression, FaceCoefficients
@@ -190,6 +191,12 @@ def new_net(config: ExpNetConfig, ear: AudioEncoder | None, seed: int) -> ExpNet
     return net
 
 
+def ear_of(base: Talker, config: ExpNetConfig) -> AudioEncoder | None:
+    """The ear of the base's own net, where it is as wide."""
+    net = taught_net(base.nets["expnet"])
+    return net.audio if net.config.audio == config.audio else None
+
+
 def taught_net(net: nn.Module) -> ExpNet:
     """A copy of a model's net to go on from."""
     assert isinstance(net, ExpNet)
@@ -209,7 +216,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new net "
                         "(default mini)")  # fmt: skip
-    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="begin with the ear of a Wav2Lip checkpoint")
+    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="begin with the ear of a Wav2Lip checkpoint "
+                        "(without: with the base's, where it is as wide, or untaught)")  # fmt: skip
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")
@@ -224,7 +232,8 @@ def main(arguments: list[str] | None = None) -> None:
     if ends.begin == BASE:
         net = taught_net(base.nets["expnet"])
     else:
-        net = new_net(training.net, read_wav2lip_ear(options.wav2lip) if options.wav2lip else None, run.seed)
+        ear = read_wav2lip_ear(options.wav2lip) if options.wav2lip else ear_of(base, training.net)
+        net = new_net(training.net, ear, run.seed)
     first = train(ExpNetTrainer(clips, net, training, face=face, lip_reader=reader), run)
     if first and ends.export:
         print(export(ends.export, base, {"expnet": net}))
