@@ -117,6 +117,7 @@ def extract_video(
     *,
     points: Points | None = None,
     meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    mode: CropMode = CropMode.CROP,
     missing_face: str = "hold",
     on_progress: Callable[[int], None] | None = None,
 ) -> FaceCoefficients:
@@ -125,12 +126,13 @@ def extract_video(
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return read_mini_video(
-            detector, mesh, model, frames, fps, size, meant=meant, missing_face=missing_face, on_progress=on_progress
-        )
+            detector, mesh, model, frames, fps, size, meant=meant, mode=mode, missing_face=missing_face,
+            on_progress=on_progress,
+        )  # fmt: skip
     finder = _finder(nets, points, meant)
     (recon,) = nets.use("face_recon")
     return read_released_video(
-        recon, finder, frames, fps, size, missing_face=missing_face, on_progress=on_progress
+        recon, finder, frames, fps, size, mode=mode, missing_face=missing_face, on_progress=on_progress
     )
 
 

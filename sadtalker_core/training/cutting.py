@@ -37,7 +37,6 @@ SHORTEST = 32
 #: a clip that is nowhere louder than this (-50 dB) has lost its sound, and would teach that a moving mouth is silent
 SILENT = 10 ** (-50 / 20)
 JPEG_QUALITY = 95
-MODE = CropMode.CROP
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _clips(
             try:
                 coefficients = pipeline.extract_video(
                     reader.talker, _cut(piece, span.box, reader.talker.image_size, jpegs), FRAMES_PER_SECOND,
-                    points=reader.points, missing_face="error",
+                    points=reader.points, mode=reader.mode, missing_face="error",
                 )  # fmt: skip
             except FaceNotFound:
                 lost["with a face that cannot be read"] += 1
@@ -175,21 +174,24 @@ def _told(pictures: Iterable[Tensor], on_picture: Callable[[], None]) -> Iterato
 
 @dataclass(frozen=True)
 class Reader:
-    """The nets that read faces, as inference has them.  device: where they are, as torch names it."""
+    """The nets that read faces, as inference has them, and how much of the picture they are shown."""
 
     talker: Talker
     points: pipeline.Points | None
+    mode: CropMode
 
     @classmethod
-    def open(cls, base: str, folders: Sequence[Path] = (), device: str = "cpu") -> Reader:
+    def open(
+        cls, base: str, folders: Sequence[Path] = (), mode: CropMode = CropMode.CROP, device: str = "cpu"
+    ) -> Reader:
         """base, folders: the model, as export.base_talker takes it. Raises what that raises."""
         talker = base_talker(base, folders)
         for net in talker.nets.values():
             net.to(device)
         weights = None if talker.family == MINI else _face_alignment(folders)
         if weights is None:
-            return cls(talker, None)
-        return cls(talker, lambda meant: FaceAlignmentPoints(weights, device, meant))
+            return cls(talker, None, mode)
+        return cls(talker, lambda meant: FaceAlignmentPoints(weights, device, meant), mode)
 
     def finder(self) -> PointFinder:
         """Follows the largest face of the first frame."""
@@ -199,7 +201,7 @@ class Reader:
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""
-        return (unsqueezed_box if self.talker.family == MINI else face_box)(points, size_wh, MODE)
+        return (unsqueezed_box if self.talker.family == MINI else face_box)(points, size_wh, self.mode)
 
     def count_faces(self, picture: Tensor) -> int:
         return len(find_faces(self.talker.nets["face_detector"], self.talker.nets["face_mesh"], picture))

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from ..checkpoint.catalog import MINI_MODEL
+from ..datatypes import CropMode
 from ..errors import InputError, OptionError, SadTalkerError
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, append_line, write_clip, write_failure
@@ -71,24 +72,26 @@ def prepare(
     *,
     base: str = MINI_MODEL,
     models: Sequence[Path] = (),
+    mode: CropMode = CropMode.CROP,
     device: str = "cpu",
     workers: int = 1,
 ) -> list[Outcome]:
     """Cut every video below a folder that is not cut yet -> what became of each, by name.
 
-    base, models, device: who reads the faces, see Reader.open;  workers: processes that cut a video each
+    base, models, mode, device: who reads the faces, and how, see Reader.open
+    workers: processes that cut a video each
     A bar on the terminal counts the frames: those of each video twice.
     Raises InputError for the folder, OptionError where `out` holds clips of another base, CheckpointError for the base.
     """
     from tqdm import tqdm
 
     videos, _ = find_videos(folder, out)
-    _settle_base(out, Path(base).name)
+    _settle(out, {"base": Path(base).name, "crop_mode": mode.value})
     done = read_outcomes(out)
     waiting = [v for v in videos if v.source not in done or done[v.source].size != v.path.stat().st_size]
     frames = 2 * sum(map(_announced_frames, waiting))
     with tqdm(total=frames, unit="frame", disable=None if waiting else True) as bar:
-        for video, outcome in _outcomes(waiting, out, (base, tuple(models), device), workers, bar):
+        for video, outcome in _outcomes(waiting, out, (base, tuple(models), mode, device), workers, bar):
             before = done.get(video.source)
             for name in sorted({*(before.clips if before else ())} - {*outcome.clips}):
                 write_failure(out, name, source=video.source, reason="the video is another one by now")
@@ -180,15 +183,16 @@ def _announced_frames(video: Video) -> int:
         return 0
 
 
-def _settle_base(out: Path, base: str) -> None:
-    """Write down who reads the faces. Raises OptionError where clips are there that another has read."""
+def _settle(out: Path, settings: dict[str, str]) -> None:
+    """Write down how the faces are read. Raises OptionError where clips are there that were read in another way."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / SETTINGS_FILE
-    there = json.loads(file.read_text(encoding="utf-8"))["base"] if (out / INDEX_FILE).exists() else base
-    if there != base:
-        raise OptionError(f"{out} holds clips that {there!r} has read, and this is {base!r}. Two models mean other "
-                          f"things by their numbers: name another folder with --out.")  # fmt: skip
-    file.write_text(json.dumps({"base": base}) + "\n", encoding="utf-8")
+    there = json.loads(file.read_text(encoding="utf-8")) if (out / INDEX_FILE).exists() else settings
+    for name, value in settings.items():
+        if there[name] != value:
+            raise OptionError(f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
+                              f"mean other things: name another folder with --out.")  # fmt: skip
+    file.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -201,6 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
             options.out,
             base=options.base,
             models=options.models,
+            mode=CropMode(options.crop_mode),
             device=options.device,
             workers=options.workers,
         )
@@ -220,6 +225,10 @@ def parser_of_prepare() -> argparse.ArgumentParser:
     parser.add_argument("videos", type=Path, help="folder of talking videos; folders in it are speakers")
     parser.add_argument("--out", type=Path, required=True, help="folder of the clips; one that is there goes on")
     add_base_options(parser, "reads the faces")
+    parser.add_argument(
+        "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
+        help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
     return parser

@@ -1,6 +1,7 @@
 """A folder of talking videos becomes clips that say what inference would read, whatever happens on the way."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
+from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import InputError, OptionError
 from sadtalker_core.face.crop import cut_square
 from sadtalker_core.training import cutting, prepare
@@ -35,7 +37,7 @@ def reader():
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch, reader):
     """The nets are the same for all tests."""
-    monkeypatch.setattr(cutting.Reader, "open", lambda base, folders=(), device="cpu": reader)
+    monkeypatch.setattr(cutting.Reader, "open", lambda base, *how: reader)
 
 
 def decoded(path: Path):
@@ -68,7 +70,7 @@ def talk(tmp_path_factory):
 def cut(talk, reader, tmp_path_factory):
     out = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting.Reader, "open", lambda base, folders=(), device="cpu": reader)
+        patch.setattr(cutting.Reader, "open", lambda base, *how: reader)
         prepare.prepare(talk.parent, out)
     (clip,) = read_clips(out)
     return clip
@@ -86,6 +88,15 @@ def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
     read, kept = pipeline.extract_video(reader.talker, pictures, 25), cut.coefficients()
     assert torch.equal(kept.full_rows(), read.full_rows()) and torch.equal(kept.crop, read.crop)
     assert kept.found.all() and (kept.family, kept.pic_size, kept.crop_mode) == ("mini", 256, read.crop_mode)
+
+
+def test_another_crop_mode_cuts_and_reads_as_the_node_does_in_it(talk, reader):
+    wide = replace(reader, mode=CropMode.EXTENDED_FULL)
+    kept = []
+    video = cutting.Video(talk, "talk.mp4", "talk", "talk")
+    cutting.cut_video(wide, video, lambda *name, **clip: kept.append(clip["coefficients"]), lambda: None)
+    read = pipeline.extract_video(reader.talker, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
+    assert torch.equal(kept[0].crop, read.crop) and kept[0].crop_mode is CropMode.EXTENDED_FULL
 
 
 def test_the_pictures_are_the_squares_that_the_coefficients_speak_of(talk, cut, reader):
@@ -240,12 +251,14 @@ def test_a_video_that_was_exchanged_is_cut_anew_and_its_old_clips_are_gone(tmp_p
         read_clips(out)
 
 
-def test_clips_of_two_models_do_not_mix(tmp_path):
+def test_clips_that_were_read_in_two_ways_do_not_mix(tmp_path):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "empty.mp4").touch()
     prepare.prepare(tmp_path / "videos", tmp_path / "data")
-    with pytest.raises(OptionError, match="clips that 'mini' has read, and this is 'SadTalker 256'"):
+    with pytest.raises(OptionError, match="clips with base = 'mini', and this is 'SadTalker 256'"):
         prepare.prepare(tmp_path / "videos", tmp_path / "data", base="SadTalker 256")
+    with pytest.raises(OptionError, match="clips with crop_mode = 'crop', and this is 'full'"):
+        prepare.prepare(tmp_path / "videos", tmp_path / "data", mode=CropMode.FULL)
 
 
 def test_a_folder_that_holds_no_videos_is_refused(tmp_path):
@@ -284,4 +297,4 @@ def test_two_processes_make_the_same_clips(tmp_path):
     assert read_index(tmp_path / "1") == read_index(tmp_path / "2")
     kept = {name: content for name, content in contents(tmp_path / "1").items() if name.endswith(".safetensors")}
     assert len(kept) == 2 and all(contents(tmp_path / "2")[name] == content for name, content in kept.items())
-    assert json.loads((tmp_path / "2" / prepare.SETTINGS_FILE).read_text()) == {"base": "mini"}
+    assert json.loads((tmp_path / "2" / prepare.SETTINGS_FILE).read_text()) == {"base": "mini", "crop_mode": "crop"}
