@@ -1,4 +1,4 @@
-"""A training with an adversary, small enough to be killed and run twice: python -m tests.training.two_players FOLDER ...
+"""A training with an adversary, small enough to be killed and run twice: python -m tests.training.two_players FOLDER
 
 A maker with a norm learns to halve numbers; at every second step a critic learns to tell its halves from true ones.
 Beside the run's folder each process writes what it drew and where its weights ended, as rank<number>.json.
