@@ -11,7 +11,6 @@ status 1 when the longer clip takes over 5 % more than the shorter one, or more 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -20,10 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
+from tests.bench.measuring import PROJECT, children_mb, peak_mb, picture, voice
+
 MODES = {"crop": "crop at 256", "full": "full on 1920 x 1080"}
 SHORT_SECONDS, LONG_SECONDS = (6.0, 30.0), (60.0, 600.0)
-LINUX_SELF = Path("/proc/self")
 MOST_GROWTH = 1.05
 MOST_ABOVE_WEIGHTS_MB = 1500.0
 
@@ -104,55 +103,6 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
         )
     found["frames_per_second"] = len(motion) / (time.perf_counter() - started)
     return found | {"film_mb": peak_mb(), "ffmpeg_mb": encoder_mb}
-
-
-def picture(wide: bool):
-    """(H, W, 3): the portrait as it is, 512 x 512, or enlarged and with its left edge drawn out to 1920 x 1080."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    spec = importlib.util.find_spec("skimage")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the bench takes its portrait from scikit-image: pip install scikit-image")
-    astronaut = Image.open(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png").convert("RGB")
-    if not wide:
-        return torch.from_numpy(np.array(astronaut)).float() / 255
-    pixels = np.pad(np.array(astronaut.resize((1080, 1080))), ((0, 0), (840, 0), (0, 0)), mode="edge")
-    return torch.from_numpy(pixels).float() / 255
-
-
-def voice(seconds: float):
-    """(1, n) at 16 kHz: noise in syllables, four a second."""
-    import torch
-
-    n = round(seconds * 16_000)
-    syllables = (torch.arange(n) * (2 * torch.pi * 4 / 16_000)).sin().clamp(min=0)
-    return (0.2 * torch.randn(n, generator=torch.Generator().manual_seed(7)) * syllables)[None]
-
-
-def peak_mb() -> float:
-    """The most memory that this process has held so far."""
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 1e6
-    if LINUX_SELF.exists():  # rusage would count what the parent held, too
-        return _high_water_mb(LINUX_SELF)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def children_mb() -> list[float]:
-    """The same of every program that this one has started; only Linux tells."""
-    numbers = [number for file in LINUX_SELF.glob("task/*/children") for number in file.read_text().split()]
-    return [_high_water_mb(LINUX_SELF.parent / number) for number in numbers]
-
-
-def _high_water_mb(process: Path) -> float:
-    lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 if __name__ == "__main__":

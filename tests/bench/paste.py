@@ -1,10 +1,10 @@
-"""Paste-back into 1920 x 1080 with encoding: CPU time of a frame, beside OpenCV's seamlessClone where there is one.
+"""Paste-back into 1920 x 1080 with encoding: processor time of a frame, beside OpenCV's seamlessClone if installed.
 
-    python -m tests.bench.paste [--frames 24]
+    python -m tests.bench --parts paste        python -m tests.bench.paste [--frames 24]
 
-Out: CPU milliseconds of one core per frame, frames a second that two cores can make of it, the same of one yardstick
-(render/estimate.py; a busy machine slows both down), and the jump of the gradients along the box in levels of 255,
-with a tint of 3 % to hide.
+Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames a second that two cores can make
+of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. The last frame of
+each blend goes to the folder, if one is named, to be looked at.
 """
 
 from __future__ import annotations
@@ -13,58 +13,69 @@ import argparse
 import math
 import os
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sadtalker_core.compose.paste import PasteBack, resize
+from sadtalker_core.compose.paste import Blend, PasteBack, resize
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from tests.bench.memory import picture
+from tests.bench.measuring import picture, yardstick
 
 BOX = Box(1040, 10, 540, 540)
 TINT = 0.97
+BAR = 25.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=24)
-    n_frames = parser.parse_args().frames
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args()
+    for row in measure(asked.frames, asked.folder):
+        print(row)
+
+
+@torch.inference_mode()
+def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     whole = picture(wide=True)
     portrait = Portrait(whole, crop=FaceCrop(torch.zeros(3, 256, 256), torch.zeros(68, 2), BOX, CropMode.FULL))
     still = resize(whole.permute(2, 0, 1)[None, :, BOX.y : BOX.bottom, BOX.x : BOX.right], (256, 256))
     heads = [TINT * moved(still, i / 25) for i in range(n_frames)]
+    stick = yardstick()
+    rows = [{"what": "the picture itself", "jump": seam(to_levels(whole)), "yardstick_ms": 1000 * stick}]
+    for blend in Blend:
+        paste = PasteBack(portrait, blend=blend)
+        paste.as_bytes(heads[0])
+        rows.append({"what": blend.value, **filmed(paste.as_bytes, heads, folder), "bar_fps": BAR})
+    cloned = opencv(whole)
+    if cloned is not None:
+        rows.append({"what": "OpenCV's seamlessClone", **filmed(cloned, heads[-4:], folder), "bar_fps": BAR})
+    return rows
 
-    paste = PasteBack(portrait)
-    with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+
+def filmed(paste: Callable[[Tensor], Tensor], heads: list[Tensor], folder: Path | None) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as scratch:
         before = os.times()
-        with VideoWriter(Path(folder) / "film.mp4", (1920, 1080), 25) as video:
+        with VideoWriter(Path(scratch) / "film.mp4", (1920, 1080), 25) as video:
             for head in heads:
-                pasted = paste.as_bytes(head)
+                pasted = paste(head)
                 video.write(pasted)
         after = os.times()
-    ours = 1000 * (after.user + after.system - before.user - before.system) / n_frames
+    ours = 1000 * (after.user + after.system - before.user - before.system) / len(heads)
     encoder = 1000 * (after.children_user + after.children_system
-                      - before.children_user - before.children_system) / n_frames  # fmt: skip
-    print(f"paste-back {ours:.1f} ms, encoder {encoder:.1f} ms: "
-          f"{1000 / max(ours, (ours + encoder) / 2):.0f} frames/s on two cores")  # fmt: skip
-    print(f"jump along the box: {seam(pasted[0]):.2f}; of the picture itself {seam(to_levels(whole)):.2f}")
-    print(f"a yardstick {1000 * yardstick():.0f} ms")
-    against_opencv(whole, heads)
+                      - before.children_user - before.children_system) / len(heads)  # fmt: skip
+    if folder is not None:
+        from PIL import Image
 
-
-def yardstick() -> float:
-    """CPU seconds of one, the better of two."""
-    image, kernel, spent = torch.ones(1, 512, 128, 128), torch.ones(256, 512, 3, 3), []
-    for _ in range(2):
-        before = time.process_time()
-        F.conv2d(image, kernel, padding=1)
-        spent.append(time.process_time() - before)
-    return min(spent)
+        Image.fromarray(pasted[0].numpy()).save(folder / f"{getattr(paste, '__name__', 'pasted')}_{ours:.0f}.png")
+    return {"paste_ms": ours, "encoder_ms": encoder, "fps_on_two_cores": 1000 / max(ours, (ours + encoder) / 2),
+            "jump": seam(pasted[0])}  # fmt: skip
 
 
 def moved(head: Tensor, seconds: float) -> Tensor:
@@ -76,22 +87,22 @@ def moved(head: Tensor, seconds: float) -> Tensor:
     return F.grid_sample(head, grid, align_corners=False, padding_mode="border")
 
 
-def against_opencv(whole: Tensor, heads: list[Tensor]) -> None:
+def opencv(whole: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """The same by OpenCV, if it is installed."""
     try:
         import cv2
     except ImportError:
-        print("OpenCV is not installed; nothing to compare with")
-        return
+        return None
     cv2.setNumThreads(1)
     background = to_levels(whole).numpy()
     centre = (BOX.x + BOX.width // 2, BOX.y + BOX.height // 2)
-    before, few = os.times(), heads[-3:]
-    for head in few:
+
+    def cloned(head: Tensor) -> Tensor:
         square = cv2.resize(to_levels(head[0].permute(1, 2, 0)).numpy(), (BOX.width, BOX.height))
-        cloned = cv2.seamlessClone(square, background, 0 * square + 255, centre, cv2.NORMAL_CLONE)
-    after = os.times()
-    spent = 1000 * (after.user + after.system - before.user - before.system) / len(few)
-    print(f"seamlessClone {spent:.1f} ms, jump along the box {seam(torch.from_numpy(cloned)):.2f}")
+        pasted = cv2.seamlessClone(square, background, 0 * square + 255, centre, cv2.NORMAL_CLONE)
+        return torch.from_numpy(pasted)[None]
+
+    return cloned
 
 
 def to_levels(image: Tensor) -> Tensor:

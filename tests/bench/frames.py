@@ -1,0 +1,83 @@
+"""One arrangement of the released generator, weights made by rule: what a frame costs, and the frame itself.
+
+In: which arrangement, and the side of the square. Out: yardsticks a frame one by one and in batches, the once-a-clip
+work, peaks of memory; the frame goes to a file, so that arrangements can be held against one another.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sadtalker_core.render.fast import accelerate
+from tests.bench.measuring import in_yardsticks, peak_mb
+from tests.parity.harness import rule_net
+
+FP32, BF16, FP16 = torch.float32, torch.bfloat16, torch.float16
+PLAIN, FAST, BF16_PAINT, BF16_ALL = "plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16"
+#: what paints, and what finds motion
+DTYPES = {FAST: (FP32, FP32), BF16_PAINT: (BF16, FP32), BF16_ALL: (BF16, BF16)}
+#: yardsticks that a frame of 256 may cost
+BARS = {FAST: 27.0, BF16_PAINT: 17.5, BF16_ALL: 15.5}
+
+
+def arranged(what: str):
+    """The generator, so or so."""
+    net = rule_net("generator", 0)
+    rule_net.cache_clear()
+    return net if what == PLAIN else accelerate(net, *DTYPES[what])
+
+
+def given(side: int, batch: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """A smooth picture, its key points, and those of some frames."""
+    chance = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 32, 32, generator=chance)
+    image = F.interpolate(image, size=(side, side), mode="bicubic").clamp(0, 1)
+    source = 1.6 * torch.rand(1, 15, 3, generator=chance) - 0.8
+    return image, source, source + 0.1 * torch.randn(batch, 15, 3, generator=chance)
+
+
+@torch.inference_mode()
+def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_file: Path) -> dict[str, Any]:
+    """The first frame warms up and is the one that is kept; the peak is that of single frames."""
+    torch.set_num_threads(1)
+    net = arranged(what)
+    image, source, driving = given(side)
+    weights = sum(tensor.nbytes for tensor in net.state_dict().values()) / 1e6
+    before = peak_mb()
+    prepare, _, prepared = in_yardsticks(lambda: net.prepare(image, source))
+    first = net.drive(prepared, driving)
+    np.savez(frame_file, image=first.image.float().numpy(), moved=first.motion.deformation.float().numpy())
+    costs, seconds = [], []
+    for turn in range(1, rounds + 1):
+        cost, spent, _ = in_yardsticks(lambda keypoints=driving + 0.01 * turn: net.drive(prepared, keypoints))
+        costs.append(cost)
+        seconds.append(spent)
+    found = {
+        "what": what, "side": side, "yardsticks": statistics.median(costs), "each": costs,
+        "cpu_s": statistics.median(seconds), "bar": BARS.get(what) if side == 256 else None,
+        "once_a_clip": prepare, "weights_mb": weights, "before_mb": before, "peak_mb": peak_mb(),
+    }  # fmt: skip
+    for batch in batches:
+        several = given(side, batch)[2] + 0.02
+        cost, _, _ = in_yardsticks(lambda keypoints=several: net.drive(prepared, keypoints))
+        found[f"in_batches_of_{batch}"] = cost / batch
+    return found
+
+
+def apart(frame_file: Path, plain_file: Path) -> dict[str, float]:
+    """How far two frames lie apart (0..1), and how far what they show was read from elsewhere, in pixels."""
+    ours, plain = np.load(frame_file), np.load(plain_file)
+    picture = np.abs(ours["image"] - plain["image"])
+    places = np.abs(ours["moved"] - plain["moved"])[..., :2] * (plain["image"].shape[-1] / 2)
+    return {
+        "max_to_plain": float(picture.max()), "mean_to_plain": float(picture.mean()),
+        "pixels_to_plain": float(places.mean()),
+    }  # fmt: skip
