@@ -11,7 +11,7 @@ import importlib.util
 import io
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .. import pipeline
 from ..assembly import Talker
 from ..checkpoint.catalog import FACE_ALIGNMENT, find
 from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
-from ..errors import FaceNotFound, InputError
+from ..errors import FaceNotFound, InputError, OptionError
 from ..face.crop import cut_square, face_box, unsqueezed_box
 from ..face.face_alignment_points import FaceAlignmentPoints
 from ..face.landmarks import find_faces
@@ -37,6 +37,7 @@ SHORTEST = 32
 #: a clip that is nowhere louder than this (-50 dB) has lost its sound, and would teach that a moving mouth is silent
 SILENT = 10 ** (-50 / 20)
 JPEG_QUALITY = 95
+SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,16 @@ class Reader:
 
     @classmethod
     def open(
-        cls, base: str, folders: Sequence[Path] = (), mode: CropMode = CropMode.CROP, device: str = "cpu"
+        cls, base: str, folders: Sequence[Path] = (), mode: CropMode = CropMode.CROP, device: str = "cpu", size: int = 0
     ) -> Reader:
-        """base, folders: the model, as export.base_talker takes it. Raises what that raises."""
+        """base, folders: the model, as export.base_talker takes it;  size: of the square, 0: the model's own
+
+        Raises what base_talker raises, and OptionError for a square below 32 pixels.
+        """
         talker = base_talker(base, folders)
+        if size and size < SMALLEST_SIDE:
+            raise OptionError(f"expected pictures of {SMALLEST_SIDE} pixels or more, got {size}.")
+        talker = replace(talker, image_size=size or talker.image_size)
         for net in talker.nets.values():
             net.to(device)
         weights = None if talker.family == MINI else _face_alignment(folders)

@@ -74,11 +74,12 @@ def prepare(
     models: Sequence[Path] = (),
     mode: CropMode = CropMode.CROP,
     device: str = "cpu",
+    size: int = 0,
     workers: int = 1,
 ) -> list[Outcome]:
     """Cut every video below a folder that is not cut yet -> what became of each, by name.
 
-    base, models, mode, device: who reads the faces, and how, see Reader.open
+    base, models, mode, device, size: who reads the faces, and how, see Reader.open
     workers: processes that cut a video each
     A bar on the terminal counts the frames: those of each video twice.
     Raises InputError for the folder, OptionError where `out` holds clips of another base, CheckpointError for the base.
@@ -86,12 +87,12 @@ def prepare(
     from tqdm import tqdm
 
     videos, _ = find_videos(folder, out)
-    _settle(out, {"base": Path(base).name, "crop_mode": mode.value})
+    _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
     done = read_outcomes(out)
     waiting = [v for v in videos if v.source not in done or done[v.source].size != v.path.stat().st_size]
     frames = 2 * sum(map(_announced_frames, waiting))
     with tqdm(total=frames, unit="frame", disable=None if waiting else True) as bar:
-        for video, outcome in _outcomes(waiting, out, (base, tuple(models), mode, device), workers, bar):
+        for video, outcome in _outcomes(waiting, out, (base, tuple(models), mode, device, size), workers, bar):
             before = done.get(video.source)
             for name in sorted({*(before.clips if before else ())} - {*outcome.clips}):
                 write_failure(out, name, source=video.source, reason="the video is another one by now")
@@ -183,7 +184,7 @@ def _announced_frames(video: Video) -> int:
         return 0
 
 
-def _settle(out: Path, settings: dict[str, str]) -> None:
+def _settle(out: Path, settings: dict[str, Any]) -> None:
     """Write down how the faces are read. Raises OptionError where clips are there that were read in another way."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / SETTINGS_FILE
@@ -207,6 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
             models=options.models,
             mode=CropMode(options.crop_mode),
             device=options.device,
+            size=options.size,
             workers=options.workers,
         )
     except KeyboardInterrupt:
@@ -229,6 +231,7 @@ def parser_of_prepare() -> argparse.ArgumentParser:
         "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
         help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
     )  # fmt: skip
+    parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
     parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
     return parser

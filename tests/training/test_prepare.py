@@ -1,13 +1,16 @@
 """A folder of talking videos becomes clips that say what inference would read, whatever happens on the way."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import CropMode
@@ -36,8 +39,8 @@ def reader():
 
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch, reader):
-    """The nets are the same for all tests."""
-    monkeypatch.setattr(cutting.Reader, "open", lambda base, *how: reader)
+    """The nets are the same for all tests that prepare a folder."""
+    monkeypatch.setattr(prepare, "Reader", SimpleNamespace(open=lambda *how: reader))
 
 
 def decoded(path: Path):
@@ -70,7 +73,7 @@ def talk(tmp_path_factory):
 def cut(talk, reader, tmp_path_factory):
     out = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting.Reader, "open", lambda base, *how: reader)
+        patch.setattr(prepare, "Reader", SimpleNamespace(open=lambda *how: reader))
         prepare.prepare(talk.parent, out)
     (clip,) = read_clips(out)
     return clip
@@ -90,13 +93,15 @@ def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
     assert kept.found.all() and (kept.family, kept.pic_size, kept.crop_mode) == ("mini", 256, read.crop_mode)
 
 
-def test_another_crop_mode_cuts_and_reads_as_the_node_does_in_it(talk, reader):
-    wide = replace(reader, mode=CropMode.EXTENDED_FULL)
-    kept = []
+def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk, reader):
+    other = replace(reader, mode=CropMode.EXTENDED_FULL, talker=replace(reader.talker, image_size=64))
+    written = {}
     video = cutting.Video(talk, "talk.mp4", "talk", "talk")
-    cutting.cut_video(wide, video, lambda *name, **clip: kept.append(clip["coefficients"]), lambda: None)
-    read = pipeline.extract_video(reader.talker, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
-    assert torch.equal(kept[0].crop, read.crop) and kept[0].crop_mode is CropMode.EXTENDED_FULL
+    cutting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
+    read = pipeline.extract_video(other.talker, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
+    kept = written["coefficients"]
+    assert torch.equal(kept.crop, read.crop) and (kept.crop_mode, kept.pic_size) == (CropMode.EXTENDED_FULL, 64)
+    assert Image.open(io.BytesIO(written["jpegs"][0])).size == (64, 64)
 
 
 def test_the_pictures_are_the_squares_that_the_coefficients_speak_of(talk, cut, reader):
@@ -261,6 +266,11 @@ def test_clips_that_were_read_in_two_ways_do_not_mix(tmp_path):
         prepare.prepare(tmp_path / "videos", tmp_path / "data", mode=CropMode.FULL)
 
 
+def test_pictures_too_small_for_any_net_are_refused():
+    with pytest.raises(OptionError, match="32 pixels or more, got 8"):
+        Reader.open("mini", size=8)
+
+
 def test_a_folder_that_holds_no_videos_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a folder of videos"):
         find_videos(tmp_path / "nowhere", tmp_path)
@@ -297,4 +307,8 @@ def test_two_processes_make_the_same_clips(tmp_path):
     assert read_index(tmp_path / "1") == read_index(tmp_path / "2")
     kept = {name: content for name, content in contents(tmp_path / "1").items() if name.endswith(".safetensors")}
     assert len(kept) == 2 and all(contents(tmp_path / "2")[name] == content for name, content in kept.items())
-    assert json.loads((tmp_path / "2" / prepare.SETTINGS_FILE).read_text()) == {"base": "mini", "crop_mode": "crop"}
+    assert json.loads((tmp_path / "2" / prepare.SETTINGS_FILE).read_text()) == {
+        "base": "mini",
+        "crop_mode": "crop",
+        "size": 0,
+    }
