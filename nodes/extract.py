@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from comfy import model_management
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.assembly import LANDMARKS, choose_points
 from ..sadtalker_core.datatypes import CropMode
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
 from ..sadtalker_core.face.points import MeantFace
 from ..sadtalker_core.face.reference_video import MissingFace
 from . import video_frames, wires
-from .landmark_choice import LANDMARKS, finder_of_points
+from .load_model import model_folders
 from .progress import Progress
 
 _LANDMARK_INPUT = dict(
-    options=LANDMARKS,
+    options=list(LANDMARKS),
     default="auto",
     tooltip="auto: the face-alignment package when its two weight files are in models/sadtalker, else the built-in "
     "face mesh. The mini model always uses the built-in mesh.",
@@ -87,7 +89,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
             model,
             portrait,
             CropMode(crop_mode),
-            points=finder_of_points(model, landmarks),
+            points=_points(model, landmarks),
             crop_scale=crop_scale,
             offset=(crop_offset_x, crop_offset_y),
         )
@@ -150,9 +152,13 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 model,
                 clip.frames,
                 clip.fps,
-                points=finder_of_points(model, landmarks),
+                points=_points(model, landmarks),
                 meant=MeantFace(face_index, face_order),
                 missing_face=missing_face,
                 on_progress=lambda done: progress(done, max(done, clip.n_frames)),
             )
         )
+
+
+def _points(model, choice: str):
+    return choose_points(choice, model.family, model_folders(), model_management.get_torch_device())

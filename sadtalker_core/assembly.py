@@ -7,6 +7,8 @@ each net is drawn. So nothing here knows a released key, and nothing in `checkpo
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from .checkpoint.catalog import (
     ASSETS,
+    FACE_ALIGNMENT,
     FILE_PREFIX,
     MAPPINGS,
     MINI_MODEL,
@@ -31,6 +34,8 @@ from .checkpoint.reading import Metadata, NamedTensors, read_tensors
 from .checkpoint.writing import write_checkpoint
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointMismatch, CheckpointMissing
+from .face.face_alignment_points import FaceAlignmentPoints
+from .face.points import MeantFace, PointFinder
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 
@@ -115,6 +120,9 @@ FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
 MINI_FILES = ("linear_3dmm.safetensors", "mini_motion.safetensors", "mini_renderer.safetensors")
 MINI_IMAGE_SIZE = 256
 
+#: which landmarks the released family goes by; the mini family has its own mesh
+LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignment", "embedded mesh")
+
 
 def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
                 on_progress: Progress | None = None) -> Talker:  # fmt: skip
@@ -153,6 +161,29 @@ def assemble_mini(ops=nn) -> Talker:
     for name in MINI_FILES:
         nets.update(_own_nets(read_tensors(ASSETS / name), ops))
     return _talker(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
+
+
+def choose_points(choice: str, family: str, folders: Sequence[Path],
+                  device: torch.device) -> Callable[[MeantFace], PointFinder] | None:  # fmt: skip
+    """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
+
+    choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
+        weights, and else the mesh
+    Raises CheckpointMissing when the package was chosen and cannot be used.
+    """
+    if family == MINI or choice == EMBEDDED_MESH:
+        return None
+    together = next((folder for folder in folders if all(find(file.name, [folder]) for file in FACE_ALIGNMENT)), None)
+    if together is not None and importlib.util.find_spec("face_alignment") is not None:
+        return lambda meant: FaceAlignmentPoints(together, device, meant)
+    if choice == FACE_ALIGNMENT_PACKAGE:
+        lacking = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
+        raise CheckpointMissing(
+            "landmarks: face-alignment needs the package face-alignment and its two weight files in one model folder "
+            f"({searched(folders)}). Missing: {'; '.join(lacking) or 'the package'}. Or choose 'embedded mesh'."
+        )
+    logging.info("SadTalker: landmarks by the built-in face mesh, no face-alignment weights in %s.", searched(folders))
+    return None
 
 
 def save_talker(path: Path | str, talker: Talker, nets: Sequence[str] | None = None) -> Path:
@@ -290,6 +321,6 @@ def _some(names, shown: int = 4) -> str:
 
 
 __all__ = [
-    "FAMILY_NETS", "PLANS", "Plan", "Talker", "assemble_mini", "assemble_released", "build_released", "fill",
-    "load_talker", "save_talker",
+    "FAMILY_NETS", "LANDMARKS", "PLANS", "Plan", "Talker", "assemble_mini", "assemble_released", "build_released",
+    "choose_points", "fill", "load_talker", "save_talker",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from sadtalker_core.checkpoint.reading import Metadata, read_tensors
 from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing
+from sadtalker_core.face.points import MeantFace
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from tests.checkpoint import released_files
@@ -272,3 +273,35 @@ def test_a_talker_hands_its_nets_out_in_the_order_asked():
     first, second = Linear(1, 1), Linear(1, 1)
     talker = Talker("x", MINI, 256, {"a": first, "b": second})
     assert talker.use("b", "a", working_bytes=7) == [second, first]
+
+
+# --------------------------------------------------------------------------------------------------------- landmarks
+
+
+def _with_face_alignment(folder, monkeypatch, installed=True):
+    """A folder that holds both weight files by name, and the package there or not."""
+    for file in catalog.FACE_ALIGNMENT:
+        (folder / file.name).touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+    return folder
+
+
+def test_the_face_alignment_package_is_taken_where_it_and_its_weights_are(tmp_path, monkeypatch):
+    folder = _with_face_alignment(tmp_path, monkeypatch)
+    finder = assembly.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
+    assert finder is not None and finder(MeantFace()).folder == folder
+    assert assembly.choose_points("embedded mesh", RELEASED, [folder], torch.device("cpu")) is None
+    assert assembly.choose_points("face-alignment", MINI, [folder], torch.device("cpu")) is None
+
+
+def test_without_the_weights_auto_takes_the_mesh_and_the_package_is_refused(tmp_path):
+    assert assembly.choose_points("auto", RELEASED, [tmp_path], torch.device("cpu")) is None
+    with pytest.raises(CheckpointMissing, match=r"Missing: s3fd.*; 2DFAN4.*Or choose 'embedded mesh'"):
+        assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+
+
+def test_weights_without_the_package_are_not_enough(tmp_path, monkeypatch):
+    folder = _with_face_alignment(tmp_path, monkeypatch, installed=False)
+    assert assembly.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    with pytest.raises(CheckpointMissing, match="Missing: the package"):
+        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))

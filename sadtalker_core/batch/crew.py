@@ -7,16 +7,18 @@ the machine it ran on, another takes its place and its call is made again. Ray i
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DoesNotFit, PackageMissing, SadTalkerError
+from ..errors import DoesNotFit, OptionError, PackageMissing, SadTalkerError
 from .worker import Answer, Worker
 
 INSTALL = 'pip install "ray>=2.40" "av>=12" "Pillow>=10.1" "tqdm>=4.60"'
+KNOCK_SECONDS = 10.0
 CORE = Path(__file__).resolve().parent.parent
 
 
@@ -197,10 +199,20 @@ def _import_ray() -> Any:
 
 def _begin(ray: Any, address: str | None, store_bytes: int | None) -> None:
     """Ray on this machine alone, or as a guest of a cluster, whose machines are then given our code."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", object_store_memory=store_bytes)
-    else:
-        ray.init(address, log_to_driver=False, logging_level="error", runtime_env={"py_modules": [str(CORE)]})
+        ray.init(include_dashboard=False, object_store_memory=store_bytes, **quiet)
+        return
+    try:
+        if address != "auto":  # Ray itself would knock for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+        ray.init(address, runtime_env={"py_modules": [str(CORE)]}, **quiet)
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise OptionError(
+            f"expected a running Ray cluster at --address {address}, got: {str(error).splitlines()[0]}. Start one with "
+            "`ray start --head`; one that asks for a token wants RAY_AUTH_MODE=token in the environment."
+        ) from error
 
 
 __all__ = ["Call", "Crew", "CrewOptions"]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..assembly import LANDMARKS
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.video import QUALITIES
 from ..datatypes import CropMode
@@ -88,6 +89,7 @@ class Options:
     crop_scale: float = _number(1.0, 0.5, 3.0)
     crop_offset_x: float = _number(0.0, -1.0, 1.0)
     crop_offset_y: float = _number(0.0, -1.0, 1.0)
+    landmarks: str = _one_of(LANDMARKS[0], LANDMARKS)
     idle_seconds: float = _number(0.0, 0.0, 36_000.0)
     blink: str = _one_of("auto", ("auto", "off"))
     blink_rate: float = _number(18.0, 0.0, 60.0)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..assembly import Talker, load_talker
+from ..assembly import Talker, choose_points, load_talker
 from ..datatypes import CropMode, FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
 from ..render.fast import accelerate
@@ -104,8 +104,9 @@ class Worker:
         picture = read_picture(order.portrait)
         portrait = portrait_from_picture(picture, face_index=wish.face_index, face_order=wish.face_order)
         portrait, source = pipeline.extract(
-            nets, portrait, CropMode(wish.crop_mode), crop_scale=wish.crop_scale,
-            offset=(wish.crop_offset_x, wish.crop_offset_y),
+            nets, portrait, CropMode(wish.crop_mode),
+            points=choose_points(wish.landmarks, nets.family, self.model_folders, self.device),
+            crop_scale=wish.crop_scale, offset=(wish.crop_offset_x, wish.crop_offset_y),
         )  # fmt: skip
         if order.voice is None:
             speech = pipeline.hear(None, idle_seconds=wish.idle_seconds)

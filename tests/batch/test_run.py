@@ -16,6 +16,7 @@ from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import Order, Worker
+from sadtalker_core.errors import DoesNotFit, OptionError
 from tests.batch.conftest import NOBODY, PORTRAIT
 
 CHUNK, CUT = 8, 20  #: frames of a chunk, and frames beyond which a clip is cut
@@ -144,7 +145,7 @@ def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(
 
 @pytest.mark.slow
 def test_more_workers_than_there_is_room_for_are_refused(local_ray):
-    with pytest.raises(Exception, match="9 workers with 1 cores and 0 GPUs each do not fit: Ray has 4 cores"):
+    with pytest.raises(DoesNotFit, match="9 workers with 1 cores and 0 GPUs each do not fit: Ray has 4 cores"):
         Crew(CrewOptions(n_workers=9), 9).__enter__()
 
 
@@ -165,6 +166,12 @@ def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys)
     path = table("noray.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,noray.mp4")
     assert main([str(path)]) == 2
     assert 'not installed: pip install "ray' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere"])
+def test_a_cluster_that_is_not_there_gets_a_sentence(address):
+    with pytest.raises(OptionError, match=f"expected a running Ray cluster at --address {address}, got: "):
+        Crew(CrewOptions(address=address), 1).__enter__()
 
 
 def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
