@@ -7,7 +7,6 @@ A video is looked at twice. First the face is followed, and the video is split i
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,15 +15,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..assembly import Talker
-from ..checkpoint.catalog import FACE_ALIGNMENT, find
+from ..assembly import AUTO, Talker, choose_points
 from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
 from ..face.crop import cut_square, face_box, unsqueezed_box
-from ..face.face_alignment_points import FaceAlignmentPoints
 from ..face.landmarks import find_faces
 from ..face.points import MeantFace, MeshPoints, PointFinder
 from ..timeline import FRAMES_PER_SECOND
@@ -195,10 +193,7 @@ class Reader:
         talker = replace(talker, image_size=size or talker.image_size)
         for net in talker.nets.values():
             net.to(device)
-        weights = None if talker.family == MINI else _face_alignment(folders)
-        if weights is None:
-            return cls(talker, None, mode)
-        return cls(talker, lambda meant: FaceAlignmentPoints(weights, device, meant), mode)
+        return cls(talker, choose_points(AUTO, talker.family, folders, torch.device(device)), mode)
 
     def finder(self) -> PointFinder:
         """Follows the largest face of the first frame."""
@@ -212,10 +207,3 @@ class Reader:
 
     def count_faces(self, picture: Tensor) -> int:
         return len(find_faces(self.talker.nets["face_detector"], self.talker.nets["face_mesh"], picture))
-
-
-def _face_alignment(folders: Sequence[Path]) -> Path | None:
-    """The folder with the package's weights, where both are there: as the nodes decide with landmarks set to auto."""
-    if importlib.util.find_spec("face_alignment") is None:
-        return None
-    return next((folder for folder in folders if all(find(file.name, [folder]) for file in FACE_ALIGNMENT)), None)

@@ -197,7 +197,21 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = parser_of_prepare()
+    parser = argparse.ArgumentParser(
+        prog="python -m sadtalker_core.training.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("videos", type=Path, help="folder of talking videos; folders in it are speakers")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the clips; one that is there goes on")
+    add_base_options(parser, "reads the faces")
+    parser.add_argument(
+        "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
+        help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
+    )  # fmt: skip
+    parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
+    parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
     options = parser.parse_args(arguments)
     try:
         _, others = find_videos(options.videos, options.out)
@@ -216,25 +230,6 @@ def main(arguments: list[str] | None = None) -> None:
     except SadTalkerError as error:
         parser.exit(2, f"{error}\n")
     print(report(outcomes, others))
-
-
-def parser_of_prepare() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sadtalker_core.training.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("videos", type=Path, help="folder of talking videos; folders in it are speakers")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the clips; one that is there goes on")
-    add_base_options(parser, "reads the faces")
-    parser.add_argument(
-        "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
-        help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
-    )  # fmt: skip
-    parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
-    parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
-    parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
-    return parser
 
 
 if __name__ == "__main__":
