@@ -1,0 +1,95 @@
+"""ExpNet and PoseVAE learn a clip of the demo's voice by heart, and the exported file says it again: in the core, and
+in the nodes of a real ComfyUI.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from sadtalker_core.assembly import FAMILY_NETS, load_talker
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.datatypes import MINI
+from sadtalker_core.motion.expression import predict_expression
+from sadtalker_core.motion.pose import predict_pose
+from sadtalker_core.training.expnet import measured_blinks
+from sadtalker_core.training.faces import MiniFace, eye_openness
+from tests.comfyui import media
+from tests.training import overfit
+
+pytestmark = pytest.mark.slow
+
+JAW = UNIT_INDEX["jawOpen"]
+MOUTH = [UNIT_INDEX[name] for name in ("jawOpen", "mouthPucker", "mouthStretchLeft")]
+#: the frames of the first block, which are relative to the portrait; frame 0 is the portrait
+BLOCK = slice(1, 33)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    return overfit.learn(tmp_path_factory.mktemp("overfit"), media.VOICE)
+
+
+@pytest.fixture(scope="module")
+def talker(learnt):
+    return load_talker(f"file/{learnt.file.name}", [learnt.file.parent])
+
+
+def test_the_losses_fall_at_least_five_fold(learnt):
+    for net, losses in (("expnet", ("distillation", "eyes")), ("posevae", ("reconstruction",))):
+        for loss in losses:
+            assert learnt.last[net][loss] < learnt.first[net][loss] / 5, (net, loss, learnt.first, learnt.last)
+
+
+def test_the_exported_file_is_a_whole_model_of_its_family(talker):
+    assert talker.family == MINI and talker.name == "file/whole.safetensors"
+    assert set(FAMILY_NETS[MINI]) <= set(talker.nets)
+
+
+def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, talker):
+    rows = learnt.clip.coefficients()
+    blink = measured_blinks(MiniFace(), rows, rows.expression[:1].expand(len(rows), -1))
+    said = predict_expression(talker.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
+    assert overfit.agreement(said[:, MOUTH], rows.expression[:, MOUTH]) >= 0.9
+
+
+def test_lids_obey_the_blink_track(learnt, talker):
+    rows, face = learnt.clip.coefficients(), MiniFace()
+    wide, shut = (
+        predict_expression(talker.nets["expnet"], learnt.clip.speech(), rows, torch.full((len(rows),), blink))
+        for blink in (0.0, 1.0)
+    )
+    openness = [eye_openness(face.points(rows, said.coefficients)).mean() for said in (wide, shut)]
+    assert openness[1] < 0.4 * openness[0], openness
+    assert (shut.coefficients - wide.coefficients)[:, MOUTH].abs().max() < 0.1
+
+
+def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, talker):
+    rows = learnt.clip.coefficients()
+    draw = torch.Generator().manual_seed(7)
+    said = predict_pose(talker.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
+    assert overfit.agreement(said[BLOCK], rows.pose[BLOCK]) >= 0.9
+
+
+@pytest.mark.comfyui
+def test_the_loader_lists_the_file_and_the_nodes_say_the_same(learnt, comfyui, astronaut, tmp_path):
+    from tests.comfyui.inprocess import run_inside
+    from tests.comfyui.layout import make_base
+
+    base = make_base(tmp_path / "base")
+    shutil.copy(astronaut, base / "input" / "astronaut.png")
+    shutil.copy(learnt.file.parent / "short.wav", base / "input" / "short.wav")
+    models = base / "models" / "sadtalker" / "mine"
+    models.mkdir(parents=True)
+    shutil.copy(learnt.file, models)
+    script = Path(__file__).resolve().parent / "inside" / "own_model.py"
+    seen = run_inside(comfyui, script, base, model="file/mine/whole.safetensors", voice="short.wav")
+    assert seen["error"] is None and seen["listed"]
+    rows = learnt.clip.coefficients()
+    said, pose = torch.tensor(seen["expression"]), torch.tensor(seen["pose"])
+    assert overfit.agreement(said[:, [JAW]], rows.expression[:, [JAW]]) >= 0.9
+    assert overfit.agreement(pose[BLOCK], rows.pose[BLOCK]) >= 0.9
+    assert seen["n_frames"] == learnt.clip.n_frames and seen["change"] > 0.05
