@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..datatypes import Box, Portrait
 from ..errors import OptionError, PictureError, VideoError
+from .multiband import Multiband
 from .poisson import seamless
 
 FEATHER = 0.1
@@ -36,6 +37,7 @@ class Blend(str, Enum):
     """How the head gets its place back."""
 
     FEATHER = "feather"  #: fades into the picture along the edge of the box
+    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing is seen double where it fades
     SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the rim (slow)
 
 
@@ -64,10 +66,16 @@ class PasteBack:
         self.colour_match = colour_match
         self.mask = torch.zeros(portrait.image.shape[:2])
         shorter = min(self.seen.width, self.seen.height)
-        edges = fade(self.seen, portrait.size_wh, feather * shorter)
-        self.mask[_rows(self.seen), _columns(self.seen)] = 1.0 if self.blend is Blend.SEAMLESS else edges
-        if mask is not None:
-            self.mask = self.mask * _users_mask(mask, portrait.size_wh)
+        width = feather * shorter
+        edges = fade(self.seen, portrait.size_wh, width)
+        self._under(self.mask).copy_(torch.ones_like(edges) if self.blend is Blend.SEAMLESS else edges)
+        wished = torch.ones_like(self.mask) if mask is None else _users_mask(mask, portrait.size_wh)
+        self.mask *= wished
+        if self.blend is Blend.MULTIBAND:
+            # the hard edge lies in the middle of the fade, and the little that gets as far as the box ends there
+            inner = ~near_a_seam(self.seen, portrait.size_wh, width / 2)
+            self._bands = Multiband(inner * self._under(wished), width)
+            self._rim = fade(self.seen, portrait.size_wh, width / 4)
         near = near_a_seam(self.seen, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
         self._tint = Tint(self._under(self.picture), near)
         self._picture_bytes: Tensor | None = None
@@ -108,7 +116,9 @@ class PasteBack:
         if self.blend is Blend.SEAMLESS:
             head = seamless(head, under)
         elif self.colour_match:
-            head = torch.lerp(head, self._tint.remove(head), self.colour_match)
+            head = self._tint.remove(head, self.colour_match)
+        if self.blend is Blend.MULTIBAND:
+            return (under + self._rim.to(frames) * self._bands(head - under)).clamp(0, 1)
         shown = self._under(self.mask).to(frames)
         # (1 - m) p + m f would leave p a rounding error away where m is 0
         return under + shown * (head.clamp(0, 1) - under)
@@ -142,21 +152,25 @@ class Tint:
         self.found: Tensor | None = None
         self.n_frames = 0
 
-    def remove(self, frames: Tensor) -> Tensor:
-        """frames (B, 3, h, w) -> the same with the mean and the spread that the picture has in the band."""
+    def remove(self, frames: Tensor, amount: float = 1.0) -> Tensor:
+        """frames (B, 3, h, w) -> the same with the mean and the spread that the picture has in the band, or on the way
+        to them: amount 0..1.
+        """
         if self.wanted is None:  # the box is the whole picture: there is no seam to hide
             return frames
-        shifted = []
+        gains, offsets = [], []
         want_mean, want_spread = (x.to(frames) for x in self.wanted)
-        for frame, moments in zip(frames, self._moments(frames).transpose(0, 1), strict=True):
+        for moments in self._moments(frames).unbind(1):
             self.n_frames += 1
             old = moments if self.found is None else self.found
             self.found = old + (moments - old) / min(self.n_frames, TINT_FRAMES)
             mean, spread = self.found
             gain = (want_spread / spread.clamp(min=1e-3)).clamp(*GAIN_LIMITS)
             goal = mean + (want_mean - mean).clamp(-SHIFT_LIMIT, SHIFT_LIMIT)
-            shifted.append((frame - mean[:, None, None]) * gain[:, None, None] + goal[:, None, None])
-        return torch.stack(shifted)
+            gains.append(1 + amount * (gain - 1))
+            offsets.append(amount * (goal - gain * mean))
+        gain, offset = (torch.stack(numbers)[..., None, None] for numbers in (gains, offsets))
+        return torch.addcmul(offset, frames, gain)
 
     def _moments(self, pictures: Tensor) -> Tensor:
         """(..., 3, h, w) -> (2, ..., 3): mean and spread in the band."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.compose.paste import PasteBack, fade, paste_back, resize
+from sadtalker_core.compose.paste import Blend, PasteBack, fade, paste_back, resize
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
 from sadtalker_core.errors import OptionError, PictureError, VideoError
 
@@ -47,7 +47,7 @@ EVERYWHERE = {
 }
 
 
-@pytest.mark.parametrize("blend", ["feather", "seamless"])
+@pytest.mark.parametrize("blend", list(Blend))
 @pytest.mark.parametrize("where", EVERYWHERE)
 def test_paste_back_leaves_pixels_outside_the_box_alone(where, blend):
     box = EVERYWHERE[where]
@@ -75,7 +75,7 @@ def test_the_middle_of_the_box_is_the_frame(where):
 def test_the_untouched_crop_pastes_to_the_picture():
     portrait = a_portrait(Box(30, 20, 50, 40))
     seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
-    for blend in ("feather", "seamless"):
+    for blend in Blend:
         torch.testing.assert_close(PasteBack(portrait, blend=blend)(seen)[0], channels_first(portrait.image),
                                    rtol=0, atol=1e-5)  # fmt: skip
 
@@ -205,7 +205,7 @@ def test_a_users_mask_shows_the_frames_only_where_it_is_white():
 def test_nothing_that_came_in_is_written_on():
     portrait, frames = a_portrait(Box(30, 20, 50, 40)), some_frames()
     before = portrait.image.clone(), frames.clone()
-    for blend in ("feather", "seamless"):
+    for blend in Blend:
         PasteBack(portrait, blend=blend)(frames).zero_()
     assert torch.equal(portrait.image, before[0]) and torch.equal(frames, before[1])
 
