@@ -38,11 +38,10 @@ class Multiband:
         levels = [self._even(difference)]
         for _ in range(self.n_levels):
             levels.append(_halved(levels[-1]))
-        coarsest, *finer = ((level, share.to(level)) for level, share in zip(levels[::-1], self.shown[::-1], strict=True))
-        smaller, result = coarsest[0], coarsest[0] * coarsest[1]
-        for level, share in finer:
-            result = _doubled(result).addcmul_(level - _doubled(smaller), share)
-            smaller = level
+        shown = [share.to(difference) for share in self.shown]
+        result = levels[-1] * shown[-1]
+        for k in reversed(range(self.n_levels)):
+            result = _doubled(result).addcmul_(levels[k] - _doubled(levels[k + 1]), shown[k])
         return result[..., :height, :width]
 
     def _even(self, patch: Tensor) -> Tensor:

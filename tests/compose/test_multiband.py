@@ -1,4 +1,4 @@
-"""Multi-band blending: whole where everything shows, nothing where nothing does, detail sharp and colours soft between."""
+"""Multi-band blending: all of it where everything shows, nothing where nothing does, and a seam of two widths."""
 
 import pytest
 import torch
