@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--quick", action="store_true", default=bool(os.environ.get("QUICK")),
                         help="three portraits, short clips, few heads: a look while training goes on")  # fmt: skip
+    parser.add_argument("--heads", action="store_true",
+                        help="only the generated heads that need no ComfyUI: flow, colour, teeth")  # fmt: skip
     for name, text in (("portraits", "a folder of pictures, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
                        ("out", "where the table, the sheet and the films go")):  # fmt: skip
@@ -47,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = trial.QUICK if options.quick else trial.FULL
     folder = home() / "mini_judge"
     out = Path(options.out or folder / ("quick" if options.quick else "out")).absolute()
+    if options.heads:
+        print(as_text(rows.of_heads(Judges(folder), chosen, folder)))
+        return 0
     try:
         evaluate(chosen, folder, out, options.portraits, options.voices)
     except (SetupError, sources.Unavailable) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -46,9 +47,9 @@ def people(folder: Path, count: int) -> dict[str, np.ndarray]:
 
 
 def judge(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
-    """-> flow (mean distance from the exact flow where the source shows the spot, in pixels of 128), `flow, mesh
-    alone`, colour and mouth colour (L1 by that of copying the source, of the best single colour), teeth (intersection
-    over union), and `teeth, of the true picture`: what the measure says of perfection."""
+    """-> flow (mean distance from the exact flow where the source shows that spot of the head, pixels of 128), the same
+    of the mesh alone and within the outline of the face; colour and mouth colour (L1 by that of copying the source, of
+    the best single colour); teeth (intersection over union), and what the same measure says of the true picture."""
     sums: dict[str, list[float]] = defaultdict(list)
     mouths = []
     for k in range(len(shard["source"])):
@@ -56,11 +57,16 @@ def judge(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndar
         around = shard["source_points"][k][:, :2]
         low, high = around.min(0), around.max(0)
         points = face_mesh(mesh_net, source, Box(*map(int, (*low, *(high - low))))).points
-        flows, frames = _rendered(net, source, points, shard, k)
+        moved, frames = _rendered(net, source, points, shard, k)
         for d in range(len(frames)):
             layer, truth = shard["layer"][k, d], shard["driving"][k, d].astype(np.float32) / 255
-            for name, flow in flows.items():
-                sums[name].append(_flow_error(flow[d], shard["flow"][k, d], shard["visible"][k, d], layer))
+            head = layer < layers.CLOTHES
+            for name, flow, where in (
+                ("flow", moved.repaired, head),
+                ("flow, mesh alone", moved.by_mesh, head),
+                ("flow, face", moved.repaired, head & moved.face[d].numpy()),
+            ):
+                sums[name].append(_flow_error(flow[d], shard["flow"][k, d], shard["visible"][k, d], where))
             frame = frames[d].permute(1, 2, 0).numpy()[_MIDDLE, _MIDDLE]
             sums["frame"].append(float(np.abs(frame - truth).mean()))
             sums["copy"].append(float(np.abs(source.numpy()[_MIDDLE, _MIDDLE] - truth).mean()))
@@ -68,15 +74,22 @@ def judge(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndar
             if opening.sum() >= _FEWEST_MOUTH:
                 teeth = np.isin(layer, _TEETH)[opening]
                 mouths.append((frame[opening], truth[opening], teeth))
-    found = {name: float(np.nanmean(sums[name])) for name in ("flow", "flow, mesh alone")}
+    found = {name: float(np.nanmean(sums[name])) for name in ("flow", "flow, mesh alone", "flow, face")}
     found["flow, worst person"] = float(np.nanmax(np.nanmean(np.reshape(sums["flow"], (len(shard["source"]), -1)), 1)))
     found["colour"] = float(np.sum(sums["frame"]) / np.sum(sums["copy"]))
     return found | _mouths(mouths)
 
 
-def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[dict[str, Tensor], Tensor]:
-    """-> displacements (D, 2, 128, 128) before and after the repair, in pixels of 128, and the finished frames
-    (D, 3, 160, 160) as Face Render makes them."""
+class _Moved(NamedTuple):
+    """Displacements (D, 2, 128, 128) after and before the repair, in pixels of 128; face (D, 128, 128) bool."""
+
+    repaired: Tensor
+    by_mesh: Tensor
+    face: Tensor
+
+
+def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Moved, Tensor]:
+    """-> what the mesh and the net say, and the finished frames (D, 3, 160, 160) as Face Render makes them."""
     weights = torch.from_numpy(shard["driving_weights"][k]).float()
     own = torch.from_numpy(shard["source_weights"][k]).float()
     turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
@@ -96,20 +109,21 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[dict[
     motion = Motion(driving, KeypointMotion(at_rest, at_rest, at_rest, torch.zeros(1, 3), _wide(own[None])), MINI)
     crop = FaceCrop(stage, points, Box(0, 0, STAGE, STAGE), CropMode.CROP)
     frames = torch.cat(list(render_flow_frames(net, crop, motion, batch_size=count)))
-    return {"flow": repaired * to_128, "flow, mesh alone": window * to_128}, frames
+    face = flow.face[:, 0, _MIDDLE, _MIDDLE] > 0.5
+    return _Moved(repaired * to_128, window * to_128, face), frames
 
 
 def _wide(weights: Tensor) -> Tensor:
     return torch.nn.functional.pad(weights, (0, EXPRESSION - weights.shape[-1]))
 
 
-def _flow_error(flow: Tensor, exact: np.ndarray, visible: np.ndarray, layer: np.ndarray) -> float:
-    """Over spots of the head that the source shows, at half size, where the exact flow is kept."""
+def _flow_error(flow: Tensor, exact: np.ndarray, visible: np.ndarray, where: np.ndarray) -> float:
+    """Over spots of the mask (128, 128) that the source shows, at half size, where the exact flow is kept."""
     half = torch.nn.functional.avg_pool2d(flow, flow.shape[-1] // exact.shape[0]).permute(1, 2, 0).numpy()
-    step = layer.shape[0] // exact.shape[0]
-    head = (layer < layers.CLOTHES).reshape(exact.shape[0], step, exact.shape[1], step).all((1, 3))
+    step = where.shape[0] // exact.shape[0]
+    whole = where.reshape(exact.shape[0], step, exact.shape[1], step).all((1, 3))
     off = np.linalg.norm(half - exact.astype(np.float32) * (128 / WINDOW), axis=-1)
-    seen = visible & head
+    seen = visible & whole
     return float(off[seen].mean()) if seen.any() else float("nan")
 
 

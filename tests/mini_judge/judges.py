@@ -16,9 +16,11 @@ from sadtalker_core.datatypes import Box
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.landmarks import mesh_to_68
+from sadtalker_core.face.measure import eye_aspect_ratio, head_angles, inner_lip_gap
 from sadtalker_core.face.mesh import face_mesh
 
-from . import measures, sources
+from . import sources
+from .measures import eye_aspect_ratio_68, head_angles_68, inner_lip_gap_68
 from .points68 import Points68, read_weights
 
 MESH, POINTS = "mesh", "68 points"
@@ -59,12 +61,8 @@ class Judges:
         parts = zip(torch.from_numpy(frames).split(_AT_ONCE), starts.split(_AT_ONCE), strict=True)
         points = torch.cat([self.points68.find(f.permute(0, 3, 1, 2).float() / 255, s) for f, s in parts])
         return {
-            MESH: _reading(
-                measures.inner_lip_gap(meshes), measures.eye_aspect_ratio(meshes), measures.head_angles(meshes)
-            ),
-            POINTS: _reading(
-                measures.inner_lip_gap_68(points), measures.eye_aspect_ratio_68(points), measures.head_angles_68(points)
-            ),
+            MESH: _reading(inner_lip_gap(meshes), eye_aspect_ratio(meshes), head_angles(meshes)),
+            POINTS: _reading(inner_lip_gap_68(points), eye_aspect_ratio_68(points), head_angles_68(points)),
         }
 
 

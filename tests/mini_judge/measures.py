@@ -11,12 +11,14 @@ from torch import Tensor
 
 from sadtalker_core.basis import (
     HEAD_TO_PICTURE,
+    LEFT_EYE,
+    RIGHT_EYE,
     angles_of_rotation,
     fit_similarity,
     load_basis,
 )
 from sadtalker_core.face.landmarks import MESH_TO_68
-from sadtalker_core.face.measure import eye_aspect_ratio, head_angles, inner_lip_gap
+from sadtalker_core.face.measure import inner_lip_gap
 
 FURTHEST_LAG = 5
 
@@ -54,8 +56,6 @@ def share_below(track: np.ndarray, frames: np.ndarray, limit: float) -> float:
 
 _INNER_LIPS_68 = ((61, 67), (62, 66), (63, 65))
 _EYES_68 = ((36, 39, ((37, 41), (38, 40))), (42, 45, ((43, 47), (44, 46))))
-#: points that faces do not move: the nose and the corners of the eyes
-_RIGID_68 = (*range(27, 36), 36, 39, 42, 45)
 _ROUNDS = 20
 
 
@@ -79,21 +79,27 @@ def eye_aspect_ratio_68(points: Tensor) -> Tensor:
 
 
 def head_angles_68(points: Tensor) -> Tensor:
-    """(T, 3) pitch, yaw, roll in radians, with the signs of the coefficients: the mean face's rigid points laid on the
-    found ones. Depth is not seen, so it is taken from the fit itself until the two agree (DeMenthon and Davis 1995)."""
+    """(T, 3) pitch, yaw, roll in radians, with the signs of the coefficients: the mean face laid on the found points.
+    Depth is not seen, so it is taken from the fit itself until the two agree (DeMenthon and Davis 1995).
+
+    All points count alike. On eight heads rendered with turns of 12 degrees that reads yaw within 2.6 and pitch within
+    4 degrees on average; the nose and the corners of the eyes alone, which no face moves, 5.7 and 4.1.
+    """
     basis = load_basis()
-    picked = torch.tensor([MESH_TO_68[k] for k in _RIGID_68])
-    head = (basis.mean - basis.pivot)[picked] * torch.tensor(HEAD_TO_PICTURE)
-    flat = points[:, list(_RIGID_68)].float()
+    head = ((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
+    points = points.float()
     rotation = torch.eye(3).expand(len(points), -1, -1)
-    size = (flat - flat.mean(1, keepdim=True)).norm(dim=(1, 2)) / (head - head.mean(0))[:, :2].norm()
+    size = (points - points.mean(1, keepdim=True)).norm(dim=(1, 2)) / (head - head.mean(0))[:, :2].norm()
     for _ in range(_ROUNDS):
-        depth = (rotation @ head.T)[:, 2] * size[:, None]
-        rotation, size, _ = fit_similarity(torch.cat([flat, depth[..., None]], -1), head, torch.ones(len(picked)))
+        depth = (rotation.to(head) @ head.T)[:, 2] * size.to(head)[:, None]
+        rotation, size, _ = fit_similarity(torch.cat([points, depth[..., None]], -1), head, torch.ones(len(head)))
     return angles_of_rotation(rotation.float())
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------------
+
+_INSIDE_THE_LIDS = 0.85  #: the part of the eye opening that is looked at, so that lashes and lids stay out
+_FINER = 4
 
 
 def psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray | None = None) -> float:
@@ -119,17 +125,33 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.sum(one & other) / union) if union else float("nan")
 
 
+def eye_contrast(picture: np.ndarray, points: np.ndarray) -> float:
+    """How much light and dark there is inside the eyes: the standard deviation of the light within the edges of the
+    lids, where an open eye shows white, iris and pupil, and a shut one skin. Mean of both eyes.
+
+    picture (H, W, 3) uint8;  points (468, 2) the mesh of the same face with its eyes open, in pixels
+    """
+    from PIL import Image, ImageDraw
+
+    light, spreads = picture.astype(np.float64).mean(-1), []
+    for edge in (RIGHT_EYE, LEFT_EYE):
+        outline = points[list(edge)].astype(np.float64)
+        inner = outline.mean(0) + (outline - outline.mean(0)) * _INSIDE_THE_LIDS
+        drawn = Image.new("L", tuple(_FINER * side for side in light.shape[::-1]))
+        ImageDraw.Draw(drawn).polygon([(_FINER * float(x), _FINER * float(y)) for x, y in inner], fill=255)
+        inside = np.asarray(drawn.resize(light.shape[::-1], Image.Resampling.BOX)) > 127
+        spreads.append(light[inside].std() if inside.any() else 0.0)
+    return float(np.mean(spreads))
+
+
 # ---- what the coefficients ask for -----------------------------------------------------------------------------------
 
 
 def commanded_gap(weights: np.ndarray) -> np.ndarray:
-    """Unit weights (T, 52 or more) -> (T,) the inner-lip gap that the mean face has under them."""
+    """Unit weights (T, 52 or more) -> (T,) the inner-lip gap that the mean face has under them.
+
+    Only its changes count: at rest it is .07, because the basis keeps its points a little inside the lips' edges.
+    """
     basis = load_basis()
     moved = basis.mean + basis.displaced(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
     return inner_lip_gap(moved).numpy()
-
-
-__all__ = [
-    "best_lag", "commanded_gap", "correlation", "eye_aspect_ratio", "eye_aspect_ratio_68", "flicker", "head_angles",
-    "head_angles_68", "inner_lip_gap", "inner_lip_gap_68", "overlap", "psnr", "share_below", "spread_ratio",
-]  # fmt: skip

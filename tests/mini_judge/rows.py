@@ -67,7 +67,10 @@ def _of_portrait(take: Take, judges: Judges) -> dict[tuple[str, str], float]:
     neutral = film["commanded"][names.index("neutral")]
     box, away = _regions(film["landmarks"], *neutral.shape[:2])
     everywhere = np.ones_like(box)
+    shut = film["commanded"][names.index("blink")]
+    contrast = [measures.eye_contrast(picture, film["landmarks"]) for picture in (neutral, shut)]
     return found | {
+        ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
         ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
         ("neutral and still, away from the head, dB", "pixels"): min(
             measures.psnr(frame, film["source"], away) for frame in (neutral, *film["still"])
@@ -141,6 +144,7 @@ def of_heads(judges: Judges, trial: Trial, folder: Path) -> list[Row]:
     return [
         row("generated heads, flow off by pixels at 128", "flow"),
         row("generated heads, flow of the mesh alone", "flow, mesh alone"),
+        row("generated heads, flow within the face", "flow, face"),
         row("generated heads, flow of the worst person", "flow, worst person"),
         row("generated heads, colour by copying the source", "colour"),
         row("generated heads, teeth, intersection over union", "teeth", found["teeth, of the true picture"]),
@@ -149,7 +153,11 @@ def of_heads(judges: Judges, trial: Trial, folder: Path) -> list[Row]:
 
 
 def with_truth(rows: list[Row], judges: Judges, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:
-    """The same rows, and beside them what the judges say of perfect frames."""
+    """The same rows, and beside them the worst that the judges say of a perfect head."""
     n_frames = min(trial.speech_frames, int(spoken.utterance.seconds * 25))
     perfect = truth.of_heads(trial.truths, judges, spoken, n_frames, folder)
-    return [replace(row, of_truth=perfect.get(row.judge, {}).get(row.what, row.of_truth)) for row in rows]
+    found = []
+    for row in rows:
+        values = perfect.get((row.what, row.judge))
+        found.append(replace(row, of_truth=Row(row.what, row.judge, values).worst()[1]) if values else row)
+    return found

@@ -5,6 +5,7 @@ The same questions that the model's frames are asked: a judge that cannot read a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +14,26 @@ from sadtalker_core.training.heads.expressions import turn, weights_of
 from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import Scene
 
-from .judges import JUDGES, Judges
-from .measures import commanded_gap, correlation, share_below, spread_ratio
+from .judges import Judges
+from .measures import commanded_gap, correlation, eye_contrast, share_below, spread_ratio
 from .trial import CLOSED_GAP, TEST_SEED, TURN_DEG, Head
 from .voices import Spoken
 
 SIDE = 256
 
 
-def of_heads(heads: tuple[Head, ...], judges: Judges, spoken: Spoken, n_frames: int, folder: Path):
-    """-> judge -> row of the table -> the mean over heads."""
-    found: dict[str, dict[str, list[float]]] = {judge: {} for judge in JUDGES}
+def of_heads(
+    heads: tuple[Head, ...], judges: Judges, spoken: Spoken, n_frames: int, folder: Path
+) -> dict[tuple[str, str], dict[str, float]]:
+    """-> (row of the table, judge) -> head -> value."""
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for head in heads:
-        for judge, values in _of_head(head, judges, spoken, n_frames, folder).items():
-            for what, value in values.items():
-                found[judge].setdefault(what, []).append(value)
-    return {judge: {what: float(np.mean(v)) for what, v in values.items()} for judge, values in found.items()}
+        for key, value in _of_head(head, judges, spoken, n_frames, folder).items():
+            found[key][head.name] = float(value)
+    return found
 
 
-def _of_head(head: Head, judges: Judges, spoken: Spoken, n_frames: int, folder: Path) -> dict[str, dict[str, float]]:
+def _of_head(head: Head, judges: Judges, spoken: Spoken, n_frames: int, folder: Path) -> dict[tuple[str, str], float]:
     scene = Scene(load_head_mesh(folder / "heads"), np.random.default_rng([TEST_SEED, head.number]), SIDE)
     units = spoken.units(n_frames)
     shut, degrees = weights_of(eyeBlink=1.0), np.radians(TURN_DEG)
@@ -41,19 +43,21 @@ def _of_head(head: Head, judges: Judges, spoken: Spoken, n_frames: int, folder: 
     poses += [(weights_of(), turn(0, angle, 0)) for angle in (-degrees, degrees)]
     frames = [scene.frame(weights, rotation, np.zeros(3)).rgb for weights, rotation in poses]
     pictures = (np.clip(np.stack(frames), 0, 1) * 255 + 0.5).astype(np.uint8)
-    closures = spoken.closures(n_frames)
-    found = {}
-    for judge, seen in judges.read(pictures, judges.find(pictures[n_frames])).items():
-        neutral, closed, left, right, up, down = range(n_frames, n_frames + 6)
-        gap, target = seen.gap[:n_frames], commanded_gap(units)
-        found[judge] = {
-            "lips follow the coefficients, r": correlation(gap, target),
-            "opening, spread by spread of the target": spread_ratio(gap, target),
-            "lips closed on p, b, m, share of frames": share_below(gap, np.concatenate(closures), CLOSED_GAP[judge]),
-            "lips closed once in each p, b, m, share": np.mean([gap[c].min() < CLOSED_GAP[judge] for c in closures]),
-            "blink, eye aspect ratio falls by": 1 - seen.eyes[closed] / seen.eyes[neutral],
-            "yaw, off by degrees": _off(seen.yaw, left, right, neutral),
-            "pitch, off by degrees": _off(seen.pitch, up, down, neutral),
+    closures, target = spoken.closures(n_frames), commanded_gap(units)
+    neutral, closed, left, right, up, down = range(n_frames, n_frames + 6)
+    points = judges.find(pictures[neutral])
+    contrast = [eye_contrast(pictures[k], points[:, :2].numpy()) for k in (neutral, closed)]
+    found = {("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0]}
+    for judge, seen in judges.read(pictures, points).items():
+        gap, limit = seen.gap[:n_frames], CLOSED_GAP[judge]
+        found |= {
+            ("lips follow the coefficients, r", judge): correlation(gap, target),
+            ("opening, spread by spread of the target", judge): spread_ratio(gap, target),
+            ("lips closed on p, b, m, share of frames", judge): share_below(gap, np.concatenate(closures), limit),
+            ("lips closed once in each p, b, m, share", judge): np.mean([gap[c].min() < limit for c in closures]),
+            ("blink, eye aspect ratio falls by", judge): 1 - seen.eyes[closed] / seen.eyes[neutral],
+            ("yaw, off by degrees", judge): _off(seen.yaw, left, right, neutral),
+            ("pitch, off by degrees", judge): _off(seen.pitch, up, down, neutral),
         }
     return found
 

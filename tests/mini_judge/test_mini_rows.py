@@ -1,0 +1,185 @@
+"""From films to rows: made-up films and a judge that reads what it is told; portraits, packages and mouths by rule."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.training.voices.synthesis import Utterance
+from sadtalker_core.training.voices.visemes import Phone
+from tests.mini_judge import heads, measures, portraits, rows, sources, table
+from tests.mini_judge.judges import JUDGES, Reading
+from tests.mini_judge.trial import BARS, FULL, QUICK, Bar
+from tests.mini_judge.voices import Spoken
+
+N_FRAMES = 50
+NAMES = ("neutral", "blink", "yaw -12", "yaw +0", "yaw +12", "pitch -12", "pitch +0", "pitch +12")
+
+
+class Told:
+    """Judges that read what a good (or bad) model's frames would show."""
+
+    def __init__(self, gap: np.ndarray, shut: float = 0.1, turned: float = 12.0):
+        n = len(NAMES)
+        eyes, yaw, pitch = np.full(n, 0.3), np.full(n, 4.0), np.full(n, -2.0)
+        eyes[1] = shut
+        yaw[[2, 4]] += (-turned, turned)
+        pitch[[5, 7]] += (-turned, turned)
+        self.spoken = Reading(gap, *np.zeros((3, len(gap))))
+        self.commanded = Reading(np.zeros(n), eyes, pitch, yaw)
+
+    def read(self, frames, landmarks):
+        return dict.fromkeys(JUDGES, self.spoken if len(frames) == N_FRAMES else self.commanded)
+
+
+@pytest.fixture
+def take() -> rows.Take:
+    offsets = np.zeros((N_FRAMES, 64), np.float32)
+    offsets[:, UNIT_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
+    offsets[10:12, UNIT_INDEX["jawOpen"]] = 0
+    draw = np.random.default_rng(0)
+    picture = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
+    film = {
+        "source": picture, "landmarks": draw.uniform(24, 40, (468, 2)), "offsets": offsets,
+        "spoken": np.zeros((N_FRAMES, 64, 64, 3), np.uint8), "still": np.stack([picture] * 3),
+        "names": np.array(NAMES), "commanded": np.stack([picture] * len(NAMES)),
+    }  # fmt: skip
+    phones = (Phone(0.0, 0.4, "a"), Phone(0.4, 0.48, "m"), Phone(0.48, 2.0, "a"))
+    return rows.Take(film, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
+
+
+def gap_of(take: rows.Take) -> np.ndarray:
+    """What the coefficients ask for, 0 when the lips are closed."""
+    asked = measures.commanded_gap(take.film["offsets"])
+    return asked - asked.min()
+
+
+def found(take: rows.Take, judges: Told) -> dict[tuple[str, str], table.Row]:
+    return {(row.what, row.judge): row for row in rows.of_portraits({"one": take}, judges)}
+
+
+def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
+    result = found(take, Told(gap_of(take)))
+    barred = {what: row for (what, _), row in result.items() if row.bar}
+    assert len(barred) == 9
+    assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
+
+
+#: what cannot be but missed together
+ALONG = {
+    "lips follow the coefficients, r": {"lips closed on p, b, m, share of frames"},
+    "yaw, off by degrees": {"pitch, off by degrees"},
+}
+
+
+@pytest.mark.parametrize(("what", "judges"), [
+    ("lips follow the coefficients, r", lambda asked: Told(np.roll(asked, 3))),
+    ("opening, spread by spread of the target", lambda asked: Told(0.5 * asked)),
+    ("lips closed on p, b, m, share of frames", lambda asked: Told(asked + 0.05)),
+    ("blink, eye aspect ratio falls by", lambda asked: Told(asked, shut=0.2)),
+    ("yaw, off by degrees", lambda asked: Told(asked, turned=8.0)),
+])  # fmt: skip
+def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, judges):
+    result = found(take, judges(gap_of(take)))
+    missed = {name for (name, _), row in result.items() if row.verdict().startswith("missed")}
+    assert missed == {what} | ALONG.get(what, set())
+
+
+def test_a_frame_that_is_not_the_portrait_is_seen(take):
+    take.film["commanded"][0, 28:36, 28:36] += 40
+    take.film["still"][1, :4, :4] += 60
+    result = found(take, Told(gap_of(take)))
+    assert result["neutral and still, face box, dB", "pixels"].verdict().startswith("missed")
+    assert result["neutral and still, away from the head, dB", "pixels"].verdict().startswith("missed")
+
+
+def test_the_frames_of_a_closure_are_those_whose_middle_lies_in_it():
+    spoken = Spoken("x", Utterance(np.zeros(16000, np.float32), (Phone(0.10, 0.20, "b"), Phone(0.305, 0.315, "p"))))
+    assert [frames.tolist() for frames in spoken.closures(25)] == [[2, 3, 4], [7]]
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_the_worst_of_a_row_is_the_one_furthest_on_the_wrong_side():
+    row = table.Row("opening, spread by spread of the target", "mesh", {"a": 0.9, "b": 1.5, "c": 0.7})
+    assert row.worst() == ("b", 1.5)
+    assert row.verdict() == "missed (2 of 3)"
+
+
+def test_what_was_not_measured_is_not_met():
+    assert table.Row("yaw, off by degrees", "mesh", {"a": float("nan")}).verdict() == "not measured"
+
+
+def test_the_written_table_has_a_line_for_each_row_and_names_the_bar():
+    text = table.as_text([table.Row(what, "mesh", {"a": 1.0}) for what in BARS])
+    assert len(text.splitlines()) == len(BARS) + 2
+    assert "0.8 .. 1.2" in text and "<= 0.45" in text
+
+
+def test_a_bar_with_two_sides_holds_on_both():
+    bar = Bar(at_least=-1, at_most=1)
+    assert bar.met(0) and not bar.met(-2) and not bar.met(2)
+
+
+# ---- what is tried ---------------------------------------------------------------------------------------------------
+
+
+def test_the_full_trial_shows_twelve_portraits_or_more_and_redraws_only_what_it_has():
+    names = [p.name for p in (*FULL.photographs, *FULL.heads, *FULL.stylised)]
+    assert len(names) >= 12 and len(set(names)) == len(names)
+    assert all(one.of in names and one.style in portraits.STYLES for one in FULL.stylised)
+    assert set(FULL.spoken) <= set(FULL.readings) and set(QUICK.spoken) <= set(QUICK.readings)
+
+
+@pytest.mark.parametrize("style", portraits.STYLES)
+def test_a_filter_keeps_the_size_and_changes_the_picture(style):
+    picture = np.random.default_rng(0).integers(0, 256, (80, 60, 3), dtype=np.uint8)
+    redrawn = portraits.STYLES[style](picture)
+    assert redrawn.shape == picture.shape and redrawn.dtype == np.uint8
+    assert np.abs(redrawn.astype(int) - picture).mean() > 5
+
+
+def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():
+    draw = np.random.default_rng(0)
+    teeth = np.arange(100) < 40
+    truth = np.where(teeth[:, None], 0.9, 0.2) + draw.normal(0, 0.02, (100, 3))
+    right, grey = (heads._mouths([(frame, truth, teeth)]) for frame in (truth, np.full((100, 3), 0.4)))
+    assert right["teeth"] == right["teeth, of the true picture"] == 1 and right["mouth colour"] == 0
+    assert grey["teeth"] == 0 and grey["mouth colour"] > 0.8
+
+
+# ---- packages --------------------------------------------------------------------------------------------------------
+
+
+def packed(folder, **members: bytes) -> sources.Archive:
+    file = folder / "thing-1.0.tar.gz"
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"thing-1.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return sources.Archive("thing", file.name, hashlib.sha256(file.read_bytes()).hexdigest(), ("thing-1.0/wanted",))
+
+
+def test_only_what_is_wanted_leaves_the_archive(tmp_path):
+    place = sources._unpacked(packed(tmp_path, wanted=b"yes", other=b"no"), tmp_path)
+    assert [file.name for file in place.rglob("*") if file.is_file()] == ["wanted"]
+
+
+def test_another_archive_than_the_one_of_the_trial_is_refused(tmp_path):
+    archive = packed(tmp_path, wanted=b"yes")
+    (tmp_path / archive.file).write_bytes(b"something else")
+    with pytest.raises(sources.Unavailable, match="SHA-256"):
+        sources._unpacked(archive, tmp_path)
+
+
+def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_film(take):
+    assert take.voice.units(N_FRAMES).shape == (N_FRAMES, 52)
+    assert torch.from_numpy(take.voice.units(N_FRAMES)).isfinite().all()
