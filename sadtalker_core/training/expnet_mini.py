@@ -25,7 +25,8 @@ from torch import Tensor
 from ..coefficients import ARKIT_UNITS, EXPRESSION, UNIT_INDEX
 from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig
-from .mini_run import RunOptions, chance, train, trained
+from .engine import Moment, seeded, trained
+from .mini_trainer import MiniTrainer, train_mini
 from .voices.speech_set import Clip, load
 from .voices.visemes import SPEECH_UNITS, unit_indices
 
@@ -67,8 +68,7 @@ def target_expression(speech_units: Tensor, reference: Tensor, blink: Tensor) ->
 
 def new_net(seed: int) -> ExpNet:
     """A net that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = ExpNet(MINI_EXPNET)
     embedding = MINI_EXPNET.audio.embedding
     with torch.no_grad():
@@ -139,12 +139,12 @@ def unit_weights(clips: list[Clip]) -> Tensor:
     return weights
 
 
-def losses_of(net: ExpNet, clips: list[Clip], seed: int):
+def losses_of(net: ExpNet, clips: list[Clip]):
     weights = unit_weights(clips)
     mouth = list(SPEECH_UNITS)
 
-    def losses(step: int) -> dict[str, Tensor]:
-        draw = chance(seed, step)
+    def losses(now: Moment) -> dict[str, Tensor]:
+        draw = now.numpy_chance()
         windows, units = batch(clips, draw)
         count, length = units.shape[:2]
         reference = random_reference(count, draw).repeat_interleave(length, dim=0)
@@ -213,8 +213,8 @@ def main(arguments: list[str] | None = None) -> None:
     net = new_net(options.seed)
     if not options.evaluate:
         training = [clip for clip in clips if not clip.held_out]
-        train(net, RunOptions(options.out, options.steps), losses_of(net, training, options.seed))
-    for group, units in evaluate(trained(net, options.out), clips).items():
+        train_mini(MiniTrainer("expnet", net, losses_of(net, training), options.steps), options.out, options.seed)
+    for group, units in evaluate(trained(net, options.out, "expnet"), clips).items():
         print(group, "  ".join(f"{name} r {r:.2f} spread {spread:.2f}" for name, (r, spread) in units.items()))
 
 

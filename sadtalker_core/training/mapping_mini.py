@@ -34,8 +34,9 @@ from ..render.mapping import (
     MappingNet,
     map_track,
 )
+from .engine import Moment, seeded, trained
 from .expnet_mini import unit_weights
-from .mini_run import RunOptions, chance, train, trained
+from .mini_trainer import MiniTrainer, train_mini
 from .voices.speech_set import Clip, load
 from .voices.visemes import SPEECH_UNITS, unit_indices
 
@@ -137,8 +138,7 @@ def new_net(seed: int) -> MappingNet:
     Hidden channels 0..69 carry the row. The bins of an angle begin as a hill whose top a single number moves: scores
     n x - n^2 c / 2 over the bins n (0 = straight ahead) have their softmax's mean at x / c.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = MappingNet(MINI_MAPPING)
     narrowness = 0.5
     bin_number = torch.arange(ANGLE_BINS) + FIRST_BIN_DEGREES / DEGREES_PER_BIN
@@ -160,11 +160,11 @@ def new_net(seed: int) -> MappingNet:
     return net
 
 
-def losses_of(net: MappingNet, clips: list[Clip], seed: int):
+def losses_of(net: MappingNet, clips: list[Clip]):
     weights = unit_weights(clips).sqrt()
 
-    def losses(step: int) -> dict[str, Tensor]:
-        draw = chance(seed, step)
+    def losses(now: Moment) -> dict[str, Tensor]:
+        draw = now.numpy_chance()
         tracks = [random_track(clips, FRAMES_PER_TRACK + 2 * WINDOW_RADIUS, draw) for _ in range(TRACKS_PER_STEP)]
         rows = torch.from_numpy(np.stack(tracks))
         middle = rows[:, WINDOW_RADIUS:-WINDOW_RADIUS]
@@ -237,12 +237,11 @@ def main(arguments: list[str] | None = None) -> None:
     clips = load(options.speech)
     net = new_net(options.seed)
     if not options.evaluate:
-        train(
-            net,
-            RunOptions(options.out, options.steps, rate=3e-3),
-            losses_of(net, [c for c in clips if not c.held_out], options.seed),
-        )
-    for name, value in evaluate(trained(net, options.out), [c for c in clips if c.held_out]).items():
+        training = [clip for clip in clips if not clip.held_out]
+        trainer = MiniTrainer("mapping", net, losses_of(net, training), options.steps, rate=3e-3)
+        train_mini(trainer, options.out, options.seed)
+    held_out = [clip for clip in clips if clip.held_out]
+    for name, value in evaluate(trained(net, options.out, "mapping"), held_out).items():
         print(f"{name:32} {value:.4f}")
 
 

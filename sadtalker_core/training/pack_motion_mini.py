@@ -1,10 +1,10 @@
 """Three finished runs -> assets/mini_motion.safetensors: ExpNet, PoseVAE and MappingNet of the built-in family.
 
     python -m sadtalker_core.training.pack_motion_mini --expnet runs/expnet_mini --posevae runs/posevae_mini \
-        --mapping runs/mapping_mini --note "4 hours of speech, seed 1; one core of a CPU"
-
         --mapping runs/mapping_mini --note "4 hours of speech, seed 1, one core of a CPU"
-holds each net's config, which is all that loading needs, and under "recipe" how it was made.
+
+The weights are rounded to half precision. The metadata holds each net's config, which is all that loading needs, and
+under "recipe" how it was made.
 """
 
 from __future__ import annotations
@@ -22,14 +22,10 @@ from torch import nn
 from ..checkpoint.reading import METADATA_KEY, Metadata
 from ..datatypes import MINI
 from . import expnet_mini, mapping_mini, posevae_mini
-from .mini_run import trained
+from .engine import steps_done, trained
 
 ASSET = Path(__file__).resolve().parent.parent / "assets" / "mini_motion.safetensors"
 IMAGE_SIZE = 256
-
-
-def steps_of(folder: Path) -> int:
-    return int(torch.serialization.load(folder / "state.pt", weights_only=True)["step"])
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -58,15 +54,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--note", default="", help="hours of speech, seeds, kind of machine")
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args(arguments)
-    expnet = trained(expnet_mini.new_net(0), options.expnet)
+    expnet = trained(expnet_mini.new_net(0), options.expnet, "expnet")
     nets = {
         "expnet": expnet,
-        "posevae": trained(posevae_mini.new_net(0, expnet.audio), options.posevae),
-        "mapping": trained(mapping_mini.new_net(0), options.mapping),
+        "posevae": trained(posevae_mini.new_net(0, expnet.audio), options.posevae, "posevae"),
+        "mapping": trained(mapping_mini.new_net(0), options.mapping, "mapping"),
     }
     recipe = {
         "made by": "sadtalker_core.training: voices.speech_set, expnet_mini, posevae_mini, mapping_mini",
-        "steps": {name: steps_of(getattr(options, name)) for name in nets},
+        "steps": {name: steps_done(getattr(options, name)) for name in nets},
         "note": options.note,
     }
     file = pack(nets, recipe, options.out)

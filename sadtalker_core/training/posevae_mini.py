@@ -24,10 +24,11 @@ from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..motion.audio_encoder import AudioEncoder
 from ..motion.pose import predict_pose
 from ..motion.posevae import PoseVAE, PoseVAEConfig
+from .engine import Moment, seeded, trained
 from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
-from .mini_run import RunOptions, torch_chance, train, trained
+from .mini_trainer import MiniTrainer, train_mini
 from .voices.speech_set import Clip, load
 
 MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32))
@@ -44,8 +45,7 @@ ALLOWED = 0.25
 
 
 def new_net(seed: int, ear: AudioEncoder) -> PoseVAE:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = PoseVAE(MINI_POSEVAE)
     net.audio.load_state_dict(ear.state_dict())
     net.audio.requires_grad_(False)
@@ -73,12 +73,12 @@ def heard(ear: AudioEncoder, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]
     return torch.cat(embeddings), torch.cat(degrees), torch.cat(starts)
 
 
-def losses_of(net: PoseVAE, clips: list[Clip], seed: int):
+def losses_of(net: PoseVAE, clips: list[Clip]):
     embeddings, degrees, starts = heard(net.audio, clips[:CLIPS])
 
-    def losses(step: int) -> dict[str, Tensor]:
+    def losses(now: Moment) -> dict[str, Tensor]:
         net.audio.eval()  # its running means are part of what it has learnt
-        draw = torch_chance(seed, step)
+        draw = now.chance
         rows = starts[torch.randint(len(starts), (BLOCKS_PER_BATCH,), generator=draw)]
         frames = rows[:, None] + torch.arange(BLOCK)
         styles = torch.randint(STYLES, (BLOCKS_PER_BATCH,), generator=draw)
@@ -89,7 +89,7 @@ def losses_of(net: PoseVAE, clips: list[Clip], seed: int):
 
         told = (net.decoder(numbers, audio, reference, styles) - motion) / SCALE
         parts = {"told": told.square().mean(), "told change": 3 * told.diff(dim=1).square().mean()}
-        if step % ENCODER_EVERY:
+        if now.index % ENCODER_EVERY:
             return parts
         mean, logvar = net.encoder(motion, audio, reference, styles)
         noise = torch.randn(mean.shape, generator=draw)
@@ -167,11 +167,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     clips = load(options.speech)
-    net = new_net(options.seed, trained(new_expnet(0), options.expnet).audio)
+    net = new_net(options.seed, trained(new_expnet(0), options.expnet, "expnet").audio)
     if not options.evaluate:
         training = [clip for clip in clips if not clip.held_out]
-        train(net, RunOptions(options.out, options.steps, rate=4e-3), losses_of(net, training, options.seed))
-    for name, value in evaluate(trained(net, options.out), [clip for clip in clips if clip.held_out]).items():
+        trainer = MiniTrainer("posevae", net, losses_of(net, training), options.steps, rate=4e-3)
+        train_mini(trainer, options.out, options.seed)
+    held_out = [clip for clip in clips if clip.held_out]
+    for name, value in evaluate(trained(net, options.out, "posevae"), held_out).items():
         print(f"{name:36} {value:.3f}")
 
 

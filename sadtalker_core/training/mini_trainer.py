@@ -1,0 +1,52 @@
+"""A small net and the sum of its losses, on the engine: what the trainings of the built-in motion nets have in common.
+
+They run on the processor, in one process: their batches are made on the way, in less time than a GPU would take to get
+them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .engine import Moment, Run, Trainer, train
+
+#: steps on the way up, the rate at the end as a part of the highest, and the largest norm of the gradient
+WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
+
+
+class MiniTrainer(Trainer):
+    def __init__(self, name: str, net: nn.Module, losses: Callable[[Moment], dict[str, Tensor]], steps: int,
+                 rate: float = 2e-3):  # fmt: skip
+        """losses: draws a batch from the moment's chance; their sum is descended."""
+        self.name, self.losses, self.steps, self.rate = name, losses, steps, rate
+        self.nets = {name: net}
+        self.optimizers = {name: torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-4)}
+        self.settings = {"net": name, "rate": rate}
+
+    def rates(self, step: int) -> dict[str, float]:
+        return {self.name: learning_rate(self.rate, step, self.steps)}
+
+    def step(self, now: Moment) -> dict[str, Tensor]:
+        parts = self.losses(now)
+        now.descend(self.name, torch.stack(list(parts.values())).sum(), LARGEST_NORM)
+        return parts
+
+
+def learning_rate(highest: float, step: int, steps: int) -> float:
+    """It rises for WARMUP_STEPS and then falls along a cosine to 2 %."""
+    if step < WARMUP_STEPS:
+        return highest * (step + 1) / WARMUP_STEPS
+    done = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
+    return highest * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+
+def train_mini(trainer: MiniTrainer, folder: Path, seed: int) -> None:
+    train(trainer, Run(folder, trainer.steps, batch=1, seed=seed, save_every=200, accelerator="cpu", devices=1))
+
+
+__all__ = ["MiniTrainer", "learning_rate", "train_mini"]
