@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointMissing, InputError, OptionError
+from ..errors import CheckpointMissing, InputError, OptionError, SadTalkerError
 
 STATE_FILE, LOG_FILE, SETTINGS_FILE = "state.pt", "log.jsonl", "run.json"
 Precision = Literal["32-true", "bf16-mixed"]
@@ -54,6 +55,7 @@ class Run:
 
     folder: where the run lives; one that is there goes on;  steps: how many in all
     batch: examples per step of each process;  seed: of everything drawn
+    rate_scale: what the learning rates of the trainer are multiplied by
     save_every, report_every, pictures_every: steps between two
     accelerator, devices, num_nodes, strategy, precision: as Lightning Fabric takes them ("auto", 2, "ddp", ...)
     """
@@ -62,6 +64,7 @@ class Run:
     steps: int
     batch: int = 32
     seed: int = 0
+    rate_scale: float = 1.0
     save_every: int = 500
     report_every: int = 50
     pictures_every: int = 1000
@@ -174,6 +177,9 @@ class _Loop:
             net.to(fabric.device)
         for teacher in trainer.teachers.values():
             teacher.eval().requires_grad_(False)
+        for optimizer in trainer.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] *= run.rate_scale
         self._resume()
 
     def go(self) -> None:
@@ -187,7 +193,7 @@ class _Loop:
         for step in tqdm(steps, initial=first, total=run.steps, disable=None if log else True, unit="step"):
             for name, rate in self.trainer.rates(step).items():
                 for group in self.trainer.optimizers[name].param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * run.rate_scale
             draw = chance(run.seed, step, self.fabric.global_rank)
             with self.fabric.autocast():
                 losses = self.trainer.step(Moment(step, run.batch, draw, self.fabric.device, self._descend))
@@ -243,7 +249,7 @@ class _Loop:
         if lost:
             raise InputError(f"the loss {lost[0]!r} is no number any more, at or before step {self.done}. The last "
                              f"saved step in {self.run.folder} is sound; look at the coefficients of the clips, or try "
-                             f"a lower rate in a new folder.")  # fmt: skip
+                             f"--rate-scale 0.3 in a new folder.")  # fmt: skip
 
     def _samples(self) -> dict[str, Tensor]:
         modules = [module for net in self.trainer.nets.values() for module in net.modules()]
@@ -277,7 +283,8 @@ class _Loop:
         folder = self.run.folder
         if self.fabric.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
-            _check_settings(folder, {"seed": self.run.seed, "batch": self.run.batch, **self.trainer.settings})
+            same = {name: getattr(self.run, name) for name in ("seed", "batch", "rate_scale")}
+            _check_settings(folder, {**same, **self.trainer.settings})
         self.fabric.barrier()
         if not (folder / STATE_FILE).exists():
             return
@@ -366,6 +373,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, ba
     parser.add_argument("--steps", type=int, default=steps, help=f"steps in all ({steps})")
     parser.add_argument("--batch", type=int, default=batch, help=f"examples per step and process ({batch})")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate-scale", type=float, default=1.0, help="multiply the learning rates of the config (1)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (500)")
     parser.add_argument("--report-every", type=int, default=50, help="steps between two lines of the log (50)")
     parser.add_argument("--pictures-every", type=int, default=1000, help="steps between two sample pictures (1000)")
@@ -376,18 +384,30 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, ba
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
 
 
+def command(main: Callable[[], None]) -> None:
+    """Run a program from the command line: what the pack refuses is a sentence there, and no traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except SadTalkerError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+
+
 def run_of(options: argparse.Namespace) -> Run:
     """The `Run` that a command line with `add_run_options` asks for."""
     devices = options.devices
     return Run(
         folder=options.out, steps=options.steps, batch=options.batch, seed=options.seed,
-        save_every=options.save_every, report_every=options.report_every, pictures_every=options.pictures_every,
+        rate_scale=options.rate_scale, save_every=options.save_every, report_every=options.report_every, pictures_every=options.pictures_every,
         accelerator=options.accelerator, devices=int(devices) if devices.isdigit() else devices,
         num_nodes=options.num_nodes, strategy=options.strategy, precision=options.precision,
     )  # fmt: skip
 
 
 __all__ = [
-    "Moment", "Run", "Trainer", "add_run_options", "chance", "read_log", "run_of", "saved_nets", "seeded",
+    "Moment", "Run", "Trainer", "add_run_options", "chance", "command", "read_log", "run_of", "saved_nets", "seeded",
     "steps_done", "train", "trained",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Moment, Trainer, add_run_options, run_of, seeded, train
+from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .faces import Face, eye_openness, face_of
 from .lipreading import lip_reading_loss, read_lip_reader
@@ -240,4 +240,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

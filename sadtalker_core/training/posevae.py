@@ -37,7 +37,7 @@ from ..errors import OptionError
 from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, Listener
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Moment, Trainer, add_run_options, run_of, seeded, train
+from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from .wav2lip import read_wav2lip_ear
@@ -246,4 +246,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

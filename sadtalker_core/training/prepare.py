@@ -25,10 +25,11 @@ import torch
 
 from ..checkpoint.catalog import MINI_MODEL
 from ..datatypes import CropMode
-from ..errors import InputError, OptionError, SadTalkerError
+from ..errors import InputError, OptionError
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, append_line, write_clip, write_failure
 from .cutting import Outcome, Reader, Video, cut_video
+from .engine import command
 from .export import add_base_options
 from .footage import announced_seconds
 
@@ -213,24 +214,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
     options = parser.parse_args(arguments)
-    try:
-        _, others = find_videos(options.videos, options.out)
-        outcomes = prepare(
-            options.videos,
-            options.out,
-            base=options.base,
-            models=options.models,
-            mode=CropMode(options.crop_mode),
-            device=options.device,
-            size=options.size,
-            workers=options.workers,
-        )
-    except KeyboardInterrupt:
-        parser.exit(130, "Stopped. The same command goes on with the video that was begun.\n")
-    except SadTalkerError as error:
-        parser.exit(2, f"{error}\n")
+    _, others = find_videos(options.videos, options.out)
+    outcomes = prepare(
+        options.videos,
+        options.out,
+        base=options.base,
+        models=options.models,
+        mode=CropMode(options.crop_mode),
+        device=options.device,
+        size=options.size,
+        workers=options.workers,
+    )
     print(report(outcomes, others))
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

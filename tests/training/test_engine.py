@@ -156,3 +156,17 @@ def test_without_lightning_the_sentence_says_what_to_install(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(OptionError, match=r"pip install \.\[train\]"):
         engine.train(TwoPlayers(), run_of(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [(OptionError("expected two, got three."), 2, "expected two, got three.\n"),
+     (KeyboardInterrupt(), 130, "Stopped. The same command goes on.\n")],
+)  # fmt: skip
+def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, said):
+    def program():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        engine.command(program)
+    assert ended.value.code == status and capsys.readouterr().err == said

@@ -293,12 +293,6 @@ def test_hidden_files_and_the_clips_themselves_are_no_videos(tmp_path):
     assert [video.source for video in videos] == ["a.MP4"] and others == []
 
 
-def test_what_is_wrong_is_said_on_the_command_line(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        prepare.main([str(tmp_path / "none"), "--out", str(tmp_path / "data")])
-    assert stopped.value.code == 2 and "expected a folder of videos" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_two_processes_make_the_same_clips(tmp_path):
     videos = some_videos(tmp_path / "videos")
