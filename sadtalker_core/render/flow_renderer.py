@@ -1,13 +1,13 @@
 """Face Render of the mini family: a portrait and its motion in, frames out.
 
 The mesh says where each pixel comes from (mesh_flow.py), a small net says what that gets wrong: it shifts the flow a
-little, and paints what the source never showed (teeth, lids, the far side of a turn). The portrait itself stays sharp,
-because the flow is applied to it at full size:
+little, and paints what the source never showed (the far side of a turn). The portrait itself stays sharp, because the
+flow is applied to it at full size:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
-Where nothing moves, nothing is repaired: such pixels are the portrait's own. And who shows teeth in the portrait keeps
-them: they are carried by the head, not by the lips, and laid over the paint.
+What lips and lids uncover is drawn over that at full size, too: mouth.py, lids.py. Where nothing moves, nothing is
+repaired: such pixels are the portrait's own.
 Letters: `B` frames, `S` side of the crop, stage and window as in mesh_flow.py.
 """
 
@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
 from ..datatypes import FaceCrop, KeypointMotion, Motion
-from ..errors import FaceNotFound
 from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
-from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, MeshFlow, fit_head
+from .lids import LashLine
+from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, MeshFlow
+from .mouth import Mouth
+from .placement import PlacedHead
 
 #: maps that are looked at pixel by pixel; the others at half the size
 FINE_MAPS = ("mouth height", "mouth", "eyes", "hidden")
@@ -36,8 +37,6 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
-_FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
-_CHEEKS, _CAVITY = [50, 280], (0.45, 0.22, 0.20)  #: points on the cheeks; how dark the mouth is beside them
 _FADE = 8  #: pixels at the border of the window over which the right to repair fades out
 
 
@@ -181,6 +180,14 @@ def may_repair(displacement: Tensor, left_top: Tensor) -> Tensor:
     return moving * (ramps[:, 0, None, :] * ramps[:, 1, :, None])[:, None]
 
 
+def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is seen."""
+    x, y = maps[:, [MAPS.index("x")]], maps[:, [MAPS.index("y")]]
+    mouth = torch.exp(-(((x / 0.36) ** 2 + ((y + 0.45) / 0.22) ** 2) ** 2))
+    eyes = torch.exp(-((((x.abs() - 0.31) / 0.2) ** 2 + ((y - 0.2) / 0.12) ** 2) ** 2))
+    return torch.maximum(mouth, maps[:, [MAPS.index("mouth")]]), eyes
+
+
 def render_flow_frames(
     net: FlowRenderer,
     crop: FaceCrop,
@@ -198,17 +205,12 @@ def render_flow_frames(
     and unit weights. Only their difference counts: nobody has to know what the source's are. A frame does not depend
     on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and OptionError.
     """
-    landmarks = crop.landmarks
-    if landmarks.ndim != 2 or tuple(landmarks.shape) != (N_POINTS, 3):
-        raise FaceNotFound(
-            f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
-            "run 3DMM Extract with the mini model."
-        )
     parameter = next(net.parameters())
+    head = PlacedHead(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)
 
     @functools.cache
     def clip() -> _Clip:
-        return _Clip(net, crop.image.to(parameter.device).float(), landmarks.to(parameter.device).float(), motion)
+        return _Clip(net, crop.image.to(parameter.device).float(), head, motion.driving)
 
     @torch.inference_mode()
     def paint(start: int, stop: int) -> Tensor:
@@ -220,37 +222,19 @@ def render_flow_frames(
 class _Clip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, landmarks: Tensor, motion: Motion):
-        self.net, self.image, self.motion = net, image[None], motion
+    def __init__(self, net: FlowRenderer, image: Tensor, head: PlacedHead, driving: KeypointMotion):
+        self.net, self.image, self.head, self.driving = net, image[None], head, driving
         self.precision = next(net.parameters()).dtype
-        fit = fit_head(landmarks[None])
-        self.left_top = fit.stage_centre()[0] - fit.stage_side()[0] / 2
-        self.zoom = fit.stage_side()[0] / STAGE  # pixels of the crop in one of the stage
-        points = torch.cat([landmarks[:, :2] - self.left_top, landmarks[:, 2:]], dim=1) / self.zoom
-        source = motion.source
-        self.mover = HeadMover(points, source.offsets[0])
-        self.back = _head_rotation(source)[:1].transpose(1, 2)
-        self.translation = source.translation
-        self.half_side = image.shape[-1] / 2 / float(fit.scale[0])  # in decimetres
         self.stage = self._cut_stage()
-        self.own_mouth = torch.cat(self.mover.own_mouth(), dim=1)
-        self.shows_teeth = bool(self.own_mouth[:, 1].amax() > 0.5)
-        self.cavity = self._skin(points) * image.new_tensor(_CAVITY)
+        self.mouth = Mouth(self.image, head)
+        self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
 
     def frames(self, start: int, stop: int) -> Tensor:
-        driving = self.motion.driving[start:stop]
-        turn = _head_rotation(driving) @ self.back
-        x, y, nearer = (driving.translation - self.translation).float().cpu().unbind(-1)
-        shift = torch.stack([x, -y], dim=-1) * self.half_side
-        growth = nearer.exp().clamp(1 / _FURTHEST_GROWTH, _FURTHEST_GROWTH)
-        device = self.image.device
-        flow = self.mover.flow(
-            driving.offsets.to(device),
-            (turn * growth[:, None, None]).to(device),
-            shift.clamp(-_FURTHEST_SHIFT, _FURTHEST_SHIFT).to(device),
-        )
+        driving, device = self.driving[start:stop], self.image.device
+        turn, shift = self.head.pose(driving)
+        flow = self.head.mover.flow(driving.offsets.to(device), turn.to(device), shift.to(device))
         middle = slice(MARGIN, MARGIN + WINDOW)
         window = flow.displacement[:, :, middle, middle]
         features = [f.expand(len(window), -1, -1, -1) for f in self.features]
@@ -258,8 +242,12 @@ class _Clip:
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
-        # Hair, neck and background are only moved: warped too far they look better than painted softly.
-        change = F.pad((1 - repair.keep).float(), border) * flow.face
+        # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
+        # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
+        mouth, eyes = regions(flow.maps)
+        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 3, 1, 1), 3, 1, 1)
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
+        change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow)
 
@@ -268,44 +256,20 @@ class _Clip:
         n, side = len(displacement), self.image.shape[-1]
         on_crop = _sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
-        moved = (on_crop[:, :2] * (self.zoom * 2 / side)).masked_fill(outside, 0)
+        moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
         change = on_crop[:, 2:3].masked_fill(outside, 0)
         warped = _sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
         frames = warped + change * (on_crop[:, 3:] - warped)
-        if self.shows_teeth:
-            frames = self._with_own_teeth(frames, flow)
+        frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
-
-    def _with_own_teeth(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """Inside the mouth, what the portrait's own mouth shows at that place of the skull; below that, where the jaw
-        has uncovered more, the dark of the cavity."""
-        n, side = len(frames), self.image.shape[-1]
-        places = F.pad((self.on_stage[0] + 1) * (STAGE / 2), (0, 1), value=1.0)
-        source = torch.einsum("hwk,bkc->bhwc", places, flow.skull)
-        shown, teeth_shown = _sample(self.own_mouth.expand(n, -1, -1, -1), source * (2 / STAGE) - 1).split(1, dim=1)
-        height = F.pad(flow.maps[:, [MAPS.index("mouth height")]].float(), (MARGIN,) * 4)
-        opened, height = _sample(torch.cat([flow.mouth, height], dim=1), self.on_stage.expand(n, -1, -1, -1)).split(
-            1, dim=1
-        )
-        uncovered = opened * (1 - shown) * ((0.6 - height) / 0.6).clamp(0, 1)
-        frames = frames + 0.8 * uncovered * (self.cavity[:, None, None] - frames)
-        teeth = _sample(self.image.expand(n, -1, -1, -1), (source * self.zoom + self.left_top) * (2 / side) - 1)
-        return frames + teeth_shown * opened * (teeth - frames)
-
-    def _skin(self, points: Tensor) -> Tensor:
-        """(3,) the mean colour of the cheeks; points in pixels of the stage."""
-        x, y = points[_CHEEKS, :2].T[:, :, None]
-        reach = torch.linspace(-4, 4, 9, device=points.device)
-        places = torch.stack([(x + reach).repeat(1, 9), (y + reach).repeat_interleave(9, dim=1)], dim=-1)
-        return _sample(self.stage, places[None] * (2 / STAGE) - 1)[0].mean((1, 2))
 
     def _cut_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""
         side = self.image.shape[-1]
-        several = max(1, math.ceil(float(self.zoom)))
-        centres = (torch.arange(STAGE * several, device=self.image.device) + 0.5) / several * self.zoom
-        x, y = (((centres + self.left_top[k]) / side) * 2 - 1 for k in (0, 1))
+        several = max(1, math.ceil(float(self.head.zoom)))
+        centres = (torch.arange(STAGE * several, device=self.image.device) + 0.5) / several * self.head.zoom
+        x, y = (((centres + self.head.left_top[k]) / side) * 2 - 1 for k in (0, 1))
         grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)[None]
         return F.avg_pool2d(_sample(self.image, grid), several)
 
@@ -315,11 +279,4 @@ class _Clip:
         centres = torch.arange(side, device=self.image.device) + 0.5
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         places = torch.stack([x, y], dim=-1)[None]
-        return places / side * 2 - 1, (places - self.left_top) / (self.zoom * STAGE) * 2 - 1
-
-
-def _head_rotation(rows: KeypointMotion) -> Tensor:
-    """The angles of each row -> (T, 3, 3) in the axes of head space."""
-    angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw, rows.roll], dim=-1).float().cpu())
-    flip = torch.tensor(HEAD_TO_PICTURE)
-    return flip[:, None] * rotation_of_angles(angles) * flip
+        return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1

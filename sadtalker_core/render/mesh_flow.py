@@ -27,10 +27,12 @@ from ..basis import (
     FACE_OUTLINE,
     HEAD_TO_PICTURE,
     INNER_LIPS,
+    LEFT_EYE,
     LOWER_INNER_LIP,
     MOUTH,
     N_POINTS,
     OUTER_LIPS,
+    RIGHT_EYE,
     UPPER_INNER_LIP,
     FaceBasis,
     fit_similarity,
@@ -71,8 +73,14 @@ _DEPTH_STEPS = 1 << 20
 _DEPTH_RANGE = 8.0  #: decimetres, more than a head is deep
 _INSIDE = -1e-4
 
-#: the middle of the upper and the lower lid, and what closes them; a blink is made this much smaller or larger
-_LIDS = (("eyeBlinkLeft", [385, 386, 387], [380, 374, 373]), ("eyeBlinkRight", [158, 159, 160], [153, 145, 144]))
+#: what closes an eye, and the edges of its lids between the corners, the upper and the lower points in pairs
+_LIDS = tuple(
+    (unit, list(ring[1:8]), list(ring[:8:-1]))
+    for unit, ring in (("eyeBlinkLeft", LEFT_EYE), ("eyeBlinkRight", RIGHT_EYE))
+)
+_MIDDLE = slice(2, 5)  #: the pairs by which an eye is measured; a blink is made this much smaller or larger
+_LEAST_OPEN = 0.2  #: of an eye of the source, however closed it is said to be
+_LID_RIM = 0.025  #: decimetres
 _SMALLEST_BLINK, _LARGEST_BLINK = 0.3, 1.3
 
 #: the maps for the net, in order: see `MeshFlow`
@@ -111,6 +119,16 @@ def fit_head(points: Tensor, basis: FaceBasis | None = None) -> HeadFit:
 
 
 @dataclass(frozen=True, eq=False)
+class Jaws:
+    """Where the inside of the mouth is in driving frames, in pixels of the stage: axes (B, 2, 3), a decimetre along x,
+    y and z of the head; seats (B, 3, 2), the middle of the upper and of the lower tooth edge, and the tip of the
+    tongue."""
+
+    axes: Tensor
+    seats: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class MeshFlow:
     """displacement (B, 2, 160, 160): where a driving pixel of the stage lies in the source, minus where it is, in
     pixels of the stage; maps (B, 11, 128, 128): what the window shows, see MAPS:
@@ -122,15 +140,20 @@ class MeshFlow:
     stretch       how much larger the driving triangle is than the source's: log4, -1..1
     upper teeth, lower teeth, tongue     soft spots where their edges would be
 
-    mouth, face (B, 1, 160, 160): 1 inside the opening, 1 inside the outline, soft at the edge;  skull (B, 3, 2): a
-    place of the stage (x, y, 1) times this is where the source shows it, for what sits in the middle of the face and
-    follows the head alone
+    face (B, 1, 160, 160)    1 inside the outline, soft at the edge
+    mesh (B, 468, 2)         the points in pixels of the stage
+    shut (B, 2)              how far the left and the right eye have closed since the source, 0..1
+    jaws                     see there
+    skull (B, 3, 2)          a place of the stage (x, y, 1) times this is where the source shows it, for what sits in
+                             the middle of the face and follows the head alone
     """
 
     displacement: Tensor
     maps: Tensor
-    mouth: Tensor
     face: Tensor
+    mesh: Tensor
+    shut: Tensor
+    jaws: Jaws
     skull: Tensor
 
 
@@ -154,13 +177,15 @@ class HeadMover:
         driving, depth = self.driven(weights, turn, shift)
         topology = _topology(driving.device)
         triangle, corners = rasterise(driving, depth, topology.triangles, STAGE)
-        displacement = _displacement(self.source, topology.triangles, triangle, corners)
-        maps = torch.cat(
-            [self._surface_maps(driving, triangle, corners), self._teeth_maps(driving, weights, turn, shift)], dim=1
+        source, shut = self._without_rims(weights.to(self.source))
+        displacement = _displacement(source[:, topology.triangles], triangle, corners)
+        inside = self._inside_points(weights, turn, shift)
+        maps = torch.cat([self._surface_maps(driving, triangle, corners), self._teeth_maps(inside)], dim=1)
+        face = (topology.kind[triangle][:, None] != _SURROUNDINGS).to(displacement)
+        mesh = driving[:, :N_POINTS]
+        return MeshFlow(
+            displacement, maps, _smooth(_smooth(face)), mesh, shut, self._jaws(inside, turn), self._skull(turn, shift)
         )
-        kind = topology.kind[triangle][:, None]
-        mouth, face = ((kind == MOUTH).to(displacement), (kind != _SURROUNDINGS).to(displacement))
-        return MeshFlow(displacement, maps, _smooth(mouth), _smooth(_smooth(face)), self._skull(turn, shift))
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """All points (B, P, 2) in pixels of the stage with surroundings and border, and their depth (B, P) in
@@ -169,7 +194,7 @@ class HeadMover:
         shift = F.pad(shift, (0, 1))[:, None]
         rest = self._relative(self.source[:N_POINTS], self.z[:N_POINTS])
         moved = self.basis.displaced(weights * self.gain) - self.basis.displaced(self.weights * self.gain)
-        moved = moved @ self.fit.rotation[0].T
+        moved = self._lids_that_meet(rest, moved @ self.fit.rotation[0].T, weights)
         face = (rest + moved) @ turn.transpose(1, 2) + shift
         rigid = rest @ turn.transpose(1, 2) + shift
         parts, depths = [self._to_stage(face)], [face[..., 2]]
@@ -187,26 +212,59 @@ class HeadMover:
         depths.append(torch.full_like(parts[-1][..., 0], _BEHIND))
         return torch.cat(parts, dim=1), torch.cat(depths, dim=1)
 
+    def _lids_that_meet(self, rest: Tensor, moved: Tensor, weights: Tensor) -> Tensor:
+        """Displacements (B, 468, 3), the upper lids corrected: a full blink brings them onto the lower ones along the
+        whole eye, and nothing brings them further."""
+        moved = moved.clone()
+        down = -self.fit.rotation[0][:, 1]
+        for closing, (unit, upper, lower) in zip(self._shut(weights).T[..., None, None], _LIDS, strict=True):
+            k = UNIT_INDEX[unit]
+            open_share = max(1 - float(self.weights[k]), _LEAST_OPEN)
+            full = self.basis.units[k] * self.gain[k] * open_share @ self.fit.rotation[0].T
+            rest_gap = rest[lower] - rest[upper]
+            moved[:, upper] += closing * (rest_gap + full[lower] - full[upper])
+            gap = rest_gap + moved[:, lower] - moved[:, upper]
+            too_far = (gap @ down).clamp_max(0)[..., None]
+            moved[:, upper] += too_far * down
+        return moved
+
+    def _shut(self, weights: Tensor) -> Tensor:
+        """(B, 2) how far the left and the right eye have closed since the source, 0..1."""
+        blinks = [UNIT_INDEX[unit] for unit, _, _ in _LIDS]
+        was = self.weights[blinks]
+        return ((weights[:, blinks] - was) / (1 - was).clamp_min(_LEAST_OPEN)).clamp(0, 1)
+
+    def _without_rims(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the source is looked at (B, P, 2), and `_shut`: the mesh lies a little inside the edges of the lids, so
+        a lid that closes is taken from further out, or it would bring a rim of the eye along."""
+        shut = self._shut(weights)
+        source = self.source.expand(len(weights), -1, -1).clone()
+        down = self.fit.rotation[0][:2, 1] * source.new_tensor([-1.0, 1.0]) * self.scale
+        for closing, (_, upper, lower) in zip(shut.T[..., None, None], _LIDS, strict=True):
+            source[:, upper] -= closing * down * _LID_RIM
+            source[:, lower] += closing * down * _LID_RIM / 2
+        return source, shut
+
     def _blink_gain(self, points: Tensor) -> Tensor:
         """(P,) 1, and for the two blinks as much as makes a full one close these eyes and not those of the template."""
         gain = torch.ones_like(self.weights)
         upright = (points[:, :2] @ points.new_tensor([[1.0, 0.0], [0.0, -1.0]])) @ self.fit.rotation[0, :2, :2]
         for unit, upper, lower in _LIDS:
+            upper, lower = upper[_MIDDLE], lower[_MIDDLE]
             lids = self.basis.units[UNIT_INDEX[unit], :, 1]
             closing = float(lids[lower].mean() - lids[upper].mean()) * max(
-                1 - float(self.weights[UNIT_INDEX[unit]]), 0.2
+                1 - float(self.weights[UNIT_INDEX[unit]]), _LEAST_OPEN
             )
             open_now = float(upright[upper, 1].mean() - upright[lower, 1].mean()) / float(self.scale)
             gain[UNIT_INDEX[unit]] = min(max(open_now / closing, _SMALLEST_BLINK), _LARGEST_BLINK)
         return gain
 
-    def own_mouth(self) -> tuple[Tensor, Tensor]:
-        """(1, 1, 160, 160) in 0..1 twice: where the source shows the inside of its mouth, and a pixel within its
-        lips."""
+    def own_teeth(self) -> Tensor:
+        """(1, 1, 160, 160) in 0..1: where the source shows the inside of its mouth, a pixel within its lips."""
         triangles = self.basis.triangles[self.basis.kind == MOUTH]
         _, corners = rasterise(self.source[None], self.z[None], triangles, STAGE)
         inside = (corners.sum(-1) > 0.5)[:, None].to(self.source)
-        return _smooth(inside), _smooth(-F.max_pool2d(-inside, 3, 1, 1))
+        return _smooth(-F.max_pool2d(-inside, 3, 1, 1))
 
     def _skull(self, turn: Tensor, shift: Tensor) -> Tensor:
         """(B, 3, 2) the affine map from driving to source that the lips would have if they only followed the head."""
@@ -262,7 +320,7 @@ class HeadMover:
         inner = slice(MARGIN, MARGIN + WINDOW)
         triangle, corners = triangle[:, inner, inner], corners[:, inner, inner]
         topology = _topology(driving.device)
-        spots = _interpolate(topology.places[topology.triangles], triangle, corners)
+        spots = _interpolate(topology.places[None, topology.triangles], triangle, corners)
         source_area = _areas(self.source[topology.triangles])
         driving_area = _areas(driving[:, topology.triangles])
         growth = torch.log2(driving_area.abs().clamp_min(0.05) / source_area.abs().clamp_min(0.05)) / 2
@@ -275,22 +333,30 @@ class HeadMover:
         rest = torch.stack([hidden[triangle], stretch], dim=1)
         return torch.cat([spots.permute(0, 3, 1, 2), flags, rest], dim=1)
 
-    def _teeth_maps(self, driving: Tensor, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
-        """(B, 3, 128, 128) soft spots of 2.5 pixels on the points inside the mouth, placed by the template and the
-        lips."""
-        turn, shift, weights = turn.to(driving), shift.to(driving), weights.to(driving)
+    def _inside_points(self, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+        """(B, M, 2) the points inside the mouth in pixels of the stage, placed by the template and the lips."""
+        turn, shift, weights = turn.to(self.source), shift.to(self.source), weights.to(self.source)
         basis, rotation = self.basis, self.fit.rotation[0]
         corners = [78, 308]
         found = self._relative(self.source[corners], self.z[corners]).mean(0)
         template = basis.mean - basis.pivot + basis.displaced(self.weights)
         own = found - (template[corners] @ rotation.T).mean(0)  # how this mouth lies beside the template's
         points = (basis.teeth - basis.pivot + basis.displaced_teeth(weights)) @ rotation.T + own
-        points = points @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None]
-        places = self._to_stage(points) - MARGIN
-        grid = torch.arange(WINDOW, device=driving.device) + 0.5
+        return self._to_stage(points @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
+
+    def _jaws(self, inside: Tensor, turn: Tensor) -> Jaws:
+        kinds = self.basis.teeth_kind
+        middles = [int(torch.nonzero(kinds == k)[int((kinds == k).sum()) // 2]) for k in range(3)]
+        axes = (turn.to(inside) @ self.fit.rotation[0])[:, :2] * self.scale
+        return Jaws(axes * axes.new_tensor([[1.0], [-1.0]]), inside[:, middles])
+
+    def _teeth_maps(self, inside: Tensor) -> Tensor:
+        """(B, 3, 128, 128) soft spots of 2.5 pixels on the points inside the mouth."""
+        places = inside - MARGIN
+        grid = torch.arange(WINDOW, device=inside.device) + 0.5
         across = torch.exp(-((grid - places[..., :1]) ** 2) / (2 * 2.5**2))
         down = torch.exp(-((grid - places[..., 1:]) ** 2) / (2 * 2.5**2))
-        kinds = basis.teeth_kind
+        kinds = self.basis.teeth_kind
         spots = [torch.einsum("bky,bkx->byx", down[:, kinds == k], across[:, kinds == k]) for k in range(3)]
         return torch.stack(spots, dim=1).clamp(0, 1)
 
@@ -348,15 +414,17 @@ def _areas(corners: Tensor) -> Tensor:
 
 
 def _interpolate(values: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
-    """values (N, 3, C) at the corners of all triangles -> (B, h, w, C)."""
-    picked = values[triangle]
+    """values (B, N, 3, C) at the corners of all triangles -> (B, h, w, C)."""
+    rows = torch.arange(len(triangle), device=triangle.device)[:, None, None]
+    picked = values.expand(len(triangle), -1, -1, -1)[rows, triangle]
     return (picked * corners[..., None]).sum(-2)
 
 
-def _displacement(source: Tensor, triangles: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
+def _displacement(source: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
+    """source (B, N, 3, 2) where the corners of all triangles are in the source."""
     grid = torch.arange(STAGE, device=source.device) + 0.5
     y, x = torch.meshgrid(grid, grid, indexing="ij")
-    spots = _interpolate(source[triangles], triangle, corners)
+    spots = _interpolate(source, triangle, corners)
     covered = (corners.sum(-1, keepdim=True) > 0.5).to(source)
     return ((spots - torch.stack([x, y], -1)) * covered).permute(0, 3, 1, 2)
 

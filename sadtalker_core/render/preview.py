@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ..basis import (
-    HEAD_TO_PICTURE,
     INNER_LIPS,
     LEFT_EYE,
     N_POINTS,
@@ -22,12 +21,11 @@ from ..basis import (
     RIGHT_EYE,
     SKIN,
     load_basis,
-    rotation_of_angles,
 )
 from ..datatypes import FaceCrop, KeypointMotion, Motion
-from ..errors import FaceNotFound, OptionError
+from ..errors import OptionError
 from .keypoints import KeypointDetector
-from .mesh_flow import STAGE, HeadMover, fit_head
+from .placement import PlacedHead
 from .transform import transform_keypoints
 
 SMALLEST, LARGEST = 64, 2048
@@ -63,25 +61,11 @@ def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | 
 
 def moved_mesh(crop: FaceCrop, motion: Motion) -> Iterator[Tensor]:
     """The 468 points of every frame, (468, 2) in pixels of the crop: the source's, moved as Face Render moves them."""
-    landmarks = crop.landmarks.detach().cpu().float()
-    if tuple(landmarks.shape) != (N_POINTS, 3):
-        raise FaceNotFound(
-            f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
-            "run 3DMM Extract with the mini model."
-        )
-    fit = fit_head(landmarks[None])
-    left_top = fit.stage_centre()[0] - fit.stage_side()[0] / 2
-    zoom = fit.stage_side()[0] / STAGE
-    on_stage = torch.cat([landmarks[:, :2] - left_top, landmarks[:, 2:]], dim=1) / zoom
-    mover = HeadMover(on_stage, motion.source.offsets[0].cpu())
-    back = _head_rotation(motion.source)[:1].mT
-    decimetres = crop.pic_size / 2 / float(fit.scale[0])
+    head = PlacedHead(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
     for start in range(0, len(motion), _AT_ONCE):
         driving = motion.driving[start : start + _AT_ONCE]
-        x, y, nearer = (driving.translation - motion.source.translation).float().cpu().unbind(-1)
-        turn = (_head_rotation(driving) @ back) * nearer.exp()[:, None, None]
-        points, _ = mover.driven(driving.offsets.cpu().float(), turn, torch.stack([x, -y], dim=-1) * decimetres)
-        yield from points[:, :N_POINTS] * zoom + left_top
+        points, _ = head.mover.driven(driving.offsets.cpu().float(), *head.pose(driving))
+        yield from head.on_crop(points[:, :N_POINTS])
 
 
 def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) -> Iterator[Tensor]:
@@ -94,13 +78,6 @@ def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) 
         rows = KeypointMotion(*(t.detach().cpu().float() for t in (part.yaw, part.pitch, part.roll, part.translation,
                                                                    part.offsets)))  # fmt: skip
         yield from (transform_keypoints(canonical, rows)[..., :2] + 1) * (crop.pic_size / 2)
-
-
-def _head_rotation(rows: KeypointMotion) -> Tensor:
-    """(B, 3, 3) in the axes of head space."""
-    degrees = torch.stack([rows.pitch, rows.yaw, rows.roll], dim=-1).float().cpu()
-    axes = torch.tensor(HEAD_TO_PICTURE)
-    return axes[:, None] * rotation_of_angles(torch.deg2rad(degrees)) * axes
 
 
 def _ground(crop: FaceCrop, side: int, behind: bool):

@@ -32,7 +32,7 @@ from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
-from ..render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, warp_window
+from ..render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, regions, warp_window
 from ..render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 from .heads import mesh as layers
 
@@ -205,14 +205,6 @@ def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------
-
-
-def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is seen."""
-    x, y = maps[:, [MAPS.index("x")]], maps[:, [MAPS.index("y")]]
-    mouth = torch.exp(-(((x / 0.36) ** 2 + ((y + 0.45) / 0.22) ** 2) ** 2))
-    eyes = torch.exp(-((((x.abs() - 0.31) / 0.2) ** 2 + ((y - 0.2) / 0.12) ** 2) ** 2))
-    return torch.maximum(mouth, maps[:, [MAPS.index("mouth")]]), eyes
 
 
 def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
