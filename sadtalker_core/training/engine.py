@@ -401,7 +401,8 @@ def run_of(options: argparse.Namespace) -> Run:
     devices = options.devices
     return Run(
         folder=options.out, steps=options.steps, batch=options.batch, seed=options.seed,
-        rate_scale=options.rate_scale, save_every=options.save_every, report_every=options.report_every, pictures_every=options.pictures_every,
+        rate_scale=options.rate_scale, save_every=options.save_every, report_every=options.report_every,
+        pictures_every=options.pictures_every,
         accelerator=options.accelerator, devices=int(devices) if devices.isdigit() else devices,
         num_nodes=options.num_nodes, strategy=options.strategy, precision=options.precision,
     )  # fmt: skip

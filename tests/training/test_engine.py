@@ -170,3 +170,12 @@ def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, said
     with pytest.raises(SystemExit) as ended:
         engine.command(program)
     assert ended.value.code == status and capsys.readouterr().err == said
+
+
+def test_the_scale_multiplies_the_rates_of_the_config_and_belongs_to_the_settings(tmp_path):
+    trainer = TwoPlayers()
+    train(trainer, run_of(tmp_path / "run", steps=1, rate_scale=0.5))
+    (maker,), (critic,) = (trainer.optimizers[name].param_groups for name in ("maker", "critic"))
+    assert (maker["lr"], critic["lr"]) == (0.01, 0.005)
+    with pytest.raises(OptionError, match="rate_scale = 0.5, and this one has 1.0"):
+        train(TwoPlayers(), run_of(tmp_path / "run", steps=1))
