@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .audio.speech import encode_speech, idle_speech
-from .compose.paste import FEATHER, PasteBack
+from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
 from .compose.video import VideoWriter
 from .datatypes import (
@@ -285,7 +285,7 @@ def paste(
     background: (T', H, W, 3) frames of that picture in which somebody else talks already. The longer of the two clips
     says how long it lasts, the shorter one holds its last frame.
     """
-    back = PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask)
+    back = whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))
 
@@ -372,5 +372,8 @@ def film(
 def whole_picture(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:
-    """What `film` needs to put the heads back into their picture; see `paste`."""
-    return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask)
+    """What `film` needs to put the heads back into their picture; see `paste`. A mask says where the head ends: then no
+    colours fade beyond it.
+    """
+    blend = Blend.MULTIBAND if mask is None else Blend.FEATHER
+    return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask, blend=blend)

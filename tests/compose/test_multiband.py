@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sadtalker_core.compose.multiband import Multiband
-from sadtalker_core.compose.paste import PasteBack
+from sadtalker_core.compose.paste import Blend, PasteBack
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
+from sadtalker_core.pipeline import whole_picture
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +92,9 @@ def test_what_comes_as_bytes_is_what_comes_as_numbers():
     numbers = PasteBack(a_portrait(Box(30, 20, 50, 40)), blend="multiband")(frames)
     pixels = PasteBack(a_portrait(Box(30, 20, 50, 40)), blend="multiband").as_bytes(frames)
     assert torch.equal((numbers * 255).round().to(torch.uint8).permute(0, 2, 3, 1), pixels)
+
+
+def test_the_walk_blends_in_bands_unless_a_mask_says_where_the_head_ends():
+    portrait = a_portrait(Box(20, 10, 80, 70))
+    assert whole_picture(portrait).blend is Blend.MULTIBAND
+    assert whole_picture(portrait, mask=torch.ones(90, 120)).blend is Blend.FEATHER
