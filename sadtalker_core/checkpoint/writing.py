@@ -16,8 +16,6 @@ def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]],
 
     Tensors keep their dtype, and are stored contiguous and unshared. metadata.configs must name every net.
     """
-    from safetensors.torch import save_file
-
     nameless = sorted(set(nets) - set(metadata.configs))
     if nameless:
         raise ValueError(f"the metadata has no config for {', '.join(nameless)}")
@@ -26,8 +24,20 @@ def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]],
         for net, parts in nets.items()
         for name, tensor in parts.items()
     }
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    save_file(tensors, str(unfinished), metadata={"format": "pt", METADATA_KEY: metadata.to_json()})
+    return save_whole(Path(path), tensors, {"format": "pt", METADATA_KEY: metadata.to_json()})
+
+
+def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+    """One safetensors file; it appears whole or not at all, and whoever may read other new files may read it.
+
+    safetensors itself writes files that only their owner can read, and ComfyUI may run as somebody else.
+    """
+    from safetensors.torch import save_file
+
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.touch()
+    mode = unfinished.stat().st_mode
+    save_file(tensors, str(unfinished), metadata=metadata)
+    unfinished.chmod(mode)
     os.replace(unfinished, path)
     return path

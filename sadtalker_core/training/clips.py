@@ -26,7 +26,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -36,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoint.writing import save_whole
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import CheckpointDamaged, InputError, WrongFamily
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
@@ -174,8 +174,6 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     mel (n_mel, 80);  coefficients: T rows;  jpegs: T pictures of the square, as the bytes of JPEG files
     Raises InputError where mel, rows and pictures are not equally long.
     """
-    from safetensors.torch import save_file
-
     n_frames = len(coefficients)
     needed = mel_steps_in_samples(samples_in_frames(n_frames))
     if mel.shape != (needed, mel.shape[-1]):
@@ -193,9 +191,7 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     folder.mkdir(parents=True, exist_ok=True)
     clip = Clip(name, coefficients.family, n_frames, coefficients.pic_size, coefficients.crop_mode.value, speaker,
                 source, folder / f"{name}.safetensors")  # fmt: skip
-    part = clip.file.with_name(f"{clip.file.name}.part")
-    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, str(part))
-    os.replace(part, clip.file)
+    save_whole(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
     append_line(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
     return clip
 

@@ -44,3 +44,9 @@ def test_nothing_half_written_bears_the_name(tmp_path, monkeypatch):
 def test_a_net_without_a_config_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no config for generator"):
         write_checkpoint(tmp_path / "m.safetensors", {"generator": {"w": torch.ones(2)}}, MINE)
+
+
+def test_whoever_may_read_other_new_files_may_read_it(tmp_path):
+    (tmp_path / "other").touch()
+    path = write_checkpoint(tmp_path / "m.safetensors", {"expnet": {"w": torch.ones(2)}}, MINE)
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
