@@ -39,7 +39,7 @@ def demo(portrait: str | None = None, voice: str | None = None, out: str | None 
     source = Path(workflow_file).expanduser() if workflow_file else DEFAULT_WORKFLOW
     graph = workflow.load(source)
     host = environment.prepare()
-    files = {"image": Path(portrait).expanduser() if portrait else media.default_portrait(host),
+    files = {"image": Path(portrait).expanduser() if portrait else default_picture(host, source.stem),
              "audio": Path(voice).expanduser() if voice else media.VOICE}
     media.need(host, "PORTRAIT", files["image"], "video", "a picture")
     voice_seconds = media.need(host, "VOICE", files["audio"], "audio", "sound")["audio"]["seconds"]
@@ -91,7 +91,8 @@ def serve(port: int | None = None) -> int:
         schema = client.object_info()
         need_pack(schema, server)
         for file in sorted((PROJECT / "workflows").glob("*.json")):
-            fill_input_folder(client, workflow.to_prompt(workflow.load(file), schema), schema, host)
+            fill_input_folder(client, workflow.to_prompt(workflow.load(file), schema), schema,
+                              {"image": default_picture(host, file.stem), "audio": media.VOICE})
         print(f"ComfyUI {host.version} is up: {server.url}\n"
               f"  the workflows: Workflow > Browse Templates > {PACK_NAME}\n"
               f"  models: {models_folder(host)}\n  output: {base / 'output'}\n  log:    {server.log_file}\n"
@@ -136,9 +137,17 @@ def need_pack(schema: dict[str, Any], server: Server) -> None:
         raise ClientError(f"ComfyUI came up without the SadTalker nodes. The end of its log:\n{server.log_tail()}")
 
 
-def fill_input_folder(client: Client, prompt: dict, schema: dict, host: Environment) -> None:
+def default_picture(host: Environment, workflow_name: str) -> Path:
+    """The demo's portrait, or for the workflow of two speakers a picture of two people."""
+    if workflow_name != "two_speakers":
+        return media.default_portrait(host)
+    home().mkdir(parents=True, exist_ok=True)
+    return media.two_people(host, home() / "two_people.png")
+
+
+def fill_input_folder(client: Client, prompt: dict, schema: dict, files: dict[str, Path]) -> None:
     """Puts the demo's picture and voice where a shipped workflow looks for its own, so that it runs at once."""
-    for kind, file in (("image", media.default_portrait(host)), ("audio", media.VOICE)):
+    for kind, file in files.items():
         for node_id, key in workflow.uploads(prompt, schema, kind):
             client.upload(file, prompt[node_id]["inputs"][key])
 

@@ -37,8 +37,21 @@ def default_portrait(environment: Environment) -> Path:
     return picture
 
 
+def beginning(environment: Environment, sound: Path, seconds: float, file: Path) -> Path:
+    """Writes the first seconds of a sound as a WAV of 16 kHz, mono."""
+    code = ("import sys, wave, av, numpy\n"
+            "resampler = av.AudioResampler('s16', 'mono', 16000)\n"
+            "frames = av.open(sys.argv[1]).decode(audio=0)\n"
+            "parts = [part.to_ndarray()[0] for frame in frames for part in resampler.resample(frame)]\n"
+            "with wave.open(sys.argv[3], 'wb') as out:\n"
+            "    out.setnchannels(1)\n    out.setsampwidth(2)\n    out.setframerate(16000)\n"
+            "    out.writeframes(numpy.concatenate(parts)[:int(float(sys.argv[2]) * 16000)].astype('<i2').tobytes())\n")
+    subprocess.run([str(environment.python), "-c", code, str(sound), str(seconds), str(file)], check=True)
+    return file
+
+
 def two_people(environment: Environment, file: Path) -> Path:
-    """Writes a picture with two faces: the default portrait on the left, in a mirror and in other colours on the right."""
+    """Writes a picture with two faces: the default portrait, and beside it the same in a mirror, in other colours."""
     code = ("import sys\nfrom PIL import Image, ImageEnhance, ImageOps\n"
             "one = Image.open(sys.argv[1]).convert('RGB').crop((60, 0, 400, 512))\n"
             "other = ImageEnhance.Color(ImageOps.mirror(one)).enhance(0.4)\n"

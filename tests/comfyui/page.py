@@ -1,11 +1,13 @@
 """ComfyUI's page in a headless chromium, for the tests that only a browser can answer.
 
-In: a server's URL. Out: the page's answers: how it saves a graph, what prompt it would send, what it looks like.
+In: a server's URL. Out: the page's answers: how it saves a graph, what prompt it would send, what it shows while a
+graph runs and afterwards, what it looks like.
 Runs where the tests' tools are installed (playwright drives the chromium that environment.prepare_browser finds).
 """
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,32 @@ READY = "() => window.app && window.app.graph && Object.keys(LiteGraph.registere
 SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")  # the page must not wait for the internet
 PATIENCE = 300_000  # milliseconds
+#: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
+NOT_OURS = ("api.comfy.org", "Content Security Policy", "ERR_NAME_NOT_RESOLVED", "Failed to load resource")
+
+WATCH = """() => {
+    const again = Boolean(window.seen)
+    window.seen = {pictures: 0, ended: null}
+    if (again) return
+    app.api.addEventListener("b_preview", () => seen.pictures++)
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+        app.api.addEventListener(end, event => seen.ended = [end, event.detail.exception_message ?? ""])
+}"""
+BRING_INTO_VIEW = """() => {
+    const node = app.graph.nodes.find(node => node.outputs.some(output => output.type === "VIDEO"))
+    if (node) app.canvas.centerOnNode(node)
+}"""
+VIDEOS = "[...document.querySelectorAll('video')].filter(video => video.src.includes('/view?'))"
+READY_TO_PLAY = f"() => {VIDEOS}.length && {VIDEOS}.every(video => video.readyState >= 2)"
+PLAY = f"() => {VIDEOS}.forEach(video => {{ video.muted = video.loop = true; video.play() }})"
+PLAYING = f"""() => {VIDEOS}.every(video => video.currentTime > 0) && {VIDEOS}.map(video => ({{
+    url: video.src, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
+    shown: video.getBoundingClientRect().width}}))"""
+DROP = """async ([name, type, base64]) => {
+    const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
+    await app.handleFile(new File([bytes], name, {type}))
+}"""
+TYPES = {".json": "application/json", ".mp4": "video/mp4"}
 
 
 class Page:
@@ -24,8 +52,10 @@ class Page:
 
     def __init__(self, url: str, *, width: int = 1600, height: int = 1000, settings: dict | None = None) -> None:
         self.url, self.size = url, {"width": width, "height": height}
-        self.settings = {"Comfy.TutorialCompleted": True, **(settings or {})}
+        self.settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False, "Comfy.Locale": "en",
+                         **(settings or {})}
         self.errors: list[str] = []
+        self.complaints: list[str] = []  # of the console
 
     def __enter__(self) -> Page:
         from playwright.sync_api import sync_playwright
@@ -33,18 +63,63 @@ class Page:
         chromium = environment.prepare_browser()
         if chromium is None:
             raise SetupError("the tests of the page need chromium (apt-get install chromium)")
-        Client(self.url).post("/settings", self.settings)
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(executable_path=str(chromium), args=list(SWITCHES))
         self.page = self._browser.new_page(viewport=self.size)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._listen)
+        self.page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+        self.open()
+        return self
+
+    def open(self, **settings: Any) -> None:
+        """Loads the page, also once more with other settings ("Comfy.Locale" and the like, which the server keeps)."""
+        self.settings.update(settings)
+        Client(self.url).post("/settings", self.settings)
         self.page.goto(self.url, wait_until="commit", timeout=PATIENCE)
         self.page.wait_for_function(READY, timeout=PATIENCE)
-        return self
 
     def __exit__(self, *exc: Any) -> None:
         self._browser.close()
         self._playwright.stop()
+
+    def _listen(self, message: Any) -> None:
+        if message.type == "error" and not any(words in message.text for words in NOT_OURS):
+            self.complaints.append(message.text)
+
+    def clear(self) -> None:
+        """An empty canvas, and nothing said yet: what the page complained about before is its own affair."""
+        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+        self.page.wait_for_function("() => app.graph.nodes.length === 0")
+        self.page.wait_for_timeout(500)  # it takes no clicks before it has drawn itself
+        self.errors.clear()
+        self.complaints.clear()
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Drops a file on the canvas: a workflow, or a video that carries one."""
+        self.page.evaluate(DROP, [name, TYPES[Path(name).suffix], base64.b64encode(content).decode()])
+
+    def set_values(self, replaced: dict[str, Any], **named: Any) -> None:
+        """Turns widgets: those that show a key of `replaced`, and those of a name."""
+        self.page.evaluate("""([replaced, named]) => {
+            for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
+                if (widget.name in named) widget.value = named[widget.name]
+                else if (widget.value in replaced) widget.value = replaced[widget.value]
+        }""", [replaced, named])
+
+    def run(self) -> tuple[str, int]:
+        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live pictures."""
+        self.page.evaluate(WATCH)
+        self.page.locator('[data-testid="queue-button"]').first.click()
+        ended, words = self.page.wait_for_function("() => seen.ended", timeout=PATIENCE).json_value()
+        return words or ended, self.page.evaluate("() => seen.pictures")
+
+    def playing(self) -> list[dict[str, Any]]:
+        """Brings the video in a node into view, starts it and waits until it plays."""
+        self.page.evaluate(BRING_INTO_VIEW)
+        self.page.wait_for_function(READY_TO_PLAY, timeout=PATIENCE)
+        self.page.evaluate(PLAY)
+        return self.page.wait_for_function(PLAYING, timeout=PATIENCE).json_value()
 
     def load(self, workflow: dict[str, Any]) -> None:
         """Opens a saved graph, as dropping its file on the page does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,7 @@ SECONDS = 1.0
 def inputs(server, client, comfyui, voice, tmp_path_factory) -> dict[str, str]:
     """The names that the workflows ask for -> short things that lie in the server's input folder."""
     folder = tmp_path_factory.mktemp("inputs")
-    sound = folder / "short.wav"
-    with wave.open(str(sound), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(_samples(comfyui, voice, int(SECONDS * 16_000)))
-    client.upload(sound, "short.wav")
-
+    client.upload(media.beginning(comfyui, voice, SECONDS, folder / "short.wav"))
     made = _run(client, "idle_portrait", {"portrait.png": "astronaut.png"}, seconds=0.6)
     clip = folder / "reference.mp4"
     clip.write_bytes(client.download(made.files(".mp4")[0]))
@@ -50,20 +42,6 @@ def put_upscale_model(server) -> None:
     folder.mkdir(exist_ok=True)
     net = {name: torch.zeros(shape) for name, shape in shapes.items()}
     save_file(net, str(folder / "RealESRGAN_x4plus.safetensors"))
-
-
-def _samples(comfyui, voice: Path, n: int) -> bytes:
-    """The first n samples of the demo's speech as 16-bit PCM, decoded by ComfyUI's own Python."""
-    import subprocess
-
-    code = (
-        "import av, sys, numpy as np\n"
-        "r = av.AudioResampler('s16', 'mono', 16000)\n"
-        "a = [f.to_ndarray() for p in av.open(sys.argv[1]).decode(audio=0) for f in r.resample(p)]\n"
-        "sys.stdout.buffer.write(np.concatenate(a, 1)[0].astype('<i2').tobytes())\n"
-    )
-    done = subprocess.run([str(comfyui.python), "-c", code, str(voice)], capture_output=True, check=True)
-    return done.stdout[: 2 * n]
 
 
 def _run(client, name: str, replaced: dict[str, str], seconds: float | None = None):

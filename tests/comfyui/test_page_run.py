@@ -1,0 +1,151 @@
+"""A person at the page: a workflow is dropped, runs, shows what it makes, and comes back out of the video."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+import pytest
+
+from tests.comfyui import media, workflow
+from tests.comfyui.layout import PROJECT, home
+from tests.comfyui.page import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+WORKFLOWS = {file.stem: file for file in sorted((PROJECT / "workflows").glob("*.json"))}
+SCREENSHOTS = home() / "screenshots"
+SECONDS = 0.4
+
+
+@pytest.fixture(scope="module")
+def inputs(client, comfyui, voice, tmp_path_factory) -> dict[str, str]:
+    """The names that the workflows ask for -> short things in the server's input folder."""
+    folder = tmp_path_factory.mktemp("inputs")
+    client.upload(media.two_people(comfyui, folder / "two_people.png"))
+    client.upload(media.beginning(comfyui, voice, SECONDS, folder / "begin.wav"))
+    return {"portrait.png": "astronaut.png", **dict.fromkeys(("speech.wav", "voice_1.wav", "voice_2.wav"), "begin.wav")}
+
+
+@pytest.fixture(scope="module")
+def browser(server, client):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with Page(server.url) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def page(request, browser) -> Page:
+    """The page in a mode: "classic" draws the nodes, in "nodes_2" they are parts of the page ("Nodes 2.0")."""
+    browser.open(**{"Comfy.VueNodes.Enabled": request.param == "nodes_2"})
+    return browser
+
+
+BOTH_MODES = pytest.mark.parametrize("page", ["classic", "nodes_2"], indirect=True)
+CLASSIC = pytest.mark.parametrize("page", ["classic"], indirect=True)
+
+
+def drop_workflow(page: Page, name: str) -> None:
+    page.clear()
+    page.drop(f"{name}.json", WORKFLOWS[name].read_bytes())
+    page.page.wait_for_function("n => app.graph.nodes.length === n", arg=len(workflow.load(WORKFLOWS[name])["nodes"]))
+
+
+def missing(page: Page) -> list[str]:
+    """The types of nodes that the page does not know, and what its dialogs say about them."""
+    types = page.page.evaluate("""() => app.graph.nodes.filter(
+        node => node.has_errors || !(node.type in LiteGraph.registered_node_types)).map(node => node.type)""")
+    return types + page.page.locator(".p-dialog").all_inner_texts()
+
+
+def what_it_does(graph: dict) -> dict:
+    """A graph's nodes with their values, and its links, wherever they are drawn."""
+    nodes = {node["id"]: (node["type"], node.get("widgets_values")) for node in graph["nodes"]}
+    return {"nodes": nodes, "links": sorted(link[1:6] for link in graph["links"])}
+
+
+@BOTH_MODES
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_dropped_workflow_is_whole(page, name):
+    drop_workflow(page, name)
+    mode = "nodes_2" if page.settings["Comfy.VueNodes.Enabled"] else "classic"
+    if mode == "nodes_2":
+        page.page.locator("[data-node-id]").first.wait_for()
+    page.screenshot(SCREENSHOTS / f"{mode}_{name}.png")
+    assert missing(page) == []
+    assert page.errors == page.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("classic", "full_body_paste_back"), ("classic", "two_speakers"), ("classic", "idle_portrait"),
+     ("nodes_2", "talking_portrait")], indirect=["page"])  # fmt: skip
+def test_a_dropped_workflow_runs_and_its_video_plays(page, inputs, name):
+    drop_workflow(page, name)
+    page.set_values(inputs, **({"idle_seconds": SECONDS} if name == "idle_portrait" else {}))
+    ended, pictures = page.run()
+    assert ended == "execution_success"
+    assert pictures >= 10, "a live picture of every frame"
+    (video,) = page.playing()
+    assert video["seconds"] == pytest.approx(SECONDS * (2 if name == "two_speakers" else 1), abs=0.06)
+    assert video["shown"] > 100 and min(video["width"], video["height"]) >= 256
+    page.screenshot(SCREENSHOTS / f"{name}_after_its_run.png")
+    assert page.errors == page.complaints == []
+
+
+@CLASSIC
+def test_the_saved_video_dropped_on_the_page_brings_the_graph_back(page, client, inputs):
+    drop_workflow(page, "talking_portrait")
+    page.set_values(inputs, pose_style=7)
+    asked = what_it_does(page.serialize())
+    assert page.run()[0] == "execution_success"
+    (video,) = page.playing()
+    content = client.download(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(video["url"]).query)))
+    page.clear()
+    page.drop("talking.mp4", content)
+    page.page.wait_for_function("() => app.graph.nodes.length > 0")
+    assert what_it_does(page.serialize()) == asked
+
+
+@CLASSIC
+def test_the_blueprint_is_found_added_opened_and_run(page, client, inputs):
+    """The one box "Talking Portrait", found by its name as a person finds it, holds all the stages."""
+    listed = client.get("/global_subgraphs").values()
+    assert [(entry["name"], entry["info"]["node_pack"]) for entry in listed] \
+        == [("Talking Portrait", "custom_nodes.sadtalker-nodes")]
+    page.clear()
+    page.page.mouse.dblclick(700, 600)
+    page.page.locator("input:focus").wait_for()
+    page.page.keyboard.type("Talking Portrait")
+    page.page.locator("li", has_text="Subgraph Blueprints").first.click()
+    page.page.wait_for_function("() => app.graph.nodes.length === 1")
+    page.page.mouse.click(900, 500)
+    page.page.evaluate(CONNECT, [inputs["portrait.png"], inputs["speech.wav"]])
+    kinds = {node["class_type"] for node in page.prompt().values()}
+    stages = ("PortraitFromImage", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "FaceRender",
+              "VideoCombine")  # fmt: skip
+    assert {f"SadTalker{stage}" for stage in stages} <= kinds
+    ended, pictures = page.run()
+    assert ended == "execution_success" and pictures >= 10
+    page.screenshot(SCREENSHOTS / "blueprint.png")
+    page.page.evaluate("""() => {
+        const box = app.graph.nodes.find(node => node.subgraph)
+        app.canvas.openSubgraph(box.subgraph, box)
+    }""")
+    page.page.wait_for_function("() => app.canvas.graph.nodes.length === 9")
+    page.screenshot(SCREENSHOTS / "blueprint_opened.png")
+    # the page's own search box complains in the console when something is chosen in it
+    assert page.errors == [words for words in page.complaints if "sadtalker" in words.lower()] == []
+
+
+#: a picture and a voice for the box that was added
+CONNECT = """([picture, voice]) => {
+    const box = app.graph.nodes[0]
+    const loaders = [["LoadImage", picture, "image"], ["LoadAudio", voice, "audio"]]
+    loaders.forEach(([kind, file, input], k) => {
+        const loader = LiteGraph.createNode(kind)
+        loader.pos = [box.pos[0] - 360, box.pos[1] + 420 * k]
+        app.graph.add(loader)
+        loader.widgets[0].value = file
+        loader.connect(0, box, box.inputs.findIndex(socket => socket.name === input))
+    })
+}"""
