@@ -5,7 +5,9 @@
     python -m tests.bench.memory --seconds 2 8 --json peaks.json
 
 In: the public domain portrait that comes with scikit-image, and a made-up voice. Out: a table of peaks in MB, and exit
-status 1 when the longer clip takes over 5 % more than the shorter one, or more than 1.5 GB above the weights.
+status 1 when Render Video takes over 5 % more for the longer clip than for the shorter one, or the whole walk takes
+more than 1.5 GB above the weights. What Render Video is handed, the voice and the motion, is as long as they are, and
+is counted apart (on Linux; elsewhere a peak cannot be forgotten, and that of the walk stands for it).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import PROJECT, children_mb, peak_mb, picture, voice
+from tests.bench.measuring import PROJECT, children_mb, forget_peak, peak_mb, picture, voice
 
 MODES = {"crop": "crop at 256", "full": "full on 1920 x 1080"}
 SHORT_SECONDS, LONG_SECONDS = (6.0, 30.0), (60.0, 600.0)
@@ -39,16 +41,16 @@ def main() -> int:
         print(json.dumps(walk(asked.one[0], float(asked.one[1]))))
         return 0
     lengths = LONG_SECONDS if asked.long else asked.seconds
-    print("peak MB:            length   weights   to the motion   with the film   above weights   ffmpeg   frames/s")
+    print("peak MB:            length   weights   to the motion   Render Video   of it handed in   ffmpeg   frames/s")
     rows, missed = [], []
     for mode in (MODES[name] for name in asked.modes):
         shorter, longer = (in_its_own_process(mode, seconds) for seconds in lengths)
         rows += [shorter, longer]
-        growth = longer["film_mb"] / shorter["film_mb"]
+        growth = own_mb(longer) / own_mb(shorter)
         print(f"{mode}: {growth - 1:+.1%}")
         if growth > MOST_GROWTH:
             missed.append(f"{mode}: {growth - 1:+.1%} with the length")
-        above = longer["film_mb"] - longer["weights_mb"]
+        above = max(longer["film_mb"], longer["motion_mb"]) - longer["weights_mb"]
         if above > MOST_ABOVE_WEIGHTS_MB:
             missed.append(f"{mode}: {above:.0f} MB above the weights")
     if asked.json:
@@ -57,12 +59,17 @@ def main() -> int:
     return bool(missed)
 
 
+def own_mb(row: dict[str, Any]) -> float:
+    """What Render Video held beside what it was handed."""
+    return row["film_mb"] - row["handed_mb"]
+
+
 def in_its_own_process(mode: str, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.bench.memory", "--one", mode, str(seconds)]
     done = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True)
     row = json.loads(done.stdout.splitlines()[-1])
-    print(f"{mode:20}{seconds:5g} s  {row['weights_mb']:8.0f}  {row['motion_mb']:14.0f}  {row['film_mb']:14.0f}"
-          f"  {row['film_mb'] - row['weights_mb']:14.0f}  {row['ffmpeg_mb']:7.0f}  {row['frames_per_second']:9.1f}",
+    print(f"{mode:20}{seconds:5g} s  {row['weights_mb']:8.0f}  {row['motion_mb']:14.0f}  {row['film_mb']:13.0f}"
+          f"  {row['handed_mb']:16.1f}  {row['ffmpeg_mb']:7.0f}  {row['frames_per_second']:9.1f}",
           flush=True)  # fmt: skip
     return row
 
@@ -87,7 +94,10 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
         motion = pipeline.map_tracks(
             nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
         )
+        del speech
         found["motion_mb"] = peak_mb()
+        found["handed_mb"] = (wave.nbytes + sum(rows.nbytes for rows in vars(motion.driving).values())) / 1e6
+        forget_peak()
 
         def watch(done: int, total: int, head) -> None:
             nonlocal encoder_mb
