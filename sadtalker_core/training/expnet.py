@@ -42,7 +42,7 @@ from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
 from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
-from .faces import Face, eye_openness, face_of
+from .faces import Face, face_of
 from .lipreading import lip_reading_loss, read_lip_reader
 from .wav2lip import read_wav2lip_ear
 
@@ -123,8 +123,8 @@ class ExpNetTrainer(Trainer):
             return losses
         points = self.face.points(speech.face, said)
         losses["landmarks"] = (points - self.face.points(speech.face, wanted)).norm(dim=-1).mean()
-        asked = (1 - speech.blink) * eye_openness(self.face.points(speech.face, speech.rest))
-        losses["eyes"] = (eye_openness(points) - asked).abs().mean()
+        asked = (1 - speech.blink) * self.face.openness(speech.face, speech.rest)
+        losses["eyes"] = (self.face.openness(speech.face, said) - asked).abs().mean()
         if "lip_reader" in self.teachers:
             reader, length = self.teachers["lip_reader"], self.training.frames
             losses["lip_reading"] = lip_reading_loss(reader, self.face, speech.face, said, wanted, length)
@@ -168,7 +168,7 @@ def drawn_blinks(runs: int, length: int, share: float, chance: torch.Generator) 
 @torch.no_grad()
 def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
     """(rows,) how far the lids are down, 0 as open as at rest or wider, 1 shut."""
-    opened = eye_openness(face.points(who, who.expression)) / eye_openness(face.points(who, rest)).clamp_min(0.05)
+    opened = face.openness(who, who.expression) / face.openness(who, rest).clamp_min(0.05)
     return (1 - opened).clamp(0, 1)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..basis import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, OUTER_LIPS, load_basis, rotation_of_angles
-from ..coefficients import EXPRESSION, IDENTITY, TEXTURE
+from ..coefficients import EXPRESSION, IDENTITY, TEXTURE, UNIT_INDEX
 from ..datatypes import MINI, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
@@ -33,6 +33,10 @@ FOCAL, DISTANCE = 1015.0, 10.0
 #: of the 68 points: corners and lids of both eyes, and the mouth
 EYES = ((36, 39, (37, 38), (41, 40)), (42, 45, (43, 44), (47, 46)))
 MOUTH_POINTS = slice(48, 68)
+
+#: of the mini family: what makes its eyes blink, and how open the mean head's are
+BLINK_UNITS = [UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]
+OPEN_EYES = 0.26
 
 SKIN_GREY, LIP_GREY, INSIDE_GREY = 0.7, 0.45, 0.08
 
@@ -55,6 +59,10 @@ class Face(Protocol):
         """B rows of a face, with this expression (B, 64) in the place of their own -> (B, 68, 2) pixels."""
         ...
 
+    def openness(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
+        """-> (B,) how open the eyes are, height by width: about 0.26, and 0 when shut"""
+        ...
+
     def mesh(self, who: FaceCoefficients, expression: Tensor) -> Mesh: ...
 
 
@@ -71,6 +79,10 @@ class MiniFace:
     def points(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         turned = self._turned(who, expression)
         return PICTURE_SIDE / 2 + PIXELS_PER_DECIMETRE * mesh_to_68(turned)
+
+    def openness(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
+        """By the two blink units, whose 1 is shut whatever the eyes are like; the renderer reads them alone, too."""
+        return OPEN_EYES * (1 - expression[:, BLINK_UNITS].mean(dim=1))
 
     def mesh(self, who: FaceCoefficients, expression: Tensor) -> Mesh:
         turned = self._turned(who, expression)
@@ -102,6 +114,9 @@ class BfmFace:
     def points(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         rows = (self.landmarks[:, None] * 3 + torch.arange(3)).flatten()
         return _seen(self._placed(who, expression, rows))[..., :2]
+
+    def openness(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
+        return eye_openness(self.points(who, expression))
 
     def mesh(self, who: FaceCoefficients, expression: Tensor) -> Mesh:
         placed = self._placed(who, expression, torch.arange(self.mean.numel()))
@@ -135,7 +150,7 @@ def face_of(family: str, bfm: Path | None) -> Face:
 
 
 def eye_openness(points: Tensor) -> Tensor:
-    """(B, 68, 2) -> (B,) the mean height of the four pairs of lid points by the mean width of the eyes; about 0.27.
+    """(B, 68, 2) -> (B,) the mean height of the four pairs of lid points by the mean width of the eyes; about 0.26.
 
     Heights are counted across the line between the corners and have a sign, so lids that cross count as shut, not as
     open again.

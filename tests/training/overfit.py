@@ -42,7 +42,7 @@ def learn(folder: Path, voice: Path) -> Learnt:
     (clip,) = write_generated(folder / "clips", [spoken(short)], seed=1)
     base = base_talker("mini")
 
-    training = replace(expnet.MINI, rate=4e-3, blinks=0.25)
+    training = replace(expnet.MINI, rate=8e-3, blinks=0.25)
     net = expnet.new_net(training.net, expnet.ear_of(base, training.net), seed=0)
     run = Run(folder / "expnet", steps=200, batch=4, report_every=10, accelerator="cpu", devices=1)
     train(expnet.ExpNetTrainer([clip], net, training, face=MiniFace()), run)
