@@ -93,18 +93,23 @@ def _own_pictures(place: Path) -> dict[str, np.ndarray]:
 
 
 def _film(comfyui, pictures, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
-    """Every portrait through the nodes; one that the nodes refuse is named and left out."""
+    """Every portrait through the nodes; one that the nodes refuse is named and left out. Films of this very code and
+    these weights that an earlier run has left in `out` are taken as they are."""
     make_base(base)
-    clips = {}
+    clips, state = {}, _state()
     for number, (name, picture) in enumerate(pictures.items()):
         voice = spoken[number % len(spoken)]
         n_frames = min(chosen.speech_frames, int(voice.utterance.seconds * 25))
         Image.fromarray(picture).save(base / "input" / f"portrait{number}.png")
         voice.save(base / "input" / f"{voice.name}.wav", n_frames)
-        clips[name] = {"portrait": f"portrait{number}.png", "voice": f"{voice.name}.wav",
+        recipe = f"{state} {hashlib.sha256(picture.tobytes()).hexdigest()} {voice.name} {n_frames}"
+        clips[name] = {"portrait": f"portrait{number}.png", "voice": f"{voice.name}.wav", "recipe": recipe,
                        "out": str(out / f"{name}.npz")}, voice  # fmt: skip
-    refused = run_inside(comfyui, INSIDE, base, timeout=FILM_TIMEOUT_S, takes=[clip for clip, _ in clips.values()],
-                         visemes=trial.VISEMES, turn=trial.TURN_DEG, still_frames=trial.STILL_FRAMES)  # fmt: skip
+    refused = dict.fromkeys((clip["portrait"] for clip, _ in clips.values()))
+    missing = [clip for clip, _ in clips.values() if not _filmed(clip)]
+    if missing:
+        refused |= run_inside(comfyui, INSIDE, base, timeout=FILM_TIMEOUT_S, takes=missing, visemes=trial.VISEMES,
+                              turn=trial.TURN_DEG, still_frames=trial.STILL_FRAMES)  # fmt: skip
     takes = {}
     for name, (clip, voice) in clips.items():
         if refused[clip["portrait"]]:
@@ -117,6 +122,20 @@ def _film(comfyui, pictures, spoken, chosen: trial.Trial, base: Path, out: Path)
         raise SetupError("the nodes refused every portrait; their reasons stand above")
     shutil.copy(out / f"{first}.mp4", out / "talk.mp4")
     return takes
+
+
+def _filmed(clip: dict[str, str]) -> bool:
+    if not Path(clip["out"]).exists():
+        return False
+    with np.load(clip["out"]) as stored:
+        return "recipe" in stored.files and str(stored["recipe"]) == clip["recipe"]
+
+
+def _state() -> str:
+    """One number for the pack's code and weights and for the film script."""
+    places = (PROJECT / "sadtalker_core", PROJECT / "nodes", INSIDE.parent)
+    files = sorted(file for place in places for file in place.rglob("*") if file.suffix in (".py", ".safetensors"))
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
 def _weights() -> dict[str, str]:

@@ -16,7 +16,8 @@ import torch  # noqa: E402
 
 
 def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> dict:
-    """takes: {portrait, voice, out}: files in input/, and the .npz to write. -> portrait -> what went wrong, or None"""
+    """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
+    -> portrait -> what went wrong, or None"""
     return {take["portrait"]: _film(host, take, visemes, turn, still_frames) for take in takes}
 
 
@@ -44,7 +45,7 @@ def _film(host, take, visemes, turn, still_frames):
     source = host.core("pipeline").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
     stretch = torch.tensor([source.shape[1], source.shape[0]]) / crop.pic_size
     np.savez(
-        take["out"],
+        take["out"], recipe=np.array(take["recipe"]),
         source=_bytes(source), landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
         spoken=_bytes(spoken["render"]), said=spoken["expnet"].coefficients.numpy(),
         offsets=spoken["mapping"].driving.offsets.numpy(), own=spoken["mapping"].source.offsets.numpy(),
