@@ -367,11 +367,12 @@ def _fabric(run: Run):
 # ---- the command line ------------------------------------------------------------------------------------------
 
 
-def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, batch: int) -> None:
-    """The options of a `Run`, the same for every trainer."""
+def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, batch: int | None = None) -> None:
+    """The options of a `Run`, the same for every trainer. batch: None where a config decides about it."""
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the run; one there goes on ({out})")
     parser.add_argument("--steps", type=int, default=steps, help=f"steps in all ({steps})")
-    parser.add_argument("--batch", type=int, default=batch, help=f"examples per step and process ({batch})")
+    parser.add_argument("--batch", type=int, default=batch,
+                        help=f"examples per step and process ({batch or 'as the config has it'})")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate-scale", type=float, default=1.0, help="multiply the learning rates of the config (1)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (500)")
@@ -396,11 +397,11 @@ def command(main: Callable[[], None]) -> None:
         raise SystemExit(2) from error
 
 
-def run_of(options: argparse.Namespace) -> Run:
-    """The `Run` that a command line with `add_run_options` asks for."""
+def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
+    """The `Run` that a command line with `add_run_options` asks for. batch: what the config says."""
     devices = options.devices
     return Run(
-        folder=options.out, steps=options.steps, batch=options.batch, seed=options.seed,
+        folder=options.out, steps=options.steps, batch=options.batch or batch, seed=options.seed,
         rate_scale=options.rate_scale, save_every=options.save_every, report_every=options.report_every,
         pictures_every=options.pictures_every,
         accelerator=options.accelerator, devices=int(devices) if devices.isdigit() else devices,

@@ -53,12 +53,13 @@ PICTURE_FRAMES = 100
 class ExpNetTraining:
     """What is trained, and how.
 
-    net: its width;  frames: L, of a run;  rate: of Adam
+    net: its width;  frames: L, of a run;  batch: runs per step;  rate: of Adam
     distillation, landmarks, eyes, lip_reading: the weights of the losses;  blinks: the share of runs with one more
     """
 
     net: ExpNetConfig = ExpNetConfig()
     frames: int = 32
+    batch: int = 32
     rate: float = 2e-5
     distillation: float = 2.0
     landmarks: float = 0.01
@@ -69,9 +70,8 @@ class ExpNetTraining:
 
 PUBLISHED = ExpNetTraining()
 #: for a processor
-MINI = replace(PUBLISHED, net=ExpNetConfig(audio=AudioEncoderConfig(width=8)), frames=12, rate=2e-3)
+MINI = replace(PUBLISHED, net=ExpNetConfig(audio=AudioEncoderConfig(width=8)), frames=12, batch=16, rate=2e-3)
 TRAININGS = {"published": PUBLISHED, "mini": MINI}
-PUBLISHED_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +222,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")
     add_end_options(parser)
-    add_run_options(parser, out="runs/expnet", steps=4000, batch=16)
+    add_run_options(parser, out="runs/expnet", steps=4000)
     options = parser.parse_args(arguments)
-    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    training = TRAININGS[options.config]
+    run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.talker()
     clips = read_clips(options.data, family=base.family, shortest=training.frames)
     face = None if options.coefficients_only else face_of(base.family, options.bfm)

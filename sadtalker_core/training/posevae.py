@@ -47,7 +47,7 @@ from .wav2lip import read_wav2lip_ear
 class PoseVAETraining:
     """What is trained, and how.
 
-    net, discriminator: their widths;  rate, discriminator_rate: of Adam;  betas: of both
+    net, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
     reconstruction, divergence, adversarial: the weights of the losses
     discriminator_every: steps between two of the discriminator
     in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
@@ -57,6 +57,7 @@ class PoseVAETraining:
 
     net: PoseVAEConfig = PoseVAEConfig()
     discriminator: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig()
+    batch: int = 64
     rate: float = 1e-4
     discriminator_rate: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
@@ -72,10 +73,9 @@ PUBLISHED = PoseVAETraining()
 MINI = PoseVAETraining(
     net=PoseVAEConfig(audio=AudioEncoderConfig(width=8), unet_widths=(4, 8, 16, 32)),
     discriminator=SequenceDiscriminatorConfig(width=32),
-    rate=2e-3, divergence=1e-3, adversarial=0.02, in_spreads=True,
+    batch=32, rate=2e-3, divergence=1e-3, adversarial=0.02, in_spreads=True,
 )  # fmt: skip
 TRAININGS = {"published": PUBLISHED, "mini": MINI}
-PUBLISHED_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +229,10 @@ def main(arguments: list[str] | None = None) -> None:
                         "net (default mini)")  # fmt: skip
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the ear from a Wav2Lip checkpoint")
     add_end_options(parser)
-    add_run_options(parser, out="runs/posevae", steps=3000, batch=32)
+    add_run_options(parser, out="runs/posevae", steps=3000)
     options = parser.parse_args(arguments)
-    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    training = TRAININGS[options.config]
+    run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.talker()
     clips = read_blocks(options.data, base.family, training.net.frames)
     if ends.begin == BASE:

@@ -38,7 +38,7 @@ def test_the_published_weights_are_those_of_the_method():
     published = expnet.PUBLISHED
     assert (published.distillation, published.landmarks, published.lip_reading) == (2.0, 0.01, 0.01)
     assert published.eyes == 200 * published.landmarks
-    assert published.rate == 2e-5 and published.frames == 32 and expnet.PUBLISHED_BATCH == 32
+    assert published.rate == 2e-5 and published.frames == 32 and published.batch == 32
 
 
 def test_the_losses_are_those_of_plain_loops(folder):

@@ -44,7 +44,7 @@ def test_the_published_weights_are_those_of_the_method():
     assert (published.reconstruction, published.divergence, published.adversarial) == (1.0, 1.0, 0.7)
     assert published.net.frames == 32 and published.net.styles == 46 and not published.net.logvar_from_means
     assert (published.rate, published.discriminator_rate, published.betas) == (1e-4, 1e-4, (0.9, 0.99))
-    assert published.discriminator_every == 2 and posevae.PUBLISHED_BATCH == 64
+    assert published.discriminator_every == 2 and published.batch == 64
 
 
 def test_the_divergence_is_that_of_a_plain_loop():
