@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SadTalkerError as error:
         print(error, file=sys.stderr)
         return NOT_BEGUN
+    except KeyboardInterrupt:
+        return STOPPED
 
 
 def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> int:

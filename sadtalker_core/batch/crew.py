@@ -201,7 +201,7 @@ def _begin(ray: Any, address: str | None, store_bytes: int | None) -> None:
     """Ray on this machine alone, or as a guest of a cluster, whose machines are then given our code."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init(include_dashboard=False, object_store_memory=store_bytes, **quiet)
+        ray.init("local", include_dashboard=False, object_store_memory=store_bytes, **quiet)
         return
     try:
         if address != "auto":  # Ray itself would knock for minutes

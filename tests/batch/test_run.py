@@ -38,8 +38,8 @@ def local_ray():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
-    ray.init(num_cpus=4, num_gpus=0, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False,
-             logging_level="error")  # fmt: skip
+    ray.init("local", num_cpus=4, num_gpus=0, include_dashboard=False, object_store_memory=100 * 2**20,
+             log_to_driver=False, logging_level="error")  # fmt: skip
     yield ray
     ray.shutdown()
 
