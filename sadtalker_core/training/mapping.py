@@ -1,0 +1,198 @@
+"""Trains MappingNet for a renderer (stage 2): coefficients learn to say what the pictures said in stage 1.
+
+    python -m sadtalker_core.training.mapping --data clips --out runs/mapping --vgg19 vgg19-dcbb9e9d.pth \
+        --base renderer.safetensors --export talker.safetensors
+
+Everything else is frozen. A frame of a clip is the portrait, 27 rows of coefficients around another frame are the
+motion, and the motion estimator, which sees that other frame, is the teacher. First, for half of the run:
+
+    key points   the mean difference between where both put the portrait's key points, in the portrait itself, which is
+                 a face that holds still, and in the other frame
+    angles       degrees apart: key points alone could be moved by offsets without any turn, and then a head would not
+                 follow angles that a user writes
+
+and then also
+
+    perceptual   how different the frame that the frozen generator draws looks from the real one
+
+The method's description names key points and reconstruction; its weights and rates were not published, and these are
+ours. `--net mapping` reads the 70 coefficients of the plain crop modes, `--net mapping_full` the 73 of the full ones.
+
+Letters: `B` pairs of frames, `K` key points, `nc` coefficients of a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..coefficients import CROP_ROW, MOTION_ROW
+from ..datatypes import CropMode, KeypointMotion
+from ..errors import OptionError
+from ..render.mapping import MappingConfig, MappingNet
+from ..render.semantics import WINDOW_RADIUS, semantic_windows
+from ..render.transform import transform_keypoints
+from .clips import Clip
+from .engine import Moment, Trainer, add_run_options, run_of, seeded, train
+from .export import BASE, add_end_options, ends_of, export
+from .losses import head_pose, keypoint_distance
+from .pairs import Pair, draw_pairs, read_pictures
+from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, load_vgg, perceptual_loss, substitute_vgg
+from .renderer import read_estimator, read_renderer_clips, require_full_precision, require_renderer_base
+
+
+@dataclass(frozen=True)
+class MappingTraining:
+    """hidden: channels of a new net;  vgg: levels and scales of the perceptual loss
+    keypoints, angles, perceptual: the weights of the losses;  draws_from: the part of the run after which frames are
+    drawn;  rate: of Adam;  falls_at: the part of the run after which the rate is a tenth
+    """
+
+    hidden: int = 1024
+    vgg: VggConfig = PUBLISHED_VGG
+    keypoints: float = 10.0
+    angles: float = 0.1
+    perceptual: float = 1.0
+    draws_from: float = 0.5
+    rate: float = 1e-4
+    falls_at: float = 0.8
+
+
+RELEASED_WIDTH = MappingTraining()
+#: for a try on a processor, with the renderer of training.renderer --config narrow
+NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)), rate=1e-3)
+TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW}
+
+#: our names of the nets that a MappingNet is taught by
+TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
+#: our name of a mapping net -> how many coefficients it reads
+ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
+
+
+class MappingTrainer(Trainer):
+    def __init__(self, clips: Sequence[Clip], net: MappingNet, teachers: Mapping[str, nn.Module], vgg: VggFeatures,
+                 steps: int, training: MappingTraining = RELEASED_WIDTH):  # fmt: skip
+        """net: taught or not;  teachers: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
+        self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
+        self.net = net.requires_grad_(True)
+        self.detector, self.estimator, self.generator = (teachers[name] for name in TEACHERS)
+        self.nets = {"mapping": self.net}
+        self.teachers = {**teachers, "vgg": vgg}
+        self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
+        self.settings = {"training": asdict(training), "net": asdict(net.config)}
+
+    def step(self, now: Moment) -> dict[str, Tensor]:
+        training = self.training
+        pairs = draw_pairs(self.clips, now.batch, now.chance)
+        pictures = read_pictures(pairs, now.device)
+        canonical = self.detector(pictures.source)
+        here, there = (self.estimator(picture).motion() for picture in pictures)
+        own, said = self._said(pairs)
+        readings = ((own, here), (said, there))
+        points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
+        losses = {
+            "key points": training.keypoints * sum(keypoint_distance(*both) for both in points),
+            "angles": training.angles * sum(head_pose(motion, degrees_of(wanted)) for motion, wanted in readings),
+        }
+        if now.index >= training.draws_from * self.steps:
+            drawn = self._drawn(pictures.source, canonical, own, said)
+            losses["perceptual"] = training.perceptual * perceptual_loss(self.vgg, drawn, pictures.driving)
+        now.descend("mapping", torch.stack(list(losses.values())).sum())
+        return losses
+
+    def rates(self, step: int) -> dict[str, float]:
+        return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
+
+    def samples(self) -> dict[str, Tensor]:
+        """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one's coefficients
+        say."""
+        rows = []
+        for clip in self.clips[:4]:
+            pair = Pair(clip, 0, clip.n_frames // 2)
+            source, driving = read_pictures([pair], next(self.net.parameters()).device)
+            drawn = self._drawn(source, self.detector(source), *self._said([pair]))
+            rows.append(torch.cat([source, driving, drawn], dim=-1)[0])
+        return {"source, driving, drawn": torch.cat(rows, dim=-2)}
+
+    def _said(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
+        """What the net says about the portraits, which hold still, and about the frames that they become."""
+        width, device = self.net.config.coefficients, next(self.net.parameters()).device
+        still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
+        moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
+        return self.net(still.to(device)).motion(), self.net(moving.to(device)).motion()
+
+    def _drawn(self, source: Tensor, canonical: Tensor, own: KeypointMotion, said: KeypointMotion) -> Tensor:
+        points = (transform_keypoints(canonical, motion) for motion in (own, said))
+        return self.generator(source, *points).image
+
+
+def degrees_of(motion: KeypointMotion) -> Tensor:
+    """(B, 3) pitch, yaw, roll"""
+    return torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1)
+
+
+def window(clip: Clip, frame: int, width: int, radius: int = WINDOW_RADIUS) -> Tensor:
+    """(1, nc, 27) around a frame, clamped to `radius` frames to each side and to the clip.
+
+    A radius of 0 is a face that holds still, which is how a portrait is shown.
+    """
+    start, stop = max(0, frame - radius), min(clip.n_frames, frame + radius + 1)
+    coefficients = clip.coefficients(start, stop)
+    rows = coefficients.crop_rows() if width == CROP_ROW else coefficients.motion_rows()
+    return semantic_windows(rows, frame - start, frame - start + 1)
+
+
+def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingNet:
+    with seeded(seed):
+        return MappingNet(MappingConfig(coefficients, hidden, offsets))
+
+
+def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
+    """Raises OptionError for clips whose crop parameters would not be what the net meets when it drives."""
+    wants_full = ROWS[net] == CROP_ROW
+    other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
+    if other is not None:
+        raise OptionError(f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
+                          f"{other.name} is of the mode {other.crop_mode}. Train the other net, or prepare the videos "
+                          f"in another mode.")  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
+    parser.add_argument("--config", choices=TRAININGS, default="released", help="width of a new net, weights of the "
+                        "losses (default released)")  # fmt: skip
+    parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
+    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
+                        "without it random features are compared")  # fmt: skip
+    add_end_options(parser)
+    add_run_options(parser, out="runs/mapping", steps=20_000, batch=32)
+    options = parser.parse_args(arguments)
+    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    require_full_precision(run.precision)
+    base = ends.talker()
+    require_renderer_base(base)
+    teachers: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
+    teachers = {name: teachers[name] for name in TEACHERS}
+    vgg = load_vgg(options.vgg19, training.vgg) if options.vgg19 else substitute_vgg(training.vgg)
+    clips = read_renderer_clips(options.data, teachers, vgg, base.family)
+    require_crop_mode(clips, options.net)
+    if ends.begin == BASE:
+        net: Any = base.nets[options.net]
+    else:
+        offsets = teachers["motion_estimator"].config.offsets
+        net = new_net(training.hidden, ROWS[options.net], offsets, run.seed)
+    first = train(MappingTrainer(clips, net, teachers, vgg, run.steps, training), run)
+    if first and ends.export:
+        nets = {options.net: net, "motion_estimator": teachers["motion_estimator"]}
+        print(export(ends.export, base, nets))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Clips come in, pairs of frames go out: a portrait, and a frame of the same clip that it is to become.
+
+Both stages of the renderer's training draw them. Letters: `B` pairs, `S` the side of the pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..render.keypoints import DOWNSCALE
+from .clips import Clip, read_clips
+
+
+class Pair(NamedTuple):
+    """Numbers of two frames of a clip."""
+
+    clip: Clip
+    source: int
+    driving: int
+
+
+class Pictures(NamedTuple):
+    """Both (B, 3, S, S) in 0..1."""
+
+    source: Tensor
+    driving: Tensor
+
+
+def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | None = None) -> list[Clip]:
+    """The clips of a folder that pairs can be drawn from.
+
+    levels: how often the renderer's nets halve a quarter of the picture;  least_side: of the pictures, in pixels
+    family: the one they have to be of, or None
+    Raises InputError where the pictures are not of one size that the nets can take, and what `read_clips` raises.
+    """
+    clips = read_clips(folder, family=family, shortest=2, pictures=True)
+    sides = {clip.image_size: clip.name for clip in clips}
+    if len(sides) > 1:
+        (one, first), (other, second), *_ = sorted(sides.items())
+        raise InputError(f"expected pictures of one size in {folder}, got {first} with {one} and {second} with {other} "
+                         f"pixels. Prepare all videos with the same --size.")  # fmt: skip
+    step = DOWNSCALE * 2**levels
+    (side,) = sides
+    if side % step or side < least_side:
+        fit = -(-least_side // step) * step
+        raise InputError(f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
+                         f"in {folder}. Prepare the videos with another --size, or train a net with fewer "
+                         f"levels.")  # fmt: skip
+    return clips
+
+
+def draw_pairs(clips: Sequence[Clip], n: int, chance: torch.Generator) -> list[Pair]:
+    """Each clip as likely as any other, and in it two frames in which the face was found.
+
+    Raises InputError for a clip with fewer.
+    """
+    pairs = []
+    for i in torch.randint(len(clips), (n,), generator=chance).tolist():
+        found = clips[i].coefficients().found.nonzero().flatten()
+        if len(found) < 2:
+            raise InputError(f"expected a face in two frames of {clips[i].name} at least, it was found in "
+                             f"{len(found)}. Take the line of this clip out of the index.")  # fmt: skip
+        source, driving = found[torch.randperm(len(found), generator=chance)[:2]].tolist()
+        pairs.append(Pair(clips[i], source, driving))
+    return pairs
+
+
+def read_pictures(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> Pictures:
+    both = torch.stack([pair.clip.pictures([pair.source, pair.driving]) for pair in pairs])
+    source, driving = both.to(device).unbind(dim=1)
+    return Pictures(source, driving)
+
+
+def jittered(pictures: Pictures, strength: float, chance: torch.Generator) -> Pictures:
+    """Brightness, contrast, saturation and hue of each pair changed by up to `strength`, its two pictures alike.
+
+    A hue is turned about the greys, by `strength` of the circle at most.
+    """
+    n = len(pictures.source)
+    drawn = strength * (2 * torch.rand(4, n, generator=chance) - 1)
+    brightness, contrast, saturation = (1 + drawn[:3])[..., None, None].to(pictures.source)
+    turn = (2 * math.pi * drawn[3])[:, None, None]
+    grey = torch.full((3, 3), 1 / 3)
+    about_grey = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    hue = (turn.cos() * (torch.eye(3) - grey) + turn.sin() * about_grey).to(pictures.source)
+    colours = brightness * (grey.to(hue) + saturation * hue)
+
+    def change(image: Tensor) -> Tensor:
+        flat = colours @ image.flatten(2)
+        middle = flat.mean(dim=(1, 2), keepdim=True)
+        return (middle + contrast * (flat - middle)).clamp(0, 1).view_as(image)
+
+    return Pictures(change(pictures.source), change(pictures.driving))

@@ -1,0 +1,300 @@
+"""Trains the face renderer (stage 1): from one frame of a clip and the motion of another it learns to draw the other.
+
+    python -m sadtalker_core.training.renderer --data clips --out runs/renderer --vgg19 vgg19-dcbb9e9d.pth \
+        --base "SadTalker 256" --models FOLDER --export renderer.safetensors
+
+Nobody says where key points are: face-vid2vid finds them by itself (Wang et al., "One-shot free-view neural
+talking-head synthesis", CVPR 2021). One net lays canonical key points into a picture, another says how the head of a
+picture is turned, moved and bent, and the generator redraws the first picture with its key points at their new places.
+The losses, with the weights of the published configuration:
+
+    perceptual        how different the drawn frame looks from the real one, see perceptual.py
+    feature matching  the same in the eyes of the discriminator
+    adversarial       what the discriminator makes of the drawn frame (hinge)
+    equivariance      key points move along when a picture is bent
+    keypoint prior    key points stay apart, and behind the middle
+    head pose         angles as the clip's coefficients have them (the published training asks a Hopenet)
+    deformation       offsets are no larger than needed
+
+The new key points are strange to the MappingNet of the base; training.mapping (stage 2) teaches it.
+
+Letters: `B` pairs of frames, `S` the side of the pictures, `K` key points.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..assembly import PLANS, Talker, fill
+from ..basis import angles_of_rotation, rotation_of_angles
+from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
+from ..checkpoint.reading import read_tensors
+from ..datatypes import RELEASED, FaceCoefficients
+from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
+from ..render.dense_motion import DenseMotionConfig
+from ..render.generator import Generator, GeneratorConfig
+from ..render.keypoints import KeypointConfig, KeypointDetector
+from ..render.motion_estimator import MotionEstimator, MotionEstimatorConfig
+from ..render.transform import transform_keypoints
+from .bending import PUBLISHED_BEND, BendConfig, draw_bend
+from .clips import Clip
+from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
+from .engine import PRECISIONS, Moment, Trainer, add_run_options, run_of, seeded, train
+from .export import BASE, add_end_options, ends_of, export
+from .losses import (
+    deformation_prior,
+    equivariance,
+    feature_distance,
+    head_pose,
+    hinge_for_discriminator,
+    hinge_for_generator,
+    keypoint_prior,
+)
+from .pairs import Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
+from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, load_vgg, perceptual_loss, substitute_vgg
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """One for each level, block or judge where a loss has several."""
+
+    perceptual: float = 10.0
+    feature_matching: float = 10.0
+    adversarial: float = 1.0
+    discriminator: float = 1.0
+    equivariance: float = 10.0
+    keypoint_prior: float = 10.0
+    head_pose: float = 20.0
+    deformation: float = 5.0
+
+
+@dataclass(frozen=True)
+class RendererTraining:
+    """What is trained, and how.
+
+    keypoints, motion, generator, discriminator: the nets' widths;  vgg: levels and scales of the perceptual loss
+    bend: how pictures are bent for equivariance;  weights: of the losses
+    jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
+    rate, betas: of Adam, the same for all nets;  falls_at: the part of the run after which the rate is a tenth
+    """
+
+    keypoints: KeypointConfig = KeypointConfig()
+    motion: MotionEstimatorConfig = MotionEstimatorConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = PUBLISHED_DISCRIMINATOR
+    vgg: VggConfig = PUBLISHED_VGG
+    bend: BendConfig = PUBLISHED_BEND
+    weights: LossWeights = field(default_factory=LossWeights)
+    jitter: float = 0.1
+    mirrored: float = 0.5
+    rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    falls_at: float = 180 / 300
+
+
+PUBLISHED = RendererTraining()
+PUBLISHED_BATCH = 32
+#: for a try on a processor: pictures of 64 pixels and more, narrow nets, and a faster rate
+NARROW = RendererTraining(
+    keypoints=KeypointConfig(width=8, widest=64, levels=3, depth=8),
+    motion=MotionEstimatorConfig(stem=16, width=32, blocks=(1, 1, 1)),
+    generator=GeneratorConfig(
+        width=16, volume_blocks=1, middle_blocks=1, modulation=32,
+        motion=DenseMotionConfig(depth=8, features=8, width=8, widest=64, levels=3),
+    ),
+    discriminator=DiscriminatorConfig(width=8),
+    vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)),
+    rate=2e-3,
+)  # fmt: skip
+TRAININGS = {"published": PUBLISHED, "narrow": NARROW}
+
+#: our names of the nets that make a renderer; the discriminator stays behind
+RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
+
+
+class RendererTrainer(Trainer):
+    def __init__(self, clips: Sequence[Clip], nets: dict[str, nn.Module], vgg: VggFeatures, steps: int,
+                 training: RendererTraining = PUBLISHED, seed: int = 0):  # fmt: skip
+        """nets: the RENDERER_NETS, taught or not;  steps: of the whole run, for the rate"""
+        self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
+        self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)
+        with seeded(seed):
+            self.discriminators = PatchDiscriminators(training.discriminator)
+        self.nets = {**nets, "discriminators": self.discriminators}
+        self.teachers = {"vgg": vgg}
+        drawing = [parameter for name in RENDERER_NETS for parameter in nets[name].parameters()]
+        judging = self.discriminators.parameters()
+        self.optimizers = {
+            "renderer": torch.optim.Adam(drawing, training.rate, training.betas),
+            "discriminators": torch.optim.Adam(judging, training.rate, training.betas),
+        }
+        self.settings = {"training": asdict(training)}
+
+    def step(self, now: Moment) -> dict[str, Tensor]:
+        pictures, degrees = self._draw(now)
+        bend = draw_bend(now.batch, self.training.bend, now.chance, now.device)
+        weights, losses = self.training.weights, {}
+
+        canonical = self.detector(pictures.source)
+        here, there = (self.estimator(picture).motion() for picture in pictures)
+        points = transform_keypoints(canonical, there)
+        drawn = self.generator(pictures.source, transform_keypoints(canonical, here), points).image
+        bent = transform_keypoints(canonical, self.estimator(bend.picture(pictures.driving)).motion())
+        verdict = self.discriminators(drawn)
+        with torch.no_grad():
+            wanted = self.discriminators(pictures.driving)
+
+        losses["perceptual"] = weights.perceptual * perceptual_loss(self.vgg, drawn, pictures.driving)
+        losses["feature matching"] = weights.feature_matching * feature_distance(verdict.features, wanted.features)
+        losses["adversarial"] = weights.adversarial * hinge_for_generator(verdict.scores)
+        losses["equivariance"] = weights.equivariance * equivariance(points, bent, bend.places)
+        losses["keypoint prior"] = weights.keypoint_prior * keypoint_prior(points)
+        losses["head pose"] = weights.head_pose * head_pose(there, degrees)
+        losses["deformation"] = weights.deformation * deformation_prior(there.offsets)
+        now.descend("renderer", torch.stack(list(losses.values())).sum())
+
+        made, real = (self.discriminators(picture).scores for picture in (drawn.detach(), pictures.driving))
+        losses["discriminators"] = weights.discriminator * hinge_for_discriminator(made, real)
+        now.descend("discriminators", losses["discriminators"])
+        return losses
+
+    def rates(self, step: int) -> dict[str, float]:
+        rate = self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)
+        return {name: rate for name in self.optimizers}
+
+    def samples(self) -> dict[str, Tensor]:
+        """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one."""
+        device = next(self.generator.parameters()).device
+        rows = []
+        for clip in self.clips[:4]:
+            source, driving = clip.pictures([0, clip.n_frames // 2]).to(device).unsqueeze(1)
+            rows.append(torch.cat([source, driving, redraw(self.nets, source, driving)], dim=-1)[0])
+        return {"source, driving, drawn": torch.cat(rows, dim=-2)}
+
+    def _draw(self, now: Moment) -> tuple[Pictures, Tensor]:
+        """Pictures, and the degrees (B, 3) of the driving ones."""
+        pairs = draw_pairs(self.clips, now.batch, now.chance)
+        pictures = jittered(read_pictures(pairs, now.device), self.training.jitter, now.chance)
+        degrees = torch.cat([head_degrees(p.clip.coefficients(p.driving, p.driving + 1)) for p in pairs])
+        mirrored = torch.rand(now.batch, generator=now.chance) < self.training.mirrored
+        degrees = torch.where(mirrored[:, None], degrees * torch.tensor([1.0, -1.0, -1.0]), degrees)
+        mirrored = mirrored[:, None, None, None].to(now.device)
+        return Pictures(*(torch.where(mirrored, p.flip(-1), p) for p in pictures)), degrees.to(now.device)
+
+
+def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tensor:
+    """The source pictures (B, 3, S, S) with the motion of the driving ones."""
+    canonical = nets["keypoint_detector"](source)
+    here, there = (transform_keypoints(canonical, nets["motion_estimator"](p).motion()) for p in (source, driving))
+    return nets["generator"](source, here, there).image
+
+
+def head_degrees(coefficients: FaceCoefficients) -> Tensor:
+    """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned.
+
+    The mini family's coefficients are such angles. The released family's face model has y up and z to the viewer, and
+    turns by pitch first, then yaw, then roll: so yaw and roll change their signs, and the order is undone.
+    """
+    angles = coefficients.rotation
+    if coefficients.family == RELEASED:
+        pitch, yaw, roll = (angles * angles.new_tensor(axis) for axis in ((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+        angles = angles_of_rotation(rotation_of_angles(roll) @ rotation_of_angles(yaw) @ rotation_of_angles(pitch))
+    return torch.rad2deg(angles)
+
+
+def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
+    """The RENDERER_NETS, untaught."""
+    with seeded(seed):
+        return {
+            "keypoint_detector": KeypointDetector(training.keypoints),
+            "motion_estimator": MotionEstimator(training.motion),
+            "generator": Generator(training.generator),
+        }
+
+
+def read_renderer_clips(folder: Path, nets: dict[str, nn.Module], vgg: VggFeatures, family: str | None = None,
+                        ) -> list[Clip]:  # fmt: skip
+    """The clips of a folder whose pictures these nets can take. Raises what `read_pair_clips` raises."""
+    levels = max(nets["keypoint_detector"].config.levels, nets["generator"].config.motion.levels)
+    return read_pair_clips(folder, levels, vgg.least_side, family)
+
+
+def taught_nets(base: Talker, estimator: MotionEstimator) -> dict[str, nn.Module]:
+    """The RENDERER_NETS of a model, to go on from."""
+    return {"keypoint_detector": base.nets["keypoint_detector"], "motion_estimator": estimator,
+            "generator": base.nets["generator"]}  # fmt: skip
+
+
+def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
+    """The motion estimator of a model, which no talker needs: a file that stage 1 exported carries it, and for the
+    released models the old renderer's file does.
+
+    Raises CheckpointMissing or CheckpointMismatch, and what reading raises.
+    """
+    path = find(OLD_RENDERER.name, folders) if base in RELEASED_MODELS else Path(base)
+    if path is None:
+        raise CheckpointMissing(
+            f"{base} says nothing about what its key points look like in a picture; that is in "
+            f"{OLD_RENDERER.describe()}, from {OLD_RENDERER.url}. Put it into a folder of --models: "
+            f"{searched(folders)} has none."
+        )
+    read = read_tensors(path)
+    tensors = read.nets().get("motion_estimator")
+    if tensors is None:
+        raise CheckpointMismatch(f"{read.source} holds no motion estimator. Give as --base a file that "
+                                 f"training.renderer exported, or a released model.")  # fmt: skip
+    plan = PLANS["motion_estimator"]
+    said = read.metadata.configs["motion_estimator"] if read.metadata else {}
+    return fill(plan.build(plan.read_config(said, read.source)), tensors, read.source)  # type: ignore[return-value]
+
+
+def require_renderer_base(base: Talker) -> None:
+    """Raises OptionError for a model that draws by other means."""
+    if base.family != RELEASED:
+        raise OptionError(f"expected a --base with a generator, as the released models have, got {base.name}, which "
+                          f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "
+                          f"family.")  # fmt: skip
+
+
+def require_full_precision(precision: str) -> None:
+    """Raises OptionError for anything but 32 bits."""
+    if precision != PRECISIONS[0]:
+        raise OptionError(f"expected --precision {PRECISIONS[0]} for the renderer, got {precision}: 8 bits cannot tell "
+                          f"neighbouring places of a picture apart.")  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
+    parser.add_argument("--config", choices=TRAININGS, default="published", help="widths of new nets, weights of the "
+                        "losses (default published)")  # fmt: skip
+    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
+                        "without it random features are compared")  # fmt: skip
+    add_end_options(parser)
+    add_run_options(parser, out="runs/renderer", steps=200_000, batch=PUBLISHED_BATCH)
+    options = parser.parse_args(arguments)
+    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    require_full_precision(run.precision)
+    base = None
+    if ends.export or ends.begin == BASE:
+        base = ends.talker()
+        require_renderer_base(base)
+    if base and ends.begin == BASE:
+        nets = taught_nets(base, read_estimator(ends.base, ends.models))
+    else:
+        nets = new_nets(training, run.seed)
+    vgg = load_vgg(options.vgg19, training.vgg) if options.vgg19 else substitute_vgg(training.vgg)
+    clips = read_renderer_clips(options.data, nets, vgg)
+    first = train(RendererTrainer(clips, nets, vgg, run.steps, training, run.seed), run)
+    if first and base and ends.export:
+        print(f"{export(ends.export, base, nets)}: teach its mapping net with training.mapping --base {ends.export}")
+
+
+if __name__ == "__main__":
+    main()
