@@ -344,12 +344,20 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     if not file.exists():
         file.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
         return
-    there = json.loads(file.read_text(encoding="utf-8"))
+    there, told = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(told)
     other = sorted(name for name in there.keys() | told.keys() if there.get(name) != told.get(name))
     if other:
         name = other[0]
         raise OptionError(f"{folder} holds a run with {name} = {there.get(name)!r}, and this one has "
                           f"{told.get(name)!r}. Name another folder with --out, or give the same.")  # fmt: skip
+
+
+def _leaves(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """{"training.net.width": 8}"""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _leaves(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return flat
 
 
 def _fabric(run: Run):

@@ -39,7 +39,7 @@ from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from ..render.transform import transform_keypoints
 from .clips import Clip
-from .engine import Moment, Trainer, add_run_options, run_of, seeded, train
+from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import head_pose, keypoint_distance
 from .pairs import Pair, draw_pairs, read_pictures
@@ -195,4 +195,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -45,7 +45,7 @@ from ..render.transform import transform_keypoints
 from .bending import PUBLISHED_BEND, BendConfig, draw_bend
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import PRECISIONS, Moment, Trainer, add_run_options, run_of, seeded, train
+from .engine import PRECISIONS, Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import (
     deformation_prior,
@@ -297,4 +297,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

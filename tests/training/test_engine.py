@@ -135,6 +135,14 @@ def test_a_folder_with_another_run_is_refused(tmp_path):
         train(TwoPlayers(), run_of(tmp_path / "run", steps=2, batch=8))
 
 
+def test_the_one_setting_that_differs_is_named(tmp_path):
+    narrow, wide = TwoPlayers(), TwoPlayers()
+    narrow.settings, wide.settings = ({"training": {"rate": 1.0, "net": {"width": width}}} for width in (8, 16))
+    train(narrow, run_of(tmp_path / "run", steps=2))
+    with pytest.raises(OptionError, match=r"a run with training\.net\.width = 8, and this one has 16"):
+        train(wide, run_of(tmp_path / "run", steps=2))
+
+
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path):
     with pytest.raises(InputError, match="the loss 'error' is no number any more"):
         train(TwoPlayers(sour_at=12), run_of(tmp_path / "run", steps=20))
