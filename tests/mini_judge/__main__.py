@@ -132,8 +132,10 @@ def _filmed(clip: dict[str, str]) -> bool:
 
 
 def _state() -> str:
-    """One number for the pack's code and weights and for the film script."""
-    places = (PROJECT / "sadtalker_core", PROJECT / "nodes", INSIDE.parent)
+    """One number for the code and the weights that a film depends on, and for the film script."""
+    core = PROJECT / "sadtalker_core"
+    rooms = [place for place in core.iterdir() if place.is_dir() and place.name not in ("training", "batch")]
+    places = (*rooms, PROJECT / "nodes", INSIDE.parent)
     files = sorted(file for place in places for file in place.rglob("*") if file.suffix in (".py", ".safetensors"))
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 

@@ -6,6 +6,7 @@ The face net finds the mesh in the source, as it would in a portrait; unit weigh
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -36,14 +37,20 @@ _FEWEST_MOUTH, _FEWEST_TEETH = 40, 15  #: pixels below which a mouth or its teet
 
 
 def people(folder: Path, count: int) -> dict[str, np.ndarray]:
-    """A shard of `count` people as dataset.py describes it; made once, then kept in the folder."""
+    """A shard of `count` people as dataset.py describes it; kept in the folder until the generator changes."""
     work = folder / "heads"
-    file = work / f"trial_{TEST_SEED}_{count}.npz"
+    file = work / f"people_{count}_{generator_state()}.npz"
     if not file.exists():
         mesh = load_head_mesh(work)
         np.savez(file, **make_shard(mesh, landmark_weights(mesh, work), TEST_SEED, count))
     with np.load(file) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def generator_state() -> str:
+    """Changes with the code that makes heads."""
+    files = sorted(Path(layers.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def judge(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:

@@ -73,7 +73,7 @@ STILL_FRAMES = 12  #: of the idle clip with a still head, for the flicker; the e
 #: portraits in turn, from the beginning
 LIBRIVOX = "sense_and_sensibility_01_austen_64kb-"
 READINGS = ("0870", "0880", "0890", "0920", "0930")
-SPOKEN = ("0920", "0930", "0870")
+SPOKEN = ("0930", "0920")
 CLOSED_PHONES = ("p", "b", "m")
 
 #: the lips count as closed when the gap between their inner edges is below this part of the distance between the outer
@@ -92,7 +92,7 @@ class Trial:
     stylised: tuple[Stylised, ...] = STYLISED
     readings: tuple[str, ...] = READINGS
     spoken: tuple[str, ...] = SPOKEN
-    speech_frames: int = 150
+    speech_frames: int = 100
     pairs: int = 40
     voice_minutes: float = 6.0
     truths: tuple[Head, ...] = HEADS

@@ -14,6 +14,7 @@ from sadtalker_core.training.heads.expressions import turn, weights_of
 from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import Scene
 
+from .heads import generator_state
 from .judges import Judges
 from .measures import commanded_gap, correlation, eye_contrast, share_below, spread_ratio
 from .trial import CLOSED_GAP, TEST_SEED, TURN_DEG, Head
@@ -28,12 +29,17 @@ def of_heads(
     """-> (row of the table, judge) -> head -> value."""
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for head in heads:
-        for key, value in _of_head(head, judges, spoken, n_frames, folder).items():
+        pictures = _pictures(head, spoken, n_frames, folder)
+        for key, value in _of_pictures(pictures, judges, spoken).items():
             found[key][head.name] = float(value)
     return found
 
 
-def _of_head(head: Head, judges: Judges, spoken: Spoken, n_frames: int, folder: Path) -> dict[tuple[str, str], float]:
+def _pictures(head: Head, spoken: Spoken, n_frames: int, folder: Path) -> np.ndarray:
+    """(n_frames + 6, S, S, 3): the reading, neutral, eyes shut, and the turns; kept until the generator changes."""
+    file = folder / "heads" / f"truth_{head.number}_{spoken.name}_{n_frames}_{generator_state()}.npy"
+    if file.exists():
+        return np.load(file)
     scene = Scene(load_head_mesh(folder / "heads"), np.random.default_rng([TEST_SEED, head.number]), SIDE)
     units = spoken.units(n_frames)
     shut, degrees = weights_of(eyeBlink=1.0), np.radians(TURN_DEG)
@@ -43,7 +49,13 @@ def _of_head(head: Head, judges: Judges, spoken: Spoken, n_frames: int, folder: 
     poses += [(weights_of(), turn(0, angle, 0)) for angle in (-degrees, degrees)]
     frames = [scene.frame(weights, rotation, np.zeros(3)).rgb for weights, rotation in poses]
     pictures = (np.clip(np.stack(frames), 0, 1) * 255 + 0.5).astype(np.uint8)
-    closures, target = spoken.closures(n_frames), commanded_gap(units)
+    np.save(file, pictures)
+    return pictures
+
+
+def _of_pictures(pictures: np.ndarray, judges: Judges, spoken: Spoken) -> dict[tuple[str, str], float]:
+    n_frames = len(pictures) - 6
+    closures, target = spoken.closures(n_frames), commanded_gap(spoken.units(n_frames))
     neutral, closed, left, right, up, down = range(n_frames, n_frames + 6)
     points = judges.find(pictures[neutral])
     contrast = [eye_contrast(pictures[k], points[:, :2].numpy()) for k in (neutral, closed)]
