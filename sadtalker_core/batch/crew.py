@@ -65,30 +65,33 @@ class Call:
 class Crew:
     """Use it as `with Crew(options, n_calls) as crew`; Ray ends with the block if it was begun by it."""
 
-    def __init__(self, options: CrewOptions, most_useful: int, *, store_bytes: int | None = None):
-        """most_useful: how many workers there is work for;  store_bytes: of shared memory for Ray, None as Ray likes
+    def __init__(self, options: CrewOptions, most_useful: int):
+        """most_useful: how many workers there is work for
 
-        Raises PackageMissing or DoesNotFit.
+        The block raises PackageMissing, DoesNotFit or OptionError when it begins.
         """
-        self.options, self.most_useful, self.store_bytes = options, most_useful, store_bytes
+        self.options, self.most_useful = options, most_useful
+        self.size = 0
         self._first: deque[Call] = deque()
         self._later: deque[Call] = deque()
+        self._coming: dict[Any, Any] = {}  # greeting -> worker
         self._idle: list[Any] = []
-        self._running: dict[Any, tuple[Call, Any]] = {}
-        self.size = 0
+        self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
+        self._n_lost_before_work = 0
 
     def __enter__(self) -> Crew:
         ray = self._ray = _import_ray()
         self._began = not ray.is_initialized()
         if self._began:
-            _begin(ray, self.options.address, self.store_bytes)
+            _begin(ray, self.options.address)
         try:
             there = ray.cluster_resources()
             self.gpus_each = self.options.gpus_each
             if self.gpus_each is None:
                 self.gpus_each = 1.0 if there.get("GPU") else 0.0
             self.size = self._fitting(there)
-            self._idle = [self._hire() for _ in range(self.size)]
+            for _ in range(self.size):
+                self._hire()
         except BaseException:
             self.__exit__()
             raise
@@ -98,7 +101,7 @@ class Crew:
         if self._began:
             self._ray.shutdown()
         else:
-            for worker in (*self._idle, *(worker for _, worker in self._running.values())):
+            for worker in (*self._coming.values(), *self._idle, *(worker for _, worker in self._running.values())):
                 self._ray.kill(worker)
 
     def ask(self, call: Call, *, first: bool = False) -> Call:
@@ -117,12 +120,15 @@ class Crew:
 
     def wait(self, timeout_s: float) -> None:
         """Until a call has ended, or that long; 0 only looks."""
-        ready = self._ray.wait(list(self._running), timeout=timeout_s)[0] if self._running else []
-        for reference in ready:
-            call, worker = self._running.pop(reference)
-            self._settle(call, worker, reference)
-            self._send()  # before anybody thinks about the answer: workers shall not wait
-            self._tell(call)
+        for reference in self._ray.wait([*self._running, *self._coming], timeout=timeout_s)[0]:
+            if reference in self._coming:
+                self._welcome(reference)
+                self._send()
+            else:
+                call, worker = self._running.pop(reference)
+                self._settle(call, worker, reference)
+                self._send()  # before anybody thinks about the answer: workers shall not wait
+                self._tell(call)
 
     def _send(self) -> None:
         """Gives every idle worker a call."""
@@ -133,7 +139,7 @@ class Crew:
             try:
                 given = call.given()
             except OSError as error:  # a file was there when the table was read
-                call.error = f"{error}."
+                call.error = sentence_of(error)
                 self._tell(call)
                 continue
             call.n_tries += 1
@@ -153,15 +159,14 @@ class Crew:
             self._idle.append(worker)
         except RayTaskError as error:  # it lives, the call failed
             self._idle.append(worker)
-            cause = error.cause
-            if isinstance(cause, SadTalkerError):
-                call.error = str(cause)
+            if isinstance(error.cause, SadTalkerError):
+                call.error = sentence_of(error.cause)
             else:
-                self._again(call, f"{type(cause).__name__}: {cause}")
+                self._again(call, sentence_of(error.cause))
         except RayError as error:
             self._ray.kill(worker)
-            self._idle.append(self._hire())
-            self._again(call, f"its worker died: {str(error).splitlines()[0]}")
+            self._hire()
+            self._again(call, f"its worker died: {_first_line(error)}")
 
     def _again(self, call: Call, reason: str) -> None:
         if call.n_tries > self.options.retries:
@@ -169,10 +174,34 @@ class Crew:
         else:
             self._first.appendleft(call)
 
-    def _hire(self) -> Any:
+    def _hire(self) -> None:
+        """Asks for a worker. It gets no call before it has answered: where there is no room it may never come."""
         kind = self._ray.remote(Worker).options(num_cpus=self.options.cpus_each, num_gpus=self.gpus_each)
         device = "cuda" if self.gpus_each else "cpu"
-        return kind.remote(self.options.model_folders, device, self.options.batch_size, self.options.cpus_each)
+        given = self.options.model_folders, device, self.options.batch_size, self.options.cpus_each
+        worker = kind.remote(*given)
+        self._coming[worker.greet.remote()] = worker
+
+    def _welcome(self, greeting: Any) -> None:
+        """The worker is there, or it died on its way; when none is left after that, nothing can be done."""
+        from ray.exceptions import RayError
+
+        worker = self._coming.pop(greeting)
+        try:
+            self._ray.get(greeting)
+            self._idle.append(worker)
+        except RayError as error:
+            self._n_lost_before_work += 1
+            if self._n_lost_before_work <= self.options.retries:
+                self._hire()
+            elif not (self._coming or self._idle or self._running):
+                self._give_up(f"no worker could begin: {_first_line(error)}")
+
+    def _give_up(self, reason: str) -> None:
+        while self._first or self._later:
+            call = (self._first or self._later).popleft()
+            call.error = reason
+            self._tell(call)
 
     def _fitting(self, there: dict[str, float]) -> int:
         """How many workers there shall be, of the cores and GPUs that are there."""
@@ -188,6 +217,15 @@ class Crew:
         return wanted
 
 
+def sentence_of(error: BaseException) -> str:
+    """What a report says of it: our own errors are sentences, others need their name."""
+    return str(error) if isinstance(error, SadTalkerError) else f"{type(error).__name__}: {error}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n")[0]
+
+
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
     try:
@@ -197,11 +235,11 @@ def _import_ray() -> Any:
     return ray
 
 
-def _begin(ray: Any, address: str | None, store_bytes: int | None) -> None:
+def _begin(ray: Any, address: str | None) -> None:
     """Ray on this machine alone, or as a guest of a cluster, whose machines are then given our code."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init("local", include_dashboard=False, object_store_memory=store_bytes, **quiet)
+        ray.init("local", include_dashboard=False, **quiet)
         return
     try:
         if address != "auto":  # Ray itself would knock for minutes
@@ -210,9 +248,9 @@ def _begin(ray: Any, address: str | None, store_bytes: int | None) -> None:
         ray.init(address, runtime_env={"py_modules": [str(CORE)]}, **quiet)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise OptionError(
-            f"expected a running Ray cluster at --address {address}, got: {str(error).splitlines()[0]}. Start one with "
+            f"expected a running Ray cluster at --address {address}, got: {_first_line(error)}. Start one with "
             "`ray start --head`; one that asks for a token wants RAY_AUTH_MODE=token in the environment."
         ) from error
 
 
-__all__ = ["Call", "Crew", "CrewOptions"]
+__all__ = ["Call", "Crew", "CrewOptions", "sentence_of"]

@@ -24,7 +24,8 @@ class Outcome:
 
     status:   DONE, FAILED, or SKIPPED when an earlier run has made the same video
     sentence: why it failed
-    seconds:  from its first call to its end, n_tries calls in all; n_bytes: of the mp4
+    seconds:  that its worker took, or by the clock when it was cut;  n_bytes: of the mp4
+    worker:   machine and process
     """
 
     id: str
@@ -36,10 +37,6 @@ class Outcome:
     n_frames: int = 0
     n_bytes: int = 0
     worker: str = ""
-
-    @property
-    def frames_per_second(self) -> float:
-        return self.n_frames / self.seconds if self.seconds else 0.0
 
 
 class RunFolder:

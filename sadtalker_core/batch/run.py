@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..datatypes import FrameStream
 from ..errors import SadTalkerError
-from .crew import Call, Crew
+from .crew import Call, Crew, sentence_of
 from .jobs import Job
 from .media import read_voice
 from .record import DONE, FAILED, Outcome, RunFolder, write_whole
@@ -36,8 +36,8 @@ WRITTEN_AT_ONCE = 8
 OnProgress = Callable[[int, Outcome | None], None]
 
 
-class CallFailed(Exception):
-    """A call that a job needs came to nothing; its text is the sentence."""
+class CallFailed(SadTalkerError):
+    """A call that a job needs came to nothing."""
 
 
 def run_jobs(jobs: Sequence[Job], crew: Crew, folder: RunFolder, *, cut_frames: int, chunk_frames: int = CHUNK_FRAMES,
@@ -86,7 +86,7 @@ class _Run:
         try:
             write_whole(job.out, video)
         except OSError as error:
-            self._end(_failed(job, f"{error}."))
+            self._end(_failed(job, sentence_of(error)))
             return
         self._end(_done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}"), n_frames)
 
@@ -102,10 +102,10 @@ class _Run:
             voice = None if job.voice is None else read_voice(job.voice.read_bytes())
             job.out.parent.mkdir(parents=True, exist_ok=True)
             write_film(job.out, heads, clip.portrait, voice, job.options)
-        except (CallFailed, SadTalkerError, OSError) as error:
+        except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
                 piece.withdrawn = True
-            self._end(_failed(job, str(error)))
+            self._end(_failed(job, sentence_of(error)))
         else:
             self._end(_done(job, len(clip), time.perf_counter() - started, "cut into chunks"))
 

@@ -80,6 +80,9 @@ class Worker:
         if n_threads:
             torch.set_num_threads(n_threads)
 
+    def greet(self) -> None:
+        """Says that this process has begun and has our code."""
+
     def do(self, task: str, *given: Any) -> Answer:
         """One of the tasks below, timed."""
         started = time.perf_counter()

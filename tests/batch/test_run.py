@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import Order, Worker
-from sadtalker_core.errors import DoesNotFit, OptionError
+from sadtalker_core.errors import DoesNotFit
 from tests.batch.conftest import NOBODY, PORTRAIT
 
 CHUNK, CUT = 8, 20  #: frames of a chunk, and frames beyond which a clip is cut
@@ -126,6 +125,13 @@ def test_a_job_that_fails_stops_no_other_and_a_second_run_makes_only_what_is_mis
     assert (folder / "idle.mp4").stat().st_mtime_ns == made_before
 
 
+class Stillborn(Worker):
+    """Dies before it has begun."""
+
+    def __init__(self, *_):
+        os._exit(1)
+
+
 class Deadly:
     """Kills the process that unpacks it."""
 
@@ -144,38 +150,16 @@ def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(
 
 
 @pytest.mark.slow
+def test_workers_that_cannot_begin_end_the_run_with_a_reason(local_ray, monkeypatch):
+    monkeypatch.setattr("sadtalker_core.batch.crew.Worker", Stillborn)
+    with Crew(CrewOptions(n_workers=1, retries=1), 1) as crew:
+        call = crew.ask(Call("make", tuple))
+        while crew.busy:
+            crew.wait(1.0)
+    assert call.error.startswith("no worker could begin: ")
+
+
+@pytest.mark.slow
 def test_more_workers_than_there_is_room_for_are_refused(local_ray):
     with pytest.raises(DoesNotFit, match="9 workers with 1 cores and 0 GPUs each do not fit: Ray has 4 cores"):
         Crew(CrewOptions(n_workers=9), 9).__enter__()
-
-
-def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
-    """Here without Ray: no call gets as far as that."""
-    (folder / "soon gone.wav").write_bytes((folder / "short.wav").read_bytes())
-    path = table("gone.csv", "portrait,voice,out", f"{PORTRAIT},soon gone.wav,gone.mp4")
-    (job,) = read_jobs(path)
-    (folder / "soon gone.wav").unlink()
-    crew = Crew(CrewOptions(), 1)
-    crew._idle = [object()]
-    (outcome,) = run_jobs([job], crew, RunFolder(folder / "gone.run"), cut_frames=CUT)
-    assert outcome.status == FAILED and "soon gone.wav" in outcome.sentence
-
-
-def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    path = table("noray.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,noray.mp4")
-    assert main([str(path)]) == 2
-    assert 'not installed: pip install "ray' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere"])
-def test_a_cluster_that_is_not_there_gets_a_sentence(address):
-    with pytest.raises(OptionError, match=f"expected a running Ray cluster at --address {address}, got: "):
-        Crew(CrewOptions(address=address), 1).__enter__()
-
-
-def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    assert main([str(table("bad.csv", "portrait,voice,out", "gone.png,short.wav,bad.mp4"))]) == 2
-    assert capsys.readouterr().err.startswith("bad.csv, line 2: portrait: there is no file")
-    assert not (folder / "bad.run").exists()
