@@ -304,11 +304,9 @@ class FastSpade(nn.Module):
         out = empty_last(*even.shape[:2], *(n * self.repeat for n in even.shape[2:]), like=even)
         for row, column, answers in self.modulation(features):
             scale, shift = answers.chunk(2, dim=1)
-            pixels = torch.addcmul(shift, every(even, row, column, self.factor, self.repeat), scale)
-            if self.factor == 1:
-                return F.leaky_relu_(pixels, SLOPE)
-            out[..., row :: self.factor, column :: self.factor] = F.leaky_relu_(pixels, SLOPE)
-        return out
+            pixels = out[..., row :: self.factor, column :: self.factor]
+            torch.addcmul(shift, every(even, row, column, self.factor, self.repeat), scale, out=pixels)
+        return F.leaky_relu_(out, SLOPE)
 
 
 class FastSkip(nn.Module):
