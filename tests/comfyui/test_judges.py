@@ -35,6 +35,10 @@ def test_comfy_test_would_have_found_something(pack, tmp_path):
     assert not judges.comfy_test(tmp_path).clean
 
 
+def test_comfy_test_is_content_with_the_running_pack(server, client, tmp_path):
+    approve(judges.comfy_test_run(server.url, tmp_path))
+
+
 def test_every_name_taken_from_comfyui_exists_in_the_oldest_one_supported(pack, comfyui):
     approve(judges.import_guard(pack, comfyui.tree))
 

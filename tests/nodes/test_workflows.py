@@ -32,7 +32,7 @@ def inputs(server, client, comfyui, voice, tmp_path_factory) -> dict[str, str]:
 
 
 def put_upscale_model(server) -> None:
-    """A net of the kind that Real-ESRGAN's small models are, with weights of zero: every pixel becomes 4 x 4 of them."""
+    """A net of the kind of Real-ESRGAN's small models, with weights of zero: every pixel becomes 4 x 4 of them."""
     import torch
     from safetensors.torch import save_file
 
@@ -71,7 +71,7 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
 
 
 def test_of_two_people_each_speaks_with_a_voice_of_their_own(client, comfyui, inputs, tmp_path):
-    """The one on the left in the first second, the one on the right in the second; who listens keeps the mouth still."""
+    """The one on the left in the first second, the other in the second; who listens keeps the mouth still."""
     run = _run(client, "two_speakers", inputs)
     file = tmp_path / "video.mp4"
     file.write_bytes(client.download(run.files(".mp4")[0]))
