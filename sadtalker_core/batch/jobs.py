@@ -108,6 +108,7 @@ class Options:
     feather: float = _number(0.1, 0.0, 0.5)
     colour_match: float = _number(1.0, 0.0, 1.0)
     quality: str = _one_of("high", QUALITIES)
+    output_fps: float = _number(0.0, 0.0, 240.0)
 
 
 OPTIONS = {option.name: option for option in fields(Options)}

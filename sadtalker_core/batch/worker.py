@@ -159,13 +159,13 @@ def at_work(talker: Talker, device: torch.device, precision: str) -> Talker:
     return replace(talker, nets=nets)
 
 
-def write_film(path: Path, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, wish: Options,
-               **how) -> None:  # fmt: skip
+def write_film(path: Path, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
+               wish: Options) -> None:  # fmt: skip
     """Heads, put back into their picture if that is wished, become the mp4."""
     whole = None
     if wish.paste_back:
         whole = pipeline.whole_picture(portrait, feather=wish.feather, colour_match=wish.colour_match)
-    pipeline.film(path, heads, whole, audio=voice, quality=wish.quality, **how)
+    pipeline.film(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
 
 
 __all__ = ["Answer", "Clip", "Order", "Worker", "write_film"]

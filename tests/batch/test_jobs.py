@@ -50,7 +50,8 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
 @pytest.mark.comfyui
 def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
     for node in WALK:
-        for name, spec in object_info[f"SadTalker{node}"]["input"]["required"].items():
+        sections = object_info[f"SadTalker{node}"]["input"]
+        for name, spec in (sections["required"] | sections.get("optional", {})).items():
             limits = spec[1] if len(spec) > 1 else {}
             if name in OPTIONS and "max" in limits:
                 wanted = f"from {limits['min']:g} to {limits['max']:g}"
