@@ -1,18 +1,23 @@
-"""What ends before Ray begins."""
+"""What ends before Ray begins, and the order of things with a crew that answers in the worst order."""
 
 from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from sadtalker_core.batch.__main__ import main
-from sadtalker_core.batch.crew import Crew, CrewOptions
+from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
-from sadtalker_core.batch.record import FAILED, RunFolder
-from sadtalker_core.batch.run import run_jobs
+from sadtalker_core.batch.record import DONE, FAILED, RunFolder
+from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
+from sadtalker_core.batch.worker import Answer, Clip
+from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import OptionError
 from tests.batch.conftest import PORTRAIT
+from tests.render import tiny
 
 
 def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
@@ -45,3 +50,69 @@ def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
     assert main([str(table("bad.csv", "portrait,voice,out", "gone.png,short.wav,bad.mp4"))]) == 2
     assert capsys.readouterr().err.startswith("bad.csv, line 2: portrait: there is no file")
     assert not (folder / "bad.run").exists()
+
+
+class Backwards:
+    """A crew of two that answers its newest call first. A head is one pixel as bright as its yaw."""
+
+    size = 2
+
+    def __init__(self, clip: Clip):
+        self.clip, self.queue, self.n_asked = clip, [], 0
+
+    def ask(self, call: Call, *, first: bool = False) -> Call:
+        self.queue.append(call)
+        self.n_asked += call.task == "heads"
+        return call
+
+    def share(self, value):
+        return value
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.queue)
+
+    def wait(self, timeout_s: float) -> None:
+        if self.queue:
+            call = self.queue.pop()
+            value = self.clip if call.task == "plan" else self.heads(*call.given())
+            call.answer = Answer(value, 0.0, "here", 0)
+            if call.then:
+                call.then(call)
+
+    @staticmethod
+    def heads(options, portrait, motion) -> np.ndarray:
+        return np.broadcast_to(motion.driving.yaw.numpy()[:, None, None, None], (len(motion), 3, 1, 1))
+
+
+def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, monkeypatch):
+    clip = Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
+    crew, written, ahead = Backwards(clip), [], []
+
+    def film(path, heads, portrait, voice, wish):
+        for frames in heads.batches():
+            ahead.append(crew.n_asked - len(written) // 10)
+            written.extend(frames[:, 0, 0, 0].tolist())
+        path.write_bytes(b"film")
+
+    monkeypatch.setattr("sadtalker_core.batch.run.write_film", film)
+    jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))
+    counted = []
+    (outcome,) = run_jobs(jobs, crew, RunFolder(folder / "order.run"), cut_frames=50, chunk_frames=10,
+                          on_progress=lambda n_frames, outcome: counted.append(n_frames))  # fmt: skip
+    assert outcome.status == DONE and sum(counted) == outcome.n_frames == 95
+    assert written == clip.motion.driving.yaw.tolist()
+    assert max(ahead) == CHUNKS_PER_WORKER * crew.size
+
+
+def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
+    def film(path, heads, portrait, voice, wish):
+        next(heads.batches())
+        raise RuntimeError("the unexpected")
+
+    monkeypatch.setattr("sadtalker_core.batch.run.write_film", film)
+    crew = Backwards(Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(50), 1, 1))
+    jobs = read_jobs(table("broken.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,2", f"{PORTRAIT},b.mp4,2"))
+    outcomes = run_jobs(jobs, crew, RunFolder(folder / "broken.run"), cut_frames=20, chunk_frames=10)
+    assert [outcome.status for outcome in outcomes] == [FAILED, FAILED]
+    assert {outcome.sentence for outcome in outcomes} == {"RuntimeError: the unexpected"}

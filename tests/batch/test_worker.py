@@ -1,0 +1,54 @@
+"""What one process does: nets where they shall compute, and pieces that make a whole. With tiny nets, without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.assembly import Talker
+from sadtalker_core.batch.jobs import Options
+from sadtalker_core.batch.worker import Worker, at_work
+from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.render.generator import Generator
+from tests.render import tiny
+
+CPU = torch.device("cpu")
+
+
+def released() -> Talker:
+    nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
+    return Talker("tiny", RELEASED, tiny.SIDE, nets)
+
+
+@pytest.mark.parametrize(("precision", "painted"), [("auto", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_painting_net_is_fast_and_in_the_wished_precision_and_the_others_stay(precision, painted):
+    nets = at_work(released(), CPU, precision).nets
+    assert not isinstance(nets["generator"], Generator)
+    assert painted in {parameter.dtype for parameter in nets["generator"].parameters()}
+    assert {parameter.dtype for parameter in nets["keypoint_detector"].parameters()} == {torch.float32}
+
+
+def test_pieces_of_a_motion_give_the_frames_of_the_whole():
+    options, motion = Options(model="tiny"), tiny.motion(7)
+    worker = Worker()
+    worker._talker, worker._loaded = at_work(released(), CPU, "fp32"), (options.model, options.precision)
+    portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
+
+    def heads(start: int, stop: int) -> np.ndarray:
+        return worker.do("heads", options, portrait, replace(motion, driving=motion.driving[start:stop])).value
+
+    whole = heads(0, 7)
+    assert whole.shape[:2] == (7, 3) and len(np.unique(whole[:, 0, 0, 0])) > 1
+    np.testing.assert_array_equal(np.concatenate([heads(0, 3), heads(3, 6), heads(6, 7)]), whole)
+
+
+def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeypatch):
+    loaded = []
+    monkeypatch.setattr("sadtalker_core.batch.worker.load_talker", lambda *asked: loaded.append(asked) or released())
+    worker = Worker(("models",))
+    for model in ("one", "one", "two"):
+        worker._nets(Options(model=model))
+    assert loaded == [("one", ("models",)), ("two", ("models",))]
