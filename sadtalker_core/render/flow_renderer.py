@@ -245,7 +245,7 @@ class _Clip:
         # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
         # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
         mouth, eyes = regions(flow.maps)
-        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 3, 1, 1), 3, 1, 1)
+        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")

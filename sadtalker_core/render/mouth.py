@@ -29,14 +29,17 @@ _LOWER = ((0.053, 0.088, 0.0), (0.058, 0.092, 0.001), (0.068, 0.100, -0.003), (0
 _ARCH = 2.6  #: the arch of teeth falls back by this times x squared
 _SMILE = 0.7  #: and the edges of the upper teeth rise by this times x squared
 _HALF_WIDTH, _HALF_HEIGHT = 0.36, 0.20  #: of a drawing
-_ENAMEL, _GUM, _TONGUE = (0.96, 0.93, 0.88), (0.66, 0.36, 0.35), (0.70, 0.37, 0.36)
+_ENAMEL, _GUM, _TONGUE = (0.96, 0.94, 0.90), (0.66, 0.36, 0.35), (0.70, 0.37, 0.36)
 _CAVITY = (0.19, 0.06, 0.06)
 _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 
 _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of the lips
+#: The net knows the light in a mouth and no detail: the drawing, averaged over so many decimetres, is brought that near
+#: to the net's paint. Less in a mouth that shows teeth, which the net paints grey.
+_BLUR, _FOLLOW, _FOLLOW_OWN = 0.06, 0.7, 0.15
 _RIM = 0.045  #: decimetres below the portrait's own upper lip that its blurred edge may reach into its teeth
 _FADE_IN = 0.015  #: decimetres that lips must part further than in the portrait before anything is drawn
-_LIP_SHADE, _LIP_SHADE_REACH = 0.35, 0.025  #: how dark it is right below the upper lip, and how far down that goes
+_LIP_SHADE, _LIP_SHADE_REACH = 0.25, 0.025  #: how dark it is right below the upper lip, and how far down that goes
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _HALF = len(INNER_LIPS) // 2
 _CHEEKS = (50, 280)  #: points of the mesh
@@ -54,22 +57,35 @@ class Mouth:
             for drawing in (teeth(finer, _UPPER, rise=_SMILE), teeth(finer, _LOWER).flip(1), tongue(finer))
         ]
         self.dark, self.gum = white * image.new_tensor(_CAVITY), white * image.new_tensor(_GUM)
-        self.own_teeth = head.mover.own_teeth()
+        self.own_teeth = head.mover.own_teeth() * self._whiteness(white)
         self.shows_teeth = bool(self.own_teeth.amax() > 0.5)
+        self.follow = _FOLLOW_OWN if self.shows_teeth else _FOLLOW
         self.source_lips = head.on_crop(head.mover.source[list(INNER_LIPS)])[None]
 
+    def _whiteness(self, white: Tensor) -> Tensor:
+        """(1, 1, 160, 160) in 0..1: how far the portrait could show teeth there, by its colour."""
+        y, x = torch.meshgrid(*[torch.arange(STAGE, device=white.device) + 0.5] * 2, indexing="ij")
+        grid = self.head.on_crop(torch.stack([x, y], dim=-1)) * (2 / self.image.shape[-1]) - 1
+        seen = F.avg_pool2d(_sample(self.image, grid[None]), 3, 1, 1, count_include_pad=False)
+        bright = seen.mean(1, keepdim=True) / white.mean()
+        grey = seen.amin(1, keepdim=True) / seen.amax(1, keepdim=True).clamp_min(0.05)
+        return ((bright - 0.45) / 0.2).clamp(0, 1) * ((grey - 0.5) / 0.15).clamp(0, 1)
+
     def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) -> the same with their mouths filled; those of closed mouths as they were."""
+        """frames (B, 3, S, S), the insides of their mouths painted roughly -> the same, filled; closed mouths as they
+        were."""
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
-        rows, columns, places = pixels_around(lips, 1.0, frames.shape[-1])
+        edge, wide = max(1.0, _EDGE * self.density), max(3, round(_BLUR * self.density) // 2 * 2 + 1)
+        rows, columns, places = pixels_around(lips, edge + wide // 2, frames.shape[-1])
         if not places.numel():
             return frames
         above, below, parted = self._between(lips, places[None])
-        cover = (torch.minimum(above, below) / max(1.0, _EDGE * self.density) + 0.5).clamp(0, 1)
+        cover = (torch.minimum(above, below) / edge + 0.5).clamp(0, 1)
         fade = (parted / (_FADE_IN * self.density)).clamp(0, 1)
         inside = self._lit(self._drawn(places, flow.jaws), above, above + below)
         filled = frames.clone()
         window = frames[:, :, rows, columns]
+        inside = inside + self.follow * (_blurred(window, cover, wide) - _blurred(inside, cover, wide))
         if self.shows_teeth:
             own, shown, lifted = self._own(places, flow.skull)
             inside = inside + lifted * (self.gum[:, None, None] - inside)
@@ -118,7 +134,7 @@ class Mouth:
         opened = (gap / (_WIDE_OPEN * self.density)).clamp(0, 1)
         return picture * shade * (0.85 + 0.15 * opened)
 
-    def _own(self, places: Tensor, skull: Tensor) -> tuple[Tensor, Tensor]:
+    def _own(self, places: Tensor, skull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the portrait's own mouth shows at that place of the skull (B, 3, h, w), where it shows teeth, and where
         it shows the upper lip, which has risen since (B, 1, h, w)."""
         n, side = len(skull), self.image.shape[-1]
@@ -133,6 +149,14 @@ class Mouth:
 
 def _sample(picture: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _blurred(picture: Tensor, where: Tensor, wide: int) -> Tensor:
+    """picture (B, 3, h, w), averaged twice over squares of `wide` pixels, as far as they lie in where (B, 1, h, w)."""
+    both = torch.cat([picture * where, where], dim=1)
+    for _ in range(2):
+        both = F.avg_pool2d(both, wide, 1, wide // 2)
+    return both[:, :3] / both[:, 3:].clamp_min(1e-3)
 
 
 def _lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +183,7 @@ def light_of(image: Tensor, head: PlacedHead) -> Tensor:
     reach = torch.linspace(-4, 4, 5, device=image.device)
     around = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).flatten(0, 1)
     cheeks = torch.cat([seen(mover.source[k] + around) for k in _CHEEKS], dim=1).mean(1)
-    level = torch.maximum(white.mean() * 1.1, cheeks.mean() * 1.2).clamp(0.2, 0.98)
+    level = torch.maximum(white.mean() * 1.35, cheeks.mean() * 1.45).clamp(0.2, 1.0)
     return level * (0.6 + 0.4 * white / white.mean().clamp_min(0.05)).clamp(0.8, 1.2)
 
 
@@ -173,7 +197,8 @@ def _paper(density: float) -> tuple[Tensor, Tensor]:
     columns, rows = (_FINER * max(8, round(2 * half * density)) for half in (_HALF_WIDTH, _HALF_HEIGHT))
     x = ((torch.arange(columns) + 0.5) / columns * 2 - 1) * _HALF_WIDTH
     y = (1 - (torch.arange(rows) + 0.5) / rows * 2) * _HALF_HEIGHT
-    return torch.meshgrid(y, x, indexing="ij")[::-1]
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return x, y
 
 
 def _finished(colour: Tensor, cover: Tensor) -> Tensor:
