@@ -155,6 +155,11 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
     assert f'styles {{"{speakers[0]}": 0' in capsys.readouterr().out
     saved, exported = saved_nets(tmp_path / "run")["posevae"], base_talker(str(file)).nets["posevae"].state_dict()
     assert all(torch.equal(exported[name], saved[name]) for name in saved)
+    more = tmp_path / "more.safetensors"
+    posevae.main(["--data", str(folder), "--out", str(tmp_path / "more"), "--steps", "0", "--begin", "base",
+                  "--base", str(file), "--accelerator", "cpu", "--devices", "1", "--export", str(more)])
+    same = base_talker(str(more)).nets["posevae"].state_dict()
+    assert all(torch.equal(same[name], saved[name]) for name in saved)
 
 
 def test_the_published_widths_ask_for_an_ear_of_their_own(folder, tmp_path):
