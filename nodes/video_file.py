@@ -12,6 +12,7 @@ from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
 
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
+from ..sadtalker_core.errors import SigningError
 
 #: environment variables of the ComfyUI process; not inputs, because a workflow that is shared must not carry them along
 CERTIFICATES, PRIVATE_KEY = "SADTALKER_SIGN_CERTIFICATES", "SADTALKER_SIGN_KEY"
@@ -70,6 +71,8 @@ def signature() -> Signature | None:
     certificates, private_key = os.environ.get(CERTIFICATES, ""), os.environ.get(PRIVATE_KEY, "")
     if not (certificates or private_key):
         return None
+    if not (certificates and private_key):
+        raise SigningError(f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or none.")
     return Signature(
         Path(certificates),
         Path(private_key),

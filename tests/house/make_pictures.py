@@ -1,12 +1,13 @@
 """Makes web/pictures anew, which the help pages show: the built-in model on a public portrait.
 
-talking_portrait.jpg alone is not made here; it shows frames of the demo's video.
+Not made here: talking_portrait.jpg, frames of the demo's video; page_*.jpg, from the screenshots of the page's tests.
 
-    python -m tests.house.make_pictures        (needs torch, scikit-image for the portrait, soundfile for the voice)
+    python -m tests.house.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile for the voice)
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from sadtalker_core.compose.plot import plot_motion
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_picture
+from sadtalker_core.motion import edit
+from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_frames
 from tests.house.test_help import LARGEST_PICTURE
 
@@ -64,6 +67,50 @@ def main() -> None:
     back = next(iter(stream.batches())).permute(0, 2, 3, 1)
     save("paste_back", side_by_side([frame[0], mask[..., None].expand(-1, -1, 3), back[0]], height=256))
     save("visible_label", label_frames(back[:, :384, :384], size=0.07)[0])
+
+    def shown(expression, pose):
+        """(h, w, 3): the frame of the widest mouth, made of other tracks."""
+        moved = pipeline.map_tracks(nets, face, expression, pose)
+        return painted(nets, portrait, replace(moved, driving=moved.driving[wide : wide + 1]))[0]
+
+    mouths = [edit.edit_expression(expression, mouth=scale) for scale in (0.3, 1.0, 1.8)]
+    save("edit_expression", side_by_side([shown(mouth, pose) for mouth in mouths], height=256))
+    turns = [edit.edit_pose(pose, offsets_deg=degrees) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
+    save("edit_pose", side_by_side([shown(expression, turn) for turn in turns], height=256))
+
+    styles = [pipeline.nod(nets, speech, face, style=style, seed=SEED) for style in (0, 20, 45)]
+    save("pose_styles", side_by_side([plotted(pose=style) for style in styles], height=240))
+    gated = silence_gate(expression, speech, face)
+    save("silence_gate", side_by_side([plotted(speech, track) for track in (expression, gated)], height=360))
+    short = edit.resize(pose, 60, edit.FitHow.CUT)
+    resized = [edit.resize(short, 180, how, crossfade=10)
+               for how in (edit.FitHow.LOOP, edit.FitHow.PING_PONG, edit.FitHow.HOLD)]  # fmt: skip
+    save("resize_track", side_by_side([plotted(pose=track) for track in resized], height=240))
+    one, other = (edit.resize(style, 60, edit.FitHow.CUT) for style in styles[:2])
+    joined = [one, other, edit.blend(one, other, 0.5), edit.concatenate(one, other, 10)]
+    save("blend_tracks", side_by_side([plotted(pose=track, width=360) for track in joined], height=240))
+    save("face_order", faces_counted(whole))
+
+
+def plotted(speech=None, expression=None, pose=None, width: int = 480) -> Tensor:
+    return plot_motion(speech, expression, pose, width=width, height=240 if speech is None else 360)
+
+
+def faces_counted(whole: Tensor) -> Tensor:
+    """Two faces in one picture, with the numbers that face_order "left to right" gives them."""
+    from PIL import ImageDraw, ImageFont
+
+    nets = load_talker("mini", [])
+    both = torch.cat([whole[:320, 60:400], whole[:320, 60:400].flip(1)], dim=1)
+    picture = as_pil(both)
+    pen = ImageDraw.Draw(picture)
+    for index in (0, 1):
+        portrait = portrait_from_picture(both, face_index=index, face_order="left to right")
+        box = pipeline.extract(nets, portrait)[0].require_crop().box
+        pen.rectangle([box.x, box.y, box.right, box.bottom], outline=(250, 205, 90), width=3)
+        pen.text((box.x + 8, box.y + 4), str(index), fill=(250, 205, 90), font=ImageFont.load_default(36))
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return pixels.view(picture.height, picture.width, 3).float() / 255
 
 
 def voice() -> tuple[Tensor, int]:
@@ -129,6 +176,8 @@ def as_pil(picture: Tensor):
 
 
 def save(name: str, picture: Tensor) -> None:
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
     file = FOLDER / f"{name}.jpg"
     for quality in range(92, 40, -4):
         as_pil(picture).save(file, quality=quality, optimize=True, progressive=True)

@@ -61,3 +61,15 @@ def test_a_stopped_run_leaves_a_playable_partial_when_asked(found):
 def test_the_next_run_finishes_beside_the_partial(found):
     assert found["after_the_stop"] is None
     assert found["left_in_the_end"] == ["film_00001_partial.mp4", "film_00002_.mp4"]
+
+
+def test_another_frame_rate_takes_the_same_time(found):
+    """15 frames are 0.6 s: 18 of Video Combine at 30 frames a second, 30 of Render Video at 50."""
+    assert found["n_at_30"] == 18 and found["n_at_50"] == 30
+
+
+def test_a_certificate_that_is_not_there_is_told_and_nothing_unsigned_is_written(found):
+    half, unsigned = found["not_signed"]
+    assert "both SADTALKER_SIGN_CERTIFICATES and SADTALKER_SIGN_KEY" in half
+    assert "no file with the certificates at" in unsigned and "chain.pem" in unsigned
+    assert found["left_unsigned"] == []

@@ -43,7 +43,8 @@ def main(host) -> dict:
     def left(folder: str) -> list[str]:
         return sorted(os.listdir(os.path.join(output, folder)))
 
-    apart = host.run(graphs.talking(0.6))
+    apart = host.run(graphs.talking(0.6, **{"video.output_fps": 30.0}))
+    at_30 = pixels(path_of(apart.outputs["video"]["images"][0]))
     heads = (host.value("render") * 255).round().byte().numpy()
     alone = host.run(filming())
     film = pixels(path_of(alone.outputs["film"]["images"][0]))
@@ -53,6 +54,7 @@ def main(host) -> dict:
         "error": apart.error or alone.error,
         "n_frames": len(heads),
         "n_filmed": len(film),
+        "n_at_30": len(at_30),
         "difference": float(np.abs(same - heads).mean()),
         "on_the_wire": on_the_wire,
         "pictures": sum(1 for node, _, _, picture in alone.progress if node == "film" and picture),
@@ -83,6 +85,14 @@ def main(host) -> dict:
     host.run(filming("kept/film", keep_partial=True), on_progress=stop)
     found["left_with_wish"] = left("kept")
     found["partial_frames"] = [len(pixels(os.path.join(output, "kept", name))) for name in left("kept")]
-    found["after_the_stop"] = host.run(filming("kept/film", keep_partial=True)).error
-    found["left_in_the_end"] = left("kept")
+    finished = host.run(filming("kept/film", keep_partial=True, output_fps=50.0))
+    found |= {"after_the_stop": finished.error, "left_in_the_end": left("kept")}
+    found["n_at_50"] = len(pixels(path_of(finished.outputs["film"]["images"][0])))
+
+    os.environ["SADTALKER_SIGN_CERTIFICATES"] = os.path.join(host.base, "chain.pem")
+    half = host.run(filming("signed/film"))
+    os.environ["SADTALKER_SIGN_KEY"] = os.path.join(host.base, "key.pem")
+    unsigned = host.run(filming("signed/film"))
+    found["not_signed"] = [run.error["exception_message"] for run in (half, unsigned)]
+    found["left_unsigned"] = left("signed")
     return found
