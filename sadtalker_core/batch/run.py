@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -59,17 +60,21 @@ class _Run:
         for job in jobs:
             if job.id in before:
                 self._say(0, before[job.id])
-        # Together by model, so that no worker changes its nets more often than it must.
-        todo = sorted((job for job in jobs if job.id not in before), key=lambda job: job.options.model)
-        for job in todo:
+        todo = sorted((job for job in jobs if job.id not in before), key=_nets_of)
+        for _, same_nets in groupby(todo, key=_nets_of):  # one after the other: workers hold one model
+            self._make_together(list(same_nets), cut_frames)
+        return self.outcomes
+
+    def _make_together(self, jobs: Sequence[Job], cut_frames: int) -> None:
+        """Short jobs fill the gaps that the chunks of long ones leave."""
+        for job in jobs:
             if job.n_frames <= cut_frames:
                 self.crew.ask(self._call("make", job, self._keep))
-        for job in todo:
+        for job in jobs:
             if job.n_frames > cut_frames:
                 self._film_in_chunks(job)
         while self.crew.busy:
             self.crew.wait(1.0)
-        return self.outcomes
 
     def _call(self, task: str, job: Job, then: Callable[[Job, Call], None] | None = None) -> Call:
         return Call(task, lambda: (Order.of(job),), then and (lambda call: then(job, call)))
@@ -148,6 +153,10 @@ class _Run:
             self.outcomes.append(outcome)
         if self.on_progress is not None:
             self.on_progress(n_frames, outcome)
+
+
+def _nets_of(job: Job) -> tuple[str, str]:
+    return job.options.model, job.options.precision
 
 
 def _done(job: Job, n_frames: int, seconds: float, worker: str) -> Outcome:

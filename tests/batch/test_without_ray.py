@@ -13,7 +13,7 @@ from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
-from sadtalker_core.batch.worker import Answer, Clip
+from sadtalker_core.batch.worker import Answer, Clip, Order
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import OptionError
 from tests.batch.conftest import PORTRAIT
@@ -59,6 +59,7 @@ class Backwards:
 
     def __init__(self, clip: Clip):
         self.clip, self.queue, self.n_asked = clip, [], 0
+        self.made: list[str] = []
 
     def ask(self, call: Call, *, first: bool = False) -> Call:
         self.queue.append(call)
@@ -75,10 +76,16 @@ class Backwards:
     def wait(self, timeout_s: float) -> None:
         if self.queue:
             call = self.queue.pop()
-            value = self.clip if call.task == "plan" else self.heads(*call.given())
-            call.answer = Answer(value, 0.0, "here", 0)
+            call.answer = Answer(getattr(self, call.task)(*call.given()), 0.0, "here", 0)
             if call.then:
                 call.then(call)
+
+    def plan(self, order: Order) -> Clip:
+        return self.clip
+
+    def make(self, order: Order) -> tuple[bytes, int]:
+        self.made.append(order.options.precision)
+        return b"film", 1
 
     @staticmethod
     def heads(options, portrait, motion) -> np.ndarray:
@@ -103,6 +110,15 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     assert outcome.status == DONE and sum(counted) == outcome.n_frames == 95
     assert written == clip.motion.driving.yaw.tolist()
     assert max(ahead) == CHUNKS_PER_WORKER * crew.size
+
+
+def test_jobs_for_the_same_nets_are_made_together(table, folder):
+    crew = Backwards(Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(5), 1, 1))
+    wishes = ["fp32", "bf16", "fp32", "bf16"]
+    jobs = read_jobs(table("nets.csv", "portrait,out,idle_seconds,precision",
+                           *(f"{PORTRAIT},nets{k}.mp4,1,{wish}" for k, wish in enumerate(wishes))))  # fmt: skip
+    run_jobs(jobs, crew, RunFolder(folder / "nets.run"), cut_frames=50)
+    assert crew.made == ["bf16", "bf16", "fp32", "fp32"]
 
 
 def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
