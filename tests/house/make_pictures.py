@@ -2,7 +2,7 @@
 
 Not made here: talking_portrait.jpg, frames of the demo's video; page_*.jpg, from the screenshots of the page's tests.
 
-    python -m tests.house.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile for the voice)
+    python -m tests.house.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
 """
 
 from __future__ import annotations
