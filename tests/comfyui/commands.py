@@ -99,12 +99,12 @@ def _for_tests() -> Path:
 
 def _test(args: argparse.Namespace) -> int:
     python = _for_tests()
-    chosen, env = [], dict(os.environ)
+    env = dict(os.environ)
     if env.get("NUMPY"):
         env["PYTHONPATH"] = str(environment.prepare_numpy(env["NUMPY"]))
+    chosen = ["-n", "2", "--dist", "loadfile"]
     if args.command == "test-quick":
-        chosen = ["-m", QUICK, "-n", "2"]
-        env.setdefault("OMP_NUM_THREADS", "1")  # two workers with a thread each, not two of two on two cores
+        chosen += ["-m", QUICK]
     else:
         environment.prepare_browser()
     command = [str(python), "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", *chosen,

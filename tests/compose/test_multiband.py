@@ -9,14 +9,6 @@ from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
 from sadtalker_core.pipeline import whole_picture
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def random(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 

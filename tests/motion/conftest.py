@@ -8,15 +8,6 @@ from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
 from sadtalker_core.timeline import mel_steps_in_samples, samples_in_frames
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These nets are so small that threads would wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def make_speech():
     """n_frames -> SpeechWindows that sound like nothing at all."""

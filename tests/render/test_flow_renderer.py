@@ -13,15 +13,6 @@ from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Nets this small wait for their threads longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def net():
     """Not trained, and so eager that it would repaint everything it may."""

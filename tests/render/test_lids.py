@@ -1,6 +1,5 @@
 """Eyes that close: the lids meet, the lashes draw a line, open eyes are left alone."""
 
-import pytest
 import torch
 
 from sadtalker_core.basis import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis
@@ -10,14 +9,6 @@ from sadtalker_core.render.lids import LashLine
 from sadtalker_core.render.placement import PlacedHead
 
 SIDE, DENSITY = 256, 85.0
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def blinks(*amounts, sides=("Left", "Right")):

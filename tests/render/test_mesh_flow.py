@@ -10,15 +10,6 @@ from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMov
 STILL = torch.eye(3)[None], torch.zeros(1, 2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Nets this small wait for their threads longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def stage_points(weights=None, pixels_per_decimetre=53.0):
     """The template itself, seen from the front in the middle of the stage, as the face net would give it."""
     basis = load_basis()

@@ -12,14 +12,6 @@ from sadtalker_core.render.placement import PlacedHead
 SIDE, DENSITY = 256, 85.0
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def rows(n=1, **units):
     offsets = torch.zeros(n, 64)
     for name, amount in units.items():

@@ -24,14 +24,6 @@ from tests.face.pictures import resized
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def reader():
     return Reader.open("mini")

@@ -13,14 +13,6 @@ from sadtalker_core.training import renderer_mini
 from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, mirrored
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A shard with one person whose head turns a little: noise for a picture, the real flow and maps."""
