@@ -210,6 +210,7 @@ def test_every_file_says_that_it_is_generated(tmp_path):
         found = read_metadata(write(tmp_path / "a.mp4", some_frames(2), audio=audio))
         assert "AI-generated" in found["comment"]
         assert found["digital_source_type"] == AI_MARK["digital_source_type"]
+        assert json.loads(found["AIGC"]) == {"Label": "1"}
 
 
 def test_special_characters_are_escaped():
