@@ -165,6 +165,15 @@ def trained(net: nn.Module, folder: Path, name: str) -> Any:
     return net.eval()
 
 
+def synchronise_norms(nets: Mapping[str, nn.Module]) -> None:
+    """Batch norms inside the nets see the examples of all processes from now on, in place; names and numbers stay.
+
+    Several GPUs alone can do that; processors normalise by the examples of their own process.
+    """
+    for net in nets.values():
+        nn.SyncBatchNorm.convert_sync_batchnorm(net)
+
+
 # ---- the loop --------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +184,8 @@ class _Loop:
         self.recent: dict[str, list[Tensor]] = {}
         for net in (*trainer.nets.values(), *trainer.teachers.values()):
             net.to(fabric.device)
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            synchronise_norms(trainer.nets)
         for teacher in trainer.teachers.values():
             teacher.eval().requires_grad_(False)
         for optimizer in trainer.optimizers.values():
@@ -419,5 +430,5 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
 
 __all__ = [
     "Moment", "Run", "Trainer", "add_run_options", "chance", "command", "read_log", "run_of", "saved_nets", "seeded",
-    "steps_done", "train", "trained",
+    "steps_done", "synchronise_norms", "train", "trained",
 ]  # fmt: skip

@@ -62,8 +62,12 @@ def keypoint_prior(points: Tensor) -> Tensor:
 
 def head_pose(motion: KeypointMotion, degrees: Tensor) -> Tensor:
     """Angles of a motion against the teacher's (B, 3) pitch, yaw, roll: degrees apart, summed over the three."""
-    said = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1)
-    return (said - degrees).abs().sum(dim=-1).mean()
+    return (degrees_of(motion) - degrees).abs().sum(dim=-1).mean()
+
+
+def degrees_of(motion: KeypointMotion) -> Tensor:
+    """(B, 3) pitch, yaw, roll"""
+    return torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1)
 
 
 def deformation_prior(offsets: Tensor) -> Tensor:

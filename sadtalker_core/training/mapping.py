@@ -41,7 +41,7 @@ from ..render.transform import transform_keypoints
 from .clips import Clip
 from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
-from .losses import head_pose, keypoint_distance
+from .losses import degrees_of, head_pose, keypoint_distance
 from .pairs import Pair, draw_pairs, read_pictures
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, load_vgg, perceptual_loss, substitute_vgg
 from .renderer import read_estimator, read_renderer_clips, require_full_precision, require_renderer_base
@@ -51,7 +51,7 @@ from .renderer import read_estimator, read_renderer_clips, require_full_precisio
 class MappingTraining:
     """hidden: channels of a new net;  vgg: levels and scales of the perceptual loss
     keypoints, angles, perceptual: the weights of the losses;  draws_from: the part of the run after which frames are
-    drawn;  rate: of Adam;  falls_at: the part of the run after which the rate is a tenth
+    drawn;  batch: pairs per step;  rate: of Adam;  falls_at: the part of the run after which the rate is a tenth
     """
 
     hidden: int = 1024
@@ -60,13 +60,14 @@ class MappingTraining:
     angles: float = 0.1
     perceptual: float = 1.0
     draws_from: float = 0.5
+    batch: int = 32
     rate: float = 1e-4
     falls_at: float = 0.8
 
 
 RELEASED_WIDTH = MappingTraining()
 #: for a try on a processor, with the renderer of training.renderer --config narrow
-NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)), rate=1e-3)
+NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)), batch=4, rate=1e-3)
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW}
 
 #: our names of the nets that a MappingNet is taught by
@@ -132,11 +133,6 @@ class MappingTrainer(Trainer):
         return self.generator(source, *points).image
 
 
-def degrees_of(motion: KeypointMotion) -> Tensor:
-    """(B, 3) pitch, yaw, roll"""
-    return torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1)
-
-
 def window(clip: Clip, frame: int, width: int, radius: int = WINDOW_RADIUS) -> Tensor:
     """(1, nc, 27) around a frame, clamped to `radius` frames to each side and to the clip.
 
@@ -172,9 +168,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
                         "without it random features are compared")  # fmt: skip
     add_end_options(parser)
-    add_run_options(parser, out="runs/mapping", steps=20_000, batch=32)
+    add_run_options(parser, out="runs/mapping", steps=20_000)
     options = parser.parse_args(arguments)
-    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    training = TRAININGS[options.config]
+    run, ends = run_of(options, training.batch), ends_of(options)
     require_full_precision(run.precision)
     base = ends.talker()
     require_renderer_base(base)

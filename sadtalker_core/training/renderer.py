@@ -81,7 +81,8 @@ class RendererTraining:
     keypoints, motion, generator, discriminator: the nets' widths;  vgg: levels and scales of the perceptual loss
     bend: how pictures are bent for equivariance;  weights: of the losses
     jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
-    rate, betas: of Adam, the same for all nets;  falls_at: the part of the run after which the rate is a tenth
+    batch: pairs per step;  rate, betas: of Adam, the same for all nets
+    falls_at: the part of the run after which the rate is a tenth
     """
 
     keypoints: KeypointConfig = KeypointConfig()
@@ -93,13 +94,13 @@ class RendererTraining:
     weights: LossWeights = field(default_factory=LossWeights)
     jitter: float = 0.1
     mirrored: float = 0.5
+    batch: int = 32
     rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     falls_at: float = 180 / 300
 
 
 PUBLISHED = RendererTraining()
-PUBLISHED_BATCH = 32
 #: for a try on a processor: pictures of 64 pixels and more, narrow nets, and a faster rate
 NARROW = RendererTraining(
     keypoints=KeypointConfig(width=8, widest=64, levels=3, depth=8),
@@ -110,7 +111,7 @@ NARROW = RendererTraining(
     ),
     discriminator=DiscriminatorConfig(width=8),
     vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)),
-    rate=2e-3,
+    batch=4, rate=2e-3,
 )  # fmt: skip
 TRAININGS = {"published": PUBLISHED, "narrow": NARROW}
 
@@ -277,9 +278,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
                         "without it random features are compared")  # fmt: skip
     add_end_options(parser)
-    add_run_options(parser, out="runs/renderer", steps=200_000, batch=PUBLISHED_BATCH)
+    add_run_options(parser, out="runs/renderer", steps=200_000)
     options = parser.parse_args(arguments)
-    run, ends, training = run_of(options), ends_of(options), TRAININGS[options.config]
+    training = TRAININGS[options.config]
+    run, ends = run_of(options, training.batch), ends_of(options)
     require_full_precision(run.precision)
     base = None
     if ends.export or ends.begin == BASE:

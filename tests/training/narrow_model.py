@@ -22,12 +22,13 @@ from sadtalker_core.render.mapping import MappingConfig, MappingNet
 from sadtalker_core.render.motion_estimator import MotionEstimatorConfig
 from sadtalker_core.training.discriminators import DiscriminatorConfig
 from sadtalker_core.training.engine import seeded
+from sadtalker_core.training.mapping import MappingTraining
 from sadtalker_core.training.perceptual import VggConfig
 from sadtalker_core.training.renderer import RendererTraining, new_nets
 from tests.training.toy_clips import SIDE
 
 N_KEYPOINTS = 5
-VGG = VggConfig(widths=(8, 8, 16, 16, 16), scales=(1, 2))
+VGG = VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,))
 #: the published training for one clip of 32 pixels: few channels, a fast rate, and no pictures but those of the clip
 RENDERER = RendererTraining(
     keypoints=KeypointConfig(n_keypoints=N_KEYPOINTS, width=4, widest=16, levels=2, depth=4),
@@ -41,6 +42,7 @@ RENDERER = RendererTraining(
     discriminator=DiscriminatorConfig(width=4, widest=32, blocks=3),
     vgg=VGG, rate=4e-3, jitter=0.0, mirrored=0.0,
 )  # fmt: skip
+MAPPING = MappingTraining(hidden=64, vgg=VGG, rate=3e-3)
 
 
 def nets() -> dict[str, nn.Module]:

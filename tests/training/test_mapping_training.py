@@ -15,11 +15,11 @@ from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import Moment, Run, chance, saved_nets, train
 from sadtalker_core.training.export import base_talker, export
 from sadtalker_core.training.losses import head_pose, keypoint_distance
-from sadtalker_core.training.mapping import MappingTrainer, MappingTraining, new_net, window
+from sadtalker_core.training.mapping import MappingTrainer, new_net, window
 from sadtalker_core.training.perceptual import perceptual_loss, substitute_vgg
 from tests.training import narrow_model, toy_clips
 
-TRAINING = MappingTraining(hidden=64, vgg=narrow_model.VGG, rate=3e-3)
+TRAINING = narrow_model.MAPPING
 N_FRAMES = 24
 
 

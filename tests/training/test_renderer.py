@@ -16,7 +16,7 @@ from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing, InputEr
 from sadtalker_core.render.blocks import ConvBlock, spectral
 from sadtalker_core.render.transform import rotation_matrix
 from sadtalker_core.training import renderer
-from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, train
+from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, synchronise_norms, train
 from sadtalker_core.training.pairs import Pair, Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.renderer import (
@@ -27,6 +27,7 @@ from sadtalker_core.training.renderer import (
     new_nets,
     read_estimator,
     read_renderer_clips,
+    redraw,
 )
 from tests.training import narrow_model, toy_clips
 
@@ -139,6 +140,18 @@ def test_a_norm_in_training_is_that_of_its_batch_and_remembers_a_tenth_of_it():
     n = conved[:, 0].size
     assert np.allclose(block.norm.running_mean, 0.1 * mean, atol=1e-6)
     assert np.allclose(block.norm.running_var, 0.9 + 0.1 * spread * n / (n - 1), atol=1e-6)
+
+
+def test_synchronised_norms_are_the_same_norms_in_one_process():
+    plain, synced = (new_nets(narrow_model.RENDERER, seed=0) for _ in range(2))
+    given = {name: dict(net.named_parameters()) for name, net in synced.items()}
+    synchronise_norms(synced)
+    source = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in synced["generator"].modules())
+    assert torch.equal(redraw(plain, source, source.flip(0)), redraw(synced, source, source.flip(0)))
+    for name, net in synced.items():
+        assert list(net.state_dict()) == list(plain[name].state_dict())
+        assert all(parameter is given[name][path] for path, parameter in net.named_parameters())
 
 
 def test_a_spectral_convolution_in_training_takes_one_step_of_power_iteration():

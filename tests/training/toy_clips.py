@@ -27,10 +27,10 @@ def coefficients(n_frames: int, family: str = RELEASED, seed: int = 0) -> FaceCo
     """The head sways within 20 degrees; expression 0 opens the mouth, 0 to 1."""
     draw = np.random.default_rng(seed)
     time = np.arange(n_frames) / 25
-    reach, hertz, start = (0.12, 0.3, 0.1), (1.6, 1.2, 0.9), draw.uniform(0, 6, 3)
+    reach, hertz, start = (0.12, 0.3, 0.1), (0.55, 0.4, 0.7), draw.uniform(0, 6, 3)
     angles = reach * np.sin(2 * np.pi * time[:, None] * hertz + start)
     rows = torch.zeros(n_frames, 257)
-    rows[:, 80] = torch.from_numpy(0.5 - 0.5 * np.cos(2 * np.pi * 3 * time))
+    rows[:, 80] = torch.from_numpy(0.5 - 0.5 * np.cos(2 * np.pi * 1.3 * time))
     rows[:, 224:227] = torch.from_numpy(angles)
     return FaceCoefficients.from_full_rows(rows, torch.tensor([[50.0, SIDE / 2, SIDE / 2]]).expand(n_frames, 3),
                                            family=family, crop_mode=CropMode.CROP, pic_size=SIDE)  # fmt: skip
