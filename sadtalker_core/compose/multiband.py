@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,16 +52,27 @@ class Multiband:
         return F.pad(patch, (0, -width % step, 0, -height % step), mode="replicate")
 
 
-# Every frame is halved and doubled by these: five times as fast on a CPU as kornia's, whose 5 x 5 kernels go over each
-# channel for itself. What is doubled is subtracted before it is added, so how smooth it is hardly matters.
+# Every frame is halved and doubled by these, which are many times as fast on a CPU as kornia's 5 x 5 kernels or torch's
+# own interpolation. What is doubled is subtracted before it is added, so how smooth it is hardly matters.
 
 
 def _halved(patch: Tensor) -> Tensor:
-    return F.avg_pool2d(patch, 4, stride=2, padding=1, count_include_pad=False)
+    """The means of 2 x 2."""
+    rows = patch[..., ::2, :] + patch[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 
 
 def _doubled(patch: Tensor) -> Tensor:
-    return F.interpolate(patch, scale_factor=2.0, mode="bilinear", align_corners=False)
+    """Linear between the centres of pixels, the outermost repeated: F.interpolate's bilinear."""
+    *some, height, width = patch.shape
+    rows, result = patch.new_empty(*some, 2 * height, width), patch.new_empty(*some, 2 * height, 2 * width)
+    around = F.pad(patch, (0, 0, 1, 1), mode="replicate")
+    torch.lerp(patch, around[..., :-2, :], 0.25, out=rows[..., ::2, :])
+    torch.lerp(patch, around[..., 2:, :], 0.25, out=rows[..., 1::2, :])
+    around = F.pad(rows, (1, 1, 0, 0), mode="replicate")
+    torch.lerp(rows, around[..., :-2], 0.25, out=result[..., ::2])
+    torch.lerp(rows, around[..., 2:], 0.25, out=result[..., 1::2])
+    return result
 
 
 __all__ = ["Multiband"]

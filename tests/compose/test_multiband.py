@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.compose.multiband import Multiband
+from sadtalker_core.compose.multiband import Multiband, _doubled, _halved
 from sadtalker_core.compose.paste import Blend, PasteBack
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
 from sadtalker_core.pipeline import whole_picture
@@ -54,6 +54,14 @@ def test_frames_do_not_depend_on_their_batch_or_their_dtype():
     apart = torch.cat([blend(one[None]) for one in patch])
     torch.testing.assert_close(blend(patch), apart)
     torch.testing.assert_close(blend(patch.double()).float(), apart)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (6, 4), (34, 50)])
+def test_halving_and_doubling_are_those_of_torch(size):
+    patch = random(2, 3, *size)
+    bilinear = torch.nn.functional.interpolate(patch, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(_doubled(patch), bilinear, rtol=0, atol=1e-6)
+    torch.testing.assert_close(_halved(patch), torch.nn.functional.avg_pool2d(patch, 2), rtol=0, atol=1e-6)
 
 
 def a_portrait(box):
