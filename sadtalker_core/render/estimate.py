@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from ..datatypes import MINI
 
 #: One 3x3 convolution 512 -> 256 at 128 x 128 is a yardstick: the cost of a frame counted in them is nearly the same
-#: on every machine. (family, side of the square) -> yardsticks a frame, measured on two CPU cores.
-YARDSTICKS_PER_FRAME = {("released", 256): 26.0, ("released", 512): 200.0, (MINI, 256): 0.5, (MINI, 512): 0.8}
+#: on every machine. (family, side of the square) -> yardsticks a frame on one thread, by the nets as the nodes use them
+#: (docs/BENCH.md); of the mini with its encoding.
+YARDSTICKS_PER_FRAME = {("released", 256): 27.0, ("released", 512): 120.0, (MINI, 256): 0.25, (MINI, 512): 0.3}
 
 #: what a frame of a batch needs beside the weights while it is rendered in fp32, bytes
 WORKING_BYTES_PER_FRAME = {
