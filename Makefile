@@ -10,7 +10,7 @@ RUN ?= python3
 endif
 export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT NUMPY COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES QUICK
 
-.PHONY: demo serve setup test test-quick parity lint judges bench eval-mini
+.PHONY: demo serve setup test test-quick parity lint judges bench eval-mini train-mini
 
 demo:
 	$(RUN) -m tests.comfyui demo
@@ -41,3 +41,6 @@ bench:
 
 eval-mini:
 	$(RUN) -m tests.comfyui eval-mini
+
+train-mini:
+	$(RUN) -m tests.comfyui train-mini

@@ -84,7 +84,7 @@ class FlowRenderer(nn.Module):
         self.config = config
         encoder, widths = config.encoder, config.widths
         self.encoder = nn.ModuleList()
-        for n_in, n_out in zip((12, *encoder), encoder, strict=False):
+        for n_in, n_out in zip((12, *encoder[:-1]), encoder, strict=True):
             self.encoder.append(_block(n_in, n_out, 1 if n_in == 12 else 2, ops=ops))
         n_input = 4 * (3 + len(_FINE)) + len(_COARSE) + 2 + encoder[0]
         self.enter = nn.Sequential(
@@ -129,7 +129,7 @@ class FlowRenderer(nn.Module):
         carried = [warp_window(f, displacement, left_top) for f in features]
         x = self.enter(torch.cat([F.pixel_unshuffle(fine, 2), half, carried[0]], dim=1))
         heights = [x]
-        for k, (down, meet) in enumerate(zip(self.down, self.meet, strict=False), start=1):
+        for k, (down, meet) in enumerate(zip(self.down, self.meet, strict=True), start=1):
             x = down(x)
             if k < len(carried):
                 x = torch.cat([x, carried[k]], dim=1)

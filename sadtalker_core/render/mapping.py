@@ -44,7 +44,7 @@ class MappingConfig:
 RELEASED_MAPPING = MappingConfig()
 RELEASED_MAPPING_FULL = MappingConfig(coefficients=CROP_ROW)
 #: the widths of the built-in family; its offsets are the weights of the face units
-MINI_MAPPING = MappingConfig(hidden=64, offsets=EXPRESSION)
+MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
 
 
 class MappedWindows(NamedTuple):

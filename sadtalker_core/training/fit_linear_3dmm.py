@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -80,11 +81,12 @@ def look_at_people(work: Path, people: int) -> Seen:
     parts = []
     mesh, net = None, None
     for first in range(0, people, PEOPLE_PER_PART):
-        path = work / f"linear_3dmm_seen_{first:05d}.npz"
+        last = min(first + PEOPLE_PER_PART, people)
+        path = work / f"linear_3dmm_seen_{first:05d}_{last:05d}.npz"
         if not path.exists():
             start = time.time()
             mesh, net = mesh or load_head_mesh(work), net or embedded_face_nets()[1]
-            rows = [row for person in range(first, first + PEOPLE_PER_PART) for row in _look_at(mesh, net, person)]
+            rows = [row for person in range(first, last) for row in _look_at(mesh, net, person)]
             unfinished = path.with_suffix(".unfinished.npz")
             arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
             np.savez(unfinished, **arrays)  # type: ignore[arg-type]
@@ -199,7 +201,7 @@ def fit(heads: Heads) -> Linear3DMM:
     print("ridges: " + ", ".join(f"{ridge:.0e} x {int((ridges == ridge).sum())}" for ridge in ridges.unique()))
     matrix, bias = solve_ridge(residuals, targets, ridges)
     n_units = net.config.n_units
-    out_of_sample = _out_of_sample(residuals, targets, ridges, mirrored.person)
+    (out_of_sample,) = _out_of_sample(residuals, targets, [ridges], mirrored.person)
     told = _correlation(out_of_sample[:, :n_units], targets[:, :n_units])
     zero, gain = _rest_and_gain(out_of_sample[:, :n_units], targets[:, :n_units])
     gain = gain * (told > TELLING)
@@ -242,12 +244,18 @@ def _regression(net: Linear3DMM, heads: Heads) -> tuple[Tensor, Tensor]:
 
 def solve_ridge(inputs: Tensor, targets: Tensor, ridges: Tensor) -> tuple[Tensor, Tensor]:
     """Least squares of targets (N, m) by inputs (N, n) with a penalty `ridges` (m,) -> matrix (n, m), bias (m,)."""
+    return next(_solve_ridges(inputs, targets, [ridges]))
+
+
+def _solve_ridges(inputs: Tensor, targets: Tensor, several: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """`solve_ridge` for one penalty after the other; the axes, which take the time, are found once."""
     mean, target_mean = inputs.mean(0), targets.mean(0)
     centred = inputs - mean
     spread, axes = torch.linalg.eigh(centred.T @ centred / len(inputs))
     along = axes.T @ (centred.T @ (targets - target_mean)) / len(inputs)
-    matrix = axes @ (along / (spread.clamp_min(0)[:, None] + ridges[None]))
-    return matrix, target_mean - mean @ matrix
+    for ridges in several:
+        matrix = axes @ (along / (spread.clamp_min(0)[:, None] + ridges[None]))
+        yield matrix, target_mean - mean @ matrix
 
 
 def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -265,21 +273,19 @@ def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def _choose_ridges(inputs: Tensor, targets: Tensor, person: Tensor) -> Tensor:
     """(m,) for each output its ridge; for each unit the one with the smallest error on people that were left out."""
     units = targets[:, : -len(POSE_RIDGES)]
-    errors = []
-    for ridge in UNIT_RIDGES:
-        same = torch.full(units.shape[1:], ridge, dtype=torch.float64)
-        errors.append(((_out_of_sample(inputs, units, same, person) - units) ** 2).mean(0))
+    tried = [torch.full(units.shape[1:], ridge, dtype=torch.float64) for ridge in UNIT_RIDGES]
+    errors = [((said - units) ** 2).mean(0) for said in _out_of_sample(inputs, units, tried, person)]
     chosen = torch.tensor(UNIT_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
     return torch.cat([chosen, torch.tensor(POSE_RIDGES, dtype=torch.float64)])
 
 
-def _out_of_sample(inputs: Tensor, targets: Tensor, ridges: Tensor, person: Tensor) -> Tensor:
-    """What each head is read as by a map that was fitted without that person."""
-    said = torch.empty_like(targets)
+def _out_of_sample(inputs: Tensor, targets: Tensor, several: list[Tensor], person: Tensor) -> list[Tensor]:
+    """What each head is read as by a map that was fitted without that person, for each of `several` penalties."""
+    said = [torch.empty_like(targets) for _ in several]
     for fold in range(FOLDS):
         left_out = person % FOLDS == fold
-        matrix, bias = solve_ridge(inputs[~left_out], targets[~left_out], ridges)
-        said[left_out] = inputs[left_out] @ matrix + bias
+        for k, (matrix, bias) in enumerate(_solve_ridges(inputs[~left_out], targets[~left_out], several)):
+            said[k][left_out] = inputs[left_out] @ matrix + bias
     return said
 
 

@@ -26,11 +26,11 @@ from ..render.mapping import (
     ANGLE_BINS,
     DEGREES_PER_BIN,
     FIRST_BIN_DEGREES,
+    MINI_MAPPING,
     POOLED_FRAMES,
     STEM_KERNEL,
     WINDOW_FRAMES,
     WINDOW_RADIUS,
-    MappingConfig,
     MappingNet,
     map_track,
 )
@@ -39,8 +39,6 @@ from .expnet_mini import unit_weights
 from .mini_trainer import MiniTrainer, train_mini
 from .voices.speech_set import Clip, load
 from .voices.visemes import SPEECH_UNITS, unit_indices
-
-MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
 
 TRACKS_PER_STEP = 6
 FRAMES_PER_TRACK = 108

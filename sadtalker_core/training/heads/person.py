@@ -160,10 +160,10 @@ def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
 
     muscles, weights = thirds(rng.beta(3, 3)), thirds(rng.beta(3, 3))
     for sex, share in (("female", 1 - male), ("male", male)):
-        for years, years_share in zip(("baby", "child", "young", "old"), share * age, strict=False):
+        for years, years_share in zip(("baby", "child", "young", "old"), share * age, strict=True):
             if years_share < 0.01:
                 continue
-            for name, part in zip(("african", "asian", "caucasian"), origin, strict=False):
+            for name, part in zip(("african", "asian", "caucasian"), origin, strict=True):
                 shape += years_share * part * mesh.shapes[f"macro/{name}-{sex}-{years}"]
             for muscle, a in muscles.items():
                 for weight, b in weights.items():
