@@ -98,8 +98,8 @@ class MappingTrainer(Trainer):
         readings = ((own, here), (said, there))
         points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
         losses = {
-            "key points": training.keypoints * sum(keypoint_distance(*both) for both in points),
-            "angles": training.angles * sum(head_pose(motion, degrees_of(wanted)) for motion, wanted in readings),
+            "key points": training.keypoints * torch.stack([keypoint_distance(*both) for both in points]).sum(),
+            "angles": training.angles * torch.stack([head_pose(m, degrees_of(wanted)) for m, wanted in readings]).sum(),
         }
         if now.index >= training.draws_from * self.steps:
             drawn = self._drawn(pictures.source, canonical, own, said)

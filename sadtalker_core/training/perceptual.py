@@ -75,7 +75,7 @@ class VggFeatures(nn.Module):
         seen = []
         for number, level in enumerate(self.levels):
             x = F.max_pool2d(x, 2) if number else x
-            for place, convolution in enumerate(level):
+            for place, convolution in enumerate(level.children()):
                 x = F.relu(convolution(x))
                 if place == 0:
                     seen.append(x)
@@ -118,7 +118,7 @@ def substitute_vgg(config: VggConfig = PUBLISHED_VGG) -> VggFeatures:
         for convolution in net.modules():
             if isinstance(convolution, nn.Conv2d):
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-                nn.init.zeros_(convolution.bias)
+                nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     return net.eval().requires_grad_(False)
 
 

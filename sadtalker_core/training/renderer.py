@@ -24,9 +24,10 @@ Letters: `B` pairs of frames, `S` the side of the pictures, `K` key points.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -219,7 +220,7 @@ def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
         }
 
 
-def read_renderer_clips(folder: Path, nets: dict[str, nn.Module], vgg: VggFeatures, family: str | None = None,
+def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures, family: str | None = None,
                         ) -> list[Clip]:  # fmt: skip
     """The clips of a folder whose pictures these nets can take. Raises what `read_pair_clips` raises."""
     levels = max(nets["keypoint_detector"].config.levels, nets["generator"].config.motion.levels)

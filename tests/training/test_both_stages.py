@@ -1,0 +1,94 @@
+"""Both stages of the renderer's training, one after the other from the command line, on one small clip; then the nodes'
+own functions are driven by the file that came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.assembly import load_talker
+from sadtalker_core.datatypes import Box, CropMode, Expression, FaceCrop, HeadPose, Portrait
+from sadtalker_core.pipeline import map_tracks, render
+from sadtalker_core.render.transform import transform_keypoints
+from sadtalker_core.training import mapping, renderer
+from sadtalker_core.training.clips import read_clips
+from sadtalker_core.training.engine import read_log
+from sadtalker_core.training.renderer import head_degrees, read_estimator
+from tests.training import narrow_model, toy_clips
+
+N_FRAMES = 12
+RENDERER_STEPS, MAPPING_STEPS = 220, 300
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """clips, renderer and renderer.safetensors of stage 1, mapping and talker.safetensors of stage 2."""
+    folder = tmp_path_factory.mktemp("stages")
+    toy_clips.write(folder / "clips", n_frames=N_FRAMES)
+    narrow_model.write(folder / "base.safetensors")
+    common = ["--data", str(folder / "clips"), "--config", "narrow", "--accelerator", "cpu", "--devices", "1",
+              "--batch", "4", "--report-every", "5"]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(renderer.TRAININGS, "narrow", narrow_model.RENDERER)
+        patch.setitem(mapping.TRAININGS, "narrow", narrow_model.MAPPING)
+        for stage, name, steps, base, made in (
+            (renderer, "renderer", RENDERER_STEPS, "base", "renderer"),
+            (mapping, "mapping", MAPPING_STEPS, "renderer", "talker"),
+        ):
+            stage.main([*common, "--out", str(folder / name), "--steps", str(steps), "--base",
+                        str(folder / f"{base}.safetensors"), "--export", str(folder / f"{made}.safetensors")])
+    return folder
+
+
+def driven(folder):
+    """The talker, the clip's rows and frames, and the motion that the rows mean to it, the first frame the portrait."""
+    talker = load_talker("file/talker.safetensors", [folder])
+    (clip,) = read_clips(folder / "clips")
+    rows, frames = clip.coefficients(), clip.pictures(range(N_FRAMES))
+    source = replace(rows, **{name: part[:1] for name, part in vars(rows).items() if torch.is_tensor(part)})
+    motion = map_tracks(talker, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family))
+    return talker, rows, frames, motion
+
+
+@pytest.mark.slow
+def test_stage_1_learns_the_clip(folder):
+    first, *_, last = read_log(folder / "renderer")
+    renderers = [name for name in first if name not in ("step", "seconds", "discriminators")]
+    assert sum(first[name] for name in renderers) > 5 * sum(last[name] for name in renderers)
+    assert first["perceptual"] > 4 * last["perceptual"]
+
+
+@pytest.mark.slow
+def test_stage_2_learns_what_the_pictures_say(folder):
+    first, *_, last = read_log(folder / "mapping")
+    assert first["key points"] + first["angles"] > 5 * (last["key points"] + last["angles"])
+
+
+@pytest.mark.slow
+def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
+    talker, rows, frames, motion = driven(folder)
+    with torch.no_grad():
+        canonical = talker.nets["keypoint_detector"](frames[:1])
+        seen = read_estimator(str(folder / "talker.safetensors"), [])(frames).motion()
+    wanted, got = (transform_keypoints(canonical, m).flatten(1).numpy() for m in (seen, motion.driving))
+    # those that move at least half as far as the one that moves most: a teacher of a minute trembles, and that is no
+    # motion that coefficients could tell
+    moving = wanted.std(axis=0) > 0.5 * wanted.std(axis=0).max()
+    follows = [np.corrcoef(a, b)[0, 1] for a, b in zip(wanted.T[moving], got.T[moving], strict=True)]
+    assert moving.sum() >= 4 and min(follows) >= 0.9
+    assert np.corrcoef(motion.driving.yaw, head_degrees(rows)[:, 1])[0, 1] >= 0.9
+
+
+@pytest.mark.slow
+def test_the_exported_file_drives_the_face_render(folder):
+    talker, _, frames, motion = driven(folder)
+    side = frames.shape[-1]
+    crop = FaceCrop(frames[0], torch.zeros(68, 2), Box(0, 0, side, side), CropMode.CROP)
+    portrait = Portrait(frames[0].permute(1, 2, 0), crop=crop)
+    drawn = torch.cat(list(render(talker, portrait, motion, batch_size=8).batches()))
+    assert drawn.shape == frames.shape
+    grey = (frames - 0.5).abs().mean()
+    assert (drawn - frames).abs().mean() < 0.2 * grey
