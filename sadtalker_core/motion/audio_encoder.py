@@ -5,7 +5,9 @@ Letters: `B` windows. The layout is the audio encoder of Wav2Lip (Prajwal et al.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +76,7 @@ class Listener:
 
     @torch.no_grad()
     def __init__(self, encoder: AudioEncoder):
-        steps: list[ConvNormRelu] = list(encoder.layers.children())
+        steps = cast("Iterator[ConvNormRelu]", encoder.layers.children())
         self.steps = [(*folded(step.conv, step.norm), step) for step in steps]
 
     @torch.no_grad()
