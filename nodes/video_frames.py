@@ -10,6 +10,9 @@ from torch import Tensor
 from ..sadtalker_core.errors import VideoError
 from ..sadtalker_core.face.picture import upright
 
+#: seconds; a video that is shorter than its file by less counts as the whole file
+SHORTEST_CUT_S = 0.02
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -26,20 +29,34 @@ def open_clip(frames: Tensor | None, video, fps: float) -> Clip:
         raise VideoError("3DMM from Video takes frames or a video, exactly one of them; connect one and cut the other.")
     if frames is not None:
         return Clip(iter(frames[..., :3]), fps, len(frames))
-    source = getattr(video, "get_stream_source", None)
-    if source is None:
+    if not hasattr(video, "get_stream_source") or _is_a_part(video):
         parts = video.get_components()
         return Clip(iter(parts.images[..., :3]), float(parts.frame_rate), len(parts.images))
-    return _open_stream(source())
+    return _open_stream(video)
 
 
-def _open_stream(source) -> Clip:
+def _is_a_part(video) -> bool:
+    """Whether the VIDEO is shorter than its file: newer ComfyUIs cut one without writing it anew."""
+    import av
+
+    with _open(video) as container:
+        whole = container.duration
+    return whole is not None and video.get_duration() < whole / av.time_base - SHORTEST_CUT_S
+
+
+def _open(video):
     import av
 
     try:
-        container = av.open(source)
-    except av.FFmpegError as error:
+        return av.open(video.get_stream_source())
+    except (av.FFmpegError, OSError) as error:
         raise VideoError(f"The reference video cannot be read: {error}. Is the file whole?") from error
+
+
+def _open_stream(video) -> Clip:
+    import av
+
+    container = _open(video)
     if not container.streams.video:
         container.close()
         raise VideoError("The reference video has no picture track.")
