@@ -30,7 +30,7 @@ from .checkpoint.catalog import (
     searched,
 )  # fmt: skip
 from .checkpoint.fetch import fetch_model
-from .checkpoint.reading import Metadata, NamedTensors, read_tensors
+from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_weights
 from .checkpoint.writing import write_checkpoint
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointMismatch, CheckpointMissing
@@ -169,13 +169,16 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
         weights, and else the mesh
-    Raises CheckpointMissing when the package was chosen and cannot be used.
+    Raises CheckpointMissing when the package was chosen and cannot be used, CheckpointDamaged for its weight files.
     """
     if family == MINI or choice == EMBEDDED_MESH:
         return None
     together = next((folder for folder in folders if all(find(file.name, [folder]) for file in FACE_ALIGNMENT)), None)
     if together is not None and importlib.util.find_spec("face_alignment") is not None:
-        return lambda meant: FaceAlignmentPoints(together, device, meant)
+        for file in FACE_ALIGNMENT:
+            require_weights(together / file.name, file, folders)
+        expected = {file.name: file.describe() for file in FACE_ALIGNMENT}
+        return lambda meant: FaceAlignmentPoints(together, device, meant, expected=expected)
     if choice == FACE_ALIGNMENT_PACKAGE:
         lacking = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
         raise CheckpointMissing(

@@ -16,7 +16,7 @@ from sadtalker_core.checkpoint import catalog
 from sadtalker_core.checkpoint.reading import Metadata, read_tensors
 from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
-from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing
+from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 from sadtalker_core.face.points import MeantFace
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
@@ -279,9 +279,10 @@ def test_a_talker_hands_its_nets_out_in_the_order_asked():
 
 
 def _with_face_alignment(folder, monkeypatch, installed=True):
-    """A folder that holds both weight files by name, and the package there or not."""
+    """A folder that holds both weight files by name and size (all holes), and the package there or not."""
     for file in catalog.FACE_ALIGNMENT:
         (folder / file.name).touch()
+        os.truncate(folder / file.name, file.size or 1000)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
     return folder
 
@@ -290,6 +291,7 @@ def test_the_face_alignment_package_is_taken_where_it_and_its_weights_are(tmp_pa
     folder = _with_face_alignment(tmp_path, monkeypatch)
     finder = assembly.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
     assert finder is not None and finder(MeantFace()).folder == folder
+    assert finder(MeantFace()).expected.keys() == {file.name for file in catalog.FACE_ALIGNMENT}
     assert assembly.choose_points("embedded mesh", RELEASED, [folder], torch.device("cpu")) is None
     assert assembly.choose_points("face-alignment", MINI, [folder], torch.device("cpu")) is None
 
@@ -298,6 +300,25 @@ def test_without_the_weights_auto_takes_the_mesh_and_the_package_is_refused(tmp_
     assert assembly.choose_points("auto", RELEASED, [tmp_path], torch.device("cpu")) is None
     with pytest.raises(CheckpointMissing, match=r"Missing: s3fd.*; 2DFAN4.*Or choose 'embedded mesh'"):
         assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+
+
+@pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
+@pytest.mark.parametrize("content, said", [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git-LFS pointer"),
+                                           (b"<!DOCTYPE html>", "is a web page"), (b"", "is empty")])  # fmt: skip
+def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, monkeypatch, file, content, said):
+    folder = _with_face_alignment(tmp_path, monkeypatch)
+    (folder / file.name).write_bytes(content)
+    with pytest.raises(CheckpointDamaged, match=said) as caught:
+        assembly.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
+    for fact in (file.describe(), str(folder), str(tmp_path / "other"), "again"):
+        assert fact in str(caught.value)
+
+
+def test_half_of_the_face_alignment_detector_is_truncated(tmp_path, monkeypatch):
+    folder = _with_face_alignment(tmp_path, monkeypatch)
+    os.truncate(folder / catalog.FACE_ALIGNMENT_DETECTOR.name, 40_000_000)
+    with pytest.raises(CheckpointDamaged, match="truncated: 40,000,000 of 89,843,225 bytes"):
+        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
 
 
 def test_weights_without_the_package_are_not_enough(tmp_path, monkeypatch):

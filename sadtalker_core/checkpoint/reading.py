@@ -109,6 +109,18 @@ def read_tensors(path: Path | str, released: WeightsFile | None = None, folders:
     return NamedTensors(tensors, metadata, file.source, file.should_be())
 
 
+def require_weights(path: Path, released: WeightsFile, folders: Sequence[Path] = ()) -> None:
+    """For a released file that another package reads: rule out what can be told from its size and first bytes.
+
+    Raises CheckpointMissing or CheckpointDamaged, with the sentences of `read_tensors`.
+    """
+    file = _File(path, released, folders)
+    file.look()
+    cut_short = file.cut_short()
+    if cut_short:
+        raise file.damaged(cut_short)
+
+
 def read_foreign(path: Path | str) -> dict[str, Tensor]:
     """A weights file of another project, safetensors or a pickle -> {its own key: tensor}.
 

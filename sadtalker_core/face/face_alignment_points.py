@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ class FaceAlignmentPoints:
 
     folder: holds both weight files;  device: where its nets compute ("cpu", "cuda:0", "mps"; others: on the CPU)
     meant:  which face;  batch_size: frames of a video that are looked at together
+    expected: {name of a weight file: what it should be}, for the sentences
     Where no face is detected, a user's box is trusted as it stands, so that painted faces can be used, too.
     """
 
@@ -53,8 +54,10 @@ class FaceAlignmentPoints:
         meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
         *,
         batch_size: int = 8,
+        expected: Mapping[str, str] | None = None,
     ):
         self.folder, self.meant, self.batch_size = Path(folder), meant, batch_size
+        self.expected = expected or {}
         device = torch.device(device)
         self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
         self._package = None
@@ -136,11 +139,11 @@ class FaceAlignmentPoints:
 
     def _nets(self):
         if self._package is None:
-            self._package = build(self.folder, self.device, self.batch_size)
+            self._package = build(self.folder, self.device, self.batch_size, self.expected)
         return self._package
 
 
-def build(folder: Path, device: str = "cpu", batch_size: int = 1):
+def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None):
     """The package's `FaceAlignment`, its weights read from `folder`.
 
     Raises OptionError when the package is missing, CheckpointMissing and CheckpointDamaged for its files.
@@ -154,15 +157,17 @@ def build(folder: Path, device: str = "cpu", batch_size: int = 1):
             "Install it with `pip install face-alignment`, or choose the embedded mesh."
         ) from error
 
+    expected = expected or {}
+
     def from_folder(url: str, *_, **__) -> str:
-        return str(_weights(folder, Path(urlparse(url).path).name))
+        return str(_weights(folder, Path(urlparse(url).path).name, expected))
 
     options = {"compile": False, "max_batch_size": batch_size}
     known = inspect.signature(face_alignment.FaceAlignment).parameters
     options = {name: value for name, value in options.items() if name in known}
     kinds = face_alignment.LandmarksType
     two_d = kinds.TWO_D if hasattr(kinds, "TWO_D") else kinds._2D  # the name before version 1.4
-    detector = {"path_to_detector": str(_weights(folder, DETECTOR_FILE))}
+    detector = {"path_to_detector": str(_weights(folder, DETECTOR_FILE, expected))}
     with _package_lock, _cudnn_settings_kept():
         fetching = api.load_file_from_url
         api.load_file_from_url = from_folder
@@ -170,21 +175,27 @@ def build(folder: Path, device: str = "cpu", batch_size: int = 1):
             return face_alignment.FaceAlignment(two_d, device=device, face_detector_kwargs=detector, **options)
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
             raise CheckpointDamaged(
-                f"the weight files of face-alignment in {folder} cannot be read ({type(error).__name__}: {error}). "
+                f"the weight files of face-alignment in {folder} cannot be read ({type(error).__name__}). "
                 f"Delete {DETECTOR_FILE} and {LANDMARKS_FILE} there and fetch them again."
+                f"{_should_be(expected, DETECTOR_FILE, LANDMARKS_FILE)}"
             ) from error
         finally:
             api.load_file_from_url = fetching
 
 
-def _weights(folder: Path, name: str) -> Path:
+def _weights(folder: Path, name: str, expected: Mapping[str, str]) -> Path:
     path = folder / name
     if not path.is_file():
         raise CheckpointMissing(
             f"the installed face-alignment needs the file {name}, and it is not in {folder}. "
-            "Put it there, or choose the embedded mesh."
+            f"Put it there, or choose the embedded mesh.{_should_be(expected, name)}"
         )
     return path
+
+
+def _should_be(expected: Mapping[str, str], *names: str) -> str:
+    known = [expected[name] for name in names if name in expected]
+    return f" Expected: {'; '.join(known)}." if known else ""
 
 
 @contextmanager

@@ -187,8 +187,8 @@ def test_it_is_put_back_after_an_error_too(package, folder, monkeypatch, error, 
 @pytest.mark.parametrize("name", [DETECTOR_FILE, LANDMARKS_FILE])
 def test_a_missing_file_is_named_and_not_downloaded(package, folder, name):
     (folder / name).unlink()
-    with pytest.raises(CheckpointMissing, match=name):
-        FaceAlignmentPoints(folder)(picture_with(LARGE))
+    with pytest.raises(CheckpointMissing, match=f"{name}, and it is not in .* Expected: seven bytes.$"):
+        FaceAlignmentPoints(folder, expected={name: "seven bytes"})(picture_with(LARGE))
 
 
 def test_a_missing_package_is_a_sentence_that_names_the_way_out(folder, monkeypatch):
@@ -236,5 +236,5 @@ def test_the_real_package_works_from_the_folder_without_a_network_on_stacked_fra
 def test_the_real_package_and_a_damaged_file_make_a_sentence(untrained_folder, tmp_path):
     (tmp_path / DETECTOR_FILE).write_bytes((untrained_folder / DETECTOR_FILE).read_bytes())
     (tmp_path / LANDMARKS_FILE).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(CheckpointDamaged, match="cannot be read"):
-        build(tmp_path)
+    with pytest.raises(CheckpointDamaged, match="cannot be read .* Expected: one of these; one of those.$"):
+        build(tmp_path, expected={DETECTOR_FILE: "one of these", LANDMARKS_FILE: "one of those"})
