@@ -1,0 +1,36 @@
+"""make bench goes on when a part fails or takes too long, and says which."""
+
+import torch
+
+from tests.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
+from tests.bench.frames import DTYPES, PLAIN
+from tests.bench.measuring import picture, voice
+
+
+def test_every_arrangement_has_a_name():
+    assert ARRANGEMENTS == (PLAIN, *DTYPES)
+
+
+def test_a_part_that_fails_is_named_with_its_last_words():
+    (row,) = in_its_own_process({"part": "nothing of the kind"}, 300.0)
+    assert row == {"what": "nothing of the kind", "error": "KeyError: 'nothing of the kind'"}
+
+
+def test_a_part_that_takes_too_long_is_named():
+    (row,) = in_its_own_process({"part": PARTS[0], "side": 256}, 0.01)
+    assert row == {"what": "mini, 256", "error": "took longer than 0 s"}
+
+
+def test_a_row_is_one_line():
+    row = {"what": "fast fp32", "yardsticks": 25.512, "cpu_s": 312.7, "each": [1.0], "bar": None, "steps": {"a": 0.5}}
+    assert line(row) == "fast fp32; yardsticks 25.5; cpu_s 313; steps a 0.50"
+
+
+def test_the_voice_of_any_length_begins_with_the_same_syllables():
+    short, long = voice(1.0), voice(25.0)
+    assert short.shape == (1, 16_000) and long.shape == (1, 400_000)
+    assert torch.equal(short, long[:, :16_000]) and 0.1 < long.abs().max() <= 1.5
+
+
+def test_the_picture_is_a_portrait_or_as_wide_as_a_film():
+    assert picture(wide=False).shape == (512, 512, 3) and picture(wide=True).shape == (1080, 1920, 3)
