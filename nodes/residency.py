@@ -20,7 +20,7 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.assembly import Talker
-from ..sadtalker_core.render.animate import supports_volume_sampling
+from ..sadtalker_core.render.animate import can_render_on
 from ..sadtalker_core.render.fast import accelerate
 from ..sadtalker_core.render.generator import Generator
 
@@ -29,6 +29,8 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 #: the nets whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32: small.
 _PAINTERS = ("generator", "flow_renderer")
+#: the nets of Face Render, which compute in one place
+_RENDERERS = ("keypoint_detector", *_PAINTERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +67,21 @@ def adopt(talker: Talker, precision: str) -> ResidentTalker:
     """Give every net of a freshly assembled talker to ComfyUI's memory management."""
     device = model_management.get_torch_device()
     offload = model_management.unet_offload_device()
+    rendering = _rendering_device(device)
     patchers = {}
     for name, net in talker.nets.items():
-        home = device
+        home = rendering if name in _RENDERERS else device
         if name in _PAINTERS:
-            home = _painting_device(device)
             dtype = _painting_dtype(precision, home)
             net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
     return ResidentTalker(talker.name, talker.family, talker.image_size, patchers)
 
 
-def _painting_device(device: torch.device) -> torch.device:
-    if supports_volume_sampling(device):
+def _rendering_device(device: torch.device) -> torch.device:
+    if can_render_on(device):
         return device
-    logging.info("SadTalker: %s cannot sample volumes (5-D grid_sample), so Face Render runs on the CPU.", device)
+    logging.info("SadTalker: %s lacks an operation of the renderer (grid_sample): Face Render runs on the CPU.", device)
     return torch.device("cpu")
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from sadtalker_core.datatypes import MINI, Box
 from sadtalker_core.errors import Cancelled, InputError, OptionError, PictureError, WrongFamily
-from sadtalker_core.render.animate import render_frames, supports_volume_sampling, to_box_aspect
+from sadtalker_core.render.animate import can_render_on, render_frames, to_box_aspect
 from tests.render import tiny
 
 
@@ -182,7 +182,8 @@ def test_frames_get_the_aspect_of_the_box_and_keep_their_width(width, height):
 
 
 def test_the_aspect_agrees_with_opencv():
-    cv2 = pytest.importorskip("cv2")
+    import cv2  # comes with face-alignment
+
     frames = tiny.uniform(1, 3, 64, 64)
     out = to_box_aspect(frames, Box(0, 0, 301, 277))
     want = cv2.resize(frames[0].permute(1, 2, 0).numpy(), (64, out.shape[-2]), interpolation=cv2.INTER_LINEAR)
@@ -192,17 +193,22 @@ def test_the_aspect_agrees_with_opencv():
 # devices
 
 
-def test_the_cpu_can_read_volumes():
-    assert supports_volume_sampling("cpu") and supports_volume_sampling(torch.device("cpu"))
+def test_the_cpu_can_render():
+    assert can_render_on("cpu") and can_render_on(torch.device("cpu"))
 
 
-def test_a_device_without_the_operation_is_told_apart(monkeypatch):
-    def missing(*args, **kwargs):
-        raise NotImplementedError("grid_sampler_3d is not implemented there")
+@pytest.mark.parametrize("lacking", ["volumes", "the border"])
+def test_a_device_without_an_operation_is_told_apart(monkeypatch, lacking):
+    sample = F.grid_sample
 
-    monkeypatch.setattr(F, "grid_sample", missing)
-    supports_volume_sampling.cache_clear()
+    def some(picture, grid, padding_mode="zeros", **more):
+        if (picture.ndim == 5) if lacking == "volumes" else (padding_mode == "border"):
+            raise NotImplementedError("not implemented there")
+        return sample(picture, grid, padding_mode=padding_mode, **more)
+
+    monkeypatch.setattr(F, "grid_sample", some)
+    can_render_on.cache_clear()
     try:
-        assert not supports_volume_sampling("cpu")
+        assert not can_render_on("cpu")
     finally:
-        supports_volume_sampling.cache_clear()
+        can_render_on.cache_clear()

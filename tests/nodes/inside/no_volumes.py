@@ -1,0 +1,35 @@
+"""For test_fast.py: where the nets go on a device that lacks an operation of the renderer."""
+
+import logging
+import sys
+
+import torch
+
+
+def main(host) -> dict:
+    residency = sys.modules[f"{host.pack.__name__}.nodes.residency"]
+    mini = host.core("assembly").load_talker("mini", [])
+    small = torch.nn.Identity()
+    released = host.core("assembly").Talker(
+        "small", "released", 256, dict.fromkeys(("face_detector", "face_recon", "mapping", "keypoint_detector"), small)
+    )
+    said = []
+
+    class Ear(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+
+    ear = Ear()
+    logging.getLogger().addHandler(ear)
+    logging.getLogger().setLevel(logging.INFO)  # as the server has it
+    residency.model_management.get_torch_device = lambda: torch.device("mps")
+    found = {}
+    for can in (True, False):
+        residency.can_render_on = lambda device, can=can: can
+        said.clear()
+        homes = {}
+        for talker in (mini, released):
+            patchers = residency.adopt(talker, "auto" if not can else "fp32").patchers
+            homes.update({name: patcher.load_device.type for name, patcher in patchers.items()})
+        found["able" if can else "lacking"] = {"homes": homes, "said": list(said)}
+    return found
