@@ -72,7 +72,8 @@ def signature() -> Signature | None:
     if not (certificates or private_key):
         return None
     if not (certificates and private_key):
-        raise SigningError(f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or none.")
+        raise SigningError(f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or "
+                           "none.")  # fmt: skip
     return Signature(
         Path(certificates),
         Path(private_key),

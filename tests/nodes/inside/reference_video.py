@@ -62,6 +62,7 @@ def main(host) -> dict:
             file.write(part)
     batch = torch.rand(3, 64, 64, 4)
     clip = open_clip(batch, None, 12.5)
+    wire = {name: InputImpl.VideoFromFile(os.path.join(host.base, "input", f"{name}.mp4")) for name in bad}
     return {
         "file": seen(InputImpl.VideoFromFile(path)),
         "bytes": seen(InputImpl.VideoFromFile(io.BytesIO(content))),
@@ -70,6 +71,5 @@ def main(host) -> dict:
         "batch": [clip.fps, clip.n_frames, [list(frame.shape) for frame in clip.frames]],
         "both": raised(lambda: open_clip(batch, InputImpl.VideoFromFile(path), 25.0)),
         "a voice": raised(lambda: seen(InputImpl.VideoFromFile(os.path.join(host.base, "input", "hello.flac")))),
-        **{name: raised(lambda name=name: seen(InputImpl.VideoFromFile(os.path.join(host.base, "input", f"{name}.mp4"))))
-           for name in bad},
+        **{name: raised(lambda video=video: seen(video)) for name, video in wire.items()},
     }  # fmt: skip
