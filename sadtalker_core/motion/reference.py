@@ -5,7 +5,6 @@ Letters: `L` rows of the reference, `T` frames of the clip, `N` numbers per row,
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields, replace
 from enum import Enum
 from typing import Any
@@ -16,25 +15,7 @@ from torch import Tensor
 from ..coefficients import UNIT_INDEX
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
 from ..errors import OptionError, VideoError
-from ..timeline import FRAMES_PER_SECOND
 from .expnet import ExpNet
-
-
-class ReferenceMode(str, Enum):
-    """What a reference video lends."""
-
-    POSE = "pose"  #: the head follows it, on top of the predicted motion
-    BLINK = "blink"  #: the eyes shut when its eyes do
-    POSE_AND_BLINK = "pose and blink"
-    ALL = "all"  #: expression and pose wholly from it: re-enactment, with or without a voice
-
-    @property
-    def pose(self) -> bool:
-        return self is not ReferenceMode.BLINK
-
-    @property
-    def blink(self) -> bool:
-        return self is not ReferenceMode.POSE
 
 
 class ReferenceLength(str, Enum):
@@ -86,22 +67,6 @@ def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
     return replace(coefficients, **taken)
 
 
-def resample_rows(rows: Tensor, from_fps: float, to_fps: float = FRAMES_PER_SECOND) -> Tensor:
-    """rows (L, N) of a video at from_fps -> (round(L * to / from), N), with straight lines in between.
-
-    Row i belongs to the time i / fps; what lies behind the last row is the last row.
-    """
-    before, after, weight = _resampling(rows.shape[0], from_fps, to_fps)
-    return torch.lerp(rows[before], rows[after], weight[:, None].to(rows))
-
-
-def resample_coefficients(coefficients: FaceCoefficients, from_fps: float,
-                          to_fps: float = FRAMES_PER_SECOND) -> FaceCoefficients:  # fmt: skip
-    """The same for whole records. A row counts as found when those that it is mixed from were."""
-    before, after, weight = _resampling(len(coefficients), from_fps, to_fps)
-    return _mix(take_rows(coefficients, before), take_rows(coefficients, after), weight)
-
-
 def lids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
     """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say.
 
@@ -139,18 +104,6 @@ def follow(reference: FaceCoefficients) -> Tensor:
     return reference.pose - reference.pose[:1]
 
 
-def _resampling(n_rows: int, from_fps: float, to_fps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """-> rows before and after each new row (n,), and how far it is from the one to the other."""
-    if not all(math.isfinite(fps) and fps > 0 for fps in (from_fps, to_fps)):
-        raise OptionError(f"expected frame rates above 0, got {from_fps:g} and {to_fps:g}.")
-    if n_rows == 0:
-        raise VideoError("expected a reference with at least one frame, got none.")
-    n_new = max(round(n_rows * to_fps / from_fps), 1)
-    place = (torch.arange(n_new, dtype=torch.float64) * (from_fps / to_fps)).clamp(max=n_rows - 1)
-    before = place.floor().long()
-    return before, (before + 1).clamp(max=n_rows - 1), place - before
-
-
 def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoefficients:
     """a where weight (n,) is 0, b where it is 1."""
     others = _tracks(b)
@@ -168,7 +121,4 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-__all__ = [
-    "ReferenceLength", "ReferenceMode", "fit_length", "follow", "lids_of", "reenact", "resample_coefficients",
-    "resample_rows", "take_rows",
-]  # fmt: skip
+__all__ = ["ReferenceLength", "fit_length", "follow", "lids_of", "reenact", "take_rows"]

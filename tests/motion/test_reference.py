@@ -1,6 +1,5 @@
 """Reference videos: as long as the clip, at its frame rate, and only as much of them as was wished for."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -8,13 +7,10 @@ from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.errors import OptionError, VideoError
 from sadtalker_core.motion.reference import (
     ReferenceLength,
-    ReferenceMode,
     fit_length,
     follow,
     lids_of,
     reenact,
-    resample_coefficients,
-    resample_rows,
     take_rows,
 )
 
@@ -76,48 +72,14 @@ def test_a_blend_longer_than_half_the_reference_is_shortened(make_face):
     assert torch.isfinite(fit_length(make_face(3), 20, "loop", blend=50).full_rows()).all()
 
 
-@pytest.mark.parametrize("fps", [5.0, 12.5, 24.0, 25.0, 29.97, 30.0, 50.0, 60.0, 120.0])
-def test_resampling_keeps_the_seconds(fps):
-    n_rows = round(4 * fps)
-    assert resample_rows(torch.zeros(n_rows, 3), fps).shape == (round(n_rows * 25 / fps), 3)
-
-
-@pytest.mark.parametrize("fps", [10.0, 29.97, 50.0])
-def test_resampling_is_linear_interpolation(fps):
-    rows = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
-    resampled = resample_rows(rows, fps)
-    times = np.arange(len(resampled)) / 25
-    for column in range(2):
-        expected = np.interp(times, np.arange(40) / fps, rows[:, column].double().numpy())
-        np.testing.assert_allclose(resampled[:, column].numpy(), expected, atol=1e-5)
-
-
-def test_resampling_25_to_25_changes_nothing(make_face):
-    face = make_face(7)
-    assert torch.equal(resample_coefficients(face, 25.0).full_rows(), face.full_rows())
-
-
-def test_one_frame_resamples_to_one_frame():
-    rows = torch.ones(1, 4)
-    assert resample_rows(rows, 1000.0).tolist() == rows.tolist()
-
-
-def test_a_resampled_row_is_found_when_the_rows_it_is_mixed_from_were(make_face):
+def test_a_blended_row_is_found_when_both_rows_that_it_is_mixed_from_were(make_face):
     face = make_face(4, found=torch.tensor([True, True, False, True]))
-    assert resample_coefficients(face, 12.5).found.tolist() == [True, True, True, False, False, False, True, True]
-
-
-@pytest.mark.parametrize("fps", [0.0, -25.0, float("nan"), float("inf")])
-def test_a_video_without_a_frame_rate_gets_a_sentence(fps):
-    with pytest.raises(OptionError, match="frame rates above 0"):
-        resample_rows(torch.zeros(3, 2), fps)
+    assert fit_length(face, 8, "loop", blend=2).found.tolist() == [True, True, *[False, True] * 3]
 
 
 def test_an_empty_reference_gets_a_sentence(make_face):
     with pytest.raises(VideoError, match="at least one frame"):
         fit_length(make_face(0), 5, "loop")
-    with pytest.raises(VideoError, match="at least one frame"):
-        resample_rows(torch.zeros(0, 2), 25.0)
     with pytest.raises(OptionError, match="blend"):
         fit_length(make_face(3), 5, "loop", blend=-1)
 
@@ -167,8 +129,3 @@ def test_reenactment_can_begin_where_the_portrait_is(make_face):
     torch.testing.assert_close(pose.coefficients[0], source.pose[0])
     torch.testing.assert_close(pose.coefficients.diff(dim=0), reference.pose.diff(dim=0))
     torch.testing.assert_close(follow(reference)[0], torch.zeros(6))
-
-
-def test_a_mode_says_what_it_takes():
-    taken = {mode.value: (mode.pose, mode.blink) for mode in ReferenceMode}
-    assert taken == {"pose": (True, False), "blink": (False, True), "pose and blink": (True, True), "all": (True, True)}
