@@ -16,7 +16,7 @@ OPEN_LISTS = {("SadTalkerLoadPortrait", "image"), ("SadTalkerLoadTrack", "track"
 
 
 def interface_of(info: dict[str, Any]) -> dict[str, Any]:
-    """One node of /object_info -> {display_name, inputs: {name: {type, required, default, values}}, outputs}."""
+    """One node of /object_info -> {display_name, inputs: {name: {type, required, default, values, ...}}, outputs}."""
     inputs = {}
     for section in ("required", "optional"):
         for name, spec in info["input"].get(section, {}).items():
@@ -28,6 +28,8 @@ def interface_of(info: dict[str, Any]) -> dict[str, Any]:
             }
             if "default" in options:
                 entry["default"] = options["default"]
+            # a wish for control_after_generate puts a second value behind the first one in saved workflows
+            entry.update({word: options[word] for word in ("min", "max", "control_after_generate") if word in options})
             if values is not None and (info["name"], name) not in OPEN_LISTS:
                 entry["values"] = [value for value in values if not str(value).startswith("file/")]
             inputs[name] = entry

@@ -7,6 +7,7 @@ frozen_interface.json is the checked-in list. It only grows: after appending an 
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ def test_nothing_that_was_published_has_gone_or_moved(node, object_info):
         assert is_now["required"] <= was["required"], f"{name} was optional and is required now"
         assert set(was.get("values", ())) <= set(is_now.get("values", ())), name
         assert is_now.get("default") == was.get("default"), name
+        assert is_now.get("min", -inf) <= was.get("min", -inf), f"{name} takes less than it did"
+        assert is_now.get("max", inf) >= was.get("max", inf), f"{name} takes less than it did"
+        assert is_now.get("control_after_generate") == was.get("control_after_generate"), name
 
 
 def test_every_node_that_exists_is_in_the_list(object_info):
