@@ -152,7 +152,8 @@ def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], fo
         for net, tensors in file.nets().items():
             if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
                 nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
-    return _talker(name, RELEASED, image_size, nets, " and ".join(file.source for file in read), ops)
+    sources, should_be = " and ".join(file.source for file in read), "".join(file.should_be for file in read)
+    return _talker(name, RELEASED, image_size, nets, sources, ops, should_be)
 
 
 def assemble_mini(ops=nn) -> Talker:
@@ -241,7 +242,7 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) ->
     lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
     if lacking:
         raise CheckpointMismatch(f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is "
-                                 f"a part of a model. Choose one of {', '.join(RELEASED_MODELS)}.")  # fmt: skip
+                                 f"a part of a model.{read.should_be} Choose one of {', '.join(RELEASED_MODELS)}.")  # fmt: skip
     folders = (file.path.parent, *folders)
     paths = {mapping: find(mapping.name, folders) for mapping in beside}
     missing = [mapping.describe() for mapping, path in paths.items() if path is None]
@@ -281,11 +282,12 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     return nets
 
 
-def _talker(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops) -> Talker:
+def _talker(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops,
+            should_be: str = "") -> Talker:  # fmt: skip
     lacking = [net for net in FAMILY_NETS[family] if net not in nets]
     if lacking:
         whole = ", ".join(FAMILY_NETS[family])
-        raise CheckpointMismatch(f"{source} lacks {_some(lacking)}: a {family} model has {whole}.")
+        raise CheckpointMismatch(f"{source} lacks {_some(lacking)}: a {family} model has {whole}.{should_be}")
     from .face.embedded import embedded_face_nets
 
     detector, mesh = embedded_face_nets(ops=ops)
