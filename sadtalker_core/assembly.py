@@ -241,8 +241,10 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) ->
     beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
     lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
     if lacking:
-        raise CheckpointMismatch(f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is "
-                                 f"a part of a model.{read.should_be} Choose one of {', '.join(RELEASED_MODELS)}.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is a part of a model."
+            f"{read.should_be} Choose one of {', '.join(RELEASED_MODELS)}."
+        )
     folders = (file.path.parent, *folders)
     paths = {mapping: find(mapping.name, folders) for mapping in beside}
     missing = [mapping.describe() for mapping, path in paths.items() if path is None]
