@@ -33,7 +33,7 @@ from sadtalker_core.datatypes import FrameStream
 from tests.bench.measuring import picture, voice
 
 WORKERS = (1, 2)
-CUT_FRAMES = 250
+CUT_FRAMES = 96
 
 
 def main() -> None:
