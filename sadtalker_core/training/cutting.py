@@ -137,7 +137,8 @@ def _clips(
                 continue
             deque(islice(pictures, span.start - at), maxlen=0)
             at = span.start + speech.n_frames
-            piece, jpegs = islice(pictures, speech.n_frames), []
+            piece = islice(pictures, speech.n_frames)
+            jpegs: list[bytes] = []
             try:
                 coefficients = pipeline.extract_video(
                     reader.talker, _cut(piece, span.box, reader.talker.image_size, jpegs), FRAMES_PER_SECOND,
@@ -199,11 +200,14 @@ class Reader:
         """Follows the largest face of the first frame."""
         if self.points is not None:
             return self.points(MeantFace())
-        return MeshPoints(self.talker.nets["face_detector"], self.talker.nets["face_mesh"])
+        return MeshPoints(*self._face_nets())
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""
         return (unsqueezed_box if self.talker.family == MINI else face_box)(points, size_wh, self.mode)
 
     def count_faces(self, picture: Tensor) -> int:
-        return len(find_faces(self.talker.nets["face_detector"], self.talker.nets["face_mesh"], picture))
+        return len(find_faces(*self._face_nets(), picture))
+
+    def _face_nets(self) -> tuple[Any, Any]:
+        return self.talker.nets["face_detector"], self.talker.nets["face_mesh"]

@@ -120,7 +120,7 @@ class Sound:
             at = n_so_far if frame.time is None else round((frame.time - self._origin_s) * self.rate_hz)
             gap = at - n_so_far
             for part in to_float.resample(frame):
-                samples = part.to_ndarray()
+                samples: np.ndarray = part.to_ndarray()
                 if n_so_far == 0 or abs(gap) > self.rate_hz / FRAMES_PER_SECOND:
                     samples = np.pad(samples[:, max(-gap, 0) :], [(0, 0), (max(gap, 0), 0)])
                 n_so_far += samples.shape[1]

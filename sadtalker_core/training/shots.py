@@ -84,15 +84,19 @@ def find_spans(
     """
     coming = Returnable(pictures)
     while coming.has_more():
-        start, first = coming.index, None
+        start, first, faceless = coming.index, None, False
         for picture, points in finder.follow(coming):
-            now = None if points is None else Look.at(picture, points)
-            if now is not None and first is None:
-                try:
-                    first, last, box = now, now, set_box(picture, points)
-                except FaceNotFound:
-                    now = None
-            if now is None or not (now.follows(last) and now.fits(first)):
+            try:
+                if points is None:
+                    raise FaceNotFound("none was found.")
+                now = Look.at(picture, points)
+                if first is None:
+                    box = set_box(picture, points)
+                    first = last = now
+            except FaceNotFound:
+                faceless = True
+                break
+            if not (now.follows(last) and now.fits(first)):
                 break
             last = now
             coming.keep()
@@ -101,7 +105,7 @@ def find_spans(
         if coming.index > start:
             yield Span(start, coming.index, box)
         coming.give_back()
-        if now is None:
+        if faceless:
             coming.skip(STRIDE)
 
 
