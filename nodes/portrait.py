@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 import nodes as core_nodes
 
+from ..sadtalker_core.errors import PictureError
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
 from ..sadtalker_core.face.portrait import portrait_from_picture
 from . import wires
@@ -58,7 +59,13 @@ class SadTalkerLoadPortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: str, face_index: int, face_order: str) -> io.NodeOutput:
-        picture, mask = core_nodes.LoadImage().load_image(image)[:2]
+        try:
+            picture, mask = core_nodes.LoadImage().load_image(image)[:2]
+        except (OSError, ValueError, SyntaxError) as error:  # all of these are how Pillow says so
+            raise PictureError(
+                f"The portrait '{image}' cannot be read as a picture ({type(error).__name__}). Open it in a picture "
+                "viewer: if that cannot, get the file again; if it can, save it there as PNG and upload that."
+            ) from error
         portrait = portrait_from_picture(picture[0], alpha=mask[0], face_index=face_index, face_order=face_order)
         return io.NodeOutput(portrait, picture, mask)
 

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.comfyui
 SENTENCES = {
     "no face": ("no face found", "box"),
     "too small": ("16 x 16", "too small"),
+    "a picture that is none": ("pointer.png", "cannot be read as a picture", "get the file again"),
     "third of two faces": ("face index 2", "2 faces were found", "up to 1"),
     "no voice and no idle time": ("idle_seconds", "voice"),
     "released weights not there": (

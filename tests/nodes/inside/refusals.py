@@ -14,6 +14,8 @@ def main(host) -> dict:
     inputs = os.path.join(host.base, "input")
     Image.new("RGB", (320, 240), (90, 120, 90)).save(os.path.join(inputs, "meadow.png"))
     Image.new("RGB", (16, 16), (90, 120, 90)).save(os.path.join(inputs, "tiny.png"))
+    with open(os.path.join(inputs, "pointer.png"), "wb") as file:
+        file.write(b"version https://git-lfs.github.com/spec/v1\n")
     astronaut = Image.open(os.path.join(inputs, "astronaut.png")).convert("RGB")
     pair = Image.new("RGB", (astronaut.width * 2, astronaut.height))
     pair.paste(astronaut, (0, 0))
@@ -30,6 +32,7 @@ def main(host) -> dict:
     found = {
         "no face": sentence(graphs.talking(image="meadow.png")),
         "too small": sentence(graphs.talking(image="tiny.png")),
+        "a picture that is none": sentence(graphs.talking(image="pointer.png")),
         "third of two faces": sentence(graphs.talking(image="pair.png", **{"portrait.face_index": 2})),
         "second of two faces": sentence(graphs.talking(0.2, image="pair.png", **{"portrait.face_index": 1})),
         "no voice and no idle time": sentence(graphs.talking(idle_seconds=0.0)),
