@@ -86,7 +86,8 @@ def _off(angles: np.ndarray, names: list[str], axis: str) -> float:
 
 
 def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (rows, columns): the box around the mesh; and what is further from it than hair, ears and neck reach."""
+    """Masks (rows, columns): the box around the mesh; and what is further from it than a quarter of its size. The
+    head is held still there, so hair and neck count as away, too."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     width, height = high - low
 
@@ -95,8 +96,8 @@ def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray
         return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
 
     box = mask(*low, *high)
-    head = mask(low[0] - 0.5 * width, low[1] - 0.6 * height, high[0] + 0.5 * width, high[1] + 0.5 * height)
-    return box, ~head
+    x, y = width / 4, height / 4
+    return box, ~mask(low[0] - x, low[1] - y, high[0] + x, high[1] + y)
 
 
 # ---- voices ----------------------------------------------------------------------------------------------------------
