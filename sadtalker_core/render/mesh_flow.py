@@ -48,8 +48,8 @@ HEAD_CENTRE = (0.0, 7.08, 0.6)  #: the point of head space in the middle of the 
 
 # Rings around the face: how far out (1 = the outline); how deep in head space, and what share of the motion of the head
 # they take, as cosine series of the angle from the top of the forehead; and how much of the jaw's. Depth and share are
-# least squares on the exact flow of hair, ears and necks of 600 generated heads (training/heads/fit_rings.py), then made
-# smaller by eye where the ring is rarely on a head, or the background would be dragged along, and at the crown.
+# least squares on the exact flow of hair, ears and necks of 600 generated heads (training/heads/fit_rings.py), then
+# made smaller by eye where the ring is rarely on a head, or the background would be dragged along, and at the crown.
 RINGS = (
     (1.15, (0.84, 0.13, 0.35, 0.04, 0.08), (0.87, 0.09, 0.06, -0.10, 0.06), 0.45),
     (1.40, (0.63, 0.22, 0.31, -0.06, 0.11), (0.65, 0.01, 0.28, 0.03, 0.07), 0.15),

@@ -67,7 +67,7 @@ def cosine_series(values: Tensor) -> list[float]:
 def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
     """For each pair with a turn: spots (V, 2), how they moved (V, 2), turn, shift, and whether a head was seen there
     (V,)."""
-    found = []
+    found: list[tuple[Tensor, ...]] = []
     for k, d in np.ndindex(shard["turn"].shape[:2]):
         turn = torch.from_numpy(shard["turn"][k, d])
         if (turn - torch.eye(3)).abs().max() < 0.02:
