@@ -39,8 +39,8 @@ class Quality:
 #: crf 18 with the preset fast, in 40 % of the time (SSIM 0.9954 and 0.9955).
 QUALITIES = {"draft": Quality(28, "veryfast"), "high": Quality(16, "veryfast"), "best": Quality(12, "medium")}
 
-#: written into every file, so that people and machines can tell: the words, the code of the IPTC for such media, and the
-#: field that China's GB 45438-2025 asks for (Label 1: made by AI; who offers a service adds its own codes)
+#: written into every file, so that people and machines can tell: the words, the code of the IPTC for such media, and
+#: the field that China's GB 45438-2025 asks for (Label 1: made by AI; who offers a service adds its own codes)
 AI_MARK = {
     "comment": "AI-generated: this person was animated by SadTalker Nodes.",
     "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
