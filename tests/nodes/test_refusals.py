@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.comfyui
@@ -48,6 +50,12 @@ def found(comfyui, astronaut, inside, tmp_path_factory):
 def test_a_graph_that_cannot_work_says_why(case, found):
     missing = [words for words in SENTENCES[case] if words not in found[case]]
     assert not missing, found[case]
+
+
+def test_face_render_says_how_much_it_will_make_before_the_first_frame(found):
+    (said,), heard_before_the_first_frame = found["announced"]
+    assert re.search(r"Face Render makes 10 frames of 256 x \d+, 8 MB, about \d+ s\.$", said), said
+    assert heard_before_the_first_frame == 1
 
 
 def test_the_second_of_two_faces_can_talk(found):

@@ -1,5 +1,6 @@
 """For test_refusals.py: graphs that cannot work, and the sentence that each of them gets."""
 
+import logging
 import os
 import sys
 
@@ -8,6 +9,27 @@ sys.path.insert(0, os.path.dirname(__file__))
 import graphs  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
+
+
+def _announced(host) -> list:
+    """What Face Render says of an idle clip, and whether it has said so before its first frame."""
+    said, at_first = [], []
+
+    class Ear(logging.Handler):
+        def emit(self, record):
+            if "Face Render makes" in record.getMessage():
+                said.append(record.getMessage())
+
+    def on_progress(node, value, total):
+        if node == "render" and value:
+            at_first.append(len(said))
+
+    ear = Ear()
+    logging.getLogger().addHandler(ear)
+    logging.getLogger().setLevel(logging.INFO)  # as the server has it
+    host.run(graphs.talking(idle_seconds=0.4), on_progress)
+    logging.getLogger().removeHandler(ear)
+    return [said, at_first[0]]
 
 
 def main(host) -> dict:
@@ -47,7 +69,7 @@ def main(host) -> dict:
     pack = host.pack.__name__
     types = sys.modules[f"{pack}.sadtalker_core.datatypes"]
     nodes = host.nodes.NODE_CLASS_MAPPINGS
-    host.run(graphs.talking(idle_seconds=0.4))
+    found["announced"] = _announced(host)
     model, portrait, motion = host.value("model"), host.value("extract"), host.value("mapping")
     foreign = types.Motion(motion.driving, motion.source, types.RELEASED)
 
