@@ -40,7 +40,7 @@ RENDERER = RendererTraining(
         ),
     ),
     discriminator=DiscriminatorConfig(width=4, widest=32, blocks=3),
-    vgg=VGG, rate=4e-3, jitter=0.0, mirrored=0.0,
+    vgg=VGG, rate=1.5e-3, jitter=0.0, mirrored=0.0,
 )  # fmt: skip
 MAPPING = MappingTraining(hidden=64, vgg=VGG, rate=3e-3)
 

@@ -19,15 +19,16 @@ from sadtalker_core.training.engine import read_log
 from sadtalker_core.training.renderer import head_degrees, read_estimator
 from tests.training import narrow_model, toy_clips
 
-N_FRAMES = 12
-RENDERER_STEPS, MAPPING_STEPS = 220, 300
+#: a few frames that differ much: so there is a motion to learn, and no picture in between that would do for all
+N_FRAMES, HURRY = 8, 6
+RENDERER_STEPS, MAPPING_STEPS = 400, 300
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """clips, renderer and renderer.safetensors of stage 1, mapping and talker.safetensors of stage 2."""
     folder = tmp_path_factory.mktemp("stages")
-    toy_clips.write(folder / "clips", n_frames=N_FRAMES)
+    toy_clips.write(folder / "clips", n_frames=N_FRAMES, hurry=HURRY)
     narrow_model.write(folder / "base.safetensors")
     common = ["--data", str(folder / "clips"), "--config", "narrow", "--accelerator", "cpu", "--devices", "1",
               "--batch", "4", "--report-every", "5"]  # fmt: skip
@@ -58,7 +59,7 @@ def test_stage_1_learns_the_clip(folder):
     first, *_, last = read_log(folder / "renderer")
     renderers = [name for name in first if name not in ("step", "seconds", "discriminators")]
     assert sum(first[name] for name in renderers) > 5 * sum(last[name] for name in renderers)
-    assert first["perceptual"] > 4 * last["perceptual"]
+    assert first["perceptual"] > 5 * last["perceptual"]
 
 
 @pytest.mark.slow
@@ -74,11 +75,8 @@ def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
         canonical = talker.nets["keypoint_detector"](frames[:1])
         seen = read_estimator(str(folder / "talker.safetensors"), [])(frames).motion()
     wanted, got = (transform_keypoints(canonical, m).flatten(1).numpy() for m in (seen, motion.driving))
-    # those that move at least half as far as the one that moves most: a teacher of a minute trembles, and that is no
-    # motion that coefficients could tell
-    moving = wanted.std(axis=0) > 0.5 * wanted.std(axis=0).max()
-    follows = [np.corrcoef(a, b)[0, 1] for a, b in zip(wanted.T[moving], got.T[moving], strict=True)]
-    assert moving.sum() >= 4 and min(follows) >= 0.9
+    follows = [np.corrcoef(a, b)[0, 1] for a, b in zip(wanted.T, got.T, strict=True)]
+    assert min(follows) >= 0.9
     assert np.corrcoef(motion.driving.yaw, head_degrees(rows)[:, 1])[0, 1] >= 0.9
 
 
@@ -90,5 +88,6 @@ def test_the_exported_file_drives_the_face_render(folder):
     portrait = Portrait(frames[0].permute(1, 2, 0), crop=crop)
     drawn = torch.cat(list(render(talker, portrait, motion, batch_size=8).batches()))
     assert drawn.shape == frames.shape
-    grey = (frames - 0.5).abs().mean()
-    assert (drawn - frames).abs().mean() < 0.2 * grey
+    # pixels change as those of the clip do; 0.67 was measured, and a mean face that does not move has 0
+    changes = [(clip - clip.mean(dim=0)).flatten() for clip in (drawn, frames)]
+    assert torch.corrcoef(torch.stack(changes))[0, 1] > 0.5

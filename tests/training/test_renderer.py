@@ -124,7 +124,7 @@ def test_the_published_configuration():
 def test_the_rate_falls_to_a_tenth_after_three_fifths(data):
     trainer = new_trainer(data, steps=10)
     rates = [trainer.rates(step)["renderer"] for step in range(10)]
-    assert rates == pytest.approx([4e-3] * 6 + [4e-4] * 4)
+    assert rates == pytest.approx([1.5e-3] * 6 + [1.5e-4] * 4)
 
 
 # ---- the nets under training ------------------------------------------------------------------------------------
