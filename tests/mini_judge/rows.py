@@ -72,8 +72,9 @@ def _of_portrait(take: Take, judges: Judges) -> dict[tuple[str, str], float]:
     return found | {
         ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
         ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
-        ("neutral and still, away from the head, dB", "pixels"): min(
-            measures.psnr(frame, film["source"], away) for frame in (neutral, *film["still"])
+        ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, film["source"], away),
+        ("idle and still, away from the face, dB", "pixels"): min(
+            measures.psnr(frame, film["source"], away) for frame in film["still"]
         ),
         ("neutral and still, flicker, of 255", "pixels"): measures.flicker(film["still"], everywhere),
     }
@@ -87,7 +88,8 @@ def _off(angles: np.ndarray, names: list[str], axis: str) -> float:
 
 def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks (rows, columns): the box around the mesh; and what is further from it than a quarter of its size. The
-    head is held still there, so hair and neck count as away, too."""
+    head is held still there, so hair and neck count as away, too; in the idle clip a mouth that was open closes, and
+    the neck below the chin goes with it."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     width, height = high - low
 

@@ -93,10 +93,13 @@ def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, judges)
 
 def test_a_frame_that_is_not_the_portrait_is_seen(take):
     take.film["commanded"][0, 28:36, 28:36] += 40
-    take.film["still"][1, :4, :4] += 60
+    take.film["commanded"][0, :4, :4] += 60
+    take.film["still"][1, :16, :16] += 60
     result = found(take, Told(gap_of(take)))
     assert result["neutral and still, face box, dB", "pixels"].verdict().startswith("missed")
     assert result["neutral and still, away from the head, dB", "pixels"].verdict().startswith("missed")
+    assert result["idle and still, away from the face, dB", "pixels"].values["one"] < 45
+    assert result["neutral and still, flicker, of 255", "pixels"].verdict().startswith("missed")
 
 
 def test_the_frames_of_a_closure_are_those_whose_middle_lies_in_it():
