@@ -31,6 +31,7 @@ _SMILE = 0.7  #: and the edges of the upper teeth rise by this times x squared
 _HALF_WIDTH, _HALF_HEIGHT = 0.36, 0.20  #: of a drawing
 _ENAMEL, _GUM, _TONGUE = (0.96, 0.94, 0.90), (0.66, 0.36, 0.35), (0.70, 0.37, 0.36)
 _CAVITY = (0.19, 0.06, 0.06)
+_GUM_SHADE = 0.72  #: of the gum that a rising lip uncovers
 _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 
 _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of the lips
@@ -56,7 +57,8 @@ class Mouth:
             torch.cat([drawing[:3] * white[:, None, None], drawing[3:]]).to(image)
             for drawing in (teeth(finer, _UPPER, rise=_SMILE), teeth(finer, _LOWER).flip(1), tongue(finer))
         ]
-        self.dark, self.gum = white * image.new_tensor(_CAVITY), white * image.new_tensor(_GUM)
+        self.dark = white * image.new_tensor(_CAVITY)
+        self.gum = white * image.new_tensor(_GUM) * _GUM_SHADE
         self.own_teeth = head.mover.own_teeth() * self._whiteness(white)
         self.shows_teeth = bool(self.own_teeth.amax() > 0.5)
         self.follow = _FOLLOW_OWN if self.shows_teeth else _FOLLOW
