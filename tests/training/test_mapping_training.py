@@ -29,7 +29,6 @@ def data(tmp_path_factory):
 
 
 def a_trainer(data, steps=10, training=TRAINING, net=None):
-    torch.manual_seed(3)
     teachers = {name: made.eval() for name, made in renderer.new_nets(narrow_model.RENDERER, seed=1).items()}
     net = net or new_net(training.hidden, MOTION_ROW, 3 * narrow_model.N_KEYPOINTS, seed=0)
     return MappingTrainer(read_clips(data), net, teachers, substitute_vgg(training.vgg), steps, training)
