@@ -30,7 +30,7 @@ from tests.house.test_help import LARGEST_PICTURE
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "web" / "pictures"
 SEED = 1
-YAWS = (-20.0, 0.0, 20.0)
+YAWS = (-12.0, 0.0, 12.0)
 
 
 def main() -> None:
