@@ -272,8 +272,8 @@ def _harmless_globals() -> Iterator[None]:
         return
     import numpy as np
 
-    scalar = np.float64(0).__reduce__()[0]
-    scalars = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # NumPy 1 and 2
+    scalar: Any = np.float64(0).__reduce__()[0]
+    scalars: list[Any] = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # NumPy 1 and 2
     kinds: list[Any] = [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
     with torch.serialization.safe_globals([collections.Counter, collections.defaultdict, list, *kinds, *scalars]):
         yield

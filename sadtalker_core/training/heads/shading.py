@@ -57,7 +57,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
     colour = np.empty(3, np.float32)
     other = np.empty(3, np.float32)
     halfway = light.key + np.array([0.0, 0.0, 1.0], np.float32)
-    halfway /= np.sqrt((halfway**2).sum())
+    halfway = halfway / np.sqrt((halfway**2).sum())
     for row in range(height):
         for column in range(width):
             t = triangle[row, column]
