@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 f"{table.name}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; put quotes "
                 "around a text with commas in it."
             )
-        yield reader.line_num, {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+        yield reader.line_num, {name: cell.strip() for name, cell in zip_longest(names, cells, fillvalue="")}
 
 
 def _check_names(table: Path, names: Sequence[str]) -> None:

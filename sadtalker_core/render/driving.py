@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def degree_track(values: Sequence[float], n_frames: int) -> np.ndarray:
     moment their share of the whole way has been gone, which may lie between two frames. One value, or equal ones,
     hold still; a single frame stands at the first value.
     """
-    stations = [values[0], *(b for a, b in zip(values, values[1:], strict=False) if a != b)]
+    stations = [values[0], *(b for a, b in pairwise(values) if a != b)]
     way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(stations)))])
     gone = np.linspace(0.0, way[-1], n_frames)
     return np.interp(gone, way, np.asarray(stations, dtype=np.float64))

@@ -8,6 +8,7 @@ rows and columns of a quarter of the side. (Wang et al. 2021, section 3.3, with 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
         widths = [config.width * 2**level for level in range(LEVELS + 1)]
         self.depth = config.motion.depth
         self.stem = ConvBlock(3, widths[0], 2, ops)
-        self.down = nn.ModuleList(ConvBlock(a, b, 2, ops) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(ConvBlock(a, b, 2, ops) for a, b in pairwise(widths))
         self.into_depth = ops.Conv2d(widths[-1], config.volume, 1)
         self.blocks = nn.ModuleList(ResidualBlock(config.motion.features, 3, ops) for _ in range(config.volume_blocks))
 

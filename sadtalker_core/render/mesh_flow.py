@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -389,7 +390,7 @@ def _topology(device) -> _Topology:
     for k in range(len(RINGS) + 1):
         loops.append(N_POINTS + k * n_outline + torch.arange(n_outline))
     strips = []
-    for inner, outer in zip(loops, loops[1:], strict=False):
+    for inner, outer in pairwise(loops):
         ahead_inner, ahead_outer = inner.roll(-1), outer.roll(-1)
         strips += [torch.stack([inner, ahead_inner, outer], 1), torch.stack([ahead_inner, ahead_outer, outer], 1)]
     surroundings = torch.cat(strips)

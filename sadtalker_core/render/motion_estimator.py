@@ -11,6 +11,7 @@ synthesis", 2021, section 3.1: head pose and expression deformation estimator.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class MotionEstimator(nn.Module):
         self.stem_norm = nn.BatchNorm2d(config.stem)
         self.stages = nn.ModuleList(
             Stage(inputs, outputs, blocks, halves=stage > 0, ops=ops)
-            for stage, (inputs, outputs, blocks) in enumerate(zip(widths, widths[1:], config.blocks, strict=False))
+            for stage, ((inputs, outputs), blocks) in enumerate(zip(pairwise(widths), config.blocks, strict=True))
         )
         self.yaw = ops.Linear(widths[-1], ANGLE_BINS)
         self.pitch = ops.Linear(widths[-1], ANGLE_BINS)

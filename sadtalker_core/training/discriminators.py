@@ -7,6 +7,7 @@ networks", 2017; the widths are those of the published face-vid2vid configuratio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -61,7 +62,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         widths = [3, *(min(config.widest, config.width * 2 ** (block + 1)) for block in range(config.blocks))]
         conv = spectral(ops.Conv2d)
-        self.blocks = nn.ModuleList(conv(a, b, 4) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(conv(a, b, 4) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.InstanceNorm2d(width, affine=True) for width in widths[2:])
         self.score = conv(widths[-1], 1, 1)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -58,11 +59,10 @@ class VggFeatures(nn.Module):
             # of the last level only the first convolution is looked at
             count = 1 if level == len(config.widths) - 1 else CONVOLUTIONS[level]
             sizes = [inputs] + [width] * count
-            pairs = zip(sizes, sizes[1:], strict=False)
-            self.levels.append(nn.ModuleList(ops.Conv2d(a, b, 3, padding=1) for a, b in pairs))
+            self.levels.append(nn.ModuleList(ops.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes)))
             inputs = width
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
-        self.register_buffer("spread", torch.tensor(SPREAD)[:, None, None])
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor(SPREAD)[:, None, None], persistent=False)
 
     @property
     def least_side(self) -> int:
@@ -138,7 +138,7 @@ def load_vgg(path: Path | str, config: VggConfig = PUBLISHED_VGG) -> VggFeatures
                 f"got {'nothing under that name' if found is None else tuple(found.shape)}. Give vgg19-dcbb9e9d.pth "
                 f"with --vgg19, or leave the option out to train with random features."
             )
-    net.load_state_dict({name: tensors[key].float() for name, key in theirs.items()}, strict=False)
+    net.load_state_dict({name: tensors[key].float() for name, key in theirs.items()})
     return net.eval().requires_grad_(False)
 
 

@@ -1,6 +1,7 @@
 """Blink tracks: the released draws with their trap mended, and ours with a rate, a strength and a seed."""
 
 import random
+from itertools import pairwise
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_21_frames_make_one_blink_where_the_original_fails():
 @pytest.mark.parametrize("seed", range(8))
 def test_released_gaps_are_10_to_69_frames(seed):
     starts = blinks_in(released_blinks(2000, random.Random(seed)))
-    gaps = [starts[0]] + [b - a - 5 for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [starts[0]] + [b - a - 5 for a, b in pairwise(starts)]
     assert min(gaps) >= 10 and max(gaps) <= 69 and len(starts) > 20
 
 

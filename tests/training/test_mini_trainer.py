@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_the_rate_rises_and_then_falls_to_two_percent():
     rates = [learning_rate(1.0, step, 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(1 / WARMUP_STEPS) and max(rates) == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.02, abs=1e-3)
-    assert all(a >= b for a, b in zip(rates[WARMUP_STEPS:], rates[WARMUP_STEPS + 1 :], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[WARMUP_STEPS:]))
 
 
 def test_the_sum_of_the_losses_is_descended(tmp_path):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def _read_obj(text: str):
             group = rest.strip()
         elif kind == "f":
             polygon = [tuple(int(x) - 1 for x in corner.split("/")[:2]) for corner in rest.split()]
-            for second, third in zip(polygon[1:], polygon[2:], strict=False):
+            for second, third in pairwise(polygon[1:]):
                 fan = (polygon[0], second, third)
                 corners.append([point for point, _ in fan])
                 texture_corners.append([point for _, point in fan])

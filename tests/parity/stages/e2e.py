@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -110,14 +111,14 @@ class _Walk:
     def restore(self, motion: Motion, axis: str, values: list[float]) -> Iterator[Row]:
         """The motion with the original's angles, after ours have been held against a slow walk."""
         track, n_frames = getattr(motion.driving, axis), len(motion)
-        whole = sum(abs(there - here) for here, there in zip(values, values[1:], strict=False))
+        whole = sum(abs(there - here) for here, there in pairwise(values))
         if whole == 0 or n_frames == 1:
             yield compare(*self.case, axis, track, np.full(n_frames, values[0]), DEGREES)
             return motion
         step = whole / (n_frames - 1)
         theirs = [
             here + k * (step if there > here else -step)
-            for here, there in zip(values, values[1:], strict=False)
+            for here, there in pairwise(values)
             for k in range(int(np.ceil(abs(there - here) / step - 1e-9)))
         ]
         theirs = (theirs + theirs[-1:] * n_frames)[:n_frames]
@@ -143,7 +144,7 @@ class _Walk:
 
 def _along(stations: list[float], way: float) -> float:
     """Where one stands after so many degrees on the way from station to station."""
-    for here, there in zip(stations, stations[1:], strict=False):
+    for here, there in pairwise(stations):
         if way <= abs(there - here) + 1e-9:
             return here + (way if there > here else -way)
         way -= abs(there - here)

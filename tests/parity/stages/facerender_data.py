@@ -8,6 +8,7 @@ every leg anew; up to the first corner they are right, after it ours is held aga
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def _check_degrees(
 
 def _walk(values: list[float], n_frames: int) -> list[float]:
     """Degree by degree from station to station, slowly: the same path, calculated another way than ours."""
-    legs = list(zip(values, values[1:], strict=False))
+    legs = list(pairwise(values))
     whole = sum(abs(there - here) for here, there in legs)
     path = []
     for frame in range(n_frames):
