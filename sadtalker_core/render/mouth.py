@@ -53,9 +53,10 @@ class Mouth:
         self.image, self.head, self.density = image, head, head.density
         white = light_of(image, head)
         finer = min(self.density, _FINEST)
+        drawings = (teeth(finer, _UPPER, rise=_SMILE), teeth(finer, _LOWER).flip(1), tongue(finer))
         self.layers = [
-            torch.cat([drawing[:3] * white[:, None, None], drawing[3:]]).to(image)
-            for drawing in (teeth(finer, _UPPER, rise=_SMILE), teeth(finer, _LOWER).flip(1), tongue(finer))
+            torch.cat([drawing[:3] * white[:, None, None], drawing[3:]])
+            for drawing in (drawing.to(image) for drawing in drawings)
         ]
         self.dark = white * image.new_tensor(_CAVITY)
         self.gum = white * image.new_tensor(_GUM) * _GUM_SHADE
