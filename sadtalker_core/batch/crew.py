@@ -78,6 +78,7 @@ class Crew:
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
         self._n_lost_before_work = 0
+        self._hopeless = ""  # why nobody will ever work again
 
     def __enter__(self) -> Crew:
         ray = self._ray = _import_ray()
@@ -107,6 +108,8 @@ class Crew:
     def ask(self, call: Call, *, first: bool = False) -> Call:
         """Puts a call into the queue; first: before those that were not asked so."""
         (self._first if first else self._later).append(call)
+        if self._hopeless:
+            self._give_up()
         self._send()
         return call
 
@@ -195,12 +198,13 @@ class Crew:
             if self._n_lost_before_work <= self.options.retries:
                 self._hire()
             elif not (self._coming or self._idle or self._running):
-                self._give_up(f"no worker could begin: {_first_line(error)}")
+                self._hopeless = f"no worker could begin: {_first_line(error)}"
+                self._give_up()
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self) -> None:
         while self._first or self._later:
             call = (self._first or self._later).popleft()
-            call.error = reason
+            call.error = self._hopeless
             self._tell(call)
 
     def _fitting(self, there: dict[str, float]) -> int:

@@ -156,7 +156,9 @@ def test_workers_that_cannot_begin_end_the_run_with_a_reason(local_ray, monkeypa
         call = crew.ask(Call("make", tuple))
         while crew.busy:
             crew.wait(1.0)
+        too_late = crew.ask(Call("make", tuple))
     assert call.error.startswith("no worker could begin: ")
+    assert too_late.error == call.error, "nobody would ever answer it"
 
 
 @pytest.mark.slow
