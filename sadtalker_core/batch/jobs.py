@@ -282,12 +282,12 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
-    read = {os.path.normcase(path) for job in jobs for path in (job.portrait, job.voice) if path}
+    read = {os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice) if path}
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
             yield f"line {job.line}: out: {job.out} is written by line {written[name]} already."
-        if os.path.normcase(job.out) in read:
+        if name in read:
             yield f"line {job.line}: out: {job.out} is a portrait or voice of this table."
         written.setdefault(name, job.line)
 

@@ -112,9 +112,10 @@ def test_no_video_is_written_twice(table, folder):
     assert said == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is written by line 2 already."]
 
 
-def test_no_input_is_written_over(table, folder):
+@pytest.mark.parametrize("out", ["voice.mp4", "x/../voice.mp4"])
+def test_no_input_is_written_over(table, folder, out):
     (folder / "voice.mp4").write_bytes((folder / "short.wav").read_bytes())
-    (sentence,) = faults(table("over.csv", "portrait,voice,out", f"{PORTRAIT},voice.mp4,voice.mp4"))
+    (sentence,) = faults(table("over.csv", "portrait,voice,out", f"{PORTRAIT},voice.mp4,{out}"))
     assert sentence.endswith("is a portrait or voice of this table.")
 
 
