@@ -23,7 +23,7 @@ from .record import FAILED, Outcome, RunFolder, summary, table
 from .run import CHUNK_FRAMES, run_jobs
 
 #: where ComfyUI keeps this pack's models, when the pack lies in its custom_nodes
-MODELS = Path(__file__).resolve().parents[4] / "models" / "sadtalker"
+MODELS = Path(__file__).resolve().parents[2].parent.parent / "models" / "sadtalker"
 ALL_DONE, SOME_FAILED, NOT_BEGUN, STOPPED = 0, 1, 2, 130
 
 
