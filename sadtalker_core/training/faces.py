@@ -132,7 +132,9 @@ class BfmFace:
         shape = self.mean.flatten()[rows].to(expression)
         shape = shape + who.identity.to(expression) @ self.identity[rows].to(expression).T
         shape = (shape + expression @ self.expression[rows].to(expression).T).unflatten(1, (-1, 3))
-        return shape @ _bfm_turns(who.rotation.to(expression)).transpose(1, 2) + who.translation.to(expression)[:, None]
+        # pitch first, roll last: the inverse of the other order by the negative angles; rows are turned by inverses
+        turned = shape @ rotation_of_angles(-who.rotation.to(expression))
+        return turned + who.translation.to(expression)[:, None]
 
 
 def face_of(family: str, bfm: Path | None) -> Face:
@@ -207,17 +209,6 @@ def _seen(placed: Tensor) -> Tensor:
     depth = DISTANCE - placed[..., 2]
     across = PICTURE_SIDE / 2 + FOCAL * placed[..., 0] / depth
     return torch.stack([across, PICTURE_SIDE / 2 - FOCAL * placed[..., 1] / depth], dim=-1)
-
-
-def _bfm_turns(angles: Tensor) -> Tensor:
-    """(B, 3) about x, y, z in radians -> (B, 3, 3) roll @ yaw @ pitch, y up: the 3-D face network's own order."""
-    (cx, cy, cz), (sx, sy, sz) = (part.unbind(-1) for part in (torch.cos(angles), torch.sin(angles)))
-    rows = (
-        (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
-        (sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx),
-        (-sy, cy * sx, cy * cx),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
 def _read_bfm(file: Path) -> dict[str, Tensor]:

@@ -205,8 +205,8 @@ def head_degrees(coefficients: FaceCoefficients) -> Tensor:
     """
     angles = coefficients.rotation
     if coefficients.family == RELEASED:
-        pitch, yaw, roll = (angles * angles.new_tensor(axis) for axis in ((1, 0, 0), (0, -1, 0), (0, 0, -1)))
-        angles = angles_of_rotation(rotation_of_angles(roll) @ rotation_of_angles(yaw) @ rotation_of_angles(pitch))
+        # the other order is the inverse of this one by the negative angles
+        angles = angles_of_rotation(rotation_of_angles(angles * angles.new_tensor([-1.0, 1.0, 1.0])).mT)
     return torch.rad2deg(angles)
 
 
