@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
+from ..saving import save_whole
 from .reading import METADATA_KEY, Metadata
 
 
@@ -25,19 +25,3 @@ def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]],
         for name, tensor in parts.items()
     }
     return save_whole(Path(path), tensors, {"format": "pt", METADATA_KEY: metadata.to_json()})
-
-
-def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
-    """One safetensors file; it appears whole or not at all, and whoever may read other new files may read it.
-
-    safetensors itself writes files that only their owner can read, and ComfyUI may run as somebody else.
-    """
-    from safetensors.torch import save_file
-
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.touch()
-    mode = unfinished.stat().st_mode
-    save_file(tensors, str(unfinished), metadata=metadata)
-    unfinished.chmod(mode)
-    os.replace(unfinished, path)
-    return path

@@ -7,7 +7,6 @@ TRACK_KEY: {"version": 1, "family": "mini", "fps": 25, "frames": T}.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import torch
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import MINI, RELEASED, Expression, HeadPose, require_family
 from ..errors import OptionError
+from ..saving import save_whole
 from ..timeline import FRAMES_PER_SECOND
 
 TRACK_ENDING = ".track.safetensors"
@@ -38,8 +38,6 @@ class Tracks(NamedTuple):
 def save_tracks(path: Path | str, expression: Expression | None = None, pose: HeadPose | None = None) -> Path:
     """Write one or both tracks; the file appears whole or not at all. Raises OptionError for none, WrongFamily for two
     that do not belong together."""
-    from safetensors.torch import save_file
-
     tracks = {name: track for name, track in (("expression", expression), ("pose", pose)) if track is not None}
     if not tracks:
         raise OptionError("there is no track to save; connect an expression, a pose, or both.")
@@ -52,11 +50,7 @@ def save_tracks(path: Path | str, expression: Expression | None = None, pose: He
         "frames": max(map(len, tracks.values())),
     }
     tensors = {name: track.coefficients.detach().float().cpu().contiguous().clone() for name, track in tracks.items()}
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    save_file(tensors, str(unfinished), metadata={TRACK_KEY: json.dumps(said)})
-    os.replace(unfinished, path)
-    return path
+    return save_whole(Path(path), tensors, {TRACK_KEY: json.dumps(said)})
 
 
 def load_tracks(path: Path | str) -> Tracks:

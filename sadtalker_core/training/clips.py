@@ -35,9 +35,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint.writing import save_whole
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import CheckpointDamaged, InputError, WrongFamily
+from ..saving import save_whole
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
 
 INDEX_FILE = "clips.jsonl"

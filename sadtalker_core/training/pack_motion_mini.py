@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import nn
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
 from ..datatypes import MINI
+from ..saving import save_whole
 from . import expnet_mini, mapping_mini, posevae_mini
 from .engine import steps_done, trained
 
@@ -36,15 +36,10 @@ def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
 
 def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
     """nets: {"expnet": ..., "posevae": ..., "mapping": ...} -> one file; it appears whole or not at all."""
-    from safetensors.torch import save_file
-
     metadata = Metadata(MINI, "mini", IMAGE_SIZE, {name: asdict(net.config) for name, net in nets.items()})
     tensors = {f"{name}.{path}": t.contiguous() for name, net in nets.items() for path, t in rounded(net).items()}
-    unfinished = file.with_name(file.name + ".unfinished")
     about = {"format": "pt", METADATA_KEY: metadata.to_json(), "recipe": json.dumps(recipe, sort_keys=True)}
-    save_file(tensors, str(unfinished), metadata=about)
-    os.replace(unfinished, file)
-    return file
+    return save_whole(file, tensors, about)
 
 
 def main(arguments: list[str] | None = None) -> None:

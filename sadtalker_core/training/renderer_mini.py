@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from ..checkpoint.reading import METADATA_KEY, Metadata
 from ..render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, regions, warp_window
 from ..render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from ..saving import save_whole
 from .heads import mesh as layers
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "mini_renderer.safetensors"
@@ -317,8 +318,6 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
 
 def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pairs: int) -> None:
     """Half precision, in the layout of the pack's own files, with the recipe beside the metadata."""
-    from safetensors.torch import save_file
-
     metadata = Metadata(family="mini", name="mini", image_size=256, configs={"flow_renderer": asdict(MINI)})
     about = {
         "format": "pt",
@@ -327,7 +326,7 @@ def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pai
         "recipe": f"{step} steps of {BATCH}, {n_pairs} pairs, seed {SEED}, {hours:.2f} hours of a shared CPU core",
     }
     half = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
-    save_file({f"flow_renderer.{k}": t.contiguous() for k, t in half.items()}, out, metadata=about)
+    save_whole(out, {f"flow_renderer.{k}": t.contiguous() for k, t in half.items()}, about)
 
 
 def main(arguments: list[str] | None = None) -> None:
