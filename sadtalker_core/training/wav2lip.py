@@ -6,16 +6,12 @@ AudioEncoder at width 32, under other names.
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from ..assembly import fill
-from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
+from ..checkpoint.reading import read_foreign
+from ..errors import CheckpointMismatch
 from ..motion.audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder
 
 #: "module." is what a training on several GPUs leaves before every name
@@ -26,18 +22,10 @@ _PARTS = {"0": "conv", "1": "norm"}
 def read_wav2lip_ear(file: Path) -> AudioEncoder:
     """In eval mode, without gradients. Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch."""
     source = f"{file.name} in {file.parent}"
-    if not file.is_file():
-        raise CheckpointMissing(f"there is no Wav2Lip file {source}. Give the path of wav2lip.pth or wav2lip_gan.pth.")
-    try:
-        content = torch.serialization.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointDamaged(f"{source} cannot be read as a Wav2Lip checkpoint ({str(error)[:100]}). Get it "
-                                f"again.") from error  # fmt: skip
-    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     ear = {}
-    for key, tensor in tensors.items():
+    for key, tensor in read_foreign(file).items():
         match = _KEY.fullmatch(key)
-        if match and isinstance(tensor, Tensor):
+        if match:
             layer, part, rest = match.groups()
             ear[f"layers.{layer}.{_PARTS[part]}.{rest}"] = tensor
     if not ear:

@@ -49,11 +49,14 @@ def test_new_nets_begin_with_that_ear_and_narrow_ones_refuse_it(ear):
 
 
 def test_files_that_are_no_wav2lip_checkpoints_are_refused_with_a_sentence(ear, tmp_path):
-    with pytest.raises(CheckpointMissing, match="no Wav2Lip file gone.pth"):
+    with pytest.raises(CheckpointMissing, match="there is no file gone.pth in"):
         read_wav2lip_ear(tmp_path / "gone.pth")
     (tmp_path / "page.pth").write_text("<html>")
-    with pytest.raises(CheckpointDamaged, match="page.pth in .* cannot be read as a Wav2Lip checkpoint"):
+    with pytest.raises(CheckpointDamaged, match="page.pth in .* is a web page"):
         read_wav2lip_ear(tmp_path / "page.pth")
+    (tmp_path / "cut.pth").write_bytes(write(ear, tmp_path / "whole.pth").read_bytes()[:1000])
+    with pytest.raises(CheckpointDamaged, match="cut.pth in .* is truncated"):
+        read_wav2lip_ear(tmp_path / "cut.pth")
     torch.save({"state_dict": {"other.weight": torch.zeros(1)}}, tmp_path / "other.pth")
     with pytest.raises(CheckpointMismatch, match="other.pth in .* holds no audio_encoder"):
         read_wav2lip_ear(tmp_path / "other.pth")
