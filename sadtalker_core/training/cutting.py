@@ -27,7 +27,7 @@ from ..face.landmarks import find_faces
 from ..face.points import MeantFace, MeshPoints, PointFinder
 from ..timeline import FRAMES_PER_SECOND
 from .export import base_talker
-from .footage import Sound, announced_seconds, pictures_at_25
+from .footage import Sound, pictures_at_25
 from .shots import Span, find_spans
 
 #: frames below which a clip teaches nothing: the nets learn from 32 at a time
@@ -98,7 +98,6 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_pictur
 
 def _spans(reader: Reader, video: Video, on_picture: Callable[[], None]) -> tuple[list[Span], int]:
     """The spans of a video, and the most faces that were seen at the beginning of one."""
-    announced_seconds(video.path)
     counts = [0]
 
     def set_box(picture: Tensor, points: Tensor) -> Box:

@@ -29,6 +29,7 @@ from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
 from .mini_trainer import MiniTrainer, train_mini
+from .posevae import divergence
 from .voices.speech_set import Clip, load
 
 MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32))
@@ -94,9 +95,8 @@ def losses_of(net: PoseVAE, clips: list[Clip]):
         mean, logvar = net.encoder(motion, audio, reference, styles)
         noise = torch.randn(mean.shape, generator=draw)
         rebuilt = (net.decoder(mean + torch.exp(0.5 * logvar) * noise, audio, reference, styles) - motion) / SCALE
-        divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean()
         parts["rebuilt"] = rebuilt.square().mean() + 3 * rebuilt.diff(dim=1).square().mean()
-        parts["divergence"] = 2 * ALLOWED**2 * divergence / (BLOCK * POSE)
+        parts["divergence"] = 2 * ALLOWED**2 * divergence(mean, logvar) / (BLOCK * POSE)
         return parts
 
     return losses
