@@ -114,6 +114,7 @@ def _test(args: argparse.Namespace) -> int:
         chosen += ["-m", QUICK]
     else:
         environment.prepare_browser()
+        environment.prepare_voices()
     command = [str(python), "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", *chosen,
                *(args.arguments or ["tests"])]
     return subprocess.run(command, cwd=PROJECT, env=env, stdin=subprocess.DEVNULL).returncode

@@ -98,18 +98,28 @@ def prepare_browser(say: Callable[[str], None] = print) -> Path | None:
         found = shutil.which(name)
         if found:
             return Path(found)
+    return _from_debian("chromium", "the tests of the page", say)
+
+
+def prepare_voices(say: Callable[[str], None] = print) -> list[Path | None]:
+    """Finds espeak-ng and flite, whose speech the built-in model is trained on, in the same manner."""
+    return [Path(found) if (found := shutil.which(name)) else _from_debian(name, "training the built-in model", say)
+            for name in ("espeak-ng", "flite")]
+
+
+def _from_debian(name: str, purpose: str, say: Callable[[str], None]) -> Path | None:
+    """Installs a package whose program has the package's name, where that is allowed."""
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("apt-get"):
-        say("set-up: no chromium here; the tests of the page need one (apt-get install chromium)")
+        say(f"set-up: no {name} here; {purpose} needs it (apt-get install {name})")
         return None
     steps = Steps(home(), say)
-    say("set-up: chromium ...")
+    say(f"set-up: {name} ...")
     quiet = ("apt-get", "-o", "Dpkg::Use-Pty=0", "-y")
+    install = (*quiet, "install", "--no-install-recommends", name)
     os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
-    if not (steps.try_run(*quiet, "install", "--no-install-recommends", "chromium")
-            or (steps.try_run(*quiet, "update")
-                and steps.try_run(*quiet, "install", "--no-install-recommends", "chromium"))):
-        say(f"set-up: chromium could not be installed; see {steps.log}")
-    found = shutil.which("chromium")
+    if not (steps.try_run(*install) or (steps.try_run(*quiet, "update") and steps.try_run(*install))):
+        say(f"set-up: {name} could not be installed; see {steps.log}")
+    found = shutil.which(name)
     return Path(found) if found else None
 
 
