@@ -273,14 +273,14 @@ class FrameStream:
     """Frames to come: how many and how large they will be, and the making of them, batch by batch.
 
     batches: called once; yields (B, 3, height, width) in 0..1 until n_frames have come
-    seconds_per_frame: an estimate, or None
+    seconds_per_frame: makes an estimate, which may have to be measured, when somebody wants to know; or None
     """
 
     n_frames: int
     height: int
     width: int
     batches: Callable[[], Iterator[Tensor]]
-    seconds_per_frame: float | None = None
+    seconds_per_frame: Callable[[], float] | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -292,7 +292,7 @@ class FrameStream:
         size = f"{self.n_frames} frames of {self.width} x {self.height}, {self.n_bytes / 1e6:.0f} MB"
         if self.seconds_per_frame is None:
             return size
-        seconds = self.n_frames * self.seconds_per_frame
+        seconds = self.n_frames * self.seconds_per_frame()
         return f"{size}, about {seconds / 60:.0f} min" if seconds >= 90 else f"{size}, about {max(seconds, 1):.0f} s"
 
     def require_memory(self, available_bytes: int) -> None:

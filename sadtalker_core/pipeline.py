@@ -264,8 +264,10 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
             yield to_box_aspect(frames, crop.box)
 
     height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
-    seconds = seconds_per_frame(nets.family, side, place.device, place.dtype)
-    return FrameStream(len(motion), height, side, batches, seconds)
+    return FrameStream(
+        len(motion), height, side, batches,
+        seconds_per_frame=lambda: seconds_per_frame(nets.family, side, place.device, place.dtype),
+    )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------- the whole picture

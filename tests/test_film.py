@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
-from sadtalker_core.datatypes import Box, CropMode, FaceCrop, FrameStream, Portrait
-from sadtalker_core.errors import Cancelled
+from sadtalker_core.assembly import Talker
+from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
+from sadtalker_core.errors import Cancelled, DoesNotFit
+from tests.render import tiny
 
 
 def some_heads(n_frames=5, batch=2, side=32):
@@ -112,3 +114,33 @@ def test_no_batch_is_kept_when_the_next_one_comes(tmp_path):
 
     pipeline.film(tmp_path / "film.mp4", FrameStream(8, 32, 32, batches))
     assert max(alive) <= 1, "the one that the caller's loop variable still names"
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """One entry for every time that somebody measures how fast this machine paints: a second a frame."""
+    times = []
+    monkeypatch.setattr(pipeline, "seconds_per_frame", lambda *where: times.append(where) or 1.0)
+    return times
+
+
+def rendered_heads(n_frames=3):
+    nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
+    crop = tiny.crop()
+    portrait = Portrait(crop.image.permute(1, 2, 0), crop=crop)
+    return pipeline.render(Talker("tiny", RELEASED, tiny.SIDE, nets), portrait, tiny.motion(n_frames))
+
+
+def test_nobody_waits_for_an_estimate_that_nobody_hears(tmp_path, measured):
+    heads = rendered_heads()
+    heads.require_memory(heads.n_bytes)
+    pipeline.film(tmp_path / "film.mp4", heads)
+    assert len(frames_in(tmp_path / "film.mp4")[1]) == 3 and not measured
+
+
+def test_who_asks_hears_how_long_it_will_take(measured):
+    assert rendered_heads(7).announcement().endswith(", about 7 s")
+    assert rendered_heads(90).announcement().endswith(", about 2 min")
+    with pytest.raises(DoesNotFit, match="about 7 s do not fit into the 0 MB"):
+        rendered_heads(7).require_memory(0)
+    assert len(measured) == 3
