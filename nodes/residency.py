@@ -21,6 +21,7 @@ except ImportError:
 
 from ..sadtalker_core.assembly import Talker
 from ..sadtalker_core.render.animate import can_render_on
+from ..sadtalker_core.render.batches import memory_ran_out
 from ..sadtalker_core.render.fast import accelerate
 from ..sadtalker_core.render.generator import Generator
 
@@ -56,8 +57,8 @@ class ResidentTalker:
         return model_management.get_free_memory(device)
 
     def out_of_memory(self, error: Exception) -> bool:
-        """Whether that was it, in ComfyUI's eyes; its cache is then emptied."""
-        ran_out = is_oom(error)
+        """Whether that was it, in ComfyUI's eyes or torch's; ComfyUI's cache is then emptied."""
+        ran_out = is_oom(error) or memory_ran_out(error)
         if ran_out:
             model_management.soft_empty_cache()
         return ran_out

@@ -358,7 +358,11 @@ def film(
     with writer as video:
         try:
             for batch in heads.batches():
-                video.write(batch.permute(0, 2, 3, 1) if whole is None else whole.as_bytes(batch))
+                if whole is None:
+                    video.write(batch.permute(0, 2, 3, 1))
+                else:  # one by one: a large picture may need more room than the heads did
+                    for head in batch.split(1):
+                        video.write(whole.as_bytes(head))
                 if on_progress is not None:
                     on_progress(video.n_frames, heads.n_frames, batch[-1])
         except BaseException as error:

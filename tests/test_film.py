@@ -11,8 +11,10 @@ import torch
 
 from sadtalker_core import pipeline
 from sadtalker_core.assembly import Talker
+from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit
+from sadtalker_core.render.fast import accelerate
 from tests.render import tiny
 
 
@@ -60,6 +62,39 @@ def test_heads_come_back_into_their_picture(tmp_path):
     assert about["size"] == (80, 60)
     last = frames[-1].reshape(60, 80, 3).float() / 255
     assert abs(last[30, 40].mean() - 0.8) < 0.03 and abs(last[5, 5].mean() - 0.25) < 0.03
+
+
+def test_a_whole_picture_is_made_for_one_head_at_a_time(tmp_path, monkeypatch):
+    """It may need more room than the heads did, and room for one picture there must be anyway."""
+    portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
+    made, as_bytes = [], PasteBack.as_bytes
+    monkeypatch.setattr(PasteBack, "as_bytes", lambda self, heads: made.append(len(heads)) or as_bytes(self, heads))
+    pipeline.film(tmp_path / "film.mp4", some_heads(), pipeline.whole_picture(portrait))
+    assert made == [1] * 5
+
+
+@pytest.mark.parametrize("batch_size, asked", [(0, [1] * 7), (2, [2, 2, 2, 1]), (6, [6, 3, 1] + [1] * 6)])
+def test_a_film_goes_on_in_smaller_batches_where_memory_runs_out(tmp_path, monkeypatch, batch_size, asked):
+    generator, tried = accelerate(tiny.generator()), []
+    nets = Talker("tiny", RELEASED, tiny.SIDE, {"keypoint_detector": tiny.keypoint_detector(), "generator": generator})
+    portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
+    drive = generator.drive
+
+    def cramped(source, keypoints):
+        tried.append(len(keypoints))
+        if len(keypoints) > 2:
+            raise torch.OutOfMemoryError("full")
+        return drive(source, keypoints)
+
+    def film(name, batch_size):
+        heads = pipeline.render(nets, portrait, tiny.motion(7), batch_size=batch_size)
+        pipeline.film(tmp_path / name, heads, pipeline.whole_picture(portrait))
+        return torch.stack(frames_in(tmp_path / name)[1]).float()
+
+    want = film("one.mp4", 1)
+    monkeypatch.setattr(generator, "drive", cramped)
+    assert (film("several.mp4", batch_size) - want).abs().max() <= 8, "levels, where rounding moves the encoder"
+    assert tried == asked
 
 
 @pytest.mark.parametrize("stopped_by", ["user", "renderer"])

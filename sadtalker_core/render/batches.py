@@ -17,10 +17,14 @@ OnProgress = Callable[[int, int], None]
 #: told what went wrong, says whether memory has run out
 OutOfMemory = Callable[[Exception], bool]
 
+#: for CUDA devices torch has an error of its own; where it computes on a CPU or on MPS, a RuntimeError has these words
+FULL = ("DefaultCPUAllocator: ", "MPS backend out of memory")
+
 
 def memory_ran_out(error: Exception) -> bool:
     """Whether torch says that its device is full. What else may go wrong is not for us to try again."""
-    return isinstance(error, torch.OutOfMemoryError)
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
+    return said or isinstance(error, torch.OutOfMemoryError)
 
 
 def in_batches(make: Callable[[int, int], Tensor], n_frames: int, batch_size: int, *,

@@ -45,6 +45,26 @@ def test_pieces_of_a_motion_give_the_frames_of_the_whole():
     np.testing.assert_array_equal(np.concatenate([heads(0, 3), heads(3, 6), heads(6, 7)]), whole)
 
 
+def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
+    worker, options, tried = Worker(batch_size=4), Options(model="tiny"), []
+    worker._talker, worker._loaded = at_work(released(), CPU, "fp32"), (options.model, options.precision)
+    portrait, motion = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop()), tiny.motion(5)
+    whole = worker.do("heads", options, portrait, motion).value
+    generator = worker._talker.nets["generator"]
+    drive = generator.drive
+
+    def cramped(source, keypoints):
+        tried.append(len(keypoints))
+        if len(keypoints) > 1:
+            raise torch.OutOfMemoryError("full")
+        return drive(source, keypoints)
+
+    monkeypatch.setattr(generator, "drive", cramped)
+    frames = worker.do("heads", options, portrait, motion).value
+    assert tried == [4, 2, 1, 1, 1, 1, 1]
+    np.testing.assert_allclose(frames, whole, rtol=0, atol=1e-6)
+
+
 def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeypatch):
     loaded = []
     monkeypatch.setattr("sadtalker_core.batch.worker.load_talker", lambda *asked: loaded.append(asked) or released())

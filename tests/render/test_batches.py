@@ -126,6 +126,14 @@ def test_a_house_says_what_is_free_and_when_it_is_full():
     assert not talker.out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
 
 
+def test_a_full_computer_is_known_by_its_words():
+    with pytest.raises(RuntimeError) as full:
+        torch.empty(1 << 50)
+    assert memory_ran_out(full.value)
+    assert memory_ran_out(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB, max allowed: 9.07 GB)"))
+    assert not memory_ran_out(ValueError(str(full.value))), "somebody else's"
+
+
 @pytest.mark.parametrize("family", ["released", "mini"])
 @pytest.mark.parametrize("side", [256, 512])
 def test_nothing_chosen_is_what_fits_on_a_gpu_and_one_on_a_cpu(family, side):
