@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -12,9 +13,9 @@ FPS = 10
 LEVELS = [20 * i for i in range(12)]
 
 
-def _write(path: str) -> None:
+def _write(path: str, **options: str) -> None:
     """A video whose frame i is a grey of LEVELS[i]."""
-    with av.open(path, "w") as container:
+    with av.open(path, "w", options=options) as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "1"})
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
@@ -56,16 +57,27 @@ def main(host) -> dict:
 
     with open(path, "rb") as file:
         content = file.read()
-    bad = {"words": b"this is no video", "half": content[: len(content) // 2]}
+    index_first = os.path.join(host.base, "input", "index_first.mp4")
+    _write(index_first, movflags="faststart")
+    with open(index_first, "rb") as file:
+        whole = file.read()
+    bad = {
+        "words": b"this is no video",
+        "half": content[: len(content) // 2],
+        "half of the frames": whole[: (whole.index(b"mdat") + len(whole)) // 2],
+    }
     for name, part in bad.items():
         with open(os.path.join(host.base, "input", f"{name}.mp4"), "wb") as file:
             file.write(part)
     batch = torch.rand(3, 64, 64, 4)
+    greys = torch.tensor(LEVELS)[:, None, None, None].expand(-1, 64, 64, 3) / 255
+    made = InputImpl.VideoFromComponents(VideoComponents(images=greys, audio=None, frame_rate=Fraction(FPS)))
     clip = open_clip(batch, None, 12.5)
     wire = {name: InputImpl.VideoFromFile(os.path.join(host.base, "input", f"{name}.mp4")) for name in bad}
     return {
         "file": seen(InputImpl.VideoFromFile(path)),
         "bytes": seen(InputImpl.VideoFromFile(io.BytesIO(content))),
+        "pictures": seen(made),
         "part": seen(Cut(path)),
         "part of bytes": seen(Cut(io.BytesIO(content))),
         "batch": [clip.fps, clip.n_frames, [list(frame.shape) for frame in clip.frames]],
