@@ -6,7 +6,9 @@ Letters: `B` batch, `C` channels, `n` samples, `T` video frames.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +26,8 @@ from .mel import N_BANDS, mel_spectrogram
 
 #: a float wave beyond this is no loud voice but integers that somebody forgot to scale
 LOUDEST_BELIEVABLE = 100.0
+#: samples that are averaged and resampled at once: an hour of stereo is over a gigabyte and shall not be copied
+SAMPLES_PER_CHUNK = 1 << 20
 
 
 def encode_speech(waveform: Tensor, sample_rate_hz: float) -> SpeechWindows:
@@ -33,7 +37,7 @@ def encode_speech(waveform: Tensor, sample_rate_hz: float) -> SpeechWindows:
     loudness is left alone. Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), and
     samples that are no numbers.
     """
-    wave = _resampled(_mono(_checked(waveform, sample_rate_hz)), sample_rate_hz)
+    wave = _at_16_khz(_checked(waveform, sample_rate_hz), sample_rate_hz)
     n_frames = frames_in_samples(wave.shape[0])
     if n_frames < 1:
         milliseconds = 1000 * wave.shape[0] / SAMPLE_RATE_HZ
@@ -81,6 +85,17 @@ def _checked(waveform: Tensor, sample_rate_hz: float) -> Tensor:
     return wave
 
 
+def _at_16_khz(channels: Tensor, sample_rate_hz: float) -> Tensor:
+    """(C, n) of any number type -> (m,) float32 in -1..1, as many samples as librosa.resample makes of them."""
+    wave = torch.zeros(math.ceil(channels.shape[1] * SAMPLE_RATE_HZ / sample_rate_hz))
+    filled = 0
+    for piece in _resampled(map(_mono, channels.split(SAMPLES_PER_CHUNK, dim=1)), sample_rate_hz):
+        room = wave[filled : filled + len(piece)]
+        room.copy_(piece[: len(room)])
+        filled += len(room)
+    return wave
+
+
 def _mono(wave: Tensor) -> Tensor:
     """(C, n) of any number type -> (n,) float32 in -1..1."""
     if wave.dtype == torch.bool:
@@ -102,13 +117,17 @@ def _mono(wave: Tensor) -> Tensor:
     return mono
 
 
-def _resampled(wave: Tensor, sample_rate_hz: float) -> Tensor:
+def _resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tensor]:
+    """Pieces of a wave (n,) -> pieces at 16 kHz, the same as of the whole wave at once."""
     if sample_rate_hz == SAMPLE_RATE_HZ:
-        return wave
-    import librosa
+        yield from pieces
+        return
+    import soxr  # comes with librosa, whose resample is this for a whole wave
 
-    samples = librosa.resample(wave.numpy(), orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ, res_type="soxr_hq")
-    return torch.from_numpy(samples)
+    stream = soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+    for piece in pieces:
+        yield torch.from_numpy(stream.resample_chunk(piece.numpy()))
+    yield torch.from_numpy(stream.resample_chunk(np.empty(0, np.float32), last=True))
 
 
 __all__ = ["encode_speech", "idle_speech"]

@@ -1,8 +1,10 @@
 """From any voice to speech windows: what is heard does not depend on how the voice was stored."""
 
+import librosa
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.audio.speech import encode_speech, idle_speech
 from sadtalker_core.errors import AudioError, OptionError
@@ -38,6 +40,38 @@ def test_any_sample_rate_hears_the_same_tone(rate_hz):
     band = direct.mel[20].argmax()
     assert speech.mel[20].argmax() == band
     assert (speech.mel[10:70, band] - direct.mel[10:70, band]).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("n_samples", [44100, 50001])
+def test_pieces_make_the_same_wave_as_librosa_makes_of_the_whole(monkeypatch, rate_hz, n_samples):
+    channels = 0.1 * torch.randn(2, n_samples, generator=torch.Generator().manual_seed(0))
+    whole = channels.mean(dim=0).numpy()
+    wanted = librosa.resample(whole, orig_sr=rate_hz, target_sr=16000, res_type="soxr_hq")
+    monkeypatch.setattr("sadtalker_core.audio.speech.SAMPLES_PER_CHUNK", 4096)
+    wave = encode_speech(channels, rate_hz).wave.numpy()
+    np.testing.assert_allclose(wave, wanted[: len(wave)], rtol=0, atol=1e-6)
+    assert len(wanted) - 640 < len(wave)
+
+
+def test_nothing_in_between_is_larger_than_what_goes_out(monkeypatch):
+    """An hour of stereo is over a gigabyte, and what comes in is not copied."""
+    monkeypatch.setattr("sadtalker_core.audio.speech.SAMPLES_PER_CHUNK", 4096)
+    monkeypatch.setattr("sadtalker_core.audio.mel.STEPS_PER_CHUNK", 16)
+    channels, largest = torch.zeros(2, 960_000), 0
+    given = channels.untyped_storage().data_ptr()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.untyped_storage().data_ptr() != given:
+                largest = max(largest, out.nbytes)
+            return out
+
+    with Watch():
+        speech = encode_speech(channels, 48_000)
+    assert largest == speech.wave.nbytes == 320_000 * 4
 
 
 @pytest.mark.parametrize("n_channels", [1, 2, 6])
