@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -100,6 +101,19 @@ def test_the_folder_holds_scalars_and_pictures_for_tensorboard(unbroken):
     assert set(board.Tags()["scalars"]) == {"error", "fooled", "told apart"}
     assert [event.step for event in board.Scalars("error")] == list(range(5, 41, 5))
     assert [event.step for event in board.Images("black")] == [40]
+
+
+def test_on_a_terminal_a_bar_counts_the_steps_also_those_of_an_earlier_run(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for steps in (3, 7):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        train(TwoPlayers(), run_of(tmp_path / "run", steps=steps))
+        bar = sys.stderr.getvalue()
+        assert "100%" in bar and f"| {steps}/{steps} [" in bar
+    assert "| 3/7 [" in bar
 
 
 def test_a_finished_run_is_taken_up_and_left_as_it_is_and_more_steps_go_on(unbroken, tmp_path):

@@ -12,7 +12,7 @@ from sadtalker_core.render.semantics import semantic_windows
 from sadtalker_core.render.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
-from sadtalker_core.training.engine import Moment, Run, chance, saved_nets, train
+from sadtalker_core.training.engine import Moment, chance
 from sadtalker_core.training.export import base_talker, export
 from sadtalker_core.training.losses import head_pose, keypoint_distance
 from sadtalker_core.training.mapping import MappingTrainer, new_net, window
@@ -101,27 +101,6 @@ def test_every_parameter_learns_and_no_teacher_does(data):
     one_step(trainer, index=5)
     assert [name for name, p in trainer.net.named_parameters() if not p.grad.abs().sum() > 0] == []
     assert all(p.grad is None for teacher in trainer.teachers.values() for p in teacher.parameters())
-
-
-def test_a_run_that_was_killed_ends_where_an_unbroken_one_does(data, tmp_path):
-    def go(folder, until):
-        trainer = a_trainer(data, steps=4)
-        step = trainer.step
-
-        def step_until(now):
-            if now.index == until:
-                raise KeyboardInterrupt
-            return step(now)
-
-        trainer.step = step_until
-        train(trainer, Run(folder, 4, batch=2, save_every=2, accelerator="cpu", devices=1))
-
-    go(tmp_path / "one", None)
-    with pytest.raises(KeyboardInterrupt):
-        go(tmp_path / "two", 3)
-    go(tmp_path / "two", None)
-    one, two = (saved_nets(tmp_path / name)["mapping"] for name in ("one", "two"))
-    assert all(torch.equal(two[name], tensor) for name, tensor in one.items())
 
 
 # ---- sentences --------------------------------------------------------------------------------------------------
