@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
 from sadtalker_core.batch.worker import Answer, Clip, Order
 from sadtalker_core.datatypes import Portrait
-from sadtalker_core.errors import OptionError
+from sadtalker_core.errors import DoesNotFit, OptionError
 from tests.batch.conftest import PORTRAIT
 from tests.render import tiny
 
@@ -43,6 +44,51 @@ def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys)
 def test_a_cluster_that_is_not_there_gets_a_sentence(address):
     with pytest.raises(OptionError, match=f"expected a running Ray cluster at --address {address}, got: "):
         Crew(CrewOptions(address=address), 1).__enter__()
+
+
+class Cards:
+    """A Ray of eight cores and two GPUs that remembers who was hired, and for what."""
+
+    def __init__(self):
+        self.hired = []
+
+    def is_initialized(self):
+        return True
+
+    def cluster_resources(self):
+        return {"CPU": 8.0, "GPU": 2.0}
+
+    def remote(self, kind):
+        return SimpleNamespace(options=self.options)
+
+    def options(self, **asked):
+        return SimpleNamespace(remote=lambda folders, device, *_: self.hire(asked | {"device": device}))
+
+    def hire(self, asked):
+        self.hired.append(asked)
+        return SimpleNamespace(greet=SimpleNamespace(remote=object))
+
+    def kill(self, worker):
+        self.hired.pop()
+
+
+@pytest.mark.parametrize(("wish", "size", "gpus", "device"), [
+    ({}, 2, 1.0, "cuda"), ({"gpus_each": 0.5}, 4, 0.5, "cuda"), ({"gpus_each": 0.0}, 8, 0.0, "cpu"),
+    ({"gpus_each": 0.0, "cpus_each": 3}, 2, 0.0, "cpu"), ({"n_workers": 1}, 1, 1.0, "cuda"),
+])  # fmt: skip
+def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monkeypatch, wish, size, gpus, device):
+    ray = Cards()
+    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", lambda: ray)
+    with Crew(CrewOptions(**wish), 100) as crew:
+        assert crew.size == len(ray.hired) == size
+        assert ray.hired[0] == {"num_cpus": wish.get("cpus_each", 1), "num_gpus": gpus, "device": device}
+    assert ray.hired == []
+
+
+def test_more_gpus_than_there_are_get_a_sentence(monkeypatch):
+    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", Cards)
+    with pytest.raises(DoesNotFit, match="3 workers with 1 cores and 1 GPUs each do not fit: .* 8 cores and 2 GPUs"):
+        Crew(CrewOptions(n_workers=3), 100).__enter__()
 
 
 def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):

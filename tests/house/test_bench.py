@@ -2,9 +2,13 @@
 
 import torch
 
+from sadtalker_core.compose.paste import Blend
 from tests.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
 from tests.bench.frames import DTYPES, PLAIN
 from tests.bench.measuring import picture, voice
+from tests.bench.paste import SEAMS, jumps
+from tests.bench.precision import row
+from tests.face.pictures import astronaut
 
 
 def test_every_arrangement_has_a_name():
@@ -24,6 +28,20 @@ def test_a_part_that_takes_too_long_is_named():
 def test_a_row_is_one_line():
     row = {"what": "fast fp32", "yardsticks": 25.512, "cpu_s": 312.7, "each": [1.0], "bar": None, "steps": {"a": 0.5}}
     assert line(row) == "fast fp32; yardsticks 25.5; cpu_s 313; steps a 0.50"
+
+
+def test_frames_and_lips_of_halved_weights_are_held_against_the_exact_ones():
+    exact = torch.zeros(2, 3, 8, 8), torch.tensor([[3.0, 1.0], [5.0, 1.0]])
+    narrow = torch.full((2, 3, 8, 8), 0.5), torch.tensor([[3.0, 1.0], [4.0, 1.0]])
+    assert row("half", narrow, exact) == {"what": "half", "max": 0.5, "mean": 0.5, "lips_max_px": 1.0,
+                                          "lips_mean_px": 0.25, "lips_opening_px": 1.0}  # fmt: skip
+
+
+def test_every_blend_hides_the_edge_of_the_box_and_no_blend_does_not():
+    found = jumps(astronaut(), SEAMS["astronaut"], "astronaut")
+    assert found["no blend"] > 1.3 * found["picture"]
+    for way in (*(blend.value for blend in Blend), "seamlessClone"):
+        assert abs(found[way] - found["picture"]) < 0.05, way
 
 
 def test_the_voice_of_any_length_begins_with_the_same_syllables():
