@@ -1,11 +1,46 @@
-"""Named tensors come in, one safetensors file goes out: whole, and readable for whoever may read other new files."""
+"""What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
+
+    whole        a file of any kind           save_whole   named tensors as safetensors
+    append_line  one more line of JSON        whole_lines  the lines that are there
+    full_disk    the sentence for a disk that is full
+"""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
+
+from .errors import DoesNotFit
+
+#: how libraries and ffmpeg tell of a full disk, on Linux and macOS, and on Windows
+_WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """The place to write to. It becomes `path` when the block ends; when it breaks off, `path` is as it was and
+    nothing else is left.
+
+    Raises DoesNotFit when the disk is full.
+    """
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except BaseException as error:
+        with suppress(OSError):  # what went wrong is told, not that this does, too
+            unfinished.unlink(missing_ok=True)
+        full = full_disk(error, path.parent)
+        if full:
+            raise full from error
+        raise
 
 
 def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
@@ -15,10 +50,36 @@ def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] 
     """
     from safetensors.torch import save_file
 
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.touch()
-    mode = unfinished.stat().st_mode
-    save_file(tensors, str(unfinished), metadata=metadata)
-    unfinished.chmod(mode)
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
+        save_file(tensors, str(unfinished), metadata=metadata)
+        unfinished.chmod(mode)
     return path
+
+
+def append_line(file: Path, entry: Mapping[str, Any]) -> None:
+    """One more line of JSON, on the disk when this returns; a last line that a kill cut short is dropped first."""
+    with file.open("a+b") as lines:
+        if lines.tell():
+            lines.seek(-1, os.SEEK_END)
+            if lines.read() != b"\n":
+                lines.seek(0)
+                lines.truncate(lines.read().rfind(b"\n") + 1)
+        lines.write(json.dumps(entry).encode() + b"\n")
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
+def whole_lines(file: Path) -> list[str]:
+    """Without their ends, none where there is no file; a last line that a kill cut short is left out."""
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return text.split("\n")[:-1]
+
+
+def full_disk(error: BaseException | str, folder: Path) -> DoesNotFit | None:
+    """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
+    told = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
+        return DoesNotFit(f"The disk of {folder} is full; make room there and run again.")
+    return None

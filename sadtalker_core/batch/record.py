@@ -7,12 +7,12 @@ is on the disk before the next job ends, and a report is whole or not there.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..saving import append_line, whole, whole_lines
 from .jobs import Job
 
 DONE, SKIPPED, FAILED = "done", "done before", "failed"
@@ -58,40 +58,27 @@ class RunFolder:
 
     def add(self, outcome: Outcome) -> None:
         """Appends a line, and waits until it is on the disk."""
-        with self.manifest.open("ab+") as file:
-            line = json.dumps(asdict(outcome), ensure_ascii=False) + "\n"
-            file.write(self._after_a_torn_line(file) + line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.manifest, asdict(outcome))
 
     def write_report(self, report: dict[str, Any]) -> None:
         write_whole(self.report, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
 
     def _lines(self) -> list[Outcome]:
-        """Those that can be read: a run that was cut off may have left half a line."""
+        """Those that can be read."""
         outcomes = []
-        if self.manifest.is_file():
-            for line in self.manifest.read_bytes().split(b"\n"):
-                try:
-                    outcomes.append(Outcome(**json.loads(line)))
-                except (ValueError, TypeError):
-                    continue
+        for line in whole_lines(self.manifest):
+            try:
+                outcomes.append(Outcome(**json.loads(line)))
+            except (ValueError, TypeError):
+                continue
         return outcomes
-
-    @staticmethod
-    def _after_a_torn_line(file) -> bytes:
-        if file.tell() == 0:
-            return b""
-        file.seek(-1, os.SEEK_END)
-        return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """The file is there with all of it, or as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    with whole(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float, n_workers: int) -> dict[str, Any]:

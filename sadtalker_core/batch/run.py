@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..datatypes import FrameStream
-from ..errors import SadTalkerError
+from ..errors import DoesNotFit, SadTalkerError
 from .crew import Call, Crew, sentence_of
 from .jobs import Job
 from .media import read_voice
@@ -90,7 +90,7 @@ class _Run:
         video, n_frames = answer.value
         try:
             write_whole(job.out, video)
-        except OSError as error:
+        except (OSError, DoesNotFit) as error:
             self._end(_failed(job, sentence_of(error)))
             return
         self._end(_done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}"), n_frames)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from torch import Tensor
 
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import CheckpointDamaged, InputError, WrongFamily
-from ..saving import save_whole
+from ..saving import append_line, save_whole, whole_lines
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
 
 INDEX_FILE = "clips.jsonl"
@@ -156,9 +156,8 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise InputError(f"expected a folder of prepared clips, but there is no {INDEX_FILE} in {folder}. Make one "
                          f"with python -m sadtalker_core.training.prepare.")  # fmt: skip
-    text = file.read_text(encoding="utf-8")
     said: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+    for number, line in enumerate(whole_lines(file), start=1):
         try:
             entry = json.loads(line)
             said[entry["name"]] = {"status": READY, **entry}
@@ -202,14 +201,6 @@ def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
     append_line(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
 
 
-def append_line(file: Path, entry: Mapping[str, Any]) -> None:
-    """One more line of JSON; a last line that a kill cut short is dropped first."""
-    with file.open("a+b") as lines:
-        lines.seek(0)
-        lines.truncate(lines.read().rfind(b"\n") + 1)
-        lines.write(json.dumps(entry).encode() + b"\n")
-
-
 def _said(clip: Clip) -> dict[str, Any]:
     return {name: value for name, value in asdict(clip).items() if name != "file"}
 
@@ -234,6 +225,5 @@ def _reasons(folder: Path) -> str:
 
 
 __all__ = [
-    "FAILED", "INDEX_FILE", "READY", "Clip", "Spans", "append_line", "read_clips", "read_index", "write_clip",
-    "write_failure",
+    "FAILED", "INDEX_FILE", "READY", "Clip", "Spans", "read_clips", "read_index", "write_clip", "write_failure",
 ]  # fmt: skip

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +42,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMissing, InputError, OptionError, SadTalkerError
+from ..saving import append_line, whole, whole_lines
 
 STATE_FILE, LOG_FILE, SETTINGS_FILE = "state.pt", "log.jsonl", "run.json"
 Precision = Literal["32-true", "bf16-mixed"]
@@ -285,9 +285,8 @@ class _Loop:
                 "step": self.done,
                 "recent": self.recent,
             }
-            part = folder / f"{STATE_FILE}.part"
-            torch.save(state, part)
-            os.replace(part, folder / STATE_FILE)
+            with whole(folder / STATE_FILE) as unfinished:
+                torch.save(state, unfinished)
         self.fabric.barrier()
 
     def _resume(self) -> None:
@@ -321,8 +320,7 @@ class _Log:
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def losses(self, step: int, seconds: float, means: dict[str, float]) -> None:
-        with self.file.open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"step": step, "seconds": round(self.spent + seconds, 1), **means}) + "\n")
+        append_line(self.file, {"step": step, "seconds": round(self.spent + seconds, 1), **means})
         for name, mean in means.items():
             self.board.add_scalar(name, mean, step)
 
@@ -336,9 +334,7 @@ class _Log:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl; a last one that a kill cut short is left out."""
-    file = folder / LOG_FILE
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [json.loads(line) for line in whole_lines(folder / LOG_FILE)]
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

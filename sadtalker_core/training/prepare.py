@@ -26,8 +26,9 @@ import torch
 from ..checkpoint.catalog import MINI_MODEL
 from ..datatypes import CropMode
 from ..errors import InputError, OptionError
+from ..saving import append_line, whole_lines
 from ..timeline import FRAMES_PER_SECOND
-from .clips import INDEX_FILE, append_line, write_clip, write_failure
+from .clips import INDEX_FILE, write_clip, write_failure
 from .cutting import Outcome, Reader, Video, cut_video
 from .engine import command
 from .export import add_base_options
@@ -107,9 +108,7 @@ def prepare(
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:
     """{source: what became of it}; a last line that a kill cut short is left out."""
-    file = out / VIDEOS_FILE
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    said = [json.loads(line) for line in lines if line.endswith("\n")]
+    said = map(json.loads, whole_lines(out / VIDEOS_FILE))
     outcomes = (Outcome(**{**one, "clips": tuple(one["clips"]), "notes": tuple(one["notes"])}) for one in said)
     return {outcome.source: outcome for outcome in outcomes}
 

@@ -1,0 +1,44 @@
+"""Files and lines that a kill leaves whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from sadtalker_core.saving import append_line, save_whole, whole, whole_lines
+
+
+def test_a_file_whose_writing_breaks_off_is_as_it_was(tmp_path):
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"before")
+    with pytest.raises(OSError), whole(file) as unfinished:
+        unfinished.write_bytes(b"ha")
+        raise OSError("power")
+    assert file.read_bytes() == b"before"
+    with whole(file) as unfinished:
+        unfinished.write_bytes(b"after")
+    assert file.read_bytes() == b"after" and [*tmp_path.iterdir()] == [file]
+
+
+def test_who_may_read_other_new_files_may_read_tensors(tmp_path):
+    (tmp_path / "other").touch()
+    file = save_whole(tmp_path / "a.safetensors", {"x": torch.zeros(2)})
+    assert file.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_lines_come_back_and_one_that_was_cut_short_is_neither_read_nor_written_on(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    assert whole_lines(file) == []
+    entries = [{"name": "Zo\u00eb \u2028 \n", "n": n} for n in range(3)]
+    for entry in entries[:2]:
+        append_line(file, entry)
+    with file.open("ab") as torn:
+        torn.write(b'{"name": "Zo')
+    assert [*map(json.loads, whole_lines(file))] == entries[:2]
+    append_line(file, entries[2])
+    assert [*map(json.loads, whole_lines(file))] == entries
+    file.write_bytes(b'{"n')  # nothing but a beginning
+    append_line(file, entries[0])
+    assert [*map(json.loads, whole_lines(file))] == entries[:1]
