@@ -1,7 +1,7 @@
 """A head's movement comes in, how much it looks like one that was seen goes out. PoseVAE learns against it.
 
-Letters: `B` blocks, `L` frames of a block. The widths are those of the released `netD_motion`, which training alone
-uses.
+Letters: `B` blocks, `L` frames of a block. Widths and layers are those of the released `netD_motion`, which training
+alone uses.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class SequenceDiscriminator(nn.Module):
         self.config = config
         w = config.width
         self.layers = nn.Sequential(
-            ops.Conv1d(POSE, w, 4, 2, 1, bias=False), nn.BatchNorm1d(w), nn.LeakyReLU(0.2),
-            ops.Conv1d(w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm1d(2 * w), nn.LeakyReLU(0.2),
-            ops.Conv1d(2 * w, 4 * w, 3, 1, 1, bias=False), nn.BatchNorm1d(4 * w), nn.LeakyReLU(0.2),
+            ops.Conv1d(POSE, w, 4, 2, 1, bias=False), nn.BatchNorm1d(w), nn.ReLU(),
+            ops.Conv1d(w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm1d(2 * w), nn.ReLU(),
+            ops.Conv1d(2 * w, 4 * w, 3, 1, 1, bias=False), nn.BatchNorm1d(4 * w), nn.ReLU(),
             ops.Conv1d(4 * w, 1, 3, 1, 1),
         )  # fmt: skip
 
