@@ -1,5 +1,5 @@
 """Both stages of the renderer's training, one after the other from the command line, on one small clip; then the nodes'
-own functions are driven by the file that came of it."""
+own functions, and the nodes of a real ComfyUI, are driven by the file that came of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import read_log
 from sadtalker_core.training.renderer import head_degrees, read_estimator
-from tests.training import narrow_model, toy_clips
+from tests.comfyui import media
+from tests.training import narrow_model, overfit, toy_clips
+from tests.training.own_model import in_the_nodes
 
 #: a few frames that differ much: so there is a motion to learn, and no picture in between that would do for all
 N_FRAMES, HURRY = 8, 6
@@ -91,3 +93,13 @@ def test_the_exported_file_drives_the_face_render(folder):
     # pixels change as those of the clip do; 0.67 was measured, and a mean face that does not move has 0
     changes = [(clip - clip.mean(dim=0)).flatten() for clip in (drawn, frames)]
     assert torch.corrcoef(torch.stack(changes))[0, 1] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.comfyui
+def test_the_loader_lists_the_file_and_every_node_uses_it(folder, comfyui, astronaut, tmp_path):
+    voice = overfit.write_wave(tmp_path / "short.wav", media.VOICE)
+    seen = in_the_nodes(comfyui, folder / "talker.safetensors", astronaut, voice, tmp_path)
+    assert seen["error"] is None and seen["listed"]
+    assert seen["n_frames"] == len(seen["expression"]) == len(seen["pose"]) == round(25 * overfit.SECONDS)
+    assert seen["change"] > 0.001

@@ -4,9 +4,6 @@ in the nodes of a real ComfyUI.
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -19,6 +16,7 @@ from sadtalker_core.training.expnet import measured_blinks
 from sadtalker_core.training.faces import BLINK_UNITS, MiniFace
 from tests.comfyui import media
 from tests.training import overfit
+from tests.training.own_model import in_the_nodes
 
 pytestmark = pytest.mark.slow
 
@@ -76,17 +74,7 @@ def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, talker):
 
 @pytest.mark.comfyui
 def test_the_loader_lists_the_file_and_the_nodes_say_the_same(learnt, comfyui, astronaut, tmp_path):
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
-
-    base = make_base(tmp_path / "base")
-    shutil.copy(astronaut, base / "input" / "astronaut.png")
-    shutil.copy(learnt.file.parent / "short.wav", base / "input" / "short.wav")
-    models = base / "models" / "sadtalker" / "mine"
-    models.mkdir(parents=True)
-    shutil.copy(learnt.file, models)
-    script = Path(__file__).resolve().parent / "inside" / "own_model.py"
-    seen = run_inside(comfyui, script, base, model="file/mine/whole.safetensors", voice="short.wav")
+    seen = in_the_nodes(comfyui, learnt.file, astronaut, learnt.file.parent / "short.wav", tmp_path)
     assert seen["error"] is None and seen["listed"]
     rows = learnt.clip.coefficients()
     said, pose = torch.tensor(seen["expression"]), torch.tensor(seen["pose"])

@@ -1,4 +1,4 @@
-"""For test_overfit.py: a trained file through the loader and the nodes; the tracks on their wires."""
+"""For own_model.py: a trained file through the loader and the nodes; the tracks on their wires."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "nodes", 
 import graphs  # noqa: E402
 
 
-def main(host, model: str, voice: str) -> dict:
-    graph = graphs.talking(voice=voice, model=model, **{"expnet.blink_rate": 0.0})
+def main(host, model: str, voice: str, portrait: str) -> dict:
+    graph = graphs.talking(voice=voice, model=model, image=portrait, **{"expnet.blink_rate": 0.0})
     inputs = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerLoadModel"].INPUT_TYPES()["required"]
     listed = model in inputs["model"][1]["options"]
     outcome = host.run(graph)
