@@ -31,7 +31,7 @@ WATCH = """() => {
         app.api.addEventListener(end, event => seen.ended = [end, event.detail.exception_message ?? ""])
 }"""
 BRING_INTO_VIEW = """() => {
-    const node = app.graph.nodes.find(node => node.outputs.some(output => output.type === "VIDEO"))
+    const node = app.graph.nodes.findLast(node => node.outputs.some(output => output.type === "VIDEO"))
     if (node) app.canvas.centerOnNode(node)
 }"""
 VIDEOS = "[...document.querySelectorAll('video')].filter(video => video.src.includes('/view?'))"
@@ -40,9 +40,11 @@ PLAY = f"() => {VIDEOS}.forEach(video => {{ video.muted = video.loop = true; vid
 PLAYING = f"""() => {VIDEOS}.every(video => video.currentTime > 0) && {VIDEOS}.map(video => ({{
     url: video.src, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
     shown: video.getBoundingClientRect().width}}))"""
-DROP = """async ([name, type, base64]) => {
+DROP = """([name, type, base64]) => {
     const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
-    await app.handleFile(new File([bytes], name, {type}))
+    const dataTransfer = new DataTransfer()
+    dataTransfer.items.add(new File([bytes], name, {type}))
+    app.canvas.canvas.dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}))
 }"""
 TYPES = {".json": "application/json", ".mp4": "video/mp4"}
 
@@ -66,18 +68,22 @@ class Page:
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(executable_path=str(chromium), args=list(SWITCHES))
         self.page = self._browser.new_page(viewport=self.size)
+        self.page.set_default_timeout(PATIENCE)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._listen)
         self.page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
         self.open()
         return self
 
-    def open(self, **settings: Any) -> None:
-        """Loads the page, also once more with other settings ("Comfy.Locale" and the like, which the server keeps)."""
+    def open(self, url: str | None = None, **settings: Any) -> None:
+        """Loads the page, also once more: with other settings ("Comfy.Locale"; the server keeps them), or of another
+        server.
+        """
+        self.url = url or self.url
         self.settings.update(settings)
         Client(self.url).post("/settings", self.settings)
-        self.page.goto(self.url, wait_until="commit", timeout=PATIENCE)
-        self.page.wait_for_function(READY, timeout=PATIENCE)
+        self.page.goto(self.url, wait_until="commit")
+        self.page.wait_for_function(READY)
 
     def __exit__(self, *exc: Any) -> None:
         self._browser.close()
@@ -111,15 +117,15 @@ class Page:
         """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live pictures."""
         self.page.evaluate(WATCH)
         self.page.locator('[data-testid="queue-button"]').first.click()
-        ended, words = self.page.wait_for_function("() => seen.ended", timeout=PATIENCE).json_value()
+        ended, words = self.page.wait_for_function("() => seen.ended").json_value()
         return words or ended, self.page.evaluate("() => seen.pictures")
 
     def playing(self) -> list[dict[str, Any]]:
-        """Brings the video in a node into view, starts it and waits until it plays."""
+        """Brings the last video in a node into view, starts all and waits until they play."""
         self.page.evaluate(BRING_INTO_VIEW)
-        self.page.wait_for_function(READY_TO_PLAY, timeout=PATIENCE)
+        self.page.wait_for_function(READY_TO_PLAY)
         self.page.evaluate(PLAY)
-        return self.page.wait_for_function(PLAYING, timeout=PATIENCE).json_value()
+        return self.page.wait_for_function(PLAYING).json_value()
 
     def load(self, workflow: dict[str, Any]) -> None:
         """Opens a saved graph, as dropping its file on the page does."""
