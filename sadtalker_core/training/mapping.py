@@ -43,7 +43,7 @@ from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, t
 from .export import BASE, add_end_options, ends_of, export
 from .losses import degrees_of, head_pose, keypoint_distance
 from .pairs import Pair, draw_pairs, read_pictures
-from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, load_vgg, perceptual_loss, substitute_vgg
+from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .renderer import read_estimator, read_renderer_clips, require_full_precision, require_renderer_base
 
 
@@ -165,8 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", choices=TRAININGS, default="released", help="width of a new net, weights of the "
                         "losses (default released)")  # fmt: skip
     parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
-    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
-                        "without it random features are compared")  # fmt: skip
+    add_vgg_option(parser)
     add_end_options(parser)
     add_run_options(parser, out="runs/mapping", steps=20_000)
     options = parser.parse_args(arguments)
@@ -177,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     require_renderer_base(base)
     teachers: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
     teachers = {name: teachers[name] for name in TEACHERS}
-    vgg = load_vgg(options.vgg19, training.vgg) if options.vgg19 else substitute_vgg(training.vgg)
+    vgg = vgg_of(options.vgg19, training.vgg)
     clips = read_renderer_clips(options.data, teachers, vgg, base.family)
     require_crop_mode(clips, options.net)
     if ends.begin == BASE:

@@ -11,6 +11,7 @@ Letters: `B` batch, `S` the side of the picture.
 
 from __future__ import annotations
 
+import argparse
 import functools
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,6 +110,17 @@ def _bell(factor: int) -> Tensor:
     radius = round(4 * sigma)
     bell = torch.exp(-(torch.arange(-radius, radius + 1, dtype=torch.float64) ** 2) / (2 * sigma**2))
     return (bell / bell.sum()).float()
+
+
+def add_vgg_option(parser: argparse.ArgumentParser) -> None:
+    """--vgg19, as `vgg_of` takes it."""
+    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
+                        "without it random features are compared")  # fmt: skip
+
+
+def vgg_of(file: Path | None, config: VggConfig) -> VggFeatures:
+    """The net of the user's file, or the substitute. Raises what `load_vgg` raises."""
+    return substitute_vgg(config) if file is None else load_vgg(file, config)
 
 
 def substitute_vgg(config: VggConfig = PUBLISHED_VGG) -> VggFeatures:

@@ -58,7 +58,7 @@ from .losses import (
     keypoint_prior,
 )
 from .pairs import Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
-from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, load_vgg, perceptual_loss, substitute_vgg
+from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 
 
 @dataclass(frozen=True)
@@ -276,8 +276,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
     parser.add_argument("--config", choices=TRAININGS, default="published", help="widths of new nets, weights of the "
                         "losses (default published)")  # fmt: skip
-    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
-                        "without it random features are compared")  # fmt: skip
+    add_vgg_option(parser)
     add_end_options(parser)
     add_run_options(parser, out="runs/renderer", steps=200_000)
     options = parser.parse_args(arguments)
@@ -292,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
         nets = taught_nets(base, read_estimator(ends.base, ends.models))
     else:
         nets = new_nets(training, run.seed)
-    vgg = load_vgg(options.vgg19, training.vgg) if options.vgg19 else substitute_vgg(training.vgg)
+    vgg = vgg_of(options.vgg19, training.vgg)
     clips = read_renderer_clips(options.data, nets, vgg)
     first = train(RendererTrainer(clips, nets, vgg, run.steps, training, run.seed), run)
     if first and base and ends.export:
