@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from sadtalker_core.batch.__main__ import main
-from sadtalker_core.batch.crew import Call, Crew, CrewOptions
+from sadtalker_core.batch.crew import CORE, Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
@@ -47,13 +48,21 @@ def test_a_cluster_that_is_not_there_gets_a_sentence(address):
 
 
 class Cards:
-    """A Ray of eight cores and two GPUs that remembers who was hired, and for what."""
+    """A Ray of eight cores and two GPUs that remembers who was hired, for what, and how it was begun."""
 
-    def __init__(self):
-        self.hired = []
+    exceptions = SimpleNamespace(RayError=ValueError)
+
+    def __init__(self, begun=True):
+        self.hired, self.begun = [], begun
 
     def is_initialized(self):
-        return True
+        return self.begun
+
+    def init(self, address, **given):
+        self.begun = address, given
+
+    def shutdown(self):
+        self.begun = False
 
     def cluster_resources(self):
         return {"CPU": 8.0, "GPU": 2.0}
@@ -83,6 +92,18 @@ def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monke
         assert crew.size == len(ray.hired) == size
         assert ray.hired[0] == {"num_cpus": wish.get("cpus_each", 1), "num_gpus": gpus, "device": device}
     assert ray.hired == []
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_cluster_is_joined_by_its_address_and_given_our_code(monkeypatch, address):
+    ray = Cards(begun=False)
+    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", lambda: ray)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = address.format(server.getsockname()[1])
+        with Crew(CrewOptions(address=address), 1):
+            joined, given = ray.begun
+    assert joined == address and given["runtime_env"] == {"py_modules": [str(CORE)]}
+    assert not ray.begun, "a guest who came leaves again"
 
 
 def test_more_gpus_than_there_are_get_a_sentence(monkeypatch):

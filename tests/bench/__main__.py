@@ -2,7 +2,7 @@
 the stages around them, the mini from picture to film, an hour of audio, paste-back. Out: a table, and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine
-    python -m tests.bench --parts mini stages      some of it; --side 512, --rounds 3, --batches 2 4, --hour
+    python -m tests.bench --parts mini stages      some of it; --side 512, --rounds 3, --batches 8, --hour
     python -m tests.bench.memory                   peak memory by the length of the clip
 
 A yardstick is one 3 x 3 convolution 512 -> 256 at 128 x 128 in float32; counted in them, a frame costs nearly the same
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--side", type=int, default=256, choices=(256, 512))
     parser.add_argument("--rounds", type=int, default=2, help="timed frames of each arrangement")
-    parser.add_argument("--batches", type=int, nargs="*", default=(2,))
+    parser.add_argument("--batches", type=int, nargs="*", default=(2, 4))
     parser.add_argument("--hour", action="store_true", help="a whole hour of audio instead of a minute")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds that one part may take")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))

@@ -20,6 +20,7 @@ from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
 from sadtalker_core.render.fast import accelerate
 from tests.bench.measuring import (
+    forget_peak,
     in_yardsticks,
     peak_mb,
     picture,
@@ -36,6 +37,8 @@ MINI_SECONDS = 8.0
 #: seconds by the clock on two cores, and MB, that an hour of audio may take up to the motion
 HOUR_BARS = {MINI: 30.0, RELEASED: 180.0}
 HOUR_MB = 1000.0
+#: as most files have it
+STEREO_HZ = 44_100
 
 
 def film(nets, folder: str, wave: Tensor, step: Callable[[str, Callable[[], Any]], Any]) -> int:
@@ -133,14 +136,18 @@ def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
 
 @torch.inference_mode()
 def audio_to_motion(family: str, seconds: float) -> dict[str, Any]:
-    """The whole length from the voice to the motion. Processor time on one thread: half of it on two cores at best."""
+    """The whole length from a voice of 44.1 kHz in stereo to the motion. Processor time on one thread: half of it on two
+    cores at best.
+    """
     torch.set_num_threads(1)
     nets = assemble_mini() if family == MINI else talker_by_rule(256, "expnet", "posevae", "mapping")
     face = tiny.coefficients(family=family)
-    wave, before, steps = voice(seconds), peak_mb(), Steps()
+    wave, steps = voice(seconds * STEREO_HZ / 16_000).expand(2, -1), Steps()
+    forget_peak()
+    before = peak_mb()
 
     def walk() -> int:
-        speech = steps("hearing", lambda: pipeline.hear(wave, 16_000))
+        speech = steps("hearing", lambda: pipeline.hear(wave, STEREO_HZ))
         expression = steps("expression", lambda: pipeline.express(nets, speech, face))
         pose = steps("pose", lambda: pipeline.nod(nets, speech, face))
         return len(steps("mapping", lambda: pipeline.map_tracks(nets, face, expression, pose)))
