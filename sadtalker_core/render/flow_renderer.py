@@ -6,8 +6,8 @@ flow is applied to it at full size:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
-What lips and lids uncover is drawn over that at full size, too: mouth.py, lids.py. Where nothing moves, nothing is
-repaired: such pixels are the portrait's own.
+Lips keep their edges (lips.py), and what lips and lids uncover is drawn over that at full size, too: mouth.py, lids.py.
+Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 Letters: `B` frames, `S` side of the crop, stage and window as in mesh_flow.py.
 """
 
@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from ..datatypes import FaceCrop, KeypointMotion, Motion
 from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .lids import LashLine
+from .lips import LipEdges
 from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, MeshFlow
 from .mouth import Mouth
 from .placement import PlacedHead
@@ -226,6 +227,7 @@ class _Clip:
         self.net, self.image, self.head, self.driving = net, image[None], head, driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
+        self.lips = LipEdges(self.image, head)
         self.mouth = Mouth(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
@@ -259,6 +261,7 @@ class _Clip:
         moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
         change = on_crop[:, 2:3].masked_fill(outside, 0)
         warped = _sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        warped = self.lips.draw(warped, displacement, flow)
         frames = warped + change * (on_crop[:, 3:] - warped)
         frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)

@@ -34,6 +34,7 @@ from ..basis import (
     N_POINTS,
     OUTER_LIPS,
     RIGHT_EYE,
+    SKIN,
     UPPER_INNER_LIP,
     FaceBasis,
     fit_similarity,
@@ -84,6 +85,23 @@ _MIDDLE = slice(2, 5)  #: the pairs by which an eye is measured; a blink is made
 _LEAST_OPEN = 0.2  #: of an eye of the source, however closed it is said to be
 _LID_RIM = 0.025  #: decimetres
 _SMALLEST_BLINK, _LARGEST_BLINK = 0.3, 1.3
+
+#: the edges of the lips between the corners, the upper and the lower points in pairs; the pairs by which a mouth is
+#: measured
+_UPPER_LIP, _LOWER_LIP = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
+_MIDDLE_OF_LIPS = slice(2, 7)
+_MOUTH_UNITS = [k for unit, k in UNIT_INDEX.items() if unit.startswith(("jaw", "mouth"))]
+_ALL_LOST = 1.0  #: of the weights of those units: when so much is gone, the source's expression is
+_WIDE_OPEN = 0.2  #: decimetres
+_PRESSES = [UNIT_INDEX["mouthPressLeft"], UNIT_INDEX["mouthPressRight"]]
+_PRESSED = 0.25  #: of those units holds lips together whatever else is asked; a spoken m gives 0.45
+_HARDLY_OPEN = 0.004  #: decimetres
+_LIP_RIM = 0.016  #: decimetres
+_UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
+#: How what the edges of the lips do spreads over the skin: by springs along the edges of the mesh, so much harder
+#: within the lips, and by springs from each point to where it was, the harder the less mouth and jaw ever move it.
+_LIP_HARDNESS = 40.0
+_HELD = 0.01
 
 #: the maps for the net, in order: see `MeshFlow`
 MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "hidden", "stretch", "upper teeth", "lower teeth", "tongue")
@@ -179,7 +197,7 @@ class HeadMover:
         driving, depth = self.driven(weights, turn, shift)
         topology = _topology(driving.device)
         triangle, corners = rasterise(driving, depth, topology.triangles, STAGE)
-        source, shut = self._without_rims(weights.to(self.source))
+        source, shut = self._without_rims(weights.to(self.source), driving)
         displacement = _displacement(source[:, topology.triangles], triangle, corners)
         inside = self._inside_points(weights, turn, shift)
         maps = torch.cat([self._surface_maps(driving, triangle, corners), self._teeth_maps(inside)], dim=1)
@@ -197,6 +215,7 @@ class HeadMover:
         rest = self._relative(self.source[:N_POINTS], self.z[:N_POINTS])
         moved = self.basis.displaced(weights * self.gain) - self.basis.displaced(self.weights * self.gain)
         moved = self._lids_that_meet(rest, moved @ self.fit.rotation[0].T, weights)
+        moved = self._lips_that_meet(rest, moved, weights)
         face = (rest + moved) @ turn.transpose(1, 2) + shift
         rigid = rest @ turn.transpose(1, 2) + shift
         parts, depths = [self._to_stage(face)], [face[..., 2]]
@@ -230,21 +249,54 @@ class HeadMover:
             moved[:, upper] += too_far * down
         return moved
 
+    def _lips_that_meet(self, rest: Tensor, moved: Tensor, weights: Tensor) -> Tensor:
+        """Displacements (B, 468, 3), with the lips as far apart as the weights ask. What the template's lips lack to
+        close the source's smile or open mouth stays only while the mouth keeps the source's expression, or is wide open
+        again."""
+        gap = (rest + moved)[:, _LOWER_LIP] - (rest + moved)[:, _UPPER_LIP]
+        down = -self.fit.rotation[0][:, 1]
+        apart, was_apart = gap @ down, (rest[_LOWER_LIP] - rest[_UPPER_LIP]) @ down
+        asked, was_asked = self._asked_gap(weights), self._asked_gap(self.weights[None])
+        share_asked = (asked.clamp_min(0) + _HARDLY_OPEN) / (was_asked.clamp_min(0) + _HARDLY_OPEN)
+        lost = (self.weights - weights)[:, _MOUTH_UNITS].clamp_min(0).sum(1)
+        kept = share_asked.clamp_max(1) * (1 - lost / _ALL_LOST).clamp_min(0)
+        kept = torch.maximum(kept, (asked / _WIDE_OPEN).clamp(0, 1).square())
+        lacking = (1 - kept) * (was_apart[_MIDDLE_OF_LIPS].mean() - was_asked).clamp_min(0)
+        share = (1 - lacking / apart[:, _MIDDLE_OF_LIPS].mean(1).clamp_min(_HARDLY_OPEN)).clamp_min(0)[:, None]
+        wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - self._pressed(weights)[:, None])
+        closing = (1 - wanted / apart.where(apart.abs() > 1e-6, 1e-6)).clamp(0, 1)[..., None] * gap
+        edges = torch.cat([_UPPER_SHARE * closing, (_UPPER_SHARE - 1) * closing], dim=1)
+        return moved + _spread_of_lips(moved.device) @ edges
+
+    def _asked_gap(self, weights: Tensor) -> Tensor:
+        """(B,) how much further than at rest weights (B, P) hold the lips of the template apart, in decimetres."""
+        lips = self.basis.displaced(weights)[..., 1]
+        return (lips[:, _UPPER_LIP] - lips[:, _LOWER_LIP])[:, _MIDDLE_OF_LIPS].mean(1)
+
+    def _pressed(self, weights: Tensor) -> Tensor:
+        """(B,) how firmly the lips have been pressed together since the source, 0..1."""
+        was = self.weights[_PRESSES].mean().clamp_min(0)
+        return ((weights[:, _PRESSES].mean(1) - was) / (_PRESSED - was).clamp_min(_PRESSED / 2)).clamp(0, 1)
+
     def _shut(self, weights: Tensor) -> Tensor:
         """(B, 2) how far the left and the right eye have closed since the source, 0..1."""
         blinks = [UNIT_INDEX[unit] for unit, _, _ in _LIDS]
         was = self.weights[blinks]
         return ((weights[:, blinks] - was) / (1 - was).clamp_min(_LEAST_OPEN)).clamp(0, 1)
 
-    def _without_rims(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the source is looked at (B, P, 2), and `_shut`: the mesh lies a little inside the edges of the lids, so
-        a lid that closes is taken from further out, or it would bring a rim of the eye along."""
+    def _without_rims(self, weights: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the source is looked at (B, P, 2), and `_shut`: the mesh lies a little inside the edges of lids and
+        lips, so one that closes is taken from further out, or it would bring a rim of the eye or of the teeth along."""
         shut = self._shut(weights)
         source = self.source.expand(len(weights), -1, -1).clone()
         down = self.fit.rotation[0][:2, 1] * source.new_tensor([-1.0, 1.0]) * self.scale
         for closing, (_, upper, lower) in zip(shut.T[..., None, None], _LIDS, strict=True):
             source[:, upper] -= closing * down * _LID_RIM
             source[:, lower] += closing * down * _LID_RIM / 2
+        apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, self.source[None]))
+        rim = ((was_apart - apart) / (4 * self.scale)).clamp(0, _LIP_RIM)[..., None]
+        source[:, _UPPER_LIP] -= rim * down
+        source[:, _LOWER_LIP] += rim * down
         return source, shut
 
     def _blink_gain(self, points: Tensor) -> Tensor:
@@ -411,6 +463,44 @@ def _topology(device) -> _Topology:
         torch.cat([kind, torch.full((len(surroundings),), _SURROUNDINGS)]).to(device),
         torch.cat([places, height], 1).to(device),
     )
+
+
+@lru_cache(maxsize=4)
+def _spread_of_lips(device) -> Tensor:
+    """(468, 18) by what share each point follows the edge of the upper lip (9 points), and that of the lower."""
+    basis = load_basis()
+    skin = basis.triangles[basis.kind == SKIN]
+    pairs = torch.cat([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
+    places = basis.mean.double()
+    within = _within_lips(pairs)
+    lengths = (places[pairs[:, 0]] - places[pairs[:, 1]]).norm(dim=1)
+    hardness = torch.where(within[pairs].all(1), _LIP_HARDNESS, 1.0) / lengths
+    springs = torch.zeros(N_POINTS, N_POINTS, dtype=torch.double)
+    springs[pairs[:, 0], pairs[:, 1]] = springs[pairs[:, 1], pairs[:, 0]] = -hardness
+    springs.diagonal().copy_(-springs.sum(1))
+    mobility = basis.units[_MOUTH_UNITS, :, 1].double().norm(dim=0)
+    springs.diagonal().add_(torch.where(within, 0, _HELD / mobility.square()))
+    edges = _UPPER_LIP + _LOWER_LIP
+    free = torch.ones(N_POINTS, dtype=torch.bool)
+    free[edges] = False
+    spread = torch.zeros(N_POINTS, len(edges), dtype=torch.double)
+    spread[edges] = torch.eye(len(edges), dtype=torch.double)
+    spread[free] = torch.linalg.solve(springs[free][:, free], -springs[free][:, edges])
+    return spread.float().to(device)
+
+
+def _within_lips(pairs: Tensor) -> Tensor:
+    """(468,) the points of the lips with their edges: what pairs of neighbours (N, 2) lead to from the inner edge
+    without crossing the outer one."""
+    inside = torch.zeros(N_POINTS, dtype=torch.bool)
+    inside[list(INNER_LIPS)] = True
+    while True:
+        leading = inside.clone()
+        leading[list(OUTER_LIPS)] = False
+        reached = pairs[leading[pairs].any(1)]
+        if inside[reached].all():
+            return inside
+        inside[reached] = True
 
 
 def _areas(corners: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..basis import EYES, INNER_LIPS
 from .edges import below_edge, beside_line, edge_curve, pixels_around
+from .lips import lip_edges
 from .mesh_flow import STAGE, Jaws, MeshFlow
 from .placement import PlacedHead
 
@@ -42,7 +43,6 @@ _RIM = 0.045  #: decimetres below the portrait's own upper lip that its blurred 
 _FADE_IN = 0.015  #: decimetres that lips must part further than in the portrait before anything is drawn
 _LIP_SHADE, _LIP_SHADE_REACH = 0.25, 0.025  #: how dark it is right below the upper lip, and how far down that goes
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
-_HALF = len(INNER_LIPS) // 2
 _CHEEKS = (50, 280)  #: points of the mesh
 
 
@@ -83,7 +83,7 @@ class Mouth:
         if not places.numel():
             return frames
         above, below, parted = self._between(lips, places[None])
-        cover = (torch.minimum(above, below) / edge + 0.5).clamp(0, 1)
+        cover = (torch.minimum(above, below) / edge + 0.5).clamp(0, 1) * ((above + below) / edge).clamp(0, 1)
         fade = (parted / (_FADE_IN * self.density)).clamp(0, 1)
         inside = self._lit(self._drawn(places, flow.jaws), above, above + below)
         filled = frames.clone()
@@ -102,10 +102,10 @@ class Mouth:
         """places (B or 1, h, w, 2) -> (B, 1, h, w) three times, in pixels: how far below the upper lip, how far above
         the lower one (both negative beside the mouth), and how much further the lips are apart there than in the
         portrait."""
-        upper, lower = _lip_edges(lips)
+        upper, lower = lip_edges(lips)
         u, v = beside_line(places, upper)
         top, bottom = (below_edge(edge_curve(edge), u) for edge in (upper, lower))
-        was_top, was_bottom = (below_edge(edge_curve(edge), u) for edge in _lip_edges(self.source_lips))
+        was_top, was_bottom = (below_edge(edge_curve(edge), u) for edge in lip_edges(self.source_lips))
         beside = (u.clamp(0, 1) - u).abs() * (upper[:, -1] - upper[:, 0]).norm(dim=-1)[:, None, None]
         parted = bottom - top - (was_bottom - was_top).clamp_min(0)
         return (v - top - beside)[:, None], (bottom - v - beside)[:, None], parted[:, None]
@@ -160,11 +160,6 @@ def _blurred(picture: Tensor, where: Tensor, wide: int) -> Tensor:
     for _ in range(2):
         both = F.avg_pool2d(both, wide, 1, wide // 2)
     return both[:, :3] / both[:, 3:].clamp_min(1e-3)
-
-
-def _lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
-    """lips (B, 20, 2) -> upper and lower edge (B, 11, 2), both from the first corner to the second."""
-    return lips[:, : _HALF + 1], torch.cat([lips[:, :1], lips[:, _HALF:].flip(1)], dim=1)
 
 
 # ---- light -----------------------------------------------------------------------------------------------------
