@@ -19,7 +19,7 @@ from ..errors import SadTalkerError
 from ..timeline import frames_in_seconds
 from .crew import Crew, CrewOptions
 from .jobs import Job, read_jobs
-from .record import FAILED, Outcome, RunFolder, summary, table
+from .record import FAILED, SKIPPED, Outcome, RunFolder, summary, table
 from .run import CHUNK_FRAMES, run_jobs
 
 #: where ComfyUI keeps this pack's models, when the pack lies in its custom_nodes
@@ -84,6 +84,8 @@ class _Bar:
         if outcome is None:
             return
         self.outcomes.append(outcome)
+        if outcome.status == SKIPPED:
+            self.bar.total -= self.jobs[outcome.id].n_frames
         if outcome.status == FAILED:
             self.bar.write(f"line {outcome.line}: {outcome.sentence}", file=sys.stderr)
         self.bar.set_postfix_str(f"{len(self.outcomes)} of {len(self.jobs)} jobs")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.batch.__main__ import main
+from sadtalker_core.batch.__main__ import _Bar, main
 from sadtalker_core.batch.crew import CORE, Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
-from sadtalker_core.batch.record import DONE, FAILED, RunFolder
+from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
 from sadtalker_core.batch.worker import Answer, Clip, Order
 from sadtalker_core.datatypes import Portrait
@@ -157,6 +157,17 @@ class Backwards:
     @staticmethod
     def heads(options, portrait, motion) -> np.ndarray:
         return np.broadcast_to(motion.driving.yaw.numpy()[:, None, None, None], (len(motion), 3, 1, 1))
+
+
+def test_the_bar_is_full_when_the_missing_videos_are_made(table):
+    lines = [f"{PORTRAIT},bar{k}.mp4,{k}" for k in (1, 2)]
+    before, now = read_jobs(table("bar.csv", "portrait,out,idle_seconds", *lines))
+    with _Bar([before, now]) as bar:
+        assert bar.bar.total == 75
+        bar(0, Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
+        bar(48, None)
+        bar(2, Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
+        assert bar.bar.n == bar.bar.total == 50 and bar.bar.postfix == "2 of 2 jobs"
 
 
 def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, monkeypatch):
