@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.waves import write_wave
 
 FOLDER = "b\u00e4tch \u4f60\u597d"
 PORTRAIT, NOBODY = "f\u00e4ce \u4f60.png", "nobody.png"
@@ -17,12 +18,7 @@ def write_voice(path: Path, seconds: float, rate_hz: int = 16_000) -> Path:
     n = round(seconds * rate_hz)
     syllables = (torch.arange(n) * (2 * torch.pi * 4 / rate_hz)).sin().clamp(min=0)
     noise = torch.randn(n, generator=torch.Generator().manual_seed(7)).clamp(-4, 4) * syllables * 0.2
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes((noise * 32_767).to(torch.int16).numpy().tobytes())
-    return path
+    return write_wave(path, noise, rate_hz)
 
 
 @pytest.fixture(scope="module")

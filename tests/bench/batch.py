@@ -18,7 +18,6 @@ import os
 import statistics
 import tempfile
 import time
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import Clip, Order, Worker, write_film
 from sadtalker_core.datatypes import FrameStream
 from tests.bench.measuring import picture, voice
+from tests.waves import write_wave
 
 WORKERS = (1, 2)
 CUT_FRAMES = 96
@@ -74,9 +74,7 @@ def _jobs(folder: Path, name: str, wishes: list[dict[str, Any]], seconds: float,
     from PIL import Image
 
     Image.fromarray((picture(wide) * 255).byte().numpy()).save(folder / f"{name}.png")
-    with wave.open(str(folder / f"{name}.wav"), "wb") as file:
-        file.setparams((1, 2, 16_000, 0, "NONE", ""))
-        file.writeframes((voice(seconds)[0].clamp(-1, 1) * 32_767).to(torch.int16).numpy().tobytes())
+    write_wave(folder / f"{name}.wav", voice(seconds)[0].clamp(-1, 1))
     path = folder / f"{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, ["portrait", "voice", "out", *wishes[0]])

@@ -17,6 +17,7 @@ from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.voices.speech_set import Clip, clip_of, held_out_clips
 from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing
 from sadtalker_core.training.voices.visemes import ARPABET, Phone, unit_track
+from tests.waves import write_wave
 
 from . import sources
 from .trial import CLOSED_PHONES, LIBRIVOX, TEST_SEED
@@ -52,12 +53,7 @@ class Spoken:
 
     def save(self, file: Path, n_frames: int) -> None:
         """The beginning of the recording as a 16-bit .wav."""
-        samples = self.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND]
-        with wave.open(str(file), "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(2)
-            sound.setframerate(SAMPLE_RATE_HZ)
-            sound.writeframes((samples * 32767).astype("<i2").tobytes())
+        write_wave(file, self.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND], SAMPLE_RATE_HZ)
 
 
 def reading(number: str, folder: Path) -> Spoken:
