@@ -10,7 +10,7 @@ import torch
 
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.training import expnet_mini, mapping_mini, pack_motion_mini, posevae_mini
-from sadtalker_core.training.engine import read_log, steps_done
+from sadtalker_core.training.engine import Run, read_log, steps_done, train
 from sadtalker_core.training.mini_trainer import WARMUP_STEPS, MiniTrainer, learning_rate, train_mini
 from sadtalker_core.training.voices.speech_set import load
 
@@ -31,6 +31,26 @@ def test_the_sum_of_the_losses_is_descended(tmp_path):
     train_mini(trainer, tmp_path / "run", seed=0)
     assert net["x"].item() == pytest.approx(2.0, abs=0.02)
     assert set(read_log(tmp_path / "run")[-1]) == {"step", "seconds", "square", "shift"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["expnet", "posevae", "mapping"])
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(name, tmp_path):
+    clips = load(FILE)
+
+    def go(folder, until):
+        module = {"expnet": expnet_mini, "posevae": posevae_mini, "mapping": mapping_mini}[name]
+        net = module.new_net(1, *([expnet_mini.new_net(0).audio] if name == "posevae" else []))
+        trainer = MiniTrainer(name, net, module.losses_of(net, clips), steps=3)
+        train(trainer, Run(folder, until, batch=1, report_every=1, accelerator="cpu", devices=1))
+        return trainer.nets[name].state_dict()
+
+    whole = go(tmp_path / "whole", 3)
+    go(tmp_path / "parts", 2)
+    parts = go(tmp_path / "parts", 3)
+    assert all(torch.equal(parts[path], tensor) for path, tensor in whole.items())
+    losses = [[{**line, "seconds": 0} for line in read_log(tmp_path / run)] for run in ("whole", "parts")]
+    assert losses[0] == losses[1] and len(losses[0]) == 3
 
 
 @pytest.mark.slow
