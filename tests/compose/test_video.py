@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.compose import video as video_module
 from sadtalker_core.compose.video import AI_MARK, QUALITIES, Sound, VideoWriter, ffmetadata, ffmpeg_command, to_stereo
@@ -188,6 +189,23 @@ def test_sound_is_given_in_pieces(monkeypatch):
     whole = np.concatenate(pieces)
     np.testing.assert_array_equal(whole[:1000], wave.T.numpy())
     assert whole.shape == (1300, 2) and not whole[1000:].any()
+
+
+def test_a_sound_is_never_copied_as_a_whole(monkeypatch):
+    """Ten minutes of stereo are 200 MB, and memory shall not grow with the clip."""
+    monkeypatch.setattr(video_module, "SAMPLES_PER_CHUNK", 64)
+    wave, sizes = torch.zeros(2, 1000), []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.untyped_storage().data_ptr() != wave.data_ptr():
+                sizes.append(out.numel())
+            return out
+
+    with Watch():
+        list(Sound(wave, 8000).chunks(1300))
+    assert max(sizes) == 2 * 64
 
 
 def test_words_of_any_kind_and_length_come_back(tmp_path):
