@@ -22,7 +22,7 @@ _REACH = 3  #: pixels of the stage over which a lip is carried on
 _CORNER = 0.04  #: of the width of the mouth, over which that begins
 #: the shade between lips that have met: how dark, how far it reaches up and down (decimetres); it is drawn where lips
 #: are nearer than the first, and have come nearer than in the portrait by the second
-_SHADE, _SHADE_REACH, _NEAR, _NEARER = 0.3, 0.009, 0.02, 0.04
+_SHADE, _SHADE_REACH, _NEAR, _NEARER = 0.2, 0.009, 0.02, 0.04
 
 
 def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,9 @@ class LipEdges:
         """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, with the lips up to their
         edges."""
         on_stage = flow.mesh[:, list(INNER_LIPS)]
-        rows, columns, places = pixels_around(self.head.on_crop(on_stage), _REACH * self.head.zoom, warped.shape[-1])
+        rows, columns, places = pixels_around(
+            self.head.on_crop(on_stage), _REACH * float(self.head.zoom), warped.shape[-1]
+        )
         if not places.numel():
             return warped
         on_rows, on_columns, spots = pixels_around(on_stage, 2 * _REACH, STAGE)
@@ -49,7 +51,7 @@ class LipEdges:
         fine_sides, gap, between = _sides(self.head.on_crop(on_stage), places[None])
         _, was_gap, _ = _sides(self.source_lips, places[None])
         window = warped[:, :, rows, columns]
-        drawn, total = window * 0, 0
+        drawn, total = torch.zeros_like(window), torch.zeros_like(between)
         for coarse, fine in zip(sides, fine_sides, strict=True):
             carried = displacement.clone()
             carried[:, :, on_rows, on_columns] = _carried_on(displacement[:, :, on_rows, on_columns], coarse > 0)
