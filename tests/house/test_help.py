@@ -196,6 +196,11 @@ def test_the_pictures_of_a_help_page_are_where_the_page_looks_for_them(node, lan
     assert shown == pictures_in(page_of(node, "en"))
 
 
+@pytest.mark.parametrize("node", NODES)
+def test_every_help_page_shows_its_node_or_what_it_makes(node):
+    assert pictures_in(page_of(node, "en")) != []
+
+
 def test_the_pictures_are_light_and_all_of_them_are_shown():
     pictures = sorted((PROJECT / "web" / "pictures").iterdir())
     assert [file.name for file in pictures if file.stat().st_size > LARGEST_PICTURE] == []
