@@ -25,6 +25,17 @@ def test_the_registry_would_take_the_pack(pack):
     approve(judges.registry(pack))
 
 
+def test_what_ships_is_what_should(tmp_path):
+    """Everything but what only developers need; what the nodes read at run time is all there."""
+    development = ("tests/", ".ci/", ".github/", ".gitignore", "Makefile")
+    pack = judges.export(tmp_path / PACK_NAME)  # another judge leaves its own things in the one that all share
+    files = {file.relative_to(pack).as_posix() for file in pack.rglob("*") if file.is_file()}
+    ships = judges.what_ships(pack)
+    assert ships == {name for name in files if not name.startswith(development)}
+    assert {"__init__.py", "requirements.txt", "sadtalker_core/assets/mini_renderer.safetensors",
+            "workflows/talking_portrait.jpg", "locales/zh/nodeDefs.json", "subgraphs/Talking Portrait.json"} <= ships
+
+
 def test_comfy_test_finds_nothing(pack):
     approve(judges.comfy_test(pack))
 
