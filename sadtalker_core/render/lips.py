@@ -20,9 +20,11 @@ from .placement import PlacedHead
 _HALF = len(INNER_LIPS) // 2
 _REACH = 3  #: pixels of the stage over which a lip is carried on
 _CORNER = 0.04  #: of the width of the mouth, over which that begins
-#: the shade between lips that have met: how dark, how far it reaches up and down (decimetres); it is drawn where lips
-#: are nearer than the first, and have come nearer than in the portrait by the second
-_SHADE, _SHADE_REACH, _NEAR, _NEARER = 0.2, 0.009, 0.02, 0.04
+#: The shade between lips that have met: how dark, and how far it reaches up and down, in decimetres. It begins where
+#: lips are as near as the first, and have come nearer than in the portrait by more than the second; by the third it is
+#: whole. Lips that were hardly parted bring their own.
+_SHADE, _SHADE_REACH = 0.2, 0.009
+_NEAR, _NEARER, _MUCH_NEARER = 0.02, 0.03, 0.08
 
 
 def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +61,8 @@ class LipEdges:
             drawn, total = drawn + cover * self._seen(carried, places), total + cover
         both = total.clamp_min(1)
         shown = warped.clone()
-        met = ((was_gap - gap) / (_NEARER * self.density)).clamp(0, 1) * (1 - gap / (_NEAR * self.density)).clamp(0, 1)
+        nearer = ((was_gap - gap) / self.density - _NEARER) / (_MUCH_NEARER - _NEARER)
+        met = nearer.clamp(0, 1) * (1 - gap / self.density / _NEAR).clamp(0, 1)
         line = torch.exp(-((torch.maximum(*fine_sides) / max(1.0, _SHADE_REACH * self.density)) ** 2))
         shown[:, :, rows, columns] = (drawn / both + (1 - total / both) * window) * (1 - _SHADE * met * between * line)
         return shown
