@@ -94,7 +94,8 @@ _MOUTH_UNITS = [k for unit, k in UNIT_INDEX.items() if unit.startswith(("jaw", "
 _ALL_LOST = 1.0  #: of the weights of those units: when so much is gone, the source's expression is
 _WIDE_OPEN = 0.2  #: decimetres
 _PRESSES = [UNIT_INDEX["mouthPressLeft"], UNIT_INDEX["mouthPressRight"]]
-_PRESSED = 0.18  #: of those units holds lips together whatever else is asked; the voice nets give a p, b or m 0.12 to 0.5
+#: so much of those units holds lips together whatever else is asked: the voice nets give a p, b or m 0.12 to 0.5
+_PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.016  #: decimetres
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
