@@ -8,7 +8,6 @@ failure or an interruption nothing is left behind.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import subprocess
@@ -23,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import AudioError, DoesNotFit, OptionError, VideoError
+from ..errors import AudioError, OptionError, VideoError
+from ..saving import full_disk
 from .signature import Signature
 
 
@@ -190,12 +190,15 @@ class VideoWriter:
                 self._encoder.stop()
             self._remove_parts()
             if isinstance(error, OSError):
-                raise _about_the_disk(error, self.path.parent) from error
+                folder = self.path.parent
+                sentence = f"The video cannot be written to {folder}: {error}."
+                raise full_disk(error, folder) or VideoError(sentence) from error
             raise
 
     def _remove_parts(self) -> None:
         for part in (self._silent_part, self._part, self._signed_part, self._metadata_part):
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what went wrong is told, not that this does, too
+                part.unlink(missing_ok=True)
 
 
 class Ffmpeg:
@@ -248,9 +251,7 @@ class Ffmpeg:
         self.process.wait()
         self.listener.join()
         words = "\n".join(self.last_lines) or f"no words, exit status {self.process.returncode}"
-        if "No space left on device" in words:
-            raise DoesNotFit(f"The disk of {self.folder} is full; make room there and run again.")
-        raise VideoError(f"ffmpeg could not write the video. Its last words:\n{words}")
+        raise full_disk(words, self.folder) or VideoError(f"ffmpeg could not write the video. Its last words:\n{words}")
 
 
 class Sound:
@@ -356,12 +357,6 @@ def _quality(quality: str | int) -> Quality:
 def _as_argument(path: Path) -> str:
     """A path that ffmpeg takes for a file whatever its name looks like."""
     return f"file:{path}"
-
-
-def _about_the_disk(error: OSError, folder: Path) -> Exception:
-    if error.errno == errno.ENOSPC:
-        return DoesNotFit(f"The disk of {folder} is full; make room there and run again.")
-    return VideoError(f"The video cannot be written to {folder}: {error}.")
 
 
 __all__ = ["AI_MARK", "QUALITIES", "Quality", "VideoWriter", "ffmpeg_command"]

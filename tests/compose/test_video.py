@@ -334,6 +334,12 @@ def test_impossible_wishes_get_a_sentence(tmp_path, wish, error, sentence):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_no_disk_takes_gets_a_sentence(tmp_path):
+    with pytest.raises(VideoError, match="cannot be written to .*aaa"):
+        write(tmp_path / f"{'a' * 300}.mp4", some_frames(1))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
     with pytest.raises(VideoError, match="existing folder"):
         VideoWriter(tmp_path / "nowhere" / "a.mp4", (64, 48), 25.0)

@@ -1,13 +1,15 @@
 """Tracks survive a file, and what is no track is told so."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
-from sadtalker_core.errors import OptionError, WrongFamily
+from sadtalker_core.errors import DoesNotFit, OptionError, WrongFamily
 from sadtalker_core.motion.track_file import TRACK_KEY, load_tracks, save_tracks
 
 SAID = {"version": 1, "family": MINI, "fps": 25, "frames": 3}
@@ -44,6 +46,21 @@ def test_one_track_comes_back_alone(tmp_path, pose):
 def test_nothing_unfinished_is_left_behind(tmp_path, pose):
     save_tracks(tmp_path / "a", pose=pose)
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("words", [
+    "Error while serializing: I/O error: No space left on device (os error 28)",
+    "I/O error: There is not enough space on the disk. (os error 112)",
+])  # fmt: skip
+def test_a_full_disk_gets_a_sentence_and_nothing_is_left(tmp_path, pose, words, monkeypatch):
+    def half(tensors, name, metadata):
+        Path(name).write_bytes(b"half of it")
+        raise SafetensorError(words)
+
+    monkeypatch.setattr("safetensors.torch.save_file", half)
+    with pytest.raises(DoesNotFit, match="The disk of .* is full; make room there"):
+        save_tracks(tmp_path / "a", pose=pose)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_track_is_nothing_to_save(tmp_path):
