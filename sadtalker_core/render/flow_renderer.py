@@ -1,8 +1,9 @@
 """Face Render of the mini family: a portrait and its motion in, frames out.
 
-The mesh says where each pixel comes from (mesh_flow.py), a small net says what that gets wrong: it shifts the flow a
-little, and paints what the source never showed (the far side of a turn). The portrait itself stays sharp, because the
-flow is applied to it at full size:
+The mesh says where each pixel comes from (mesh_flow.py), a small net says what that gets wrong: what goes along with
+the head and how deep it lies (hair, ears, neck), what has to be shifted a little beside that, and what colour the
+source never showed (the far side of a turn). The portrait itself stays sharp, because the flow is applied to it at full
+size:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
@@ -27,7 +28,7 @@ from ..datatypes import FaceCrop, KeypointMotion, Motion
 from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .lids import LashLine
 from .lips import LipEdges
-from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, MeshFlow
+from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, MeshFlow
 from .mouth import Mouth
 from .placement import PlacedHead
 
@@ -38,17 +39,20 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
-_FADE = 8  #: pixels at the border of the window over which the right to repair fades out
+_FADE = 20  #: pixels at the border of the window over which the right to repair fades out
+_EVEN = 7  #: pixels at half the size over which what the net says of the flow is averaged, twice
 
 
 @dataclass(frozen=True)
 class FlowRendererConfig:
     """encoder: channels of the source's features at 1/2, 1/4, 1/8 of the stage; widths: of the repairing net at 1/2,
-    1/4, 1/8, 1/16 of the window; max_shift: how far the net may move the flow, in pixels of the stage."""
+    1/4, 1/8, 1/16 of the window; max_shift: how far the net may move the flow, in pixels of the stage, beside what the
+    head takes along; max_depth: how far in front or behind the mesh it may put a spot, in decimetres."""
 
     encoder: tuple[int, ...] = (16, 24, 40)
     widths: tuple[int, ...] = (32, 56, 88, 128)
     max_shift: float = 5.0
+    max_depth: float = 2.0
 
 
 MINI = FlowRendererConfig()
@@ -87,7 +91,7 @@ class FlowRenderer(nn.Module):
         self.encoder = nn.ModuleList()
         for n_in, n_out in zip((12, *encoder[:-1]), encoder, strict=True):
             self.encoder.append(_block(n_in, n_out, 1 if n_in == 12 else 2, ops=ops))
-        n_input = 4 * (3 + len(_FINE)) + len(_COARSE) + 2 + encoder[0]
+        n_input = 4 * (3 + len(_FINE)) + len(_COARSE) + 6 + encoder[0]
         self.enter = nn.Sequential(
             ops.Conv2d(n_input, widths[0], 1), nn.LeakyReLU(0.1), _block(widths[0], widths[0], ops=ops)
         )
@@ -102,7 +106,7 @@ class FlowRenderer(nn.Module):
         for k in reversed(range(len(widths) - 1)):
             self.up.append(_block(widths[k + 1] + widths[k], widths[k], ops=ops))
         self.last = Residual(widths[0], ops=ops)
-        self.shift = ops.Conv2d(widths[0], 2, 3, 1, 1)
+        self.shift = ops.Conv2d(widths[0], 4, 3, 1, 1)
         self.colours = ops.Conv2d(widths[0], 16, 3, 1, 1)
         for head in (self.shift, self.colours):
             nn.init.normal_(head.weight, 0, 1e-3)
@@ -117,16 +121,24 @@ class FlowRenderer(nn.Module):
         return features
 
     def forward(
-        self, stage: Tensor, features: list[Tensor], displacement: Tensor, maps: Tensor, left_top: Tensor | None = None
+        self,
+        stage: Tensor,
+        features: list[Tensor],
+        displacement: Tensor,
+        maps: Tensor,
+        ride: Tensor,
+        left_top: Tensor | None = None,
     ) -> Repair:
         """stage (B, 3, 160, 160), its features, displacement (B, 2, 128, 128) of the window in pixels of the stage,
-        maps (B, 11, 128, 128). Training gives a part of the window, h x h, and where on the stage it begins, left_top
-        (B, 2)."""
+        maps (B, 11, 128, 128), ride (B, 4, 2) as `head_ride` gives it. Training gives a part of the window, h x h, and
+        where on the stage it begins, left_top (B, 2)."""
         if left_top is None:
             left_top = displacement.new_full((1, 2), MARGIN)
         warped = warp_window(stage, displacement, left_top)
         fine = torch.cat([warped * 2 - 1, maps[:, _FINE]], dim=1)
-        half = F.avg_pool2d(torch.cat([maps[:, _COARSE], (displacement / 16).to(maps)], dim=1), 2)
+        taken = _taken_along(ride, left_top, displacement.shape[-1])
+        moves = F.avg_pool2d(torch.cat([displacement.float(), taken.flatten(1, 2)], dim=1), 2) / 16
+        half = torch.cat([F.avg_pool2d(maps[:, _COARSE], 2), moves.to(maps)], dim=1)
         carried = [warp_window(f, displacement, left_top) for f in features]
         x = self.enter(torch.cat([F.pixel_unshuffle(fine, 2), half, carried[0]], dim=1))
         heights = [x]
@@ -142,12 +154,45 @@ class FlowRenderer(nn.Module):
             x = up(torch.cat([x, heights.pop()], dim=1))
         x = self.last(x)
         may = may_repair(displacement, left_top)
-        shift = torch.tanh(self.shift(x).float()) * self.config.max_shift
-        shift = F.interpolate(shift, scale_factor=2.0, mode="bilinear", align_corners=False)
+        answers = _without_tears(torch.tanh(self.shift(x).float()))
+        answers = F.interpolate(answers, scale_factor=2.0, mode="bilinear", align_corners=False)
+        share, depth = answers[:, 2:3], answers[:, 3:] * self.config.max_depth
+        shift = answers[:, :2] * self.config.max_shift + share * taken[:, 0] + depth * taken[:, 1]
         colours = F.pixel_shuffle(self.colours(x).float() * 8, 2)
         inside = maps[:, [MAPS.index("mouth")]] + maps[:, [MAPS.index("hidden")]]
         change = torch.sigmoid(colours[:, 3:] - 2 + 3 * inside.clamp(0, 1))
         return Repair(displacement + shift * may, 1 - may * change, torch.sigmoid(colours[:, :3]))
+
+
+def head_ride(mover: HeadMover, turn: Tensor, shift: Tensor) -> Tensor:
+    """(B, 4, 2): times a driving place (x, y, 1, depth) it gives the displacement, in pixels of the stage, of a spot
+    that follows the head alone. depth in decimetres from the pivot to the viewer; turn and shift as `HeadMover.flow`
+    takes them."""
+    up = mover.source.new_tensor([1.0, -1.0])
+    back = torch.linalg.inv(turn.float()).to(mover.source)[:, :2]
+    flat = back[:, :, :2] * up * up[:, None] - torch.eye(2).to(back)
+    origin = mover.fit.origin[0, :2] * up
+    moved = (back[:, :, :2] @ shift.to(back)[..., None])[..., 0] * up * mover.scale
+    constant = -(flat @ origin) - moved
+    deeper = back[:, :, 2] * up * mover.scale
+    return torch.cat([flat.mT, constant[:, None], deeper[:, None]], dim=1)
+
+
+def _without_tears(answers: Tensor) -> Tensor:
+    """(B, C, h, h) averaged twice over squares of `_EVEN`: hair and cheeks are moved as one, and nothing folds."""
+    for _ in range(2):
+        answers = F.avg_pool2d(answers, _EVEN, 1, _EVEN // 2, count_include_pad=False)
+    return answers
+
+
+def _taken_along(ride: Tensor, left_top: Tensor, side: int) -> Tensor:
+    """(B, 2, 2, side, side) in pixels of the stage: how far the head takes along what lies in the plane of its pivot,
+    and how much further what lies a decimetre nearer."""
+    places = (torch.arange(side, device=ride.device) + 0.5 + left_top[:, :, None]).expand(len(ride), -1, -1)
+    across = ride[:, 0, :, None] * places[:, :1]
+    down = ride[:, 1, :, None] * places[:, 1:] + ride[:, 2, :, None]
+    near = (across[:, :, None, :] + down[..., None]).float()
+    return torch.stack([near, ride[:, 3, :, None, None].expand_as(near).float()], dim=1)
 
 
 def warp_window(picture: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor:
@@ -240,7 +285,8 @@ class _Clip:
         middle = slice(MARGIN, MARGIN + WINDOW)
         window = flow.displacement[:, :, middle, middle]
         features = [f.expand(len(window), -1, -1, -1) for f in self.features]
-        repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision))
+        ride = head_ride(self.head.mover, turn, shift)
+        repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), ride)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4

@@ -20,7 +20,7 @@ from sadtalker_core.basis import HEAD_TO_PICTURE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import MINI, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.render.flow_renderer import FlowRenderer, render_flow_frames
+from sadtalker_core.render.flow_renderer import FlowRenderer, head_ride, render_flow_frames
 from sadtalker_core.render.mesh_flow import MARGIN, STAGE, WINDOW, HeadMover, fit_head
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
@@ -102,10 +102,11 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
     turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
     stage, count = source.permute(2, 0, 1), len(weights)
     with torch.inference_mode():
-        flow = HeadMover(points, own).flow(weights, turn, shift)
+        mover = HeadMover(points, own)
+        flow, ride = mover.flow(weights, turn, shift), head_ride(mover, turn, shift)
         window = flow.displacement[:, :, _MIDDLE, _MIDDLE]
         features = [f.expand(count, -1, -1, -1) for f in net.encode(stage[None])]
-        repaired = net(stage[None], features, window, flow.maps).flow
+        repaired = net(stage[None], features, window, flow.maps, ride).flow
     to_128 = 128 / WINDOW
     flip = torch.diag(torch.tensor(HEAD_TO_PICTURE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)

@@ -3,12 +3,18 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.basis import HEAD_TO_PICTURE, N_POINTS, load_basis, rotation_of_angles
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.render.flow_renderer import FlowRenderer, FlowRendererConfig, may_repair, render_flow_frames
-from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW
+from sadtalker_core.render.flow_renderer import (
+    FlowRenderer,
+    FlowRendererConfig,
+    head_ride,
+    may_repair,
+    render_flow_frames,
+)
+from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 
@@ -153,7 +159,7 @@ def test_the_net_is_differentiable_and_leaves_its_inputs_alone():
     stage, displacement = torch.rand(2, 3, STAGE, STAGE), torch.randn(2, 2, WINDOW, WINDOW)
     maps = torch.rand(2, len(MAPS), WINDOW, WINDOW)
     before = [t.clone() for t in (stage, displacement, maps)]
-    repair = net(stage, net.encode(stage), displacement, maps)
+    repair = net(stage, net.encode(stage), displacement, maps, torch.randn(2, 4, 2))
     (repair.flow.sum() + repair.keep.sum() + repair.paint.sum()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, (stage, displacement, maps), strict=True))
@@ -164,13 +170,47 @@ def test_a_part_of_the_window_is_repaired_as_the_whole_is():
     net = FlowRenderer(SMALL).eval()
     stage, maps = torch.rand(1, 3, STAGE, STAGE), torch.rand(1, len(MAPS), WINDOW, WINDOW)
     displacement = torch.randn(1, 2, WINDOW, WINDOW) * 3
-    features = net.encode(stage)
-    whole = net(stage, features, displacement, maps)
+    features, ride = net.encode(stage), torch.randn(1, 4, 2) / 100
+    whole = net(stage, features, displacement, maps, ride)
     part = (slice(None), slice(None), slice(0, 96), slice(0, 96))
-    corner = net(stage, features, displacement[part], maps[part], torch.full((1, 2), float(MARGIN)))
+    corner = net(stage, features, displacement[part], maps[part], ride, torch.full((1, 2), float(MARGIN)))
     inner = (slice(None), slice(None), slice(0, 16), slice(0, 16))
     assert torch.allclose(whole.paint[inner], corner.paint[inner], atol=1e-5)
     assert torch.allclose(whole.keep[inner], corner.keep[inner], atol=1e-5)
+    assert torch.allclose(whole.flow[inner], corner.flow[inner], atol=1e-4)
+
+
+def test_a_spot_that_follows_the_head_alone_goes_where_its_ride_says():
+    crop = head_crop(STAGE)
+    mover = HeadMover(crop.landmarks, torch.zeros(64))
+    turn = rotation_of_angles(torch.tensor([[0.15, 0.2, -0.1]])) * 1.1
+    shift = torch.tensor([[0.1, -0.05]])
+    driving, depth = (moved[:, :N_POINTS] for moved in mover.driven(torch.zeros(1, 64), turn, shift))
+    places = torch.cat([driving, torch.ones(1, N_POINTS, 1), depth[..., None]], dim=-1)
+    back = crop.landmarks[:, :2] - driving
+    assert back.abs().amax() > 10
+    assert torch.allclose(places @ head_ride(mover, turn, shift), back, atol=1e-3)
+
+
+def taken_along(ride, share, depth):
+    """How a net that says the same of every pixel moves a window whose displacement is 3 pixels."""
+    net = FlowRenderer(SMALL).eval()
+    with torch.no_grad():
+        net.shift.weight.zero_()
+        net.shift.bias.copy_(torch.tensor([0.0, 0.0, share, depth]).atanh())
+    stage, maps = torch.rand(1, 3, STAGE, STAGE), torch.zeros(1, len(MAPS), WINDOW, WINDOW)
+    displacement = torch.full((1, 2, WINDOW, WINDOW), 3.0)
+    return (net(stage, net.encode(stage), displacement, maps, ride).flow - displacement)[0].detach()
+
+
+def test_a_still_head_takes_nothing_along():
+    assert taken_along(torch.zeros(1, 4, 2), share=0.9, depth=-0.9).abs().amax() == 0
+
+
+def test_a_turning_head_takes_along_what_is_near_further_than_what_is_far():
+    ride = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [8.0, -1.0]]])
+    moved = taken_along(ride, share=0.5, depth=0.25)[:, 64, 64]
+    assert torch.allclose(moved, torch.tensor([2.0 * 0.5 + 8 * 0.25 * SMALL.max_depth, -0.25 * SMALL.max_depth]))
 
 
 def test_nothing_is_repaired_at_the_border_of_the_window():

@@ -7,7 +7,7 @@ import torch
 from sadtalker_core.assembly import fill
 from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, FlowRendererConfig
+from sadtalker_core.render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, FlowRendererConfig, head_ride
 from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 from sadtalker_core.training import renderer_mini
 from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, mirrored
@@ -21,7 +21,8 @@ def prepared(tmp_path_factory):
     mover = HeadMover(points + torch.tensor([STAGE / 2, STAGE / 2, 0.0]), torch.zeros(64))
     weights = torch.zeros(1, 64)
     weights[0, 24] = 0.6  # jawOpen
-    flow = mover.flow(weights, torch.eye(3)[None], torch.tensor([[0.04, 0.0]]))
+    turn, shift = torch.eye(3)[None], torch.tensor([[0.04, 0.0]])
+    flow = mover.flow(weights, turn, shift)
     middle = slice(MARGIN, MARGIN + WINDOW)
     fine = [MAPS.index(name) for name in FINE_MAPS]
     coarse = [k for k in range(len(MAPS)) if k not in fine]
@@ -35,6 +36,7 @@ def prepared(tmp_path_factory):
         flow=torch.nn.functional.avg_pool2d(displacement, 2).permute(0, 2, 3, 1)[None].half().numpy(),
         visible=np.ones((1, 1, WINDOW // 2, WINDOW // 2), bool),
         displacement=(displacement * 256).round().short()[None].numpy(),
+        ride=head_ride(mover, turn, shift)[None].numpy(),
         fine=(flow.maps[:, fine] * 127).round().to(torch.int8)[None].numpy(),
         coarse=(torch.nn.functional.avg_pool2d(flow.maps[:, coarse], 2).clamp(-1, 1) * 127)
         .to(torch.int8)[None]
@@ -70,6 +72,14 @@ def test_the_mirrored_warp_is_the_mirror_of_the_warp(prepared):
         warp_window(p["source"][None], p["displacement"][None], p["left_top"][None]) for p in (pair, mirrored(pair))
     ]
     assert torch.allclose(warps[0].flip(-1), warps[1], atol=1e-3)
+
+
+def test_a_head_in_the_mirror_goes_the_mirrored_way(prepared):
+    pair = Pairs([prepared]).pick(0, 0, 0, lambda x, y: (20, 40))
+    pair["ride"] = torch.randn(4, 2, generator=torch.Generator().manual_seed(2))
+    here, there = torch.tensor([[30.0, 50.0, 1.0, 0.7], [STAGE - 30.0, 50.0, 1.0, 0.7]])
+    went = there @ mirrored(pair)["ride"]
+    assert torch.allclose(went, here @ pair["ride"] * torch.tensor([-1.0, 1.0]), atol=1e-4)
 
 
 def test_a_few_steps_teach_it_a_colour(prepared):
