@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
-from . import wires
+from . import widgets, wires
 from .frame_batch import collect
 
 
@@ -23,13 +23,9 @@ class SadTalkerFaceRender(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
-                io.Int.Input(
-                    "batch_size",
-                    default=0,
-                    min=0,
-                    max=64,
-                    tooltip="Frames rendered at once; 0 = as many as the memory suggests, 1 on a CPU. The frames do "
-                    "not depend on it.",
+                widgets.batch_size(
+                    "Frames rendered at once; 0 = as many as the memory suggests, 1 on a CPU. The frames do not depend "
+                    "on it."
                 ),
             ],
             outputs=[

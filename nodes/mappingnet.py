@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from . import wires
+from . import widgets, wires
 
 _LIST_TIP = (
     "Degrees that replace the predicted {name}: one number holds it, several are passed through in turn at an even "
@@ -14,13 +14,8 @@ _LIST_TIP = (
 
 
 def _scale(axis: str) -> io.Float.Input:
-    return io.Float.Input(
-        f"{axis}_scale",
-        default=1.0,
-        min=0.0,
-        max=3.0,
-        step=0.05,
-        tooltip=f"Makes the {axis} movement of the head larger or smaller; 0 holds it as in the portrait.",
+    return widgets.scale(
+        f"{axis}_scale", f"Makes the {axis} movement of the head larger or smaller; 0 holds it as in the portrait."
     )
 
 
@@ -38,14 +33,7 @@ class SadTalkerMappingNet(io.ComfyNode):
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
                 wires.Expression.Input("expression", tooltip="From ExpNet."),
                 wires.Pose.Input("pose", tooltip="From PoseVAE."),
-                io.Float.Input(
-                    "expression_scale",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Makes the expression stronger or weaker; 1 as predicted.",
-                ),
+                widgets.scale("expression_scale", "Makes the expression stronger or weaker; 1 as predicted."),
                 _scale("yaw"),
                 _scale("pitch"),
                 _scale("roll"),

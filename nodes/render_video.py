@@ -31,13 +31,9 @@ class SadTalkerRenderVideo(io.ComfyNode):
                     tooltip="On: the head is put back into the whole picture. Off: the video shows the head alone.",
                 ),
                 *widgets.seam("With paste_back:"),
-                io.Int.Input(
-                    "batch_size",
-                    default=0,
-                    min=0,
-                    max=64,
-                    tooltip="Frames made at once; 0 = as many as the memory suggests, 1 on a CPU. The video does not "
-                    "depend on it.",
+                widgets.batch_size(
+                    "Frames made at once; 0 = as many as the memory suggests, 1 on a CPU. The video does not depend on "
+                    "it."
                 ),
                 widgets.quality(),
                 widgets.filename_prefix(),

@@ -9,6 +9,7 @@ from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion import edit
 from ..sadtalker_core.motion.silence import silence_gate
 from . import wires
+from .widgets import scale
 
 JOIN_MODES = ("blend", "one after the other")
 
@@ -22,8 +23,8 @@ def edited_or_blocked(name: str, tracks: tuple, work):
     return work(*tracks)
 
 
-def _scale(name: str, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(name, default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
+def _crossfade(tooltip: str) -> io.Int.Input:
+    return io.Int.Input("crossfade", default=10, min=0, max=250, tooltip=tooltip)
 
 
 def _smoothing(tooltip: str) -> io.Int.Input:
@@ -41,11 +42,11 @@ class SadTalkerEditExpression(io.ComfyNode):
             "with the mini model, the whole face with the released models.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from another edit."),
-                _scale("overall", "Scales the whole expression; 1 leaves it. The only scale for the released models."),
-                _scale("mouth", "Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each "
-                       "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there."),
-                _scale("eyes", "Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth."),
-                _scale("brows", "Scales the brows. mini only, see mouth."),
+                scale("overall", "Scales the whole expression; 1 leaves it. The only scale for the released models."),
+                scale("mouth", "Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each "
+                      "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there."),
+                scale("eyes", "Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth."),
+                scale("brows", "Scales the brows. mini only, see mouth."),
                 _smoothing("Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 takes tremor out, "
                            "above 13 speech blurs. With mini the blinks stay crisp."),
             ],
@@ -79,10 +80,10 @@ class SadTalkerEditPose(io.ComfyNode):
             "and turns the head by some degrees.",
             inputs=[
                 wires.Pose.Input("pose", tooltip="From PoseVAE, or from another edit."),
-                _scale("pitch_scale", "Scales the nodding about the first frame; 0 holds it."),
-                _scale("yaw_scale", "Scales the turning left and right about the first frame; 0 holds it."),
-                _scale("roll_scale", "Scales the tilting about the first frame; 0 holds it."),
-                _scale("translation_scale", "Scales the shifting of the head about the first frame; 0 holds it."),
+                scale("pitch_scale", "Scales the nodding about the first frame; 0 holds it."),
+                scale("yaw_scale", "Scales the turning left and right about the first frame; 0 holds it."),
+                scale("roll_scale", "Scales the tilting about the first frame; 0 holds it."),
+                scale("translation_scale", "Scales the shifting of the head about the first frame; 0 holds it."),
                 turn("pitch_offset", "Degrees added to every frame; above 0 the head looks down."),
                 turn("yaw_offset", "Degrees added to every frame; above 0 the head looks to the left of the picture."),
                 turn("roll_offset", "Degrees added to every frame; above 0 the head tilts clockwise."),
@@ -139,13 +140,9 @@ class SadTalkerBlendTracks(io.ComfyNode):
                     step=0.05,
                     tooltip="blend: 0 is the first track, 1 the other one.",
                 ),
-                io.Int.Input(
-                    "crossfade",
-                    default=10,
-                    min=0,
-                    max=250,
-                    tooltip="one after the other: frames (25 a second) over which the first melts into the other; the "
-                    "result is as much shorter.",
+                _crossfade(
+                    "one after the other: frames (25 a second) over which the first melts into the other; the result "
+                    "is as much shorter."
                 ),
                 wires.Expression.Input("expression", optional=True, tooltip="The first expression."),
                 wires.Expression.Input("other_expression", optional=True, tooltip="What is blended in or follows."),
@@ -203,13 +200,7 @@ class SadTalkerResizeTrack(io.ComfyNode):
                     tooltip="loop: begin again. ping-pong: to and fro. hold: stay on the last frame. stretch: slower "
                     "or faster. cut: shorten only. A longer track loses its end, except with stretch.",
                 ),
-                io.Int.Input(
-                    "crossfade",
-                    default=10,
-                    min=0,
-                    max=250,
-                    tooltip="loop: frames over which the end of a round melts into the next one, so nothing jumps.",
-                ),
+                _crossfade("loop: frames over which the end of a round melts into the next one, so nothing jumps."),
                 wires.Expression.Input("expression", optional=True, tooltip="The expression to resize."),
                 wires.Pose.Input("pose", optional=True, tooltip="The pose to resize."),
                 wires.Speech.Input("speech", optional=True, tooltip="The tracks become as long as this voice."),

@@ -32,6 +32,15 @@ def reference(modes: tuple[str, ...], tooltip: str) -> list[io.Input]:
     ]
 
 
+def scale(name: str, tooltip: str) -> io.Float.Input:
+    """How much of a movement is kept: 0 none, 1 as it is."""
+    return io.Float.Input(name, default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
+
+
+def batch_size(tooltip: str) -> io.Int.Input:
+    return io.Int.Input("batch_size", default=0, min=0, max=64, tooltip=tooltip)
+
+
 def seam(condition: str = "") -> list[io.Input]:
     """How the head gets back into its picture. condition: words that each tooltip begins with."""
     return [
