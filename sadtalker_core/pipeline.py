@@ -30,6 +30,7 @@ from .datatypes import (
     SpeechWindows,
     require_family,
 )
+from .errors import VideoError
 from .face.draw import draw_landmarks
 from .face.extract import extract_mini, extract_released
 from .face.points import MeantFace, MeshPoints, PointFinder
@@ -287,6 +288,9 @@ def paste(
     background: (T', H, W, 3) frames of that picture in which somebody else talks already. The longer of the two clips
     says how long it lasts, the shorter one holds its last frame.
     """
+    for name, clip in (("frames", frames), ("background", background)):
+        if clip is not None and len(clip) == 0:
+            raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
     back = whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))

@@ -13,7 +13,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.assembly import Talker, assemble_mini
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
-from sadtalker_core.errors import Cancelled, DoesNotFit
+from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
 from sadtalker_core.render.fast import accelerate
 from tests.face.pictures import astronaut
 from tests.render import tiny
@@ -203,3 +203,12 @@ def test_who_asks_hears_how_long_it_will_take(measured):
     with pytest.raises(DoesNotFit, match="about 7 s do not fit into the 0 MB"):
         rendered_heads(7).require_memory(0)
     assert len(measured) == 3
+
+
+@pytest.mark.parametrize("n_frames, n_behind, named", [(0, None, "frames"), (0, 2, "frames"), (2, 0, "background")])
+def test_a_clip_without_pictures_cannot_be_pasted(n_frames, n_behind, named):
+    crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)
+    background = None if n_behind is None else torch.zeros(n_behind, 60, 80, 3)
+    with pytest.raises(VideoError, match=f"at least one picture in {named}"):
+        pipeline.paste(torch.zeros(n_frames, 32, 32, 3), Portrait(torch.zeros(60, 80, 3), crop=crop),
+                       background=background)  # fmt: skip

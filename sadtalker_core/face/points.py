@@ -76,7 +76,8 @@ def find_mesh(detector: FaceDetector, mesh: FaceMesh, picture: Tensor, meant: Me
 def follow_mesh(
     detector: FaceDetector, mesh: FaceMesh, frames: Iterable[Tensor], meant: MeantFace
 ) -> Iterator[tuple[Tensor, MeshLandmarks | None]]:
-    """Frames with the mesh of the same face; which one is decided in the first frame that shows enough of them."""
+    """Frames with the mesh of the same face; which one is decided in the first frame that shows any, where an index
+    beyond the last face means the last."""
     waiting: deque[Tensor] = deque()
 
     def passing() -> Iterator[Tensor]:
