@@ -1,12 +1,19 @@
 // Tells the page that these nodes show a video: the first Nodes 2.0 takes every node without a VIDEO input for one
-// that shows pictures.
+// that shows pictures. Render Video does show pictures while it works, and the page would keep the last of them.
 import { app } from "../../scripts/app.js"
-
-const VIDEO_NODES = ["SadTalkerVideoCombine", "SadTalkerRenderVideo"]
 
 app.registerExtension({
     name: "sadtalkernodes.videoPreview",
     nodeCreated(node) {
-        if (VIDEO_NODES.includes(node.comfyClass)) node.previewMediaType = "video"
+        if (node.comfyClass === "SadTalkerVideoCombine") node.previewMediaType = "video"
+        if (node.comfyClass !== "SadTalkerRenderVideo") return
+        app.api.addEventListener("execution_start", () => { node.previewMediaType = undefined })
+        const onExecuted = node.onExecuted
+        node.onExecuted = function (output) {
+            node.previewMediaType = "video"
+            for (const key of Object.keys(app.nodePreviewImages ?? {}))
+                if (key.split(":").pop() === String(node.id)) delete app.nodePreviewImages[key]
+            return onExecuted?.call(this, output)
+        }
     },
 })

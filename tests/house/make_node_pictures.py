@@ -1,4 +1,5 @@
-"""Makes those of web/pictures that show nodes at work: a graph runs in ComfyUI's page, and they are cut out of it.
+"""Makes those of web/pictures that show nodes at work, and the templates: a graph runs in ComfyUI's page, and they are
+cut out of it.
 
     python -m tests.house.make_node_pictures        (needs the tests' tools, see `make test`)
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 from tests.comfyui import environment, media, shipped
 from tests.comfyui.client import Client
-from tests.comfyui.layout import make_base
+from tests.comfyui.layout import PACK_NAME, make_base
 from tests.comfyui.page import Page
 from tests.comfyui.server import Server
 from tests.house.test_help import LARGEST_PICTURE, PROJECT
@@ -100,6 +101,16 @@ def main() -> None:
                 clip = page.page.evaluate(SHOW, [[[node_id, list(size)] for node_id, size in nodes.items()]])
                 page.page.wait_for_timeout(3000)  # a video comes into its node when that is drawn
                 save(name, page.page.screenshot(clip=clip))
+            save("page_templates", templates(page), width=900)
+
+
+def templates(page: Page) -> bytes:
+    """The template browser, open at our workflows, as a PNG."""
+    page.clear()
+    page.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.page.get_by_text(PACK_NAME).first.click()
+    page.page.wait_for_timeout(5000)
+    return page.page.locator(".p-dialog").first.screenshot()
 
 
 def defaults(schema: dict[str, Any]) -> dict[str, Any]:
@@ -111,10 +122,12 @@ def defaults(schema: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def save(name: str, png: bytes) -> None:
+def save(name: str, png: bytes, width: int | None = None) -> None:
     from PIL import Image
 
     picture = Image.open(io.BytesIO(png)).convert("RGB")
+    if width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
     file = FOLDER / f"{name}.jpg"
     for quality in range(90, 40, -5):
         picture.save(file, quality=quality, optimize=True, progressive=True)

@@ -1,7 +1,7 @@
 """Makes web/pictures anew, which the help pages show: the built-in model on a public portrait.
 
-Not made here: node_*.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo; page_*.jpg, screenshots of
-the page's tests.
+Not made here: node_*.jpg and page_templates.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo's
+video; page_talking_portrait.jpg, from the screenshots of the page's tests.
 
     python -m tests.house.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
 """
