@@ -11,6 +11,9 @@ app.registerExtension({
         const onExecuted = node.onExecuted
         node.onExecuted = function (output) {
             node.previewMediaType = "video"
+            for (const widget of node.widgets.filter(widget => widget.name === "$$canvas-image-preview"))
+                node.removeWidget(widget)
+            node.imgs = undefined
             for (const key of Object.keys(app.nodePreviewImages ?? {}))
                 if (key.split(":").pop() === String(node.id)) delete app.nodePreviewImages[key]
             return onExecuted?.call(this, output)

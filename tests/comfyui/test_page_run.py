@@ -107,6 +107,25 @@ def test_nodes_2_runs_a_workflow_shows_its_video_and_finds_it_in_there(page, cli
     run_and_bring_back(page, client, "talking_portrait")
 
 
+@BOTH_MODES
+def test_render_video_shows_pictures_while_it_works_and_then_its_video(page, client, inputs):
+    prompt = workflow.to_prompt(workflow.load(shipped.FILES["talking_portrait"]), client.object_info())
+    (render,) = (node for node in prompt.values() if node["class_type"] == "SadTalkerFaceRender")
+    (combine,) = (node for node in prompt.values() if node["class_type"] == "SadTalkerVideoCombine")
+    combine["class_type"] = "SadTalkerRenderVideo"
+    wires = {name: render["inputs"][name] for name in ("model", "portrait", "motion")}
+    combine["inputs"] = {**wires, "audio": combine["inputs"]["audio"], "filename_prefix": "render"}
+    page.clear()
+    page.load_api({node_id: node for node_id, node in prompt.items() if node is not render})
+    page.set_values(inputs, pose_style=3 + page.settings["Comfy.VueNodes.Enabled"])
+    ended, pictures = page.run()
+    assert ended == "execution_success" and pictures >= 10
+    (video,) = page.playing()
+    assert "type=output" in video["url"] and video["shown"] > 100
+    page.screenshot(SCREENSHOTS / "render_video_after_its_run.png")
+    assert page.errors == page.complaints == []
+
+
 @pytest.fixture
 def page_with_a_checkpoint(browser, server, new_server, comfyui, astronaut, tmp_path):
     """The page of a server with stand-ins for a checkpoint's nets: what they paint is not in our hands anyway."""
