@@ -245,5 +245,5 @@ def tongue(density: float) -> Tensor:
     cover = ((top - y) / 0.04 + 0.5).clamp(0, 1) * ((1.05 - side) / 0.15).clamp(0, 1)
     back = ((y - 0.01) / 0.18).clamp(0, 1)
     groove = 0.16 * torch.exp(-((x / 0.014) ** 2)) * back
-    shade = (1 - 0.55 * back) * (1 - 0.35 * side.clamp(0, 1) ** 2) * (1 - groove)
+    shade = (1 - 0.35 * back) * (1 - 0.35 * side.clamp(0, 1) ** 2) * (1 - groove)
     return _finished(torch.tensor(_TONGUE) * 0.95 * shade[..., None], cover)
