@@ -14,9 +14,15 @@ app.registerExtension({
             for (const widget of node.widgets.filter(widget => widget.name === "$$canvas-image-preview"))
                 node.removeWidget(widget)
             node.imgs = undefined
+            pageStore("nodeOutput")?.revokePreviewsByExecutionId?.(String(node.id))
             for (const key of Object.keys(app.nodePreviewImages ?? {}))
                 if (key.split(":").pop() === String(node.id)) delete app.nodePreviewImages[key]
             return onExecuted?.call(this, output)
         }
     },
 })
+
+// Newer pages keep the pictures in a store that they do not hand out.
+function pageStore(name) {
+    return document.querySelector("#vue-app")?.__vue_app__?.config.globalProperties.$pinia?._s.get(name)
+}
