@@ -35,9 +35,11 @@ BRING_INTO_VIEW = """() => {
     if (node) app.canvas.centerOnNode(node)
 }"""
 VIDEOS = "[...document.querySelectorAll('video')].filter(video => video.src.includes('/view?'))"
-READY_TO_PLAY = f"() => {VIDEOS}.length && {VIDEOS}.every(video => video.readyState >= 2)"
-PLAY = f"() => {VIDEOS}.forEach(video => {{ video.muted = video.loop = true; video.play() }})"
-PLAYING = f"""() => {VIDEOS}.every(video => video.currentTime > 0) && {VIDEOS}.map(video => ({{
+PLAYING = f"""() => {VIDEOS}.map(video => {{
+    video.muted = video.loop = true
+    if (video.paused) video.play().catch(() => null)  // a page under load may load no more than its length unasked
+    return video.currentTime > 0
+}}).every(Boolean) && {VIDEOS}.some(video => video.src.includes("type=output")) && {VIDEOS}.map(video => ({{
     url: video.src, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
     shown: video.getBoundingClientRect().width}}))"""
 DROP = """([name, type, base64]) => {
@@ -121,10 +123,8 @@ class Page:
         return words or ended, self.page.evaluate("() => seen.pictures")
 
     def playing(self) -> list[dict[str, Any]]:
-        """Brings the last video in a node into view, starts all and waits until they play."""
+        """Brings the last video in a node into view, starts all, and waits until they and one that was made play."""
         self.page.evaluate(BRING_INTO_VIEW)
-        self.page.wait_for_function(READY_TO_PLAY)
-        self.page.evaluate(PLAY)
         return self.page.wait_for_function(PLAYING).json_value()
 
     def load(self, workflow: dict[str, Any]) -> None:
