@@ -1,6 +1,7 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
     whole        a file of any kind           save_whole   named tensors as safetensors
+    save_arrays  named arrays as numpy's .npz
     append_line  one more line of JSON        whole_lines  the lines that are there
     full_disk    the sentence for a disk that is full
 """
@@ -55,6 +56,15 @@ def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] 
         mode = unfinished.stat().st_mode
         save_file(tensors, str(unfinished), metadata=metadata)
         unfinished.chmod(mode)
+    return path
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> Path:
+    """What `numpy.load` reads; the file appears whole or not at all."""
+    import numpy as np
+
+    with whole(path) as unfinished, unfinished.open("wb") as out:
+        np.savez(out, **arrays)
     return path
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
+import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.saving import append_line, save_whole, whole, whole_lines
+from sadtalker_core.errors import DoesNotFit
+from sadtalker_core.saving import append_line, save_arrays, save_whole, whole, whole_lines
 
 
 def test_a_file_whose_writing_breaks_off_is_as_it_was(tmp_path):
@@ -42,3 +45,19 @@ def test_lines_come_back_and_one_that_was_cut_short_is_neither_read_nor_written_
     file.write_bytes(b'{"n')  # nothing but a beginning
     append_line(file, entries[0])
     assert [*map(json.loads, whole_lines(file))] == entries[:1]
+
+
+def test_arrays_come_back_and_half_a_file_is_never_there(tmp_path, monkeypatch):
+    file = tmp_path / "shard.npz"
+    save_arrays(file, {"points": np.arange(6).reshape(2, 3)})
+
+    def half(out, **arrays):
+        out.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(DoesNotFit, match="is full"):
+        save_arrays(file, {"points": np.zeros(1)})
+    assert list(tmp_path.iterdir()) == [file]
+    with np.load(file) as stored:
+        assert stored["points"].tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -30,6 +30,7 @@ from ..face.embedded import ASSETS, embedded_face_nets
 from ..face.linear_3dmm import MINI_LINEAR_3DMM, Linear3DMM
 from ..face.mesh import FaceMesh, look, mesh_square
 from ..face.sampling import Square
+from ..saving import save_arrays
 from .heads.expressions import expression, random_turn
 from .heads.mesh import HeadMesh, load_head_mesh
 from .heads.person import PIVOT
@@ -87,10 +88,7 @@ def look_at_people(work: Path, people: int) -> Seen:
             start = time.time()
             mesh, net = mesh or load_head_mesh(work), net or embedded_face_nets()[1]
             rows = [row for person in range(first, last) for row in _look_at(mesh, net, person)]
-            unfinished = path.with_suffix(".unfinished.npz")
-            arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-            np.savez(unfinished, **arrays)  # type: ignore[arg-type]
-            unfinished.rename(path)
+            save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
             print(f"{path.name}: {len(rows)} pictures in {time.time() - start:.0f} s", flush=True)
         with np.load(path) as stored:
             parts.append({name: stored[name] for name in stored.files})

@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +36,7 @@ from torch.nn import functional as F
 from ..checkpoint.reading import METADATA_KEY, Metadata
 from ..render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, head_ride, regions, warp_window
 from ..render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
-from ..saving import save_whole
+from ..saving import save_arrays, save_whole, whole
 from .heads import mesh as layers
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "mini_renderer.safetensors"
@@ -281,8 +280,8 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     def save() -> None:
         spent = hours + (time.time() - begin) / 3600
         state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "averaged": averaged}
-        torch.save(state | {"step": step, "hours": spent}, state_file.with_suffix(".part"))
-        state_file.with_suffix(".part").replace(state_file)
+        with whole(state_file) as unfinished:
+            torch.save(state | {"step": step, "hours": spent}, unfinished)
         export(averaged, out, step, spent, len(pairs))
 
     while step < steps and time.time() - begin < minutes * 60:
@@ -350,10 +349,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not prepared.exists():
             with np.load(path) as stored:
                 shard = {name: stored[name] for name in stored.files}
-            part = prepared.with_name(prepared.name.replace("prepared", "part"))
-            prepared_shard: dict[str, Any] = prepare(shard, seed=int(path.stem.split("_")[1]))
-            np.savez(part, **prepared_shard)
-            part.rename(prepared)
+            save_arrays(prepared, prepare(shard, seed=int(path.stem.split("_")[1])))
     if not options.prepare_only:
         train(options.work, options.steps, options.out, options.minutes)
 

