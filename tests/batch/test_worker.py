@@ -46,20 +46,11 @@ def test_pieces_of_a_motion_give_the_frames_of_the_whole():
 
 
 def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
-    worker, options, tried = Worker(batch_size=4), Options(model="tiny"), []
+    worker, options = Worker(batch_size=4), Options(model="tiny")
     worker._talker, worker._loaded = at_work(released(), CPU, "fp32"), (options.model, options.precision)
     portrait, motion = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop()), tiny.motion(5)
     whole = worker.do("heads", options, portrait, motion).value
-    generator = worker._talker.nets["generator"]
-    drive = generator.drive
-
-    def cramped(source, keypoints):
-        tried.append(len(keypoints))
-        if len(keypoints) > 1:
-            raise torch.OutOfMemoryError("full")
-        return drive(source, keypoints)
-
-    monkeypatch.setattr(generator, "drive", cramped)
+    tried = tiny.cramp(monkeypatch, worker._talker.nets["generator"], room=1)
     frames = worker.do("heads", options, portrait, motion).value
     assert tried == [4, 2, 1, 1, 1, 1, 1]
     np.testing.assert_allclose(frames, whole, rtol=0, atol=1e-6)

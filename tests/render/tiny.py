@@ -41,6 +41,21 @@ def generator(seed: int = 0) -> Generator:
         return Generator(GENERATOR).eval()
 
 
+def cramp(monkeypatch, net: Generator, room: int) -> list[int]:
+    """From now on the net runs out of memory with more frames than `room`; the sizes that were tried come in here."""
+    tried: list[int] = []
+    drive = net.drive
+
+    def cramped(source, keypoints):
+        tried.append(len(keypoints))
+        if len(keypoints) > room:
+            raise torch.OutOfMemoryError("full")
+        return drive(source, keypoints)
+
+    monkeypatch.setattr(net, "drive", cramped)
+    return tried
+
+
 def mapping(coefficients: int = 70, offsets: int = 3 * N_KEYPOINTS, seed: int = 0) -> MappingNet:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
