@@ -13,10 +13,10 @@ from typing import Any
 
 from tests.comfyui import environment, media, shipped
 from tests.comfyui.client import Client
-from tests.comfyui.layout import PACK_NAME, make_base
+from tests.comfyui.layout import PACK_NAME, PROJECT, make_base
 from tests.comfyui.page import Page
 from tests.comfyui.server import Server
-from tests.house.test_help import LARGEST_PICTURE, PROJECT
+from tests.house.pictures import save_small
 
 FOLDER = PROJECT / "web" / "pictures"
 #: picture -> its nodes, from left to right, and how large they are drawn
@@ -128,12 +128,7 @@ def save(name: str, png: bytes, width: int | None = None) -> None:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     if width:
         picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-    file = FOLDER / f"{name}.jpg"
-    for quality in range(90, 40, -5):
-        picture.save(file, quality=quality, optimize=True, progressive=True)
-        if file.stat().st_size <= LARGEST_PICTURE:
-            break
-    print(f"{file.name}: {picture.width} x {picture.height}, {file.stat().st_size} bytes, quality {quality}")
+    save_small(picture, FOLDER / f"{name}.jpg")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from sadtalker_core.face.portrait import portrait_from_picture
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_frames
-from tests.house.test_help import LARGEST_PICTURE
+from tests.house.pictures import save_small
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "web" / "pictures"
@@ -179,12 +179,7 @@ def as_pil(picture: Tensor):
 def save(name: str, picture: Tensor) -> None:
     if sys.argv[1:] and name not in sys.argv[1:]:
         return
-    file = FOLDER / f"{name}.jpg"
-    for quality in range(92, 40, -4):
-        as_pil(picture).save(file, quality=quality, optimize=True, progressive=True)
-        if file.stat().st_size <= LARGEST_PICTURE:
-            break
-    print(f"{file.name}: {picture.shape[1]} x {picture.shape[0]}, {file.stat().st_size} bytes, quality {quality}")
+    save_small(as_pil(picture), FOLDER / f"{name}.jpg")
 
 
 if __name__ == "__main__":

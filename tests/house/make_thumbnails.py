@@ -13,7 +13,7 @@ from tests.comfyui import environment, media, shipped
 from tests.comfyui.client import Client
 from tests.comfyui.layout import make_base
 from tests.comfyui.server import Server
-from tests.house.test_help import LARGEST_PICTURE
+from tests.house.pictures import save_small
 
 SIDE = 512  # the cards of the template browser are square
 SECONDS = 2.6
@@ -62,12 +62,7 @@ def save(name: str, shown: list) -> None:
         box = [edge * length for edge, length in zip(part, 2 * frame.size, strict=True)]
         half = frame.resize(size, Image.Resampling.LANCZOS, box=box)
         thumbnail.paste(half, (0, place * SIDE // 2) if wide else (place * SIDE // 2, 0))
-    file = shipped.FILES[name].with_suffix(".jpg")
-    for quality in range(88, 40, -4):
-        thumbnail.save(file, quality=quality, optimize=True, progressive=True)
-        if file.stat().st_size <= LARGEST_PICTURE:
-            break
-    print(f"{file.name}: {file.stat().st_size} bytes, of {len(shown)} frames")
+    save_small(thumbnail, shipped.FILES[name].with_suffix(".jpg"))
 
 
 if __name__ == "__main__":

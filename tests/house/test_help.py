@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 
 from tests.house.locale_of import locales_of
+from tests.house.pictures import LARGEST_PICTURE
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"
 
-#: bytes; a clone stays light
-LARGEST_PICTURE = 60_000
 #: what the page itself adds behind a seed
 ADDED_BY_THE_PAGE = {"control_after_generate"}
 #: frames are pictures here and a number there, a size is of a picture here and of letters there
