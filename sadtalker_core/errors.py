@@ -91,3 +91,12 @@ class DoesNotFit(SadTalkerError):
 
 class Cancelled(SadTalkerError):
     """The caller asked to stop."""
+
+
+def shorten(text: object, limit: int = 300) -> str:
+    """A user's own text as a sentence may repeat it: at most `limit` characters, the middle left out of a longer one."""
+    whole = str(text)
+    if len(whole) <= limit:
+        return whole
+    head = (limit - 1) * 2 // 3
+    return f"{whole[:head]}…{whole[len(whole) - (limit - 1 - head):]}"
