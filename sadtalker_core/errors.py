@@ -94,7 +94,7 @@ class Cancelled(SadTalkerError):
 
 
 def shorten(text: object, limit: int = 300) -> str:
-    """A user's own text as a sentence may repeat it: at most `limit` characters, the middle left out of a longer one."""
+    """A user's own text as a sentence may repeat it: `limit` characters at most, the middle of more left out."""
     whole = str(text)
     if len(whole) <= limit:
         return whole
