@@ -40,7 +40,7 @@ class AsTheOriginalAdds(nn.Module):
 
     def __init__(self, detector: KeypointDetector):
         super().__init__()
-        self.detector = detector
+        self.detector, self.config = detector, detector.config
 
     def forward(self, image: Tensor) -> Tensor:
         with recorded(self.detector, ("heat",)) as records:
