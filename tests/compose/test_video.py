@@ -232,7 +232,7 @@ def test_every_file_says_that_it_is_generated(tmp_path):
 
 
 def test_special_characters_are_escaped():
-    assert ffmetadata({"a=b": "c;d#e\\f\ng"}) == ";FFMETADATA1\na\\=b=c\\;d\\#e\\\\f\\\ng\n"
+    assert ffmetadata({"a=b": "c;d#e\\f\ng"}) == b";FFMETADATA1\na\\=b=c\\;d\\#e\\\\f\\\ng\n"
 
 
 def test_a_page_can_begin_to_play_at_once(tmp_path):
