@@ -18,7 +18,7 @@ from .audio.speech import encode_speech, idle_speech
 from .claims import Claim
 from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
-from .compose.video import VideoWriter, with_even_sides
+from .compose.video import VideoWriter
 from .datatypes import (
     MINI,
     CropMode,
@@ -265,9 +265,9 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
         for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
             yield to_box_aspect(frames, crop.box)
 
-    height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
+    height, width = crop.frame_hw
     return FrameStream(
-        len(motion), height, side, batches,
+        len(motion), height, width, batches,
         seconds_per_frame=lambda: seconds_per_frame(nets.family, side, place.device, place.dtype),
     )  # fmt: skip
 

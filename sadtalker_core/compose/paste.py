@@ -60,7 +60,8 @@ class PasteBack:
         _check_range("feather", feather, WIDEST_FEATHER)
         _check_range("colour_match", colour_match, 1.0)
         self.picture = portrait.image.permute(2, 0, 1)
-        self.box = portrait.require_crop().box
+        crop = portrait.require_crop()
+        self.box, self.made_hw = crop.box, crop.frame_hw
         self.seen = _inside(self.box, portrait.size_wh)
         self.blend = Blend(blend)
         self.colour_match = colour_match
@@ -112,6 +113,7 @@ class PasteBack:
     def _covered(self, frames: Tensor, under: Tensor) -> Tensor:
         """(B, 3, h, w) -> the part of the whole frames that the box covers; under: what lies there."""
         _check_frames(frames)
+        frames = without_doubled_edge(frames, self.made_hw)
         head = self._under_box(resize(frames, (self.box.height, self.box.width)))
         if self.blend is Blend.SEAMLESS:
             head = seamless(head, under)
@@ -209,6 +211,22 @@ def _distance(n: int, from_first: bool, from_last: bool) -> Tensor:
     centres = torch.arange(n) + 0.5
     far = torch.full((n,), math.inf)
     return torch.minimum(centres if from_first else far, n - centres if from_last else far)
+
+
+def without_doubled_edge(frames: Tensor, made_hw: tuple[int, int]) -> Tensor:
+    """(B, 3, h, w) without the row or column that an odd side was made even by, whatever the frames were scaled to
+    since; frames that have none come back as they are.
+
+    made_hw: what the renderer makes, before its sides are made even
+    """
+    made, even = made_hw, tuple(side + side % 2 for side in made_hw)
+    height, width = frames.shape[-2:]
+    scale = max(height / even[0], width / even[1])
+    if made == even or (height, width) == made or any(
+        abs(side - scale * n) >= 0.5 for side, n in zip((height, width), even, strict=True)
+    ):  # fmt: skip
+        return frames
+    return frames[..., : round(height * made[0] / even[0]), : round(width * made[1] / even[1])]
 
 
 def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:
