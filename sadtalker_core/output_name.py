@@ -62,7 +62,8 @@ def fill_in(prefix: str, now: datetime, size_wh: tuple[int, int], prompt: Any = 
             return _DATE_PART.sub(lambda part: _date_part(part[0], now), inside[5:])
         if inside in numbers:
             return numbers[inside]
-        value = _widget(*inside.split("."), _record(prompt), _record(workflow))
+        node, widget = inside.split(".")
+        value = _widget(node, widget, _record(prompt), _record(workflow))
         return match[0] if value is None else re.sub(r'[/?<>\\:*|"\x00-\x1f\x7f]', "_", value)
 
     return _PLACEHOLDER.sub(filled, prefix)

@@ -68,10 +68,13 @@ LAST_LINES = 12
 
 #: between two looks whether somebody wants to stop, while the encoder works
 POLL_SECONDS = 0.1
-#: how long a stop waits for a killed encoder, and for its parts to go: a dead network disk holds both
-STOP_SECONDS = 0.5
+#: how long a stop waits for a killed encoder, and for its parts to go: a dead network disk holds both. All together,
+#: with FLUSH_SECONDS, may be two
+STOP_SECONDS, CLEAR_SECONDS = 0.2, 1.0
 #: how long an encoder may take to finish a partial video; what it has not written then is lost
 FLUSH_SECONDS = 1.0
+#: how long what a partial video needs is waited for in vain
+PATIENCE_SECONDS = 30.0
 #: after this long without a sign of life of the encoder the log says so
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
@@ -166,8 +169,7 @@ class VideoWriter:
             if self.claim.partial is None or not self.n_shown:
                 encoder.stop()
             else:
-                encoder.stop(after_seconds=FLUSH_SECONDS)
-                self._keep_partial()
+                self._keep_partial(encoder)
             self._clear()
             return
         with self._left_clean():
@@ -178,18 +180,35 @@ class VideoWriter:
             self.claim.release()
         self._encoder = None
 
-    def _keep_partial(self) -> None:
+    def _keep_partial(self, encoder: Ffmpeg) -> None:
         """Of what the encoder has written; what stopped the run goes on as the error, whether that works or not."""
+        before = self._n_bytes_written()
+        if not encoder.stop(after_seconds=FLUSH_SECONDS) and self._n_bytes_written() <= before:
+            logging.warning("SadTalker: the encoder hangs; the next run makes the partial video of what it has written.")
+            self.claim.abandon()
+            return
         try:
-            self.claim.publish_partial(self._pack())
+            self.claim.publish_partial(self._pack(patience_seconds=PATIENCE_SECONDS))
         except (SadTalkerError, OSError) as error:
             logging.warning("SadTalker: no partial video can be kept: %s", error)
         except BaseException:  # stopped once more: it is left to the next run
             self.claim.abandon()
             raise
 
-    def _pack(self) -> Path:
-        return _pack(self.claim, self.sound, self.n_shown / self.output_fps, self.signature, self.check_stop)
+    def _n_bytes_written(self) -> int:
+        """So many bytes of encoded frames lie on the disk; 0 where it does not answer."""
+        found: list[int] = []
+
+        def look() -> None:
+            with contextlib.suppress(OSError):
+                found.append(self.claim.part("video").stat().st_size)
+
+        _in_time(look, STOP_SECONDS)
+        return found[0] if found else 0
+
+    def _pack(self, patience_seconds: float = math.inf) -> Path:
+        seconds = float(self.n_shown / self.output_fps)
+        return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager
     def _left_clean(self):
@@ -209,9 +228,14 @@ class VideoWriter:
     def _clear(self) -> None:
         """Takes the parts away; a disk that does not answer holds nobody up."""
         if self._claim is not None:
-            clearing = threading.Thread(target=self._claim.release, daemon=True)
-            clearing.start()
-            clearing.join(STOP_SECONDS)
+            _in_time(self._claim.release, CLEAR_SECONDS)
+
+
+def _in_time(work: Callable[[], None], seconds: float) -> None:
+    """Does something with files; on a disk that does not answer, it is left behind."""
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(seconds)
 
 
 def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable[[], None] | None = None) -> None:
@@ -223,7 +247,8 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
         try:
             if not claim.part("video").stat().st_size:
                 return True
-            made = claim.publish_partial(_pack(claim, None, None, signature, check_stop or _go_on))
+            packed = _pack(claim, None, None, signature, check_stop or _go_on, PATIENCE_SECONDS)
+            made = claim.publish_partial(packed)
         except FileNotFoundError:  # it was killed before the first frame
             return True
         except (DoesNotFit, SigningError, OSError) as error:
@@ -239,7 +264,7 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
 
 
 def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: Signature | None,
-          check_stop: Callable[[], None]) -> Path:  # fmt: skip
+          check_stop: Callable[[], None], patience_seconds: float) -> Path:  # fmt: skip
     """The encoded frames, copied, the sound, cut to their length, and the metadata become one finished part."""
     whole, metadata = claim.part("whole"), claim.part("metadata")
     inputs: list[str] = []
@@ -255,7 +280,7 @@ def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: S
         *inputs, *tracks,
         # Names of our own survive only as QuickTime tags; the index comes first, so that a page can begin to play.
         "-map_metadata", "0", "-movflags", "+faststart+use_metadata_tags", "-f", "mp4", _as_argument(whole),
-        folder=claim.path.parent, check_stop=check_stop,
+        folder=claim.path.parent, check_stop=check_stop, patience_seconds=patience_seconds,
     )  # fmt: skip
     try:
         if sound is not None and seconds is not None:
@@ -295,8 +320,10 @@ class Ffmpeg:
     `check_stop` every moment.
     """
 
-    def __init__(self, *arguments: str, folder: Path, check_stop: Callable[[], None]):
-        self.folder, self.check_stop = folder, check_stop
+    def __init__(self, *arguments: str, folder: Path, check_stop: Callable[[], None],
+                 patience_seconds: float = math.inf):  # fmt: skip
+        """folder: of the file, for messages;  patience_seconds: without an answer, until VideoError is raised"""
+        self.folder, self.check_stop, self.patience_seconds = folder, check_stop, patience_seconds
         self.command = ffmpeg_command()
         try:
             self.process = subprocess.Popen(
@@ -337,15 +364,17 @@ class Ffmpeg:
             self._raise_its_words()
         self._close()
 
-    def stop(self, after_seconds: float = 0.0) -> None:
+    def stop(self, after_seconds: float = 0.0) -> bool:
         """Ends it, at once or when it has had so long to finish what it was fed; harmless when it has ended. A process
-        that even a kill does not end is left behind.
+        that even a kill does not end is left behind. Returns whether it ended by itself.
         """
         self._tasks.put(None)
-        if not (after_seconds and self._ended(after_seconds)):
+        by_itself = self._ended(after_seconds)
+        if not by_itself:
             self.process.kill()
             self._ended(STOP_SECONDS)
         self._close()
+        return by_itself
 
     def _close(self) -> None:
         self.feeder.join(STOP_SECONDS)
@@ -358,6 +387,8 @@ class Ffmpeg:
         while not done(POLL_SECONDS):
             self.check_stop()
             waited += POLL_SECONDS
+            if waited > self.patience_seconds:
+                raise VideoError(f"{_whose(self.command)} has not answered for {waited:.0f} s")
             if round(waited / POLL_SECONDS) == round(SILENCE_SECONDS / POLL_SECONDS):
                 logging.warning("SadTalker: ffmpeg has not answered for %.0f s; still waiting. Its folder is %s.",
                                 SILENCE_SECONDS, shorten(self.folder))  # fmt: skip
@@ -375,7 +406,7 @@ class Ffmpeg:
                 while (task := self._tasks.get()) is not None:
                     data, taken = task
                     try:
-                        left = memoryview(data).cast("B")
+                        left = memoryview(data.data).cast("B")
                         while left and not self._refused:
                             left = left[pipe.write(left[:BYTES_AT_ONCE]) or 0 :]
                     except OSError:
