@@ -184,7 +184,7 @@ class VideoWriter:
         """Of what the encoder has written; what stopped the run goes on as the error, whether that works or not."""
         before = self._n_bytes_written()
         if not encoder.stop(after_seconds=FLUSH_SECONDS) and self._n_bytes_written() <= before:
-            logging.warning("SadTalker: the encoder hangs; the next run makes the partial video of what it has written.")
+            logging.warning("SadTalker: the encoder hangs; the next run makes a partial video of what is written.")
             self.claim.abandon()
             return
         try:

@@ -475,7 +475,9 @@ def test_a_claimed_name_is_where_the_video_goes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "chosen", ["nowhere/ffmpeg", ".", "plain", sys.executable], ids=["missing", "folder", "no program", "another program"]
+    "chosen",
+    ["nowhere/ffmpeg", ".", "plain", sys.executable],
+    ids=["missing", "folder", "no program", "another program"],
 )
 def test_a_wrong_choice_of_ffmpeg_is_named(tmp_path, monkeypatch, chosen):
     (tmp_path / "plain").write_text("no program")
