@@ -117,7 +117,7 @@ def claim_path(path: Path, *, partial: Path | None = None) -> Claim:
     for _ in range(2):
         with contextlib.suppress(FileExistsError):
             return Claim(path, _take(path, partial), partial=partial)
-        dead = _inherit(path)
+        dead = _inherit(path, where_nobody_can_tell=True)
         if dead is not None:
             dead.release()
     raise BlockingIOError(f"another run is writing {shorten(path)} at this moment")
@@ -162,8 +162,10 @@ def _sweep_one(path: Path, rescue: Rescue | None) -> None:
         dead.abandon()
 
 
-def _inherit(path: Path) -> Claim | None:
-    """The claim on a path whose process has died, now ours; None when that lives, or nobody can tell."""
+def _inherit(path: Path, where_nobody_can_tell: bool = False) -> Claim | None:
+    """The claim on a path whose process has died, now ours; None when that lives. A disk without locks does not tell:
+    then it counts as living, or as dead.
+    """
     claim_file = _claim_file(path)
     try:
         descriptor = os.open(claim_file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
@@ -171,7 +173,8 @@ def _inherit(path: Path) -> Claim | None:
         with contextlib.suppress(FileExistsError):
             return Claim(path, _take(path, None))
         return None
-    if not _lock(descriptor) or not _is_still(descriptor, claim_file):
+    locked = _lock(descriptor)
+    if not (where_nobody_can_tell if locked is None else locked) or not _is_still(descriptor, claim_file):
         os.close(descriptor)
         return None
     partial = _wish(os.read(descriptor, 1 << 16))
@@ -190,8 +193,13 @@ def _take(path: Path, partial: Path | None) -> int:
         wish = {_SIGN: 1, "partial": None if partial is None else partial.name}
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(wish).encode())
-    except BaseException:
+    except FileExistsError:
         os.close(descriptor)
+        raise
+    except BaseException:  # a full disk, for example
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            claim_file.unlink()
         raise
     return descriptor
 

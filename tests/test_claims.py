@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from sadtalker_core import claims
 from sadtalker_core.claims import claim_next, claim_path, sweep
+from sadtalker_core.saving import full_disk
 
 
 def publish(claim, words=b"made"):
@@ -136,6 +138,37 @@ def test_where_a_disk_has_no_locks_nothing_is_swept(tmp_path, monkeypatch):
     sweep(tmp_path)
     assert claim.part("video").exists()
     assert publish(claim).name == "a_00001_.mp4"
+
+
+def test_where_a_disk_has_no_locks_a_path_is_written_again(tmp_path, monkeypatch):
+    """Otherwise one kill would block it for ever."""
+    monkeypatch.setattr(claims, "_lock", lambda descriptor: None)
+    claim_path(tmp_path / "a.mp4").abandon()
+    assert publish(claim_path(tmp_path / "a.mp4")).name == "a.mp4"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT"])
+def test_a_full_disk_leaves_no_claim(tmp_path, monkeypatch, code):
+    number = getattr(errno, code)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", refuse)
+    with pytest.raises(OSError) as refused:
+        claim_next(tmp_path, "a", ".mp4")
+    assert "is full" in str(full_disk(refused.value, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_file_that_a_kill_left_under_the_name_goes(tmp_path):
+    """Where a disk has no links, the name is taken for a moment before the part gets it."""
+    claim = claim_next(tmp_path, "a", ".mp4")
+    claim.path.touch()
+    claim.abandon()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_read_is_not_swept_and_stops_nobody(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from datetime import datetime
 
 import pytest
@@ -102,3 +104,26 @@ def test_what_no_disk_takes_is_refused_before_anything_runs(tmp_path, prefix, se
 
 def test_a_placeholder_does_not_count_by_its_own_length(tmp_path):
     check(f"%{'a' * 250}.b%", tmp_path, "_00001_.mp4")
+
+
+def test_any_text_is_refused_or_names_a_file_inside_the_output_folder(tmp_path):
+    output, chance = tmp_path / "output", random.Random(9)
+    output.mkdir()
+    pieces = ["..", ".", "/", "\\", "a", "ü", "中" * 40, "x" * 120, " ", "%", "%date:", "yyyy", "%width%", "%a.b%",
+              ":", "*", "con", "nul.", "~", "\n", "\0", "\ud800", "\x7f", "-", "'", '"', "C:", str(output), "😀"]  # fmt: skip
+    n_named = 0
+    for _ in range(400):
+        prefix = "".join(chance.choices(pieces, k=chance.randint(0, 6)))
+        try:
+            check(prefix, output, "_00001_.mp4")
+            name = place(fill_in(prefix, NOW, (640, 480), PROMPT), output, "x", "_00001_.mp4")
+        except OptionError as refusal:
+            assert len(str(refusal)) < 600
+            continue
+        file = name.folder / f"{name.stem}_00001_.mp4"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        assert file.resolve().is_relative_to(output) and (output / name.subfolder / file.name).exists()
+        assert not re.search(r'[:*?"<>|\\\x00-\x1f\x7f]', str(file.relative_to(output)))
+        n_named += 1
+    assert n_named > 100

@@ -189,6 +189,9 @@ class VideoWriter:
             return
         try:
             self.claim.publish_partial(self._pack(patience_seconds=PATIENCE_SECONDS))
+        except DoesNotFit as error:
+            logging.warning("SadTalker: the next run makes the partial video: %s", error)
+            self.claim.abandon()
         except (SadTalkerError, OSError) as error:
             logging.warning("SadTalker: no partial video can be kept: %s", error)
         except BaseException:  # stopped once more: it is left to the next run

@@ -464,6 +464,33 @@ def test_the_frames_of_a_killed_run_become_the_partial_that_was_asked_for(tmp_pa
     assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) > 5
 
 
+def test_where_a_full_disk_leaves_no_room_for_the_partial_the_next_run_makes_it(tmp_path, monkeypatch):
+    claim, pack = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4"), video_module._pack
+
+    def full(*_):
+        raise DoesNotFit("The disk is full")
+
+    with pytest.raises(KeyboardInterrupt), VideoWriter(claim, (64, 48), 25.0) as writer:
+        writer.write(some_frames(5))
+        monkeypatch.setattr(video_module, "_pack", full)
+        raise KeyboardInterrupt
+    assert claim.part("video").exists()
+    sweep(tmp_path)  # still no room
+    assert claim.part("video").exists()
+    monkeypatch.setattr(video_module, "_pack", pack)
+    sweep(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a_00001_partial.mp4"]
+    assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) == 5
+
+
+def test_what_cannot_be_played_is_no_partial(tmp_path):
+    claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
+    claim.part("video").write_bytes(b"no frames" * 100)
+    claim.abandon()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_claimed_name_is_where_the_video_goes(tmp_path):
     claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
     with VideoWriter(claim, (64, 48), 25.0) as writer:
