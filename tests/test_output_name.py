@@ -110,7 +110,8 @@ def test_any_text_is_refused_or_names_a_file_inside_the_output_folder(tmp_path):
     output, chance = tmp_path / "output", random.Random(9)
     output.mkdir()
     pieces = ["..", ".", "/", "\\", "a", "ü", "中" * 40, "x" * 120, " ", "%", "%date:", "yyyy", "%width%", "%a.b%",
-              ":", "*", "con", "nul.", "~", "\n", "\0", "\ud800", "\x7f", "-", "'", '"', "C:", str(output), "😀"]  # fmt: skip
+              ":", "*", "con", "nul.",
+              "~", "\n", "\0", "\ud800", "\x7f", "-", "'", '"', "C:", str(output), "😀"]  # fmt: skip
     n_named = 0
     for _ in range(400):
         prefix = "".join(chance.choices(pieces, k=chance.randint(0, 6)))
