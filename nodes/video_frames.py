@@ -76,7 +76,7 @@ def _opened(video):
     """The container of the file; what FFmpeg objects to, here or while it is read, is a VideoError."""
     import av
 
-    with _readable(), av.open(video.get_stream_source()) as container:
+    with _readable(), av.open(video.get_stream_source(), metadata_errors="replace") as container:
         yield container
 
 

@@ -48,10 +48,13 @@ def _opened_picture(source):
 def read_voice(data: bytes) -> tuple[Tensor, int]:
     """(C, n) float32 in -1..1 and the sample rate, Hz, as the file has them. Raises AudioError."""
     with _opened_sound(io.BytesIO(data)) as (container, stream):
-        pieces = [_samples(frame) for frame in container.decode(stream)]
+        pieces = [(frame.sample_rate, _samples(frame)) for frame in container.decode(stream)]
+        rates = {frame_rate for frame_rate, _ in pieces}
     if not pieces:
         raise AudioError("it holds no sound.")
-    return torch.cat(pieces, dim=1), stream.codec_context.sample_rate
+    if len(rates) > 1 or len({len(samples) for _, samples in pieces}) > 1:
+        raise AudioError("its sample rate or its number of channels changes on the way; convert it to a WAV file.")
+    return torch.cat([samples for _, samples in pieces], dim=1), rates.pop()
 
 
 def seconds_of_sound(path: Path) -> float:
@@ -67,7 +70,7 @@ def _opened_sound(source):
     import av
 
     try:
-        with av.open(source) as container:
+        with av.open(source, metadata_errors="replace") as container:  # titles come in any encoding
             if not container.streams.audio:
                 raise AudioError("it holds no sound.")
             yield container, container.streams.audio[0]

@@ -133,7 +133,7 @@ def _opened(path: Path):
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:  # titles come in any encoding
             if not container.streams.video:
                 raise VideoError("it has no picture track")
             yield container
