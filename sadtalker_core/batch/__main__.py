@@ -114,9 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gpus-per-worker", type=_share, help="0.5 lets two share one; 1 where there are GPUs")
     parser.add_argument("--cpus-per-worker", type=_count, default=1, help="cores of a worker (1)")
     parser.add_argument("--address", help="of a Ray cluster: auto, or ray://host:10001; else this machine")
-    parser.add_argument("--batch-size", type=_count_or_none, default=0, help="frames at once; 0 as many as the memory suggests")
+    parser.add_argument("--batch-size", type=_from_0, default=0, help="frames at once; 0 as many as memory suggests")
     parser.add_argument("--cut-seconds", type=_seconds, default=60.0, help="longer clips are cut over the workers (60)")
-    parser.add_argument("--retries", type=_count_or_none, default=2, help="how often what a dead worker was doing is tried again")
+    parser.add_argument(
+        "--retries", type=_from_0, default=2, help="how often what a dead worker was doing is tried again"
+    )
     return parser
 
 
@@ -127,7 +129,7 @@ def _count(text: str, least: int = 1) -> int:
     return number
 
 
-def _count_or_none(text: str) -> int:
+def _from_0(text: str) -> int:
     return _count(text, least=0)
 
 

@@ -103,8 +103,8 @@ class RunFolder:
 
     def _not_kept(self, error: Exception) -> str:
         return (
-            f"The record of this run could not be kept in {shorten(self.folder)} ({_reason(error)}); the next run makes "
-            "again what is not recorded. Make room there, or name another folder with --run."
+            f"The record of this run could not be kept in {shorten(self.folder)} ({_reason(error)}); the next run "
+            "makes again what is not recorded. Make room there, or name another folder with --run."
         )
 
     @contextmanager

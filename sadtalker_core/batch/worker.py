@@ -85,7 +85,7 @@ class Worker:
             torch.set_num_threads(n_threads)
 
     def greet(self) -> None:
-        """Says that this process has begun and has our code; sweeps up after workers of this machine that were killed."""
+        """Says that this process has begun and has our code; sweeps up after others here that were killed."""
         sweep_work_folders(WORK_FOLDER)
 
     def do(self, task: str, *given: Any) -> Answer:

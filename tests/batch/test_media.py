@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import wave
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 
 from sadtalker_core.batch.media import read_picture, read_voice, seconds_of_sound
 from sadtalker_core.errors import AudioError, PictureError
+from tests.batch.conftest import titled
 
 
 def png(image: Image.Image, **how) -> bytes:
@@ -79,3 +81,36 @@ def test_what_is_neither_gets_a_sentence():
         read_voice(b"no sound")
     with pytest.raises(AudioError, match="holds no sound"):
         read_voice(png(Image.new("RGB", (64, 64))))
+
+
+@pytest.mark.parametrize("title", ["Zo\u00eb".encode("latin-1"), "\u4f60\u597d".encode("gbk"), b"\xff\xfe\0"])
+def test_a_title_in_any_encoding_does_no_harm(tmp_path, title):
+    plain = pcm(np.arange(800, dtype=np.int16)[:, None])
+    odd = titled(plain, title)
+    (tmp_path / "voice.wav").write_bytes(odd)
+    assert seconds_of_sound(tmp_path / "voice.wav") == 0.1
+    torch.testing.assert_close(read_voice(odd)[0], read_voice(plain)[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("second", [{"rate": 44_100, "layout": "stereo"}, {"rate": 16_000, "layout": "mono"}])
+def test_a_sound_that_changes_on_the_way_gets_a_sentence(second):
+    pieces = [adts(rate=44_100, layout="mono"), adts(**second)]
+    with pytest.raises(AudioError, match="its sample rate or its number of channels changes"):
+        read_voice(b"".join(pieces))
+    assert read_voice(pieces[0] * 2)[1] == 44_100
+
+
+def adts(rate: int, layout: str) -> bytes:
+    """Silence as AAC in a form that can be put end to end."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="adts") as container:
+        track = container.add_stream("aac", rate=rate, layout=layout)
+        frame = av.AudioFrame(format="fltp", layout=layout, samples=1024)
+        frame.sample_rate = rate
+        for plane in frame.planes:
+            plane.update(bytes(4096))
+        for _ in range(4):
+            frame.pts = None
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    return stream.getvalue()

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import fields
-from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sadtalker_core.batch.jobs import FILES, OPTIONS, Options, read_jobs
+from sadtalker_core.batch.jobs import FILES, OPTIONS, read_jobs
 from sadtalker_core.batch.record import Outcome, RunFolder, summary, table
 from sadtalker_core.errors import SadTalkerError
 from tests.batch.conftest import PORTRAIT
 
 LONGEST_SENTENCE = 600
 quickly = settings(
-    derandomize=True, max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True, max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 #: what cells are made of: words that mean something, odd names, and anything
 ODD = ("~nobody/x.png", "a" * 300 + ".png", "b" * 300 + ".mp4", "x\0y.mp4", "/", "..", "~", "\ud7ff\U0010ffff", '"',
-       "nan", "-inf", "1e999", "9" * 5000, "file/a\0b", "file/../x", "x" * 5000, "short.wav/x", "x.mp4/y.mp4")  # fmt: skip
+       "nan", "-inf", "1e999", "9" * 5000, "file/a\0b", "file/../x", "x" * 5000, "short.wav/x",
+       "x.mp4/y.mp4")  # fmt: skip
 cells = st.one_of(
     st.sampled_from((PORTRAIT, "short.wav", "a.mp4", "1", "yes", "mini", *ODD)), st.text(max_size=20),
     st.integers(200, 140_000).map(lambda n: "y" * n),
@@ -71,7 +69,7 @@ manifest_lines = st.one_of(
     json_values.map(lambda value: json.dumps(value).encode()),
     st.binary(max_size=40),
     st.sampled_from([b"[" * 100_000, b'{"id":[1],"line":1,"out":"","status":"done"}', b'{"a":' * 5_000]),
-    st.integers(4_000, 6_000).map(lambda n: b'{"id":"a","line":1,"out":"","status":"done","n_bytes":' + b"9" * n + b"}"),
+    st.integers(4_000, 6_000).map(lambda n: b'{"id":"a","line":' + b"9" * n + b',"out":"","status":"done"}'),
 )
 
 
