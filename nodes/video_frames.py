@@ -44,7 +44,10 @@ def _is_a_file(video) -> bool:
         return False
     with _opened(video) as container:
         whole = container.duration
-    return whole is None or video.get_duration() >= whole / av.time_base - SHORTEST_CUT_S
+    try:
+        return whole is None or video.get_duration() >= whole / av.time_base - SHORTEST_CUT_S
+    except UnicodeDecodeError:  # ComfyUI cannot open a file whose title is in another encoding, and so not cut it
+        return True
 
 
 def _open_parts(video) -> Clip:
@@ -86,5 +89,5 @@ def _readable():
 
     try:
         yield
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
         raise VideoError(f"The reference video cannot be read: {error}. Is the file whole?") from error
