@@ -82,6 +82,15 @@ def test_sound_that_starts_late_is_silent_until_then(tmp_path):
     np.testing.assert_allclose(part[:, 5 * 1764 :], wave[:, : 5 * 1764], atol=1e-4)
 
 
+def test_a_sound_of_eight_channels_is_read_as_it_is(tmp_path):
+    film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
+    ffmpeg("-i", tmp_path / "talk.mp4", "-c:v", "copy", "-c:a", "pcm_s16le", tmp_path / "one.mkv")
+    ffmpeg("-i", tmp_path / "one.mkv", "-c:v", "copy", "-c:a", "pcm_s16le",
+           "-af", f"pan=7.1|{'|'.join(f'c{k}=c0' for k in range(8))}", tmp_path / "eight.mkv")  # fmt: skip
+    with Sound(tmp_path / "one.mkv") as one, Sound(tmp_path / "eight.mkv") as eight:
+        assert torch.equal(eight.cut(0, 3), one.cut(0, 3).expand(8, -1))
+
+
 def test_titles_in_any_encoding_do_no_harm(tmp_path):
     """Of the file, which is read when it is opened, and of its tracks, which are read later."""
     film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
