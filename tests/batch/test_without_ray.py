@@ -21,6 +21,7 @@ from sadtalker_core.batch.worker import Answer, Clip, Order
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
 from tests.batch.conftest import PORTRAIT
+from tests.batch.instant import FILM, Instant
 from tests.render import tiny
 
 
@@ -121,31 +122,6 @@ def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
     assert not (folder / "bad.run").exists()
 
 
-class Instant:
-    """In the place of a crew: every call is answered at once, with a film of its own."""
-
-    size = 1
-    n_asked = 0
-
-    def __init__(self, options=None, most_useful=1):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    busy = False
-
-    def ask(self, call: Call, *, first: bool = False) -> Call:
-        Instant.n_asked += 1
-        call.given()
-        call.answer = Answer((b"film", 1), 0.0, "here", 0)
-        call.then(call)
-        return call
-
-
 def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(table, folder, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -154,7 +130,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     monkeypatch.setattr("sadtalker_core.batch.record.append_line", full)
     path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
     assert main([str(path)]) == 3
-    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [b"film"]
+    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
     said = capsys.readouterr().err
     assert said.count("The record of this run could not be kept in") == 1 and "(No space left on device)" in said
     monkeypatch.undo()
