@@ -18,6 +18,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from ..errors import SadTalkerError
 from ..locking import sweep_work_folders
 from ..timeline import frames_in_seconds
@@ -29,6 +31,9 @@ from .worker import WORK_FOLDER
 
 #: where ComfyUI keeps this pack's models, when the pack lies in its custom_nodes
 MODELS = Path(__file__).resolve().parents[2].parent.parent / "models" / "sadtalker"
+#: torch's threads in the process that leads: its workers hold the cores, and where the cores are wanted each operation
+#: on two threads waits for the slower one. Paste Back at 1920 x 1080 in a crowd: 9.4 frames/s on one, 1.2 on two
+LEADING_THREADS = 1
 ALL_DONE, SOME_FAILED, NOT_BEGUN, NOT_RECORDED, STOPPED = 0, 1, 2, 3, 130
 
 
@@ -36,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text, or none of the terminal's letters
         sys.stdout.reconfigure(errors="backslashreplace")
+    torch.set_num_threads(LEADING_THREADS)
     try:
         sweep_work_folders(WORK_FOLDER)
         jobs = read_jobs(asked.jobs, asked.models)

@@ -157,6 +157,17 @@ def test_a_run_folder_that_cannot_be_written_to_begins_nothing(table, folder, mo
     assert not (folder / "norun.mp4").exists()
 
 
+def test_the_leading_process_leaves_the_cores_to_its_workers(table, monkeypatch):
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert main([str(table("threads.csv", "portrait,out,idle_seconds", f"{PORTRAIT},threads.mp4,1"))]) == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("odd", [
     ("--cut-seconds", "nan"), ("--cut-seconds", "-1"), ("--gpus-per-worker", "1.5"), ("--gpus-per-worker", "-2"),
     ("--gpus-per-worker", "inf"), ("--retries", "-1"), ("--batch-size", "-1"), ("--workers", "0"),
