@@ -259,7 +259,7 @@ class _Row:
         try:
             identity = self._identity(portrait[0], heard, options)
         except OSError as error:
-            self.complain(f"its files cannot be read ({error.strerror}).")
+            self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
         return Job(self.line, portrait[0], heard, out, options, frames_in_seconds(seconds), identity)
 
@@ -280,7 +280,7 @@ class _Row:
         except InputError as error:
             self.complain(f"{column}: {shorten(error)}")
         except OSError as error:
-            self.complain(f"{column}: {_told(path)} cannot be read ({error.strerror}).")
+            self.complain(f"{column}: {_told(path)} cannot be read ({error.strerror or error}).")
         return None
 
     def _out(self) -> Path | None:
@@ -294,7 +294,7 @@ class _Row:
                 return None
             fault = _fault_of_target(path)
         except OSError as error:
-            fault = error.strerror
+            fault = str(error.strerror or error)
         if fault:
             self.complain(f"out: {_told(path)} cannot be written ({fault}).")
         return None if fault else path

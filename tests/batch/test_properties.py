@@ -15,7 +15,7 @@ from tests.batch.conftest import PORTRAIT
 
 LONGEST_SENTENCE = 600
 quickly = settings(
-    derandomize=True, max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True, database=None, max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 #: what cells are made of: words that mean something, odd names, and anything
