@@ -15,8 +15,9 @@ from tests.batch.conftest import PORTRAIT
 
 LONGEST_SENTENCE = 600
 quickly = settings(
-    derandomize=True, database=None, max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+    derandomize=True, database=None, max_examples=80, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
 
 #: what cells are made of: words that mean something, odd names, and anything
 ODD = ("~nobody/x.png", "a" * 300 + ".png", "b" * 300 + ".mp4", "x\0y.mp4", "/", "..", "~", "\ud7ff\U0010ffff", '"',
