@@ -15,7 +15,7 @@ from tests.batch.conftest import PORTRAIT
 
 LONGEST_SENTENCE = 600
 quickly = settings(
-    derandomize=True, database=None, max_examples=80, deadline=None,
+    derandomize=True, database=None, max_examples=50, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 
