@@ -16,6 +16,7 @@
     |-- DownloadError              fetching a weights file failed; the part that came is kept
     |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
     |-- PackageMissing             an optional package is not installed
+    |-- InUse                      another process is at work on the same files
     |-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
     `-- Cancelled                  the caller's `on_progress` asked to stop
 """
@@ -83,6 +84,10 @@ class SigningError(SadTalkerError):
 
 class PackageMissing(SadTalkerError):
     """An optional package is not installed."""
+
+
+class InUse(SadTalkerError):
+    """Another process is at work on the same files; who it is, and since when."""
 
 
 class DoesNotFit(SadTalkerError):
