@@ -102,7 +102,7 @@ def test_the_largest_face_is_taken_unless_another_is_meant(package, folder):
 
 
 def test_both_nets_get_their_colours_in_the_order_red_green_blue(package, folder, monkeypatch):
-    """What the package asks for. The original hands its detector and its landmark net the other order here and there."""
+    """What the package asks for; the original hands its own nets RGB where they expect BGR."""
     seen = {}
 
     class Watched(StandIn):
