@@ -147,9 +147,17 @@ def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
 # ------------------------------------------------------------------------------------------------------ the voice
 
 
-def hear(waveform: Tensor | None, sample_rate_hz: float = 16_000, idle_seconds: float = 0.0) -> SpeechWindows:
+def hear(
+    waveform: Tensor | None,
+    sample_rate_hz: float = 16_000,
+    idle_seconds: float = 0.0,
+    *,
+    on_progress: OnProgress | None = None,
+) -> SpeechWindows:
     """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds."""
-    return idle_speech(idle_seconds) if waveform is None else encode_speech(waveform, sample_rate_hz)
+    if waveform is None:
+        return idle_speech(idle_seconds)
+    return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
 
 
 def express(
