@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import SadTalkerAudioEncode
+from .choices import with_checked_choices
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
@@ -28,7 +29,7 @@ from .visible_label import SadTalkerVisibleLabel
 class SadTalkerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_folder()
-        return [
+        nodes: list[type[io.ComfyNode]] = [
             SadTalkerLoadModel,
             SadTalkerLoadPortrait,
             SadTalkerPortraitFromImage,
@@ -53,3 +54,4 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerVisibleLabel,
             SadTalkerRenderVideo,
         ]
+        return [with_checked_choices(node) for node in nodes]

@@ -20,6 +20,7 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.assembly import Talker
+from ..sadtalker_core.choices import one_of
 from ..sadtalker_core.render.animate import can_render_on
 from ..sadtalker_core.render.batches import memory_ran_out
 from ..sadtalker_core.render.fast import accelerate
@@ -87,6 +88,7 @@ def _rendering_device(device: torch.device) -> torch.device:
 
 
 def _painting_dtype(precision: str, device: torch.device) -> torch.dtype:
+    precision = one_of("precision", precision, PRECISIONS)
     if precision != "auto":
         return _DTYPES[precision]
     if device.type == "cpu":

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .audio.speech import encode_speech, idle_speech
+from .choices import one_of
 from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
 from .compose.video import VideoWriter
@@ -35,7 +36,7 @@ from .face.draw import draw_landmarks
 from .face.extract import extract_mini, extract_released
 from .face.points import MeantFace, MeshPoints, PointFinder
 from .face.reference_video import read_mini_video, read_released_video
-from .motion.blink import NATURAL_RATE, blink_track
+from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
 from .motion.expression import predict_expression
 from .motion.pose import predict_pose
 from .motion.reference import ReferenceLength, fit_length, lids_of, reenact
@@ -89,14 +90,14 @@ Points = Callable[[MeantFace], PointFinder]
 def extract(
     nets: Nets,
     portrait: Portrait,
-    mode: CropMode = CropMode.CROP,
+    mode: CropMode | str = CropMode.CROP,
     *,
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
-    size = nets.image_size
+    size, mode = nets.image_size, one_of("crop_mode", mode, CropMode)
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return extract_mini(detector, mesh, model, portrait, mode, size, crop_scale=crop_scale, offset=offset)
@@ -165,6 +166,7 @@ def express(
     speech: SpeechWindows,
     source: FaceCoefficients,
     *,
+    blink: str = AUTO,
     blinks_per_minute: float = NATURAL_RATE,
     blink_strength: float = 1.0,
     seed: int = 0,
@@ -173,21 +175,25 @@ def express(
     reference_length: str = ReferenceLength.LOOP,
     on_progress: OnProgress | None = None,
 ) -> Expression:
-    """ExpNet: the expression of every frame. A reference lends its blinks, or all of its expression."""
+    """ExpNet: the expression of every frame. A reference lends its blinks, or all of its expression.
+
+    blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
+    """
     require_family("The coefficients wire", source.family, nets.family)
+    reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
+    blink = one_of("blink", blink, BLINKS)
     (net,) = nets.use("expnet")
     if reference is None:
-        chance = torch.Generator().manual_seed(seed)
-        blink = blink_track(
-            speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, generator=chance
+        drawn = chosen_blinks(
+            blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed
         )
-        return predict_expression(net, speech, source, blink, on_progress=on_progress)
+        return predict_expression(net, speech, source, drawn, on_progress=on_progress)
     require_family("The reference", reference.family, nets.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    blink = lids_of(reference, net) * blink_strength
-    return predict_expression(net, _cut(speech, len(reference)), source, blink, on_progress=on_progress)
+    lids = lids_of(reference, net) * blink_strength
+    return predict_expression(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
 def nod(
@@ -204,6 +210,7 @@ def nod(
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
     require_family("The coefficients wire", source.family, nets.family)
+    reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
         require_family("The reference", reference.family, nets.family)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..errors import OptionError, PictureError
 
 CORNERS = ("bottom right", "bottom left", "top right", "top left")
@@ -32,8 +33,7 @@ def label_frames(frames: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORN
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
         raise PictureError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
-    if corner not in CORNERS:
-        raise OptionError(f"expected one of {', '.join(CORNERS)}, got {corner!r}.")
+    corner = one_of("corner", corner, CORNERS)
     plate, ink = draw_plate(text, frames.shape[1], frames.shape[2], size)
     height, width = plate.shape
     margin = min(height // 2, frames.shape[1] - height, frames.shape[2] - width)

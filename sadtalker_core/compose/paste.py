@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..choices import one_of
 from ..datatypes import Box, Portrait
 from ..errors import OptionError, PictureError, VideoError
 from .multiband import Multiband
@@ -62,7 +63,7 @@ class PasteBack:
         self.picture = portrait.image.permute(2, 0, 1)
         self.box = portrait.require_crop().box
         self.seen = _inside(self.box, portrait.size_wh)
-        self.blend = Blend(blend)
+        self.blend = one_of("blend", blend, Blend)
         self.colour_match = colour_match
         self.mask = torch.zeros(portrait.image.shape[:2])
         shorter = min(self.seen.width, self.seen.height)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..errors import AudioError, OptionError, VideoError
 from ..saving import full_disk
 from .signature import Signature
@@ -346,9 +347,7 @@ def _rate(name: str, fps: float) -> Fraction:
 
 def _quality(quality: str | int) -> Quality:
     if isinstance(quality, str):
-        if quality not in QUALITIES:
-            raise OptionError(f"expected a quality out of {', '.join(QUALITIES)}, got {quality}.")
-        return QUALITIES[quality]
+        return QUALITIES[one_of("quality", quality, QUALITIES)]
     if not 0 <= quality <= 51:
         raise OptionError(f"expected a crf between 0 and 51, got {quality}.")
     return Quality(quality, QUALITIES["high"].preset)

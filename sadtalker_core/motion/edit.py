@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..choices import one_of
 from ..coefficients import ARKIT_UNITS, CROP, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, CropMode, Expression, FaceCoefficients, HeadPose, require_family
 from ..errors import OptionError
@@ -111,7 +112,7 @@ def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
 
 def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0) -> Track:
     """-> n_frames frames, or fewer for `cut`. crossfade: frames over which a loop melts into its next round."""
-    how, rows = FitHow(how), track.coefficients
+    how, rows = one_of("method", how, FitHow), track.coefficients
     if n_frames < 1 or len(rows) == 0:
         raise OptionError(f"expected at least one frame to come and one to go, got {len(rows)} and {n_frames}.")
     if how is FitHow.STRETCH:

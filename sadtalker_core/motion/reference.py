@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..coefficients import UNIT_INDEX
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
 from ..errors import OptionError, VideoError
@@ -39,7 +40,7 @@ def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLeng
         raise VideoError("expected a reference with at least one frame, got none.")
     if blend < 0:
         raise OptionError(f"expected a blend of 0 frames or more, got {blend}.")
-    how = ReferenceLength(how)
+    how = one_of("reference_length", how, ReferenceLength)
     blend = min(blend, n_rows // 2)
     frame = torch.arange(n_frames)
     if how is ReferenceLength.CUT:
