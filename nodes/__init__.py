@@ -3,10 +3,10 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import SadTalkerAudioEncode
-from .choices import with_checked_choices
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
+from .inputs import with_checked_inputs
 from .load_model import SadTalkerLoadModel, register_folder
 from .mappingnet import SadTalkerMappingNet
 from .motion_views import SadTalkerMotionPlot, SadTalkerMotionPreview
@@ -54,4 +54,4 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerVisibleLabel,
             SadTalkerRenderVideo,
         ]
-        return [with_checked_choices(node) for node in nodes]
+        return [with_checked_inputs(node) for node in nodes]

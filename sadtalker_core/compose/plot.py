@@ -115,7 +115,7 @@ class _Pen:
         from PIL import ImageFont
 
         self.draw, self.n_frames = draw, n_frames
-        self.unit = max(size[1] // 320, _FINER)
+        self.unit = max(min(size[1] // 320, size[0] // 160), _FINER)  # a narrow picture needs narrow margins, too
         self.font = ImageFont.load_default(11 * self.unit)
         self.left, self.right = 46 * self.unit, size[0] - 10 * self.unit
         self.top, self.bottom = 6 * self.unit, size[1] - 20 * self.unit
