@@ -16,6 +16,7 @@ from torch import Tensor
 from ..datatypes import SpeechWindows
 from ..errors import AudioError, OptionError, shorten
 from ..timeline import (
+    FRAMES_PER_SECOND,
     SAMPLE_RATE_HZ,
     SAMPLES_PER_FRAME,
     frames_in_samples,
@@ -30,6 +31,8 @@ OnProgress = Callable[[int, int], None]
 EMPTY = "the audio is empty (does the video have an audio track?)."
 #: a float wave beyond this is no loud voice but integers that somebody forgot to scale
 LOUDEST_BELIEVABLE = 100.0
+#: ten hours
+LONGEST_IDLE_S = 36_000
 #: samples that are averaged and resampled at once: an hour of stereo is over a gigabyte and shall not be copied
 SAMPLES_PER_CHUNK = 1 << 20
 #: sample rates outside these are no recordings, and resampling them would take forever
@@ -69,10 +72,13 @@ def encode_speech(
 def idle_speech(seconds: float) -> SpeechWindows:
     """Nobody speaks for a while: windows of zeros, which the released nets take for a calm face (quirk 9).
 
-    Raises OptionError unless at least one frame fits into the time.
+    Raises OptionError unless at least one frame fits into the time, and for more than LONGEST_IDLE_S.
     """
-    if not (math.isfinite(seconds) and frames_in_seconds(seconds) >= 1):
-        raise OptionError(f"expected idle_seconds of at least {1 / 25:g}, got {seconds:g}; or connect a voice instead.")
+    if not (0 <= seconds <= LONGEST_IDLE_S and frames_in_seconds(seconds) >= 1):
+        raise OptionError(
+            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or connect a "
+            "voice instead."
+        )
     n_frames = frames_in_seconds(seconds)
     mel = torch.zeros(mel_steps_in_samples(samples_in_frames(n_frames)), N_BANDS)
     return SpeechWindows(mel=mel, n_frames=n_frames, wave=None)

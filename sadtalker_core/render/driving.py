@@ -25,7 +25,7 @@ from ..datatypes import (
     require_family,
     require_same_length,
 )
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, shorten
 from .mapping import MappingNet, map_track
 from .semantics import driving_rows, source_row
 
@@ -85,10 +85,10 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
         words = []
     else:
         words = values if isinstance(values, Sequence) else [values]
-    sentence = f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {values!r}."
+    sentence = f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {shorten(repr(values))}."
     try:
         degrees = [float(word) for word in words]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise OptionError(sentence) from error
     if not all(abs(degree) <= 180 for degree in degrees):
         raise OptionError(sentence)
