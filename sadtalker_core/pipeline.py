@@ -53,8 +53,9 @@ EXPRESSION_REFERENCE = ("blink", "all")
 POSE_REFERENCE = ("pose", "all")
 #: frames over which the end of a looped reference melts into its beginning
 LOOP_BLEND = 10
-#: whole pictures that are made together
+#: whole pictures that are made together, and how many pixels they may have: a large one takes a second by itself
 PASTED_AT_ONCE = 4
+PIXELS_AT_ONCE = 4_000_000
 WRITTEN_AT_ONCE = 16
 
 
@@ -244,6 +245,7 @@ def map_tracks(
     yaw: Degrees = None,
     pitch: Degrees = None,
     roll: Degrees = None,
+    on_progress: OnProgress | None = None,
 ) -> Motion:
     """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
     require_family("The coefficients wire", source.family, nets.family)
@@ -254,7 +256,7 @@ def map_tracks(
     (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
     return map_motion(
         net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
-        yaw=yaw, pitch=pitch, roll=roll,
+        yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
     )  # fmt: skip
 
 
@@ -314,7 +316,8 @@ def paste(
         return clip[places.clamp(max=len(clip) - 1), ..., :3].permute(0, 3, 1, 2).float()
 
     def batches() -> Iterator[Tensor]:
-        for places in torch.arange(n_frames).split(PASTED_AT_ONCE):
+        at_once = min(max(PIXELS_AT_ONCE // (width * height), 1), PASTED_AT_ONCE)
+        for places in torch.arange(n_frames).split(at_once):
             yield back(held(frames, places), None if background is None else held(background, places))
 
     return FrameStream(n_frames, height, width, batches), back.mask
