@@ -21,7 +21,7 @@ def one_of(name: str, value: object, allowed: Iterable[Word]) -> Word:
             if value == word:
                 return word
     words = ", ".join(str(getattr(word, "value", word)) for word in allowed)
-    raise OptionError(f"{name}: expected one of {words}; got {shorten(repr(value))}.")
+    raise OptionError(f"{name}: expected one of {words}, got {shorten(repr(value))}.")
 
 
 __all__ = ["one_of"]

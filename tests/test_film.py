@@ -205,3 +205,14 @@ def test_a_clip_without_pictures_cannot_be_pasted(n_frames, n_behind, named):
     with pytest.raises(VideoError, match=f"at least one picture in {named}"):
         pipeline.paste(torch.zeros(n_frames, 32, 32, 3), Portrait(torch.zeros(60, 80, 3), crop=crop),
                        background=background)  # fmt: skip
+
+
+@pytest.mark.parametrize(("pixels", "sizes"), [(4_000_000, [4, 3]), (60 * 80 * 2, [2, 2, 2, 1]), (1, [1] * 7)])
+def test_large_pictures_are_pasted_one_by_one_so_that_a_stop_is_soon_seen(pixels, sizes, monkeypatch):
+    portrait = Portrait(torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(0)), crop=tiny.crop())
+    frames = torch.rand(7, 32, 32, 3, generator=torch.Generator().manual_seed(1))
+    expected = torch.cat(list(pipeline.paste(frames, portrait)[0].batches()))
+    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels)
+    batches = list(pipeline.paste(frames, portrait)[0].batches())
+    assert [len(batch) for batch in batches] == sizes
+    torch.testing.assert_close(torch.cat(batches), expected)

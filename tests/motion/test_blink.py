@@ -134,7 +134,7 @@ def test_no_choice_draws_from_global_chance():
 
 
 def test_an_unknown_choice_and_strength_get_a_sentence():
-    with pytest.raises(OptionError, match="blink: expected one of auto, off, original; got 'sometimes'"):
+    with pytest.raises(OptionError, match="blink: expected one of auto, off, original, got 'sometimes'"):
         chosen_blinks("sometimes", 100)
     with pytest.raises(OptionError, match="expected a blink strength"):
         chosen_blinks("original", 100, strength=2.1)

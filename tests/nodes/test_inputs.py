@@ -44,7 +44,7 @@ def test_every_input_of_every_node_refuses_what_it_did_not_ask_for(kind, n_input
 
 def test_an_unknown_word_is_repeated_beside_those_that_are_known(found):
     sentences = [said for node, name, said in found["words"] if (node, name) == ("SadTalkerExpNet", "blink")]
-    assert "OptionError: blink: expected one of auto, off, original; got 'sometimes'." in sentences
+    assert "OptionError: blink: expected one of auto, off, original, got 'sometimes'." in sentences
 
 
 def test_any_values_run_or_get_a_sentence(found):
