@@ -120,8 +120,9 @@ def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0
         return replace(track, coefficients=stretched[0].T.contiguous())
     plan = plan_fit(len(rows), n_frames, ReferenceLength(how.value), blend=crossfade)
     fitted = rows[plan.row]
-    if plan.other is not None and plan.weight is not None:
-        fitted = torch.lerp(fitted, rows[plan.other], plan.weight[:, None].to(rows))
+    if plan.melting is not None:
+        other, weight = plan.melting
+        fitted = torch.lerp(fitted, rows[other], weight[:, None].to(rows))
     return replace(track, coefficients=fitted)
 
 

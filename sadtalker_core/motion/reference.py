@@ -40,15 +40,17 @@ def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLeng
         raise VideoError("expected a reference with at least one frame, got none.")
     plan = plan_fit(n_rows, n_frames, how, blend=blend)
     fitted = take_rows(coefficients, plan.row)
-    return fitted if plan.other is None else _mix(fitted, take_rows(coefficients, plan.other), plan.weight)
+    if plan.melting is None:
+        return fitted
+    other, weight = plan.melting
+    return _mix(fitted, take_rows(coefficients, other), weight)
 
 
 class Fit(NamedTuple):
-    """Which rows make a track of another length: row (n,) and, where a loop melts, other (n,) by weight (n,)."""
+    """Which rows make a track of another length: row (n,), and where a loop melts (other (n,), by weight (n,))."""
 
     row: Tensor
-    other: Tensor | None = None
-    weight: Tensor | None = None
+    melting: tuple[Tensor, Tensor] | None = None
 
 
 def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: int = 0) -> Fit:
@@ -76,7 +78,7 @@ def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: i
     other = torch.where(melting, into_round, row)
     row = torch.where(melting, period + into_round, row)
     weight = torch.where(melting, (into_round + 1) / (blend + 1), torch.zeros(()))
-    return Fit(row, other, weight)
+    return Fit(row, (other, weight))
 
 
 def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:

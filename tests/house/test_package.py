@@ -45,7 +45,7 @@ def test_the_version_stands_in_one_place(project, pyproject):
 
 def test_the_changelog_opens_with_this_version(project, pyproject):
     headings = re.findall(r"^## (\S+)", (project / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings[0] == pyproject["project"]["version"]
+    assert [heading for heading in headings if heading != "Unreleased"][0] == pyproject["project"]["version"]
 
 
 def test_the_readme_and_the_licence_are_there(project, pyproject):
