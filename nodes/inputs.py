@@ -1,4 +1,4 @@
-"""One check of what comes into any node of ours: words, numbers, text and records.
+"""One check of what comes into any node of ours: words, numbers, text, sounds and records.
 
 The page offers the words of a combo and keeps numbers in their range; a prompt by the API, or a wire from another
 node, can hold anything, and not every ComfyUI looks (0.3.75 looks at no combo of the V3 nodes, and at no wire).
@@ -11,19 +11,25 @@ import inspect
 import operator
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 
 from ..sadtalker_core import datatypes
+from ..sadtalker_core.audio.speech import checked_rate
 from ..sadtalker_core.choices import one_of
-from ..sadtalker_core.errors import InputError, OptionError, shorten
+from ..sadtalker_core.errors import AudioError, InputError, OptionError, shorten
 from . import wires
+from .residency import ResidentTalker
 
 #: combos that list files: these come and go while the server runs, and each node looks for its own
 FILE_LISTS = frozenset({"image", "model", "track"})
-#: what travels on a wire of ours
+#: what travels on a wire
 RECORDS = {
     str(wire.io_type): record
     for wire, record in (
+        (io.Image, torch.Tensor),
+        (io.Mask, torch.Tensor),
+        (wires.Model, ResidentTalker),
         (wires.Portrait, datatypes.Portrait),
         (wires.Coefficients, datatypes.FaceCoefficients),
         (wires.Speech, datatypes.SpeechWindows),
@@ -38,7 +44,8 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node itself; its `execute` now begins with the check.
 
     Raises OptionError for a word that a combo does not offer, for a number that is none, NaN or out of its range, and
-    for text that is none; InputError for a wire that carries something else than it should.
+    for text that is none; AudioError for AUDIO without samples or a rate; InputError for a wire that carries something
+    else than it should.
     """
     execute = node.execute.__func__  # type: ignore[attr-defined]
     signature = inspect.signature(execute)
@@ -67,9 +74,27 @@ def _checked(given: Any, value: Any) -> Any:
         return _text(given.id, value)
     if isinstance(given, (io.Int.Input, io.Float.Input)):
         return _number(given, value)
+    if given.optional and value is None:
+        return value
+    if isinstance(given, io.Audio.Input):
+        return _audio(given.id, value)
     record = RECORDS.get(str(given.io_type))
-    if record is not None and not isinstance(value, record) and not (given.optional and value is None):
+    if record is not None and not isinstance(value, record):
         raise InputError(f"{given.id}: expected a wire of {given.io_type}, got {type(value).__name__}.")
+    return value
+
+
+def _audio(name: str, value: Any) -> Any:
+    """AUDIO is whatever gives a waveform and a rate by these names; some packs read them from a file only now."""
+    try:
+        waveform, rate_hz = value["waveform"], value["sample_rate"]
+    except (TypeError, KeyError, IndexError) as error:
+        raise AudioError(
+            f"{name}: expected AUDIO with a waveform and a sample_rate, got {type(value).__name__} without them."
+        ) from error
+    if not isinstance(waveform, torch.Tensor):
+        raise AudioError(f"{name}: expected the waveform as a tensor, got {type(waveform).__name__}.")
+    checked_rate(rate_hz)
     return value
 
 

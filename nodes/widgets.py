@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from comfy_api.latest import io
 
 from ..sadtalker_core.compose.paste import FEATHER, WIDEST_FEATHER
 from ..sadtalker_core.compose.video import QUALITIES
-from ..sadtalker_core.errors import AudioError
 from ..sadtalker_core.motion.reference import ReferenceLength
 from . import wires
 
@@ -99,16 +95,6 @@ def audio() -> io.Audio.Input:
     return io.Audio.Input(
         "audio", optional=True, tooltip="The voice; cut or filled with silence to the length of the video."
     )
-
-
-def samples_of(audio) -> tuple[Any, Any]:
-    """The waveform and the sample rate of a connected AUDIO; AudioError for None (core's Get Video Components gives it
-    for a silent video) and for what is no AUDIO. The core checks what is in them."""
-    if audio is None:
-        raise AudioError("the audio is empty (does the video have an audio track?).")
-    if not isinstance(audio, Mapping) or not {"waveform", "sample_rate"} <= audio.keys():
-        raise AudioError(f"expected AUDIO with a waveform and a sample_rate, got {type(audio).__name__} without them.")
-    return audio["waveform"], audio["sample_rate"]
 
 
 def output_fps() -> io.Float.Input:

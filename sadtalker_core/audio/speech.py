@@ -55,7 +55,7 @@ def encode_speech(
     Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), samples that are NaN or infinite,
     and a sample rate that is no number in that range.
     """
-    channels, rate_hz = _checked(waveform), _checked_rate(sample_rate_hz)
+    channels, rate_hz = _checked(waveform), checked_rate(sample_rate_hz)
     step = _steps(channels, rate_hz, on_progress)
     wave = _at_16_khz(channels, rate_hz, step)
     n_frames = frames_in_samples(wave.shape[0])
@@ -84,7 +84,7 @@ def idle_speech(seconds: float) -> SpeechWindows:
     return SpeechWindows(mel=mel, n_frames=n_frames, wave=None)
 
 
-def _checked_rate(sample_rate_hz: object) -> float:
+def checked_rate(sample_rate_hz: object) -> float:
     """Hz. A number of any library will do, the text of one will not."""
     words = f"expected a sample rate from {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} Hz as a number"
     if isinstance(sample_rate_hz, (str, bytes)):
@@ -218,4 +218,4 @@ def _resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tens
     yield torch.from_numpy(stream.resample_chunk(np.empty(0, np.float32), last=True))
 
 
-__all__ = ["encode_speech", "idle_speech"]
+__all__ = ["EMPTY", "checked_rate", "encode_speech", "idle_speech"]

@@ -11,6 +11,9 @@ import torch  # noqa: E402
 
 WORDS = ["sometimes", "", None, 7, float("nan"), ["a"], {"b": 1}, "x" * 5000]
 NUMBERS = ["8", None, float("nan"), float("inf"), -float("inf"), 1e300, -(10**30), [1], "", "NaN"]
+SOUNDS = [7, "voice.wav", {}, {"waveform": torch.zeros(1, 1, 9000)}, torch.zeros(1, 1, 9000),
+          {"waveform": [0.0] * 9000, "sample_rate": 16000}, *({"waveform": torch.zeros(1, 1, 9000), "sample_rate": rate}
+           for rate in ("16000", None, 0, 10, 1e9, float("nan")))]  # fmt: skip
 #: nodes that read no file and need little time, so that any values may be tried on them
 QUICK = ["AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "EditExpression", "EditPose", "BlendTracks", "ResizeTrack",
          "SilenceGate", "MotionPlot"]  # fmt: skip
@@ -39,7 +42,7 @@ def main(host) -> dict:
         "SADTALKER_EXPRESSION": host.value("expnet"), "SADTALKER_POSE": host.value("posevae"),
         "SADTALKER_MOTION": host.value("mapping"),
     }  # fmt: skip
-    found = {"words": [], "numbers": [], "wires": []}
+    found = {"words": [], "numbers": [], "wires": [], "sounds": []}
     for name, node in sorted(nodes.items()):
         given = node.define_schema().inputs
         good = {g.id: _good(io, g, wires) for g in given if not g.optional}
@@ -49,13 +52,15 @@ def main(host) -> dict:
                 kind, tried = "words", [word for word in WORDS if not (files and isinstance(word, str))]
             elif isinstance(g, (io.Int.Input, io.Float.Input)):
                 kind, tried = "numbers", NUMBERS
-            elif str(g.io_type) in wires and str(g.io_type) != "SADTALKER_MODEL":
-                kind, tried = "wires", ["a", 7, torch.zeros(3)]
+            elif isinstance(g, io.Audio.Input):
+                kind, tried = "sounds", SOUNDS
+            elif str(g.io_type) in (*wires, "IMAGE", "MASK"):
+                kind, tried = "wires", ["a", 7, {"a": 1}]
             else:
                 continue
             found[kind] += [[name, g.id, said(node, good | {g.id: value})] for value in tried]
     found["any values"] = _any_values(io, nodes, wires, said)
-    found["sounds"] = _sounds(host, nodes["SadTalkerAudioEncode"], said)
+    found["Audio Encode"] = _sounds(host, nodes["SadTalkerAudioEncode"], said)
     return found
 
 
@@ -63,7 +68,9 @@ def _good(io, given, wires):
     """A value that passes the check."""
     if isinstance(given, io.Combo.Input):
         return given.default or (given.options or ["nothing"])[0]
-    return getattr(given, "default", None) if str(given.io_type) not in wires else wires[str(given.io_type)]
+    if str(given.io_type) == "IMAGE":
+        return torch.zeros(1, 64, 64, 3)
+    return wires.get(str(given.io_type), getattr(given, "default", None))
 
 
 def _any_values(io, nodes, wires, said) -> list:
