@@ -13,6 +13,7 @@ from sadtalker_core.motion.reference import (
     fit_length,
     follow,
     lids_of,
+    plan_fit,
     reenact,
     take_rows,
 )
@@ -64,6 +65,13 @@ def test_a_blended_loop_does_not_jump(make_face):
     plain = fit_length(ramp, 90, "loop").expression[:, 0].diff().abs().max()
     blended = fit_length(ramp, 90, "loop", blend=10).expression[:, 0].diff().abs().max()
     assert plain == 29 and blended < 2.5
+
+
+def test_a_blended_loop_that_need_not_loop_is_the_reference_itself():
+    """Its last rows were melted into its first ones, though no second round came."""
+    for n_frames in (30, 49, 50):
+        row, melting = plan_fit(50, n_frames, ReferenceLength.LOOP, blend=10)
+        assert row.tolist() == list(range(n_frames)) and melting is None
 
 
 def test_a_blended_loop_repeats_its_rounds(make_face):
