@@ -241,7 +241,8 @@ FINER_MIN_SCORE = 0.6
 SURE = 0.92
 #: such a face is looked at again from each side, in squares so many times its size; radians, clockwise
 FOUR_WAYS, AROUND = (0.0, math.pi / 2, math.pi, -math.pi / 2), (1.5, 2.5)
-AROUND_MIN_SCORE = 0.3
+#: the right look scores .8 to .97 there, an inverted face that is taken for upright at most .84
+AROUND_MIN_SCORE, SURE_AROUND = 0.75, 0.88
 #: two looks at a face contradict each other when its tilt differs by more, in radians
 OTHER_WAY = math.radians(40)
 #: two boxes that share this much of their union, or of the smaller one, are the same face
@@ -308,19 +309,29 @@ def _stood_up(
 
 def _surest_way(net: FaceDetector, image: Tensor, face: DetectedFace) -> DetectedFace:
     """The face as the surest of four looks sees it, each from another side; itself where they do not contradict it."""
-    ways = look_around(net, image, *face.centre, max(face.box[2:]))
-    surest = max((seen for seen in ways if seen is not None), key=lambda seen: seen.score, default=face)
-    return surest if surest.score > face.score and angle_between(surest.roll, face.roll) > OTHER_WAY else face
+    seen = surest_around(net, image, *face.centre, max(face.box[2:]))
+    if seen is None or seen.score <= face.score:
+        return face
+    return seen if abs(math.remainder(seen.roll - face.roll, 2 * math.pi)) > OTHER_WAY else face
+
+
+def surest_around(net: FaceDetector, image: Tensor, x: float, y: float, size: float) -> DetectedFace | None:
+    """The surest of four looks at the surroundings of a place, each from another side; None where none sees a face.
+
+    x, y, size: the middle and the longer side of where a face is supposed, pixels
+    """
+    (upright,) = _look_around(net, image, x, y, size, FOUR_WAYS[:1])
+    if upright is not None and upright.score >= SURE_AROUND:
+        return upright
+    ways = [upright, *_look_around(net, image, x, y, size, FOUR_WAYS[1:])]
+    return max((seen for seen in ways if seen is not None), key=lambda seen: seen.score, default=None)
 
 
 @torch.no_grad()
-def look_around(
-    net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float] = FOUR_WAYS
+def _look_around(
+    net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float]
 ) -> list[DetectedFace | None]:
-    """The near net on the surroundings of a place, turned by each angle -> the surest face there, or None, of each.
-
-    x, y, size: the middle and the longer side of where a face is supposed, pixels;  angles: radians, clockwise
-    """
+    """The near net on those surroundings, turned by each angle -> the surest face there, or None, of each."""
     side = net.near.config.side
     squares = [Square(x, y, max(size, 1.0) * room, angle) for angle in angles for room in AROUND]
     pictures = sample_squares(image, squares, side).to(next(net.near.parameters()).device)
@@ -330,11 +341,6 @@ def look_around(
         faces = _read(logits[i], places[i], AROUND_MIN_SCORE, partial(square.to_picture, side=side), square.size / side)
         seen[i // len(AROUND)] += [face for face in faces if math.dist(face.centre, (x, y)) < size / 2]
     return [max(faces, key=lambda face: face.score, default=None) for faces in seen]
-
-
-def angle_between(one: float, other: float) -> float:
-    """Radians, 0..pi."""
-    return abs(math.remainder(one - other, 2 * math.pi))
 
 
 def _look_at_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
