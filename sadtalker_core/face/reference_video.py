@@ -165,7 +165,8 @@ class _Clip:
             except FaceNotFound as error:
                 if self.missing_face is MissingFace.ERROR:
                     raise FaceNotFound(
-                        f"no face in frame {len(found)} of the reference video (counting from 0): {error} "
+                        f"no face in frame {len(found)} of the reference video (counting from 0, at "
+                        f"{len(found) / fps:.2f} s): {error} "
                         "Cut that frame away, or set missing_face to hold or skip."
                     ) from error
                 found.append(False)

@@ -13,15 +13,37 @@ FPS = 10
 LEVELS = [20 * i for i in range(12)]
 
 
-def _write(path: str, **options: str) -> None:
+def _write(path: str, title: str = "", **options: str) -> None:
     """A video whose frame i is a grey of LEVELS[i]."""
     with av.open(path, "w", options=options) as container:
+        container.metadata["title"] = title
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "1"})
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
         for level in LEVELS:
             picture = np.full((64, 64, 3), level, dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_at(path: str, stamps: list[float], *, with_sound: bool = False, **options: str) -> None:
+    """A video whose picture i, a grey of LEVELS[i], comes at stamps[i] seconds; sound begins at 0."""
+    with av.open(path, "w", options=options) as container:
+        stream = container.add_stream("libx264", options={"crf": "1", "bf": "0"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        voice = container.add_stream("aac", rate=48000, layout="mono") if with_sound else None
+        if voice is not None:
+            for start in range(0, 48000, 1024):
+                sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+                sound.rate, sound.pts, sound.time_base = 48000, start, Fraction(1, 48000)
+                container.mux(voice.encode(sound))
+            container.mux(voice.encode())
+        for level, seconds in zip(LEVELS, stamps, strict=False):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), level, dtype=np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
@@ -55,8 +77,19 @@ def main(host) -> dict:
             return f"{type(error).__name__}: {error}"
         return "nothing was raised"
 
+    timed = {name: os.path.join(host.base, "input", name) for name in ("changing.mp4", "late.mkv", "late.mp4")}
+    _write_at(timed["changing.mp4"], [*(i / 50 for i in range(6)), *(0.12 + 0.08 * i for i in range(6))])
+    for name in ("late.mkv", "late.mp4"):
+        _write_at(timed[name], [0.6 + 0.04 * i for i in range(6)], with_sound=True)
     with open(path, "rb") as file:
         content = file.read()
+    titled = os.path.join(host.base, "input", "titled.mp4")
+    _write(titled, movflags="+use_metadata_tags", title="Cafe del Mar")
+    with open(titled, "rb") as file:
+        title = file.read()
+    assert b"Cafe" in title
+    with open(titled, "wb") as file:
+        file.write(title.replace(b"Cafe", b"Caf\xe9"))
     index_first = os.path.join(host.base, "input", "index_first.mp4")
     _write(index_first, movflags="faststart")
     with open(index_first, "rb") as file:
@@ -77,6 +110,8 @@ def main(host) -> dict:
     return {
         "file": seen(InputImpl.VideoFromFile(path)),
         "bytes": seen(InputImpl.VideoFromFile(io.BytesIO(content))),
+        "titled": seen(InputImpl.VideoFromFile(titled)),
+        **{name: seen(InputImpl.VideoFromFile(path)) for name, path in timed.items()},
         "pictures": seen(made),
         "part": seen(Cut(path)),
         "part of bytes": seen(Cut(io.BytesIO(content))),
