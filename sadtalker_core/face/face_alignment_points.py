@@ -97,7 +97,7 @@ class FaceAlignmentPoints:
                     last = _whole_box(face) if face else last
                     chosen.append(face)
                 seen = [(picture, face) for picture, face in zip(batch, chosen, strict=True) if face]
-                points = iter(self._points(*zip(*seen, strict=True), quarters or 0) if seen else [])
+                points = iter(self._points(*zip(*seen, strict=True), quarters=quarters or 0) if seen else [])
             for picture, face in zip(batch, chosen, strict=True):
                 yield picture, next(points) if face else None
 

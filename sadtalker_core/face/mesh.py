@@ -182,7 +182,12 @@ def track_meshes(
     """
     last: MeshLandmarks | None = None
     previous: MeshLandmarks | None = None
+    came: Tensor | None = None
     for frame in frames:
+        if frame is came:  # a player shows it longer than a 25th of a second
+            yield previous
+            continue
+        came = frame
         require_picture(frame)
         mesh = look(net, frame, [mesh_square(previous.points)])[0] if previous else None
         if mesh is None or mesh.score < min_score:

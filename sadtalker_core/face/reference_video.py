@@ -154,13 +154,23 @@ class _Clip:
         rows: list[Tensor] = []
         waiting: list[Any] = []
         found: list[bool] = []
+        own_row: list[int] = []  #: of each frame that shows the face; a frame that comes again has the row it had
+        last: Tensor | None = None
         for frame, points in seen:
+            if frame is last:
+                found.append(found[-1])
+                own_row += own_row[-1:] if found[-1] else []
+                if self.on_progress is not None:
+                    self.on_progress(len(found))
+                continue
+            last = frame
             try:
                 if points is None:
                     raise FaceNotFound("none was found.")
                 if box is None or self.box_follows_face:
                     box = choose_box(points, (frame.shape[1], frame.shape[0]))
                 waiting.append(prepare(frame, points, box))
+                own_row.append(own_row[-1] + 1 if own_row else 0)
                 found.append(True)
             except FaceNotFound as error:
                 if self.missing_face is MissingFace.ERROR:
@@ -184,7 +194,7 @@ class _Clip:
             )
         if waiting:
             rows.append(read(waiting))
-        return resample_to_25(*self._fill(torch.cat(rows), torch.tensor(found)), fps)
+        return resample_to_25(*self._fill(torch.cat(rows)[own_row], torch.tensor(found)), fps)
 
     def _fill(self, rows: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the frames that show the face -> rows of all frames that count."""
@@ -220,8 +230,12 @@ def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: 
 
 
 def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    size = None
+    size = came = picture = None
     for i, frame in enumerate(frames):
+        if frame is came:
+            yield picture
+            continue
+        came = frame
         picture, _ = check_picture(frame, f"Frame {i} of the reference video")
         size = size or picture.shape
         if picture.shape != size:
