@@ -97,7 +97,8 @@ class FaceAlignmentPoints:
                     last = _whole_box(face) if face else last
                     chosen.append(face)
                 seen = [(picture, face) for picture, face in zip(batch, chosen, strict=True) if face]
-                points = iter(self._points(*zip(*seen, strict=True), quarters=quarters or 0) if seen else [])
+                shown, theirs = [picture for picture, _ in seen], [face for _, face in seen]
+                points = iter(self._points(shown, theirs, quarters or 0) if seen else [])
             for picture, face in zip(batch, chosen, strict=True):
                 yield picture, next(points) if face else None
 
@@ -146,7 +147,7 @@ class FaceAlignmentPoints:
         return [[_detected(box, 1 / scale).turned_back(quarters, width, height) for box in boxes] for boxes in found]
 
     def _points(
-        self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int = 0
+        self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int
     ) -> list[Tensor]:
         """One face in each picture of one size -> their points; the nets see it after quarter turns to the left.
 

@@ -230,17 +230,16 @@ def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: 
 
 
 def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    size = came = picture = None
+    came: Tensor | None = None
+    picture = torch.empty(0)
     for i, frame in enumerate(frames):
-        if frame is came:
-            yield picture
-            continue
-        came = frame
-        picture, _ = check_picture(frame, f"Frame {i} of the reference video")
-        size = size or picture.shape
-        if picture.shape != size:
-            raise VideoError(
-                f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
-                f"the frames before it are {size[1]} x {size[0]}; give frames of one size."
-            )
+        if frame is not came:  # else it is shown for longer than a 25th of a second
+            size = picture.shape if i else None
+            picture, _ = check_picture(frame, f"Frame {i} of the reference video")
+            if size is not None and picture.shape != size:
+                raise VideoError(
+                    f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
+                    f"the frames before it are {size[1]} x {size[0]}; give frames of one size."
+                )
+            came = frame
         yield picture
