@@ -38,6 +38,8 @@ def portrait_from_picture(
     Raises PictureError for a picture that cannot be used, OptionError for a hint that points nowhere.
     """
     if image.ndim == 4:
+        if len(image) == 0:
+            raise PictureError("The batch of pictures is empty; look at the node that made it.")
         if not 0 <= batch_index < len(image):
             raise OptionError(f"expected a batch_index from 0 to {len(image) - 1}, got {batch_index}.")
         image = image[batch_index]
@@ -79,7 +81,7 @@ def _painted_box(painted: Tensor, picture: Tensor) -> Box:
     mask = painted.float()
     if mask.ndim == 3 and len(mask) == 1:
         mask = mask[0]
-    if mask.ndim != 2:
+    if mask.ndim != 2 or mask.numel() == 0:
         raise PictureError(f"expected one mask (height, width), got the shape {tuple(painted.shape)}.")
     if mask.shape != picture.shape[:2]:
         mask = F.interpolate(mask[None, None], size=picture.shape[:2], mode="nearest")[0, 0]

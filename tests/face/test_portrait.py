@@ -7,6 +7,7 @@ import torch
 
 from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.datatypes import CropMode, Portrait
+from sadtalker_core.errors import PictureError
 from sadtalker_core.face.extract import extract_mini
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.portrait import portrait_from_picture
@@ -37,6 +38,14 @@ def test_an_opaque_picture_says_nothing(log):
     portrait_from_picture(cut_out(0.0))
     portrait_from_picture(cut_out(0.0)[..., :3], alpha=torch.zeros(64, 64))
     assert log.messages == []
+
+
+def test_an_empty_batch_and_an_empty_mask_are_told():
+    with pytest.raises(PictureError, match="batch of pictures is empty"):
+        portrait_from_picture(torch.zeros(0, 100, 100, 3))
+    for shape in [(0, 100), (1, 0, 0), (3, 100, 100), (100,)]:
+        with pytest.raises(PictureError, match="expected one mask"):
+            portrait_from_picture(torch.zeros(100, 100, 3), painted=torch.zeros(shape))
 
 
 @pytest.mark.parametrize("pixels, said", [(22, True), (105, False)])
