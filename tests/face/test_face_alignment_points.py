@@ -245,7 +245,7 @@ def test_the_real_package_works_from_the_folder_without_a_network_on_stacked_fra
     assert len(finder._detect(torch.stack(frames)[:, :32, :32])) == 2
 
     face = finder._choose([], frames[0], None)
-    monkeypatch.setattr(finder, "_detect", lambda pictures: [[face]] * len(pictures))
+    monkeypatch.setattr(finder, "_detect", lambda pictures, quarters=0: [[face]] * len(pictures))
     _, (_, second) = finder.follow(frames)
     alone = finder(frames[1])
     # without training a heat map has near ties, and a few points jump from one to the other
