@@ -34,8 +34,8 @@ from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_we
 from .checkpoint.writing import write_checkpoint
 from .choices import one_of
 from .datatypes import MINI, RELEASED
-from .errors import CheckpointMismatch, CheckpointMissing
-from .face.face_alignment_points import FaceAlignmentPoints
+from .errors import CheckpointMismatch, CheckpointMissing, OptionError, import_failure
+from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import MeantFace, PointFinder
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
@@ -171,8 +171,9 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
         weights, and else the mesh
-    Raises OptionError for another choice, CheckpointMissing when the package was chosen and cannot be used,
-    CheckpointDamaged for its weight files.
+    Raises OptionError for another choice, and when the package was chosen and cannot be imported; CheckpointMissing
+    when it was chosen and lacks, or its weights; CheckpointDamaged for its weight files. Where nobody chose it, a
+    package that cannot be imported is left alone with a line in the log.
     """
     choice = one_of("landmarks", choice, LANDMARKS)
     if family == MINI or choice == EMBEDDED_MESH:
@@ -181,6 +182,14 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
     if together is not None and importlib.util.find_spec("face_alignment") is not None:
         for file in FACE_ALIGNMENT:
             require_weights(together / file.name, file, folders)
+        try:
+            import_package()
+        except OptionError as error:
+            if choice == FACE_ALIGNMENT_PACKAGE:
+                raise
+            why = import_failure(error.__cause__ or error)
+            logging.warning("SadTalker: landmarks by the built-in face mesh, face-alignment fails (%s).", why)
+            return None
         expected = {file.name: file.describe() for file in FACE_ALIGNMENT}
         return lambda meant: FaceAlignmentPoints(together, device, meant, expected=expected)
     if choice == FACE_ALIGNMENT_PACKAGE:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import urllib.request
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from sadtalker_core.checkpoint import catalog
 from sadtalker_core.checkpoint.reading import Metadata, read_tensors
 from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
-from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
+from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.points import MeantFace
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
@@ -287,7 +289,11 @@ def test_a_talker_hands_its_nets_out_in_the_order_asked():
 
 
 def _with_face_alignment(folder, monkeypatch, installed=True):
-    """A folder that holds both weight files by name and size (all holes), and the package there or not."""
+    """A folder that holds both weight files by name and size (all holes), and a stand-in for the package or none."""
+    package = ModuleType("face_alignment")
+    package.api = ModuleType("face_alignment.api")
+    monkeypatch.setitem(sys.modules, "face_alignment", package)
+    monkeypatch.setitem(sys.modules, "face_alignment.api", package.api)
     for file in catalog.FACE_ALIGNMENT:
         (folder / file.name).touch()
         os.truncate(folder / file.name, file.size or 1000)
@@ -326,6 +332,17 @@ def test_half_of_the_face_alignment_detector_is_truncated(tmp_path, monkeypatch)
     folder = _with_face_alignment(tmp_path, monkeypatch)
     os.truncate(folder / catalog.FACE_ALIGNMENT_DETECTOR.name, 40_000_000)
     with pytest.raises(CheckpointDamaged, match="truncated: 40,000,000 of 89,843,225 bytes"):
+        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+
+
+def test_a_broken_package_is_told_to_who_chose_it_and_costs_others_a_line_in_the_log(tmp_path, monkeypatch, caplog):
+    folder = _with_face_alignment(tmp_path, monkeypatch)
+    monkeypatch.delattr(sys.modules["face_alignment"], "api")
+    monkeypatch.delitem(sys.modules, "face_alignment.api")
+    assert assembly.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    assert caplog.messages == ["SadTalker: landmarks by the built-in face mesh, face-alignment fails (ImportError: "
+                               "cannot import name 'api' from 'face_alignment' (unknown location))."]  # fmt: skip
+    with pytest.raises(OptionError, match="cannot be imported .ImportError: .*or choose the embedded mesh"):
         assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
 
 

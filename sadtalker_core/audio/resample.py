@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import IMPORT_ERRORS, import_failure
 from ..timeline import SAMPLE_RATE_HZ
 
-#: what comes of importing packages that were built for another numpy, or that find no place for their caches
-BROKEN = (ImportError, AttributeError, OSError, RuntimeError, SystemError, ValueError)
 #: zero crossings of the sinc on each side, and the share of the band that it keeps: as good as soxr's "HQ" for speech
 ZERO_CROSSINGS = 32
 PASS_BAND = 0.95
@@ -29,8 +28,8 @@ PRODUCTS_PER_BLOCK = 1 << 21
 
 
 def resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tensor]:
-    """Pieces (n,) float32 of a wave, finite -> pieces at 16 kHz, as many samples in all as librosa makes, or a few
-    more.
+    """Pieces (n,) float32 of a wave, finite -> pieces at 16 kHz; in all n * 16000 / sample_rate_hz samples, give or
+    take a few at the end.
     """
     if sample_rate_hz == SAMPLE_RATE_HZ:
         yield from pieces
@@ -43,7 +42,7 @@ def resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tenso
         try:
             yield _by_librosa(first, sample_rate_hz)
             return
-        except BROKEN as error:
+        except IMPORT_ERRORS as error:
             _say("librosa", error, "soxr")
         pieces = iter((first,))
     else:
@@ -63,7 +62,7 @@ def _streamed(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tenso
         import soxr
 
         stream = soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
-    except BROKEN as error:
+    except IMPORT_ERRORS as error:
         _say("soxr", error, "torch")
         yield from by_sinc(pieces, sample_rate_hz)
         return
@@ -73,10 +72,7 @@ def _streamed(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tenso
 
 
 def _say(package: str, error: Exception, instead: str) -> None:
-    logging.warning(
-        "SadTalker: %s cannot be used (%s: %s), so %s resamples the audio.",
-        package, type(error).__name__, " ".join(str(error).split())[:300], instead,
-    )  # fmt: skip
+    logging.warning("SadTalker: %s fails (%s), so %s resamples the audio.", package, import_failure(error), instead)
 
 
 def by_sinc(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tensor]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import RLock
+from types import ModuleType
 from urllib.parse import urlparse
 
 import numpy as np
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..datatypes import Box
-from ..errors import CheckpointDamaged, CheckpointMissing, FaceNotFound, OptionError
+from ..errors import IMPORT_ERRORS, CheckpointDamaged, CheckpointMissing, FaceNotFound, OptionError, import_failure
 from .detector import DetectedFace, FaceDetector, detect_faces, turn_back
 from .embedded import embedded_face_nets
 from .landmarks import choose_face
@@ -180,20 +181,27 @@ class FaceAlignmentPoints:
         return self._package
 
 
-def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None):
-    """The package's `FaceAlignment`, its weights read from `folder`.
-
-    Raises OptionError when the package is missing, CheckpointMissing and CheckpointDamaged for its files.
+def import_package() -> tuple[ModuleType, ModuleType]:
+    """face_alignment and its api. Raises OptionError where it is missing, or broken by what it needs (an old numpy,
+    an OpenCV that does not load); the cause is one of IMPORT_ERRORS.
     """
     try:
         import face_alignment
         from face_alignment import api
-    except ImportError as error:
+    except IMPORT_ERRORS as error:
         raise OptionError(
-            f"the landmarks are set to face-alignment, but that package cannot be imported ({error}). "
+            f"the landmarks are set to face-alignment, but that package cannot be imported ({import_failure(error)}). "
             "Install it with `pip install face-alignment`, or choose the embedded mesh."
         ) from error
+    return face_alignment, api
 
+
+def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None):
+    """The package's `FaceAlignment`, its weights read from `folder`.
+
+    Raises OptionError when the package cannot be imported, CheckpointMissing and CheckpointDamaged for its files.
+    """
+    face_alignment, api = import_package()
     expected = expected or {}
 
     def from_folder(url: str, *_, **__) -> str:
