@@ -26,12 +26,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.comfyui.layout import PROJECT
 from tests.fuzz.child import replay
 from tests.fuzz.doorways import DOORWAYS
+from tests.kills.nursery import Nursery, kill_and_run_again
+from tests.kills.writers import WRITERS
 
 KEPT = PROJECT / ".fuzz"
 KEPT_OF_A_KIND = 3
@@ -53,7 +56,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="in all, divided among the doorways (10)")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 0))
-    parser.add_argument("--doorways", nargs="+", choices=sorted(DOORWAYS), default=list(DOORWAYS))
+    parser.add_argument("--doorways", nargs="*", choices=sorted(DOORWAYS), default=list(DOORWAYS))
+    parser.add_argument("--writers", nargs="+", choices=sorted(WRITERS), default=list(WRITERS))
     parser.add_argument("--kills", type=int, default=KILLS, help=f"kills of every writer, 0 for none ({KILLS})")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="try one input that was kept")
     asked = parser.parse_args()
@@ -62,10 +66,9 @@ def main() -> int:
         print(f"not clean: {why}" if why else "clean")
         return bool(why)
     ends = time.monotonic() + 60 * asked.minutes
-    faults = 0
-    if asked.kills:
-        faults += _kills(asked.kills, asked.seed, ends)
-    print(f"{'doorway':<12}{'tried':>8}  not clean", flush=True)
+    faults = kill(asked.writers, asked.kills, asked.seed) if asked.kills else 0
+    if asked.doorways:
+        print(f"{'doorway':<12}{'tried':>8}  not clean", flush=True)
     for place, name in enumerate(asked.doorways):
         share = (ends - time.monotonic()) / (len(asked.doorways) - place)
         count = knock(name, asked.seed, max(share, 1.0))
@@ -166,8 +169,18 @@ def _keep(name: str, seed: int, number: int, data: Path, why: str, count: Count)
         finds.write(f"{name}/{seed}-{number}\t{why}\n")
 
 
-def _kills(n_moments: int, seed: int, ends: float) -> int:
-    return 0
+def kill(writers: Sequence[str], n_moments: int, seed: int) -> int:
+    """Kills each writer at so many moments and says what that has left; how many faults."""
+    n_faults = 0
+    print(f"{'writer':<12}{'killed':>8}  not clean", flush=True)
+    with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as scratch:
+        with Nursery(Path(scratch) / "nursery", writers) as nursery:
+            for name in writers:
+                faults = kill_and_run_again(nursery, name, Path(scratch) / name, n_moments, seed)
+                print(f"{name:<12}{n_moments:>8,}  {len(faults):,}", flush=True)
+                print("".join(f"{'':<12}{fault}\n" for fault in faults), end="", flush=True)
+                n_faults += len(faults)
+    return n_faults
 
 
 if __name__ == "__main__":
