@@ -1,19 +1,21 @@
 """A process that has loaded everything once and forks a child for each run: children that may be killed.
 
 `Nursery` is the handle on it; `python -m tests.kills.nursery FOLDER WRITER...` is the process itself. It reads a line
-of JSON for each run ({writer, folder, kill_at, whole_group}) and answers with one ({status, moments, words}) when the
+of JSON for each run ({writer, folder, kill_at, whole_group}) and answers with one ({status, places, words}) when the
 child and every program that the child has started are gone.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -21,20 +23,26 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from tqdm import tqdm
+
 from tests.comfyui.layout import PROJECT
-from tests.kills.moments import Moments
+from tests.kills.moments import Moments, choose
 from tests.kills.writers import WRITERS, Writer
 
 RUN_S, START_S = 120.0, 300.0
+#: after so long a child says where it hangs, and ends
+HUNG_S = 100.0
 ORPHANS_S = 20.0
 PR_SET_CHILD_SUBREAPER = 36
 
 
 class Run(NamedTuple):
-    """status: of the child's end, below 0 for a signal;  moments: that it came to;  words: its traceback"""
+    """status: of the child's end, below 0 for a signal;  places: of its moments, when it was not killed
+    words: its traceback
+    """
 
     status: int
-    moments: int
+    places: list[str]
     words: str
 
 
@@ -85,22 +93,25 @@ class Nursery:
 def kill_and_run_again(nursery: Nursery, writer: str, folder: Path, n_moments: int, seed: int) -> list[str]:
     """Faults found when the writer is killed at so many moments, spread over all that it has, and run again each time.
 
-    Of every third kill the programs that the writer has started die, too.
+    Of every third kill the programs that the writer has started die, too; after every third the next run is killed as
+    well.
     """
     rng = Random(f"{writer} {seed}")
     whole = nursery.run(writer, folder / "unkilled")
     if whole.status:
         return [f"unkilled: it ended with {whole.status}: {whole.words}"]
     found = [f"unkilled: {fault}" for fault in WRITERS[writer].faults(folder / "unkilled", True)]
-    for place in range(n_moments):
-        low, high = (1 + (whole.moments * step) // n_moments for step in (place, place + 1))
-        moment = rng.randrange(low, max(high, low + 1))
+    for place, moment in enumerate(choose(whole.places, n_moments, rng)):
         where, group = folder / f"moment {moment}", place % 3 == 2
-        title = f"{writer}, killed at moment {moment} of {whole.moments}{' with its programs' if group else ''}"
+        line = whole.places[moment - 1].replace(f"{PROJECT}{os.sep}", "")
+        title = f"{writer}, killed at moment {moment}, {line}{' with its programs' if group else ''}"
         killed = nursery.run(writer, where, moment, group)
         if killed.status != -signal.SIGKILL:
             found.append(f"{title}: it ended with {killed.status} before: {killed.words}")
         found += [f"{title}: {fault}" for fault in WRITERS[writer].faults(where, False)]
+        if place % 3 == 1:
+            nursery.run(writer, where, moment)
+            found += [f"{title}, twice: {fault}" for fault in WRITERS[writer].faults(where, False)]
         again = nursery.run(writer, where)
         if again.status:
             found.append(f"{title}, then run again: it ended with {again.status}: {again.words}")
@@ -118,6 +129,8 @@ def main() -> None:
     os.dup2(2, 1)
     if sys.platform == "linux":  # orphans of a killed child come here, so that one can wait for them
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # tqdm's own lock is shared by processes, and one that was killed never lets go of it.
+    tqdm.set_lock(threading.RLock())
     host = _host(base)
     writers = {name: WRITERS[name](host) for name in names}
     answers.write("{}\n")
@@ -147,22 +160,24 @@ def _fork(writer: Writer, folder: str, kill_at: int | None, whole_group: bool) -
         os.setsid()
         os._exit(_child(writer, Path(folder), Moments(kill_at, whole_group=whole_group), send))
     os.close(send)
+    with os.fdopen(receive, "rb") as pipe:  # until the child has closed its end, or is gone
+        told = json.loads(pipe.read() or b"{}")
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     _wait_for_orphans(pid)
-    with os.fdopen(receive, "rb") as pipe:
-        told = json.loads(pipe.read() or b"{}")
-    return {"status": status, "moments": told.get("moments", kill_at or 0), "words": told.get("words", "")}
+    return {"status": status, "places": told.get("places", []), "words": told.get("words", "")}
 
 
 def _child(writer: Writer, folder: Path, moments: Moments, send: int) -> int:
     words = ""
+    faulthandler.dump_traceback_later(HUNG_S, exit=True)
     try:
         moments.watch()
         writer.act(folder)
     except BaseException:  # noqa: BLE001 (told to whoever asked)
         words = traceback.format_exc()[-3000:]
     moments.stop()
-    os.write(send, json.dumps({"moments": moments.n, "words": words}).encode())
+    with os.fdopen(send, "wb") as pipe:
+        pipe.write(json.dumps({"places": moments.places, "words": words}).encode())
     return bool(words)
 
 
