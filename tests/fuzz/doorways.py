@@ -345,7 +345,8 @@ class Sounds(Doorway):
 
         wave = write_sound(folder / "sample.wav").read_bytes()
         words = b"Gr\xfc\xdfe, \xc4rger\0\0"
-        title = b"LIST" + (12 + len(words)).to_bytes(4, "little") + b"INFOINAM" + len(words).to_bytes(4, "little") + words
+        sizes = [size.to_bytes(4, "little") for size in (12 + len(words), len(words))]
+        title = b"LIST" + sizes[0] + b"INFOINAM" + sizes[1] + words
         self.samples = [wave, wave[:12] + title + wave[12:], b"RIFF\0\0\0\0WAVE"]
         for kind, codec in (("wav", "pcm_u8"), ("wav", "pcm_f32le"), ("flac", "flac"), ("ogg", "libvorbis"),
                             ("mp3", "libmp3lame"), ("mp4", "aac"), ("wav", "pcm_s24le")):  # fmt: skip
@@ -634,8 +635,8 @@ def odd_input(rng: Random, entry: Any) -> Any:
         low, high = getattr(entry, "min", 0), getattr(entry, "max", 1)
         number = rng.choice((low, high, odd.number(rng)))
         if kind == "FLOAT":
-            return number
-        return int(max(min(number, 2**70), -(2**70))) if number == number else 3
+            return float(number) if abs(number) < 1e308 or isinstance(number, float) else float("inf")
+        return int(max(min(number, 2**64), -(2**63))) if number == number else 3
     if kind == "COMBO":
         return odd.text(rng)
     if kind == "STRING":
