@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.compose.video import with_even_sides
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires
 from .frame_batch import collect
@@ -37,5 +38,5 @@ class SadTalkerFaceRender(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, model, portrait, motion, batch_size: int) -> io.NodeOutput:
-        stream = pipeline.render(model, portrait, motion, batch_size=batch_size)
+        stream = with_even_sides(pipeline.render(model, portrait, motion, batch_size=batch_size))
         return io.NodeOutput(collect(stream, "Face Render"), float(FRAMES_PER_SECOND))

@@ -17,9 +17,14 @@ class Progress:
 
     def __call__(self, done: int, total: int, picture: Tensor | None = None) -> None:
         """picture: (3, H, W) in 0..1, shown in the node while it works."""
-        model_management.throw_exception_if_processing_interrupted()
+        self.check_stop()
         preview = None if picture is None else ("JPEG", _as_pil(picture), PREVIEW_SIDE)
         self._bar.update_absolute(done, max(total, 1), preview)
+
+    @staticmethod
+    def check_stop() -> None:
+        """Raises ComfyUI's own interruption when the user pressed stop."""
+        model_management.throw_exception_if_processing_interrupted()
 
 
 def _as_pil(picture: Tensor):

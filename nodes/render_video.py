@@ -64,18 +64,27 @@ class SadTalkerRenderVideo(io.ComfyNode):
         if paste_back:
             whole = pipeline.whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
             width, height = portrait.size_wh
-        file = video_file.next_file(filename_prefix, width, height)
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
-        pipeline.film(
-            file.path,
-            heads,
-            whole,
-            output_fps=output_fps,
-            audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
-            quality=quality,
-            metadata=video_file.workflow_metadata(cls.hidden),
-            signature=video_file.signature(),
-            partial=file.partial if keep_partial else None,
-            on_progress=Progress(heads.n_frames),
-        )
-        return file.shown()
+        progress = Progress(heads.n_frames)
+        claim, subfolder = video_file.claim(
+            filename_prefix, "talking", ".mp4", cls.hidden, size_wh=(width, height),
+            partial_ending=video_file.PARTIAL_ENDING if keep_partial else None,
+        )  # fmt: skip
+        with claim:
+            path = pipeline.film(
+                claim,
+                heads,
+                whole,
+                output_fps=output_fps,
+                audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
+                quality=quality,
+                metadata=video_file.workflow_metadata(cls.hidden),
+                signature=video_file.signature(),
+                on_progress=progress,
+                check_stop=progress.check_stop,
+            )
+        return video_file.shown(path, subfolder)
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix: str | None = None):
+        return video_file.prefix_fault(filename_prefix)

@@ -8,9 +8,10 @@ import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..sadtalker_core.claims import sweep
 from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks, save_tracks
-from . import wires
+from . import video_file, wires
 
 
 class SadTalkerSaveTrack(io.ComfyNode):
@@ -35,18 +36,22 @@ class SadTalkerSaveTrack(io.ComfyNode):
             outputs=[
                 io.String.Output("file", display_name="file", tooltip="What was written, as Load Track names it.")
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, filename_prefix: str, expression=None, pose=None) -> io.NodeOutput:
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory()
-        )
-        file = f"{name}_{counter:05}_{TRACK_ENDING}"
-        save_tracks(Path(folder) / file, expression, pose)
+        claim, subfolder = video_file.claim(filename_prefix, "track", TRACK_ENDING, cls.hidden)
+        sweep(claim.path.parent)
+        with claim, video_file.written_to(claim.path.parent):
+            file = claim.publish(save_tracks(claim.part("whole"), expression, pose)).name
         choice = f"{(Path(subfolder) / file).as_posix()} [output]"
         return io.NodeOutput(choice, ui=ui.PreviewText(choice))
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix: str | None = None):
+        return video_file.prefix_fault(filename_prefix)
 
 
 class SadTalkerLoadTrack(io.ComfyNode):

@@ -37,17 +37,24 @@ class SadTalkerVideoCombine(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, frames, fps, filename_prefix, quality, audio=None, output_fps=0.0) -> io.NodeOutput:
-        height, width = frames.shape[1:3]
-        file = video_file.next_file(filename_prefix, width, height)
-        pipeline.write_video(
-            file.path,
-            frames,
-            fps=fps,
-            output_fps=output_fps,
-            audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
-            quality=quality,
-            metadata=video_file.workflow_metadata(cls.hidden),
-            signature=video_file.signature(),
-            on_progress=Progress(len(frames)),
-        )
-        return file.shown()
+        height, width = frames.shape[1:3] if frames.dim() == 4 else (0, 0)
+        progress = Progress(len(frames))
+        claim, subfolder = video_file.claim(filename_prefix, "talking", ".mp4", cls.hidden, size_wh=(width, height))
+        with claim:
+            path = pipeline.write_video(
+                claim,
+                frames,
+                fps=fps,
+                output_fps=output_fps,
+                audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
+                quality=quality,
+                metadata=video_file.workflow_metadata(cls.hidden),
+                signature=video_file.signature(),
+                on_progress=progress,
+                check_stop=progress.check_stop,
+            )
+        return video_file.shown(path, subfolder)
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix: str | None = None):
+        return video_file.prefix_fault(filename_prefix)

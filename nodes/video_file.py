@@ -1,53 +1,74 @@
-"""What the nodes that write an mp4 share: where it goes, what is written into it, who signs it, how it is shown."""
+"""What the nodes that write a file share: where it goes, what is written into it, who signs it, how it is shown."""
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
 
+from ..sadtalker_core.claims import Claim, claim_next
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
-from ..sadtalker_core.errors import SigningError
+from ..sadtalker_core.errors import OptionError, SigningError, shorten
+from ..sadtalker_core.output_name import check, fill_in, place
+from ..sadtalker_core.saving import full_disk
 
 #: environment variables of the ComfyUI process; not inputs, because a workflow that is shared must not carry them along
 CERTIFICATES, PRIVATE_KEY = "SADTALKER_SIGN_CERTIFICATES", "SADTALKER_SIGN_KEY"
 ALGORITHM, TIME_STAMP_URL = "SADTALKER_SIGN_ALGORITHM", "SADTALKER_SIGN_TIME_STAMP_URL"
 
 
-class VideoFile(NamedTuple):
-    """A name in the output folder that nobody has yet."""
-
-    folder: Path
-    stem: str
-    subfolder: str
-
-    @property
-    def path(self) -> Path:
-        return self.folder / f"{self.stem}.mp4"
-
-    @property
-    def partial(self) -> Path:
-        """Where a run that was stopped leaves its frames."""
-        return self.folder / f"{self.stem}partial.mp4"
-
-    def shown(self) -> io.NodeOutput:
-        """The written file as a VIDEO, and as what the page plays in the node."""
-        return io.NodeOutput(
-            InputImpl.VideoFromFile(str(self.path)),
-            ui=ui.PreviewVideo([ui.SavedResult(self.path.name, self.subfolder, io.FolderType.output)]),
-        )
+PARTIAL_ENDING = "partial.mp4"
+#: what may stand behind a stem while a file is made
+LONGEST_ENDING = f"_00000_{PARTIAL_ENDING}.metadata.part"
 
 
-def next_file(filename_prefix: str, width: int, height: int) -> VideoFile:
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        filename_prefix, folder_paths.get_output_directory(), width, height
+def claim(filename_prefix: str, default_stem: str, ending: str, hidden, *, size_wh: tuple[int, int] = (0, 0),
+          partial_ending: str | None = None) -> tuple[Claim, str]:  # fmt: skip
+    """A name in the output folder that nobody has, and its subfolder. hidden: the node's prompt and extra_pnginfo.
+
+    Raises OptionError for a prefix that makes no name, and for a folder that cannot be written to.
+    """
+    prompt = None if hidden is None else hidden.prompt
+    workflow = _extra(hidden).get("workflow")
+    filled = fill_in(filename_prefix, datetime.now(), size_wh, prompt, workflow)
+    name = place(filled, Path(folder_paths.get_output_directory()), default_stem, LONGEST_ENDING)
+    with written_to(name.folder):
+        return claim_next(name.folder, name.stem, ending, partial_ending=partial_ending), name.subfolder
+
+
+@contextmanager
+def written_to(folder: Path):
+    """Says what a disk that refuses has refused."""
+    try:
+        yield
+    except OSError as error:
+        sentence = f"nothing can be written to {shorten(folder)}: {shorten(error.strerror or error)}. Choose another "
+        raise full_disk(error, folder) or OptionError(f"{sentence}folder, or make that one writable.") from error
+
+
+def prefix_fault(filename_prefix: str | None) -> str | bool:
+    """For `validate_inputs`, before anything runs: True, or why the prefix cannot be used. None comes by a wire."""
+    if filename_prefix is None:
+        return True
+    try:
+        check(filename_prefix, Path(folder_paths.get_output_directory()), LONGEST_ENDING)
+    except OptionError as error:
+        return str(error)
+    return True
+
+
+def shown(path: Path, subfolder: str) -> io.NodeOutput:
+    """The written file as a VIDEO, and as what the page plays in the node."""
+    return io.NodeOutput(
+        InputImpl.VideoFromFile(str(path)),
+        ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)]),
     )
-    return VideoFile(Path(folder), f"{name}_{counter:05}_", subfolder)
 
 
 def outputs() -> list[io.Output]:
@@ -61,9 +82,15 @@ def workflow_metadata(hidden) -> dict[str, str]:
     found = {}
     if hidden.prompt is not None:
         found["prompt"] = json.dumps(hidden.prompt)
-    for key, value in (hidden.extra_pnginfo or {}).items():
+    for key, value in _extra(hidden).items():
         found[key] = json.dumps(value)
     return found
+
+
+def _extra(hidden) -> dict:
+    """What the page sent along; other programs may send anything."""
+    extra = None if hidden is None else hidden.extra_pnginfo
+    return extra if isinstance(extra, dict) else {}
 
 
 def signature() -> Signature | None:

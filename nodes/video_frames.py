@@ -44,7 +44,10 @@ def _is_a_file(video) -> bool:
         return False
     with _opened(video) as container:
         whole = container.duration
-    return whole is None or video.get_duration() >= whole / av.time_base - SHORTEST_CUT_S
+    try:
+        return whole is None or video.get_duration() >= whole / av.time_base - SHORTEST_CUT_S
+    except UnicodeDecodeError:  # ComfyUI cannot open a file whose title is in another encoding, and so not cut it
+        return True
 
 
 def _open_parts(video) -> Clip:
@@ -76,7 +79,7 @@ def _opened(video):
     """The container of the file; what FFmpeg objects to, here or while it is read, is a VideoError."""
     import av
 
-    with _readable(), av.open(video.get_stream_source()) as container:
+    with _readable(), av.open(video.get_stream_source(), metadata_errors="replace") as container:
         yield container
 
 
@@ -86,5 +89,5 @@ def _readable():
 
     try:
         yield
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
         raise VideoError(f"The reference video cannot be read: {error}. Is the file whole?") from error

@@ -58,6 +58,10 @@ class Box(NamedTuple):
     def bottom(self) -> int:
         return self.y + self.height
 
+    def height_at(self, width: int) -> int:
+        """How high a picture of this width is in the aspect of the box: rounded down, as the original's frames are."""
+        return max(1, width * self.height // self.width)
+
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
@@ -77,6 +81,11 @@ class FaceCrop:
     @property
     def pic_size(self) -> int:
         return self.image.shape[-1]
+
+    @property
+    def frame_hw(self) -> tuple[int, int]:
+        """The size of the renderer's frames: as wide as the square, in the aspect of the box."""
+        return self.box.height_at(self.pic_size), self.pic_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@
     |-- DownloadError              fetching a weights file failed; the part that came is kept
     |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
     |-- PackageMissing             an optional package is not installed
+    |-- InUse                      another process is at work on the same files
     |-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
     `-- Cancelled                  the caller's `on_progress` asked to stop
 """
@@ -85,6 +86,10 @@ class PackageMissing(SadTalkerError):
     """An optional package is not installed."""
 
 
+class InUse(SadTalkerError):
+    """Another process is at work on the same files; who it is, and since when."""
+
+
 class DoesNotFit(SadTalkerError):
     """The job needs more memory or disk than there is; said before it starts."""
 
@@ -94,7 +99,7 @@ class Cancelled(SadTalkerError):
 
 
 def shorten(text: object, limit: int = 300) -> str:
-    """A user's own text as a sentence may repeat it: at most `limit` characters, the middle left out of a longer one."""
+    """A user's own text as a sentence may repeat it: `limit` characters at most, the middle of more left out."""
     whole = str(text)
     if len(whole) <= limit:
         return whole

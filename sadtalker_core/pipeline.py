@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .audio.speech import encode_speech, idle_speech
+from .claims import Claim
 from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
 from .compose.video import VideoWriter
@@ -264,9 +265,9 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
         for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
             yield to_box_aspect(frames, crop.box)
 
-    height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
+    height, width = crop.frame_hw
     return FrameStream(
-        len(motion), height, side, batches,
+        len(motion), height, width, batches,
         seconds_per_frame=lambda: seconds_per_frame(nets.family, side, place.device, place.dtype),
     )  # fmt: skip
 
@@ -289,8 +290,8 @@ def paste(
     says how long it lasts, the shorter one holds its last frame.
     """
     for name, clip in (("frames", frames), ("background", background)):
-        if clip is not None and len(clip) == 0:
-            raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
+        if clip is not None:
+            _require_clip(name, clip)
     back = whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))
@@ -306,7 +307,7 @@ def paste(
 
 
 def write_video(
-    path: Path,
+    path: Path | Claim,
     frames: Tensor,
     *,
     fps: float = FRAMES_PER_SECOND,
@@ -316,15 +317,19 @@ def write_video(
     metadata: Mapping[str, str] | None = None,
     signature: Signature | None = None,
     on_progress: OnProgress | None = None,
-) -> None:
-    """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> an mp4 at that path.
+    check_stop: Callable[[], None] | None = None,
+) -> Path:
+    """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> an mp4 at that path,
+    or under a claimed name. Returns where it is.
 
     output_fps: frames a second of the file, in the same time; 0 leaves them as they are
+    check_stop: asked every moment while the encoder is waited for; may raise to stop
     """
+    _require_clip("frames", frames)
     height, width = frames.shape[1:3]
     writer = VideoWriter(
         path, (width, height), fps, output_fps=output_fps, audio=audio, metadata=metadata, quality=quality,
-        signature=signature,
+        signature=signature, check_stop=check_stop,
     )  # fmt: skip
     with writer as video:
         for start in range(0, len(frames), WRITTEN_AT_ONCE):
@@ -332,10 +337,11 @@ def write_video(
             video.write(part)
             if on_progress is not None:
                 on_progress(start + len(part), len(frames))
+    return writer.path
 
 
 def film(
-    path: Path,
+    path: Path | Claim,
     heads: FrameStream,
     whole: PasteBack | None = None,
     *,
@@ -346,37 +352,40 @@ def film(
     signature: Signature | None = None,
     partial: Path | None = None,
     on_progress: Callable[[int, int, Tensor], None] | None = None,
-) -> None:
-    """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path.
+    check_stop: Callable[[], None] | None = None,
+) -> Path:
+    """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
+    under a claimed name. Returns where it is.
 
     heads: from `render`;  whole: from `whole_picture`, or None for the heads alone;  output_fps: see `write_video`
-    partial: where the frames that were made stay when it does not come to an end; None keeps nothing
+    partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
+             says so
     on_progress: (done, total, the last head (3, h, w)); may raise to stop
+    check_stop: asked every moment while the encoder is waited for; may raise to stop
     """
     size_wh = (heads.width, heads.height) if whole is None else (whole.mask.shape[1], whole.mask.shape[0])
-    stopped_by: BaseException | None = None
     writer = VideoWriter(
-        partial or path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
-        quality=quality, signature=signature,
+        path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
+        quality=quality, signature=signature, partial=partial, check_stop=check_stop,
     )  # fmt: skip
     with writer as video:
-        try:
-            for batch in heads.batches():
-                if whole is None:
-                    video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large picture may need more room than the heads did
-                    for head in batch.split(1):
-                        video.write(whole.as_bytes(head))
-                if on_progress is not None:
-                    on_progress(video.n_frames, heads.n_frames, batch[-1])
-        except BaseException as error:
-            if partial is None or not video.n_frames:
-                raise
-            stopped_by = error  # the writer ends its file well; then the error goes on
-    if stopped_by is not None:
-        raise stopped_by
-    if partial is not None:
-        partial.replace(path)
+        for batch in heads.batches():
+            if whole is None:
+                video.write(batch.permute(0, 2, 3, 1))
+            else:  # one by one: a large picture may need more room than the heads did
+                for head in batch.split(1):
+                    video.write(whole.as_bytes(head))
+            if on_progress is not None:
+                on_progress(video.n_frames, heads.n_frames, batch[-1])
+    return writer.path
+
+
+def _require_clip(name: str, clip: Tensor) -> None:
+    if clip.dim() != 4 or clip.shape[3] < 3:
+        raise VideoError(f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
+                         "look at the node that made them.")  # fmt: skip
+    if len(clip) == 0:
+        raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
 
 
 def whole_picture(

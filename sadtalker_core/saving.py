@@ -18,10 +18,11 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import DoesNotFit
+from .errors import DoesNotFit, shorten
 
 #: how libraries and ffmpeg tell of a full disk, on Linux and macOS, and on Windows
-_WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk")
+_WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def whole_lines(file: Path) -> list[str]:
 
 def full_disk(error: BaseException | str, folder: Path) -> DoesNotFit | None:
     """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
-    told = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    told = isinstance(error, OSError) and error.errno in _FULL
     if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
-        return DoesNotFit(f"The disk of {folder} is full; make room there and run again.")
+        return DoesNotFit(f"The disk of {shorten(folder)} is full; make room there and run again.")
     return None

@@ -198,6 +198,20 @@ def test_who_asks_hears_how_long_it_will_take(measured):
     assert len(measured) == 3
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (1, 32, 32), (1, 32, 32, 1), (1, 1, 32, 32, 3)])
+def test_frames_without_a_batch_axis_or_colours_are_refused(tmp_path, shape):
+    crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)
+    portrait, frames = Portrait(torch.zeros(60, 80, 3), crop=crop), torch.zeros(shape)
+    for name, call in {
+        "frames": lambda: pipeline.paste(frames, portrait),
+        "background": lambda: pipeline.paste(torch.zeros(1, 32, 32, 3), portrait, background=frames),
+        "frames ": lambda: pipeline.write_video(tmp_path / "a.mp4", frames),
+    }.items():
+        with pytest.raises(VideoError, match=rf"{name.strip()} as \(batch, height, width, 3 channels\), got the shape"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("n_frames, n_behind, named", [(0, None, "frames"), (0, 2, "frames"), (2, 0, "background")])
 def test_a_clip_without_pictures_cannot_be_pasted(n_frames, n_behind, named):
     crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)

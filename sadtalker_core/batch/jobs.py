@@ -1,7 +1,7 @@
 """A table of jobs comes in, jobs that can be begun go out; or one sentence for every line that is wrong.
 
 The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, out, and any field of `Options`.
-Paths are relative to the table. An empty cell means the default.
+Paths are relative to the table. An empty cell means the default. A sentence repeats at most 200 letters of a cell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..assembly import LANDMARKS
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.video import QUALITIES
 from ..datatypes import CropMode
-from ..errors import InputError, JobListError, SadTalkerError
+from ..errors import InputError, JobListError, SadTalkerError, shorten
 from ..face.landmarks import FACE_ORDERS
 from ..render.driving import parse_degrees
 from ..timeline import frames_in_seconds
@@ -29,6 +29,12 @@ from .media import check_picture_file, seconds_of_sound
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 LARGEST_SEED = 2**64 - 1
+#: of a cell, and of the name of a file, that a sentence repeats
+REPEATED = 200
+#: faults that are told one by one
+MOST_FAULTS = 100
+#: bytes of a file's name on the usual file systems, less what is appended while the video is written
+LONGEST_NAME = 255 - 40
 
 
 def _cell(default: Any, expected: str, read: Callable[[str], Any]) -> Any:
@@ -157,10 +163,14 @@ def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
         if job is not None:
             jobs.append(job)
     faults += _collisions(jobs)
+    name = _told(table.name)
     if faults:
-        raise JobListError("\n".join(f"{table.name}, {fault}" for fault in faults))
+        told = [f"{name}, {fault}" for fault in faults[:MOST_FAULTS]]
+        if len(faults) > MOST_FAULTS:
+            told.append(f"{name} has {len(faults) - MOST_FAULTS} more faults.")
+        raise JobListError("\n".join(told))
     if not jobs:
-        raise JobListError(f"{table.name} names no job: write one line for each video below the names of the columns.")
+        raise JobListError(f"{name} names no job: write one line for each video below the names of the columns.")
     return jobs
 
 
@@ -169,34 +179,46 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         text = table.read_text(encoding="utf-8-sig")  # spreadsheets begin theirs with a byte order mark
     except FileNotFoundError as error:
-        raise JobListError(f"There is no file {table}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobListError(f"{table} cannot be read: {error}. Save it as CSV in UTF-8.") from error
+        raise JobListError(f"There is no file {_told(table)}.") from error
+    except (OSError, ValueError) as error:
+        reason = shorten(error, REPEATED)
+        raise JobListError(f"{_told(table)} cannot be read: {reason}. Save it as CSV in UTF-8.") from error
     reader = csv.reader(text.splitlines(keepends=True))
-    names = [name.strip() for name in next(reader, [])]
-    _check_names(table, names)
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(names):
-            raise JobListError(
-                f"{table.name}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; put quotes "
-                "around a text with commas in it."
-            )
-        yield reader.line_num, {name: cell.strip() for name, cell in zip_longest(names, cells, fillvalue="")}
+    try:
+        names = [name.strip() for name in next(reader, [])]
+        _check_names(table, names)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) > len(names):
+                raise JobListError(
+                    f"{_told(table.name)}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; put "
+                    "quotes around a text with commas in it."
+                )
+            yield reader.line_num, {name: cell.strip() for name, cell in zip_longest(names, cells, fillvalue="")}
+    except csv.Error as error:  # a cell of more than 131,072 letters, say: a quote that is never closed
+        raise JobListError(
+            f"{_told(table.name)}, line {reader.line_num}: it cannot be read as CSV ({error}); look for a quote that "
+            "is not closed."
+        ) from error
 
 
 def _check_names(table: Path, names: Sequence[str]) -> None:
     known = (*FILES, *OPTIONS)
+    head = f"{_told(table.name)}, line 1: "
     unknown = [repr(name) for name in names if name not in known]
     if unknown:
-        raise JobListError(f"{table.name}, line 1: unknown column {', '.join(unknown)}; known are {', '.join(known)}.")
+        raise JobListError(f"{head}unknown column {shorten(', '.join(unknown), 100)}; known are {', '.join(known)}.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise JobListError(f"{table.name}, line 1: the column {', '.join(twice)} is there twice.")
+        raise JobListError(f"{head}the column {', '.join(twice)} is there twice.")
     lacking = [name for name in REQUIRED if name not in names]
     if lacking:
-        raise JobListError(f"{table.name}, line 1: the column {' and '.join(lacking)} is missing.")
+        raise JobListError(f"{head}the column {' and '.join(lacking)} is missing.")
+
+
+def _told(name: object) -> str:
+    return shorten(name, REPEATED)
 
 
 class _Row:
@@ -219,7 +241,7 @@ class _Row:
             try:
                 values[name] = option.metadata["read"](text)
             except ValueError:
-                self.complain(f"{name}: expected {option.metadata['expected']}, got {text!r}.")
+                self.complain(f"{name}: expected {option.metadata['expected']}, got {_told(repr(text))}.")
         return Options(**values)
 
     def job(self, options: Options) -> Job | None:
@@ -234,7 +256,11 @@ class _Row:
         if portrait is None or out is None or len(self.faults) > self.n_faults_before:
             return None
         heard = None if voice is None else voice[0]
-        identity = self._identity(portrait[0], heard, options)
+        try:
+            identity = self._identity(portrait[0], heard, options)
+        except OSError as error:
+            self.complain(f"its files cannot be read ({error.strerror or error}).")
+            return None
         return Job(self.line, portrait[0], heard, out, options, frames_in_seconds(seconds), identity)
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
@@ -244,21 +270,42 @@ class _Row:
             if column in REQUIRED:
                 self.complain(f"{column} is empty.")
             return None
-        path = (self.folder / Path(text).expanduser()).absolute()
-        if not path.is_file():
-            self.complain(f"{column}: there is no file {path}.")
+        path = self._path(column, text)
+        if path is None:
             return None
         try:
-            return path, look(path)
+            if path.is_file():
+                return path, look(path)
+            self.complain(f"{column}: there is no file {_told(path)}.")
         except InputError as error:
-            self.complain(f"{column}: {error}")
-            return None
+            self.complain(f"{column}: {shorten(error)}")
+        except OSError as error:
+            self.complain(f"{column}: {_told(path)} cannot be read ({error.strerror or error}).")
+        return None
 
     def _out(self) -> Path | None:
         text = self.cells.get("out", "")
-        path = (self.folder / Path(text).expanduser()).absolute()
-        if path.suffix.lower() != ".mp4" or path.is_dir():
-            self.complain(f"out: expected the name of an mp4 to write, got {text!r}.")
+        path = self._path("out", text)
+        if path is None:
+            return None
+        try:
+            if path.suffix.lower() != ".mp4" or path.is_dir():
+                self.complain(f"out: expected the name of an mp4 to write, got {_told(repr(text))}.")
+                return None
+            fault = _fault_of_target(path)
+        except OSError as error:
+            fault = str(error.strerror or error)
+        if fault:
+            self.complain(f"out: {_told(path)} cannot be written ({fault}).")
+        return None if fault else path
+
+    def _path(self, column: str, text: str) -> Path | None:
+        """The absolute path of a cell, or None for what no system takes as one."""
+        try:
+            path = (self.folder / Path(text).expanduser()).absolute()
+            path.resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a NUL; the home of nobody; links in a circle
+            self.complain(f"{column}: {_told(repr(text))} is not the name of a file ({shorten(error, 100)}).")
             return None
         return path
 
@@ -272,11 +319,27 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
     """Why a model cannot be used, or nothing."""
     if model == MINI_MODEL:
         return ""
+    if len(model) > REPEATED:
+        return f"model: there is no model {_told(model)}."
     try:
         find_files(model, folders)
     except SadTalkerError as error:
         return f"model: {error}"
+    except (OSError, ValueError) as error:
+        return f"model: {model!r} is not the name of a file ({shorten(error, 100)})."
     return ""
+
+
+def _fault_of_target(path: Path) -> str:
+    """Why a video cannot be written there, or nothing; its folders need not exist yet."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        return f"its name is too long, use {LONGEST_NAME} bytes at most"
+    if any(len(os.fsencode(part)) > 255 for part in path.parts):
+        return "the name of one of its folders is too long"
+    folder = next(folder for folder in path.parents if folder.exists())
+    if not folder.is_dir():
+        return f"{_told(folder)} is no folder"
+    return "" if os.access(folder, os.W_OK) else f"{_told(folder)} cannot be written to"
 
 
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
@@ -286,9 +349,9 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
-            yield f"line {job.line}: out: {job.out} is written by line {written[name]} already."
+            yield f"line {job.line}: out: {_told(job.out)} is written by line {written[name]} already."
         if name in read:
-            yield f"line {job.line}: out: {job.out} is a portrait or voice of this table."
+            yield f"line {job.line}: out: {_told(job.out)} is a portrait or voice of this table."
         written.setdefault(name, job.line)
 
 

@@ -47,11 +47,22 @@ def _opened_picture(source):
 
 def read_voice(data: bytes) -> tuple[Tensor, int]:
     """(C, n) float32 in -1..1 and the sample rate, Hz, as the file has them. Raises AudioError."""
+    import av
+
+    packed = av.AudioResampler(format="flt")  # of eight planes PyAV reads a ninth, and the process dies
+    pieces: list[Tensor] = []
+    kinds = set()
     with _opened_sound(io.BytesIO(data)) as (container, stream):
-        pieces = [_samples(frame) for frame in container.decode(stream)]
+        for frame in container.decode(stream):
+            n_channels, rate_hz = len(frame.layout.channels), frame.sample_rate
+            kinds.add((n_channels, rate_hz))
+            if len(kinds) > 1:
+                raise AudioError("its sample rate or number of channels changes on the way; convert it to a WAV file.")
+            for part in packed.resample(frame):
+                pieces.append(torch.from_numpy(part.to_ndarray()).view(-1, n_channels).T)
     if not pieces:
         raise AudioError("it holds no sound.")
-    return torch.cat(pieces, dim=1), stream.codec_context.sample_rate
+    return torch.cat(pieces, dim=1), rate_hz
 
 
 def seconds_of_sound(path: Path) -> float:
@@ -67,24 +78,12 @@ def _opened_sound(source):
     import av
 
     try:
-        with av.open(source) as container:
+        with av.open(source, metadata_errors="replace") as container:  # titles come in any encoding
             if not container.streams.audio:
                 raise AudioError("it holds no sound.")
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
         raise AudioError(f"it cannot be read as sound ({error}).") from error
-
-
-def _samples(frame) -> Tensor:
-    """A decoded piece, planar or packed, of floats or integers -> (C, m) float32."""
-    samples = torch.from_numpy(frame.to_ndarray())
-    if not frame.format.is_planar:
-        samples = samples.view(-1, len(frame.layout.channels)).T
-    if samples.is_floating_point():
-        return samples.float()
-    if samples.dtype == torch.uint8:
-        return samples.float() / 128 - 1
-    return samples.float() / (torch.iinfo(samples.dtype).max + 1)
 
 
 __all__ = ["check_picture_file", "read_picture", "read_voice", "seconds_of_sound"]

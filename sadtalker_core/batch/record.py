@@ -1,21 +1,30 @@
 """What became of the jobs, kept in a folder of the run: it is what a second run goes on from, and what people read.
 
 `manifest.jsonl` has one line for each job that came to an end, in that order; `report.json` is the whole run. A line
-is on the disk before the next job ends, and a report is whole or not there.
+is on the disk before the next job ends, and a report is whole or not there. Where the disk is full the jobs go on
+without; `fault` says so.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import DoesNotFit, OptionError, shorten
+from ..locking import held
 from ..saving import append_line, whole, whole_lines
 from .jobs import Job
 
 DONE, SKIPPED, FAILED = "done", "done before", "failed"
+#: what a line of the manifest may hold, by the types of Outcome; no count of a run is as large
+_KINDS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
+_LARGEST = 2**53
 
 
 @dataclass(frozen=True)
@@ -40,11 +49,28 @@ class Outcome:
 
 
 class RunFolder:
-    """The folder of a run; made when it is not there."""
+    """The folder of a run; made when it is not there. `with RunFolder(folder):` keeps other runs out of it.
+
+    fault: why the record lacks something, a sentence, or ""
+    Raises OptionError for a folder that cannot be used. One on a full disk can: then there is a fault.
+    """
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.manifest, self.report = folder / "manifest.jsonl", folder / "report.json"
+        self.folder, self.manifest, self.report = folder, folder / "manifest.jsonl", folder / "report.json"
+        self.fault = ""
+        self._unwritten: deque[Outcome] = deque()
+        self._lock = ExitStack()
+        with self._reported():
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> RunFolder:
+        """Raises InUse where another run has it."""
+        with self._reported():
+            self._lock.enter_context(held(self.folder / "run.lock", f"The run folder {shorten(self.folder)}"))
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._lock.close()
 
     def done_before(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """By id, the jobs whose video an earlier run has made and nobody has touched since."""
@@ -53,25 +79,73 @@ class RunFolder:
         for job in jobs:
             outcome = written.get(job.id)
             if outcome and outcome.status == DONE and job.out.is_file() and job.out.stat().st_size == outcome.n_bytes:
-                found[job.id] = replace(outcome, status=SKIPPED, line=job.line)
+                found[job.id] = replace(outcome, status=SKIPPED, line=job.line, out=str(job.out))
         return found
 
     def add(self, outcome: Outcome) -> None:
-        """Appends a line, and waits until it is on the disk."""
-        append_line(self.manifest, asdict(outcome))
+        """Appends a line, and waits until it is on the disk. What did not fit is tried again with the next line."""
+        self._unwritten.append(outcome)
+        try:
+            while self._unwritten:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                append_line(self.manifest, asdict(self._unwritten[0]))
+                self._unwritten.popleft()
+            self.fault = ""
+        except OSError as error:
+            self.fault = self._not_kept(error)
 
     def write_report(self, report: dict[str, Any]) -> None:
-        write_whole(self.report, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        try:  # a name that is no text in this system's encoding becomes JSON's \udc80 to \udcff
+            write_whole(self.report, text.encode(errors="backslashreplace"))
+        except (OSError, DoesNotFit) as error:
+            self.fault = self.fault or self._not_kept(error)
+
+    def _not_kept(self, error: Exception) -> str:
+        return (
+            f"The record of this run could not be kept in {shorten(self.folder)} ({_reason(error)}); the next run "
+            "makes again what is not recorded. Make room there, or name another folder with --run."
+        )
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """A full disk costs the record, anything else the run before it begins."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise OptionError(
+                    f"The run folder {shorten(self.folder)} cannot be written to ({_reason(error)}); "
+                    "name another with --run."
+                ) from error
+            self.fault = self._not_kept(error)
 
     def _lines(self) -> list[Outcome]:
         """Those that can be read."""
-        outcomes = []
-        for line in whole_lines(self.manifest):
-            try:
-                outcomes.append(Outcome(**json.loads(line)))
-            except (ValueError, TypeError):
-                continue
-        return outcomes
+        try:
+            lines = whole_lines(self.manifest)
+        except OSError as error:
+            raise OptionError(f"{shorten(self.manifest)} cannot be read ({_reason(error)}).") from error
+        return [outcome for line in lines if (outcome := _outcome(line)) is not None]
+
+
+def _reason(error: Exception) -> str:
+    return shorten((error.strerror if isinstance(error, OSError) else "") or error, 200)
+
+
+def _outcome(line: str) -> Outcome | None:
+    """A line of the manifest, or None for one that this program did not write."""
+    try:
+        outcome = Outcome(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    for wanted in fields(Outcome):
+        value = getattr(outcome, wanted.name)
+        if isinstance(value, bool) or not isinstance(value, _KINDS[str(wanted.type)]):
+            return None
+        if not isinstance(value, str) and not 0 <= value <= _LARGEST:
+            return None
+    return outcome
 
 
 def write_whole(path: Path, data: bytes) -> None:

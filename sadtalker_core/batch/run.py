@@ -90,10 +90,11 @@ class _Run:
         video, n_frames = answer.value
         try:
             write_whole(job.out, video)
+            outcome = _done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}")
         except (OSError, DoesNotFit) as error:
             self._end(_failed(job, sentence_of(error)))
             return
-        self._end(_done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}"), n_frames)
+        self._end(outcome, n_frames)
 
     # ------------------------------------------------------------------------------------------ many workers a job
 
@@ -107,12 +108,13 @@ class _Run:
             voice = None if job.voice is None else read_voice(job.voice.read_bytes())
             job.out.parent.mkdir(parents=True, exist_ok=True)
             write_film(job.out, heads, clip.portrait, voice, job.options)
+            outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
                 piece.withdrawn = True
             self._end(_failed(job, sentence_of(error)))
         else:
-            self._end(_done(job, len(clip), time.perf_counter() - started, "cut into chunks"))
+            self._end(outcome)
 
     def _in_order(self, job: Job, clip: Clip, pieces: deque[Call]) -> Iterator[Tensor]:
         """The frames of the clip; chunks are asked for a few ahead of the one that is being written."""

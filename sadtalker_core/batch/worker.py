@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from .. import pipeline
 from ..assembly import Talker, choose_points, load_talker
 from ..datatypes import CropMode, FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
+from ..locking import sweep_work_folders, work_folder
 from ..render.fast import accelerate
 from ..render.generator import Generator
 from .jobs import Job, Options
@@ -30,6 +30,10 @@ from .media import read_picture, read_voice
 #: the nets whose weights may be halved, as in the nodes: they paint pixels
 PAINTERS = ("generator", "flow_renderer")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+#: how the folders begin in which workers encode
+WORK_FOLDER = "sadtalker-batch-"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Worker:
             torch.set_num_threads(n_threads)
 
     def greet(self) -> None:
-        """Says that this process has begun and has our code."""
+        """Says that this process has begun and has our code; sweeps up after others here that were killed."""
+        sweep_work_folders(WORK_FOLDER)
 
     def do(self, task: str, *given: Any) -> Answer:
         """One of the tasks below, timed."""
@@ -95,8 +100,8 @@ class Worker:
         nets = self._nets(order.options)
         clip = self.plan(order)
         voice = None if order.voice is None else read_voice(order.voice)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "film.mp4"
+        with work_folder(WORK_FOLDER) as folder:
+            path = folder / "film.mp4"
             write_film(path, pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
                        clip.portrait, voice, order.options)  # fmt: skip
             return path.read_bytes(), len(clip)

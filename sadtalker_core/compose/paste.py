@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..datatypes import Box, Portrait
+from ..datatypes import Box, FaceCrop, Portrait
 from ..errors import OptionError, PictureError, VideoError
 from .multiband import Multiband
 from .poisson import seamless
@@ -60,7 +60,8 @@ class PasteBack:
         _check_range("feather", feather, WIDEST_FEATHER)
         _check_range("colour_match", colour_match, 1.0)
         self.picture = portrait.image.permute(2, 0, 1)
-        self.box = portrait.require_crop().box
+        self.crop = portrait.require_crop()
+        self.box = self.crop.box
         self.seen = _inside(self.box, portrait.size_wh)
         self.blend = Blend(blend)
         self.colour_match = colour_match
@@ -112,6 +113,7 @@ class PasteBack:
     def _covered(self, frames: Tensor, under: Tensor) -> Tensor:
         """(B, 3, h, w) -> the part of the whole frames that the box covers; under: what lies there."""
         _check_frames(frames)
+        frames = without_doubled_row(frames, self.crop)
         head = self._under_box(resize(frames, (self.box.height, self.box.width)))
         if self.blend is Blend.SEAMLESS:
             head = seamless(head, under)
@@ -209,6 +211,21 @@ def _distance(n: int, from_first: bool, from_last: bool) -> Tensor:
     centres = torch.arange(n) + 0.5
     far = torch.full((n,), math.inf)
     return torch.minimum(centres if from_first else far, n - centres if from_last else far)
+
+
+def without_doubled_row(frames: Tensor, crop: FaceCrop) -> Tensor:
+    """(B, 3, h, w) without the last row that made an odd height even, whatever the frames were scaled to since. Frames
+    of another height, such as one in the very aspect of the box, come back as they are.
+
+    The width is that of the square, which is even.
+    """
+    made, side = crop.frame_hw
+    height, width = frames.shape[-2:]
+    in_the_aspect = width * crop.box.height / crop.box.width
+    apart, apart_if_doubled = (abs(height - n) for n in (in_the_aspect, width * (made + 1) / side))
+    if made % 2 == 0 or apart_if_doubled >= 0.5 or apart <= apart_if_doubled or height * side == made * width:
+        return frames
+    return frames[..., : round(height * made / (made + 1)), :]
 
 
 def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -1,20 +1,23 @@
 """Frames come in one batch after the other, an mp4 (H.264, AAC) goes out; nothing is kept but what the encoder holds.
 
 Letters: `B` frames of a batch, `H W` their size, `C` channels, `n` samples. The encoder is the ffmpeg that the package
-imageio-ffmpeg brings along. It writes to `.part` files beside the target, which gets its name when all is well; on a
-failure or an interruption nothing is left behind.
+imageio-ffmpeg brings along. It writes to `.part` files beside the target (claims.py), which gets its name when all is
+well; on a failure or an interruption nothing is left behind, and what a kill leaves the next writer in that folder
+takes away. The frames go into a NUT file first: unlike an mp4, it can be read when its end is missing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
+import queue
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import AudioError, OptionError, VideoError
+from ..claims import Claim, claim_path
+from ..claims import sweep as sweep_parts
+from ..datatypes import FrameStream
+from ..errors import AudioError, DoesNotFit, OptionError, SadTalkerError, SigningError, VideoError, shorten
 from ..saving import full_disk
 from .signature import Signature
 
@@ -60,16 +66,31 @@ _DOWNMIX_5_1 = torch.tensor([[1, 0, 0.7071, 0, 0.7071, 0], [0, 1, 0.7071, 0, 0, 
 #: how many of ffmpeg's words an error repeats
 LAST_LINES = 12
 
+#: between two looks whether somebody wants to stop, while the encoder works
+POLL_SECONDS = 0.1
+#: how long a stop waits for a killed encoder, and for its parts to go: a dead network disk holds both. All together,
+#: with FLUSH_SECONDS, may be two
+STOP_SECONDS, CLEAR_SECONDS = 0.2, 1.0
+#: how long an encoder may take to finish a partial video; what it has not written then is lost
+FLUSH_SECONDS = 1.0
+#: how long what a partial video needs is waited for in vain
+PATIENCE_SECONDS = 30.0
+#: after this long without a sign of life of the encoder the log says so
+SILENCE_SECONDS = 30.0
+BYTES_AT_ONCE = 1 << 20
+
 
 class VideoWriter:
     """Use it as `with VideoWriter(...) as video: video.write(batch)`; the file is there when the block has ended
-    well.
+    well, as `video.path`.
     """
 
-    def __init__(self, path: Path | str, size_wh: tuple[int, int], fps: float, *, output_fps: float = 0.0,
+    def __init__(self, path: Path | str | Claim, size_wh: tuple[int, int], fps: float, *, output_fps: float = 0.0,
                  audio: tuple[Tensor, float] | None = None, metadata: Mapping[str, str] | None = None,
-                 quality: str | int = "high", signature: Signature | None = None):  # fmt: skip
-        """path: ends in .mp4, in a folder that exists; an older file of that name is replaced.
+                 quality: str | int = "high", signature: Signature | None = None, partial: Path | None = None,
+                 check_stop: Callable[[], None] | None = None):  # fmt: skip
+        """path: ends in .mp4, in a folder that exists; an older file of that name is replaced. Or a claim on a name
+                  that nobody has.
 
         size_wh:  of the frames; an odd side is made even by doubling its last row or column
         fps:      of the frames, any rate above 0
@@ -77,14 +98,20 @@ class VideoWriter:
                   out and the clip lasts as long as before. 0 leaves the frames as they are
         audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate; cut, or filled with silence, to the length
                   of the frames
-        metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow"
+        metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow". They
+                  cannot replace the mark that says "AI-generated"
         quality:  a name in QUALITIES, or x264's crf
         signature: who signs the file, or nobody
+        partial:  where the frames that came stay, playable, when the block ends with an error; a claim knows it itself
+        check_stop: asked every moment while the encoder is waited for; may raise to stop
         Raises OptionError, VideoError, AudioError or SigningError for what cannot be written.
         """
-        self.path = Path(path).absolute()
+        self._claim = path if isinstance(path, Claim) else None
+        self.path = path.path if isinstance(path, Claim) else Path(path).absolute()
+        if "\0" in str(self.path):
+            raise VideoError(f"expected a file name without the character NUL, got {shorten(repr(str(self.path)))}.")
         if not self.path.parent.is_dir():
-            raise VideoError(f"expected an existing folder to write to, got {self.path.parent}.")
+            raise VideoError(f"expected an existing folder to write to, got {shorten(self.path.parent)}.")
         self.width, self.height = size_wh
         if not (1 <= self.width <= LARGEST_SIDE and 1 <= self.height <= LARGEST_SIDE):
             raise VideoError(f"expected frames of 1 to {LARGEST_SIDE} pixels a side, got {self.width} x {self.height}.")
@@ -92,30 +119,34 @@ class VideoWriter:
         self.output_fps = _rate("output_fps", output_fps) if output_fps else self.fps
         self.quality = _quality(quality)
         self.sound = None if audio is None else Sound(*audio)
-        self.metadata = {**AI_MARK, **(metadata or {})}
+        self.metadata = marked(metadata or {})
         self.signature = signature
         if signature is not None:
             signature.require_usable()
+        self.check_stop = check_stop or _go_on
+        self._partial = partial
         self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
-        self._silent_part = self._beside("silent.part")
-        self._part = self._beside("part")
-        self._signed_part = self._beside("signed.part")
-        self._metadata_part = self._beside("metadata.part")
         self._encoder: Ffmpeg | None = None
+
+    @property
+    def claim(self) -> Claim:
+        assert self._claim is not None
+        return self._claim
 
     def __enter__(self) -> VideoWriter:
         with self._left_clean():
-            self._metadata_part.write_bytes(ffmetadata(self.metadata).encode())
-            target = self._part if self.sound is None else self._silent_part
+            sweep(self.path.parent, self.signature, self.check_stop)
+            if self._claim is None:
+                self._claim = claim_path(self.path, partial=self._partial)
+            self.claim.part("metadata").write_bytes(ffmetadata(self.metadata))
             even = f"{self.width + self.width % 2}x{self.height + self.height % 2}"
             self._encoder = Ffmpeg(
                 "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", even, "-r", str(self.output_fps), "-i", "pipe:0",
-                *self._metadata_input(),
                 "-map", "0:v", "-c:v", "libx264", "-crf", str(self.quality.crf), "-preset", self.quality.preset,
                 "-vf", "scale=in_range=full:out_range=limited:out_color_matrix=bt709,format=yuv420p,"
                 "setparams=range=limited:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
-                *self._metadata_output(), "-f", "mp4", _as_argument(target),
-                folder=self.path.parent,
+                "-flush_packets", "1", "-f", "nut", _as_argument(self.claim.part("video")),
+                folder=self.path.parent, check_stop=self.check_stop,
             )  # fmt: skip
         return self
 
@@ -135,50 +166,52 @@ class VideoWriter:
         encoder = self._encoder
         assert encoder is not None
         if kind is not None:
-            encoder.stop()
-            self._remove_parts()
+            if self.claim.partial is None or not self.n_shown:
+                encoder.stop()
+            else:
+                self._keep_partial(encoder)
+            self._clear()
             return
         with self._left_clean():
             encoder.finish()
             if not self.n_frames:
                 raise VideoError("expected at least one frame to write, got none.")
-            if self.sound is not None:
-                self._add(self.sound)
-            if self.signature is not None:
-                self.signature.sign(self._part, self._signed_part)
-                os.replace(self._signed_part, self._part)
-            os.replace(self._part, self.path)
-            self._remove_parts()
+            self.path = self.claim.publish(self._pack())
+            self.claim.release()
         self._encoder = None
 
-    def _add(self, sound: Sound) -> None:
-        """The silent video, copied, and the sound, cut to its length, become one file."""
-        rate_hz = sound.rate_hz if sound.rate_hz in AUDIO_RATES_HZ else AUDIO_RATES_HZ[0]
-        joiner = Ffmpeg(
-            "-f", "f32le", "-ar", str(sound.rate_hz), "-ac", str(sound.n_channels), "-i", "pipe:0",
-            *self._metadata_input(), "-i", _as_argument(self._silent_part),
-            "-map", "2:v", "-c:v", "copy",
-            "-map", "0:a", "-c:a", "aac", "-b:a", str(AUDIO_BITS_PER_SECOND), "-ar", str(rate_hz),
-            *self._metadata_output(), "-f", "mp4", _as_argument(self._part),
-            folder=self.path.parent,
-        )  # fmt: skip
+    def _keep_partial(self, encoder: Ffmpeg) -> None:
+        """Of what the encoder has written; what stopped the run goes on as the error, whether that works or not."""
+        before = self._n_bytes_written()
+        if not encoder.stop(after_seconds=FLUSH_SECONDS) and self._n_bytes_written() <= before:
+            logging.warning("SadTalker: the encoder hangs; the next run makes a partial video of what is written.")
+            self.claim.abandon()
+            return
         try:
-            for samples in sound.chunks(round(self.n_shown / self.output_fps * sound.rate_hz)):
-                joiner.feed(samples)
-            joiner.finish()
-        except BaseException:
-            joiner.stop()
+            self.claim.publish_partial(self._pack(patience_seconds=PATIENCE_SECONDS))
+        except DoesNotFit as error:
+            logging.warning("SadTalker: the next run makes the partial video: %s", error)
+            self.claim.abandon()
+        except (SadTalkerError, OSError) as error:
+            logging.warning("SadTalker: no partial video can be kept: %s", error)
+        except BaseException:  # stopped once more: it is left to the next run
+            self.claim.abandon()
             raise
 
-    def _metadata_input(self) -> tuple[str, ...]:
-        return "-f", "ffmetadata", "-i", _as_argument(self._metadata_part)
+    def _n_bytes_written(self) -> int:
+        """So many bytes of encoded frames lie on the disk; 0 where it does not answer."""
+        found: list[int] = []
 
-    def _metadata_output(self) -> tuple[str, ...]:
-        """Names of our own survive only as QuickTime tags; the index comes first, so that a page can begin to play."""
-        return "-map_metadata", "1", "-movflags", "+faststart+use_metadata_tags"
+        def look() -> None:
+            with contextlib.suppress(OSError):
+                found.append(self.claim.part("video").stat().st_size)
 
-    def _beside(self, ending: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{ending}")
+        _in_time(look, STOP_SECONDS)
+        return found[0] if found else 0
+
+    def _pack(self, patience_seconds: float = math.inf) -> Path:
+        seconds = float(self.n_shown / self.output_fps)
+        return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager
     def _left_clean(self):
@@ -188,70 +221,216 @@ class VideoWriter:
         except BaseException as error:
             if self._encoder is not None:
                 self._encoder.stop()
-            self._remove_parts()
+            self._clear()
             if isinstance(error, OSError):
                 folder = self.path.parent
-                sentence = f"The video cannot be written to {folder}: {error}."
+                sentence = f"The video cannot be written to {shorten(folder)}: {shorten(error)}."
                 raise full_disk(error, folder) or VideoError(sentence) from error
             raise
 
-    def _remove_parts(self) -> None:
-        for part in (self._silent_part, self._part, self._signed_part, self._metadata_part):
-            with contextlib.suppress(OSError):  # what went wrong is told, not that this does, too
-                part.unlink(missing_ok=True)
+    def _clear(self) -> None:
+        """Takes the parts away; a disk that does not answer holds nobody up."""
+        if self._claim is not None:
+            _in_time(self._claim.release, CLEAR_SECONDS)
+
+
+def _in_time(work: Callable[[], None], seconds: float) -> None:
+    """Does something with files; on a disk that does not answer, it is left behind."""
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(seconds)
+
+
+def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable[[], None] | None = None) -> None:
+    """Takes away what killed writers left in a folder; where it was asked for, the frames that they had written become
+    the partial video, without sound. signature: who signs that.
+    """
+
+    def rescue(claim: Claim) -> bool:
+        try:
+            if not claim.part("video").stat().st_size:
+                return True
+            packed = _pack(claim, None, None, signature, check_stop or _go_on, PATIENCE_SECONDS)
+            made = claim.publish_partial(packed)
+        except FileNotFoundError:  # it was killed before the first frame
+            return True
+        except (DoesNotFit, SigningError, OSError) as error:
+            logging.warning("SadTalker: a partial video cannot be kept now: %s", error)
+            return False
+        except VideoError as error:
+            logging.warning("SadTalker: %s cannot be played: %s", claim.part("video").name, error)
+            return True
+        logging.warning("SadTalker: kept %s, the frames of a run that was killed.", shorten(made))
+        return True
+
+    sweep_parts(folder, rescue)
+
+
+def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: Signature | None,
+          check_stop: Callable[[], None], patience_seconds: float) -> Path:  # fmt: skip
+    """The encoded frames, copied, the sound, cut to their length, and the metadata become one finished part."""
+    whole, metadata = claim.part("whole"), claim.part("metadata")
+    inputs: list[str] = []
+    tracks = ["-map", "1:v", "-c:v", "copy"]
+    if sound is not None:
+        inputs += ["-f", "f32le", "-ar", str(sound.rate_hz), "-ac", str(sound.n_channels), "-i", "pipe:0"]
+        rate_hz = sound.rate_hz if sound.rate_hz in AUDIO_RATES_HZ else AUDIO_RATES_HZ[0]
+        tracks += ["-map", "2:a", "-c:a", "aac", "-b:a", str(AUDIO_BITS_PER_SECOND), "-ar", str(rate_hz)]
+    if not metadata.is_file():  # the mark is in every file
+        metadata.write_bytes(ffmetadata(AI_MARK))
+    joiner = Ffmpeg(
+        "-f", "ffmetadata", "-i", _as_argument(metadata), "-f", "nut", "-i", _as_argument(claim.part("video")),
+        *inputs, *tracks,
+        # Names of our own survive only as QuickTime tags; the index comes first, so that a page can begin to play.
+        "-map_metadata", "0", "-movflags", "+faststart+use_metadata_tags", "-f", "mp4", _as_argument(whole),
+        folder=claim.path.parent, check_stop=check_stop, patience_seconds=patience_seconds,
+    )  # fmt: skip
+    try:
+        if sound is not None and seconds is not None:
+            for samples in sound.chunks(round(seconds * sound.rate_hz)):
+                joiner.feed(samples)
+        joiner.finish()
+        if not (whole.is_file() and whole.stat().st_size):
+            raise VideoError(f"{_whose(joiner.command)} ended without a word and wrote no video; it is no ffmpeg that "
+                             "can encode H.264.")  # fmt: skip
+        if signature is None:
+            return whole
+        signed = claim.part("signed")
+        signature.sign(whole, signed)
+        return signed
+    except BaseException:
+        joiner.stop()
+        raise
+
+
+def with_even_sides(stream: FrameStream) -> FrameStream:
+    """The same frames, an odd side made even by doubling its last row or column, as `VideoWriter` does: H.264, and so
+    every node that saves a video, takes no other.
+    """
+    right, below = stream.width % 2, stream.height % 2
+    if not (right or below):
+        return stream
+
+    def batches():
+        for frames in stream.batches():
+            yield torch.nn.functional.pad(frames, (0, right, 0, below), mode="replicate")
+
+    return replace(stream, width=stream.width + right, height=stream.height + below, batches=batches)
 
 
 class Ffmpeg:
-    """One run of ffmpeg that is fed through its standard input."""
+    """One run of ffmpeg that is fed through its standard input. Whatever it does, nobody waits for it without asking
+    `check_stop` every moment.
+    """
 
-    def __init__(self, *arguments: str, folder: Path):
-        self.folder = folder
-        self.process = subprocess.Popen(
-            [*ffmpeg_command(), "-y", "-nostdin", "-hide_banner", "-loglevel", "error", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+    def __init__(self, *arguments: str, folder: Path, check_stop: Callable[[], None],
+                 patience_seconds: float = math.inf):  # fmt: skip
+        """folder: of the file, for messages;  patience_seconds: without an answer, until VideoError is raised"""
+        self.folder, self.check_stop, self.patience_seconds = folder, check_stop, patience_seconds
+        self.command = ffmpeg_command()
+        try:
+            self.process = subprocess.Popen(
+                [*self.command, "-y", "-nostdin", "-hide_banner", "-loglevel", "error", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError as error:
+            raise VideoError(f"{_whose(self.command)} cannot be run: {shorten(error)}.") from error
         assert self.process.stdin is not None and self.process.stderr is not None
         self.input, self.words = self.process.stdin, self.process.stderr
-        # Its words are read as they come: a full pipe would stop it.
+        self._tasks: queue.SimpleQueue[tuple[np.ndarray, threading.Event] | None] = queue.SimpleQueue()
+        self._refused = False
+        # A pipe that is full holds up who writes, and who reads too late: each end has a thread.
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.feeder, self.listener = (threading.Thread(target=work, daemon=True) for work in (self._feed, self._listen))
+        self.feeder.start()
         self.listener.start()
 
     def feed(self, data: np.ndarray) -> None:
-        try:
-            self.input.write(data.data)
-        except OSError:  # it closed its end: it has died and said why
+        """Returns when all of it has been taken."""
+        if not data.size:
+            return
+        taken = threading.Event()
+        self._tasks.put((data, taken))
+        self._wait(taken.wait)
+        if self._refused:  # it closed its end: it has died and said why
             self._raise_its_words()
 
     def finish(self) -> None:
-        with contextlib.suppress(OSError):  # it may have died before; its exit status says so
-            self.input.close()
-        if self.process.wait():
+        self._tasks.put(None)
+        self._wait(self._ended)
+        self.listener.join(STOP_SECONDS)
+        if self.process.returncode:
             self._raise_its_words()
-        self.listener.join()
-        self.words.close()
+        self._close()
 
-    def stop(self) -> None:
-        """Ends it at once; harmless when it has ended."""
-        self.process.kill()
-        self.process.wait()
-        self.listener.join()
-        for pipe in (self.input, self.words):
-            with contextlib.suppress(OSError):
-                pipe.close()
+    def stop(self, after_seconds: float = 0.0) -> bool:
+        """Ends it, at once or when it has had so long to finish what it was fed; harmless when it has ended. A process
+        that even a kill does not end is left behind. Returns whether it ended by itself.
+        """
+        self._tasks.put(None)
+        by_itself = self._ended(after_seconds)
+        if not by_itself:
+            self.process.kill()
+            self._ended(STOP_SECONDS)
+        self._close()
+        return by_itself
+
+    def _close(self) -> None:
+        self.feeder.join(STOP_SECONDS)
+        self.listener.join(STOP_SECONDS)
+        if not self.listener.is_alive():
+            self.words.close()
+
+    def _wait(self, done: Callable[[float], bool]) -> None:
+        waited = 0.0
+        while not done(POLL_SECONDS):
+            self.check_stop()
+            waited += POLL_SECONDS
+            if waited > self.patience_seconds:
+                raise VideoError(f"{_whose(self.command)} has not answered for {waited:.0f} s")
+            if round(waited / POLL_SECONDS) == round(SILENCE_SECONDS / POLL_SECONDS):
+                logging.warning("SadTalker: ffmpeg has not answered for %.0f s; still waiting. Its folder is %s.",
+                                SILENCE_SECONDS, shorten(self.folder))  # fmt: skip
+
+    def _ended(self, seconds: float) -> bool:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _feed(self) -> None:
+        with contextlib.suppress(OSError):  # its exit status says more than a close that fails
+            with self.input as pipe:
+                while (task := self._tasks.get()) is not None:
+                    data, taken = task
+                    try:
+                        left = memoryview(data.data).cast("B")
+                        while left and not self._refused:
+                            left = left[pipe.write(left[:BYTES_AT_ONCE]) or 0 :]
+                    except OSError:
+                        self._refused = True
+                    taken.set()
 
     def _listen(self) -> None:
         for line in self.words:
             self.last_lines.append(line.decode(errors="replace").rstrip())
 
     def _raise_its_words(self) -> None:
-        self.process.wait()
-        self.listener.join()
+        self._wait(self._ended)
+        self.listener.join(STOP_SECONDS)
         words = "\n".join(self.last_lines) or f"no words, exit status {self.process.returncode}"
-        raise full_disk(words, self.folder) or VideoError(f"ffmpeg could not write the video. Its last words:\n{words}")
+        raise full_disk(words, self.folder) or VideoError(
+            f"{_whose(self.command)} could not write the video. Its last words:\n{words}"
+        )
+
+
+def _go_on() -> None:
+    """Nobody wants to stop."""
 
 
 class Sound:
@@ -295,8 +474,14 @@ def to_stereo(wave: Tensor) -> Tensor:
     return wave.mean(dim=0).expand(2, -1)
 
 
-def ffmetadata(metadata: Mapping[str, str]) -> str:
-    """The text of a file that ffmpeg reads names and values from: its five special characters get a backslash.
+def marked(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata and AI_MARK, which wins: names differ neither by their case, as ffmpeg reads them, nor by blanks."""
+    taken = {name.casefold() for name in AI_MARK}
+    return {name: text for name, text in metadata.items() if _plain(name).strip().casefold() not in taken} | AI_MARK
+
+
+def ffmetadata(metadata: Mapping[str, str]) -> bytes:
+    """The content of a file that ffmpeg reads names and values from: its five special characters get a backslash.
 
     ffmpeg takes a backslash at the end of a line for an escaped line break even when it is escaped itself, so that a
     text which ends in one gets a space behind it.
@@ -304,10 +489,23 @@ def ffmetadata(metadata: Mapping[str, str]) -> str:
     special = str.maketrans({character: "\\" + character for character in "=;#\\\n"})
 
     def escaped(text: str) -> str:
+        text = _plain(text)
         return f"{text} ".translate(special) if text.endswith("\\") else text.translate(special)
 
     lines = [f"{escaped(str(name))}={escaped(str(text))}" for name, text in metadata.items()]
-    return "\n".join([";FFMETADATA1", *lines, ""])
+    return "\n".join([";FFMETADATA1", *lines, ""]).encode(errors="replace")
+
+
+def _plain(text: str) -> str:
+    """ffmpeg would take a NUL for the end of the text."""
+    return str(text).replace("\0", "")
+
+
+def _whose(command: list[str]) -> str:
+    """The encoder as a sentence begins with it; where the user chose it, by the setting's name."""
+    chosen = os.environ.get("IMAGEIO_FFMPEG_EXE")
+    named = f"the environment variable IMAGEIO_FFMPEG_EXE names {shorten(chosen)}, which" if chosen else "ffmpeg"
+    return named if chosen in command else "ffmpeg"
 
 
 def ffmpeg_command() -> list[str]:
@@ -359,4 +557,4 @@ def _as_argument(path: Path) -> str:
     return f"file:{path}"
 
 
-__all__ = ["AI_MARK", "QUALITIES", "Quality", "VideoWriter", "ffmpeg_command"]
+__all__ = ["AI_MARK", "QUALITIES", "Quality", "VideoWriter", "ffmpeg_command", "sweep", "with_even_sides"]

@@ -71,7 +71,7 @@ def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
     like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
     """
     side = frames.shape[-1]
-    height = max(1, side * box.height // box.width)
+    height = box.height_at(side)
     if height == side:
         return frames
     return F.interpolate(frames, size=(height, side), mode="bilinear", align_corners=False)

@@ -55,8 +55,8 @@ class KeypointDetector(nn.Module):
         heat = self.heat_volume(self.shrink(image))
         if heat.dtype in (torch.float16, torch.bfloat16):
             heat = heat.float()  # 65 536 voxels are summed
-        weights = (heat / self.config.temperature).flatten(2).softmax(dim=-1).view_as(heat)
-        return centre_of_mass(weights)
+        heat = heat / self.config.temperature
+        return centre_of_mass(torch.exp(heat - heat.amax(dim=(2, 3, 4), keepdim=True)))  # a softmax, but for its total
 
     def heat_volume(self, small_image: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, K, D, H, W), before the softmax."""

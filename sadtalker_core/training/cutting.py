@@ -8,6 +8,7 @@ A video is looked at twice. First the face is followed, and the video is split i
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ SHORTEST = 32
 SILENT = 10 ** (-50 / 20)
 JPEG_QUALITY = 95
 SMALLEST_SIDE = 32
+#: bytes of a name on the usual file systems, less what the names of clips, and of files half written, add to it
+LONGEST_NAME = 255 - 60
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,9 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_pictur
     on_picture: called for each frame, twice in all. A video that cannot be used is an Outcome with a reason.
     """
     clips: dict[str, float] = {}
-    lost, notes, wrong = Counter[str](), [], ""
+    lost, notes, wrong, size = Counter[str](), [], "", size_of(video.path)
     try:
+        _require_short_name(video)
         spans, most_faces = _spans(reader, video, on_picture)
         if most_faces > 1:
             notes.append(f"{most_faces} faces are seen; the largest at the beginning of a clip is taken")
@@ -93,7 +97,25 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_pictur
     else:
         notes += [f"pieces left out: {pieces}"] * bool(lost) + [f"its end is left out: {wrong}"] * bool(wrong)
         wrong = ""
-    return Outcome(video.source, video.path.stat().st_size, tuple(clips), sum(clips.values()), tuple(notes), wrong)
+    return Outcome(video.source, size, tuple(clips), sum(clips.values()), tuple(notes), wrong)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 for one that went away, or cannot be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _require_short_name(video: Video) -> None:
+    """Raises InputError for a video whose clips no disk would take."""
+    n_bytes = len(os.fsencode(video.name))
+    if n_bytes > LONGEST_NAME:
+        raise InputError(
+            f"its name, with those of its folders, has {n_bytes} bytes and its clips are named after it: rename it to "
+            f"{LONGEST_NAME} or less"
+        )
 
 
 def _spans(reader: Reader, video: Video, on_picture: Callable[[], None]) -> tuple[list[Span], int]:

@@ -114,13 +114,13 @@ class Sound:
         """(C, m) float32, one behind the other from sample 0 on; gaps of a frame or more become silence."""
         import av
 
-        to_float = av.AudioResampler(format="fltp")
+        to_float = av.AudioResampler(format="flt")  # of eight planes PyAV reads a ninth, and the process dies
         n_so_far = 0
         for frame in self._container.decode(audio=0):
             at = n_so_far if frame.time is None else round((frame.time - self._origin_s) * self.rate_hz)
             gap = at - n_so_far
             for part in to_float.resample(frame):
-                samples: np.ndarray = part.to_ndarray()
+                samples: np.ndarray = part.to_ndarray().reshape(part.samples, -1).T
                 if n_so_far == 0 or abs(gap) > self.rate_hz / FRAMES_PER_SECOND:
                     samples = np.pad(samples[:, max(-gap, 0) :], [(0, 0), (max(gap, 0), 0)])
                 n_so_far += samples.shape[1]
@@ -133,7 +133,7 @@ def _opened(path: Path):
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:  # titles come in any encoding
             if not container.streams.video:
                 raise VideoError("it has no picture track")
             yield container

@@ -11,9 +11,11 @@ there and in the index of the clips.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict
@@ -29,7 +31,7 @@ from ..errors import InputError, OptionError
 from ..saving import append_line, whole, whole_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, write_clip, write_failure
-from .cutting import Outcome, Reader, Video, cut_video
+from .cutting import Outcome, Reader, Video, cut_video, size_of
 from .engine import command
 from .export import add_base_options
 from .footage import announced_seconds
@@ -91,7 +93,7 @@ def prepare(
     videos, _ = find_videos(folder, out)
     _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
     done = read_outcomes(out)
-    waiting = [v for v in videos if v.source not in done or done[v.source].size != v.path.stat().st_size]
+    waiting = [v for v in videos if v.source not in done or done[v.source].size != size_of(v.path)]
     frames = 2 * sum(map(_announced_frames, waiting))
     with tqdm(total=frames, unit="frame", disable=None if waiting else True) as bar:
         for video, outcome in _outcomes(waiting, out, (base, tuple(models), mode, device, size), workers, bar):
@@ -214,6 +216,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text, or none of the terminal's letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     _, others = find_videos(options.videos, options.out)
     outcomes = prepare(
         options.videos,

@@ -21,6 +21,15 @@ def write_voice(path: Path, seconds: float, rate_hz: int = 16_000) -> Path:
     return write_wave(path, noise, rate_hz)
 
 
+def titled(wav: bytes, title: bytes) -> bytes:
+    """The wav with that title, in whatever encoding it is, as old editors write it."""
+    text = title + b"\0" * (2 - len(title) % 2)
+    info = b"INFO" + b"INAM" + len(text).to_bytes(4, "little") + text
+    data = bytearray(wav[:12] + b"LIST" + len(info).to_bytes(4, "little") + info + wav[12:])
+    data[4:8] = (len(data) - 8).to_bytes(4, "little")
+    return bytes(data)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """The portrait of somebody, a picture of nobody, and voices of 16 and 32 frames."""

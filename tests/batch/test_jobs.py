@@ -22,9 +22,9 @@ def faults(path: Path) -> list[str]:
     return str(caught.value).split("\n")
 
 
-def fault_of(table, columns: str, cells: str) -> str:
+def fault_of(table, columns: str, cells: str, portrait: str = PORTRAIT, out: str = "one.mp4") -> str:
     """The one sentence about the one line of a table."""
-    (sentence,) = faults(table("one.csv", f"portrait,out,{columns}", f"{PORTRAIT},one.mp4,{cells}"))
+    (sentence,) = faults(table("one.csv", f"portrait,out,{columns}", f"{portrait},{out},{cells}"))
     assert sentence.startswith("one.csv, line 2: ")
     return sentence.removeprefix("one.csv, line 2: ")
 
@@ -99,6 +99,48 @@ def test_a_model_that_is_not_there_is_named_with_what_it_needs(table):
     sentence = fault_of(table, "idle_seconds,model", "1,SadTalker 256")
     assert sentence.startswith("model: SadTalker 256 needs files") and "SadTalker_V0.0.2_256.safetensors" in sentence
     assert fault_of(table, "idle_seconds,model", "1,huge").startswith("model: there is no model 'huge'")
+
+
+@pytest.mark.parametrize(("portrait", "reason"), [
+    ("x\0y.png", "portrait: 'x\\x00y.png' is not the name of a file ("),
+    ("~nobody_of_that_name/x.png", "portrait: '~nobody_of_that_name/x.png' is not the name of a file ("),
+    ("a" * 300 + ".png", "portrait: "), ("short.wav/x.png", "portrait: there is no file "),
+])  # fmt: skip
+def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
+    said = fault_of(table, "idle_seconds", "1", portrait)
+    assert said.startswith(reason) and len(said) < 600
+
+
+@pytest.mark.parametrize(("out", "reason"), [
+    ("x\0y.mp4", "is not the name of a file"), ("~nobody_of_that_name/x.mp4", "is not the name of a file"),
+    ("\u4f60" * 80 + ".mp4", "its name is too long, use 215 bytes at most"),
+    ("b" * 300 + "/x.mp4", "too long"), ("short.wav/x.mp4", "short.wav is no folder"),
+])  # fmt: skip
+def test_a_video_that_could_not_be_written_is_told_before_it_is_made(table, out, reason):
+    said = fault_of(table, "idle_seconds", "1", out=out)
+    assert said.startswith("out: ") and reason in said and len(said) < 600
+
+
+def test_a_folder_that_nobody_may_write_to_is_told_before_anything_is_made(table, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert fault_of(table, "idle_seconds", "1").endswith(" cannot be written to).")
+
+
+@pytest.mark.parametrize("column", ["portrait", "voice", "out", "seed", "model", "yaw"])
+def test_a_cell_of_any_length_is_repeated_in_short(table, column):
+    row = {"portrait": PORTRAIT, "voice": "short.wav", "out": "a.mp4"} | {column: "y" * 100_000}
+    (said,) = faults(table("one.csv", ",".join(row), ",".join(row.values())))
+    assert "yyyyyy" in said and len(said) < 600
+
+
+def test_a_cell_longer_than_any_reader_takes_is_told_with_its_line(table):
+    said = fault_of(table, "seed", "1" * 200_000)
+    assert said.startswith("it cannot be read as CSV (field larger than field limit (131072))")
+
+
+def test_of_very_many_faults_the_first_are_told(table):
+    said = faults(table("many.csv", "portrait,out", *["gone.png,a.avi"] * 200))
+    assert len(said) == 101 and said[-1] == "many.csv has 300 more faults."
 
 
 def test_every_wrong_line_is_told_at_once(table):

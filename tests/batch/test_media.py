@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import wave
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from PIL import Image
 
 from sadtalker_core.batch.media import read_picture, read_voice, seconds_of_sound
 from sadtalker_core.errors import AudioError, PictureError
+from tests.batch.conftest import titled
 
 
 def png(image: Image.Image, **how) -> bytes:
@@ -79,3 +82,40 @@ def test_what_is_neither_gets_a_sentence():
         read_voice(b"no sound")
     with pytest.raises(AudioError, match="holds no sound"):
         read_voice(png(Image.new("RGB", (64, 64))))
+
+
+@pytest.mark.parametrize("title", ["Zo\u00eb".encode("latin-1"), "\u4f60\u597d".encode("gbk"), b"\xff\xfe\0"])
+def test_a_title_in_any_encoding_does_no_harm(tmp_path, title):
+    plain = pcm(np.arange(800, dtype=np.int16)[:, None])
+    odd = titled(plain, title)
+    (tmp_path / "voice.wav").write_bytes(odd)
+    assert seconds_of_sound(tmp_path / "voice.wav") == 0.1
+    torch.testing.assert_close(read_voice(odd)[0], read_voice(plain)[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("n_channels", [2, 6, 8])
+def test_channels_are_neither_mixed_nor_swapped(n_channels):
+    samples = np.arange(n_channels, dtype=np.int16)[None].repeat(64, 0) << 10
+    waveform, _ = read_voice(pcm(samples))
+    torch.testing.assert_close(waveform, torch.arange(n_channels)[:, None].expand(-1, 64) / 32)
+
+
+def test_a_sound_of_eight_channels_can_be_read():
+    """As films have it. AAC decodes to eight planes, of which PyAV 18 reads a ninth."""
+    waveform, rate_hz = read_voice(aac(48_000, "7.1", "matroska"))
+    assert rate_hz == 48_000 and len(waveform) == 8 and not waveform.any()
+
+
+@pytest.mark.parametrize("second", [{"rate": 44_100, "layout": "stereo"}, {"rate": 16_000, "layout": "mono"}])
+def test_a_sound_that_changes_on_the_way_gets_a_sentence(second):
+    pieces = [aac(rate=44_100, layout="mono"), aac(**second)]
+    with pytest.raises(AudioError, match="its sample rate or number of channels changes"):
+        read_voice(b"".join(pieces))
+    assert read_voice(pieces[0] * 2)[1] == 44_100
+
+
+def aac(rate: int, layout: str, container: str = "adts") -> bytes:
+    """Silence as AAC, by default in a form that can be put end to end."""
+    silence = f"anullsrc=r={rate}:cl={layout}"
+    command = ["-v", "error", "-f", "lavfi", "-i", silence, "-t", "0.1", "-c:a", "aac", "-f", container, "-"]
+    return subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *command], check=True, capture_output=True).stdout

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from sadtalker_core.batch import record
 from sadtalker_core.batch.jobs import Job, Options
 from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder, summary, table, write_whole
+from sadtalker_core.errors import InUse, OptionError
 
 
 def job(folder: Path, name: str = "a") -> Job:
@@ -49,6 +53,69 @@ def test_a_line_that_was_cut_off_costs_only_itself(tmp_path):
     folder.manifest.write_bytes(whole[:-20])
     folder.add(done(jobs[2]))
     assert list(folder.done_before(jobs)) == ["a", "c"]
+
+
+@pytest.mark.parametrize("odd", [
+    {"id": ["a"]}, {"n_bytes": "4"}, {"n_frames": None}, {"seconds": float("nan")}, {"seconds": -1}, {"line": True},
+    {"n_frames": 10**400}, {"status": 1}, {"more": 1},
+])  # fmt: skip
+def test_a_line_that_this_program_did_not_write_costs_only_itself(tmp_path, odd):
+    folder, one, other = RunFolder(tmp_path / "run"), job(tmp_path), job(tmp_path, "b")
+    folder.add(done(other))
+    with folder.manifest.open("a") as file:
+        file.write(json.dumps(asdict(done(one)) | odd) + "\n" + "[" * 100_000 + "\n[1]\nnull\n")
+    assert list(folder.done_before([one, other])) == ["b"]
+
+
+def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_again(tmp_path, monkeypatch):
+    folder, jobs = RunFolder(tmp_path / "run"), [job(tmp_path, name) for name in "abc"]
+    append, full = record.append_line, [True]
+
+    def append_line(file, entry):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(file, entry)
+
+    monkeypatch.setattr(record, "append_line", append_line)
+    folder.add(done(jobs[0]))
+    folder.add(done(jobs[1]))
+    assert folder.fault.startswith("The record of this run could not be kept in") and "No space left" in folder.fault
+    full.clear()
+    folder.add(done(jobs[2]))
+    assert not folder.fault and list(folder.done_before(jobs)) == ["a", "b", "c"]
+
+
+def test_a_run_folder_that_cannot_be_made_is_told_before_anything_begins(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match=r"cannot be written to \(Not a directory\); name another with --run"):
+        RunFolder(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(("number", "begins"), [(errno.EROFS, False), (errno.ENOSPC, True)])
+def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, monkeypatch, number, begins):
+    def refuse(*_, **__):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    if begins:
+        assert "could not be kept" in RunFolder(tmp_path / "run").fault
+    else:
+        with pytest.raises(OptionError, match="cannot be written to"):
+            RunFolder(tmp_path / "run")
+
+
+def test_a_second_run_in_the_same_folder_is_told_who_has_it(tmp_path):
+    with RunFolder(tmp_path / "run"):
+        with pytest.raises(InUse, match="^The run folder .* is in use by process "):
+            RunFolder(tmp_path / "run").__enter__()
+    with RunFolder(tmp_path / "run") as again:
+        assert not again.fault
+
+
+def test_a_name_that_is_no_text_can_be_reported(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.write_report(summary([Outcome("a", 2, "/b\udce4tch/a.mp4", DONE)], 1.0, 1))
+    assert json.loads(folder.report.read_bytes())["jobs"][0]["out"] == "/b\udce4tch/a.mp4"
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):

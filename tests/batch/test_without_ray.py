@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import sys
 from types import SimpleNamespace
@@ -19,6 +21,7 @@ from sadtalker_core.batch.worker import Answer, Clip, Order
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
 from tests.batch.conftest import PORTRAIT
+from tests.batch.instant import FILM, Instant
 from tests.render import tiny
 
 
@@ -117,6 +120,62 @@ def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
     assert main([str(table("bad.csv", "portrait,voice,out", "gone.png,short.wav,bad.mp4"))]) == 2
     assert capsys.readouterr().err.startswith("bad.csv, line 2: portrait: there is no file")
     assert not (folder / "bad.run").exists()
+
+
+def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(table, folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.record.append_line", full)
+    path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
+    assert main([str(path)]) == 3
+    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
+    said = capsys.readouterr().err
+    assert said.count("The record of this run could not be kept in") == 1 and "(No space left on device)" in said
+    monkeypatch.undo()
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    assert main([str(path)]) == 0, "with room there it is an ordinary run"
+
+
+def test_of_two_runs_of_a_table_the_second_begins_nothing_and_says_who_has_it(table, folder, monkeypatch, capsys):
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr(Instant, "n_asked", 0)
+    path = table("two.csv", "portrait,out,idle_seconds", f"{PORTRAIT},two.mp4,1")
+    with RunFolder(folder / "two.run"):
+        assert main([str(path)]) == 2
+    assert f"is in use by process {os.getpid()} on " in capsys.readouterr().err
+    assert Instant.n_asked == 0 and not (folder / "two.mp4").exists()
+    assert main([str(path)]) == 0 and Instant.n_asked == 1
+
+
+def test_a_run_folder_that_cannot_be_written_to_begins_nothing(table, folder, monkeypatch, capsys):
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    path = table("norun.csv", "portrait,out,idle_seconds", f"{PORTRAIT},norun.mp4,1")
+    assert main([str(path), "--run", str(folder / "short.wav" / "run")]) == 2
+    assert "cannot be written to (Not a directory); name another with --run." in capsys.readouterr().err
+    assert not (folder / "norun.mp4").exists()
+
+
+def test_the_leading_process_leaves_the_cores_to_its_workers(table, monkeypatch):
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert main([str(table("threads.csv", "portrait,out,idle_seconds", f"{PORTRAIT},threads.mp4,1"))]) == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("odd", [
+    ("--cut-seconds", "nan"), ("--cut-seconds", "-1"), ("--gpus-per-worker", "1.5"), ("--gpus-per-worker", "-2"),
+    ("--gpus-per-worker", "inf"), ("--retries", "-1"), ("--batch-size", "-1"), ("--workers", "0"),
+])  # fmt: skip
+def test_an_argument_that_means_nothing_is_refused(table, capsys, odd):
+    with pytest.raises(SystemExit) as ended:
+        main(["jobs.csv", *odd])
+    assert ended.value.code == 2 and f"argument {odd[0]}: " in capsys.readouterr().err
 
 
 class Backwards:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 
 from sadtalker_core.assembly import Talker
 from sadtalker_core.batch.jobs import Options
-from sadtalker_core.batch.worker import Worker, at_work
+from sadtalker_core.batch.worker import WORK_FOLDER, Worker, at_work
 from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.render.generator import Generator
 from tests.render import tiny
+from tests.tolerances import ARRANGEMENTS
 
 CPU = torch.device("cpu")
 
@@ -53,7 +55,7 @@ def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
     tried = tiny.cramp(monkeypatch, worker._talker.nets["generator"], room=1)
     frames = worker.do("heads", options, portrait, motion).value
     assert tried == [4, 2, 1, 1, 1, 1, 1]
-    np.testing.assert_allclose(frames, whole, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(frames, whole, rtol=0, atol=ARRANGEMENTS)
 
 
 def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeypatch):
@@ -63,3 +65,13 @@ def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeyp
     for model in ("one", "one", "two"):
         worker._nets(Options(model=model))
     assert loaded == [("one", ("models",)), ("two", ("models",))]
+
+
+def test_a_worker_that_begins_sweeps_up_after_one_that_was_killed(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / f"{WORK_FOLDER}left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "film.mp4.part").write_bytes(b"half")
+    Worker().greet()
+    assert not left.exists() and str(left) in caplog.text

@@ -7,7 +7,7 @@ the stages around them, the mini from picture to film, an hour of audio, paste-b
 
 A yardstick is one 3 x 3 convolution 512 -> 256 at 128 x 128 in float32; counted in them, a frame costs nearly the same
 on every machine. The time is that of the processor, on one thread, for a busy machine disturbs it least, and each
-measurement stands between two yardsticks. The mini is measured by the clock too, on all cores. Weights are made by
+measurement stands between two yardsticks. The mini is measured by the clock too. Weights are made by
 rule, except the mini's. Every part runs in a process of its own: what fails or takes too long is said, and the rest
 goes on; the JSON is written after each.
 """

@@ -5,8 +5,8 @@
 In: the public domain portrait that comes with scikit-image and a made-up voice. Out, for each kind of work and number
 of workers: frames a second by the clock, the median of rounds that take turns, and processor milliseconds of a frame in
 the workers and in the process that leads them. Then how fast that process alone encodes heads and whole pictures:
-beyond that, more workers do not make one long clip faster. Workers have one thread each and have loaded their nets
-before the clock starts.
+beyond that, more workers do not make one long clip faster. Workers and the leading process have one thread each, as in
+the program, and nets are loaded before the clock starts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from sadtalker_core.batch.__main__ import LEADING_THREADS
 from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import Job, read_jobs
 from sadtalker_core.batch.record import DONE, RunFolder
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--long", type=float, default=16.0, help="length of the long clip, seconds")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    torch.set_num_threads(LEADING_THREADS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tables = {"short jobs": short_jobs(folder, asked.jobs, asked.seconds),

@@ -27,7 +27,7 @@ def test_the_registry_would_take_the_pack(pack):
 
 def test_what_ships_is_what_should(tmp_path):
     """Everything but what only developers need; what the nodes read at run time is all there."""
-    development = ("tests/", ".ci/", ".github/", ".gitignore", "Makefile")
+    development = ("tests/", ".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml", "CITATION.cff", "Makefile")
     pack = judges.export(tmp_path / PACK_NAME)  # another judge leaves its own things in the one that all share
     files = {file.relative_to(pack).as_posix() for file in pack.rglob("*") if file.is_file()}
     ships = judges.what_ships(pack)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from sadtalker_core.compose.paste import Blend, PasteBack, fade, paste_back, resize
-from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
+from sadtalker_core.compose.paste import Blend, PasteBack, fade, paste_back, resize, without_doubled_row
+from sadtalker_core.compose.video import with_even_sides
+from sadtalker_core.datatypes import Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import OptionError, PictureError, VideoError
 
 
@@ -54,6 +55,31 @@ EVERYWHERE = {
     "a column": Box(50, 0, 1, 90),
     "odd": Box(31, 21, 37, 29),
 }
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize(("box", "pic_size", "made"), [
+    (Box(30, 20, 48, 33), 64, (44, 64)),
+    (Box(30, 20, 50, 34), 64, (43, 64)),
+    (Box(20, 10, 50, 51), 64, (65, 64)),
+    (Box(20, 10, 50, 50), 64, (64, 64)),
+])  # fmt: skip
+def test_a_side_that_was_made_even_is_pasted_as_if_it_had_not_been(box, pic_size, made, scale):
+    """Also behind an upscaler. The doubled row must not squeeze the head."""
+    portrait = a_portrait(box, pic_size=pic_size)
+    assert portrait.require_crop().frame_hw == made
+    frames = some_frames(2, *made)
+    stream = with_even_sides(FrameStream(2, *made, lambda: iter([frames])))
+    (even,) = stream.batches()
+    assert even.shape[2] % 2 == even.shape[3] % 2 == 0
+    larger = [x.repeat_interleave(scale, 2).repeat_interleave(scale, 3) for x in (frames, even)]
+    assert torch.equal(PasteBack(portrait)(larger[1]), PasteBack(portrait)(larger[0]))
+
+
+@pytest.mark.parametrize("size_hw", [(43, 64), (86, 128), (34, 50), (64, 64), (128, 128), (90, 128)])
+def test_frames_without_a_doubled_row_are_pasted_whole(size_hw):
+    frames = torch.rand(1, 3, *size_hw)
+    assert without_doubled_row(frames, a_portrait(Box(30, 20, 50, 34)).require_crop()) is frames
 
 
 @pytest.mark.parametrize("blend", list(Blend))

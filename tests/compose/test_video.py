@@ -3,17 +3,32 @@ trouble.
 """
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sadtalker_core.claims import claim_next
 from sadtalker_core.compose import video as video_module
-from sadtalker_core.compose.video import AI_MARK, QUALITIES, Sound, VideoWriter, ffmetadata, ffmpeg_command, to_stereo
+from sadtalker_core.compose.video import (
+    AI_MARK,
+    QUALITIES,
+    Sound,
+    VideoWriter,
+    ffmetadata,
+    ffmpeg_command,
+    sweep,
+    to_stereo,
+    with_even_sides,
+)
+from sadtalker_core.datatypes import FrameStream
 from sadtalker_core.errors import AudioError, DoesNotFit, OptionError, VideoError
 
 
@@ -231,8 +246,16 @@ def test_every_file_says_that_it_is_generated(tmp_path):
         assert json.loads(found["AIGC"]) == {"Label": "1"}
 
 
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title, " {} ".format, "{}\0".format])
+def test_nothing_that_comes_along_takes_the_mark_away(tmp_path, case):
+    words = {case(name): "a photograph" for name in AI_MARK} | {"workflow": "{}", "half \ud800": "a \0 b"}
+    found = read_metadata(write(tmp_path / "a.mp4", some_frames(2), metadata=words))
+    assert {name: found[name] for name in AI_MARK} == AI_MARK and found["workflow"] == "{}"
+    assert "a photograph" not in found.values()
+
+
 def test_special_characters_are_escaped():
-    assert ffmetadata({"a=b": "c;d#e\\f\ng"}) == ";FFMETADATA1\na\\=b=c\\;d\\#e\\\\f\\\ng\n"
+    assert ffmetadata({"a=b": "c;d#e\\f\ng"}) == b";FFMETADATA1\na\\=b=c\\;d\\#e\\\\f\\\ng\n"
 
 
 def test_a_page_can_begin_to_play_at_once(tmp_path):
@@ -375,6 +398,142 @@ def test_a_full_disk_gets_a_sentence(tmp_path, broken_ffmpeg):
     with pytest.raises(DoesNotFit, match=r"disk of .*out is full"):
         write(folder / "a.mp4", some_frames(50))
     assert not list(folder.iterdir())
+
+
+@pytest.fixture
+def hanging_ffmpeg(tmp_path, monkeypatch):
+    """From now on ffmpeg takes nothing and never ends by itself; -> its processes."""
+    script = tmp_path / "hang.py"
+    script.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    return started
+
+
+@pytest.mark.parametrize("n_frames", [1, 2000])
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_encoder_that_hangs_can_be_stopped(tmp_path, hanging_ffmpeg, n_frames, partial):
+    """Whether it takes no frames or does not finish. Asked for ten times a second, a stop comes well within two."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    asked = []
+
+    def check_stop():
+        asked.append(time.monotonic())
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    kept = folder / "a_partial.mp4" if partial else None
+    with pytest.raises(KeyboardInterrupt), VideoWriter(folder / "a.mp4", (64, 48), 25.0, check_stop=check_stop,
+                                                       partial=kept) as writer:  # fmt: skip
+        writer.write(some_frames(n_frames))
+        if n_frames == 1:
+            writer._encoder.finish()
+    assert time.monotonic() - asked[2] < 10, "two seconds, on a machine with other work"
+    assert asked[2] - asked[0] < 5
+    assert len(hanging_ffmpeg) == 1 and hanging_ffmpeg[0].poll() is not None
+    sweep(folder)  # with a partial to keep, the next run looks what there is
+    assert not list(folder.iterdir())
+
+
+def test_the_frames_of_a_killed_run_become_the_partial_that_was_asked_for(tmp_path, project):
+    """Everything that belongs to the run is killed: nobody is left to end the file well."""
+    code = (
+        "import sys, time, torch\n"
+        "from sadtalker_core.claims import claim_next\n"
+        "from sadtalker_core.compose.video import VideoWriter\n"
+        "from pathlib import Path\n"
+        "claim = claim_next(Path(sys.argv[1]), 'a', '.mp4', partial_ending='partial.mp4')\n"
+        "with VideoWriter(claim, (64, 48), 25.0, metadata={'prompt': '{}'}) as writer:\n"
+        "    while True:\n"
+        "        writer.write(torch.rand(5, 48, 64, 3))\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=project, start_new_session=True)
+    part = tmp_path / "a_00001_.mp4.video.part"
+    while not (part.exists() and part.stat().st_size > 100_000):
+        assert run.poll() is None
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert {"a_00001_.mp4.part", "a_00001_.mp4.metadata.part"} < {file.name for file in tmp_path.iterdir()}
+    write(tmp_path / "b.mp4", some_frames(2))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_00001_partial.mp4", "b.mp4"]
+    found = read_metadata(tmp_path / "a_00001_partial.mp4")
+    assert found["prompt"] == "{}" and found["comment"] == AI_MARK["comment"]
+    assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) > 5
+
+
+def test_where_a_full_disk_leaves_no_room_for_the_partial_the_next_run_makes_it(tmp_path, monkeypatch):
+    claim, pack = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4"), video_module._pack
+
+    def full(*_):
+        raise DoesNotFit("The disk is full")
+
+    with pytest.raises(KeyboardInterrupt), VideoWriter(claim, (64, 48), 25.0) as writer:
+        writer.write(some_frames(5))
+        monkeypatch.setattr(video_module, "_pack", full)
+        raise KeyboardInterrupt
+    assert claim.part("video").exists()
+    sweep(tmp_path)  # still no room
+    assert claim.part("video").exists()
+    monkeypatch.setattr(video_module, "_pack", pack)
+    sweep(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a_00001_partial.mp4"]
+    assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) == 5
+
+
+def test_what_cannot_be_played_is_no_partial(tmp_path):
+    claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
+    claim.part("video").write_bytes(b"no frames" * 100)
+    claim.abandon()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_claimed_name_is_where_the_video_goes(tmp_path):
+    claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
+    with VideoWriter(claim, (64, 48), 25.0) as writer:
+        writer.write(some_frames(2))
+        claim.path.write_bytes(b"of somebody who makes no claims")
+    assert writer.path.name == "a_00002_.mp4" and len(read_frames(writer.path, 64, 48)) == 2
+    assert (tmp_path / "a_00001_.mp4").read_bytes() == b"of somebody who makes no claims"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    ["nowhere/ffmpeg", ".", "plain", sys.executable],
+    ids=["missing", "folder", "no program", "another program"],
+)
+def test_a_wrong_choice_of_ffmpeg_is_named(tmp_path, monkeypatch, chosen):
+    (tmp_path / "plain").write_text("no program")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / chosen))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(VideoError, match=f"(?s)IMAGEIO_FFMPEG_EXE names .*{re.escape(str(tmp_path / chosen))}.*"):
+        write(folder / "a.mp4", some_frames(1))
+    assert not list(folder.iterdir())
+
+
+def test_a_program_that_is_no_ffmpeg_and_says_nothing_is_named(tmp_path, monkeypatch):
+    script = tmp_path / "silent.py"
+    script.write_text("import sys\nsys.stdin.buffer.read()\n")
+    monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
+    with pytest.raises(VideoError, match="ffmpeg ended without a word and wrote no video"):
+        write(tmp_path / "a.mp4", some_frames(1))
+    assert [file.name for file in tmp_path.iterdir()] == ["silent.py"]
+
+
+@pytest.mark.parametrize("size_hw", [(3, 4), (4, 3), (3, 3), (4, 4)])
+def test_even_sides_repeat_the_last_row_and_column(size_hw):
+    frames = torch.rand(2, 3, *size_hw, generator=torch.Generator().manual_seed(0))
+    stream = with_even_sides(FrameStream(2, *size_hw, lambda: iter([frames])))
+    (even,) = stream.batches()
+    assert even.shape == (2, 3, stream.height, stream.width) == (2, 3, 4, 4)
+    assert torch.equal(even[..., : size_hw[0], : size_hw[1]], frames)
+    assert torch.equal(even[..., -1, : size_hw[1]], frames[..., -1, :])
+    assert torch.equal(even[..., : size_hw[0], -1], frames[..., -1])
 
 
 def test_a_missing_ffmpeg_gets_a_sentence(tmp_path, monkeypatch):

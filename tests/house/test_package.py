@@ -43,9 +43,10 @@ def test_the_version_stands_in_one_place(project, pyproject):
             if f'"{version}"' in file.read_text(encoding="utf-8")] == []
 
 
-def test_the_changelog_opens_with_this_version(project, pyproject):
+def test_the_changelog_opens_with_what_is_unreleased_and_then_this_version(project, pyproject):
     headings = re.findall(r"^## (\S+)", (project / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings[0] == pyproject["project"]["version"]
+    released = headings[1:] if headings[0] == "Unreleased" else headings
+    assert released[0] == pyproject["project"]["version"]
 
 
 def test_the_readme_and_the_licence_are_there(project, pyproject):

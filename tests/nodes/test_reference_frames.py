@@ -19,9 +19,9 @@ def found(comfyui, voice, inside, tmp_path_factory):
     return run_inside(comfyui, inside / "reference_video.py", base)
 
 
-@pytest.mark.parametrize("kind", ["file", "bytes", "pictures"])
+@pytest.mark.parametrize("kind", ["file", "bytes", "latin-1", "pictures"])
 def test_a_video_of_any_kind_gives_every_frame_in_order(found, kind):
-    """Pictures are what core's Create Video puts on the wire: nothing is encoded for them."""
+    """Pictures are what core's Create Video puts on the wire: nothing is encoded for them. latin-1 is of the title."""
     assert found[kind]["fps"] == 10 and found[kind]["n_frames"] == 12
     assert found[kind]["levels"] == pytest.approx([20 * i for i in range(12)], abs=0 if kind == "pictures" else 3)
 

@@ -82,6 +82,29 @@ def test_sound_that_starts_late_is_silent_until_then(tmp_path):
     np.testing.assert_allclose(part[:, 5 * 1764 :], wave[:, : 5 * 1764], atol=1e-4)
 
 
+def test_a_sound_of_eight_channels_is_read_as_it_is(tmp_path):
+    film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
+    ffmpeg("-i", tmp_path / "talk.mp4", "-c:v", "copy", "-c:a", "pcm_s16le", tmp_path / "one.mkv")
+    ffmpeg("-i", tmp_path / "one.mkv", "-c:v", "copy", "-c:a", "pcm_s16le",
+           "-af", f"pan=7.1|{'|'.join(f'c{k}=c0' for k in range(8))}", tmp_path / "eight.mkv")  # fmt: skip
+    with Sound(tmp_path / "one.mkv") as one, Sound(tmp_path / "eight.mkv") as eight:
+        assert torch.equal(eight.cut(0, 3), one.cut(0, 3).expand(8, -1))
+
+
+def test_titles_in_any_encoding_do_no_harm(tmp_path):
+    """Of the file, which is read when it is opened, and of its tracks, which are read later."""
+    film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
+    ffmpeg("-i", tmp_path / "talk.mp4", "-c", "copy", "-metadata", "title=the title", "-metadata:s:a",
+           "title=the title", tmp_path / "talk.mkv")  # fmt: skip
+    content = (tmp_path / "talk.mkv").read_bytes()
+    assert content.count(b"the title") == 2
+    (tmp_path / "odd.mkv").write_bytes(content.replace(b"the title", "Zo\u00eb title".encode("latin-1")))
+    assert announced_seconds(tmp_path / "odd.mkv") == announced_seconds(tmp_path / "talk.mkv")
+    assert len(list(pictures_at_25(tmp_path / "odd.mkv"))) == 3
+    with Sound(tmp_path / "odd.mkv") as odd, Sound(tmp_path / "talk.mkv") as plain:
+        assert torch.equal(odd.cut(0, 3), plain.cut(0, 3))
+
+
 def test_what_is_no_talking_video_is_refused_with_a_reason(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video at all " * 99)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,6 +200,23 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
     assert all(f"left out   {name}.mp4: {reason}" in said for name, reason in reasons.items())
     assert "1 other files: notes.txt" in said
     assert [clip.name for clip in read_clips(tmp_path / "data")] == ["good_000"]
+
+
+def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
+    videos, face = tmp_path / "videos", moving_face(36)
+    film(videos / "good.mp4", face, sound=hello())
+    (videos / f"{'n' * 245}.mp4").write_bytes((videos / "good.mp4").read_bytes())
+    (videos / "folder").mkdir()
+    odd = videos / "folder" / os.fsdecode("Zo\u00eb.mkv".encode("latin-1" if sys.platform == "linux" else "utf-8"))
+    ffmpeg("-i", videos / "good.mp4", "-c", "copy", "-metadata", "title=the title", tmp_path / "talk.mkv")
+    content = (tmp_path / "talk.mkv").read_bytes()
+    odd.write_bytes(content.replace(b"the title", "Zo\u00eb title".encode("latin-1")))
+
+    prepare.main([str(videos), "--out", str(tmp_path / "data")])
+    said = capsys.readouterr().out
+    assert "Videos: 2 of 3 can be used. Clips: 2" in said
+    assert f"{'n' * 245}.mp4: its name, with those of its folders, has 245 bytes" in said
+    assert [clip.source for clip in read_clips(tmp_path / "data")] == [f"folder/{odd.name}", "good.mp4"]
 
 
 def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut):

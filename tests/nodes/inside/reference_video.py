@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 FPS = 10
+TITLE, LATIN_1 = b"the title", "Zo\u00eb title".encode("latin-1")
 LEVELS = [20 * i for i in range(12)]
 
 
@@ -19,6 +20,7 @@ def _write(path: str, **options: str) -> None:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "1"})
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
+        container.metadata["title"] = TITLE.decode()
         for level in LEVELS:
             picture = np.full((64, 64, 3), level, dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -76,6 +78,7 @@ def main(host) -> dict:
     wire = {name: InputImpl.VideoFromFile(os.path.join(host.base, "input", f"{name}.mp4")) for name in bad}
     return {
         "file": seen(InputImpl.VideoFromFile(path)),
+        "latin-1": seen(InputImpl.VideoFromFile(io.BytesIO(content.replace(TITLE, LATIN_1)))),
         "bytes": seen(InputImpl.VideoFromFile(io.BytesIO(content))),
         "pictures": seen(made),
         "part": seen(Cut(path)),

@@ -1,8 +1,10 @@
 """68 points and the size of the picture -> the box of the extended modes (`crop`), and inside it that of the others.
 
-The original is wrong in three kinds of cases, and all show in the points and the size alone (`look_at`):
+The original is wrong in four kinds of cases, and all show in the points and the size alone (`look_at`):
 
 - it clamps the right and the lower edge of the quad to the WIDTH of the picture, where the crop's own size is meant;
+- it takes each edge of the quad from the two corners that lie there on an upright face; on one that is rolled by more
+  than 90 degrees others lie there: the box is small, and turns inside out towards 180 degrees;
 - a face of 2048 pixels and more is measured in a picture shrunk by a whole factor, while the full one is cut;
 - points off the picture give a box with hardly a pixel, or none.
 
@@ -24,6 +26,7 @@ from sadtalker_core.face.crop import face_box
 from tests.parity.harness import Row, Vectors, compare, fixed
 
 WRONG_CLAMP = "the quad was clamped to the width of the picture, not to the crop"
+WRONG_CORNERS = "the quad was taken from the corners of an upright face"
 WRONG_SCALE = "the boxes were in pixels of a shrunk picture"
 EMPTY = "the landmarks lie off the picture, and nothing was cut"
 
@@ -48,6 +51,7 @@ class Truth:
     wrong_right: bool
     wrong_bottom: bool
     lost_rows: bool  #: the wrong lower edge cuts pixels off; otherwise only the size it states is wrong
+    rolled: tuple[bool, bool, bool, bool]  #: left, top, right, bottom: other corners than the original's lie there
 
 
 def look_at(landmarks: np.ndarray, size_wh: tuple[int, int], output_size: int) -> Truth:
@@ -64,7 +68,22 @@ def look_at(landmarks: np.ndarray, size_wh: tuple[int, int], output_size: int) -
         wrong_right=min(right, width) != min(right, wide),
         wrong_bottom=min(bottom, width) != min(bottom, high),
         lost_rows=min(bottom, high) > width,
+        rolled=tuple(theirs != ours for theirs, ours in zip(upright_bounds(corners), bounds(corners), strict=True)),
     )  # fmt: skip
+
+
+def bounds(corners: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of all four corners."""
+    xs, ys = zip(*corners, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def upright_bounds(corners: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """The same of the corners that lie there on an upright face: what the original takes. Corner 0 is the face's upper
+    left one, then it goes round by its lower left one.
+    """
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = corners
+    return min(x0, x1), min(y0, y3), max(x2, x3), max(y1, y2)
 
 
 def check_boxes(
@@ -84,14 +103,16 @@ def check_boxes(
         rough = 2 * truth.shrink
         yield compare(*case, "crop, enlarged", outer, crop * truth.shrink, rough)
         lefts_and_tops = (crop[:2] + np.trunc(quad[:2])) * truth.shrink
-        yield compare(*case, "quad, enlarged", inner[:2], lefts_and_tops, rough)
+        if not any(truth.rolled[:2]):
+            yield compare(*case, "quad, enlarged", inner[:2], lefts_and_tops, rough)
         return
     theirs = np.trunc(quad) + np.tile(crop[:2], 2)
     yield compare(*case, "crop", outer, crop, 0)
-    yield compare(*case, "quad left, top", inner[:2], theirs[:2], 0)
-    for name, at, wrong in (("right", 2, truth.wrong_right), ("bottom", 3, truth.wrong_bottom)):
-        if wrong:
-            yield fixed(*case, f"quad {name}", WRONG_CLAMP, inner[at], truth.inner[at])
+    clamped = (False, False, truth.wrong_right, truth.wrong_bottom)
+    for at, name in enumerate(("left", "top", "right", "bottom")):
+        if truth.rolled[at] or clamped[at]:
+            reason = WRONG_CORNERS if truth.rolled[at] else WRONG_CLAMP
+            yield fixed(*case, f"quad {name}", reason, inner[at], truth.inner[at])
         else:
             yield compare(*case, f"quad {name}", inner[at], theirs[at], 0)
 

@@ -26,10 +26,10 @@ from sadtalker_core.render.driving import map_motion
 from sadtalker_core.resizing import resize_bilinear
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
-from tests.parity.stages.chain import LEVEL, SHARE
-from tests.parity.stages.croper import look_at
+from tests.parity.stages.croper import WRONG_CORNERS, look_at
 from tests.parity.stages.extract import STRETCHED, TOO_LARGE
 from tests.parity.stages.paste import pasted
+from tests.tolerances import LEVEL, SHARE
 
 #: a frame's pixel may be a level off by rounding; the blend spreads it, and rounds once more. (The stage `paste`, where
 #: both sides blend the same frames, asks for one level.)
@@ -75,7 +75,12 @@ class _Walk:
 
         height, width = given["image"].shape[:2]
         truth, box = look_at(given["lm68"], (width, height), 512), portrait.crop.box
-        wrong = STRETCHED if mode.extended else TOO_LARGE if truth.wrong_right or truth.wrong_bottom else ""
+        if mode.extended:
+            wrong = STRETCHED
+        elif any(truth.rolled):
+            wrong = WRONG_CORNERS
+        else:
+            wrong = TOO_LARGE if truth.wrong_right or truth.wrong_bottom else ""
         if wrong:
             left, top, right, bottom = truth.outer if mode.extended else truth.inner
             yield fixed(*self.case, "crop_info_size_wh", wrong, [box.width, box.height], [right - left, bottom - top])

@@ -22,7 +22,7 @@ from sadtalker_core.datatypes import CropMode, Portrait
 from sadtalker_core.face.align import TEMPLATE
 from sadtalker_core.face.extract import extract_released, read_squares
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
-from tests.parity.stages.croper import WRONG_CLAMP, WRONG_SCALE, check_boxes, look_at, refused
+from tests.parity.stages.croper import WRONG_CLAMP, WRONG_CORNERS, WRONG_SCALE, check_boxes, look_at, refused
 
 STRETCHED = "the size was that of the quad, while the square shows the wider crop"
 TOO_LARGE = "the size reached over the edge of the picture"
@@ -59,8 +59,9 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
 
         yield from check_boxes(case_id, given["lm68"], (width, height), truth, want["crop"], want["quad"])
         left, top, right, bottom = truth.outer if mode.extended else truth.inner
-        if truth.shrink > 1 or (truth.lost_rows and not mode.extended):
-            reason = WRONG_SCALE if truth.shrink > 1 else WRONG_CLAMP
+        rolled = any(truth.rolled) and not mode.extended
+        if truth.shrink > 1 or rolled or (truth.lost_rows and not mode.extended):
+            reason = WRONG_SCALE if truth.shrink > 1 else WRONG_CORNERS if rolled else WRONG_CLAMP
             part = given["image"][top:bottom, left:right]
             blocks = max(min(part.shape[:2]) // 1024, 1)  # a large face is averaged down first, see `crop.cut_square`
             high, wide = (side // blocks for side in part.shape[:2])
@@ -76,6 +77,8 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
             yield fixed(*case_id, "crop_info_size_wh", STRETCHED, stated, [right - left, bottom - top])
         elif truth.shrink > 1:
             yield fixed(*case_id, "crop_info_size_wh", WRONG_SCALE, stated, [right - left, bottom - top])
+        elif rolled:
+            yield fixed(*case_id, "crop_info_size_wh", WRONG_CORNERS, stated, [right - left, bottom - top])
         elif truth.wrong_right or truth.wrong_bottom:
             yield fixed(*case_id, "crop_info_size_wh", TOO_LARGE, stated, [right - left, bottom - top])
         else:

@@ -18,11 +18,8 @@ from sadtalker_core.render.blocks import halve
 from sadtalker_core.render.dense_motion import LEAST_SAY, sparse_motions
 from sadtalker_core.render.generator import Generator, Rendered, Source
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net, spread, thinned
+from tests.tolerances import ARRANGEMENTS, NUMBERS, PICTURE_MAX, PICTURE_MEAN
 
-#: of a picture in 0..1 that is stored in half precision, and of everything else
-PICTURE_MAX, PICTURE_MEAN, NUMBERS = 4e-4, 1.2e-4, 1e-4
-#: how far pictures in 0..1 of the two arrangements may lie apart
-ARRANGEMENTS = 5e-5
 #: A say this close to the step of quirk 28 falls to the one side or the other by rounding: the arrangements, one thread
 #: or two, were seen to differ by 2e-8 there. At 512 six of 4.2 million stand so close.
 EDGE = 1e-7
