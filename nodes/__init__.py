@@ -6,6 +6,7 @@ from .audio_encode import SadTalkerAudioEncode
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
+from .inputs import with_checked_inputs
 from .load_model import SadTalkerLoadModel, register_folder
 from .mappingnet import SadTalkerMappingNet
 from .motion_views import SadTalkerMotionPlot, SadTalkerMotionPreview
@@ -28,7 +29,7 @@ from .visible_label import SadTalkerVisibleLabel
 class SadTalkerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_folder()
-        return [
+        nodes: list[type[io.ComfyNode]] = [
             SadTalkerLoadModel,
             SadTalkerLoadPortrait,
             SadTalkerPortraitFromImage,
@@ -53,3 +54,4 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerVisibleLabel,
             SadTalkerRenderVideo,
         ]
+        return [with_checked_inputs(node) for node in nodes]

@@ -5,7 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.audio.speech import EMPTY
+from ..sadtalker_core.errors import AudioError
 from . import wires
+from .progress import Progress
+
+#: the default of an input that nothing is connected to: a node may also put None on its wire, and that is no voice
+_NOT_CONNECTED = object()
 
 
 class SadTalkerAudioEncode(io.ComfyNode):
@@ -35,9 +41,11 @@ class SadTalkerAudioEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, idle_seconds: float, audio=None) -> io.NodeOutput:
-        if audio is None:
+    def execute(cls, idle_seconds: float, audio=_NOT_CONNECTED) -> io.NodeOutput:
+        if audio is _NOT_CONNECTED:
             speech = pipeline.hear(None, idle_seconds=idle_seconds)
+        elif audio is None:  # core's Get Video Components, for a silent video
+            raise AudioError(EMPTY)
         else:
-            speech = pipeline.hear(audio["waveform"], audio["sample_rate"])
+            speech = pipeline.hear(audio["waveform"], audio["sample_rate"], on_progress=Progress())
         return io.NodeOutput(speech, speech.n_frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.motion.blink import AUTO, BLINKS
 from . import widgets, wires
 from .progress import Progress
 
@@ -23,7 +24,11 @@ class SadTalkerExpNet(io.ComfyNode):
                 wires.Speech.Input("speech", tooltip="From Audio Encode."),
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
                 io.Combo.Input(
-                    "blink", options=["auto", "off"], default="auto", tooltip="auto: blinks at the rate below."
+                    "blink",
+                    options=list(BLINKS),
+                    default=AUTO,
+                    tooltip="auto: blinks at the rate below. off: none. original: as the original SadTalker draws "
+                    "them, about 34 a minute, whatever the rate.",
                 ),
                 io.Float.Input(
                     "blink_rate",
@@ -73,7 +78,8 @@ class SadTalkerExpNet(io.ComfyNode):
             model,
             speech,
             coefficients,
-            blinks_per_minute=blink_rate if blink == "auto" else 0.0,
+            blink=blink,
+            blinks_per_minute=blink_rate,
             blink_strength=blink_strength,
             seed=seed,
             reference=reference,

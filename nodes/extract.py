@@ -88,7 +88,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
         cropped, coefficients = pipeline.extract(
             model,
             portrait,
-            CropMode(crop_mode),
+            crop_mode,
             points=_points(model, landmarks),
             crop_scale=crop_scale,
             offset=(crop_offset_x, crop_offset_y),

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from . import widgets, wires
+from .progress import Progress
 
 _LIST_TIP = (
     "Degrees that replace the predicted {name}: one number holds it, several are passed through in turn at an even "
@@ -76,5 +77,6 @@ class SadTalkerMappingNet(io.ComfyNode):
             yaw=yaw,
             pitch=pitch,
             roll=roll,
+            on_progress=Progress(),
         )
         return io.NodeOutput(motion)

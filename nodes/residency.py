@@ -20,6 +20,7 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.assembly import Talker
+from ..sadtalker_core.choices import one_of
 from ..sadtalker_core.render.animate import can_render_on
 from ..sadtalker_core.render.batches import memory_ran_out
 from ..sadtalker_core.render.fast import accelerate
@@ -75,8 +76,19 @@ def adopt(talker: Talker, precision: str) -> ResidentTalker:
         if name in _PAINTERS:
             dtype = _painting_dtype(precision, home)
             net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+        _make_stoppable(net)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
     return ResidentTalker(talker.name, talker.family, talker.image_size, patchers)
+
+
+def _make_stoppable(net: torch.nn.Module) -> None:
+    """Between any two layers the net looks whether the user pressed stop: a single frame may take many seconds."""
+
+    def look(layer, inputs) -> None:
+        model_management.throw_exception_if_processing_interrupted()
+
+    for layer in net.modules():
+        layer.register_forward_pre_hook(look)
 
 
 def _rendering_device(device: torch.device) -> torch.device:
@@ -87,6 +99,7 @@ def _rendering_device(device: torch.device) -> torch.device:
 
 
 def _painting_dtype(precision: str, device: torch.device) -> torch.dtype:
+    precision = one_of("precision", precision, PRECISIONS)
     if precision != "auto":
         return _DTYPES[precision]
     if device.type == "cpu":

@@ -11,7 +11,7 @@ from ..sadtalker_core.motion.silence import silence_gate
 from . import wires
 from .widgets import scale
 
-JOIN_MODES = ("blend", "one after the other")
+JOIN_MODES = BLEND, _ = ("blend", "one after the other")
 
 
 def edited_or_blocked(name: str, tracks: tuple, work):
@@ -166,7 +166,7 @@ class SadTalkerBlendTracks(io.ComfyNode):
         cls, mode, weight, crossfade, expression=None, other_expression=None, pose=None, other_pose=None
     ) -> io.NodeOutput:
         def join(track, other):
-            return edit.blend(track, other, weight) if mode == "blend" else edit.concatenate(track, other, crossfade)
+            return edit.blend(track, other, weight) if mode == BLEND else edit.concatenate(track, other, crossfade)
 
         if all(track is None for track in (expression, other_expression, pose, other_pose)):
             raise OptionError("there is nothing to blend; connect two expressions, two poses, or both.")

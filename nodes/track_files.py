@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..sadtalker_core.claims import sweep
-from ..sadtalker_core.errors import OptionError
+from ..sadtalker_core.errors import OptionError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks, save_tracks
 from . import video_file, wires
 
@@ -122,10 +122,14 @@ def track_path(track: str) -> Path:
     """Where a choice lies. Raises OptionError for what is not there, is no track, or lies outside those folders."""
     name, root = folder_paths.annotated_filepath(track or "")
     root = Path(root or folder_paths.get_input_directory()).resolve()
-    path = (root / name).resolve()
-    if not path.is_relative_to(root) or not name.endswith(TRACK_ENDING) or not path.is_file():
+    try:
+        path = (root / name).resolve()
+        there = path.is_relative_to(root) and name.endswith(TRACK_ENDING) and path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL in it
+        there = False
+    if not there:
         raise OptionError(
-            f"there is no track '{track}' in ComfyUI's input or output folder. Save one with Save Track, or put a file "
-            f"that ends in {TRACK_ENDING} into the input folder, press R and choose it."
+            f"there is no track '{shorten(track)}' in ComfyUI's input or output folder. Save one with Save Track, or "
+            f"put a file that ends in {TRACK_ENDING} into the input folder, press R and choose it."
         )
     return path

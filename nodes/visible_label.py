@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ..sadtalker_core.compose.label import CORNERS, DEFAULT_TEXT, label_frames
 from . import wires
+from .progress import Progress
 
 
 class SadTalkerVisibleLabel(io.ComfyNode):
@@ -46,4 +47,6 @@ class SadTalkerVisibleLabel(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, frames, text, corner, size, opacity) -> io.NodeOutput:
-        return io.NodeOutput(label_frames(frames, text, corner=corner, size=size, opacity=opacity))
+        return io.NodeOutput(label_frames(
+                frames, text, corner=corner, size=size, opacity=opacity, on_progress=Progress(len(frames))
+            ))

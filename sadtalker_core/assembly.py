@@ -32,6 +32,7 @@ from .checkpoint.catalog import (
 from .checkpoint.fetch import fetch_model
 from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_weights
 from .checkpoint.writing import write_checkpoint
+from .choices import one_of
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointMismatch, CheckpointMissing
 from .face.face_alignment_points import FaceAlignmentPoints
@@ -170,8 +171,10 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
         weights, and else the mesh
-    Raises CheckpointMissing when the package was chosen and cannot be used, CheckpointDamaged for its weight files.
+    Raises OptionError for another choice, CheckpointMissing when the package was chosen and cannot be used,
+    CheckpointDamaged for its weight files.
     """
+    choice = one_of("landmarks", choice, LANDMARKS)
     if family == MINI or choice == EMBEDDED_MESH:
         return None
     together = next((folder for folder in folders if all(find(file.name, [folder]) for file in FACE_ALIGNMENT)), None)

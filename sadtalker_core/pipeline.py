@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .audio.speech import encode_speech, idle_speech
+from .choices import one_of
 from .claims import Claim
 from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
@@ -36,7 +37,7 @@ from .face.draw import draw_landmarks
 from .face.extract import extract_mini, extract_released
 from .face.points import MeantFace, MeshPoints, PointFinder
 from .face.reference_video import read_mini_video, read_released_video
-from .motion.blink import NATURAL_RATE, blink_track
+from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
 from .motion.expression import predict_expression
 from .motion.pose import predict_pose
 from .motion.reference import ReferenceLength, fit_length, lids_of, reenact
@@ -53,9 +54,12 @@ EXPRESSION_REFERENCE = ("blink", "all")
 POSE_REFERENCE = ("pose", "all")
 #: frames over which the end of a looped reference melts into its beginning
 LOOP_BLEND = 10
-#: whole pictures that are made together
+#: whole pictures that are made together, and how many pixels they may have: a large one takes a second by itself
 PASTED_AT_ONCE = 4
+PIXELS_AT_ONCE = 4_000_000
+#: the same for pictures that are written
 WRITTEN_AT_ONCE = 16
+PIXELS_WRITTEN_AT_ONCE = 16_000_000
 
 
 class Nets(Protocol):
@@ -90,14 +94,14 @@ Points = Callable[[MeantFace], PointFinder]
 def extract(
     nets: Nets,
     portrait: Portrait,
-    mode: CropMode = CropMode.CROP,
+    mode: CropMode | str = CropMode.CROP,
     *,
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
-    size = nets.image_size
+    size, mode = nets.image_size, one_of("crop_mode", mode, CropMode)
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return extract_mini(detector, mesh, model, portrait, mode, size, crop_scale=crop_scale, offset=offset)
@@ -148,9 +152,17 @@ def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
 # ------------------------------------------------------------------------------------------------------ the voice
 
 
-def hear(waveform: Tensor | None, sample_rate_hz: float = 16_000, idle_seconds: float = 0.0) -> SpeechWindows:
+def hear(
+    waveform: Tensor | None,
+    sample_rate_hz: float = 16_000,
+    idle_seconds: float = 0.0,
+    *,
+    on_progress: OnProgress | None = None,
+) -> SpeechWindows:
     """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds."""
-    return idle_speech(idle_seconds) if waveform is None else encode_speech(waveform, sample_rate_hz)
+    if waveform is None:
+        return idle_speech(idle_seconds)
+    return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
 
 
 def express(
@@ -158,6 +170,7 @@ def express(
     speech: SpeechWindows,
     source: FaceCoefficients,
     *,
+    blink: str = AUTO,
     blinks_per_minute: float = NATURAL_RATE,
     blink_strength: float = 1.0,
     seed: int = 0,
@@ -166,21 +179,25 @@ def express(
     reference_length: str = ReferenceLength.LOOP,
     on_progress: OnProgress | None = None,
 ) -> Expression:
-    """ExpNet: the expression of every frame. A reference lends its blinks, or all of its expression."""
+    """ExpNet: the expression of every frame. A reference lends its blinks, or all of its expression.
+
+    blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
+    """
     require_family("The coefficients wire", source.family, nets.family)
+    reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
+    blink = one_of("blink", blink, BLINKS)
     (net,) = nets.use("expnet")
     if reference is None:
-        chance = torch.Generator().manual_seed(seed)
-        blink = blink_track(
-            speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, generator=chance
+        drawn = chosen_blinks(
+            blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed
         )
-        return predict_expression(net, speech, source, blink, on_progress=on_progress)
+        return predict_expression(net, speech, source, drawn, on_progress=on_progress)
     require_family("The reference", reference.family, nets.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    blink = lids_of(reference, net) * blink_strength
-    return predict_expression(net, _cut(speech, len(reference)), source, blink, on_progress=on_progress)
+    lids = lids_of(reference, net) * blink_strength
+    return predict_expression(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
 def nod(
@@ -197,6 +214,7 @@ def nod(
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
     require_family("The coefficients wire", source.family, nets.family)
+    reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
         require_family("The reference", reference.family, nets.family)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
@@ -230,6 +248,7 @@ def map_tracks(
     yaw: Degrees = None,
     pitch: Degrees = None,
     roll: Degrees = None,
+    on_progress: OnProgress | None = None,
 ) -> Motion:
     """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
     require_family("The coefficients wire", source.family, nets.family)
@@ -240,7 +259,7 @@ def map_tracks(
     (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
     return map_motion(
         net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
-        yaw=yaw, pitch=pitch, roll=roll,
+        yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
     )  # fmt: skip
 
 
@@ -300,7 +319,7 @@ def paste(
         return clip[places.clamp(max=len(clip) - 1), ..., :3].permute(0, 3, 1, 2).float()
 
     def batches() -> Iterator[Tensor]:
-        for places in torch.arange(n_frames).split(PASTED_AT_ONCE):
+        for places in torch.arange(n_frames).split(_at_once(width * height, PIXELS_AT_ONCE, PASTED_AT_ONCE)):
             yield back(held(frames, places), None if background is None else held(background, places))
 
     return FrameStream(n_frames, height, width, batches), back.mask
@@ -332,8 +351,9 @@ def write_video(
         signature=signature, check_stop=check_stop,
     )  # fmt: skip
     with writer as video:
-        for start in range(0, len(frames), WRITTEN_AT_ONCE):
-            part = frames[start : start + WRITTEN_AT_ONCE, ..., :3]
+        at_once = _at_once(width * height, PIXELS_WRITTEN_AT_ONCE, WRITTEN_AT_ONCE)
+        for start in range(0, len(frames), at_once):
+            part = frames[start : start + at_once, ..., :3]
             video.write(part)
             if on_progress is not None:
                 on_progress(start + len(part), len(frames))
@@ -361,7 +381,7 @@ def film(
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_progress: (done, total, the last head (3, h, w)); may raise to stop
-    check_stop: asked every moment while the encoder is waited for; may raise to stop
+    check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
     """
     size_wh = (heads.width, heads.height) if whole is None else (whole.mask.shape[1], whole.mask.shape[0])
     writer = VideoWriter(
@@ -374,10 +394,17 @@ def film(
                 video.write(batch.permute(0, 2, 3, 1))
             else:  # one by one: a large picture may need more room than the heads did
                 for head in batch.split(1):
+                    if check_stop is not None:
+                        check_stop()
                     video.write(whole.as_bytes(head))
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames, batch[-1])
     return writer.path
+
+
+def _at_once(pixels: int, most_pixels: int, most: int) -> int:
+    """How many pictures of so many pixels are worked on between two looks at the stop button."""
+    return min(max(most_pixels // max(pixels, 1), 1), most)
 
 
 def _require_clip(name: str, clip: Tensor) -> None:

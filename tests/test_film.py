@@ -219,3 +219,29 @@ def test_a_clip_without_pictures_cannot_be_pasted(n_frames, n_behind, named):
     with pytest.raises(VideoError, match=f"at least one picture in {named}"):
         pipeline.paste(torch.zeros(n_frames, 32, 32, 3), Portrait(torch.zeros(60, 80, 3), crop=crop),
                        background=background)  # fmt: skip
+
+
+@pytest.mark.parametrize(("pixels", "sizes"), [(4_000_000, [4, 3]), (60 * 80 * 2, [2, 2, 2, 1]), (1, [1] * 7)])
+def test_large_pictures_are_pasted_one_by_one_so_that_a_stop_is_soon_seen(pixels, sizes, monkeypatch):
+    portrait = Portrait(torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(0)), crop=tiny.crop())
+    frames = torch.rand(7, 32, 32, 3, generator=torch.Generator().manual_seed(1))
+    expected = torch.cat(list(pipeline.paste(frames, portrait)[0].batches()))
+    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels)
+    batches = list(pipeline.paste(frames, portrait)[0].batches())
+    assert [len(batch) for batch in batches] == sizes
+    torch.testing.assert_close(torch.cat(batches), expected)
+
+
+def test_a_film_can_be_stopped_between_the_whole_pictures_of_one_batch(tmp_path, monkeypatch):
+    portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
+    whole, n_asked = pipeline.whole_picture(portrait), 0
+
+    def stop():
+        nonlocal n_asked
+        n_asked += 1
+        if n_asked == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pipeline.film(tmp_path / "film.mp4", some_heads(5, batch=5), whole, check_stop=stop)
+    assert not list(tmp_path.iterdir())

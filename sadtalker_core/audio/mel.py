@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,11 @@ LARGEST = 4.0
 STEPS_PER_CHUNK = 4096
 
 
-def mel_spectrogram(wave: Tensor) -> Tensor:
-    """wave (n,) in -1..1, n >= 1 -> (n_mel, 80) float32 in -4..4, with n_mel = 1 + n // 200. Silence is -4."""
+def mel_spectrogram(wave: Tensor, on_chunk: Callable[[], None] | None = None) -> Tensor:
+    """wave (n,) in -1..1, n >= 1 -> (n_mel, 80) float32 in -4..4, with n_mel = 1 + n // 200. Silence is -4.
+
+    on_chunk: called after every STEPS_PER_CHUNK steps; may raise to stop
+    """
     n_mel = mel_steps_in_samples(wave.shape[0])
     window = torch.hann_window(N_FFT, periodic=True, dtype=torch.float64)
     bands = slaney_mel_bands().double().T
@@ -42,6 +46,8 @@ def mel_spectrogram(wave: Tensor) -> Tensor:
         span = _emphasised(wave, start * MEL_HOP - margin, (stop - 1) * MEL_HOP + margin)
         magnitude = torch.fft.rfft(span.unfold(0, N_FFT, MEL_HOP) * window).abs()
         mel[start:stop] = _decibels_to_range(magnitude @ bands)
+        if on_chunk is not None:
+            on_chunk()
     return mel
 
 

@@ -5,16 +5,18 @@ Letters: `B` batch, `C` channels, `n` samples, `T` video frames.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..datatypes import SpeechWindows
-from ..errors import AudioError, OptionError
+from ..errors import AudioError, OptionError, shorten
 from ..timeline import (
+    FRAMES_PER_SECOND,
     SAMPLE_RATE_HZ,
     SAMPLES_PER_FRAME,
     frames_in_samples,
@@ -22,22 +24,40 @@ from ..timeline import (
     mel_steps_in_samples,
     samples_in_frames,
 )
-from .mel import N_BANDS, mel_spectrogram
+from .mel import N_BANDS, STEPS_PER_CHUNK, mel_spectrogram
 
+OnProgress = Callable[[int, int], None]
+
+EMPTY = "the audio is empty (does the video have an audio track?)."
 #: a float wave beyond this is no loud voice but integers that somebody forgot to scale
 LOUDEST_BELIEVABLE = 100.0
+#: ten hours
+LONGEST_IDLE_S = 36_000
 #: samples that are averaged and resampled at once: an hour of stereo is over a gigabyte and shall not be copied
 SAMPLES_PER_CHUNK = 1 << 20
+#: sample rates outside these are no recordings, and resampling them would take forever
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000.0, 1_000_000.0
+#: channels whose average is quieter than the loudest of them by this factor in power (20 dB) cancel each other out
+CANCELLED = 0.01
 
 
-def encode_speech(waveform: Tensor, sample_rate_hz: float) -> SpeechWindows:
+def encode_speech(
+    waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None
+) -> SpeechWindows:
     """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the nets hear, at 25 frames a second.
 
-    The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). The
-    loudness is left alone. Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), and
-    samples that are no numbers.
+    The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). Where the
+    channels cancel each other out (one is the other upside down), the loudest is taken instead, and the log says so.
+    The loudness is left alone.
+
+    sample_rate_hz: 1,000 to 1,000,000
+    on_progress: called with (done, total) pieces of a second or less of work; may raise to stop
+    Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), samples that are NaN or infinite,
+    and a sample rate that is no number in that range.
     """
-    wave = _at_16_khz(_checked(waveform, sample_rate_hz), sample_rate_hz)
+    channels, rate_hz = _checked(waveform), checked_rate(sample_rate_hz)
+    step = _steps(channels, rate_hz, on_progress)
+    wave = _at_16_khz(channels, rate_hz, step)
     n_frames = frames_in_samples(wave.shape[0])
     if n_frames < 1:
         milliseconds = 1000 * wave.shape[0] / SAMPLE_RATE_HZ
@@ -46,29 +66,44 @@ def encode_speech(waveform: Tensor, sample_rate_hz: float) -> SpeechWindows:
             f"got {milliseconds:.1f} ms; connect a longer voice."
         )
     wave = wave[: samples_in_frames(n_frames)]
-    return SpeechWindows(mel=mel_spectrogram(wave), n_frames=n_frames, wave=wave)
+    return SpeechWindows(mel=mel_spectrogram(wave, step), n_frames=n_frames, wave=wave)
 
 
 def idle_speech(seconds: float) -> SpeechWindows:
     """Nobody speaks for a while: windows of zeros, which the released nets take for a calm face (quirk 9).
 
-    Raises OptionError unless at least one frame fits into the time.
+    Raises OptionError unless at least one frame fits into the time, and for more than LONGEST_IDLE_S.
     """
-    if not (math.isfinite(seconds) and frames_in_seconds(seconds) >= 1):
-        raise OptionError(f"expected idle_seconds of at least {1 / 25:g}, got {seconds:g}; or connect a voice instead.")
+    if not (0 <= seconds <= LONGEST_IDLE_S and frames_in_seconds(seconds) >= 1):
+        raise OptionError(
+            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or connect a "
+            "voice instead."
+        )
     n_frames = frames_in_seconds(seconds)
     mel = torch.zeros(mel_steps_in_samples(samples_in_frames(n_frames)), N_BANDS)
     return SpeechWindows(mel=mel, n_frames=n_frames, wave=None)
 
 
-def _checked(waveform: Tensor, sample_rate_hz: float) -> Tensor:
+def checked_rate(sample_rate_hz: object) -> float:
+    """Hz. A number of any library will do, the text of one will not."""
+    words = f"expected a sample rate from {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} Hz as a number"
+    if isinstance(sample_rate_hz, (str, bytes)):
+        raise AudioError(f"{words}, got the text {shorten(repr(sample_rate_hz))}.")
+    try:
+        rate_hz = float(sample_rate_hz)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise AudioError(f"{words}, got {shorten(sample_rate_hz)}.") from error
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise AudioError(f"{words}, got {rate_hz:g}.")
+    return rate_hz
+
+
+def _checked(waveform: Tensor) -> Tensor:
     """-> (C, n), on the CPU, C and n at least 1."""
     if waveform is None:
-        raise AudioError("expected a voice, got no sound (a video without any?); connect one, or set idle_seconds.")
+        raise AudioError(EMPTY)
     if not isinstance(waveform, Tensor):
         raise AudioError(f"expected the waveform as a tensor (channels, samples), got {type(waveform).__name__}.")
-    if not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):
-        raise AudioError(f"expected a sample rate above 0 Hz, got {sample_rate_hz:g}.")
     wave = waveform.detach().cpu()
     if wave.dim() == 3:
         if wave.shape[0] > 1:
@@ -79,36 +114,89 @@ def _checked(waveform: Tensor, sample_rate_hz: float) -> Tensor:
     if wave.dim() != 2:
         raise AudioError(f"expected a waveform (channels, samples), got the shape {tuple(waveform.shape)}.")
     if wave.numel() == 0:
-        raise AudioError(f"expected a voice, got an empty waveform of the shape {tuple(waveform.shape)}.")
+        raise AudioError(EMPTY)
     if wave.is_complex():
         raise AudioError("expected real samples, got complex numbers; connect a waveform, not its spectrum.")
+    if wave.dtype == torch.bool:
+        raise AudioError("expected samples, got true and false.")
     return wave
 
 
-def _at_16_khz(channels: Tensor, sample_rate_hz: float) -> Tensor:
+def _steps(channels: Tensor, rate_hz: float, on_progress: OnProgress | None) -> Callable[[], None]:
+    """What is called after each piece of the work. There are as many: two passes over the samples, one over the mel."""
+    n_samples = channels.shape[1]
+    passes = 1 + (len(channels) > 1)
+    n_mel = mel_steps_in_samples(math.ceil(n_samples * SAMPLE_RATE_HZ / rate_hz))
+    total = passes * math.ceil(n_samples / SAMPLES_PER_CHUNK) + math.ceil(n_mel / STEPS_PER_CHUNK)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(min(done, total), total)
+
+    return step
+
+
+def _at_16_khz(channels: Tensor, sample_rate_hz: float, step: Callable[[], None]) -> Tensor:
     """(C, n) of any number type -> (m,) float32 in -1..1, as many samples as librosa.resample makes of them."""
+    if len(channels) > 1:
+        channels = _without_cancelled(channels, step)
     wave = torch.zeros(math.ceil(channels.shape[1] * SAMPLE_RATE_HZ / sample_rate_hz))
     filled = 0
-    for piece in _resampled(map(_mono, channels.split(SAMPLES_PER_CHUNK, dim=1)), sample_rate_hz):
+    for piece in _resampled(_mono_pieces(channels, step), sample_rate_hz):
         room = wave[filled : filled + len(piece)]
         room.copy_(piece[: len(room)])
         filled += len(room)
     return wave
 
 
+def _without_cancelled(channels: Tensor, step: Callable[[], None]) -> Tensor:
+    """(C, n) -> the same, or (1, n) the loudest channel where their average is 20 dB below it or more.
+
+    A recording whose plugs were swapped holds the voice in one channel and the same upside down in the other: together
+    they are silence.
+    """
+    powers, of_mean = torch.zeros(len(channels), dtype=torch.float64), 0.0
+    for piece in channels.split(SAMPLES_PER_CHUNK, dim=1):
+        samples = piece.double() - _silence(piece.dtype)
+        powers += samples.square().sum(dim=1)
+        of_mean += samples.mean(dim=0).square().sum().item()
+        step()
+    loudest = int(powers.argmax())
+    if not of_mean <= CANCELLED * powers[loudest].item() or not powers[loudest].item() > 0:
+        return channels
+    logging.warning(
+        "SadTalker: the %d channels of the audio cancel each other out; channel %d alone is used.",
+        len(channels), loudest + 1,
+    )  # fmt: skip
+    return channels[loudest : loudest + 1]
+
+
+def _mono_pieces(channels: Tensor, step: Callable[[], None]) -> Iterator[Tensor]:
+    for piece in channels.split(SAMPLES_PER_CHUNK, dim=1):
+        yield _mono(piece)
+        step()  # when the piece has been resampled
+
+
+def _silence(dtype: torch.dtype) -> int:
+    """The sample value of silence: 8-bit PCM, and any other without a sign, has it in the middle of its range."""
+    if dtype.is_floating_point or torch.iinfo(dtype).min < 0:
+        return 0
+    return (torch.iinfo(dtype).max + 1) // 2
+
+
 def _mono(wave: Tensor) -> Tensor:
     """(C, n) of any number type -> (n,) float32 in -1..1."""
-    if wave.dtype == torch.bool:
-        raise AudioError("expected samples, got true and false.")
     if not wave.is_floating_point():
-        info = torch.iinfo(wave.dtype)
-        middle = 0 if info.min < 0 else (info.max + 1) // 2  # 8-bit PCM has no sign: 128 is silence
-        full_scale = (info.max + 1) // (1 if info.min < 0 else 2)
+        middle = _silence(wave.dtype)
+        full_scale = middle or torch.iinfo(wave.dtype).max + 1
         return ((wave.double().mean(dim=0) - middle) / full_scale).float()
     mono = wave.float().mean(dim=0)
     lowest, highest = (extreme.item() for extreme in mono.aminmax())  # a copy of an hour would be 230 MB
     if not (math.isfinite(lowest) and math.isfinite(highest)):
-        raise AudioError("expected samples that are numbers, got NaN or infinity; the audio is broken.")
+        raise AudioError("the audio contains NaN or infinite values; export it again.")
     loudest = max(highest, -lowest)
     if loudest > LOUDEST_BELIEVABLE:
         raise AudioError(
@@ -130,4 +218,4 @@ def _resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tens
     yield torch.from_numpy(stream.resample_chunk(np.empty(0, np.float32), last=True))
 
 
-__all__ = ["encode_speech", "idle_speech"]
+__all__ = ["EMPTY", "checked_rate", "encode_speech", "idle_speech"]

@@ -22,6 +22,7 @@ from ..compose.video import QUALITIES
 from ..datatypes import CropMode
 from ..errors import InputError, JobListError, SadTalkerError, shorten
 from ..face.landmarks import FACE_ORDERS
+from ..motion.blink import BLINKS
 from ..render.driving import parse_degrees
 from ..timeline import frames_in_seconds
 from .media import check_picture_file, seconds_of_sound
@@ -98,7 +99,7 @@ class Options:
     crop_offset_y: float = _number(0.0, -1.0, 1.0)
     landmarks: str = _one_of(LANDMARKS[0], LANDMARKS)
     idle_seconds: float = _number(0.0, 0.0, 36_000.0)
-    blink: str = _one_of("auto", ("auto", "off"))
+    blink: str = _one_of(BLINKS[0], BLINKS)
     blink_rate: float = _number(18.0, 0.0, 60.0)
     blink_strength: float = _number(1.0, 0.0, 1.5)
     pose_style: int = _whole(0, 0, 45)

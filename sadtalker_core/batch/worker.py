@@ -19,12 +19,13 @@ from torch import Tensor
 
 from .. import pipeline
 from ..assembly import Talker, choose_points, load_talker
-from ..datatypes import CropMode, FrameStream, Motion, Portrait
+from ..choices import one_of
+from ..datatypes import FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
 from ..render.fast import accelerate
 from ..render.generator import Generator
-from .jobs import Job, Options
+from .jobs import PRECISIONS, Job, Options
 from .media import read_picture, read_voice
 
 #: the nets whose weights may be halved, as in the nodes: they paint pixels
@@ -112,7 +113,7 @@ class Worker:
         picture = read_picture(order.portrait)
         portrait = portrait_from_picture(picture, face_index=wish.face_index, face_order=wish.face_order)
         portrait, source = pipeline.extract(
-            nets, portrait, CropMode(wish.crop_mode),
+            nets, portrait, wish.crop_mode,
             points=choose_points(wish.landmarks, nets.family, self.model_folders, self.device),
             crop_scale=wish.crop_scale, offset=(wish.crop_offset_x, wish.crop_offset_y),
         )  # fmt: skip
@@ -121,7 +122,7 @@ class Worker:
         else:
             speech = pipeline.hear(*read_voice(order.voice))
         expression = pipeline.express(
-            nets, speech, source, blinks_per_minute=wish.blink_rate if wish.blink == "auto" else 0.0,
+            nets, speech, source, blink=wish.blink, blinks_per_minute=wish.blink_rate,
             blink_strength=wish.blink_strength, seed=wish.seed,
         )  # fmt: skip
         pose = pipeline.nod(nets, speech, source, style=wish.pose_style, seed=wish.seed)
@@ -154,6 +155,7 @@ class Worker:
 
 def at_work(talker: Talker, device: torch.device, precision: str) -> Talker:
     """The talker with its nets where they shall compute, the painting ones fast and in that precision."""
+    precision = one_of("precision", precision, PRECISIONS)
     if precision == "auto":
         precision = "fp32" if device.type == "cpu" else "fp16"
     dtype, nets = DTYPES[precision], {}

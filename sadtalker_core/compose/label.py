@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..errors import OptionError, PictureError
 
 CORNERS = ("bottom right", "bottom left", "top right", "top left")
 DEFAULT_TEXT = "AI-generated"
+FRAMES_AT_ONCE = 16  #: between two looks at the stop button
 SMALLEST_LETTERS = 8  #: pixels; below that nobody can read them
 #: files of typefaces with Chinese, Japanese and Korean letters that Windows, macOS and Linux bring along
 EASTERN_TYPEFACES = (
@@ -22,27 +26,33 @@ _NO_SUCH_LETTER = "\uffff"
 
 
 def label_frames(frames: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05,
-                 opacity: float = 0.8) -> Tensor:  # fmt: skip
+                 opacity: float = 0.8, on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
     """frames (T, H, W, C) in 0..1 with three or more channels -> the same shape, a new tensor.
 
     White letters on a dark plate. size: height of the letters as a part of the picture's shorter side, but never below
     SMALLEST_LETTERS; words that would not fit across the picture are made smaller. opacity: 1 hides what is behind.
     Only the plate's pixels change; of a fourth channel nothing does.
+    on_progress: (frames done, of how many); may raise to stop
     Raises OptionError for no words, and for letters that no typeface here has.
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
         raise PictureError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
-    if corner not in CORNERS:
-        raise OptionError(f"expected one of {', '.join(CORNERS)}, got {corner!r}.")
+    corner = one_of("corner", corner, CORNERS)
     plate, ink = draw_plate(text, frames.shape[1], frames.shape[2], size)
     height, width = plate.shape
     margin = min(height // 2, frames.shape[1] - height, frames.shape[2] - width)
     top = margin if corner.startswith("top") else frames.shape[1] - height - margin
     left = margin if corner.endswith("left") else frames.shape[2] - width - margin
-    labelled = frames.clone()
-    patch = labelled[:, top : top + height, left : left + width, :3]
-    cover = (plate * opacity)[None, ..., None].to(patch)
-    patch += cover * (ink[None, ..., None].to(patch) - patch)
+    labelled = torch.empty_like(frames)
+    cover, ink = (part[None, ..., None].to(frames) for part in (plate * opacity, ink))
+    done = 0
+    for piece, out in zip(frames.split(FRAMES_AT_ONCE), labelled.split(FRAMES_AT_ONCE), strict=True):
+        out.copy_(piece)
+        patch = out[:, top : top + height, left : left + width, :3]
+        patch += cover * (ink - patch)
+        done += len(piece)
+        if on_progress is not None:
+            on_progress(done, len(frames))
     return labelled
 
 

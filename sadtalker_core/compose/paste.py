@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..choices import one_of
 from ..datatypes import Box, FaceCrop, Portrait
 from ..errors import OptionError, PictureError, VideoError
 from .multiband import Multiband
@@ -63,7 +64,7 @@ class PasteBack:
         self.crop = portrait.require_crop()
         self.box = self.crop.box
         self.seen = _inside(self.box, portrait.size_wh)
-        self.blend = Blend(blend)
+        self.blend = one_of("blend", blend, Blend)
         self.colour_match = colour_match
         self.mask = torch.zeros(portrait.image.shape[:2])
         shorter = min(self.seen.width, self.seen.height)

@@ -108,6 +108,20 @@ def _fitted(title: str, lines: list[Line], low: float, high: float) -> Panel:
     return Panel(title, lines, min(low, float(values.min())), max(high, float(values.max())))
 
 
+def _thinned(values: Tensor, n_columns: int) -> tuple[Tensor, Tensor]:
+    """values (T,) -> frames and values (n,) that draw the same curve: of more frames than columns can show, the lowest
+    and the highest of every group of them."""
+    size = len(values) // n_columns
+    if size < 4:
+        return torch.arange(len(values)), values
+    n_whole = len(values) // size * size
+    groups = values[:n_whole].unflatten(0, (-1, size))
+    ends = torch.stack([groups.argmin(dim=1), groups.argmax(dim=1)], dim=1).sort(dim=1).values
+    frames = (ends + torch.arange(0, n_whole, size)[:, None]).flatten()
+    frames = torch.cat([frames, torch.arange(n_whole, len(values))])
+    return frames, values[frames]
+
+
 class _Pen:
     """Knows where on the picture a frame and a value lie."""
 
@@ -115,7 +129,7 @@ class _Pen:
         from PIL import ImageFont
 
         self.draw, self.n_frames = draw, n_frames
-        self.unit = max(size[1] // 320, _FINER)
+        self.unit = max(min(size[1] // 320, size[0] // 160), _FINER)  # a narrow picture needs narrow margins, too
         self.font = ImageFont.load_default(11 * self.unit)
         self.left, self.right = 46 * self.unit, size[0] - 10 * self.unit
         self.top, self.bottom = 6 * self.unit, size[1] - 20 * self.unit
@@ -149,8 +163,8 @@ class _Pen:
                 continue
             draw.text((self.left - 5 * unit, y(value)), words, fill=_DIM, font=self.font, anchor="rm")
         for line in panel.lines:
-            values = line.values.detach().cpu().nan_to_num().tolist()
-            points = [(self.x(i + 0.5), y(value)) for i, value in enumerate(values)]
+            frames, values = _thinned(line.values.detach().cpu().nan_to_num(), int(self.right - self.left))
+            points = [(self.x(i + 0.5), y(value)) for i, value in zip(frames.tolist(), values.tolist(), strict=True)]
             if len(points) == 1:
                 points.append((self.x(1), points[0][1]))
             draw.line(points, fill=line.colour, width=round(1.5 * unit), joint="curve")
@@ -158,14 +172,15 @@ class _Pen:
     def _wave(self, wave: Tensor, top: float, bottom: float, colour: tuple[int, int, int]) -> None:
         """The loudest sample of every column, to both sides of the middle; a silent voice is a flat line."""
         seconds = self.n_frames / FRAMES_PER_SECOND
-        samples = wave.detach().cpu().float().nan_to_num().abs()
-        loudest = float(samples.max().clamp(min=1e-3)) if len(samples) else 1.0
+        samples = wave.detach().cpu()  # of hours, perhaps: no copies of the whole
         middle, n_columns = (top + bottom) / 2, int(self.right - self.left)
         edges = np.linspace(0, seconds * SAMPLE_RATE_HZ, n_columns + 1).astype(int)
-        for column in range(n_columns):
-            part = samples[edges[column] : max(edges[column + 1], edges[column] + 1)]
-            if len(part):
-                half = float(part.max()) / loudest * (bottom - top) * 0.46
+        parts = (samples[edges[i] : max(edges[i + 1], edges[i] + 1)].float().nan_to_num() for i in range(n_columns))
+        loudness = [float(part.abs().max()) if len(part) else None for part in parts]
+        loudest = max([1e-3, *(level for level in loudness if level is not None)])
+        for column, level in enumerate(loudness):
+            if level is not None:
+                half = level / loudest * (bottom - top) * 0.46
                 x = self.left + column
                 self.draw.line([(x, middle - half), (x, middle + half)], fill=colour, width=1)
 

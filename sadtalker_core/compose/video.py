@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..claims import Claim, claim_path
 from ..claims import sweep as sweep_parts
 from ..datatypes import FrameStream
@@ -544,9 +545,7 @@ def _rate(name: str, fps: float) -> Fraction:
 
 def _quality(quality: str | int) -> Quality:
     if isinstance(quality, str):
-        if quality not in QUALITIES:
-            raise OptionError(f"expected a quality out of {', '.join(QUALITIES)}, got {quality}.")
-        return QUALITIES[quality]
+        return QUALITIES[one_of("quality", quality, QUALITIES)]
     if not 0 <= quality <= 51:
         raise OptionError(f"expected a crf between 0 and 51, got {quality}.")
     return Quality(quality, QUALITIES["high"].preset)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..errors import FaceNotFound, OptionError
 from .detector import DetectedFace, FaceDetector, detect_faces
 from .mesh import MIN_SCORE, FaceMesh, face_square, look
@@ -25,8 +26,7 @@ def order_faces(
     size_wh: width and height of the picture, needed for "centre" (nearest to the middle first).
     Raises OptionError for an unknown order.
     """
-    if order not in FACE_ORDERS:
-        raise OptionError(f"expected a face order among {', '.join(FACE_ORDERS)}; got {order!r}.")
+    order = one_of("face_order", order, FACE_ORDERS)
     if order == "centre" and size_wh is None:
         raise OptionError('the order "centre" needs the size of the picture.')
     middle = (size_wh[0] / 2, size_wh[1] / 2) if size_wh else (0.0, 0.0)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from .. import coefficients as layout
+from ..choices import one_of
 from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients
-from ..errors import FaceNotFound, OptionError, VideoError
+from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
 from .crop import cut_square, face_box, picture_to_square, unsqueezed_box
@@ -127,12 +128,7 @@ class _Clip:
         self, box_follows_face: bool, missing_face: MissingFace | str, batch_size: int, on_progress: OnFrame | None
     ):
         self.box_follows_face, self.batch_size, self.on_progress = box_follows_face, max(batch_size, 1), on_progress
-        try:
-            self.missing_face = MissingFace(missing_face)
-        except ValueError as error:
-            raise OptionError(
-                f"expected missing_face to be one of {[kind.value for kind in MissingFace]}, got {missing_face!r}."
-            ) from error
+        self.missing_face = one_of("missing_face", missing_face, MissingFace)
 
     def rows_at_25(
         self,

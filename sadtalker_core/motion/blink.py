@@ -1,7 +1,7 @@
 """A length comes in, a blink track goes out: (T,) how far the lids are down in each frame, 0 open, 1 shut.
 
 A blink lasts five frames, a fifth of a second. `released_blinks` is what SadTalker does; `blink_track` is ours, with
-a rate in blinks a minute, a strength, and a seed.
+a rate in blinks a minute, a strength, and a seed. `chosen_blinks` is either, or neither, as the user says.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import random
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND
 
 BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
+
+#: what the user chooses from: ours at a rate, none, those of the original (about 34 a minute)
+BLINKS = AUTO, OFF, ORIGINAL = ("auto", "off", "original")
 
 #: blinks a minute of somebody who talks calmly
 NATURAL_RATE = 15.0
@@ -26,6 +30,25 @@ STRONGEST = 2.0
 _SHORTEST_GAP_S = 0.3
 #: gaps between blinks are spread widely: the standard deviation of their logarithm
 _GAP_SPREAD = 0.5
+
+
+def chosen_blinks(choice: str, n_frames: int, *, per_minute: float = NATURAL_RATE, strength: float = 1.0,
+                  seed: int = 0) -> Tensor:  # fmt: skip
+    """-> (T,) in 0..strength, by one of BLINKS. The same seed gives the same track on every machine.
+
+    per_minute: of "auto" alone.  seed: for "original" the track is the one that the original draws after
+    `random.seed(seed)`.  Raises OptionError for another choice, and for a rate or strength as in `blink_track`.
+    """
+    choice = one_of("blink", choice, BLINKS)
+    if choice == ORIGINAL:
+        _check_range("blink strength", strength, STRONGEST)
+        return strength * released_blinks(n_frames, random.Random(seed))
+    return blink_track(
+        n_frames,
+        per_minute=0.0 if choice == OFF else per_minute,
+        strength=strength,
+        generator=torch.Generator().manual_seed(seed),
+    )
 
 
 def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: float = 1.0,
@@ -80,4 +103,7 @@ def _check_range(what: str, value: float, largest: float) -> None:
         raise OptionError(f"expected a {what} between 0 and {largest:g}, got {value:g}.")
 
 
-__all__ = ["BLINK", "FASTEST_RATE", "NATURAL_RATE", "STRONGEST", "blink_track", "released_blinks"]
+__all__ = [
+    "AUTO", "BLINK", "BLINKS", "FASTEST_RATE", "NATURAL_RATE", "OFF", "ORIGINAL", "STRONGEST", "blink_track",
+    "chosen_blinks", "released_blinks",
+]  # fmt: skip

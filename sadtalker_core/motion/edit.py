@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..coefficients import ARKIT_UNITS, CROP, EXPRESSION, POSE, ROTATION
-from ..datatypes import MINI, CropMode, Expression, FaceCoefficients, HeadPose, require_family
+from ..choices import one_of
+from ..coefficients import ARKIT_UNITS, EXPRESSION, POSE, ROTATION
+from ..datatypes import MINI, Expression, HeadPose, require_family
 from ..errors import OptionError
-from .reference import ReferenceLength, fit_length
+from .reference import ReferenceLength, plan_fit
 from .smoothing import ORDER, smooth
 
 Track = TypeVar("Track", Expression, HeadPose)
@@ -111,16 +112,18 @@ def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
 
 def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0) -> Track:
     """-> n_frames frames, or fewer for `cut`. crossfade: frames over which a loop melts into its next round."""
-    how, rows = FitHow(how), track.coefficients
+    how, rows = one_of("method", how, FitHow), track.coefficients
     if n_frames < 1 or len(rows) == 0:
         raise OptionError(f"expected at least one frame to come and one to go, got {len(rows)} and {n_frames}.")
     if how is FitHow.STRETCH:
         stretched = F.interpolate(rows.T[None], size=n_frames, mode="linear", align_corners=True)
         return replace(track, coefficients=stretched[0].T.contiguous())
-    padded = F.pad(rows, (0, EXPRESSION + POSE + CROP - rows.shape[1]))
-    face = FaceCoefficients.from_crop_rows(padded, family=track.family, crop_mode=CropMode.CROP, pic_size=0)
-    fitted = fit_length(face, n_frames, ReferenceLength(how.value), blend=crossfade)
-    return replace(track, coefficients=fitted.crop_rows()[:, : rows.shape[1]].clone())
+    plan = plan_fit(len(rows), n_frames, ReferenceLength(how.value), blend=crossfade)
+    fitted = rows[plan.row]
+    if plan.melting is not None:
+        other, weight = plan.melting
+        fitted = torch.lerp(fitted, rows[other], weight[:, None].to(rows))
+    return replace(track, coefficients=fitted)
 
 
 def _calm(rows: Tensor, window: int) -> Tensor:

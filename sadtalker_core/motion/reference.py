@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..choices import one_of
 from ..coefficients import UNIT_INDEX
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
 from ..errors import OptionError, VideoError
@@ -37,28 +38,47 @@ def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLeng
     n_rows = len(coefficients)
     if n_rows == 0:
         raise VideoError("expected a reference with at least one frame, got none.")
+    plan = plan_fit(n_rows, n_frames, how, blend=blend)
+    fitted = take_rows(coefficients, plan.row)
+    if plan.melting is None:
+        return fitted
+    other, weight = plan.melting
+    return _mix(fitted, take_rows(coefficients, other), weight)
+
+
+class Fit(NamedTuple):
+    """Which rows make a track of another length: row (n,), and where a loop melts (other (n,), by weight (n,))."""
+
+    row: Tensor
+    melting: tuple[Tensor, Tensor] | None = None
+
+
+def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: int = 0) -> Fit:
+    """How n_rows > 0 rows become n_frames, or fewer for `cut`; see `fit_length`. Raises OptionError."""
     if blend < 0:
         raise OptionError(f"expected a blend of 0 frames or more, got {blend}.")
-    how = ReferenceLength(how)
+    how = one_of("reference_length", how, ReferenceLength)
     blend = min(blend, n_rows // 2)
     frame = torch.arange(n_frames)
     if how is ReferenceLength.CUT:
-        return take_rows(coefficients, frame[:n_rows])
+        return Fit(frame[:n_rows])
     if how is ReferenceLength.HOLD:
-        return take_rows(coefficients, frame.clamp(max=n_rows - 1))
+        return Fit(frame.clamp(max=n_rows - 1))
     if how is ReferenceLength.PING_PONG:
         period = max(2 * n_rows - 2, 1)
         there = frame % period
-        return take_rows(coefficients, torch.minimum(there, period - there) if n_rows > 1 else there)
+        return Fit(torch.minimum(there, period - there) if n_rows > 1 else there)
     period = n_rows - blend
     row = torch.where(frame < n_rows, frame, frame % period)
     # The rows period..L of a round lie over the first `blend` rows of the next one.
     into_round = frame % period
     melting = (frame >= period) & (into_round < blend)
+    if not melting.any():
+        return Fit(row)
     other = torch.where(melting, into_round, row)
     row = torch.where(melting, period + into_round, row)
     weight = torch.where(melting, (into_round + 1) / (blend + 1), torch.zeros(()))
-    return _mix(take_rows(coefficients, row), take_rows(coefficients, other), weight)
+    return Fit(row, (other, weight))
 
 
 def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
@@ -121,4 +141,4 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-__all__ = ["ReferenceLength", "fit_length", "follow", "lids_of", "reenact", "take_rows"]
+__all__ = ["Fit", "ReferenceLength", "fit_length", "follow", "lids_of", "plan_fit", "reenact", "take_rows"]

@@ -17,6 +17,8 @@ from .edit import MOUTH, units_of
 
 #: a voice falls silent this far below the level at which it starts, so that it does not flutter between the two
 HYSTERESIS_DB = 6.0
+#: frames whose samples are squared together
+FRAMES_AT_ONCE = 4096
 #: below this nothing is a voice, whatever the rest of the recording is like
 FLOOR_DB = -60.0
 #: the loudness that counts as the voice's own: that which one frame in fifty reaches
@@ -29,7 +31,9 @@ def loudness_db(speech: SpeechWindows) -> Tensor:
         return torch.full((speech.n_frames,), -120.0)
     wave = speech.wave[: speech.n_samples]
     wave = torch.nn.functional.pad(wave, (0, speech.n_samples - len(wave)))
-    return 10 * wave.double().view(-1, SAMPLES_PER_FRAME).square().mean(dim=1).clamp(min=1e-12).log10().float()
+    pieces = wave.view(-1, SAMPLES_PER_FRAME).split(FRAMES_AT_ONCE)
+    power = torch.cat([piece.double().square().mean(dim=1) for piece in pieces])
+    return 10 * power.clamp(min=1e-12).log10().float()
 
 
 def speaking(speech: SpeechWindows, *, threshold_db: float = -30.0, attack: float = 0.08,
@@ -43,12 +47,12 @@ def speaking(speech: SpeechWindows, *, threshold_db: float = -30.0, attack: floa
         raise OptionError(f"expected an attack and a release of 0 seconds or more, got {attack:g} and {release:g}.")
     level = loudness_db(speech)
     start = max(float(level.quantile(_LOUD)) + threshold_db, FLOOR_DB) if len(level) else FLOOR_DB
-    gate, heard = torch.zeros_like(level), False
-    for i, db in enumerate(level.tolist()):
+    gate, heard = [], False
+    for db in level.tolist():
         heard = db >= (start - HYSTERESIS_DB if heard else start)
-        gate[i] = float(heard)
+        gate.append(float(heard))
     behind = _fall(gate, release)
-    before = _fall(gate.flip(0), attack).flip(0)
+    before = _fall(gate[::-1], attack).flip(0)
     return torch.maximum(behind, before)
 
 
@@ -73,14 +77,14 @@ def silence_gate(expression: Expression, speech: SpeechWindows, source: FaceCoef
     return replace(expression, coefficients=torch.lerp(expression.coefficients, rest, to_rest))
 
 
-def _fall(gate: Tensor, seconds: float) -> Tensor:
-    """(T,): from 1 to 0 along a straight line, which takes so many seconds, wherever the gate falls."""
+def _fall(gate: list[float], seconds: float) -> Tensor:
+    """T numbers -> (T,): from 1 to 0 along a straight line, which takes so many seconds, wherever the gate falls."""
     step = 1 / (seconds * FRAMES_PER_SECOND + 1)
-    fallen, now = torch.empty_like(gate), 0.0
-    for i, value in enumerate(gate.tolist()):
+    fallen, now = [], 0.0
+    for value in gate:
         now = max(value, now - step, 0.0)
-        fallen[i] = now
-    return fallen
+        fallen.append(now)
+    return torch.tensor(fallen)
 
 
 __all__ = ["FLOOR_DB", "HYSTERESIS_DB", "loudness_db", "silence_gate", "speaking"]

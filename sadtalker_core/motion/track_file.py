@@ -14,7 +14,7 @@ import torch
 
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import MINI, RELEASED, Expression, HeadPose, require_family
-from ..errors import OptionError
+from ..errors import OptionError, shorten
 from ..saving import save_whole
 from ..timeline import FRAMES_PER_SECOND
 
@@ -22,6 +22,11 @@ TRACK_ENDING = ".track.safetensors"
 TRACK_KEY = "sadtalker_track"
 VERSION = 1
 _WIDTHS = {"expression": EXPRESSION, "pose": POSE}
+_DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+#: ten hours; as many as an idle clip and Resize Track can have
+MOST_FRAMES = 900_000
+#: weights are near 1, radians below 4, and what moves a head stays below 100: beyond this it is no track
+LARGEST = 1000.0
 
 
 class Tracks(NamedTuple):
@@ -54,49 +59,78 @@ def save_tracks(path: Path | str, expression: Expression | None = None, pose: He
 
 
 def load_tracks(path: Path | str) -> Tracks:
-    """Read such a file. Raises OptionError with a sentence when it is none, or one of a later version."""
+    """Read such a file. Raises OptionError with a sentence when it is none, one of a later version, or one whose
+    numbers cannot be a track: another type or shape, NaN, or beyond LARGEST."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
+    name = shorten(path.name)
     try:
         with safe_open(str(path), framework="pt") as file:
             said = (file.metadata() or {}).get(TRACK_KEY)
             if said is None:
-                raise OptionError(f"{path.name} is no track: it does not come from Save Track.")
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name in _WIDTHS}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise OptionError(f"{path.name} cannot be read as a track ({error}). Save it again with Save Track.") from error
-    family = _family(path.name, said)
-    for name, tensor in tensors.items():
-        if tensor.ndim != 2 or len(tensor) == 0 or tensor.shape[1] != _WIDTHS[name] or tensor.dtype != torch.float32:
-            raise OptionError(
-                f"{path.name}: expected an {name} of float32 rows ({_WIDTHS[name]} numbers each), "
-                f"got {tensor.dtype} {tuple(tensor.shape)}."
-            )
-        if not torch.isfinite(tensor).all():
-            raise OptionError(f"{path.name}: its {name} holds values that are no numbers (NaN or infinity).")
+                raise OptionError(f"{name} is no track: it does not come from Save Track.")
+            found = [kind for kind in file.keys() if kind in _WIDTHS]  # noqa: SIM118
+            for kind in found:  # before anything is read: a file may be of any size
+                _check_shape(name, kind, file.get_slice(kind))
+            # copied: what is still mapped to the file would change when the file does
+            tensors = {kind: file.get_tensor(kind).clone() for kind in found}
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(
+            f"{name} cannot be read as a track ({shorten(error)}). Save it again with Save Track."
+        ) from error
+    family, n_frames = _facts(name, said)
     if not tensors:
-        raise OptionError(f"{path.name} holds neither an expression nor a pose.")
+        raise OptionError(f"{name} holds neither an expression nor a pose.")
+    for kind, tensor in tensors.items():
+        _check_values(name, kind, tensor)
     expression, pose = tensors.get("expression"), tensors.get("pose")
-    return Tracks(
+    tracks = Tracks(
         None if expression is None else Expression(expression, family),
         None if pose is None else HeadPose(pose, family),
     )
+    if n_frames is not None and n_frames != tracks.n_frames:
+        raise OptionError(
+            f"{name} says that it has {shorten(n_frames)} frames and has {tracks.n_frames}. Save it again with Save "
+            "Track."
+        )
+    return tracks
 
 
-def _family(name: str, said: str) -> str:
+def _check_shape(name: str, kind: str, stored) -> None:
+    """stored: a slice of safetensors, which knows its shape and type without being read"""
+    shape, dtype = tuple(stored.get_shape()), stored.get_dtype()
+    if len(shape) != 2 or not 1 <= shape[0] <= MOST_FRAMES or shape[1] != _WIDTHS[kind] or dtype != "F32":
+        raise OptionError(
+            f"{name}: expected 1 to {MOST_FRAMES} float32 rows of {_WIDTHS[kind]} values in its {kind}, "
+            f"got {_DTYPE_NAMES.get(dtype, dtype)} {shorten(shape)}."
+        )
+
+
+def _check_values(name: str, kind: str, tensor: torch.Tensor) -> None:
+    if not torch.isfinite(tensor).all():
+        raise OptionError(f"{name}: its {kind} contains NaN or infinite values.")
+    largest = float(tensor.abs().max())
+    if largest > LARGEST:
+        raise OptionError(f"{name}: expected values from -{LARGEST:g} to {LARGEST:g} in its {kind}, got {largest:g}.")
+
+
+def _facts(name: str, said: str) -> tuple[str, object]:
+    """The family, and how many frames the file says it has; None where it does not say."""
     try:
         facts = json.loads(said)
         version, family, fps = facts["version"], facts["family"], facts["fps"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise OptionError(f"{name} does not say what its tracks are. Save it again with Save Track.") from error
     if version != VERSION:
-        raise OptionError(f"{name} is a track of version {version}, known is {VERSION}. Update this node pack.")
+        raise OptionError(f"{name} is a track of version {shorten(version)}, not {VERSION}. Update this node pack.")
     if family not in (MINI, RELEASED):
-        raise OptionError(f"{name} is of the family {family!r}; known are {MINI} and {RELEASED}.")
+        raise OptionError(f"{name} is of the family {shorten(repr(family))}; known are {MINI} and {RELEASED}.")
     if fps != FRAMES_PER_SECOND:
-        raise OptionError(f"{name} has {fps} frames a second; expected {FRAMES_PER_SECOND}.")
-    return family
+        raise OptionError(f"{name} has {shorten(fps)} frames a second; expected {FRAMES_PER_SECOND}.")
+    return family, facts.get("frames")
 
 
 __all__ = ["TRACK_ENDING", "Tracks", "load_tracks", "save_tracks"]

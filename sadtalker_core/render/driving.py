@@ -25,7 +25,8 @@ from ..datatypes import (
     require_family,
     require_same_length,
 )
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, shorten
+from .batches import OnProgress
 from .mapping import MappingNet, map_track
 from .semantics import driving_rows, source_row
 
@@ -36,11 +37,12 @@ Degrees = str | float | Sequence[float] | None
 def map_motion(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose, *,
                expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
                still: bool = False, yaw: Degrees = None, pitch: Degrees = None, roll: Degrees = None,
-               ) -> Motion:  # fmt: skip
+               on_progress: OnProgress | None = None) -> Motion:  # fmt: skip
     """What the driving rows and the portrait's own row mean to the renderer.
 
     expression_scale, pose_scale (yaw, pitch, roll), still: see `driving_rows`.
     yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
+    on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
     nothing, InputError for coefficients that are no numbers.
     """
@@ -57,7 +59,7 @@ def map_motion(net: MappingNet, source: FaceCoefficients, expression: Expression
         source, expression, pose, width, expression_scale=expression_scale, pose_scale=pose_scale, still=still
     )
     with torch.no_grad():
-        driving, own = _read(net, rows), _read(net, source_row(source, width))
+        driving, own = _read(net, rows, on_progress), _read(net, source_row(source, width))
     return Motion(driving=replace(driving, **replaced), source=own, family=source.family)
 
 
@@ -85,19 +87,19 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
         words = []
     else:
         words = values if isinstance(values, Sequence) else [values]
-    sentence = f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {values!r}."
+    sentence = f"{name}: expected degrees from -180 to 180, such as '-20, 0, 20', got {shorten(repr(values))}."
     try:
         degrees = [float(word) for word in words]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise OptionError(sentence) from error
     if not all(abs(degree) <= 180 for degree in degrees):
         raise OptionError(sentence)
     return degrees
 
 
-def _read(net: MappingNet, rows: Tensor) -> KeypointMotion:
+def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) -> KeypointMotion:
     """Through the net where it is, and back to the CPU in float32."""
-    motion = map_track(net, rows.to(next(net.parameters())))
+    motion = map_track(net, rows.to(next(net.parameters())), on_progress=on_progress)
     return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
 
 

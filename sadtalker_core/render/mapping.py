@@ -6,6 +6,7 @@ Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -117,17 +118,21 @@ def bins_to_degrees(bins: Tensor) -> Tensor:
     return (bins.softmax(dim=-1) * index).sum(dim=-1) * DEGREES_PER_BIN + FIRST_BIN_DEGREES
 
 
-def map_track(net: MappingNet, rows: Tensor, *, chunk: int = 1024) -> KeypointMotion:
+def map_track(net: MappingNet, rows: Tensor, *, chunk: int = 1024,
+              on_progress: Callable[[int, int], None] | None = None) -> KeypointMotion:  # fmt: skip
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 
     Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (quirk 21). A single row is
     therefore seen as a face that holds still, which is what a source portrait is.
     chunk: frames at a time, which bounds the memory and changes nothing else.
+    on_progress: (frames done, of how many); may raise to stop
     """
     n_frames = rows.shape[0]
     parts = []
     for start in range(0, n_frames, chunk):
         stop = min(start + chunk, n_frames)
         parts.append(net.track(clamped_rows(rows, start - WINDOW_RADIUS, stop + WINDOW_RADIUS)).motion())
+        if on_progress is not None:
+            on_progress(stop, n_frames)
     fields = ("yaw", "pitch", "roll", "translation", "offsets")
     return KeypointMotion(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))

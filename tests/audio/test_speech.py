@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.audio.speech import encode_speech, idle_speech
-from sadtalker_core.errors import AudioError, OptionError
+from sadtalker_core.errors import AudioError, Cancelled, OptionError
 
 
 def a_tone(n_samples, rate_hz=16000, pitch_hz=440.0):
@@ -82,6 +82,62 @@ def test_channels_are_averaged(n_channels):
         torch.testing.assert_close(encode_speech(waveform, 16000).wave, expected.wave)
 
 
+@pytest.mark.parametrize("scale", [1.0, -1.0, -0.95])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int16, torch.uint8])
+def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
+    voice = a_tone(16000)
+    channels = torch.stack([voice, scale * voice])
+    if dtype != torch.float32:
+        middle = 128 if dtype == torch.uint8 else 0
+        channels = (channels * (127 if middle else 32767) + middle).round().to(dtype)
+    heard = encode_speech(channels, 16000)
+    alone = encode_speech(channels[0], 16000)
+    if scale > 0:
+        torch.testing.assert_close(heard.wave, alone.wave)
+        assert not caplog.messages
+    else:
+        assert torch.equal(heard.wave, alone.wave) and torch.equal(heard.mel, alone.mel)
+        assert caplog.messages == [
+            "SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."
+        ]
+
+
+def test_the_loudest_of_many_cancelling_channels_is_heard():
+    voice = a_tone(16000)
+    channels = torch.stack([0.5 * voice, -0.7 * voice, 0.7 * voice, -0.5 * voice, 0 * voice])
+    torch.testing.assert_close(encode_speech(channels, 16000).wave, -0.7 * voice, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_channels", [2, 6, 8])
+def test_a_voice_in_one_channel_alone_is_averaged_as_before(n_channels):
+    channels = torch.zeros(n_channels, 16000)
+    channels[1] = a_tone(16000)
+    torch.testing.assert_close(encode_speech(channels, 16000).wave, channels[1] / n_channels)
+
+
+@pytest.mark.parametrize(("n_channels", "rate_hz"), [(1, 16000), (2, 44100), (6, 8000)])
+def test_a_long_voice_can_be_stopped_at_every_piece(n_channels, rate_hz, monkeypatch):
+    monkeypatch.setattr("sadtalker_core.audio.speech.SAMPLES_PER_CHUNK", 4096)
+    monkeypatch.setattr("sadtalker_core.audio.speech.STEPS_PER_CHUNK", 16)
+    monkeypatch.setattr("sadtalker_core.audio.mel.STEPS_PER_CHUNK", 16)
+    channels = torch.stack([a_tone(20_000, rate_hz)] * n_channels)
+    calls = []
+    whole = encode_speech(channels, rate_hz, on_progress=lambda done, total: calls.append((done, total)))
+    assert torch.equal(whole.mel, encode_speech(channels, rate_hz).mel)
+    total = calls[0][1]
+    assert [done for done, _ in calls] == list(range(1, len(calls) + 1)) and {total for _, total in calls} == {total}
+    assert total - 1 <= len(calls) <= total
+
+    for last in (1, len(calls) // 2, len(calls)):
+
+        def stop(done, total, last=last):
+            if done == last:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            encode_speech(channels, rate_hz, on_progress=stop)
+
+
 @pytest.mark.parametrize(
     ("dtype", "scale", "middle"),
     [
@@ -148,7 +204,7 @@ def test_an_idle_clip_needs_a_time(seconds):
 @pytest.mark.parametrize(
     ("waveform", "rate_hz", "sentence"),
     [
-        (None, 16000, "got no sound"),
+        (None, 16000, "does the video have an audio track"),
         (np.zeros(1000, dtype=np.float32), 16000, "ndarray"),
         (torch.zeros(0), 16000, "empty"),
         (torch.zeros(2, 0), 16000, "empty"),
@@ -163,8 +219,15 @@ def test_an_idle_clip_needs_a_time(seconds):
         (torch.zeros(1000), 0, "sample rate"),
         (torch.zeros(1000), -16000, "sample rate"),
         (torch.zeros(1000), float("nan"), "sample rate"),
+        (torch.zeros(1000), 999, "from 1000 to 1e.06 Hz"),
+        (torch.zeros(1000), 1_000_001, "from 1000 to 1e.06 Hz"),
+        (torch.zeros(1000), 1e9, "sample rate"),
+        (torch.zeros(1000), 10**400, "sample rate"),
+        (torch.zeros(1000), "44100", "got the text '44100'"),
+        (torch.zeros(1000), None, "sample rate"),
+        (torch.zeros(1000), [44100, 48000], "sample rate"),
         (torch.full((1000,), float("nan")), 16000, "NaN"),
-        (torch.cat([torch.zeros(5000), torch.tensor([float("inf")])]), 16000, "infinity"),
+        (torch.cat([torch.zeros(5000), torch.tensor([float("inf")])]), 16000, "infinite"),
         (32767 * torch.ones(1000), 16000, "divide by 32768"),
         (torch.zeros(1000, dtype=torch.bool), 16000, "true and false"),
         (torch.zeros(1000, dtype=torch.complex64), 16000, "complex"),

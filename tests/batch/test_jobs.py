@@ -65,6 +65,11 @@ def test_an_idle_clip_needs_no_voice(table):
     assert job.voice is None and job.n_frames == 50
 
 
+def test_a_line_may_ask_for_the_originals_blinks(table):
+    (job,) = read_jobs(table("blinks.csv", "portrait,out,idle_seconds,blink", f"{PORTRAIT},idle.mp4,2,original"))
+    assert job.options.blink == "original"
+
+
 def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
     path = folder / "excel.csv"
     path.write_bytes(f"\ufeffportrait,voice,out\r\n{PORTRAIT},short.wav,x.mp4\r\n,,\r\n".encode())
@@ -79,6 +84,7 @@ def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
     ("idle_seconds,pose_style", "1,4.5", "pose_style: expected a whole number from 0 to 45, got '4.5'."),
     ("idle_seconds,still", "1,perhaps", "still: expected true or false, got 'perhaps'."),
     ("idle_seconds,quality", "1,nice", "quality: expected one of draft, high, best, got 'nice'."),
+    ("idle_seconds,blink", "1,often", "blink: expected one of auto, off, original, got 'often'."),
     ("idle_seconds,yaw", "1,left", "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
 ])  # fmt: skip
 def test_a_wrong_cell_gets_a_sentence(table, columns, cells, sentence):

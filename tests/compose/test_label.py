@@ -7,7 +7,7 @@ import torch
 
 from sadtalker_core.compose import label as label_module
 from sadtalker_core.compose.label import CORNERS, label_frames
-from sadtalker_core.errors import OptionError, PictureError
+from sadtalker_core.errors import Cancelled, OptionError, PictureError
 
 
 @pytest.fixture
@@ -92,3 +92,17 @@ def test_an_unknown_corner_and_a_frame_without_colours_are_refused(frames):
         label_frames(frames, corner="middle")
     with pytest.raises(PictureError, match="120, 200"):
         label_frames(frames[0])
+
+
+def test_many_frames_are_labelled_piece_by_piece_and_can_be_stopped(generator):
+    frames = torch.rand(35, 24, 120, 3, generator=generator)
+    seen = []
+    labelled = label_frames(frames, "AI", on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(16, 35), (32, 35), (35, 35)]
+    assert torch.equal(labelled, torch.cat([label_frames(frame[None], "AI") for frame in frames]))
+
+    def stop(done, total):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        label_frames(frames, "AI", on_progress=stop)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core.coefficients import UNIT_INDEX
-from sadtalker_core.compose.plot import panels_of, plot_motion
+from sadtalker_core.compose.plot import _thinned, panels_of, plot_motion
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose, SpeechWindows
 from sadtalker_core.errors import OptionError, WrongFamily
 
@@ -88,3 +88,20 @@ def test_a_picture_too_small_to_read_is_refused(pose):
 def test_two_families_are_not_drawn_together(expression, pose):
     with pytest.raises(WrongFamily):
         plot_motion(expression=Expression(expression.coefficients, RELEASED), pose=pose)
+
+
+@pytest.mark.parametrize(("width", "height"), [(240, 4096), (4096, 240), (240, 240)])
+def test_a_narrow_and_a_wide_picture_are_drawn(width, height, expression, pose):
+    picture = plot_motion(expression=expression, pose=pose, width=width, height=height)
+    assert picture.shape == (height, width, 3) and picture.std() > 0.01
+
+
+@pytest.mark.parametrize("n_frames", [1, 399, 400, 12_345])
+def test_a_curve_of_hours_keeps_every_peak(n_frames):
+    values = torch.randn(n_frames, generator=torch.Generator().manual_seed(0))
+    frames, kept = _thinned(values, 100)
+    assert torch.equal(values[frames], kept) and (frames.diff() >= 0).all()
+    assert len(kept) <= max(n_frames, 0) and len(kept) <= 2 * 100 + 100 + 300
+    assert kept.max() == values.max() and kept.min() == values.min()
+    if n_frames < 400:
+        assert torch.equal(kept, values)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sadtalker_core.errors import OptionError
-from sadtalker_core.motion.blink import BLINK, blink_track, released_blinks
+from sadtalker_core.motion.blink import BLINK, blink_track, chosen_blinks, released_blinks
 
 
 def seeded(seed=0):
@@ -103,3 +103,38 @@ def test_nothing_global_is_drawn_from():
 def test_impossible_blinks_get_a_sentence(wish):
     with pytest.raises(OptionError, match="expected a blink"):
         blink_track(100, generator=seeded(), **wish)
+
+
+def test_the_original_choice_draws_what_the_original_draws_with_that_seed():
+    for seed in (0, 7, 2**64 - 1):
+        track = chosen_blinks("original", 1500, seed=seed)
+        assert torch.equal(track, released_blinks(1500, random.Random(seed)))
+        assert torch.equal(track, chosen_blinks("original", 1500, seed=seed, per_minute=3))
+    assert not torch.equal(chosen_blinks("original", 1500, seed=0), chosen_blinks("original", 1500, seed=1))
+    assert blinks_in(chosen_blinks("original", 21)) == [10]
+
+
+def test_the_original_blinks_about_34_times_a_minute():
+    minutes = 60
+    assert len(blinks_in(chosen_blinks("original", minutes * 1500))) / minutes == pytest.approx(33.7, abs=1)
+
+
+def test_the_choices_are_ours_none_and_the_originals():
+    assert torch.equal(chosen_blinks("auto", 500, per_minute=30, seed=3),
+                       blink_track(500, per_minute=30, generator=seeded(3)))  # fmt: skip
+    assert not chosen_blinks("off", 500, per_minute=30).any()
+    torch.testing.assert_close(chosen_blinks("original", 500, strength=0.5), chosen_blinks("original", 500) / 2)
+
+
+def test_no_choice_draws_from_global_chance():
+    state, python = torch.get_rng_state(), random.getstate()
+    for choice in ("auto", "original"):
+        chosen_blinks(choice, 500)
+    assert torch.equal(torch.get_rng_state(), state) and random.getstate() == python
+
+
+def test_an_unknown_choice_and_strength_get_a_sentence():
+    with pytest.raises(OptionError, match="blink: expected one of auto, off, original, got 'sometimes'"):
+        chosen_blinks("sometimes", 100)
+    with pytest.raises(OptionError, match="expected a blink strength"):
+        chosen_blinks("original", 100, strength=2.1)

@@ -93,10 +93,33 @@ def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
         ({"pose": torch.zeros(0, 6)}, SAID, r"\(0, 6\)"),
         ({"pose": torch.zeros(6)}, SAID, r"\(6,\)"),
         ({"pose": torch.zeros(3, 6, dtype=torch.float16)}, SAID, "float16"),
-        ({"pose": torch.full((3, 6), torch.nan)}, SAID, "no numbers"),
+        ({"pose": torch.full((3, 6), torch.nan)}, SAID, "NaN or infinite"),
+        ({"pose": torch.full((3, 6), -3e38)}, SAID, r"from -1000 to 1000 in its pose, got 3e\+38"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "frames": 300}, "says that it has 300 frames and has 3"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "frames": "3"}, "says that it has 3 frames"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "frames": [3]}, "says that it has"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "family": ["mini"]}, "family"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "version": "9" * 5000}, "version 9999"),
+        ({"pose": torch.zeros(3, 6)}, "[" * 100_000, "does not say"),
+        ({"pose": torch.zeros(3, 6)}, '{"version": ' + "1" * 9000 + "}", "does not say"),
+        ({"pose": torch.zeros(3, 6, dtype=torch.complex64)}, SAID, "float32"),
+        ({"pose": torch.zeros(900_001, 6, dtype=torch.bool)}, SAID, "1 to 900000"),
         ({"other": torch.zeros(3, 6)}, SAID, "neither"),
     ],
 )
 def test_a_file_of_another_kind_is_told_so(tmp_path, tensors, said, words):
-    with pytest.raises(OptionError, match=words):
+    with pytest.raises(OptionError, match=words) as raised:
         load_tracks(write(tmp_path / "a", tensors, said))
+    assert len(str(raised.value)) < 500
+
+
+def test_a_track_without_a_number_of_frames_is_as_long_as_its_rows(tmp_path):
+    said = {name: value for name, value in SAID.items() if name != "frames"}
+    assert load_tracks(write(tmp_path / "a", {"pose": torch.zeros(3, 6)}, said)).n_frames == 3
+
+
+def test_a_loaded_track_outlives_its_file(tmp_path, pose):
+    path = save_tracks(tmp_path / "a", pose=pose)
+    rows = load_tracks(path).pose.coefficients
+    path.write_bytes(bytes(path.stat().st_size))
+    assert torch.equal(rows, pose.coefficients)

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sadtalker_core.errors import Cancelled
 from sadtalker_core.render.mapping import (
     MINI_MAPPING,
     RELEASED_MAPPING,
@@ -45,6 +46,19 @@ def test_a_track_says_what_its_windows_say(n_frames, chunk):
     track, windows = map_track(net, rows, chunk=chunk), net(semantic_windows(rows)).motion()
     for part in dataclasses.fields(track):
         assert torch.allclose(getattr(track, part.name), getattr(windows, part.name), rtol=0, atol=1e-9), part.name
+
+
+def test_a_long_track_can_be_stopped_between_its_chunks():
+    net, seen = tiny.mapping(), []
+
+    def stop(done, total):
+        seen.append((done, total))
+        if done == 14:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        map_track(net, tiny.normal(40, 70), chunk=7, on_progress=stop)
+    assert seen == [(7, 40), (14, 40)]
 
 
 def test_offsets_are_as_many_as_the_family_has():

@@ -1,0 +1,130 @@
+"""One check of what comes into any node of ours: words, numbers, text, sounds and records.
+
+The page offers the words of a combo and keeps numbers in their range; a prompt by the API, or a wire from another
+node, can hold anything, and not every ComfyUI looks (0.3.75 looks at no combo of the V3 nodes, and at no wire).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..sadtalker_core import datatypes
+from ..sadtalker_core.audio.speech import checked_rate
+from ..sadtalker_core.choices import one_of
+from ..sadtalker_core.errors import AudioError, InputError, OptionError, shorten
+from . import wires
+from .residency import ResidentTalker
+
+#: combos that list files: these come and go while the server runs, and each node looks for its own
+FILE_LISTS = frozenset({"image", "model", "track"})
+#: what travels on a wire
+RECORDS = {
+    str(wire.io_type): record
+    for wire, record in (
+        (io.Image, torch.Tensor),
+        (io.Mask, torch.Tensor),
+        (wires.Model, ResidentTalker),
+        (wires.Portrait, datatypes.Portrait),
+        (wires.Coefficients, datatypes.FaceCoefficients),
+        (wires.Speech, datatypes.SpeechWindows),
+        (wires.Expression, datatypes.Expression),
+        (wires.Pose, datatypes.HeadPose),
+        (wires.Motion, datatypes.Motion),
+    )
+}
+
+
+def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node itself; its `execute` now begins with the check.
+
+    Raises OptionError for a word that a combo does not offer, for a number that is none, NaN or out of its range, and
+    for text that is none; AudioError for AUDIO without samples or a rate; InputError for a wire that carries something
+    else than it should.
+    """
+    execute = node.execute.__func__  # type: ignore[attr-defined]
+    signature = inspect.signature(execute)
+
+    @functools.cache
+    def declared() -> dict[str, Any]:
+        return {given.id: given for given in node.define_schema().inputs}
+
+    @functools.wraps(execute)
+    def checked(cls, *args, **kwargs):
+        bound = signature.bind(cls, *args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in declared():
+                bound.arguments[name] = _checked(declared()[name], value)
+        return execute(*bound.args, **bound.kwargs)
+
+    node.execute = classmethod(checked)  # type: ignore[assignment]
+    return node
+
+
+def _checked(given: Any, value: Any) -> Any:
+    """The value as `execute` takes it."""
+    if isinstance(given, io.Combo.Input):
+        return _text(given.id, value) if given.id in FILE_LISTS else one_of(given.id, value, given.options or ())
+    if isinstance(given, io.String.Input):
+        return _text(given.id, value)
+    if isinstance(given, (io.Int.Input, io.Float.Input)):
+        return _number(given, value)
+    if given.optional and value is None:
+        return value
+    if isinstance(given, io.Audio.Input):
+        return _audio(given.id, value)
+    record = RECORDS.get(str(given.io_type))
+    if record is not None and not isinstance(value, record):
+        raise InputError(f"{given.id}: expected a wire of {given.io_type}, got {type(value).__name__}.")
+    return value
+
+
+def _audio(name: str, value: Any) -> Any:
+    """AUDIO is whatever gives a waveform and a rate by these names; some packs read them from a file only now."""
+    try:
+        waveform, rate_hz = value["waveform"], value["sample_rate"]
+    except (TypeError, KeyError, IndexError) as error:
+        raise AudioError(
+            f"{name}: expected AUDIO with a waveform and a sample_rate, got {type(value).__name__} without them."
+        ) from error
+    if not isinstance(waveform, torch.Tensor):
+        raise AudioError(f"{name}: expected the waveform as a tensor, got {type(waveform).__name__}.")
+    checked_rate(rate_hz)
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise OptionError(f"{name}: expected text, got {shorten(repr(value))}.")
+    return value
+
+
+def _number(given: Any, value: Any) -> Any:
+    whole = isinstance(given, io.Int.Input)
+    number = None if isinstance(value, (str, bytes)) else _whole(value) if whole else _real(value)
+    low, high = given.min, given.max
+    if number is None or (low is not None and not number >= low) or (high is not None and not number <= high):
+        kind = "a whole number" if whole else "a number"
+        raise OptionError(f"{given.id}: expected {kind} from {low} to {high}, got {shorten(repr(value))}.")
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    """The value as an int, also of 3.0; None for what is no whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        real = _real(value)
+        return int(real) if real is not None and real.is_integer() else None
+
+
+def _real(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None

@@ -1,0 +1,84 @@
+"""A word that is not offered is told which ones are, at every door of the core."""
+
+
+import pytest
+import torch
+
+from sadtalker_core import pipeline
+from sadtalker_core.assembly import assemble_mini, choose_points
+from sadtalker_core.batch.worker import at_work
+from sadtalker_core.choices import one_of
+from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.compose.label import label_frames
+from sadtalker_core.compose.video import VideoWriter
+from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
+from sadtalker_core.errors import OptionError
+from sadtalker_core.face.landmarks import order_faces
+from sadtalker_core.motion.blink import chosen_blinks
+from sadtalker_core.motion.edit import resize
+from sadtalker_core.motion.expression import predict_expression
+
+WRONG = ["sometimes", "", "CROP", None, 7, float("nan"), [], {"a": 1}, b"crop", "x" * 5000]
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory):
+    """Each takes the word for one option."""
+    talker = assemble_mini()
+    rows = torch.zeros(1, 73)
+    face = FaceCoefficients.from_crop_rows(rows, family=MINI, crop_mode=CropMode.CROP, pic_size=256)
+    portrait, speech = Portrait(torch.zeros(64, 64, 3)), pipeline.hear(None, idle_seconds=0.2)
+    folder = tmp_path_factory.mktemp("videos")
+
+    def writer(word):
+        return VideoWriter(folder / "a.mp4", (64, 64), 25, quality=word)
+
+    return {
+        "crop_mode": lambda word: pipeline.extract(talker, portrait, word),
+        "landmarks": lambda word: choose_points(word, MINI, [], torch.device("cpu")),
+        "missing_face": lambda word: pipeline.extract_video(talker, [], 25, missing_face=word),
+        "blink": lambda word: pipeline.express(talker, speech, face, blink=word),
+        "reference_mode": lambda word: pipeline.express(talker, speech, face, reference_mode=word),
+        "reference_mode of the pose": lambda word: pipeline.nod(talker, speech, face, reference_mode=word),
+        "reference_length": lambda word: pipeline.nod(talker, speech, face, reference=face, reference_length=word),
+        "face_order": lambda word: order_faces([], word),
+        "method": lambda word: resize(Expression(torch.zeros(3, 64), MINI), 5, word),
+        "corner": lambda word: label_frames(torch.zeros(1, 64, 64, 3), corner=word),
+        "precision": lambda word: at_work(talker, torch.device("cpu"), word),
+        "quality": lambda word: writer(word if isinstance(word, str) else str(word)),
+    }
+
+
+DOORS = [
+    "crop_mode", "landmarks", "missing_face", "blink", "reference_mode", "reference_mode of the pose",
+    "reference_length", "face_order", "method", "corner", "precision", "quality",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_unknown_word_is_repeated_beside_those_that_are_known(door, doors):
+    for word in WRONG:
+        with pytest.raises(OptionError, match=rf"^{door.split()[0]}: expected one of \w.*, got ") as raised:
+            doors[door](word)
+        assert len(str(raised.value)) < 500
+
+
+def test_the_member_that_equals_the_word_comes_out():
+    assert one_of("crop_mode", "full", CropMode) is CropMode.FULL
+    assert one_of("crop_mode", CropMode.FULL, CropMode) is CropMode.FULL
+    assert one_of("blink", "off", ("auto", "off")) == "off"
+
+
+@pytest.mark.parametrize("blink", ["auto", "off", "original"])
+def test_the_chosen_blinks_are_those_of_the_face(blink):
+    talker, speech = assemble_mini(), pipeline.hear(None, idle_seconds=6.0)
+    face = FaceCoefficients.from_crop_rows(torch.zeros(1, 73), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
+    with torch.inference_mode():
+        expression = pipeline.express(talker, speech, face, blink=blink, blinks_per_minute=20, seed=5)
+        track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
+        (net,) = talker.use("expnet")
+        expected = predict_expression(net, speech, face, track)
+    assert torch.equal(expression.coefficients, expected.coefficients)
+    lids = expression.coefficients[:, UNIT_INDEX["eyeBlinkLeft"]]
+    assert (lids[track > 0.9] > 0.6).all() and (lids[track == 0] < 0.4).all()
+    assert bool((track > 0).any()) == (blink != "off")
