@@ -27,6 +27,9 @@ LONGEST_NAME = 255
 #: characters that Windows takes as one path, where nothing else is set
 LONGEST_WINDOWS_PATH = 259
 
+#: folders below the output folder; with more, the making of them runs into limits of Python and of systems
+DEEPEST_FOLDER = 100
+
 #: boxes in boxes that are looked into; one that holds itself has no end
 DEEPEST_BOX = 8
 
@@ -94,6 +97,8 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
     if normal == ".":
         stem = default_stem
     folders = [_DEVICES.sub(lambda device: f"{device[0]}_", part.rstrip(" .")) or "_" for part in folders]
+    if len(folders) > DEEPEST_FOLDER:
+        raise OptionError(f"{said} has {len(folders)} folders in one another; {DEEPEST_FOLDER} are possible.")
     folder = output.joinpath(*folders)
     for part in (*folders, f"{stem}{longest_ending}"):
         if _length(part) > LONGEST_NAME:

@@ -92,6 +92,7 @@ def test_a_full_path_inside_the_output_folder_is_one(tmp_path):
         ("中" * 90, "longer than this disk allows"),
         ("a" * 300 + "/b", "longer than this disk allows"),
         ("/".join(["a" * 200] * 30), "longer than this disk allows"),
+        ("a/" * 101 + "b", "has 101 folders in one another; 100 are possible"),
         ("file/b", "a folder that is a file"),
     ],
 )

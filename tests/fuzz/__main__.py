@@ -54,7 +54,7 @@ class Count:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="in all, divided among the doorways (10)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="in all, half of it at most for the kills (10)")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 0))
     parser.add_argument("--doorways", nargs="*", choices=sorted(DOORWAYS), default=list(DOORWAYS))
     parser.add_argument("--writers", nargs="+", choices=sorted(WRITERS), default=list(WRITERS))
@@ -66,7 +66,8 @@ def main() -> int:
         print(f"not clean: {why}" if why else "clean")
         return bool(why)
     ends = time.monotonic() + 60 * asked.minutes
-    faults = kill(asked.writers, asked.kills, asked.seed) if asked.kills else 0
+    half = time.monotonic() + 30 * asked.minutes
+    faults = kill(asked.writers, asked.kills, asked.seed, half if asked.doorways else ends) if asked.kills else 0
     if asked.doorways:
         print(f"{'doorway':<12}{'tried':>8}  not clean", flush=True)
     for place, name in enumerate(asked.doorways):
@@ -169,15 +170,17 @@ def _keep(name: str, seed: int, number: int, data: Path, why: str, count: Count)
         finds.write(f"{name}/{seed}-{number}\t{why}\n")
 
 
-def kill(writers: Sequence[str], n_moments: int, seed: int) -> int:
-    """Kills each writer at so many moments and says what that has left; how many faults."""
+def kill(writers: Sequence[str], n_moments: int, seed: int, ends: float) -> int:
+    """Kills each writer at so many moments, as far as the time goes, and says what that has left; how many faults."""
     n_faults = 0
     print(f"{'writer':<12}{'killed':>8}  not clean", flush=True)
     with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as scratch:
         with Nursery(Path(scratch) / "nursery", writers) as nursery:
-            for name in writers:
-                faults = kill_and_run_again(nursery, name, Path(scratch) / name, n_moments, seed)
-                print(f"{name:<12}{n_moments:>8,}  {len(faults):,}", flush=True)
+            for place, name in enumerate(writers):
+                now = time.monotonic()
+                until = now + max(ends - now, 1.0) / (len(writers) - place)
+                n_killed, faults = kill_and_run_again(nursery, name, Path(scratch) / name, n_moments, seed, until)
+                print(f"{name:<12}{n_killed:>8,}  {len(faults):,}", flush=True)
                 print("".join(f"{'':<12}{fault}\n" for fault in faults), end="", flush=True)
                 n_faults += len(faults)
     return n_faults

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import json
+import math
 import os
 import select
 import signal
@@ -90,8 +91,11 @@ class Nursery:
         return json.loads(line)
 
 
-def kill_and_run_again(nursery: Nursery, writer: str, folder: Path, n_moments: int, seed: int) -> list[str]:
-    """Faults found when the writer is killed at so many moments, spread over all that it has, and run again each time.
+def kill_and_run_again(nursery: Nursery, writer: str, folder: Path, n_moments: int, seed: int,
+                       ends: float = math.inf) -> tuple[int, list[str]]:  # fmt: skip
+    """Kills the writer at so many moments, spread over all that it has, and runs it again each time.
+
+    ends: of time.monotonic, after which no more kills begin. Returns how many there were, and the faults found.
 
     Of every third kill the programs that the writer has started die, too; after every third the next run is killed as
     well.
@@ -99,9 +103,13 @@ def kill_and_run_again(nursery: Nursery, writer: str, folder: Path, n_moments: i
     rng = Random(f"{writer} {seed}")
     whole = nursery.run(writer, folder / "unkilled")
     if whole.status:
-        return [f"unkilled: it ended with {whole.status}: {whole.words}"]
+        return 0, [f"unkilled: it ended with {whole.status}: {whole.words}"]
     found = [f"unkilled: {fault}" for fault in WRITERS[writer].faults(folder / "unkilled", True)]
+    n_killed = 0
     for place, moment in enumerate(choose(whole.places, n_moments, rng)):
+        if time.monotonic() > ends:
+            break
+        n_killed += 1
         where, group = folder / f"moment {moment}", place % 3 == 2
         line = whole.places[moment - 1].replace(f"{PROJECT}{os.sep}", "")
         title = f"{writer}, killed at moment {moment}, {line}{' with its programs' if group else ''}"
@@ -117,7 +125,7 @@ def kill_and_run_again(nursery: Nursery, writer: str, folder: Path, n_moments: i
             found.append(f"{title}, then run again: it ended with {again.status}: {again.words}")
             continue
         found += [f"{title}, then run again: {fault}" for fault in WRITERS[writer].faults(where, True)]
-    return found
+    return n_killed, found
 
 
 # ------------------------------------------------------------------------------------------------- the process itself

@@ -18,5 +18,6 @@ def nursery(tmp_path_factory):
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_kill_leaves_whole_files_and_parts_that_the_next_run_clears_away(writer, nursery, tmp_path):
-    faults = kill_and_run_again(nursery, writer, tmp_path, n_moments=3, seed=9)
+    n_killed, faults = kill_and_run_again(nursery, writer, tmp_path, n_moments=3, seed=9)
     assert not faults, "\n".join(faults)
+    assert n_killed == 3
