@@ -12,6 +12,7 @@ from ..sadtalker_core.face.landmarks import FACE_ORDERS
 from ..sadtalker_core.face.points import MeantFace
 from ..sadtalker_core.face.reference_video import MissingFace
 from . import video_frames, wires
+from .listed import named
 from .load_model import model_folders
 from .progress import Progress
 
@@ -85,14 +86,16 @@ class SadTalker3DMMExtract(io.ComfyNode):
     def execute(
         cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks
     ) -> io.NodeOutput:
-        cropped, coefficients = pipeline.extract(
-            model,
-            portrait,
-            crop_mode,
-            points=_points(model, landmarks),
-            crop_scale=crop_scale,
-            offset=(crop_offset_x, crop_offset_y),
-        )
+        points = _points(model, landmarks)
+        with named(portrait.name):
+            cropped, coefficients = pipeline.extract(
+                model,
+                portrait,
+                crop_mode,
+                points=points,
+                crop_scale=crop_scale,
+                offset=(crop_offset_x, crop_offset_y),
+            )
         return io.NodeOutput(cropped, coefficients, pipeline.landmarks_picture(cropped).unsqueeze(0))
 
 

@@ -9,40 +9,11 @@ import io
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import AudioError, PictureError
-
-
-def read_picture(data: bytes) -> Tensor:
-    """(H, W, 3), or (H, W, 4) when it has transparency, float32 in 0..1, upright. Raises PictureError."""
-    from PIL import ImageOps
-
-    with _opened_picture(io.BytesIO(data)) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # sixteen bits of grey
-            return torch.from_numpy(np.array(image, np.float32) / 65_535)[..., None].repeat(1, 1, 3)
-        pixels = np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    return torch.from_numpy(pixels).float() / 255
-
-
-def check_picture_file(path: Path) -> None:
-    """Raises PictureError for what is no picture; its pixels are not read yet."""
-    with _opened_picture(path):
-        pass
-
-
-@contextmanager
-def _opened_picture(source):
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(source) as image:
-            yield image
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise PictureError(f"it cannot be read as a picture ({error}).") from error
+from ..errors import AudioError
+from ..face.picture_file import check_picture_file, read_picture
 
 
 def read_voice(data: bytes) -> tuple[Tensor, int]:
