@@ -259,6 +259,7 @@ class Modulation(nn.Module):
         axis = Axis.enlarged(factor)
         self.n_kinds, self.pixels = len(axis.kinds), axis.pixels
         self.shared = Enlarging(shared.weight, shared.bias, factor)
+        weight = weight.contiguous(memory_format=torch.channels_last)
         self.kernels = nn.ModuleList(
             Kernel(merged(weight, down, right), bias, stride=self.n_kinds)
             for right in axis.pixels
