@@ -12,6 +12,7 @@ the last one that anybody set. So that this default stays what it was, too, a th
 
 from __future__ import annotations
 
+import _thread
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -39,11 +40,14 @@ def few_threads(n_threads: int | None = None) -> Iterator[None]:
     if before <= wanted or not _can_change():
         yield
         return
-    _set_here(wanted)
+    default = _set_here(wanted)
     try:
         yield
     finally:
-        _set_here(before)
+        if default == before:
+            torch.set_num_threads(before)  # which makes it the default again, too
+        else:
+            _set_here(before)
 
 
 def each_on_few_threads(things: Iterator[_Thing], n_threads: int | None = None) -> Iterator[_Thing]:
@@ -57,21 +61,27 @@ def each_on_few_threads(things: Iterator[_Thing], n_threads: int | None = None) 
         yield thing
 
 
-def _set_here(n_threads: int) -> None:
-    """Set it for this thread, and leave what new threads get as it was."""
+def _set_here(n_threads: int) -> int:
+    """Set it for this thread; what new threads get stays as it was, and is returned."""
+    default: list[int] = []
+    ours, theirs = _thread.allocate_lock(), _thread.allocate_lock()
+    ours.acquire()
+    theirs.acquire()
+
+    def keep_the_default() -> None:
+        default.append(torch.get_num_threads())  # a new thread has been given just that
+        ours.release()
+        theirs.acquire()
+        torch.set_num_threads(default[0])
+        ours.release()
+
     with _one_at_a_time:
-        default = _in_a_new_thread(torch.get_num_threads)
+        _thread.start_new_thread(keep_the_default, ())  # half as many changes of turn as threading.Thread
+        ours.acquire()
         torch.set_num_threads(n_threads)
-        if default != n_threads:
-            _in_a_new_thread(lambda: torch.set_num_threads(default))
-
-
-def _in_a_new_thread(ask: Callable[[], _Thing]) -> _Thing:
-    answers: list[_Thing] = []
-    thread = threading.Thread(target=lambda: answers.append(ask()), name="SadTalker threads")
-    thread.start()
-    thread.join()
-    return answers[0]
+        theirs.release()
+        ours.acquire()
+    return default[0]
 
 
 @functools.cache

@@ -72,7 +72,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
         elif part == "released":
             found.append({"part": part, "side": asked.side})
         elif part == "threads":
-            found.append({"part": part, "programs": asked.programs})
+            found += [{"part": part, "family": name, "programs": asked.programs} for name in ("mini", "released")]
         else:
             found.append({"part": part})
     return found

@@ -23,12 +23,12 @@ from torch import Tensor
 
 from sadtalker_core import pipeline, threads
 from sadtalker_core.assembly import Talker, assemble_mini
-from sadtalker_core.datatypes import RELEASED, CropMode, Portrait
+from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
 from sadtalker_core.render.fast import accelerate
 from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny
 
-VOICE_SECONDS, ROUNDS = 4, 5
+VOICE_SECONDS, ROUNDS = 4, 4
 #: rounds stop when a stage has had so many seconds
 ENOUGH_S = 6.0
 _BUSY = "while True: pass"
@@ -61,12 +61,12 @@ def small_nets_on(n_threads: int) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def measure(programs: int = 0) -> list[dict[str, Any]]:
-    """A row for each stage."""
+def measure(family: str, programs: int = 0) -> list[dict[str, Any]]:
+    """A row for each stage of one family; programs: how many make the crowd, 0 for one a core."""
     n_cores = os.cpu_count() or 1
     programs = programs or n_cores
     rows = []
-    timed, compared = stages()
+    timed, compared = stages(family)
     for what, stage in timed.items():
         row: dict[str, Any] = {"what": what, "threads": n_cores, "programs": programs}
         row["apart"] = apart(compared.get(what, stage), n_cores)
@@ -108,20 +108,20 @@ def _timed(stage: Callable[[], Tensor]) -> float:
     return time.perf_counter() - started
 
 
-def stages() -> tuple[dict[str, Callable[[], Tensor]], dict[str, Callable[[], Tensor]]]:
+def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Callable[[], Tensor]]]:
     """Name -> what is timed; and, where each call gives something else, what can be held against another call."""
-    mini, released = assemble_mini(), talker_by_rule(256)
-    released = replace(released, nets={**released.nets, "generator": accelerate(released.nets["generator"])})
-    timed: dict[str, Callable[[], Tensor]] = {}
-    compared: dict[str, Callable[[], Tensor]] = {}
-    for nets in (mini, released):
-        found, frames = _stages_of(nets)
-        timed |= {f"{nets.family}: {name}": stage for name, stage in found.items()}
-        timed[f"{nets.family}: a frame"] = partial(next, frames())
-        compared[f"{nets.family}: a frame"] = lambda frames=frames: next(frames())
-    wide, _ = pipeline.extract(mini, Portrait(picture(wide=True)), CropMode.CROP)
-    whole, head = pipeline.whole_picture(wide), torch.rand(1, 3, 256, 256)
-    return timed | {"paste-back, 1920 x 1080, a frame": lambda: whole(head)}, compared
+    nets = assemble_mini() if family == MINI else talker_by_rule(256)
+    if family == RELEASED:
+        nets = replace(nets, nets={**nets.nets, "generator": accelerate(nets.nets["generator"])})
+    timed, frames = _stages_of(nets)
+    timed["a frame"] = partial(next, frames())
+    if family == MINI:
+        wide, _ = pipeline.extract(nets, Portrait(picture(wide=True)), CropMode.CROP)
+        whole, head = pipeline.whole_picture(wide), torch.rand(1, 3, 256, 256)
+        timed["paste-back, 1920 x 1080, a frame"] = lambda: whole(head)
+    return {f"{family}: {name}": stage for name, stage in timed.items()}, {
+        f"{family}: a frame": lambda: next(frames())
+    }
 
 
 def _stages_of(nets: Talker) -> tuple[dict[str, Callable[[], Tensor]], Callable[[], Iterator[Tensor]]]:
