@@ -19,7 +19,7 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
-from ..sadtalker_core.assembly import Talker, one_thread, require_nets
+from ..sadtalker_core.assembly import Talker, require_nets
 from ..sadtalker_core.render.animate import can_render_on
 from ..sadtalker_core.render.batches import memory_ran_out
 from ..sadtalker_core.render.fast import accelerate
@@ -86,8 +86,7 @@ def adopt(talker: Talker, precision: str) -> ResidentTalker:
         home = rendering if name in _RENDERERS else device
         if name in _PAINTERS:
             dtype = _painting_dtype(precision, home)
-            with one_thread():
-                net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+            net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
     return ResidentTalker(talker.name, talker.family, talker.image_size, patchers, talker.lacking)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -44,6 +43,7 @@ from .face.face_alignment_points import FaceAlignmentPoints
 from .face.points import MeantFace, PointFinder
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
+from .threads import few_threads
 
 Progress = Callable[[int, int], None]
 
@@ -151,6 +151,7 @@ LARGEST_WEIGHT = 1e12
 LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignment", "embedded mesh")
 
 
+@few_threads()
 def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
                 on_progress: Progress | None = None, use_mmap: bool = True) -> Talker:  # fmt: skip
     """The nets of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the folders.
@@ -166,23 +167,9 @@ def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: 
     if allow_download and model in RELEASED_MODELS:
         fetch_model(model, folders, on_progress=on_progress)
     found = find_files(model, folders)
-    with one_thread():
-        if model.startswith(FILE_PREFIX):
-            return _assemble_file(model, found[0], folders, ops, use_mmap)
-        return assemble_released(model, RELEASED_MODELS[model].image_size, found, folders, ops, use_mmap=use_mmap)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Copying and adding up weights is small work: where other programs want the cores, threads that wait for one
-    another made it cost six times as much.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    if model.startswith(FILE_PREFIX):
+        return _assemble_file(model, found[0], folders, ops, use_mmap)
+    return assemble_released(model, RELEASED_MODELS[model].image_size, found, folders, ops, use_mmap=use_mmap)
 
 
 def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
@@ -442,7 +429,7 @@ def _can_be(hint: Any, value: Any, most: int) -> bool:
     if hint is float:
         return type(value) in (int, float) and 0 < value <= LARGEST_WEIGHT
     if hint is int:
-        return type(value) is int and 0 <= value <= most
+        return type(value) is int and (0 if most == MOST_LAYERS else 1) <= value <= most
     return type(value) is hint
 
 
@@ -467,5 +454,5 @@ def _some(names, shown: int = 4) -> str:
 
 __all__ = [
     "FAMILY_NETS", "LANDMARKS", "PLANS", "Plan", "Talker", "assemble_mini", "assemble_released", "build_released",
-    "choose_points", "fill", "load_talker", "one_thread", "require_nets", "save_talker",
+    "choose_points", "fill", "load_talker", "require_nets", "save_talker",
 ]  # fmt: skip

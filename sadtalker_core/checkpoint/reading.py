@@ -263,7 +263,7 @@ class _File:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self.unreadable(error) from error
         self._promised(max((entry.start + entry.n_bytes for entry in stored.values()), default=0) - size)
-        if sum(entry.n_bytes for entry in stored.values()) > size:
+        if sum(entry.n_bytes for entry in stored.values()) > size - 8 - length:
             raise self.damaged("cannot be read as weights (its tensors lie over one another)")
         return stored, metadata
 
