@@ -303,9 +303,9 @@ class _File:
     def unpickle(self, head: bytes, use_mmap: bool = True) -> Any:
         """What a torch pickle holds, read by torch's own reader of weights; its tensors may be mapped: see `copies`."""
         zipped = head.startswith(_ZIP)
-        if zipped and not zipfile.is_zipfile(self.path):
-            raise self.damaged(self.cut_short() or "is truncated: the end of the archive is missing")
         try:
+            if zipped and not zipfile.is_zipfile(self.path):
+                raise self.damaged(self.cut_short() or "is truncated: the end of the archive is missing")
             mapped = zipped and self._as_stored() and use_mmap
             with _harmless_globals(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what it has to say about old files is of no use to anybody here
