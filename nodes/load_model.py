@@ -24,8 +24,8 @@ _EXTENSIONS = {".safetensors", ".pth", ".tar", ".pt", ".ckpt"}
 
 
 def register_folder() -> None:
-    """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named; then the same
-    folder and key in other cases of letters: the original's extension and other packs say SadTalker.
+    """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named; then the
+    same folder and key in other cases of letters: the original's extension and other packs say SadTalker.
     """
     default = Path(folder_paths.models_dir) / FOLDER
     folder_paths.add_model_folder_path(FOLDER, str(default))
@@ -68,8 +68,8 @@ class SadTalkerLoadModel(io.ComfyNode):
                     options=model_choices(),
                     default=MINI_MODEL,
                     tooltip="mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released "
-                    "weights, looked for in models/sadtalker and the folders in it. file/...: a file of your own there; a "
-                    "renamed released file counts as 512 where its name contains 512, and else as 256.",
+                    "weights, looked for in models/sadtalker and the folders in it. file/...: a file of your own "
+                    "there; a renamed released file counts as 512 where its name contains 512, and else as 256.",
                 ),
                 io.Combo.Input(
                     "precision",

@@ -48,7 +48,7 @@ class ResidentTalker:
     lacking: Mapping[str, str] = field(default_factory=dict)
 
     def get_models(self) -> list[Patcher]:
-        """All its patchers. Newer ComfyUIs ask what travels on a wire for them, to keep them while a prompt needs it."""
+        """All its patchers. Newer ComfyUIs ask what is on a wire for them, to keep them while a prompt needs it."""
         return list(self.patchers.values())
 
     def __contains__(self, net: str) -> bool:

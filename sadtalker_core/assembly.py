@@ -6,6 +6,7 @@ each net is drawn. So nothing here knows a released key, and nothing in `checkpo
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import logging
@@ -157,8 +158,8 @@ def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: 
     """The nets of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the folders.
 
     ops: where the nets take their layers from (torch.nn, or ComfyUI's)
-    allow_download: whether a released model may be fetched into the first folder; on_progress(done, total) then counts
-        its bytes, and may raise to stop
+    allow_download: whether a released model may be fetched into the first folder
+    on_progress(done, total): counts the bytes that are fetched, then those of each file that is read; may raise to stop
     use_mmap: whether a pickle may be mapped while it is read; the nets are in memory of their own in any case
     Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch, and what fetching raises.
     """
@@ -167,15 +168,17 @@ def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: 
     if allow_download and model in RELEASED_MODELS:
         fetch_model(model, folders, on_progress=on_progress)
     found = find_files(model, folders)
+    read = functools.partial(read_tensors, folders=folders, use_mmap=use_mmap, on_progress=on_progress)
     if model.startswith(FILE_PREFIX):
-        return _assemble_file(model, found[0], folders, ops, use_mmap)
-    return assemble_released(model, RELEASED_MODELS[model].image_size, found, folders, ops, use_mmap=use_mmap)
+        return _assemble_file(model, found[0], folders, ops, read)
+    files = [read(file.path, file.released) for file in found]
+    return _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
 
 
 def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
-                      ops=nn, *, use_mmap: bool = True) -> Talker:  # fmt: skip
+                      ops=nn) -> Talker:  # fmt: skip
     """The released nets out of their files, whichever file holds which. One of the two mapping nets may lack."""
-    read = [read_tensors(file.path, file.released, folders, use_mmap=use_mmap) for file in files]
+    read = [read_tensors(file.path, file.released, folders) for file in files]
     return _assemble(name, image_size, read, folders, ops)
 
 
@@ -200,8 +203,8 @@ _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     return (
         f"the crop modes {MODES_OF_MAPPING[mapping.name]} need {mapping.describe()}, which is not below the folders "
-        f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker Model, "
-        f"or choose another crop_mode."
+        f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker "
+        f"Model, or choose another crop_mode."
     )
 
 
@@ -294,8 +297,8 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, should_b
         least, most = (float(value) for value in tensor.aminmax())
         if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
             what = f"{least:.3g} to {most:.3g}" if least == least else "values that are no numbers (NaN)"
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the training "
-                                    f"that made it went wrong.{should_be}")  # fmt: skip
+            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
+                                    f"training that made it went wrong.{should_be}")  # fmt: skip
         if name.endswith("running_var") and least < 0:
             raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. It was "
                                     f"damaged.{should_be}")  # fmt: skip
@@ -304,12 +307,13 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, should_b
         raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{should_be}")
 
 
-def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops, use_mmap: bool) -> Talker:
+def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
+                   read_file: Callable[..., NamedTensors]) -> Talker:  # fmt: skip
     """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
     two mapping nets, which were released apart, are looked for beside it."""
-    read = read_tensors(file.path, file.released, folders, use_mmap=use_mmap)
+    read = read_file(file.path, file.released)
     if read.metadata is not None:
-        return _assemble_own(model, read, read.metadata, folders, ops, use_mmap)
+        return _assemble_own(model, read, read.metadata, folders, ops, read_file)
     held = read.nets()
     beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
     lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
@@ -322,9 +326,9 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops, us
     paths = {mapping: find(mapping.name, folders) for mapping in beside}
     if not any(paths.values()):
         missing = "; ".join(mapping.describe() for mapping in beside)
-        raise CheckpointMissing(f"{file.path.name} needs the mapping nets beside it, and there is no {missing}. Folders "
-                                f"searched: {searched(folders)}.")  # fmt: skip
-    mappings = [read_tensors(path, mapping, folders, use_mmap=use_mmap) for mapping, path in paths.items() if path]
+        raise CheckpointMissing(f"{file.path.name} needs the mapping nets beside it, and there is no {missing}. "
+                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+    mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
     return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
 
 
@@ -339,14 +343,14 @@ def _side_by_name(file: FoundFile) -> int:
         return 512
     if "256" not in file.path.name:
         logging.warning(
-            "SadTalker: %s is taken for a 256 model. The files of both sizes look the same inside: if it is the 512 one, "
-            "rename it so that its name contains 512; if not, so that it contains 256, and this line goes.", name
+            "SadTalker: %s is taken for a 256 model. The files of both sizes look the same inside: if it is the 512 "
+            "one, rename it so that its name contains 512; if not, so that it contains 256, and this line goes.", name
         )  # fmt: skip
     return 256
 
 
 def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops,
-                  use_mmap: bool) -> Talker:  # fmt: skip
+                  read_file: Callable[..., NamedTensors]) -> Talker:  # fmt: skip
     if metadata.family not in FAMILY_NETS:
         raise CheckpointMismatch(f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
                                  f"{_some(FAMILY_NETS)}.")  # fmt: skip
@@ -354,12 +358,19 @@ def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: S
     base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
     if base and set(FAMILY_NETS[metadata.family]) - set(nets):
         if base.startswith(FILE_PREFIX):
-            raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a released "
-                                     f"model can be.")  # fmt: skip
-        below = load_talker(base, folders, ops=ops, use_mmap=use_mmap)
+            raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
+                                     f"released model can be.")  # fmt: skip
+        below = _load_base(base, folders, ops, read_file)
         lacking = {net: why for net, why in below.lacking.items() if net not in nets}
         nets = {**below.nets, **nets}
     return _talker(model, metadata.family, metadata.image_size, nets, read.source, ops, lacking=lacking)
+
+
+def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> Talker:
+    if base == MINI_MODEL:
+        return assemble_mini(ops)
+    files = [read_file(file.path, file.released) for file in find_files(base, folders)]
+    return _assemble(base, RELEASED_MODELS[base].image_size, files, folders, ops)
 
 
 def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
@@ -369,13 +380,13 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     nets = {}
     for name, tensors in read.nets().items():
         if name not in PLANS or name not in read.metadata.configs:
-            raise CheckpointMismatch(f"{read.source} holds {shorten(repr(name), 60)}, which is no net of this pack ({', '.join(PLANS)}) "
-                                     f"or whose widths its metadata does not tell.")  # fmt: skip
+            raise CheckpointMismatch(f"{read.source} holds {shorten(repr(name), 60)}, which is no net of this pack "
+                                     f"({', '.join(PLANS)}) or whose widths its metadata does not tell.")  # fmt: skip
         plan = PLANS[name]
         config = plan.read_config(read.metadata.configs[name], read.source)
         try:
             net = plan.build(config, ops)
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not go together
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
             raise CheckpointMismatch(f"no {name} can be made as wide as the metadata of {read.source} says "
                                      f"({shorten(error, 100)}).") from error  # fmt: skip
         nets[name] = fill(net, tensors, read.source, read.should_be)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from torch.nn import Linear
 
 from sadtalker_core import assembly
 from sadtalker_core.assembly import FAMILY_NETS, Talker, fill, load_talker, save_talker
+from sadtalker_core.basis import load_basis
 from sadtalker_core.checkpoint import catalog
+from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import Metadata, NamedTensors, read_tensors
 from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
@@ -145,7 +148,8 @@ def test_widths_of_another_kind_are_a_short_sentence(tmp_path, config):
 
 @pytest.mark.parametrize("net, config", [
     ("posevae", {"frames": 7}), ("posevae", {"unet_widths": [8, 8]}), ("posevae", {"logvar_from_means": 1}),
-    ("face_recon", {"blocks": [10**6, 1, 1, 1]}), ("face_recon", {"blocks": []}), ("generator", {"volume_blocks": 5000}),
+    ("face_recon", {"blocks": [10**6, 1, 1, 1]}), ("face_recon", {"blocks": []}),
+    ("generator", {"volume_blocks": 5000}),
     ("keypoint_detector", {"temperature": "hot"}), ("generator", {"motion": {"levels": 10**9}}),
 ])  # fmt: skip
 def test_widths_that_no_net_can_have_are_refused_before_it_is_built(net, config):
@@ -263,11 +267,11 @@ def released_folder(tmp_path_factory):
 
 @pytest.fixture
 def quick_nets(monkeypatch):
-    """Reading and pouring cost seconds and say nothing here: every file gives its nets' names, every net is one layer."""
+    """Reading and pouring cost seconds and say nothing here: a file gives its nets' names, a net is one layer."""
     held = {"mapping_00109-model.pth.tar": ["mapping_full"], "mapping_00229-model.pth.tar": ["mapping"]}
     whole = ["face_recon", "expnet", "posevae", "keypoint_detector", "generator"]
 
-    def read(path, released=None, folders=(), *, use_mmap=True):
+    def read(path, released=None, **more):
         return NamedTensors({f"{net}.x": torch.ones(1) for net in held.get(path.name, whole)}, None, path.name)
 
     monkeypatch.setattr(assembly, "read_tensors", read)
@@ -281,8 +285,10 @@ def _touch(folder, *files):
     return folder
 
 
-@pytest.mark.parametrize("there, lacks, modes", [(catalog.MAPPING, "mapping_full", "full and extfull"),
-                                                 (catalog.MAPPING_FULL, "mapping", "crop, extcrop and resize")])  # fmt: skip
+@pytest.mark.parametrize("there, lacks, modes", [
+    (catalog.MAPPING, "mapping_full", "full and extfull"),
+    (catalog.MAPPING_FULL, "mapping", "crop, extcrop and resize"),
+])  # fmt: skip
 @pytest.mark.parametrize("model", ["SadTalker 256", "file/mine 256.safetensors"])
 def test_a_missing_mapping_file_blocks_the_crop_modes_that_need_it(
     tmp_path, quick_nets, caplog, model, there, lacks, modes
@@ -291,7 +297,7 @@ def test_a_missing_mapping_file_blocks_the_crop_modes_that_need_it(
     talker = load_talker(model, [tmp_path])
     assert lacks not in talker.nets and set(FAMILY_NETS[RELEASED]) - set(talker.nets) == {lacks}
     assert len(talker.use("expnet", "mapping" if lacks != "mapping" else "mapping_full")) == 2
-    with pytest.raises(CheckpointMissing, match=f"crop modes {modes} need mapping_00.*allow_download.*another crop_mode"):
+    with pytest.raises(CheckpointMissing, match=f"crop modes {modes} need mapping_00.*allow_download.*other crop_mode"):
         talker.use(lacks)
     assert modes in caplog.text
 
@@ -354,6 +360,13 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- the talker
+
+
+def test_nothing_of_the_pack_stays_mapped():
+    """An update writes over these files while ComfyUI runs. Only Linux tells what a program maps."""
+    talker, basis, told = load_talker("mini", []), load_basis(), Path("/proc/self/maps")
+    assert talker.nets and basis.triangles.numel()
+    assert str(ASSETS) not in (told.read_text() if told.exists() else "")
 
 
 def test_the_mini_needs_no_folder():

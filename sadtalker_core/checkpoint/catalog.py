@@ -267,7 +267,8 @@ def searched(folders: Sequence[Path]) -> str:
 def _released(model: str) -> ReleasedModel:
     if model not in RELEASED_MODELS:
         known = ", ".join((MINI_MODEL, *RELEASED_MODELS))
-        raise CheckpointMissing(f"there is no model {shorten(repr(model))}; choose {known}, or {FILE_PREFIX} and a file's path.")
+        raise CheckpointMissing(f"there is no model {shorten(repr(model))}; choose {known}, or {FILE_PREFIX} and a "
+                                f"file's path.")  # fmt: skip
     return RELEASED_MODELS[model]
 
 
@@ -277,8 +278,8 @@ def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
         raise CheckpointMissing(f"{shorten(repr(model))} does not lie below a model folder; choose a file of the list.")
     path = next((Path(folder, inner) for folder in folders if is_file(Path(folder, inner))), None)
     if path is None:
-        raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose another file "
-                                f"of the list, or put it back there.")  # fmt: skip
+        raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "
+                                f"another file of the list, or put it back there.")  # fmt: skip
     return FoundFile(path, BY_NAME.get(path.name))
 
 
@@ -291,8 +292,8 @@ def _missing(model: str, look: _Look) -> str:
     return (
         f"{model} cannot be loaded: {whose} in none of the folders searched, nor below them "
         f"({searched(look.folders)}): {names}. {_look_alikes(lacking, look)}"
-        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(lacking)} from "
-        f"{homes}.{_cheaper(model, lacking, look)} The model {MINI_MODEL!r} is built in and needs no file."
+        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(lacking)} "
+        f"from {homes}.{_cheaper(model, lacking, look)} The model {MINI_MODEL!r} is built in and needs no file."
     )
 
 

@@ -16,6 +16,7 @@ import os
 import queue
 import re
 import shutil
+import sys
 import threading
 import time
 import urllib.error
@@ -27,7 +28,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError, shorten
-from .catalog import WeightsFile, missing_files, searched
+from .catalog import WeightsFile, missing_files
 
 #: where to fetch from instead, a mirror's folder; an argument wins over it
 BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
@@ -53,7 +54,7 @@ def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = N
     if not files:
         return []
     if not folders:
-        raise DownloadError(f"{model} cannot be fetched: there is no model folder to put it into ({searched(folders)}).")
+        raise DownloadError(f"{model} cannot be fetched: there is no model folder to put it into.")
     folder = Path(folders[0])
     total = sum(file.size or 0 for file in files)
     with _folder_problems(folder):
@@ -119,8 +120,8 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
         except _Interrupted as error:
             fruitless = 0 if _size(part) > before else fruitless + 1
             if fruitless >= _TRIES:
-                raise DownloadError(f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. The "
-                                    f"{_size(part):,} bytes that came are kept, and the next try goes on from "
+                raise DownloadError(f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
+                                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
                                     f"there.") from error  # fmt: skip
             end = time.monotonic() + pause_s * 2**fruitless
             while (left := end - time.monotonic()) > 0:
@@ -150,7 +151,8 @@ class _Line(threading.Thread):
         if self.start_byte:
             headers["Range"] = f"bytes={self.start_byte}-"
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=_TIMEOUT_S) as answer:
+            request = urllib.request.Request(self.url, headers=headers)
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
                 told = answer.headers.get("Content-Length", "").strip()
                 length = int(told) if re.fullmatch(_NUMBER, told) else 0
                 self._say(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
@@ -288,16 +290,16 @@ def _alone(part: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if os.name != "nt":  # while it is held, so that nobody else's is taken away
+            if sys.platform != "win32":  # while it is held, so that nobody else's is taken away
                 lock.unlink(missing_ok=True)
-    if os.name == "nt":  # open files cannot go there
+    if sys.platform == "win32":  # open files cannot go there
         with suppress(OSError):
             lock.unlink(missing_ok=True)
 
 
 def _locked(handle: int) -> bool:
     """Whether an open file could be locked; where the file system knows no locks, it is taken for locked."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         try:
@@ -328,16 +330,18 @@ def _folder_problems(folder: Path) -> Iterator[None]:
         if full:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
-        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder that this "
-                            f"program may write to, or name another in extra_model_paths.yaml.") from error  # fmt: skip
+        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
+                            f"that this program may write to, or name another in "
+                            f"extra_model_paths.yaml.") from error  # fmt: skip
 
 
 def _require_room(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
-        raise DoesNotFit(f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and {(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are "
-                         f"needed. Make room, or name another model folder in extra_model_paths.yaml.")  # fmt: skip
+        raise DoesNotFit(f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
+                         f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
+                         f"folder in extra_model_paths.yaml.")  # fmt: skip
 
 
 def _url(file: WeightsFile, base_url: str | None) -> str:

@@ -25,8 +25,8 @@ _ZIP = b"PK\x03\x04"
 
 
 def could_be_model(path: Path) -> bool:
-    """Whether a file may hold a whole model, ours or a released one that was renamed. Looked at once, as long as its size
-    and time stay the same.
+    """Whether a file may hold a whole model, ours or a released one that was renamed. Looked at once, as long as its
+    size and time stay the same.
     """
     try:
         stat = path.stat()

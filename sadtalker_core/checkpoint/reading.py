@@ -1,8 +1,8 @@
 """A weights file comes in, tensors under our names go out; no code from a file is ever run.
 
 Three kinds of file are read: safetensors with our own names (their metadata says what they hold), the released flat
-safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in memory: a
-file that is overwritten or cut afterwards changes no net and ends no process. For the 725 MB of a released model that
+safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in memory:
+a file that is overwritten or cut afterwards changes no net and ends no process. For the 725 MB of a released model that
 takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a pickle
 in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
 `use_mmap=False` reads these, too.
@@ -16,10 +16,11 @@ import json
 import math
 import pickle
 import struct
+import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ from .catalog import BY_NAME, WeightsFile, is_file, searched
 METADATA_KEY = "sadtalker_nodes"
 FORMAT = 1
 
+Progress = Callable[[int, int], None]
+_POLL_S = 0.2
+
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
 
@@ -47,7 +51,8 @@ _NAME = 60
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
-    "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+    "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
+    "BOOL": "bool",
 }  # fmt: skip
 
 #: What torch's reader of pickles raises on bytes that nobody wrote. It walks through the file as through a program, and
@@ -98,8 +103,8 @@ class Metadata:
             raise CheckpointDamaged(f"the metadata {METADATA_KEY!r} of {source} cannot be read: {said_so}.") from error
         if metadata.image_size not in IMAGE_SIZES:
             raise CheckpointDamaged(
-                f"the metadata of {source} says image_size {shorten(metadata.image_size, _NAME)}; expected a multiple of "
-                f"{IMAGE_SIZES.step} from {IMAGE_SIZES.start} to {IMAGE_SIZES.stop - 1}."
+                f"the metadata of {source} says image_size {shorten(metadata.image_size, _NAME)}; expected a multiple "
+                f"of {IMAGE_SIZES.step} from {IMAGE_SIZES.start} to {IMAGE_SIZES.stop - 1}."
             )
         return metadata
 
@@ -125,12 +130,13 @@ class NamedTensors:
 
 
 def read_tensors(path: Path | str, released: WeightsFile | None = None, folders: Sequence[Path] = (), *,
-                 use_mmap: bool = True) -> NamedTensors:  # fmt: skip
+                 use_mmap: bool = True, on_progress: Progress | None = None) -> NamedTensors:  # fmt: skip
     """Read a weights file.
 
     released: the catalog's entry, where the file bears the name of one; found by the name otherwise.
     folders: those that were searched, for the sentences.
     use_mmap: whether a pickle may be mapped while it is read; its tensors are copies in any case
+    on_progress(done, total): after each tensor, in bytes; may raise to stop
     Raises CheckpointMissing, CheckpointDamaged (a Git-LFS pointer, a web page, truncated, unreadable) or
     CheckpointMismatch (readable, but the tensors are other ones), each naming the file and what it should be.
     """
@@ -140,15 +146,15 @@ def read_tensors(path: Path | str, released: WeightsFile | None = None, folders:
     head = file.look()
     if head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO)):
         entries = _torch_entries(file, file.unpickle(head, use_mmap))
-        tensors, metadata = file.copies(entries, _our_names(file, entries)), None
+        tensors, metadata = file.copies(entries, _our_names(file, entries), on_progress), None
     else:
         stored, said = file.header()
         if METADATA_KEY in said:
             metadata = Metadata.from_json(said[METADATA_KEY], file.source)
-            tensors = file.read(stored, {key: key for key in stored})
+            tensors = file.read(stored, {key: key for key in stored}, on_progress)
         else:
             metadata = None
-            tensors = file.read(stored, _our_names(file, stored))
+            tensors = file.read(stored, _our_names(file, stored), on_progress)
     return NamedTensors(tensors, metadata, file.source, file.should_be())
 
 
@@ -183,6 +189,19 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
         raise file.mismatch("holds no named tensors")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     return file.copies(tensors, {key: key for key in tensors}) if pickled else tensors
+
+
+class _Bytes:
+    """Adds up bytes and tells of them a few times a second: there are tensors by the thousand."""
+
+    def __init__(self, on_progress: Progress | None, total: int):
+        self.on_progress, self.total, self.done, self._next_s = on_progress, total, 0, 0.0
+
+    def __call__(self, n_bytes: int) -> None:
+        self.done += n_bytes
+        if self.on_progress and (self.done == self.total or time.monotonic() >= self._next_s):
+            self.on_progress(self.done, self.total)
+            self._next_s = time.monotonic() + _POLL_S
 
 
 @dataclass(frozen=True)
@@ -281,15 +300,17 @@ class _File:
         if more > 0:
             raise self.damaged(self.cut_short() or f"is truncated: its header promises {more:,} more bytes")
 
-    def read(self, stored: Mapping[str, _Stored], names: Mapping[str, str]) -> dict[str, Tensor]:
+    def read(self, stored: Mapping[str, _Stored], names: Mapping[str, str],
+             on_progress: Progress | None = None) -> dict[str, Tensor]:  # fmt: skip
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
+        tell = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
         try:
             with self.path.open("rb", buffering=0) as stream:
                 for name, key in names.items():
                     entry = stored[key]
                     numbers = torch.empty(entry.n_bytes, dtype=torch.uint8)
-                    left = memoryview(numbers.numpy())
+                    left = numbers.numpy().data
                     stream.seek(entry.start)
                     while left:
                         n_read = stream.readinto(left)
@@ -297,6 +318,7 @@ class _File:
                             raise self.damaged(f"is truncated: it became {len(left):,} bytes shorter while it was read")
                         left = left[n_read:]
                     tensors[name] = numbers.view(entry.dtype).reshape(entry.shape)
+                    tell(entry.n_bytes)
         except (OSError, MemoryError, RuntimeError) as error:  # torch says RuntimeError where there is no memory
             raise self.unreadable(error) from error
         return tensors
@@ -331,19 +353,27 @@ class _File:
             raise ValueError(f"{size:,} bytes that would become {unpacked:,}")
         return all(record.compress_type == zipfile.ZIP_STORED for record in records)
 
-    def copies(self, tensors: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Tensor]:
+    def copies(self, tensors: Mapping[str, Any], names: Mapping[str, str],
+               on_progress: Progress | None = None) -> dict[str, Tensor]:  # fmt: skip
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
-        copied = {}
+        copied: dict[str, Tensor] = {}
+        given = [tensors[key] for key in names.values()]
+        tell = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in given if isinstance(tensor, Tensor)))
         for name, key in names.items():
             tensor = tensors[key]
             if not isinstance(tensor, Tensor):
                 raise self.mismatch(f"holds no tensor but a {type(tensor).__name__} under {shorten(key, _NAME)}")
             if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
                 raise self.mismatch(f"holds no plain tensor under {shorten(key, _NAME)}")
-            if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            if _n_bytes(tensor) > tensor.untyped_storage().nbytes():
                 raise self.damaged(f"promises more numbers than it has under {shorten(key, _NAME)}")
             copied[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
+            tell(_n_bytes(tensor))
         return copied
+
+
+def _n_bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _torch_entries(file: _File, content: Any) -> dict[str, Tensor]:

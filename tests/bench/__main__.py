@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=256, choices=(256, 512))
     parser.add_argument("--rounds", type=int, default=2, help="timed frames of each arrangement")
     parser.add_argument("--batches", type=int, nargs="*", default=(2, 4))
-    parser.add_argument("--programs", type=int, default=0, help="the crowd of the parts threads and loading; 0: one a core")
+    parser.add_argument("--programs", type=int, default=0, help="the crowd of parts threads, loading; 0: one a core")
     parser.add_argument("--hour", action="store_true", help="a whole hour of audio instead of a minute")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds that one part may take")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))

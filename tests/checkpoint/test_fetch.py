@@ -376,7 +376,8 @@ def test_a_file_of_unknown_length_does_not_fill_the_disk(raw, file, tmp_path, mo
     assert (tmp_path / (NAME + ".part")).stat().st_size == 500_000
 
 
-@pytest.mark.parametrize("told", ["Content-Length: 12abc", "Content-Length: -5", "X: y", "Content-Length: " + "9" * 5000],
+@pytest.mark.parametrize("told", ["Content-Length: 12abc", "Content-Length: -5", "X: y",
+                                  "Content-Length: " + "9" * 5000],
                          ids=["no number", "negative", "none", "endless"])  # fmt: skip
 def test_a_length_that_makes_no_sense_does_not_matter(raw, file, tmp_path, told):
     url = raw(lambda connection, request: connection.sendall(_head(told) + CONTENT))
