@@ -288,10 +288,10 @@ def _missing(model: str, look: _Look) -> str:
     lacking = look.lacks(files)
     names = "; ".join(file.describe() for file in lacking)
     homes = " and ".join(sorted({file.url.rpartition("/")[0] for file in lacking}))
-    whose = "its old .pth set lacks files that are" if OLD_RENDERER in files else "it needs files that are"
+    whose = "has its old .pth set, which lacks files that are" if OLD_RENDERER in files else "needs files that are"
     return (
-        f"{model} cannot be loaded: {whose} in none of the folders searched, nor below them "
-        f"({searched(look.folders)}): {names}. {_look_alikes(lacking, look)}"
+        f"{model} {whose} in none of the folders searched ({searched(look.folders)}), nor below them: {names}. "
+        f"{_look_alikes(lacking, look)}"
         f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(lacking)} "
         f"from {homes}.{_cheaper(model, lacking, look)} The model {MINI_MODEL!r} is built in and needs no file."
     )

@@ -136,7 +136,7 @@ def test_an_old_set_that_lacks_one_file_is_completed(tmp_path, lacks):
     _put(tmp_path, *(name for name in OLD if name != lacks), *NEW[1:])
     (missing,) = missing_files("SadTalker 256", [tmp_path])
     assert missing.name == lacks
-    with pytest.raises(CheckpointMissing, match="its old .pth set lacks") as caught:
+    with pytest.raises(CheckpointMissing, match="has its old .pth set, which lacks") as caught:
         find_files("SadTalker 256", [tmp_path])
     sentence = str(caught.value)
     assert missing.describe() in sentence and "github.com/Winfredy/SadTalker/releases/download/v0.0.2" in sentence
