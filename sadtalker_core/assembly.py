@@ -170,9 +170,13 @@ def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: 
     found = find_files(model, folders)
     read = functools.partial(read_tensors, folders=folders, use_mmap=use_mmap, on_progress=on_progress)
     if model.startswith(FILE_PREFIX):
-        return _assemble_file(model, found[0], folders, ops, read)
-    files = [read(file.path, file.released) for file in found]
-    return _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
+        talker = _assemble_file(model, found[0], folders, ops, read)
+    else:
+        files = [read(file.path, file.released) for file in found]
+        talker = _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
+    for sentence in talker.lacking.values():
+        logging.warning("SadTalker: %s", sentence)
+    return talker
 
 
 def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
@@ -189,14 +193,13 @@ def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders:
             if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
                 nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
     sources, should_be = " and ".join(file.source for file in read), "".join(file.should_be for file in read)
-    lacking = {} if len(nets.keys() & _MAPPED) != 1 else {
-        net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets
-    }  # fmt: skip
-    for sentence in lacking.values():
-        logging.warning("SadTalker: %s", sentence)
+    lacking = {net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets}
+    if len(lacking) == len(_MAPPED):
+        lacking = {}  # one of them has to be there
     return _talker(name, RELEASED, image_size, nets, sources, ops, should_be, lacking)
 
 
+#: the nets of which one may lack, and their files
 _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 
 
@@ -234,9 +237,10 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
         return lambda meant: FaceAlignmentPoints(together, device, meant, expected=expected)
     if choice == FACE_ALIGNMENT_PACKAGE:
         lacking = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
+        apart = "one folder that holds both" if together is None else "the package"
         raise CheckpointMissing(
             "landmarks: face-alignment needs the package face-alignment and its two weight files in one model folder "
-            f"({searched(folders)}). Missing: {'; '.join(lacking) or 'the package'}. Or choose 'embedded mesh'."
+            f"({searched(folders)}). Missing: {'; '.join(lacking) or apart}. Or choose 'embedded mesh'."
         )
     logging.info("SadTalker: landmarks by the built-in face mesh, no face-alignment weights in %s.", searched(folders))
     return None
@@ -268,10 +272,10 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: 
     wanted = net.state_dict()
     both = [name for name in wanted if name in tensors]
     lacking = [name for name in wanted if name not in tensors]
-    too_many = [name for name in tensors if name not in wanted]
+    too_many = [shorten(name, 60) for name in tensors if name not in wanted]
     misshapen = [f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
                  for name in both if tensors[name].shape != wanted[name].shape]  # fmt: skip
-    other_kind = [f"{shorten(name, 60)} in {tensors[name].dtype}" for name in both
+    other_kind = [f"{name} in {tensors[name].dtype}" for name in both
                   if tensors[name].is_floating_point() != wanted[name].is_floating_point()]  # fmt: skip
     faults = (("lacks", lacking), ("has too many:", too_many), ("has", misshapen), ("has", other_kind))
     said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
@@ -288,7 +292,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: 
 
 def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, should_be: str = "") -> None:
     """Raises CheckpointDamaged for weights that are no numbers, infinite, absurdly large or all zero, and for
-    variances below zero. One look at each number: 0.1 s of one thread for a released model.
+    variances below zero. One look at each number: 0.05 s of one thread for a released model.
     """
     silent = True
     for name, tensor in tensors.items():
@@ -460,7 +464,7 @@ def _shape(tensor: Tensor) -> str:
 def _some(names, shown: int = 4) -> str:
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(shorten(name, 60) for name in names[:shown]) + more
+    return ", ".join(shorten(name, 100) for name in names[:shown]) + more
 
 
 __all__ = [

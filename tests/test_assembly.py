@@ -23,6 +23,7 @@ from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, Checkpo
 from sadtalker_core.face.points import MeantFace
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
+from sadtalker_core.render import fast
 from tests.checkpoint import released_files
 
 NARROW = ExpNetConfig(AudioEncoderConfig(width=2))
@@ -317,11 +318,17 @@ def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path,
     assert said in caplog.text and bool(said) == bool(caplog.records)
 
 
-def test_loading_takes_one_thread_and_gives_the_others_back(tmp_path, quick_nets, monkeypatch):
+def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
     seen, before = [], torch.get_num_threads()
     monkeypatch.setattr(assembly, "fill", lambda net, *given: seen.append(torch.get_num_threads()) or net)
-    load_talker("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
-    assert set(seen) == {1} and torch.get_num_threads() == before
+    monkeypatch.setattr(fast, "FastGenerator", lambda net: seen.append(torch.get_num_threads()) or net)
+    torch.set_num_threads(2)
+    try:
+        load_talker("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
+        fast.accelerate(Linear(1, 1))
+        assert len(seen) == 8 and set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.slow
@@ -422,6 +429,18 @@ def test_the_face_alignment_package_is_taken_where_it_and_its_weights_are(tmp_pa
 def test_without_the_weights_auto_takes_the_mesh_and_the_package_is_refused(tmp_path):
     assert assembly.choose_points("auto", RELEASED, [tmp_path], torch.device("cpu")) is None
     with pytest.raises(CheckpointMissing, match=r"Missing: s3fd.*; 2DFAN4.*Or choose 'embedded mesh'"):
+        assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+
+
+def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path, monkeypatch):
+    below = tmp_path / "hub" / "checkpoints"
+    below.mkdir(parents=True)
+    _with_face_alignment(below, monkeypatch)
+    finder = assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+    assert finder is not None and finder(MeantFace()).folder == below
+    one = catalog.FACE_ALIGNMENT_DETECTOR.name
+    (below / one).rename(tmp_path / one)
+    with pytest.raises(CheckpointMissing, match="Missing: one folder that holds both"):
         assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
 
 
