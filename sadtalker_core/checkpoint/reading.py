@@ -330,10 +330,12 @@ class _File:
             if zipped and not zipfile.is_zipfile(self.path):
                 raise self.damaged(self.cut_short() or "is truncated: the end of the archive is missing")
             mapped = zipped and self._as_stored() and use_mmap
-            with _harmless_globals(), warnings.catch_warnings():
+            # newer torch goes by the name, and takes a pickle for what it is called
+            mapped = mapped and self.path.suffix != ".safetensors"
+            with _harmless_globals(), warnings.catch_warnings(), self.path.open("rb") as stream:
                 warnings.simplefilter("ignore")  # what it has to say about old files is of no use to anybody here
                 return torch.serialization.load(
-                    str(self.path), map_location="cpu", weights_only=True, mmap=mapped or None
+                    str(self.path) if mapped else stream, map_location="cpu", weights_only=True, mmap=mapped or None
                 )
         except pickle.UnpicklingError as error:
             if "Unsupported global" in str(error) or "Unsupported class" in str(error):

@@ -79,7 +79,7 @@ def test_a_file_that_was_cut_or_whose_bits_fell_over_is_nets_or_a_sentence(tmp_p
     for place in data.draw(st.lists(near, max_size=4)):
         content[place] ^= 1 << data.draw(st.integers(0, 7))
     end = data.draw(st.one_of(st.just(len(content)), near.map(lambda place: place % len(content))))
-    path = tmp_path / name
+    path = tmp_path / data.draw(st.sampled_from([name, "x.safetensors", "x.pth.tar"]))
     path.write_bytes(bytes(content[:end]))
     look_at(path)
 

@@ -48,6 +48,16 @@ def test_both_forms_of_torch_pickles_are_read(tmp_path, zipped):
     assert len(read_tensors(path).nets()["expnet"]) == 93
 
 
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_pickle_is_one_whatever_it_is_called(tmp_path, zipped):
+    """Newer torch takes what is called so for a safetensors file."""
+    torch.save(_some_released(), tmp_path / "x.safetensors", _use_new_zipfile_serialization=zipped)
+    assert read_tensors(tmp_path / "x.safetensors").nets().keys() == {"expnet"}
+    (tmp_path / "x.safetensors").write_bytes(b"\x80")
+    with pytest.raises(CheckpointDamaged, match="cannot be read as weights"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
 def test_optimizers_and_schedules_beside_the_tensors_do_no_harm(tmp_path):
     state = {"best": np.float64(0.5), "milestones": collections.Counter([10]), "by": collections.defaultdict(list)}
     mapping = {key[len("mapping_00109.") :]: t for key, t in released_files.tensors("mapping_00109.").items()}
