@@ -45,6 +45,7 @@ from .render.animate import render_frames, to_box_aspect
 from .render.driving import Degrees, map_motion
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.flow_renderer import render_flow_frames
+from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
 OnProgress = Callable[[int, int], None]
@@ -91,6 +92,7 @@ Points = Callable[[MeantFace], PointFinder]
 # --------------------------------------------------------------------------------------------------- the portrait
 
 
+@few_threads()
 def extract(
     nets: Nets,
     portrait: Portrait,
@@ -110,12 +112,14 @@ def extract(
     return extract_released(recon, portrait, finder, mode, size, crop_scale=crop_scale, offset=offset)
 
 
+@few_threads()
 def landmarks_picture(portrait: Portrait) -> Tensor:
     """(S, S, 3): the cropped face with its landmarks drawn."""
     crop = portrait.require_crop()
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
 
 
+@few_threads()
 def extract_video(
     nets: Nets,
     frames: Iterable[Tensor],
@@ -152,6 +156,7 @@ def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
 # ------------------------------------------------------------------------------------------------------ the voice
 
 
+@few_threads()
 def hear(
     waveform: Tensor | None,
     sample_rate_hz: float = 16_000,
@@ -165,6 +170,7 @@ def hear(
     return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
 
 
+@few_threads()
 def express(
     nets: Nets,
     speech: SpeechWindows,
@@ -200,6 +206,7 @@ def express(
     return predict_expression(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
+@few_threads()
 def nod(
     nets: Nets,
     speech: SpeechWindows,
@@ -236,6 +243,7 @@ def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
 # ----------------------------------------------------------------------------------------------------- the motion
 
 
+@few_threads()
 def map_tracks(
     nets: Nets,
     source: FaceCoefficients,
@@ -280,9 +288,12 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
     paint: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
-    def batches() -> Iterator[Tensor]:
+    def painted() -> Iterator[Tensor]:
         for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
             yield to_box_aspect(frames, crop.box)
+
+    def batches() -> Iterator[Tensor]:
+        return each_on_few_threads(painted()) if nets.family == MINI else painted()
 
     height, width = crop.frame_hw
     return FrameStream(

@@ -1,0 +1,90 @@
+"""How many threads torch takes for one piece of work on the CPU, and back again.
+
+torch cuts an operation into as many pieces as it has threads (by default one a core) and waits for all of them. A small
+net has thousands of operations of some microseconds each. With the cores to itself it gains a fifth to a half by two
+threads; where other programs want the cores, each operation waits for the piece whose turn has not come, and the same
+work takes 5 to 40 times as long as on one thread. docs/BENCH.md has the table, `python -m tests.bench --parts threads`
+makes it. One thread bears a crowd, and gives the same bits whatever the number of cores.
+
+The number belongs to the thread that sets it (it is OpenMP's); threads that come to torch for the first time later take
+the last one that anybody set. So that this default stays what it was, too, a thread of no further use hands it back.
+"""
+
+from __future__ import annotations
+
+import _thread
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+#: threads for nets whose operations are small: all of the mini family, and of the released one all but the renderer
+SMALL_NETS = 1
+
+_one_at_a_time = threading.Lock()
+_Thing = TypeVar("_Thing")
+
+
+@contextmanager
+def few_threads(n_threads: int | None = None) -> Iterator[None]:
+    """Inside, torch computes on at most so many threads for this thread; afterwards on as many as before.
+
+    Use it as `with few_threads():` or as `@few_threads()` above a function. Never raises the number that is set.
+    n_threads: None for SMALL_NETS, 1 or more
+    """
+    wanted = SMALL_NETS if n_threads is None else n_threads
+    before = torch.get_num_threads()
+    if before <= wanted or not _can_change():
+        yield
+        return
+    default = _set_here(wanted)
+    try:
+        yield
+    finally:
+        if default == before:
+            torch.set_num_threads(before)  # which makes it the default again, too
+        else:
+            _set_here(before)
+
+
+def each_on_few_threads(things: Iterator[_Thing], n_threads: int | None = None) -> Iterator[_Thing]:
+    """The same things, each of them made within `few_threads`; whoever takes them keeps the threads that it has."""
+    while True:
+        with few_threads(n_threads):
+            try:
+                thing = next(things)
+            except StopIteration:
+                return
+        yield thing
+
+
+def _set_here(n_threads: int) -> int:
+    """Set it for this thread; what new threads get stays as it was, and is returned."""
+    default: list[int] = []
+    ours, theirs = _thread.allocate_lock(), _thread.allocate_lock()
+    ours.acquire()
+    theirs.acquire()
+
+    def keep_the_default() -> None:
+        default.append(torch.get_num_threads())  # a new thread has been given just that
+        ours.release()
+        theirs.acquire()
+        torch.set_num_threads(default[0])
+        ours.release()
+
+    with _one_at_a_time:
+        _thread.start_new_thread(keep_the_default, ())  # half as many changes of turn as threading.Thread
+        ours.acquire()
+        torch.set_num_threads(n_threads)
+        theirs.release()
+        ours.acquire()
+    return default[0]
+
+
+@functools.cache
+def _can_change() -> bool:
+    """Whether the number can change while torch is at work: with OpenMP, which all common builds have."""
+    return "parallel backend: OpenMP" in torch.__config__.parallel_info()
