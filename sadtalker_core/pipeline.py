@@ -6,10 +6,12 @@ or the node layer's resident one. `on_progress(done, total)` may raise to stop. 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -82,12 +84,26 @@ class Nets(Protocol):
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[MeantFace], PointFinder]
+_Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
 # --------------------------------------------------------------------------------------------------- the portrait
 
 
-@few_threads()
+def _few_threads_unless_points_are_brought(look: _Look) -> _Look:
+    """All nets of ours that look at faces are small; those of a finder that somebody brings along (face-alignment) are
+    not, and keep all threads.
+    """
+
+    @functools.wraps(look)
+    def with_the_threads_for_it(*given: Any, points: Points | None = None, **wishes: Any) -> Any:
+        with few_threads() if points is None else nullcontext():
+            return look(*given, points=points, **wishes)
+
+    return cast(_Look, with_the_threads_for_it)
+
+
+@_few_threads_unless_points_are_brought
 def extract(
     nets: Nets,
     portrait: Portrait,
@@ -114,7 +130,7 @@ def landmarks_picture(portrait: Portrait) -> Tensor:
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
 
 
-@few_threads()
+@_few_threads_unless_points_are_brought
 def extract_video(
     nets: Nets,
     frames: Iterable[Tensor],
@@ -275,11 +291,12 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     def batches() -> Iterator[Tensor]:
         return each_on_few_threads(painted()) if nets.family == MINI else painted()
 
+    def estimate() -> float:
+        with few_threads() if nets.family == MINI else nullcontext():
+            return seconds_per_frame(nets.family, side, place.device, place.dtype)
+
     height = to_box_aspect(torch.empty(1, 3, side, side, device="meta"), crop.box).shape[2]
-    return FrameStream(
-        len(motion), height, side, batches,
-        seconds_per_frame=lambda: seconds_per_frame(nets.family, side, place.device, place.dtype),
-    )  # fmt: skip
+    return FrameStream(len(motion), height, side, batches, seconds_per_frame=estimate)
 
 
 # --------------------------------------------------------------------------------------------- the whole picture
@@ -313,9 +330,10 @@ def paste(
         for places in torch.arange(n_frames).split(PASTED_AT_ONCE):
             yield back(held(frames, places), None if background is None else held(background, places))
 
-    return FrameStream(n_frames, height, width, batches), back.mask
+    return FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches())), back.mask
 
 
+@few_threads()
 def write_video(
     path: Path,
     frames: Tensor,
@@ -373,11 +391,12 @@ def film(
     with writer as video:
         try:
             for batch in heads.batches():
-                if whole is None:
-                    video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large picture may need more room than the heads did
-                    for head in batch.split(1):
-                        video.write(whole.as_bytes(head))
+                with few_threads():
+                    if whole is None:
+                        video.write(batch.permute(0, 2, 3, 1))
+                    else:  # one by one: a large picture may need more room than the heads did
+                        for head in batch.split(1):
+                            video.write(whole.as_bytes(head))
                 if on_progress is not None:
                     on_progress(video.n_frames, heads.n_frames, batch[-1])
         except BaseException as error:
@@ -390,6 +409,7 @@ def film(
         partial.replace(path)
 
 
+@few_threads()
 def whole_picture(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:

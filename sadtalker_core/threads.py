@@ -52,13 +52,14 @@ def few_threads(n_threads: int | None = None) -> Iterator[None]:
 
 def each_on_few_threads(things: Iterator[_Thing], n_threads: int | None = None) -> Iterator[_Thing]:
     """The same things, each of them made within `few_threads`; whoever takes them keeps the threads that it has."""
+    made: list[_Thing] = []  # and is the only one who holds them
     while True:
         with few_threads(n_threads):
             try:
-                thing = next(things)
+                made.append(next(things))
             except StopIteration:
                 return
-        yield thing
+        yield made.pop()
 
 
 def _set_here(n_threads: int) -> int:

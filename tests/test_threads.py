@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from queue import Queue
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
 from sadtalker_core import pipeline, threads
 from sadtalker_core.assembly import assemble_mini
-from sadtalker_core.datatypes import CropMode, Portrait
+from sadtalker_core.datatypes import RELEASED, CropMode, FrameStream, Portrait
+from sadtalker_core.errors import FaceNotFound
 from sadtalker_core.threads import each_on_few_threads, few_threads
 from tests.face.pictures import astronaut
 
@@ -115,6 +119,22 @@ def test_batches_are_made_on_one_thread_and_taken_on_as_many_as_before():
     assert taken == [(1, 3), (1, 3)] and torch.get_num_threads() == 3
 
 
+def test_no_batch_is_held_while_the_next_one_is_made():
+    held, alive = [], []
+
+    def batches():
+        for _ in range(3):
+            alive.append(sum(ref() is not None for ref in held))
+            frames = torch.zeros(4)
+            held.append(weakref.ref(frames))
+            yield frames
+            del frames
+
+    for batch in each_on_few_threads(batches()):
+        del batch
+    assert alive == [0, 0, 0]
+
+
 def test_a_batch_that_fails_or_a_clip_that_is_left_gives_back():
     def fails():
         yield torch.get_num_threads()
@@ -159,3 +179,34 @@ def test_every_stage_of_the_mini_computes_on_one_thread():
         watch.of(pipeline.render, nets, portrait, motion)
     assert watch.seen == dict.fromkeys(("extract", "hear", "express", "nod", "map_tracks", "render"), {1})
     assert torch.get_num_threads() == 3
+
+
+def test_a_finder_of_points_that_is_brought_along_keeps_all_threads():
+    released, seen = SimpleNamespace(family=RELEASED, image_size=256, use=lambda *names: [None] * len(names)), []
+
+    def look(meant):
+        seen.append(torch.get_num_threads())
+        raise FaceNotFound("nobody")
+
+    for frames in ({}, {"fps": 25.0}):
+        stage, given = (pipeline.extract_video, [astronaut()]) if frames else (pipeline.extract, Portrait(astronaut()))
+        with pytest.raises(FaceNotFound):
+            stage(released, given, points=look, **frames)
+    assert seen == [3, 3]
+
+
+def test_heads_are_made_on_all_threads_and_pasted_and_written_on_one(tmp_path):
+    painting, pasting = [], []
+
+    def heads():
+        for _ in range(2):
+            painting.append(torch.get_num_threads())
+            yield torch.zeros(1, 3, 32, 32)
+
+    def as_bytes(head):
+        pasting.append(torch.get_num_threads())
+        return np.zeros((1, 48, 64, 3), np.uint8)
+
+    whole = SimpleNamespace(mask=torch.zeros(48, 64), as_bytes=as_bytes)
+    pipeline.film(tmp_path / "film.mp4", FrameStream(2, 32, 32, heads), whole)
+    assert painting == [3, 3] and pasting == [1, 1]
