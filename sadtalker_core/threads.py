@@ -15,7 +15,7 @@ from __future__ import annotations
 import _thread
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
