@@ -77,8 +77,8 @@ def side_by_side(
     there were threads outside; so the cores are used, nobody waits for a part of an operation, and the result is the
     same to the bit. Close it when you leave early: what has not begun is then not made.
     """
-    n_at_once = min((getattr(_here, "allowed", None) or 1) // SMALL_NETS, len(pieces))
-    if n_at_once <= 1 or device.type != "cpu":
+    n_at_once = pieces_at_once(len(pieces), device)
+    if n_at_once == 1:
         yield from map(make, pieces)
         return
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
@@ -99,6 +99,12 @@ def side_by_side(
         finally:
             for future in begun:
                 future.cancel()
+
+
+def pieces_at_once(n_pieces: int, device: torch.device) -> int:
+    """How many of them `side_by_side` would make at once, at least 1."""
+    allowed = getattr(_here, "allowed", None) or 1
+    return max(1, min(allowed // SMALL_NETS, n_pieces)) if device.type == "cpu" else 1
 
 
 def _set_here(n_threads: int) -> int:

@@ -259,3 +259,18 @@ def test_long_voices_give_the_same_tracks_whatever_the_number_of_threads():
     torch.set_num_threads(1)
     of_one = tracks()
     assert all(torch.equal(one, three) for one, three in zip(of_one, of_three, strict=True))
+
+
+@torch.inference_mode()
+def test_frames_made_side_by_side_are_those_made_one_by_one():
+    nets = assemble_mini()
+    portrait, source = pipeline.extract(nets, Portrait(astronaut()), CropMode.CROP)
+    speech = pipeline.hear(torch.rand(1, 3200, generator=torch.Generator().manual_seed(1)))
+    motion = pipeline.map_tracks(
+        nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+    )
+    together = list(pipeline.render(nets, portrait, motion).batches())
+    torch.set_num_threads(1)
+    one_by_one = list(pipeline.render(nets, portrait, motion).batches())
+    assert [len(batch) for batch in together] == [3, 2] and [len(batch) for batch in one_by_one] == [1] * 5
+    assert torch.equal(torch.cat(together), torch.cat(one_by_one))
