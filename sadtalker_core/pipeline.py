@@ -6,10 +6,12 @@ or the node layer's resident one. `on_progress(done, total)` may raise to stop. 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -61,6 +63,8 @@ PIXELS_AT_ONCE = 4_000_000
 #: the same for pictures that are written
 WRITTEN_AT_ONCE = 16
 PIXELS_WRITTEN_AT_ONCE = 16_000_000
+#: frames of the mini that a CPU makes side by side when nobody says how many
+MINI_AT_ONCE = 4
 
 
 class Nets(Protocol):
@@ -87,12 +91,26 @@ class Nets(Protocol):
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[MeantFace], PointFinder]
+_Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
 # --------------------------------------------------------------------------------------------------- the portrait
 
 
-@few_threads()
+def _few_threads_unless_points_are_brought(look: _Look) -> _Look:
+    """All nets of ours that look at faces are small; those of a finder that somebody brings along (face-alignment) are
+    not, and keep all threads.
+    """
+
+    @functools.wraps(look)
+    def with_the_threads_for_it(*given: Any, points: Points | None = None, **wishes: Any) -> Any:
+        with few_threads() if points is None else nullcontext():
+            return look(*given, points=points, **wishes)
+
+    return cast(_Look, with_the_threads_for_it)
+
+
+@_few_threads_unless_points_are_brought
 def extract(
     nets: Nets,
     portrait: Portrait,
@@ -119,7 +137,7 @@ def landmarks_picture(portrait: Portrait) -> Tensor:
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
 
 
-@few_threads()
+@_few_threads_unless_points_are_brought
 def extract_video(
     nets: Nets,
     frames: Iterable[Tensor],
@@ -277,7 +295,8 @@ def map_tracks(
 def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 0) -> FrameStream:
     """Face Render: the frames of the head, in the aspect of its box.
 
-    batch_size: frames at once; 0 chooses by the device and what is free there. Halved where memory runs out.
+    batch_size: frames at once; 0 chooses by the device and what is free there: on the CPU 1, or with the mini one a
+    thread, up to MINI_AT_ONCE. Halved where memory runs out.
     """
     require_family("The motion", motion.family, nets.family)
     crop = portrait.require_crop()
@@ -286,6 +305,8 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
     place = next(painters[-1].parameters())
     at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
+    if not batch_size and nets.family == MINI and place.device.type == "cpu":
+        at_once = min(torch.get_num_threads(), MINI_AT_ONCE)  # side by side, each on a thread
     paint: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
     def painted() -> Iterator[Tensor]:
@@ -295,11 +316,12 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     def batches() -> Iterator[Tensor]:
         return each_on_few_threads(painted()) if nets.family == MINI else painted()
 
+    def estimate() -> float:
+        with few_threads() if nets.family == MINI else nullcontext():
+            return seconds_per_frame(nets.family, side, place.device, place.dtype)
+
     height, width = crop.frame_hw
-    return FrameStream(
-        len(motion), height, width, batches,
-        seconds_per_frame=lambda: seconds_per_frame(nets.family, side, place.device, place.dtype),
-    )  # fmt: skip
+    return FrameStream(len(motion), height, width, batches, seconds_per_frame=estimate)
 
 
 # --------------------------------------------------------------------------------------------- the whole picture
@@ -333,9 +355,10 @@ def paste(
         for places in torch.arange(n_frames).split(_at_once(width * height, PIXELS_AT_ONCE, PASTED_AT_ONCE)):
             yield back(held(frames, places), None if background is None else held(background, places))
 
-    return FrameStream(n_frames, height, width, batches), back.mask
+    return FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches())), back.mask
 
 
+@few_threads()
 def write_video(
     path: Path | Claim,
     frames: Tensor,
@@ -401,13 +424,14 @@ def film(
     )  # fmt: skip
     with writer as video:
         for batch in heads.batches():
-            if whole is None:
-                video.write(batch.permute(0, 2, 3, 1))
-            else:  # one by one: a large picture may need more room than the heads did
-                for head in batch.split(1):
-                    if check_stop is not None:
-                        check_stop()
-                    video.write(whole.as_bytes(head))
+            with few_threads():
+                if whole is None:
+                    video.write(batch.permute(0, 2, 3, 1))
+                else:  # one by one: a large picture may need more room than the heads did
+                    for head in batch.split(1):
+                        if check_stop is not None:
+                            check_stop()
+                        video.write(whole.as_bytes(head))
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames, batch[-1])
     return writer.path
@@ -426,6 +450,7 @@ def _require_clip(name: str, clip: Tensor) -> None:
         raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
 
 
+@few_threads()
 def whole_picture(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:

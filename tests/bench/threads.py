@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny
 
 VOICE_SECONDS, ROUNDS = 4, 4
+#: frames at once
+BATCH = {MINI: pipeline.MINI_AT_ONCE, RELEASED: 1}
 #: rounds stop when a stage has had so many seconds
 ENOUGH_S = 6.0
 _BUSY = "while True: pass"
@@ -114,17 +117,19 @@ def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Call
     if family == RELEASED:
         nets = replace(nets, nets={**nets.nets, "generator": accelerate(nets.nets["generator"])})
     timed, frames = _stages_of(nets)
-    timed["a frame"] = partial(next, frames())
+    batch = BATCH[family]
+    timed[f"{batch} frames"] = partial(next, chain.from_iterable(frames(batch) for _ in count()))
     if family == MINI:
         wide, _ = pipeline.extract(nets, Portrait(picture(wide=True)), CropMode.CROP)
-        whole, head = pipeline.whole_picture(wide), torch.rand(1, 3, 256, 256)
-        timed["paste-back, 1920 x 1080, a frame"] = lambda: whole(head)
+        heads = torch.rand(1, 256, 256, 3).expand(400, -1, -1, -1)
+        stream, _ = pipeline.paste(heads, wide)  # of equal frames, so that every batch is the same
+        timed[f"paste-back, 1920 x 1080, {pipeline.PASTED_AT_ONCE} frames"] = partial(next, stream.batches())
     return {f"{family}: {name}": stage for name, stage in timed.items()}, {
-        f"{family}: a frame": lambda: next(frames())
+        f"{family}: {batch} frames": lambda: next(frames(batch))
     }
 
 
-def _stages_of(nets: Talker) -> tuple[dict[str, Callable[[], Tensor]], Callable[[], Iterator[Tensor]]]:
+def _stages_of(nets: Talker) -> tuple[dict[str, Callable[[], Tensor]], Callable[[int], Iterator[Tensor]]]:
     """The stages up to the motion, and what begins to render."""
     picture_of_face, wave = Portrait(picture(wide=False)), voice(VOICE_SECONDS)
     speech = pipeline.hear(wave, 16_000)
@@ -146,4 +151,4 @@ def _stages_of(nets: Talker) -> tuple[dict[str, Callable[[], Tensor]], Callable[
         (detector,) = nets.use("keypoint_detector")
         image = portrait.require_crop().image[None]
         found["key points, a clip"] = lambda: detector(image)
-    return found, lambda: pipeline.render(nets, portrait, motion, batch_size=1).batches()
+    return found, lambda batch: pipeline.render(nets, portrait, motion, batch_size=batch).batches()
