@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import queue
 import re
@@ -50,6 +51,7 @@ class Count:
     tried: int = 0
     not_clean: int = 0
     kinds: Counter = field(default_factory=Counter)
+    ends: float = math.inf  #: of time.monotonic; known when the doorway has been opened for the first time
 
 
 def main() -> int:
@@ -85,17 +87,16 @@ def main() -> int:
 def knock(name: str, seed: int, seconds: float) -> Count:
     """Inputs 0, 1, 2, ... of a seed until the time is over."""
     count, number = Count(), 0
-    ends = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as scratch:
-        while time.monotonic() < ends:
+        while time.monotonic() < count.ends:
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            number = _watch(name, seed, number, folder, ends, count)
+            number = _watch(name, seed, number, folder, seconds, count)
             shutil.rmtree(folder, ignore_errors=True)
     return count
 
 
-def _watch(name: str, seed: int, number: int, folder: Path, ends: float, count: Count) -> int:
+def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, count: Count) -> int:
     """One process of a doorway, until the time is over or it has to be ended; the number of the next input."""
     log = folder / "log"
     with log.open("wb") as words, subprocess.Popen(
@@ -110,8 +111,9 @@ def _watch(name: str, seed: int, number: int, folder: Path, ends: float, count: 
             if not opened:
                 last = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise SystemExit(f"the doorway {name} could not be opened:\n{last}")
+            count.ends = min(count.ends, time.monotonic() + seconds)  # a second opening is on its own time
             begun = False
-            while time.monotonic() < ends:
+            while time.monotonic() < count.ends:
                 facts = _next(said, HANG_S if begun else START_S)
                 if facts and "begun" in facts:
                     number, begun = facts["begun"], True

@@ -30,6 +30,9 @@ class Writer:
         """In the process that is forked for every run: whatever is slow to make. host: see inside/host.py"""
         self.host = host
 
+    def prepare(self, folder: Path) -> None:
+        """What is there before the action, which nobody kills."""
+
     def act(self, folder: Path) -> None:
         raise NotImplementedError
 
@@ -231,18 +234,21 @@ class Batch(Writer):
 
         self.worker, self.command = Worker(n_threads=1), command
         with tempfile.TemporaryDirectory() as folder:
+            self.prepare(Path(folder))
             self.act(Path(folder))  # the worker has its nets from now on
 
-    def act(self, folder: Path) -> None:
+    def prepare(self, folder: Path) -> None:
         from PIL import Image
         from skimage.data import astronaut
 
         (folder / "tmp").mkdir(exist_ok=True)
-        tempfile.tempdir = str(folder / "tmp")
         if not (folder / "jobs.csv").exists():
             Image.fromarray(astronaut()).save(folder / "face.png")
             (folder / "jobs.csv").write_text("portrait,out,idle_seconds,quality\nface.png,a.mp4,0.08,draft\n"
                                              "face.png,b.mp4,0.12,draft\n", encoding="utf-8")  # fmt: skip
+
+    def act(self, folder: Path) -> None:
+        tempfile.tempdir = str(folder / "tmp")
         self.command.Crew = lambda options, n: _Alone(self.worker)  # type: ignore[assignment,misc]
         try:
             if self.command.main([str(folder / "jobs.csv")]):
