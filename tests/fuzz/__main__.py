@@ -111,7 +111,7 @@ def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, coun
             if not opened:
                 last = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise SystemExit(f"the doorway {name} could not be opened:\n{last}")
-            count.ends = min(count.ends, time.monotonic() + seconds)  # a second opening is on its own time
+            count.ends = min(count.ends, time.monotonic() + seconds)  # later openings cost its own time
             begun = False
             while time.monotonic() < count.ends:
                 facts = _next(said, HANG_S if begun else START_S)
