@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import ntpath
 import os
 import posixpath
 import re
@@ -100,6 +101,19 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
             raise OptionError(_too_long(said))
     _require_possible(folder, f"{stem}{longest_ending}", said)
     return OutputName(folder, stem, "/".join(folders))
+
+
+def fault_on_windows(path: str) -> str:
+    """Why Windows does not take an absolute path as the name of a file, or ""."""
+    for part in filter(None, re.split(r"[\\/]", ntpath.splitdrive(path)[1])):
+        wrong = _FORBIDDEN.search(part)
+        if wrong:
+            return f"Windows forbids {wrong[0]!r} in a name"
+        if _DEVICES.match(part):
+            return f"Windows keeps the name {shorten(part, 40)} for a device"
+        if part != part.rstrip(" ."):
+            return "Windows drops blanks and full stops at the end of a name"
+    return ""
 
 
 def check(prefix: str, output: Path, longest_ending: str) -> None:
@@ -193,4 +207,4 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-__all__ = ["OutputName", "check", "fill_in", "place"]
+__all__ = ["OutputName", "check", "fault_on_windows", "fill_in", "place"]

@@ -78,6 +78,8 @@ PATIENCE_SECONDS = 30.0
 #: after this long without a sign of life of the encoder the log says so
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
+#: ffmpeg's words for a file that nobody can read
+BROKEN = "Invalid data found"
 
 
 class VideoWriter:
@@ -255,11 +257,11 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
         except FileNotFoundError:  # it was killed before the first frame
             return True
         except (DoesNotFit, SigningError, OSError) as error:
-            logging.warning("SadTalker: a partial video cannot be kept now: %s", error)
+            logging.warning("SadTalker: a partial video cannot be kept now: %s", shorten(error))
             return False
         except VideoError as error:
-            logging.warning("SadTalker: %s cannot be played: %s", claim.part("video").name, error)
-            return True
+            logging.warning("SadTalker: no partial video of %s: %s", shorten(claim.part("video").name), error)
+            return BROKEN in str(error)  # otherwise the encoder may be at fault, and another day's can do it
         logging.warning("SadTalker: kept %s, the frames of a run that was killed.", shorten(made))
         return True
 

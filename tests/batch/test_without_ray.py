@@ -20,6 +20,7 @@ from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
 from sadtalker_core.batch.worker import Answer, Clip, Order
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
+from sadtalker_core.saving import save_bytes
 from tests.batch.conftest import PORTRAIT
 from tests.batch.instant import FILM, Instant
 from tests.render import tiny
@@ -233,11 +234,11 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     clip = Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
     crew, written, ahead = Backwards(clip), [], []
 
-    def film(path, heads, portrait, voice, wish):
+    def film(claim, heads, portrait, voice, wish):
         for frames in heads.batches():
             ahead.append(crew.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
-        path.write_bytes(b"film")
+        save_bytes(claim, b"film")
 
     monkeypatch.setattr("sadtalker_core.batch.run.write_film", film)
     jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))

@@ -456,7 +456,7 @@ def test_the_frames_of_a_killed_run_become_the_partial_that_was_asked_for(tmp_pa
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    assert {"a_00001_.mp4.part", "a_00001_.mp4.metadata.part"} < {file.name for file in tmp_path.iterdir()}
+    assert {"a_00001_.mp4.claim.part", "a_00001_.mp4.metadata.part"} < {file.name for file in tmp_path.iterdir()}
     write(tmp_path / "b.mp4", some_frames(2))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a_00001_partial.mp4", "b.mp4"]
     found = read_metadata(tmp_path / "a_00001_partial.mp4")
