@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.errors import DoesNotFit
-from sadtalker_core.saving import append_line, save_arrays, save_whole, whole, whole_lines
+from sadtalker_core.errors import DoesNotFit, InUse
+from sadtalker_core.saving import append_line, save_arrays, save_bytes, save_whole, whole, whole_lines
 
 
 def test_a_file_whose_writing_breaks_off_is_as_it_was(tmp_path):
@@ -23,6 +26,44 @@ def test_a_file_whose_writing_breaks_off_is_as_it_was(tmp_path):
     with whole(file) as unfinished:
         unfinished.write_bytes(b"after")
     assert file.read_bytes() == b"after" and [*tmp_path.iterdir()] == [file]
+
+
+def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path, project):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from sadtalker_core.saving import whole\n"
+        "with whole(Path(sys.argv[1])) as part:\n"
+        "    part.write_bytes(b'ha')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    file = tmp_path / "state.pt"
+    file.write_bytes(b"before")
+    assert subprocess.run([sys.executable, "-c", code, str(file)], cwd=project, check=False).returncode
+    assert len([*tmp_path.iterdir()]) == 3 and file.read_bytes() == b"before"
+    with whole(file) as part:
+        part.write_bytes(b"after")
+    assert file.read_bytes() == b"after" and [*tmp_path.iterdir()] == [file]
+
+
+def test_two_who_write_one_file_do_not_mix(tmp_path):
+    file = tmp_path / "state.pt"
+    with whole(file) as part:
+        part.write_bytes(b"first")
+        with pytest.raises(InUse, match=f"state.pt is in use by process {os.getpid()} on "):
+            save_bytes(file, b"second")
+    assert file.read_bytes() == b"first" and [*tmp_path.iterdir()] == [file]
+
+
+def test_parts_of_others_are_neither_written_to_nor_removed(tmp_path):
+    """A browser's download, and a link that somebody put where the part will be."""
+    download, elsewhere = tmp_path / "a.mp4.part", tmp_path / "elsewhere"
+    download.write_bytes(b"half of a download")
+    elsewhere.write_bytes(b"kept")
+    (tmp_path / "a.mp4.whole.part").symlink_to(elsewhere)
+    save_bytes(tmp_path / "a.mp4", b"ours")
+    assert download.read_bytes() == b"half of a download" and elsewhere.read_bytes() == b"kept"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mp4", "a.mp4.part", "elsewhere"]
 
 
 def test_who_may_read_other_new_files_may_read_tensors(tmp_path):

@@ -483,6 +483,16 @@ def test_where_a_full_disk_leaves_no_room_for_the_partial_the_next_run_makes_it(
     assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) == 5
 
 
+def test_frames_stay_while_no_encoder_can_be_run(tmp_path, monkeypatch):
+    claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
+    claim.part("video").write_bytes(b"frames of a run that was killed")
+    claim.abandon()
+    for wrong in ("/nowhere", sys.executable):
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", wrong)
+        sweep(tmp_path)
+        assert claim.part("video").exists()
+
+
 def test_what_cannot_be_played_is_no_partial(tmp_path):
     claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
     claim.part("video").write_bytes(b"no frames" * 100)

@@ -48,6 +48,10 @@ def main(host) -> dict:
         del graph["video"], graph["render"]
         found["refused"][f"track, {case}"] = sentence(graph)
 
+    graph = {"save": save | {"inputs": save["inputs"] | {"filename_prefix": "n" * 218}}}
+    found["refused"]["track, by its parts"] = sentence(graph | {k: v for k, v in graphs.talking(0.12).items()
+                                                                if k not in ("video", "render")})  # fmt: skip
+
     claims = host.core("claims")
     make_lock = claims.make_lock
 
