@@ -35,7 +35,8 @@ _PLACEHOLDER = re.compile(r"%(date:[^%]*|[^%./\\][^%.]*\.[^%.]+|width|height|yea
 _DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
 #: what Windows forbids in a name, apart from the separators
 _FORBIDDEN = re.compile(r'[:*?"<>|\x01-\x1f\x7f]')
-_DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
+#: names of devices on Windows, whatever stands behind a full stop
+_DEVICES = re.compile(r"^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
 
 
 class OutputName(NamedTuple):
@@ -94,7 +95,9 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
     *folders, stem = (_safe(part) for part in normal.split("/"))
     if normal == ".":
         stem = default_stem
-    folders = [_DEVICES.sub(lambda device: f"{device[0]}_", part.rstrip(" .")) or "_" for part in folders]
+    folders = [_no_device(part.rstrip(" .")) or "_" for part in folders]
+    if "." in stem:  # otherwise its number stands before the first full stop
+        stem = _no_device(stem)
     folder = output.joinpath(*folders)
     for part in (*folders, f"{stem}{longest_ending}"):
         if _length(part) > LONGEST_NAME:
@@ -146,6 +149,10 @@ def _same_drive(path: str, output: Path) -> bool:
 
 def _safe(part: str) -> str:
     return _FORBIDDEN.sub("_", part)
+
+
+def _no_device(part: str) -> str:
+    return _DEVICES.sub(lambda device: f"{device[0]}_", part)
 
 
 def _length(name: str) -> int:

@@ -65,6 +65,8 @@ def test_without_a_drawn_graph_titles_and_kinds_name_a_node(workflow):
         ('09:05 *?"<>|', "", "09_05 ______"),
         ("a\nb\tc", "", "a_b_c"),
         ("dots. /aux/con.x/nul", "dots/aux_/con_.x", "nul"),
+        ("falcon/bacon.x/silicon.y", "falcon/bacon.x", "silicon.y"),
+        ("con.x", "", "con_.x"),
         ("ü中😀", "", "ü中😀"),
     ],
 )

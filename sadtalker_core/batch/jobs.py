@@ -340,7 +340,9 @@ def _fault_of_target(path: Path) -> str:
     fault = fault_on_windows(str(path)) if os.name == "nt" else ""
     if fault:
         return fault
-    folder = next(folder for folder in path.parents if folder.exists())
+    folder = next((folder for folder in path.parents if folder.exists()), None)
+    if folder is None:
+        return f"there is no {_told(path.anchor)}"
     if not folder.is_dir():
         return f"{_told(folder)} is no folder"
     return "" if os.access(folder, os.W_OK) else f"{_told(folder)} cannot be written to"

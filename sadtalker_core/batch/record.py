@@ -7,7 +7,6 @@ without; `fault` says so.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 from ..errors import DoesNotFit, InUse, OptionError, shorten
 from ..locking import held
-from ..saving import append_line, save_bytes, whole_lines
+from ..saving import append_line, full_disk, save_bytes, whole_lines
 from .jobs import Job
 
 DONE, SKIPPED, FAILED = "done", "done before", "failed"
@@ -114,7 +113,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not full_disk(error, self.folder):
                 raise OptionError(
                     f"The run folder {shorten(self.folder)} cannot be written to ({_reason(error)}); "
                     "name another with --run."

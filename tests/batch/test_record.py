@@ -91,7 +91,7 @@ def test_a_run_folder_that_cannot_be_made_is_told_before_anything_begins(tmp_pat
         RunFolder(tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize(("number", "begins"), [(errno.EROFS, False), (errno.ENOSPC, True)])
+@pytest.mark.parametrize(("number", "begins"), [(errno.EROFS, False), (errno.ENOSPC, True), (errno.EDQUOT, True)])
 def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, monkeypatch, number, begins):
     def refuse(*_, **__):
         raise OSError(number, "refused")
