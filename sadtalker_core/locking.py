@@ -32,6 +32,8 @@ _LOCKED_BYTE = 1 << 30
 _TAKEN = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _LONGEST_TEXT = 1 << 16
+#: a lock file says nothing for the moment between its making and its signing
+_LOOKS, _LOOK_AGAIN_S = 5, 0.02
 #: a work folder without a lock file may be one that was made a moment ago
 _JUST_MADE_S = 600.0
 _LOCK_FILE = "lock"
@@ -143,14 +145,16 @@ def read_signed(descriptor: int) -> dict[str, Any]:
 
 def in_use(file: Path, what: str) -> InUse:
     """The error that says who holds a lock file."""
-    said: dict[str, Any] = {}
-    with suppress(OSError):
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        said = read_signed(descriptor)
-        os.close(descriptor)
     holder = "another process"
-    if {"pid", "host", "since"} <= set(said):
-        holder = shorten(f"process {said['pid']} on {said['host']} since {said['since']}", 200)
+    with suppress(OSError):
+        for _ in range(_LOOKS):
+            descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            said = read_signed(descriptor)
+            os.close(descriptor)
+            if {"pid", "host", "since"} <= set(said):
+                holder = shorten(f"process {said['pid']} on {said['host']} since {said['since']}", 200)
+                break
+            time.sleep(_LOOK_AGAIN_S)
     return InUse(f"{what} is in use by {holder}. Wait until it has ended, or stop it.")
 
 

@@ -278,6 +278,7 @@ def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: S
         inputs += ["-f", "f32le", "-ar", str(sound.rate_hz), "-ac", str(sound.n_channels), "-i", "pipe:0"]
         rate_hz = sound.rate_hz if sound.rate_hz in AUDIO_RATES_HZ else AUDIO_RATES_HZ[0]
         tracks += ["-map", "2:a", "-c:a", "aac", "-b:a", str(AUDIO_BITS_PER_SECOND), "-ar", str(rate_hz)]
+    whole.unlink(missing_ok=True)  # a killed run's encoder may still be writing to it
     if not metadata.is_file():  # the mark is in every file
         metadata.write_bytes(ffmetadata(AI_MARK))
     joiner = Ffmpeg(
