@@ -78,8 +78,8 @@ PATIENCE_SECONDS = 30.0
 #: after this long without a sign of life of the encoder the log says so
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
-#: ffmpeg's words for a file that nobody can read
-BROKEN = "Invalid data found"
+#: ffmpeg's words for a file that nobody can read, and for one without a whole frame
+BROKEN = ("Invalid data found", "Output file is empty")
 
 
 class VideoWriter:
@@ -252,6 +252,7 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
         try:
             if not claim.part("video").stat().st_size:
                 return True
+            _require_frame(claim, check_stop or _go_on)
             packed = _pack(claim, None, None, signature, check_stop or _go_on, PATIENCE_SECONDS)
             made = claim.publish_partial(packed)
         except FileNotFoundError:  # it was killed before the first frame
@@ -261,11 +262,24 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
             return False
         except VideoError as error:
             logging.warning("SadTalker: no partial video of %s: %s", shorten(claim.part("video").name), error)
-            return BROKEN in str(error)  # otherwise the encoder may be at fault, and another day's can do it
+            return any(words in str(error) for words in BROKEN)  # otherwise the encoder may be at fault
         logging.warning("SadTalker: kept %s, the frames of a run that was killed.", shorten(made))
         return True
 
     sweep_parts(folder, rescue)
+
+
+def _require_frame(claim: Claim, check_stop: Callable[[], None]) -> None:
+    """Raises VideoError where not even the first encoded frame is whole; a copy of it would be an empty video."""
+    reader = Ffmpeg(
+        "-f", "nut", "-i", _as_argument(claim.part("video")), "-frames:v", "1", "-abort_on", "empty_output",
+        "-f", "null", "-", folder=claim.path.parent, check_stop=check_stop, patience_seconds=PATIENCE_SECONDS,
+    )  # fmt: skip
+    try:
+        reader.finish()
+    except BaseException:
+        reader.stop()
+        raise
 
 
 def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: Signature | None,

@@ -523,9 +523,15 @@ def test_frames_stay_while_no_encoder_can_be_run(tmp_path, monkeypatch):
         assert claim.part("video").exists()
 
 
-def test_what_cannot_be_played_is_no_partial(tmp_path):
+@pytest.mark.parametrize("n_bytes", [0, 1, 100, 330, 1000])
+def test_where_not_even_one_frame_is_whole_there_is_no_partial(tmp_path, n_bytes):
     claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
-    claim.part("video").write_bytes(b"no frames" * 100)
+    with pytest.raises(KeyboardInterrupt), VideoWriter(claim_next(tmp_path, "b", ".mp4"), (64, 48), 25.0) as writer:
+        writer.write(torch.rand(2, 48, 64, 3))
+        writer._encoder.finish()
+        claim.part("video").write_bytes(writer.claim.part("video").read_bytes()[:n_bytes])
+        raise KeyboardInterrupt
+    assert claim.part("video").stat().st_size == n_bytes
     claim.abandon()
     sweep(tmp_path)
     assert not list(tmp_path.iterdir())
