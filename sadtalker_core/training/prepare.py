@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from ..checkpoint.catalog import MINI_MODEL
+from ..claims import sweep
 from ..datatypes import CropMode
 from ..errors import InputError, OptionError
 from ..saving import append_line, whole, whole_lines
@@ -92,6 +93,7 @@ def prepare(
 
     videos, _ = find_videos(folder, out)
     _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
+    sweep(Path(out))
     done = read_outcomes(out)
     waiting = [v for v in videos if v.source not in done or done[v.source].size != size_of(v.path)]
     frames = 2 * sum(map(_announced_frames, waiting))
