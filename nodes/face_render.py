@@ -25,8 +25,8 @@ class SadTalkerFaceRender(io.ComfyNode):
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
                 widgets.batch_size(
-                    "Frames rendered at once; 0 = as many as the memory suggests, 1 on a CPU. The frames do not depend "
-                    "on it."
+                    "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
+                    "one for each core, up to 4. The frames do not depend on it."
                 ),
             ],
             outputs=[

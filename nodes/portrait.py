@@ -76,7 +76,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, image: str):
         if not folder_paths.exists_annotated_filepath(image):
-            return f"The portrait '{image}' is not in ComfyUI's input folder. Upload it, or choose another."
+            return f"The portrait '{shorten(image)}' is not in ComfyUI's input folder. Upload it, or choose another."
         return True
 
 

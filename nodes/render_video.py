@@ -32,8 +32,8 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 ),
                 *widgets.seam("With paste_back:"),
                 widgets.batch_size(
-                    "Frames made at once; 0 = as many as the memory suggests, 1 on a CPU. The video does not depend on "
-                    "it."
+                    "Frames made at once; 0 = as many as the memory suggests; on a CPU 1, and with mini one "
+                    "for each core, up to 4. The video does not depend on it."
                 ),
                 widgets.quality(),
                 widgets.filename_prefix(),

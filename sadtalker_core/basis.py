@@ -74,7 +74,9 @@ def load_basis() -> FaceBasis:
     from safetensors.torch import load_file
 
     whole = ("triangles", "kind", "teeth_kind")
-    tensors = {name: t.long() if name in whole else t.float() for name, t in load_file(BASIS_FILE).items()}
+    # copies in any case: what `load_file` gives is mapped
+    read = load_file(BASIS_FILE).items()
+    tensors = {name: t.to(torch.int64 if name in whole else torch.float32, copy=True) for name, t in read}
     return FaceBasis(**tensors)
 
 

@@ -23,6 +23,7 @@ from ..datatypes import CropMode
 from ..errors import InputError, JobListError, SadTalkerError, shorten
 from ..face.landmarks import FACE_ORDERS
 from ..motion.blink import BLINKS
+from ..output_name import fault_on_windows
 from ..render.driving import parse_degrees
 from ..timeline import frames_in_seconds
 from .media import check_picture_file, seconds_of_sound
@@ -337,7 +338,12 @@ def _fault_of_target(path: Path) -> str:
         return f"its name is too long, use {LONGEST_NAME} bytes at most"
     if any(len(os.fsencode(part)) > 255 for part in path.parts):
         return "the name of one of its folders is too long"
-    folder = next(folder for folder in path.parents if folder.exists())
+    fault = fault_on_windows(str(path)) if os.name == "nt" else ""
+    if fault:
+        return fault
+    folder = next((folder for folder in path.parents if folder.exists()), None)
+    if folder is None:
+        return f"there is no {_told(path.anchor)}"
     if not folder.is_dir():
         return f"{_told(folder)} is no folder"
     return "" if os.access(folder, os.W_OK) else f"{_told(folder)} cannot be written to"

@@ -20,6 +20,7 @@ from torch import Tensor
 from .. import pipeline
 from ..assembly import Talker, choose_points, load_talker
 from ..choices import one_of
+from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
@@ -166,9 +167,9 @@ def at_work(talker: Talker, device: torch.device, precision: str) -> Talker:
     return replace(talker, nets=nets)
 
 
-def write_film(path: Path, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
+def write_film(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
                wish: Options) -> None:  # fmt: skip
-    """Heads, put back into their picture if that is wished, become the mp4."""
+    """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
     whole = None
     if wish.paste_back:
         whole = pipeline.whole_picture(portrait, feather=wish.feather, colour_match=wish.colour_match)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import RLock
-from types import ModuleType
+from typing import Any
 from urllib.parse import urlparse
 
 import numpy as np
@@ -181,7 +181,7 @@ class FaceAlignmentPoints:
         return self._package
 
 
-def import_package() -> tuple[ModuleType, ModuleType]:
+def import_package() -> tuple[Any, Any]:
     """face_alignment and its api. Raises OptionError where it is missing, or broken by what it needs (an old numpy,
     an OpenCV that does not load); the cause is one of IMPORT_ERRORS.
     """
