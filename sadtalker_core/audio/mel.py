@@ -81,4 +81,4 @@ def slaney_mel_bands() -> Tensor:
 def _slaney_mel_bands() -> Tensor:
     from safetensors.torch import load_file
 
-    return load_file(MEL_BANDS_FILE)["bands"]
+    return load_file(MEL_BANDS_FILE)["bands"].clone()  # a copy: what is only mapped changes with the file
