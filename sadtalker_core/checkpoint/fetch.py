@@ -16,7 +16,6 @@ import os
 import queue
 import re
 import shutil
-import sys
 import threading
 import time
 import urllib.error
@@ -28,6 +27,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError, shorten
+from ..locking import held
 from .catalog import WeightsFile, missing_files
 
 #: where to fetch from instead, a mirror's folder; an argument wins over it
@@ -85,7 +85,7 @@ def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None,
         folder.mkdir(parents=True, exist_ok=True)
         if file.size is not None:
             _require_room(folder, file.size - _size(part))
-        with _alone(part):
+        with held(part.with_name(f"{part.name}.lock"), f"the download of {file.name} into {shorten(folder)}"):
             _persist(url, file, part, _Report(on_progress, file.size or 0), pause_s)
             _verify(file, part, url, _Report(on_progress, file.size or 0))
             os.replace(part, target)
@@ -277,45 +277,6 @@ def _verify(file: WeightsFile, part: Path, url: str, report: _Report) -> None:
         part.unlink()
         raise DownloadError(f"{shorten(url)} brought other bytes than expected: {size:,} bytes with SHA-256 "
                             f"{digest.hexdigest()} instead of {file.describe()}. They were thrown away.")  # fmt: skip
-
-
-@contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """No other program writes this part meanwhile; the system lets go of the lock when a program is killed."""
-    lock = part.with_name(f"{part.name}.lock")
-    with lock.open("ab") as held:
-        if not _locked(held.fileno()):
-            raise DownloadError(f"another program is fetching {part.name.removesuffix('.part')} into "
-                                f"{shorten(part.parent)} already; wait for it, and run again.")  # fmt: skip
-        try:
-            yield
-        finally:
-            if sys.platform != "win32":  # while it is held, so that nobody else's is taken away
-                lock.unlink(missing_ok=True)
-    if sys.platform == "win32":  # open files cannot go there
-        with suppress(OSError):
-            lock.unlink(missing_ok=True)
-
-
-def _locked(handle: int) -> bool:
-    """Whether an open file could be locked; where the file system knows no locks, it is taken for locked."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import pytest
 
 from sadtalker_core.checkpoint import catalog, fetch
 from sadtalker_core.checkpoint.catalog import WeightsFile
-from sadtalker_core.errors import Cancelled, DoesNotFit, DownloadError
+from sadtalker_core.errors import Cancelled, DoesNotFit, DownloadError, InUse
 
 CONTENT = bytes(range(256)) * 12_000  # three megabytes
 NAME = "größe 1.safetensors"
@@ -425,7 +425,7 @@ def test_a_second_program_does_not_write_into_the_part_of_the_first(server, file
     def second(done, total):
         if not seen:
             seen.append(done)
-            with pytest.raises(DownloadError, match="another program is fetching größe 1.safetensors"):
+            with pytest.raises(InUse, match="the download of größe 1.safetensors into .* is in use by process"):
                 _fetch(file, tmp_path, server)
 
     assert _fetch(file, tmp_path, server, on_progress=second).read_bytes() == CONTENT and seen
