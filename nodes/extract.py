@@ -83,9 +83,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks
-    ) -> io.NodeOutput:
+    def execute(cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks) -> io.NodeOutput:
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(

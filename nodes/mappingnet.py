@@ -45,9 +45,7 @@ class SadTalkerMappingNet(io.ComfyNode):
                 io.String.Input("pitch", default="", tooltip=_LIST_TIP.format(name="nod of the head")),
                 io.String.Input("roll", default="", tooltip=_LIST_TIP.format(name="tilt of the head")),
             ],
-            outputs=[
-                wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")
-            ],
+            outputs=[wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")],
         )
 
     @classmethod

@@ -11,9 +11,7 @@ from . import wires
 
 
 def seed(tooltip: str) -> io.Int.Input:
-    return io.Int.Input(
-        "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=tooltip
-    )
+    return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=tooltip)
 
 
 def reference(modes: tuple[str, ...], tooltip: str) -> list[io.Input]:

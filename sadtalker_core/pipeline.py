@@ -212,9 +212,7 @@ def express(
     blink = one_of("blink", blink, BLINKS)
     (net,) = nets.use("expnet")
     if reference is None:
-        drawn = chosen_blinks(
-            blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed
-        )
+        drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
         return predict_expression(net, speech, source, drawn, on_progress=on_progress)
     require_family("The reference", reference.family, nets.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
@@ -248,9 +246,7 @@ def nod(
         speech = _cut(speech, len(reference))
     (net,) = nets.use("posevae")
     chance = torch.Generator().manual_seed(seed)
-    return predict_pose(
-        net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress
-    )
+    return predict_pose(net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress)
 
 
 def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:

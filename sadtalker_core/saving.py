@@ -1,9 +1,9 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
-    whole        a file of any kind              save_whole   named tensors as safetensors
-    save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
-    append_line  one more line of JSON           whole_lines  the lines that are there
-    full_disk    the sentence for a disk that is full
+whole        a file of any kind              save_whole   named tensors as safetensors
+save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
+append_line  one more line of JSON           whole_lines  the lines that are there
+full_disk    the sentence for a disk that is full
 """
 
 from __future__ import annotations

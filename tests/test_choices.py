@@ -1,6 +1,5 @@
 """A word that is not offered is told which ones are, at every door of the core."""
 
-
 import pytest
 import torch
 

@@ -41,9 +41,7 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000.0, 1_000_000.0
 CANCELLED = 0.01
 
 
-def encode_speech(
-    waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None
-) -> SpeechWindows:
+def encode_speech(waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None) -> SpeechWindows:
     """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the nets hear, at 25 frames a second.
 
     The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). Where the

@@ -313,9 +313,7 @@ def _url(file: WeightsFile, base_url: str | None) -> str:
     except ValueError:
         known = False
     if not known:
-        raise DownloadError(
-            f"{shorten(url)} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}."
-        )
+        raise DownloadError(f"{shorten(url)} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}.")
     return url
 
 

@@ -122,11 +122,11 @@ def head_bounds(landmarks: Tensor, *, extended: bool) -> tuple[float, float, flo
 def oriented_square(landmarks: Tensor) -> np.ndarray:
     """(68, 2) points -> (4, 2) corners of the square that stands on the face as the face stands in the picture.
 
-            0 ------- 3       `across` points from the middle to the right side and is half a side long,
-            |  o   o  |       `down` to the lower side
-            |    ^    |
-            |   ---   |
-            1 ------- 2
+    0 ------- 3       `across` points from the middle to the right side and is half a side long,
+    |  o   o  |       `down` to the lower side
+    |    ^    |
+    |   ---   |
+    1 ------- 2
     """
     points = landmarks.detach().cpu().numpy()
     if points.shape != (68, 2):

@@ -214,9 +214,7 @@ class Meeting(nn.Module):
 class FaceDetector(nn.Module):
     """Both nets in one, so that they travel together. Ask `detect_faces`, or the nets `near` and `far` themselves."""
 
-    def __init__(
-        self, near: NearFaceConfig = MEDIAPIPE_NEAR, far: FarFaceConfig = MEDIAPIPE_FAR, *, ops=nn
-    ):
+    def __init__(self, near: NearFaceConfig = MEDIAPIPE_NEAR, far: FarFaceConfig = MEDIAPIPE_FAR, *, ops=nn):
         super().__init__()
         self.near = NearFaceNet(near, ops=ops)
         self.far = FarFaceNet(far, ops=ops)

@@ -147,9 +147,7 @@ class FaceAlignmentPoints:
         found = self._nets().face_detector.detect_from_batch((small.clamp(0, 1) * 255).round())
         return [[_detected(box, 1 / scale).turned_back(quarters, width, height) for box in boxes] for boxes in found]
 
-    def _points(
-        self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int
-    ) -> list[Tensor]:
+    def _points(self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int) -> list[Tensor]:
         """One face in each picture of one size -> their points; the nets see it after quarter turns to the left.
 
         The package takes one picture with many faces, so the pictures are stacked into a tall one, with black between

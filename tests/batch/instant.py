@@ -1,6 +1,6 @@
 """In the place of a crew: every call is answered at once, with a film of its own. Also a program that can be killed.
 
-    python -m tests.batch.instant jobs.csv      says "begun" when the first video is asked for
+python -m tests.batch.instant jobs.csv      says "begun" when the first video is asked for
 """
 
 from __future__ import annotations

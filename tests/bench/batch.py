@@ -91,8 +91,9 @@ def throughput(tables: dict[str, list[Job]], rounds: int) -> list[dict[str, Any]
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init("local", num_cpus=sum(WORKERS), num_gpus=0, include_dashboard=False, log_to_driver=False,
-             logging_level="error")
+    ray.init(
+        "local", num_cpus=sum(WORKERS), num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
     crews = {n: Crew(CrewOptions(n_workers=n), n).__enter__() for n in WORKERS}
     processes = {n: _loaded(crew, tables["short jobs"][0]) for n, crew in crews.items()}

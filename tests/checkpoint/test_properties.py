@@ -32,7 +32,10 @@ from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 LONGEST_SENTENCE = 600
 #: the same examples on every machine
 some = functools.partial(
-    settings, derandomize=True, deadline=None, database=None,
+    settings,
+    derandomize=True,
+    deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -20,8 +20,12 @@ from tests.comfyui import environment
 from tests.comfyui.environment import Environment, Steps
 from tests.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, venv_python
 
-PACKAGES = {"comfy-cli": "comfy-cli==1.23.0", "comfy-test": "comfy-test==0.4.15", "comfy-lint": "comfy-lint==0.1.0",
-            "comfy-import-guard": "comfy-import-guard==1.3.0"}
+PACKAGES = {
+    "comfy-cli": "comfy-cli==1.23.0",
+    "comfy-test": "comfy-test==0.4.15",
+    "comfy-lint": "comfy-lint==0.1.0",
+    "comfy-import-guard": "comfy-import-guard==1.3.0",
+}
 PROGRAMS = {"comfy-cli": "comfy"}
 #: comfy-test's run levels that need no internet and can fail. The others, tried with 0.4.15: `instantiation` and
 #: `coverage` look for NODE_CLASS_MAPPINGS, where V3 has no nodes; `validation` takes a V3 combo for a socket and the
@@ -60,8 +64,9 @@ def program(judge: str) -> Path:
 
 def export(destination: Path) -> Path:
     """A copy of the pack as a clone would have it: what git tracks or would track, and nothing that it ignores."""
-    done = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT,
-                          capture_output=True)
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, capture_output=True
+    )
     if done.returncode:
         raise SetupError(f"the judges look at what git tracks, and git could not say: {done.stderr.decode()}")
     for name in filter(None, done.stdout.decode("utf-8").split("\0")):
@@ -102,8 +107,12 @@ def comfy_test_run(url: str, scratch: Path) -> Verdict:
     shutil.rmtree(pack / "tests")  # as .comfyignore says
     settings = scratch / "comfy-test.toml"
     settings.write_text(f"[test]\nlevels = {json.dumps(RUN_LEVELS)}\n", encoding="utf-8")
-    code, words = _run([program("comfy-test"), "run", "--server-url", url, "--config", settings], pack,
-                       HOME=str(scratch), USERPROFILE=str(scratch))  # it writes its logs there
+    code, words = _run(
+        [program("comfy-test"), "run", "--server-url", url, "--config", settings],
+        pack,
+        HOME=str(scratch),
+        USERPROFILE=str(scratch),
+    )  # it writes its logs there
     passed = all(f"[{level.upper()}] PASSED" in words for level in RUN_LEVELS)
     return Verdict("comfy-test run", code == 0 and passed and not any(band in words for band in SURE), words)
 
@@ -117,21 +126,35 @@ def import_guard(pack: Path, tree: Path) -> Verdict:
         clone = Path(scratch) / "cache" / "ComfyUI"  # it reads names out of a git history, so here is one of one commit
         shutil.copytree(tree, clone, ignore=shutil.ignore_patterns(".git", "models", "output", "input", "__pycache__"))
         git = ["git", "-c", "user.name=judge", "-c", "user.email=judge@localhost"]
-        for command in (["init", "-q", "-b", "master"], ["add", "-A", "-f"], ["commit", "-q", "-m", "the tree"],
-                        ["update-ref", "refs/remotes/origin/master", "HEAD"]):
+        for command in (
+            ["init", "-q", "-b", "master"],
+            ["add", "-A", "-f"],
+            ["commit", "-q", "-m", "the tree"],
+            ["update-ref", "refs/remotes/origin/master", "HEAD"],
+        ):
             subprocess.run([*git, *command], cwd=clone, check=True, capture_output=True)
         nodes = Path(scratch) / "install" / "custom_nodes" / PACK_NAME
         shutil.copytree(pack, nodes, ignore=shutil.ignore_patterns(".git", "tests"))
-        code, words = _run([program("comfy-import-guard"), "--offline", "--cache-dir", clone.parent, "check",
-                            "--no-update", "--comfy-dir", nodes.parents[1]], pack)
+        code, words = _run(
+            [
+                program("comfy-import-guard"),
+                "--offline",
+                "--cache-dir",
+                clone.parent,
+                "check",
+                "--no-update",
+                "--comfy-dir",
+                nodes.parents[1],
+            ],
+            pack,
+        )
     findings = ("MISSING", "BADCALL", "SIGDRIFT", "SHIM")
     return Verdict("comfy-import-guard", code == 0 and not any(word in words for word in findings), words)
 
 
 def comfy_lint(prompts: list[Path], object_info: Path) -> Verdict:
     """comfy-lint: API prompts against the schema that a server answered."""
-    code, words = _run([program("comfy-lint"), "--strict", "--schema-cache", object_info, *prompts],
-                       object_info.parent)
+    code, words = _run([program("comfy-lint"), "--strict", "--schema-cache", object_info, *prompts], object_info.parent)
     return Verdict("comfy-lint", code == 0, words)
 
 
@@ -148,6 +171,14 @@ def main(host: Environment | None = None) -> int:
 
 def _run(command: list, cwd: Path, **variables: str) -> tuple[int, str]:
     env = {**os.environ, "PYTHONUTF8": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", **variables}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, encoding="utf-8", errors="replace")
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     return done.returncode, done.stdout + done.stderr

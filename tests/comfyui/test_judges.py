@@ -32,8 +32,14 @@ def test_what_ships_is_what_should(tmp_path):
     files = {file.relative_to(pack).as_posix() for file in pack.rglob("*") if file.is_file()}
     ships = judges.what_ships(pack)
     assert ships == {name for name in files if not name.startswith(development)}
-    assert {"__init__.py", "requirements.txt", "sadtalker_core/assets/mini_renderer.safetensors",
-            "workflows/talking_portrait.jpg", "locales/zh/nodeDefs.json", "subgraphs/Talking Portrait.json"} <= ships
+    assert {
+        "__init__.py",
+        "requirements.txt",
+        "sadtalker_core/assets/mini_renderer.safetensors",
+        "workflows/talking_portrait.jpg",
+        "locales/zh/nodeDefs.json",
+        "subgraphs/Talking Portrait.json",
+    } <= ships
 
 
 def test_comfy_test_finds_nothing(pack):
@@ -42,7 +48,7 @@ def test_comfy_test_finds_nothing(pack):
 
 def test_comfy_test_would_have_found_something(pack, tmp_path):
     (tmp_path / "pyproject.toml").write_text((pack / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "bad.py").write_text("net.cu" "da()\n", encoding="utf-8")
+    (tmp_path / "bad.py").write_text("net.cuda()\n", encoding="utf-8")
     assert not judges.comfy_test(tmp_path).clean
 
 

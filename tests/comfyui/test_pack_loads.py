@@ -6,9 +6,20 @@ import pytest
 
 pytestmark = pytest.mark.comfyui
 
-NODES = {"SadTalkerLoadModel", "SadTalkerLoadPortrait", "SadTalkerPortraitFromImage", "SadTalker3DMMExtract",
-         "SadTalkerReferenceVideo", "SadTalkerAudioEncode", "SadTalkerExpNet", "SadTalkerPoseVAE",
-         "SadTalkerMappingNet", "SadTalkerFaceRender", "SadTalkerPasteBack", "SadTalkerVideoCombine"}
+NODES = {
+    "SadTalkerLoadModel",
+    "SadTalkerLoadPortrait",
+    "SadTalkerPortraitFromImage",
+    "SadTalker3DMMExtract",
+    "SadTalkerReferenceVideo",
+    "SadTalkerAudioEncode",
+    "SadTalkerExpNet",
+    "SadTalkerPoseVAE",
+    "SadTalkerMappingNet",
+    "SadTalkerFaceRender",
+    "SadTalkerPasteBack",
+    "SadTalkerVideoCombine",
+}
 
 
 def test_the_pack_loads(server, client):

@@ -272,7 +272,7 @@ def test_lower_quality_makes_smaller_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.mp4", "ä\u4e2d\u6587\U0001f600.mp4", "-dash.mp4", "100%d.mp4", "it's \"quoted\" & $HOME;.mp4"]
+    "name", ["a b.mp4", "ä\u4e2d\u6587\U0001f600.mp4", "-dash.mp4", "100%d.mp4", 'it\'s "quoted" & $HOME;.mp4']
 )
 def test_names_and_folders_of_any_alphabet(tmp_path, name):
     folder = tmp_path / "out put ü\u4e2d"

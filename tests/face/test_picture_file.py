@@ -108,6 +108,7 @@ def test_a_file_that_ends_early_is_read_as_far_as_it_goes_and_the_log_says_so(ca
 
 def png_of(width: int, height: int, pixels: bytes = b"") -> bytes:
     """A PNG that claims to be so large."""
+
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

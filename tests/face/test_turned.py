@@ -129,9 +129,7 @@ def test_a_users_box_holds_a_face_that_stands_any_way(detector, mesh_net, uprigh
 
 
 @pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.RESIZE])
-def test_the_second_look_at_the_square_knows_which_way_the_face_stands(
-    detector, mesh_net, upright, on_her_head, mode
-):
+def test_the_second_look_at_the_square_knows_which_way_the_face_stands(detector, mesh_net, upright, on_her_head, mode):
     torch.manual_seed(3)
     net = FaceReconNet(FaceReconConfig(stem=2, blocks=(1,), widths=(2,), expansion=2)).eval()
     portrait = Portrait(on_her_head)

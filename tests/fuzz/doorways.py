@@ -180,8 +180,18 @@ class DegreeLists(Doorway):
         elif kind == 2:
             values = odd.value(rng)
         else:
-            words = [str(rng.choice((rng.randrange(-180, 181), odd.number(rng) if rng.random() < 0.2 else 7,
-                                     odd.text(rng) if rng.random() < 0.1 else 5))) for _ in range(rng.randrange(6))]
+            words = [
+                str(
+                    rng.choice(
+                        (
+                            rng.randrange(-180, 181),
+                            odd.number(rng) if rng.random() < 0.2 else 7,
+                            odd.text(rng) if rng.random() < 0.1 else 5,
+                        )
+                    )
+                )
+                for _ in range(rng.randrange(6))
+            ]
             values = rng.choice((", ", " ", ";", ",,", "\t", "\u3000", "\uff0c")).join(words)
         return odd.json_bytes({"values": values, "frames": rng.choice((1, 2, 25, 1000))})
 
@@ -442,7 +452,9 @@ class Fetch(Doorway):
             (folder / "x.safetensors.part").write_bytes((self.CONTENT * 2)[: given["part"]])
         self.answers = list(given["answers"])
         sha = hashlib.sha256(self.CONTENT).hexdigest()
-        file = WeightsFile("x.safetensors", len(self.CONTENT) if given["size"] else None, sha, "https://nowhere.invalid/x")
+        file = WeightsFile(
+            "x.safetensors", len(self.CONTENT) if given["size"] else None, sha, "https://nowhere.invalid/x"
+        )
         url = (given["url"] or "http://127.0.0.1:{port}/models").replace("{port}", str(self.port))
         try:
             path = fetch(file, folder, base_url=url, pause_s=0.0)

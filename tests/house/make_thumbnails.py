@@ -1,6 +1,6 @@
 """Makes the thumbnails of workflows/ anew: each workflow runs on the built-in model; moments of its video are taken.
 
-    python -m tests.house.make_thumbnails [name ...]        (needs the tests' tools, see `make test`)
+python -m tests.house.make_thumbnails [name ...]        (needs the tests' tools, see `make test`)
 """
 
 from __future__ import annotations

@@ -157,8 +157,11 @@ def test_the_help_page_has_the_title_of_its_node_and_all_of_its_parts(node, lang
 def test_the_chinese_page_shows_the_names_that_the_page_shows_in_chinese(node):
     page = page_of(node, "zh").read_text(encoding="utf-8")
     names = {name: ZH[node]["inputs"][name]["name"] for name in EN[node]["inputs"]}
-    assert [f"`{name}` {name_zh}" for name, name_zh in names.items()
-            if name != name_zh and f"| `{name}` {name_zh} |" not in page] == []
+    assert [
+        f"`{name}` {name_zh}"
+        for name, name_zh in names.items()
+        if name != name_zh and f"| `{name}` {name_zh} |" not in page
+    ] == []
 
 
 @pytest.mark.parametrize("node", NODES)

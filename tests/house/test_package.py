@@ -35,11 +35,19 @@ def test_what_training_imports_is_named(project, pyproject):
     extra = pyproject["project"]["optional-dependencies"]["train"]
     names = [re.split(r"[<>=]", line)[0] for line in [*requirements(project), *extra]]
     known = {modules.get(name, name.replace("-", "_")) for name in names} | {"torch"} | sys.stdlib_module_names
-    found = {f"{file.name} imports {name}" for file in (project / "sadtalker_core" / "training").rglob("*.py")
-             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-             for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
-                          [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
-             if name.partition(".")[0] not in known}
+    found = {
+        f"{file.name} imports {name}"
+        for file in (project / "sadtalker_core" / "training").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+        if name.partition(".")[0] not in known
+    }
     assert found == set()
 
 
@@ -55,8 +63,9 @@ def test_the_registry_finds_what_it_asks_for(pyproject):
 def test_the_version_stands_in_one_place(project, pyproject):
     version = pyproject["project"]["version"]
     files = [file for folder in ("nodes", "sadtalker_core") for file in (project / folder).rglob("*.py")]
-    assert [file.name for file in [project / "__init__.py", *files]
-            if f'"{version}"' in file.read_text(encoding="utf-8")] == []
+    assert [
+        file.name for file in [project / "__init__.py", *files] if f'"{version}"' in file.read_text(encoding="utf-8")
+    ] == []
 
 
 def test_the_changelog_opens_with_what_is_unreleased_and_then_this_version(project, pyproject):

@@ -37,36 +37,62 @@ def core_imports(core: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_the_core_imports_itself_relatively_and_nothing_of_comfyui(project):
-    foreign = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server",
-               "sadtalker_core", "cv2", "torchvision"}
+    foreign = {
+        "comfy",
+        "comfy_api",
+        "comfy_extras",
+        "comfy_execution",
+        "folder_paths",
+        "nodes",
+        "server",
+        "sadtalker_core",
+        "cv2",
+        "torchvision",
+    }
     core = project / "sadtalker_core"
-    found = [f"{file.relative_to(core)} imports {name}" for file in sorted(core.rglob("*.py"))
-             if "training" not in file.relative_to(core).parts
-             for level, name in imports(file) if level == 0 and name.split(".")[0] in foreign]
+    found = [
+        f"{file.relative_to(core)} imports {name}"
+        for file in sorted(core.rglob("*.py"))
+        if "training" not in file.relative_to(core).parts
+        for level, name in imports(file)
+        if level == 0 and name.split(".")[0] in foreign
+    ]
     assert found == []
 
 
 def test_rooms_do_not_import_one_another(project):
-    found = [f"{file} imports {name}" for file, name in core_imports(project / "sadtalker_core")
-             if name in ROOMS and file.parts[0] in ROOMS and name != file.parts[0]]
+    found = [
+        f"{file} imports {name}"
+        for file, name in core_imports(project / "sadtalker_core")
+        if name in ROOMS and file.parts[0] in ROOMS and name != file.parts[0]
+    ]
     assert found == []
 
 
 def test_the_hall_imports_no_room(project):
-    found = [f"{file} imports {name}" for file, name in core_imports(project / "sadtalker_core")
-             if len(file.parts) == 1 and file.name not in WALKERS and name in ROOMS | {"pipeline", "assembly"}]
+    found = [
+        f"{file} imports {name}"
+        for file, name in core_imports(project / "sadtalker_core")
+        if len(file.parts) == 1 and file.name not in WALKERS and name in ROOMS | {"pipeline", "assembly"}
+    ]
     assert found == []
 
 
 def test_no_room_imports_training(project):
-    found = [str(file) for file, name in core_imports(project / "sadtalker_core")
-             if name == "training" and file.parts[0] != "training"]
+    found = [
+        str(file)
+        for file, name in core_imports(project / "sadtalker_core")
+        if name == "training" and file.parts[0] != "training"
+    ]
     assert found == []
 
 
 def test_nothing_imports_batch(project):
-    found = [str(file) for file, name in core_imports(project / "sadtalker_core")
-             if name == "batch" and file.parts[0] != "batch"]
+    found = [
+        str(file)
+        for file, name in core_imports(project / "sadtalker_core")
+        if name == "batch" and file.parts[0] != "batch"
+    ]
     assert found == []
 
 
@@ -75,8 +101,13 @@ def test_one_file_knows_ray_and_imports_it_only_when_it_is_needed(project):
     files = {file for file in core.rglob("*.py") for _, name in imports(file) if name.split(".")[0] == "ray"}
     assert files == {core / "batch" / "crew.py"}
     at_once = ast.parse((core / "batch" / "crew.py").read_text(encoding="utf-8")).body
-    assert [line for node in at_once if isinstance(node, ast.Import | ast.ImportFrom)
-            for line in [ast.unparse(node)] if " ray" in line] == []
+    assert [
+        line
+        for node in at_once
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in [ast.unparse(node)]
+        if " ray" in line
+    ] == []
 
 
 def test_no_test_folder_is_a_package(project):
@@ -85,12 +116,22 @@ def test_no_test_folder_is_a_package(project):
 
 @pytest.mark.slow
 def test_the_core_imports_with_training_deleted(project, tmp_path):
-    shutil.copytree(project / "sadtalker_core", tmp_path / "under another name" / "renamed_core",
-                    ignore=shutil.ignore_patterns("training", "__pycache__"))
+    shutil.copytree(
+        project / "sadtalker_core",
+        tmp_path / "under another name" / "renamed_core",
+        ignore=shutil.ignore_patterns("training", "__pycache__"),
+    )
     core = tmp_path / "under another name" / "renamed_core"
-    modules = [".".join(["renamed_core", *file.relative_to(core).with_suffix("").parts]).removesuffix(".__init__")
-               for file in sorted(core.rglob("*.py"))]
+    modules = [
+        ".".join(["renamed_core", *file.relative_to(core).with_suffix("").parts]).removesuffix(".__init__")
+        for file in sorted(core.rglob("*.py"))
+    ]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    done = subprocess.run([sys.executable, "-c", code, *modules], cwd=core.parent, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(core.parent)})
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules],
+        cwd=core.parent,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(core.parent)},
+    )
     assert done.returncode == 0, done.stderr

@@ -57,8 +57,9 @@ def trainer_of(name: str, clips: Path, steps: int = STEPS) -> Trainer:
 
 
 def run_of(folder: Path, **how) -> Run:
-    return Run(folder, STEPS, **{"batch": 2, "save_every": 2, "report_every": 1, "accelerator": "cpu", "devices": 1,
-                                 **how})
+    return Run(
+        folder, STEPS, **{"batch": 2, "save_every": 2, "report_every": 1, "accelerator": "cpu", "devices": 1, **how}
+    )
 
 
 def main() -> None:

@@ -56,8 +56,9 @@ def learn(folder: Path, voice: Path) -> Learnt:
     file = export(folder / "whole.safetensors", base_talker(str(half)), {"posevae": pose_net})
 
     logs = {"expnet": read_log(run.folder), "posevae": read_log(run_.folder)}
-    return Learnt(clip, file, {name: log[0] for name, log in logs.items()},
-                  {name: log[-1] for name, log in logs.items()})
+    return Learnt(
+        clip, file, {name: log[0] for name, log in logs.items()}, {name: log[-1] for name, log in logs.items()}
+    )
 
 
 def spoken(short: Path) -> speech_set.Clip:

@@ -41,8 +41,19 @@ def folder(tmp_path_factory):
             (renderer, "renderer", RENDERER_STEPS, "base", "renderer"),
             (mapping, "mapping", MAPPING_STEPS, "renderer", "talker"),
         ):
-            stage.main([*common, "--out", str(folder / name), "--steps", str(steps), "--base",
-                        str(folder / f"{base}.safetensors"), "--export", str(folder / f"{made}.safetensors")])
+            stage.main(
+                [
+                    *common,
+                    "--out",
+                    str(folder / name),
+                    "--steps",
+                    str(steps),
+                    "--base",
+                    str(folder / f"{base}.safetensors"),
+                    "--export",
+                    str(folder / f"{made}.safetensors"),
+                ]
+            )
     return folder
 
 

@@ -79,11 +79,21 @@ def test_two_processes_draw_other_numbers_and_take_the_mean_of_their_gradients(p
     for step in range(40):
         numbers = [torch.randn(4, 2, generator=chance(0, step, rank)) for rank in (0, 1)]
         made = [t.maker(x) for t, x in zip(both, numbers, strict=True)]
-        descend_together("maker", [(m - x / 2).square().mean() - 0.01 * t.critic(m).mean()
-                                   for t, m, x in zip(both, made, numbers, strict=True)])
+        descend_together(
+            "maker",
+            [
+                (m - x / 2).square().mean() - 0.01 * t.critic(m).mean()
+                for t, m, x in zip(both, made, numbers, strict=True)
+            ],
+        )
         if step % 2 == 0:
-            descend_together("critic", [(t.critic(m.detach()) - t.critic(x / 2)).mean().square()
-                                        for t, m, x in zip(both, made, numbers, strict=True)])
+            descend_together(
+                "critic",
+                [
+                    (t.critic(m.detach()) - t.critic(x / 2)).mean().square()
+                    for t, m, x in zip(both, made, numbers, strict=True)
+                ],
+            )
     for weights, parameter in zip(one["weights"], both[0].maker.parameters(), strict=True):
         np.testing.assert_allclose(weights, parameter.tolist(), rtol=1e-4, atol=1e-6)
 

@@ -43,15 +43,15 @@ def test_the_published_weights_are_those_of_the_method():
 
 def test_the_losses_are_those_of_plain_loops(folder):
     draw = torch.Generator().manual_seed(3)
-    rows = FaceCoefficients.from_full_rows(0.2 * torch.randn(6, 257, generator=draw), torch.zeros(6, 3), family=MINI,
-                                           crop_mode=CropMode.CROP, pic_size=256)
+    rows = FaceCoefficients.from_full_rows(
+        0.2 * torch.randn(6, 257, generator=draw), torch.zeros(6, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=256
+    )
     rest, said = torch.rand(6, 64, generator=draw), torch.rand(6, 64, generator=draw)
     blink = torch.tensor([0.0, 0.5, 0.9, 1.0, 0.9, 0.5])
     losses = trainer_on(read_clips(folder)).losses(said, Speech(torch.zeros(6, 1, 80, 16), rest, blink, rows))
 
     face = MiniFace()
-    points = {name: face.points(rows, e).double().numpy()
-              for name, e in (("said", said), ("wanted", rows.expression))}
+    points = {name: face.points(rows, e).double().numpy() for name, e in (("said", said), ("wanted", rows.expression))}
 
     def openness(expression):
         return 0.26 * (1 - (expression[8].item() + expression[9].item()) / 2)
@@ -123,8 +123,9 @@ def test_a_lip_reader_reads_and_is_not_taught(folder, tmp_path):
             return torch.stack([mouths.mean(dim=(1, 2, 3, 4)), -mouths.mean(dim=(1, 2, 3, 4))], dim=1) + self.bias
 
     training = replace(NARROW, frames=12)
-    trainer = ExpNetTrainer(read_clips(folder), new_net(training.net, None, 0), training, face=MiniFace(),
-                            lip_reader=Reader())
+    trainer = ExpNetTrainer(
+        read_clips(folder), new_net(training.net, None, 0), training, face=MiniFace(), lip_reader=Reader()
+    )
     train(trainer, Run(tmp_path / "run", 1, batch=1, accelerator="cpu", devices=1))
     assert read_log(tmp_path / "run")[-1]["lip_reading"] > 0
     assert set(saved_nets(tmp_path / "run")) == {"expnet"}
@@ -138,8 +139,21 @@ def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_pat
     learnt = base_talker(str(new)).nets["expnet"].state_dict()
     saved = saved_nets(tmp_path / "new")["expnet"]
     assert all(torch.equal(learnt[name], saved[name]) for name in saved)
-    expnet.main([*common, "--out", str(tmp_path / "more"), "--steps", "0", "--begin", "base", "--base", str(new),
-                 "--export", str(more)])
+    expnet.main(
+        [
+            *common,
+            "--out",
+            str(tmp_path / "more"),
+            "--steps",
+            "0",
+            "--begin",
+            "base",
+            "--base",
+            str(new),
+            "--export",
+            str(more),
+        ]
+    )
     same = base_talker(str(more)).nets["expnet"].state_dict()
     assert all(torch.equal(same[name], learnt[name]) for name in learnt)
 

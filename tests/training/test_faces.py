@@ -28,8 +28,9 @@ VERTICES = 80
 
 def rows_of(n, family=MINI, seed=0, scale=0.2):
     rows = scale * torch.randn(n, 257, generator=torch.Generator().manual_seed(seed))
-    return FaceCoefficients.from_full_rows(rows, torch.zeros(n, 3), family=family, pic_size=256,
-                                           crop_mode=CropMode.CROP)
+    return FaceCoefficients.from_full_rows(
+        rows, torch.zeros(n, 3), family=family, pic_size=256, crop_mode=CropMode.CROP
+    )
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,9 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def who():
-    return FaceCoefficients.from_full_rows(torch.zeros(26, 257), torch.zeros(26, 3), family=MINI, pic_size=256,
-                                           crop_mode=CropMode.CROP)
+    return FaceCoefficients.from_full_rows(
+        torch.zeros(26, 257), torch.zeros(26, 3), family=MINI, pic_size=256, crop_mode=CropMode.CROP
+    )
 
 
 def opened(*widths):

@@ -60,15 +60,28 @@ def test_the_three_motion_nets_are_trained_and_packed(tmp_path):
     expnet = expnet_mini.new_net(0)
     posevae = posevae_mini.new_net(0, expnet.audio)
     mapping = mapping_mini.new_net(0)
-    for name, net, module in (("expnet", expnet, expnet_mini), ("posevae", posevae, posevae_mini),
-                              ("mapping", mapping, mapping_mini)):
+    for name, net, module in (
+        ("expnet", expnet, expnet_mini),
+        ("posevae", posevae, posevae_mini),
+        ("mapping", mapping, mapping_mini),
+    ):
         before = {path: tensor.clone() for path, tensor in net.state_dict().items()}
         train_mini(MiniTrainer(name, net, module.losses_of(net, clips), steps=2), tmp_path / name, seed=0)
         assert steps_done(tmp_path / name) == 2
         assert any(not torch.equal(before[path], tensor) for path, tensor in net.state_dict().items()), name
     file = tmp_path / "motion.safetensors"
-    pack_motion_mini.main(["--expnet", str(tmp_path / "expnet"), "--posevae", str(tmp_path / "posevae"),
-                           "--mapping", str(tmp_path / "mapping"), "--out", str(file)])
+    pack_motion_mini.main(
+        [
+            "--expnet",
+            str(tmp_path / "expnet"),
+            "--posevae",
+            str(tmp_path / "posevae"),
+            "--mapping",
+            str(tmp_path / "mapping"),
+            "--out",
+            str(file),
+        ]
+    )
     read = read_tensors(file)
     assert set(read.nets()) == {"expnet", "posevae", "mapping"}
     torch.testing.assert_close(read.nets()["expnet"]["head.bias"].float(), expnet.head.bias, atol=1e-3, rtol=1e-3)

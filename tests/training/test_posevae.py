@@ -67,8 +67,13 @@ def test_a_verdict_costs_its_cross_entropy():
 def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(folder):
     trainer, told = trainer_on(folder), []
     for index in range(2):
-        now = Moment(index, 2, chance(0, index), torch.device("cpu"),
-                     lambda name, loss: told.append((name, float(loss.detach()))))
+        now = Moment(
+            index,
+            2,
+            chance(0, index),
+            torch.device("cpu"),
+            lambda name, loss: told.append((name, float(loss.detach()))),
+        )
         losses = {name: loss.item() for name, loss in trainer.step(now).items()}
         weighted = losses["reconstruction"] + losses["divergence"] + 0.7 * losses["adversarial"]
         assert told[0] == ("posevae", pytest.approx(weighted, rel=1e-5))
@@ -99,8 +104,12 @@ def test_the_reconstruction_is_the_mean_squared_error_or_that_in_spreads(folder)
         loss = trainer.step(now)["reconstruction"].item()
         blocks = trainer._blocks(trainer.spans.draw(2, chance(0, 0)), torch.device("cpu"))
         spreads = posevae.spreads_of(trainer.clips, 32).tolist() if in_spreads else [1.0] * 6
-        squares = [((rebuilt[0][b, t, i] - blocks.motion[b, t, i]).item() / spreads[i]) ** 2
-                   for b in range(2) for t in range(32) for i in range(6)]
+        squares = [
+            ((rebuilt[0][b, t, i] - blocks.motion[b, t, i]).item() / spreads[i]) ** 2
+            for b in range(2)
+            for t in range(32)
+            for i in range(6)
+        ]
         assert loss == pytest.approx(np.mean(squares), rel=1e-4)
 
 
@@ -113,7 +122,11 @@ def test_the_ear_stays_as_it_is_and_the_log_variance_learns(folder, tmp_path):
     assert not any(name.startswith("audio.") for name in changed)
     assert {"encoder.logvar.weight", "encoder.mean.weight", "decoder.pose.weight"} <= changed
     assert set(read_log(tmp_path / "run")[-1]) - {"step", "seconds"} == {
-        "reconstruction", "divergence", "adversarial", "discriminator"}
+        "reconstruction",
+        "divergence",
+        "adversarial",
+        "discriminator",
+    }
 
 
 def test_speakers_get_a_style_each_and_share_them_when_there_are_too_many(caplog):
@@ -149,15 +162,49 @@ def test_a_new_net_begins_near_the_reference():
 
 def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
-    posevae.main(["--data", str(folder), "--out", str(tmp_path / "run"), "--steps", "1", "--batch", "2",
-                  "--accelerator", "cpu", "--devices", "1", "--export", str(file)])
+    posevae.main(
+        [
+            "--data",
+            str(folder),
+            "--out",
+            str(tmp_path / "run"),
+            "--steps",
+            "1",
+            "--batch",
+            "2",
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+            "--export",
+            str(file),
+        ]
+    )
     speakers = sorted({clip.speaker for clip in read_clips(folder)})
     assert f'styles {{"{speakers[0]}": 0' in capsys.readouterr().out
     saved, exported = saved_nets(tmp_path / "run")["posevae"], base_talker(str(file)).nets["posevae"].state_dict()
     assert all(torch.equal(exported[name], saved[name]) for name in saved)
     more = tmp_path / "more.safetensors"
-    posevae.main(["--data", str(folder), "--out", str(tmp_path / "more"), "--steps", "0", "--begin", "base",
-                  "--base", str(file), "--accelerator", "cpu", "--devices", "1", "--export", str(more)])
+    posevae.main(
+        [
+            "--data",
+            str(folder),
+            "--out",
+            str(tmp_path / "more"),
+            "--steps",
+            "0",
+            "--begin",
+            "base",
+            "--base",
+            str(file),
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+            "--export",
+            str(more),
+        ]
+    )
     same = base_talker(str(more)).nets["posevae"].state_dict()
     assert all(torch.equal(same[name], saved[name]) for name in saved)
 

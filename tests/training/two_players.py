@@ -53,8 +53,9 @@ class TwoPlayers(Trainer):
 
 
 def run_of(folder: Path, steps: int = 40, **how) -> Run:
-    return Run(folder, steps, **{"batch": 4, "save_every": 10, "report_every": 5, "accelerator": "cpu", "devices": 1,
-                                 **how})
+    return Run(
+        folder, steps, **{"batch": 4, "save_every": 10, "report_every": 5, "accelerator": "cpu", "devices": 1, **how}
+    )
 
 
 def main() -> None:
@@ -67,8 +68,11 @@ def main() -> None:
     several = {"devices": options.processes, "strategy": "ddp"} if options.processes > 1 else {}
     train(trainer, run_of(options.folder, **several))
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    said = {"drawn": trainer.drawn, "weights": [p.tolist() for p in trainer.maker.parameters()],
-            "mean": trainer.maker[0].running_mean.tolist()}
+    said = {
+        "drawn": trainer.drawn,
+        "weights": [p.tolist() for p in trainer.maker.parameters()],
+        "mean": trainer.maker[0].running_mean.tolist(),
+    }
     options.folder.with_name(f"rank{rank}.json").write_text(json.dumps(said), encoding="utf-8")
 
 
