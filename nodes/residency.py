@@ -21,10 +21,10 @@ except ImportError:
 
 from ..sadtalker_core.assembly import Talker, require_nets
 from ..sadtalker_core.choices import one_of
-from ..sadtalker_core.render.animate import can_render_on
 from ..sadtalker_core.render.batches import memory_ran_out
-from ..sadtalker_core.render.fast import accelerate
-from ..sadtalker_core.render.generator import Generator
+from ..sadtalker_core.render.facevid2vid.animate import can_render_on
+from ..sadtalker_core.render.facevid2vid.fast import accelerate
+from ..sadtalker_core.render.facevid2vid.generator import Generator
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

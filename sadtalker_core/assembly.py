@@ -128,13 +128,15 @@ PLANS: Mapping[str, Plan] = {
     "posevae": Plan("motion.posevae", "PoseVAE", "PoseVAEConfig", "RELEASED_POSEVAE"),
     "mapping": Plan("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING"),
     "mapping_full": Plan("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING_FULL"),
-    "keypoint_detector": Plan("render.keypoints", "KeypointDetector", "KeypointConfig", "RELEASED_KEYPOINTS"),
-    "generator": Plan("render.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
+    "keypoint_detector": Plan(
+        "render.facevid2vid.keypoints", "KeypointDetector", "KeypointConfig", "RELEASED_KEYPOINTS"
+    ),
+    "generator": Plan("render.facevid2vid.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
     "motion_estimator": Plan(
-        "render.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
+        "render.facevid2vid.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
     ),
     "linear_3dmm": Plan("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
-    "flow_renderer": Plan("render.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
+    "flow_renderer": Plan("render.meshwarp.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
 }
 FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
     RELEASED: ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator"),

@@ -43,10 +43,10 @@ from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
 from .motion.expression import predict_expression
 from .motion.pose import predict_pose
 from .motion.reference import ReferenceLength, fit_length, lids_of, reenact
-from .render.animate import render_frames, to_box_aspect
 from .render.driving import Degrees, map_motion
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
-from .render.flow_renderer import render_flow_frames
+from .render.facevid2vid.animate import render_frames, to_box_aspect
+from .render.meshwarp.flow_renderer import render_flow_frames
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 

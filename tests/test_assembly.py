@@ -26,7 +26,7 @@ from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, Checkpo
 from sadtalker_core.face.points import MeantFace
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
-from sadtalker_core.render import fast
+from sadtalker_core.render.facevid2vid import fast
 from tests.checkpoint import released_files
 
 NARROW = ExpNetConfig(AudioEncoderConfig(width=2))

@@ -24,8 +24,8 @@ from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
-from ..render.fast import accelerate
-from ..render.generator import Generator
+from ..render.facevid2vid.fast import accelerate
+from ..render.facevid2vid.generator import Generator
 from .jobs import PRECISIONS, Job, Options
 from .media import read_picture, read_voice
 

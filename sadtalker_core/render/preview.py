@@ -24,9 +24,9 @@ from ..basis import (
 )
 from ..datatypes import FaceCrop, KeypointMotion, Motion
 from ..errors import OptionError
-from .keypoints import KeypointDetector
-from .placement import PlacedHead
-from .transform import transform_keypoints
+from .facevid2vid.keypoints import KeypointDetector
+from .facevid2vid.transform import transform_keypoints
+from .meshwarp.posed_rig import PlacedHead
 
 SMALLEST, LARGEST = 64, 2048
 _AT_ONCE = 32

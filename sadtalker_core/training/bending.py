@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..render.grids import volume_grid
+from ..render.facevid2vid.grids import volume_grid
 
 #: the logarithm of a distance of 0 is not taken
 LEAST_DISTANCE = 1e-6

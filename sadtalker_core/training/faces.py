@@ -23,7 +23,7 @@ from ..coefficients import EXPRESSION, IDENTITY, TEXTURE, UNIT_INDEX
 from ..datatypes import MINI, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
-from ..render.mesh_flow import rasterise
+from ..render.meshwarp.mesh_flow import rasterise
 
 PICTURE_SIDE = 224
 PIXELS_PER_DECIMETRE = 102.0

@@ -35,9 +35,9 @@ from torch import Tensor, nn
 from ..coefficients import CROP_ROW, MOTION_ROW
 from ..datatypes import CropMode, KeypointMotion
 from ..errors import OptionError
+from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
-from ..render.transform import transform_keypoints
 from .clips import Clip
 from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export

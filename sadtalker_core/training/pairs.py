@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..render.keypoints import DOWNSCALE
+from ..render.facevid2vid.keypoints import DOWNSCALE
 from .clips import Clip, read_clips
 
 

@@ -38,11 +38,11 @@ from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
 from ..datatypes import RELEASED, FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
-from ..render.dense_motion import DenseMotionConfig
-from ..render.generator import Generator, GeneratorConfig
-from ..render.keypoints import KeypointConfig, KeypointDetector
-from ..render.motion_estimator import MotionEstimator, MotionEstimatorConfig
-from ..render.transform import transform_keypoints
+from ..render.facevid2vid.dense_motion import DenseMotionConfig
+from ..render.facevid2vid.generator import Generator, GeneratorConfig
+from ..render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
+from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimatorConfig
+from ..render.facevid2vid.transform import transform_keypoints
 from .bending import PUBLISHED_BEND, BendConfig, draw_bend
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators

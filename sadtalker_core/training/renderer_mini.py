@@ -34,8 +34,8 @@ from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
-from ..render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, head_ride, regions, warp_window
-from ..render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from ..render.meshwarp.flow_renderer import FINE_MAPS, MINI, FlowRenderer, head_ride, regions, warp_window
+from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 from ..saving import save_arrays, save_whole, whole
 from .heads import mesh as layers
 

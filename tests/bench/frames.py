@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sadtalker_core.render.fast import accelerate
+from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import forget_peak, in_yardsticks, peak_mb
 from tests.parity.harness import rule_net
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sadtalker_core.render.estimate import auto_batch_size
-from sadtalker_core.render.fast import accelerate
+from sadtalker_core.render.facevid2vid.fast import accelerate
 from sadtalker_core.timeline import FRAMES_PER_SECOND
 from tests.bench.frames import FP16, FP32, given
 from tests.bench.measuring import talker_by_rule, voice

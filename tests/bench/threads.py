@@ -25,7 +25,7 @@ from torch import Tensor
 from sadtalker_core import pipeline, threads
 from sadtalker_core.assembly import Talker, assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
-from sadtalker_core.render.fast import accelerate
+from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from sadtalker_core import pipeline
 from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
-from sadtalker_core.render.fast import accelerate
+from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import (
     forget_peak,
     in_yardsticks,

@@ -20,8 +20,8 @@ from sadtalker_core.basis import HEAD_TO_PICTURE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import MINI, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.render.flow_renderer import FlowRenderer, head_ride, render_flow_frames
-from sadtalker_core.render.mesh_flow import MARGIN, STAGE, WINDOW, HeadMover, fit_head
+from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, head_ride, render_flow_frames
+from sadtalker_core.render.meshwarp.mesh_flow import MARGIN, STAGE, WINDOW, HeadMover, fit_head
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
 from sadtalker_core.training.heads.landmarks import landmark_weights

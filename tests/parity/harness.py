@@ -184,7 +184,7 @@ def rule_net(name: str, seed: int):
 @functools.cache
 def fast_generator(seed: int):
     """The rule-made generator of `seed` arranged for speed, as the nodes use it."""
-    from sadtalker_core.render.fast import accelerate
+    from sadtalker_core.render.facevid2vid.fast import accelerate
 
     return accelerate(rule_net("generator", seed))
 

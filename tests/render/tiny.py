@@ -15,9 +15,9 @@ from sadtalker_core.datatypes import (
     KeypointMotion,
     Motion,
 )
-from sadtalker_core.render.dense_motion import DenseMotionConfig
-from sadtalker_core.render.generator import Generator, GeneratorConfig
-from sadtalker_core.render.keypoints import KeypointConfig, KeypointDetector
+from sadtalker_core.render.facevid2vid.dense_motion import DenseMotionConfig
+from sadtalker_core.render.facevid2vid.generator import Generator, GeneratorConfig
+from sadtalker_core.render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
 from sadtalker_core.render.mapping import MappingConfig, MappingNet
 
 N_KEYPOINTS = 3

@@ -6,7 +6,7 @@ import torch
 
 from sadtalker_core.basis import HEAD_TO_PICTURE, rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
-from sadtalker_core.render.mesh_flow import rasterise as torch_rasterise
+from sadtalker_core.render.meshwarp.mesh_flow import rasterise as torch_rasterise
 from sadtalker_core.training.heads import mesh as parts
 from sadtalker_core.training.heads.expressions import expression, random_turn, turn, weights_of
 from sadtalker_core.training.heads.mesh import HeadMesh, _read_obj, _read_target

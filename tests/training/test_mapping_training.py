@@ -8,8 +8,8 @@ import torch
 from sadtalker_core.coefficients import CROP_ROW, MOTION_ROW
 from sadtalker_core.datatypes import MINI
 from sadtalker_core.errors import OptionError, WrongFamily
+from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.render.semantics import semantic_windows
-from sadtalker_core.render.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import Moment, chance

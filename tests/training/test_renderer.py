@@ -13,8 +13,8 @@ from torch import nn
 from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing, InputError, OptionError
-from sadtalker_core.render.blocks import ConvBlock, spectral
-from sadtalker_core.render.transform import rotation_matrix
+from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
+from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
 from sadtalker_core.training.engine import Moment, chance, saved_nets, synchronise_norms
 from sadtalker_core.training.pairs import Pair, Pictures, draw_pairs, jittered, read_pair_clips, read_pictures

@@ -7,8 +7,8 @@ import torch
 from sadtalker_core.assembly import fill
 from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, FlowRendererConfig, head_ride
-from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from sadtalker_core.render.meshwarp.flow_renderer import FINE_MAPS, MINI, FlowRenderer, FlowRendererConfig, head_ride
+from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 from sadtalker_core.training import renderer_mini
 from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, mirrored
 
@@ -65,7 +65,7 @@ def test_mirrored_twice_is_the_pair_itself(prepared):
 
 
 def test_the_mirrored_warp_is_the_mirror_of_the_warp(prepared):
-    from sadtalker_core.render.flow_renderer import warp_window
+    from sadtalker_core.render.meshwarp.flow_renderer import warp_window
 
     pair = Pairs([prepared]).pick(0, 0, 0, lambda x, y: (20, 40))
     warps = [

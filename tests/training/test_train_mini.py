@@ -9,8 +9,8 @@ import torch
 from sadtalker_core.assembly import fill
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.face.linear_3dmm import Linear3DMM
-from sadtalker_core.render.flow_renderer import MINI, FlowRenderer
 from sadtalker_core.render.mapping import MINI_MAPPING, MappingNet
+from sadtalker_core.render.meshwarp.flow_renderer import MINI, FlowRenderer
 from sadtalker_core.training import train_mini
 from tests.comfyui.layout import home
 

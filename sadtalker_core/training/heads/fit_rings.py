@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...basis import FACE_OUTLINE, load_basis
-from ...render.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
+from ...render.meshwarp.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
 from . import mesh as layers
 
 ORDER = 4

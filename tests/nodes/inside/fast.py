@@ -10,10 +10,10 @@ def main(host) -> dict:
 
     core = host.core
     residency = sys.modules[f"{host.pack.__name__}.nodes.residency"]
-    motion = core("render.dense_motion").DenseMotionConfig(
+    motion = core("render.facevid2vid.dense_motion").DenseMotionConfig(
         n_keypoints=3, depth=4, features=4, compact=2, width=4, widest=8, levels=2
     )
-    drawn = core("render.generator")
+    drawn = core("render.facevid2vid.generator")
     config = drawn.GeneratorConfig(width=4, volume_blocks=1, middle_blocks=1, modulation=4, motion=motion)
     torch.manual_seed(0)
     plain = drawn.Generator(config).eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from sadtalker_core.coefficients import CROP_ROW
-from sadtalker_core.render.transform import rotation_matrix
+from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from tests.parity.harness import Row, Vectors, compare, rule_net, spread
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadtalker_core.render.blocks import halve
-from sadtalker_core.render.dense_motion import LEAST_SAY, sparse_motions
-from sadtalker_core.render.generator import Generator, Rendered, Source
+from sadtalker_core.render.facevid2vid.blocks import halve
+from sadtalker_core.render.facevid2vid.dense_motion import LEAST_SAY, sparse_motions
+from sadtalker_core.render.facevid2vid.generator import Generator, Rendered, Source
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net, spread, thinned
 from tests.tolerances import ARRANGEMENTS, NUMBERS, PICTURE_MAX, PICTURE_MEAN
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from sadtalker_core.datatypes import Box
-from sadtalker_core.render.animate import to_box_aspect
+from sadtalker_core.render.facevid2vid.animate import to_box_aspect
 from sadtalker_core.resizing import resize_bilinear
 from tests.parity.harness import Row, Vectors, compare_stored
 

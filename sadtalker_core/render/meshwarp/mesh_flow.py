@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..basis import (
+from ...basis import (
     EYES,
     FACE_OUTLINE,
     HEAD_TO_PICTURE,
@@ -40,7 +40,7 @@ from ..basis import (
     fit_similarity,
     load_basis,
 )
-from ..coefficients import UNIT_INDEX
+from ...coefficients import UNIT_INDEX
 
 PITCH = 0.01875  #: decimetres between two pixels of the stage
 STAGE = 160

@@ -7,14 +7,14 @@ from sadtalker_core.basis import HEAD_TO_PICTURE, N_POINTS, load_basis, rotation
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.render.flow_renderer import (
+from sadtalker_core.render.meshwarp.flow_renderer import (
     FlowRenderer,
     FlowRendererConfig,
     head_ride,
     may_repair,
     render_flow_frames,
 )
-from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sadtalker_core.render.grids import (
+from sadtalker_core.render.facevid2vid.grids import (
     HEAT_VARIANCE,
     READ_BY_CORNERS,
     centre_of_mass,

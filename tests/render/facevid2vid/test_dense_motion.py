@@ -1,7 +1,7 @@
 import torch
 
-from sadtalker_core.render.dense_motion import LEAST_SAY, DenseMotion, sparse_motions
-from sadtalker_core.render.grids import heat_maps, read_volume, volume_grid
+from sadtalker_core.render.facevid2vid.dense_motion import LEAST_SAY, DenseMotion, sparse_motions
+from sadtalker_core.render.facevid2vid.grids import heat_maps, read_volume, volume_grid
 from tests.render import tiny
 
 N_MOTIONS = tiny.N_KEYPOINTS + 1

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from sadtalker_core.folding import folded
-from sadtalker_core.render.dense_motion import sparse_motions
-from sadtalker_core.render.fast import Modulation, accelerate, evidence
-from sadtalker_core.render.fast_layers import Enlarging, Kernel, empty_last, normalised
-from sadtalker_core.render.generator import Generator
+from sadtalker_core.render.facevid2vid.dense_motion import sparse_motions
+from sadtalker_core.render.facevid2vid.fast import Modulation, accelerate, evidence
+from sadtalker_core.render.facevid2vid.fast_layers import Enlarging, Kernel, empty_last, normalised
+from sadtalker_core.render.facevid2vid.generator import Generator
 from tests.parity.harness import rule_net
 from tests.parity.stages.render import on_the_edge
 from tests.render import tiny

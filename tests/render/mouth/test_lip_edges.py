@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 from sadtalker_core.basis import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
-from sadtalker_core.render.flow_renderer import FlowRenderer, FlowRendererConfig, render_flow_frames
-from sadtalker_core.render.mesh_flow import _areas, _spread_of_lips
-from sadtalker_core.render.placement import PlacedHead
+from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, FlowRendererConfig, render_flow_frames
+from sadtalker_core.render.meshwarp.mesh_flow import _areas, _spread_of_lips
+from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
 from sadtalker_core.render.preview import moved_mesh
 
 SIDE, DENSITY = 256, 85.0

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..basis import EYES, INNER_LIPS
-from .edges import below_edge, beside_line, edge_curve, pixels_around
-from .lips import lip_edges
-from .mesh_flow import STAGE, Jaws, MeshFlow
-from .placement import PlacedHead
+from ...basis import EYES, INNER_LIPS
+from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.mesh_flow import STAGE, Jaws, MeshFlow
+from ..meshwarp.posed_rig import PlacedHead
+from .lip_edges import lip_edges
 
 #: the teeth of one side from the middle outwards, in decimetres, about as books of anatomy have them: the width along
 #: the arch, the height of the crown, and how far its edge stands back from the line of the others

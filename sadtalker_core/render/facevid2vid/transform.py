@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..datatypes import KeypointMotion
+from ...datatypes import KeypointMotion
 
 #: Degrees become radians by this number and not by pi: the released weights learned their angles with it (quirk 25).
 #: At 45 degrees the difference is 0.02 degrees.

@@ -7,7 +7,8 @@ size:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
-Lips keep their edges (lips.py), and what lips and lids uncover is drawn over that at full size, too: mouth.py, lids.py.
+Lips keep their edges (lip_edges.py), and what lips and lids uncover is drawn over that at full size, too: interior.py,
+lash_line.py.
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 Letters: `B` frames, `S` side of the crop, stage and window as in mesh_flow.py.
 """
@@ -24,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..datatypes import FaceCrop, KeypointMotion, Motion
-from ..threads import pieces_at_once, side_by_side
-from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
-from .lids import LashLine
-from .lips import LipEdges
+from ...datatypes import FaceCrop, KeypointMotion, Motion
+from ...threads import pieces_at_once, side_by_side
+from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ..eyes.lash_line import LashLine
+from ..mouth.interior import Mouth
+from ..mouth.lip_edges import LipEdges
 from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, MeshFlow
-from .mouth import Mouth
-from .placement import PlacedHead
+from .posed_rig import PlacedHead
 
 #: maps that are looked at pixel by pixel; the others at half the size
 FINE_MAPS = ("mouth height", "mouth", "eyes", "hidden")

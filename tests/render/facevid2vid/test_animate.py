@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from sadtalker_core.datatypes import MINI, Box
 from sadtalker_core.errors import Cancelled, InputError, OptionError, PictureError, WrongFamily
-from sadtalker_core.render.animate import can_render_on, render_frames, to_box_aspect
+from sadtalker_core.render.facevid2vid.animate import can_render_on, render_frames, to_box_aspect
 from tests.render import tiny
 
 
@@ -33,7 +33,7 @@ def test_frames_do_not_depend_on_the_batch_size():
 
 def test_a_frame_is_the_portrait_with_its_key_points_moved():
     """The same frame, from the nets called one by one."""
-    from sadtalker_core.render.transform import transform_keypoints
+    from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 
     detector, generator, crop, motion = tiny.keypoint_detector(), tiny.generator(), tiny.crop(), tiny.motion(3)
     frames = list(render_frames(detector, generator, crop, motion))

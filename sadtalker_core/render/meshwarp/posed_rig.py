@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
-from ..datatypes import KeypointMotion
-from ..errors import FaceNotFound
+from ...basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
+from ...datatypes import KeypointMotion
+from ...errors import FaceNotFound
 from .mesh_flow import STAGE, HeadMover, fit_head
 
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage

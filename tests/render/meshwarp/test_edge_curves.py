@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sadtalker_core.render.edges import below_edge, beside_line, edge_curve, pixels_around
+from sadtalker_core.render.meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 
 
 def test_places_are_told_along_and_below_the_line():

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..basis import LEFT_EYE, RIGHT_EYE
-from .edges import below_edge, beside_line, edge_curve, pixels_around
-from .mesh_flow import MeshFlow
-from .placement import PlacedHead
+from ...basis import LEFT_EYE, RIGHT_EYE
+from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.mesh_flow import MeshFlow
+from ..meshwarp.posed_rig import PlacedHead
 
 _UPPER = (tuple(LEFT_EYE[k] for k in (8, 7, 6, 5, 4, 3, 2, 1, 0)), tuple(RIGHT_EYE[:9]))
 _THICK, _HANGING = 0.010, 0.018  #: decimetres: the line upwards from the edge of the lid, and the lashes below it

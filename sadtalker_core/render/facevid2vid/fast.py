@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..folding import folded
-from ..threads import few_threads
+from ...folding import folded
+from ...threads import few_threads
 from .blocks import ConvBlock
 from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField
 from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, merged, normalised, parts

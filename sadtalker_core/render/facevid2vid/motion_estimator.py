@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .mapping import ANGLE_BINS, MappedWindows
+from ..mapping import ANGLE_BINS, MappedWindows
 
 #: a bottleneck looks around with a quarter of its channels
 SQUEEZE = 4

@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from sadtalker_core.datatypes import KeypointMotion
-from sadtalker_core.render.transform import PI_OF_THE_TRAINING, rotation_matrix, transform_keypoints
+from sadtalker_core.render.facevid2vid.transform import PI_OF_THE_TRAINING, rotation_matrix, transform_keypoints
 from tests.render import tiny
 
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
-from ..errors import InputError, OptionError, PictureError
-from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ...datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
+from ...errors import InputError, OptionError, PictureError
+from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .generator import Generator
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints

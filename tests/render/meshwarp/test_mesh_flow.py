@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.basis import HEAD_TO_PICTURE, INNER_LIPS, load_basis, rotation_of_angles
 from sadtalker_core.coefficients import UNIT_INDEX
-from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head, rasterise
+from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head, rasterise
 
 STILL = torch.eye(3)[None], torch.zeros(1, 2)
 

@@ -6,8 +6,8 @@ import torch
 from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import KeypointMotion
-from sadtalker_core.render.mouth import _LOWER, _UPPER, Mouth, light_of, teeth, tongue
-from sadtalker_core.render.placement import PlacedHead
+from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
+from sadtalker_core.render.mouth.interior import _LOWER, _UPPER, Mouth, light_of, teeth, tongue
 
 SIDE, DENSITY = 256, 85.0
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..basis import INNER_LIPS
-from .edges import below_edge, beside_line, edge_curve, pixels_around
-from .mesh_flow import STAGE, MeshFlow
-from .placement import PlacedHead
+from ...basis import INNER_LIPS
+from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.mesh_flow import STAGE, MeshFlow
+from ..meshwarp.posed_rig import PlacedHead
 
 _HALF = len(INNER_LIPS) // 2
 _REACH = 3  #: pixels of the stage over which a lip is carried on

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn import Conv2d
 
-from sadtalker_core.render.blocks import double, halve, spectral
-from sadtalker_core.render.generator import SpadeBlock
+from sadtalker_core.render.facevid2vid.blocks import double, halve, spectral
+from sadtalker_core.render.facevid2vid.generator import SpadeBlock
 from tests.render import tiny
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sadtalker_core.render.keypoints import AntialiasedShrink
+from sadtalker_core.render.facevid2vid.keypoints import AntialiasedShrink
 from tests.render import tiny
 
 

@@ -5,8 +5,8 @@ import torch
 from sadtalker_core.basis import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import KeypointMotion
-from sadtalker_core.render.lids import LashLine
-from sadtalker_core.render.placement import PlacedHead
+from sadtalker_core.render.eyes.lash_line import LashLine
+from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
 
 SIDE, DENSITY = 256, 85.0
 
