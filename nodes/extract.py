@@ -6,11 +6,11 @@ from comfy import model_management
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.assembly import LANDMARKS, choose_points
 from ..sadtalker_core.datatypes import CropMode
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
 from ..sadtalker_core.face.points import MeantFace
 from ..sadtalker_core.face.reference_video import MissingFace
+from ..sadtalker_core.model import LANDMARKS, choose_points
 from . import video_frames, wires
 from .listed import named
 from .load_model import model_folders

@@ -11,10 +11,10 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io
 
-from ..sadtalker_core.assembly import load_talker
 from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MODELS, find_files
 from ..sadtalker_core.checkpoint.glance import could_be_model
 from ..sadtalker_core.errors import CheckpointMissing
+from ..sadtalker_core.model import load_talker
 from . import residency, wires
 from .progress import Progress
 

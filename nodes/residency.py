@@ -19,8 +19,8 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
-from ..sadtalker_core.assembly import Talker, require_nets
 from ..sadtalker_core.choices import one_of
+from ..sadtalker_core.model import Talker, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
 from ..sadtalker_core.render.facevid2vid.animate import can_render_on
 from ..sadtalker_core.render.facevid2vid.fast import accelerate

@@ -14,9 +14,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sadtalker_core import pipeline, threads
-from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FrameStream, Portrait
 from sadtalker_core.errors import FaceNotFound
+from sadtalker_core.model import assemble_mini
 from sadtalker_core.threads import each_on_few_threads, few_threads, side_by_side
 from tests.face.pictures import astronaut
 from tests.render import tiny

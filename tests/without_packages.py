@@ -71,8 +71,8 @@ def main(folder: Path, packages: list[str]) -> None:
     import torch
 
     from sadtalker_core import pipeline
-    from sadtalker_core.assembly import load_talker
     from sadtalker_core.datatypes import Portrait
+    from sadtalker_core.model import load_talker
 
     nets = load_talker("mini", [])
     face = torch.from_numpy(np.load(folder / "face.npy"))

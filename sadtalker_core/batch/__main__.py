@@ -23,11 +23,11 @@ import torch
 from ..errors import SadTalkerError
 from ..locking import sweep_work_folders
 from ..timeline import frames_in_seconds
-from .crew import Crew, CrewOptions
 from .jobs import Job, read_jobs
 from .record import FAILED, SKIPPED, Outcome, RunFolder, summary, table
 from .run import CHUNK_FRAMES, run_jobs
 from .worker import WORK_FOLDER
+from .worker_pool import Crew, CrewOptions
 
 #: where ComfyUI keeps this pack's models, when the pack lies in its custom_nodes
 MODELS = Path(__file__).resolve().parents[2].parent.parent / "models" / "sadtalker"

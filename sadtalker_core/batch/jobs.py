@@ -16,12 +16,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ..assembly import LANDMARKS
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.video import QUALITIES
 from ..datatypes import CropMode
 from ..errors import InputError, JobListError, SadTalkerError, shorten
 from ..face.landmarks import FACE_ORDERS
+from ..model import LANDMARKS
 from ..motion.blink import BLINKS
 from ..output_name import fault_on_windows
 from ..render.driving import parse_degrees

@@ -24,11 +24,11 @@ from ..compose.video import sweep
 from ..datatypes import FrameStream
 from ..errors import SadTalkerError
 from ..saving import save_bytes
-from .crew import Call, Crew, sentence_of
 from .jobs import Job
 from .media import read_voice
 from .record import DONE, FAILED, Outcome, RunFolder
 from .worker import Clip, Order, write_film
+from .worker_pool import Call, Crew, sentence_of
 
 #: frames of a chunk: whole batches of 8, two seconds of video, 38 MB at 256 and 151 MB at 512
 CHUNK_FRAMES = 48

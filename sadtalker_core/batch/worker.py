@@ -1,6 +1,6 @@
 """One job, or a piece of one, done in one process: files and options come in, a video, a motion or frames go out.
 
-It knows nothing of Ray; crew.py puts one `Worker` into every process. Letters: `T` frames, `h w` a head's size.
+It knows nothing of Ray; worker_pool.py puts one `Worker` into every process. Letters: `T` frames, `h w` a head's size.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..assembly import Talker, choose_points, load_talker
 from ..choices import one_of
 from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
+from ..model import Talker, choose_points, load_talker
 from ..render.facevid2vid.fast import accelerate
 from ..render.facevid2vid.generator import Generator
 from .jobs import PRECISIONS, Job, Options

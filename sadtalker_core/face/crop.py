@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..datatypes import Box, CropMode
 from ..errors import FaceNotFound, OptionError
-from ..resizing import resize_bilinear
+from ..opencv_resize import resize_bilinear
 
 #: The extended modes add this part of the oriented square's side all around, and never less than three pixels.
 EXTENDED_BORDER = 0.1

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..basis import angles_of_rotation, fit_similarity
+from ..canonical_face import angles_of_rotation, fit_similarity
 from ..coefficients import ARKIT_UNITS, EXPRESSION, IDENTITY, LIGHTING, TEXTURE
 from ..datatypes import MINI, CropMode, FaceCoefficients
 from ..errors import FaceNotFound

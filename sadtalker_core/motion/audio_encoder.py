@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..folding import folded
+from ..batchnorm_folding import folded
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..basis import (
+from ..canonical_face import (
     INNER_LIPS,
     LEFT_EYE,
     N_POINTS,

@@ -31,11 +31,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from ..assembly import Talker
 from ..coefficients import EXPRESSION
 from ..compose.plot import plot_motion
 from ..datatypes import CropMode, Expression, FaceCoefficients
 from ..errors import OptionError
+from ..model import Talker
 from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import nn
 
-from ..assembly import FAMILY_NETS, Talker, load_talker, save_talker
 from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError
+from ..model import FAMILY_NETS, Talker, load_talker, save_talker
 
 #: nets that a file may hold besides those of its model, for the next training
 CARRIED = ("motion_estimator",)

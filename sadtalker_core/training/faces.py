@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..basis import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, OUTER_LIPS, load_basis, rotation_of_angles
+from ..canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, OUTER_LIPS, load_basis, rotation_of_angles
 from ..coefficients import EXPRESSION, IDENTITY, TEXTURE, UNIT_INDEX
 from ..datatypes import MINI, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
@@ -67,7 +67,8 @@ class Face(Protocol):
 
 
 class MiniFace:
-    """The face of the mini family: the mean head of basis.py, moved by the face units, turned as the row says."""
+    """The face of the mini family: the mean head of canonical_face.py, moved by the face units, turned as the row
+    says."""
 
     def __init__(self) -> None:
         self.basis = load_basis()

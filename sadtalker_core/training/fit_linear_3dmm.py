@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..basis import HEAD_TO_PICTURE, angles_of_rotation, load_basis
+from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_basis
 from ..checkpoint.reading import Metadata
 from ..checkpoint.writing import write_checkpoint
 from ..coefficients import ARKIT_UNITS, UNIT_INDEX

@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.prepare VIDEOS --out DATA
     python -m sadtalker_core.training.prepare VIDEOS --out DATA --base "SadTalker 256" --models FOLDER --device cuda
 
-How a video becomes clips stands in cutting.py. A video that is done has a line in DATA/videos.jsonl, and is not looked
-at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its reason
-there and in the index of the clips.
+How a video becomes clips stands in segmenting.py. A video that is done has a line in DATA/videos.jsonl, and is not
+looked at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its
+reason there and in the index of the clips.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from ..errors import InputError, OptionError
 from ..saving import append_line, whole, whole_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, write_clip, write_failure
-from .cutting import Outcome, Reader, Video, cut_video, size_of
 from .engine import command
 from .export import add_base_options
-from .footage import announced_seconds
+from .segmenting import Outcome, Reader, Video, cut_video, size_of
+from .video_reader import announced_seconds
 
 VIDEOS_FILE, SETTINGS_FILE = "videos.jsonl", "prepare.json"
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp")

@@ -32,18 +32,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..assembly import PLANS, Talker, fill
-from ..basis import angles_of_rotation, rotation_of_angles
+from ..canonical_face import angles_of_rotation, rotation_of_angles
 from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
 from ..datatypes import RELEASED, FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
+from ..model import PLANS, Talker, fill
 from ..render.facevid2vid.dense_motion import DenseMotionConfig
 from ..render.facevid2vid.generator import Generator, GeneratorConfig
 from ..render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
 from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimatorConfig
 from ..render.facevid2vid.transform import transform_keypoints
-from .bending import PUBLISHED_BEND, BendConfig, draw_bend
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
 from .engine import PRECISIONS, Moment, Trainer, add_run_options, command, run_of, seeded, train
@@ -59,6 +58,7 @@ from .losses import (
 )
 from .pairs import Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
+from .tps import PUBLISHED_BEND, BendConfig, draw_bend
 
 
 @dataclass(frozen=True)

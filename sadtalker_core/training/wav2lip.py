@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..assembly import fill
 from ..checkpoint.reading import read_foreign
 from ..errors import CheckpointMismatch
+from ..model import fill
 from ..motion.audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder
 
 #: "module." is what a training on several GPUs leaves before every name

@@ -9,8 +9,8 @@ import sys
 import time
 
 from sadtalker_core.batch import __main__ as program
-from sadtalker_core.batch.crew import Call
 from sadtalker_core.batch.worker import Answer
+from sadtalker_core.batch.worker_pool import Call
 
 #: long enough to be caught half written
 FILM = b"film" * 250_000

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from sadtalker_core.batch.__main__ import main
-from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import Order, Worker
+from sadtalker_core.batch.worker_pool import Call, Crew, CrewOptions
 from sadtalker_core.errors import DoesNotFit
 from tests.batch.conftest import NOBODY, PORTRAIT
 
@@ -151,7 +151,7 @@ def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(
 
 @pytest.mark.slow
 def test_workers_that_cannot_begin_end_the_run_with_a_reason(local_ray, monkeypatch):
-    monkeypatch.setattr("sadtalker_core.batch.crew.Worker", Stillborn)
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool.Worker", Stillborn)
     with Crew(CrewOptions(n_workers=1, retries=1), 1) as crew:
         call = crew.ask(Call("make", tuple))
         while crew.busy:

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from sadtalker_core.batch.__main__ import _Bar, main
-from sadtalker_core.batch.crew import CORE, Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
 from sadtalker_core.batch.worker import Answer, Clip, Order
+from sadtalker_core.batch.worker_pool import CORE, Call, Crew, CrewOptions
 from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
@@ -114,7 +114,7 @@ class Cards:
 ])  # fmt: skip
 def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monkeypatch, wish, size, gpus, device):
     ray = Cards()
-    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", lambda: ray)
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", lambda: ray)
     with Crew(CrewOptions(**wish), 100) as crew:
         assert crew.size == len(ray.hired) == size
         assert ray.hired[0] == {"num_cpus": wish.get("cpus_each", 1), "num_gpus": gpus, "device": device}
@@ -124,7 +124,7 @@ def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monke
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:{}", "ray://127.0.0.1:{}"])
 def test_a_cluster_is_joined_by_its_address_and_given_our_code(monkeypatch, address):
     ray = Cards(begun=False)
-    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", lambda: ray)
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", lambda: ray)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = address.format(server.getsockname()[1])
         with Crew(CrewOptions(address=address), 1):
@@ -134,7 +134,7 @@ def test_a_cluster_is_joined_by_its_address_and_given_our_code(monkeypatch, addr
 
 
 def test_more_gpus_than_there_are_get_a_sentence(monkeypatch):
-    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", Cards)
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", Cards)
     with pytest.raises(DoesNotFit, match="3 workers with 1 cores and 1 GPUs each do not fit: .* 8 cores and 2 GPUs"):
         Crew(CrewOptions(n_workers=3), 100).__enter__()
 

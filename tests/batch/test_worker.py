@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import Talker
 from sadtalker_core.batch.jobs import Options
 from sadtalker_core.batch.worker import WORK_FOLDER, Worker, at_work
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.model import Talker
 from sadtalker_core.render.facevid2vid.generator import Generator
 from tests.render import tiny
 from tests.tolerances import ARRANGEMENTS

@@ -83,7 +83,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def work(part: str, **how: Any) -> list[dict[str, Any]]:
     """One part, in this process."""
-    from tests.bench import frames, gpu, loading, paste, precision, threads, walks
+    from tests.bench import end_to_end, frames, gpu, loading, paste, precision, threads
 
     if part == "frames":
         file = Path(how.pop("folder")) / "plain.npz"
@@ -91,10 +91,16 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         row = frames.measure(**how, frame_file=file if how["what"] == frames.PLAIN else mine)
         return [row | (frames.apart(mine, file) if mine.exists() and file.exists() else {})]
     measure = {
-        "mini": walks.mini, "stages": walks.stages, "audio": walks.audio_to_motion, "released": walks.released,
-        "paste": paste.measure, "precision": precision.measure, "loading": loading.measure, "threads": threads.measure,
+        "mini": end_to_end.mini,
+        "stages": end_to_end.stages,
+        "audio": end_to_end.audio_to_motion,
+        "released": end_to_end.released,
+        "paste": paste.measure,
+        "precision": precision.measure,
+        "loading": loading.measure,
+        "threads": threads.measure,
         "gpu": gpu.measure,
-    }[part]  # fmt: skip
+    }[part]
     rows: Any = measure(**how)
     return rows if isinstance(rows, list) else [rows]
 

@@ -24,11 +24,11 @@ from typing import Any
 import torch
 
 from sadtalker_core.batch.__main__ import LEADING_THREADS
-from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import Job, read_jobs
 from sadtalker_core.batch.record import DONE, RunFolder
 from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import Clip, Order, Worker, write_film
+from sadtalker_core.batch.worker_pool import Call, Crew, CrewOptions
 from sadtalker_core.datatypes import FrameStream
 from tests.bench.measuring import picture, voice
 from tests.waves import write_wave

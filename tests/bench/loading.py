@@ -14,8 +14,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.checkpoint.catalog import MAPPINGS, SADTALKER_256, SAFETENSORS_256
+from sadtalker_core.model import load_talker
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import yardstick
 from tests.bench.threads import crowd

@@ -137,8 +137,8 @@ def talker_by_rule(side: int, *only: str):
     """A released talker whose weights are made by rule, with all nets or only some; it finds faces with the embedded
     ones.
     """
-    from sadtalker_core.assembly import Talker, assemble_mini
     from sadtalker_core.datatypes import RELEASED
+    from sadtalker_core.model import Talker, assemble_mini
     from tests.parity.harness import rule_net
 
     embedded = assemble_mini().nets

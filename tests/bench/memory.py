@@ -79,8 +79,8 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
     import torch
 
     from sadtalker_core import pipeline
-    from sadtalker_core.assembly import assemble_mini
     from sadtalker_core.datatypes import CropMode, Portrait
+    from sadtalker_core.model import assemble_mini
 
     encoder_mb = 0.0
     nets = assemble_mini()

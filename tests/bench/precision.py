@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.mesh import look, mesh_square
+from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
 from sadtalker_core.render.meshwarp.flow_renderer import render_flow_frames
 from tests.bench.frames import BF16, FP16, FP32, given

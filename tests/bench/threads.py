@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline, threads
-from sadtalker_core.assembly import Talker, assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
+from sadtalker_core.model import Talker, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny

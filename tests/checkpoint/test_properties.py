@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from sadtalker_core import assembly
+from sadtalker_core import model
 from sadtalker_core.checkpoint.catalog import WeightsFile, find_files
 from sadtalker_core.checkpoint.fetch import fetch
 from sadtalker_core.checkpoint.glance import could_be_model
@@ -60,8 +60,8 @@ def look_at(path: Path) -> None:
     """Through all the doors that a file has: each lets it in or says a sentence, and warns of nothing."""
 
     def load():
-        read = assembly.read_tensors(path)
-        return assembly._own_nets(read, torch.nn) if read.metadata else read.nets()
+        read = model.read_tensors(path)
+        return model._own_nets(read, torch.nn) if read.metadata else read.nets()
 
     could_be_model(path)
     with warnings.catch_warnings():

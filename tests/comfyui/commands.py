@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.comfyui import environment, judges, lint
+from tests.comfyui import environment, lint, validators
 from tests.comfyui.client import ClientError
 from tests.comfyui.layout import PROJECT, SetupError, home, venv_python
 from tests.comfyui.server import ServerError
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
     fuzz = command("fuzz", _fuzz, "broken inputs at every doorway and kill -9 for every writer; ten minutes")
     fuzz.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.fuzz")
-    command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
+    command("judges", lambda args: validators.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
 
     args = parser.parse_args(argv)
     try:

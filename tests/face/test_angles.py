@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, angles_of_rotation, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_basis, rotation_of_angles
 
 
 def test_angles_and_rotations_are_inverse(generator):

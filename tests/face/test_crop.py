@@ -10,7 +10,7 @@ import torch
 from sadtalker_core.datatypes import Box, CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.face.crop import cut_square, face_box, picture_to_square, square_to_picture, unsqueezed_box
-from sadtalker_core.resizing import resize_bilinear
+from sadtalker_core.opencv_resize import resize_bilinear
 from tests.face.drawn_face import face_68
 
 PAIRS = [(CropMode.CROP, CropMode.FULL), (CropMode.EXTENDED_CROP, CropMode.EXTENDED_FULL)]

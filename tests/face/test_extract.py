@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound, PictureError
 from sadtalker_core.face.crop import face_box, picture_to_square

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import PLANS, fill
-from sadtalker_core.basis import angles_of_rotation, fit_similarity, rotation_of_angles
+from sadtalker_core.canonical_face import angles_of_rotation, fit_similarity, rotation_of_angles
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import MINI, CropMode
@@ -17,6 +16,7 @@ from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.embedded import ASSETS
 from sadtalker_core.face.linear_3dmm import Linear3DMM, read_meshes, turn_about
 from sadtalker_core.face.mesh import face_mesh
+from sadtalker_core.model import PLANS, fill
 from tests.face.pictures import astronaut, turned
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.datatypes import CropMode, Portrait
 from sadtalker_core.errors import PictureError
 from sadtalker_core.face.extract import extract_mini

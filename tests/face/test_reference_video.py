@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sadtalker_core import coefficients as layout
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError, PictureError, VideoError
 from sadtalker_core.face import reference_video

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.face import detector as looking
 from sadtalker_core.face.detector import detect_faces

@@ -104,8 +104,8 @@ class Weights(Doorway):
         return _named(name, data)
 
     def knock(self, data: bytes) -> None:
-        from sadtalker_core.assembly import load_talker
         from sadtalker_core.checkpoint.reading import read_foreign
+        from sadtalker_core.model import load_talker
 
         name, content = _name_and_data(data)
         folder = self.empty("models")

@@ -25,7 +25,7 @@ from tests.comfyui.inprocess import run_inside
 from tests.comfyui.layout import PROJECT, SetupError, home, make_base
 
 from . import portraits, rows, sources, trial, voices
-from .judges import Judges
+from .evaluators import Judges
 from .sheet import contact_sheet
 from .table import as_text
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, angles_of_rotation
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import MINI, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.face.mesh import face_mesh

@@ -1,6 +1,6 @@
 """What is measured, on plain arrays: tracks, points and pictures in, a number out. Nothing here is fitted.
 
-Letters: `T` frames. 68-point faces are (T, 68, 2) in any unit, x right, y down; meshes are those of face/measure.py.
+Letters: `T` frames. 68-point faces are (T, 68, 2) in any unit, x right, y down; meshes are those of face/metrics.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadtalker_core.basis import (
+from sadtalker_core.canonical_face import (
     HEAD_TO_PICTURE,
     LEFT_EYE,
     RIGHT_EYE,
@@ -18,7 +18,7 @@ from sadtalker_core.basis import (
     load_basis,
 )
 from sadtalker_core.face.landmarks import MESH_TO_68
-from sadtalker_core.face.measure import inner_lip_gap
+from sadtalker_core.face.metrics import inner_lip_gap
 
 FURTHEST_LAG = 5
 
@@ -64,7 +64,7 @@ def _apart(points: Tensor, one: int, other: int) -> Tensor:
 
 
 def inner_lip_gap_68(points: Tensor) -> Tensor:
-    """(T,) as face/measure.py's inner_lip_gap: a part of the distance between the outer corners of the eyes."""
+    """(T,) as face/metrics.py's inner_lip_gap: a part of the distance between the outer corners of the eyes."""
     gaps = torch.stack([_apart(points, *pair) for pair in _INNER_LIPS_68]).mean(0)
     return gaps / _apart(points, 36, 45)
 

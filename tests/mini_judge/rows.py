@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.model import assemble_mini
 from sadtalker_core.training.expnet_mini import speak
 from sadtalker_core.training.voices.speech_set import Clip
 from sadtalker_core.training.voices.visemes import SPEECH_UNITS
 
 from . import heads, measures, truth, voices
-from .judges import Judges
+from .evaluators import Judges
 from .table import Row
 from .trial import CLOSED_GAP, TURN_DEG, Trial
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis, rotation_of_angles
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.face.landmarks import mesh_to_68
 from tests.mini_judge import measures

@@ -14,7 +14,7 @@ from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
 from tests.mini_judge import heads, measures, portraits, rows, sources, table
-from tests.mini_judge.judges import JUDGES, Reading
+from tests.mini_judge.evaluators import JUDGES, Reading
 from tests.mini_judge.trial import BARS, FULL, QUICK, Bar
 from tests.mini_judge.voices import Spoken
 

@@ -14,8 +14,8 @@ from sadtalker_core.training.heads.expressions import turn, weights_of
 from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import Scene
 
+from .evaluators import Judges
 from .heads import generator_state
-from .judges import Judges
 from .measures import commanded_gap, correlation, eye_contrast, share_below, spread_ratio
 from .trial import CLOSED_GAP, TEST_SEED, TURN_DEG, Head
 from .voices import Spoken

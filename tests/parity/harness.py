@@ -174,11 +174,11 @@ def rule_net(name: str, seed: int):
     """Our net of that name (the prefix of its tensor names: "expnet", "generator", ...), filled with the rule-made
     weights of `seed` through the key tables; in eval mode, float32, without gradients. Only its own tensors are made.
     """
-    from sadtalker_core import assembly
+    from sadtalker_core import model
 
     from . import rule
 
-    return assembly.fill(assembly.build_released(name), rule.our_tensors(name, seed), f"rule-made {name}")
+    return model.fill(model.build_released(name), rule.our_tensors(name, seed), f"rule-made {name}")
 
 
 @functools.cache

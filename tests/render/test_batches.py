@@ -6,8 +6,8 @@ import weakref
 import pytest
 import torch
 
-from sadtalker_core.assembly import Talker
 from sadtalker_core.errors import Cancelled, OptionError
+from sadtalker_core.model import Talker
 from sadtalker_core.render.batches import in_batches, memory_ran_out
 from sadtalker_core.render.estimate import LARGEST_AUTO_BATCH, auto_batch_size, free_bytes, working_bytes
 from sadtalker_core.render.facevid2vid.animate import render_frames

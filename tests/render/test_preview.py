@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import LOWER_INNER_LIP, UPPER_INNER_LIP, load_basis
+from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import CropMode, Portrait
+from sadtalker_core.model import load_talker
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from sadtalker_core.training.heads.mesh import HeadMesh, load_head_mesh
 from sadtalker_core.training.heads.scene import Scene, photograph

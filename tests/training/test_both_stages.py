@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import Box, CropMode, Expression, FaceCrop, HeadPose, Portrait
+from sadtalker_core.model import load_talker
 from sadtalker_core.pipeline import map_tracks, render
 from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer

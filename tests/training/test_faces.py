@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import load_basis
+from sadtalker_core.canonical_face import load_basis
 from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError

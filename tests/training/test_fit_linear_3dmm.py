@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from sadtalker_core.basis import load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import load_basis, rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_UNITS
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.training.fit_linear_3dmm import (

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import FACE_OUTLINE, HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import FACE_OUTLINE, HEAD_TO_PICTURE, load_basis, rotation_of_angles
 from sadtalker_core.render.meshwarp.mesh_flow import WINDOW, _around
 from sadtalker_core.training.heads.fit_rings import cosine_series, depth_and_share, fit_ring, went_to
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
 from sadtalker_core.render.meshwarp.mesh_flow import rasterise as torch_rasterise
 from sadtalker_core.training.heads import mesh as parts

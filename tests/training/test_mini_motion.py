@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import PLANS, fill
 from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.coefficients import ARKIT_UNITS, EXPRESSION, MOTION_ROW, POSE, UNIT_INDEX
 from sadtalker_core.datatypes import SpeechWindows
+from sadtalker_core.model import PLANS, fill
 from sadtalker_core.motion.pose import predict_pose
 from sadtalker_core.render.mapping import map_track
 from sadtalker_core.training.expnet_mini import agreement, speak

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.assembly import build_released, fill
+from sadtalker_core.model import build_released, fill
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator
 from tests.parity.rule import our_tensors, tensors
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.assembly import FAMILY_NETS, load_talker
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import MINI
+from sadtalker_core.model import FAMILY_NETS, load_talker
 from sadtalker_core.motion.expression import predict_expression
 from sadtalker_core.motion.pose import predict_pose
 from sadtalker_core.training.expnet import measured_blinks

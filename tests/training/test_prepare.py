@@ -19,10 +19,10 @@ from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import InputError, OptionError
 from sadtalker_core.face.crop import cut_square
-from sadtalker_core.training import cutting, prepare
+from sadtalker_core.training import prepare, segmenting
 from sadtalker_core.training.clips import read_clips, read_index
-from sadtalker_core.training.cutting import Reader
 from sadtalker_core.training.prepare import find_videos, report
+from sadtalker_core.training.segmenting import Reader
 from tests.face.pictures import resized
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
@@ -91,8 +91,8 @@ def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
 def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk, reader):
     other = replace(reader, mode=CropMode.EXTENDED_FULL, talker=replace(reader.talker, image_size=64))
     written = {}
-    video = cutting.Video(talk, "talk.mp4", "talk", "talk")
-    cutting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
+    video = segmenting.Video(talk, "talk.mp4", "talk", "talk")
+    segmenting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
     read = pipeline.extract_video(other.talker, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
     kept = written["coefficients"]
     assert torch.equal(kept.crop, read.crop) and (kept.crop_mode, kept.pic_size) == (CropMode.EXTENDED_FULL, 64)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing, InputError, OptionError
+from sadtalker_core.model import load_talker
 from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
 from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import fill
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.checkpoint.reading import read_tensors
+from sadtalker_core.model import fill
 from sadtalker_core.render.meshwarp.flow_renderer import FINE_MAPS, MINI, FlowRenderer, FlowRendererConfig, head_ride
 from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
 from sadtalker_core.training import renderer_mini

@@ -6,9 +6,9 @@ import json
 import pytest
 import torch
 
-from sadtalker_core.assembly import fill
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.face.linear_3dmm import Linear3DMM
+from sadtalker_core.model import fill
 from sadtalker_core.render.mapping import MINI_MAPPING, MappingNet
 from sadtalker_core.render.meshwarp.flow_renderer import MINI, FlowRenderer
 from sadtalker_core.training import train_mini

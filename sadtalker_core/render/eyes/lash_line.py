@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...basis import LEFT_EYE, RIGHT_EYE
+from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.mesh_flow import MeshFlow
 from ..meshwarp.posed_rig import PlacedHead

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...folding import folded
+from ...batchnorm_folding import folded
 from ...threads import few_threads
 from .blocks import ConvBlock
 from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField

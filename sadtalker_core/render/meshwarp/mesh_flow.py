@@ -9,8 +9,8 @@ follow part way, and the border of the stage never moves, so that the background
         window, 128 x 128            its middle, 2.4 decimetres, where the net may repair what the mesh got wrong
 
 Letters: `B` frames, `P` points, `N` triangles. Picture coordinates are x right, y down, in pixels, the centre of the
-first one at (0.5, 0.5); z of found points goes away from the viewer. Head space is basis.py's: decimetres, y up, z to
-the viewer; rotations act in the axes of the camera.
+first one at (0.5, 0.5); z of found points goes away from the viewer. Head space is canonical_face.py's: decimetres, y
+up, z to the viewer; rotations act in the axes of the camera.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...basis import (
+from ...canonical_face import (
     EYES,
     FACE_OUTLINE,
     HEAD_TO_PICTURE,
@@ -57,7 +57,7 @@ RINGS = (
     (1.40, (0.63, 0.22, 0.31, -0.06, 0.11), (0.65, 0.01, 0.28, 0.03, 0.07), 0.15),
     (1.70, (0.57, 0.03, 0.33, -0.08, 0.10), (0.45, 0.10, 0.17, 0.03, 0.02), 0.02),
 )
-_SURROUNDINGS = 3  #: the kind of their triangles, beside those of basis.py
+_SURROUNDINGS = 3  #: the kind of their triangles, beside those of canonical_face.py
 _BEHIND = -1.0  #: depth of the border
 
 _WINDOWS = (
@@ -427,8 +427,8 @@ def _on(basis: FaceBasis, device) -> FaceBasis:
 
 @dataclass(frozen=True, eq=False)
 class _Topology:
-    """triangles (N, 3), kind (N,) as in basis.py, -1 - kind for those of the face that can hide, places (P, 4) what
-    `MeshFlow` says of x, y, z and mouth height."""
+    """triangles (N, 3), kind (N,) as in canonical_face.py, -1 - kind for those of the face that can hide, places (P, 4)
+    what `MeshFlow` says of x, y, z and mouth height."""
 
     triangles: Tensor
     kind: Tensor

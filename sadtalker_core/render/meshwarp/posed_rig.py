@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...basis import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
+from ...canonical_face import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
 from ...datatypes import KeypointMotion
 from ...errors import FaceNotFound
 from .mesh_flow import STAGE, HeadMover, fit_head

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...basis import EYES, INNER_LIPS
+from ...canonical_face import EYES, INNER_LIPS
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.mesh_flow import STAGE, Jaws, MeshFlow
 from ..meshwarp.posed_rig import PlacedHead

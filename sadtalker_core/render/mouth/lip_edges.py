@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...basis import INNER_LIPS
+from ...canonical_face import INNER_LIPS
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.mesh_flow import STAGE, MeshFlow
 from ..meshwarp.posed_rig import PlacedHead

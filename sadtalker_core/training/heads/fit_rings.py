@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...basis import FACE_OUTLINE, load_basis
+from ...canonical_face import FACE_OUTLINE, load_basis
 from ...render.meshwarp.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
 from . import mesh as layers
 

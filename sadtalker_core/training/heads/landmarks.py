@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...basis import BASIS_FILE, EYES, FACE_OUTLINE, INNER_LIPS, LEFT_EYE, MOUTH, N_POINTS, RIGHT_EYE, SKIN
+from ...canonical_face import BASIS_FILE, EYES, FACE_OUTLINE, INNER_LIPS, LEFT_EYE, MOUTH, N_POINTS, RIGHT_EYE, SKIN
 from ...coefficients import ARKIT_UNITS
 from ...saving import save_arrays
 from . import mesh as parts

@@ -8,9 +8,9 @@ import torch
 
 def main(host) -> dict:
     residency = sys.modules[f"{host.pack.__name__}.nodes.residency"]
-    mini = host.core("assembly").load_talker("mini", [])
+    mini = host.core("model").load_talker("mini", [])
     small = torch.nn.Identity()
-    released = host.core("assembly").Talker(
+    released = host.core("model").Talker(
         "small", "released", 256, dict.fromkeys(("face_detector", "face_recon", "mapping", "keypoint_detector"), small)
     )
     said = []

@@ -22,7 +22,7 @@ def main(host, seconds: float) -> dict:
     frames, motion, model = host.value("render"), host.value("mapping"), host.value("model")
     portrait = host.value("extract")
 
-    measure, mesh_room, types = host.core("face.measure"), host.core("face.mesh"), host.core("datatypes")
+    measure, mesh_room, types = host.core("face.metrics"), host.core("face.mesh"), host.core("datatypes")
     units = host.core("coefficients").UNIT_INDEX
     (mesh_net,) = model.use("face_mesh")
     low, high = portrait.crop.landmarks[:, :2].amin(0).tolist(), portrait.crop.landmarks[:, :2].amax(0).tolist()

@@ -21,9 +21,9 @@ from sadtalker_core.face.extract import extract_released
 from sadtalker_core.motion.blink import released_blinks
 from sadtalker_core.motion.expression import predict_expression
 from sadtalker_core.motion.pose import predict_motion, predict_pose
+from sadtalker_core.opencv_resize import resize_bilinear
 from sadtalker_core.render.driving import map_motion
 from sadtalker_core.render.facevid2vid.animate import render_frames, to_box_aspect
-from sadtalker_core.resizing import resize_bilinear
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
 from tests.parity.stages.croper import WRONG_CORNERS, look_at

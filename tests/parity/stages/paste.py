@@ -14,7 +14,7 @@ import torch
 
 from sadtalker_core.compose.paste import Blend, PasteBack
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from sadtalker_core.resizing import resize_bilinear
+from sadtalker_core.opencv_resize import resize_bilinear
 from tests.parity.harness import Row, Vectors, compare_stored
 
 

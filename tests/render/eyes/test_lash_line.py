@@ -2,7 +2,7 @@
 
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.render.eyes.lash_line import LashLine

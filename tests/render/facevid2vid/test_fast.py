@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sadtalker_core.folding import folded
+from sadtalker_core.batchnorm_folding import folded
 from sadtalker_core.render.facevid2vid.dense_motion import sparse_motions
 from sadtalker_core.render.facevid2vid.fast import Modulation, accelerate, evidence
 from sadtalker_core.render.facevid2vid.fast_layers import Enlarging, Kernel, empty_last, normalised

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sadtalker_core.assembly import build_released, fill
+from sadtalker_core.model import build_released, fill
 from sadtalker_core.render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimatorConfig
 from sadtalker_core.render.mapping import ANGLE_BINS
 from tests.parity.rule import our_tensors

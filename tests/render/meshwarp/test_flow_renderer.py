@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, N_POINTS, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, N_POINTS, load_basis, rotation_of_angles
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, INNER_LIPS, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, load_basis, rotation_of_angles
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head, rasterise
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.render.meshwarp.posed_rig import PlacedHead

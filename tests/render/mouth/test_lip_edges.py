@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_basis
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, FlowRendererConfig, render_flow_frames

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.comfyui import judges, workflow
+from tests.comfyui import validators, workflow
 from tests.comfyui.layout import PACK_NAME, PROJECT
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
@@ -14,23 +14,23 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
-    return judges.export(tmp_path_factory.mktemp("clone") / PACK_NAME)
+    return validators.export(tmp_path_factory.mktemp("clone") / PACK_NAME)
 
 
-def approve(verdict: judges.Verdict) -> None:
+def approve(verdict: validators.Verdict) -> None:
     assert verdict.clean, f"{verdict.judge}:\n{verdict.words}"
 
 
 def test_the_registry_would_take_the_pack(pack):
-    approve(judges.registry(pack))
+    approve(validators.registry(pack))
 
 
 def test_what_ships_is_what_should(tmp_path):
     """Everything but what only developers need; what the nodes read at run time is all there."""
     development = ("tests/", ".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml", "CITATION.cff", "Makefile")
-    pack = judges.export(tmp_path / PACK_NAME)  # another judge leaves its own things in the one that all share
+    pack = validators.export(tmp_path / PACK_NAME)  # another judge leaves its own things in the one that all share
     files = {file.relative_to(pack).as_posix() for file in pack.rglob("*") if file.is_file()}
-    ships = judges.what_ships(pack)
+    ships = validators.what_ships(pack)
     assert ships == {name for name in files if not name.startswith(development)}
     assert {
         "__init__.py",
@@ -43,21 +43,21 @@ def test_what_ships_is_what_should(tmp_path):
 
 
 def test_comfy_test_finds_nothing(pack):
-    approve(judges.comfy_test(pack))
+    approve(validators.comfy_test(pack))
 
 
 def test_comfy_test_would_have_found_something(pack, tmp_path):
     (tmp_path / "pyproject.toml").write_text((pack / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "bad.py").write_text("net.cuda()\n", encoding="utf-8")
-    assert not judges.comfy_test(tmp_path).clean
+    assert not validators.comfy_test(tmp_path).clean
 
 
 def test_comfy_test_is_content_with_the_running_pack(server, client, tmp_path):
-    approve(judges.comfy_test_run(server.url, tmp_path))
+    approve(validators.comfy_test_run(server.url, tmp_path))
 
 
 def test_every_name_taken_from_comfyui_exists_in_the_oldest_one_supported(pack, comfyui):
-    approve(judges.import_guard(pack, comfyui.tree))
+    approve(validators.import_guard(pack, comfyui.tree))
 
 
 def test_every_workflow_agrees_with_the_live_schema(tmp_path, object_info):
@@ -71,7 +71,7 @@ def test_every_workflow_agrees_with_the_live_schema(tmp_path, object_info):
         prompts.append(tmp_path / file.name)
         prompts[-1].write_text(json.dumps(prompt), encoding="utf-8")
     schema.write_text(json.dumps(object_info), encoding="utf-8")
-    approve(judges.comfy_lint(prompts, schema))
+    approve(validators.comfy_lint(prompts, schema))
 
 
 def _offer_uploads(prompt: dict, object_info: dict) -> None:

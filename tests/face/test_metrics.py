@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.face.detector import detect_faces
-from sadtalker_core.face.measure import eye_aspect_ratio, head_angles, inner_lip_gap, mouth_width
 from sadtalker_core.face.mesh import face_mesh
+from sadtalker_core.face.metrics import eye_aspect_ratio, head_angles, inner_lip_gap, mouth_width
 from tests.face.pictures import astronaut
 
 

@@ -16,8 +16,8 @@ from sadtalker_core.datatypes import Box
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.landmarks import mesh_to_68
-from sadtalker_core.face.measure import eye_aspect_ratio, head_angles, inner_lip_gap
 from sadtalker_core.face.mesh import face_mesh
+from sadtalker_core.face.metrics import eye_aspect_ratio, head_angles, inner_lip_gap
 
 from . import sources
 from .measures import eye_aspect_ratio_68, head_angles_68, inner_lip_gap_68

@@ -3,7 +3,7 @@
 Not made here: node_*.jpg and page_templates.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo's
 video; page_talking_portrait.jpg, from the screenshots of the page's tests.
 
-    python -m tests.house.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
+    python -m tests.project.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.plot import plot_motion
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_picture
+from sadtalker_core.model import load_talker
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_frames
-from tests.house.pictures import save_small
+from tests.project.pictures import save_small
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "web" / "pictures"

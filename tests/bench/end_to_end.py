@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
+from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import (
     forget_peak,

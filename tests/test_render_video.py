@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import Talker, assemble_mini
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
+from sadtalker_core.model import Talker, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.face.pictures import astronaut
 from tests.render import tiny

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.comfyui.page import Page
-from tests.house.test_help import EN, LANGUAGES, NODES, locale, page_of, pictures_in
+from tests.project.test_help import EN, LANGUAGES, NODES, locale, page_of, pictures_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

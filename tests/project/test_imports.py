@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = {"audio", "face", "motion", "render", "compose", "checkpoint"}
-WALKERS = {"pipeline.py", "assembly.py"}
+WALKERS = {"pipeline.py", "model.py"}
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
@@ -99,8 +99,8 @@ def test_nothing_imports_batch(project):
 def test_one_file_knows_ray_and_imports_it_only_when_it_is_needed(project):
     core = project / "sadtalker_core"
     files = {file for file in core.rglob("*.py") for _, name in imports(file) if name.split(".")[0] == "ray"}
-    assert files == {core / "batch" / "crew.py"}
-    at_once = ast.parse((core / "batch" / "crew.py").read_text(encoding="utf-8")).body
+    assert files == {core / "batch" / "worker_pool.py"}
+    at_once = ast.parse((core / "batch" / "worker_pool.py").read_text(encoding="utf-8")).body
     assert [
         line
         for node in at_once

@@ -13,10 +13,9 @@ import torch
 from torch import nn
 from torch.nn import Linear
 
-from sadtalker_core import assembly
-from sadtalker_core.assembly import FAMILY_NETS, Talker, fill, load_talker, save_talker
+from sadtalker_core import model
 from sadtalker_core.audio.mel import slaney_mel_bands
-from sadtalker_core.basis import load_basis
+from sadtalker_core.canonical_face import load_basis
 from sadtalker_core.checkpoint import catalog
 from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import Metadata, NamedTensors, read_tensors
@@ -24,6 +23,7 @@ from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.points import MeantFace
+from sadtalker_core.model import FAMILY_NETS, Talker, fill, load_talker, save_talker
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.render.facevid2vid import fast
@@ -46,7 +46,7 @@ def _narrow_expnet_file(path, family=MINI, config=None, **changes):
 
 
 def _own_expnet(path):
-    return assembly._own_nets(read_tensors(path), nn)["expnet"]
+    return model._own_nets(read_tensors(path), nn)["expnet"]
 
 
 # ------------------------------------------------------------------------------------------------------------- fill
@@ -118,7 +118,7 @@ def test_biases_of_zero_and_large_variances_are_weights():
 
 @pytest.mark.parametrize("net", FAMILY_NETS[RELEASED])
 def test_every_released_net_can_be_drawn_without_numbers(net):
-    assert all(tensor.is_meta for tensor in assembly.build_released(net).state_dict().values())
+    assert all(tensor.is_meta for tensor in model.build_released(net).state_dict().values())
 
 
 # ------------------------------------------------------------------------------------------------- files of our own
@@ -130,7 +130,7 @@ def test_our_own_file_says_how_wide_its_nets_are(tmp_path):
 
 
 def test_a_config_that_leaves_fields_out_means_the_defaults(tmp_path):
-    plan = assembly.PLANS["posevae"]
+    plan = model.PLANS["posevae"]
     assert plan.read_config({"unet_widths": [8, 8, 8, 8]}, "x").unet_widths == (8, 8, 8, 8)
     assert plan.read_config({}, "x").styles == plan.released_config().styles
 
@@ -158,14 +158,14 @@ def test_widths_of_another_kind_are_a_short_sentence(tmp_path, config):
 ])  # fmt: skip
 def test_widths_that_no_net_can_have_are_refused_before_it_is_built(net, config):
     with pytest.raises(CheckpointMismatch, match="x, the config of"):
-        assembly.PLANS[net].read_config(config, "x")
+        model.PLANS[net].read_config(config, "x")
 
 
 def test_widths_that_do_not_go_together_are_a_sentence(tmp_path):
     metadata = Metadata(RELEASED, "x", 256, {"face_recon": {"blocks": [1], "widths": [64, 64]}})
     path = write_checkpoint(tmp_path / "x", {"face_recon": {"stem.weight": torch.ones(2)}}, metadata)
     with pytest.raises(CheckpointMismatch, match="no face_recon can be made as wide as the metadata of x in"):
-        assembly._own_nets(read_tensors(path), nn)
+        model._own_nets(read_tensors(path), nn)
 
 
 def test_a_net_that_is_not_as_wide_as_it_says_is_refused(tmp_path):
@@ -206,10 +206,10 @@ def test_a_released_family_file_without_a_base_has_to_be_whole(tmp_path):
 def test_our_names_and_the_released_names_give_the_same_net(tmp_path, released):
     read = read_tensors(released_files.write(released, tmp_path))
     ((name, tensors),) = read.nets().items()
-    net = fill(assembly.build_released(name), tensors, read.source)
+    net = fill(model.build_released(name), tensors, read.source)
     metadata = Metadata(RELEASED, "x", 256, {name: {}})
     copy = write_checkpoint(tmp_path / "ours.safetensors", {name: net.state_dict()}, metadata)
-    assert _same(net, assembly._own_nets(read_tensors(copy), nn)[name])
+    assert _same(net, model._own_nets(read_tensors(copy), nn)[name])
 
 
 def test_a_part_of_a_model_is_not_taken_for_the_model(tmp_path):
@@ -225,7 +225,7 @@ def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
     torch.save({"mapping": mapping}, path)
     read = read_tensors(path, catalog.MAPPING, [tmp_path])
     with pytest.raises(CheckpointMismatch) as caught:
-        fill(assembly.build_released("mapping"), read.nets()["mapping"], read.source, read.should_be)
+        fill(model.build_released("mapping"), read.nets()["mapping"], read.source, read.should_be)
     for fact in ("translation.bias", path.name, "155,521,183 bytes", catalog.MAPPING.sha256, str(tmp_path)):
         assert fact in str(caught.value)
 
@@ -233,7 +233,7 @@ def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
 def test_a_released_file_that_lacks_a_whole_net_says_what_it_should_be(tmp_path):
     files = [catalog.FoundFile(released_files.write(file, tmp_path), file) for file in catalog.MAPPINGS]
     with pytest.raises(CheckpointMismatch, match="lacks face_recon, expnet, posevae, keypoint_detector") as caught:
-        assembly.assemble_released("SadTalker 256", 256, files, [tmp_path])
+        model.assemble_released("SadTalker 256", 256, files, [tmp_path])
     for fact in (*(file.describe() for file in catalog.MAPPINGS), f"Folders searched: {tmp_path}"):
         assert fact in str(caught.value)
 
@@ -249,7 +249,7 @@ def test_nothing_is_fetched_unless_allowed(tmp_path, monkeypatch):
 
 def test_fetching_is_asked_for_the_chosen_model_alone(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(assembly, "fetch_model", lambda *args, **more: asked.append((args, more)))
+    monkeypatch.setattr(model, "fetch_model", lambda *args, **more: asked.append((args, more)))
     count = [].append
     with pytest.raises(CheckpointMissing):
         load_talker("SadTalker 512", [tmp_path], allow_download=True, on_progress=count)
@@ -278,9 +278,9 @@ def quick_nets(monkeypatch):
     def read(path, released=None, **more):
         return NamedTensors({f"{net}.x": torch.ones(1) for net in held.get(path.name, whole)}, None, path.name)
 
-    monkeypatch.setattr(assembly, "read_tensors", read)
-    monkeypatch.setattr(assembly, "build_released", lambda net, ops: Linear(1, 1))
-    monkeypatch.setattr(assembly, "fill", lambda net, *given: net)
+    monkeypatch.setattr(model, "read_tensors", read)
+    monkeypatch.setattr(model, "build_released", lambda net, ops: Linear(1, 1))
+    monkeypatch.setattr(model, "fill", lambda net, *given: net)
 
 
 def _touch(folder, *files):
@@ -323,7 +323,7 @@ def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path,
 
 def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
     seen, before = [], torch.get_num_threads()
-    monkeypatch.setattr(assembly, "fill", lambda net, *given: seen.append(torch.get_num_threads()) or net)
+    monkeypatch.setattr(model, "fill", lambda net, *given: seen.append(torch.get_num_threads()) or net)
     monkeypatch.setattr(fast, "FastGenerator", lambda net: seen.append(torch.get_num_threads()) or net)
     torch.set_num_threads(2)
     try:
@@ -426,29 +426,29 @@ def _with_face_alignment(folder, monkeypatch, installed=True):
 
 def test_the_face_alignment_package_is_taken_where_it_and_its_weights_are(tmp_path, monkeypatch):
     folder = _with_face_alignment(tmp_path, monkeypatch)
-    finder = assembly.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
+    finder = model.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
     assert finder is not None and finder(MeantFace()).folder == folder
     assert finder(MeantFace()).expected.keys() == {file.name for file in catalog.FACE_ALIGNMENT}
-    assert assembly.choose_points("embedded mesh", RELEASED, [folder], torch.device("cpu")) is None
-    assert assembly.choose_points("face-alignment", MINI, [folder], torch.device("cpu")) is None
+    assert model.choose_points("embedded mesh", RELEASED, [folder], torch.device("cpu")) is None
+    assert model.choose_points("face-alignment", MINI, [folder], torch.device("cpu")) is None
 
 
 def test_without_the_weights_auto_takes_the_mesh_and_the_package_is_refused(tmp_path):
-    assert assembly.choose_points("auto", RELEASED, [tmp_path], torch.device("cpu")) is None
+    assert model.choose_points("auto", RELEASED, [tmp_path], torch.device("cpu")) is None
     with pytest.raises(CheckpointMissing, match=r"Missing: s3fd.*; 2DFAN4.*Or choose 'embedded mesh'"):
-        assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+        model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
 
 
 def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path, monkeypatch):
     below = tmp_path / "hub" / "checkpoints"
     below.mkdir(parents=True)
     _with_face_alignment(below, monkeypatch)
-    finder = assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+    finder = model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
     assert finder is not None and finder(MeantFace()).folder == below
     one = catalog.FACE_ALIGNMENT_DETECTOR.name
     (below / one).rename(tmp_path / one)
     with pytest.raises(CheckpointMissing, match="Missing: one folder that holds both"):
-        assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+        model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
 
 
 @pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
@@ -458,7 +458,7 @@ def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, 
     folder = _with_face_alignment(tmp_path, monkeypatch)
     (folder / file.name).write_bytes(content)
     with pytest.raises(CheckpointDamaged, match=said) as caught:
-        assembly.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
+        model.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
     for fact in (file.describe(), str(folder), str(tmp_path / "other"), "again"):
         assert fact in str(caught.value)
 
@@ -467,22 +467,22 @@ def test_half_of_the_face_alignment_detector_is_truncated(tmp_path, monkeypatch)
     folder = _with_face_alignment(tmp_path, monkeypatch)
     os.truncate(folder / catalog.FACE_ALIGNMENT_DETECTOR.name, 40_000_000)
     with pytest.raises(CheckpointDamaged, match="truncated: 40,000,000 of 89,843,225 bytes"):
-        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+        model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
 
 
 def test_a_broken_package_is_told_to_who_chose_it_and_costs_others_a_line_in_the_log(tmp_path, monkeypatch, caplog):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     monkeypatch.delattr(sys.modules["face_alignment"], "api")
     monkeypatch.delitem(sys.modules, "face_alignment.api")
-    assert assembly.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    assert model.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
     assert caplog.messages == ["SadTalker: landmarks by the built-in face mesh, face-alignment fails (ImportError: "
                                "cannot import name 'api' from 'face_alignment' (unknown location))."]  # fmt: skip
     with pytest.raises(OptionError, match="cannot be imported .ImportError: .*or choose the embedded mesh"):
-        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+        model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
 
 
 def test_weights_without_the_package_are_not_enough(tmp_path, monkeypatch):
     folder = _with_face_alignment(tmp_path, monkeypatch, installed=False)
-    assert assembly.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    assert model.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
     with pytest.raises(CheckpointMissing, match="Missing: the package"):
-        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+        model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))

@@ -1,8 +1,8 @@
 """One talking video comes in, its clips go out: pictures of the square, coefficients and voice, as clips.py keeps them.
 
 A video is looked at twice. First the face is followed, and the video is split into spans that show one head in one shot
-(shots.py); then the pictures of each span are cut to the square, its coefficients are read by the very function behind
-3DMM from Video, and its sound by the one behind Audio Encode. So the nets learn from what they will be given.
+(scene_cuts.py); then the pictures of each span are cut to the square, its coefficients are read by the very function
+behind 3DMM from Video, and its sound by the one behind Audio Encode. So the nets learn from what they will be given.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..assembly import AUTO, Talker, choose_points
 from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
 from ..face.crop import cut_square, face_box, unsqueezed_box
 from ..face.landmarks import find_faces
 from ..face.points import MeantFace, MeshPoints, PointFinder
+from ..model import AUTO, Talker, choose_points
 from ..timeline import FRAMES_PER_SECOND
 from .export import base_talker
-from .footage import Sound, pictures_at_25
-from .shots import Span, find_spans
+from .scene_cuts import Span, find_spans
+from .video_reader import Sound, pictures_at_25
 
 #: frames below which a clip teaches nothing: the nets learn from 32 at a time
 SHORTEST = 32

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sadtalker_core.errors import AudioError, VideoError
-from sadtalker_core.training import footage
-from sadtalker_core.training.footage import Sound, announced_seconds, pictures_at_25
+from sadtalker_core.training import video_reader
+from sadtalker_core.training.video_reader import Sound, announced_seconds, pictures_at_25
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
 
@@ -48,7 +48,7 @@ def test_a_file_filmed_lying_down_comes_upright(tmp_path):
 def test_pictures_are_decoded_when_they_are_asked_for(tmp_path, monkeypatch):
     file = film(tmp_path / "grey.mp4", grey_steps(40), sound=hello())
     decoded = []
-    monkeypatch.setattr(footage, "upright", lambda frame: decoded.append(frame) or torch.zeros(64, 64, 3))
+    monkeypatch.setattr(video_reader, "upright", lambda frame: decoded.append(frame) or torch.zeros(64, 64, 3))
     pictures = pictures_at_25(file)
     for _ in range(3):
         next(pictures)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..basis import HEAD_TO_PICTURE, angles_of_rotation, fit_similarity, load_basis
+from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, fit_similarity, load_basis
 
 #: opposite points on the edges of the lips that meet when the mouth is closed, left of the middle to right of it
 UPPER_LIP, LOWER_LIP = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)

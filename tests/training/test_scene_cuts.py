@@ -5,8 +5,8 @@ import torch
 
 from sadtalker_core.datatypes import Box
 from sadtalker_core.errors import FaceNotFound
-from sadtalker_core.training import shots
-from sadtalker_core.training.shots import Span, find_spans
+from sadtalker_core.training import scene_cuts
+from sadtalker_core.training.scene_cuts import Span, find_spans
 from tests.face.drawn_face import face_68
 
 BOX_SIDE = 218  # of face_68 with 60 pixels between the outer corners of the eyes
@@ -79,7 +79,7 @@ def test_a_head_that_comes_much_nearer_gets_a_new_box():
 
 
 def test_long_takes_are_cut(monkeypatch):
-    monkeypatch.setattr(shots, "LONGEST", 8)
+    monkeypatch.setattr(scene_cuts, "LONGEST", 8)
     assert spans(video(*[200] * 20)) == [(0, 8, 200), (8, 16, 200), (16, 20, 200)]
 
 
