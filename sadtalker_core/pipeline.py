@@ -298,15 +298,15 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     crop = portrait.require_crop()
     side = crop.pic_size
     names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
-    painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
-    place = next(painters[-1].parameters())
+    networks = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
+    place = next(networks[-1].parameters())
     at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
     if not batch_size and nets.family == MINI and place.device.type == "cpu":
         at_once = min(torch.get_num_threads(), MINI_AT_ONCE)  # side by side, each on a thread
-    paint: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
+    render_frames_of: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
     def painted() -> Iterator[Tensor]:
-        for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
+        for frames in render_frames_of(*networks, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
             yield to_box_aspect(frames, crop.box)
 
     def batches() -> Iterator[Tensor]:

@@ -53,22 +53,22 @@ def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_fil
     weights = sum(tensor.nbytes for tensor in net.state_dict().values()) / 1e6
     loading = peak_mb()
     forget_peak()
-    prepare, _, prepared = in_yardsticks(lambda: net.prepare(image, source))
-    first = net.drive(prepared, driving)
+    encode_source, _, prepared = in_yardsticks(lambda: net.encode_source(image, source))
+    first = net.warp_and_decode(prepared, driving)
     np.savez(frame_file, image=first.image.float().numpy(), moved=first.motion.deformation.float().numpy())
     costs, seconds = [], []
     for turn in range(1, rounds + 1):
-        cost, spent, _ = in_yardsticks(lambda keypoints=driving + 0.01 * turn: net.drive(prepared, keypoints))
+        cost, spent, _ = in_yardsticks(lambda keypoints=driving + 0.01 * turn: net.warp_and_decode(prepared, keypoints))
         costs.append(cost)
         seconds.append(spent)
     found = {
         "what": what, "side": side, "yardsticks": statistics.median(costs), "each": costs,
         "cpu_s": statistics.median(seconds), "bar": BARS.get(what) if side == 256 else None,
-        "once_a_clip": prepare, "weights_mb": weights, "loading_mb": loading, "peak_mb": peak_mb(),
+        "once_a_clip": encode_source, "weights_mb": weights, "loading_mb": loading, "peak_mb": peak_mb(),
     }  # fmt: skip
     for batch in batches:
         several = given(side, batch)[2] + 0.02
-        cost, _, _ = in_yardsticks(lambda keypoints=several: net.drive(prepared, keypoints))
+        cost, _, _ = in_yardsticks(lambda keypoints=several: net.warp_and_decode(prepared, keypoints))
         found[f"in_batches_of_{batch}"] = cost / batch
     return found
 

@@ -50,12 +50,12 @@ def measure(device: torch.device | None = None, rounds: int = 20) -> list[dict[s
 def rate(net, side: int, batch: int, device: torch.device, rounds: int) -> float:
     """Frames a second, by the clock, after two batches to warm up."""
     image, source, driving = (tensor.to(device) for tensor in given(side, batch))
-    prepared = net.prepare(image, source)
+    prepared = net.encode_source(image, source)
     for turn in range(rounds + 2):
         if turn == 2:
             wait(device)
             started = time.perf_counter()
-        net.drive(prepared, driving + 0.01 * turn)
+        net.warp_and_decode(prepared, driving + 0.01 * turn)
     wait(device)
     return rounds * batch / (time.perf_counter() - started)
 

@@ -66,14 +66,14 @@ def driven(net: FastGenerator, image: Tensor, lips: Tensor, n_frames: int = 4) -
     the volume, at the two places lips (2, 2): (T, D), pixels downwards."""
     side = image.shape[-1]
     _, source, driving = given(side, n_frames)
-    prepared = net.prepare(image[None], source)
+    prepared = net.encode_source(image[None], source)
     places = (lips / side * 2 - 1)[None, :, None]
     opened = []
     for keypoints in driving[:, None]:
-        moved = net.dense_motion(prepared.compact, source, keypoints).deformation
+        moved = net.dense_motion(prepared.compressed_features, source, keypoints).deformation
         read = F.grid_sample(moved[..., 1].float(), places, align_corners=False)[0, :, :, 0] * side / 2
         opened.append(read[:, 1] - read[:, 0])
-    return net.drive(prepared, driving[:1]).image.float(), torch.stack(opened)
+    return net.warp_and_decode(prepared, driving[:1]).image.float(), torch.stack(opened)
 
 
 def clip(nets, crop, motion: Motion, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -44,15 +44,15 @@ def generator(seed: int = 0) -> Generator:
 def cramp(monkeypatch, net: Generator, room: int) -> list[int]:
     """From now on the net runs out of memory with more frames than `room`; the sizes that were tried come in here."""
     tried: list[int] = []
-    drive = net.drive
+    warp_and_decode = net.warp_and_decode
 
     def cramped(source, keypoints):
         tried.append(len(keypoints))
         if len(keypoints) > room:
             raise torch.OutOfMemoryError("full")
-        return drive(source, keypoints)
+        return warp_and_decode(source, keypoints)
 
-    monkeypatch.setattr(net, "drive", cramped)
+    monkeypatch.setattr(net, "warp_and_decode", cramped)
     return tried
 
 

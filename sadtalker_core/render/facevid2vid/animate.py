@@ -35,12 +35,12 @@ def render_frames(keypoint_detector: KeypointDetector, generator: Generator, cro
     """
     _check(keypoint_detector, generator, crop, motion)
     return in_batches(
-        _painter(keypoint_detector, generator, crop, motion), len(motion), batch_size,
+        _frame_maker(keypoint_detector, generator, crop, motion), len(motion), batch_size,
         on_progress=on_progress, out_of_memory=out_of_memory,
     )  # fmt: skip
 
 
-def _painter(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
     """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
 
     @functools.cache
@@ -48,15 +48,17 @@ def _painter(keypoint_detector, generator, crop, motion) -> Callable[[int, int],
     def portrait() -> tuple[Tensor, Any]:
         image = crop.image.unsqueeze(0).to(next(generator.parameters()))
         canonical = keypoint_detector(image.to(next(keypoint_detector.parameters()))).to(image.device)
-        return canonical, generator.prepare(image, transform_keypoints(canonical, _beside(canonical, motion.source)))
+        return canonical, generator.encode_source(
+            image, transform_keypoints(canonical, _beside(canonical, motion.source))
+        )
 
     @torch.no_grad()
-    def paint(start: int, stop: int) -> Tensor:
+    def make_frames(start: int, stop: int) -> Tensor:
         canonical, source = portrait()
         keypoints = transform_keypoints(canonical, _beside(canonical, motion.driving[start:stop]))
-        return generator.drive(source, keypoints).image.float()
+        return generator.warp_and_decode(source, keypoints).image.float()
 
-    return paint
+    return make_frames
 
 
 def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from .blocks import ConvBlock, double, halve
 from .grids import heat_maps, read_volume, volume_grid
 
-#: A motion's say below this is silenced, and the others are not raised to make up for it (quirk 28): where many
+#: A motion's mask below this counts as 0, and the others are not raised to make up for it (quirk 28): where many
 #: small ones fall away, places shrink a little towards the middle. The released weights were trained with it.
-LEAST_SAY = 1e-3
+MIN_MASK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class DenseMotionConfig:
 
 
 class MotionField(NamedTuple):
-    """deformation: (B, D, H, W, 3) the place in the source that each voxel shows;  say: (B, M, D, H, W) how much each
-    motion has to say there, summing to 1;  occlusion: (B, 1, H, W), 0 where the source shows nothing of it.
+    """deformation: (B, D, H, W, 3) the place in the source that each voxel shows;  mask: (B, M, D, H, W) how much
+    each motion counts there, summing to 1;  occlusion: (B, 1, H, W), 0 where the source shows nothing of it.
     """
 
     deformation: Tensor
-    say: Tensor
+    mask: Tensor
     occlusion: Tensor
 
 
@@ -52,37 +52,38 @@ class DenseMotion(nn.Module):
         super().__init__()
         self.config = config
         n_motions = config.n_keypoints + 1
-        self.compact = ops.Conv3d(config.features, config.compact, 1)
-        self.compact_norm = nn.BatchNorm3d(config.compact)
+        self.compression = ops.Conv3d(config.features, config.compact, 1)
+        self.compression_norm = nn.BatchNorm3d(config.compact)
         self.hourglass = Hourglass(n_motions * (config.compact + 1), config, ops)
-        self.say = ops.Conv3d(self.hourglass.outputs, n_motions, 7, padding=3)
+        self.mask = ops.Conv3d(self.hourglass.outputs, n_motions, 7, padding=3)
         self.occlusion = ops.Conv2d(self.hourglass.outputs * config.depth, 1, 7, padding=3)
 
     def compress(self, volume: Tensor) -> Tensor:
-        """The source's features (B, C, D, H, W) -> (B, compact, D, H, W): as much of them as finding motion needs."""
-        return F.relu(self.compact_norm(self.compact(volume)))
+        """The source's features (B, C, D, H, W) -> (B, C', D, H, W): as much of them as finding motion needs."""
+        return F.relu(self.compression_norm(self.compression(volume)))
 
-    def forward(self, compact: Tensor, source: Tensor, driving: Tensor) -> MotionField:
-        """compact: from `compress`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key points."""
-        motions = sparse_motions(source, driving, compact.shape[2:])
-        features = self.hourglass(self.evidence(compact, motions, source, driving))
-        say = self.say(features).to(driving.dtype).softmax(dim=1)
-        heard = torch.where(say < LEAST_SAY, 0.0, say)
-        deformation = torch.einsum("bmdhw,bmdhwc->bdhwc", heard, motions)
+    def forward(self, compressed_features: Tensor, source: Tensor, driving: Tensor) -> MotionField:
+        """compressed_features: from `compress`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key
+        points."""
+        motions = sparse_motions(source, driving, compressed_features.shape[2:])
+        features = self.hourglass(self.hourglass_input(compressed_features, motions, source, driving))
+        mask = self.mask(features).to(driving.dtype).softmax(dim=1)
+        thresholded_mask = torch.where(mask < MIN_MASK, 0.0, mask)
+        deformation = torch.einsum("bmdhw,bmdhwc->bdhwc", thresholded_mask, motions)
         occlusion = torch.sigmoid(self.occlusion(features.flatten(1, 2)))
-        return MotionField(deformation, say, occlusion)
+        return MotionField(deformation, mask, occlusion)
 
-    def evidence(self, compact: Tensor, motions: Tensor, source: Tensor, driving: Tensor) -> Tensor:
-        """What the hourglass looks at, (B, M * (1 + compact), D, H, W): for every motion the heat that it moves
+    def hourglass_input(self, compressed_features: Tensor, motions: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+        """What the hourglass looks at, (B, M * (1 + C'), D, H, W): for every motion the heat that it moves
         (driving less source, none for the background), then the source's features as that motion alone would put them.
         """
         n_frames, n_motions, depth = motions.shape[:3]
         # the motions one behind the other along the depth, so that the source is read once and never repeated
-        moved = read_volume(compact.expand(n_frames, -1, -1, -1, -1), motions.flatten(1, 2))
+        moved = read_volume(compressed_features.expand(n_frames, -1, -1, -1, -1), motions.flatten(1, 2))
         moved = moved.unflatten(2, (n_motions, depth)).transpose(1, 2)
-        shape = compact.shape[2:]
+        shape = compressed_features.shape[2:]
         heat = heat_maps(driving, shape) - heat_maps(source, shape)
-        heat = F.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0)).to(compact.dtype)
+        heat = F.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0)).to(compressed_features.dtype)
         return torch.cat([heat.unsqueeze(2), moved], dim=2).flatten(1, 2)
 
 

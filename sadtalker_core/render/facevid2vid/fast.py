@@ -9,7 +9,7 @@ exact but for rounding:
   - scale and shift are one convolution, the 1 added to the scale being part of its bias; on the way around a block,
     where no rectifier follows, the shift and the 1 x 1 convolution after it are one;
   - the decoder and the hourglass keep channels last, where wide convolutions are faster;
-  - key points move volumes without turning them, so their evidence is read axis by axis, by small matrices;
+  - key points move volumes without turning them, so the hourglass input is read axis by axis, by small matrices;
   - a frame like the one before is not painted again.
 
 Letters as in generator.py and dense_motion.py.
@@ -29,28 +29,29 @@ from torch import Tensor, nn
 from ...batchnorm_folding import folded
 from ...threads import few_threads
 from .blocks import ConvBlock
-from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField
+from .dense_motion import MIN_MASK, DenseMotion, Hourglass, MotionField
 from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, merged, normalised, parts
 from .generator import Decoder, Generator, Rendered, Spade, SpadeBlock
-from .grids import READ_BY_CORNERS, heat_maps, read_volume, volume_grid
+from .grids import ALIGN_CORNERS, heat_maps, read_volume, volume_grid
 
 #: of the decoder's leaky rectifiers
 SLOPE = 0.2
 
 
 @few_threads()
-def accelerate(generator: Generator, paint: torch.dtype = torch.float32,
-               motion: torch.dtype = torch.float32) -> FastGenerator:  # fmt: skip
+def accelerate(generator: Generator, decoder_dtype: torch.dtype = torch.float32,
+               motion_dtype: torch.dtype = torch.float32) -> FastGenerator:  # fmt: skip
     """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
 
-    paint: the dtype of the decoder, which takes three quarters of the time
-    motion: the dtype of everything that finds out what moves where. It had better stay float32, whatever the decoder
-        is: the eight bits of a bfloat16 are too few for the say of a key point, and lips would notice first.
+    decoder_dtype: the dtype of the decoder, which takes three quarters of the time
+    motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
+        decoder
+        is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would notice first.
     """
     with torch.no_grad():
         fast = FastGenerator(generator).eval().requires_grad_(False)
     for name, part in fast.named_children():
-        part.to(paint if name == "decoder" else motion)
+        part.to(decoder_dtype if name == "decoder" else motion_dtype)
     return fast
 
 
@@ -59,13 +60,13 @@ class FastSource:
     """All that depends on the portrait alone, as in generator.Source, and the frame that was painted last."""
 
     volume: Tensor
-    compact: Tensor
+    compressed_features: Tensor
     keypoints: Tensor
     last: tuple[Tensor, Rendered] | None = None
 
 
 class FastGenerator(nn.Module):
-    """Use it like a Generator: `prepare` once a clip, `drive` once a batch."""
+    """Use it like a Generator: `encode_source` once a clip, `warp_and_decode` once a batch."""
 
     def __init__(self, generator: Generator):
         super().__init__()
@@ -73,7 +74,7 @@ class FastGenerator(nn.Module):
         # once a clip, so it may stay as it is; a copy, because this net may come to have another dtype
         self.encoder = copy.deepcopy(generator.encoder)
         motion = generator.dense_motion
-        self.compress = Kernel(*folded(motion.compact, motion.compact_norm))
+        self.compress = Kernel(*folded(motion.compression, motion.compression_norm))
         self.dense_motion = FastDenseMotion(motion)
         self.flatten = FoldedBlock(generator.flatten)
         self.flatten_out = Kernel(generator.flatten_out.weight, generator.flatten_out.bias)
@@ -81,24 +82,24 @@ class FastGenerator(nn.Module):
 
     def forward(self, image: Tensor, source_keypoints: Tensor, driving_keypoints: Tensor) -> Rendered:
         """image (B, 3, S, S) in 0..1, S a multiple of 4 * 2**levels of the hourglass; key points (B, K, 3)."""
-        return self.drive(self.prepare(image, source_keypoints), driving_keypoints)
+        return self.warp_and_decode(self.encode_source(image, source_keypoints), driving_keypoints)
 
-    def prepare(self, image: Tensor, keypoints: Tensor) -> FastSource:
+    def encode_source(self, image: Tensor, keypoints: Tensor) -> FastSource:
         """What every frame of a clip needs of its portrait (B, 3, S, S) and the portrait's key points (B, K, 3)."""
         volume = self.encoder(image.to(self.flatten_out.weight.dtype))
         return FastSource(volume, F.relu(self.compress(volume)), keypoints)
 
-    def drive(self, source: FastSource, keypoints: Tensor) -> Rendered:
+    def warp_and_decode(self, source: FastSource, keypoints: Tensor) -> Rendered:
         """The source, one or B of them, as it looks when its key points are at `keypoints` (B, K, 3)."""
         if source.last is not None and torch.equal(source.last[0], keypoints):
             return source.last[1]._replace(image=source.last[1].image.clone())
-        motion = self.dense_motion(source.compact, source.keypoints, keypoints)
-        rendered = Rendered(self.paint(source, motion), motion)
+        motion = self.dense_motion(source.compressed_features, source.keypoints, keypoints)
+        rendered = Rendered(self.decode(source, motion), motion)
         # copies: what was handed out belongs to the caller, who may write on it
         source.last = keypoints.clone(), rendered._replace(image=rendered.image.clone())
         return rendered
 
-    def paint(self, source: FastSource, motion: MotionField) -> Tensor:
+    def decode(self, source: FastSource, motion: MotionField) -> Tensor:
         """The source moved so: pictures (B, 3, S, S) in 0..1."""
         volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)
@@ -126,42 +127,44 @@ class FastDenseMotion(nn.Module):
         super().__init__()
         self.hourglass = FastHourglass(motion.hourglass)
         # sixteen answers from large kernels: the plain layout is the faster one here
-        self.say = Kernel(motion.say.weight, motion.say.bias, padding=3, channels_last=False)
+        self.mask = Kernel(motion.mask.weight, motion.mask.bias, padding=3, channels_last=False)
         # One answer from a large kernel: every tap is multiplied first, then they are laid over one another.
         self.taps = nn.Parameter(motion.occlusion.weight[0].flip(-2, -1).flatten(1).T.contiguous())
         self.occlusion_bias = nn.Parameter(motion.occlusion.bias.detach().clone())
 
-    def forward(self, compact: Tensor, source: Tensor, driving: Tensor) -> MotionField:
-        """compact: from `prepare`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key points."""
-        shape = compact.shape[2:]
+    def forward(self, compressed_features: Tensor, source: Tensor, driving: Tensor) -> MotionField:
+        """compressed_features: from `encode_source`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key
+        points."""
+        shape = compressed_features.shape[2:]
         shifts = F.pad(source - driving, (0, 0, 1, 0))
-        features = self.hourglass(evidence(compact, shifts, source, driving)).contiguous()
-        say = self.say(features).to(driving.dtype).softmax(dim=1)
+        features = self.hourglass(hourglass_input(compressed_features, shifts, source, driving)).contiguous()
+        mask = self.mask(features).to(driving.dtype).softmax(dim=1)
 
-        # places = what is heard of (grid + shift), summed: the grid times all that is heard, and the shifts apart
-        heard = torch.where(say < LEAST_SAY, 0.0, say).flatten(2)
-        moved = heard.transpose(1, 2) @ F.pad(shifts, (0, 1), value=1.0)
+        # places = the masked (grid + shift), summed: the grid times the sum of the masks, and the shifts apart
+        thresholded_mask = torch.where(mask < MIN_MASK, 0.0, mask).flatten(2)
+        moved = thresholded_mask.transpose(1, 2) @ F.pad(shifts, (0, 1), value=1.0)
         grid = volume_grid(shape, like=driving).flatten(0, 2)
         deformation = torch.addcmul(moved[..., :3], grid, moved[..., 3:]).unflatten(1, shape)
 
         size = round(self.taps.shape[0] ** 0.5)
         products = self.taps @ features.flatten(1, 2).flatten(2)
         occlusion = F.fold(products, shape[1:], size, padding=size // 2) + self.occlusion_bias
-        return MotionField(deformation, say, torch.sigmoid(occlusion))
+        return MotionField(deformation, mask, torch.sigmoid(occlusion))
 
 
-def evidence(compact: Tensor, shifts: Tensor, source: Tensor, driving: Tensor) -> Tensor:
-    """DenseMotion.evidence, (B, M * (1 + compact), D, H, W), for shifts (B, M, 3) of the whole volume."""
-    (n_frames, n_motions, _), (n_compact, *shape) = shifts.shape, compact.shape[1:]
-    out = empty_last(n_frames, n_motions * (1 + n_compact), *shape, like=compact)
-    table = out.unflatten(1, (n_motions, 1 + n_compact))
+def hourglass_input(compressed_features: Tensor, shifts: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+    """DenseMotion.evidence, (B, M * (1 + C'), D, H, W), for shifts (B, M, 3) of the whole volume."""
+    (n_frames, n_motions, _), (n_compressed, *shape) = shifts.shape, compressed_features.shape[1:]
+    out = empty_last(n_frames, n_motions * (1 + n_compressed), *shape, like=compressed_features)
+    table = out.unflatten(1, (n_motions, 1 + n_compressed))
     table[:, 0, 0] = 0
     table[:, 1:, 0] = heat_maps(driving, shape) - heat_maps(source, shape)
 
     read_z, read_y, read_x = (
-        line_reading(n, shift).to(compact.dtype) for n, shift in zip(shape, shifts.flip(-1).unbind(-1), strict=True)
+        line_reading(n, shift).to(compressed_features.dtype)
+        for n, shift in zip(shape, shifts.flip(-1).unbind(-1), strict=True)
     )
-    moved = torch.einsum("bcdhw,bmxw->bmcdhx", compact.expand(n_frames, -1, -1, -1, -1), read_x)
+    moved = torch.einsum("bcdhw,bmxw->bmcdhx", compressed_features.expand(n_frames, -1, -1, -1, -1), read_x)
     moved = read_y[:, :, None, None] @ moved
     moved = (read_z[:, :, None] @ moved.flatten(-2)).unflatten(-1, shape[1:])
     table[:, :, 1:] = moved
@@ -174,7 +177,7 @@ def line_reading(n: int, shifts: Tensor) -> Tensor:
     """
     steps = torch.arange(n, dtype=shifts.dtype, device=shifts.device)
     places = 2 * steps / (n - 1) - 1 + shifts.unsqueeze(-1)
-    voxels = (places + 1) * (n - 1) / 2 if READ_BY_CORNERS else ((places + 1) * n - 1) / 2
+    voxels = (places + 1) * (n - 1) / 2 if ALIGN_CORNERS else ((places + 1) * n - 1) / 2
     return (1 - (voxels.unsqueeze(-1) - steps).abs()).clamp(min=0)
 
 

@@ -54,11 +54,11 @@ RELEASED_GENERATOR = GeneratorConfig()
 class Source(NamedTuple):
     """All that depends on the portrait alone, so that it is calculated once a clip.
 
-    volume: (B, C, D, H, W);  compact: the same with few channels, for finding motion;  keypoints: (B, K, 3)
+    volume: (B, C, D, H, W);  compressed_features: the same with few channels, for finding motion;  keypoints: (B, K, 3)
     """
 
     volume: Tensor
-    compact: Tensor
+    compressed_features: Tensor
     keypoints: Tensor
 
 
@@ -81,19 +81,19 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor, source_keypoints: Tensor, driving_keypoints: Tensor) -> Rendered:
         """image (B, 3, S, S) in 0..1, S a multiple of 4 * 2**levels of the hourglass; key points (B, K, 3)."""
-        return self.drive(self.prepare(image, source_keypoints), driving_keypoints)
+        return self.warp_and_decode(self.encode_source(image, source_keypoints), driving_keypoints)
 
-    def prepare(self, image: Tensor, keypoints: Tensor) -> Source:
+    def encode_source(self, image: Tensor, keypoints: Tensor) -> Source:
         """What every frame of a clip needs of its portrait (B, 3, S, S) and the portrait's key points (B, K, 3)."""
         volume = self.encoder(image)
         return Source(volume, self.dense_motion.compress(volume), keypoints)
 
-    def drive(self, source: Source, keypoints: Tensor) -> Rendered:
+    def warp_and_decode(self, source: Source, keypoints: Tensor) -> Rendered:
         """The source, one or B of them, as it looks when its key points are at `keypoints` (B, K, 3)."""
-        motion = self.dense_motion(source.compact, source.keypoints, keypoints)
-        return Rendered(self.paint(source, motion), motion)
+        motion = self.dense_motion(source.compressed_features, source.keypoints, keypoints)
+        return Rendered(self.decode(source, motion), motion)
 
-    def paint(self, source: Source, motion: MotionField) -> Tensor:
+    def decode(self, source: Source, motion: MotionField) -> Tensor:
         """The source moved so: pictures (B, 3, S, S) in 0..1."""
         volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)

@@ -17,7 +17,7 @@ from torch import Tensor
 #: The released weights were trained on volumes read the other way: there -1 and 1 are the outer edges of the first
 #: and the last voxel. So the identity motion shrinks a volume by (n - 1) / n about its middle and fades its border
 #: (quirk 27). A "fix" would move every feature by up to half a voxel from where the decoder learned to expect it.
-READ_BY_CORNERS = False
+ALIGN_CORNERS = False
 
 #: how wide a key point's heat map is: the variance, in the units of the grid squared
 HEAT_VARIANCE = 0.01
@@ -71,6 +71,6 @@ def read_volume(volume: Tensor, places: Tensor) -> Tensor:
     apart; the answer has the dtype of the volume.
     """
     read = F.grid_sample(
-        volume.to(places.dtype), places, mode="bilinear", padding_mode="zeros", align_corners=READ_BY_CORNERS
+        volume.to(places.dtype), places, mode="bilinear", padding_mode="zeros", align_corners=ALIGN_CORNERS
     )
     return read.to(volume.dtype)

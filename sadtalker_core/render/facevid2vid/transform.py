@@ -12,7 +12,7 @@ from ...datatypes import KeypointMotion
 
 #: Degrees become radians by this number and not by pi: the released weights learned their angles with it (quirk 25).
 #: At 45 degrees the difference is 0.02 degrees.
-PI_OF_THE_TRAINING = 3.14
+TRAINING_PI = 3.14
 
 
 def transform_keypoints(canonical: Tensor, motion: KeypointMotion) -> Tensor:
@@ -34,7 +34,7 @@ def rotation_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     Seen by the viewer, pitch > 0 moves the nose down, yaw > 0 to the left of the picture, roll > 0 tilts clockwise.
     """
     # as the original multiplies them; kornia's three rotations take ten times as long
-    yaw, pitch, roll = (angle / 180 * PI_OF_THE_TRAINING for angle in (yaw, pitch, roll))
+    yaw, pitch, roll = (angle / 180 * TRAINING_PI for angle in (yaw, pitch, roll))
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:

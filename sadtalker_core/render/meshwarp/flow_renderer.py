@@ -261,13 +261,13 @@ def render_flow_frames(
         return _Clip(net, crop.image.to(parameter.device).float(), head, motion.driving)
 
     @torch.inference_mode()
-    def paint(start: int, stop: int) -> Tensor:
+    def make_frames(start: int, stop: int) -> Tensor:
         whole = clip()
         parts = torch.arange(start, stop).tensor_split(pieces_at_once(stop - start, parameter.device))
         edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
         return torch.cat(list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device)))
 
-    return in_batches(paint, len(motion), batch_size, on_progress=on_progress, out_of_memory=out_of_memory)
+    return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, out_of_memory=out_of_memory)
 
 
 class _Clip:

@@ -28,7 +28,7 @@ def main(host) -> dict:
         with torch.inference_mode():
             resident = residency.adopt(talker, precision)
             (net,) = resident.use("generator", working_bytes=1)
-            got = net.drive(net.prepare(image, source), driving).image.float()
+            got = net.warp_and_decode(net.encode_source(image, source), driving).image.float()
         found[precision] = {
             "class": type(net).__name__,
             "apart": float((got - want).abs().max()),

@@ -51,7 +51,7 @@ def test_the_portrait_is_looked_at_once_a_clip():
     seen = []
     detector.register_forward_hook(lambda *_: seen.append("key points"))
     generator.encoder.register_forward_hook(lambda *_: seen.append("encoder"))
-    generator.dense_motion.compact.register_forward_hook(lambda *_: seen.append("compact"))
+    generator.dense_motion.compression.register_forward_hook(lambda *_: seen.append("compact"))
     list(render_frames(detector, generator, tiny.crop(), tiny.motion(5), batch_size=2))
     assert sorted(seen) == ["compact", "encoder", "key points"]
 

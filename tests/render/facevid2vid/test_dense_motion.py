@@ -1,6 +1,6 @@
 import torch
 
-from sadtalker_core.render.facevid2vid.dense_motion import LEAST_SAY, DenseMotion, sparse_motions
+from sadtalker_core.render.facevid2vid.dense_motion import MIN_MASK, DenseMotion, sparse_motions
 from sadtalker_core.render.facevid2vid.grids import heat_maps, read_volume, volume_grid
 from tests.render import tiny
 
@@ -28,42 +28,52 @@ def test_the_background_stays_and_each_key_point_carries_its_surroundings():
 
 
 def test_the_evidence_is_heat_then_features_motion_by_motion():
-    net, compact, source, driving = dense_motion(), tiny.normal(1, 2, *tiny.VOLUME), points(1), points(2, seed=1)
+    net, compressed_features, source, driving = (
+        dense_motion(),
+        tiny.normal(1, 2, *tiny.VOLUME),
+        points(1),
+        points(2, seed=1),
+    )
     motions = sparse_motions(source, driving, tiny.VOLUME)
-    evidence = net.evidence(compact, motions, source, driving).unflatten(1, (N_MOTIONS, 3))
+    hourglass_input = net.hourglass_input(compressed_features, motions, source, driving).unflatten(1, (N_MOTIONS, 3))
     heat = heat_maps(driving, tiny.VOLUME) - heat_maps(source, tiny.VOLUME)
     for frame in range(2):
-        assert evidence[frame, 0, 0].abs().max() == 0, "no heat for the background"
+        assert hourglass_input[frame, 0, 0].abs().max() == 0, "no heat for the background"
         for m in range(N_MOTIONS):
             if m:
-                assert torch.equal(evidence[frame, m, 0], heat[frame, m - 1])
-            alone = read_volume(compact, motions[frame, m].unsqueeze(0))[0]
-            assert torch.allclose(evidence[frame, m, 1:], alone, atol=1e-6)
+                assert torch.equal(hourglass_input[frame, m, 0], heat[frame, m - 1])
+            alone = read_volume(compressed_features, motions[frame, m].unsqueeze(0))[0]
+            assert torch.allclose(hourglass_input[frame, m, 1:], alone, atol=1e-6)
 
 
 def test_the_deformation_is_the_motions_weighed_by_their_say():
-    net, compact, source, driving = dense_motion(), tiny.normal(1, 2, *tiny.VOLUME), points(1), points(2, seed=1)
-    field = net(compact, source, driving)
-    assert torch.allclose(field.say.sum(dim=1), torch.ones(2, *tiny.VOLUME), atol=1e-5)
+    net, compressed_features, source, driving = (
+        dense_motion(),
+        tiny.normal(1, 2, *tiny.VOLUME),
+        points(1),
+        points(2, seed=1),
+    )
+    field = net(compressed_features, source, driving)
+    assert torch.allclose(field.mask.sum(dim=1), torch.ones(2, *tiny.VOLUME), atol=1e-5)
     motions = sparse_motions(source, driving, tiny.VOLUME)
     for frame in range(2):
         for voxel in ((0, 0, 0), (1, 2, 3), (3, 7, 7)):
             place = torch.zeros(3)
             for m in range(N_MOTIONS):
-                place += field.say[(frame, m, *voxel)] * motions[(frame, m, *voxel)]
+                place += field.mask[(frame, m, *voxel)] * motions[(frame, m, *voxel)]
             assert torch.allclose(field.deformation[(frame, *voxel)], place, atol=1e-5)
 
 
 def test_a_say_below_a_thousandth_is_silenced_and_not_made_up_for():
     net = dense_motion()
     with torch.no_grad():
-        net.say.weight.zero_()
+        net.mask.weight.zero_()
         shares = torch.tensor([0.9, 0.0995, 0.0005, 0.0])
-        net.say.bias.copy_(shares.clamp_min(1e-30).log())
+        net.mask.bias.copy_(shares.clamp_min(1e-30).log())
     source, driving = points(1), points(1, seed=1)
     field = net(tiny.normal(1, 2, *tiny.VOLUME), source, driving)
     motions = sparse_motions(source, driving, tiny.VOLUME)
-    assert LEAST_SAY == 1e-3
+    assert MIN_MASK == 1e-3
     assert torch.allclose(field.deformation, 0.9 * motions[:, 0] + 0.0995 * motions[:, 1], atol=1e-5)
 
 
@@ -94,4 +104,4 @@ def test_motion_can_be_trained_through_the_key_points():
 def test_the_released_sizes_are_the_default():
     with torch.device("meta"):
         net = DenseMotion(type(tiny.MOTION)())
-    assert net.say.weight.shape == (16, 112, 7, 7, 7) and net.occlusion.weight.shape == (1, 1792, 7, 7)
+    assert net.mask.weight.shape == (16, 112, 7, 7, 7) and net.occlusion.weight.shape == (1, 1792, 7, 7)

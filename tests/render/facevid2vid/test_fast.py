@@ -9,7 +9,7 @@ from torch import nn
 
 from sadtalker_core.batchnorm_folding import folded
 from sadtalker_core.render.facevid2vid.dense_motion import sparse_motions
-from sadtalker_core.render.facevid2vid.fast import Modulation, accelerate, evidence
+from sadtalker_core.render.facevid2vid.fast import Modulation, accelerate, hourglass_input
 from sadtalker_core.render.facevid2vid.fast_layers import Enlarging, Kernel, empty_last, normalised
 from sadtalker_core.render.facevid2vid.generator import Generator
 from tests.parity.harness import rule_net
@@ -65,21 +65,21 @@ def test_a_portrait_for_each_frame_works_too():
 def test_one_source_drives_many_frames_in_any_order():
     net = lived_in(tiny.generator())
     fast = accelerate(net)
-    source = fast.prepare(image(), points(1))
+    source = fast.encode_source(image(), points(1))
     for seed in (1, 2, 2, 1):
         want = net(image(), points(1), points(1, seed))
-        assert apart(fast.drive(source, points(1, seed)), want) < CLOSE
+        assert apart(fast.warp_and_decode(source, points(1, seed)), want) < CLOSE
 
 
 def test_a_frame_like_the_one_before_is_not_painted_again(monkeypatch):
     fast = accelerate(tiny.generator())
-    source = fast.prepare(image(), points(1))
-    handed_out = fast.drive(source, points(1, 1)).image
+    source = fast.encode_source(image(), points(1))
+    handed_out = fast.warp_and_decode(source, points(1, 1)).image
     first = handed_out.clone()
     monkeypatch.setattr(fast.decoder, "forward", None)
     for _ in range(2):
         handed_out.zero_()  # the caller's own
-        handed_out = fast.drive(source, points(1, 1)).image
+        handed_out = fast.warp_and_decode(source, points(1, 1)).image
         assert torch.equal(handed_out, first)
 
 
@@ -122,15 +122,18 @@ def test_both_arrangements_of_the_released_size_agree(side):
     source = 1.6 * tiny.uniform(1, 15, 3) - 0.8
     near, far = source + 0.1 * tiny.normal(1, 15, 3), 1.5 * tiny.normal(1, 15, 3, seed=1)
     with torch.no_grad():
-        plain_source, fast_source = net.prepare(picture, source), fast.prepare(picture, source)
+        plain_source, fast_source = net.encode_source(picture, source), fast.encode_source(picture, source)
         for driving in (near, far):
-            quick, slow = fast.dense_motion(fast_source.compact, source, driving), net.drive(plain_source, driving)
-            assert (quick.say - slow.motion.say).abs().max() < CLOSE
+            quick, slow = (
+                fast.dense_motion(fast_source.compressed_features, source, driving),
+                net.warp_and_decode(plain_source, driving),
+            )
+            assert (quick.mask - slow.motion.mask).abs().max() < CLOSE
             # a say on the step of quirk 28 may round to either side: what follows is compared beside and after it
-            edge = on_the_edge(slow.motion.say).any(dim=1)
+            edge = on_the_edge(slow.motion.mask).any(dim=1)
             assert edge.float().mean() < 1e-3  # 8 of 65 536 voxels at 256
             assert (quick.deformation - slow.motion.deformation)[~edge].abs().max() < CLOSE
-            assert (fast.paint(fast_source, slow.motion) - slow.image).abs().max() < CLOSE
+            assert (fast.decode(fast_source, slow.motion) - slow.image).abs().max() < CLOSE
 
 
 # its parts
@@ -189,7 +192,9 @@ def test_a_norm_goes_into_the_convolution_before_it():
 @pytest.mark.parametrize("reach", [0.5, 3.0])
 def test_evidence_is_read_axis_by_axis_as_it_is_point_by_point(reach):
     motion = tiny.generator().dense_motion
-    compact, source, driving = tiny.normal(1, 2, 4, 8, 6), points(1, 0, reach), points(2, 1, reach)
-    want = motion.evidence(compact, sparse_motions(source, driving, compact.shape[2:]), source, driving)
-    got = evidence(compact, F.pad(source - driving, (0, 0, 1, 0)), source, driving)
+    compressed_features, source, driving = tiny.normal(1, 2, 4, 8, 6), points(1, 0, reach), points(2, 1, reach)
+    want = motion.hourglass_input(
+        compressed_features, sparse_motions(source, driving, compressed_features.shape[2:]), source, driving
+    )
+    got = hourglass_input(compressed_features, F.pad(source - driving, (0, 0, 1, 0)), source, driving)
     assert torch.allclose(got, want, atol=1e-5)

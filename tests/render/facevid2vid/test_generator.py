@@ -27,14 +27,16 @@ def test_the_frame_has_the_size_of_the_portrait_and_lies_in_0_to_1():
 
 def test_a_prepared_source_drives_as_the_whole_net_does():
     net = tiny.generator()
-    source = net.prepare(image(), points(1))
+    source = net.encode_source(image(), points(1))
     for seed in (1, 2):
-        assert torch.equal(net.drive(source, points(1, seed)).image, net(image(), points(1), points(1, seed)).image)
+        assert torch.equal(
+            net.warp_and_decode(source, points(1, seed)).image, net(image(), points(1), points(1, seed)).image
+        )
 
 
 def test_one_source_drives_a_batch_as_repeated_sources_do():
     net, driving = tiny.generator(), points(3, seed=1)
-    one = net.drive(net.prepare(image(), points(1)), driving).image
+    one = net.warp_and_decode(net.encode_source(image(), points(1)), driving).image
     repeated = net(image().expand(3, -1, -1, -1), points(1).expand(3, -1, -1), driving).image
     assert torch.allclose(one, repeated, atol=1e-6)
 

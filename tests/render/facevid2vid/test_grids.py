@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sadtalker_core.render.facevid2vid.grids import (
+    ALIGN_CORNERS,
     HEAT_VARIANCE,
-    READ_BY_CORNERS,
     centre_of_mass,
     heat_maps,
     read_volume,
@@ -85,7 +85,7 @@ def test_a_volume_is_read_trilinearly_from_edge_to_edge_with_zeros_outside():
 
 def test_the_identity_shrinks_as_the_released_weights_learned_it():
     """Grids run from centre to centre, reading runs from edge to edge: the corner voxel keeps an eighth of itself."""
-    assert READ_BY_CORNERS is False
+    assert ALIGN_CORNERS is False
     ones = torch.ones(1, 1, *SHAPE)
     read = read_volume(ones, volume_grid(SHAPE, like=ones).unsqueeze(0))
     assert read[0, 0, 0, 0, 0].item() == pytest.approx(1 / 8)

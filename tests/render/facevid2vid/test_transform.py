@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from sadtalker_core.datatypes import KeypointMotion
-from sadtalker_core.render.facevid2vid.transform import PI_OF_THE_TRAINING, rotation_matrix, transform_keypoints
+from sadtalker_core.render.facevid2vid.transform import TRAINING_PI, rotation_matrix, transform_keypoints
 from tests.render import tiny
 
 
@@ -19,7 +19,7 @@ def still(n_frames):
 
 
 def test_the_released_weights_keep_their_own_pi():
-    assert PI_OF_THE_TRAINING == 3.14
+    assert TRAINING_PI == 3.14
     assert at(yaw=180)[0, 0].item() == pytest.approx(math.cos(3.14), abs=1e-6)
     assert at(yaw=180)[0, 2].item() == pytest.approx(math.sin(3.14), abs=1e-6)
 
@@ -27,7 +27,7 @@ def test_the_released_weights_keep_their_own_pi():
 def test_rotation_is_about_x_of_about_y_of_about_z():
     angles = 40 * tiny.normal(3, 20).double()
     yaw, pitch, roll = angles
-    turns = torch.stack([pitch, yaw, roll], dim=-1) / 180 * PI_OF_THE_TRAINING
+    turns = torch.stack([pitch, yaw, roll], dim=-1) / 180 * TRAINING_PI
     assert torch.allclose(
         rotation_matrix(yaw, pitch, roll), torch.from_numpy(Rotation.from_euler("XYZ", turns).as_matrix())
     )
