@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, shorten
-from . import keys
+from . import keys, stored_names
 from .catalog import BY_NAME, WeightsFile, is_file, searched
 
 #: the safetensors metadata that our own files carry, a JSON object
@@ -151,7 +151,7 @@ def read_tensors(path: Path | str, released: WeightsFile | None = None, folders:
         stored, said = file.header()
         if METADATA_KEY in said:
             metadata = Metadata.from_json(said[METADATA_KEY], file.source)
-            tensors = file.read(stored, {key: key for key in stored}, on_progress)
+            tensors = file.read(stored, {stored_names.our_name(key): key for key in stored}, on_progress)
         else:
             metadata = None
             tensors = file.read(stored, _our_names(file, stored), on_progress)
@@ -180,7 +180,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
     pickled = head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO))
     if not pickled:
         stored, _ = file.header()
-        content: Any = file.read(stored, {key: key for key in stored})
+        content: Any = file.read(stored, {stored_names.our_name(key): key for key in stored})
     else:
         content = file.unpickle(head)
     if isinstance(content, Mapping):
