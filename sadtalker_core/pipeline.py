@@ -40,9 +40,9 @@ from .face.extract import extract_mini, extract_released
 from .face.points import MeantFace, MeshPoints, PointFinder
 from .face.reference_video import read_mini_video, read_released_video
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
-from .motion.expression import predict_expression
-from .motion.pose import predict_pose
-from .motion.reference import ReferenceLength, fit_length, lids_of, reenact
+from .motion.expression import run_expnet
+from .motion.pose import run_posevae
+from .motion.reference import ReferenceLength, eyelids_of, fit_length, reenact
 from .render.driving import Degrees, map_motion
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.facevid2vid.animate import render_frames, to_box_aspect
@@ -213,13 +213,13 @@ def express(
     (net,) = nets.use("expnet")
     if reference is None:
         drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
-        return predict_expression(net, speech, source, drawn, on_progress=on_progress)
+        return run_expnet(net, speech, source, drawn, on_progress=on_progress)
     require_family("The reference", reference.family, nets.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = lids_of(reference, net) * blink_strength
-    return predict_expression(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
+    lids = eyelids_of(reference, net) * blink_strength
+    return run_expnet(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
 @few_threads()
@@ -246,7 +246,7 @@ def nod(
         speech = _cut(speech, len(reference))
     (net,) = nets.use("posevae")
     chance = torch.Generator().manual_seed(seed)
-    return predict_pose(net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress)
+    return run_posevae(net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress)
 
 
 def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:

@@ -15,7 +15,7 @@ from sadtalker_core.face.landmarks import order_faces
 from sadtalker_core.model import assemble_mini, choose_points
 from sadtalker_core.motion.blink import chosen_blinks
 from sadtalker_core.motion.edit import resize
-from sadtalker_core.motion.expression import predict_expression
+from sadtalker_core.motion.expression import run_expnet
 
 WRONG = ["sometimes", "", "CROP", None, 7, float("nan"), [], {"a": 1}, b"crop", "x" * 5000]
 
@@ -76,7 +76,7 @@ def test_the_chosen_blinks_are_those_of_the_face(blink):
         expression = pipeline.express(talker, speech, face, blink=blink, blinks_per_minute=20, seed=5)
         track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
         (net,) = talker.use("expnet")
-        expected = predict_expression(net, speech, face, track)
+        expected = run_expnet(net, speech, face, track)
     assert torch.equal(expression.coefficients, expected.coefficients)
     lids = expression.coefficients[:, UNIT_INDEX["eyeBlinkLeft"]]
     assert (lids[track > 0.9] > 0.6).all() and (lids[track == 0] < 0.4).all()

@@ -69,7 +69,7 @@ class ConvNormRelu(nn.Module):
         return torch.relu(y + x if self.residual else y)
 
 
-class Listener:
+class FoldedAudioEncoder:
     """An AudioEncoder that has learnt enough: the same embeddings in two thirds of the time. Its norms, in eval mode,
     are folded into the convolutions before them, and nothing is remembered for gradients.
     """

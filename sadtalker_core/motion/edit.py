@@ -28,7 +28,7 @@ GROUPS = {
     "eyes": ("eye", "cheekSquint"),
     "brows": ("brow",),
 }
-MOUTH, EYES, BROWS = GROUPS
+MOUTH_GROUP, EYES_GROUP, BROWS_GROUP = GROUPS
 _LIDS = "eyeBlink"
 #: a smoothing window above this many frames (2 s) leaves no speech in a track
 LONGEST_SMOOTHING = 51
@@ -44,7 +44,7 @@ class FitHow(str, Enum):
     CUT = "cut"  #: shorten only
 
 
-def units_of(group: str) -> list[int]:
+def blendshapes_of(group: str) -> list[int]:
     """The columns of a mini expression that move the mouth, the eyes or the brows."""
     return [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(GROUPS[group])]
 
@@ -58,7 +58,7 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     A mini unit is never driven beyond 1 (full), except where it was there already.
     The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
     """
-    groups = {MOUTH: mouth, EYES: eyes, BROWS: brows}
+    groups = {MOUTH_GROUP: mouth, EYES_GROUP: eyes, BROWS_GROUP: brows}
     mini = expression.family == MINI
     if not mini and any(scale != 1 for scale in groups.values()):
         raise OptionError(
@@ -69,7 +69,7 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     scale = torch.full((EXPRESSION,), float(overall))
     if mini:
         for group, factor in groups.items():
-            scale[units_of(group)] *= factor
+            scale[blendshapes_of(group)] *= factor
     after = _calm(before * scale, smoothing)
     if mini:
         lids = [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(_LIDS)]
@@ -141,5 +141,5 @@ def _same_family(track: Track, other: Track) -> tuple[Tensor, Tensor]:
 
 __all__ = [
     "GROUPS", "LONGEST_SMOOTHING", "FitHow", "blend", "concatenate", "edit_expression", "edit_pose", "resize",
-    "units_of",
+    "blendshapes_of",
 ]  # fmt: skip

@@ -37,8 +37,8 @@ class ExpNet(nn.Module):
         self.head = ops.Linear(config.audio.embedding + EXPRESSION + 1, EXPRESSION)
 
     def forward(self, windows: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-        return self.speak(self.audio(windows), reference, blink)
+        return self.from_embedding(self.audio(windows), reference, blink)
 
-    def speak(self, heard: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-        """heard (B, E): the windows' embeddings;  the others as in `forward`."""
-        return self.head(torch.cat([heard, reference, blink.reshape(-1, 1)], dim=1))
+    def from_embedding(self, audio_embedding: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+        """audio_embedding (B, E): the windows' embeddings;  the others as in `forward`."""
+        return self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))

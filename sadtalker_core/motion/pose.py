@@ -15,7 +15,7 @@ from ..coefficients import POSE
 from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
-from .audio_encoder import Listener
+from .audio_encoder import FoldedAudioEncoder
 from .posevae import PoseVAE
 from .reference import follow
 from .smoothing import smooth
@@ -23,7 +23,7 @@ from .smoothing import smooth
 BLOCKS_PER_CHUNK = 2
 
 
-def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, style: int, *,
+def run_posevae(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, style: int, *,
                  generator: torch.Generator | None = None, noise: Tensor | None = None,
                  reference: FaceCoefficients | None = None, chunk: int = BLOCKS_PER_CHUNK,
                  on_progress: Callable[[int, int], None] | None = None) -> HeadPose:  # fmt: skip
@@ -67,7 +67,7 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
     n_blocks = noise.shape[0]
     n_whole, n_rest = divmod(speech.n_frames - 1, length)
     like = next(net.parameters())
-    listen = Listener(net.audio)
+    embed_audio = FoldedAudioEncoder(net.audio)
 
     def place(x: Tensor) -> Tensor:
         return x.to(device=like.device, dtype=like.dtype)
@@ -76,8 +76,13 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
         """windows (b * L, 1, 80, 16), noise (b, Z) -> (b * L, 6)"""
         n = noise.shape[0]
         styles = torch.full((n,), style, dtype=torch.long, device=like.device)
-        heard = listen(place(windows)).unflatten(0, (n, length))
-        return net.decode(place(noise), heard, place(start_pose).expand(n, -1), styles).flatten(0, 1).float().cpu()
+        audio_embedding = embed_audio(place(windows)).unflatten(0, (n, length))
+        return (
+            net.decode(place(noise), audio_embedding, place(start_pose).expand(n, -1), styles)
+            .flatten(0, 1)
+            .float()
+            .cpu()
+        )
 
     def of_whole(blocks: slice) -> Tensor:
         return run(speech.windows(1 + blocks.start * length, 1 + blocks.stop * length), noise[blocks])
@@ -115,4 +120,4 @@ def _draws(net: PoseVAE, speech: SpeechWindows, generator: torch.Generator | Non
     return noise
 
 
-__all__ = ["pose_blocks", "predict_motion", "predict_pose"]
+__all__ = ["pose_blocks", "predict_motion", "run_posevae"]

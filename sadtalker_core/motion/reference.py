@@ -66,8 +66,8 @@ def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: i
         return Fit(frame.clamp(max=n_rows - 1))
     if how is ReferenceLength.PING_PONG:
         period = max(2 * n_rows - 2, 1)
-        there = frame % period
-        return Fit(torch.minimum(there, period - there) if n_rows > 1 else there)
+        phase = frame % period
+        return Fit(torch.minimum(phase, period - phase) if n_rows > 1 else phase)
     if n_frames <= n_rows:
         return Fit(frame)  # no second round, so nothing to melt into
     period = n_rows - blend
@@ -89,7 +89,7 @@ def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
     return replace(coefficients, **taken)
 
 
-def lids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
+def eyelids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
     """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say.
 
     The mini family has two units for it. The basis of the released family knows no lids of their own: there we
@@ -143,4 +143,4 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-__all__ = ["Fit", "ReferenceLength", "fit_length", "follow", "lids_of", "plan_fit", "reenact", "take_rows"]
+__all__ = ["Fit", "ReferenceLength", "fit_length", "follow", "eyelids_of", "plan_fit", "reenact", "take_rows"]

@@ -34,7 +34,7 @@ from ..coefficients import POSE
 from ..compose.plot import plot_motion
 from ..datatypes import HeadPose
 from ..errors import OptionError
-from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, Listener
+from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudioEncoder
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
 from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
@@ -160,9 +160,9 @@ class PoseVAETrainer(Trainer):
     def _hear(self, clip: Clip, device: torch.device) -> Tensor:
         """(T, E) on the CPU, kept, as the ear does not change: 51 KB per second at the published width."""
         if clip.name not in self.heard:
-            listen = Listener(self.net.audio)
+            embed_audio = FoldedAudioEncoder(self.net.audio)
             windows = clip.speech().windows().split(64)
-            self.heard[clip.name] = torch.cat([listen(part.to(device)).float().cpu() for part in windows])
+            self.heard[clip.name] = torch.cat([embed_audio(part.to(device)).float().cpu() for part in windows])
         return self.heard[clip.name]
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..motion.audio_encoder import AudioEncoder
-from ..motion.pose import predict_pose
+from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .engine import Moment, seeded, trained
 from .expnet_mini import MINI_EXPNET
@@ -129,7 +129,7 @@ def evaluate(net: PoseVAE, clips: list[Clip], styles: tuple[int, ...] = (0, 1, 5
     for number in styles:
         draw = torch.Generator().manual_seed(number)
         one, other = (
-            predict_pose(net, speech, portrait_at(torch.zeros(POSE)), number, generator=draw).coefficients
+            run_posevae(net, speech, portrait_at(torch.zeros(POSE)), number, generator=draw).coefficients
             for _ in range(2)
         )
         degrees = torch.rad2deg(one[:, :3])

@@ -12,11 +12,11 @@ from sadtalker_core.motion.edit import (
     GROUPS,
     FitHow,
     blend,
+    blendshapes_of,
     concatenate,
     edit_expression,
     edit_pose,
     resize,
-    units_of,
 )
 from sadtalker_core.motion.smoothing import smooth
 
@@ -40,7 +40,7 @@ def pose(generator):
 
 
 def test_every_face_unit_is_in_one_group():
-    assert sorted(i for group in GROUPS for i in units_of(group)) == list(range(len(ARKIT_UNITS)))
+    assert sorted(i for group in GROUPS for i in blendshapes_of(group)) == list(range(len(ARKIT_UNITS)))
 
 
 @pytest.mark.parametrize("smoothing", [0, 1, 2, 3])
@@ -54,7 +54,7 @@ def test_an_edit_of_nothing_changes_nothing(mini, released, pose, smoothing):
 def test_a_group_scales_its_own_units_and_no_other(mini, group):
     edited = edit_expression(mini, **{group: 0.5}).coefficients
     own = torch.zeros(64, dtype=torch.bool)
-    own[units_of(group)] = True
+    own[blendshapes_of(group)] = True
     torch.testing.assert_close(edited[:, own], mini.coefficients[:, own] / 2)
     assert torch.equal(edited[:, ~own], mini.coefficients[:, ~own])
 

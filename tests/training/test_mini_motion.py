@@ -18,7 +18,7 @@ from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.coefficients import ARKIT_UNITS, EXPRESSION, MOTION_ROW, POSE, UNIT_INDEX
 from sadtalker_core.datatypes import SpeechWindows
 from sadtalker_core.model import PLANS, fill
-from sadtalker_core.motion.pose import predict_pose
+from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.render.mapping import map_track
 from sadtalker_core.training.expnet_mini import agreement, speak
 from sadtalker_core.training.posevae_mini import portrait_at
@@ -144,7 +144,7 @@ def heads(nets, voices):
 
     def head(style, seed, start=(0.0,) * POSE):
         draw = torch.Generator().manual_seed(seed)
-        pose = predict_pose(nets["posevae"], speech, portrait_at(torch.tensor(start)), style, generator=draw)
+        pose = run_posevae(nets["posevae"], speech, portrait_at(torch.tensor(start)), style, generator=draw)
         return torch.rad2deg(pose.coefficients[:, :3])
 
     return head

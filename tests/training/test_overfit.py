@@ -10,8 +10,8 @@ import torch
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.datatypes import MINI
 from sadtalker_core.model import FAMILY_NETS, load_talker
-from sadtalker_core.motion.expression import predict_expression
-from sadtalker_core.motion.pose import predict_pose
+from sadtalker_core.motion.expression import run_expnet
+from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.training.expnet import measured_blinks
 from sadtalker_core.training.faces import BLINK_UNITS, MiniFace
 from tests.comfyui import media
@@ -50,14 +50,14 @@ def test_the_exported_file_is_a_whole_model_of_its_family(talker):
 def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, talker):
     rows = learnt.clip.coefficients()
     blink = measured_blinks(MiniFace(), rows, rows.expression[:1].expand(len(rows), -1))
-    said = predict_expression(talker.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
+    said = run_expnet(talker.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
     assert overfit.agreement(said[:, MOUTH], rows.expression[:, MOUTH]) >= 0.9
 
 
 def test_lids_obey_the_blink_track(learnt, talker):
     rows = learnt.clip.coefficients()
     wide, shut = (
-        predict_expression(talker.nets["expnet"], learnt.clip.speech(), rows, torch.full((len(rows),), blink))
+        run_expnet(talker.nets["expnet"], learnt.clip.speech(), rows, torch.full((len(rows),), blink))
         for blink in (0.0, 1.0)
     )
     change = (shut.coefficients - wide.coefficients)[:, BLINK_UNITS]
@@ -68,7 +68,7 @@ def test_lids_obey_the_blink_track(learnt, talker):
 def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, talker):
     rows = learnt.clip.coefficients()
     draw = torch.Generator().manual_seed(7)
-    said = predict_pose(talker.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
+    said = run_posevae(talker.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
     assert overfit.agreement(said[BLOCK], rows.pose[BLOCK]) >= 0.9
 
 

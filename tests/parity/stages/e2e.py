@@ -19,8 +19,8 @@ from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.datatypes import CropMode, FaceCoefficients, Motion, Portrait
 from sadtalker_core.face.extract import extract_released
 from sadtalker_core.motion.blink import released_blinks
-from sadtalker_core.motion.expression import predict_expression
-from sadtalker_core.motion.pose import predict_motion, predict_pose
+from sadtalker_core.motion.expression import run_expnet
+from sadtalker_core.motion.pose import predict_motion, run_posevae
 from sadtalker_core.opencv_resize import resize_bilinear
 from sadtalker_core.render.driving import map_motion
 from sadtalker_core.render.facevid2vid.animate import render_frames, to_box_aspect
@@ -97,8 +97,8 @@ class _Walk:
         yield self.row("ratio", blink, 0)
 
         posevae, z = self.net("posevae"), torch.from_numpy(given["z"])
-        expression = predict_expression(self.net("expnet"), speech, source, blink)
-        pose = predict_pose(posevae, speech, source, given["class"], noise=z)
+        expression = run_expnet(self.net("expnet"), speech, source, blink)
+        pose = run_posevae(posevae, speech, source, given["class"], noise=z)
         rough = source.pose[:1] + predict_motion(posevae, speech, source.pose[:1], given["class"], z)
         yield self.row("exp", expression.coefficients)
         yield self.row("pose", rough)
