@@ -1,10 +1,10 @@
-"""The mini family's own face: 468 points of a head, and how the 52 face units move them.
+"""The canonical face model of the mini family: 468 points of a head, and how the 52 blendshapes move them.
 
-It stands in the hall because the face room (mesh -> coefficients), the render room (coefficients -> mesh) and the
-training share it. The table assets/mini_basis.safetensors is made by training/heads/landmarks.py from CC0 data.
+It lies outside the packages because face (mesh -> coefficients), render (coefficients -> mesh) and training share it.
+The table assets/mini_basis.safetensors is made by training/heads/landmarks.py from CC0 data.
 
-Head space: decimetres, x to the left of the person (right in the picture), y up, z to the viewer. The points are those
-of MediaPipe's face mesh, in its order.
+Canonical head coordinates: decimetres, x to the left of the person (right in the picture), y up, z to the viewer. The
+points are those of MediaPipe's face mesh, in its order.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .coefficients import ARKIT_UNITS
+from .coefficients import ARKIT_BLENDSHAPES
 
-BASIS_FILE = Path(__file__).resolve().parent / "assets" / "mini_basis.safetensors"
+CANONICAL_FACE_FILE = Path(__file__).resolve().parent / "assets" / "mini_basis.safetensors"
 N_POINTS = 468
+#: what the file calls them
+STORED_NAMES = {"units": "blendshapes", "teeth_units": "teeth_blendshapes"}
 
 #: what a triangle of the mesh covers
 SKIN, MOUTH, EYES = 0, 1, 2
@@ -41,46 +43,49 @@ FACE_OUTLINE = (
 
 
 @dataclass(frozen=True, eq=False)
-class FaceBasis:
+class CanonicalFace:
     """The table, float32.
 
-    mean (468, 3);  units (52, 468, 3) displacement at full weight, in the order of ARKIT_UNITS
+    mean (468, 3);  blendshapes (52, 468, 3) displacement at full weight, in the order of ARKIT_BLENDSHAPES
     triangles (N, 3) long, counter-clockwise as seen from the front;  kind (N,) SKIN, MOUTH or EYES
     pivot (3,) what the head turns around
-    teeth (M, 3), teeth_units (52, M, 3): points inside the mouth, `teeth_kind` (M,) 0 upper, 1 lower teeth, 2 tongue
+    teeth (M, 3), teeth_blendshapes (52, M, 3): points inside the mouth, `teeth_kind` (M,) 0 upper, 1 lower teeth, 2
+    tongue
     """
 
     mean: Tensor
-    units: Tensor
+    blendshapes: Tensor
     triangles: Tensor
     kind: Tensor
     pivot: Tensor
     teeth: Tensor
-    teeth_units: Tensor
+    teeth_blendshapes: Tensor
     teeth_kind: Tensor
 
-    def displaced(self, weights: Tensor) -> Tensor:
-        """Unit weights (..., 52 or more; what comes behind is ignored) -> displacements (..., 468, 3)."""
-        return torch.tensordot(weights[..., : len(ARKIT_UNITS)].to(self.units), self.units, dims=1)
+    def displacements(self, weights: Tensor) -> Tensor:
+        """Blendshape weights (..., 52 or more; what comes behind is ignored) -> displacements (..., 468, 3)."""
+        return torch.tensordot(weights[..., : len(ARKIT_BLENDSHAPES)].to(self.blendshapes), self.blendshapes, dims=1)
 
-    def displaced_teeth(self, weights: Tensor) -> Tensor:
+    def teeth_displacements(self, weights: Tensor) -> Tensor:
         """The same for the points inside the mouth, (..., M, 3)."""
-        return torch.tensordot(weights[..., : len(ARKIT_UNITS)].to(self.teeth_units), self.teeth_units, dims=1)
+        return torch.tensordot(
+            weights[..., : len(ARKIT_BLENDSHAPES)].to(self.teeth_blendshapes), self.teeth_blendshapes, dims=1
+        )
 
 
 @lru_cache(maxsize=1)
-def load_basis() -> FaceBasis:
+def load_canonical_face() -> CanonicalFace:
     """The embedded table; read once, never written on."""
     from safetensors.torch import load_file
 
     whole = ("triangles", "kind", "teeth_kind")
     # copies in any case: what `load_file` gives is mapped
-    read = load_file(BASIS_FILE).items()
+    read = load_file(CANONICAL_FACE_FILE).items()
     tensors = {name: t.to(torch.int64 if name in whole else torch.float32, copy=True) for name, t in read}
-    return FaceBasis(**tensors)
+    return CanonicalFace(**{STORED_NAMES.get(name, name): tensor for name, tensor in tensors.items()})
 
 
-#: from head space (y up, z to the viewer) to the axes of pictures (y down, z away from the viewer), and back
+#: from head coordinates (y up, z to the viewer) to the axes of pictures (y down, z away from the viewer), and back
 HEAD_TO_PICTURE = (1.0, -1.0, -1.0)
 
 
@@ -89,7 +94,7 @@ def rotation_of_angles(angles: Tensor) -> Tensor:
 
     The rotation is the released family's, pitch @ yaw @ roll, in the axes of pictures: x right, y down, z away from the
     viewer. Positive pitch looks down, positive yaw looks to the left of the picture, positive roll tilts the head
-    clockwise as seen in the picture. With F = diag(HEAD_TO_PICTURE), the same turn of head space is F @ R @ F.
+    clockwise as seen in the picture. With F = diag(HEAD_TO_PICTURE), the same turn of head coordinates is F @ R @ F.
     """
     # by hand, because three of kornia's rotations, multiplied, take ten times as long and round the same
     (cp, cy, cr), (sp, sy, sr) = (part.unbind(-1) for part in (torch.cos(angles), torch.sin(angles)))

@@ -1,7 +1,7 @@
 """What travels between the rooms, and so on the wires between the nodes: frozen records, shapes and units beside them.
 
 Letters: `H W` a picture in pixels, `S` the side of the cropped square, `T` video frames, `P` numbers per frame that
-move the key points (45 = 15 x 3 offsets in the released family, 64 unit weights in the mini family).
+move the key points (45 = 15 x 3 offsets in the released family, 64 blendshape weights in the mini family).
 Pictures are float32 in 0..1, RGB. Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a tensor that came in by a record.
 """
@@ -250,7 +250,8 @@ class HeadPose:
 class KeypointMotion:
     """What MappingNet says about each frame.
 
-    yaw, pitch, roll: (T,) degrees;  translation: (T, 3);  offsets: (T, P), 45 key-point offsets or 64 unit weights
+    yaw, pitch, roll: (T,) degrees;  translation: (T, 3);  offsets: (T, P), 45 key-point offsets or 64 blendshape
+    weights
     """
 
     yaw: Tensor

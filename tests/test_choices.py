@@ -6,7 +6,7 @@ import torch
 from sadtalker_core import pipeline
 from sadtalker_core.batch.worker import at_work
 from sadtalker_core.choices import one_of
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
@@ -78,6 +78,6 @@ def test_the_chosen_blinks_are_those_of_the_face(blink):
         (net,) = talker.use("expnet")
         expected = run_expnet(net, speech, face, track)
     assert torch.equal(expression.coefficients, expected.coefficients)
-    lids = expression.coefficients[:, UNIT_INDEX["eyeBlinkLeft"]]
+    lids = expression.coefficients[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]]
     assert (lids[track > 0.9] > 0.6).all() and (lids[track == 0] < 0.4).all()
     assert bool((track > 0).any()) == (blink != "off")

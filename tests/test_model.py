@@ -15,7 +15,7 @@ from torch.nn import Linear
 
 from sadtalker_core import model
 from sadtalker_core.audio.mel import slaney_mel_bands
-from sadtalker_core.canonical_face import load_basis
+from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.checkpoint import catalog
 from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import Metadata, NamedTensors, read_tensors
@@ -374,8 +374,8 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 
 def test_nothing_of_the_pack_stays_mapped():
     """An update writes over these files while ComfyUI runs. Only Linux tells what a program maps."""
-    talker, basis, told = load_talker("mini", []), load_basis(), Path("/proc/self/maps")
-    assert talker.nets and basis.triangles.numel() and slaney_mel_bands().numel()
+    talker, canonical, told = load_talker("mini", []), load_canonical_face(), Path("/proc/self/maps")
+    assert talker.nets and canonical.triangles.numel() and slaney_mel_bands().numel()
     assert str(ASSETS) not in (told.read_text() if told.exists() else "")
 
 

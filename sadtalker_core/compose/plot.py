@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coefficients import UNIT_INDEX
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import MINI, Expression, HeadPose, SpeechWindows, require_family
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
@@ -76,7 +76,7 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
         rows = expression.coefficients
         if expression.family == MINI:
             mouth = [
-                Line("jaw open", rows[:, UNIT_INDEX["jawOpen"]], _RED),
+                Line("jaw open", rows[:, BLENDSHAPE_INDEX["jawOpen"]], _RED),
                 Line("lips round", _mean(rows, "mouthFunnel", "mouthPucker"), _YELLOW),
                 Line("lips wide", _mean(rows, "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft",
                                         "mouthStretchRight"), _BLUE),
@@ -99,7 +99,7 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
 
 
 def _mean(rows: Tensor, *units: str) -> Tensor:
-    return rows[:, [UNIT_INDEX[unit] for unit in units]].mean(dim=1)
+    return rows[:, [BLENDSHAPE_INDEX[unit] for unit in units]].mean(dim=1)
 
 
 def _fitted(title: str, lines: list[Line], low: float, high: float) -> Panel:

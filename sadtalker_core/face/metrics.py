@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, fit_similarity, load_basis
+from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, fit_similarity, load_canonical_face
 
 #: opposite points on the edges of the lips that meet when the mouth is closed, left of the middle to right of it
 UPPER_LIP, LOWER_LIP = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
@@ -56,8 +56,8 @@ def head_angles(points: Tensor) -> Tensor:
     By laying the mean face on the mesh; points that faces move count less. Good to 2-4 degrees between people, better
     within one.
     """
-    basis = load_basis()
-    head = (basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE)
-    moves = basis.units.norm(dim=-1).amax(0)
+    canonical = load_canonical_face()
+    head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)
+    moves = canonical.blendshapes.norm(dim=-1).amax(0)
     rotation, _, _ = fit_similarity(points, head.to(points), 1 / (1 + (moves.to(points) / 0.05) ** 2))
     return angles_of_rotation(rotation)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..choices import one_of
-from ..coefficients import ARKIT_UNITS, EXPRESSION, POSE, ROTATION
+from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, Expression, HeadPose, require_family
 from ..errors import OptionError
 from .reference import ReferenceLength, plan_fit
@@ -22,7 +22,7 @@ from .smoothing import ORDER, smooth
 
 Track = TypeVar("Track", Expression, HeadPose)
 
-#: how the names of a group's face units begin; every unit is in one group
+#: how the names of a group's blendshapes begin; every unit is in one group
 GROUPS = {
     "mouth": ("jaw", "mouth", "tongue", "cheekPuff", "noseSneer"),
     "eyes": ("eye", "cheekSquint"),
@@ -46,7 +46,7 @@ class FitHow(str, Enum):
 
 def blendshapes_of(group: str) -> list[int]:
     """The columns of a mini expression that move the mouth, the eyes or the brows."""
-    return [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(GROUPS[group])]
+    return [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(GROUPS[group])]
 
 
 def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float = 1.0, brows: float = 1.0,
@@ -72,7 +72,7 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
             scale[blendshapes_of(group)] *= factor
     after = _calm(before * scale, smoothing)
     if mini:
-        lids = [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(_LIDS)]
+        lids = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(_LIDS)]
         after[:, lids] = before[:, lids] * scale[lids]
         after = after.clamp(min=before.clamp(max=0) * scale, max=before.clamp(min=1))
     return replace(expression, coefficients=after)

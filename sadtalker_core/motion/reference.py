@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..choices import one_of
-from ..coefficients import UNIT_INDEX
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
 from ..errors import OptionError, VideoError
 from .expnet import ExpNet
@@ -99,7 +99,7 @@ def eyelids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor
     mouth included; see `predict_expression`.
     """
     if reference.family == MINI:
-        lids = [UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]
+        lids = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
         return reference.expression[:, lids].mean(dim=1).clamp(0, 1)
     if net is None:
         raise OptionError("a reference of the released family needs the ExpNet to tell its lids from its mouth.")

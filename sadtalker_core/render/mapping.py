@@ -1,7 +1,7 @@
 """MappingNet: what the face model says over 27 frames -> how the renderer's key points move in the middle one.
 
 Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or 73 with the crop parameters),
-`P` offsets (45 = 15 key points x 3 in the released family, 64 unit weights in the mini family).
+`P` offsets (45 = 15 key points x 3 in the released family, 64 blendshape weights in the mini family).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MappingConfig:
 
 RELEASED_MAPPING = MappingConfig()
 RELEASED_MAPPING_FULL = MappingConfig(coefficients=CROP_ROW)
-#: the widths of the built-in family; its offsets are the weights of the face units
+#: the widths of the built-in family; its offsets are the weights of the blendshapes
 MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
 
 

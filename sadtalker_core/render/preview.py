@@ -20,7 +20,7 @@ from ..canonical_face import (
     OUTER_LIPS,
     RIGHT_EYE,
     SKIN,
-    load_basis,
+    load_canonical_face,
 )
 from ..datatypes import FaceCrop, KeypointMotion, Motion
 from ..errors import OptionError
@@ -95,8 +95,8 @@ def _draw_mesh(ground, points: Tensor):
 
     picture = ground.copy()
     pen = ImageDraw.Draw(picture)
-    basis = load_basis()
-    triangles = basis.triangles[basis.kind == SKIN]
+    canonical = load_canonical_face()
+    triangles = canonical.triangles[canonical.kind == SKIN]
     a, b, c = points[triangles].unbind(1)
     first, second = b - a, c - a
     facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0

@@ -1,4 +1,5 @@
-"""Trains the narrow ExpNet of the built-in family: a voice moves the mouth's face units, the rest follows the portrait.
+"""Trains the narrow ExpNet of the built-in family: a voice moves the mouth's blendshapes, the rest follows the
+portrait.
 
     python -m sadtalker_core.training.voices.speech_set --hours 4 --out runs/speech.npz
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini
@@ -22,13 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coefficients import ARKIT_UNITS, EXPRESSION, UNIT_INDEX
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .engine import Moment, seeded, trained
 from .mini_trainer import MiniTrainer, train_mini
 from .voices.speech_set import Clip, load
-from .voices.visemes import SPEECH_UNITS, unit_indices
+from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8))
 
@@ -49,20 +50,20 @@ STILL, STEP, SPREAD = 1.0, 1.0, 0.1
 def kept_share() -> Tensor:
     """(64,) the share of each reference coefficient that the expression keeps."""
     share = torch.zeros(EXPRESSION)
-    share[: len(ARKIT_UNITS)] = 1.0
+    share[: len(ARKIT_BLENDSHAPES)] = 1.0
     for name, value in KEPT.items():
-        share[unit_indices(name)] = value
+        share[blendshape_indices(name)] = value
     return share
 
 
-def target_expression(speech_units: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-    """speech_units (B, len(SPEECH_UNITS)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
+def target_expression(speech_blendshapes: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+    """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
 
     Lids may be told to close further than shut when the portrait squints; whoever moves the mesh cuts at 1.
     """
     target = reference * kept_share()
-    target[:, list(SPEECH_UNITS)] += speech_units
-    target[:, unit_indices("eyeBlink")] += blink[:, None]
+    target[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
+    target[:, blendshape_indices("eyeBlink")] += blink[:, None]
     return target
 
 
@@ -76,7 +77,7 @@ def new_net(seed: int) -> ExpNet:
         net.head.bias.zero_()
         net.head.weight[:, embedding:] = 0.0
         net.head.weight[:, embedding:-1].copy_(torch.diag(kept_share()))
-        net.head.weight[unit_indices("eyeBlink"), -1] = 1.0
+        net.head.weight[blendshape_indices("eyeBlink"), -1] = 1.0
     return net
 
 
@@ -84,9 +85,9 @@ def random_reference(rows: int, draw: np.random.Generator) -> Tensor:
     """(rows, 64) expressions as a portrait's may be measured: a few units on, the others near 0, some a little
     below.
     """
-    units = draw.normal(0, 0.05, (rows, len(ARKIT_UNITS)))
+    units = draw.normal(0, 0.05, (rows, len(ARKIT_BLENDSHAPES)))
     units += draw.uniform(0, 1, units.shape) * (draw.random(units.shape) < 0.2)
-    return torch.from_numpy(np.pad(units, ((0, 0), (0, EXPRESSION - len(ARKIT_UNITS)))).astype(np.float32))
+    return torch.from_numpy(np.pad(units, ((0, 0), (0, EXPRESSION - len(ARKIT_BLENDSHAPES)))).astype(np.float32))
 
 
 def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
@@ -111,7 +112,7 @@ def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
 
 
 def batch(clips: list[Clip], draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """(clips, L, 1, 80, 16) windows and (clips, L, len(SPEECH_UNITS)) targets; and one clip in forty is the
+    """(clips, L, 1, 80, 16) windows and (clips, L, len(SPEECH_BLENDSHAPES)) targets; and one clip in forty is the
     idle mode's zeros.
     """
     n_frames = np.array([len(clip.units) for clip in clips])
@@ -130,18 +131,18 @@ def batch(clips: list[Clip], draw: np.random.Generator) -> tuple[Tensor, Tensor]
     return heard, seen
 
 
-def unit_weights(clips: list[Clip]) -> Tensor:
+def loss_weights(clips: list[Clip]) -> Tensor:
     """(64,) the weight of each squared error: 1 / spread in speech, so that small gestures count; 1 for the others."""
     spread = torch.from_numpy(np.concatenate([c.units for c in clips[:400]]).astype(np.float32).std(axis=0))
     weights = torch.ones(EXPRESSION)
-    weights[list(SPEECH_UNITS)] = 0.3 / spread.clamp(min=0.03)
-    weights[UNIT_INDEX["jawOpen"]] *= 2.0
+    weights[list(SPEECH_BLENDSHAPES)] = 0.3 / spread.clamp(min=0.03)
+    weights[BLENDSHAPE_INDEX["jawOpen"]] *= 2.0
     return weights
 
 
 def losses_of(net: ExpNet, clips: list[Clip]):
-    weights = unit_weights(clips)
-    mouth = list(SPEECH_UNITS)
+    weights = loss_weights(clips)
+    mouth = list(SPEECH_BLENDSHAPES)
 
     def losses(now: Moment) -> dict[str, Tensor]:
         draw = now.numpy_chance()
@@ -174,14 +175,14 @@ def speak(net: ExpNet, clip: Clip, reference: Tensor | None = None) -> Tensor:
 
 
 def agreement(said: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:
-    """(T, 52 or more) against (T, len(SPEECH_UNITS)) -> unit: (correlation, spread of the net over spread of
+    """(T, 52 or more) against (T, len(SPEECH_BLENDSHAPES)) -> unit: (correlation, spread of the net over spread of
     the target).
     """
     result = {}
-    for column, unit in enumerate(SPEECH_UNITS):
+    for column, unit in enumerate(SPEECH_BLENDSHAPES):
         a, b = said[:, unit], wanted[:, column].astype(np.float64)
         if b.std() > 1e-3:
-            result[ARKIT_UNITS[unit]] = (float(np.corrcoef(a, b)[0, 1]), float(a.std() / b.std()))
+            result[ARKIT_BLENDSHAPES[unit]] = (float(np.corrcoef(a, b)[0, 1]), float(a.std() / b.std()))
     return result
 
 

@@ -2,7 +2,7 @@
 
     python -m sadtalker_core.training.fit_linear_3dmm --work FOLDER [--people 1200] [--out FILE]
 
-People of training/heads are rendered with known unit weights and head poses, the embedded mesh net looks at each
+People of training/heads are rendered with known blendshape weights and head poses, the embedded mesh net looks at each
 picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh net (a lid that
 never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last fifth of
 the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_basis
+from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_canonical_face
 from ..checkpoint.reading import Metadata
 from ..checkpoint.writing import write_checkpoint
-from ..coefficients import ARKIT_UNITS, UNIT_INDEX
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from ..datatypes import MINI
 from ..face.embedded import ASSETS, embedded_face_nets
 from ..face.linear_3dmm import MINI_LINEAR_3DMM, Linear3DMM
@@ -42,7 +42,7 @@ PEOPLE_PER_PART = 50
 HELD_OUT = 0.2
 FOLDS = 4
 #: for the units the ridge is chosen among these; smaller ones read even more, but from what the net only trembles by
-UNIT_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
+BLENDSHAPE_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
 #: for the pose it is set, a little larger than best on single pictures, and tracks are twice as quiet for it:
 #: turn (3), growth, shift (2)
 POSE_RIDGES = (1e-5, 1e-5, 1e-5, 1e-3, 1e-3, 1e-3)
@@ -53,7 +53,7 @@ TELLING = 0.2
 RESTS, GAINS = torch.linspace(-0.1, 0.6, 36).double(), torch.linspace(1, 2.5, 31).double()
 NAME = "linear_3dmm"
 OUT = ASSETS / "linear_3dmm.safetensors"
-#: the middle of a face in head space, and the side of a square that holds a head, in decimetres
+#: the middle of a face in head coordinates, and the side of a square that holds a head, in decimetres
 FACE_MIDDLE, HEAD_SIDE = np.array([0.0, 7.0, 1.2], np.float32), 2.6
 
 
@@ -61,8 +61,8 @@ FACE_MIDDLE, HEAD_SIDE = np.array([0.0, 7.0, 1.2], np.float32), 2.6
 class Seen:
     """What the mesh net saw, and what was there; arrays of N rows.
 
-    points (N, 468, 3) pixels;  person (N,);  weights (N, 52) unit weights;  rotation (N, 3, 3) in the axes of pictures
-    scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
+    points (N, 468, 3) pixels;  person (N,);  weights (N, 52) blendshape weights;  rotation (N, 3, 3) in the axes of
+    pictures scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
     """
 
     points: np.ndarray
@@ -120,7 +120,7 @@ def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndar
 
 
 def _place(camera: Camera, point: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where a point of head space is in the picture, and how many pixels a decimetre has there."""
+    """Where a point of head coordinates is in the picture, and how many pixels a decimetre has there."""
     here, beside = camera.project(np.stack([point, point + np.array([0.01, 0, 0], np.float32)]), SIDE)
     return here[:2], float(beside[0] - here[0]) / 0.01
 
@@ -155,7 +155,7 @@ class Heads:
 
     def with_mirrored(self) -> Heads:
         """Twice as many: each head once more as a mirror shows it."""
-        point, unit = mirror_points(), mirror_units()
+        point, unit = mirror_points(), mirror_blendshapes()
         flip = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
         points = self.points[:, point] * flip + torch.tensor([SIDE, 0, 0])
         origin = self.origin * flip[:2] + torch.tensor([SIDE, 0])
@@ -174,20 +174,20 @@ def mirror_points() -> Tensor:
     """(468,) the partner of each point on the other side of the face; a point in the middle is its own."""
     from scipy.optimize import linear_sum_assignment
 
-    mean = load_basis().mean.double()
+    mean = load_canonical_face().mean.double()
     apart = (mean[:, None] - mean[None] * torch.tensor([-1.0, 1.0, 1.0])).norm(dim=-1)
     return torch.from_numpy(linear_sum_assignment((apart + apart.T).numpy())[1])
 
 
-def mirror_units() -> Tensor:
-    """(52,) the partner of each face unit."""
+def mirror_blendshapes() -> Tensor:
+    """(52,) the partner of each blendshape."""
     sides = {"Left": "Right", "Right": "Left"}
-    names = list(ARKIT_UNITS)
-    for i, name in enumerate(ARKIT_UNITS):
+    names = list(ARKIT_BLENDSHAPES)
+    for i, name in enumerate(ARKIT_BLENDSHAPES):
         for side, other in sides.items():
             if name.endswith(side):
                 names[i] = name[: -len(side)] + other
-    return torch.tensor([UNIT_INDEX[name] for name in names])
+    return torch.tensor([BLENDSHAPE_INDEX[name] for name in names])
 
 
 def fit(heads: Heads) -> Linear3DMM:
@@ -205,7 +205,9 @@ def fit(heads: Heads) -> Linear3DMM:
     gain = gain * (told > TELLING)
     bias[:n_units] = gain * (bias[:n_units] - zero)
     matrix[:, :n_units] *= gain
-    print("always 0: " + ", ".join(name for name, r in zip(ARKIT_UNITS, told.tolist(), strict=True) if r <= TELLING))
+    print(
+        "always 0: " + ", ".join(name for name, r in zip(ARKIT_BLENDSHAPES, told.tolist(), strict=True) if r <= TELLING)
+    )
     with torch.no_grad():
         net.read.weight.copy_(matrix.T)
         net.read.bias.copy_(bias)
@@ -222,9 +224,9 @@ def _template_of(heads: Heads) -> Linear3DMM:
     centred = torch.cat([heads.points[..., :2] - heads.origin[:, None], depth], dim=-1)
     upright = (centred @ heads.rotation / heads.scale[:, None, None]).mean(0)
     net = Linear3DMM()
-    moves = load_basis().units.norm(dim=-1).amax(0)
+    moves = load_canonical_face().blendshapes.norm(dim=-1).amax(0)
     net.template.copy_(upright)
-    net.steadiness.copy_(1 / (1 + (moves / 0.05) ** 2))
+    net.rigidity_weights.copy_(1 / (1 + (moves / 0.05) ** 2))
     return net
 
 
@@ -271,9 +273,9 @@ def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def _choose_ridges(inputs: Tensor, targets: Tensor, person: Tensor) -> Tensor:
     """(m,) for each output its ridge; for each unit the one with the smallest error on people that were left out."""
     units = targets[:, : -len(POSE_RIDGES)]
-    tried = [torch.full(units.shape[1:], ridge, dtype=torch.float64) for ridge in UNIT_RIDGES]
+    tried = [torch.full(units.shape[1:], ridge, dtype=torch.float64) for ridge in BLENDSHAPE_RIDGES]
     errors = [((said - units) ** 2).mean(0) for said in _out_of_sample(inputs, units, tried, person)]
-    chosen = torch.tensor(UNIT_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
+    chosen = torch.tensor(BLENDSHAPE_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
     return torch.cat([chosen, torch.tensor(POSE_RIDGES, dtype=torch.float64)])
 
 
@@ -300,21 +302,21 @@ def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
     """On people the fit has not seen: mean absolute errors of the pose, correlations of the units."""
     heads = heads[held_out(heads.person)]
     with torch.no_grad():
-        reading = net(heads.points.float())
+        parameters = net(heads.points.float())
     truth = angles_of_rotation(heads.rotation)
-    wrong = torch.rad2deg(angles_of_rotation(reading.rotation.double()) - truth)
+    wrong = torch.rad2deg(angles_of_rotation(parameters.rotation.double()) - truth)
     found = {f"{name} degrees": float(wrong[:, k].abs().mean()) for k, name in enumerate(("pitch", "yaw", "roll"))}
     first, second = _pairs(heads.person)
     within = (wrong[first] - wrong[second]).abs().mean(0)
     found |= {f"{name} degrees, from picture to picture": float(within[k]) for k, name in enumerate(("pitch", "yaw"))}
-    found["scale"] = float((reading.scale / heads.scale - 1).abs().mean())
-    found["origin decimetres"] = float(((reading.origin - heads.origin).norm(dim=1) / heads.scale).mean())
-    told = _correlation(reading.units.double(), heads.weights)
-    parted = heads.weights[:, UNIT_INDEX["mouthClose"]] == 0
-    jaw = UNIT_INDEX["jawOpen"]
-    jaws = (reading.units.double()[parted, jaw : jaw + 1], heads.weights[parted, jaw : jaw + 1])
+    found["scale"] = float((parameters.scale / heads.scale - 1).abs().mean())
+    found["origin decimetres"] = float(((parameters.origin - heads.origin).norm(dim=1) / heads.scale).mean())
+    told = _correlation(parameters.blendshapes.double(), heads.weights)
+    parted = heads.weights[:, BLENDSHAPE_INDEX["mouthClose"]] == 0
+    jaw = BLENDSHAPE_INDEX["jawOpen"]
+    jaws = (parameters.blendshapes.double()[parted, jaw : jaw + 1], heads.weights[parted, jaw : jaw + 1])
     found["jawOpen where the lips are not held closed"] = float(_correlation(*jaws))
-    found |= {name: float(r) for name, r in zip(ARKIT_UNITS, told, strict=True) if r > TELLING}
+    found |= {name: float(r) for name, r in zip(ARKIT_BLENDSHAPES, told, strict=True) if r > TELLING}
     return found
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound, PictureError
 from sadtalker_core.face.crop import face_box, picture_to_square
@@ -146,8 +146,8 @@ def test_a_net_in_half_precision_is_spoken_to_in_half_precision(generator):
 def mean_face():
     """A linear fit that says what laying the mean face on the mesh says."""
     net = Linear3DMM()
-    basis = load_basis()
-    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    canonical = load_canonical_face()
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
     torch.nn.init.zeros_(net.read.weight)
     torch.nn.init.zeros_(net.read.bias)
     return net

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.face.metrics import eye_aspect_ratio, head_angles, inner_lip_gap, mouth_width
@@ -13,11 +13,11 @@ from tests.face.pictures import astronaut
 
 def head(angles=(0.0, 0.0, 0.0), **units) -> torch.Tensor:
     """The mean head, moved and turned, in the axes of pictures."""
-    basis = load_basis()
+    canonical = load_canonical_face()
     weights = torch.zeros(52)
     for name, amount in units.items():
-        weights[UNIT_INDEX[name]] = amount
-    points = (basis.mean + basis.displaced(weights) - basis.pivot) * torch.tensor(HEAD_TO_PICTURE)
+        weights[BLENDSHAPE_INDEX[name]] = amount
+    points = (canonical.mean + canonical.displacements(weights) - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)
     return points @ rotation_of_angles(torch.tensor(angles)).T * 90 + torch.tensor([100.0, 200.0, 0.0])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.face import detector as looking
 from sadtalker_core.face.detector import detect_faces
@@ -38,8 +38,8 @@ def upright(detector, mesh_net):
 def mean_face():
     """A linear fit that says what laying the mean face on the mesh says."""
     net = Linear3DMM()
-    basis = load_basis()
-    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    canonical = load_canonical_face()
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
     torch.nn.init.zeros_(net.read.weight)
     torch.nn.init.zeros_(net.read.bias)
     return net

@@ -1,7 +1,7 @@
 """Generated people never trained on: the renderer against pictures, flow and layers that are known exactly.
 
 In: people drawn from TEST_SEED by the generator of training. Out: one number per row of the table, and per person.
-The face net finds the mesh in the source, as it would in a portrait; unit weights and turn are the true ones.
+The face net finds the mesh in the source, as it would in a portrait; blendshape weights and turn are the true ones.
 """
 
 from __future__ import annotations

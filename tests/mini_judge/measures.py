@@ -15,7 +15,7 @@ from sadtalker_core.canonical_face import (
     RIGHT_EYE,
     angles_of_rotation,
     fit_similarity,
-    load_basis,
+    load_canonical_face,
 )
 from sadtalker_core.face.landmarks import MESH_TO_68
 from sadtalker_core.face.metrics import inner_lip_gap
@@ -85,8 +85,8 @@ def head_angles_68(points: Tensor) -> Tensor:
     All points count alike. On eight heads rendered with turns of 12 degrees that reads yaw within 2.6 and pitch within
     4 degrees on average; the nose and the corners of the eyes alone, which no face moves, 5.7 and 4.1.
     """
-    basis = load_basis()
-    head = ((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
+    canonical = load_canonical_face()
+    head = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
     points = points.float()
     rotation = torch.eye(3).expand(len(points), -1, -1)
     size = (points - points.mean(1, keepdim=True)).norm(dim=(1, 2)) / (head - head.mean(0))[:, :2].norm()
@@ -148,10 +148,10 @@ def eye_contrast(picture: np.ndarray, points: np.ndarray) -> float:
 
 
 def commanded_gap(weights: np.ndarray) -> np.ndarray:
-    """Unit weights (T, 52 or more) -> (T,) the inner-lip gap that the mean face has under them.
+    """blendshape weights (T, 52 or more) -> (T,) the inner-lip gap that the mean face has under them.
 
     Only its changes count: at rest it is .07, because the basis keeps its points a little inside the lips' edges.
     """
-    basis = load_basis()
-    moved = basis.mean + basis.displaced(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
+    canonical = load_canonical_face()
+    moved = canonical.mean + canonical.displacements(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
     return inner_lip_gap(moved).numpy()

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.training.expnet_mini import speak
 from sadtalker_core.training.voices.speech_set import Clip
-from sadtalker_core.training.voices.visemes import SPEECH_UNITS
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 
 from . import heads, measures, truth, voices
 from .evaluators import Judges
 from .table import Row
 from .trial import CLOSED_GAP, TURN_DEG, Trial
 
-JAW = UNIT_INDEX["jawOpen"]
+JAW = BLENDSHAPE_INDEX["jawOpen"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
 
 
 def _jaws(net, clips: list[Clip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    column = SPEECH_UNITS.index(JAW)
+    column = SPEECH_BLENDSHAPES.index(JAW)
     said = [speak(net, clip)[:, JAW].numpy() for clip in clips]
     return said, [clip.units[:, column].astype(np.float32) for clip in clips]
 

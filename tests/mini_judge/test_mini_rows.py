@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
 from tests.mini_judge import heads, measures, portraits, rows, sources, table
@@ -41,8 +41,8 @@ class Told:
 @pytest.fixture
 def take() -> rows.Take:
     offsets = np.zeros((N_FRAMES, 64), np.float32)
-    offsets[:, UNIT_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
-    offsets[10:12, UNIT_INDEX["jawOpen"]] = 0
+    offsets[:, BLENDSHAPE_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
+    offsets[10:12, BLENDSHAPE_INDEX["jawOpen"]] = 0
     draw = np.random.default_rng(0)
     picture = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
     film = {

@@ -55,7 +55,7 @@ STYLISED = (
     Stylised("head1, painted", "head1", "painted"),
 )
 
-#: the shapes of the sheet: unit weights that a mouth holds, over the portrait's own face
+#: the shapes of the sheet: blendshape weights that a mouth holds, over the portrait's own face
 VISEMES: dict[str, dict[str, float]] = {
     "A": {"jawOpen": 0.60, "mouthStretch": 0.05, "mouthLowerDown": 0.38, "mouthUpperUp": 0.16},
     "E": {"jawOpen": 0.36, "mouthStretch": 0.18, "mouthSmile": 0.08, "mouthLowerDown": 0.34, "mouthUpperUp": 0.18},

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.edit import (
@@ -23,7 +23,7 @@ from sadtalker_core.motion.smoothing import smooth
 
 @pytest.fixture
 def mini(generator):
-    """12 frames of unit weights in 0..1."""
+    """12 frames of blendshape weights in 0..1."""
     rows = torch.zeros(12, 64)
     rows[:, :52] = torch.rand(12, 52, generator=generator)
     return Expression(rows, MINI)
@@ -40,7 +40,7 @@ def pose(generator):
 
 
 def test_every_face_unit_is_in_one_group():
-    assert sorted(i for group in GROUPS for i in blendshapes_of(group)) == list(range(len(ARKIT_UNITS)))
+    assert sorted(i for group in GROUPS for i in blendshapes_of(group)) == list(range(len(ARKIT_BLENDSHAPES)))
 
 
 @pytest.mark.parametrize("smoothing", [0, 1, 2, 3])
@@ -77,7 +77,7 @@ def test_a_released_expression_scales_as_a_whole_only(released):
 
 def test_smoothing_calms_the_lips_and_leaves_the_blinks(mini):
     edited = edit_expression(mini, smoothing=9).coefficients
-    lid, jaw = UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["jawOpen"]
+    lid, jaw = BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["jawOpen"]
     assert torch.equal(edited[:, lid], mini.coefficients[:, lid])
     assert edited[:, jaw].diff().abs().mean() < mini.coefficients[:, jaw].diff().abs().mean() / 1.5
     assert edited.min() >= 0 and edited.max() <= 1

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.errors import OptionError, VideoError
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.reference import (
@@ -98,8 +98,8 @@ def test_an_empty_reference_gets_a_sentence(make_face):
 
 def test_lids_of_a_mini_face_are_its_two_units(make_mini_face):
     face = make_mini_face(3)
-    face.expression[:, UNIT_INDEX["eyeBlinkLeft"]] = torch.tensor([0.0, 0.5, 1.4])
-    face.expression[:, UNIT_INDEX["eyeBlinkRight"]] = torch.tensor([0.0, 0.7, 1.4])
+    face.expression[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]] = torch.tensor([0.0, 0.5, 1.4])
+    face.expression[:, BLENDSHAPE_INDEX["eyeBlinkRight"]] = torch.tensor([0.0, 0.7, 1.4])
     torch.testing.assert_close(eyelids_of(face), torch.tensor([0.0, 0.6, 1.0]))
 
 

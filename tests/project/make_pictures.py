@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.plot import plot_motion
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
@@ -53,7 +53,7 @@ def main() -> None:
     pose = pipeline.nod(nets, speech, face, seed=SEED)
     motion = pipeline.map_tracks(nets, face, expression, pose)
     save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
-    wide = int(motion.driving.offsets[:, UNIT_INDEX["jawOpen"]].argmax())
+    wide = int(motion.driving.offsets[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
     ahead = replace(motion, driving=motion.driving[wide : wide + 1])
     drawn = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=False)))
     over = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=True)))
@@ -134,7 +134,7 @@ def shutting(motion: Motion) -> Motion:
     own = motion.source
     rows = {name: track.expand(4, *track.shape[1:]).clone() for name, track in vars(own).items()}
     for lid in ("eyeBlinkLeft", "eyeBlinkRight"):
-        rows["offsets"][:, UNIT_INDEX[lid]] = torch.linspace(0, 1, 4)
+        rows["offsets"][:, BLENDSHAPE_INDEX[lid]] = torch.linspace(0, 1, 4)
     return replace(motion, driving=replace(own, **rows))
 
 

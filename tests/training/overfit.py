@@ -19,7 +19,7 @@ from sadtalker_core.training.export import base_talker, export
 from sadtalker_core.training.faces import MiniFace
 from sadtalker_core.training.generated import write_generated
 from sadtalker_core.training.voices import speech_set
-from sadtalker_core.training.voices.visemes import SPEECH_UNITS, unit_indices
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 #: of the demo's voice: where it speaks
 FIRST_SECOND, SECONDS = 0.4, 1.6
@@ -65,11 +65,11 @@ def spoken(short: Path) -> speech_set.Clip:
     """A mouth made up for the voice: the jaw opens where it is loud, the lips round and spread with its colour."""
     speech = encode_speech(read_wave(short), SAMPLE_RATE_HZ)
     heard = torch.stack([window[0] for window in speech.windows()]).mean(dim=2)  # (T, 80)
-    units = np.zeros((speech.n_frames, len(SPEECH_UNITS)))
-    columns = {unit: column for column, unit in enumerate(SPEECH_UNITS)}
+    units = np.zeros((speech.n_frames, len(SPEECH_BLENDSHAPES)))
+    columns = {unit: column for column, unit in enumerate(SPEECH_BLENDSHAPES)}
     for name, low, high in (("jawOpen", 0, 80), ("mouthPucker", 0, 30), ("mouthStretch", 40, 80)):
         loud = ((heard[:, low:high].mean(dim=1) + 4) / 5).clamp(0, 1)
-        for unit in unit_indices(name):
+        for unit in blendshape_indices(name):
             units[:, columns[unit]] = loud.square()
     return speech_set.Clip(speech.mel.numpy(), units, "the demo's voice")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
@@ -87,7 +87,7 @@ def test_half_of_the_runs_are_asked_for_a_blink_and_it_may_begin_or_end_outside(
 def test_the_lids_of_a_clip_are_measured_from_how_open_the_eyes_are_at_rest():
     rows = torch.zeros(5, 257)
     lids = torch.tensor([0.1, 0.2, 0.4, 0.6, 1.0])
-    rows[:, 80 + UNIT_INDEX["eyeBlinkLeft"]] = rows[:, 80 + UNIT_INDEX["eyeBlinkRight"]] = lids
+    rows[:, 80 + BLENDSHAPE_INDEX["eyeBlinkLeft"]] = rows[:, 80 + BLENDSHAPE_INDEX["eyeBlinkRight"]] = lids
     clip = FaceCoefficients.from_full_rows(rows, torch.zeros(5, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     blink = measured_blinks(MiniFace(), clip, clip.expression[1:2].expand(5, -1))
     assert blink.tolist() == pytest.approx([0.0, 0.0, 0.25, 0.5, 1.0], abs=1e-6)

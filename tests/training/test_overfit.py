@@ -7,21 +7,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI
 from sadtalker_core.model import FAMILY_NETS, load_talker
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.training.expnet import measured_blinks
-from sadtalker_core.training.faces import BLINK_UNITS, MiniFace
+from sadtalker_core.training.faces import BLINK_BLENDSHAPES, MiniFace
 from tests.comfyui import media
 from tests.training import overfit
 from tests.training.own_model import in_the_nodes
 
 pytestmark = pytest.mark.slow
 
-JAW = UNIT_INDEX["jawOpen"]
-MOUTH = [UNIT_INDEX[name] for name in ("jawOpen", "mouthPucker", "mouthStretchLeft")]
+JAW = BLENDSHAPE_INDEX["jawOpen"]
+MOUTH = [BLENDSHAPE_INDEX[name] for name in ("jawOpen", "mouthPucker", "mouthStretchLeft")]
 #: the frames of the first block, which are relative to the portrait; frame 0 is the portrait
 BLOCK = slice(1, 33)
 
@@ -60,7 +60,7 @@ def test_lids_obey_the_blink_track(learnt, talker):
         run_expnet(talker.nets["expnet"], learnt.clip.speech(), rows, torch.full((len(rows),), blink))
         for blink in (0.0, 1.0)
     )
-    change = (shut.coefficients - wide.coefficients)[:, BLINK_UNITS]
+    change = (shut.coefficients - wide.coefficients)[:, BLINK_BLENDSHAPES]
     assert change.min() > 0.8, change.mean(dim=0)
     assert (shut.coefficients - wide.coefficients)[:, MOUTH].abs().max() < 0.1
 

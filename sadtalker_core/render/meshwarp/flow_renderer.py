@@ -250,8 +250,9 @@ def render_flow_frames(
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
     the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
-    and unit weights. Only their difference counts: nobody has to know what the source's are. A frame does not depend
-    on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and OptionError.
+    and blendshape weights. Only their difference counts: nobody has to know what the source's are. A frame does not
+    depend on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and
+    OptionError.
     """
     parameter = next(net.parameters())
     head = PlacedHead(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)

@@ -1,16 +1,16 @@
 """Where each pixel of a driving frame lies in the source picture, from the mesh of the face alone.
 
-In: the 468 points found in the source, unit weights and head turns per frame. Out: backward displacement and maps that
-tell a net what it is looking at. The face is carried by its triangles; rings of anchors around it (hair, ears, neck)
-follow part way, and the border of the stage never moves, so that the background stays what it was.
+In: the 468 points found in the source, blendshape weights and head turns per frame. Out: backward displacement and maps
+that tell a net what it is looking at. The face is carried by its triangles; rings of anchors around it (hair, ears,
+neck) follow part way, and the border of the stage never moves, so that the background stays what it was.
 
     crop, S x S                      the square picture that is driven
       stage, 160 x 160               a square of 3 decimetres around the head, cut out of the crop once per clip
         window, 128 x 128            its middle, 2.4 decimetres, where the net may repair what the mesh got wrong
 
 Letters: `B` frames, `P` points, `N` triangles. Picture coordinates are x right, y down, in pixels, the centre of the
-first one at (0.5, 0.5); z of found points goes away from the viewer. Head space is canonical_face.py's: decimetres, y
-up, z to the viewer; rotations act in the axes of the camera.
+first one at (0.5, 0.5); z of found points goes away from the viewer. Head coordinates are those of canonical_face.py:
+decimetres, y up, z to the viewer; rotations act in the axes of the camera.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ from ...canonical_face import (
     RIGHT_EYE,
     SKIN,
     UPPER_INNER_LIP,
-    FaceBasis,
+    CanonicalFace,
     fit_similarity,
-    load_basis,
+    load_canonical_face,
 )
-from ...coefficients import UNIT_INDEX
+from ...coefficients import BLENDSHAPE_INDEX
 
 PITCH = 0.01875  #: decimetres between two pixels of the stage
 STAGE = 160
 WINDOW = 128
 MARGIN = (STAGE - WINDOW) // 2
-HEAD_CENTRE = (0.0, 7.08, 0.6)  #: the point of head space in the middle of the stage
+HEAD_CENTRE = (0.0, 7.08, 0.6)  #: the point of head coordinates in the middle of the stage
 
-# Rings around the face: how far out (1 = the outline); how deep in head space, and what share of the motion of the head
-# they take, as cosine series of the angle from the top of the forehead; and how much of the jaw's. Depth and share are
-# least squares on the exact flow of hair, ears and necks of 600 generated heads (training/heads/fit_rings.py), then
-# made smaller by eye where the ring is rarely on a head, or the background would be dragged along, and at the crown.
+# Rings around the face: how far out (1 = the outline); how deep in head coordinates, and what share of the motion of
+# the head they take, as cosine series of the angle from the top of the forehead; and how much of the jaw's. Depth and
+# share are least squares on the exact flow of hair, ears and necks of 600 generated heads
+# (training/heads/fit_rings.py), then made smaller by eye where the ring is rarely on a head, or the background would be
+# dragged along, and at the crown.
 RINGS = (
     (1.15, (0.84, 0.13, 0.35, 0.04, 0.08), (0.87, 0.09, 0.06, -0.10, 0.06), 0.45),
     (1.40, (0.63, 0.22, 0.31, -0.06, 0.11), (0.65, 0.01, 0.28, 0.03, 0.07), 0.15),
@@ -90,10 +91,10 @@ _SMALLEST_BLINK, _LARGEST_BLINK = 0.3, 1.3
 #: measured
 _UPPER_LIP, _LOWER_LIP = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
 _MIDDLE_OF_LIPS = slice(2, 7)
-_MOUTH_UNITS = [k for unit, k in UNIT_INDEX.items() if unit.startswith(("jaw", "mouth"))]
+_MOUTH_BLENDSHAPES = [k for unit, k in BLENDSHAPE_INDEX.items() if unit.startswith(("jaw", "mouth"))]
 _ALL_LOST = 1.0  #: of the weights of those units: when so much is gone, the source's expression is
 _WIDE_OPEN = 0.2  #: decimetres
-_PRESSES = [UNIT_INDEX["mouthPressLeft"], UNIT_INDEX["mouthPressRight"]]
+_PRESSES = [BLENDSHAPE_INDEX["mouthPressLeft"], BLENDSHAPE_INDEX["mouthPressRight"]]
 #: so much of those units holds lips together whatever else is asked: the voice nets give a p, b or m 0.12 to 0.5
 _PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
@@ -110,7 +111,7 @@ MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "hidden", "stretch", "up
 
 @dataclass(frozen=True, eq=False)
 class HeadFit:
-    """Where a found mesh puts head space in the picture, by scaled orthography: x, -y, -z of a picture point =
+    """Where a found mesh puts head coordinates in the picture, by scaled orthography: x, -y, -z of a picture point =
     scale * rotation @ (head point - pivot) + origin.  rotation (B, 3, 3), scale (B,) pixels per decimetre, origin (B,
     3)."""
 
@@ -120,8 +121,8 @@ class HeadFit:
 
     def stage_centre(self) -> Tensor:
         """(B, 2) the middle of the stage in pixels of the picture."""
-        basis = load_basis()
-        offset = torch.tensor(HEAD_CENTRE).to(self.scale) - basis.pivot.to(self.scale)
+        canonical = load_canonical_face()
+        offset = torch.tensor(HEAD_CENTRE).to(self.scale) - canonical.pivot.to(self.scale)
         place = self.origin + self.scale[:, None] * (self.rotation @ offset)
         return place[:, :2] * place.new_tensor([1.0, -1.0])
 
@@ -130,13 +131,13 @@ class HeadFit:
         return self.scale * (STAGE * PITCH)
 
 
-def fit_head(points: Tensor, basis: FaceBasis | None = None) -> HeadFit:
-    """points (B, 468, 3) as found -> the placement that explains them best; those that face units move count less."""
-    basis = basis or load_basis()
-    moves = basis.units.norm(dim=-1).amax(0).to(points)
+def fit_head(points: Tensor, canonical: CanonicalFace | None = None) -> HeadFit:
+    """points (B, 468, 3) as found -> the placement that explains them best; those that blendshapes move count less."""
+    canonical = canonical or load_canonical_face()
+    moves = canonical.blendshapes.norm(dim=-1).amax(0).to(points)
     weights = 1 / (1 + (moves / 0.05) ** 2)
     found = points * points.new_tensor(HEAD_TO_PICTURE)
-    return HeadFit(*fit_similarity(found, (basis.mean - basis.pivot).to(points), weights))
+    return HeadFit(*fit_similarity(found, (canonical.mean - canonical.pivot).to(points), weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ class MeshFlow:
     """displacement (B, 2, 160, 160): where a driving pixel of the stage lies in the source, minus where it is, in
     pixels of the stage; maps (B, 11, 128, 128): what the window shows, see MAPS:
 
-    x, y, z       the spot of the head in head space, about -1..1
+    x, y, z       the spot of the head in head coordinates, about -1..1
     mouth height  1 at the upper inner lip, -1 at the lower, between them in the open mouth; 0 elsewhere
     mouth, eyes   1 inside the opening
     hidden        1 where the source shows that spot from behind
@@ -181,12 +182,13 @@ class MeshFlow:
 class HeadMover:
     """The source's mesh, taken once, and moved per frame.
 
-    points (468, 3) as found in the source, already in pixels of the stage;  weights (P,) unit weights of the source.
+    points (468, 3) as found in the source, already in pixels of the stage;  weights (P,) blendshape weights of the
+    source.
     """
 
-    def __init__(self, points: Tensor, weights: Tensor, basis: FaceBasis | None = None):
-        self.basis = _on(basis or load_basis(), points.device)
-        self.fit = fit_head(points[None], self.basis)
+    def __init__(self, points: Tensor, weights: Tensor, canonical: CanonicalFace | None = None):
+        self.canonical = _on(canonical or load_canonical_face(), points.device)
+        self.fit = fit_head(points[None], self.canonical)
         self.weights = weights.to(points)
         self.scale = self.fit.scale[0]
         self.source = self._with_surroundings(points)
@@ -214,7 +216,9 @@ class HeadMover:
         turn, shift, weights = turn.to(self.source), shift.to(self.source), weights.to(self.source)
         shift = F.pad(shift, (0, 1))[:, None]
         rest = self._relative(self.source[:N_POINTS], self.z[:N_POINTS])
-        moved = self.basis.displaced(weights * self.gain) - self.basis.displaced(self.weights * self.gain)
+        moved = self.canonical.displacements(weights * self.gain) - self.canonical.displacements(
+            self.weights * self.gain
+        )
         moved = self._lids_that_meet(rest, moved @ self.fit.rotation[0].T, weights)
         moved = self._lips_that_meet(rest, moved, weights)
         face = (rest + moved) @ turn.transpose(1, 2) + shift
@@ -240,9 +244,9 @@ class HeadMover:
         moved = moved.clone()
         down = -self.fit.rotation[0][:, 1]
         for closing, (unit, upper, lower) in zip(self._shut(weights).T[..., None, None], _LIDS, strict=True):
-            k = UNIT_INDEX[unit]
+            k = BLENDSHAPE_INDEX[unit]
             open_share = max(1 - float(self.weights[k]), _LEAST_OPEN)
-            full = self.basis.units[k] * self.gain[k] * open_share @ self.fit.rotation[0].T
+            full = self.canonical.blendshapes[k] * self.gain[k] * open_share @ self.fit.rotation[0].T
             rest_gap = rest[lower] - rest[upper]
             moved[:, upper] += closing * (rest_gap + full[lower] - full[upper])
             gap = rest_gap + moved[:, lower] - moved[:, upper]
@@ -259,7 +263,7 @@ class HeadMover:
         apart, was_apart = gap @ down, (rest[_LOWER_LIP] - rest[_UPPER_LIP]) @ down
         asked, was_asked = self._asked_gap(weights), self._asked_gap(self.weights[None])
         share_asked = (asked.clamp_min(0) + _HARDLY_OPEN) / (was_asked.clamp_min(0) + _HARDLY_OPEN)
-        lost = (self.weights - weights)[:, _MOUTH_UNITS].clamp_min(0).sum(1)
+        lost = (self.weights - weights)[:, _MOUTH_BLENDSHAPES].clamp_min(0).sum(1)
         kept = share_asked.clamp_max(1) * (1 - lost / _ALL_LOST).clamp_min(0)
         kept = torch.maximum(kept, (asked / _WIDE_OPEN).clamp(0, 1).square())
         lacking = (1 - kept) * (was_apart[_MIDDLE_OF_LIPS].mean() - was_asked).clamp_min(0)
@@ -271,7 +275,7 @@ class HeadMover:
 
     def _asked_gap(self, weights: Tensor) -> Tensor:
         """(B,) how much further than at rest weights (B, P) hold the lips of the template apart, in decimetres."""
-        lips = self.basis.displaced(weights)[..., 1]
+        lips = self.canonical.displacements(weights)[..., 1]
         return (lips[:, _UPPER_LIP] - lips[:, _LOWER_LIP])[:, _MIDDLE_OF_LIPS].mean(1)
 
     def _pressed(self, weights: Tensor) -> Tensor:
@@ -281,7 +285,7 @@ class HeadMover:
 
     def _shut(self, weights: Tensor) -> Tensor:
         """(B, 2) how far the left and the right eye have closed since the source, 0..1."""
-        blinks = [UNIT_INDEX[unit] for unit, _, _ in _LIDS]
+        blinks = [BLENDSHAPE_INDEX[unit] for unit, _, _ in _LIDS]
         was = self.weights[blinks]
         return ((weights[:, blinks] - was) / (1 - was).clamp_min(_LEAST_OPEN)).clamp(0, 1)
 
@@ -306,17 +310,17 @@ class HeadMover:
         upright = (points[:, :2] @ points.new_tensor([[1.0, 0.0], [0.0, -1.0]])) @ self.fit.rotation[0, :2, :2]
         for unit, upper, lower in _LIDS:
             upper, lower = upper[_MIDDLE], lower[_MIDDLE]
-            lids = self.basis.units[UNIT_INDEX[unit], :, 1]
+            lids = self.canonical.blendshapes[BLENDSHAPE_INDEX[unit], :, 1]
             closing = float(lids[lower].mean() - lids[upper].mean()) * max(
-                1 - float(self.weights[UNIT_INDEX[unit]]), _LEAST_OPEN
+                1 - float(self.weights[BLENDSHAPE_INDEX[unit]]), _LEAST_OPEN
             )
             open_now = float(upright[upper, 1].mean() - upright[lower, 1].mean()) / float(self.scale)
-            gain[UNIT_INDEX[unit]] = min(max(open_now / closing, _SMALLEST_BLINK), _LARGEST_BLINK)
+            gain[BLENDSHAPE_INDEX[unit]] = min(max(open_now / closing, _SMALLEST_BLINK), _LARGEST_BLINK)
         return gain
 
     def own_teeth(self) -> Tensor:
         """(1, 1, 160, 160) in 0..1: where the source shows the inside of its mouth, a pixel within its lips."""
-        triangles = self.basis.triangles[self.basis.kind == MOUTH]
+        triangles = self.canonical.triangles[self.canonical.kind == MOUTH]
         _, corners = rasterise(self.source[None], self.z[None], triangles, STAGE)
         inside = (corners.sum(-1) > 0.5)[:, None].to(self.source)
         return _smooth(-F.max_pool2d(-inside, 3, 1, 1))
@@ -342,7 +346,7 @@ class HeadMover:
         places, depths, follows = [points[:, :2]], [relative_z], [torch.ones_like(relative_z)]
         for out, depth, share, _ in RINGS:
             places.append((middle + (outline - middle) * out).clamp(1.0, STAGE - 1.0))
-            depths.append(_around(depth).to(points) - self.basis.pivot[2])
+            depths.append(_around(depth).to(points) - self.canonical.pivot[2])
             follows.append(_around(share).to(points))
         direction = outline - middle
         reach = (STAGE / 2) / direction.abs().amax(-1, keepdim=True).clamp_min(1e-3)
@@ -385,16 +389,16 @@ class HeadMover:
     def _inside_points(self, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
         """(B, M, 2) the points inside the mouth in pixels of the stage, placed by the template and the lips."""
         turn, shift, weights = turn.to(self.source), shift.to(self.source), weights.to(self.source)
-        basis, rotation = self.basis, self.fit.rotation[0]
+        canonical, rotation = self.canonical, self.fit.rotation[0]
         corners = [78, 308]
         found = self._relative(self.source[corners], self.z[corners]).mean(0)
-        template = basis.mean - basis.pivot + basis.displaced(self.weights)
+        template = canonical.mean - canonical.pivot + canonical.displacements(self.weights)
         own = found - (template[corners] @ rotation.T).mean(0)  # how this mouth lies beside the template's
-        points = (basis.teeth - basis.pivot + basis.displaced_teeth(weights)) @ rotation.T + own
+        points = (canonical.teeth - canonical.pivot + canonical.teeth_displacements(weights)) @ rotation.T + own
         return self._to_stage(points @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
 
     def _jaws(self, inside: Tensor, turn: Tensor) -> Jaws:
-        kinds = self.basis.teeth_kind
+        kinds = self.canonical.teeth_kind
         middles = [int(torch.nonzero(kinds == k)[int((kinds == k).sum()) // 2]) for k in range(3)]
         axes = (turn.to(inside) @ self.fit.rotation[0])[:, :2] * self.scale
         return Jaws(axes * axes.new_tensor([[1.0], [-1.0]]), inside[:, middles])
@@ -405,7 +409,7 @@ class HeadMover:
         grid = torch.arange(WINDOW, device=inside.device) + 0.5
         across = torch.exp(-((grid - places[..., :1]) ** 2) / (2 * 2.5**2))
         down = torch.exp(-((grid - places[..., 1:]) ** 2) / (2 * 2.5**2))
-        kinds = self.basis.teeth_kind
+        kinds = self.canonical.teeth_kind
         spots = [torch.einsum("bky,bkx->byx", down[:, kinds == k], across[:, kinds == k]) for k in range(3)]
         return torch.stack(spots, dim=1).clamp(0, 1)
 
@@ -421,8 +425,12 @@ def _smooth(mask: Tensor) -> Tensor:
     return F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)
 
 
-def _on(basis: FaceBasis, device) -> FaceBasis:
-    return basis if basis.mean.device == device else FaceBasis(**{k: t.to(device) for k, t in vars(basis).items()})
+def _on(canonical: CanonicalFace, device) -> CanonicalFace:
+    return (
+        canonical
+        if canonical.mean.device == device
+        else CanonicalFace(**{k: t.to(device) for k, t in vars(canonical).items()})
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -437,7 +445,7 @@ class _Topology:
 
 @lru_cache(maxsize=4)
 def _topology(device) -> _Topology:
-    basis = load_basis()
+    canonical = load_canonical_face()
     n_outline = len(FACE_OUTLINE)
     loops = [torch.tensor(FACE_OUTLINE)]
     for k in range(len(RINGS) + 1):
@@ -447,8 +455,8 @@ def _topology(device) -> _Topology:
         ahead_inner, ahead_outer = inner.roll(-1), outer.roll(-1)
         strips += [torch.stack([inner, ahead_inner, outer], 1), torch.stack([ahead_inner, ahead_outer, outer], 1)]
     surroundings = torch.cat(strips)
-    kind = torch.where(basis.kind == 0, -1, basis.kind)
-    face = (basis.mean - torch.tensor(HEAD_CENTRE)) / torch.tensor([1.0, 1.0, 1.5])
+    kind = torch.where(canonical.kind == 0, -1, canonical.kind)
+    face = (canonical.mean - torch.tensor(HEAD_CENTRE)) / torch.tensor([1.0, 1.0, 1.5])
     outline = face[list(FACE_OUTLINE)]
     rings = [
         torch.cat([outline[:, :2] * out, (_around(depth)[:, None] - HEAD_CENTRE[2]) / 1.5], 1)
@@ -460,7 +468,7 @@ def _topology(device) -> _Topology:
     height = torch.zeros(len(places), 1)
     height[list(UPPER_INNER_LIP)], height[list(LOWER_INNER_LIP)] = 1.0, -1.0
     return _Topology(
-        torch.cat([basis.triangles, surroundings]).to(device),
+        torch.cat([canonical.triangles, surroundings]).to(device),
         torch.cat([kind, torch.full((len(surroundings),), _SURROUNDINGS)]).to(device),
         torch.cat([places, height], 1).to(device),
     )
@@ -469,17 +477,17 @@ def _topology(device) -> _Topology:
 @lru_cache(maxsize=4)
 def _spread_of_lips(device) -> Tensor:
     """(468, 18) by what share each point follows the edge of the upper lip (9 points), and that of the lower."""
-    basis = load_basis()
-    skin = basis.triangles[basis.kind == SKIN]
+    canonical = load_canonical_face()
+    skin = canonical.triangles[canonical.kind == SKIN]
     pairs = torch.cat([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
-    places = basis.mean.double()
+    places = canonical.mean.double()
     within = _within_lips(pairs)
     lengths = (places[pairs[:, 0]] - places[pairs[:, 1]]).norm(dim=1)
     hardness = torch.where(within[pairs].all(1), _LIP_HARDNESS, 1.0) / lengths
     springs = torch.zeros(N_POINTS, N_POINTS, dtype=torch.double)
     springs[pairs[:, 0], pairs[:, 1]] = springs[pairs[:, 1], pairs[:, 0]] = -hardness
     springs.diagonal().copy_(-springs.sum(1))
-    mobility = basis.units[_MOUTH_UNITS, :, 1].double().norm(dim=0)
+    mobility = canonical.blendshapes[_MOUTH_BLENDSHAPES, :, 1].double().norm(dim=0)
     springs.diagonal().add_(torch.where(within, 0, _HELD / mobility.square()))
     edges = _UPPER_LIP + _LOWER_LIP
     free = torch.ones(N_POINTS, dtype=torch.bool)

@@ -1,6 +1,6 @@
 """A portrait's mesh and the rows of its motion -> the head on its stage, and how far it turns and goes in each frame.
 
-Letters: `B` frames, `S` side of the crop; stage and head space as in mesh_flow.py.
+Letters: `B` frames, `S` side of the crop; stage and head coordinates as in mesh_flow.py.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PlacedHead:
 
 
 def _head_rotation(rows: KeypointMotion) -> Tensor:
-    """The angles of each row -> (T, 3, 3) in the axes of head space."""
+    """The angles of each row -> (T, 3, 3) in the axes of head coordinates."""
     angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw * _YAW_GAIN, rows.roll], dim=-1).float().cpu())
     axes = torch.tensor(HEAD_TO_PICTURE)
     return axes[:, None] * rotation_of_angles(angles) * axes

@@ -172,7 +172,7 @@ def light_of(image: Tensor, head: PlacedHead) -> Tensor:
     def seen(places: Tensor) -> Tensor:
         return _sample(image, (head.on_crop(places) * (2 / side) - 1)[None, None])[0, :, 0]
 
-    triangles = mover.basis.triangles[mover.basis.kind == EYES]
+    triangles = mover.canonical.triangles[mover.canonical.kind == EYES]
     share = torch.tensor([[1, 1, 1], [2, 1, 1], [1, 2, 1], [1, 1, 2]]).to(image)
     share = share / share.sum(1, keepdim=True)
     eyes = seen(torch.einsum("sk,nkc->nsc", share, mover.source[triangles]).flatten(0, 1))

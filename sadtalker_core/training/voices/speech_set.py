@@ -1,10 +1,11 @@
-"""The speech set: hours of synthetic voices as mel tracks and face-unit tracks, in one .npz, made in minutes.
+"""The speech set: hours of synthetic voices as mel tracks and blendshape tracks, in one .npz, made in minutes.
 
     python -m sadtalker_core.training.voices.speech_set --hours 3 --seed 0 --out runs/speech.npz
 
 Needs espeak-ng and flite (Debian: apt-get install espeak-ng flite). Some voices are never trained on; they are kept
 for the question whether an unknown voice is understood. The file holds, end to end, `mel` (n_mel in all, 80) float16
-and `units` (T in all, len(SPEECH_UNITS)) float16, and per utterance `mel_ends`, `unit_ends`, `held_out` and `voice`.
+and `units` (T in all, len(SPEECH_BLENDSHAPES)) float16, and per utterance `mel_ends`, `unit_ends`, `held_out` and
+`voice`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...saving import save_arrays
 from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, frames_in_samples, samples_in_frames
 from . import augment, texts
 from .synthesis import Espeak, Utterance, flite
-from .visemes import SPEECH_UNITS, Phone, unit_track
+from .visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 
 ENGLISH_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
 #: timbres of espeak-ng that sound like people; whispers, croaks and robots are left out but for two
@@ -43,7 +44,8 @@ HELD_OUT_FLITE = ("kal16", "kal")
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """mel (n_mel, 80) in -4..4; units (T, len(SPEECH_UNITS)) in 0..1; whose voice; whether it is kept from training."""
+    """mel (n_mel, 80) in -4..4; units (T, len(SPEECH_BLENDSHAPES)) in 0..1; whose voice; whether it is kept from
+    training."""
 
     mel: np.ndarray
     units: np.ndarray
@@ -58,7 +60,7 @@ class Clip:
 def clip_of(utterance: Utterance, voice: str, held_out: bool = False, heard: np.ndarray | None = None) -> Clip:
     """What is seen comes from the utterance, what is heard from `heard` (n,), the same moments recorded otherwise."""
     n_frames = frames_in_samples(len(utterance.wave))
-    units = unit_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_UNITS]
+    units = blendshape_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_BLENDSHAPES]
     wave = utterance.wave if heard is None else heard
     mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(wave[: samples_in_frames(n_frames)], dtype=np.float32)))
     return Clip(mel.numpy().astype(np.float16), units.astype(np.float16), voice, held_out)

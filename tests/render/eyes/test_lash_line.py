@@ -2,8 +2,8 @@
 
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_canonical_face
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.render.eyes.lash_line import LashLine
 from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
@@ -14,13 +14,13 @@ SIDE, DENSITY = 256, 85.0
 def blinks(*amounts, sides=("Left", "Right")):
     offsets = torch.zeros(len(amounts), 64)
     for side in sides:
-        offsets[:, UNIT_INDEX[f"eyeBlink{side}"]] = torch.tensor(amounts)
+        offsets[:, BLENDSHAPE_INDEX[f"eyeBlink{side}"]] = torch.tensor(amounts)
     zeros = torch.zeros(len(amounts))
     return KeypointMotion(zeros, zeros, zeros, torch.zeros(len(amounts), 3), offsets)
 
 
 def head():
-    points = (load_basis().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * DENSITY
+    points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * DENSITY
     return PlacedHead(points + torch.tensor([SIDE / 2, SIDE / 2, 0.0]), SIDE, blinks(0.0))
 
 
@@ -74,7 +74,7 @@ def test_a_full_blink_brings_the_lids_together_along_the_whole_eye():
 def test_no_lid_passes_the_other():
     driving = blinks(0.9)
     for unit in ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight"):
-        driving.offsets[:, UNIT_INDEX[unit]] = 1.0
+        driving.offsets[:, BLENDSHAPE_INDEX[unit]] = 1.0
     mesh = flow_of(head(), driving).mesh[0]
     for ring in (LEFT_EYE, RIGHT_EYE):
         assert (mesh[list(ring[:8:-1]), 1] >= mesh[list(ring[1:8]), 1] - 1e-2).all()

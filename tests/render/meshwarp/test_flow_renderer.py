@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, N_POINTS, load_basis, rotation_of_angles
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, N_POINTS, load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.meshwarp.flow_renderer import (
@@ -33,7 +33,7 @@ def net():
 def head_crop(side=256, pixels_per_decimetre=85.0, seed=0):
     """A picture of noise with the template's mesh in the middle of it."""
     image = torch.rand(3, side, side, generator=torch.Generator().manual_seed(seed))
-    points = (load_basis().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE)
+    points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE)
     points = points * pixels_per_decimetre * side / 256 + torch.tensor([side / 2, side / 2, 0.0])
     return FaceCrop(image, points, Box(0, 0, side, side), CropMode.CROP)
 
@@ -41,7 +41,7 @@ def head_crop(side=256, pixels_per_decimetre=85.0, seed=0):
 def rows(n, yaw=0.0, pitch=0.0, **units):
     offsets = torch.zeros(n, 64)
     for name, amount in units.items():
-        offsets[:, UNIT_INDEX[name]] = torch.as_tensor(amount)
+        offsets[:, BLENDSHAPE_INDEX[name]] = torch.as_tensor(amount)
     angles = [torch.as_tensor(a, dtype=torch.float32).expand(n).clone() for a in (yaw, pitch, 0.0)]
     return KeypointMotion(*angles, torch.zeros(n, 3), offsets)
 
@@ -78,9 +78,9 @@ def test_the_head_goes_where_the_translation_says(net):
 
 def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     crop = head_crop()
-    basis = load_basis()
+    canonical = load_canonical_face()
     smile = rows(1, jawOpen=0.5, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
-    points = crop.landmarks + basis.displaced(smile.offsets)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
+    points = crop.landmarks + canonical.displacements(smile.offsets)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
     crop = FaceCrop(0.6 + 0.2 * crop.image, points, crop.box, crop.mode)  # bright enough for teeth
     frame = frames_of(net, crop, rows(1, jawOpen=0.9, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5), source=smile)[0]
     x, y = points[13, :2].long().tolist()

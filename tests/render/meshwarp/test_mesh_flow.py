@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, load_basis, rotation_of_angles
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head, rasterise
 
 STILL = torch.eye(3)[None], torch.zeros(1, 2)
@@ -12,17 +12,17 @@ STILL = torch.eye(3)[None], torch.zeros(1, 2)
 
 def stage_points(weights=None, pixels_per_decimetre=53.0):
     """The template itself, seen from the front in the middle of the stage, as the face net would give it."""
-    basis = load_basis()
-    points = basis.mean - torch.tensor([0.0, 7.08, 0.6])
+    canonical = load_canonical_face()
+    points = canonical.mean - torch.tensor([0.0, 7.08, 0.6])
     if weights is not None:
-        points = points + basis.displaced(weights)
+        points = points + canonical.displacements(weights)
     return points * torch.tensor(HEAD_TO_PICTURE) * pixels_per_decimetre + torch.tensor([STAGE / 2, STAGE / 2, 0.0])
 
 
 def unit(**weights):
     row = torch.zeros(1, 64)
     for name, amount in weights.items():
-        row[0, UNIT_INDEX[name]] = amount
+        row[0, BLENDSHAPE_INDEX[name]] = amount
     return row
 
 
@@ -81,9 +81,9 @@ def test_the_head_turns_where_the_rotation_says():
 
 @pytest.mark.parametrize("pitch, yaw, roll", [(0.0, 0.0, 0.0), (0.2, -0.3, 0.1), (-0.3, 0.5, -0.4)])
 def test_fit_finds_the_turn_it_was_made_with(pitch, yaw, roll):
-    basis, flip = load_basis(), torch.tensor(HEAD_TO_PICTURE)
+    canonical, flip = load_canonical_face(), torch.tensor(HEAD_TO_PICTURE)
     rotation = flip[:, None] * rotation_of_angles(torch.tensor([pitch, yaw, roll])) * flip
-    points = ((basis.mean - basis.pivot) @ rotation.T * 41.0 + torch.tensor([3.0, -100.0, 7.0])) * flip
+    points = ((canonical.mean - canonical.pivot) @ rotation.T * 41.0 + torch.tensor([3.0, -100.0, 7.0])) * flip
     fit = fit_head(points[None])
     assert torch.allclose(fit.rotation[0], rotation, atol=1e-4)
     assert float(fit.scale[0]) == pytest.approx(41.0, rel=1e-4)
@@ -149,14 +149,14 @@ def slow_front(triangles, x, y):
 
 
 def test_the_mesh_of_the_basis_is_whole_and_symmetric():
-    basis = load_basis()
-    assert basis.mean[:, 0].sum().abs() < 1e-2
-    assert len(basis.triangles) == 898
-    used = torch.unique(basis.triangles)
+    canonical = load_canonical_face()
+    assert canonical.mean[:, 0].sum().abs() < 1e-2
+    assert len(canonical.triangles) == 898
+    used = torch.unique(canonical.triangles)
     assert len(used) == 468
-    jaw = basis.displaced(unit(jawOpen=1))[0]
+    jaw = canonical.displacements(unit(jawOpen=1))[0]
     assert jaw[14, 1] < -0.15 and jaw[13, 1].abs() < 0.1
-    lips = basis.mean[list(INNER_LIPS)]
+    lips = canonical.mean[list(INNER_LIPS)]
     assert lips[:, 1].amax() - lips[:, 1].amin() < 0.1
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_basis
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
 from sadtalker_core.render.mouth.interior import _LOWER, _UPPER, Mouth, light_of, teeth, tongue
@@ -15,7 +15,7 @@ SIDE, DENSITY = 256, 85.0
 def rows(n=1, **units):
     offsets = torch.zeros(n, 64)
     for name, amount in units.items():
-        offsets[:, UNIT_INDEX[name]] = torch.as_tensor(amount)
+        offsets[:, BLENDSHAPE_INDEX[name]] = torch.as_tensor(amount)
     zeros = torch.zeros(n)
     return KeypointMotion(zeros, zeros, zeros, torch.zeros(n, 3), offsets)
 
@@ -23,7 +23,11 @@ def rows(n=1, **units):
 def head(source=None):
     """The template in the middle of the crop, with the face of `source`."""
     source = source or rows()
-    points = load_basis().mean + load_basis().displaced(source.offsets)[0] - torch.tensor([0.0, 7.08, 0.6])
+    points = (
+        load_canonical_face().mean
+        + load_canonical_face().displacements(source.offsets)[0]
+        - torch.tensor([0.0, 7.08, 0.6])
+    )
     points = points * torch.tensor(HEAD_TO_PICTURE) * DENSITY + torch.tensor([SIDE / 2, SIDE / 2, 0.0])
     return PlacedHead(points, SIDE, source)
 

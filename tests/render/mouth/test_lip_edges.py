@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_basis
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_canonical_face
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, FlowRendererConfig, render_flow_frames
 from sadtalker_core.render.meshwarp.mesh_flow import _areas, _spread_of_lips
@@ -39,8 +39,8 @@ PORTRAITS = pytest.mark.parametrize("portrait", [SMILE, GRIN, TALKING], ids=["sm
 def weights(units):
     row = torch.zeros(64)
     for name, amount in units.items():
-        for side in ("",) if name in UNIT_INDEX else ("Left", "Right"):
-            row[UNIT_INDEX[name + side]] = amount
+        for side in ("",) if name in BLENDSHAPE_INDEX else ("Left", "Right"):
+            row[BLENDSHAPE_INDEX[name + side]] = amount
     return row
 
 
@@ -52,7 +52,9 @@ def moving(rows):
 def portrait_points(portrait):
     """The template with the real face in the middle of the crop."""
     _, real = portrait
-    points = load_basis().mean + load_basis().displaced(weights(real)) - torch.tensor([0.0, 7.08, 0.6])
+    points = (
+        load_canonical_face().mean + load_canonical_face().displacements(weights(real)) - torch.tensor([0.0, 7.08, 0.6])
+    )
     return points * torch.tensor(HEAD_TO_PICTURE) * DENSITY + torch.tensor([SIDE / 2, SIDE / 2, 0.0])
 
 
@@ -101,7 +103,7 @@ def test_the_portraits_own_face_is_the_portraits_own_mesh(portrait):
 def test_a_mouth_that_is_wide_open_is_left_to_the_jaw(portrait):
     mover = placed(portrait).mover
     rows = torch.stack([weights(portrait[0] | {"jawOpen": jaw}) for jaw in torch.linspace(0.85, 1.0, 4).tolist()])
-    moved = mover.basis.displaced(rows) - mover.basis.displaced(mover.weights)
+    moved = mover.canonical.displacements(rows) - mover.canonical.displacements(mover.weights)
     expected = mover.source[:N_POINTS] + moved[..., :2] * torch.tensor([1.0, -1.0]) * mover.scale
     # lips of the template that would run through each other at the corners meet instead
     assert (driven(mover, rows) - expected).abs().amax() < 0.2
@@ -128,7 +130,7 @@ def test_lips_keep_their_thickness_and_the_nose_its_place():
     mover = placed(GRIN).mover
     closed = driven(mover, weights(GRIN[0] | {"mouthPress": 0.45})[None])[0]
     moved = (closed - mover.source[:N_POINTS]) / mover.scale
-    pressed = load_basis().displaced(weights({"mouthPress": 0.45}))[:, :2] * torch.tensor([1.0, -1.0])
+    pressed = load_canonical_face().displacements(weights({"mouthPress": 0.45}))[:, :2] * torch.tensor([1.0, -1.0])
     moved = moved - pressed
     for inner, outer in ((13, 0), (14, 17)):
         assert moved[inner].norm() > 0.04
@@ -139,12 +141,12 @@ def test_lips_keep_their_thickness_and_the_nose_its_place():
 @PORTRAITS
 @pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
 def test_skin_around_the_mouth_never_folds(portrait, share):
-    basis, mover = load_basis(), placed(portrait).mover
+    canonical, mover = load_canonical_face(), placed(portrait).mover
     own = weights(portrait[0])
     rows = torch.stack([own + share * (weights(units) - own) for units in SPOKEN])
-    near = torch.isin(basis.triangles, torch.tensor(OUTER_LIPS + INNER_LIPS)).any(1) & (basis.kind != MOUTH)
-    was = _areas(mover.source[basis.triangles[near]])
-    now = _areas(driven(mover, rows)[:, basis.triangles[near]])
+    near = torch.isin(canonical.triangles, torch.tensor(OUTER_LIPS + INNER_LIPS)).any(1) & (canonical.kind != MOUTH)
+    was = _areas(mover.source[canonical.triangles[near]])
+    now = _areas(driven(mover, rows)[:, canonical.triangles[near]])
     facing = was < -1.0  # square pixels of the stage; smaller ones are the rims that a closed mouth hides
     assert facing.sum() > 80
     assert (now[:, facing] < 0).all()
