@@ -26,7 +26,7 @@ from ..datatypes import FaceCrop, KeypointMotion, Motion
 from ..errors import OptionError
 from .facevid2vid.keypoints import KeypointDetector
 from .facevid2vid.transform import transform_keypoints
-from .meshwarp.posed_rig import PlacedHead
+from .meshwarp.posed_rig import PosedRig
 
 SMALLEST, LARGEST = 64, 2048
 _AT_ONCE = 32
@@ -61,10 +61,10 @@ def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | 
 
 def moved_mesh(crop: FaceCrop, motion: Motion) -> Iterator[Tensor]:
     """The 468 points of every frame, (468, 2) in pixels of the crop: the source's, moved as Face Render moves them."""
-    head = PlacedHead(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
+    head = PosedRig(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
     for start in range(0, len(motion), _AT_ONCE):
         driving = motion.driving[start : start + _AT_ONCE]
-        points, _ = head.mover.driven(driving.offsets.cpu().float(), *head.pose(driving))
+        points, _ = head.rig.driven(driving.offsets.cpu().float(), *head.pose(driving))
         yield from head.on_crop(points[:, :N_POINTS])
 
 

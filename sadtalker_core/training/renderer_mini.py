@@ -34,8 +34,15 @@ from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
-from ..render.meshwarp.flow_renderer import FINE_MAPS, MINI, FlowRenderer, head_ride, regions, warp_window
-from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from ..render.meshwarp.flow_renderer import (
+    FINE_MAPS,
+    MINI_FLOW_RENDERER,
+    FlowRenderer,
+    regions,
+    rigid_flow,
+    warp_window,
+)
+from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
 from ..saving import save_arrays, save_whole, whole
 from .heads import mesh as layers
 
@@ -75,10 +82,10 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
             points = _disturbed(true, generator)
         else:
             errors.append(float(error))
-        mover = HeadMover(points, torch.from_numpy(shard["source_weights"][k]).float())
+        rig = FaceRig(points, torch.from_numpy(shard["source_weights"][k]).float())
         turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
-        flow = mover.flow(torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
-        rows["ride"].append(head_ride(mover, turn, shift).numpy())
+        flow = rig.flow(torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
+        rows["ride"].append(rigid_flow(rig, turn, shift).numpy())
         steps = (flow.displacement[:, :, middle, middle] * _DISPLACEMENT_STEPS).round().clamp(-32767, 32767)
         rows["displacement"].append(steps.short().numpy())
         rows["fine"].append((flow.maps[:, fine] * 127).round().to(torch.int8).numpy())
@@ -199,12 +206,12 @@ class Pairs:
 def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same pair seen in a mirror."""
     left, top = row["left_top"]
-    ride = row["ride"] * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
-    ride[2] -= STAGE * ride[0]
+    rigid = row["ride"] * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
+    rigid[2] -= STAGE * rigid[0]
     row = {name: tensor.flip(-1) for name, tensor in row.items() if name not in ("left_top", "ride")}
     for name, channel in (("displacement", 0), ("flow", 0), ("maps", MAPS.index("x"))):
         row[name][channel] *= -1
-    return row | {"left_top": torch.stack([STAGE - PART - left, top]), "ride": ride}
+    return row | {"left_top": torch.stack([STAGE - PART - left, top]), "ride": rigid}
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------
@@ -260,7 +267,7 @@ def _edges(one: Tensor, other: Tensor, weight: Tensor, scale: int) -> Tensor:
 def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     """Until `steps`, or until the clock says stop; then write the averaged weights to `out`."""
     torch.manual_seed(SEED)
-    net = FlowRenderer(MINI)
+    net = FlowRenderer(MINI_FLOW_RENDERER)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimiser = torch.optim.Adam(net.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
@@ -323,7 +330,9 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
 
 def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pairs: int) -> None:
     """Half precision, in the layout of the pack's own files, with the recipe beside the metadata."""
-    metadata = Metadata(family="mini", name="mini", image_size=256, configs={"flow_renderer": asdict(MINI)})
+    metadata = Metadata(
+        family="mini", name="mini", image_size=256, configs={"flow_renderer": asdict(MINI_FLOW_RENDERER)}
+    )
     about = {
         "format": "pt",
         METADATA_KEY: metadata.to_json(),

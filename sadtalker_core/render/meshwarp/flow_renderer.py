@@ -31,11 +31,11 @@ from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from ..eyes.lash_line import LashLine
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
-from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, MeshFlow
-from .posed_rig import PlacedHead
+from .mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig, MeshFlow
+from .posed_rig import PosedRig
 
 #: maps that are looked at pixel by pixel; the others at half the size
-FINE_MAPS = ("mouth height", "mouth", "eyes", "hidden")
+FINE_MAPS = ("mouth height", "mouth", "eyes", "backfacing")
 _FINE = [MAPS.index(name) for name in FINE_MAPS]
 _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 
@@ -57,7 +57,7 @@ class FlowRendererConfig:
     max_depth: float = 2.0
 
 
-MINI = FlowRendererConfig()
+MINI_FLOW_RENDERER = FlowRendererConfig()
 
 
 class Repair(NamedTuple):
@@ -86,7 +86,7 @@ class Residual(nn.Module):
 class FlowRenderer(nn.Module):
     """Two calls: `encode` once per source, `forward` once per batch of frames."""
 
-    def __init__(self, config: FlowRendererConfig = MINI, *, ops=nn):
+    def __init__(self, config: FlowRendererConfig = MINI_FLOW_RENDERER, *, ops=nn):
         super().__init__()
         self.config = config
         encoder, widths = config.encoder, config.widths
@@ -128,17 +128,17 @@ class FlowRenderer(nn.Module):
         features: list[Tensor],
         displacement: Tensor,
         maps: Tensor,
-        ride: Tensor,
+        rigid: Tensor,
         left_top: Tensor | None = None,
     ) -> Repair:
         """stage (B, 3, 160, 160), its features, displacement (B, 2, 128, 128) of the window in pixels of the stage,
-        maps (B, 11, 128, 128), ride (B, 4, 2) as `head_ride` gives it. Training gives a part of the window, h x h, and
+        maps (B, 11, 128, 128), ride (B, 4, 2) as `rigid_flow` gives it. Training gives a part of the window, h x h, and
         where on the stage it begins, left_top (B, 2)."""
         if left_top is None:
             left_top = displacement.new_full((1, 2), MARGIN)
         warped = warp_window(stage, displacement, left_top)
         fine = torch.cat([warped * 2 - 1, maps[:, _FINE]], dim=1)
-        taken = _taken_along(ride, left_top, displacement.shape[-1])
+        taken = _taken_along(rigid, left_top, displacement.shape[-1])
         moves = F.avg_pool2d(torch.cat([displacement.float(), taken.flatten(1, 2)], dim=1), 2) / 16
         half = torch.cat([F.avg_pool2d(maps[:, _COARSE], 2), moves.to(maps)], dim=1)
         carried = [warp_window(f, displacement, left_top) for f in features]
@@ -161,22 +161,22 @@ class FlowRenderer(nn.Module):
         share, depth = answers[:, 2:3], answers[:, 3:] * self.config.max_depth
         shift = answers[:, :2] * self.config.max_shift + share * taken[:, 0] + depth * taken[:, 1]
         colours = F.pixel_shuffle(self.colours(x).float() * 8, 2)
-        inside = maps[:, [MAPS.index("mouth")]] + maps[:, [MAPS.index("hidden")]]
+        inside = maps[:, [MAPS.index("mouth")]] + maps[:, [MAPS.index("backfacing")]]
         change = torch.sigmoid(colours[:, 3:] - 2 + 3 * inside.clamp(0, 1))
         return Repair(displacement + shift * may, 1 - may * change, torch.sigmoid(colours[:, :3]))
 
 
-def head_ride(mover: HeadMover, turn: Tensor, shift: Tensor) -> Tensor:
+def rigid_flow(rig: FaceRig, turn: Tensor, shift: Tensor) -> Tensor:
     """(B, 4, 2): times a driving place (x, y, 1, depth) it gives the displacement, in pixels of the stage, of a spot
-    that follows the head alone. depth in decimetres from the pivot to the viewer; turn and shift as `HeadMover.flow`
+    that follows the head alone. depth in decimetres from the pivot to the viewer; turn and shift as `FaceRig.flow`
     takes them."""
-    up = mover.source.new_tensor([1.0, -1.0])
-    back = torch.linalg.inv(turn.float()).to(mover.source)[:, :2]
+    up = rig.source.new_tensor([1.0, -1.0])
+    back = torch.linalg.inv(turn.float()).to(rig.source)[:, :2]
     flat = back[:, :, :2] * up * up[:, None] - torch.eye(2).to(back)
-    origin = mover.fit.origin[0, :2] * up
-    moved = (back[:, :, :2] @ shift.to(back)[..., None])[..., 0] * up * mover.scale
+    origin = rig.fit.origin[0, :2] * up
+    moved = (back[:, :, :2] @ shift.to(back)[..., None])[..., 0] * up * rig.scale
     constant = -(flat @ origin) - moved
-    deeper = back[:, :, 2] * up * mover.scale
+    deeper = back[:, :, 2] * up * rig.scale
     return torch.cat([flat.mT, constant[:, None], deeper[:, None]], dim=1)
 
 
@@ -187,14 +187,14 @@ def _without_tears(answers: Tensor) -> Tensor:
     return answers
 
 
-def _taken_along(ride: Tensor, left_top: Tensor, side: int) -> Tensor:
+def _taken_along(rigid: Tensor, left_top: Tensor, side: int) -> Tensor:
     """(B, 2, 2, side, side) in pixels of the stage: how far the head takes along what lies in the plane of its pivot,
     and how much further what lies a decimetre nearer."""
-    places = (torch.arange(side, device=ride.device) + 0.5 + left_top[:, :, None]).expand(len(ride), -1, -1)
-    across = ride[:, 0, :, None] * places[:, :1]
-    down = ride[:, 1, :, None] * places[:, 1:] + ride[:, 2, :, None]
+    places = (torch.arange(side, device=rigid.device) + 0.5 + left_top[:, :, None]).expand(len(rigid), -1, -1)
+    across = rigid[:, 0, :, None] * places[:, :1]
+    down = rigid[:, 1, :, None] * places[:, 1:] + rigid[:, 2, :, None]
     near = (across[:, :, None, :] + down[..., None]).float()
-    return torch.stack([near, ride[:, 3, :, None, None].expand_as(near).float()], dim=1)
+    return torch.stack([near, rigid[:, 3, :, None, None].expand_as(near).float()], dim=1)
 
 
 def warp_window(picture: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor:
@@ -255,11 +255,11 @@ def render_flow_frames(
     OptionError.
     """
     parameter = next(net.parameters())
-    head = PlacedHead(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)
+    head = PosedRig(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)
 
     @functools.cache
-    def clip() -> _Clip:
-        return _Clip(net, crop.image.to(parameter.device).float(), head, motion.driving)
+    def clip() -> _MeshClip:
+        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -271,10 +271,10 @@ def render_flow_frames(
     return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, out_of_memory=out_of_memory)
 
 
-class _Clip:
+class _MeshClip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, head: PlacedHead, driving: KeypointMotion):
+    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: KeypointMotion):
         self.net, self.image, self.head, self.driving = net, image[None], head, driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
@@ -287,12 +287,12 @@ class _Clip:
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
         turn, shift = self.head.pose(driving)
-        flow = self.head.mover.flow(driving.offsets.to(device), turn.to(device), shift.to(device))
+        flow = self.head.rig.flow(driving.offsets.to(device), turn.to(device), shift.to(device))
         middle = slice(MARGIN, MARGIN + WINDOW)
         window = flow.displacement[:, :, middle, middle]
         features = [f.expand(len(window), -1, -1, -1) for f in self.features]
-        ride = head_ride(self.head.mover, turn, shift)
-        repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), ride)
+        rigid = rigid_flow(self.head.rig, turn, shift)
+        repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4

@@ -106,7 +106,7 @@ _LIP_HARDNESS = 40.0
 _HELD = 0.01
 
 #: the maps for the net, in order: see `MeshFlow`
-MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "hidden", "stretch", "upper teeth", "lower teeth", "tongue")
+MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "backfacing", "stretch", "upper teeth", "lower teeth", "tongue")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +141,13 @@ def fit_head(points: Tensor, canonical: CanonicalFace | None = None) -> HeadFit:
 
 
 @dataclass(frozen=True, eq=False)
-class Jaws:
+class MouthAnchors:
     """Where the inside of the mouth is in driving frames, in pixels of the stage: axes (B, 2, 3), a decimetre along x,
-    y and z of the head; seats (B, 3, 2), the middle of the upper and of the lower tooth edge, and the tip of the
+    y and z of the head; anchors (B, 3, 2), the middle of the upper and of the lower tooth edge, and the tip of the
     tongue."""
 
     axes: Tensor
-    seats: Tensor
+    anchors: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +158,16 @@ class MeshFlow:
     x, y, z       the spot of the head in head coordinates, about -1..1
     mouth height  1 at the upper inner lip, -1 at the lower, between them in the open mouth; 0 elsewhere
     mouth, eyes   1 inside the opening
-    hidden        1 where the source shows that spot from behind
+    backfacing    1 where the source shows that spot from behind
     stretch       how much larger the driving triangle is than the source's: log4, -1..1
     upper teeth, lower teeth, tongue     soft spots where their edges would be
 
     face (B, 1, 160, 160)    1 inside the outline, soft at the edge
     mesh (B, 468, 2)         the points in pixels of the stage
-    shut (B, 2)              how far the left and the right eye have closed since the source, 0..1
-    jaws                     see there
-    skull (B, 3, 2)          a place of the stage (x, y, 1) times this is where the source shows it, for what sits in
+    eye_closure (B, 2)              how far the left and the right eye have closed since the source, 0..1
+    mouth_anchors                     see there
+    rigid_affine (B, 3, 2)          a place of the stage (x, y, 1) times this is where the source shows it, for what
+                                    sits in
                              the middle of the face and follows the head alone
     """
 
@@ -174,12 +175,12 @@ class MeshFlow:
     maps: Tensor
     face: Tensor
     mesh: Tensor
-    shut: Tensor
-    jaws: Jaws
-    skull: Tensor
+    eye_closure: Tensor
+    mouth_anchors: MouthAnchors
+    rigid_affine: Tensor
 
 
-class HeadMover:
+class FaceRig:
     """The source's mesh, taken once, and moved per frame.
 
     points (468, 3) as found in the source, already in pixels of the stage;  weights (P,) blendshape weights of the
@@ -200,14 +201,20 @@ class HeadMover:
         driving, depth = self.driven(weights, turn, shift)
         topology = _topology(driving.device)
         triangle, corners = rasterise(driving, depth, topology.triangles, STAGE)
-        source, shut = self._without_rims(weights.to(self.source), driving)
+        source, eye_closure = self._without_rims(weights.to(self.source), driving)
         displacement = _displacement(source[:, topology.triangles], triangle, corners)
         inside = self._inside_points(weights, turn, shift)
         maps = torch.cat([self._surface_maps(driving, triangle, corners), self._teeth_maps(inside)], dim=1)
         face = (topology.kind[triangle][:, None] != _SURROUNDINGS).to(displacement)
         mesh = driving[:, :N_POINTS]
         return MeshFlow(
-            displacement, maps, _smooth(_smooth(face)), mesh, shut, self._jaws(inside, turn), self._skull(turn, shift)
+            displacement,
+            maps,
+            _smooth(_smooth(face)),
+            mesh,
+            eye_closure,
+            self._mouth_anchors(inside, turn),
+            self._rigid_affine(turn, shift),
         )
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,7 +250,7 @@ class HeadMover:
         whole eye, and nothing brings them further."""
         moved = moved.clone()
         down = -self.fit.rotation[0][:, 1]
-        for closing, (unit, upper, lower) in zip(self._shut(weights).T[..., None, None], _LIDS, strict=True):
+        for closing, (unit, upper, lower) in zip(self._eye_closure(weights).T[..., None, None], _LIDS, strict=True):
             k = BLENDSHAPE_INDEX[unit]
             open_share = max(1 - float(self.weights[k]), _LEAST_OPEN)
             full = self.canonical.blendshapes[k] * self.gain[k] * open_share @ self.fit.rotation[0].T
@@ -266,8 +273,8 @@ class HeadMover:
         lost = (self.weights - weights)[:, _MOUTH_BLENDSHAPES].clamp_min(0).sum(1)
         kept = share_asked.clamp_max(1) * (1 - lost / _ALL_LOST).clamp_min(0)
         kept = torch.maximum(kept, (asked / _WIDE_OPEN).clamp(0, 1).square())
-        lacking = (1 - kept) * (was_apart[_MIDDLE_OF_LIPS].mean() - was_asked).clamp_min(0)
-        share = (1 - lacking / apart[:, _MIDDLE_OF_LIPS].mean(1).clamp_min(_HARDLY_OPEN)).clamp_min(0)[:, None]
+        shortfall = (1 - kept) * (was_apart[_MIDDLE_OF_LIPS].mean() - was_asked).clamp_min(0)
+        share = (1 - shortfall / apart[:, _MIDDLE_OF_LIPS].mean(1).clamp_min(_HARDLY_OPEN)).clamp_min(0)[:, None]
         wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - self._pressed(weights)[:, None])
         closing = (1 - wanted / apart.where(apart.abs() > 1e-6, 1e-6)).clamp(0, 1)[..., None] * gap
         edges = torch.cat([_UPPER_SHARE * closing, (_UPPER_SHARE - 1) * closing], dim=1)
@@ -283,26 +290,27 @@ class HeadMover:
         was = self.weights[_PRESSES].mean().clamp_min(0)
         return ((weights[:, _PRESSES].mean(1) - was) / (_PRESSED - was).clamp_min(_PRESSED / 2)).clamp(0, 1)
 
-    def _shut(self, weights: Tensor) -> Tensor:
+    def _eye_closure(self, weights: Tensor) -> Tensor:
         """(B, 2) how far the left and the right eye have closed since the source, 0..1."""
         blinks = [BLENDSHAPE_INDEX[unit] for unit, _, _ in _LIDS]
         was = self.weights[blinks]
         return ((weights[:, blinks] - was) / (1 - was).clamp_min(_LEAST_OPEN)).clamp(0, 1)
 
     def _without_rims(self, weights: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the source is looked at (B, P, 2), and `_shut`: the mesh lies a little inside the edges of lids and
-        lips, so one that closes is taken from further out, or it would bring a rim of the eye or of the teeth along."""
-        shut = self._shut(weights)
+        """Where the source is looked at (B, P, 2), and `_eye_closure`: the mesh lies a little inside the edges of lids
+        and lips, so one that closes is taken from further out, or it would bring a rim of the eye or of the teeth
+        along."""
+        eye_closure = self._eye_closure(weights)
         source = self.source.expand(len(weights), -1, -1).clone()
         down = self.fit.rotation[0][:2, 1] * source.new_tensor([-1.0, 1.0]) * self.scale
-        for closing, (_, upper, lower) in zip(shut.T[..., None, None], _LIDS, strict=True):
+        for closing, (_, upper, lower) in zip(eye_closure.T[..., None, None], _LIDS, strict=True):
             source[:, upper] -= closing * down * _LID_RIM
             source[:, lower] += closing * down * _LID_RIM / 2
         apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, self.source[None]))
         rim = ((was_apart - apart) / (4 * self.scale)).clamp(0, _LIP_RIM)[..., None]
         source[:, _UPPER_LIP] -= rim * down
         source[:, _LOWER_LIP] += rim * down
-        return source, shut
+        return source, eye_closure
 
     def _blink_gain(self, points: Tensor) -> Tensor:
         """(P,) 1, and for the two blinks as much as makes a full one close these eyes and not those of the template."""
@@ -325,7 +333,7 @@ class HeadMover:
         inside = (corners.sum(-1) > 0.5)[:, None].to(self.source)
         return _smooth(-F.max_pool2d(-inside, 3, 1, 1))
 
-    def _skull(self, turn: Tensor, shift: Tensor) -> Tensor:
+    def _rigid_affine(self, turn: Tensor, shift: Tensor) -> Tensor:
         """(B, 3, 2) the affine map from driving to source that the lips would have if they only followed the head."""
         lips = list(INNER_LIPS + OUTER_LIPS)
         rest = self._relative(self.source[lips], self.z[lips])
@@ -378,12 +386,12 @@ class HeadMover:
         driving_area = _areas(driving[:, topology.triangles])
         growth = torch.log2(driving_area.abs().clamp_min(0.05) / source_area.abs().clamp_min(0.05)) / 2
         # The face turns clockwise in pictures (y is down); a triangle that does not is seen from behind.
-        hidden = (source_area > -0.02).to(driving) * (topology.kind < 0)
+        backfacing = (source_area > -0.02).to(driving) * (topology.kind < 0)
         rows = torch.arange(len(driving), device=driving.device)[:, None, None]
         kind = topology.kind[triangle]
         flags = torch.stack([kind == MOUTH, kind == EYES], dim=1).to(driving)
         stretch = growth.clamp(-1, 1)[rows, triangle]
-        rest = torch.stack([hidden[triangle], stretch], dim=1)
+        rest = torch.stack([backfacing[triangle], stretch], dim=1)
         return torch.cat([spots.permute(0, 3, 1, 2), flags, rest], dim=1)
 
     def _inside_points(self, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
@@ -397,11 +405,11 @@ class HeadMover:
         points = (canonical.teeth - canonical.pivot + canonical.teeth_displacements(weights)) @ rotation.T + own
         return self._to_stage(points @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
 
-    def _jaws(self, inside: Tensor, turn: Tensor) -> Jaws:
+    def _mouth_anchors(self, inside: Tensor, turn: Tensor) -> MouthAnchors:
         kinds = self.canonical.teeth_kind
         middles = [int(torch.nonzero(kinds == k)[int((kinds == k).sum()) // 2]) for k in range(3)]
         axes = (turn.to(inside) @ self.fit.rotation[0])[:, :2] * self.scale
-        return Jaws(axes * axes.new_tensor([[1.0], [-1.0]]), inside[:, middles])
+        return MouthAnchors(axes * axes.new_tensor([[1.0], [-1.0]]), inside[:, middles])
 
     def _teeth_maps(self, inside: Tensor) -> Tensor:
         """(B, 3, 128, 128) soft spots of 2.5 pixels on the points inside the mouth."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...canonical_face import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
 from ...datatypes import KeypointMotion
 from ...errors import FaceNotFound
-from .mesh_flow import STAGE, HeadMover, fit_head
+from .mesh_flow import STAGE, FaceRig, fit_head
 
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
 #: A real head hides one cheek as it turns and shows more of the other; a moved mesh cannot, and the net only in part.
@@ -20,8 +20,8 @@ _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes 
 _YAW_GAIN = 1.15
 
 
-class PlacedHead:
-    """What stays the same for a clip: `mover` with the mesh on the stage, `left_top` (2,) of the stage in pixels of the
+class PosedRig:
+    """What stays the same for a clip: `rig` with the mesh on the stage, `left_top` (2,) of the stage in pixels of the
     crop and `zoom`, pixels of the crop in one of the stage; `density`, pixels of the crop per decimetre.
 
     landmarks (468, 3) in pixels of a crop of `side` pixels; source: one row, the portrait's own motion. Raises
@@ -38,7 +38,7 @@ class PlacedHead:
         self.left_top = fit.stage_centre()[0] - fit.stage_side()[0] / 2
         self.zoom = fit.stage_side()[0] / STAGE
         self.density = float(fit.scale[0])
-        self.mover = HeadMover(
+        self.rig = FaceRig(
             torch.cat([self.on_stage(landmarks[:, :2]), landmarks[:, 2:] / self.zoom], dim=1),
             source.offsets[0].to(landmarks),
         )
@@ -47,7 +47,7 @@ class PlacedHead:
         self._half_side = side / 2 / self.density  # in decimetres
 
     def pose(self, driving: KeypointMotion) -> tuple[Tensor, Tensor]:
-        """turn (B, 3, 3), times the growth of a head that comes nearer, and shift (B, 2), as `HeadMover` takes them."""
+        """turn (B, 3, 3), times the growth of a head that comes nearer, and shift (B, 2), as `FaceRig` takes them."""
         x, y, nearer = (driving.translation - self._translation).float().cpu().unbind(-1)
         growth = nearer.exp().clamp(1 / _FURTHEST_GROWTH, _FURTHEST_GROWTH)
         shift = torch.stack([x, -y], dim=-1) * self._half_side

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from ...canonical_face import EYES, INNER_LIPS
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
-from ..meshwarp.mesh_flow import STAGE, Jaws, MeshFlow
-from ..meshwarp.posed_rig import PlacedHead
+from ..meshwarp.mesh_flow import STAGE, MeshFlow, MouthAnchors
+from ..meshwarp.posed_rig import PosedRig
 from .lip_edges import lip_edges
 
 #: the teeth of one side from the middle outwards, in decimetres, about as books of anatomy have them: the width along
@@ -49,7 +49,7 @@ _CHEEKS = (50, 280)  #: points of the mesh
 class Mouth:
     """The inside of one portrait's mouth: its crop (1, 3, S, S) in 0..1, and its head."""
 
-    def __init__(self, image: Tensor, head: PlacedHead):
+    def __init__(self, image: Tensor, head: PosedRig):
         self.image, self.head, self.density = image, head, head.density
         white = light_of(image, head)
         finer = min(self.density, _FINEST)
@@ -60,10 +60,10 @@ class Mouth:
         ]
         self.dark = white * image.new_tensor(_CAVITY)
         self.gum = white * image.new_tensor(_GUM) * _GUM_SHADE
-        self.own_teeth = head.mover.own_teeth() * self._whiteness(white)
+        self.own_teeth = head.rig.own_teeth() * self._whiteness(white)
         self.shows_teeth = bool(self.own_teeth.amax() > 0.5)
         self.follow = _FOLLOW_OWN if self.shows_teeth else _FOLLOW
-        self.source_lips = head.on_crop(head.mover.source[list(INNER_LIPS)])[None]
+        self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
 
     def _whiteness(self, white: Tensor) -> Tensor:
         """(1, 1, 160, 160) in 0..1: how far the portrait could show teeth there, by its colour."""
@@ -85,12 +85,12 @@ class Mouth:
         above, below, parted = self._between(lips, places[None])
         cover = (torch.minimum(above, below) / edge + 0.5).clamp(0, 1) * ((above + below) / edge).clamp(0, 1)
         fade = (parted / (_FADE_IN * self.density)).clamp(0, 1)
-        inside = self._lit(self._drawn(places, flow.jaws), above, above + below)
+        inside = self._lit(self._drawn(places, flow.mouth_anchors), above, above + below)
         filled = frames.clone()
         window = frames[:, :, rows, columns]
         inside = inside + self.follow * (_blurred(window, cover, wide) - _blurred(inside, cover, wide))
         if self.shows_teeth:
-            own, shown, lifted = self._own(places, flow.skull)
+            own, shown, lifted = self._own(places, flow.rigid_affine)
             inside = inside + lifted * (self.gum[:, None, None] - inside)
             change = fade * (1 - shown) * (inside - window) + shown * (own - window)
         else:
@@ -110,16 +110,16 @@ class Mouth:
         parted = bottom - top - (was_bottom - was_top).clamp_min(0)
         return (v - top - beside)[:, None], (bottom - v - beside)[:, None], parted[:, None]
 
-    def _drawn(self, places: Tensor, jaws: Jaws) -> Tensor:
+    def _drawn(self, places: Tensor, mouth_anchors: MouthAnchors) -> Tensor:
         """(B, 3, h, w) the cavity with tongue and teeth in it, before the lips throw their shade."""
-        n = len(jaws.axes)
+        n = len(mouth_anchors.axes)
         picture = self.dark[:, None, None].expand(n, -1, *places.shape[:2])
-        axes = jaws.axes * self.head.zoom
+        axes = mouth_anchors.axes * self.head.zoom
         back = torch.linalg.inv(axes[:, :, :2])
-        for layer, seat in ((2, 2), (1, 1), (0, 0)):
+        for layer, anchor in ((2, 2), (1, 1), (0, 0)):
             if layer == 0 and self.shows_teeth:
                 continue
-            offset = places - self.head.on_crop(jaws.seats[:, seat])[:, None, None]
+            offset = places - self.head.on_crop(mouth_anchors.anchors[:, anchor])[:, None, None]
             flat = torch.einsum("bij,bhwj->bhwi", back, offset)
             behind = _ARCH * flat[..., :1].clamp(-_HALF_WIDTH, _HALF_WIDTH).square()
             flat = flat + torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None] * behind
@@ -137,12 +137,12 @@ class Mouth:
         opened = (gap / (_WIDE_OPEN * self.density)).clamp(0, 1)
         return picture * shade * (0.85 + 0.15 * opened)
 
-    def _own(self, places: Tensor, skull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _own(self, places: Tensor, rigid_affine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the portrait's own mouth shows at that place of the skull (B, 3, h, w), where it shows teeth, and where
         it shows the upper lip, which has risen since (B, 1, h, w)."""
-        n, side = len(skull), self.image.shape[-1]
+        n, side = len(rigid_affine), self.image.shape[-1]
         on_stage = F.pad(self.head.on_stage(places), (0, 1), value=1.0)
-        source = torch.einsum("hwk,bkc->bhwc", on_stage, skull)
+        source = torch.einsum("hwk,bkc->bhwc", on_stage, rigid_affine)
         shown = _sample(self.own_teeth.expand(n, -1, -1, -1), source * (2 / STAGE) - 1)
         own = _sample(self.image.expand(n, -1, -1, -1), self.head.on_crop(source) * (2 / side) - 1)
         above, _, _ = self._between(self.source_lips, self.head.on_crop(source))
@@ -165,22 +165,22 @@ def _blurred(picture: Tensor, where: Tensor, wide: int) -> Tensor:
 # ---- light -----------------------------------------------------------------------------------------------------
 
 
-def light_of(image: Tensor, head: PlacedHead) -> Tensor:
+def light_of(image: Tensor, head: PosedRig) -> Tensor:
     """(3,) what a white thing in this face looks like: the whites of the eyes, never darker than the cheeks."""
-    mover, side = head.mover, image.shape[-1]
+    rig, side = head.rig, image.shape[-1]
 
     def seen(places: Tensor) -> Tensor:
         return _sample(image, (head.on_crop(places) * (2 / side) - 1)[None, None])[0, :, 0]
 
-    triangles = mover.canonical.triangles[mover.canonical.kind == EYES]
+    triangles = rig.canonical.triangles[rig.canonical.kind == EYES]
     share = torch.tensor([[1, 1, 1], [2, 1, 1], [1, 2, 1], [1, 1, 2]]).to(image)
     share = share / share.sum(1, keepdim=True)
-    eyes = seen(torch.einsum("sk,nkc->nsc", share, mover.source[triangles]).flatten(0, 1))
+    eyes = seen(torch.einsum("sk,nkc->nsc", share, rig.source[triangles]).flatten(0, 1))
     bright = eyes.mean(0).argsort(descending=True)
     white = eyes[:, bright[len(bright) // 12 : len(bright) // 4]].mean(1)
     reach = torch.linspace(-4, 4, 5, device=image.device)
     around = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).flatten(0, 1)
-    cheeks = torch.cat([seen(mover.source[k] + around) for k in _CHEEKS], dim=1).mean(1)
+    cheeks = torch.cat([seen(rig.source[k] + around) for k in _CHEEKS], dim=1).mean(1)
     level = torch.maximum(white.mean() * 1.35, cheeks.mean() * 1.45).clamp(0.2, 1.0)
     return level * (0.6 + 0.4 * white / white.mean().clamp_min(0.05)).clamp(0.8, 1.2)
 

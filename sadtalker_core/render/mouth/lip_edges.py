@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ...canonical_face import INNER_LIPS
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.mesh_flow import STAGE, MeshFlow
-from ..meshwarp.posed_rig import PlacedHead
+from ..meshwarp.posed_rig import PosedRig
 
 _HALF = len(INNER_LIPS) // 2
 _REACH = 3  #: pixels of the stage over which a lip is carried on
@@ -35,9 +35,9 @@ def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
 class LipEdges:
     """A portrait's crop (1, 3, S, S) in 0..1, and its head."""
 
-    def __init__(self, image: Tensor, head: PlacedHead):
+    def __init__(self, image: Tensor, head: PosedRig):
         self.image, self.head, self.density = image, head, head.density
-        self.source_lips = head.on_crop(head.mover.source[list(INNER_LIPS)])[None]
+        self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
         """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, with the lips up to their

@@ -6,7 +6,7 @@ from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.render.eyes.lash_line import LashLine
-from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
+from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 
 SIDE, DENSITY = 256, 85.0
 
@@ -21,11 +21,11 @@ def blinks(*amounts, sides=("Left", "Right")):
 
 def head():
     points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * DENSITY
-    return PlacedHead(points + torch.tensor([SIDE / 2, SIDE / 2, 0.0]), SIDE, blinks(0.0))
+    return PosedRig(points + torch.tensor([SIDE / 2, SIDE / 2, 0.0]), SIDE, blinks(0.0))
 
 
 def flow_of(placed, driving):
-    return placed.mover.flow(driving.offsets, *placed.pose(driving))
+    return placed.rig.flow(driving.offsets, *placed.pose(driving))
 
 
 def drawn(driving):
@@ -33,7 +33,7 @@ def drawn(driving):
     placed = head()
     image = torch.full((1, 3, SIDE, SIDE), 0.7)
     for ring in (LEFT_EYE, RIGHT_EYE):
-        x, y = placed.on_crop(placed.mover.source[list(ring)]).mean(0).long().tolist()
+        x, y = placed.on_crop(placed.rig.source[list(ring)]).mean(0).long().tolist()
         image[:, :, y - 4 : y + 5, x - 4 : x + 5] = 0.05
     frames = image.expand(len(driving), -1, -1, -1)
     return LashLine(image, placed).draw(frames, flow_of(placed, driving)) - frames

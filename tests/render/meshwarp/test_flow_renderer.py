@@ -10,11 +10,11 @@ from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.meshwarp.flow_renderer import (
     FlowRenderer,
     FlowRendererConfig,
-    head_ride,
     may_repair,
     render_flow_frames,
+    rigid_flow,
 )
-from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
 
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 
@@ -170,10 +170,10 @@ def test_a_part_of_the_window_is_repaired_as_the_whole_is():
     net = FlowRenderer(SMALL).eval()
     stage, maps = torch.rand(1, 3, STAGE, STAGE), torch.rand(1, len(MAPS), WINDOW, WINDOW)
     displacement = torch.randn(1, 2, WINDOW, WINDOW) * 3
-    features, ride = net.encode(stage), torch.randn(1, 4, 2) / 100
-    whole = net(stage, features, displacement, maps, ride)
+    features, rigid = net.encode(stage), torch.randn(1, 4, 2) / 100
+    whole = net(stage, features, displacement, maps, rigid)
     part = (slice(None), slice(None), slice(0, 96), slice(0, 96))
-    corner = net(stage, features, displacement[part], maps[part], ride, torch.full((1, 2), float(MARGIN)))
+    corner = net(stage, features, displacement[part], maps[part], rigid, torch.full((1, 2), float(MARGIN)))
     inner = (slice(None), slice(None), slice(0, 16), slice(0, 16))
     assert torch.allclose(whole.paint[inner], corner.paint[inner], atol=1e-5)
     assert torch.allclose(whole.keep[inner], corner.keep[inner], atol=1e-5)
@@ -182,17 +182,17 @@ def test_a_part_of_the_window_is_repaired_as_the_whole_is():
 
 def test_a_spot_that_follows_the_head_alone_goes_where_its_ride_says():
     crop = head_crop(STAGE)
-    mover = HeadMover(crop.landmarks, torch.zeros(64))
+    rig = FaceRig(crop.landmarks, torch.zeros(64))
     turn = rotation_of_angles(torch.tensor([[0.15, 0.2, -0.1]])) * 1.1
     shift = torch.tensor([[0.1, -0.05]])
-    driving, depth = (moved[:, :N_POINTS] for moved in mover.driven(torch.zeros(1, 64), turn, shift))
+    driving, depth = (moved[:, :N_POINTS] for moved in rig.driven(torch.zeros(1, 64), turn, shift))
     places = torch.cat([driving, torch.ones(1, N_POINTS, 1), depth[..., None]], dim=-1)
     back = crop.landmarks[:, :2] - driving
     assert back.abs().amax() > 10
-    assert torch.allclose(places @ head_ride(mover, turn, shift), back, atol=1e-3)
+    assert torch.allclose(places @ rigid_flow(rig, turn, shift), back, atol=1e-3)
 
 
-def taken_along(ride, share, depth):
+def taken_along(rigid, share, depth):
     """How a net that says the same of every pixel moves a window whose displacement is 3 pixels."""
     net = FlowRenderer(SMALL).eval()
     with torch.no_grad():
@@ -200,7 +200,7 @@ def taken_along(ride, share, depth):
         net.shift.bias.copy_(torch.tensor([0.0, 0.0, share, depth]).atanh())
     stage, maps = torch.rand(1, 3, STAGE, STAGE), torch.zeros(1, len(MAPS), WINDOW, WINDOW)
     displacement = torch.full((1, 2, WINDOW, WINDOW), 3.0)
-    return (net(stage, net.encode(stage), displacement, maps, ride).flow - displacement)[0].detach()
+    return (net(stage, net.encode(stage), displacement, maps, rigid).flow - displacement)[0].detach()
 
 
 def test_a_still_head_takes_nothing_along():
@@ -208,8 +208,8 @@ def test_a_still_head_takes_nothing_along():
 
 
 def test_a_turning_head_takes_along_what_is_near_further_than_what_is_far():
-    ride = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [8.0, -1.0]]])
-    moved = taken_along(ride, share=0.5, depth=0.25)[:, 64, 64]
+    rigid = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [8.0, -1.0]]])
+    moved = taken_along(rigid, share=0.5, depth=0.25)[:, 64, 64]
     assert torch.allclose(moved, torch.tensor([2.0 * 0.5 + 8 * 0.25 * SMALL.max_depth, -0.25 * SMALL.max_depth]))
 
 

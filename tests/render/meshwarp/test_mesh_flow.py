@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, load_canonical_face, rotation_of_angles
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover, fit_head, rasterise
+from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig, fit_head, rasterise
 
 STILL = torch.eye(3)[None], torch.zeros(1, 2)
 
@@ -27,19 +27,19 @@ def unit(**weights):
 
 
 def test_a_head_that_does_not_move_has_no_flow():
-    flow = HeadMover(stage_points(), torch.zeros(64)).flow(unit(), *STILL)
+    flow = FaceRig(stage_points(), torch.zeros(64)).flow(unit(), *STILL)
     assert flow.displacement.abs().max() < 1e-3
 
 
 def test_weights_count_from_those_of_the_source():
     smile = unit(mouthSmileLeft=0.6, mouthSmileRight=0.6, jawOpen=0.2)
-    flow = HeadMover(stage_points(), smile[0]).flow(smile, *STILL)
+    flow = FaceRig(stage_points(), smile[0]).flow(smile, *STILL)
     assert flow.displacement.abs().max() < 1e-3
 
 
 def test_the_border_of_the_stage_never_moves():
     turn = rotation_of_angles(torch.tensor([[0.1, 0.3, 0.1]]))
-    flow = HeadMover(stage_points(), torch.zeros(64)).flow(unit(jawOpen=1), turn, torch.tensor([[0.1, 0.1]]))
+    flow = FaceRig(stage_points(), torch.zeros(64)).flow(unit(jawOpen=1), turn, torch.tensor([[0.1, 0.1]]))
     d = flow.displacement[0]
     edge = torch.cat([d[:, 0], d[:, -1], d[:, :, 0], d[:, :, -1]], dim=1)
     assert edge.abs().max() < 0.6
@@ -47,36 +47,36 @@ def test_the_border_of_the_stage_never_moves():
 
 
 def test_an_opening_jaw_brings_the_chin_from_above():
-    mover = HeadMover(stage_points(), torch.zeros(64))
-    driven, _ = mover.driven(unit(jawOpen=1), *STILL)
+    rig = FaceRig(stage_points(), torch.zeros(64))
+    driven, _ = rig.driven(unit(jawOpen=1), *STILL)
     x, y = driven[0, 152].long().tolist()
-    flow = mover.flow(unit(jawOpen=1), *STILL)
+    flow = rig.flow(unit(jawOpen=1), *STILL)
     assert flow.displacement[0, 1, y - 2, x] < -5
     assert flow.displacement[0, 0, y - 2, x].abs() < 1
 
 
 def test_only_an_open_mouth_shows_its_inside():
-    mover = HeadMover(stage_points(), torch.zeros(64))
+    rig = FaceRig(stage_points(), torch.zeros(64))
     mouth = [
-        float(mover.flow(unit(jawOpen=amount), *STILL).maps[0, MAPS.index("mouth")].sum()) for amount in (0.0, 0.4, 0.8)
+        float(rig.flow(unit(jawOpen=amount), *STILL).maps[0, MAPS.index("mouth")].sum()) for amount in (0.0, 0.4, 0.8)
     ]
     assert mouth[0] + 50 < mouth[1] < mouth[2] - 50
 
 
 def test_a_shift_is_in_decimetres_right_and_up():
-    mover = HeadMover(stage_points(), torch.zeros(64))
-    driven, _ = mover.driven(unit(), torch.eye(3)[None], torch.tensor([[0.1, 0.2]]))
-    moved = driven[0, :468] - mover.source[:468]
-    assert torch.allclose(moved, mover.scale * torch.tensor([0.1, -0.2]).expand(468, 2), atol=1e-3)
+    rig = FaceRig(stage_points(), torch.zeros(64))
+    driven, _ = rig.driven(unit(), torch.eye(3)[None], torch.tensor([[0.1, 0.2]]))
+    moved = driven[0, :468] - rig.source[:468]
+    assert torch.allclose(moved, rig.scale * torch.tensor([0.1, -0.2]).expand(468, 2), atol=1e-3)
 
 
 def test_the_head_turns_where_the_rotation_says():
     turn = rotation_of_angles(torch.tensor([[0.0, 0.2, 0.0]]))  # to the left of the picture
     flip = torch.tensor(HEAD_TO_PICTURE)
-    driven, _ = (mover := HeadMover(stage_points(), torch.zeros(64))).driven(
+    driven, _ = (rig := FaceRig(stage_points(), torch.zeros(64))).driven(
         unit(), flip[:, None] * turn * flip, torch.zeros(1, 2)
     )
-    assert driven[0, 1, 0] < mover.source[1, 0] - 5
+    assert driven[0, 1, 0] < rig.source[1, 0] - 5
 
 
 @pytest.mark.parametrize("pitch, yaw, roll", [(0.0, 0.0, 0.0), (0.2, -0.3, 0.1), (-0.3, 0.5, -0.4)])
@@ -91,18 +91,18 @@ def test_fit_finds_the_turn_it_was_made_with(pitch, yaw, roll):
 
 
 def test_a_frame_does_not_depend_on_its_batch():
-    mover = HeadMover(stage_points(), torch.zeros(64))
+    rig = FaceRig(stage_points(), torch.zeros(64))
     weights = torch.cat([unit(jawOpen=0.5), unit(eyeBlinkLeft=1.0, eyeBlinkRight=1.0), unit(mouthPucker=0.7)])
     turns, shifts = rotation_of_angles(torch.randn(3, 3) * 0.1), torch.randn(3, 2) * 0.03
-    together = mover.flow(weights, turns, shifts)
+    together = rig.flow(weights, turns, shifts)
     for k in range(3):
-        alone = mover.flow(weights[k : k + 1], turns[k : k + 1], shifts[k : k + 1])
+        alone = rig.flow(weights[k : k + 1], turns[k : k + 1], shifts[k : k + 1])
         assert torch.allclose(alone.displacement[0], together.displacement[k], atol=1e-3)
         assert torch.allclose(alone.maps[0], together.maps[k], atol=1e-3)
 
 
 def test_the_teeth_are_in_the_open_mouth():
-    flow = HeadMover(stage_points(), torch.zeros(64)).flow(unit(jawOpen=0.8), *STILL)
+    flow = FaceRig(stage_points(), torch.zeros(64)).flow(unit(jawOpen=0.8), *STILL)
     inside = flow.maps[0, MAPS.index("mouth")] > 0
     upper = flow.maps[0, MAPS.index("upper teeth")]
     y, x = divmod(int(upper.argmax()), WINDOW)
@@ -169,16 +169,16 @@ def test_a_full_blink_just_closes_eyes_of_any_size(opening):
     points = stage_points()
     upper, lower = [158, 159, 160], [153, 145, 144]
     points[upper, 1] = points[lower, 1] + (points[upper, 1] - points[lower, 1]) * opening
-    mover = HeadMover(points, torch.zeros(64))
+    rig = FaceRig(points, torch.zeros(64))
     open_now = points[lower, 1] - points[upper, 1]
-    driven, _ = mover.driven(unit(eyeBlinkRight=1.0), *STILL)
+    driven, _ = rig.driven(unit(eyeBlinkRight=1.0), *STILL)
     closed = driven[0, lower, 1] - driven[0, upper, 1]
     assert (closed.mean() / open_now.mean()).abs() < 0.2
 
 
 def test_only_an_open_mouth_of_the_source_has_teeth_to_keep():
     closed, smiling = (
-        HeadMover(stage_points(weights), torch.zeros(64)).own_teeth()
+        FaceRig(stage_points(weights), torch.zeros(64)).own_teeth()
         for weights in (None, unit(jawOpen=0.4, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)[0])
     )
     assert closed.amax() < 0.5 < smiling.amax()

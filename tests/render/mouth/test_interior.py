@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import KeypointMotion
-from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
+from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from sadtalker_core.render.mouth.interior import _LOWER, _UPPER, Mouth, light_of, teeth, tongue
 
 SIDE, DENSITY = 256, 85.0
@@ -29,13 +29,13 @@ def head(source=None):
         - torch.tensor([0.0, 7.08, 0.6])
     )
     points = points * torch.tensor(HEAD_TO_PICTURE) * DENSITY + torch.tensor([SIDE / 2, SIDE / 2, 0.0])
-    return PlacedHead(points, SIDE, source)
+    return PosedRig(points, SIDE, source)
 
 
 def filled(placed, driving, grey=0.5):
     """-> frames (B, 3, 256, 256) of a grey portrait whose mouth is filled, and the mesh on them."""
     image = torch.full((1, 3, SIDE, SIDE), grey)
-    flow = placed.mover.flow(driving.offsets, *placed.pose(driving))
+    flow = placed.rig.flow(driving.offsets, *placed.pose(driving))
     return Mouth(image, placed).fill(image.expand(len(driving), -1, -1, -1), flow), placed.on_crop(flow.mesh)
 
 
@@ -78,16 +78,16 @@ def test_teeth_turn_with_the_head():
     placed = head()
     driving = rows(2, jawOpen=0.8)
     driving.yaw[1] = 15.0  # to the left of the picture
-    still, turned = placed.mover.flow(driving.offsets, *placed.pose(driving)).jaws.seats[:, 0]
+    still, turned = placed.rig.flow(driving.offsets, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
     assert turned[0] < still[0] - 3
 
 
 def test_the_jaw_takes_the_lower_teeth_along_and_not_the_upper():
     placed = head()
     driving = rows(2, jawOpen=torch.tensor([0.0, 0.8]))
-    shut, opened = placed.mover.flow(driving.offsets, *placed.pose(driving)).jaws.seats
-    assert (opened[0] - shut[0]).abs().amax() < 1e-3
-    assert opened[1, 1] > shut[1, 1] + 5
+    eye_closure, opened = placed.rig.flow(driving.offsets, *placed.pose(driving)).mouth_anchors.anchors
+    assert (opened[0] - eye_closure[0]).abs().amax() < 1e-3
+    assert opened[1, 1] > eye_closure[1, 1] + 5
 
 
 def test_nothing_is_drawn_before_a_smile_opens_further():

@@ -11,7 +11,7 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, FlowRendererConfig, render_flow_frames
 from sadtalker_core.render.meshwarp.mesh_flow import _areas, _spread_of_lips
-from sadtalker_core.render.meshwarp.posed_rig import PlacedHead
+from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from sadtalker_core.render.preview import moved_mesh
 
 SIDE, DENSITY = 256, 85.0
@@ -59,18 +59,18 @@ def portrait_points(portrait):
 
 
 def placed(portrait):
-    return PlacedHead(portrait_points(portrait), SIDE, moving(weights(portrait[0])[None]))
+    return PosedRig(portrait_points(portrait), SIDE, moving(weights(portrait[0])[None]))
 
 
-def driven(mover, rows):
+def driven(rig, rows):
     """-> (B, 468, 2) in pixels of the stage."""
     still = torch.eye(3).expand(len(rows), 3, 3), torch.zeros(len(rows), 2)
-    return mover.driven(rows, *still)[0][:, :N_POINTS]
+    return rig.driven(rows, *still)[0][:, :N_POINTS]
 
 
-def gap(mover, points):
+def gap(rig, points):
     """(B,) the largest distance between facing points of the inner lips, in decimetres."""
-    return (points[..., LOWER, :] - points[..., UPPER, :]).norm(dim=-1).amax(-1) / mover.scale
+    return (points[..., LOWER, :] - points[..., UPPER, :]).norm(dim=-1).amax(-1) / rig.scale
 
 
 def walk(*units, steps=40):
@@ -82,54 +82,54 @@ def walk(*units, steps=40):
 
 @PORTRAITS
 def test_lips_that_press_meet_whatever_the_portrait_shows(portrait):
-    mover = placed(portrait).mover
-    assert gap(mover, mover.source) > 0.1
-    assert gap(mover, driven(mover, weights(M)[None])) < 1e-3
+    rig = placed(portrait).rig
+    assert gap(rig, rig.source) > 0.1
+    assert gap(rig, driven(rig, weights(M)[None])) < 1e-3
 
 
 @PORTRAITS
 def test_a_face_at_rest_has_nearly_closed_lips(portrait):
-    mover = placed(portrait).mover
-    assert gap(mover, driven(mover, weights(NOTHING)[None])) < 0.1 * gap(mover, mover.source)
+    rig = placed(portrait).rig
+    assert gap(rig, driven(rig, weights(NOTHING)[None])) < 0.1 * gap(rig, rig.source)
 
 
 @PORTRAITS
 def test_the_portraits_own_face_is_the_portraits_own_mesh(portrait):
-    mover = placed(portrait).mover
-    assert (driven(mover, weights(portrait[0])[None])[0] - mover.source[:N_POINTS]).abs().amax() < 1e-4
+    rig = placed(portrait).rig
+    assert (driven(rig, weights(portrait[0])[None])[0] - rig.source[:N_POINTS]).abs().amax() < 1e-4
 
 
 @PORTRAITS
 def test_a_mouth_that_is_wide_open_is_left_to_the_jaw(portrait):
-    mover = placed(portrait).mover
+    rig = placed(portrait).rig
     rows = torch.stack([weights(portrait[0] | {"jawOpen": jaw}) for jaw in torch.linspace(0.85, 1.0, 4).tolist()])
-    moved = mover.canonical.displacements(rows) - mover.canonical.displacements(mover.weights)
-    expected = mover.source[:N_POINTS] + moved[..., :2] * torch.tensor([1.0, -1.0]) * mover.scale
+    moved = rig.canonical.displacements(rows) - rig.canonical.displacements(rig.weights)
+    expected = rig.source[:N_POINTS] + moved[..., :2] * torch.tensor([1.0, -1.0]) * rig.scale
     # lips of the template that would run through each other at the corners meet instead
-    assert (driven(mover, rows) - expected).abs().amax() < 0.2
+    assert (driven(rig, rows) - expected).abs().amax() < 0.2
 
 
 @PORTRAITS
 def test_a_jaw_that_falls_never_closes_the_lips(portrait):
-    mover = placed(portrait).mover
+    rig = placed(portrait).rig
     for face in (portrait[0], {}):
-        fallen = gap(mover, driven(mover, walk(face | {"jawOpen": 0.0}, face | {"jawOpen": 1.0})))
+        fallen = gap(rig, driven(rig, walk(face | {"jawOpen": 0.0}, face | {"jawOpen": 1.0})))
         assert (fallen.diff() > -1e-3).all()
 
 
 @PORTRAITS
 def test_lips_go_from_shape_to_shape_without_a_jump(portrait):
-    mover = placed(portrait).mover
-    points = driven(mover, walk(portrait[0], M, A, NOTHING, portrait[0]))
-    steps = points.diff(dim=0).norm(dim=-1).amax(1) / mover.scale  # decimetres
+    rig = placed(portrait).rig
+    points = driven(rig, walk(portrait[0], M, A, NOTHING, portrait[0]))
+    steps = points.diff(dim=0).norm(dim=-1).amax(1) / rig.scale  # decimetres
     assert steps.max() < 0.04  # forty steps lead from shape to shape; the mouth of A is a third of a decimetre wide
     assert (steps.diff().abs()).max() < 0.03
 
 
 def test_lips_keep_their_thickness_and_the_nose_its_place():
-    mover = placed(GRIN).mover
-    closed = driven(mover, weights(GRIN[0] | {"mouthPress": 0.45})[None])[0]
-    moved = (closed - mover.source[:N_POINTS]) / mover.scale
+    rig = placed(GRIN).rig
+    closed = driven(rig, weights(GRIN[0] | {"mouthPress": 0.45})[None])[0]
+    moved = (closed - rig.source[:N_POINTS]) / rig.scale
     pressed = load_canonical_face().displacements(weights({"mouthPress": 0.45}))[:, :2] * torch.tensor([1.0, -1.0])
     moved = moved - pressed
     for inner, outer in ((13, 0), (14, 17)):
@@ -141,12 +141,12 @@ def test_lips_keep_their_thickness_and_the_nose_its_place():
 @PORTRAITS
 @pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
 def test_skin_around_the_mouth_never_folds(portrait, share):
-    canonical, mover = load_canonical_face(), placed(portrait).mover
+    canonical, rig = load_canonical_face(), placed(portrait).rig
     own = weights(portrait[0])
     rows = torch.stack([own + share * (weights(units) - own) for units in SPOKEN])
     near = torch.isin(canonical.triangles, torch.tensor(OUTER_LIPS + INNER_LIPS)).any(1) & (canonical.kind != MOUTH)
-    was = _areas(mover.source[canonical.triangles[near]])
-    now = _areas(driven(mover, rows)[:, canonical.triangles[near]])
+    was = _areas(rig.source[canonical.triangles[near]])
+    now = _areas(driven(rig, rows)[:, canonical.triangles[near]])
     facing = was < -1.0  # square pixels of the stage; smaller ones are the rims that a closed mouth hides
     assert facing.sum() > 80
     assert (now[:, facing] < 0).all()
@@ -165,7 +165,7 @@ def test_the_preview_shows_the_lips_that_are_rendered():
     crop = FaceCrop(torch.zeros(3, SIDE, SIDE), portrait_points(GRIN), Box(0, 0, SIDE, SIDE), CropMode.CROP)
     motion = Motion(moving(weights(M)[None]), moving(weights(GRIN[0])[None]), "mini")
     head, drawn = placed(GRIN), next(moved_mesh(crop, motion))
-    assert (drawn - head.on_crop(driven(head.mover, weights(M)[None])[0])).abs().amax() < 1e-3
+    assert (drawn - head.on_crop(driven(head.rig, weights(M)[None])[0])).abs().amax() < 1e-3
 
 
 # ---- frames ----------------------------------------------------------------------------------------------------------
