@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import CropMode
 from ..sadtalker_core.face.landmarks import FACE_ORDERS
-from ..sadtalker_core.face.points import MeantFace
+from ..sadtalker_core.face.points import FaceSelector
 from ..sadtalker_core.face.reference_video import MissingFace
 from ..sadtalker_core.model import LANDMARKS, choose_points
 from . import video_frames, wires
@@ -154,7 +154,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 clip.frames,
                 clip.fps,
                 points=_points(model, landmarks),
-                meant=MeantFace(face_index, face_order),
+                selector=FaceSelector(face_index, face_order),
                 missing_face=missing_face,
                 on_progress=lambda done: progress(done, max(done, clip.n_frames)),
             )

@@ -42,7 +42,7 @@ from .choices import one_of
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
-from .face.points import MeantFace, PointFinder
+from .face.points import FaceSelector, PointFinder
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
@@ -223,7 +223,7 @@ def assemble_mini(ops=nn) -> Talker:
 
 
 def choose_points(choice: str, family: str, folders: Sequence[Path],
-                  device: torch.device) -> Callable[[MeantFace], PointFinder] | None:  # fmt: skip
+                  device: torch.device) -> Callable[[FaceSelector], PointFinder] | None:  # fmt: skip
     """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
@@ -248,7 +248,7 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
             logging.warning("SadTalker: landmarks by the built-in face mesh, face-alignment fails (%s).", why)
             return None
         expected = {file.name: file.describe() for file in FACE_ALIGNMENT}
-        return lambda meant: FaceAlignmentPoints(together, device, meant, expected=expected)
+        return lambda selector: FaceAlignmentPoints(together, device, selector, expected=expected)
     if choice == FACE_ALIGNMENT_PACKAGE:
         lacking = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
         apart = "one folder that holds both" if together is None else "the package"

@@ -37,7 +37,7 @@ from .datatypes import (
 from .errors import VideoError
 from .face.draw import draw_landmarks
 from .face.extract import extract_mini, extract_released
-from .face.points import MeantFace, MeshPoints, PointFinder
+from .face.points import FaceSelector, MeshPoints, PointFinder
 from .face.reference_video import read_mini_video, read_released_video
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
 from .motion.expression import run_expnet
@@ -90,7 +90,7 @@ class Nets(Protocol):
 
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
-Points = Callable[[MeantFace], PointFinder]
+Points = Callable[[FaceSelector], PointFinder]
 _Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
@@ -125,7 +125,7 @@ def extract(
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return extract_mini(detector, mesh, model, portrait, mode, size, crop_scale=crop_scale, offset=offset)
-    finder = _finder(nets, points, MeantFace.of(portrait))
+    finder = _finder(nets, points, FaceSelector.of(portrait))
     (recon,) = nets.use("face_recon")
     return extract_released(recon, portrait, finder, mode, size, crop_scale=crop_scale, offset=offset)
 
@@ -144,7 +144,7 @@ def extract_video(
     fps: float,
     *,
     points: Points | None = None,
-    meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
     mode: CropMode = CropMode.CROP,
     missing_face: str = "hold",
     on_progress: Callable[[int], None] | None = None,
@@ -154,21 +154,21 @@ def extract_video(
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return read_mini_video(
-            detector, mesh, model, frames, fps, size, meant=meant, mode=mode, missing_face=missing_face,
+            detector, mesh, model, frames, fps, size, selector=selector, mode=mode, missing_face=missing_face,
             on_progress=on_progress,
         )  # fmt: skip
-    finder = _finder(nets, points, meant)
+    finder = _finder(nets, points, selector)
     (recon,) = nets.use("face_recon")
     return read_released_video(
         recon, finder, frames, fps, size, mode=mode, missing_face=missing_face, on_progress=on_progress
     )
 
 
-def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
+def _finder(nets: Nets, points: Points | None, selector: FaceSelector) -> PointFinder:
     if points is not None:
-        return points(meant)
+        return points(selector)
     detector, mesh = nets.use("face_detector", "face_mesh")
-    return MeshPoints(detector, mesh, meant)
+    return MeshPoints(detector, mesh, selector)
 
 
 # ------------------------------------------------------------------------------------------------------ the voice

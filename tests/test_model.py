@@ -22,7 +22,7 @@ from sadtalker_core.checkpoint.reading import Metadata, NamedTensors, read_tenso
 from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
-from sadtalker_core.face.points import MeantFace
+from sadtalker_core.face.points import FaceSelector
 from sadtalker_core.model import FAMILY_NETS, Talker, fill, load_talker, save_talker
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
@@ -427,8 +427,8 @@ def _with_face_alignment(folder, monkeypatch, installed=True):
 def test_the_face_alignment_package_is_taken_where_it_and_its_weights_are(tmp_path, monkeypatch):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     finder = model.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
-    assert finder is not None and finder(MeantFace()).folder == folder
-    assert finder(MeantFace()).expected.keys() == {file.name for file in catalog.FACE_ALIGNMENT}
+    assert finder is not None and finder(FaceSelector()).folder == folder
+    assert finder(FaceSelector()).expected.keys() == {file.name for file in catalog.FACE_ALIGNMENT}
     assert model.choose_points("embedded mesh", RELEASED, [folder], torch.device("cpu")) is None
     assert model.choose_points("face-alignment", MINI, [folder], torch.device("cpu")) is None
 
@@ -444,7 +444,7 @@ def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path,
     below.mkdir(parents=True)
     _with_face_alignment(below, monkeypatch)
     finder = model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
-    assert finder is not None and finder(MeantFace()).folder == below
+    assert finder is not None and finder(FaceSelector()).folder == below
     one = catalog.FACE_ALIGNMENT_DETECTOR.name
     (below / one).rename(tmp_path / one)
     with pytest.raises(CheckpointMissing, match="Missing: one folder that holds both"):

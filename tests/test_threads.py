@@ -186,7 +186,7 @@ def test_every_stage_of_the_mini_computes_on_one_thread():
 def test_a_finder_of_points_that_is_brought_along_keeps_all_threads():
     released, seen = SimpleNamespace(family=RELEASED, image_size=256, use=lambda *names: [None] * len(names)), []
 
-    def look(meant):
+    def look(selector):
         seen.append(torch.get_num_threads())
         raise FaceNotFound("nobody")
 

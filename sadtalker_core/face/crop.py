@@ -62,7 +62,7 @@ def face_box(
     return box
 
 
-def unsqueezed_box(
+def square_box(
     landmarks: Tensor,
     size_wh: tuple[int, int],
     mode: CropMode,

@@ -21,7 +21,11 @@ def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector
     """The tensors of face_mesh.safetensors -> both nets in float32, in eval mode, on the CPU."""
     detector, mesh = FaceDetector(ops=ops), FaceMesh(ops=ops)
     for name, net in (("detector", detector), ("mesh", mesh)):
-        own = {key.removeprefix(name + "."): t.float() for key, t in tensors.items() if key.startswith(name + ".")}
+        own = {
+            our_name(key).removeprefix(f"{name}."): t.float()
+            for key, t in tensors.items()
+            if key.startswith(f"{name}.")
+        }
         net.load_state_dict(own, strict=True)
         net.eval().requires_grad_(False)
     return detector, mesh
@@ -32,3 +36,8 @@ def embedded_face_nets(*, ops=nn) -> tuple[FaceDetector, FaceMesh]:
     from safetensors.torch import load_file
 
     return build_face_nets(load_file(FACE_MESH_FILE), ops=ops)
+
+
+def our_name(key: str) -> str:
+    """Of a tensor in the file, which calls the two detectors near and far."""
+    return key.replace("detector.near.", "detector.short_range.").replace("detector.far.", "detector.full_range.")

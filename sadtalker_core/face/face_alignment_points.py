@@ -28,7 +28,7 @@ from ..errors import IMPORT_ERRORS, CheckpointDamaged, CheckpointMissing, FaceNo
 from .detector import DetectedFace, FaceDetector, detect_faces, turn_back
 from .embedded import embedded_face_nets
 from .landmarks import choose_face
-from .points import MeantFace, find_tilt, nearest
+from .points import FaceSelector, find_tilt, nearest
 
 DETECTOR_FILE = "s3fd-619a316812.pth"
 #: as face-alignment 1.5 names it; other versions may ask for another file, and then the error names that one
@@ -44,7 +44,7 @@ class FaceAlignmentPoints:
     """A PointFinder (see points.py) that asks the face-alignment package.
 
     folder: holds both weight files;  device: where its nets compute ("cpu", "cuda:0", "mps"; others: on the CPU)
-    meant:  which face;  batch_size: frames of a video that are looked at together
+    selector:  which face;  batch_size: frames of a video that are looked at together
     expected: {name of a weight file: what it should be}, for the sentences
     Where no face is detected, a user's box is trusted as it stands, so that painted faces can be used, too.
     """
@@ -53,12 +53,12 @@ class FaceAlignmentPoints:
         self,
         folder: Path | str,
         device: torch.device | str = "cpu",
-        meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+        selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
         *,
         batch_size: int = 8,
         expected: Mapping[str, str] | None = None,
     ):
-        self.folder, self.meant, self.batch_size = Path(folder), meant, batch_size
+        self.folder, self.selector, self.batch_size = Path(folder), selector, batch_size
         self.expected = expected or {}
         device = torch.device(device)
         self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
@@ -70,7 +70,7 @@ class FaceAlignmentPoints:
         """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the nets raises."""
         with _cudnn_settings_kept():
             faces = self._detect(picture[None])[0]
-            if not faces and (near or self.meant.box) is None:
+            if not faces and (near or self.selector.box) is None:
                 self._quarters = self._quarters_of_picture(picture)
                 faces = self._detect(picture[None], self._quarters)[0]
             face = self._choose(faces, picture, near)
@@ -104,9 +104,9 @@ class FaceAlignmentPoints:
                 yield picture, next(points) if face else None
 
     def _choose(self, faces: list[DetectedFace], picture: Tensor, near: Box | None) -> DetectedFace:
-        box = near or self.meant.box
+        box = near or self.selector.box
         if box is None:
-            return choose_face(faces, self.meant.index, self.meant.order, (picture.shape[1], picture.shape[0]))
+            return choose_face(faces, self.selector.index, self.selector.order, (picture.shape[1], picture.shape[0]))
         if faces:
             return nearest(faces, box, lambda face: face.box)
         if near is None or self._quarters:
@@ -116,11 +116,11 @@ class FaceAlignmentPoints:
     def _choose_in_video(self, faces: list[DetectedFace], picture: Tensor, last: Box | None) -> DetectedFace | None:
         if not faces:
             return None
-        box = last or self.meant.box
+        box = last or self.selector.box
         if box is not None:
             return nearest(faces, box, lambda face: face.box)
-        index = min(self.meant.index, len(faces) - 1)
-        return choose_face(faces, index, self.meant.order, (picture.shape[1], picture.shape[0]))
+        index = min(self.selector.index, len(faces) - 1)
+        return choose_face(faces, index, self.selector.order, (picture.shape[1], picture.shape[0]))
 
     def _quarters_of(self, picture: Tensor, face: DetectedFace) -> int:
         """Quarter turns to the left after which the face stands upright, by the embedded detector, which knows."""

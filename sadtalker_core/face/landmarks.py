@@ -13,7 +13,7 @@ from torch import Tensor
 from ..choices import one_of
 from ..errors import FaceNotFound, OptionError
 from .detector import DetectedFace, FaceDetector, detect_faces
-from .mesh import MIN_SCORE, FaceMesh, face_square, look
+from .mesh import MIN_SCORE, FaceMesh, detect_landmarks, face_square
 
 FACE_ORDERS = ("largest", "left to right", "right to left", "top to bottom", "bottom to top", "score", "centre")
 
@@ -78,7 +78,7 @@ def find_faces(
         faces = [face.turned_back(2, width, height) for face in detect_faces(detector, inverted)]
     if not faces:
         return []
-    seen = look(mesh, image, [face_square(face) for face in faces])
+    seen = detect_landmarks(mesh, image, [face_square(face) for face in faces])
     return [face for face, own in zip(faces, seen, strict=True) if own.score >= min_score]
 
 

@@ -15,8 +15,8 @@ from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, fit_similarity
 #: opposite points on the edges of the lips that meet when the mouth is closed, left of the middle to right of it
 UPPER_LIP, LOWER_LIP = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
 #: outer corner, inner corner, and the pairs of points on the lids between them
-LEFT_EYE = ((33, 133), ((160, 144), (158, 153)))
-RIGHT_EYE = ((263, 362), ((387, 373), (385, 380)))
+IMAGE_LEFT_EYE = ((33, 133), ((160, 144), (158, 153)))
+IMAGE_RIGHT_EYE = ((263, 362), ((387, 373), (385, 380)))
 MOUTH_CORNERS = (61, 291)
 
 
@@ -27,7 +27,7 @@ def distance(points: Tensor, one: int, other: int) -> Tensor:
 
 def eye_distance(points: Tensor) -> Tensor:
     """(...,) between the outer corners of the eyes, which no expression moves: the measure of the others here."""
-    return distance(points, LEFT_EYE[0][0], RIGHT_EYE[0][0])
+    return distance(points, IMAGE_LEFT_EYE[0][0], IMAGE_RIGHT_EYE[0][0])
 
 
 def inner_lip_gap(points: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def mouth_width(points: Tensor) -> Tensor:
 def eye_aspect_ratio(points: Tensor) -> Tensor:
     """(..., 2) height by width of the left and the right eye, about .3 open (Soukupova and Cech 2016)."""
     ratios = []
-    for corners, lids in (LEFT_EYE, RIGHT_EYE):
+    for corners, lids in (IMAGE_LEFT_EYE, IMAGE_RIGHT_EYE):
         height = torch.stack([distance(points, *pair) for pair in lids]).mean(0)
         ratios.append(height / distance(points, *corners))
     return torch.stack(ratios, dim=-1)

@@ -20,14 +20,14 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square, unsqueezed_box
+from .crop import cut_square, face_box, picture_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
 from .picture import check_picture
-from .points import MeantFace, PointFinder, follow_mesh
+from .points import FaceSelector, PointFinder, follow_mesh
 from .recon import FaceReconNet
 
 #: A full row with the crop parameters behind it: what is collected and resampled.
@@ -81,7 +81,7 @@ def read_released_video(
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return face_box(points, size_wh, mode)
 
-    clip = _Clip(box_follows_face, missing_face, batch_size, on_progress)
+    clip = _FaceTrack(box_follows_face, missing_face, batch_size, on_progress)
     rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, choose_box, prepare, read)
     return _record(rows, found, RELEASED, mode, pic_size)
 
@@ -94,7 +94,7 @@ def read_mini_video(
     fps: float,
     pic_size: int,
     *,
-    meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
     mode: CropMode = CropMode.CROP,
     box_follows_face: bool = False,
     missing_face: MissingFace | str = MissingFace.HOLD,
@@ -112,16 +112,16 @@ def read_mini_video(
         return torch.cat([rows.full_rows(), rows.crop], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
-        return unsqueezed_box(mesh_to_68(points), size_wh, mode)
+        return square_box(mesh_to_68(points), size_wh, mode)
 
-    clip = _Clip(box_follows_face, missing_face, batch_size, on_progress)
-    meshes = follow_mesh(detector, mesh, _checked(frames), meant)
+    clip = _FaceTrack(box_follows_face, missing_face, batch_size, on_progress)
+    meshes = follow_mesh(detector, mesh, _checked(frames), selector)
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
     return _record(rows, found, MINI, mode, pic_size)
 
 
-class _Clip:
+class _FaceTrack:
     """The walk along the frames, which both families share."""
 
     def __init__(

@@ -31,7 +31,7 @@ PIXELS_PER_DECIMETRE = 102.0
 FOCAL, DISTANCE = 1015.0, 10.0
 
 #: of the 68 points: corners and lids of both eyes, and the mouth
-EYES = ((36, 39, (37, 38), (41, 40)), (42, 45, (43, 44), (47, 46)))
+EYE_POINTS = ((36, 39, (37, 38), (41, 40)), (42, 45, (43, 44), (47, 46)))
 MOUTH_POINTS = slice(48, 68)
 
 #: of the mini family: what makes its eyes blink, and how open the mean head's are
@@ -161,7 +161,7 @@ def eye_openness(points: Tensor) -> Tensor:
     open again.
     """
     widths, heights = [], []
-    for outer, inner, upper, lower in EYES:
+    for outer, inner, upper, lower in EYE_POINTS:
         along = points[:, inner] - points[:, outer]
         down = normalize(torch.stack([-along[:, 1], along[:, 0]], dim=-1), dim=-1)
         widths.append(along.norm(dim=-1))

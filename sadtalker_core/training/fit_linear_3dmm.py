@@ -28,7 +28,7 @@ from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from ..datatypes import MINI
 from ..face.embedded import ASSETS, embedded_face_nets
 from ..face.linear_3dmm import MINI_LINEAR_3DMM, Linear3DMM
-from ..face.mesh import FaceMesh, look, mesh_square
+from ..face.mesh import FaceMesh, detect_landmarks, mesh_square
 from ..face.sampling import Square
 from ..saving import save_arrays
 from .heads.expressions import expression, random_turn
@@ -131,7 +131,7 @@ def _points(net: FaceMesh, picture: np.ndarray, camera: Camera, middle: np.ndarr
     place, scale = _place(camera, middle)
     square = Square(float(place[0]), float(place[1]), HEAD_SIDE * scale)
     for _ in range(3):
-        (seen,) = look(net, image, [square])
+        (seen,) = detect_landmarks(net, image, [square])
         square = mesh_square(seen.points)
     return seen.points.numpy().astype(np.float32) if seen.score > 0.9 else None
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from .. import pipeline
 from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
-from ..face.crop import cut_square, face_box, unsqueezed_box
+from ..face.crop import cut_square, face_box, square_box
 from ..face.landmarks import find_faces
-from ..face.points import MeantFace, MeshPoints, PointFinder
+from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..model import AUTO, Talker, choose_points
 from ..timeline import FRAMES_PER_SECOND
 from .export import base_talker
@@ -220,12 +220,12 @@ class Reader:
     def finder(self) -> PointFinder:
         """Follows the largest face of the first frame."""
         if self.points is not None:
-            return self.points(MeantFace())
+            return self.points(FaceSelector())
         return MeshPoints(*self._face_nets())
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""
-        return (unsqueezed_box if self.talker.family == MINI else face_box)(points, size_wh, self.mode)
+        return (square_box if self.talker.family == MINI else face_box)(points, size_wh, self.mode)
 
     def count_faces(self, picture: Tensor) -> int:
         return len(find_faces(*self._face_nets(), picture))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
-from sadtalker_core.face.mesh import look, mesh_square
+from sadtalker_core.face.mesh import detect_landmarks, mesh_square
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
 from sadtalker_core.render.meshwarp.flow_renderer import render_flow_frames
@@ -82,6 +82,6 @@ def clip(nets, crop, motion: Motion, dtype: torch.dtype) -> tuple[Tensor, Tensor
     frames = torch.cat(list(render_flow_frames(copy.deepcopy(renderer).to(dtype), crop, motion)))
     opened, around = [], mesh_square(crop.landmarks)
     for frame in frames:
-        points = look(mesh, frame.permute(1, 2, 0), [around])[0].points
+        points = detect_landmarks(mesh, frame.permute(1, 2, 0), [around])[0].points
         opened.append((points[LIPS[1]] - points[LIPS[0]])[:2].norm())
     return frames, torch.stack(opened)

@@ -12,7 +12,7 @@ from sadtalker_core.face.crop import face_box, picture_to_square
 from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.linear_3dmm import Linear3DMM
-from sadtalker_core.face.points import MeantFace, MeshPoints
+from sadtalker_core.face.points import FaceSelector, MeshPoints
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from tests.face.drawn_face import face_68
 from tests.face.pictures import astronaut
@@ -173,7 +173,7 @@ def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, me
 
 def test_the_embedded_mesh_serves_the_released_family_too(net, detector, mesh_net):
     portrait = Portrait(astronaut())
-    finder = MeshPoints(detector, mesh_net, MeantFace.of(portrait))
+    finder = MeshPoints(detector, mesh_net, FaceSelector.of(portrait))
     done, _ = extract_released(net, portrait, finder, CropMode.CROP, 256)
     assert done.crop.landmarks.shape == (68, 2)
     box = done.crop.box

@@ -252,7 +252,7 @@ def reading_nothing():
 def test_the_mini_family_reads_the_meshes_it_follows(reading_nothing, monkeypatch):
     yaws = [0.0, 0.1, None, 0.3]
 
-    def follow(detector, mesh, frames, meant):
+    def follow(detector, mesh, frames, selector):
         for frame, yaw in zip(frames, yaws, strict=True):
             if yaw is None:
                 yield frame, None
