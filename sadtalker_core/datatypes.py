@@ -299,7 +299,7 @@ class FrameStream:
         """What all frames weigh as one float32 IMAGE batch."""
         return self.n_frames * self.height * self.width * 3 * 4
 
-    def announcement(self) -> str:
+    def summary(self) -> str:
         """What is about to be made, for the log: frames, size, megabytes, time."""
         size = f"{self.n_frames} frames of {self.width} x {self.height}, {self.n_bytes / 1e6:.0f} MB"
         if self.seconds_per_frame is None:
@@ -307,11 +307,11 @@ class FrameStream:
         seconds = self.n_frames * self.seconds_per_frame()
         return f"{size}, about {seconds / 60:.0f} min" if seconds >= 90 else f"{size}, about {max(seconds, 1):.0f} s"
 
-    def require_memory(self, available_bytes: int) -> None:
+    def check_memory(self, available_bytes: int) -> None:
         """Raises DoesNotFit when the whole batch cannot be held; said before the work, not after it."""
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
-                f"{self.announcement()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
+                f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
                 "Use a shorter voice, a smaller picture, or cut the voice and run the parts one after the other."
             )
 

@@ -185,16 +185,16 @@ def rendered_heads(n_frames=3):
 
 def test_nobody_waits_for_an_estimate_that_nobody_hears(tmp_path, measured):
     heads = rendered_heads()
-    heads.require_memory(heads.n_bytes)
+    heads.check_memory(heads.n_bytes)
     pipeline.film(tmp_path / "film.mp4", heads)
     assert len(frames_in(tmp_path / "film.mp4")[1]) == 3 and not measured
 
 
 def test_who_asks_hears_how_long_it_will_take(measured):
-    assert rendered_heads(7).announcement().endswith(", about 7 s")
-    assert rendered_heads(90).announcement().endswith(", about 2 min")
+    assert rendered_heads(7).summary().endswith(", about 7 s")
+    assert rendered_heads(90).summary().endswith(", about 2 min")
     with pytest.raises(DoesNotFit, match="about 7 s do not fit into the 0 MB"):
-        rendered_heads(7).require_memory(0)
+        rendered_heads(7).check_memory(0)
     assert len(measured) == 3
 
 
