@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 
-def folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
+def fold_batchnorm(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution that does what `conv` and the batch norm in eval mode after it do."""
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))

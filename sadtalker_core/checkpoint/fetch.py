@@ -285,9 +285,9 @@ def _folder_problems(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        from ..saving import full_disk  # brings torch
+        from ..saving import disk_full_error  # brings torch
 
-        full = full_disk(error, folder)
+        full = disk_full_error(error, folder)
         if full:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..saving import save_whole
+from ..saving import save_tensors
 from . import stored_names
 from .reading import METADATA_KEY, Metadata
 
@@ -25,4 +25,4 @@ def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]],
         for net, parts in nets.items()
         for name, tensor in parts.items()
     }
-    return save_whole(Path(path), stored_names.for_file(tensors), {"format": "pt", METADATA_KEY: metadata.to_json()})
+    return save_tensors(Path(path), stored_names.for_file(tensors), {"format": "pt", METADATA_KEY: metadata.to_json()})

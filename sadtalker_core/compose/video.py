@@ -30,7 +30,7 @@ from ..claims import Claim, claim_path
 from ..claims import sweep as sweep_parts
 from ..datatypes import FrameStream
 from ..errors import AudioError, DoesNotFit, OptionError, SadTalkerError, SigningError, VideoError, shorten
-from ..saving import full_disk
+from ..saving import disk_full_error
 from .signature import Signature
 
 
@@ -228,7 +228,7 @@ class VideoWriter:
             if isinstance(error, OSError):
                 folder = self.path.parent
                 sentence = f"The video cannot be written to {shorten(folder)}: {shorten(error)}."
-                raise full_disk(error, folder) or VideoError(sentence) from error
+                raise disk_full_error(error, folder) or VideoError(sentence) from error
             raise
 
     def _clear(self) -> None:
@@ -442,7 +442,7 @@ class Ffmpeg:
         self._wait(self._ended)
         self.listener.join(STOP_SECONDS)
         words = "\n".join(self.last_lines) or f"no words, exit status {self.process.returncode}"
-        raise full_disk(words, self.folder) or VideoError(
+        raise disk_full_error(words, self.folder) or VideoError(
             f"{_whose(self.command)} could not write the video. Its last words:\n{words}"
         )
 

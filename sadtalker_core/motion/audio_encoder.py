@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..batchnorm_folding import folded
+from ..batchnorm_folding import fold_batchnorm
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FoldedAudioEncoder:
     @torch.no_grad()
     def __init__(self, encoder: AudioEncoder):
         steps = cast("Iterator[ConvNormRelu]", encoder.layers.children())
-        self.steps = [(*folded(step.conv, step.norm), step) for step in steps]
+        self.steps = [(*fold_batchnorm(step.conv, step.norm), step) for step in steps]
 
     @torch.no_grad()
     def __call__(self, windows: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ..claims import Claim
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import MINI, RELEASED, Expression, HeadPose, require_family
 from ..errors import OptionError, shorten
-from ..saving import save_whole
+from ..saving import save_tensors
 from ..timeline import FRAMES_PER_SECOND
 
 TRACK_ENDING = ".track.safetensors"
@@ -57,7 +57,7 @@ def save_tracks(path: Path | str | Claim, expression: Expression | None = None, 
         "frames": max(map(len, tracks.values())),
     }
     tensors = {name: track.coefficients.detach().float().cpu().contiguous().clone() for name, track in tracks.items()}
-    return save_whole(path if isinstance(path, Claim) else Path(path), tensors, {TRACK_KEY: json.dumps(header)})
+    return save_tensors(path if isinstance(path, Claim) else Path(path), tensors, {TRACK_KEY: json.dumps(header)})
 
 
 def load_tracks(path: Path | str) -> Tracks:

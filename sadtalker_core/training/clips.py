@@ -37,7 +37,7 @@ from torch import Tensor
 
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import CheckpointDamaged, InputError, WrongFamily
-from ..saving import append_line, save_whole, whole_lines
+from ..saving import append_jsonl, complete_lines, save_tensors
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
 
 INDEX_FILE = "clips.jsonl"
@@ -157,7 +157,7 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
         raise InputError(f"expected a folder of prepared clips, but there is no {INDEX_FILE} in {folder}. Make one "
                          f"with python -m sadtalker_core.training.prepare.")  # fmt: skip
     said: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(whole_lines(file), start=1):
+    for number, line in enumerate(complete_lines(file), start=1):
         try:
             entry = json.loads(line)
             said[entry["name"]] = {"status": READY, **entry}
@@ -190,15 +190,15 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     folder.mkdir(parents=True, exist_ok=True)
     clip = Clip(name, coefficients.family, n_frames, coefficients.pic_size, coefficients.crop_mode.value, speaker,
                 source, folder / f"{name}.safetensors")  # fmt: skip
-    save_whole(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
-    append_line(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
+    save_tensors(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
+    append_jsonl(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
     return clip
 
 
 def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
     """Write down that a clip could not be made, and why, so that nobody tries again."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    append_line(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
+    append_jsonl(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
 
 
 def _said(clip: Clip) -> dict[str, Any]:

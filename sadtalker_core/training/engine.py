@@ -42,7 +42,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMissing, InputError, OptionError, SadTalkerError
-from ..saving import append_line, whole, whole_lines
+from ..saving import append_jsonl, atomic_write, complete_lines
 
 STATE_FILE, LOG_FILE, SETTINGS_FILE = "state.pt", "log.jsonl", "run.json"
 Precision = Literal["32-true", "bf16-mixed"]
@@ -285,7 +285,7 @@ class _Loop:
                 "step": self.done,
                 "recent": self.recent,
             }
-            with whole(folder / STATE_FILE) as unfinished:
+            with atomic_write(folder / STATE_FILE) as unfinished:
                 torch.save(state, unfinished)
         self.fabric.barrier()
 
@@ -316,12 +316,12 @@ class _Log:
         self.file = folder / LOG_FILE
         kept = [line for line in read_log(folder) if line["step"] <= first]
         self.spent = kept[-1]["seconds"] if kept else 0.0
-        with whole(self.file) as unfinished:
+        with atomic_write(self.file) as unfinished:
             unfinished.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def losses(self, step: int, seconds: float, means: dict[str, float]) -> None:
-        append_line(self.file, {"step": step, "seconds": round(self.spent + seconds, 1), **means})
+        append_jsonl(self.file, {"step": step, "seconds": round(self.spent + seconds, 1), **means})
         for name, mean in means.items():
             self.board.add_scalar(name, mean, step)
 
@@ -335,7 +335,7 @@ class _Log:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl; a last one that a kill cut short is left out."""
-    return [json.loads(line) for line in whole_lines(folder / LOG_FILE)]
+    return [json.loads(line) for line in complete_lines(folder / LOG_FILE)]
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -350,7 +350,7 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write run.json, or see that it says the same. Raises OptionError naming what differs."""
     file, told = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
     if not file.exists():
-        with whole(file) as unfinished:
+        with atomic_write(file) as unfinished:
             unfinished.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
         return
     there, told = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(told)

@@ -29,7 +29,7 @@ from ..checkpoint.catalog import MINI_MODEL
 from ..claims import sweep
 from ..datatypes import CropMode
 from ..errors import InputError, OptionError
-from ..saving import append_line, whole, whole_lines
+from ..saving import append_jsonl, atomic_write, complete_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, write_clip, write_failure
 from .engine import command
@@ -105,14 +105,14 @@ def prepare(
             if outcome.reason:
                 write_failure(out, video.name, source=video.source, reason=outcome.reason)
                 bar.write(f"{video.source}: {outcome.reason}")
-            append_line(out / VIDEOS_FILE, asdict(outcome))
+            append_jsonl(out / VIDEOS_FILE, asdict(outcome))
             done[video.source] = outcome
     return [done[video.source] for video in videos]
 
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:
     """{source: what became of it}; a last line that a kill cut short is left out."""
-    said = map(json.loads, whole_lines(out / VIDEOS_FILE))
+    said = map(json.loads, complete_lines(out / VIDEOS_FILE))
     outcomes = (Outcome(**{**one, "clips": tuple(one["clips"]), "notes": tuple(one["notes"])}) for one in said)
     return {outcome.source: outcome for outcome in outcomes}
 
@@ -197,7 +197,7 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
         if there[name] != value:
             raise OptionError(f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
                               f"mean other things: name another folder with --out.")  # fmt: skip
-    with whole(file) as unfinished:
+    with atomic_write(file) as unfinished:
         unfinished.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 

@@ -43,7 +43,7 @@ from ..render.meshwarp.flow_renderer import (
     warp_window,
 )
 from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
-from ..saving import save_arrays, save_whole, whole
+from ..saving import atomic_write, save_arrays, save_tensors
 from .heads import mesh as layers
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "mini_renderer.safetensors"
@@ -287,7 +287,7 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     def save() -> None:
         spent = hours + (time.time() - begin) / 3600
         state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "averaged": averaged}
-        with whole(state_file) as unfinished:
+        with atomic_write(state_file) as unfinished:
             torch.save(state | {"step": step, "hours": spent}, unfinished)
         export(averaged, out, step, spent, len(pairs))
 
@@ -340,7 +340,7 @@ def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pai
         "recipe": f"{step} steps of {BATCH}, {n_pairs} pairs, seed {SEED}, {hours:.2f} hours of a shared CPU core",
     }
     half = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
-    save_whole(out, {f"flow_renderer.{k}": t.contiguous() for k, t in half.items()}, about)
+    save_tensors(out, {f"flow_renderer.{k}": t.contiguous() for k, t in half.items()}, about)
 
 
 def main(arguments: list[str] | None = None) -> None:

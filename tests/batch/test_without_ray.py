@@ -151,7 +151,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
-    monkeypatch.setattr("sadtalker_core.batch.record.append_line", full)
+    monkeypatch.setattr("sadtalker_core.batch.record.append_jsonl", full)
     path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
     assert main([str(path)]) == 3
     assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]

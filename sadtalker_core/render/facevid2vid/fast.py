@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...batchnorm_folding import folded
+from ...batchnorm_folding import fold_batchnorm
 from ...threads import few_threads
 from .blocks import ConvBlock
 from .dense_motion import MIN_MASK, DenseMotion, Hourglass, MotionField
@@ -74,7 +74,7 @@ class FastGenerator(nn.Module):
         # once a clip, so it may stay as it is; a copy, because this net may come to have another dtype
         self.encoder = copy.deepcopy(generator.encoder)
         motion = generator.dense_motion
-        self.compress = Kernel(*folded(motion.compression, motion.compression_norm))
+        self.compress = Kernel(*fold_batchnorm(motion.compression, motion.compression_norm))
         self.dense_motion = FastDenseMotion(motion)
         self.flatten = FoldedBlock(generator.flatten)
         self.flatten_out = Kernel(generator.flatten_out.weight, generator.flatten_out.bias)
@@ -112,7 +112,7 @@ class FoldedBlock(nn.Module):
 
     def __init__(self, block: ConvBlock):
         super().__init__()
-        self.kernel = Kernel(*folded(block.conv, block.norm), padding=1)
+        self.kernel = Kernel(*fold_batchnorm(block.conv, block.norm), padding=1)
         self.slope = block.slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -185,7 +185,9 @@ class FastHourglass(nn.Module):
     def __init__(self, hourglass: Hourglass):
         super().__init__()
         self.down = nn.ModuleList(FoldedBlock(block) for block in parts(hourglass.down))
-        self.up = nn.ModuleList(Enlarging(*folded(block.conv, block.norm), factor=2) for block in parts(hourglass.up))
+        self.up = nn.ModuleList(
+            Enlarging(*fold_batchnorm(block.conv, block.norm), factor=2) for block in parts(hourglass.up)
+        )
         self.last = FoldedBlock(hourglass.last)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sadtalker_core.batchnorm_folding import folded
+from sadtalker_core.batchnorm_folding import fold_batchnorm
 from sadtalker_core.render.facevid2vid.dense_motion import sparse_motions
 from sadtalker_core.render.facevid2vid.fast import Modulation, accelerate, hourglass_input
 from sadtalker_core.render.facevid2vid.fast_layers import Enlarging, Kernel, empty_last, normalised
@@ -185,7 +185,7 @@ def test_a_norm_goes_into_the_convolution_before_it():
     norm.running_mean.uniform_(-1, 1)
     norm.running_var.uniform_(0.5, 2)
     picture = tiny.normal(1, 5, 6, 6)
-    weight, bias = folded(conv, norm)
+    weight, bias = fold_batchnorm(conv, norm)
     assert torch.allclose(F.conv2d(picture, weight, bias, padding=1), norm(conv(picture)), atol=1e-5)
 
 
