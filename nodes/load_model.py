@@ -14,7 +14,7 @@ from comfy_api.latest import io
 from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MODELS, find_files
 from ..sadtalker_core.checkpoint.glance import could_be_model
 from ..sadtalker_core.errors import CheckpointMissing
-from ..sadtalker_core.model import load_talker
+from ..sadtalker_core.model import load_model
 from . import residency, wires
 from .progress import Progress
 
@@ -94,7 +94,7 @@ class SadTalkerLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str, precision: str, allow_download: bool) -> io.NodeOutput:
-        talker = load_talker(
+        loaded = load_model(
             model,
             model_folders(),
             ops=comfy.ops.manual_cast,
@@ -107,7 +107,7 @@ class SadTalkerLoadModel(io.ComfyNode):
                 "SadTalker: mini (built-in, preview quality). For the released quality choose 'SadTalker 256' in "
                 "Load SadTalker Model and switch allow_download on, or put its files into models/sadtalker."
             )
-        return io.NodeOutput(residency.adopt(talker, precision))
+        return io.NodeOutput(residency.wrap_in_patchers(loaded, precision))
 
     @classmethod
     def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool):

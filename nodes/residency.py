@@ -20,7 +20,7 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.choices import one_of
-from ..sadtalker_core.model import Talker, require_nets
+from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
 from ..sadtalker_core.render.facevid2vid.animate import can_render_on
 from ..sadtalker_core.render.facevid2vid.fast import accelerate
@@ -36,17 +36,17 @@ _RENDERERS = ("keypoint_detector", *_PAINTERS)
 
 
 @dataclass(frozen=True, eq=False)
-class ResidentTalker:
+class ManagedModel:
     """What travels on a SADTALKER_MODEL wire: the assembled nets, each in its patcher.
 
-    lacking: {net: why it is not there}, as in Talker
+    missing: {net: why it is not there}, as in SadTalkerModel
     """
 
     name: str
     family: str
     image_size: int
     patchers: Mapping[str, Patcher]
-    lacking: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def get_models(self) -> list[Patcher]:
         """All its patchers. Newer ComfyUIs ask what is on a wire for them, to keep them while a prompt needs it."""
@@ -60,7 +60,7 @@ class ResidentTalker:
 
         Raises CheckpointMissing for one whose file is missing.
         """
-        require_nets(nets, self.lacking)
+        require_nets(nets, self.missing)
         chosen = [self.patchers[net] for net in nets]
         model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
         return [patcher.model for patcher in chosen]
@@ -69,7 +69,7 @@ class ResidentTalker:
         """What ComfyUI takes for free there."""
         return model_management.get_free_memory(device)
 
-    def out_of_memory(self, error: Exception) -> bool:
+    def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it, in ComfyUI's eyes or torch's; ComfyUI's cache is then emptied."""
         ran_out = is_oom(error) or memory_ran_out(error)
         if ran_out:
@@ -77,20 +77,20 @@ class ResidentTalker:
         return ran_out
 
 
-def adopt(talker: Talker, precision: str) -> ResidentTalker:
+def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
     """Give every net of a freshly assembled talker to ComfyUI's memory management."""
     device = model_management.get_torch_device()
     offload = model_management.unet_offload_device()
     rendering = _rendering_device(device)
     patchers = {}
-    for name, net in talker.nets.items():
+    for name, net in model.nets.items():
         home = rendering if name in _RENDERERS else device
         if name in _PAINTERS:
             dtype = _painting_dtype(precision, home)
             net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
         _make_stoppable(net)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
-    return ResidentTalker(talker.name, talker.family, talker.image_size, patchers, talker.lacking)
+    return ManagedModel(model.name, model.family, model.image_size, patchers, model.missing)
 
 
 def _make_stoppable(net: torch.nn.Module) -> None:

@@ -1,7 +1,7 @@
 """A model's name and the folders of its files come in, nets that are ready to run go out.
 
-Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `PLANS` says in which room
-each net is drawn. So nothing here knows a released key, and nothing in `checkpoint` knows a net.
+Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `NETWORKS` says in which
+room each net is drawn. So nothing here knows a released key, and nothing in `checkpoint` knows a net.
 """
 
 from __future__ import annotations
@@ -47,55 +47,55 @@ from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Talker:
+class SadTalkerModel:
     """Everything that a model brings: its nets by our names, in float32 on the CPU, in eval mode, without gradients.
 
     name: what the user chose;  family: RELEASED or MINI;  image_size: the side of the square it drives, in pixels
     nets: "face_detector" and "face_mesh" always; then
           released: face_recon, expnet, posevae, mapping, mapping_full, keypoint_detector, generator
           mini:     linear_3dmm, expnet, posevae, mapping, flow_renderer
-    lacking: {net: why it is not among them}: one of the two mapping nets may lack, and is missed where it is needed
+    missing: {net: why it is not among them}: one of the two mapping nets may lack, and is missed where it is needed
     """
 
     name: str
     family: str
     image_size: int
     nets: Mapping[str, nn.Module]
-    lacking: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
         """These nets, in that order. They compute where they are; working_bytes is for a house that makes room.
 
         Raises CheckpointMissing for one whose file is missing.
         """
-        require_nets(nets, self.lacking)
+        require_nets(nets, self.missing)
         return [self.nets[net] for net in nets]
 
     def free_bytes(self, device: torch.device) -> int:
         """What is free there, as far as torch knows."""
         return free_bytes(device)
 
-    def out_of_memory(self, error: Exception) -> bool:
+    def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it."""
         return memory_ran_out(error)
 
 
-def require_nets(nets: Sequence[str], lacking: Mapping[str, str]) -> None:
+def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
     """Raises CheckpointMissing for the first of these nets that is lacking, {net: why}."""
     for net in nets:
-        if net in lacking:
-            raise CheckpointMissing(lacking[net])
+        if net in missing:
+            raise CheckpointMissing(missing[net])
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Where a net is drawn.  room: its module;  net, config: names in there;  released: name of the released config."""
+class NetworkSpec:
+    """Where a net is drawn.  module: where;  net, config: names in there;  released: name of the released config."""
 
-    room: str
+    module: str
     net: str
     config: str
     released: str | None = None
@@ -105,12 +105,12 @@ class Plan:
             raise ValueError(f"{self.net} belongs to the mini family and has no released config")
         return getattr(self._module(), self.released)
 
-    def read_config(self, said: Mapping[str, Any], source: str) -> Any:
+    def read_config(self, config: Mapping[str, Any], source: str) -> Any:
         """The config that a file's metadata spells out; fields that it leaves out keep their defaults.
 
         Raises CheckpointMismatch for a field that the config does not have, or a value that it cannot have.
         """
-        return _config(getattr(self._module(), self.config), said, f"{source}, the config of {self.net}")
+        return _config(getattr(self._module(), self.config), config, f"{source}, the config of {self.net}")
 
     def build(self, config: Any, ops=nn) -> nn.Module:
         """The net on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
@@ -118,25 +118,25 @@ class Plan:
             return getattr(self._module(), self.net)(config, ops=ops)
 
     def _module(self):
-        return importlib.import_module(f".{self.room}", __package__)
+        return importlib.import_module(f".{self.module}", __package__)
 
 
 #: our name of a net = the prefix of its tensor names
-PLANS: Mapping[str, Plan] = {
-    "face_recon": Plan("face.recon", "FaceReconNet", "FaceReconConfig", "RELEASED_FACE_RECON"),
-    "expnet": Plan("motion.expnet", "ExpNet", "ExpNetConfig", "RELEASED_EXPNET"),
-    "posevae": Plan("motion.posevae", "PoseVAE", "PoseVAEConfig", "RELEASED_POSEVAE"),
-    "mapping": Plan("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING"),
-    "mapping_full": Plan("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING_FULL"),
-    "keypoint_detector": Plan(
+NETWORKS: Mapping[str, NetworkSpec] = {
+    "face_recon": NetworkSpec("face.recon", "FaceReconNet", "FaceReconConfig", "RELEASED_FACE_RECON"),
+    "expnet": NetworkSpec("motion.expnet", "ExpNet", "ExpNetConfig", "RELEASED_EXPNET"),
+    "posevae": NetworkSpec("motion.posevae", "PoseVAE", "PoseVAEConfig", "RELEASED_POSEVAE"),
+    "mapping": NetworkSpec("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING"),
+    "mapping_full": NetworkSpec("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING_FULL"),
+    "keypoint_detector": NetworkSpec(
         "render.facevid2vid.keypoints", "KeypointDetector", "KeypointConfig", "RELEASED_KEYPOINTS"
     ),
-    "generator": Plan("render.facevid2vid.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
-    "motion_estimator": Plan(
+    "generator": NetworkSpec("render.facevid2vid.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
+    "motion_estimator": NetworkSpec(
         "render.facevid2vid.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
     ),
-    "linear_3dmm": Plan("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
-    "flow_renderer": Plan("render.meshwarp.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
+    "linear_3dmm": NetworkSpec("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
+    "flow_renderer": NetworkSpec("render.meshwarp.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
 }
 FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
     RELEASED: ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator"),
@@ -156,8 +156,8 @@ LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignme
 
 
 @few_threads()
-def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
-                on_progress: Progress | None = None, use_mmap: bool = True) -> Talker:  # fmt: skip
+def load_model(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
+                on_progress: OnProgress | None = None, use_mmap: bool = True) -> SadTalkerModel:  # fmt: skip
     """The nets of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the folders.
 
     ops: where the nets take their layers from (torch.nn, or ComfyUI's)
@@ -173,33 +173,33 @@ def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: 
     found = find_files(model, folders)
     read = functools.partial(read_tensors, folders=folders, use_mmap=use_mmap, on_progress=on_progress)
     if model.startswith(FILE_PREFIX):
-        talker = _assemble_file(model, found[0], folders, ops, read)
+        loaded = _assemble_file(model, found[0], folders, ops, read)
     else:
         files = [read(file.path, file.released) for file in found]
-        talker = _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
-    for sentence in talker.lacking.values():
+        loaded = _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
+    for sentence in loaded.missing.values():
         logging.warning("SadTalker: %s", sentence)
-    return talker
+    return loaded
 
 
 def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
-                      ops=nn) -> Talker:  # fmt: skip
+                      ops=nn) -> SadTalkerModel:  # fmt: skip
     """The released nets out of their files, whichever file holds which. One of the two mapping nets may lack."""
     read = [read_tensors(file.path, file.released, folders) for file in files]
     return _assemble(name, image_size, read, folders, ops)
 
 
-def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops) -> Talker:
+def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops) -> SadTalkerModel:
     nets: dict[str, nn.Module] = {}
     for file in read:
         for net, tensors in file.nets().items():
             if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
-                nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
-    sources, should_be = " and ".join(file.source for file in read), "".join(file.should_be for file in read)
-    lacking = {net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets}
-    if len(lacking) == len(_MAPPED):
-        lacking = {}  # one of them has to be there
-    return _talker(name, RELEASED, image_size, nets, sources, ops, should_be, lacking)
+                nets[net] = load_weights(build_released(net, ops), tensors, file.source, file.expected)
+    sources, expected = " and ".join(file.source for file in read), "".join(file.expected for file in read)
+    missing = {net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets}
+    if len(missing) == len(_MAPPED):
+        missing = {}  # one of them has to be there
+    return _checked_model(name, RELEASED, image_size, nets, sources, ops, expected, missing)
 
 
 #: the nets of which one may lack, and their files
@@ -214,12 +214,12 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     )
 
 
-def assemble_mini(ops=nn) -> Talker:
+def assemble_mini(ops=nn) -> SadTalkerModel:
     """The built-in nets, out of the pack's own files."""
     nets = {}
     for name in MINI_FILES:
         nets.update(_own_nets(read_tensors(ASSETS / name), ops))
-    return _talker(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
+    return _checked_model(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
 
 
 def choose_points(choice: str, family: str, folders: Sequence[Path],
@@ -250,53 +250,53 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
         expected = {file.name: file.describe() for file in FACE_ALIGNMENT}
         return lambda selector: FaceAlignmentPoints(together, device, selector, expected=expected)
     if choice == FACE_ALIGNMENT_PACKAGE:
-        lacking = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
+        missing = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
         apart = "one folder that holds both" if together is None else "the package"
         raise CheckpointMissing(
             "landmarks: face-alignment needs the package face-alignment and its two weight files in one model folder "
-            f"({searched(folders)}). Missing: {'; '.join(lacking) or apart}. Or choose 'embedded mesh'."
+            f"({searched(folders)}). Missing: {'; '.join(missing) or apart}. Or choose 'embedded mesh'."
         )
     logging.info("SadTalker: landmarks by the built-in face mesh, no face-alignment weights in %s.", searched(folders))
     return None
 
 
-def save_talker(path: Path | str, talker: Talker, nets: Sequence[str] | None = None) -> Path:
-    """Write nets of a talker (those of its family, when none are named) into one file that `load_talker` reads."""
-    names = nets or FAMILY_NETS[talker.family]
-    chosen = dict(zip(names, talker.use(*names), strict=True))
-    configs = {name: _said(net.config) for name, net in chosen.items()}
-    metadata = Metadata(talker.family, talker.name, talker.image_size, configs)
+def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | None = None) -> Path:
+    """Write nets of a talker (those of its family, when none are named) into one file that `load_model` reads."""
+    names = nets or FAMILY_NETS[loaded.family]
+    chosen = dict(zip(names, loaded.use(*names), strict=True))
+    configs = {name: _config_dict(net.config) for name, net in chosen.items()}
+    metadata = Metadata(loaded.family, loaded.name, loaded.image_size, configs)
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
 
 def build_released(name: str, ops=nn) -> nn.Module:
-    """A net of the released family with its released widths, on the meta device; `fill` it before use."""
-    plan = PLANS[name]
-    return plan.build(plan.released_config(), ops)
+    """A net of the released family with its released widths, on the meta device; `load_weights` it before use."""
+    spec = NETWORKS[name]
+    return spec.build(spec.released_config(), ops)
 
 
-def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: str = "") -> nn.Module:
+def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str, expected: str = "") -> nn.Module:
     """Pour tensors into a net, every parameter and buffer exactly once, and still it: eval mode, no gradients, float32.
 
     tensors: by the net's own paths;  source: what the user knows them by, a file's name
-    should_be: what else the sentence says about that file, beginning with a space
+    expected: what else the sentence says about that file, beginning with a space
     Raises CheckpointMismatch naming the tensors that lack, are too many, or have another shape or kind, and
     CheckpointDamaged for numbers that no training has left: see `require_sound`.
     """
     wanted = net.state_dict()
     both = [name for name in wanted if name in tensors]
-    lacking = [name for name in wanted if name not in tensors]
-    too_many = [shorten(name, 60) for name in tensors if name not in wanted]
+    missing = [name for name in wanted if name not in tensors]
+    unexpected = [shorten(name, 60) for name in tensors if name not in wanted]
     misshapen = [f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
                  for name in both if tensors[name].shape != wanted[name].shape]  # fmt: skip
     other_kind = [f"{name} in {tensors[name].dtype}" for name in both
                   if tensors[name].is_floating_point() != wanted[name].is_floating_point()]  # fmt: skip
-    faults = (("lacks", lacking), ("has too many:", too_many), ("has", misshapen), ("has", other_kind))
-    said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
-    if said:
-        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(said)}.{should_be}")
+    faults = (("lacks", missing), ("has too many:", unexpected), ("has", misshapen), ("has", other_kind))
+    problems = [f"it {verb} {_shorten(names)}" for verb, names in faults if names]
+    if problems:
+        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(problems)}.{expected}")
     ready = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    require_sound(ready, source, type(net).__name__, should_be)
+    require_sound(ready, source, type(net).__name__, expected)
     net.load_state_dict(ready, strict=True, assign=True)
     unfilled = [name for name, buffer in net.named_buffers() if buffer.is_meta]
     if unfilled:
@@ -304,7 +304,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: 
     return net.eval().requires_grad_(False)
 
 
-def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, should_be: str = "") -> None:
+def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected: str = "") -> None:
     """Raises CheckpointDamaged for weights that are no numbers, infinite, absurdly large or all zero, and for
     variances below zero. One look at each number: 0.05 s of one thread for a released model.
     """
@@ -316,35 +316,36 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, should_b
         if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
             what = f"{least:.3g} to {most:.3g}" if least == least else "values that are no numbers (NaN)"
             raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
-                                    f"training that made it went wrong.{should_be}")  # fmt: skip
+                                    f"training that made it went wrong.{expected}")  # fmt: skip
         if name.endswith("running_var") and least < 0:
             raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. It was "
-                                    f"damaged.{should_be}")  # fmt: skip
+                                    f"damaged.{expected}")  # fmt: skip
         silent = silent and (tensor.ndim < 2 or least == most == 0)
     if silent and any(tensor.ndim >= 2 for tensor in tensors.values()):
-        raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{should_be}")
+        raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{expected}")
 
 
 def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
-                   read_file: Callable[..., NamedTensors]) -> Talker:  # fmt: skip
+                   read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
     """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
     two mapping nets, which were released apart, are looked for beside it."""
     read = read_file(file.path, file.released)
     if read.metadata is not None:
         return _assemble_own(model, read, read.metadata, folders, ops, read_file)
     held = read.nets()
-    beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
-    lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
-    if lacking:
+    siblings = [mapping for mapping in MAPPINGS if mapping is not file.released]
+    missing = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
+    if missing:
         raise CheckpointMismatch(
-            f"{read.source} holds {_some(sorted(held))} and lacks {_some(sorted(lacking))}: it is a part of a model."
-            f"{read.should_be} Choose one of {', '.join(RELEASED_MODELS)}."
+            f"{read.source} holds {_shorten(sorted(held))} and lacks {_shorten(sorted(missing))}: it is a part of a "
+            "model."
+            f"{read.expected} Choose one of {', '.join(RELEASED_MODELS)}."
         )
     folders = (file.path.parent, *folders)
-    paths = {mapping: find(mapping.name, folders) for mapping in beside}
+    paths = {mapping: find(mapping.name, folders) for mapping in siblings}
     if not any(paths.values()):
-        missing = "; ".join(mapping.describe() for mapping in beside)
-        raise CheckpointMissing(f"{file.path.name} needs the mapping nets beside it, and there is no {missing}. "
+        absent = "; ".join(mapping.describe() for mapping in siblings)
+        raise CheckpointMissing(f"{file.path.name} needs the mapping nets beside it, and there is no {absent}. "
                                 f"Folders searched: {searched(folders)}.")  # fmt: skip
     mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
     return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
@@ -368,23 +369,23 @@ def _side_by_name(file: FoundFile) -> int:
 
 
 def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops,
-                  read_file: Callable[..., NamedTensors]) -> Talker:  # fmt: skip
+                  read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
     if metadata.family not in FAMILY_NETS:
         raise CheckpointMismatch(f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
-                                 f"{_some(FAMILY_NETS)}.")  # fmt: skip
-    nets, lacking = _own_nets(read, ops), {}
+                                 f"{_shorten(FAMILY_NETS)}.")  # fmt: skip
+    nets, missing = _own_nets(read, ops), {}
     base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
     if base and set(FAMILY_NETS[metadata.family]) - set(nets):
         if base.startswith(FILE_PREFIX):
             raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
                                      f"released model can be.")  # fmt: skip
         below = _load_base(base, folders, ops, read_file)
-        lacking = {net: why for net, why in below.lacking.items() if net not in nets}
+        missing = {net: why for net, why in below.missing.items() if net not in nets}
         nets = {**below.nets, **nets}
-    return _talker(model, metadata.family, metadata.image_size, nets, read.source, ops, lacking=lacking)
+    return _checked_model(model, metadata.family, metadata.image_size, nets, read.source, ops, missing=missing)
 
 
-def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> Talker:
+def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> SadTalkerModel:
     if base == MINI_MODEL:
         return assemble_mini(ops)
     files = [read_file(file.path, file.released) for file in find_files(base, folders)]
@@ -397,44 +398,46 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
         raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its nets are.")
     nets = {}
     for name, tensors in read.nets().items():
-        if name not in PLANS or name not in read.metadata.configs:
-            raise CheckpointMismatch(f"{read.source} holds {shorten(repr(name), 60)}, which is no net of this pack "
-                                     f"({', '.join(PLANS)}) or whose widths its metadata does not tell.")  # fmt: skip
-        plan = PLANS[name]
-        config = plan.read_config(read.metadata.configs[name], read.source)
+        if name not in NETWORKS or name not in read.metadata.configs:
+            raise CheckpointMismatch(
+                f"{read.source} holds {shorten(repr(name), 60)}, which is no net of this pack "
+                f"({', '.join(NETWORKS)}) or whose widths its metadata does not tell."
+            )
+        spec = NETWORKS[name]
+        config = spec.read_config(read.metadata.configs[name], read.source)
         try:
-            net = plan.build(config, ops)
+            net = spec.build(config, ops)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
             raise CheckpointMismatch(f"no {name} can be made as wide as the metadata of {read.source} says "
                                      f"({shorten(error, 100)}).") from error  # fmt: skip
-        nets[name] = fill(net, tensors, read.source, read.should_be)
+        nets[name] = load_weights(net, tensors, read.source, read.expected)
     return nets
 
 
-def _talker(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops,
-            should_be: str = "", lacking: Mapping[str, str] | None = None) -> Talker:  # fmt: skip
-    """lacking: {net: why} of those that may lack"""
-    lacking = lacking or {}
-    missing = [net for net in FAMILY_NETS[family] if net not in nets and net not in lacking]
-    if missing:
+def _checked_model(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops,
+            expected: str = "", missing: Mapping[str, str] | None = None) -> SadTalkerModel:  # fmt: skip
+    """missing: {net: why} of those that may lack"""
+    missing = missing or {}
+    absent = [net for net in FAMILY_NETS[family] if net not in nets and net not in missing]
+    if absent:
         whole = ", ".join(FAMILY_NETS[family])
-        raise CheckpointMismatch(f"{source} lacks {_some(missing)}: a {family} model has {whole}.{should_be}")
+        raise CheckpointMismatch(f"{source} lacks {_shorten(absent)}: a {family} model has {whole}.{expected}")
     from .face.embedded import embedded_face_nets
 
     detector, mesh = embedded_face_nets(ops=ops)
     own = {net: nets[net] for net in FAMILY_NETS[family] if net in nets}
-    return Talker(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own}, lacking)
+    return SadTalkerModel(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own}, missing)
 
 
-def _config(kind: type, said: Any, source: str) -> Any:
-    if not isinstance(said, Mapping):
-        raise CheckpointMismatch(f"{source} is {shorten(repr(said), 60)}; expected names and values.")
+def _config(kind: type, config: Any, source: str) -> Any:
+    if not isinstance(config, Mapping):
+        raise CheckpointMismatch(f"{source} is {shorten(repr(config), 60)}; expected names and values.")
     hints = get_type_hints(kind)
-    unknown = set(said) - {field.name for field in fields(kind)}
+    unknown = set(config) - {field.name for field in fields(kind)}
     if unknown:
-        raise CheckpointMismatch(f"{source} names {_some(sorted(unknown))}, unknown to this version of the pack.")
+        raise CheckpointMismatch(f"{source} names {_shorten(sorted(unknown))}, unknown to this version of the pack.")
     values = {}
-    for name, value in said.items():
+    for name, value in config.items():
         if is_dataclass(hints[name]):
             values[name] = _config(hints[name], value, source)
         elif _can_be(hints[name], value, MOST_LAYERS if name.endswith(("levels", "blocks")) else WIDEST):
@@ -462,7 +465,7 @@ def _can_be(hint: Any, value: Any, most: int) -> bool:
     return type(value) is hint
 
 
-def _said(config: Any) -> dict[str, Any]:
+def _config_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
@@ -475,13 +478,24 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a single number"
 
 
-def _some(names, shown: int = 4) -> str:
+def _shorten(names, shown: int = 4) -> str:
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(shorten(name, 100) for name in names[:shown]) + more
 
 
 __all__ = [
-    "FAMILY_NETS", "LANDMARKS", "PLANS", "Plan", "Talker", "assemble_mini", "assemble_released", "build_released",
-    "choose_points", "fill", "load_talker", "require_nets", "save_talker",
-]  # fmt: skip
+    "FAMILY_NETS",
+    "LANDMARKS",
+    "NETWORKS",
+    "NetworkSpec",
+    "SadTalkerModel",
+    "assemble_mini",
+    "assemble_released",
+    "build_released",
+    "choose_points",
+    "load_weights",
+    "load_model",
+    "require_nets",
+    "save_model",
+]

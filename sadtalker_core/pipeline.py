@@ -1,7 +1,8 @@
 """The walk, in order: a portrait and a voice pass through every room. The only file that knows them all.
 
-Each function is one stage, and one node. `nets` is whatever brings nets to where they compute: an assembled `Talker`,
-or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video frames.
+Each function is one stage, and one node. `nets` is whatever brings nets to where they compute: an assembled
+`SadTalkerModel`, or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video
+frames.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ MINI_AT_ONCE = 4
 
 
 class Nets(Protocol):
-    """Where a stage gets its nets from: assembly.Talker, or the node layer's ResidentTalker."""
+    """Where a stage gets its nets from: assembly.SadTalkerModel, or the node layer's ManagedModel."""
 
     @property
     def family(self) -> str: ...
@@ -84,7 +85,7 @@ class Nets(Protocol):
         """What is free there, when the nets have come."""
         ...
 
-    def out_of_memory(self, error: Exception) -> bool:
+    def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it; room that nobody uses any more is then made."""
         ...
 
@@ -306,7 +307,9 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     render_frames_of: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
     def painted() -> Iterator[Tensor]:
-        for frames in render_frames_of(*networks, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
+        for frames in render_frames_of(
+            *networks, crop, motion, batch_size=at_once, is_out_of_memory=nets.is_out_of_memory
+        ):
             yield to_box_aspect(frames, crop.box)
 
     def batches() -> Iterator[Tensor]:

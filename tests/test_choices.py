@@ -23,7 +23,7 @@ WRONG = ["sometimes", "", "CROP", None, 7, float("nan"), [], {"a": 1}, b"crop", 
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory):
     """Each takes the word for one option."""
-    talker = assemble_mini()
+    model = assemble_mini()
     rows = torch.zeros(1, 73)
     face = FaceCoefficients.from_crop_rows(rows, family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     portrait, speech = Portrait(torch.zeros(64, 64, 3)), pipeline.hear(None, idle_seconds=0.2)
@@ -33,17 +33,17 @@ def doors(tmp_path_factory):
         return VideoWriter(folder / "a.mp4", (64, 64), 25, quality=word)
 
     return {
-        "crop_mode": lambda word: pipeline.extract(talker, portrait, word),
+        "crop_mode": lambda word: pipeline.extract(model, portrait, word),
         "landmarks": lambda word: choose_points(word, MINI, [], torch.device("cpu")),
-        "missing_face": lambda word: pipeline.extract_video(talker, [], 25, missing_face=word),
-        "blink": lambda word: pipeline.express(talker, speech, face, blink=word),
-        "reference_mode": lambda word: pipeline.express(talker, speech, face, reference_mode=word),
-        "reference_mode of the pose": lambda word: pipeline.nod(talker, speech, face, reference_mode=word),
-        "reference_length": lambda word: pipeline.nod(talker, speech, face, reference=face, reference_length=word),
+        "missing_face": lambda word: pipeline.extract_video(model, [], 25, missing_face=word),
+        "blink": lambda word: pipeline.express(model, speech, face, blink=word),
+        "reference_mode": lambda word: pipeline.express(model, speech, face, reference_mode=word),
+        "reference_mode of the pose": lambda word: pipeline.nod(model, speech, face, reference_mode=word),
+        "reference_length": lambda word: pipeline.nod(model, speech, face, reference=face, reference_length=word),
         "face_order": lambda word: order_faces([], word),
         "method": lambda word: resize(Expression(torch.zeros(3, 64), MINI), 5, word),
         "corner": lambda word: label_frames(torch.zeros(1, 64, 64, 3), corner=word),
-        "precision": lambda word: at_work(talker, torch.device("cpu"), word),
+        "precision": lambda word: at_work(model, torch.device("cpu"), word),
         "quality": lambda word: writer(word if isinstance(word, str) else str(word)),
     }
 
@@ -70,12 +70,12 @@ def test_the_member_that_equals_the_word_comes_out():
 
 @pytest.mark.parametrize("blink", ["auto", "off", "original"])
 def test_the_chosen_blinks_are_those_of_the_face(blink):
-    talker, speech = assemble_mini(), pipeline.hear(None, idle_seconds=6.0)
+    model, speech = assemble_mini(), pipeline.hear(None, idle_seconds=6.0)
     face = FaceCoefficients.from_crop_rows(torch.zeros(1, 73), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     with torch.inference_mode():
-        expression = pipeline.express(talker, speech, face, blink=blink, blinks_per_minute=20, seed=5)
+        expression = pipeline.express(model, speech, face, blink=blink, blinks_per_minute=20, seed=5)
         track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
-        (net,) = talker.use("expnet")
+        (net,) = model.use("expnet")
         expected = run_expnet(net, speech, face, track)
     assert torch.equal(expression.coefficients, expected.coefficients)
     lids = expression.coefficients[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]]

@@ -23,7 +23,7 @@ from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.points import FaceSelector
-from sadtalker_core.model import FAMILY_NETS, Talker, fill, load_talker, save_talker
+from sadtalker_core.model import FAMILY_NETS, SadTalkerModel, load_model, load_weights, save_model
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.render.facevid2vid import fast
@@ -68,7 +68,7 @@ def test_a_filled_net_is_still_whole_and_float32():
         net = Pair()
     tensors = _pair_tensors()
     tensors["first.weight"] = torch.ones(3, 2, dtype=torch.float16)
-    net = fill(net, tensors, "a file")
+    net = load_weights(net, tensors, "a file")
     assert not net.training and not any(p.requires_grad for p in net.parameters())
     assert {t.dtype for t in net.state_dict().values()} == {torch.float32, torch.int64}
     assert not any(t.is_meta for t in net.state_dict().values())
@@ -87,14 +87,14 @@ def test_a_filled_net_is_still_whole_and_float32():
 )
 def test_tensors_that_do_not_fit_are_named_with_the_file(changes, said):
     with pytest.raises(CheckpointMismatch) as caught:
-        fill(Pair(), _pair_tensors(**changes), "x.pth in /models", " It should be another.")
+        load_weights(Pair(), _pair_tensors(**changes), "x.pth in /models", " It should be another.")
     assert str(caught.value).startswith("x.pth in /models does not fit Pair: ")
     assert said in str(caught.value) and str(caught.value).endswith(" It should be another.")
 
 
 def test_many_missing_tensors_are_counted_not_listed():
     with pytest.raises(CheckpointMismatch, match="it lacks first.weight, first.bias, .* and 3 more"):
-        fill(Pair(), {}, "x")
+        load_weights(Pair(), {}, "x")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e30])
@@ -102,18 +102,20 @@ def test_numbers_that_are_no_weights_are_refused_with_the_tensors_name(number):
     tensors = _pair_tensors()
     tensors["first.weight"][1, 1] = number
     with pytest.raises(CheckpointDamaged, match="x.pth cannot be used: first.weight of Pair holds .* Get it so."):
-        fill(Pair(), tensors, "x.pth", " Get it so.")
+        load_weights(Pair(), tensors, "x.pth", " Get it so.")
 
 
 def test_weights_that_are_all_zero_and_variances_below_zero_are_refused():
     with pytest.raises(CheckpointDamaged, match="all weights of Pair are zero"):
-        fill(Pair(), _pair_tensors(**{"first.weight": torch.zeros(3, 2)}), "x")
+        load_weights(Pair(), _pair_tensors(**{"first.weight": torch.zeros(3, 2)}), "x")
     with pytest.raises(CheckpointDamaged, match="norm.running_var of Pair, a variance, is -1"):
-        fill(Pair(), _pair_tensors(**{"norm.running_var": -torch.ones(3)}), "x")
+        load_weights(Pair(), _pair_tensors(**{"norm.running_var": -torch.ones(3)}), "x")
 
 
 def test_biases_of_zero_and_large_variances_are_weights():
-    fill(Pair(), _pair_tensors(**{"first.bias": torch.zeros(3), "norm.running_var": torch.full((3,), 1e8)}), "x")
+    load_weights(
+        Pair(), _pair_tensors(**{"first.bias": torch.zeros(3), "norm.running_var": torch.full((3,), 1e8)}), "x"
+    )
 
 
 @pytest.mark.parametrize("net", FAMILY_NETS[RELEASED])
@@ -130,7 +132,7 @@ def test_our_own_file_says_how_wide_its_nets_are(tmp_path):
 
 
 def test_a_config_that_leaves_fields_out_means_the_defaults(tmp_path):
-    plan = model.PLANS["posevae"]
+    plan = model.NETWORKS["posevae"]
     assert plan.read_config({"unet_widths": [8, 8, 8, 8]}, "x").unet_widths == (8, 8, 8, 8)
     assert plan.read_config({}, "x").styles == plan.released_config().styles
 
@@ -158,7 +160,7 @@ def test_widths_of_another_kind_are_a_short_sentence(tmp_path, config):
 ])  # fmt: skip
 def test_widths_that_no_net_can_have_are_refused_before_it_is_built(net, config):
     with pytest.raises(CheckpointMismatch, match="x, the config of"):
-        model.PLANS[net].read_config(config, "x")
+        model.NETWORKS[net].read_config(config, "x")
 
 
 def test_widths_that_do_not_go_together_are_a_sentence(tmp_path):
@@ -184,19 +186,19 @@ def test_a_net_that_the_pack_does_not_have_is_refused(tmp_path):
     nets = {"enhancer": {"weight": torch.ones(1)}}
     path = write_checkpoint(tmp_path / "x.safetensors", nets, Metadata(MINI, "x", 256, {"enhancer": {}}))
     with pytest.raises(CheckpointMismatch, match="holds 'enhancer', which is no net of this pack"):
-        load_talker("file/" + path.name, [tmp_path])
+        load_model("file/" + path.name, [tmp_path])
 
 
 def test_an_unknown_family_is_refused(tmp_path):
     path = _narrow_expnet_file(tmp_path / "x.safetensors", family="giant")
     with pytest.raises(CheckpointMismatch, match="is of the family 'giant'; known are released, mini"):
-        load_talker("file/" + path.name, [tmp_path])
+        load_model("file/" + path.name, [tmp_path])
 
 
 def test_a_released_family_file_without_a_base_has_to_be_whole(tmp_path):
     path = _narrow_expnet_file(tmp_path / "x.safetensors", family=RELEASED)
     with pytest.raises(CheckpointMismatch, match="lacks face_recon, posevae, mapping, mapping_full and 2 more"):
-        load_talker("file/" + path.name, [tmp_path])
+        load_model("file/" + path.name, [tmp_path])
 
 
 # --------------------------------------------------------------------------------------------------- released files
@@ -206,7 +208,7 @@ def test_a_released_family_file_without_a_base_has_to_be_whole(tmp_path):
 def test_our_names_and_the_released_names_give_the_same_net(tmp_path, released):
     read = read_tensors(released_files.write(released, tmp_path))
     ((name, tensors),) = read.nets().items()
-    net = fill(model.build_released(name), tensors, read.source)
+    net = load_weights(model.build_released(name), tensors, read.source)
     metadata = Metadata(RELEASED, "x", 256, {name: {}})
     copy = write_checkpoint(tmp_path / "ours.safetensors", {name: net.state_dict()}, metadata)
     assert _same(net, model._own_nets(read_tensors(copy), nn)[name])
@@ -215,7 +217,7 @@ def test_our_names_and_the_released_names_give_the_same_net(tmp_path, released):
 def test_a_part_of_a_model_is_not_taken_for_the_model(tmp_path):
     released_files.write(catalog.MAPPING, tmp_path)
     with pytest.raises(CheckpointMismatch, match="holds mapping and lacks expnet, .* is a part of a model.*62a1e060"):
-        load_talker(f"file/{catalog.MAPPING.name}", [tmp_path])
+        load_model(f"file/{catalog.MAPPING.name}", [tmp_path])
 
 
 def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
@@ -225,7 +227,7 @@ def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
     torch.save({"mapping": mapping}, path)
     read = read_tensors(path, catalog.MAPPING, [tmp_path])
     with pytest.raises(CheckpointMismatch) as caught:
-        fill(model.build_released("mapping"), read.nets()["mapping"], read.source, read.should_be)
+        load_weights(model.build_released("mapping"), read.nets()["mapping"], read.source, read.expected)
     for fact in ("translation.bias", path.name, "155,521,183 bytes", catalog.MAPPING.sha256, str(tmp_path)):
         assert fact in str(caught.value)
 
@@ -244,7 +246,7 @@ def test_nothing_is_fetched_unless_allowed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", call)
     with pytest.raises(CheckpointMissing, match="switch on allow_download"):
-        load_talker("SadTalker 256", [tmp_path])
+        load_model("SadTalker 256", [tmp_path])
 
 
 def test_fetching_is_asked_for_the_chosen_model_alone(tmp_path, monkeypatch):
@@ -252,7 +254,7 @@ def test_fetching_is_asked_for_the_chosen_model_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(model, "fetch_model", lambda *args, **more: asked.append((args, more)))
     count = [].append
     with pytest.raises(CheckpointMissing):
-        load_talker("SadTalker 512", [tmp_path], allow_download=True, on_progress=count)
+        load_model("SadTalker 512", [tmp_path], allow_download=True, on_progress=count)
     assert asked == [(("SadTalker 512", [tmp_path]), {"on_progress": count})]
 
 
@@ -280,7 +282,7 @@ def quick_nets(monkeypatch):
 
     monkeypatch.setattr(model, "read_tensors", read)
     monkeypatch.setattr(model, "build_released", lambda net, ops: Linear(1, 1))
-    monkeypatch.setattr(model, "fill", lambda net, *given: net)
+    monkeypatch.setattr(model, "load_weights", lambda net, *given: net)
 
 
 def _touch(folder, *files):
@@ -298,17 +300,17 @@ def test_a_missing_mapping_file_blocks_the_crop_modes_that_need_it(
     tmp_path, quick_nets, caplog, model, there, lacks, modes
 ):
     _touch(tmp_path, catalog.SAFETENSORS_256, "mine 256.safetensors", there)
-    talker = load_talker(model, [tmp_path])
-    assert lacks not in talker.nets and set(FAMILY_NETS[RELEASED]) - set(talker.nets) == {lacks}
-    assert len(talker.use("expnet", "mapping" if lacks != "mapping" else "mapping_full")) == 2
+    loaded = load_model(model, [tmp_path])
+    assert lacks not in loaded.nets and set(FAMILY_NETS[RELEASED]) - set(loaded.nets) == {lacks}
+    assert len(loaded.use("expnet", "mapping" if lacks != "mapping" else "mapping_full")) == 2
     with pytest.raises(CheckpointMissing, match=f"crop modes {modes} need mapping_00.*allow_download.*other crop_mode"):
-        talker.use(lacks)
+        loaded.use(lacks)
     assert modes in caplog.text
 
 
 def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
-    talker = load_talker("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
-    assert talker.lacking == {} and not caplog.records
+    loaded = load_model("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
+    assert loaded.missing == {} and not caplog.records
 
 
 @pytest.mark.parametrize("name, side, said", [("my 512.safetensors", 512, ""), ("my 256.safetensors", 256, ""),
@@ -316,18 +318,18 @@ def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
                                               (catalog.SAFETENSORS_512.name, 512, "")])  # fmt: skip
 def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path, quick_nets, caplog, name, side, said):
     caplog.set_level("WARNING")
-    talker = load_talker(f"file/{name}", [_touch(tmp_path, name, *catalog.MAPPINGS)])
-    assert talker.image_size == side
+    loaded = load_model(f"file/{name}", [_touch(tmp_path, name, *catalog.MAPPINGS)])
+    assert loaded.image_size == side
     assert said in caplog.text and bool(said) == bool(caplog.records)
 
 
 def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
     seen, before = [], torch.get_num_threads()
-    monkeypatch.setattr(model, "fill", lambda net, *given: seen.append(torch.get_num_threads()) or net)
+    monkeypatch.setattr(model, "load_weights", lambda net, *given: seen.append(torch.get_num_threads()) or net)
     monkeypatch.setattr(fast, "FastGenerator", lambda net: seen.append(torch.get_num_threads()) or net)
     torch.set_num_threads(2)
     try:
-        load_talker("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
+        load_model("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
         fast.accelerate(Linear(1, 1))
         assert len(seen) == 8 and set(seen) == {1} and torch.get_num_threads() == 2
     finally:
@@ -336,12 +338,12 @@ def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path
 
 @pytest.mark.slow
 def test_new_style_old_style_and_our_names_give_the_same_talker(released_folder, tmp_path):
-    new, old = (load_talker("SadTalker 256", [folder]) for folder in released_folder)
+    new, old = (load_model("SadTalker 256", [folder]) for folder in released_folder)
     assert (new.family, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
     assert list(new.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[RELEASED]]
     assert all(_same(new.nets[name], old.nets[name]) for name in new.nets)
-    save_talker(tmp_path / "ours.safetensors", new)
-    ours = load_talker("file/ours.safetensors", [tmp_path])
+    save_model(tmp_path / "ours.safetensors", new)
+    ours = load_model("file/ours.safetensors", [tmp_path])
     assert (ours.family, ours.image_size) == (RELEASED, 256)
     assert all(_same(new.nets[name], ours.nets[name]) for name in new.nets)
     for net in ours.nets.values():
@@ -353,20 +355,20 @@ def test_a_renamed_released_file_takes_the_mapping_nets_beside_it(released_folde
     new, _ = released_folder
     os.link(new / catalog.SAFETENSORS_256.name, tmp_path / "a copy, 512.safetensors")
     with pytest.raises(CheckpointMissing, match="needs the mapping nets beside it"):
-        load_talker("file/a copy, 512.safetensors", [tmp_path])
-    talker = load_talker("file/a copy, 512.safetensors", [tmp_path, new])
-    assert (talker.family, talker.image_size) == (RELEASED, 512)
+        load_model("file/a copy, 512.safetensors", [tmp_path])
+    loaded = load_model("file/a copy, 512.safetensors", [tmp_path, new])
+    assert (loaded.family, loaded.image_size) == (RELEASED, 512)
 
 
 @pytest.mark.slow
 def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
     new, _ = released_folder
-    base = load_talker("SadTalker 256", [new])
+    base = load_model("SadTalker 256", [new])
     metadata = Metadata(RELEASED, "my voices", 256, {"expnet": {"audio": {"width": 2}}}, base="SadTalker 256")
     write_checkpoint(tmp_path / "mine.safetensors", {"expnet": ExpNet(NARROW).state_dict()}, metadata)
-    talker = load_talker("file/mine.safetensors", [tmp_path, new])
-    assert talker.nets["expnet"].config == NARROW
-    assert _same(talker.nets["posevae"], base.nets["posevae"])
+    loaded = load_model("file/mine.safetensors", [tmp_path, new])
+    assert loaded.nets["expnet"].config == NARROW
+    assert _same(loaded.nets["posevae"], base.nets["posevae"])
 
 
 # ------------------------------------------------------------------------------------------------------- the talker
@@ -374,38 +376,38 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 
 def test_nothing_of_the_pack_stays_mapped():
     """An update writes over these files while ComfyUI runs. Only Linux tells what a program maps."""
-    talker, canonical, told = load_talker("mini", []), load_canonical_face(), Path("/proc/self/maps")
-    assert talker.nets and canonical.triangles.numel() and slaney_mel_bands().numel()
+    loaded, canonical, told = load_model("mini", []), load_canonical_face(), Path("/proc/self/maps")
+    assert loaded.nets and canonical.triangles.numel() and slaney_mel_bands().numel()
     assert str(ASSETS) not in (told.read_text() if told.exists() else "")
 
 
 def test_the_mini_needs_no_folder():
-    talker = load_talker("mini", [])
-    assert (talker.name, talker.family, talker.image_size) == ("mini", MINI, 256)
-    assert list(talker.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[MINI]]
-    for net in talker.nets.values():
+    loaded = load_model("mini", [])
+    assert (loaded.name, loaded.family, loaded.image_size) == ("mini", MINI, 256)
+    assert list(loaded.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[MINI]]
+    for net in loaded.nets.values():
         assert not net.training and not any(p.requires_grad for p in net.parameters())
         assert {p.dtype for p in net.parameters()} == {torch.float32}
 
 
 def test_a_training_builds_on_the_mini_where_it_says_nothing_else(tmp_path):
     _narrow_expnet_file(tmp_path / "mine.safetensors")
-    talker, mini = load_talker("file/mine.safetensors", [tmp_path]), load_talker("mini", [])
-    assert talker.nets["expnet"].config == NARROW and talker.name == "file/mine.safetensors"
-    assert all(_same(talker.nets[name], mini.nets[name]) for name in mini.nets if name != "expnet")
+    loaded, mini = load_model("file/mine.safetensors", [tmp_path]), load_model("mini", [])
+    assert loaded.nets["expnet"].config == NARROW and loaded.name == "file/mine.safetensors"
+    assert all(_same(loaded.nets[name], mini.nets[name]) for name in mini.nets if name != "expnet")
 
 
 def test_the_mini_makes_the_round_trip_through_a_file(tmp_path):
-    mini = load_talker("mini", [])
-    save_talker(tmp_path / "copy.safetensors", mini)
-    copy = load_talker("file/copy.safetensors", [tmp_path])
+    mini = load_model("mini", [])
+    save_model(tmp_path / "copy.safetensors", mini)
+    copy = load_model("file/copy.safetensors", [tmp_path])
     assert all(_same(copy.nets[name], mini.nets[name]) for name in mini.nets)
 
 
 def test_a_talker_hands_its_nets_out_in_the_order_asked():
     first, second = Linear(1, 1), Linear(1, 1)
-    talker = Talker("x", MINI, 256, {"a": first, "b": second})
-    assert talker.use("b", "a", working_bytes=7) == [second, first]
+    loaded = SadTalkerModel("x", MINI, 256, {"a": first, "b": second})
+    assert loaded.use("b", "a", working_bytes=7) == [second, first]
 
 
 # --------------------------------------------------------------------------------------------------------- landmarks

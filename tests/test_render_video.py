@@ -13,7 +13,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
-from sadtalker_core.model import Talker, assemble_mini
+from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.face.pictures import astronaut
 from tests.render import tiny
@@ -100,7 +100,9 @@ def test_a_whole_picture_is_made_for_one_head_at_a_time(tmp_path, monkeypatch):
 @pytest.mark.parametrize("batch_size, asked", [(0, [1] * 7), (2, [2, 2, 2, 1]), (6, [6, 3, 1] + [1] * 6)])
 def test_a_film_goes_on_in_smaller_batches_where_memory_runs_out(tmp_path, monkeypatch, batch_size, asked):
     generator = accelerate(tiny.generator())
-    nets = Talker("tiny", RELEASED, tiny.SIDE, {"keypoint_detector": tiny.keypoint_detector(), "generator": generator})
+    nets = SadTalkerModel(
+        "tiny", RELEASED, tiny.SIDE, {"keypoint_detector": tiny.keypoint_detector(), "generator": generator}
+    )
     portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
 
     def film(name, batch_size):
@@ -180,7 +182,7 @@ def rendered_heads(n_frames=3):
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
     crop = tiny.crop()
     portrait = Portrait(crop.image.permute(1, 2, 0), crop=crop)
-    return pipeline.render(Talker("tiny", RELEASED, tiny.SIDE, nets), portrait, tiny.motion(n_frames))
+    return pipeline.render(SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets), portrait, tiny.motion(n_frames))
 
 
 def test_nobody_waits_for_an_estimate_that_nobody_hears(tmp_path, measured):

@@ -72,9 +72,9 @@ def main(folder: Path, packages: list[str]) -> None:
 
     from sadtalker_core import pipeline
     from sadtalker_core.datatypes import Portrait
-    from sadtalker_core.model import load_talker
+    from sadtalker_core.model import load_model
 
-    nets = load_talker("mini", [])
+    nets = load_model("mini", [])
     face = torch.from_numpy(np.load(folder / "face.npy"))
     with torch.inference_mode():
         voice = a_voice(4 * 640, 16_000)

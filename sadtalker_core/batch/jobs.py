@@ -214,9 +214,9 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise JobListError(f"{head}the column {', '.join(twice)} is there twice.")
-    lacking = [name for name in REQUIRED if name not in names]
-    if lacking:
-        raise JobListError(f"{head}the column {' and '.join(lacking)} is missing.")
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
 
 
 def _told(name: object) -> str:

@@ -23,7 +23,7 @@ from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
 from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
-from ..model import Talker, choose_points, load_talker
+from ..model import SadTalkerModel, choose_points, load_model
 from ..render.facevid2vid.fast import accelerate
 from ..render.facevid2vid.generator import Generator
 from .jobs import PRECISIONS, Job, Options
@@ -81,7 +81,7 @@ class Worker:
                  n_threads: int | None = None):  # fmt: skip
         """device: where nets compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as is"""
         self.model_folders, self.device, self.batch_size = model_folders, torch.device(device), batch_size
-        self._talker: Talker | None = None
+        self._model: SadTalkerModel | None = None
         self._loaded: tuple[str, str] | None = None
         if n_threads:
             torch.set_num_threads(n_threads)
@@ -145,26 +145,26 @@ class Worker:
             done += len(batch)
         return frames
 
-    def _nets(self, options: Options) -> Talker:
+    def _nets(self, options: Options) -> SadTalkerModel:
         wanted = options.model, options.precision
-        if self._talker is None or self._loaded != wanted:
-            self._talker = None  # the old nets go before the new ones come
-            self._talker = at_work(load_talker(options.model, self.model_folders), self.device, options.precision)
+        if self._model is None or self._loaded != wanted:
+            self._model = None  # the old nets go before the new ones come
+            self._model = at_work(load_model(options.model, self.model_folders), self.device, options.precision)
             self._loaded = wanted
-        return self._talker
+        return self._model
 
 
-def at_work(talker: Talker, device: torch.device, precision: str) -> Talker:
+def at_work(model: SadTalkerModel, device: torch.device, precision: str) -> SadTalkerModel:
     """The talker with its nets where they shall compute, the painting ones fast and in that precision."""
     precision = one_of("precision", precision, PRECISIONS)
     if precision == "auto":
         precision = "fp32" if device.type == "cpu" else "fp16"
     dtype, nets = DTYPES[precision], {}
-    for name, net in talker.nets.items():
+    for name, net in model.nets.items():
         if name in PAINTERS:
             net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
         nets[name] = net.to(device)
-    return replace(talker, nets=nets)
+    return replace(model, nets=nets)
 
 
 def write_film(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,

@@ -220,7 +220,7 @@ def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapp
             raise CheckpointDamaged(
                 f"the weight files of face-alignment in {folder} cannot be read ({type(error).__name__}). "
                 f"Delete {DETECTOR_FILE} and {LANDMARKS_FILE} there and fetch them again."
-                f"{_should_be(expected, DETECTOR_FILE, LANDMARKS_FILE)}"
+                f"{_expected_files(expected, DETECTOR_FILE, LANDMARKS_FILE)}"
             ) from error
         finally:
             api.load_file_from_url = fetching
@@ -231,12 +231,12 @@ def _weights(folder: Path, name: str, expected: Mapping[str, str]) -> Path:
     if not path.is_file():
         raise CheckpointMissing(
             f"the installed face-alignment needs the file {name}, and it is not in {folder}. "
-            f"Put it there, or choose the embedded mesh.{_should_be(expected, name)}"
+            f"Put it there, or choose the embedded mesh.{_expected_files(expected, name)}"
         )
     return path
 
 
-def _should_be(expected: Mapping[str, str], *names: str) -> str:
+def _expected_files(expected: Mapping[str, str], *names: str) -> str:
     known = [expected[name] for name in names if name in expected]
     return f" Expected: {'; '.join(known)}." if known else ""
 

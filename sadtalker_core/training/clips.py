@@ -210,9 +210,9 @@ def _clip(folder: Path, said: dict[str, Any]) -> Clip:
         raise InputError(f"expected clips of {FRAMES_PER_SECOND} frames a second, {said['name']} in {folder} has "
                          f"{said.get('fps')}. Prepare the video again.")  # fmt: skip
     wanted = [field.name for field in fields(Clip) if field.name != "file"]
-    lacking = [name for name in wanted if name not in said]
-    if lacking:
-        raise InputError(f"the line of {said['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(lacking)}; "
+    missing = [name for name in wanted if name not in said]
+    if missing:
+        raise InputError(f"the line of {said['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(missing)}; "
                          f"prepare the video again.")  # fmt: skip
     return Clip(**{name: said[name] for name in wanted}, file=Path(folder) / f"{said['name']}.safetensors")
 

@@ -35,7 +35,7 @@ from ..coefficients import EXPRESSION
 from ..compose.plot import plot_motion
 from ..datatypes import CropMode, Expression, FaceCoefficients
 from ..errors import OptionError
-from ..model import Talker
+from ..model import SadTalkerModel
 from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
@@ -191,7 +191,7 @@ def new_net(config: ExpNetConfig, ear: AudioEncoder | None, seed: int) -> ExpNet
     return net
 
 
-def ear_of(base: Talker, config: ExpNetConfig) -> AudioEncoder | None:
+def ear_of(base: SadTalkerModel, config: ExpNetConfig) -> AudioEncoder | None:
     """The ear of the base's own net, where it is as wide."""
     net = taught_net(base.nets["expnet"])
     return net.audio if net.config.audio == config.audio else None
@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
-    base = ends.talker()
+    base = ends.load_base()
     clips = read_clips(options.data, family=base.family, shortest=training.frames)
     face = None if options.coefficients_only else face_of(base.family, options.bfm)
     reader = read_lip_reader(options.lip_reader) if options.lip_reader else None

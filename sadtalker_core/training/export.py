@@ -15,27 +15,27 @@ from torch import nn
 
 from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError
-from ..model import FAMILY_NETS, Talker, load_talker, save_talker
+from ..model import FAMILY_NETS, SadTalkerModel, load_model, save_model
 
 #: nets that a file may hold besides those of its model, for the next training
 CARRIED = ("motion_estimator",)
 
 
-def base_talker(base: str, folders: Sequence[Path] = ()) -> Talker:
+def load_base_model(base: str, folders: Sequence[Path] = ()) -> SadTalkerModel:
     """The model to start from: a name that the loader node knows, or the path of a file of ours.
 
-    folders: where released files lie. Raises what `load_talker` raises.
+    folders: where released files lie. Raises what `load_model` raises.
     """
     if base == MINI_MODEL or base in RELEASED_MODELS:
-        talker = load_talker(base, folders)
+        model = load_model(base, folders)
     else:
         file = Path(base)
-        talker = load_talker(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
-    talker.use(*FAMILY_NETS[talker.family])  # one that lacks would be missed at the end, when all is written
-    return talker
+        model = load_model(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
+    model.use(*FAMILY_NETS[model.family])  # one that lacks would be missed at the end, when all is written
+    return model
 
 
-def export(file: Path, base: Talker, nets: Mapping[str, nn.Module]) -> Path:
+def export(file: Path, base: SadTalkerModel, nets: Mapping[str, nn.Module]) -> Path:
     """Write the base with these nets in the place of its own: {"posevae": net}. Raises OptionError."""
     file = Path(file)
     if file.suffix != ".safetensors":
@@ -45,7 +45,7 @@ def export(file: Path, base: Talker, nets: Mapping[str, nn.Module]) -> Path:
         raise OptionError(f"a {base.family} model has no net {unknown[0]!r}; it has {', '.join(base.nets)}.")
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = [*FAMILY_NETS[base.family], *(name for name in CARRIED if name in nets)]
-    return save_talker(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)
+    return save_model(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ class Ends:
     begin: str
     export: Path | None
 
-    def talker(self) -> Talker:
-        return base_talker(self.base, self.models)
+    def load_base(self) -> SadTalkerModel:
+        return load_base_model(self.base, self.models)
 
 
 NEW, BASE = "new", "base"
 
 
 def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all other nets") -> None:
-    """--base and --models, as `base_talker` takes them."""
+    """--base and --models, as `load_base_model` takes them."""
     parser.add_argument("--base", default=MINI_MODEL, help=f"the model that {task}: mini (default), "
                         "'SadTalker 256', 'SadTalker 512', or a file that was exported before")  # fmt: skip
     parser.add_argument("--models", type=Path, action="append", default=[], metavar="FOLDER",
@@ -88,4 +88,4 @@ def ends_of(options: argparse.Namespace) -> Ends:
     return Ends(options.base, tuple(options.models), options.begin, options.export)
 
 
-__all__ = ["BASE", "NEW", "Ends", "add_base_options", "add_end_options", "base_talker", "ends_of", "export"]
+__all__ = ["BASE", "NEW", "Ends", "add_base_options", "add_end_options", "load_base_model", "ends_of", "export"]

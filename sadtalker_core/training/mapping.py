@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     require_full_precision(run.precision)
-    base = ends.talker()
+    base = ends.load_base()
     require_renderer_base(base)
     teachers: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
     teachers = {name: teachers[name] for name in TEACHERS}

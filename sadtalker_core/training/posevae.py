@@ -233,7 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
-    base = ends.talker()
+    base = ends.load_base()
     clips = read_blocks(options.data, base.family, training.net.frames)
     if ends.begin == BASE:
         net = taught_net(base.nets["posevae"])

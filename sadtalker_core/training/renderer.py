@@ -37,7 +37,7 @@ from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
 from ..datatypes import RELEASED, FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
-from ..model import PLANS, Talker, fill
+from ..model import NETWORKS, SadTalkerModel, load_weights
 from ..render.facevid2vid.dense_motion import DenseMotionConfig
 from ..render.facevid2vid.generator import Generator, GeneratorConfig
 from ..render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
@@ -227,7 +227,7 @@ def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures,
     return read_pair_clips(folder, levels, vgg.least_side, family)
 
 
-def taught_nets(base: Talker, estimator: MotionEstimator) -> dict[str, nn.Module]:
+def taught_nets(base: SadTalkerModel, estimator: MotionEstimator) -> dict[str, nn.Module]:
     """The RENDERER_NETS of a model, to go on from."""
     return {"keypoint_detector": base.nets["keypoint_detector"], "motion_estimator": estimator,
             "generator": base.nets["generator"]}  # fmt: skip
@@ -251,12 +251,12 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
     if tensors is None:
         raise CheckpointMismatch(f"{read.source} holds no motion estimator. Give as --base a file that "
                                  f"training.renderer exported, or a released model.")  # fmt: skip
-    plan = PLANS["motion_estimator"]
-    said = read.metadata.configs["motion_estimator"] if read.metadata else {}
-    return fill(plan.build(plan.read_config(said, read.source)), tensors, read.source)  # type: ignore[return-value]
+    spec = NETWORKS["motion_estimator"]
+    config = read.metadata.configs["motion_estimator"] if read.metadata else {}
+    return load_weights(spec.build(spec.read_config(config, read.source)), tensors, read.source)  # type: ignore[return-value]
 
 
-def require_renderer_base(base: Talker) -> None:
+def require_renderer_base(base: SadTalkerModel) -> None:
     """Raises OptionError for a model that draws by other means."""
     if base.family != RELEASED:
         raise OptionError(f"expected a --base with a generator, as the released models have, got {base.name}, which "
@@ -285,7 +285,7 @@ def main(arguments: list[str] | None = None) -> None:
     require_full_precision(run.precision)
     base = None
     if ends.export or ends.begin == BASE:
-        base = ends.talker()
+        base = ends.load_base()
         require_renderer_base(base)
     if base and ends.begin == BASE:
         nets = taught_nets(base, read_estimator(ends.base, ends.models))

@@ -25,9 +25,9 @@ from ..errors import FaceNotFound, InputError, OptionError
 from ..face.crop import cut_square, face_box, square_box
 from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
-from ..model import AUTO, Talker, choose_points
+from ..model import AUTO, SadTalkerModel, choose_points
 from ..timeline import FRAMES_PER_SECOND
-from .export import base_talker
+from .export import load_base_model
 from .scene_cuts import Span, find_spans
 from .video_reader import Sound, pictures_at_25
 
@@ -162,7 +162,7 @@ def _clips(
             jpegs: list[bytes] = []
             try:
                 coefficients = pipeline.extract_video(
-                    reader.talker, _cut(piece, span.box, reader.talker.image_size, jpegs), FRAMES_PER_SECOND,
+                    reader.model, _cut(piece, span.box, reader.model.image_size, jpegs), FRAMES_PER_SECOND,
                     points=reader.points, mode=reader.mode, missing_face="error",
                 )  # fmt: skip
             except FaceNotFound:
@@ -197,7 +197,7 @@ def _told(pictures: Iterable[Tensor], on_picture: Callable[[], None]) -> Iterato
 class Reader:
     """The nets that read faces, as inference has them, and how much of the picture they are shown."""
 
-    talker: Talker
+    model: SadTalkerModel
     points: pipeline.Points | None
     mode: CropMode
 
@@ -205,17 +205,17 @@ class Reader:
     def open(
         cls, base: str, folders: Sequence[Path] = (), mode: CropMode = CropMode.CROP, device: str = "cpu", size: int = 0
     ) -> Reader:
-        """base, folders: the model, as export.base_talker takes it;  size: of the square, 0: the model's own
+        """base, folders: the model, as export.load_base_model takes it;  size: of the square, 0: the model's own
 
-        Raises what base_talker raises, and OptionError for a square below 32 pixels.
+        Raises what load_base_model raises, and OptionError for a square below 32 pixels.
         """
-        talker = base_talker(base, folders)
+        model = load_base_model(base, folders)
         if size and size < SMALLEST_SIDE:
             raise OptionError(f"expected pictures of {SMALLEST_SIDE} pixels or more, got {size}.")
-        talker = replace(talker, image_size=size or talker.image_size)
-        for net in talker.nets.values():
+        model = replace(model, image_size=size or model.image_size)
+        for net in model.nets.values():
             net.to(device)
-        return cls(talker, choose_points(AUTO, talker.family, folders, torch.device(device)), mode)
+        return cls(model, choose_points(AUTO, model.family, folders, torch.device(device)), mode)
 
     def finder(self) -> PointFinder:
         """Follows the largest face of the first frame."""
@@ -225,10 +225,10 @@ class Reader:
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""
-        return (square_box if self.talker.family == MINI else face_box)(points, size_wh, self.mode)
+        return (square_box if self.model.family == MINI else face_box)(points, size_wh, self.mode)
 
     def count_faces(self, picture: Tensor) -> int:
         return len(find_faces(*self._face_nets(), picture))
 
     def _face_nets(self) -> tuple[Any, Any]:
-        return self.talker.nets["face_detector"], self.talker.nets["face_mesh"]
+        return self.model.nets["face_detector"], self.model.nets["face_mesh"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..checkpoint.reading import read_foreign
 from ..errors import CheckpointMismatch
-from ..model import fill
+from ..model import load_weights
 from ..motion.audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder
 
 #: "module." is what a training on several GPUs leaves before every name
@@ -32,7 +32,7 @@ def read_wav2lip_ear(file: Path) -> AudioEncoder:
         raise CheckpointMismatch(f"{source} is no Wav2Lip checkpoint: it holds no audio_encoder. Give wav2lip.pth or "
                                  f"wav2lip_gan.pth.")  # fmt: skip
     net = AudioEncoder(RELEASED_AUDIO_ENCODER)
-    return fill(net, ear, source, " It should be wav2lip.pth or wav2lip_gan.pth.")  # type: ignore[return-value]
+    return load_weights(net, ear, source, " It should be wav2lip.pth or wav2lip_gan.pth.")  # type: ignore[return-value]
 
 
 __all__ = ["read_wav2lip_ear"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sadtalker_core.checkpoint.catalog import MAPPINGS, SADTALKER_256, SAFETENSORS_256
-from sadtalker_core.model import load_talker
+from sadtalker_core.model import load_model
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import yardstick
 from tests.bench.threads import crowd
@@ -27,12 +27,12 @@ def measure(programs: int = 0) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for file in (SAFETENSORS_256, *MAPPINGS):
             released_files.write(file, Path(folder))
-        load_talker("mini", [])  # what is imported or opened once is not counted
-        load_talker(SADTALKER_256, [Path(folder)])
+        load_model("mini", [])  # what is imported or opened once is not counted
+        load_model(SADTALKER_256, [Path(folder)])
         for weather, around in (("idle", nullcontext()), ("crowded", crowd(programs or os.cpu_count() or 1))):
             with around:
-                rows.append(_timed(f"loading, {weather}", lambda: load_talker(SADTALKER_256, [Path(folder)])))
-                generator = load_talker(SADTALKER_256, [Path(folder)]).nets["generator"]
+                rows.append(_timed(f"loading, {weather}", lambda: load_model(SADTALKER_256, [Path(folder)])))
+                generator = load_model(SADTALKER_256, [Path(folder)]).nets["generator"]
                 rows.append(_timed(f"arranging the generator, {weather}", lambda: accelerate(generator)))  # noqa: B023
     return rows
 

@@ -138,10 +138,10 @@ def talker_by_rule(side: int, *only: str):
     ones.
     """
     from sadtalker_core.datatypes import RELEASED
-    from sadtalker_core.model import Talker, assemble_mini
+    from sadtalker_core.model import SadTalkerModel, assemble_mini
     from tests.parity.harness import rule_net
 
     embedded = assemble_mini().nets
     nets = {name: embedded[name] for name in ("face_detector", "face_mesh")}
     names = only or ("face_recon", "expnet", "posevae", "mapping", "keypoint_detector", "generator")
-    return Talker("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})
+    return SadTalkerModel("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sadtalker_core import pipeline, threads
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
-from sadtalker_core.model import Talker, assemble_mini
+from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny
@@ -129,7 +129,7 @@ def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Call
     }
 
 
-def _stages_of(nets: Talker) -> tuple[dict[str, Callable[[], Tensor]], Callable[[int], Iterator[Tensor]]]:
+def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], Callable[[int], Iterator[Tensor]]]:
     """The stages up to the motion, and what begins to render."""
     picture_of_face, wave = Portrait(picture(wide=False)), voice(VOICE_SECONDS)
     speech = pipeline.hear(wave, 16_000)

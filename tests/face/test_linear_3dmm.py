@@ -16,16 +16,16 @@ from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.embedded import ASSETS
 from sadtalker_core.face.linear_3dmm import Linear3DMM, read_meshes, turn_about
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.model import PLANS, fill
+from sadtalker_core.model import NETWORKS, load_weights
 from tests.face.pictures import astronaut, turned
 
 
 @pytest.fixture(scope="module")
 def net() -> Linear3DMM:
     read = read_tensors(ASSETS / "linear_3dmm.safetensors")
-    plan = PLANS["linear_3dmm"]
+    plan = NETWORKS["linear_3dmm"]
     built = plan.build(plan.read_config(read.metadata.configs["linear_3dmm"], read.source))
-    return fill(built, read.nets()["linear_3dmm"], read.source)
+    return load_weights(built, read.nets()["linear_3dmm"], read.source)
 
 
 @pytest.fixture(scope="module")

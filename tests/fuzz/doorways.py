@@ -105,16 +105,16 @@ class Weights(Doorway):
 
     def knock(self, data: bytes) -> None:
         from sadtalker_core.checkpoint.reading import read_foreign
-        from sadtalker_core.model import load_talker
+        from sadtalker_core.model import load_model
 
         name, content = _name_and_data(data)
         folder = self.empty("models")
         (folder / name).write_bytes(content)
-        both = [load_talker, read_foreign] if len(content) % 2 else [read_foreign, load_talker]
+        both = [load_model, read_foreign] if len(content) % 2 else [read_foreign, load_model]
         refused = None
         for read in both:
             try:
-                if read is load_talker:
+                if read is load_model:
                     _finite(read(f"file/{name}", [folder]).nets)
                 else:
                     read(folder / name)

@@ -46,7 +46,7 @@ class Writer:
                  if ours and (why := cls.broken(path))]  # fmt: skip
         if finished:
             found += [f"{name} stays" for name, ours in zip(names, known, strict=True) if not ours]
-            found += cls.lacking(folder)
+            found += cls.missing(folder)
         return found
 
     @classmethod

@@ -178,7 +178,7 @@ def rule_net(name: str, seed: int):
 
     from . import rule
 
-    return model.fill(model.build_released(name), rule.our_tensors(name, seed), f"rule-made {name}")
+    return model.load_weights(model.build_released(name), rule.our_tensors(name, seed), f"rule-made {name}")
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from sadtalker_core.compose.plot import plot_motion
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_picture
-from sadtalker_core.model import load_talker
+from sadtalker_core.model import load_model
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_frames
@@ -38,7 +38,7 @@ def main() -> None:
     import skimage.data
 
     FOLDER.mkdir(parents=True, exist_ok=True)
-    nets = load_talker("mini", [])
+    nets = load_model("mini", [])
     whole = torch.from_numpy(skimage.data.astronaut().copy()).float() / 255
     portrait, face = pipeline.extract(nets, portrait_from_picture(whole))
     save("landmarks", pipeline.landmarks_picture(portrait))
@@ -101,7 +101,7 @@ def faces_counted(whole: Tensor) -> Tensor:
     """Two faces in one picture, with the numbers that face_order "left to right" gives them."""
     from PIL import ImageDraw, ImageFont
 
-    nets = load_talker("mini", [])
+    nets = load_model("mini", [])
     both = torch.cat([whole[:320, 60:400], whole[:320, 60:400].flip(1)], dim=1)
     picture = as_pil(both)
     pen = ImageDraw.Draw(picture)

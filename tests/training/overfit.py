@@ -15,7 +15,7 @@ from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from sadtalker_core.training import expnet, posevae
 from sadtalker_core.training.clips import Clip
 from sadtalker_core.training.engine import Run, read_log, train
-from sadtalker_core.training.export import base_talker, export
+from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.faces import MiniFace
 from sadtalker_core.training.generated import write_generated
 from sadtalker_core.training.voices import speech_set
@@ -40,7 +40,7 @@ def learn(folder: Path, voice: Path) -> Learnt:
     """Both nets, one after the other; the second export starts from the first."""
     short = write_wave(folder / "short.wav", voice)
     (clip,) = write_generated(folder / "clips", [spoken(short)], seed=1)
-    base = base_talker("mini")
+    base = load_base_model("mini")
 
     training = replace(expnet.MINI, rate=8e-3, blinks=0.25)
     net = expnet.new_net(training.net, expnet.ear_of(base, training.net), seed=0)
@@ -53,7 +53,7 @@ def learn(folder: Path, voice: Path) -> Learnt:
     pose_net = posevae.new_net(training_.net, base.nets["posevae"].audio, posevae.spreads_of([clip], 32), seed=0)
     run_ = Run(folder / "posevae", steps=160, batch=8, report_every=10, accelerator="cpu", devices=1)
     train(posevae.PoseVAETrainer([clip], pose_net, training_), run_)
-    file = export(folder / "whole.safetensors", base_talker(str(half)), {"posevae": pose_net})
+    file = export(folder / "whole.safetensors", load_base_model(str(half)), {"posevae": pose_net})
 
     logs = {"expnet": read_log(run.folder), "posevae": read_log(run_.folder)}
     return Learnt(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sadtalker_core.datatypes import Box, CropMode, Expression, FaceCrop, HeadPose, Portrait
-from sadtalker_core.model import load_talker
+from sadtalker_core.model import load_model
 from sadtalker_core.pipeline import map_tracks, render
 from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
@@ -59,12 +59,12 @@ def folder(tmp_path_factory):
 
 def driven(folder):
     """The talker, the clip's rows and frames, and the motion that the rows mean to it, the first frame the portrait."""
-    talker = load_talker("file/talker.safetensors", [folder])
+    model = load_model("file/talker.safetensors", [folder])
     (clip,) = read_clips(folder / "clips")
     rows, frames = clip.coefficients(), clip.pictures(range(N_FRAMES))
     source = replace(rows, **{name: part[:1] for name, part in vars(rows).items() if torch.is_tensor(part)})
-    motion = map_tracks(talker, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family))
-    return talker, rows, frames, motion
+    motion = map_tracks(model, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family))
+    return model, rows, frames, motion
 
 
 @pytest.mark.slow
@@ -83,9 +83,9 @@ def test_stage_2_learns_what_the_pictures_say(folder):
 
 @pytest.mark.slow
 def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
-    talker, rows, frames, motion = driven(folder)
+    model, rows, frames, motion = driven(folder)
     with torch.no_grad():
-        canonical = talker.nets["keypoint_detector"](frames[:1])
+        canonical = model.nets["keypoint_detector"](frames[:1])
         seen = read_estimator(str(folder / "talker.safetensors"), [])(frames).motion()
     wanted, got = (transform_keypoints(canonical, m).flatten(1).numpy() for m in (seen, motion.driving))
     follows = [np.corrcoef(a, b)[0, 1] for a, b in zip(wanted.T, got.T, strict=True)]
@@ -95,11 +95,11 @@ def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
 
 @pytest.mark.slow
 def test_the_exported_file_drives_the_face_render(folder):
-    talker, _, frames, motion = driven(folder)
+    model, _, frames, motion = driven(folder)
     side = frames.shape[-1]
     crop = FaceCrop(frames[0], torch.zeros(68, 2), Box(0, 0, side, side), CropMode.CROP)
     portrait = Portrait(frames[0].permute(1, 2, 0), crop=crop)
-    drawn = torch.cat(list(render(talker, portrait, motion, batch_size=8).batches()))
+    drawn = torch.cat(list(render(model, portrait, motion, batch_size=8).batches()))
     assert drawn.shape == frames.shape
     # pixels change as those of the clip do; 0.67 was measured, and a mean face that does not move has 0
     changes = [(clip - clip.mean(dim=0)).flatten() for clip in (drawn, frames)]

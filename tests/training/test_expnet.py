@@ -18,7 +18,7 @@ from sadtalker_core.training import expnet
 from sadtalker_core.training.clips import read_clips, write_clip
 from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, train
 from sadtalker_core.training.expnet import ExpNetTrainer, Speech, drawn_blinks, measured_blinks, new_net
-from sadtalker_core.training.export import base_talker
+from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.faces import MiniFace
 from tests.training.toy_voices import write_voices
 
@@ -136,7 +136,7 @@ def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_pat
     common = ["--data", str(folder), "--batch", "2", "--accelerator", "cpu", "--devices", "1"]
     new, more = tmp_path / "new.safetensors", tmp_path / "more.safetensors"
     expnet.main([*common, "--out", str(tmp_path / "new"), "--steps", "2", "--export", str(new)])
-    learnt = base_talker(str(new)).nets["expnet"].state_dict()
+    learnt = load_base_model(str(new)).nets["expnet"].state_dict()
     saved = saved_nets(tmp_path / "new")["expnet"]
     assert all(torch.equal(learnt[name], saved[name]) for name in saved)
     expnet.main(
@@ -154,7 +154,7 @@ def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_pat
             str(more),
         ]
     )
-    same = base_talker(str(more)).nets["expnet"].state_dict()
+    same = load_base_model(str(more)).nets["expnet"].state_dict()
     assert all(torch.equal(same[name], learnt[name]) for name in learnt)
 
 

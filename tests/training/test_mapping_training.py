@@ -13,7 +13,7 @@ from sadtalker_core.render.semantics import semantic_windows
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import Moment, chance
-from sadtalker_core.training.export import base_talker, export
+from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.losses import head_pose, keypoint_distance
 from sadtalker_core.training.mapping import MappingTrainer, new_net, window
 from sadtalker_core.training.perceptual import perceptual_loss, substitute_vgg
@@ -126,6 +126,6 @@ def test_the_mini_model_has_nothing_to_be_mapped_to(data, tmp_path):
 
 def exported_renderer(folder):
     """A file as stage 1 exports it, untaught."""
-    base = base_talker(str(narrow_model.write(folder / "base.safetensors")))
+    base = load_base_model(str(narrow_model.write(folder / "base.safetensors")))
     nets = renderer.new_nets(narrow_model.RENDERER, seed=0)
     return export(folder / "renderer.safetensors", base, nets)

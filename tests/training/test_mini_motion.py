@@ -17,7 +17,7 @@ from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, POSE
 from sadtalker_core.datatypes import SpeechWindows
-from sadtalker_core.model import PLANS, fill
+from sadtalker_core.model import NETWORKS, load_weights
 from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.render.mapping import map_track
 from sadtalker_core.training.expnet_mini import agreement, speak
@@ -35,8 +35,8 @@ def nets():
     read = read_tensors(FILE)
     built = {}
     for name, tensors in read.nets().items():
-        plan = PLANS[name]
-        built[name] = fill(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
+        plan = NETWORKS[name]
+        built[name] = load_weights(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
     return built
 
 

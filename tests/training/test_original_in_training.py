@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.model import build_released, fill
+from sadtalker_core.model import build_released, load_weights
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator
 from tests.parity.rule import our_tensors, tensors
 
@@ -20,7 +20,7 @@ NEAR = 2e-4
 
 
 def rule_net(name):
-    return fill(build_released(name), our_tensors(name, 0), "the rule").train()
+    return load_weights(build_released(name), our_tensors(name, 0), "the rule").train()
 
 
 def rule_discriminator():

@@ -15,7 +15,7 @@ from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseVAE, PoseVAEConf
 from sadtalker_core.training import posevae
 from sadtalker_core.training.clips import Clip, read_clips
 from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, train
-from sadtalker_core.training.export import base_talker
+from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.posevae import PoseVAETrainer, divergence, judged, new_net, read_blocks, style_numbers
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from tests.training.toy_voices import write_voices
@@ -182,7 +182,7 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
     )
     speakers = sorted({clip.speaker for clip in read_clips(folder)})
     assert f'styles {{"{speakers[0]}": 0' in capsys.readouterr().out
-    saved, exported = saved_nets(tmp_path / "run")["posevae"], base_talker(str(file)).nets["posevae"].state_dict()
+    saved, exported = saved_nets(tmp_path / "run")["posevae"], load_base_model(str(file)).nets["posevae"].state_dict()
     assert all(torch.equal(exported[name], saved[name]) for name in saved)
     more = tmp_path / "more.safetensors"
     posevae.main(
@@ -205,7 +205,7 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
             str(more),
         ]
     )
-    same = base_talker(str(more)).nets["posevae"].state_dict()
+    same = load_base_model(str(more)).nets["posevae"].state_dict()
     assert all(torch.equal(same[name], saved[name]) for name in saved)
 
 

@@ -83,17 +83,17 @@ def test_the_voice_is_what_audio_encode_hears(talk, cut):
 
 def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
     pictures, _, _ = decoded(talk)
-    read, kept = pipeline.extract_video(reader.talker, pictures, 25), cut.coefficients()
+    read, kept = pipeline.extract_video(reader.model, pictures, 25), cut.coefficients()
     assert torch.equal(kept.full_rows(), read.full_rows()) and torch.equal(kept.crop, read.crop)
     assert kept.found.all() and (kept.family, kept.pic_size, kept.crop_mode) == ("mini", 256, read.crop_mode)
 
 
 def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk, reader):
-    other = replace(reader, mode=CropMode.EXTENDED_FULL, talker=replace(reader.talker, image_size=64))
+    other = replace(reader, mode=CropMode.EXTENDED_FULL, model=replace(reader.model, image_size=64))
     written = {}
     video = segmenting.Video(talk, "talk.mp4", "talk", "talk")
     segmenting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
-    read = pipeline.extract_video(other.talker, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
+    read = pipeline.extract_video(other.model, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
     kept = written["coefficients"]
     assert torch.equal(kept.crop, read.crop) and (kept.crop_mode, kept.pic_size) == (CropMode.EXTENDED_FULL, 64)
     assert Image.open(io.BytesIO(written["jpegs"][0])).size == (64, 64)
@@ -119,7 +119,7 @@ def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, 
     assert (kept.translation - same.translation[:35]).abs().max() < 0.05
     assert (kept.rotation - same.rotation[:35]).abs().max() < 0.06
     upright = moving_face(43, 30)
-    resampled = pipeline.extract_video(reader.talker, upright, 30)  # what the node does: lines between frames
+    resampled = pipeline.extract_video(reader.model, upright, 30)  # what the node does: lines between frames
     assert (kept.translation - resampled.translation).abs().max() < 0.05
 
 
@@ -243,7 +243,7 @@ def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, 
     start = 76 - second.n_frames
     assert 36 <= start <= 36 + 5
     pictures, wave, rate = decoded(tmp_path / "videos" / "gap.mp4")
-    read = pipeline.extract_video(reader.talker, pictures[start:], 25)
+    read = pipeline.extract_video(reader.model, pictures[start:], 25)
     assert torch.equal(second.coefficients().full_rows(), read.full_rows())
     voice = pipeline.hear(wave[:, start * rate // 25 : 76 * rate // 25], rate)
     assert torch.equal(second.speech().mel, voice.mel)

@@ -12,7 +12,7 @@ from torch import nn
 
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing, InputError, OptionError
-from sadtalker_core.model import load_talker
+from sadtalker_core.model import load_model
 from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
 from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
@@ -215,13 +215,13 @@ def narrow_command(monkeypatch):
 def test_an_exported_renderer_is_a_model_and_its_estimator_goes_with_it(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     narrow_command(data, tmp_path / "run", "--base", str(base), "--export", str(tmp_path / "new.safetensors"))
-    talker = load_talker("file/new.safetensors", [tmp_path])
+    model = load_model("file/new.safetensors", [tmp_path])
     learnt = saved_nets(tmp_path / "run")
-    nets = {**talker.nets, "motion_estimator": read_estimator(str(tmp_path / "new.safetensors"), [])}
+    nets = {**model.nets, "motion_estimator": read_estimator(str(tmp_path / "new.safetensors"), [])}
     for name in RENDERER_NETS:
         state = nets[name].state_dict()
         assert all(torch.equal(state[key], tensor) for key, tensor in learnt[name].items())
-    assert "motion_estimator" not in talker.nets
+    assert "motion_estimator" not in model.nets
 
 
 def test_a_training_goes_on_from_a_renderer_that_was_exported(data, tmp_path, narrow_command):

@@ -6,7 +6,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.model import fill
+from sadtalker_core.model import load_weights
 from sadtalker_core.render.meshwarp.flow_renderer import (
     FINE_MAPS,
     MINI_FLOW_RENDERER,
@@ -110,6 +110,6 @@ def test_exported_weights_pour_into_the_net_again(tmp_path):
     export(net.state_dict(), tmp_path / "r.safetensors", step=3, hours=0.1, n_pairs=7)
     read = read_tensors(tmp_path / "r.safetensors")
     assert read.metadata.configs["flow_renderer"]["widths"] == list(MINI_FLOW_RENDERER.widths)
-    other = fill(FlowRenderer(MINI_FLOW_RENDERER), read.nets()["flow_renderer"], "r.safetensors")
+    other = load_weights(FlowRenderer(MINI_FLOW_RENDERER), read.nets()["flow_renderer"], "r.safetensors")
     for name, tensor in net.state_dict().items():
         assert torch.allclose(tensor.float(), other.state_dict()[name].float(), atol=2e-3)

@@ -8,7 +8,7 @@ import torch
 
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.face.linear_3dmm import Linear3DMM
-from sadtalker_core.model import fill
+from sadtalker_core.model import load_weights
 from sadtalker_core.render.mapping import MINI_MAPPING, MappingNet
 from sadtalker_core.render.meshwarp.flow_renderer import MINI_FLOW_RENDERER, FlowRenderer
 from sadtalker_core.training import train_mini
@@ -43,7 +43,7 @@ def test_one_command_makes_every_file_that_the_nodes_load(tmp_path, one_thread):
         ("mapping", MappingNet(MINI_MAPPING)),
         ("linear_3dmm", Linear3DMM()),
     ):
-        fill(net, nets[name], name)
+        load_weights(net, nets[name], name)
         assert all(torch.isfinite(t.float()).all() for t in net.state_dict().values())
 
 

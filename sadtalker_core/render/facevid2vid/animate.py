@@ -24,7 +24,7 @@ from .transform import transform_keypoints
 
 def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
                   batch_size: int = 1, on_progress: OnProgress | None = None,
-                  out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
+                  is_out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
     """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
 
     What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
@@ -36,7 +36,7 @@ def render_frames(keypoint_detector: KeypointDetector, generator: Generator, cro
     _check(keypoint_detector, generator, crop, motion)
     return in_batches(
         _frame_maker(keypoint_detector, generator, crop, motion), len(motion), batch_size,
-        on_progress=on_progress, out_of_memory=out_of_memory,
+        on_progress=on_progress, is_out_of_memory=is_out_of_memory,
     )  # fmt: skip
 
 

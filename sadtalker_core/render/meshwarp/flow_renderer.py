@@ -243,7 +243,7 @@ def render_flow_frames(
     *,
     batch_size: int = 8,
     on_progress: OnProgress | None = None,
-    out_of_memory: OutOfMemory = memory_ran_out,
+    is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
     """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
     parameters.
@@ -268,7 +268,7 @@ def render_flow_frames(
         edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
         return torch.cat(list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device)))
 
-    return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, out_of_memory=out_of_memory)
+    return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, is_out_of_memory=is_out_of_memory)
 
 
 class _MeshClip:

@@ -19,14 +19,14 @@ def main(host) -> dict:
     plain = drawn.Generator(config).eval().requires_grad_(False)
     cast = drawn.Generator(config, ops=comfy.ops.manual_cast).eval().requires_grad_(False)
     cast.load_state_dict(plain.state_dict())
-    talker = core("model").Talker("tiny", "released", 32, {"generator": cast})
+    loaded = core("model").SadTalkerModel("tiny", "released", 32, {"generator": cast})
 
     image, source, driving = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 3), torch.rand(1, 3, 3)
     want = plain(image, source, driving).image
     found = {}
     for precision in residency.PRECISIONS:
         with torch.inference_mode():
-            resident = residency.adopt(talker, precision)
+            resident = residency.wrap_in_patchers(loaded, precision)
             (net,) = resident.use("generator", working_bytes=1)
             got = net.warp_and_decode(net.encode_source(image, source), driving).image.float()
         found[precision] = {

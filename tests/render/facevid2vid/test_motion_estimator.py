@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sadtalker_core.model import build_released, fill
+from sadtalker_core.model import build_released, load_weights
 from sadtalker_core.render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimatorConfig
 from sadtalker_core.render.mapping import ANGLE_BINS
 from tests.parity.rule import our_tensors
@@ -39,7 +39,7 @@ def test_the_released_widths_give_the_originals_numbers():
         (0.4297671914100647, 0.5388082265853882, 0.10116973519325256),
         (-0.6597463488578796, 0.2326204478740692, -0.04702506959438324, -0.021524813026189804),
     )
-    net = fill(build_released("motion_estimator"), our_tensors("motion_estimator", 0), "the rule")
+    net = load_weights(build_released("motion_estimator"), our_tensors("motion_estimator", 0), "the rule")
     waves = (torch.sin(torch.linspace(0, 1, 3 * 64 * 64) * 1000).reshape(1, 3, 64, 64) + 1) / 2
     for ours, theirs in zip(net(waves), original, strict=True):
         assert ours[0, :4].tolist() == pytest.approx(theirs, abs=1e-4)
