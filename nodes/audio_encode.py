@@ -43,9 +43,9 @@ class SadTalkerAudioEncode(io.ComfyNode):
     @classmethod
     def execute(cls, idle_seconds: float, audio=_NOT_CONNECTED) -> io.NodeOutput:
         if audio is _NOT_CONNECTED:
-            speech = pipeline.hear(None, idle_seconds=idle_seconds)
+            speech = pipeline.encode_audio(None, idle_seconds=idle_seconds)
         elif audio is None:  # core's Get Video Components, for a silent video
             raise AudioError(EMPTY)
         else:
-            speech = pipeline.hear(audio["waveform"], audio["sample_rate"], on_progress=Progress())
+            speech = pipeline.encode_audio(audio["waveform"], audio["sample_rate"], on_progress=Progress())
         return io.NodeOutput(speech, speech.n_frames)

@@ -64,7 +64,7 @@ class SadTalkerMappingNet(io.ComfyNode):
         pitch,
         roll,
     ) -> io.NodeOutput:
-        motion = pipeline.map_tracks(
+        motion = pipeline.coefficients_to_motion(
             model,
             coefficients,
             expression,

@@ -44,7 +44,8 @@ from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
 from .motion.expression import run_expnet
 from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, eyelids_of, fit_length, reenact
-from .render.driving import Degrees, map_motion
+from .render import driving
+from .render.driving import Degrees
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.facevid2vid.animate import render_frames, to_box_aspect
 from .render.meshwarp.flow_renderer import render_flow_frames
@@ -176,7 +177,7 @@ def _finder(nets: Nets, points: Points | None, selector: FaceSelector) -> PointF
 
 
 @few_threads()
-def hear(
+def encode_audio(
     waveform: Tensor | None,
     sample_rate_hz: float = 16_000,
     idle_seconds: float = 0.0,
@@ -190,7 +191,7 @@ def hear(
 
 
 @few_threads()
-def express(
+def predict_expression(
     nets: Nets,
     speech: SpeechWindows,
     source: FaceCoefficients,
@@ -224,7 +225,7 @@ def express(
 
 
 @few_threads()
-def nod(
+def predict_head_pose(
     nets: Nets,
     speech: SpeechWindows,
     source: FaceCoefficients,
@@ -246,8 +247,8 @@ def nod(
             return reenact(reference, source)[1]
         speech = _cut(speech, len(reference))
     (net,) = nets.use("posevae")
-    chance = torch.Generator().manual_seed(seed)
-    return run_posevae(net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress)
+    generator = torch.Generator().manual_seed(seed)
+    return run_posevae(net, speech, source, style, generator=generator, reference=reference, on_progress=on_progress)
 
 
 def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
@@ -259,7 +260,7 @@ def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
 
 
 @few_threads()
-def map_tracks(
+def coefficients_to_motion(
     nets: Nets,
     source: FaceCoefficients,
     expression: Expression,
@@ -280,7 +281,7 @@ def map_tracks(
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
     steered_by_crop = source.crop_mode.full and nets.family != MINI
     (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
-    return map_motion(
+    return driving.coefficients_to_motion(
         net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
         yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
     )  # fmt: skip
@@ -343,7 +344,7 @@ def paste(
     for name, clip in (("frames", frames), ("background", background)):
         if clip is not None:
             _require_clip(name, clip)
-    back = whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
+    back = make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))
 
@@ -393,10 +394,10 @@ def write_video(
     return writer.path
 
 
-def film(
+def render_video(
     path: Path | Claim,
     heads: FrameStream,
-    whole: PasteBack | None = None,
+    paste_back: PasteBack | None = None,
     *,
     output_fps: float = 0.0,
     audio: tuple[Tensor, float] | None = None,
@@ -410,13 +411,16 @@ def film(
     """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
-    heads: from `render`;  whole: from `whole_picture`, or None for the heads alone;  output_fps: see `write_video`
+    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
+    `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_progress: (done, total, the last head (3, h, w)); may raise to stop
     check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
     """
-    size_wh = (heads.width, heads.height) if whole is None else (whole.mask.shape[1], whole.mask.shape[0])
+    size_wh = (
+        (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
+    )
     writer = VideoWriter(
         path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
         quality=quality, signature=signature, partial=partial, check_stop=check_stop,
@@ -424,13 +428,13 @@ def film(
     with writer as video:
         for batch in heads.batches():
             with few_threads():
-                if whole is None:
+                if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
                 else:  # one by one: a large picture may need more room than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()
-                        video.write(whole.as_bytes(head))
+                        video.write(paste_back.as_bytes(head))
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames, batch[-1])
     return writer.path
@@ -450,11 +454,11 @@ def _require_clip(name: str, clip: Tensor) -> None:
 
 
 @few_threads()
-def whole_picture(
+def make_paste_back(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:
-    """What `film` needs to put the heads back into their picture; see `paste`. A mask says where the head ends: then no
-    colours fade beyond it.
+    """What `render_video` needs to put the heads back into their picture; see `paste`. A mask says where the head ends:
+    then no colours fade beyond it.
     """
     blend = Blend.MULTIBAND if mask is None else Blend.FEATHER
     return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask, blend=blend)

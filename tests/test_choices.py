@@ -26,7 +26,7 @@ def doors(tmp_path_factory):
     model = assemble_mini()
     rows = torch.zeros(1, 73)
     face = FaceCoefficients.from_crop_rows(rows, family=MINI, crop_mode=CropMode.CROP, pic_size=256)
-    portrait, speech = Portrait(torch.zeros(64, 64, 3)), pipeline.hear(None, idle_seconds=0.2)
+    portrait, speech = Portrait(torch.zeros(64, 64, 3)), pipeline.encode_audio(None, idle_seconds=0.2)
     folder = tmp_path_factory.mktemp("videos")
 
     def writer(word):
@@ -36,10 +36,12 @@ def doors(tmp_path_factory):
         "crop_mode": lambda word: pipeline.extract(model, portrait, word),
         "landmarks": lambda word: choose_points(word, MINI, [], torch.device("cpu")),
         "missing_face": lambda word: pipeline.extract_video(model, [], 25, missing_face=word),
-        "blink": lambda word: pipeline.express(model, speech, face, blink=word),
-        "reference_mode": lambda word: pipeline.express(model, speech, face, reference_mode=word),
-        "reference_mode of the pose": lambda word: pipeline.nod(model, speech, face, reference_mode=word),
-        "reference_length": lambda word: pipeline.nod(model, speech, face, reference=face, reference_length=word),
+        "blink": lambda word: pipeline.predict_expression(model, speech, face, blink=word),
+        "reference_mode": lambda word: pipeline.predict_expression(model, speech, face, reference_mode=word),
+        "reference_mode of the pose": lambda word: pipeline.predict_head_pose(model, speech, face, reference_mode=word),
+        "reference_length": lambda word: pipeline.predict_head_pose(
+            model, speech, face, reference=face, reference_length=word
+        ),
         "face_order": lambda word: order_faces([], word),
         "method": lambda word: resize(Expression(torch.zeros(3, 64), MINI), 5, word),
         "corner": lambda word: label_frames(torch.zeros(1, 64, 64, 3), corner=word),
@@ -70,10 +72,10 @@ def test_the_member_that_equals_the_word_comes_out():
 
 @pytest.mark.parametrize("blink", ["auto", "off", "original"])
 def test_the_chosen_blinks_are_those_of_the_face(blink):
-    model, speech = assemble_mini(), pipeline.hear(None, idle_seconds=6.0)
+    model, speech = assemble_mini(), pipeline.encode_audio(None, idle_seconds=6.0)
     face = FaceCoefficients.from_crop_rows(torch.zeros(1, 73), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     with torch.inference_mode():
-        expression = pipeline.express(model, speech, face, blink=blink, blinks_per_minute=20, seed=5)
+        expression = pipeline.predict_expression(model, speech, face, blink=blink, blinks_per_minute=20, seed=5)
         track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
         (net,) = model.use("expnet")
         expected = run_expnet(net, speech, face, track)

@@ -45,7 +45,7 @@ def stop_after(n_frames):
 
 def test_every_head_comes_into_the_film_in_its_order(tmp_path):
     seen = []
-    pipeline.film(tmp_path / "film.mp4", some_heads(),
+    pipeline.render_video(tmp_path / "film.mp4", some_heads(),
                   on_progress=lambda done, total, head: seen.append((done, total, tuple(head.shape))))  # fmt: skip
     about, frames = frames_in(tmp_path / "film.mp4")
     assert about["size"] == (32, 32) and about["fps"] == 25
@@ -57,8 +57,8 @@ def test_every_head_comes_into_the_film_in_its_order(tmp_path):
 def test_heads_come_back_into_their_picture(tmp_path):
     picture = torch.full((60, 80, 3), 0.25)
     crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)
-    whole = pipeline.whole_picture(Portrait(picture, crop=crop), colour_match=0.0)
-    pipeline.film(tmp_path / "film.mp4", some_heads(), whole, quality="best")
+    whole = pipeline.make_paste_back(Portrait(picture, crop=crop), colour_match=0.0)
+    pipeline.render_video(tmp_path / "film.mp4", some_heads(), whole, quality="best")
     about, frames = frames_in(tmp_path / "film.mp4")
     assert about["size"] == (80, 60)
     last = frames[-1].reshape(60, 80, 3).float() / 255
@@ -74,12 +74,12 @@ def test_a_face_at_any_edge_of_the_picture_finds_its_place_again(edges, mode):
     spans = {axis: (start, stop) for axis, start, stop in (EDGES[edge] for edge in edges.split())}
     rows, columns = (slice(*spans.get(axis, (0, 512))) for axis in "yx")
     picture = astronaut()[rows, columns].contiguous()
-    nets, speech = assemble_mini(), pipeline.hear(None, idle_seconds=1 / 25)
+    nets, speech = assemble_mini(), pipeline.encode_audio(None, idle_seconds=1 / 25)
     with torch.inference_mode():
         portrait, source = pipeline.extract(nets, Portrait(picture), mode)
-        tracks = pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
-        heads = next(pipeline.render(nets, portrait, pipeline.map_tracks(nets, source, *tracks)).batches())
-        (whole,) = pipeline.whole_picture(portrait).as_bytes(heads)
+        tracks = pipeline.predict_expression(nets, speech, source), pipeline.predict_head_pose(nets, speech, source)
+        heads = next(pipeline.render(nets, portrait, pipeline.coefficients_to_motion(nets, source, *tracks)).batches())
+        (whole,) = pipeline.make_paste_back(portrait).as_bytes(heads)
     apart = (whole.float() - picture * 255).abs()
     box = portrait.require_crop().box
     # 2.6 to 5.1 levels, as a mouth at rest smiles no more; heads that are off by 12 pixels of 256 have 24 and more
@@ -93,7 +93,7 @@ def test_a_whole_picture_is_made_for_one_head_at_a_time(tmp_path, monkeypatch):
     portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
     made, as_bytes = [], PasteBack.as_bytes
     monkeypatch.setattr(PasteBack, "as_bytes", lambda self, heads: made.append(len(heads)) or as_bytes(self, heads))
-    pipeline.film(tmp_path / "film.mp4", some_heads(), pipeline.whole_picture(portrait))
+    pipeline.render_video(tmp_path / "film.mp4", some_heads(), pipeline.make_paste_back(portrait))
     assert made == [1] * 5
 
 
@@ -107,7 +107,7 @@ def test_a_film_goes_on_in_smaller_batches_where_memory_runs_out(tmp_path, monke
 
     def film(name, batch_size):
         heads = pipeline.render(nets, portrait, tiny.motion(7), batch_size=batch_size)
-        pipeline.film(tmp_path / name, heads, pipeline.whole_picture(portrait))
+        pipeline.render_video(tmp_path / name, heads, pipeline.make_paste_back(portrait))
         return torch.stack(frames_in(tmp_path / name)[1]).float()
 
     want = film("one.mp4", 1)
@@ -132,7 +132,7 @@ def test_a_film_that_was_stopped_leaves_nothing_or_what_was_asked_for(tmp_path, 
         heads = FrameStream(5, 32, 32, broken)
     partial = tmp_path / "film_partial.mp4" if asked else None
     with pytest.raises(Cancelled, match="enough"):
-        pipeline.film(tmp_path / "film.mp4", heads, audio=(torch.zeros(1, 16_000), 16_000), partial=partial,
+        pipeline.render_video(tmp_path / "film.mp4", heads, audio=(torch.zeros(1, 16_000), 16_000), partial=partial,
                       on_progress=on_progress)  # fmt: skip
     assert [file.name for file in tmp_path.iterdir()] == (["film_partial.mp4"] if asked else [])
     if asked:
@@ -145,12 +145,14 @@ def test_before_the_first_frame_there_is_nothing_to_keep(tmp_path):
         yield
 
     with pytest.raises(Cancelled):
-        pipeline.film(tmp_path / "film.mp4", FrameStream(5, 32, 32, none), partial=tmp_path / "film_partial.mp4")
+        pipeline.render_video(
+            tmp_path / "film.mp4", FrameStream(5, 32, 32, none), partial=tmp_path / "film_partial.mp4"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_film_leaves_no_partial(tmp_path):
-    pipeline.film(tmp_path / "film.mp4", some_heads(), partial=tmp_path / "film_partial.mp4")
+    pipeline.render_video(tmp_path / "film.mp4", some_heads(), partial=tmp_path / "film_partial.mp4")
     assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
 
 
@@ -166,7 +168,7 @@ def test_no_batch_is_kept_when_the_next_one_comes(tmp_path):
             gc.collect()
             alive.append(sum(ref() is not None for ref in made))
 
-    pipeline.film(tmp_path / "film.mp4", FrameStream(8, 32, 32, batches))
+    pipeline.render_video(tmp_path / "film.mp4", FrameStream(8, 32, 32, batches))
     assert max(alive) <= 1, "the one that the caller's loop variable still names"
 
 
@@ -188,7 +190,7 @@ def rendered_heads(n_frames=3):
 def test_nobody_waits_for_an_estimate_that_nobody_hears(tmp_path, measured):
     heads = rendered_heads()
     heads.check_memory(heads.n_bytes)
-    pipeline.film(tmp_path / "film.mp4", heads)
+    pipeline.render_video(tmp_path / "film.mp4", heads)
     assert len(frames_in(tmp_path / "film.mp4")[1]) == 3 and not measured
 
 
@@ -236,7 +238,7 @@ def test_large_pictures_are_pasted_one_by_one_so_that_a_stop_is_soon_seen(pixels
 
 def test_a_film_can_be_stopped_between_the_whole_pictures_of_one_batch(tmp_path, monkeypatch):
     portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
-    whole, n_asked = pipeline.whole_picture(portrait), 0
+    whole, n_asked = pipeline.make_paste_back(portrait), 0
 
     def stop():
         nonlocal n_asked
@@ -245,5 +247,5 @@ def test_a_film_can_be_stopped_between_the_whole_pictures_of_one_batch(tmp_path,
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        pipeline.film(tmp_path / "film.mp4", some_heads(5, batch=5), whole, check_stop=stop)
+        pipeline.render_video(tmp_path / "film.mp4", some_heads(5, batch=5), whole, check_stop=stop)
     assert not list(tmp_path.iterdir())

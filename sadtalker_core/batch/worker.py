@@ -119,15 +119,15 @@ class Worker:
             crop_scale=wish.crop_scale, offset=(wish.crop_offset_x, wish.crop_offset_y),
         )  # fmt: skip
         if order.voice is None:
-            speech = pipeline.hear(None, idle_seconds=wish.idle_seconds)
+            speech = pipeline.encode_audio(None, idle_seconds=wish.idle_seconds)
         else:
-            speech = pipeline.hear(*read_voice(order.voice))
-        expression = pipeline.express(
+            speech = pipeline.encode_audio(*read_voice(order.voice))
+        expression = pipeline.predict_expression(
             nets, speech, source, blink=wish.blink, blinks_per_minute=wish.blink_rate,
             blink_strength=wish.blink_strength, seed=wish.seed,
         )  # fmt: skip
-        pose = pipeline.nod(nets, speech, source, style=wish.pose_style, seed=wish.seed)
-        motion = pipeline.map_tracks(
+        pose = pipeline.predict_head_pose(nets, speech, source, style=wish.pose_style, seed=wish.seed)
+        motion = pipeline.coefficients_to_motion(
             nets, source, expression, pose, expression_scale=wish.expression_scale,
             pose_scale=(wish.yaw_scale, wish.pitch_scale, wish.roll_scale), still=wish.still,
             yaw=wish.yaw, pitch=wish.pitch, roll=wish.roll,
@@ -172,8 +172,8 @@ def write_film(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice
     """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
     whole = None
     if wish.paste_back:
-        whole = pipeline.whole_picture(portrait, feather=wish.feather, colour_match=wish.colour_match)
-    pipeline.film(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
+        whole = pipeline.make_paste_back(portrait, feather=wish.feather, colour_match=wish.colour_match)
+    pipeline.render_video(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
 
 
 __all__ = ["Answer", "Clip", "Order", "Worker", "write_film"]

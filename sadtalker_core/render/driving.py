@@ -27,14 +27,14 @@ from ..datatypes import (
 )
 from ..errors import InputError, OptionError, shorten
 from .batches import OnProgress
-from .mapping import MappingNet, map_track
+from .mapping import MappingNet, run_mappingnet
 from .semantics import driving_rows, source_row
 
 #: a head angle as the user writes it: nothing, one number, numbers, or their text ("-20, 20")
 Degrees = str | float | Sequence[float] | None
 
 
-def map_motion(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose, *,
+def coefficients_to_motion(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose, *,
                expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
                still: bool = False, yaw: Degrees = None, pitch: Degrees = None, roll: Degrees = None,
                on_progress: OnProgress | None = None) -> Motion:  # fmt: skip
@@ -99,7 +99,7 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
 
 def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) -> KeypointMotion:
     """Through the net where it is, and back to the CPU in float32."""
-    motion = map_track(net, rows.to(next(net.parameters())), on_progress=on_progress)
+    motion = run_mappingnet(net, rows.to(next(net.parameters())), on_progress=on_progress)
     return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
 
 

@@ -118,7 +118,7 @@ def bins_to_degrees(bins: Tensor) -> Tensor:
     return (bins.softmax(dim=-1) * index).sum(dim=-1) * DEGREES_PER_BIN + FIRST_BIN_DEGREES
 
 
-def map_track(net: MappingNet, rows: Tensor, *, chunk: int = 1024,
+def run_mappingnet(net: MappingNet, rows: Tensor, *, chunk: int = 1024,
               on_progress: Callable[[int, int], None] | None = None) -> KeypointMotion:  # fmt: skip
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 

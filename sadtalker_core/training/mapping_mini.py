@@ -32,7 +32,7 @@ from ..render.mapping import (
     WINDOW_FRAMES,
     WINDOW_RADIUS,
     MappingNet,
-    map_track,
+    run_mappingnet,
 )
 from .engine import Moment, seeded, trained
 from .expnet_mini import loss_weights
@@ -191,7 +191,7 @@ def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, flo
     """How closely the middle row is followed on talking tracks that were not trained on."""
     draw = np.random.default_rng([seed, 2**31])
     tracks = [torch.from_numpy(random_track(clips, 150, draw)) for _ in range(40)]
-    motions = [map_track(net, track) for track in tracks]
+    motions = [run_mappingnet(net, track) for track in tracks]
     rows = torch.cat(tracks)
     motion = KeypointMotion(*(torch.cat(parts) for parts in zip(*(vars(m).values() for m in motions), strict=True)))
     wanted = wanted_blendshapes(rows[:, :EXPRESSION])
@@ -203,11 +203,11 @@ def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, flo
 
     talk = torch.zeros(len(rows), MOTION_ROW)
     talk[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(_talk(clips, len(rows), draw))
-    said = map_track(net, talk).offsets
+    said = run_mappingnet(net, talk).offsets
     by_unit = {ARKIT_BLENDSHAPES[u]: np.corrcoef(said[:, u], talk[:, u])[0, 1] for u in SPEECH_BLENDSHAPES}
     press = blendshape_indices("mouthPress")[0]
     closed = talk[:, press] > 0.4
-    still = map_track(net, torch.zeros(1, MOTION_ROW))
+    still = run_mappingnet(net, torch.zeros(1, MOTION_ROW))
     return {
         "unit r, least": float(min(follows)),
         "unit r, mean": float(np.mean(follows)),

@@ -152,7 +152,7 @@ def _clips(
             if wave.shape[1] * FRAMES_PER_SECOND < SHORTEST * sound.rate_hz:
                 lost["behind the end of the sound"] += 1
                 continue
-            speech = pipeline.hear(wave, sound.rate_hz)
+            speech = pipeline.encode_audio(wave, sound.rate_hz)
             if float(wave.abs().max()) < SILENT:
                 lost["silent"] += 1
                 continue

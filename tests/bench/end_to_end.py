@@ -44,13 +44,13 @@ STEREO_HZ = 44_100
 def film(nets, folder: str, wave: Tensor, step: Callable[[str, Callable[[], Any]], Any], wide: bool = False) -> int:
     """Crop mode, from the picture and the voice to the film; -> T. wide: back into a picture of 1920 x 1080."""
     portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(picture(wide)), CropMode.CROP))
-    speech = step("hearing", lambda: pipeline.hear(wave, 16_000))
-    expression = step("expression", lambda: pipeline.express(nets, speech, source))
-    pose = step("pose", lambda: pipeline.nod(nets, speech, source))
-    motion = step("motion", lambda: pipeline.map_tracks(nets, source, expression, pose))
+    speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
+    expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))
+    pose = step("pose", lambda: pipeline.predict_head_pose(nets, speech, source))
+    motion = step("motion", lambda: pipeline.coefficients_to_motion(nets, source, expression, pose))
     stream = pipeline.render(nets, portrait, motion)
-    target, whole = Path(folder) / "film.mp4", pipeline.whole_picture(portrait) if wide else None
-    step("frames and encoding", lambda: pipeline.film(target, stream, whole, audio=(wave, 16_000)))
+    target, whole = Path(folder) / "film.mp4", pipeline.make_paste_back(portrait) if wide else None
+    step("frames and encoding", lambda: pipeline.render_video(target, stream, whole, audio=(wave, 16_000)))
     return len(motion)
 
 
@@ -123,13 +123,13 @@ def stages() -> list[dict[str, Any]]:
 def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Name -> how much of it (seconds of voice, or one), and the doing."""
     n, wave, whole = 4, voice(4.0), Portrait(picture(wide=False))
-    speech = pipeline.hear(wave, 16_000)
-    expression, pose = pipeline.express(nets, speech, face), pipeline.nod(nets, speech, face)
+    speech = pipeline.encode_audio(wave, 16_000)
+    expression, pose = pipeline.predict_expression(nets, speech, face), pipeline.predict_head_pose(nets, speech, face)
     found: dict[str, tuple[int, Callable[[], Any]]] = {
-        "hearing, a second": (n, lambda: pipeline.hear(wave, 16_000)),
-        "expression, a second": (n, lambda: pipeline.express(nets, speech, face)),
-        "pose, a second": (n, lambda: pipeline.nod(nets, speech, face)),
-        "mapping, a second": (n, lambda: pipeline.map_tracks(nets, face, expression, pose)),
+        "hearing, a second": (n, lambda: pipeline.encode_audio(wave, 16_000)),
+        "expression, a second": (n, lambda: pipeline.predict_expression(nets, speech, face)),
+        "pose, a second": (n, lambda: pipeline.predict_head_pose(nets, speech, face)),
+        "mapping, a second": (n, lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)),
         "face and coefficients, a picture": (1, lambda: pipeline.extract(nets, whole, CropMode.CROP)),
     }
     if nets.family == RELEASED:
@@ -152,10 +152,10 @@ def audio_to_motion(family: str, seconds: float) -> dict[str, Any]:
     before = peak_mb()
 
     def walk() -> int:
-        speech = steps("hearing", lambda: pipeline.hear(wave, STEREO_HZ))
-        expression = steps("expression", lambda: pipeline.express(nets, speech, face))
-        pose = steps("pose", lambda: pipeline.nod(nets, speech, face))
-        return len(steps("mapping", lambda: pipeline.map_tracks(nets, face, expression, pose)))
+        speech = steps("hearing", lambda: pipeline.encode_audio(wave, STEREO_HZ))
+        expression = steps("expression", lambda: pipeline.predict_expression(nets, speech, face))
+        pose = steps("pose", lambda: pipeline.predict_head_pose(nets, speech, face))
+        return len(steps("mapping", lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)))
 
     cost, spent, n_frames = in_yardsticks(walk)
     return {

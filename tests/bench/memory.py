@@ -90,9 +90,12 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
         crop_mode = CropMode.FULL if wide else CropMode.CROP
         portrait, source = pipeline.extract(nets, Portrait(picture(wide)), crop_mode)
         wave = voice(seconds)
-        speech = pipeline.hear(wave, 16_000)
-        motion = pipeline.map_tracks(
-            nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+        speech = pipeline.encode_audio(wave, 16_000)
+        motion = pipeline.coefficients_to_motion(
+            nets,
+            source,
+            pipeline.predict_expression(nets, speech, source),
+            pipeline.predict_head_pose(nets, speech, source),
         )
         del speech
         found["motion_mb"] = peak_mb()
@@ -104,10 +107,10 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
             encoder_mb = max([encoder_mb, *children_mb()])
 
         started = time.perf_counter()
-        pipeline.film(
+        pipeline.render_video(
             Path(folder) / "film.mp4",
             pipeline.render(nets, portrait, motion),
-            pipeline.whole_picture(portrait) if wide else None,
+            pipeline.make_paste_back(portrait) if wide else None,
             audio=(wave, 16_000),
             on_progress=watch,
         )

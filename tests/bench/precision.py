@@ -35,9 +35,12 @@ def measure(seconds: float = 1.0) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     nets = assemble_mini()
     portrait, source = pipeline.extract(nets, Portrait(picture(wide=False)), CropMode.CROP)
-    speech = pipeline.hear(voice(seconds), 16_000)
-    motion = pipeline.map_tracks(
-        nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+    speech = pipeline.encode_audio(voice(seconds), 16_000)
+    motion = pipeline.coefficients_to_motion(
+        nets,
+        source,
+        pipeline.predict_expression(nets, speech, source),
+        pipeline.predict_head_pose(nets, speech, source),
     )
     crop = portrait.require_crop()
     exact = clip(nets, crop, motion, FP32)

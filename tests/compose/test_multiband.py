@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.compose.multiband import Multiband, _doubled, _halved
 from sadtalker_core.compose.paste import Blend, PasteBack
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from sadtalker_core.pipeline import whole_picture
+from sadtalker_core.pipeline import make_paste_back
 
 
 def random(*shape, seed=0):
@@ -96,5 +96,5 @@ def test_what_comes_as_bytes_is_what_comes_as_numbers():
 
 def test_the_walk_blends_in_bands_unless_a_mask_says_where_the_head_ends():
     portrait = a_portrait(Box(20, 10, 80, 70))
-    assert whole_picture(portrait).blend is Blend.MULTIBAND
-    assert whole_picture(portrait, mask=torch.ones(90, 120)).blend is Blend.FEATHER
+    assert make_paste_back(portrait).blend is Blend.MULTIBAND
+    assert make_paste_back(portrait, mask=torch.ones(90, 120)).blend is Blend.FEATHER

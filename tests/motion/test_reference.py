@@ -17,7 +17,7 @@ from sadtalker_core.motion.reference import (
     reenact,
     take_rows,
 )
-from sadtalker_core.pipeline import express
+from sadtalker_core.pipeline import predict_expression
 
 
 def order_of(fitted, original):
@@ -132,7 +132,7 @@ def test_a_blink_reference_lends_its_lids_and_not_its_mouth(make_speech, make_fa
     nets = SimpleNamespace(family="released", use=lambda name: [small_expnet])
     speech, portrait = make_speech(12), make_face()
 
-    lent = express(nets, speech, portrait, reference=reference, reference_length="hold")
+    lent = predict_expression(nets, speech, portrait, reference=reference, reference_length="hold")
     own = run_expnet(small_expnet, speech, portrait, blink)
     torch.testing.assert_close(lent.coefficients, own.coefficients, rtol=0, atol=1e-5)
 

@@ -48,10 +48,10 @@ def main() -> None:
           for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)),
     ], height=256))  # fmt: skip
 
-    speech = pipeline.hear(*voice())
-    expression = pipeline.express(nets, speech, face, seed=SEED)
-    pose = pipeline.nod(nets, speech, face, seed=SEED)
-    motion = pipeline.map_tracks(nets, face, expression, pose)
+    speech = pipeline.encode_audio(*voice())
+    expression = pipeline.predict_expression(nets, speech, face, seed=SEED)
+    pose = pipeline.predict_head_pose(nets, speech, face, seed=SEED)
+    motion = pipeline.coefficients_to_motion(nets, face, expression, pose)
     save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
     wide = int(motion.driving.offsets[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
     ahead = replace(motion, driving=motion.driving[wide : wide + 1])
@@ -71,7 +71,7 @@ def main() -> None:
 
     def shown(expression, pose):
         """(h, w, 3): the frame of the widest mouth, made of other tracks."""
-        moved = pipeline.map_tracks(nets, face, expression, pose)
+        moved = pipeline.coefficients_to_motion(nets, face, expression, pose)
         return painted(nets, portrait, replace(moved, driving=moved.driving[wide : wide + 1]))[0]
 
     mouths = [edit.edit_expression(expression, mouth=scale) for scale in (0.3, 1.0, 1.8)]
@@ -79,7 +79,7 @@ def main() -> None:
     turns = [edit.edit_pose(pose, offsets_deg=degrees) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
     save("edit_pose", side_by_side([shown(expression, turn) for turn in turns], height=256))
 
-    styles = [pipeline.nod(nets, speech, face, style=style, seed=SEED) for style in (0, 20, 45)]
+    styles = [pipeline.predict_head_pose(nets, speech, face, style=style, seed=SEED) for style in (0, 20, 45)]
     save("pose_styles", side_by_side([plotted(pose=style) for style in styles], height=240))
     gated = silence_gate(expression, speech, face)
     save("silence_gate", side_by_side([plotted(speech, track) for track in (expression, gated)], height=360))

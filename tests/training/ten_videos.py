@@ -61,11 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         cropped, source = pipeline.extract(model, Portrait(portrait(mesh, number)), CropMode.FULL)
         sound = voice(speak, number, options.seconds)
-        speech = pipeline.hear(sound, SAMPLE_RATE_HZ)
-        expression = pipeline.express(model, speech, source, seed=number)
-        pose = pipeline.nod(model, speech, source, style=5 * number, seed=number)
-        heads = pipeline.render(model, cropped, pipeline.map_tracks(model, source, expression, pose))
-        pipeline.film(file, heads, pipeline.whole_picture(cropped), audio=(sound, SAMPLE_RATE_HZ))
+        speech = pipeline.encode_audio(sound, SAMPLE_RATE_HZ)
+        expression = pipeline.predict_expression(model, speech, source, seed=number)
+        pose = pipeline.predict_head_pose(model, speech, source, style=5 * number, seed=number)
+        heads = pipeline.render(model, cropped, pipeline.coefficients_to_motion(model, source, expression, pose))
+        pipeline.render_video(file, heads, pipeline.make_paste_back(cropped), audio=(sound, SAMPLE_RATE_HZ))
         print(file, flush=True)
 
 

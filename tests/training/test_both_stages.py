@@ -11,7 +11,7 @@ import torch
 
 from sadtalker_core.datatypes import Box, CropMode, Expression, FaceCrop, HeadPose, Portrait
 from sadtalker_core.model import load_model
-from sadtalker_core.pipeline import map_tracks, render
+from sadtalker_core.pipeline import coefficients_to_motion, render
 from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
@@ -63,7 +63,9 @@ def driven(folder):
     (clip,) = read_clips(folder / "clips")
     rows, frames = clip.coefficients(), clip.pictures(range(N_FRAMES))
     source = replace(rows, **{name: part[:1] for name, part in vars(rows).items() if torch.is_tensor(part)})
-    motion = map_tracks(model, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family))
+    motion = coefficients_to_motion(
+        model, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family)
+    )
     return model, rows, frames, motion
 
 

@@ -76,7 +76,7 @@ def cut(talk, reader, tmp_path_factory):
 
 def test_the_voice_is_what_audio_encode_hears(talk, cut):
     _, wave, rate = decoded(talk)
-    heard = pipeline.hear(wave[:, : rate * 36 // 25], rate)
+    heard = pipeline.encode_audio(wave[:, : rate * 36 // 25], rate)
     assert cut.speech().n_frames == heard.n_frames == 36
     torch.testing.assert_close(cut.speech().mel, heard.mel, atol=0, rtol=0)
 
@@ -245,7 +245,7 @@ def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, 
     pictures, wave, rate = decoded(tmp_path / "videos" / "gap.mp4")
     read = pipeline.extract_video(reader.model, pictures[start:], 25)
     assert torch.equal(second.coefficients().full_rows(), read.full_rows())
-    voice = pipeline.hear(wave[:, start * rate // 25 : 76 * rate // 25], rate)
+    voice = pipeline.encode_audio(wave[:, start * rate // 25 : 76 * rate // 25], rate)
     assert torch.equal(second.speech().mel, voice.mel)
 
 

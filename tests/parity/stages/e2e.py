@@ -22,7 +22,7 @@ from sadtalker_core.motion.blink import released_blinks
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import predict_motion, run_posevae
 from sadtalker_core.opencv_resize import resize_bilinear
-from sadtalker_core.render.driving import map_motion
+from sadtalker_core.render.driving import coefficients_to_motion
 from sadtalker_core.render.facevid2vid.animate import render_frames, to_box_aspect
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
@@ -105,7 +105,7 @@ class _Walk:
         yield self.row("coeff", torch.cat([expression.coefficients, pose.coefficients], dim=1))
 
         degrees = {axis: [float(v) for v in given[axis]] for axis in ("yaw", "pitch", "roll") if axis in given}
-        motion = map_motion(
+        motion = coefficients_to_motion(
             self.net("mapping_full" if source.crop_mode.full else "mapping"), source, expression, pose,
             expression_scale=given["expression_scale"], still=given["still"], **degrees,
         )  # fmt: skip
