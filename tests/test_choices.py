@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
-from sadtalker_core.batch.worker import at_work
+from sadtalker_core.batch.worker import to_device
 from sadtalker_core.choices import one_of
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
@@ -45,7 +45,7 @@ def doors(tmp_path_factory):
         "face_order": lambda word: order_faces([], word),
         "method": lambda word: resize(Expression(torch.zeros(3, 64), MINI), 5, word),
         "corner": lambda word: label_frames(torch.zeros(1, 64, 64, 3), corner=word),
-        "precision": lambda word: at_work(model, torch.device("cpu"), word),
+        "precision": lambda word: to_device(model, torch.device("cpu"), word),
         "quality": lambda word: writer(word if isinstance(word, str) else str(word)),
     }
 

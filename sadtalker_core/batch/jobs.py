@@ -29,7 +29,7 @@ from ..timeline import frames_in_seconds
 from .media import check_picture_file, seconds_of_sound
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 LARGEST_SEED = 2**64 - 1
 #: of a cell, and of the name of a file, that a sentence repeats
 REPEATED = 200
@@ -69,11 +69,11 @@ def _one_of(default: str, values: Iterable[str]) -> Any:
     return _cell(default, f"one of {', '.join(values)}", read)
 
 
-def _truth(default: bool) -> Any:
+def _boolean(default: bool) -> Any:
     def read(text: str) -> bool:
-        if text.lower() not in TRUTHS:
+        if text.lower() not in BOOLEANS:
             raise ValueError
-        return TRUTHS[text.lower()]
+        return BOOLEANS[text.lower()]
 
     return _cell(default, "true or false", read)
 
@@ -109,11 +109,11 @@ class Options:
     yaw_scale: float = _number(1.0, 0.0, 3.0)
     pitch_scale: float = _number(1.0, 0.0, 3.0)
     roll_scale: float = _number(1.0, 0.0, 3.0)
-    still: bool = _truth(False)
+    still: bool = _boolean(False)
     yaw: str = _degrees()
     pitch: str = _degrees()
     roll: str = _degrees()
-    paste_back: bool = _truth(False)
+    paste_back: bool = _boolean(False)
     feather: float = _number(0.1, 0.0, 0.5)
     colour_match: float = _number(1.0, 0.0, 1.0)
     quality: str = _one_of("high", QUALITIES)
@@ -257,13 +257,13 @@ class _Row:
             self.complain("it has no voice; name one, or give idle_seconds for a clip in which nobody speaks.")
         if portrait is None or out is None or len(self.faults) > self.n_faults_before:
             return None
-        heard = None if voice is None else voice[0]
+        voice_path = None if voice is None else voice[0]
         try:
-            identity = self._identity(portrait[0], heard, options)
+            identity = self._identity(portrait[0], voice_path, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
-        return Job(self.line, portrait[0], heard, out, options, frames_in_seconds(seconds), identity)
+        return Job(self.line, portrait[0], voice_path, out, options, frames_in_seconds(seconds), identity)
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
         """The file of a column and what a first look at it gave."""
@@ -312,8 +312,8 @@ class _Row:
         return path
 
     def _identity(self, portrait: Path, voice: Path | None, options: Options) -> str:
-        said = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
-        text = json.dumps(said | asdict(options), sort_keys=True)
+        contents = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
+        text = json.dumps(contents | asdict(options), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -39,7 +39,7 @@ WORK_FOLDER = "sadtalker-batch-"
 
 
 @dataclass(frozen=True)
-class Order:
+class JobPayload:
     """A job as it travels: the bytes of its files, so that another machine needs no folder of ours."""
 
     portrait: bytes
@@ -47,12 +47,12 @@ class Order:
     options: Options
 
     @classmethod
-    def of(cls, job: Job) -> Order:
+    def of(cls, job: Job) -> JobPayload:
         return cls(job.portrait.read_bytes(), None if job.voice is None else job.voice.read_bytes(), job.options)
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class PlannedClip:
     """A job whose motion is known: all that its frames need. height, width: of a head, in pixels."""
 
     portrait: Portrait
@@ -65,7 +65,7 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Result:
     """What a worker gives back, how long it took, and who it was: machine and process."""
 
     value: Any
@@ -86,54 +86,54 @@ class Worker:
         if n_threads:
             torch.set_num_threads(n_threads)
 
-    def greet(self) -> None:
+    def ping(self) -> None:
         """Says that this process has begun and has our code; sweeps up after others here that were killed."""
         sweep_work_folders(WORK_FOLDER)
 
-    def do(self, task: str, *given: Any) -> Answer:
+    def do(self, task: str, *args: Any) -> Result:
         """One of the tasks below, timed."""
         started = time.perf_counter()
         with torch.inference_mode():
-            value = getattr(self, task)(*given)
-        return Answer(value, time.perf_counter() - started, socket.gethostname(), os.getpid())
+            value = getattr(self, task)(*args)
+        return Result(value, time.perf_counter() - started, socket.gethostname(), os.getpid())
 
-    def make(self, order: Order) -> tuple[bytes, int]:
+    def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
         """The whole job: the bytes of its mp4, and how many frames it has."""
-        nets = self._nets(order.options)
-        clip = self.plan(order)
-        voice = None if order.voice is None else read_voice(order.voice)
+        nets = self._nets(payload.options)
+        clip = self.plan(payload)
+        voice = None if payload.voice is None else read_voice(payload.voice)
         with work_folder(WORK_FOLDER) as folder:
-            path = folder / "film.mp4"
-            write_film(path, pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
-                       clip.portrait, voice, order.options)  # fmt: skip
+            path = folder / "video.mp4"
+            write_job_video(path, pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
+                       clip.portrait, voice, payload.options)  # fmt: skip
             return path.read_bytes(), len(clip)
 
-    def plan(self, order: Order) -> Clip:
+    def plan(self, payload: JobPayload) -> PlannedClip:
         """The walk up to the motion."""
-        wish, nets = order.options, self._nets(order.options)
-        picture = read_picture(order.portrait)
-        portrait = portrait_from_picture(picture, face_index=wish.face_index, face_order=wish.face_order)
+        options, nets = payload.options, self._nets(payload.options)
+        picture = read_picture(payload.portrait)
+        portrait = portrait_from_picture(picture, face_index=options.face_index, face_order=options.face_order)
         portrait, source = pipeline.extract(
-            nets, portrait, wish.crop_mode,
-            points=choose_points(wish.landmarks, nets.family, self.model_folders, self.device),
-            crop_scale=wish.crop_scale, offset=(wish.crop_offset_x, wish.crop_offset_y),
+            nets, portrait, options.crop_mode,
+            points=choose_points(options.landmarks, nets.family, self.model_folders, self.device),
+            crop_scale=options.crop_scale, offset=(options.crop_offset_x, options.crop_offset_y),
         )  # fmt: skip
-        if order.voice is None:
-            speech = pipeline.encode_audio(None, idle_seconds=wish.idle_seconds)
+        if payload.voice is None:
+            speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
         else:
-            speech = pipeline.encode_audio(*read_voice(order.voice))
+            speech = pipeline.encode_audio(*read_voice(payload.voice))
         expression = pipeline.predict_expression(
-            nets, speech, source, blink=wish.blink, blinks_per_minute=wish.blink_rate,
-            blink_strength=wish.blink_strength, seed=wish.seed,
+            nets, speech, source, blink=options.blink, blinks_per_minute=options.blink_rate,
+            blink_strength=options.blink_strength, seed=options.seed,
         )  # fmt: skip
-        pose = pipeline.predict_head_pose(nets, speech, source, style=wish.pose_style, seed=wish.seed)
+        pose = pipeline.predict_head_pose(nets, speech, source, style=options.pose_style, seed=options.seed)
         motion = pipeline.coefficients_to_motion(
-            nets, source, expression, pose, expression_scale=wish.expression_scale,
-            pose_scale=(wish.yaw_scale, wish.pitch_scale, wish.roll_scale), still=wish.still,
-            yaw=wish.yaw, pitch=wish.pitch, roll=wish.roll,
+            nets, source, expression, pose, expression_scale=options.expression_scale,
+            pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
+            yaw=options.yaw, pitch=options.pitch, roll=options.roll,
         )  # fmt: skip
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
-        return Clip(portrait, motion, heads.height, heads.width)
+        return PlannedClip(portrait, motion, heads.height, heads.width)
 
     def heads(self, options: Options, portrait: Portrait, motion: Motion) -> np.ndarray:
         """(T, 3, h, w) float32: the frames of a piece of motion, as an array, which Ray hands over without copying."""
@@ -149,12 +149,12 @@ class Worker:
         wanted = options.model, options.precision
         if self._model is None or self._loaded != wanted:
             self._model = None  # the old nets go before the new ones come
-            self._model = at_work(load_model(options.model, self.model_folders), self.device, options.precision)
+            self._model = to_device(load_model(options.model, self.model_folders), self.device, options.precision)
             self._loaded = wanted
         return self._model
 
 
-def at_work(model: SadTalkerModel, device: torch.device, precision: str) -> SadTalkerModel:
+def to_device(model: SadTalkerModel, device: torch.device, precision: str) -> SadTalkerModel:
     """The talker with its nets where they shall compute, the painting ones fast and in that precision."""
     precision = one_of("precision", precision, PRECISIONS)
     if precision == "auto":
@@ -167,13 +167,13 @@ def at_work(model: SadTalkerModel, device: torch.device, precision: str) -> SadT
     return replace(model, nets=nets)
 
 
-def write_film(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
-               wish: Options) -> None:  # fmt: skip
+def write_job_video(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
+               options: Options) -> None:  # fmt: skip
     """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
     whole = None
-    if wish.paste_back:
-        whole = pipeline.make_paste_back(portrait, feather=wish.feather, colour_match=wish.colour_match)
-    pipeline.render_video(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
+    if options.paste_back:
+        whole = pipeline.make_paste_back(portrait, feather=options.feather, colour_match=options.colour_match)
+    pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 
 
-__all__ = ["Answer", "Clip", "Order", "Worker", "write_film"]
+__all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_job_video"]

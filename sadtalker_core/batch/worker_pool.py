@@ -1,7 +1,7 @@
 """Calls come in, their answers go out, wherever they were worked out: the only file that knows Ray.
 
 A worker is a process (a Ray actor) with some cores and GPUs of its own; it does one call at a time. When it dies, or
-the machine it ran on, another takes its place and its call is made again. Ray is imported when a crew begins.
+the machine it ran on, another takes its place and its call is made again. Ray is imported when a worker pool begins.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DoesNotFit, OptionError, PackageMissing, SadTalkerError
-from .worker import Answer, Worker
+from .worker import Result, Worker
 
 INSTALL = 'pip install "ray>=2.40" "av>=12" "Pillow>=10.1" "tqdm>=4.60"'
-KNOCK_SECONDS = 10.0
+CONNECT_TIMEOUT_S = 10.0
 CORE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
-class CrewOptions:
+class WorkerPoolOptions:
     """n_workers: None takes as many as fit, and never more than there is work for
     gpus_each: GPUs of a worker, 0.5 lets two share one; None is 1 where there are GPUs, else 0
     cpus_each: cores of a worker, and its threads
@@ -44,28 +44,28 @@ class CrewOptions:
 class Call:
     """Something to be done by whichever worker is free.
 
-    task, given: see Worker.do; `given` is called when a worker is free, so that what it reads is read no sooner
-    then: told when the call has ended
-    answer, error: one of them is there at the end; error is a sentence
+    task, args: see Worker.do; `args` is called when a worker is free, so that what it reads is read no sooner
+    callback: told when the call has ended
+    result, error: one of them is there at the end; error is a sentence
     """
 
     task: str
-    given: Callable[[], tuple]
-    then: Callable[[Call], None] | None = None
-    answer: Answer | None = None
+    args: Callable[[], tuple]
+    callback: Callable[[Call], None] | None = None
+    result: Result | None = None
     error: str = ""
     n_tries: int = 0
     withdrawn: bool = field(default=False, repr=False)
 
     @property
     def ended(self) -> bool:
-        return self.answer is not None or bool(self.error)
+        return self.result is not None or bool(self.error)
 
 
-class Crew:
-    """Use it as `with Crew(options, n_calls) as crew`; Ray ends with the block if it was begun by it."""
+class WorkerPool:
+    """Use it as `with WorkerPool(options, n_calls) as pool`; Ray ends with the block if it was begun by it."""
 
-    def __init__(self, options: CrewOptions, most_useful: int):
+    def __init__(self, options: WorkerPoolOptions, most_useful: int):
         """most_useful: how many workers there is work for
 
         The block raises PackageMissing, DoesNotFit or OptionError when it begins.
@@ -78,21 +78,21 @@ class Crew:
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
         self._n_lost_before_work = 0
-        self._hopeless = ""  # why nobody will ever work again
+        self._fatal_error = ""  # why nobody will ever work again
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         ray = self._ray = _import_ray()
         self._began = not ray.is_initialized()
         if self._began:
             _begin(ray, self.options.address)
         try:
-            there = ray.cluster_resources()
+            available = ray.cluster_resources()
             self.gpus_each = self.options.gpus_each
             if self.gpus_each is None:
-                self.gpus_each = 1.0 if there.get("GPU") else 0.0
-            self.size = self._fitting(there)
+                self.gpus_each = 1.0 if available.get("GPU") else 0.0
+            self.size = self._fitting(available)
             for _ in range(self.size):
-                self._hire()
+                self._start_worker()
         except BaseException:
             self.__exit__()
             raise
@@ -108,7 +108,7 @@ class Crew:
     def ask(self, call: Call, *, first: bool = False) -> Call:
         """Puts a call into the queue; first: before those that were not asked so."""
         (self._first if first else self._later).append(call)
-        if self._hopeless:
+        if self._fatal_error:
             self._give_up()
         self._send()
         return call
@@ -125,7 +125,7 @@ class Crew:
         """Until a call has ended, or that long; 0 only looks."""
         for reference in self._ray.wait([*self._running, *self._coming], timeout=timeout_s)[0]:
             if reference in self._coming:
-                self._welcome(reference)
+                self._on_ready(reference)
                 self._send()
             else:
                 call, worker = self._running.pop(reference)
@@ -140,25 +140,25 @@ class Crew:
             if call.withdrawn:
                 continue
             try:
-                given = call.given()
+                args = call.args()
             except (OSError, SadTalkerError) as error:  # a file that was there when the table was read
                 call.error = sentence_of(error)
                 self._tell(call)
                 continue
             call.n_tries += 1
             worker = self._idle.pop()
-            self._running[worker.do.remote(call.task, *given)] = call, worker
+            self._running[worker.do.remote(call.task, *args)] = call, worker
 
     def _tell(self, call: Call) -> None:
-        if call.ended and call.then is not None and not call.withdrawn:
-            call.then(call)
+        if call.ended and call.callback is not None and not call.withdrawn:
+            call.callback(call)
 
     def _settle(self, call: Call, worker: Any, reference: Any) -> None:
         """Keeps an answer, or decides what becomes of a call that has none."""
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            call.answer = self._ray.get(reference)
+            call.result = self._ray.get(reference)
             self._idle.append(worker)
         except RayTaskError as error:  # it lives, the call failed
             self._idle.append(worker)
@@ -168,7 +168,7 @@ class Crew:
                 self._again(call, sentence_of(error.cause))
         except RayError as error:
             self._ray.kill(worker)
-            self._hire()
+            self._start_worker()
             self._again(call, f"its worker died: {_first_line(error)}")
 
     def _again(self, call: Call, reason: str) -> None:
@@ -177,46 +177,46 @@ class Crew:
         else:
             self._first.appendleft(call)
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         """Asks for a worker. It gets no call before it has answered: where there is no room it may never come."""
         kind = self._ray.remote(Worker).options(num_cpus=self.options.cpus_each, num_gpus=self.gpus_each)
         device = "cuda" if self.gpus_each else "cpu"
-        given = self.options.model_folders, device, self.options.batch_size, self.options.cpus_each
-        worker = kind.remote(*given)
-        self._coming[worker.greet.remote()] = worker
+        args = self.options.model_folders, device, self.options.batch_size, self.options.cpus_each
+        worker = kind.remote(*args)
+        self._coming[worker.ping.remote()] = worker
 
-    def _welcome(self, greeting: Any) -> None:
+    def _on_ready(self, ready: Any) -> None:
         """The worker is there, or it died on its way; when none is left after that, nothing can be done."""
         from ray.exceptions import RayError
 
-        worker = self._coming.pop(greeting)
+        worker = self._coming.pop(ready)
         try:
-            self._ray.get(greeting)
+            self._ray.get(ready)
             self._idle.append(worker)
         except RayError as error:
             self._n_lost_before_work += 1
             if self._n_lost_before_work <= self.options.retries:
-                self._hire()
+                self._start_worker()
             elif not (self._coming or self._idle or self._running):
-                self._hopeless = f"no worker could begin: {_first_line(error)}"
+                self._fatal_error = f"no worker could begin: {_first_line(error)}"
                 self._give_up()
 
     def _give_up(self) -> None:
         while self._first or self._later:
             call = (self._first or self._later).popleft()
-            call.error = self._hopeless
+            call.error = self._fatal_error
             self._tell(call)
 
-    def _fitting(self, there: dict[str, float]) -> int:
+    def _fitting(self, available: dict[str, float]) -> int:
         """How many workers there shall be, of the cores and GPUs that are there."""
-        fit = int(there.get("CPU", 0) // self.options.cpus_each)
+        fit = int(available.get("CPU", 0) // self.options.cpus_each)
         if self.gpus_each:
-            fit = min(fit, int(there.get("GPU", 0) // self.gpus_each))
+            fit = min(fit, int(available.get("GPU", 0) // self.gpus_each))
         wanted = self.options.n_workers or max(1, min(fit, self.most_useful))
         if wanted > fit:
             raise DoesNotFit(
                 f"{wanted} workers with {self.options.cpus_each} cores and {self.gpus_each:g} GPUs each do not fit: "
-                f"Ray has {there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs. Ask for fewer."
+                f"Ray has {available.get('CPU', 0):g} cores and {available.get('GPU', 0):g} GPUs. Ask for fewer."
             )
         return wanted
 
@@ -248,7 +248,7 @@ def _begin(ray: Any, address: str | None) -> None:
     try:
         if address != "auto":  # Ray itself would knock for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
-            socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
         ray.init(address, runtime_env={"py_modules": [str(CORE)]}, **quiet)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise OptionError(
@@ -257,4 +257,4 @@ def _begin(ray: Any, address: str | None) -> None:
         ) from error
 
 
-__all__ = ["Call", "Crew", "CrewOptions", "sentence_of"]
+__all__ = ["Call", "WorkerPool", "WorkerPoolOptions", "sentence_of"]
