@@ -6,10 +6,10 @@
                 self.nets = {"half": Linear(1, 1)}
             self.optimizers = {"half": Adam(self.nets["half"].parameters(), 1e-3)}
 
-        def step(self, now):
-            x = torch.randn(now.batch, 1, generator=now.chance).to(now.device)
+        def step(self, context):
+            x = torch.randn(context.batch, 1, generator=context.generator).to(context.device)
             error = (self.nets["half"](x) - x / 2).square().mean()
-            now.descend("half", error)
+            context.backward_and_step("half", error)
             return {"error": error}
 
 Lightning Fabric starts the processes (several GPUs, several machines) and knows the devices. What a step draws comes
@@ -21,8 +21,8 @@ killed goes on, with the same command, as if it had never stopped. The folder ho
     run.json       the settings of the run; one with others is refused in this folder
     tensorboard/   the same losses and sample pictures, for `tensorboard --logdir FOLDER`
 
-Gradients are averaged over the processes by `Moment.descend`, not by hooks on the nets: a training with two adversaries
-passes through a net several times between two steps, and asks for methods other than `forward`.
+Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the nets: a training with
+two adversaries passes through a net several times between two steps, and asks for methods other than `forward`.
 """
 
 from __future__ import annotations
@@ -76,24 +76,24 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class StepContext:
     """What a step is given.
 
     index: the step, from 0;  batch: examples that this process takes
-    chance: on the CPU, other in each step and process;  device: where the nets are
-    descend: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every process
-        has to call it with the same names in the same order.
+    generator: on the CPU, other in each step and process;  device: where the nets are
+    backward_and_step: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every
+        process has to call it with the same names in the same order.
     """
 
     index: int
     batch: int
-    chance: torch.Generator
+    generator: torch.Generator
     device: torch.device
-    descend: Callable[..., None]
+    backward_and_step: Callable[..., None]
 
-    def numpy_chance(self) -> np.random.Generator:
+    def rng(self) -> np.random.Generator:
         """The same chance for whoever draws with NumPy; each call is another generator."""
-        return np.random.default_rng(torch.randint(2**62, (2,), generator=self.chance).tolist())
+        return np.random.default_rng(torch.randint(2**62, (2,), generator=self.generator).tolist())
 
 
 class Trainer:
@@ -101,20 +101,20 @@ class Trainer:
 
     nets:       {name: net}, trained ones and any other whose numbers change (running averages): moved and saved
     optimizers: {name: optimizer} over parameters of the nets
-    teachers:   {name: net} that stay as they are: moved, not saved
+    frozen:   {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
     """
 
     nets: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
-    teachers: Mapping[str, nn.Module] = {}
+    frozen: Mapping[str, nn.Module] = {}
     settings: Mapping[str, Any] = {}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
+    def step(self, context: StepContext) -> dict[str, Tensor]:
         """Draw a batch, descend, and name the losses, each a single number. Not all need come in each step."""
         raise NotImplementedError
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         """{optimizer: learning rate} where the step decides about it."""
         return {}
 
@@ -135,7 +135,7 @@ def train(trainer: Trainer, run: Run) -> bool:
     return fabric.is_global_zero
 
 
-def chance(seed: int, step: int, rank: int = 0) -> torch.Generator:
+def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
     """What a process draws from in a step."""
     state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
@@ -182,11 +182,11 @@ class _Loop:
         self.fabric, self.trainer, self.run = fabric, trainer, run
         self.done = 0
         self.recent: dict[str, list[Tensor]] = {}
-        for net in (*trainer.nets.values(), *trainer.teachers.values()):
+        for net in (*trainer.nets.values(), *trainer.frozen.values()):
             net.to(fabric.device)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             synchronise_norms(trainer.nets)
-        for teacher in trainer.teachers.values():
+        for teacher in trainer.frozen.values():
             teacher.eval().requires_grad_(False)
         for optimizer in trainer.optimizers.values():
             for group in optimizer.param_groups:
@@ -202,12 +202,14 @@ class _Loop:
         log = _Log(run.folder, first) if self.fabric.is_global_zero else None
         steps = range(first, run.steps)
         for step in tqdm(steps, initial=first, total=run.steps, disable=None if log else True, unit="step"):
-            for name, rate in self.trainer.rates(step).items():
+            for name, rate in self.trainer.learning_rates(step).items():
                 for group in self.trainer.optimizers[name].param_groups:
                     group["lr"] = rate * run.rate_scale
-            draw = chance(run.seed, step, self.fabric.global_rank)
+            draw = step_generator(run.seed, step, self.fabric.global_rank)
             with self.fabric.autocast():
-                losses = self.trainer.step(Moment(step, run.batch, draw, self.fabric.device, self._descend))
+                losses = self.trainer.step(
+                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step)
+                )
             for name, loss in losses.items():
                 self.recent.setdefault(name, []).append(loss.detach())
             self.done = step + 1
@@ -228,7 +230,7 @@ class _Loop:
         for net in self.trainer.nets.values():
             net.eval()
 
-    def _descend(self, name: str, loss: Tensor, largest_norm: float | None = None) -> None:
+    def _backward_and_step(self, name: str, loss: Tensor, largest_norm: float | None = None) -> None:
         optimizer = self.trainer.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         optimizer.zero_grad(set_to_none=True)
@@ -427,6 +429,18 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
 
 
 __all__ = [
-    "Moment", "Run", "Trainer", "add_run_options", "chance", "command", "read_log", "run_of", "saved_nets", "seeded",
-    "steps_done", "synchronise_norms", "train", "trained",
-]  # fmt: skip
+    "StepContext",
+    "Run",
+    "Trainer",
+    "add_run_options",
+    "step_generator",
+    "command",
+    "read_log",
+    "run_of",
+    "saved_nets",
+    "seeded",
+    "steps_done",
+    "synchronise_norms",
+    "train",
+    "trained",
+]

@@ -51,12 +51,12 @@ def export(file: Path, base: SadTalkerModel, nets: Mapping[str, nn.Module]) -> P
 @dataclass(frozen=True)
 class Ends:
     """base: the model to start from;  models: folders with released files
-    begin: whether the net itself begins as the base's, or as a new one;  export: the file to write, or None
+    init_from: whether the network itself starts from the base's, or as a new one;  export: the file to write, or None
     """
 
     base: str
     models: tuple[Path, ...]
-    begin: str
+    init_from: str
     export: Path | None
 
     def load_base(self) -> SadTalkerModel:
@@ -77,15 +77,16 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
 def add_end_options(parser: argparse.ArgumentParser) -> None:
     """The options of `Ends`, the same for every trainer."""
     add_base_options(parser)
-    parser.add_argument("--begin", choices=(NEW, BASE), default=NEW,
-                        help="new: an untaught net as wide as --config says; base: go on from the base's")  # fmt: skip
+    parser.add_argument("--init-from", "--begin", dest="init_from", choices=(NEW, BASE), default=NEW,
+                        help="new: a randomly initialised network as wide as --config says; base: continue from the "
+                             "base's")  # fmt: skip
     parser.add_argument("--export", type=Path, metavar="FILE.safetensors",
                         help="write the base with what was learnt, for models/sadtalker of ComfyUI")  # fmt: skip
 
 
 def ends_of(options: argparse.Namespace) -> Ends:
     """What a command line with `add_end_options` asks for."""
-    return Ends(options.base, tuple(options.models), options.begin, options.export)
+    return Ends(options.base, tuple(options.models), options.init_from, options.export)
 
 
 __all__ = ["BASE", "NEW", "Ends", "add_base_options", "add_end_options", "load_base_model", "ends_of", "export"]

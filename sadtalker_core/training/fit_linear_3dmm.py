@@ -258,13 +258,14 @@ def _solve_ridges(inputs: Tensor, targets: Tensor, several: list[Tensor]) -> Ite
         yield matrix, target_mean - mean @ matrix
 
 
-def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """What to take away (m,) and to multiply by (m,) then, so that `said` (N, m) cut to 0..1 is nearest the truth."""
-    best = torch.full(said.shape[1:], torch.inf, dtype=torch.float64)
+def _rest_and_gain(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """What to take away (m,) and to multiply by (m,) then, so that `prediction` (N, m) cut to 0..1 is nearest the
+    truth."""
+    best = torch.full(prediction.shape[1:], torch.inf, dtype=torch.float64)
     rest, gain = torch.zeros_like(best), torch.ones_like(best)
     for r in RESTS:
         for g in GAINS:
-            error = (((said - r) * g).clamp(0, 1) - truth).square().mean(0)
+            error = (((prediction - r) * g).clamp(0, 1) - truth).square().mean(0)
             better = error < best
             best, rest, gain = (torch.where(better, new, old) for new, old in ((error, best), (r, rest), (g, gain)))
     return rest, gain
@@ -274,19 +275,19 @@ def _choose_ridges(inputs: Tensor, targets: Tensor, person: Tensor) -> Tensor:
     """(m,) for each output its ridge; for each unit the one with the smallest error on people that were left out."""
     units = targets[:, : -len(POSE_RIDGES)]
     tried = [torch.full(units.shape[1:], ridge, dtype=torch.float64) for ridge in BLENDSHAPE_RIDGES]
-    errors = [((said - units) ** 2).mean(0) for said in _out_of_sample(inputs, units, tried, person)]
+    errors = [((prediction - units) ** 2).mean(0) for prediction in _out_of_sample(inputs, units, tried, person)]
     chosen = torch.tensor(BLENDSHAPE_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
     return torch.cat([chosen, torch.tensor(POSE_RIDGES, dtype=torch.float64)])
 
 
 def _out_of_sample(inputs: Tensor, targets: Tensor, several: list[Tensor], person: Tensor) -> list[Tensor]:
     """What each head is read as by a map that was fitted without that person, for each of `several` penalties."""
-    said = [torch.empty_like(targets) for _ in several]
+    prediction = [torch.empty_like(targets) for _ in several]
     for fold in range(FOLDS):
         left_out = person % FOLDS == fold
         for k, (matrix, bias) in enumerate(_solve_ridges(inputs[~left_out], targets[~left_out], several)):
-            said[k][left_out] = inputs[left_out] @ matrix + bias
-    return said
+            prediction[k][left_out] = inputs[left_out] @ matrix + bias
+    return prediction
 
 
 def _correlation(one: Tensor, other: Tensor) -> Tensor:

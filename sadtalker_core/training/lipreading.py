@@ -47,7 +47,7 @@ def read_lip_reader(file: Path) -> nn.Module:
     return net
 
 
-def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, said: Tensor, wanted: Tensor,
+def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, prediction: Tensor, wanted: Tensor,
                      length: int) -> Tensor:  # fmt: skip
     """Cross-entropy of what is read from the lips that should be to what is read from those that are.
 
@@ -57,7 +57,7 @@ def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, said:
     with torch.no_grad():
         centre = face.points(who, wanted)[:, MOUTH_POINTS].mean(dim=1)
         target = reader(_windows(face, who, wanted, centre, length)).softmax(dim=1)
-    read = reader(_windows(face, who, said, centre, length)).log_softmax(dim=1)
+    read = reader(_windows(face, who, prediction, centre, length)).log_softmax(dim=1)
     return -(target * read).sum(dim=1).mean()
 
 

@@ -39,7 +39,7 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
+from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import degrees_of, head_pose, keypoint_distance
 from .pairs import Pair, draw_pairs, read_pictures
@@ -77,37 +77,37 @@ ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
 
 class MappingTrainer(Trainer):
-    def __init__(self, clips: Sequence[Clip], net: MappingNet, teachers: Mapping[str, nn.Module], vgg: VggFeatures,
+    def __init__(self, clips: Sequence[Clip], net: MappingNet, frozen: Mapping[str, nn.Module], vgg: VggFeatures,
                  steps: int, training: MappingTraining = RELEASED_WIDTH):  # fmt: skip
-        """net: taught or not;  teachers: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
+        """net: taught or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
-        self.detector, self.estimator, self.generator = (teachers[name] for name in TEACHERS)
+        self.detector, self.estimator, self.generator = (frozen[name] for name in TEACHERS)
         self.nets = {"mapping": self.net}
-        self.teachers = {**teachers, "vgg": vgg}
+        self.frozen = {**frozen, "vgg": vgg}
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
+    def step(self, context: StepContext) -> dict[str, Tensor]:
         training = self.training
-        pairs = draw_pairs(self.clips, now.batch, now.chance)
-        pictures = read_pictures(pairs, now.device)
+        pairs = draw_pairs(self.clips, context.batch, context.generator)
+        pictures = read_pictures(pairs, context.device)
         canonical = self.detector(pictures.source)
         here, there = (self.estimator(picture).motion() for picture in pictures)
-        own, said = self._said(pairs)
-        readings = ((own, here), (said, there))
+        own, prediction = self._predict(pairs)
+        readings = ((own, here), (prediction, there))
         points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
         losses = {
             "key points": training.keypoints * torch.stack([keypoint_distance(*both) for both in points]).sum(),
             "angles": training.angles * torch.stack([head_pose(m, degrees_of(wanted)) for m, wanted in readings]).sum(),
         }
-        if now.index >= training.draws_from * self.steps:
-            drawn = self._drawn(pictures.source, canonical, own, said)
+        if context.index >= training.draws_from * self.steps:
+            drawn = self._drawn(pictures.source, canonical, own, prediction)
             losses["perceptual"] = training.perceptual * perceptual_loss(self.vgg, drawn, pictures.driving)
-        now.descend("mapping", torch.stack(list(losses.values())).sum())
+        context.backward_and_step("mapping", torch.stack(list(losses.values())).sum())
         return losses
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
 
     def samples(self) -> dict[str, Tensor]:
@@ -117,19 +117,19 @@ class MappingTrainer(Trainer):
         for clip in self.clips[:4]:
             pair = Pair(clip, 0, clip.n_frames // 2)
             source, driving = read_pictures([pair], next(self.net.parameters()).device)
-            drawn = self._drawn(source, self.detector(source), *self._said([pair]))
+            drawn = self._drawn(source, self.detector(source), *self._predict([pair]))
             rows.append(torch.cat([source, driving, drawn], dim=-1)[0])
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
-    def _said(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
+    def _predict(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
         """What the net says about the portraits, which hold still, and about the frames that they become."""
         width, device = self.net.config.coefficients, next(self.net.parameters()).device
         still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
         moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
         return self.net(still.to(device)).motion(), self.net(moving.to(device)).motion()
 
-    def _drawn(self, source: Tensor, canonical: Tensor, own: KeypointMotion, said: KeypointMotion) -> Tensor:
-        points = (transform_keypoints(canonical, motion) for motion in (own, said))
+    def _drawn(self, source: Tensor, canonical: Tensor, own: KeypointMotion, prediction: KeypointMotion) -> Tensor:
+        points = (transform_keypoints(canonical, motion) for motion in (own, prediction))
         return self.generator(source, *points).image
 
 
@@ -174,19 +174,19 @@ def main(arguments: list[str] | None = None) -> None:
     require_full_precision(run.precision)
     base = ends.load_base()
     require_renderer_base(base)
-    teachers: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
-    teachers = {name: teachers[name] for name in TEACHERS}
+    frozen: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
+    frozen = {name: frozen[name] for name in TEACHERS}
     vgg = vgg_of(options.vgg19, training.vgg)
-    clips = read_renderer_clips(options.data, teachers, vgg, base.family)
+    clips = read_renderer_clips(options.data, frozen, vgg, base.family)
     require_crop_mode(clips, options.net)
-    if ends.begin == BASE:
+    if ends.init_from == BASE:
         net: Any = base.nets[options.net]
     else:
-        offsets = teachers["motion_estimator"].config.offsets
+        offsets = frozen["motion_estimator"].config.offsets
         net = new_net(training.hidden, ROWS[options.net], offsets, run.seed)
-    first = train(MappingTrainer(clips, net, teachers, vgg, run.steps, training), run)
+    first = train(MappingTrainer(clips, net, frozen, vgg, run.steps, training), run)
     if first and ends.export:
-        nets = {options.net: net, "motion_estimator": teachers["motion_estimator"]}
+        nets = {options.net: net, "motion_estimator": frozen["motion_estimator"]}
         print(export(ends.export, base, nets))
 
 

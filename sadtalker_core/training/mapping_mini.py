@@ -34,10 +34,10 @@ from ..render.mapping import (
     MappingNet,
     run_mappingnet,
 )
-from .engine import Moment, seeded, trained
+from .engine import StepContext, seeded, trained
 from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, train_mini
-from .voices.speech_set import Clip, load
+from .voices.speech_set import SpeechClip, load
 from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 TRACKS_PER_STEP = 6
@@ -58,7 +58,7 @@ def wanted_blendshapes(expression: Tensor) -> Tensor:
     return units
 
 
-def random_track(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+def random_track(clips: list[SpeechClip], n: int, draw: np.random.Generator) -> np.ndarray:
     """(n, 70): somebody talks, blinks, turns, is dragged by degree lists, or is the noise of a measurement."""
     units = np.zeros((n, len(ARKIT_BLENDSHAPES)), np.float32)
     if draw.random() < 0.05:  # nothing at all, straight ahead
@@ -89,7 +89,7 @@ def still_rows(n: int, draw: np.random.Generator) -> Tensor:
     return torch.from_numpy(rows)
 
 
-def _talk(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+def _talk(clips: list[SpeechClip], n: int, draw: np.random.Generator) -> np.ndarray:
     parts, have = [], 0
     while have < n:
         clip = clips[int(draw.integers(0, len(clips)))].units
@@ -158,11 +158,11 @@ def new_net(seed: int) -> MappingNet:
     return net
 
 
-def losses_of(net: MappingNet, clips: list[Clip]):
+def losses_of(net: MappingNet, clips: list[SpeechClip]):
     weights = loss_weights(clips).sqrt()
 
-    def losses(now: Moment) -> dict[str, Tensor]:
-        draw = now.numpy_chance()
+    def losses(context: StepContext) -> dict[str, Tensor]:
+        draw = context.rng()
         tracks = [random_track(clips, FRAMES_PER_TRACK + 2 * WINDOW_RADIUS, draw) for _ in range(TRACKS_PER_STEP)]
         rows = torch.from_numpy(np.stack(tracks))
         middle = rows[:, WINDOW_RADIUS:-WINDOW_RADIUS]
@@ -187,7 +187,7 @@ def losses_of(net: MappingNet, clips: list[Clip]):
 
 
 @torch.no_grad()
-def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, float]:
+def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[str, float]:
     """How closely the middle row is followed on talking tracks that were not trained on."""
     draw = np.random.default_rng([seed, 2**31])
     tracks = [torch.from_numpy(random_track(clips, 150, draw)) for _ in range(40)]
@@ -203,8 +203,8 @@ def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, flo
 
     talk = torch.zeros(len(rows), MOTION_ROW)
     talk[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(_talk(clips, len(rows), draw))
-    said = run_mappingnet(net, talk).offsets
-    by_unit = {ARKIT_BLENDSHAPES[u]: np.corrcoef(said[:, u], talk[:, u])[0, 1] for u in SPEECH_BLENDSHAPES}
+    prediction = run_mappingnet(net, talk).offsets
+    by_unit = {ARKIT_BLENDSHAPES[u]: np.corrcoef(prediction[:, u], talk[:, u])[0, 1] for u in SPEECH_BLENDSHAPES}
     press = blendshape_indices("mouthPress")[0]
     closed = talk[:, press] > 0.4
     still = run_mappingnet(net, torch.zeros(1, MOTION_ROW))
@@ -216,9 +216,9 @@ def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, flo
         "talk r, least": float(min(by_unit.values())),
         "talk r, jawOpen": float(by_unit["jawOpen"]),
         "talk gain, jawOpen": float(
-            said[:, BLENDSHAPE_INDEX["jawOpen"]].std() / talk[:, BLENDSHAPE_INDEX["jawOpen"]].std()
+            prediction[:, BLENDSHAPE_INDEX["jawOpen"]].std() / talk[:, BLENDSHAPE_INDEX["jawOpen"]].std()
         ),
-        "press on closures": float(said[closed, press].mean() / talk[closed, press].mean()),
+        "press on closures": float(prediction[closed, press].mean() / talk[closed, press].mean()),
         "degrees off below 30, 95 %": float(angle[small].abs().quantile(0.95)),
         "degrees off below 30, most": float(angle[small].abs().max()),
         "translation off, 95 %": float((motion.translation - rows[:, -3:]).abs().quantile(0.95)),

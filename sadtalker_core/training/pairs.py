@@ -56,18 +56,18 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     return clips
 
 
-def draw_pairs(clips: Sequence[Clip], n: int, chance: torch.Generator) -> list[Pair]:
+def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> list[Pair]:
     """Each clip as likely as any other, and in it two frames in which the face was found.
 
     Raises InputError for a clip with fewer.
     """
     pairs = []
-    for i in torch.randint(len(clips), (n,), generator=chance).tolist():
+    for i in torch.randint(len(clips), (n,), generator=generator).tolist():
         found = clips[i].coefficients().found.nonzero().flatten()
         if len(found) < 2:
             raise InputError(f"expected a face in two frames of {clips[i].name} at least, it was found in "
                              f"{len(found)}. Take the line of this clip out of the index.")  # fmt: skip
-        source, driving = found[torch.randperm(len(found), generator=chance)[:2]].tolist()
+        source, driving = found[torch.randperm(len(found), generator=generator)[:2]].tolist()
         pairs.append(Pair(clips[i], source, driving))
     return pairs
 
@@ -78,13 +78,13 @@ def read_pictures(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> 
     return Pictures(source, driving)
 
 
-def jittered(pictures: Pictures, strength: float, chance: torch.Generator) -> Pictures:
+def jittered(pictures: Pictures, strength: float, generator: torch.Generator) -> Pictures:
     """Brightness, contrast, saturation and hue of each pair changed by up to `strength`, its two pictures alike.
 
     A hue is turned about the greys, by `strength` of the circle at most.
     """
     n = len(pictures.source)
-    drawn = strength * (2 * torch.rand(4, n, generator=chance) - 1)
+    drawn = strength * (2 * torch.rand(4, n, generator=generator) - 1)
     brightness, contrast, saturation = (1 + drawn[:3])[..., None, None].to(pictures.source)
     turn = (2 * math.pi * drawn[3])[:, None, None]
     grey = torch.full((3, 3), 1 / 3)

@@ -45,7 +45,7 @@ from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimat
 from ..render.facevid2vid.transform import transform_keypoints
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import PRECISIONS, Moment, Trainer, add_run_options, command, run_of, seeded, train
+from .engine import PRECISIONS, StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import (
     deformation_prior,
@@ -129,7 +129,7 @@ class RendererTrainer(Trainer):
         with seeded(seed):
             self.discriminators = PatchDiscriminators(training.discriminator)
         self.nets = {**nets, "discriminators": self.discriminators}
-        self.teachers = {"vgg": vgg}
+        self.frozen = {"vgg": vgg}
         drawing = [parameter for name in RENDERER_NETS for parameter in nets[name].parameters()]
         judging = self.discriminators.parameters()
         self.optimizers = {
@@ -138,9 +138,9 @@ class RendererTrainer(Trainer):
         }
         self.settings = {"training": asdict(training)}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
-        pictures, degrees = self._draw(now)
-        bend = draw_bend(now.batch, self.training.bend, now.chance, now.device)
+    def step(self, context: StepContext) -> dict[str, Tensor]:
+        pictures, degrees = self._draw(context)
+        bend = draw_bend(context.batch, self.training.bend, context.generator, context.device)
         weights, losses = self.training.weights, {}
 
         canonical = self.detector(pictures.source)
@@ -159,14 +159,14 @@ class RendererTrainer(Trainer):
         losses["keypoint prior"] = weights.keypoint_prior * keypoint_prior(points)
         losses["head pose"] = weights.head_pose * head_pose(there, degrees)
         losses["deformation"] = weights.deformation * deformation_prior(there.offsets)
-        now.descend("renderer", torch.stack(list(losses.values())).sum())
+        context.backward_and_step("renderer", torch.stack(list(losses.values())).sum())
 
         made, real = (self.discriminators(picture).scores for picture in (drawn.detach(), pictures.driving))
         losses["discriminators"] = weights.discriminator * hinge_for_discriminator(made, real)
-        now.descend("discriminators", losses["discriminators"])
+        context.backward_and_step("discriminators", losses["discriminators"])
         return losses
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         rate = self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)
         return {name: rate for name in self.optimizers}
 
@@ -179,15 +179,15 @@ class RendererTrainer(Trainer):
             rows.append(torch.cat([source, driving, redraw(self.nets, source, driving)], dim=-1)[0])
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
-    def _draw(self, now: Moment) -> tuple[Pictures, Tensor]:
+    def _draw(self, context: StepContext) -> tuple[Pictures, Tensor]:
         """Pictures, and the degrees (B, 3) of the driving ones."""
-        pairs = draw_pairs(self.clips, now.batch, now.chance)
-        pictures = jittered(read_pictures(pairs, now.device), self.training.jitter, now.chance)
+        pairs = draw_pairs(self.clips, context.batch, context.generator)
+        pictures = jittered(read_pictures(pairs, context.device), self.training.jitter, context.generator)
         degrees = torch.cat([head_degrees(p.clip.coefficients(p.driving, p.driving + 1)) for p in pairs])
-        mirrored = torch.rand(now.batch, generator=now.chance) < self.training.mirrored
+        mirrored = torch.rand(context.batch, generator=context.generator) < self.training.mirrored
         degrees = torch.where(mirrored[:, None], degrees * torch.tensor([1.0, -1.0, -1.0]), degrees)
-        mirrored = mirrored[:, None, None, None].to(now.device)
-        return Pictures(*(torch.where(mirrored, p.flip(-1), p) for p in pictures)), degrees.to(now.device)
+        mirrored = mirrored[:, None, None, None].to(context.device)
+        return Pictures(*(torch.where(mirrored, p.flip(-1), p) for p in pictures)), degrees.to(context.device)
 
 
 def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tensor:
@@ -227,7 +227,7 @@ def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures,
     return read_pair_clips(folder, levels, vgg.least_side, family)
 
 
-def taught_nets(base: SadTalkerModel, estimator: MotionEstimator) -> dict[str, nn.Module]:
+def pretrained_nets(base: SadTalkerModel, estimator: MotionEstimator) -> dict[str, nn.Module]:
     """The RENDERER_NETS of a model, to go on from."""
     return {"keypoint_detector": base.nets["keypoint_detector"], "motion_estimator": estimator,
             "generator": base.nets["generator"]}  # fmt: skip
@@ -284,11 +284,11 @@ def main(arguments: list[str] | None = None) -> None:
     run, ends = run_of(options, training.batch), ends_of(options)
     require_full_precision(run.precision)
     base = None
-    if ends.export or ends.begin == BASE:
+    if ends.export or ends.init_from == BASE:
         base = ends.load_base()
         require_renderer_base(base)
-    if base and ends.begin == BASE:
-        nets = taught_nets(base, read_estimator(ends.base, ends.models))
+    if base and ends.init_from == BASE:
+        nets = pretrained_nets(base, read_estimator(ends.base, ends.models))
     else:
         nets = new_nets(training, run.seed)
     vgg = vgg_of(options.vgg19, training.vgg)

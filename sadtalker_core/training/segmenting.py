@@ -132,7 +132,7 @@ def _spans(reader: Reader, video: Video, on_picture: Callable[[], None]) -> tupl
 
 
 @dataclass(frozen=True, eq=False)
-class _Clip:
+class _Segment:
     speech: SpeechWindows
     coefficients: FaceCoefficients
     jpegs: list[bytes]
@@ -140,7 +140,7 @@ class _Clip:
 
 def _clips(
     reader: Reader, video: Video, spans: Sequence[Span], lost: Counter[str], on_picture: Callable[[], None]
-) -> Iterator[_Clip]:
+) -> Iterator[_Segment]:
     """The spans that can be used, read; what is lost is counted."""
     pictures, at = _told(pictures_at_25(video.path), on_picture), 0
     with Sound(video.path) as sound:
@@ -169,7 +169,7 @@ def _clips(
                 lost["with a face that cannot be read"] += 1
                 deque(piece, maxlen=0)
             else:
-                yield _Clip(speech, coefficients, jpegs)
+                yield _Segment(speech, coefficients, jpegs)
 
 
 def _cut(pictures: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> Iterator[Tensor]:

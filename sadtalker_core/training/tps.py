@@ -61,11 +61,11 @@ class Bend:
         return F.grid_sample(image, places, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 
-def draw_bend(n: int, config: BendConfig, chance: torch.Generator, device: torch.device | str = "cpu") -> Bend:
+def draw_bend(n: int, config: BendConfig, generator: torch.Generator, device: torch.device | str = "cpu") -> Bend:
     """`n` bends, drawn on the CPU."""
     line = torch.linspace(-1, 1, config.nodes)
     y, x = torch.meshgrid(line, line, indexing="ij")
     nodes = torch.stack([x, y], dim=-1).reshape(-1, 2)
-    affine = torch.eye(2, 3) + config.affine * torch.randn(n, 2, 3, generator=chance)
-    push = config.plate * torch.randn(n, len(nodes), generator=chance)
+    affine = torch.eye(2, 3) + config.affine * torch.randn(n, 2, 3, generator=generator)
+    push = config.plate * torch.randn(n, len(nodes), generator=generator)
     return Bend(affine.to(device), push.to(device), nodes.to(device))

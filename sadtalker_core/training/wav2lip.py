@@ -19,20 +19,20 @@ _KEY = re.compile(r"(?:module\.)?audio_encoder\.(\d+)\.conv_block\.([01])\.(.+)"
 _PARTS = {"0": "conv", "1": "norm"}
 
 
-def read_wav2lip_ear(file: Path) -> AudioEncoder:
+def read_wav2lip_audio_encoder(file: Path) -> AudioEncoder:
     """In eval mode, without gradients. Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch."""
     source = f"{file.name} in {file.parent}"
-    ear = {}
+    tensors = {}
     for key, tensor in read_foreign(file).items():
         match = _KEY.fullmatch(key)
         if match:
             layer, part, rest = match.groups()
-            ear[f"layers.{layer}.{_PARTS[part]}.{rest}"] = tensor
-    if not ear:
+            tensors[f"layers.{layer}.{_PARTS[part]}.{rest}"] = tensor
+    if not tensors:
         raise CheckpointMismatch(f"{source} is no Wav2Lip checkpoint: it holds no audio_encoder. Give wav2lip.pth or "
                                  f"wav2lip_gan.pth.")  # fmt: skip
     net = AudioEncoder(RELEASED_AUDIO_ENCODER)
-    return load_weights(net, ear, source, " It should be wav2lip.pth or wav2lip_gan.pth.")  # type: ignore[return-value]
+    return load_weights(net, tensors, source, " It should be wav2lip.pth or wav2lip_gan.pth.")  # type: ignore[return-value]
 
 
-__all__ = ["read_wav2lip_ear"]
+__all__ = ["read_wav2lip_audio_encoder"]

@@ -37,11 +37,11 @@ def arranged(what: str):
 
 def given(side: int, batch: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """A smooth picture, its key points, and those of some frames."""
-    chance = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, 32, 32, generator=chance)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 32, 32, generator=generator)
     image = F.interpolate(image, size=(side, side), mode="bicubic").clamp(0, 1)
-    source = 1.6 * torch.rand(1, 15, 3, generator=chance) - 0.8
-    return image, source, source + 0.1 * torch.randn(batch, 15, 3, generator=chance)
+    source = 1.6 * torch.rand(1, 15, 3, generator=generator) - 0.8
+    return image, source, source + 0.1 * torch.randn(batch, 15, 3, generator=generator)
 
 
 @torch.inference_mode()

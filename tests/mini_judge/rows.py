@@ -12,8 +12,8 @@ import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.model import assemble_mini
-from sadtalker_core.training.expnet_mini import speak
-from sadtalker_core.training.voices.speech_set import Clip
+from sadtalker_core.training.expnet_mini import predict_clip
+from sadtalker_core.training.voices.speech_set import SpeechClip
 from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 
 from . import heads, measures, truth, voices
@@ -127,9 +127,9 @@ def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
     return rows
 
 
-def _jaws(net, clips: list[Clip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _jaws(net, clips: list[SpeechClip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     column = SPEECH_BLENDSHAPES.index(JAW)
-    said = [speak(net, clip)[:, JAW].numpy() for clip in clips]
+    said = [predict_clip(net, clip)[:, JAW].numpy() for clip in clips]
     return said, [clip.units[:, column].astype(np.float32) for clip in clips]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from sadtalker_core.training.voices.speech_set import Clip, clip_of, held_out_clips
+from sadtalker_core.training.voices.speech_set import SpeechClip, clip_of, held_out_clips
 from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing
 from sadtalker_core.training.voices.visemes import ARPABET, Phone, blendshape_track
 from tests.waves import write_wave
@@ -32,7 +32,7 @@ class Spoken:
     name: str
     utterance: Utterance
 
-    def clip(self) -> Clip:
+    def clip(self) -> SpeechClip:
         return clip_of(self.utterance, self.name)
 
     def units(self, n_frames: int) -> np.ndarray:
@@ -103,7 +103,7 @@ def _listen(decoder, raw: bytes) -> None:
     decoder.end_utt()
 
 
-def generated(minutes: float) -> list[Clip]:
+def generated(minutes: float) -> list[SpeechClip]:
     """Voices and sentences that training does not have; nothing where the synthesisers are not installed."""
     try:
         return list(held_out_clips(TEST_SEED, minutes))

@@ -110,8 +110,8 @@ def our_tensors(net: str, seed: int) -> dict:
 
 
 def _draw(key: str, seed: int) -> np.ndarray:
-    chance = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()) + int(seed)))
-    return chance.standard_normal(released_keys()[key], dtype=np.float32)
+    rng = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()) + int(seed)))
+    return rng.standard_normal(released_keys()[key], dtype=np.float32)
 
 
 def _weight_scale(key: str, shape: tuple[int, ...]) -> float:

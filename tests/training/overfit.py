@@ -42,14 +42,14 @@ def learn(folder: Path, voice: Path) -> Learnt:
     (clip,) = write_generated(folder / "clips", [spoken(short)], seed=1)
     base = load_base_model("mini")
 
-    training = replace(expnet.MINI, rate=8e-3, blinks=0.25)
-    net = expnet.new_net(training.net, expnet.ear_of(base, training.net), seed=0)
+    training = replace(expnet.MINI_TRAINING, rate=8e-3, blinks=0.25)
+    net = expnet.new_net(training.net, expnet.audio_encoder_of(base, training.net), seed=0)
     run = Run(folder / "expnet", steps=200, batch=4, report_every=10, accelerator="cpu", devices=1)
     train(expnet.ExpNetTrainer([clip], net, training, face=MiniFace()), run)
     half = export(folder / "half.safetensors", base, {"expnet": net})
 
     # with the published weight of the divergence the latent says nothing: any draw gives the motion that was seen
-    training_ = replace(posevae.MINI, rate=6e-3, divergence=1.0)
+    training_ = replace(posevae.MINI_TRAINING, rate=6e-3, divergence=1.0)
     pose_net = posevae.new_net(training_.net, base.nets["posevae"].audio, posevae.spreads_of([clip], 32), seed=0)
     run_ = Run(folder / "posevae", steps=160, batch=8, report_every=10, accelerator="cpu", devices=1)
     train(posevae.PoseVAETrainer([clip], pose_net, training_), run_)
@@ -61,7 +61,7 @@ def learn(folder: Path, voice: Path) -> Learnt:
     )
 
 
-def spoken(short: Path) -> speech_set.Clip:
+def spoken(short: Path) -> speech_set.SpeechClip:
     """A mouth made up for the voice: the jaw opens where it is loud, the lips round and spread with its colour."""
     speech = encode_speech(read_wave(short), SAMPLE_RATE_HZ)
     heard = torch.stack([window[0] for window in speech.windows()]).mean(dim=2)  # (T, 80)
@@ -71,7 +71,7 @@ def spoken(short: Path) -> speech_set.Clip:
         loud = ((heard[:, low:high].mean(dim=1) + 4) / 5).clamp(0, 1)
         for unit in blendshape_indices(name):
             units[:, columns[unit]] = loud.square()
-    return speech_set.Clip(speech.mel.numpy(), units, "the demo's voice")
+    return speech_set.SpeechClip(speech.mel.numpy(), units, "the demo's voice")
 
 
 def write_wave(file: Path, voice: Path) -> Path:

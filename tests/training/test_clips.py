@@ -11,7 +11,7 @@ import torch
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.errors import CheckpointDamaged, InputError, WrongFamily
 from sadtalker_core.training.clips import INDEX_FILE, Spans, read_clips, read_index, write_clip, write_failure
-from sadtalker_core.training.engine import chance
+from sadtalker_core.training.engine import step_generator
 
 SIDE = 32
 
@@ -66,7 +66,7 @@ def test_the_last_line_of_a_name_counts(tmp_path):
 
 def test_every_span_that_fits_is_drawn_as_often_as_any_other(tmp_path):
     clips = [write(tmp_path, "a", n_frames=10), write(tmp_path, "b", n_frames=12), write(tmp_path, "c", n_frames=9)]
-    drawn = Spans(clips, 9).draw(6000, chance(0, 0))
+    drawn = Spans(clips, 9).draw(6000, step_generator(0, 0))
     counts = {}
     for clip, start in drawn:
         counts[clip.name, start] = counts.get((clip.name, start), 0) + 1

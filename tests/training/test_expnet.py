@@ -16,13 +16,13 @@ from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNetConfig
 from sadtalker_core.training import expnet
 from sadtalker_core.training.clips import read_clips, write_clip
-from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, train
+from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
 from sadtalker_core.training.expnet import ExpNetTrainer, Speech, drawn_blinks, measured_blinks, new_net
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.faces import MiniFace
 from tests.training.toy_voices import write_voices
 
-NARROW = replace(expnet.MINI, net=ExpNetConfig(AudioEncoderConfig(width=2)), frames=6)
+NARROW = replace(expnet.MINI_TRAINING, net=ExpNetConfig(AudioEncoderConfig(width=2)), frames=6)
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +66,16 @@ def test_the_losses_are_those_of_plain_loops(folder):
 
 def test_a_step_descends_the_weighted_sum(folder):
     trainer, told = trainer_on(read_clips(folder)), {}
-    now = Moment(0, 2, chance(0, 0), torch.device("cpu"), lambda name, loss: told.update({name: loss.item()}))
-    losses = {name: loss.item() for name, loss in trainer.step(now).items()}
+    context = StepContext(
+        0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: told.update({name: loss.item()})
+    )
+    losses = {name: loss.item() for name, loss in trainer.step(context).items()}
     weighted = 2 * losses["distillation"] + 0.01 * (losses["landmarks"] + 200 * losses["eyes"])
     assert told == {"expnet": pytest.approx(weighted, rel=1e-5)}
 
 
 def test_half_of_the_runs_are_asked_for_a_blink_and_it_may_begin_or_end_outside():
-    tracks = drawn_blinks(2000, 12, 0.5, chance(0, 0))
+    tracks = drawn_blinks(2000, 12, 0.5, step_generator(0, 0))
     assert tracks.shape == (2000, 12)
     blinking = tracks.amax(dim=1) > 0
     assert abs(blinking.float().mean() - 0.5) < 0.05  # 4 standard deviations
@@ -94,12 +96,14 @@ def test_the_lids_of_a_clip_are_measured_from_how_open_the_eyes_are_at_rest():
 
 
 def test_a_new_net_begins_with_the_expression_at_rest():
-    net = new_net(expnet.MINI.net, None, 0).eval()
+    net = new_net(expnet.MINI_TRAINING.net, None, 0).eval()
     rest = torch.rand(1, 64)
     with torch.no_grad():
         net.head.weight[:, : net.config.audio.embedding] = 0  # what the untaught ear hears
         torch.testing.assert_close(net(torch.zeros(1, 1, 80, 16), rest, torch.ones(1)), rest)
-    assert torch.equal(new_net(expnet.MINI.net, None, 5).head.weight, new_net(expnet.MINI.net, None, 5).head.weight)
+    assert torch.equal(
+        new_net(expnet.MINI_TRAINING.net, None, 5).head.weight, new_net(expnet.MINI_TRAINING.net, None, 5).head.weight
+    )
 
 
 def test_coefficients_alone_are_trained_on_without_landmarks_and_blinks(folder, tmp_path):
@@ -129,7 +133,7 @@ def test_a_lip_reader_reads_and_is_not_taught(folder, tmp_path):
     train(trainer, Run(tmp_path / "run", 1, batch=1, accelerator="cpu", devices=1))
     assert read_log(tmp_path / "run")[-1]["lip_reading"] > 0
     assert set(saved_nets(tmp_path / "run")) == {"expnet"}
-    assert trainer.teachers["lip_reader"].bias.grad is None
+    assert trainer.frozen["lip_reader"].bias.grad is None
 
 
 def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_path):
@@ -146,7 +150,7 @@ def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_pat
             str(tmp_path / "more"),
             "--steps",
             "0",
-            "--begin",
+            "--init-from",
             "base",
             "--base",
             str(new),

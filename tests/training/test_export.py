@@ -18,9 +18,9 @@ def mini():
 
 
 def test_the_file_is_the_base_with_the_new_net_and_says_what_it_is(mini, tmp_path):
-    from sadtalker_core.training.expnet import taught_net
+    from sadtalker_core.training.expnet import pretrained_net
 
-    net = taught_net(mini.nets["expnet"])
+    net = pretrained_net(mini.nets["expnet"])
     with torch.no_grad():
         net.head.bias.fill_(0.25)
     file = export(tmp_path / "new" / "mine.safetensors", mini, {"expnet": net})

@@ -20,7 +20,7 @@ from sadtalker_core.datatypes import SpeechWindows
 from sadtalker_core.model import NETWORKS, load_weights
 from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.render.mapping import run_mappingnet
-from sadtalker_core.training.expnet_mini import agreement, speak
+from sadtalker_core.training.expnet_mini import agreement, predict_clip
 from sadtalker_core.training.posevae_mini import portrait_at
 from sadtalker_core.training.voices.speech_set import load
 from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
@@ -48,7 +48,7 @@ def voices():
 @pytest.fixture(scope="module")
 def spoken(nets, voices):
     """(T, 64) and (T, len(SPEECH_BLENDSHAPES)): what the net says and what it should."""
-    said = torch.cat([speak(nets["expnet"], clip) for clip in voices])
+    said = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
     return said, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
 
 

@@ -18,16 +18,18 @@ FILE = Path(__file__).parent / "data" / "held_out_voices.npz"
 
 
 def test_the_rate_rises_and_then_falls_to_two_percent():
-    rates = [learning_rate(1.0, step, 1000) for step in range(1000)]
-    assert rates[0] == pytest.approx(1 / WARMUP_STEPS) and max(rates) == pytest.approx(1.0)
-    assert rates[-1] == pytest.approx(0.02, abs=1e-3)
-    assert all(a >= b for a, b in pairwise(rates[WARMUP_STEPS:]))
+    learning_rates = [learning_rate(1.0, step, 1000) for step in range(1000)]
+    assert learning_rates[0] == pytest.approx(1 / WARMUP_STEPS) and max(learning_rates) == pytest.approx(1.0)
+    assert learning_rates[-1] == pytest.approx(0.02, abs=1e-3)
+    assert all(a >= b for a, b in pairwise(learning_rates[WARMUP_STEPS:]))
 
 
 def test_the_sum_of_the_losses_is_descended(tmp_path):
     net = torch.nn.ParameterDict({"x": torch.nn.Parameter(torch.tensor([3.0]))})
     losses = {"square": lambda: net["x"].square().sum(), "shift": lambda: -4 * net["x"].sum()}
-    trainer = MiniTrainer("x", net, lambda now: {name: loss() for name, loss in losses.items()}, steps=400, rate=0.1)
+    trainer = MiniTrainer(
+        "x", net, lambda context: {name: loss() for name, loss in losses.items()}, steps=400, rate=0.1
+    )
     train_mini(trainer, tmp_path / "run", seed=0)
     assert net["x"].item() == pytest.approx(2.0, abs=0.02)
     assert set(read_log(tmp_path / "run")[-1]) == {"step", "seconds", "square", "shift"}

@@ -16,7 +16,7 @@ from sadtalker_core.model import load_model
 from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
 from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
-from sadtalker_core.training.engine import Moment, chance, saved_nets, synchronise_norms
+from sadtalker_core.training.engine import StepContext, saved_nets, step_generator, synchronise_norms
 from sadtalker_core.training.pairs import Pair, Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.renderer import (
@@ -47,14 +47,14 @@ def one_step(data, training=narrow_model.RENDERER):
     trainer = new_trainer(data, training=training)
     backward = []
 
-    def descend(name, loss):
+    def backward_and_step(name, loss):
         trainer.optimizers[name].zero_grad()
         loss.backward()
         backward.append((name, {id(p): p.grad for g in trainer.optimizers[name].param_groups for p in g["params"]}))
 
     for net in trainer.nets.values():
         net.train()
-    losses = trainer.step(Moment(0, 3, chance(0, 0), torch.device("cpu"), descend))
+    losses = trainer.step(StepContext(0, 3, step_generator(0, 0), torch.device("cpu"), backward_and_step))
     return trainer, losses, dict(backward)
 
 
@@ -92,8 +92,8 @@ def test_the_published_configuration():
 
 def test_the_rate_falls_to_a_tenth_after_three_fifths(data):
     trainer = new_trainer(data, steps=10)
-    rates = [trainer.rates(step)["renderer"] for step in range(10)]
-    assert rates == pytest.approx([1.5e-3] * 6 + [1.5e-4] * 4)
+    learning_rates = [trainer.learning_rates(step)["renderer"] for step in range(10)]
+    assert learning_rates == pytest.approx([1.5e-3] * 6 + [1.5e-4] * 4)
 
 
 # ---- the nets under training ------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ def test_mini_angles_are_meant_for_key_points_already():
 def test_a_mirrored_pair_turns_to_the_other_side(data):
     trainer = new_trainer(data)
     always = new_trainer(data, training=replace(narrow_model.RENDERER, mirrored=1.0))
-    now = [Moment(0, 3, chance(0, 0), torch.device("cpu"), None) for _ in range(2)]
-    (plain, degrees), (mirrored, turned) = trainer._draw(now[0]), always._draw(now[1])
+    context = [StepContext(0, 3, step_generator(0, 0), torch.device("cpu"), None) for _ in range(2)]
+    (plain, degrees), (mirrored, turned) = trainer._draw(context[0]), always._draw(context[1])
     assert torch.equal(mirrored.source, plain.source.flip(-1)) and torch.equal(mirrored.driving, plain.driving.flip(-1))
     assert torch.equal(turned, degrees * torch.tensor([1.0, -1, -1]))
 
@@ -228,7 +228,7 @@ def test_a_training_goes_on_from_a_renderer_that_was_exported(data, tmp_path, na
     base = narrow_model.write(tmp_path / "base.safetensors")
     first = tmp_path / "first.safetensors"
     narrow_command(data, tmp_path / "one", "--base", str(base), "--export", str(first))
-    narrow_command(data, tmp_path / "two", "--base", str(first), "--begin", "base")
+    narrow_command(data, tmp_path / "two", "--base", str(first), "--init-from", "base")
     before, after = (saved_nets(tmp_path / name)["generator"] for name in ("one", "two"))
     change = max((before[key] - after[key]).abs().max().item() for key in before if key.endswith("weight"))
     assert 0 < change < 0.01  # one step of Adam
@@ -237,7 +237,7 @@ def test_a_training_goes_on_from_a_renderer_that_was_exported(data, tmp_path, na
 def test_a_base_without_an_estimator_cannot_be_gone_on_from(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     with pytest.raises(CheckpointMismatch, match="holds no motion estimator. Give as --base a file that"):
-        narrow_command(data, tmp_path / "run", "--base", str(base), "--begin", "base")
+        narrow_command(data, tmp_path / "run", "--base", str(base), "--init-from", "base")
 
 
 def test_a_released_model_needs_the_old_file_for_its_estimator(tmp_path):

@@ -30,22 +30,22 @@ class TwoPlayers(Trainer):
         self.die_at, self.sour_at = die_at, sour_at
         self.drawn: list[list[float]] = []
 
-    def rates(self, step):
+    def learning_rates(self, step):
         return {"maker": 0.02 / (1 + step / 10)}
 
-    def step(self, now):
-        if now.index == self.die_at:
+    def step(self, context):
+        if context.index == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        numbers = torch.randn(now.batch, 2, generator=now.chance)
+        numbers = torch.randn(context.batch, 2, generator=context.generator)
         self.drawn.append(numbers[0].tolist())
         made = self.maker(numbers)
         losses = {"error": (made - numbers / 2).square().mean(), "fooled": -self.critic(made).mean()}
-        if now.index == self.sour_at:
+        if context.index == self.sour_at:
             losses["error"] = losses["error"] / 0
-        now.descend("maker", losses["error"] + 0.01 * losses["fooled"], largest_norm=1.0)
-        if now.index % 2 == 0:
+        context.backward_and_step("maker", losses["error"] + 0.01 * losses["fooled"], largest_norm=1.0)
+        if context.index % 2 == 0:
             losses["told apart"] = (self.critic(made.detach()) - self.critic(numbers / 2)).mean().square()
-            now.descend("critic", losses["told apart"])
+            context.backward_and_step("critic", losses["told apart"])
         return losses
 
     def samples(self):

@@ -22,7 +22,7 @@ CLOSE = 5e-5
 
 def lived_in(net: Generator) -> Generator:
     """With norms that are no longer those of a fresh net, and say something."""
-    chance = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
@@ -30,7 +30,7 @@ def lived_in(net: Generator) -> Generator:
                     (module.running_mean, -0.3, 0.3), (module.running_var, 0.5, 1.5),
                     (module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3),
                 ):  # fmt: skip
-                    numbers.uniform_(low, high, generator=chance)
+                    numbers.uniform_(low, high, generator=generator)
     return net
 
 
