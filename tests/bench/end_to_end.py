@@ -21,7 +21,7 @@ from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import (
     forget_peak,
-    in_yardsticks,
+    in_reference_convolutions,
     peak_mb,
     picture,
     processor_seconds,
@@ -74,7 +74,7 @@ def mini() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         film(nets, folder, voice(0.4), Steps())  # what is imported and looked up once is not a frame's cost
         steps, cpu, rendering = Steps(), processor_seconds(), time.process_time()
-        wall_cost, wall, n_frames = in_yardsticks(
+        wall_cost, wall, n_frames = in_reference_convolutions(
             lambda: film(nets, folder, voice(MINI_SECONDS), steps), time.perf_counter
         )
         cpu, rendering = processor_seconds() - cpu, time.process_time() - rendering
@@ -99,7 +99,7 @@ def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
     forget_peak()
     weights = peak_mb()
     with tempfile.TemporaryDirectory() as folder:
-        cost, spent, n_frames = in_yardsticks(lambda: film(nets, folder, voice(seconds), steps, wide=True))
+        cost, spent, n_frames = in_reference_convolutions(lambda: film(nets, folder, voice(seconds), steps, wide=True))
         size = (Path(folder) / "film.mp4").stat().st_size
     return {
         "frames": n_frames, "yardsticks": cost, "cpu_s": spent, "film_bytes": size, "steps_wall_s": steps,
@@ -115,7 +115,7 @@ def stages() -> list[dict[str, Any]]:
     for nets, face in ((talker_by_rule(256), tiny.coefficients()), (assemble_mini(), tiny.coefficients(family=MINI))):
         for what, (amount, stage) in _stages_of(nets, face).items():
             stage()
-            cost, spent, _ = in_yardsticks(stage)
+            cost, spent, _ = in_reference_convolutions(stage)
             rows.append({"what": f"{nets.family}: {what}", "yardsticks": cost / amount, "cpu_s": spent / amount})
     return rows
 
@@ -157,7 +157,7 @@ def audio_to_motion(family: str, seconds: float) -> dict[str, Any]:
         pose = steps("pose", lambda: pipeline.predict_head_pose(nets, speech, face))
         return len(steps("mapping", lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)))
 
-    cost, spent, n_frames = in_yardsticks(walk)
+    cost, spent, n_frames = in_reference_convolutions(walk)
     return {
         "family": family, "seconds": seconds, "frames": n_frames, "yardsticks": cost, "cpu_s": spent,
         "bar_s": HOUR_BARS[family] * seconds / 3600, "before_mb": before, "peak_mb": peak_mb(), "bar_mb": HOUR_MB,

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sadtalker_core.render.facevid2vid.fast import accelerate
-from tests.bench.measuring import forget_peak, in_yardsticks, peak_mb
+from tests.bench.measuring import forget_peak, in_reference_convolutions, peak_mb
 from tests.parity.harness import rule_net
 
 FP32, BF16, FP16 = torch.float32, torch.bfloat16, torch.float16
@@ -53,12 +53,14 @@ def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_fil
     weights = sum(tensor.nbytes for tensor in net.state_dict().values()) / 1e6
     loading = peak_mb()
     forget_peak()
-    encode_source, _, prepared = in_yardsticks(lambda: net.encode_source(image, source))
+    encode_source, _, prepared = in_reference_convolutions(lambda: net.encode_source(image, source))
     first = net.warp_and_decode(prepared, driving)
     np.savez(frame_file, image=first.image.float().numpy(), moved=first.motion.deformation.float().numpy())
     costs, seconds = [], []
     for turn in range(1, rounds + 1):
-        cost, spent, _ = in_yardsticks(lambda keypoints=driving + 0.01 * turn: net.warp_and_decode(prepared, keypoints))
+        cost, spent, _ = in_reference_convolutions(
+            lambda keypoints=driving + 0.01 * turn: net.warp_and_decode(prepared, keypoints)
+        )
         costs.append(cost)
         seconds.append(spent)
     found = {
@@ -68,7 +70,7 @@ def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_fil
     }  # fmt: skip
     for batch in batches:
         several = given(side, batch)[2] + 0.02
-        cost, _, _ = in_yardsticks(lambda keypoints=several: net.warp_and_decode(prepared, keypoints))
+        cost, _, _ = in_reference_convolutions(lambda keypoints=several: net.warp_and_decode(prepared, keypoints))
         found[f"in_batches_of_{batch}"] = cost / batch
     return found
 

@@ -53,7 +53,9 @@ def yardstick(clock: Callable[[], float] = time.process_time) -> float:
     return min(times)
 
 
-def in_yardsticks(work: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> tuple[float, float, Any]:
+def in_reference_convolutions(
+    work: Callable[[], Any], clock: Callable[[], float] = time.process_time
+) -> tuple[float, float, Any]:
     """Cost in yardsticks taken before and after, seconds, and what the work gave."""
     before = yardstick(clock)
     started = clock()

@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
     fuzz = command("fuzz", _fuzz, "broken inputs at every doorway and kill -9 for every writer; ten minutes")
     fuzz.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.fuzz")
-    command("judges", lambda args: validators.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
+    command(
+        "judges", lambda args: validators.main(), "the external validators: registry, comfy-test, comfy-import-guard"
+    )
 
     args = parser.parse_args(argv)
     try:

@@ -25,7 +25,7 @@ from tests.comfyui.inprocess import run_inside
 from tests.comfyui.layout import PROJECT, SetupError, home, make_base
 
 from . import portraits, rows, sources, trial, voices
-from .evaluators import Judges
+from .evaluators import Evaluators
 from .sheet import contact_sheet
 from .table import as_text
 
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = home() / "mini_judge"
     out = Path(options.out or folder / ("quick" if options.quick else "out")).absolute()
     if options.heads:
-        print(as_text(rows.of_heads(Judges(folder), chosen, folder)))
+        print(as_text(rows.of_heads(Evaluators(folder), chosen, folder)))
         return 0
     try:
         evaluate(chosen, folder, out, options.portraits, options.voices)
@@ -72,10 +72,12 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
         raise SetupError("there is nothing to try: no picture, or no .wav with a .txt of the same name beside it")
 
     takes = _film(comfyui, pictures, spoken, chosen, folder / "base", out)
-    judges = Judges(folder)
-    found = rows.of_portraits(takes, judges) + rows.of_voices(heard, chosen) + rows.of_heads(judges, chosen, folder)
+    evaluators = Evaluators(folder)
+    found = (
+        rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
+    )
     if chosen.truths:
-        found = rows.with_truth(found, judges, spoken[0], chosen, folder)
+        found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)
 
     contact_sheet({name: take.film for name, take in takes.items()}).save(out / "sheet.png")
     text = as_text(found)

@@ -24,7 +24,7 @@ from .measures import eye_aspect_ratio_68, head_angles_68, inner_lip_gap_68
 from .points68 import Points68, read_weights
 
 MESH, POINTS = "mesh", "68 points"
-JUDGES = (MESH, POINTS)
+EVALUATORS = (MESH, POINTS)
 _AT_ONCE = 32
 
 
@@ -42,7 +42,7 @@ class Reading:
         return Reading(self.gap[rows], self.eyes[rows], self.pitch[rows], self.yaw[rows])
 
 
-class Judges:
+class Evaluators:
     def __init__(self, folder: Path):
         self.detector, self.mesh = embedded_face_nets()
         self.points68 = Points68(read_weights(sources.points68(folder)))

@@ -53,7 +53,7 @@ def generator_state() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def judge(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
+def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
     """-> flow (mean distance from the exact flow where the source shows that spot of the head, pixels of 128), the same
     of the mesh alone and within the outline of the face; colour and mouth colour (L1 by that of copying the source, of
     the best single colour); teeth (intersection over union), and what the same measure says of the true picture."""

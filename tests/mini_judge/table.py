@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .trial import BARS, Bar
+from .trial import TARGETS, Target
 
 
 @dataclass(frozen=True)
 class Row:
-    """what: a key of trial.BARS, or a row without a bar. values: by portrait (or what else was tried). of_truth: what
-    the same judge says of perfectly rendered heads, where that was tried."""
+    """what: a key of trial.TARGETS, or a row without a bar. values: by portrait (or what else was tried). of_truth:
+    what the same judge says of perfectly rendered heads, where that was tried."""
 
     what: str
-    judge: str
+    evaluator: str
     values: Mapping[str, float]
     of_truth: float | None = None
     note: str = ""
-    bar: Bar | None = field(init=False)
+    bar: Target | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bar", BARS.get(self.what))
+        object.__setattr__(self, "bar", TARGETS.get(self.what))
 
     @property
     def known(self) -> dict[str, float]:
@@ -51,7 +51,7 @@ class Row:
 
     def plain(self) -> dict:
         """For JSON."""
-        found = {"what": self.what, "judge": self.judge, "bar": str(self.bar) if self.bar else None,
+        found = {"what": self.what, "judge": self.evaluator, "bar": str(self.bar) if self.bar else None,
                  "verdict": self.verdict(), "values": dict(self.known), "note": self.note,
                  "of_true_pictures": self.of_truth}  # fmt: skip
         if self.known:
@@ -69,7 +69,7 @@ def as_text(rows: list[Row]) -> str:
         if row.known:
             worst, median = row.worst(), _short(float(np.median(list(row.known.values()))))
         truth = "" if row.of_truth is None else _short(row.of_truth)
-        lines.append((row.what, row.judge, _short(worst[1]), worst[0], median, truth,
+        lines.append((row.what, row.evaluator, _short(worst[1]), worst[0], median, truth,
                       str(row.bar) if row.bar else "", row.verdict()))  # fmt: skip
     widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
     rule = "| " + " | ".join("-" * width for width in widths) + " |"
