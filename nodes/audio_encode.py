@@ -1,4 +1,4 @@
-"""Audio Encode: a voice in, the mel windows that the nets hear out."""
+"""Audio Encode: a voice in, the mel windows that the networks read out."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class SadTalkerAudioEncode(io.ComfyNode):
                     min=0.0,
                     max=36000.0,
                     step=0.1,
-                    tooltip="Length of an idle clip when no voice is connected. A voice wins.",
+                    tooltip="Length of an idle clip when no voice is connected. Ignored when audio is connected.",
                 ),
                 io.Audio.Input("audio", optional=True, tooltip="The voice; any rate and number of channels."),
             ],
             outputs=[
-                wires.Speech.Output("speech", display_name="speech", tooltip="The voice as the nets hear it."),
+                wires.Speech.Output("speech", display_name="speech", tooltip="The voice as mel windows."),
                 io.Int.Output("n_frames", display_name="frame count", tooltip="Video frames that the voice lasts."),
             ],
         )

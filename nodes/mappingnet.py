@@ -27,8 +27,8 @@ class SadTalkerMappingNet(io.ComfyNode):
             node_id="SadTalkerMappingNet",
             display_name="MappingNet",
             category=wires.CATEGORY,
-            description="Translates expression and head pose into the key points that move the picture. Mouth, head "
-            "and gaze of the camera are scaled here.",
+            description="Translates expression and head pose into the key points that move the picture. Scales "
+            "expression and head movement.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
@@ -42,7 +42,7 @@ class SadTalkerMappingNet(io.ComfyNode):
                     "still", default=False, tooltip="The head stays as in the portrait; the face talks and blinks."
                 ),
                 io.String.Input("yaw", default="", tooltip=_LIST_TIP.format(name="turn of the head")),
-                io.String.Input("pitch", default="", tooltip=_LIST_TIP.format(name="nod of the head")),
+                io.String.Input("pitch", default="", tooltip=_LIST_TIP.format(name="up-and-down turn of the head")),
                 io.String.Input("roll", default="", tooltip=_LIST_TIP.format(name="tilt of the head")),
             ],
             outputs=[wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")],

@@ -78,7 +78,7 @@ class ManagedModel:
 
 
 def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
-    """Give every net of a freshly assembled talker to ComfyUI's memory management."""
+    """Give every net of a freshly assembled model to ComfyUI's memory management."""
     device = model_management.get_torch_device()
     offload = model_management.unet_offload_device()
     rendering = _rendering_device(device)

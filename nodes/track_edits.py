@@ -47,7 +47,7 @@ class SadTalkerEditExpression(io.ComfyNode):
                       "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there."),
                 scale("eyes", "Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth."),
                 scale("brows", "Scales the brows. mini only, see mouth."),
-                _smoothing("Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 takes tremor out, "
+                _smoothing("Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes jitter, "
                            "above 13 speech blurs. With mini the blinks stay crisp."),
             ],
             outputs=[
@@ -187,7 +187,7 @@ class SadTalkerResizeTrack(io.ComfyNode):
                     default=125,
                     min=1,
                     max=900_000,
-                    tooltip="How long the tracks become, in frames (25 a second). A connected speech wins.",
+                    tooltip="How long the tracks become, in frames (25 a second). Ignored when speech is connected.",
                 ),
                 io.Combo.Input(
                     "method",
@@ -257,7 +257,7 @@ class SadTalkerSilenceGate(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.02,
-                    tooltip="Seconds over which the mouth gets going before the voice is heard.",
+                    tooltip="Seconds over which the mouth gets going before the voice starts.",
                 ),
                 io.Float.Input(
                     "release",

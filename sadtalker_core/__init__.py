@@ -1,1 +1,1 @@
-"""A portrait and a voice walk through these rooms: audio, face, motion, render, compose; pipeline.py tells the walk."""
+"""SadTalker's core: audio, face, motion, render, compose; pipeline.py calls them in order."""

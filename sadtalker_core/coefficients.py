@@ -1,6 +1,6 @@
 """The language of the face model: which number of a row means what. Nobody else slices by number.
 
-Three rows are spoken in this house:
+There are three layouts of a row:
 
     full, 257    identity 80 | expression 64 | texture 80 | rotation 3 | lighting 27 | translation 3
     crop,  73    expression 64 | rotation 3 | translation 3 | crop 3

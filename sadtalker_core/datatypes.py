@@ -1,4 +1,5 @@
-"""What travels between the rooms, and so on the wires between the nodes: frozen records, shapes and units beside them.
+"""What is passed between the packages, and so on the wires between the nodes: frozen records, shapes and units beside
+them.
 
 Letters: `H W` a picture in pixels, `S` the side of the cropped square, `T` video frames, `P` numbers per frame that
 move the key points (45 = 15 x 3 offsets in the released family, 64 blendshape weights in the mini family).
@@ -188,7 +189,7 @@ class FaceCoefficients:
 
 @dataclass(frozen=True, eq=False)
 class SpeechWindows:
-    """A voice as the nets hear it.
+    """A voice as the networks read it.
 
     mel:      (n_mel, 80) in -4..4, 80 steps a second; kept as one track, because windows overlap fivefold
     n_frames: T, video frames at 25 a second

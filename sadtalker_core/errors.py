@@ -31,7 +31,7 @@ class InputError(SadTalkerError, ValueError):
 
 
 class PictureError(InputError):
-    """A portrait or frame has the wrong shape, channels or size, or holds values that are no numbers."""
+    """A portrait or frame has the wrong shape, channels or size, or contains NaN or infinite values."""
 
 
 class FaceNotFound(PictureError):
@@ -39,7 +39,7 @@ class FaceNotFound(PictureError):
 
 
 class AudioError(InputError):
-    """A voice is empty, too short, batched, or holds values that are no numbers."""
+    """A voice is empty, too short, batched, or contains NaN or infinite values."""
 
 
 class VideoError(InputError):

@@ -1,7 +1,7 @@
 """A model's name and the folders of its files come in, nets that are ready to run go out.
 
 Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `NETWORKS` says in which
-room each net is drawn. So nothing here knows a released key, and nothing in `checkpoint` knows a net.
+module each network is defined. So nothing here knows a released key, and nothing in `checkpoint` knows a net.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SadTalkerModel:
     missing: Mapping[str, str] = field(default_factory=dict)
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
-        """These nets, in that order. They compute where they are; working_bytes is for a house that makes room.
+        """These nets, in that order. They compute where they are; working_bytes is for a host that frees memory.
 
         Raises CheckpointMissing for one whose file is missing.
         """
@@ -261,7 +261,7 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 
 
 def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | None = None) -> Path:
-    """Write nets of a talker (those of its family, when none are named) into one file that `load_model` reads."""
+    """Write networks of a model (those of its family, when none are named) into one file that `load_model` reads."""
     names = nets or FAMILY_NETS[loaded.family]
     chosen = dict(zip(names, loaded.use(*names), strict=True))
     configs = {name: _config_dict(net.config) for name, net in chosen.items()}
@@ -305,7 +305,7 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str, exp
 
 
 def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected: str = "") -> None:
-    """Raises CheckpointDamaged for weights that are no numbers, infinite, absurdly large or all zero, and for
+    """Raises CheckpointDamaged for weights that are NaN or infinite, infinite, absurdly large or all zero, and for
     variances below zero. One look at each number: 0.05 s of one thread for a released model.
     """
     silent = True
@@ -314,7 +314,7 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
             continue
         least, most = (float(value) for value in tensor.aminmax())
         if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
-            what = f"{least:.3g} to {most:.3g}" if least == least else "values that are no numbers (NaN)"
+            what = f"{least:.3g} to {most:.3g}" if least == least else "values that are NaN"
             raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
                                     f"training that made it went wrong.{expected}")  # fmt: skip
         if name.endswith("running_var") and least < 0:
@@ -400,8 +400,9 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     for name, tensors in read.nets().items():
         if name not in NETWORKS or name not in read.metadata.configs:
             raise CheckpointMismatch(
-                f"{read.source} holds {shorten(repr(name), 60)}, which is no net of this pack "
-                f"({', '.join(NETWORKS)}) or whose widths its metadata does not tell."
+                f"{read.source} holds an unknown network {shorten(repr(name), 60)}, or its config is missing from the "
+                "metadata; "
+                f"known are {', '.join(NETWORKS)}."
             )
         spec = NETWORKS[name]
         config = spec.read_config(read.metadata.configs[name], read.source)

@@ -1,4 +1,5 @@
-"""Pictures change their size as OpenCV changes it, to the bit: several rooms need the pixels that the original saw."""
+"""Pictures change their size as OpenCV changes it, to the bit: several packages need the pixels that the original
+saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walk, in order: a portrait and a voice pass through every room. The only file that knows them all.
+"""The pipeline, in order: a portrait and a voice pass through every package. The only file that knows them all.
 
 Each function is one stage, and one node. `nets` is whatever brings nets to where they compute: an assembled
 `SadTalkerModel`, or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video

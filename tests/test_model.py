@@ -185,7 +185,7 @@ def test_an_own_file_with_a_missing_tensor_names_it(tmp_path):
 def test_a_net_that_the_pack_does_not_have_is_refused(tmp_path):
     nets = {"enhancer": {"weight": torch.ones(1)}}
     path = write_checkpoint(tmp_path / "x.safetensors", nets, Metadata(MINI, "x", 256, {"enhancer": {}}))
-    with pytest.raises(CheckpointMismatch, match="holds 'enhancer', which is no net of this pack"):
+    with pytest.raises(CheckpointMismatch, match="holds an unknown network 'enhancer'"):
         load_model("file/" + path.name, [tmp_path])
 
 

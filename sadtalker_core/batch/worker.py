@@ -109,7 +109,7 @@ class Worker:
             return path.read_bytes(), len(clip)
 
     def plan(self, payload: JobPayload) -> PlannedClip:
-        """The walk up to the motion."""
+        """The pipeline up to the motion."""
         options, nets = payload.options, self._nets(payload.options)
         picture = read_picture(payload.portrait)
         portrait = portrait_from_picture(picture, face_index=options.face_index, face_order=options.face_order)
@@ -155,7 +155,7 @@ class Worker:
 
 
 def to_device(model: SadTalkerModel, device: torch.device, precision: str) -> SadTalkerModel:
-    """The talker with its nets where they shall compute, the painting ones fast and in that precision."""
+    """The model with its networks where they shall compute, the painting ones fast and in that precision."""
     precision = one_of("precision", precision, PRECISIONS)
     if precision == "auto":
         precision = "fp32" if device.type == "cpu" else "fp16"

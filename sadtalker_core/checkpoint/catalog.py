@@ -275,7 +275,7 @@ def _released(model: str) -> ReleasedModel:
 def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
     inner = PurePosixPath(model[len(FILE_PREFIX) :])
     if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-        raise CheckpointMissing(f"{shorten(repr(model))} does not lie below a model folder; choose a file of the list.")
+        raise CheckpointMissing(f"{shorten(repr(model))} is not inside a model folder; choose a file of the list.")
     path = next((Path(folder, inner) for folder in folders if is_file(Path(folder, inner))), None)
     if path is None:
         raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "

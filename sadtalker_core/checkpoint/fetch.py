@@ -214,7 +214,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
         if not file.size and not total and done >= _MOST_BYTES:
             raise DownloadError(f"{shorten(url)} does not come to an end: {done:,} bytes have come.")
         if total and done < total:
-            raise _Interrupted(f"the line was cut after {done:,} of {total:,} bytes")
+            raise _Interrupted(f"the connection dropped after {done:,} of {total:,} bytes")
     finally:
         line.left_alone.set()
 
@@ -275,8 +275,8 @@ def _verify(file: WeightsFile, part: Path, url: str, report: _Report) -> None:
     if digest.hexdigest() != file.sha256:
         size = _size(part)
         part.unlink()
-        raise DownloadError(f"{shorten(url)} brought other bytes than expected: {size:,} bytes with SHA-256 "
-                            f"{digest.hexdigest()} instead of {file.describe()}. They were thrown away.")  # fmt: skip
+        raise DownloadError(f"{shorten(url)}: checksum mismatch: got {size:,} bytes with SHA-256 "
+                            f"{digest.hexdigest()}, expected {file.describe()}; the download was deleted.")  # fmt: skip
 
 
 @contextmanager

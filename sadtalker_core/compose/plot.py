@@ -93,7 +93,7 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
     if pose is not None:
         moved = torch.rad2deg(pose.rotation - pose.rotation[:1])
         lines = [Line(name, moved[:, k], colour) for k, (name, colour) in
-                 enumerate((("nod (pitch)", _RED), ("turn (yaw)", _YELLOW), ("tilt (roll)", _BLUE)))]  # fmt: skip
+                 enumerate((("pitch", _RED), ("yaw", _YELLOW), ("roll", _BLUE)))]  # fmt: skip
         panels.append(_fitted("head, degrees since the first frame", lines, -2.0, 2.0))
     return panels
 

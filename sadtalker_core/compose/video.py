@@ -466,7 +466,7 @@ class Sound:
         if not wave.is_floating_point():
             raise AudioError(f"expected samples as floats in -1..1, got {wave.dtype}.")
         if not torch.isfinite(torch.stack(wave.aminmax())).all():  # a copy of an hour would be over a gigabyte
-            raise AudioError("expected samples that are numbers, got NaN or infinity; the audio is broken.")
+            raise AudioError("the audio contains NaN or infinite values.")
         if not (math.isfinite(sample_rate_hz) and sample_rate_hz >= 1):
             raise AudioError(f"expected a sample rate above 0 Hz, got {sample_rate_hz:g}.")
         self.wave = wave

@@ -101,7 +101,7 @@ def fit_template(points: np.ndarray) -> tuple[tuple[float, float], float]:
     is the mean length of the two, so turning the head hardly changes it.
     """
     if not np.isfinite(points).all():
-        raise FaceNotFound("the landmarks hold values that are no numbers; choose another picture or face.")
+        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another picture or face.")
     design = np.concatenate([TEMPLATE, np.ones((5, 1))], axis=1)
     solution = np.linalg.lstsq(design, points.astype(np.float64), rcond=None)[0]  # (4, 2): three directions, the origin
     scale = float(np.linalg.norm(solution[:3], axis=0).mean())

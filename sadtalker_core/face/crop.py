@@ -132,7 +132,7 @@ def oriented_square(landmarks: Tensor) -> np.ndarray:
     if points.shape != (68, 2):
         raise FaceNotFound(f"expected landmarks (68, 2), got {points.shape}")
     if not np.isfinite(points).all():
-        raise FaceNotFound("the landmarks hold values that are no numbers; choose another picture or face.")
+        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another picture or face.")
     eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     eyes, mouth = (eye_left + eye_right) * 0.5, (points[48] + points[54]) * 0.5
     eye_to_eye, eyes_to_mouth = eye_right - eye_left, mouth - eyes

@@ -1,4 +1,4 @@
-"""The embedded face room: the pack's own files in, nets that find faces out. No download, no choice of device.
+"""The embedded face networks: the pack's own files in, nets that find faces out. No download, no choice of device.
 
 assets/face_mesh.safetensors holds the tensors of `FaceDetector` under "detector." and of `FaceMesh` under "mesh.", in
 half precision; training/convert_face_mesh.py made it.

@@ -48,7 +48,7 @@ def choose_face(
     """The face with this index, from 0, after ordering. Raises FaceNotFound, saying what was found and where."""
     if not faces:
         raise FaceNotFound(
-            "no face found in the picture; use one in which a face is seen from the front or half from the side, "
+            "no face found in the picture; use one with a face in frontal or three-quarter view, "
             "upright, sharp and not too small, or give a box around the face."
         )
     if index < 0:

@@ -1,8 +1,8 @@
 """What a found mesh says about the face, in plain geometry: a lip gap, how open the eyes are, how the head is held.
 
-For judging what came out of a model, not for driving one; so nothing here is fitted. Meshes are (..., 468, 3), in any
-unit, x right, y down, z away from the viewer; distances are taken in three dimensions, so that a turned head measures
-nearly the same as a frontal one. Left and right are the picture's.
+For evaluating what came out of a model, not for driving one; so nothing here is fitted. Meshes are (..., 468, 3), in
+any unit, x right, y down, z away from the viewer; distances are taken in three dimensions, so that a turned head
+measures nearly the same as a frontal one. Left and right are the picture's.
 """
 
 from __future__ import annotations

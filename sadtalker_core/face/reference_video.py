@@ -62,8 +62,8 @@ def read_released_video(
     fps:      of the frames; any rate is resampled, between two frames along a straight line
     pic_size: as the portrait's, because the crop parameters are in pixels of that square
     mode:     how much of the frame is cut, as for the portrait
-    box_follows_face: cut each frame at its own box, for a head that walks; otherwise all at the box of the first found
-        face, as the original does, and the crop parameters tell where the head went
+    box_follows_face: cut each frame at its own box, for a head that moves away; otherwise all at the box of the first
+        found face, as the original does, and the crop parameters tell where the head went
     batch_size:  faces that pass the net together
     on_progress: called with the number of frames read so far; may raise to stop
     Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
@@ -122,7 +122,7 @@ def read_mini_video(
 
 
 class _FaceTrack:
-    """The walk along the frames, which both families share."""
+    """The loop over the frames, which both families share."""
 
     def __init__(
         self, box_follows_face: bool, missing_face: MissingFace | str, batch_size: int, on_progress: OnFrame | None
@@ -185,8 +185,8 @@ class _FaceTrack:
             raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
         if not any(found):
             raise FaceNotFound(
-                f"no face found in any of the {len(found)} frames of the reference video; use one in which a face is "
-                "seen from the front or half from the side."
+                f"no face found in any of the {len(found)} frames of the reference video; use one with a face in "
+                "frontal or three-quarter view."
             )
         if waiting:
             rows.append(read(waiting))

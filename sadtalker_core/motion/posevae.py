@@ -1,4 +1,4 @@
-"""PoseVAE: a voice, a style and a draw of chance come in; how the head moves over 32 video frames goes out.
+"""PoseVAE: a voice, a style and a random draw come in; how the head moves over 32 video frames goes out.
 
 Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
 A pose is six numbers (rotation, translation); the net speaks about its difference to the pose of the portrait.

@@ -44,7 +44,7 @@ def coefficients_to_motion(net: MappingNet, source: FaceCoefficients, expression
     yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
     on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
-    nothing, InputError for coefficients that are no numbers.
+    nothing, InputError for NaN or infinite coefficients.
     """
     _check(net, source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
@@ -130,4 +130,4 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
     for name, rows in tracks:
         bad = torch.nonzero(~rows.isfinite().all(dim=-1))
         if len(bad):
-            raise InputError(f"the {name} of frame {int(bad[0])} holds values that are no numbers; make it again.")
+            raise InputError(f"the {name} of frame {int(bad[0])} contains NaN or infinite values; make it again.")

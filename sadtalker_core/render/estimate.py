@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from ..datatypes import MINI
 
-#: One 3x3 convolution 512 -> 256 at 128 x 128 is a yardstick: the cost of a frame counted in them is nearly the same
-#: on every machine. (family, side of the square) -> yardsticks a frame on one thread, by the nets as the nodes use them
-#: (docs/BENCH.md); of the mini with its encoding.
+#: One 3x3 convolution 512 -> 256 at 128 x 128 is the reference convolution: the cost of a frame counted in them is
+#: nearly the same on every machine. (family, side of the square) -> reference convolutions a frame on one thread, by
+#: the nets as the nodes use them (docs/BENCH.md); of the mini with its encoding.
 REFERENCE_CONVOLUTIONS_PER_FRAME = {
     ("released", 256): 27.0,
     ("released", 512): 120.0,
@@ -50,8 +50,8 @@ def free_bytes(device: torch.device) -> int:
 @functools.lru_cache(maxsize=8)
 @torch.no_grad()
 def reference_convolution_seconds(device: torch.device, dtype: torch.dtype, n_threads: int) -> float:
-    """Time of one yardstick there on so many threads (those that are set), the better of two, after one to warm up;
-    measured once a process.
+    """Time of one reference convolution there on so many threads (those that are set), the better of two, after one to
+    warm up; measured once a process.
     """
     image = torch.ones(1, 512, 128, 128, device=device, dtype=dtype)
     kernel = torch.ones(256, 512, 3, 3, device=device, dtype=dtype)

@@ -58,7 +58,7 @@ class Clip:
     file: Path
 
     def speech(self) -> SpeechWindows:
-        """The voice, as inference hears it."""
+        """The voice, as inference reads it."""
         return SpeechWindows(self._read("mel")[0], self.n_frames)
 
     def coefficients(self, start: int = 0, stop: int | None = None) -> FaceCoefficients:

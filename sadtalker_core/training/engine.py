@@ -92,7 +92,7 @@ class StepContext:
     backward_and_step: Callable[..., None]
 
     def rng(self) -> np.random.Generator:
-        """The same chance for whoever draws with NumPy; each call is another generator."""
+        """The same for whoever draws with NumPy; each call is another generator."""
         return np.random.default_rng(torch.randint(2**62, (2,), generator=self.generator).tolist())
 
 
@@ -111,7 +111,7 @@ class Trainer:
     settings: Mapping[str, Any] = {}
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
-        """Draw a batch, descend, and name the losses, each a single number. Not all need come in each step."""
+        """Draw a batch, take a step, and name the losses, each a single number. Not all need come in each step."""
         raise NotImplementedError
 
     def learning_rates(self, step: int) -> dict[str, float]:
@@ -143,7 +143,7 @@ def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Nets made inside begin with the same numbers, and the chance of everybody else is not touched."""
+    """Nets made inside begin with the same numbers, and the global generator is not touched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

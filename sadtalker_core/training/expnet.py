@@ -91,7 +91,7 @@ class Speech:
 class ExpNetTrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], net: ExpNet, training: ExpNetTraining = PUBLISHED, *,
                  face: Face | None, lip_reader: nn.Module | None = None):  # fmt: skip
-        """net: taught or not;  clips: of L frames at least
+        """net: pretrained or not;  clips: of L frames at least
         face: of the clips' family; None trains on the coefficients alone, and tells the net of no blinks
         lip_reader: see lipreading.py; it needs a face
         """
@@ -173,12 +173,12 @@ def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
 
 
 def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int) -> ExpNet:
-    """Untaught, but for the ear where one is given. It begins with saying the expression at rest.
+    """Randomly initialised, but for the audio encoder where one is given. It begins with saying the expression at rest.
 
-    Raises OptionError for an ear of another width.
+    Raises OptionError for an audio encoder of another width.
     """
     if audio_encoder is not None and audio_encoder.config != config.audio:
-        raise OptionError(f"expected an ear of width {config.audio.width} for this net, got one of "
+        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this net, got one of "
                           f"{audio_encoder.config.width}; a Wav2Lip file goes with --config published.")  # fmt: skip
     with seeded(seed):
         net = ExpNet(config)
@@ -192,7 +192,7 @@ def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int)
 
 
 def audio_encoder_of(base: SadTalkerModel, config: ExpNetConfig) -> AudioEncoder | None:
-    """The ear of the base's own net, where it is as wide."""
+    """The audio encoder of the base's own network, where it is as wide."""
     net = pretrained_net(base.nets["expnet"])
     return net.audio if net.config.audio == config.audio else None
 
@@ -216,8 +216,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new net "
                         "(default mini)")  # fmt: skip
-    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="begin with the ear of a Wav2Lip checkpoint "
-                        "(without: with the base's, where it is as wide, or untaught)")  # fmt: skip
+    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="start with the audio encoder of a Wav2Lip "
+                                                                     "checkpoint "
+                        "(without: with the base's, where it is as wide, or randomly initialised)")  # fmt: skip
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")

@@ -91,7 +91,7 @@ def random_reference(rows: int, draw: np.random.Generator) -> Tensor:
 
 
 def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
-    """(clips, L, 1, 80, 16) mel windows heard louder or softer, through a longer or shorter throat, with bands
+    """(clips, L, 1, 80, 16) mel windows made louder or softer, through a longer or shorter throat, with bands
     missing.
     """
     clips = windows.shape[0]

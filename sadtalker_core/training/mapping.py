@@ -79,7 +79,7 @@ ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 class MappingTrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], net: MappingNet, frozen: Mapping[str, nn.Module], vgg: VggFeatures,
                  steps: int, training: MappingTraining = RELEASED_WIDTH):  # fmt: skip
-        """net: taught or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
+        """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
         self.detector, self.estimator, self.generator = (frozen[name] for name in TEACHERS)

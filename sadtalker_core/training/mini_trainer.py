@@ -22,7 +22,7 @@ WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
 class MiniTrainer(Trainer):
     def __init__(self, name: str, net: nn.Module, losses: Callable[[StepContext], dict[str, Tensor]], steps: int,
                  rate: float = 2e-3):  # fmt: skip
-        """losses: draws a batch from the moment's chance; their sum is descended."""
+        """losses: draws a batch with the step's generator; their sum is minimised."""
         self.name, self.losses, self.steps, self.rate = name, losses, steps, rate
         self.nets = {name: net}
         self.optimizers = {name: torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-4)}

@@ -12,7 +12,8 @@ voice. Its losses, with the published weights 1, 1 and 0.7:
 
 The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip that driving
 never sees, as it uses the decoder alone; a released net that is trained on here is set right (--init-from base).
-The ear stays as it is, so each clip is heard once: it is the base's where the widths agree, or a Wav2Lip file's.
+The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
+file's.
 
 Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
 """
@@ -93,7 +94,7 @@ class Blocks:
 
 class PoseVAETrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], net: PoseVAE, training: PoseVAETraining = PUBLISHED, seed: int = 0):
-        """net: taught or not, with an ear that has learnt to hear;  clips: of 33 frames at least, see `read_blocks`."""
+        """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`."""
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
         self.length = net.config.frames
@@ -158,7 +159,7 @@ class PoseVAETrainer(Trainer):
         return Blocks(*(part.to(device) for part in (motion, poses[:, 0], audio, style)))
 
     def _embed(self, clip: Clip, device: torch.device) -> Tensor:
-        """(T, E) on the CPU, kept, as the ear does not change: 51 KB per second at the published width."""
+        """(T, E) on the CPU, kept, as the audio encoder does not change: 51 KB per second at the published width."""
         if clip.name not in self.embeddings:
             embed_audio = FoldedAudioEncoder(self.net.audio)
             windows = clip.speech().windows().split(64)
@@ -199,10 +200,10 @@ def spreads_of(clips: Sequence[Clip], length: int) -> Tensor:
 
 
 def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor, seed: int) -> PoseVAE:
-    """Untaught but for the ear, and for where heads are: the decoder ends in a sigmoid, whose 0..1 begins as six
-    spreads around the reference."""
+    """Randomly initialised but for the audio encoder, and for where heads are: the decoder ends in a sigmoid, whose
+    0..1 begins as six spreads around the reference."""
     if audio_encoder.config != config.audio:
-        raise OptionError(f"expected an ear of width {config.audio.width} for this net, got one of "
+        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this net, got one of "
                           f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
                           "of one "
                           f"width: mini and mini, or 'SadTalker 256' and published.")  # fmt: skip
@@ -228,7 +229,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new "
                         "net (default mini)")  # fmt: skip
-    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the ear from a Wav2Lip checkpoint")
+    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)
     options = parser.parse_args(arguments)

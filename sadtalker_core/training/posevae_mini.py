@@ -59,7 +59,7 @@ def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
 
 
 @torch.no_grad()
-def heard(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tuple[Tensor, Tensor, Tensor]:
+def embedded_clips(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tuple[Tensor, Tensor, Tensor]:
     """-> embeddings (N, E), voice (N, 3) degrees of all frames end to end, starts (M,) of blocks that lie in
     one clip.
     """
@@ -75,7 +75,7 @@ def heard(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tuple[Tensor,
 
 
 def losses_of(net: PoseVAE, clips: list[SpeechClip]):
-    embeddings, degrees, starts = heard(net.audio, clips[:CLIPS])
+    embeddings, degrees, starts = embedded_clips(net.audio, clips[:CLIPS])
 
     def losses(context: StepContext) -> dict[str, Tensor]:
         net.audio.eval()  # its running means are part of what it has learnt

@@ -63,7 +63,7 @@ from .tps import PUBLISHED_BEND, BendConfig, draw_bend
 
 @dataclass(frozen=True)
 class LossWeights:
-    """One for each level, block or judge where a loss has several."""
+    """One for each level, block or discriminator where a loss has several."""
 
     perceptual: float = 10.0
     feature_matching: float = 10.0
@@ -123,7 +123,7 @@ RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
 class RendererTrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], nets: dict[str, nn.Module], vgg: VggFeatures, steps: int,
                  training: RendererTraining = PUBLISHED, seed: int = 0):  # fmt: skip
-        """nets: the RENDERER_NETS, taught or not;  steps: of the whole run, for the rate"""
+        """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)
         with seeded(seed):
@@ -211,7 +211,7 @@ def head_degrees(coefficients: FaceCoefficients) -> Tensor:
 
 
 def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
-    """The RENDERER_NETS, untaught."""
+    """The RENDERER_NETS, randomly initialised."""
     with seeded(seed):
         return {
             "keypoint_detector": KeypointDetector(training.keypoints),
@@ -234,8 +234,8 @@ def pretrained_nets(base: SadTalkerModel, estimator: MotionEstimator) -> dict[st
 
 
 def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
-    """The motion estimator of a model, which no talker needs: a file that stage 1 exported carries it, and for the
-    released models the old renderer's file does.
+    """The motion estimator of a model, which no model needs to animate: a file that stage 1 exported carries it, and
+    for the released models the old renderer's file does.
 
     Raises CheckpointMissing or CheckpointMismatch, and what reading raises.
     """

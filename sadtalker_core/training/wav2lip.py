@@ -1,4 +1,4 @@
-"""A Wav2Lip checkpoint comes in, its audio encoder goes out: an ear that has learnt which sound goes with which lips.
+"""A Wav2Lip checkpoint comes in, its audio encoder goes out: it has learnt which sound goes with which lips.
 
 The file is the user's own (Wav2Lip, Prajwal et al. 2020: `wav2lip.pth` or `wav2lip_gan.pth`); its layout is that of our
 AudioEncoder at width 32, under other names.

@@ -1,4 +1,4 @@
-"""Whole walks and their stages: the mini and the released nets from picture to film, and an hour of audio.
+"""Whole pipelines and their stages: the mini and the released nets from picture to film, and an hour of audio.
 
 Letters: `T` frames of a clip.
 """
@@ -31,8 +31,8 @@ from tests.bench.measuring import (
 )
 from tests.render import tiny
 
-#: wall-clock yardsticks a frame of the mini may cost on two cores, all nets and the encoding included
-MINI_BAR = 0.40
+#: wall-clock reference convolutions a frame of the mini may cost on two cores, all nets and the encoding included
+MINI_TARGET = 0.40
 MINI_SECONDS = 8.0
 #: seconds by the clock on two cores, and MB, that an hour of audio may take up to the motion
 HOUR_BARS = {MINI: 30.0, RELEASED: 180.0}
@@ -80,7 +80,7 @@ def mini() -> dict[str, Any]:
         cpu, rendering = processor_seconds() - cpu, time.process_time() - rendering
     stick = yardstick()
     return {
-        "frames": n_frames, "wall_yardsticks": wall_cost / n_frames, "bar": MINI_BAR,
+        "frames": n_frames, "wall_convolutions": wall_cost / n_frames, "target": MINI_TARGET,
         "frames_per_second": n_frames / wall, "cpu_yardsticks": cpu / n_frames / stick,
         "cpu_yardsticks_of_the_encoder": (cpu - rendering) / n_frames / stick,
         "cpu_s": cpu / n_frames, "cpu_yardstick_s": stick, "steps_wall_s": steps, "peak_mb": peak_mb(),
@@ -102,7 +102,7 @@ def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
         cost, spent, n_frames = in_reference_convolutions(lambda: film(nets, folder, voice(seconds), steps, wide=True))
         size = (Path(folder) / "film.mp4").stat().st_size
     return {
-        "frames": n_frames, "yardsticks": cost, "cpu_s": spent, "film_bytes": size, "steps_wall_s": steps,
+        "frames": n_frames, "convolutions": cost, "cpu_s": spent, "film_bytes": size, "steps_wall_s": steps,
         "loading_mb": loading, "weights_mb": weights, "peak_mb": peak_mb(),
     }  # fmt: skip
 
@@ -116,7 +116,7 @@ def stages() -> list[dict[str, Any]]:
         for what, (amount, stage) in _stages_of(nets, face).items():
             stage()
             cost, spent, _ = in_reference_convolutions(stage)
-            rows.append({"what": f"{nets.family}: {what}", "yardsticks": cost / amount, "cpu_s": spent / amount})
+            rows.append({"what": f"{nets.family}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
     return rows
 
 
@@ -151,15 +151,15 @@ def audio_to_motion(family: str, seconds: float) -> dict[str, Any]:
     forget_peak()
     before = peak_mb()
 
-    def walk() -> int:
+    def run_pipeline() -> int:
         speech = steps("hearing", lambda: pipeline.encode_audio(wave, STEREO_HZ))
         expression = steps("expression", lambda: pipeline.predict_expression(nets, speech, face))
         pose = steps("pose", lambda: pipeline.predict_head_pose(nets, speech, face))
         return len(steps("mapping", lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)))
 
-    cost, spent, n_frames = in_reference_convolutions(walk)
+    cost, spent, n_frames = in_reference_convolutions(run_pipeline)
     return {
-        "family": family, "seconds": seconds, "frames": n_frames, "yardsticks": cost, "cpu_s": spent,
+        "family": family, "seconds": seconds, "frames": n_frames, "convolutions": cost, "cpu_s": spent,
         "bar_s": HOUR_BARS[family] * seconds / 3600, "before_mb": before, "peak_mb": peak_mb(), "bar_mb": HOUR_MB,
         "steps_wall_s": steps,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """One arrangement of the released generator, weights made by rule: what a frame costs, and the frame itself.
 
-In: which arrangement, and the side of the square. Out: yardsticks a frame one by one and in batches, the once-a-clip
-work, peaks of memory; the frame goes to a file, so that arrangements can be held against one another.
+In: which arrangement, and the side of the square. Out: reference convolutions a frame one by one and in batches, the
+once-a-clip work, peaks of memory; the frame goes to a file, so that arrangements can be held against one another.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FP32, BF16, FP16 = torch.float32, torch.bfloat16, torch.float16
 PLAIN, FAST, BF16_PAINT, BF16_ALL = "plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16"
 #: what paints, and what finds motion
 DTYPES = {FAST: (FP32, FP32), BF16_PAINT: (BF16, FP32), BF16_ALL: (BF16, BF16)}
-#: yardsticks that a frame of 256 may cost
-BARS = {FAST: 27.0, BF16_PAINT: 17.5, BF16_ALL: 15.5}
+#: reference convolutions that a frame of 256 may cost
+TARGETS = {FAST: 27.0, BF16_PAINT: 17.5, BF16_ALL: 15.5}
 
 
 def arranged(what: str):
@@ -64,8 +64,8 @@ def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_fil
         costs.append(cost)
         seconds.append(spent)
     found = {
-        "what": what, "side": side, "yardsticks": statistics.median(costs), "each": costs,
-        "cpu_s": statistics.median(seconds), "bar": BARS.get(what) if side == 256 else None,
+        "what": what, "side": side, "convolutions": statistics.median(costs), "each": costs,
+        "cpu_s": statistics.median(seconds), "target": TARGETS.get(what) if side == 256 else None,
         "once_a_clip": encode_source, "weights_mb": weights, "loading_mb": loading, "peak_mb": peak_mb(),
     }  # fmt: skip
     for batch in batches:

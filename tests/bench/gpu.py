@@ -20,7 +20,7 @@ from tests.bench.measuring import talker_by_rule, voice
 from tests.parity.harness import rule_net
 
 #: times as fast as the plain arrangement in batches of two
-BAR = 6.0
+TARGET = 6.0
 SECONDS = 10.0
 
 
@@ -41,7 +41,7 @@ def measure(device: torch.device | None = None, rounds: int = 20) -> list[dict[s
             batch = auto_batch_size("released", side, device, free)
             found = rate(net, side, batch, device, rounds)
             rows.append({"what": f"fast {dtype}", "side": side, "batch": batch, "frames_per_second": found,
-                         "factor": found / plain, "bar": BAR})  # fmt: skip
+                         "factor": found / plain, "target": TARGET})  # fmt: skip
         rule_net.cache_clear()
     rows.append(whole_job(device))
     return rows
@@ -71,7 +71,7 @@ def whole_job(device: torch.device) -> dict[str, Any]:
         n_frames = film(nets, folder, voice(SECONDS), Steps())
         spent = time.perf_counter() - started
     return {"what": "picture to film, fast fp16", "side": 256, "frames_per_second": n_frames / spent,
-            "factor": n_frames / spent / FRAMES_PER_SECOND, "bar": 1.0}  # fmt: skip
+            "factor": n_frames / spent / FRAMES_PER_SECOND, "target": 1.0}  # fmt: skip
 
 
 def wait(device: torch.device) -> None:

@@ -1,7 +1,8 @@
 """What it costs to load the released model from its files and to arrange its generator for speed, once a loader.
 
 In: how many busy programs make the crowd (one a core, when nothing is said). Out: a row for each step and weather, in
-processor seconds of one pass, in yardsticks and by the clock. The files are made by rule and lie in the disk's cache.
+processor seconds of one pass, in reference convolutions and by the clock. The files are made by rule and lie in the
+disk's cache.
 """
 
 from __future__ import annotations
@@ -41,4 +42,4 @@ def _timed(what: str, step: Callable[[], Any]) -> dict[str, Any]:
     before, cpu_s, clock_s = yardstick(), time.process_time(), time.perf_counter()
     step()
     cpu_s, clock_s = time.process_time() - cpu_s, time.perf_counter() - clock_s
-    return {"what": what, "yardsticks": cpu_s / ((before + yardstick()) / 2), "cpu_s": cpu_s, "clock_s": clock_s}
+    return {"what": what, "convolutions": cpu_s / ((before + yardstick()) / 2), "cpu_s": cpu_s, "clock_s": clock_s}

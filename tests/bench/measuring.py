@@ -1,4 +1,5 @@
-"""What all benches measure with: the yardstick, processor time, peaks of memory, a picture and a voice to work on."""
+"""What all benches measure with: the reference convolution, processor time, peaks of memory, a picture and a voice to
+work on."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ def yardstick(clock: Callable[[], float] = time.process_time) -> float:
 def in_reference_convolutions(
     work: Callable[[], Any], clock: Callable[[], float] = time.process_time
 ) -> tuple[float, float, Any]:
-    """Cost in yardsticks taken before and after, seconds, and what the work gave."""
+    """Cost in reference convolutions taken before and after, seconds, and what the work gave."""
     before = yardstick(clock)
     started = clock()
     result = work()

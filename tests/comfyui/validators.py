@@ -1,4 +1,4 @@
-"""The outside judges: programs of other people that look at a node pack. Each lives in an environment of its own.
+"""The external validators: programs of other people that look at a node pack. Each lives in an environment of its own.
 
 In: a pack's folder, a ComfyUI tree, API prompts with a live /object_info. Out: a `Verdict` each. No finding, not even a
 warning, is the standard here.

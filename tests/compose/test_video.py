@@ -349,7 +349,7 @@ def test_frames_that_are_no_frames_get_a_sentence(tmp_path, frames, sentence):
         ({"audio": (torch.zeros(1, 0), 16000)}, AudioError, "one waveform"),
         ({"audio": (torch.zeros(9), 0)}, AudioError, "sample rate"),
         ({"audio": (torch.zeros(9, dtype=torch.int16), 16000)}, AudioError, "floats"),
-        ({"audio": (torch.full((9,), float("inf")), 16000)}, AudioError, "infinity"),
+        ({"audio": (torch.full((9,), float("inf")), 16000)}, AudioError, "infinite"),
     ],
 )
 def test_impossible_wishes_get_a_sentence(tmp_path, wish, error, sentence):

@@ -119,7 +119,7 @@ def test_the_portrait_that_came_in_has_no_crop_afterwards(net, portrait):
 
 def test_a_picture_with_nan_is_refused_at_the_door(net, portrait):
     portrait.image[3, 3] = float("nan")
-    with pytest.raises(PictureError, match="no numbers"):
+    with pytest.raises(PictureError, match="NaN"):
         extract_released(net, portrait, Finder(), CropMode.CROP, 256)
 
 

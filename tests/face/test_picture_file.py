@@ -50,7 +50,7 @@ def test_whole_numbers_of_32_bits_are_scaled_by_what_holds_them():
 def test_floats_that_are_no_numbers_are_refused():
     values = RAMP.copy()
     values[3, 3] = np.nan
-    with pytest.raises(PictureError, match="no numbers"):
+    with pytest.raises(PictureError, match="NaN"):
         read_picture(tiff_of_floats(values))
 
 

@@ -2,8 +2,9 @@
 
     python -m tests.mini_judge [--quick] [--portraits FOLDER] [--voices FOLDER] [--out FOLDER]
 
-Portraits and voices walk through the eight nodes in a real ComfyUI; two judges look at the frames; the table of bars
-(trial.py) is printed and written, with a contact sheet and films. The first run fetches what it needs (sources.py).
+Portraits and voices go through the eight nodes in a real ComfyUI; two evaluators look at the frames; the table of
+targets (trial.py) is printed and written, with a contact sheet and films. The first run fetches what it needs
+(sources.py).
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ def _filmed(clip: dict[str, str]) -> bool:
 def _state() -> str:
     """One number for the code and the weights that a film depends on, and for the film script."""
     core = PROJECT / "sadtalker_core"
-    rooms = [place for place in core.iterdir() if place.is_dir() and place.name not in ("training", "batch")]
-    places = (*rooms, PROJECT / "nodes", INSIDE.parent)
+    packages = [place for place in core.iterdir() if place.is_dir() and place.name not in ("training", "batch")]
+    places = (*packages, PROJECT / "nodes", INSIDE.parent)
     files = sorted(file for place in places for file in place.rglob("*") if file.suffix in (".py", ".safetensors"))
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 

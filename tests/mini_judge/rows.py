@@ -156,7 +156,7 @@ def of_heads(evaluators: Evaluators, trial: Trial, folder: Path) -> list[Row]:
 
 
 def with_truth(rows: list[Row], evaluators: Evaluators, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:
-    """The same rows, and beside them the worst that the judges say of a perfect head."""
+    """The same rows, and beside them the worst that the evaluators say of a perfect head."""
     n_frames = min(trial.speech_frames, int(spoken.utterance.seconds * 25))
     perfect = truth.of_heads(trial.truths, evaluators, spoken, n_frames, folder)
     found = []

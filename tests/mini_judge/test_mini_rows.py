@@ -66,7 +66,7 @@ def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]
 
 def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
     result = found(take, Told(gap_of(take)))
-    barred = {what: row for (what, _), row in result.items() if row.bar}
+    barred = {what: row for (what, _), row in result.items() if row.target}
     assert len(barred) == 9
     assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
 

@@ -1,4 +1,5 @@
-"""What the built-in model is tried on, and how well it must do: seeds, motion ranges and bars, fixed before training.
+"""What the built-in model is tried on, and how well it must do: seeds, motion ranges and targets, fixed before
+training.
 
 Nothing here is tuned to a result. Weights that come later are measured with the same numbers; a change of one of them
 is a new trial and says so in its commit. Training must not touch these seeds or these portraits.
@@ -85,7 +86,7 @@ CLOSED_GAP = {"mesh": 0.035, "68 points": 0.035}
 class Trial:
     """How much is tried. speech_frames: of each portrait's reading, at most; pairs: generated people, three driving
     frames each, for the flow, the colours and the mouth; voice_minutes: of generated speech; truths: heads of which the
-    judges see perfect frames, too."""
+    evaluators see perfect frames, too."""
 
     photographs: tuple[Photograph, ...] = PHOTOGRAPHS
     heads: tuple[Head, ...] = HEADS

@@ -1,6 +1,7 @@
-"""What the judges say of heads whose every frame was rendered by the generator, and is therefore right.
+"""What the evaluators say of heads whose every frame was rendered by the generator, and is therefore right.
 
-The same questions that the model's frames are asked: a judge that cannot read a true picture says little about ours.
+The same questions that the model's frames are asked: an evaluator that cannot read a true picture says little about
+ours.
 """
 
 from __future__ import annotations

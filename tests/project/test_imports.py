@@ -1,4 +1,4 @@
-"""The arrows of the house: rooms look down to the hall, never sideways; nothing looks at training or at ComfyUI."""
+"""The direction of imports: packages import shared types, never one another; nothing imports training or ComfyUI."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = {"audio", "face", "motion", "render", "compose", "checkpoint"}
-WALKERS = {"pipeline.py", "model.py"}
+PACKAGES = {"audio", "face", "motion", "render", "compose", "checkpoint"}
+ORCHESTRATORS = {"pipeline.py", "model.py"}
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
@@ -60,25 +60,25 @@ def test_the_core_imports_itself_relatively_and_nothing_of_comfyui(project):
     assert found == []
 
 
-def test_rooms_do_not_import_one_another(project):
+def test_packages_do_not_import_one_another(project):
     found = [
         f"{file} imports {name}"
         for file, name in core_imports(project / "sadtalker_core")
-        if name in ROOMS and file.parts[0] in ROOMS and name != file.parts[0]
+        if name in PACKAGES and file.parts[0] in PACKAGES and name != file.parts[0]
     ]
     assert found == []
 
 
-def test_the_hall_imports_no_room(project):
+def test_shared_types_import_no_package(project):
     found = [
         f"{file} imports {name}"
         for file, name in core_imports(project / "sadtalker_core")
-        if len(file.parts) == 1 and file.name not in WALKERS and name in ROOMS | {"pipeline", "assembly"}
+        if len(file.parts) == 1 and file.name not in ORCHESTRATORS and name in PACKAGES | {"pipeline", "assembly"}
     ]
     assert found == []
 
 
-def test_no_room_imports_training(project):
+def test_no_package_imports_training(project):
     found = [
         str(file)
         for file, name in core_imports(project / "sadtalker_core")

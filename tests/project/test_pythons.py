@@ -85,12 +85,12 @@ def test_the_quick_tests_pass_with_numpy_1(project):
         [sys.executable, "-c", "import numpy; print(numpy.__version__)"], env=env, capture_output=True, text=True
     )
     assert version.stdout.startswith("1.26.")
-    rooms = [
-        str(project / "tests" / room)
-        for room in ("audio", "face", "motion", "render", "compose", "checkpoint", "parity")
-        if (project / "tests" / room).is_dir()
+    packages = [
+        str(project / "tests" / package)
+        for package in ("audio", "face", "motion", "render", "compose", "checkpoint", "parity")
+        if (project / "tests" / package).is_dir()
     ]
-    assert run_pytest(Path(sys.executable), project, "-m", QUICK, "-n", "2", *rooms, env=env) >= 50
+    assert run_pytest(Path(sys.executable), project, "-m", QUICK, "-n", "2", *packages, env=env) >= 50
 
 
 def run_pytest(python: Path, project: Path, *arguments: str, env: dict | None = None) -> int:

@@ -78,7 +78,7 @@ def test_tracks_of_two_lengths_are_refused():
 def test_numbers_that_are_none_are_named():
     bad = tiny.expression(3).coefficients
     bad[1, 5] = float("nan")
-    with pytest.raises(InputError, match="expression of frame 1 holds values that are no numbers"):
+    with pytest.raises(InputError, match="expression of frame 1 contains NaN or infinite values"):
         coefficients_to_motion(tiny.mapping(), tiny.coefficients(), Expression(bad, "released"), tiny.pose(3))
     with pytest.raises(OptionError, match="expression_scale"):
         coefficients_to_motion(

@@ -64,11 +64,11 @@ def learn(folder: Path, voice: Path) -> Learnt:
 def spoken(short: Path) -> speech_set.SpeechClip:
     """A mouth made up for the voice: the jaw opens where it is loud, the lips round and spread with its colour."""
     speech = encode_speech(read_wave(short), SAMPLE_RATE_HZ)
-    heard = torch.stack([window[0] for window in speech.windows()]).mean(dim=2)  # (T, 80)
+    embedded_clips = torch.stack([window[0] for window in speech.windows()]).mean(dim=2)  # (T, 80)
     units = np.zeros((speech.n_frames, len(SPEECH_BLENDSHAPES)))
     columns = {unit: column for column, unit in enumerate(SPEECH_BLENDSHAPES)}
     for name, low, high in (("jawOpen", 0, 80), ("mouthPucker", 0, 30), ("mouthStretch", 40, 80)):
-        loud = ((heard[:, low:high].mean(dim=1) + 4) / 5).clamp(0, 1)
+        loud = ((embedded_clips[:, low:high].mean(dim=1) + 4) / 5).clamp(0, 1)
         for unit in blendshape_indices(name):
             units[:, columns[unit]] = loud.square()
     return speech_set.SpeechClip(speech.mel.numpy(), units, "the demo's voice")

@@ -125,7 +125,7 @@ def test_the_mini_model_has_nothing_to_be_mapped_to(data, tmp_path):
 
 
 def exported_renderer(folder):
-    """A file as stage 1 exports it, untaught."""
+    """A file as stage 1 exports it, randomly initialised."""
     base = load_base_model(str(narrow_model.write(folder / "base.safetensors")))
     nets = renderer.new_nets(narrow_model.RENDERER, seed=0)
     return export(folder / "renderer.safetensors", base, nets)

@@ -89,8 +89,8 @@ def test_the_blocks_of_a_batch_are_cut_from_their_clips(folder):
     assert torch.equal(blocks.reference[0], pose[3])
     assert torch.equal(blocks.motion[0], pose[4:36] - pose[3])
     with torch.no_grad():
-        heard = trainer.net.audio.eval()(clip.speech().windows(4, 36))
-    torch.testing.assert_close(blocks.audio[0], heard, atol=1e-4, rtol=1e-4)
+        embedded_clips = trainer.net.audio.eval()(clip.speech().windows(4, 36))
+    torch.testing.assert_close(blocks.audio[0], embedded_clips, atol=1e-4, rtol=1e-4)
     assert blocks.style.tolist() == [trainer.styles[clip.speaker]]
 
 
@@ -210,7 +210,9 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
 
 
 def test_the_published_widths_ask_for_an_ear_of_their_own(folder, tmp_path):
-    with pytest.raises(OptionError, match="an ear of width 32 for this net, got one of 8. Give --wav2lip FILE"):
+    with pytest.raises(
+        OptionError, match="an audio encoder of width 32 for this net, got one of 8. Give --wav2lip FILE"
+    ):
         posevae.main(["--data", str(folder), "--out", str(tmp_path / "run"), "--config", "published"])
 
 

@@ -76,9 +76,9 @@ def cut(talk, reader, tmp_path_factory):
 
 def test_the_voice_is_what_audio_encode_hears(talk, cut):
     _, wave, rate = decoded(talk)
-    heard = pipeline.encode_audio(wave[:, : rate * 36 // 25], rate)
-    assert cut.speech().n_frames == heard.n_frames == 36
-    torch.testing.assert_close(cut.speech().mel, heard.mel, atol=0, rtol=0)
+    embedded_clips = pipeline.encode_audio(wave[:, : rate * 36 // 25], rate)
+    assert cut.speech().n_frames == embedded_clips.n_frames == 36
+    torch.testing.assert_close(cut.speech().mel, embedded_clips.mel, atol=0, rtol=0)
 
 
 def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):

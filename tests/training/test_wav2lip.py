@@ -42,9 +42,9 @@ def test_new_nets_begin_with_that_ear_and_narrow_ones_refuse_it(audio_encoder):
     assert torch.equal(net.audio.layers[3].conv.weight, audio_encoder.layers[3].conv.weight)
     pose = posevae.new_net(posevae.PUBLISHED.net, audio_encoder, torch.ones(6), 0)
     assert torch.equal(pose.audio.layers[3].conv.weight, audio_encoder.layers[3].conv.weight)
-    with pytest.raises(OptionError, match="an ear of width 8 for this net, got one of 32"):
+    with pytest.raises(OptionError, match="an audio encoder of width 8 for this net, got one of 32"):
         expnet.new_net(expnet.MINI_TRAINING.net, audio_encoder, 0)
-    with pytest.raises(OptionError, match="an ear of width 8 for this net, got one of 32"):
+    with pytest.raises(OptionError, match="an audio encoder of width 8 for this net, got one of 32"):
         posevae.new_net(posevae.MINI_TRAINING.net, audio_encoder, torch.ones(6), 0)
 
 

@@ -105,7 +105,7 @@ def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: Face
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] == 0 or shape[1] % step:
         raise PictureError(f"expected a cropped portrait (3, S, S) with S a multiple of {step}, got {shape}.")
     if not crop.image.isfinite().all():
-        raise PictureError("the cropped portrait holds values that are no numbers; load the picture again.")
+        raise PictureError("the cropped portrait contains NaN or infinite values; load the picture again.")
 
     n_offsets = 3 * keypoint_detector.config.n_keypoints
     for whose, rows in (("source", motion.source), ("driving", motion.driving)):
@@ -117,5 +117,5 @@ def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: Face
         bad = torch.nonzero(~numbers.isfinite().all(dim=-1))
         if len(bad):
             raise InputError(
-                f"the {whose} motion of frame {int(bad[0])} holds values that are no numbers; map it again."
+                f"the {whose} motion of frame {int(bad[0])} contains NaN or infinite values; map it again."
             )

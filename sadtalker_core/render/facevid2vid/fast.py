@@ -153,7 +153,7 @@ class FastDenseMotion(nn.Module):
 
 
 def hourglass_input(compressed_features: Tensor, shifts: Tensor, source: Tensor, driving: Tensor) -> Tensor:
-    """DenseMotion.evidence, (B, M * (1 + C'), D, H, W), for shifts (B, M, 3) of the whole volume."""
+    """DenseMotion.hourglass_input, (B, M * (1 + C'), D, H, W), for shifts (B, M, 3) of the whole volume."""
     (n_frames, n_motions, _), (n_compressed, *shape) = shifts.shape, compressed_features.shape[1:]
     out = empty_last(n_frames, n_motions * (1 + n_compressed), *shape, like=compressed_features)
     table = out.unflatten(1, (n_motions, 1 + n_compressed))

@@ -57,11 +57,11 @@ class SpeechClip:
         return SpeechWindows(torch.from_numpy(self.mel.astype(np.float32)), len(self.units)).windows(start, stop)
 
 
-def clip_of(utterance: Utterance, voice: str, held_out: bool = False, heard: np.ndarray | None = None) -> SpeechClip:
-    """What is seen comes from the utterance, what is heard from `heard` (n,), the same moments recorded otherwise."""
+def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: np.ndarray | None = None) -> SpeechClip:
+    """The picture comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
     n_frames = frames_in_samples(len(utterance.wave))
     units = blendshape_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_BLENDSHAPES]
-    wave = utterance.wave if heard is None else heard
+    wave = utterance.wave if recorded is None else recorded
     mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(wave[: samples_in_frames(n_frames)], dtype=np.float32)))
     return SpeechClip(mel.numpy().astype(np.float16), units.astype(np.float16), voice, held_out)
 
@@ -120,7 +120,7 @@ def training_clips(seed: int, hours: float) -> Iterator[SpeechClip]:
                 draw.choice([0, draw.uniform(0, 0.8)]),
                 draw.choice([0, draw.uniform(0, 0.8)]),
             )
-            clip = clip_of(utterance, voice, heard=augment.recorded(utterance.wave, generator))
+            clip = clip_of(utterance, voice, recorded=augment.recorded(utterance.wave, generator))
         seconds += len(clip.units) / FRAMES_PER_SECOND
         yield clip
 

@@ -1,4 +1,4 @@
-"""A portrait and a voice -> frames, through every room in order; each thing that is handed on is compared, too.
+"""A portrait and a voice -> frames, through every package in order; each thing that is handed on is compared, too.
 
 The draws are those of the original: Python's `random` for the blinks, the stored z for the head. Where the user's list
 of angles has several stations, the original never reaches the last one (see facerender_data.py): our track is then held
@@ -48,7 +48,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """One case: what goes in, what the original gave, and the rooms in the order in which they are passed."""
+    """One case: what goes in, what the original gave, and the packages in the order in which they are called."""
 
     case: tuple[str, str]
     given: dict

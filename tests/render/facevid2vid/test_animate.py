@@ -121,7 +121,7 @@ def test_a_motion_of_the_other_family_is_refused():
 def test_a_motion_that_is_no_number_is_refused_with_its_frame(field, value):
     motion = tiny.motion(5)
     getattr(motion.driving, field)[3] = value
-    refuse(InputError, "the driving motion of frame 3 holds values that are no numbers", motion=motion)
+    refuse(InputError, "the driving motion of frame 3 contains NaN or infinite values", motion=motion)
 
 
 def test_a_source_row_that_is_no_number_is_refused():
@@ -149,7 +149,7 @@ def test_a_crop_of_a_size_the_nets_cannot_halve_is_refused(shape):
 def test_a_crop_that_is_no_number_is_refused():
     crop = tiny.crop()
     crop.image[1, 2, 3] = float("nan")
-    refuse(PictureError, "no numbers", crop=crop)
+    refuse(PictureError, "NaN", crop=crop)
 
 
 def test_no_frames_and_no_batch_are_refused():
