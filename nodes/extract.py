@@ -104,8 +104,8 @@ class SadTalkerReferenceVideo(io.ComfyNode):
             node_id="SadTalkerReferenceVideo",
             display_name="3DMM from Video",
             category=wires.CATEGORY,
-            description="Reads head pose, blinks and expression from a video of somebody, frame by frame, at 25 "
-            "frames a second. Connect frames or a video.",
+            description="Reads head pose, blinks and expression from a video of somebody, frame by frame, at 25 fps. "
+            "Connect frames or a video.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model; the same as in the other stages."),
                 io.Float.Input(
@@ -114,7 +114,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                     min=1.0,
                     max=240.0,
                     step=0.001,
-                    tooltip="Frames a second of the picture batch. A connected video brings its own.",
+                    tooltip="Frames per second of the picture batch. A connected video brings its own.",
                 ),
                 io.Combo.Input(
                     "missing_face",
@@ -137,7 +137,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 wires.Coefficients.Output(
                     "reference",
                     display_name="coefficients",
-                    tooltip="One row per frame at 25 frames a second; connect it to a 'reference' input.",
+                    tooltip="One row per frame at 25 fps; connect it to a 'reference' input.",
                 )
             ],
         )

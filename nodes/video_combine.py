@@ -22,7 +22,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
             inputs=[
                 io.Image.Input("frames", tooltip="From Face Render or Paste Back."),
                 io.Float.Input(
-                    "fps", default=25.0, min=1.0, max=240.0, step=0.001, tooltip="Frames a second, from Face Render."
+                    "fps", default=25.0, min=1.0, max=240.0, step=0.001, tooltip="Frames per second, from Face Render."
                 ),
                 widgets.filename_prefix(),
                 widgets.quality(),

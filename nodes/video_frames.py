@@ -21,8 +21,8 @@ SHORTEST_CUT_S = 0.02
 
 @dataclass(frozen=True, eq=False)
 class ReferenceClip:
-    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames a second, 25 out of a file;  n_frames: how many, as
-    announced.
+    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames per second, 25 out of a file;  n_frames: how many,
+    as announced.
     """
 
     frames: Iterator[Tensor]

@@ -103,7 +103,8 @@ def output_fps() -> io.Float.Input:
         max=240.0,
         step=0.001,
         optional=True,
-        tooltip="Frames a second of the file, 30 for example; 0 = as many as come in. Frames are repeated or left out, "
+        tooltip="Frames per second of the file, 30 for example; 0 = as many as come in. Frames are repeated or left "
+        "out, "
         "so that the video lasts as long as before and the sound stays in step.",
     )
 

@@ -151,7 +151,7 @@ def extract_video(
     missing_face: str = "hold",
     on_progress: Callable[[int], None] | None = None,
 ) -> FaceCoefficients:
-    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 frames a second."""
+    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps."""
     size = nets.image_size
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
@@ -375,7 +375,7 @@ def write_video(
     """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> an mp4 at that path,
     or under a claimed name. Returns where it is.
 
-    output_fps: frames a second of the file, in the same time; 0 leaves them as they are
+    output_fps: frames per second of the file, in the same time; 0 leaves them as they are
     check_stop: asked every moment while the encoder is waited for; may raise to stop
     """
     _require_clip("frames", frames)

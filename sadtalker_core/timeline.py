@@ -1,7 +1,7 @@
 """Samples, mel steps and video frames: the one place that knows how they count.
 
-The networks take 16 kHz, the mel spectrogram steps every 200 samples (80 steps a second), and faces move at 25 frames a
-second; so a frame lasts 640 samples, or 3.2 mel steps. Letters: `n` samples, `n_mel` steps, `T` frames.
+The networks take 16 kHz, the mel spectrogram steps every 200 samples (80 steps a second), and faces move at 25 fps; so
+a frame lasts 640 samples, or 3.2 mel steps. Letters: `n` samples, `n_mel` steps, `T` frames.
 """
 
 SAMPLE_RATE_HZ = 16_000

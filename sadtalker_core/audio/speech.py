@@ -42,8 +42,7 @@ CANCELLED = 0.01
 
 
 def encode_speech(waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None) -> SpeechWindows:
-    """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the networks read, at 25 frames a
-    second.
+    """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the networks read, at 25 fps.
 
     The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). Where the
     channels cancel each other out (one is the other upside down), the loudest is taken instead, and the log says so.

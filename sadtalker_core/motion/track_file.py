@@ -131,7 +131,7 @@ def _facts(name: str, header: str) -> tuple[str, object]:
     if family not in (MINI, RELEASED):
         raise OptionError(f"{name} is of the family {shorten(repr(family))}; known are {MINI} and {RELEASED}.")
     if fps != FRAMES_PER_SECOND:
-        raise OptionError(f"{name} has {shorten(fps)} frames a second; expected {FRAMES_PER_SECOND}.")
+        raise OptionError(f"{name} has {shorten(fps)} fps; expected {FRAMES_PER_SECOND}.")
     return family, facts.get("frames")
 
 

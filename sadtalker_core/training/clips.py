@@ -4,7 +4,7 @@
         name         "anna_003": its file without the ending
         status       "ready", or "failed" with a sentence under "reason"
         family       "released" or "mini": whose coefficients they are
-        fps          25: frames a second
+        fps          25: frames per second
         n_frames     T
         image_size   the side of the pictures, and the pic_size of the coefficients
         crop_mode    as in CropMode
@@ -207,7 +207,7 @@ def _said(clip: Clip) -> dict[str, Any]:
 
 def _clip(folder: Path, record: dict[str, Any]) -> Clip:
     if record.get("fps") != FRAMES_PER_SECOND:
-        raise InputError(f"expected clips of {FRAMES_PER_SECOND} frames a second, {record['name']} in {folder} has "
+        raise InputError(f"expected clips of {FRAMES_PER_SECOND} fps, {record['name']} in {folder} has "
                          f"{record.get('fps')}. Prepare the video again.")  # fmt: skip
     wanted = [field.name for field in fields(Clip) if field.name != "file"]
     missing = [name for name in wanted if name not in record]

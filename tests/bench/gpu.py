@@ -1,5 +1,5 @@
-"""On a GPU, where there is one: frames a second of the plain generator at batch 2 and of the fast one in fp32 and fp16,
-and the whole crop-mode job against playback.
+"""On a GPU, where there is one: frames per second of the plain generator at batch 2 and of the fast one in fp32 and
+fp16, and the whole crop-mode job against playback.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def measure(device: torch.device | None = None, rounds: int = 20) -> list[dict[s
 
 
 def rate(net, side: int, batch: int, device: torch.device, rounds: int) -> float:
-    """Frames a second, by the clock, after two batches to warm up."""
+    """Frames per second, by the clock, after two batches to warm up."""
     image, source, driving = (tensor.to(device) for tensor in given(side, batch))
     prepared = net.encode_source(image, source)
     for turn in range(rounds + 2):

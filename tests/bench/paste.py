@@ -2,10 +2,10 @@
 
     python -m tests.bench --parts paste        python -m tests.bench.paste [--frames 24]
 
-Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames a second that two cores can make
-of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. Then the jump alone,
-on pictures of the tests, beside what it is without any blend. The last frame of each blend goes to the folder, if one
-is named, to be looked at.
+Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames per second that two cores can
+make of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. Then the jump
+alone, on pictures of the tests, beside what it is without any blend. The last frame of each blend goes to the folder,
+if one is named, to be looked at.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_another_rate_shows_what_is_on_at_the_time(tmp_path, fps, output_fps, sh
 
 
 def test_at_another_rate_the_sound_stays_in_step(tmp_path):
-    """Frames get bright and a tone begins after half a second, at 30 frames a second as at 25."""
+    """Frames get bright and a tone begins after half a second, at 30 fps as at 25."""
     frames = torch.cat([torch.zeros(13, 48, 64, 3), torch.ones(18, 48, 64, 3)])
     wave = torch.cat([torch.zeros(8320), a_tone(1.0, 16000)])
     path = write(tmp_path / "a.mp4", frames, 25.0, output_fps=30.0, audio=(wave, 16000))

@@ -116,7 +116,7 @@ def test_a_line_that_is_no_clip_is_named(tmp_path):
     write(tmp_path, "a")
     for line, said in (
         ("nonsense", "line 2 of .* is no clip: 'nonsense'"),
-        (json.dumps({"name": "b", "fps": 30}), "25 frames a second, b in .* has 30"),
+        (json.dumps({"name": "b", "fps": 30}), "25 fps, b in .* has 30"),
         (json.dumps({"name": "b", "fps": 25}), "the line of b .* lacks family, n_frames"),
     ):
         index = (tmp_path / INDEX_FILE).read_text().splitlines()[:1]

@@ -1,4 +1,4 @@
-"""Phonemes with times -> what the mouth does: (T, 52) ARKit blendshapes at 25 frames a second.
+"""Phonemes with times -> what the mouth does: (T, 52) ARKit blendshapes at 25 fps.
 
 Three steps, each a table or one small calculation:
 
