@@ -1,4 +1,4 @@
-"""Load SadTalker Model: a name in, the nets of one family out, resident under ComfyUI's memory management."""
+"""Load SadTalker Model: a name in, the networks of one family out, resident under ComfyUI's memory management."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SadTalkerLoadModel(io.ComfyNode):
             node_id="SadTalkerLoadModel",
             display_name="Load SadTalker Model",
             category=wires.CATEGORY,
-            description="Loads the nets of one SadTalker model. 'mini' is built in (preview quality) and needs no "
+            description="Loads the networks of one SadTalker model. 'mini' is built in (preview quality) and needs no "
             "download; 'SadTalker 256' and 'SadTalker 512' are the released weights in models/sadtalker.",
             inputs=[
                 io.Combo.Input(
@@ -87,7 +87,9 @@ class SadTalkerLoadModel(io.ComfyNode):
             ],
             outputs=[
                 wires.Model.Output(
-                    "loaded_model", display_name="model", tooltip="The nets. Connect the same loader to every stage."
+                    "loaded_model",
+                    display_name="model",
+                    tooltip="The networks. Connect the same loader to every stage.",
                 )
             ],
         )

@@ -1,5 +1,6 @@
-"""Where the nets live. ComfyUI owns the memory: every net sits in a patcher of its own, is brought to the device when a
-node needs it, makes room for other models and is gone when the graph is gone. The only file that names ModelPatcher."""
+"""Where the networks live. ComfyUI owns the memory: every network sits in a patcher of its own, is brought to the
+device when a node needs it, makes room for other models and is gone when the graph is gone. The only file that names
+ModelPatcher."""
 
 from __future__ import annotations
 
@@ -29,15 +30,15 @@ from ..sadtalker_core.render.facevid2vid.generator import Generator
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
-#: the nets whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32: small.
+#: the networks whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32: small.
 _PAINTERS = ("generator", "flow_renderer")
-#: the nets of Face Render, which compute in one place
+#: the networks of Face Render, which compute in one place
 _RENDERERS = ("keypoint_detector", *_PAINTERS)
 
 
 @dataclass(frozen=True, eq=False)
 class ManagedModel:
-    """What travels on a SADTALKER_MODEL wire: the assembled nets, each in its patcher.
+    """What travels on a SADTALKER_MODEL wire: the assembled networks, each in its patcher.
 
     missing: {net: why it is not there}, as in SadTalkerModel
     """
@@ -56,7 +57,7 @@ class ManagedModel:
         return net in self.patchers
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[torch.nn.Module]:
-        """Bring these nets to their device, whole, beside `working_bytes` of activations; hand them out in order.
+        """Bring these networks to their device, whole, beside `working_bytes` of activations; hand them out in order.
 
         Raises CheckpointMissing for one whose file is missing.
         """
@@ -78,7 +79,7 @@ class ManagedModel:
 
 
 def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
-    """Give every net of a freshly assembled model to ComfyUI's memory management."""
+    """Give every network of a freshly assembled model to ComfyUI's memory management."""
     device = model_management.get_torch_device()
     offload = model_management.unet_offload_device()
     rendering = _rendering_device(device)
@@ -94,7 +95,7 @@ def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
 
 
 def _make_stoppable(net: torch.nn.Module) -> None:
-    """Between any two layers the net looks whether the user pressed stop: a single frame may take many seconds."""
+    """Between any two layers the network looks whether the user pressed stop: a single frame may take many seconds."""
 
     def look(layer, inputs) -> None:
         model_management.throw_exception_if_processing_interrupted()

@@ -71,7 +71,7 @@ class CheckpointDamaged(CheckpointError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """A weights file can be read, but its keys or shapes are not those of the net."""
+    """A weights file can be read, but its keys or shapes are not those of the network."""
 
 
 class DownloadError(SadTalkerError):

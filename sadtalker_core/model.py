@@ -1,7 +1,7 @@
-"""A model's name and the folders of its files come in, nets that are ready to run go out.
+"""A model's name and the folders of its files come in, networks that are ready to run go out.
 
 Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `NETWORKS` says in which
-module each network is defined. So nothing here knows a released key, and nothing in `checkpoint` knows a net.
+module each network is defined. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class SadTalkerModel:
-    """Everything that a model brings: its nets by our names, in float32 on the CPU, in eval mode, without gradients.
+    """Everything that a model brings: its networks by our names, in float32 on the CPU, in eval mode, without
+    gradients.
 
     name: what the user chose;  family: RELEASED or MINI;  image_size: the side of the square it drives, in pixels
     nets: "face_detector" and "face_mesh" always; then
           released: face_recon, expnet, posevae, mapping, mapping_full, keypoint_detector, generator
           mini:     linear_3dmm, expnet, posevae, mapping, flow_renderer
-    missing: {net: why it is not among them}: one of the two mapping nets may lack, and is missed where it is needed
+    missing: {net: why it is not among them}: one of the two mapping networks may lack, and is missed where it is needed
     """
 
     name: str
@@ -68,7 +69,7 @@ class SadTalkerModel:
     missing: Mapping[str, str] = field(default_factory=dict)
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
-        """These nets, in that order. They compute where they are; working_bytes is for a host that frees memory.
+        """These networks, in that order. They compute where they are; working_bytes is for a host that frees memory.
 
         Raises CheckpointMissing for one whose file is missing.
         """
@@ -85,7 +86,7 @@ class SadTalkerModel:
 
 
 def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
-    """Raises CheckpointMissing for the first of these nets that is lacking, {net: why}."""
+    """Raises CheckpointMissing for the first of these networks that is lacking, {net: why}."""
     for net in nets:
         if net in missing:
             raise CheckpointMissing(missing[net])
@@ -93,7 +94,8 @@ def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Where a net is drawn.  module: where;  net, config: names in there;  released: name of the released config."""
+    """Where a network is drawn.  module: where;  network, config: names in there;  released: name of the released
+    config."""
 
     module: str
     net: str
@@ -113,7 +115,7 @@ class NetworkSpec:
         return _config(getattr(self._module(), self.config), config, f"{source}, the config of {self.net}")
 
     def build(self, config: Any, ops=nn) -> nn.Module:
-        """The net on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
+        """The network on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
         with torch.device("meta"):
             return getattr(self._module(), self.net)(config, ops=ops)
 
@@ -146,7 +148,7 @@ FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
 MINI_FILES = ("linear_3dmm.safetensors", "mini_motion.safetensors", "mini_renderer.safetensors")
 MINI_IMAGE_SIZE = 256
 
-#: what a file may say about the widths of its nets, and about how many layers they have
+#: what a file may say about the widths of its networks, and about how many layers they have
 WIDEST, MOST_LAYERS = 8192, 64
 #: Numbers beyond this are no weights: trained ones stay far below, and squares of larger ones leave float32.
 LARGEST_WEIGHT = 1e12
@@ -158,12 +160,13 @@ LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignme
 @few_threads()
 def load_model(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
                 on_progress: OnProgress | None = None, use_mmap: bool = True) -> SadTalkerModel:  # fmt: skip
-    """The nets of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the folders.
+    """The networks of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the
+    folders.
 
-    ops: where the nets take their layers from (torch.nn, or ComfyUI's)
+    ops: where the networks take their layers from (torch.nn, or ComfyUI's)
     allow_download: whether a released model may be fetched into the first folder
     on_progress(done, total): counts the bytes that are fetched, then those of each file that is read; may raise to stop
-    use_mmap: whether a pickle may be mapped while it is read; the nets are in memory of their own in any case
+    use_mmap: whether a pickle may be mapped while it is read; the networks are in memory of their own in any case
     Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch, and what fetching raises.
     """
     if model == MINI_MODEL:
@@ -184,7 +187,8 @@ def load_model(model: str, folders: Sequence[Path], *, ops=nn, allow_download: b
 
 def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
                       ops=nn) -> SadTalkerModel:  # fmt: skip
-    """The released nets out of their files, whichever file holds which. One of the two mapping nets may lack."""
+    """The released networks out of their files, whichever file holds which. One of the two mapping networks may
+    lack."""
     read = [read_tensors(file.path, file.released, folders) for file in files]
     return _assemble(name, image_size, read, folders, ops)
 
@@ -202,7 +206,7 @@ def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders:
     return _checked_model(name, RELEASED, image_size, nets, sources, ops, expected, missing)
 
 
-#: the nets of which one may lack, and their files
+#: the networks of which one may lack, and their files
 _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 
 
@@ -215,7 +219,7 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
 
 
 def assemble_mini(ops=nn) -> SadTalkerModel:
-    """The built-in nets, out of the pack's own files."""
+    """The built-in networks, out of the pack's own files."""
     nets = {}
     for name in MINI_FILES:
         nets.update(_own_nets(read_tensors(ASSETS / name), ops))
@@ -270,13 +274,14 @@ def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | N
 
 
 def build_released(name: str, ops=nn) -> nn.Module:
-    """A net of the released family with its released widths, on the meta device; `load_weights` it before use."""
+    """A network of the released family with its released widths, on the meta device; `load_weights` it before use."""
     spec = NETWORKS[name]
     return spec.build(spec.released_config(), ops)
 
 
 def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str, expected: str = "") -> nn.Module:
-    """Pour tensors into a net, every parameter and buffer exactly once, and still it: eval mode, no gradients, float32.
+    """Pour tensors into a network, every parameter and buffer exactly once, and still it: eval mode, no gradients,
+    float32.
 
     tensors: by the net's own paths;  source: what the user knows them by, a file's name
     expected: what else the sentence says about that file, beginning with a space
@@ -328,7 +333,7 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
 def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
                    read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
     """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
-    two mapping nets, which were released apart, are looked for beside it."""
+    two mapping networks, which were released apart, are looked for beside it."""
     read = read_file(file.path, file.released)
     if read.metadata is not None:
         return _assemble_own(model, read, read.metadata, folders, ops, read_file)
@@ -345,7 +350,7 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
     paths = {mapping: find(mapping.name, folders) for mapping in siblings}
     if not any(paths.values()):
         absent = "; ".join(mapping.describe() for mapping in siblings)
-        raise CheckpointMissing(f"{file.path.name} needs the mapping nets beside it, and there is no {absent}. "
+        raise CheckpointMissing(f"{file.path.name} needs the mapping networks beside it, and there is no {absent}. "
                                 f"Folders searched: {searched(folders)}.")  # fmt: skip
     mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
     return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
@@ -393,9 +398,9 @@ def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[...,
 
 
 def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
-    """The nets of a file with our names, as wide as its metadata says."""
+    """The networks of a file with our names, as wide as its metadata says."""
     if read.metadata is None:
-        raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its nets are.")
+        raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its networks are.")
     nets = {}
     for name, tensors in read.nets().items():
         if name not in NETWORKS or name not in read.metadata.configs:

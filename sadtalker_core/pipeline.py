@@ -1,6 +1,6 @@
 """The pipeline, in order: a portrait and a voice pass through every package. The only file that knows them all.
 
-Each function is one stage, and one node. `nets` is whatever brings nets to where they compute: an assembled
+Each function is one stage, and one node. `nets` is whatever brings networks to where they compute: an assembled
 `SadTalkerModel`, or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video
 frames.
 """
@@ -70,7 +70,7 @@ MINI_AT_ONCE = 4
 
 
 class Nets(Protocol):
-    """Where a stage gets its nets from: assembly.SadTalkerModel, or the node layer's ManagedModel."""
+    """Where a stage gets its networks from: assembly.SadTalkerModel, or the node layer's ManagedModel."""
 
     @property
     def family(self) -> str: ...
@@ -79,11 +79,11 @@ class Nets(Protocol):
     def image_size(self) -> int: ...
 
     def use(self, *nets: str, working_bytes: int = 0) -> Sequence[Any]:
-        """The nets of these names, in that order, where they shall compute, with so much room beside them."""
+        """The networks of these names, in that order, where they shall compute, with so much room beside them."""
         ...
 
     def free_bytes(self, device: torch.device) -> int:
-        """What is free there, when the nets have come."""
+        """What is free there, when the networks have come."""
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:
@@ -100,8 +100,8 @@ _Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
 def _few_threads_unless_points_are_brought(look: _Look) -> _Look:
-    """All nets of ours that look at faces are small; those of a finder that somebody brings along (face-alignment) are
-    not, and keep all threads.
+    """All networks of ours that look at faces are small; those of a finder that somebody brings along (face-alignment)
+    are not, and keep all threads.
     """
 
     @functools.wraps(look)

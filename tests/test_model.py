@@ -273,7 +273,7 @@ def released_folder(tmp_path_factory):
 
 @pytest.fixture
 def quick_nets(monkeypatch):
-    """Reading and pouring cost seconds and say nothing here: a file gives its nets' names, a net is one layer."""
+    """Reading and pouring cost seconds and say nothing here: a file gives its nets' names, a network is one layer."""
     held = {"mapping_00109-model.pth.tar": ["mapping_full"], "mapping_00229-model.pth.tar": ["mapping"]}
     whole = ["face_recon", "expnet", "posevae", "keypoint_detector", "generator"]
 
@@ -354,7 +354,7 @@ def test_new_style_old_style_and_our_names_give_the_same_talker(released_folder,
 def test_a_renamed_released_file_takes_the_mapping_nets_beside_it(released_folder, tmp_path):
     new, _ = released_folder
     os.link(new / catalog.SAFETENSORS_256.name, tmp_path / "a copy, 512.safetensors")
-    with pytest.raises(CheckpointMissing, match="needs the mapping nets beside it"):
+    with pytest.raises(CheckpointMissing, match="needs the mapping networks beside it"):
         load_model("file/a copy, 512.safetensors", [tmp_path])
     loaded = load_model("file/a copy, 512.safetensors", [tmp_path, new])
     assert (loaded.family, loaded.image_size) == (RELEASED, 512)

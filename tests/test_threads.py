@@ -1,4 +1,4 @@
-"""Small nets compute on one thread, and whoever else is in the process keeps the threads that it had."""
+"""Small networks compute on one thread, and whoever else is in the process keeps the threads that it had."""
 
 from __future__ import annotations
 

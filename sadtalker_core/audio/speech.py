@@ -68,7 +68,7 @@ def encode_speech(waveform: Tensor, sample_rate_hz: float, *, on_progress: OnPro
 
 
 def idle_speech(seconds: float) -> SpeechWindows:
-    """Nobody speaks for a while: windows of zeros, which the released nets take for a calm face (quirk 9).
+    """Nobody speaks for a while: windows of zeros, which the released networks take for a calm face (quirk 9).
 
     Raises OptionError unless at least one frame fits into the time, and for more than LONGEST_IDLE_S.
     """

@@ -29,7 +29,7 @@ from ..render.facevid2vid.generator import Generator
 from .jobs import PRECISIONS, Job, Options
 from .media import read_picture, read_voice
 
-#: the nets whose weights may be halved, as in the nodes: they paint pixels
+#: the networks whose weights may be halved, as in the nodes: they paint pixels
 PAINTERS = ("generator", "flow_renderer")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -75,11 +75,12 @@ class Result:
 
 
 class Worker:
-    """Holds the nets of one model, and exchanges them when a job wants another."""
+    """Holds the networks of one model, and exchanges them when a job wants another."""
 
     def __init__(self, model_folders: Sequence[Path] = (), device: str = "cpu", batch_size: int = 0,
                  n_threads: int | None = None):  # fmt: skip
-        """device: where nets compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as is"""
+        """device: where networks compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as
+        is"""
         self.model_folders, self.device, self.batch_size = model_folders, torch.device(device), batch_size
         self._model: SadTalkerModel | None = None
         self._loaded: tuple[str, str] | None = None
@@ -148,7 +149,7 @@ class Worker:
     def _nets(self, options: Options) -> SadTalkerModel:
         wanted = options.model, options.precision
         if self._model is None or self._loaded != wanted:
-            self._model = None  # the old nets go before the new ones come
+            self._model = None  # the old networks go before the new ones come
             self._model = to_device(load_model(options.model, self.model_folders), self.device, options.precision)
             self._loaded = wanted
         return self._model

@@ -73,7 +73,7 @@ MAPPING = WeightsFile(
     _NEW_RELEASE + "mapping_00229-model.pth.tar", {"mapping": "mapping_00229."},
 )  # fmt: skip
 
-#: the old style: one pickle a net. "auido" is how the files are spelled.
+#: the old style: one pickle a network. "auido" is how the files are spelled.
 OLD_FACE_RECON = WeightsFile(
     "epoch_20.pth", 288_860_037,
     "6d17a6b23457b521801baae583cb6a58f7238fe6721fc3d65d76407460e9149b",

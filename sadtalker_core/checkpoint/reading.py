@@ -2,9 +2,9 @@
 
 Three kinds of file are read: safetensors with our own names (their metadata says what they hold), the released flat
 safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in memory:
-a file that is overwritten or cut afterwards changes no net and ends no process. For the 725 MB of a released model that
-takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a pickle
-in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
+a file that is overwritten or cut afterwards changes no network and ends no process. For the 725 MB of a released model
+that takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a
+pickle in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
 `use_mmap=False` reads these, too.
 """
 
@@ -42,7 +42,7 @@ _POLL_S = 0.2
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
 
-#: the sides of the square that a net can be asked to paint; the hourglass halves it five times
+#: the sides of the square that a network can be asked to paint; the hourglass halves it five times
 IMAGE_SIZES = range(32, 2048 + 1, 32)
 #: safetensors' own bound, in bytes
 LONGEST_HEADER = 100_000_000
@@ -71,7 +71,7 @@ class Metadata:
 
     family: "released" or "mini";  name: for the user;  image_size: the side of its square in pixels
     configs: {our name of a net: its widths}, as in the net's config class
-    base: the model that the nets it lacks are taken from, or None
+    base: the model that the networks it lacks are taken from, or None
     """
 
     family: str

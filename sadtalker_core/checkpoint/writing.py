@@ -13,9 +13,9 @@ from .reading import METADATA_KEY, Metadata
 
 
 def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]], metadata: Metadata) -> Path:
-    """Write nets, {our name: {its own path: tensor}}, into one file; it appears whole or not at all.
+    """Write networks, {our name: {its own path: tensor}}, into one file; it appears whole or not at all.
 
-    Tensors keep their dtype, and are stored contiguous and unshared. metadata.configs must name every net.
+    Tensors keep their dtype, and are stored contiguous and unshared. metadata.configs must name every network.
     """
     nameless = sorted(set(nets) - set(metadata.configs))
     if nameless:

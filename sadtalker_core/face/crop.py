@@ -1,4 +1,5 @@
-"""Points of a face come in, the box to cut around it goes out; a box of the picture becomes the square the nets see.
+"""Points of a face come in, the box to cut around it goes out; a box of the picture becomes the square the networks
+see.
 
 The box is the bounding box of the oriented square that the FFHQ portraits are cut with: its middle and size come from
 the eyes and the corners of the mouth. A point (x, y) has its origin at the left top CORNER of the first pixel, so that
@@ -72,8 +73,8 @@ def square_box(
 ) -> Box:
     """The same box, but near the edge of the picture moved inwards, or made smaller, and not cut off: it stays square.
 
-    A cut-off box is squeezed into the square the nets see. The released nets know such faces; the mini family's do not.
-    Only where the square would lose a point of the face that the picture shows, the box is cut off after all.
+    A cut-off box is squeezed into the square the networks see. The released networks know such faces; the mini family's
+    do not. Only where the square would lose a point of the face that the picture shows, the box is cut off after all.
     """
     cut_off = face_box(landmarks, size_wh, mode, crop_scale=crop_scale, offset=offset)
     if mode is CropMode.RESIZE or abs(cut_off.width - cut_off.height) <= 1:
@@ -162,7 +163,7 @@ def square_to_picture(points: Tensor, box: Box, size: int) -> Tensor:
 def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
     """picture (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
 
-    The released nets were trained on squares that had been written to a PNG file, hence the levels (quirk 20).
+    The released networks were trained on squares that had been written to a PNG file, hence the levels (quirk 20).
     """
     part = picture[box.y : box.bottom, box.x : box.right]
     factor = min(box.width, box.height) // LARGE_FACE

@@ -1,10 +1,10 @@
 """Faces in a picture: (H, W, 3) in, boxes with six points each out.
 
-Two small nets look for faces, `ShortRangeNet` for those that fill the view and `FullRangeNet` for those further away.
-Both are BlazeFace detectors (see blaze.py) whose weights come from MediaPipe (see assets/NOTICE). They are
+Two small networks look for faces, `ShortRangeNet` for those that fill the view and `FullRangeNet` for those further
+away. Both are BlazeFace detectors (see blaze.py) whose weights come from MediaPipe (see assets/NOTICE). They are
 convolutional, so a picture with small faces is looked at again at a finer scale.
 
-Letters: `B` batch, `N` places where a net may see a face, `H W` a picture, `S` the side of a net's input.
+Letters: `B` batch, `N` places where a network may see a face, `H W` a picture, `S` the side of a net's input.
 Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 """
 
@@ -28,7 +28,7 @@ class DetectedFace:
     """A face somewhere in a picture.
 
     box:       (x, y, width, height) in pixels, brows to chin and about as wide; may reach over the picture's edge
-    score:     how sure the net is, 0..1
+    score:     how sure the network is, 0..1
     keypoints: (6, 2) see KEYPOINT_NAMES
     """
 
@@ -79,7 +79,7 @@ KEYPOINT_NAMES = ("left eye", "right eye", "nose tip", "mouth", "left ear", "rig
 
 @dataclass(frozen=True)
 class ShortRangeConfig:
-    """side: of the picture the net was trained on; fine, coarse: (channels, stride) of the blocks."""
+    """side: of the picture the network was trained on; fine, coarse: (channels, stride) of the blocks."""
 
     side: int = 128
     stem: int = 24
@@ -215,7 +215,7 @@ class FusionBlock(nn.Module):
 
 
 class FaceDetector(nn.Module):
-    """Both nets in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
+    """Both networks in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
     `full_range` themselves."""
 
     def __init__(
@@ -246,7 +246,7 @@ FINER_SIDES = (384, 768, 1536)
 WORKING_SIDE = 1536
 #: small patterns look like faces more easily
 FINER_MIN_SCORE = 0.6
-#: upright faces of portraits score .92 and more; inverted ones that the nets take for upright .5 to .9
+#: upright faces of portraits score .92 and more; inverted ones that the networks take for upright .5 to .9
 SURE = 0.92
 #: such a face is looked at again from each side, in squares so many times its size; radians, clockwise
 FOUR_WAYS, AROUND = (0.0, math.pi / 2, math.pi, -math.pi / 2), (1.5, 2.5)
@@ -266,9 +266,9 @@ def detect_faces(
 
     thorough: look again at finer scales for small faces in a big picture (up to a second or so of work on a CPU);
               without it faces smaller than about a twelfth of the longer side are missed.
-    Faces may be tilted by any angle: the nets know up to about 60 degrees, and a face that is found without certainty
-    is looked at from all four sides. When none is found, the picture is looked at on its side and on its head. A face
-    that is certain is what the look at the upright picture says, to the last bit.
+    Faces may be tilted by any angle: the networks know up to about 60 degrees, and a face that is found without
+    certainty is looked at from all four sides. When none is found, the picture is looked at on its side and on its
+    head. A face that is certain is what the look at the upright picture says, to the last bit.
     Raises PictureError when `image` is no picture.
     """
     require_picture(image)
@@ -340,7 +340,7 @@ def surest_around(net: FaceDetector, image: Tensor, x: float, y: float, size: fl
 def _look_around(
     net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float]
 ) -> list[DetectedFace | None]:
-    """The near net on those surroundings, turned by each angle -> the surest face there, or None, of each."""
+    """The near network on those surroundings, turned by each angle -> the surest face there, or None, of each."""
     side = net.short_range.config.side
     squares = [Square(x, y, max(size, 1.0) * room, angle) for angle in angles for room in AROUND]
     pictures = sample_squares(image, squares, side).to(next(net.short_range.parameters()).device)
@@ -353,7 +353,7 @@ def _look_around(
 
 
 def _detect_in_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
-    """Both nets, on squares around the whole picture."""
+    """Both networks, on squares around the whole picture."""
     height, width = image.shape[:2]
     squares = [Square(width / 2, height / 2, max(height, width) * m, angle) for angle in angles for m in MARGINS]
     found = []

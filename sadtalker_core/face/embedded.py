@@ -1,4 +1,4 @@
-"""The embedded face networks: the pack's own files in, nets that find faces out. No download, no choice of device.
+"""The embedded face networks: the pack's own files in, networks that find faces out. No download, no choice of device.
 
 assets/face_mesh.safetensors holds the tensors of `FaceDetector` under "detector." and of `FaceMesh` under "mesh.", in
 half precision; training/convert_face_mesh.py made it.
@@ -18,7 +18,7 @@ FACE_MESH_FILE = ASSETS / "face_mesh.safetensors"
 
 
 def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector, FaceMesh]:
-    """The tensors of face_mesh.safetensors -> both nets in float32, in eval mode, on the CPU."""
+    """The tensors of face_mesh.safetensors -> both networks in float32, in eval mode, on the CPU."""
     detector, mesh = FaceDetector(ops=ops), FaceMesh(ops=ops)
     for name, net in (("detector", detector), ("mesh", mesh)):
         own = {
@@ -32,7 +32,7 @@ def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector
 
 
 def embedded_face_nets(*, ops=nn) -> tuple[FaceDetector, FaceMesh]:
-    """Read the pack's own file and build both nets."""
+    """Read the pack's own file and build both networks."""
     from safetensors.torch import load_file
 
     return build_face_nets(load_file(FACE_MESH_FILE), ops=ops)

@@ -123,7 +123,7 @@ def read_meshes_at(
 def read_squares(
     net: FaceReconNet, squares: Tensor, landmarks: list[Tensor | None], mode: CropMode
 ) -> FaceCoefficients:
-    """Squares (B, 3, S, S) and the (68, 2) points in each -> B rows of coefficients, in one pass of the net.
+    """Squares (B, 3, S, S) and the (68, 2) points in each -> B rows of coefficients, in one pass of the network.
 
     A square whose points are None is read as if the mean face filled it (quirk 16).
     """
@@ -135,7 +135,7 @@ def read_squares(
 
 @torch.no_grad()
 def read_faces(net: FaceReconNet, faces: Tensor) -> Tensor:
-    """Aligned faces (B, 3, 224, 224) -> (B, 257) float32 on the CPU, calculated wherever the net lives."""
+    """Aligned faces (B, 3, 224, 224) -> (B, 257) float32 on the CPU, calculated wherever the network lives."""
     weight = next(net.parameters())
     return net(faces.to(weight.device, weight.dtype)).float().cpu()
 

@@ -1,8 +1,8 @@
 """The 68 points by the face-alignment package: a picture comes in, the points of the face that is meant go out.
 
-The package (Bulat and Tzimiropoulos 2017) is imported when the first picture comes, and its two nets are read from a
-folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for the
-whole process is put back. Points are (x, y) in pixels, y down.
+The package (Bulat and Tzimiropoulos 2017) is imported when the first picture comes, and its two networks are read from
+a folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for
+the whole process is put back. Points are (x, y) in pixels, y down.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _package_lock = RLock()
 class FaceAlignmentPoints:
     """A PointFinder (see points.py) that asks the face-alignment package.
 
-    folder: holds both weight files;  device: where its nets compute ("cpu", "cuda:0", "mps"; others: on the CPU)
+    folder: holds both weight files;  device: where its networks compute ("cpu", "cuda:0", "mps"; others: on the CPU)
     selector:  which face;  batch_size: frames of a video that are looked at together
     expected: {name of a weight file: what it should be}, for the sentences
     Where no face is detected, a user's box is trusted as it stands, so that painted faces can be used, too.
@@ -67,7 +67,7 @@ class FaceAlignmentPoints:
         self._quarters: int | None = None  #: of the face in the picture, which stands the same way in the square
 
     def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
-        """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the nets raises."""
+        """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the networks raises."""
         with _cudnn_settings_kept():
             faces = self._detect(picture[None])[0]
             if not faces and (near or self.selector.box) is None:
@@ -148,10 +148,10 @@ class FaceAlignmentPoints:
         return [[_detected(box, 1 / scale).turned_back(quarters, width, height) for box in boxes] for boxes in found]
 
     def _points(self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int) -> list[Tensor]:
-        """One face in each picture of one size -> their points; the nets see it after quarter turns to the left.
+        """One face in each picture of one size -> their points; the networks see it after quarter turns to the left.
 
         The package takes one picture with many faces, so the pictures are stacked into a tall one, with black between
-        them that is as high as any face's surroundings that the net looks at.
+        them that is as high as any face's surroundings that the network looks at.
         """
         pictures, faces = list(pictures), list(faces)
         whole_height, whole_width = pictures[0].shape[:2]

@@ -67,7 +67,7 @@ def choose_face(
 def find_faces(
     detector: FaceDetector, mesh: FaceMesh, image: Tensor, *, thorough: bool = True, min_score: float = MIN_SCORE
 ) -> list[DetectedFace]:
-    """detect_faces, and then only those in which the mesh net sees a face, too; cats and cups drop out here.
+    """detect_faces, and then only those in which the mesh network sees a face, too; cats and cups drop out here.
 
     thorough: small faces, too, also where the picture stands on its head
     """

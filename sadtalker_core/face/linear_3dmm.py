@@ -2,7 +2,7 @@
 
 The mesh is laid on a mean mesh; what then still differs is read by one linear map as blendshape weights (jaw, lids,
 smile) and as a small correction of the pose. The map was fitted on generated heads whose weights and poses were known
-(training/fit_linear_3dmm.py), seen through the same mesh net, so that its habits are part of the fit.
+(training/fit_linear_3dmm.py), seen through the same mesh network, so that its habits are part of the fit.
 
 Letters: `T` meshes (video frames, or one), `S` the side of the cropped square. Points are x right, y down, z away from
 the viewer, in pixels of the square. Rotations are in those axes too and angles have the released family's signs, see
@@ -50,7 +50,7 @@ class FaceParameters(NamedTuple):
 class Linear3DMM(nn.Module):
     """Meshes (T, 468, 3) in pixels -> a `FaceParameters`.
 
-    template (468, 3): the mean mesh in decimetres about the pivot, as the mesh net sees it
+    template (468, 3): the mean mesh in decimetres about the pivot, as the mesh network sees it
     rigidity_weights (468,): how much a point counts when the template is laid on the mesh; little where faces move
     """
 

@@ -1,7 +1,7 @@
 """The 468-point mesh of a face: a picture and where the face is in, points in pixels of the picture out.
 
-The net and its weights come from MediaPipe (Kartynnik et al. 2019, "Real-time Facial Surface Geometry from Monocular
-Video on Mobile GPUs"; see assets/NOTICE). It looks at an upright square of 192 pixels around the face.
+The network and its weights come from MediaPipe (Kartynnik et al. 2019, "Real-time Facial Surface Geometry from
+Monocular Video on Mobile GPUs"; see assets/NOTICE). It looks at an upright square of 192 pixels around the face.
 
 Letters: `B` batch, `T` video frames, `H W` a picture. Points are x right, y down, z away from the viewer, in pixels of
 the picture; the centre of the first pixel is at (0.5, 0.5), z is about 0 in the middle of the face and negative at the
@@ -91,7 +91,7 @@ class RegressionHead(nn.Module):
 
 #: the outer corners of the eyes: on the left of the picture (the person's right eye) and on its right
 LEFT_CORNER, RIGHT_CORNER = 33, 263
-#: side of the square the net looks at / the longer side of the face in it, as it was trained
+#: side of the square the network looks at / the longer side of the face in it, as it was trained
 CROP_MARGIN = 1.5
 #: below this there is no face: real faces score above .9, also half hidden ones
 MIN_SCORE = 0.5
@@ -100,7 +100,7 @@ TRIED_MARGINS, TRIED_TURNS = (1.0, 1.5, 2.0), (0, -30, 30)
 
 
 def face_square(face: DetectedFace) -> Square:
-    """The square in which the net wants to see a detected face: upright, with room around it."""
+    """The square in which the network wants to see a detected face: upright, with room around it."""
     return Square(*face.centre, CROP_MARGIN * max(face.box[2:]), face.roll)
 
 
@@ -138,9 +138,10 @@ def face_mesh(
     """The mesh of one face of a picture (H, W, 3) in 0..1.
 
     where:  a detected face, or a user's box around a face or a head (then a few sizes and tilts are tried)
-    tilt:   of the face in a user's box, about, radians clockwise; the net is as sure of faces that it reads upside down
+    tilt:   of the face in a user's box, about, radians clockwise; the network is as sure of faces that it reads upside
+        down
     passes: each frames the face by the mesh of the one before; three make the result nearly independent of the box
-    Raises FaceNotFound when the net is not sure enough that there is a face.
+    Raises FaceNotFound when the network is not sure enough that there is a face.
     """
     require_picture(image)
     if isinstance(where, DetectedFace):

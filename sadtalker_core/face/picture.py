@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import PictureError
 
-#: A picture whose shorter side has fewer pixels than this holds no face the nets could read.
+#: A picture whose shorter side has fewer pixels than this holds no face the networks could read.
 SMALLEST_SIDE = 64
 
 

@@ -1,7 +1,7 @@
 """Who finds the 68 points of the released family: a picture comes in, the points of the face that is meant go out.
 
 A `PointFinder` knows which face is meant (by its place among the faces, or by the user's box) and is asked in two ways:
-once for a picture, and frame by frame for a video. `MeshPoints` asks the embedded nets; `FaceAlignmentPoints` in
+once for a picture, and frame by frame for a video. `MeshPoints` asks the embedded networks; `FaceAlignmentPoints` in
 face_alignment_points.py asks the face-alignment package. Points are (x, y) in pixels, y down.
 """
 

@@ -64,7 +64,7 @@ def read_released_video(
     mode:     how much of the frame is cut, as for the portrait
     box_follows_face: cut each frame at its own box, for a head that moves away; otherwise all at the box of the first
         found face, as the original does, and the crop parameters tell where the head went
-    batch_size:  faces that pass the net together
+    batch_size:  faces that pass the network together
     on_progress: called with the number of frames read so far; may raise to stop
     Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
     FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.

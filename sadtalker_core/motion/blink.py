@@ -56,7 +56,7 @@ def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: fl
     """-> (T,) in 0..strength. Gaps between blinks are log-normal with the mean that `per_minute` asks for.
 
     A longer track begins like a shorter one of the same seed. A blink that does not fit before the end is left out.
-    per_minute: 0 (no blinks) to 120.  strength: 0 to 2, where 1 shuts the eyes as far as the net was taught.
+    per_minute: 0 (no blinks) to 120.  strength: 0 to 2, where 1 shuts the eyes as far as the network was taught.
     Raises OptionError outside these.
     """
     _check_range("blink rate", per_minute, FASTEST_RATE)

@@ -17,7 +17,8 @@ from ..threads import side_by_side
 from .audio_encoder import FoldedAudioEncoder
 from .expnet import ExpNet
 
-#: frames that go through the net at once; with 64 its largest feature map is 10 MB, and more of them would be slower
+#: frames that go through the network at once; with 64 its largest feature map is 10 MB, and more of them would be
+#: slower
 FRAMES_PER_CHUNK = 64
 
 
@@ -25,7 +26,7 @@ def run_expnet(net: ExpNet, speech: SpeechWindows, source: FaceCoefficients, bli
                        reference: FaceCoefficients | None = None, reference_weight: float = 1.0,
                        chunk: int = FRAMES_PER_CHUNK,
                        on_progress: Callable[[int, int], None] | None = None) -> Expression:  # fmt: skip
-    """How the face moves while it says this. The net is used where it is, in eval mode.
+    """How the face moves while it says this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.
 

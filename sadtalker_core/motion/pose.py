@@ -29,13 +29,13 @@ def run_posevae(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, s
                  on_progress: Callable[[int, int], None] | None = None) -> HeadPose:  # fmt: skip
     """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
 
-    style:     0..45 in the released net; an opinion about how lively a head is
+    style:     0..45 in the released network; an opinion about how lively a head is
     generator: on the CPU, for the draws; or give them as noise: (pose_blocks(T), Z) ~ N(0, 1)
     reference: T rows of a video whose head movement is added (quirk 13)
     chunk:     blocks at once; the result does not depend on it beyond rounding
-    The net is used where it is, in eval mode; the result is float32 on the CPU.
-    Raises OptionError for a style that the net was not taught, WrongFamily or OptionError for a reference of another
-    family or length.
+    The network is used where it is, in eval mode; the result is float32 on the CPU.
+    Raises OptionError for a style that the network was not taught, WrongFamily or OptionError for a reference of
+    another family or length.
     """
     n_styles = net.config.styles
     if not 0 <= style < n_styles:

@@ -1,7 +1,7 @@
 """PoseVAE: a voice, a style and a random draw come in; how the head moves over 32 video frames goes out.
 
 Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
-A pose is six numbers (rotation, translation); the net speaks about its difference to the pose of the portrait.
+A pose is six numbers (rotation, translation); the network speaks about its difference to the pose of the portrait.
 (SadTalker, section 3.2: a conditional variational autoencoder. The encoder half serves training alone.)
 """
 

@@ -95,8 +95,8 @@ def eyelids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor
     The mini family has two units for it. The basis of the released family knows no lids of their own: there we
     measure along the direction in which the ExpNet itself moves a face when told to blink (the last column of its
     head), starting where the eyes are open, which we take to be where the lowest tenth of the frames ends. What else
-    moves along that direction is taken for lids. The original hands all 64 numbers of the reference to the net instead,
-    mouth included; see `predict_expression`.
+    moves along that direction is taken for lids. The original hands all 64 numbers of the reference to the network
+    instead, mouth included; see `predict_expression`.
     """
     if reference.family == MINI:
         lids = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]

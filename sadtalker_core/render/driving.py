@@ -98,7 +98,7 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
 
 
 def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) -> KeypointMotion:
-    """Through the net where it is, and back to the CPU in float32."""
+    """Through the network where it is, and back to the CPU in float32."""
     motion = run_mappingnet(net, rows.to(next(net.parameters())), on_progress=on_progress)
     return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
 
@@ -113,7 +113,8 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
     wants_crop = net.config.coefficients == CROP_ROW
     if source.family == RELEASED and wants_crop != source.crop_mode.full:
         raise OptionError(
-            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping net of "
+            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping network "
+            "of "
             f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
         )
     for name, value in (

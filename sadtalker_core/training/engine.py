@@ -16,13 +16,13 @@ Lightning Fabric starts the processes (several GPUs, several machines) and knows
 from (seed, step, rank) and from nowhere else, and the folder is saved as a whole or not at all; so a run that was
 killed goes on, with the same command, as if it had never stopped. The folder holds
 
-    state.pt       nets, optimizers, the step, and the losses since the last report
+    state.pt       networks, optimizers, the step, and the losses since the last report
     log.jsonl      a line per report: the step, the seconds, the mean of each loss since the line before
     run.json       the settings of the run; one with others is refused in this folder
     tensorboard/   the same losses and sample pictures, for `tensorboard --logdir FOLDER`
 
 Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the nets: a training with
-two adversaries passes through a net several times between two steps, and asks for methods other than `forward`.
+two adversaries passes through a network several times between two steps, and asks for methods other than `forward`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class StepContext:
     """What a step is given.
 
     index: the step, from 0;  batch: examples that this process takes
-    generator: on the CPU, other in each step and process;  device: where the nets are
+    generator: on the CPU, other in each step and process;  device: where the networks are
     backward_and_step: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every
         process has to call it with the same names in the same order.
     """
@@ -100,7 +100,7 @@ class Trainer:
     """A training, as the loop sees it. The constructor fills these on the CPU, with `seeded` where it draws.
 
     nets:       {name: net}, trained ones and any other whose numbers change (running averages): moved and saved
-    optimizers: {name: optimizer} over parameters of the nets
+    optimizers: {name: optimizer} over parameters of the networks
     frozen:   {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
     """
@@ -119,12 +119,12 @@ class Trainer:
         return {}
 
     def samples(self) -> dict[str, Tensor]:
-        """Pictures (3, H, W) in 0..1 of what has been learnt so far; nets are in eval mode, without gradients."""
+        """Pictures (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
         return {}
 
 
 def train(trainer: Trainer, run: Run) -> bool:
-    """Go to step `run.steps`, from where the folder's run stopped. The nets are left in eval mode.
+    """Go to step `run.steps`, from where the folder's run stopped. The networks are left in eval mode.
 
     Returns whether this process is the first, the one to write what comes of the run.
     Raises OptionError where the folder holds another run, InputError when a loss is no number any more.
@@ -160,13 +160,13 @@ def steps_done(folder: Path) -> int:
 
 
 def trained(net: nn.Module, folder: Path, name: str) -> Any:
-    """The net with what it has learnt in the run, ready to be used."""
+    """The network with what it has learnt in the run, ready to be used."""
     net.load_state_dict(saved_nets(folder)[name])
     return net.eval()
 
 
 def synchronise_norms(nets: Mapping[str, nn.Module]) -> None:
-    """Batch norms inside the nets see the examples of all processes from now on, in place; names and numbers stay.
+    """Batch norms inside the networks see the examples of all processes from now on, in place; names and numbers stay.
 
     Several GPUs alone can do that; processors normalise by the examples of their own process.
     """

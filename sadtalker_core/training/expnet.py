@@ -14,7 +14,7 @@ that nothing but lips moves: give `prepare` such videos. It learns from plain vi
 is then taken for speech.
 
 The blink ratio is 0 for eyes as open as in the clip's first frame and 1 for shut ones, which is how it is used. A
-clip's own lids are measured and told to the net, so they are not taken for speech; half of the runs are asked for a
+clip's own lids are measured and told to the network, so they are not taken for speech; half of the runs are asked for a
 blink more, and only the eye loss says what that is.
 
 Letters: `B` runs, `L` frames of a run, rows = B * L.
@@ -92,7 +92,7 @@ class ExpNetTrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], net: ExpNet, training: ExpNetTraining = PUBLISHED, *,
                  face: Face | None, lip_reader: nn.Module | None = None):  # fmt: skip
         """net: pretrained or not;  clips: of L frames at least
-        face: of the clips' family; None trains on the coefficients alone, and tells the net of no blinks
+        face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
         """
         if lip_reader is not None and face is None:
@@ -131,7 +131,7 @@ class ExpNetTrainer(Trainer):
         return losses
 
     def samples(self) -> dict[str, Tensor]:
-        """The beginning of the first clip: as it was seen, and as the net says it."""
+        """The beginning of the first clip: as it was seen, and as the network says it."""
         clip, device = self.clips[0], next(self.net.parameters()).device
         n_frames = min(clip.n_frames, PICTURE_FRAMES)
         speech = self._speech([(clip, 0)], torch.zeros(1, n_frames), device)
@@ -178,7 +178,7 @@ def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int)
     Raises OptionError for an audio encoder of another width.
     """
     if audio_encoder is not None and audio_encoder.config != config.audio:
-        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this net, got one of "
+        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
                           f"{audio_encoder.config.width}; a Wav2Lip file goes with --config published.")  # fmt: skip
     with seeded(seed):
         net = ExpNet(config)
@@ -198,7 +198,7 @@ def audio_encoder_of(base: SadTalkerModel, config: ExpNetConfig) -> AudioEncoder
 
 
 def pretrained_net(net: nn.Module) -> ExpNet:
-    """A copy of a model's net to go on from."""
+    """A copy of a model's network to go on from."""
     assert isinstance(net, ExpNet)
     copy = ExpNet(net.config)
     copy.load_state_dict(net.state_dict())
@@ -214,7 +214,8 @@ def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceC
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new net "
+    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new "
+                                                                            "network "
                         "(default mini)")  # fmt: skip
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="start with the audio encoder of a Wav2Lip "
                                                                      "checkpoint "

@@ -11,7 +11,7 @@ What it is taught, per video frame:
 
 so a smile stays half on while somebody speaks, brows and cheeks follow the reference, and an open mouth in the portrait
 does not stay open. The losses are the squared error, the squared error of the step from frame to frame, and the
-difference in spread over the batch: without the last one a net that is unsure mumbles.
+difference in spread over the batch: without the last one a network that is unsure mumbles.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def target_expression(speech_blendshapes: Tensor, reference: Tensor, blink: Tens
 
 
 def new_net(seed: int) -> ExpNet:
-    """A net that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
+    """A network that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
     with seeded(seed):
         net = ExpNet(MINI_EXPNET)
     embedding = MINI_EXPNET.audio.embedding
@@ -175,7 +175,7 @@ def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None)
 
 
 def agreement(prediction: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:
-    """(T, 52 or more) against (T, len(SPEECH_BLENDSHAPES)) -> unit: (correlation, spread of the net over spread of
+    """(T, 52 or more) against (T, len(SPEECH_BLENDSHAPES)) -> unit: (correlation, spread of the network over spread of
     the target).
     """
     result = {}

@@ -1,6 +1,6 @@
-"""Both ends of a training: the model it starts from comes in, one file with the nets it made goes out.
+"""Both ends of a training: the model it starts from comes in, one file with the networks it made goes out.
 
-The file holds every net of the model, the trained ones and those of the base, with their configs as metadata. In
+The file holds every network of the model, the trained ones and those of the base, with their configs as metadata. In
 ComfyUI's models/sadtalker it is listed by Load SadTalker Model as file/NAME, and works in every node.
 """
 
@@ -17,7 +17,7 @@ from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError
 from ..model import FAMILY_NETS, SadTalkerModel, load_model, save_model
 
-#: nets that a file may hold besides those of its model, for the next training
+#: networks that a file may hold besides those of its model, for the next training
 CARRIED = ("motion_estimator",)
 
 
@@ -36,13 +36,13 @@ def load_base_model(base: str, folders: Sequence[Path] = ()) -> SadTalkerModel:
 
 
 def export(file: Path, base: SadTalkerModel, nets: Mapping[str, nn.Module]) -> Path:
-    """Write the base with these nets in the place of its own: {"posevae": net}. Raises OptionError."""
+    """Write the base with these networks in the place of its own: {"posevae": net}. Raises OptionError."""
     file = Path(file)
     if file.suffix != ".safetensors":
         raise OptionError(f"expected a file name that ends in .safetensors to export to, got {file.name}.")
     unknown = sorted(set(nets) - set(base.nets) - set(CARRIED))
     if unknown:
-        raise OptionError(f"a {base.family} model has no net {unknown[0]!r}; it has {', '.join(base.nets)}.")
+        raise OptionError(f"a {base.family} model has no network {unknown[0]!r}; it has {', '.join(base.nets)}.")
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = [*FAMILY_NETS[base.family], *(name for name in CARRIED if name in nets)]
     return save_model(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)

@@ -148,7 +148,8 @@ def face_of(family: str, bfm: Path | None) -> Face:
         raise OptionError(
             "the landmark, blink and lip-reading losses need the face that released coefficients describe, and its "
             "basis cannot be shipped: give --bfm BFM_model_front.mat (from the Basel Face Model of 2009 by "
-            "Deep3DFaceRecon's scripts). Or say --coefficients-only: then the net learns the coefficients alone, and "
+            "Deep3DFaceRecon's scripts). Or say --coefficients-only: then the network learns the coefficients alone, "
+            "and "
             "the lids will not obey the blink track."
         )
     return BfmFace(bfm)

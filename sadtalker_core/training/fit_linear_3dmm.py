@@ -2,10 +2,10 @@
 
     python -m sadtalker_core.training.fit_linear_3dmm --work FOLDER [--people 1200] [--out FILE]
 
-People of training/heads are rendered with known blendshape weights and head poses, the embedded mesh net looks at each
-picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh net (a lid that
-never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last fifth of
-the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
+People of training/heads are rendered with known blendshape weights and head poses, the embedded mesh network looks at
+each picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh network (a
+lid that never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last
+fifth of the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
 Parts of the work are kept in FOLDER and taken up again. Letters: `N` pictures, `S` the side of a picture.
 """
 
@@ -41,7 +41,8 @@ PICTURES_PER_PERSON = 3
 PEOPLE_PER_PART = 50
 HELD_OUT = 0.2
 FOLDS = 4
-#: for the units the ridge is chosen among these; smaller ones read even more, but from what the net only trembles by
+#: for the units the ridge is chosen among these; smaller ones read even more, but from what the network only trembles
+#: by
 BLENDSHAPE_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
 #: for the pose it is set, a little larger than best on single pictures, and tracks are twice as quiet for it:
 #: turn (3), growth, shift (2)
@@ -59,7 +60,7 @@ FACE_MIDDLE, HEAD_SIDE = np.array([0.0, 7.0, 1.2], np.float32), 2.6
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the mesh net saw, and what was there; arrays of N rows.
+    """What the mesh network saw, and what was there; arrays of N rows.
 
     points (N, 468, 3) pixels;  person (N,);  weights (N, 52) blendshape weights;  rotation (N, 3, 3) in the axes of
     pictures scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
@@ -96,7 +97,7 @@ def look_at_people(work: Path, people: int) -> Seen:
 
 
 def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndarray]]:
-    """A few pictures of one person, those in which the net sees the face."""
+    """A few pictures of one person, those in which the network sees the face."""
     rng = np.random.default_rng([7, seed])
     scene = Scene(mesh, rng, SIDE)
     rows = []
@@ -126,7 +127,7 @@ def _place(camera: Camera, point: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _points(net: FaceMesh, picture: np.ndarray, camera: Camera, middle: np.ndarray) -> np.ndarray | None:
-    """The mesh after three passes, as inference does, or None when the net sees no face."""
+    """The mesh after three passes, as inference does, or None when the network sees no face."""
     image = torch.from_numpy(picture.astype(np.float32) / 255)
     place, scale = _place(camera, middle)
     square = Square(float(place[0]), float(place[1]), HEAD_SIDE * scale)
@@ -219,7 +220,7 @@ def held_out(person: Tensor) -> Tensor:
 
 
 def _template_of(heads: Heads) -> Linear3DMM:
-    """A net whose template is the mean mesh, turned upright by the true poses; it trusts points that keep still."""
+    """A network whose template is the mean mesh, turned upright by the true poses; it trusts points that keep still."""
     depth = heads.points[..., 2:] - heads.points[..., 2:].mean(1, keepdim=True)
     centred = torch.cat([heads.points[..., :2] - heads.origin[:, None], depth], dim=-1)
     upright = (centred @ heads.rotation / heads.scale[:, None, None]).mean(0)

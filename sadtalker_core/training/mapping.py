@@ -49,7 +49,7 @@ from .renderer import read_estimator, read_renderer_clips, require_full_precisio
 
 @dataclass(frozen=True)
 class MappingTraining:
-    """hidden: channels of a new net;  vgg: levels and scales of the perceptual loss
+    """hidden: channels of a new network;  vgg: levels and scales of the perceptual loss
     keypoints, angles, perceptual: the weights of the losses;  draws_from: the part of the run after which frames are
     drawn;  batch: pairs per step;  rate: of Adam;  falls_at: the part of the run after which the rate is a tenth
     """
@@ -70,9 +70,9 @@ RELEASED_WIDTH = MappingTraining()
 NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)), batch=4, rate=1e-3)
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW}
 
-#: our names of the nets that a MappingNet is taught by
+#: our names of the networks that a MappingNet is taught by
 TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
-#: our name of a mapping net -> how many coefficients it reads
+#: our name of a mapping network -> how many coefficients it reads
 ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
 
@@ -122,7 +122,7 @@ class MappingTrainer(Trainer):
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
     def _predict(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
-        """What the net says about the portraits, which hold still, and about the frames that they become."""
+        """What the network says about the portraits, which hold still, and about the frames that they become."""
         width, device = self.net.config.coefficients, next(self.net.parameters()).device
         still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
         moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
@@ -150,19 +150,21 @@ def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingN
 
 
 def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
-    """Raises OptionError for clips whose crop parameters would not be what the net meets when it drives."""
+    """Raises OptionError for clips whose crop parameters would not be what the network meets when it drives."""
     wants_full = ROWS[net] == CROP_ROW
     other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
     if other is not None:
         raise OptionError(f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
-                          f"{other.name} is of the mode {other.crop_mode}. Train the other net, or prepare the videos "
+                          f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
+                          "videos "
                           f"in another mode.")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
-    parser.add_argument("--config", choices=TRAININGS, default="released", help="width of a new net, weights of the "
+    parser.add_argument("--config", choices=TRAININGS, default="released", help="width of a new network, weights of "
+                                                                                "the "
                         "losses (default released)")  # fmt: skip
     parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
     add_vgg_option(parser)

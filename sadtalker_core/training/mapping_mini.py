@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini --evaluate
 
-In this family the coefficients already say what the mesh should do, so the net has to hand over the middle row: the
+In this family the coefficients already say what the mesh should do, so the network has to hand over the middle row: the
 52 blendshapes (cut to what a face can do), the angles as bins of 3 degrees, the translation. The one difficulty is its
 own layout, a mean over three moments: it would blur a closure of the lips that lasts one frame. It learns to sharpen
 against that from tracks with real speed: speech, blinks, sway, ramps and jumps, all made here.
@@ -131,7 +131,7 @@ def _shift(n: int, draw: np.random.Generator) -> np.ndarray:
 
 
 def new_net(seed: int) -> MappingNet:
-    """A net that begins by handing over the mean of the three middle rows; it has the sharpening to learn.
+    """A network that begins by handing over the mean of the three middle rows; it has the sharpening to learn.
 
     Hidden channels 0..69 carry the row. The bins of an angle begin as a hill whose top a single number moves: scores
     n x - n^2 c / 2 over the bins n (0 = straight ahead) have their softmax's mean at x / c.

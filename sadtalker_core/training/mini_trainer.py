@@ -1,4 +1,5 @@
-"""A small net and the sum of its losses, on the engine: what the trainings of the built-in motion nets have in common.
+"""A small network and the sum of its losses, on the engine: what the trainings of the built-in motion networks have in
+common.
 
 They run on the processor, in one process: their batches are made on the way, in less time than a GPU would take to get
 them.

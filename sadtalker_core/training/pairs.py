@@ -36,9 +36,9 @@ class Pictures(NamedTuple):
 def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | None = None) -> list[Clip]:
     """The clips of a folder that pairs can be drawn from.
 
-    levels: how often the renderer's nets halve a quarter of the picture;  least_side: of the pictures, in pixels
+    levels: how often the renderer's networks halve a quarter of the picture;  least_side: of the pictures, in pixels
     family: the one they have to be of, or None
-    Raises InputError where the pictures are not of one size that the nets can take, and what `read_clips` raises.
+    Raises InputError where the pictures are not of one size that the networks can take, and what `read_clips` raises.
     """
     clips = read_clips(folder, family=family, shortest=2, pictures=True)
     sides = {clip.image_size: clip.name for clip in clips}
@@ -51,7 +51,7 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     if side % step or side < least_side:
         fit = -(-least_side // step) * step
         raise InputError(f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
-                         f"in {folder}. Prepare the videos with another --size, or train a net with fewer "
+                         f"in {folder}. Prepare the videos with another --size, or train a network with fewer "
                          f"levels.")  # fmt: skip
     return clips
 

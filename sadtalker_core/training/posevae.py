@@ -3,15 +3,15 @@
     python -m sadtalker_core.training.posevae --data clips --out runs/posevae --config mini \
         --export posevae.safetensors
 
-The net is a variational autoencoder over 32 frames, told the first pose, the style (one of 46, a speaker each) and the
-voice. Its losses, with the published weights 1, 1 and 0.7:
+The network is a variational autoencoder over 32 frames, told the first pose, the style (one of 46, a speaker each) and
+the voice. Its losses, with the published weights 1, 1 and 0.7:
 
     reconstruction   squared error of the motion, the difference to the first pose
     divergence       Kullback-Leibler, of the latent from N(0, 1): summed over the latent, mean over the batch
     adversarial      what the sequence discriminator, which learns at every second step, makes of the motion
 
 The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip that driving
-never sees, as it uses the decoder alone; a released net that is trained on here is set right (--init-from base).
+never sees, as it uses the decoder alone; a released network that is trained on here is set right (--init-from base).
 The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
 file's.
 
@@ -48,7 +48,7 @@ from .wav2lip import read_wav2lip_audio_encoder
 class PoseVAETraining:
     """What is trained, and how.
 
-    net, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
+    network, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
     reconstruction, divergence, adversarial: the weights of the losses
     discriminator_every: steps between two of the discriminator
     in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
@@ -203,7 +203,7 @@ def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor,
     """Randomly initialised but for the audio encoder, and for where heads are: the decoder ends in a sigmoid, whose
     0..1 begins as six spreads around the reference."""
     if audio_encoder.config != config.audio:
-        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this net, got one of "
+        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
                           f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
                           "of one "
                           f"width: mini and mini, or 'SadTalker 256' and published.")  # fmt: skip
@@ -217,7 +217,7 @@ def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor,
 
 
 def pretrained_net(net: nn.Module) -> PoseVAE:
-    """A copy of a model's net to go on from, with the log-variance from its own layer."""
+    """A copy of a model's network to go on from, with the log-variance from its own layer."""
     assert isinstance(net, PoseVAE)
     copy = PoseVAE(replace(net.config, logvar_from_means=False))
     copy.load_state_dict(net.state_dict())

@@ -4,9 +4,9 @@
         --base "SadTalker 256" --models FOLDER --export renderer.safetensors
 
 Nobody says where key points are: face-vid2vid finds them by itself (Wang et al., "One-shot free-view neural
-talking-head synthesis", CVPR 2021). One net lays canonical key points into a picture, another says how the head of a
-picture is turned, moved and bent, and the generator redraws the first picture with its key points at their new places.
-The losses, with the weights of the published configuration:
+talking-head synthesis", CVPR 2021). One network lays canonical key points into a picture, another says how the head of
+a picture is turned, moved and bent, and the generator redraws the first picture with its key points at their new
+places. The losses, with the weights of the published configuration:
 
     perceptual        how different the drawn frame looks from the real one, see perceptual.py
     feature matching  the same in the eyes of the discriminator
@@ -82,7 +82,7 @@ class RendererTraining:
     keypoints, motion, generator, discriminator: the nets' widths;  vgg: levels and scales of the perceptual loss
     bend: how pictures are bent for equivariance;  weights: of the losses
     jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
-    batch: pairs per step;  rate, betas: of Adam, the same for all nets
+    batch: pairs per step;  rate, betas: of Adam, the same for all networks
     falls_at: the part of the run after which the rate is a tenth
     """
 
@@ -102,7 +102,7 @@ class RendererTraining:
 
 
 PUBLISHED = RendererTraining()
-#: for a try on a processor: pictures of 64 pixels and more, narrow nets, and a faster rate
+#: for a try on a processor: pictures of 64 pixels and more, narrow networks, and a faster rate
 NARROW = RendererTraining(
     keypoints=KeypointConfig(width=8, widest=64, levels=3, depth=8),
     motion=MotionEstimatorConfig(stem=16, width=32, blocks=(1, 1, 1)),
@@ -116,7 +116,7 @@ NARROW = RendererTraining(
 )  # fmt: skip
 TRAININGS = {"published": PUBLISHED, "narrow": NARROW}
 
-#: our names of the nets that make a renderer; the discriminator stays behind
+#: our names of the networks that make a renderer; the discriminator stays behind
 RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
 
 
@@ -222,7 +222,7 @@ def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
 
 def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures, family: str | None = None,
                         ) -> list[Clip]:  # fmt: skip
-    """The clips of a folder whose pictures these nets can take. Raises what `read_pair_clips` raises."""
+    """The clips of a folder whose pictures these networks can take. Raises what `read_pair_clips` raises."""
     levels = max(nets["keypoint_detector"].config.levels, nets["generator"].config.motion.levels)
     return read_pair_clips(folder, levels, vgg.least_side, family)
 
@@ -274,7 +274,8 @@ def require_full_precision(precision: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
-    parser.add_argument("--config", choices=TRAININGS, default="published", help="widths of new nets, weights of the "
+    parser.add_argument("--config", choices=TRAININGS, default="published", help="widths of new networks, weights of "
+                                                                                 "the "
                         "losses (default published)")  # fmt: skip
     add_vgg_option(parser)
     add_end_options(parser)
@@ -295,7 +296,9 @@ def main(arguments: list[str] | None = None) -> None:
     clips = read_renderer_clips(options.data, nets, vgg)
     first = train(RendererTrainer(clips, nets, vgg, run.steps, training, run.seed), run)
     if first and base and ends.export:
-        print(f"{export(ends.export, base, nets)}: teach its mapping net with training.mapping --base {ends.export}")
+        print(
+            f"{export(ends.export, base, nets)}: teach its mapping network with training.mapping --base {ends.export}"
+        )
 
 
 if __name__ == "__main__":

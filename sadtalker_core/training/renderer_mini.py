@@ -3,8 +3,8 @@
     python -m sadtalker_core.training.heads.dataset  --work FOLDER --shards 40
     python -m sadtalker_core.training.renderer_mini  --work FOLDER --steps 4000
 
-The first command makes pairs of pictures; this one lets the embedded face net find the mesh in every source, moves it
-with the same mesh flow as inference, and trains the net to correct what that gets wrong. It can be stopped and
+The first command makes pairs of pictures; this one lets the embedded face network find the mesh in every source, moves
+it with the same mesh flow as inference, and trains the network to correct what that gets wrong. It can be stopped and
 started again with the same line: prepared shards and the state of the training are kept in the folder.
 
 Recipe: Adam 1e-3, falling over the last half of the steps; batches of 32 parts, 64 pixels wide, of the window, half of
@@ -14,10 +14,11 @@ source shows the spot or the background, and a small price on painting what the 
 an average over the last steps.
 
 The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for looking), seed 0, 4900 steps
-in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier net, 4450 steps on an older mesh
+in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an older
+mesh
 flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way settings
 changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the mouth
-until 3250; what the net says of the flow is averaged since 4100. So a new run will not give the same numbers.
+until 3250; what the network says of the flow is averaged since 4100. So a new run will not give the same numbers.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ from .heads import mesh as layers
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "mini_renderer.safetensors"
 BATCH = 32
-PART = 64  #: side of the part of the window that is trained on; the net is convolutional and sees no further
-_EDGE = 3  #: pixels at the border of a part that do not count: the net sees only half of what is around them
+PART = 64  #: side of the part of the window that is trained on; the network is convolutional and sees no further
+_EDGE = 3  #: pixels at the border of a part that do not count: the network sees only half of what is around them
 _PLACES = {"mouth": 0.5, "eyes": 0.1, "anywhere": 0.4}  #: where parts are taken
 LEARNING_RATE = 1e-3
 FALL = 0.5  #: the share of the steps over which the learning rate falls
@@ -59,7 +60,7 @@ SEED = 0
 _FINE = FINE_MAPS  #: kept at full size in prepared shards, the others at half
 _COARSE = [name for name in MAPS if name not in _FINE]
 _DISPLACEMENT_STEPS = 256
-_FAR_OFF = 4.0  #: pixels between found and true points beyond which the face net is not believed
+_FAR_OFF = 4.0  #: pixels between found and true points beyond which the face network is not believed
 _TRUE_POINTS = 0.25  #: share of sources that get the true points with noise instead of found ones
 
 

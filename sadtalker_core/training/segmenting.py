@@ -2,7 +2,8 @@
 
 A video is looked at twice. First the face is followed, and the video is split into spans that show one head in one shot
 (scene_cuts.py); then the pictures of each span are cut to the square, its coefficients are read by the very function
-behind 3DMM from Video, and its sound by the one behind Audio Encode. So the nets learn from what they will be given.
+behind 3DMM from Video, and its sound by the one behind Audio Encode. So the networks learn from what they will be
+given.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .export import load_base_model
 from .scene_cuts import Span, find_spans
 from .video_reader import Sound, pictures_at_25
 
-#: frames below which a clip teaches nothing: the nets learn from 32 at a time
+#: frames below which a clip teaches nothing: the networks learn from 32 at a time
 SHORTEST = 32
 #: a clip that is nowhere louder than this (-50 dB) has lost its sound, and would teach that a moving mouth is silent
 SILENT = 10 ** (-50 / 20)
@@ -195,7 +196,7 @@ def _told(pictures: Iterable[Tensor], on_picture: Callable[[], None]) -> Iterato
 
 @dataclass(frozen=True)
 class Reader:
-    """The nets that read faces, as inference has them, and how much of the picture they are shown."""
+    """The networks that read faces, as inference has them, and how much of the picture they are shown."""
 
     model: SadTalkerModel
     points: pipeline.Points | None

@@ -1,4 +1,5 @@
-"""What one process does: nets where they shall compute, and pieces that make a whole. With tiny nets, without Ray."""
+"""What one process does: networks where they shall compute, and pieces that make a whole. With tiny networks, without
+Ray."""
 
 from __future__ import annotations
 

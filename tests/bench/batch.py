@@ -6,7 +6,7 @@ In: the public domain portrait that comes with scikit-image and a made-up voice.
 of workers: frames per second by the clock, the median of rounds that take turns, and processor milliseconds of a frame
 in the workers and in the process that leads them. Then how fast that process alone encodes heads and whole pictures:
 beyond that, more workers do not make one long clip faster. Workers and the leading process have one thread each, as in
-the program, and nets are loaded before the clock starts.
+the program, and networks are loaded before the clock starts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole pipelines and their stages: the mini and the released nets from picture to film, and an hour of audio.
+"""Whole pipelines and their stages: the mini and the released networks from picture to film, and an hour of audio.
 
 Letters: `T` frames of a clip.
 """
@@ -31,7 +31,7 @@ from tests.bench.measuring import (
 )
 from tests.render import tiny
 
-#: wall-clock reference convolutions a frame of the mini may cost on two cores, all nets and the encoding included
+#: wall-clock reference convolutions a frame of the mini may cost on two cores, all networks and the encoding included
 MINI_TARGET = 0.40
 MINI_SECONDS = 8.0
 #: seconds by the clock on two cores, and MB, that an hour of audio may take up to the motion
@@ -66,8 +66,8 @@ class Steps(dict[str, float]):
 
 @torch.inference_mode()
 def mini() -> dict[str, Any]:
-    """By the clock, as a user waits for it, with small nets on one thread and the encoder on what cores there are; and
-    processor time of everything, the encoder's too.
+    """By the clock, as a user waits for it, with small networks on one thread and the encoder on what cores there are;
+    and processor time of everything, the encoder's too.
     """
     torch.set_num_threads(1)
     nets = assemble_mini()
@@ -89,8 +89,8 @@ def mini() -> dict[str, Any]:
 
 @torch.inference_mode()
 def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
-    """Picture to film with the released nets, the generator arranged for speed as the nodes do it, and the heads put
-    back into a picture of 1920 x 1080.
+    """Picture to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
+    put back into a picture of 1920 x 1080.
     """
     torch.set_num_threads(1)
     nets = talker_by_rule(side)

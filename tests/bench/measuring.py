@@ -137,8 +137,8 @@ def voice(seconds: float):
 
 
 def talker_by_rule(side: int, *only: str):
-    """A released talker whose weights are made by rule, with all nets or only some; it finds faces with the embedded
-    ones.
+    """A released talker whose weights are made by rule, with all networks or only some; it finds faces with the
+    embedded ones.
     """
     from sadtalker_core.datatypes import RELEASED
     from sadtalker_core.model import SadTalkerModel, assemble_mini

@@ -1,4 +1,5 @@
-"""Every released tensor has exactly one home, and every tensor of our nets exactly one source; no weights needed."""
+"""Every released tensor has exactly one home, and every tensor of our networks exactly one source; no weights
+needed."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from sadtalker_core.datatypes import RELEASED
 from sadtalker_core.errors import CheckpointMismatch
 from tests.parity.rule import released_keys
 
-#: tensors that are in the released files and in none of our nets, and why
+#: tensors that are in the released files and in none of our networks, and why
 DROPPED = {
     "audio2pose.netD_motion.": "the pose discriminator, for training alone",
 }
-#: the nets that a talker is made of, and the one that serves training alone
+#: the networks that a talker is made of, and the one that serves training alone
 RELEASED_NETS = (*model.FAMILY_NETS[RELEASED], "motion_estimator")
 
 

@@ -1,4 +1,5 @@
-"""Whatever lies in a weights file: nets, or a sentence of a class that says so; never another error, never a flood."""
+"""Whatever lies in a weights file: networks, or a sentence of a class that says so; never another error, never a
+flood."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("test-quick", "the tests that take no server, no browser and little time"),
     ):
         command(name, _test, text).add_argument("arguments", nargs=argparse.REMAINDER, help="further pytest arguments")
-    parity = command("parity", _parity, "the nets against recorded numbers of the original")
+    parity = command("parity", _parity, "the networks against recorded numbers of the original")
     parity.add_argument("--vectors", default=os.environ.get("VECTORS") or None, help="a folder of .npz files")
     parity.add_argument("--seed", default=os.environ.get("SEED") or None, help="the seed of the rule-made weights")
     command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
     mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
     mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_judge")
-    trained = command("train-mini", _train_mini, "make the built-in model anew: speech, heads and all its nets; hours")
+    trained = command(
+        "train-mini", _train_mini, "make the built-in model anew: speech, heads and all its networks; hours"
+    )
     trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
     fuzz = command("fuzz", _fuzz, "broken inputs at every doorway and kill -9 for every writer; ten minutes")
     fuzz.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.fuzz")

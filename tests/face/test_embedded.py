@@ -1,7 +1,7 @@
-"""The converted nets against the files they were converted from. The numbers were stored with LiteRT 2.3:
+"""The converted networks against the files they were converted from. The numbers were stored with LiteRT 2.3:
 
 image = skimage.data.astronaut() / 255.
-near, far = image[60:188, 160:288], image[30:222, 130:322]     # near and far nets are given 2 * x - 1, the mesh x
+near, far = image[60:188, 160:288], image[30:222, 130:322]     # near and far networks are given 2 * x - 1, the mesh x
 interpreter.set_tensor(0, x[None].astype("float32")); interpreter.invoke()
 """
 

@@ -1,4 +1,5 @@
-"""The 68 points by the face-alignment package: with a stand-in for its nets, and with its nets without training."""
+"""The 68 points by the face-alignment package: with a stand-in for its networks, and with its networks without
+training."""
 
 import socket
 import sys
@@ -102,7 +103,7 @@ def test_the_largest_face_is_taken_unless_another_is_meant(package, folder):
 
 
 def test_both_nets_get_their_colours_in_the_order_red_green_blue(package, folder, monkeypatch):
-    """What the package asks for; the original hands its own nets RGB where they expect BGR."""
+    """What the package asks for; the original hands its own networks RGB where they expect BGR."""
     seen = {}
 
     class Watched(StandIn):
@@ -221,7 +222,7 @@ def test_a_missing_package_is_a_sentence_that_names_the_way_out(folder, monkeypa
 
 @pytest.fixture(scope="module")
 def untrained_folder(tmp_path_factory):
-    """Files in the package's own layout, with the numbers its nets start from."""
+    """Files in the package's own layout, with the numbers its networks start from."""
     from face_alignment.detection.sfd.net_s3fd import s3fd
     from face_alignment.models import FAN
 

@@ -1,4 +1,4 @@
-"""Two evaluators look at frames: the pack's own face mesh, and the 68-point net that training never saw.
+"""Two evaluators look at frames: the pack's own face mesh, and the 68-point network that training never saw.
 
 In: frames (T, H, W, 3) uint8 and where the face is in them, more or less. Out: what each evaluator reads, `Reading`.
 """

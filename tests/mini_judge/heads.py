@@ -1,7 +1,7 @@
 """Generated people never trained on: the renderer against pictures, flow and layers that are known exactly.
 
 In: people drawn from TEST_SEED by the generator of training. Out: one number per row of the table, and per person.
-The face net finds the mesh in the source, as it would in a portrait; blendshape weights and turn are the true ones.
+The face network finds the mesh in the source, as it would in a portrait; blendshape weights and turn are the true ones.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class _Moved(NamedTuple):
 
 
 def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Moved, Tensor]:
-    """-> what the mesh and the net say, and the finished frames (D, 3, 160, 160) as Face Render makes them."""
+    """-> what the mesh and the network say, and the finished frames (D, 3, 160, 160) as Face Render makes them."""
     weights = torch.from_numpy(shard["driving_weights"][k]).float()
     own = torch.from_numpy(shard["source_weights"][k]).float()
     turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])

@@ -1,4 +1,4 @@
-"""The second judge's net in plain torch, held against TensorFlow's rules written as slow loops."""
+"""The second judge's network in plain torch, held against TensorFlow's rules written as slow loops."""
 
 from __future__ import annotations
 

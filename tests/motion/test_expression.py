@@ -33,7 +33,7 @@ def test_pieces_make_the_same_track(small_expnet, make_speech, make_face, chunk)
 
 
 def test_a_reference_stands_in_for_the_face_at_rest(small_expnet, make_speech, make_face):
-    """The head of the net is linear, so half the reference moves the face half as far."""
+    """The head of the network is linear, so half the reference moves the face half as far."""
     speech, face, reference, blink = make_speech(6), make_face(), make_face(6, seed=2), torch.zeros(6)
 
     def track(**wish):

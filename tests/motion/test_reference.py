@@ -104,7 +104,7 @@ def test_lids_of_a_mini_face_are_its_two_units(make_mini_face):
 
 
 def test_lids_of_a_released_face_are_measured_along_the_nets_own_blink(make_face, small_expnet):
-    """A face that the net made with a blink track gives that track back, whatever else the face is like."""
+    """A face that the network made with a blink track gives that track back, whatever else the face is like."""
     track = torch.tensor([0, 0, 0, 0.5, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0])
     face = take_rows(make_face(), torch.zeros(12, dtype=torch.long))
     closing = small_expnet.head.weight[:, -1].detach()

@@ -171,7 +171,7 @@ def compare_stored(stage: str, case: str, field: str, got: Any, outputs: dict[st
 
 @functools.cache
 def rule_net(name: str, seed: int):
-    """Our net of that name (the prefix of its tensor names: "expnet", "generator", ...), filled with the rule-made
+    """Our network of that name (the prefix of its tensor names: "expnet", "generator", ...), filled with the rule-made
     weights of `seed` through the key tables; in eval mode, float32, without gradients. Only its own tensors are made.
     """
     from sadtalker_core import model

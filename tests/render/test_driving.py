@@ -50,9 +50,9 @@ def test_full_modes_want_the_wide_net_and_the_others_the_narrow_one():
     assert (
         len(coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.EXTENDED_FULL), expression, pose)) == 3
     )
-    with pytest.raises(OptionError, match="crop mode full, which needs the mapping net of 73"):
+    with pytest.raises(OptionError, match="crop mode full, which needs the mapping network of 73"):
         coefficients_to_motion(tiny.mapping(70), tiny.coefficients(CropMode.FULL), expression, pose)
-    with pytest.raises(OptionError, match="crop mode resize, which needs the mapping net of 70"):
+    with pytest.raises(OptionError, match="crop mode resize, which needs the mapping network of 70"):
         coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.RESIZE), expression, pose)
 
 

@@ -18,7 +18,7 @@ from tests.render import tiny
 
 
 def read_plainly(net, window):
-    """One window (nc, 27) through the net, convolution by convolution as sums over taps."""
+    """One window (nc, 27) through the network, convolution by convolution as sums over taps."""
     x = window
     for convolution, dilation in ((net.stem, 1), *((block, 3) for block in net.blocks)):
         skipped, x = x, x if convolution is net.stem else F.leaky_relu(x, 0.1)

@@ -2,7 +2,7 @@
 
     python -m tests.training.four_trainers FOLDER      each for some steps, in two processes that share the work
 
-Beside a run's folder each process writes what its nets ended as, as NAME.rank<number>.pt.
+Beside a run's folder each process writes what its networks ended as, as NAME.rank<number>.pt.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ FIRST_SECOND, SECONDS = 0.4, 1.6
 
 @dataclass(frozen=True)
 class Learnt:
-    """clip: what was learnt;  file: mini with the trained nets;  first, last: {loss: its mean in the first and the last
-    line of the log}, of each net"""
+    """clip: what was learnt;  file: mini with the trained networks;  first, last: {loss: its mean in the first and the
+    last line of the log}, of each net"""
 
     clip: Clip
     file: Path
@@ -37,7 +37,7 @@ class Learnt:
 
 
 def learn(folder: Path, voice: Path) -> Learnt:
-    """Both nets, one after the other; the second export starts from the first."""
+    """Both networks, one after the other; the second export starts from the first."""
     short = write_wave(folder / "short.wav", voice)
     (clip,) = write_generated(folder / "clips", [spoken(short)], seed=1)
     base = load_base_model("mini")

@@ -37,7 +37,7 @@ def test_the_file_is_the_base_with_the_new_net_and_says_what_it_is(mini, tmp_pat
 def test_a_name_of_another_kind_and_a_net_of_another_family_are_refused(mini, tmp_path):
     with pytest.raises(OptionError, match="ends in .safetensors to export to, got mine.pth"):
         export(tmp_path / "mine.pth", mini, {})
-    with pytest.raises(OptionError, match="a mini model has no net 'generator'; it has"):
+    with pytest.raises(OptionError, match="a mini model has no network 'generator'; it has"):
         export(tmp_path / "mine.safetensors", mini, {"generator": mini.nets["expnet"]})
 
 

@@ -47,7 +47,7 @@ def voices():
 
 @pytest.fixture(scope="module")
 def spoken(nets, voices):
-    """(T, 64) and (T, len(SPEECH_BLENDSHAPES)): what the net says and what it should."""
+    """(T, 64) and (T, len(SPEECH_BLENDSHAPES)): what the network says and what it should."""
     said = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
     return said, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
 

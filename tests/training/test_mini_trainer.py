@@ -1,4 +1,4 @@
-"""The trainings of the built-in motion nets, on the engine."""
+"""The trainings of the built-in motion networks, on the engine."""
 
 from __future__ import annotations
 

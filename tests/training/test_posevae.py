@@ -211,7 +211,7 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
 
 def test_the_published_widths_ask_for_an_ear_of_their_own(folder, tmp_path):
     with pytest.raises(
-        OptionError, match="an audio encoder of width 32 for this net, got one of 8. Give --wav2lip FILE"
+        OptionError, match="an audio encoder of width 32 for this network, got one of 8. Give --wav2lip FILE"
     ):
         posevae.main(["--data", str(folder), "--out", str(tmp_path / "run"), "--config", "published"])
 

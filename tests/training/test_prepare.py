@@ -34,7 +34,7 @@ def reader():
 
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch, reader):
-    """The nets are the same for all tests that prepare a folder."""
+    """The networks are the same for all tests that prepare a folder."""
     monkeypatch.setattr(prepare, "Reader", SimpleNamespace(open=lambda *how: reader))
 
 

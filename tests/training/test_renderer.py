@@ -1,4 +1,4 @@
-"""Stage 1 of the renderer's training: what a step descends, its nets, its pairs, its command line and sentences."""
+"""Stage 1 of the renderer's training: what a step descends, its networks, its pairs, its command line and sentences."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_rate_falls_to_a_tenth_after_three_fifths(data):
     assert learning_rates == pytest.approx([1.5e-3] * 6 + [1.5e-4] * 4)
 
 
-# ---- the nets under training ------------------------------------------------------------------------------------
+# ---- the networks under training ------------------------------------------------------------------------------------
 
 
 def test_a_norm_in_training_is_that_of_its_batch_and_remembers_a_tenth_of_it():
@@ -203,7 +203,7 @@ def command(data, out, *more):
 
 @pytest.fixture
 def narrow_command(monkeypatch):
-    """The command line with the nets of the tests."""
+    """The command line with the networks of the tests."""
     monkeypatch.setitem(renderer.TRAININGS, "narrow", narrow_model.RENDERER)
 
     def call(data, out, *more):

@@ -19,7 +19,7 @@ def audio_encoder():
 
 
 def write(audio_encoder, file, prefix="module.", leave_out=()):
-    """As Wav2Lip saves: every net of it, trained on several GPUs, with the optimizer beside."""
+    """As Wav2Lip saves: every network of it, trained on several GPUs, with the optimizer beside."""
     state = {f"{prefix}face_encoder_blocks.0.0.conv_block.0.weight": torch.zeros(16, 6, 7, 7)}
     for name, tensor in audio_encoder.state_dict().items():
         _, layer, part, rest = name.split(".")
@@ -42,9 +42,9 @@ def test_new_nets_begin_with_that_ear_and_narrow_ones_refuse_it(audio_encoder):
     assert torch.equal(net.audio.layers[3].conv.weight, audio_encoder.layers[3].conv.weight)
     pose = posevae.new_net(posevae.PUBLISHED.net, audio_encoder, torch.ones(6), 0)
     assert torch.equal(pose.audio.layers[3].conv.weight, audio_encoder.layers[3].conv.weight)
-    with pytest.raises(OptionError, match="an audio encoder of width 8 for this net, got one of 32"):
+    with pytest.raises(OptionError, match="an audio encoder of width 8 for this network, got one of 32"):
         expnet.new_net(expnet.MINI_TRAINING.net, audio_encoder, 0)
-    with pytest.raises(OptionError, match="an audio encoder of width 8 for this net, got one of 32"):
+    with pytest.raises(OptionError, match="an audio encoder of width 8 for this network, got one of 32"):
         posevae.new_net(posevae.MINI_TRAINING.net, audio_encoder, torch.ones(6), 0)
 
 

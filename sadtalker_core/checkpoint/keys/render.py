@@ -1,4 +1,4 @@
-"""Where the tensors of the released renderer and mapping nets live in ours: (released key, our name)."""
+"""Where the tensors of the released renderer and mapping networks live in ours: (released key, our name)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def render_frames(keypoint_detector: KeypointDetector, generator: Generator, cro
 
     What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
     `batch_size` beyond rounding; where memory runs out it is halved (batches.py). The inputs are moved to where the
-    nets are, and left as they were; nothing is remembered for gradients. on_progress(done, total) counts
+    networks are, and left as they were; nothing is remembered for gradients. on_progress(done, total) counts
     frames and may raise to stop.
     Raises WrongFamily, OptionError, PictureError or InputError at once, not at the first frame.
     """

@@ -1,4 +1,4 @@
-"""The layers that the renderer's nets are made of. Everything here maps features to features, (B, C, [D,] H, W)."""
+"""The layers that the renderer's networks are made of. Everything here maps features to features, (B, C, [D,] H, W)."""
 
 from __future__ import annotations
 

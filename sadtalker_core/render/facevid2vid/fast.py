@@ -1,7 +1,7 @@
 """A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for eyes that only look.
 
-The plain nets are the ones that load, train and explain themselves; this arrangement only renders. What it saves, all
-exact but for rounding:
+The plain networks are the ones that load, train and explain themselves; this arrangement only renders. What it saves,
+all exact but for rounding:
 
   - batch norms are folded into the convolution before, spectral norms are divided out once;
   - SPADE's features are never enlarged, nor is the picture that it modulates: see fast_layers.py for the convolutions,
@@ -71,7 +71,7 @@ class FastGenerator(nn.Module):
     def __init__(self, generator: Generator):
         super().__init__()
         self.config = generator.config
-        # once a clip, so it may stay as it is; a copy, because this net may come to have another dtype
+        # once a clip, so it may stay as it is; a copy, because this network may come to have another dtype
         self.encoder = copy.deepcopy(generator.encoder)
         motion = generator.dense_motion
         self.compress = Kernel(*fold_batchnorm(motion.compression, motion.compression_norm))

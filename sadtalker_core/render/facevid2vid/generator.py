@@ -47,7 +47,7 @@ class GeneratorConfig:
         return self.motion.features * self.motion.depth
 
 
-#: one for both sizes: the nets of the 256 and the 512 file differ in their values only
+#: one for both sizes: the networks of the 256 and the 512 file differ in their values only
 RELEASED_GENERATOR = GeneratorConfig()
 
 

@@ -40,7 +40,7 @@ RELEASED_MOTION_ESTIMATOR = MotionEstimatorConfig()
 
 
 class MotionEstimator(nn.Module):
-    """A residual net over the picture, averaged, and read by five linear heads."""
+    """A residual network over the picture, averaged, and read by five linear heads."""
 
     def __init__(self, config: MotionEstimatorConfig = RELEASED_MOTION_ESTIMATOR, ops=nn):
         super().__init__()

@@ -1,7 +1,7 @@
 """Face Render of the mini family: a portrait and its motion in, frames out.
 
-The mesh says where each pixel comes from (mesh_flow.py), a small net says what that gets wrong: what goes along with
-the head and how deep it lies (hair, ears, neck), what has to be shifted a little beside that, and what colour the
+The mesh says where each pixel comes from (mesh_flow.py), a small network says what that gets wrong: what goes along
+with the head and how deep it lies (hair, ears, neck), what has to be shifted a little beside that, and what colour the
 source never showed (the far side of a turn). The portrait itself stays sharp, because the flow is applied to it at full
 size:
 
@@ -42,14 +42,14 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _FADE = 20  #: pixels at the border of the window over which the right to repair fades out
-_EVEN = 7  #: pixels at half the size over which what the net says of the flow is averaged, twice
+_EVEN = 7  #: pixels at half the size over which what the network says of the flow is averaged, twice
 
 
 @dataclass(frozen=True)
 class FlowRendererConfig:
-    """encoder: channels of the source's features at 1/2, 1/4, 1/8 of the stage; widths: of the repairing net at 1/2,
-    1/4, 1/8, 1/16 of the window; max_shift: how far the net may move the flow, in pixels of the stage, beside what the
-    head takes along; max_depth: how far in front or behind the mesh it may put a spot, in decimetres."""
+    """encoder: channels of the source's features at 1/2, 1/4, 1/8 of the stage; widths: of the repairing network at
+    1/2, 1/4, 1/8, 1/16 of the window; max_shift: how far the network may move the flow, in pixels of the stage, beside
+    what the head takes along; max_depth: how far in front or behind the mesh it may put a spot, in decimetres."""
 
     encoder: tuple[int, ...] = (16, 24, 40)
     widths: tuple[int, ...] = (32, 56, 88, 128)

@@ -1,12 +1,12 @@
 """Where each pixel of a driving frame lies in the source picture, from the mesh of the face alone.
 
 In: the 468 points found in the source, blendshape weights and head turns per frame. Out: backward displacement and maps
-that tell a net what it is looking at. The face is carried by its triangles; rings of anchors around it (hair, ears,
+that tell a network what it is looking at. The face is carried by its triangles; rings of anchors around it (hair, ears,
 neck) follow part way, and the border of the stage never moves, so that the background stays what it was.
 
     crop, S x S                      the square picture that is driven
       stage, 160 x 160               a square of 3 decimetres around the head, cut out of the crop once per clip
-        window, 128 x 128            its middle, 2.4 decimetres, where the net may repair what the mesh got wrong
+        window, 128 x 128            its middle, 2.4 decimetres, where the network may repair what the mesh got wrong
 
 Letters: `B` frames, `P` points, `N` triangles. Picture coordinates are x right, y down, in pixels, the centre of the
 first one at (0.5, 0.5); z of found points goes away from the viewer. Head coordinates are those of canonical_face.py:
@@ -95,7 +95,7 @@ _MOUTH_BLENDSHAPES = [k for unit, k in BLENDSHAPE_INDEX.items() if unit.startswi
 _ALL_LOST = 1.0  #: of the weights of those units: when so much is gone, the source's expression is
 _WIDE_OPEN = 0.2  #: decimetres
 _PRESSES = [BLENDSHAPE_INDEX["mouthPressLeft"], BLENDSHAPE_INDEX["mouthPressRight"]]
-#: so much of those units holds lips together whatever else is asked: the voice nets give a p, b or m 0.12 to 0.5
+#: so much of those units holds lips together whatever else is asked: the voice networks give a p, b or m 0.12 to 0.5
 _PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.016  #: decimetres
@@ -105,7 +105,7 @@ _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
 _LIP_HARDNESS = 40.0
 _HELD = 0.01
 
-#: the maps for the net, in order: see `MeshFlow`
+#: the maps for the network, in order: see `MeshFlow`
 MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "backfacing", "stretch", "upper teeth", "lower teeth", "tongue")
 
 

@@ -14,9 +14,10 @@ from ...errors import FaceNotFound
 from .mesh_flow import STAGE, FaceRig, fit_head
 
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
-#: A real head hides one cheek as it turns and shows more of the other; a moved mesh cannot, and the net only in part.
-#: The mesh net sees generated heads that turn by 12 degrees as 12.1, portraits that were moved by 12 times this as
-#: 11.1, the net of 68 points as 12.2 (medians of thirteen, half of what lies between the two sides). Nods look right.
+#: A real head hides one cheek as it turns and shows more of the other; a moved mesh cannot, and the network only in
+#: part. The mesh network sees generated heads that turn by 12 degrees as 12.1, portraits that were moved by 12 times
+#: this as 11.1, the network of 68 points as 12.2 (medians of thirteen, half of what lies between the two sides). Nods
+#: look right.
 _YAW_GAIN = 1.15
 
 

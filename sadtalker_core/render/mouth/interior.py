@@ -36,8 +36,8 @@ _GUM_SHADE = 0.72  #: of the gum that a rising lip uncovers
 _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 
 _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of the lips
-#: The net knows the light in a mouth and no detail: the drawing, averaged over so many decimetres, is brought that near
-#: to the net's paint. Less in a mouth that shows teeth, which the net paints grey.
+#: The network knows the light in a mouth and no detail: the drawing, averaged over so many decimetres, is brought that
+#: near to the net's paint. Less in a mouth that shows teeth, which the network paints grey.
 _BLUR, _FOLLOW, _FOLLOW_OWN = 0.06, 0.7, 0.15
 _RIM = 0.045  #: decimetres below the portrait's own upper lip that its blurred edge may reach into its teeth
 _FADE_IN = 0.015  #: decimetres that lips must part further than in the portrait before anything is drawn

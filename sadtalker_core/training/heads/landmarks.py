@@ -1,5 +1,5 @@
-"""Where the 468 points of the face mesh sit on the base mesh: many heads are rendered, the face net looks at each, and
-every point votes for the vertex it fell on. Votes become weights, weights become the table
+"""Where the 468 points of the face mesh sit on the base mesh: many heads are rendered, the face network looks at each,
+and every point votes for the vertex it fell on. Votes become weights, weights become the table
 assets/mini_basis.safetensors.
 
     python -m sadtalker_core.training.heads.landmarks --work FOLDER
@@ -162,7 +162,7 @@ def canonical_face_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray
 
 
 def _triangulate(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Delaunay triangles of the face as the net saw it (mouth and eyes open), unrolled from a cylinder, the outline
+    """Delaunay triangles of the face as the network saw it (mouth and eyes open), unrolled from a cylinder, the outline
     on an ellipse, so that the edges of all three become edges of triangles; the openings are then filled from lip to
     lip and lid to lid."""
     from scipy.spatial import Delaunay

@@ -1,4 +1,4 @@
-"""For test_memory.py: what ComfyUI's memory management knows of our nets before, during and after."""
+"""For test_memory.py: what ComfyUI's memory management knows of our networks before, during and after."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""For test_fast.py: where the nets go on a device that lacks an operation of the renderer."""
+"""For test_fast.py: where the networks go on a device that lacks an operation of the renderer."""
 
 import logging
 import sys

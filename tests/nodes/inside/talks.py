@@ -51,7 +51,7 @@ def _dark_eyes(frames, meshes):
     """(T,): how much darker than the cheeks the middle of the eyes is; an iris is, a lid is not.
 
     The middle is reckoned from the corners of the eyes, which stay where they are in a blink. The mesh's own lids say
-    little: its net was made for open eyes and draws them open over shut lids.
+    little: its network was made for open eyes and draws them open over shut lids.
     """
     middles = []
     for mesh in meshes:

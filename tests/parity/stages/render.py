@@ -157,7 +157,7 @@ class Record(NamedTuple):
 
 @contextlib.contextmanager
 def recorded(net: nn.Module, names) -> Iterator[dict[str, Record]]:
-    """Remembers what passes through the named modules of the net while the context lasts."""
+    """Remembers what passes through the named modules of the network while the context lasts."""
     records: dict[str, Record] = {}
 
     def remember(name: str):

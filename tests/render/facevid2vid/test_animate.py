@@ -32,7 +32,7 @@ def test_frames_do_not_depend_on_the_batch_size():
 
 
 def test_a_frame_is_the_portrait_with_its_key_points_moved():
-    """The same frame, from the nets called one by one."""
+    """The same frame, from the networks called one by one."""
     from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 
     detector, generator, crop, motion = tiny.keypoint_detector(), tiny.generator(), tiny.crop(), tiny.motion(3)

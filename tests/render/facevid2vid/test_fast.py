@@ -21,7 +21,7 @@ CLOSE = 5e-5
 
 
 def lived_in(net: Generator) -> Generator:
-    """With norms that are no longer those of a fresh net, and say something."""
+    """With norms that are no longer those of a fresh network, and say something."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for module in net.modules():

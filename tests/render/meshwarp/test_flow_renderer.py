@@ -1,4 +1,4 @@
-"""The mini renderer with a net of random numbers: what holds whatever it has learnt."""
+"""The mini renderer with a network of random numbers: what holds whatever it has learnt."""
 
 import pytest
 import torch
@@ -193,7 +193,7 @@ def test_a_spot_that_follows_the_head_alone_goes_where_its_ride_says():
 
 
 def taken_along(rigid, share, depth):
-    """How a net that says the same of every pixel moves a window whose displacement is 3 pixels."""
+    """How a network that says the same of every pixel moves a window whose displacement is 3 pixels."""
     net = FlowRenderer(SMALL).eval()
     with torch.no_grad():
         net.shift.weight.zero_()

@@ -11,7 +11,7 @@ STILL = torch.eye(3)[None], torch.zeros(1, 2)
 
 
 def stage_points(weights=None, pixels_per_decimetre=53.0):
-    """The template itself, seen from the front in the middle of the stage, as the face net would give it."""
+    """The template itself, seen from the front in the middle of the stage, as the face network would give it."""
     canonical = load_canonical_face()
     points = canonical.mean - torch.tensor([0.0, 7.08, 0.6])
     if weights is not None:
