@@ -22,7 +22,7 @@ def frames_in_samples(n_samples: int) -> int:
 
 
 def frames_in_seconds(seconds: float) -> int:
-    """Whole video frames in a time; the remainder is cut (quirk 9 does the same for the idle mode)."""
+    """Whole video frames in a time; the remainder is cut (PARITY.md P8 does the same for the idle mode)."""
     return int(seconds * FRAMES_PER_SECOND)
 
 

@@ -26,7 +26,7 @@ SMALLEST_BORDER = 3
 SMALLEST_BOX = 8
 
 #: From twice this many pixels on, a face is first averaged down by a whole factor, because the resize below takes
-#: single pixels of a large picture and would make noise of it (quirk 19 has the factor, too).
+#: single pixels of a large picture and would make noise of it (PARITY.md P35 has the factor, too).
 LARGE_FACE = 1024
 
 
@@ -38,7 +38,7 @@ def face_box(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Box:
-    """The part of the picture that is driven, in whole pixels, cut off where the picture ends (quirks 18 and 19).
+    """The part of the picture that is driven, in whole pixels, cut off where the picture ends (PARITY.md P31 and P35).
 
     landmarks:  (68, 2) pixels of the picture; None will do in the resize mode, whose box is the whole picture
     size_wh:    of the picture
@@ -163,7 +163,7 @@ def square_to_picture(points: Tensor, box: Box, size: int) -> Tensor:
 def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
     """picture (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
 
-    The released networks were trained on squares that had been written to a PNG file, hence the levels (quirk 20).
+    The released networks were trained on squares that had been written to a PNG file, hence the levels (PARITY.md P38).
     """
     part = picture[box.y : box.bottom, box.x : box.right]
     factor = min(box.width, box.height) // LARGE_FACE

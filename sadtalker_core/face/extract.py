@@ -125,7 +125,7 @@ def read_squares(
 ) -> FaceCoefficients:
     """Squares (B, 3, S, S) and the (68, 2) points in each -> B rows of coefficients, in one pass of the network.
 
-    A square whose points are None is read as if the mean face filled it (quirk 16).
+    A square whose points are None is read as if the mean face filled it (PARITY.md P24).
     """
     aligned = [align_face(square, points) for square, points in zip(squares, landmarks, strict=True)]
     rows = read_faces(net, torch.stack([face.image for face in aligned]))

@@ -76,7 +76,7 @@ class Bottleneck(nn.Module):
 class FaceReconNet(nn.Module):
     """(B, 3, 224, 224) RGB in 0..1, aligned by `align.align_face`, no ImageNet normalisation -> (B, 257).
 
-    The row is identity 80, expression 64, texture 80, rotation 3 (radians), lighting 27, translation 3 (quirk 14).
+    The row is identity 80, expression 64, texture 80, rotation 3 (radians), lighting 27, translation 3 (PARITY.md P22).
     """
 
     def __init__(self, config: FaceReconConfig = RELEASED_FACE_RECON, ops: ModuleType = nn):

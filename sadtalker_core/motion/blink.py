@@ -78,8 +78,8 @@ def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: fl
 
 
 def released_blinks(n_frames: int, rng: random.Random) -> Tensor:
-    """-> (T,) as SadTalker draws them from Python's `random` (quirk 8): none in 20 frames or fewer, then gaps of 10
-    to 69 frames.
+    """-> (T,) as SadTalker draws them from Python's `random` (PARITY.md P10): none in 20 frames or fewer, then gaps of
+    10 to 69 frames.
 
     At 21 frames the original asks for a number between 10 and 10 exclusive and fails; here that one gap is 10.
     """

@@ -27,7 +27,7 @@ RELEASED_EXPNET = ExpNetConfig()
 class ExpNet(nn.Module):
     """windows (B, 1, 80, 16), reference (B, 64) expression of the portrait, blink (B,) in 0..1 -> expression (B, 64).
 
-    The output is the expression itself, not a difference to the reference (quirk 10).
+    The output is the expression itself, not a difference to the reference (PARITY.md P13).
     """
 
     def __init__(self, config: ExpNetConfig = RELEASED_EXPNET, ops=nn):

@@ -33,8 +33,8 @@ def run_expnet(net: ExpNet, speech: SpeechWindows, source: FaceCoefficients, bli
     source:    the portrait; its first row is the face at rest
     blink:     (T,) from blink.py, or from `reference.eyelids_of`
     reference: T rows of a reference video whose whole expression stands in for the face at rest, as the original's
-               "eye blink reference" does (quirk 8: then with a blink track of zeros). Its mouth shines through; to
-               take the lids alone, leave this out and pass `lids_of(reference)` as the blink track.
+               "eye blink reference" does (PARITY.md P10: then with a blink track of zeros). Its mouth shines through;
+               to take the lids alone, leave this out and pass `lids_of(reference)` as the blink track.
     reference_weight: 0 keeps the portrait's face, 1 takes the reference's
     chunk:     frames at once; the result does not depend on it beyond rounding
     Raises WrongFamily or OptionError when the reference is of another family or length.

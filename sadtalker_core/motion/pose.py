@@ -31,7 +31,7 @@ def run_posevae(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, s
 
     style:     0..45 in the released network; an opinion about how lively a head is
     generator: on the CPU, for the draws; or give them as noise: (pose_blocks(T), Z) ~ N(0, 1)
-    reference: T rows of a video whose head movement is added (quirk 13)
+    reference: T rows of a video whose head movement is added (PARITY.md P19)
     chunk:     blocks at once; the result does not depend on it beyond rounding
     The network is used where it is, in eval mode; the result is float32 on the CPU.
     Raises OptionError for a style that the network was not taught, WrongFamily or OptionError for a reference of
@@ -56,8 +56,8 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
                    on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
-    The frames behind the first are cut into blocks of 32 (quirk 11). What remains is predicted as the end of a block
-    over the last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
+    The frames behind the first are cut into blocks of 32 (PARITY.md P14). What remains is predicted as the end of a
+    block over the last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
 
         frames   0 | 1 ....... 32 | 33 ....... 64 | 65 .. 70
         blocks     [======1======] [======2=======]

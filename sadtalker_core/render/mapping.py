@@ -64,7 +64,8 @@ class MappedWindows(NamedTuple):
 
 
 class MappingNet(nn.Module):
-    """Semantics of 27 frames -> head pose and key-point offsets of the middle one (PIRenderer's mapping, quirk 24).
+    """Semantics of 27 frames -> head pose and key-point offsets of the middle one (PIRenderer's mapping, PARITY.md
+    P45).
 
     Time is convolved without padding (27 -> 21 -> 15 -> 9 -> 3), averaged, and read by five linear heads.
     """
@@ -108,7 +109,7 @@ class MappingNet(nn.Module):
 
 
 def bins_to_degrees(bins: Tensor) -> Tensor:
-    """(…, 66) scores -> (…,) degrees: the expected bin under their softmax, times 3, minus 99 (quirk 25).
+    """(…, 66) scores -> (…,) degrees: the expected bin under their softmax, times 3, minus 99 (PARITY.md P46).
 
     Half-precision scores are widened first: a degree is a small difference of large sums.
     """
@@ -122,7 +123,7 @@ def run_mappingnet(net: MappingNet, rows: Tensor, *, chunk: int = 1024,
               on_progress: Callable[[int, int], None] | None = None) -> KeypointMotion:  # fmt: skip
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 
-    Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (quirk 21). A single row is
+    Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (PARITY.md P39). A single row is
     therefore seen as a face that holds still, which is what a source portrait is.
     chunk: frames at a time, which bounds the memory and changes nothing else.
     on_progress: (frames done, of how many); may raise to stop

@@ -69,8 +69,8 @@ def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
 def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
     """Square frames (B, 3, S, S) -> (B, 3, S * height // width of the box, S): as wide as before, the box's aspect.
 
-    Undoes the squeezing of a box that is no square (quirk 31). Bilinear between pixel centres, without antialiasing,
-    like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
+    Undoes the squeezing of a box that is no square (PARITY.md P57). Bilinear between pixel centres, without
+    antialiasing, like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
     """
     side = frames.shape[-1]
     height = box.height_at(side)

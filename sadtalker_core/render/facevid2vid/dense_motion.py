@@ -1,7 +1,7 @@
 """DenseMotion: key points here and key points there -> where every voxel of the new frame comes from.
 
 Letters: `B` frames, `K` key points, `D H W` the feature volume, `M` = K + 1 motions: the still background, then one
-per key point. (Wang et al. 2021, section 3.3, without Jacobians; quirks 27-29.)
+per key point. (Wang et al. 2021, section 3.3, without Jacobians; PARITY.md P50, P52 and P53.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .blocks import ConvBlock, double, halve
 from .grids import heat_maps, read_volume, volume_grid
 
-#: A motion's mask below this counts as 0, and the others are not raised to make up for it (quirk 28): where many
+#: A motion's mask below this counts as 0, and the others are not raised to make up for it (PARITY.md P52): where many
 #: small ones fall away, places shrink a little towards the middle. The released weights were trained with it.
 MIN_MASK = 1e-3
 

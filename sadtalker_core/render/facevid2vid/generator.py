@@ -2,7 +2,7 @@
 
 Letters: `B` frames, `S` the side of the picture, `K` key points, `C D H W` the feature volume: channels, depth, and
 rows and columns of a quarter of the side. (Wang et al. 2021, section 3.3, with the SPADE decoder of Park et al.,
-"Semantic image synthesis with spatially-adaptive normalization", 2019; quirks 27-30.)
+"Semantic image synthesis with spatially-adaptive normalization", 2019; PARITY.md P50, P52, P53 and P54.)
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
 
 class SpadeBlock(nn.Module):
     """Twice (SPADE, leaky rectifier, convolution), added to what came in; where the channels change, what came in goes
-    through a SPADE and a 1 x 1 convolution of its own, without a rectifier (quirk 29).
+    through a SPADE and a 1 x 1 convolution of its own, without a rectifier (PARITY.md P53).
     """
 
     def __init__(self, inputs: int, outputs: int, features: int, modulation: int, ops):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 #: The released weights were trained on volumes read the other way: there -1 and 1 are the outer edges of the first
 #: and the last voxel. So the identity motion shrinks a volume by (n - 1) / n about its middle and fades its border
-#: (quirk 27). A "fix" would move every feature by up to half a voxel from where the decoder learned to expect it.
+#: (PARITY.md P50). A "fix" would move every feature by up to half a voxel from where the decoder learned to expect it.
 ALIGN_CORNERS = False
 
 #: how wide a key point's heat map is: the variance, in the units of the grid squared

@@ -37,7 +37,7 @@ DOWNSCALE = 4
 
 
 class KeypointDetector(nn.Module):
-    """Picture -> canonical key points, by the centre of mass of one heat volume each (quirk 26)."""
+    """Picture -> canonical key points, by the centre of mass of one heat volume each (PARITY.md P48)."""
 
     def __init__(self, config: KeypointConfig = RELEASED_KEYPOINTS, ops=nn):
         super().__init__()

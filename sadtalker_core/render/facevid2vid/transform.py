@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...datatypes import KeypointMotion
 
-#: Degrees become radians by this number and not by pi: the released weights learned their angles with it (quirk 25).
-#: At 45 degrees the difference is 0.02 degrees.
+#: Degrees become radians by this number and not by pi: the released weights learned their angles with it (PARITY.md
+#: P46). At 45 degrees the difference is 0.02 degrees.
 TRAINING_PI = 3.14
 
 
@@ -19,7 +19,7 @@ def transform_keypoints(canonical: Tensor, motion: KeypointMotion) -> Tensor:
     """canonical (B or 1, K, 3) turned by the motion's angles, moved by its translation and bent by its offsets.
 
     motion: B frames with 3 K offsets each, (x, y, z) key point by key point. Of the translation only y counts: the
-    released weights never learned to move a head sideways or nearer (quirk 25).  ->  (B, K, 3)
+    released weights never learned to move a head sideways or nearer (PARITY.md P46).  ->  (B, K, 3)
     """
     turned = canonical @ rotation_matrix(motion.yaw, motion.pitch, motion.roll).mT
     _, up_down, _ = motion.translation.unbind(dim=-1)

@@ -20,8 +20,8 @@ from sadtalker_core.render.facevid2vid.generator import Generator, Rendered, Sou
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net, spread, thinned
 from tests.tolerances import ARRANGEMENTS, NUMBERS, PICTURE_MAX, PICTURE_MEAN
 
-#: A say this close to the step of quirk 28 falls to the one side or the other by rounding: the arrangements, one thread
-#: or two, were seen to differ by 2e-8 there. At 512 six of 4.2 million stand so close.
+#: A say this close to the step of PARITY.md P52 falls to the one side or the other by rounding: the arrangements, one
+#: thread or two, were seen to differ by 2e-8 there. At 512 six of 4.2 million stand so close.
 EDGE = 1e-7
 #: pixels that one voxel's change is seen to reach, and how often the picture is painted anew to find the side
 REACH, ATTEMPTS = 48, 4
@@ -63,7 +63,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
             fast_source = fast.encode_source(image, here)
             motion = fast.dense_motion(fast_source.compressed_features, here, there)
             arranged = Rendered(fast.decode(fast_source, rendered.motion), motion)
-        note = f"{n_turned} voxels on quirk 28's step turned" if n_turned else ""
+        note = f"{n_turned} voxels on PARITY.md P52's step turned" if n_turned else ""
         yield from _outcome(vectors.stage, case, rendered, want, note)
         yield from _outcome(vectors.stage, case, arranged, want, "fast")
         yield compare(vectors.stage, case, "fast less plain", arranged.image, rendered.image, ARRANGEMENTS)
@@ -92,7 +92,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
 
 
 def on_the_edge(mask: Tensor) -> Tensor:
-    """Where rounding decides whether a motion is heard (quirk 28), of the shape of `mask`."""
+    """Where rounding decides whether a motion is heard (PARITY.md P52), of the shape of `mask`."""
     return (mask - MIN_MASK).abs() < EDGE
 
 

@@ -129,7 +129,7 @@ def test_both_arrangements_of_the_released_size_agree(side):
                 net.warp_and_decode(plain_source, driving),
             )
             assert (quick.mask - slow.motion.mask).abs().max() < CLOSE
-            # a say on the step of quirk 28 may round to either side: what follows is compared beside and after it
+            # a say on the step of PARITY.md P52 may round to either side: what follows is compared beside and after it
             edge = on_the_edge(slow.motion.mask).any(dim=1)
             assert edge.float().mean() < 1e-3  # 8 of 65 536 voxels at 256
             assert (quick.deformation - slow.motion.deformation)[~edge].abs().max() < CLOSE
