@@ -158,8 +158,15 @@ LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignme
 
 
 @few_threads()
-def load_model(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
-                on_progress: OnProgress | None = None, use_mmap: bool = True) -> SadTalkerModel:  # fmt: skip
+def load_model(
+    model: str,
+    folders: Sequence[Path],
+    *,
+    ops=nn,
+    allow_download: bool = False,
+    on_progress: OnProgress | None = None,
+    use_mmap: bool = True,
+) -> SadTalkerModel:
     """The networks of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the
     folders.
 
@@ -420,8 +427,16 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     return nets
 
 
-def _checked_model(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops,
-            expected: str = "", missing: Mapping[str, str] | None = None) -> SadTalkerModel:  # fmt: skip
+def _checked_model(
+    name: str,
+    family: str,
+    image_size: int,
+    nets: dict[str, nn.Module],
+    source: str,
+    ops,
+    expected: str = "",
+    missing: Mapping[str, str] | None = None,
+) -> SadTalkerModel:
     """missing: {net: why} of those that may lack"""
     missing = missing or {}
     absent = [net for net in FAMILY_NETS[family] if net not in nets and net not in missing]

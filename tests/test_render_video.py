@@ -45,8 +45,11 @@ def stop_after(n_frames):
 
 def test_every_head_comes_into_the_film_in_its_order(tmp_path):
     seen = []
-    pipeline.render_video(tmp_path / "film.mp4", some_heads(),
-                  on_progress=lambda done, total, head: seen.append((done, total, tuple(head.shape))))  # fmt: skip
+    pipeline.render_video(
+        tmp_path / "film.mp4",
+        some_heads(),
+        on_progress=lambda done, total, head: seen.append((done, total, tuple(head.shape))),
+    )
     about, frames = frames_in(tmp_path / "film.mp4")
     assert about["size"] == (32, 32) and about["fps"] == 25
     brightness = torch.stack([frame.float().mean() / 255 for frame in frames])
@@ -132,8 +135,13 @@ def test_a_film_that_was_stopped_leaves_nothing_or_what_was_asked_for(tmp_path, 
         heads = FrameStream(5, 32, 32, broken)
     partial = tmp_path / "film_partial.mp4" if asked else None
     with pytest.raises(Cancelled, match="enough"):
-        pipeline.render_video(tmp_path / "film.mp4", heads, audio=(torch.zeros(1, 16_000), 16_000), partial=partial,
-                      on_progress=on_progress)  # fmt: skip
+        pipeline.render_video(
+            tmp_path / "film.mp4",
+            heads,
+            audio=(torch.zeros(1, 16_000), 16_000),
+            partial=partial,
+            on_progress=on_progress,
+        )
     assert [file.name for file in tmp_path.iterdir()] == (["film_partial.mp4"] if asked else [])
     if asked:
         assert len(frames_in(partial)[1]) == 4

@@ -105,8 +105,13 @@ class Worker:
         voice = None if payload.voice is None else read_voice(payload.voice)
         with work_folder(WORK_FOLDER) as folder:
             path = folder / "video.mp4"
-            write_job_video(path, pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
-                       clip.portrait, voice, payload.options)  # fmt: skip
+            write_job_video(
+                path,
+                pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
+                clip.portrait,
+                voice,
+                payload.options,
+            )
             return path.read_bytes(), len(clip)
 
     def plan(self, payload: JobPayload) -> PlannedClip:
@@ -168,8 +173,9 @@ def to_device(model: SadTalkerModel, device: torch.device, precision: str) -> Sa
     return replace(model, nets=nets)
 
 
-def write_job_video(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
-               options: Options) -> None:  # fmt: skip
+def write_job_video(
+    path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
+) -> None:
     """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
     whole = None
     if options.paste_back:

@@ -45,13 +45,20 @@ class AudioEncoder(nn.Module):
             return ConvNormRelu(n, n, 3, 1, 1, residual=True, ops=ops)
 
         self.layers = nn.Sequential(  # mel bands x steps
-            step(1, w), stay(w), stay(w),  # 80 x 16
-            step(w, 2 * w, stride=(3, 1)), stay(2 * w), stay(2 * w),  # 27 x 16
-            step(2 * w, 4 * w, stride=3), stay(4 * w), stay(4 * w),  # 9 x 6
-            step(4 * w, 8 * w, stride=(3, 2)), stay(8 * w),  # 3 x 3
+            step(1, w),
+            stay(w),
+            stay(w),  # 80 x 16
+            step(w, 2 * w, stride=(3, 1)),
+            stay(2 * w),
+            stay(2 * w),  # 27 x 16
+            step(2 * w, 4 * w, stride=3),
+            stay(4 * w),
+            stay(4 * w),  # 9 x 6
+            step(4 * w, 8 * w, stride=(3, 2)),
+            stay(8 * w),  # 3 x 3
             step(8 * w, 16 * w, padding=0),  # 1 x 1
             step(16 * w, 16 * w, kernel=1, padding=0),
-        )  # fmt: skip
+        )
 
     def forward(self, windows: Tensor) -> Tensor:
         return self.layers(windows).flatten(1)

@@ -22,10 +22,17 @@ from .expnet import ExpNet
 FRAMES_PER_CHUNK = 64
 
 
-def run_expnet(net: ExpNet, speech: SpeechWindows, source: FaceCoefficients, blink: Tensor, *,
-                       reference: FaceCoefficients | None = None, reference_weight: float = 1.0,
-                       chunk: int = FRAMES_PER_CHUNK,
-                       on_progress: Callable[[int, int], None] | None = None) -> Expression:  # fmt: skip
+def run_expnet(
+    net: ExpNet,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    blink: Tensor,
+    *,
+    reference: FaceCoefficients | None = None,
+    reference_weight: float = 1.0,
+    chunk: int = FRAMES_PER_CHUNK,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Expression:
     """How the face moves while it says this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.

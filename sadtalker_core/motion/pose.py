@@ -23,10 +23,18 @@ from .smoothing import smooth
 BLOCKS_PER_CHUNK = 2
 
 
-def run_posevae(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, style: int, *,
-                 generator: torch.Generator | None = None, noise: Tensor | None = None,
-                 reference: FaceCoefficients | None = None, chunk: int = BLOCKS_PER_CHUNK,
-                 on_progress: Callable[[int, int], None] | None = None) -> HeadPose:  # fmt: skip
+def run_posevae(
+    net: PoseVAE,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    style: int,
+    *,
+    generator: torch.Generator | None = None,
+    noise: Tensor | None = None,
+    reference: FaceCoefficients | None = None,
+    chunk: int = BLOCKS_PER_CHUNK,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> HeadPose:
     """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
 
     style:     0..45 in the released network; an opinion about how lively a head is

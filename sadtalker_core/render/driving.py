@@ -34,10 +34,20 @@ from .semantics import driving_rows, source_row
 Degrees = str | float | Sequence[float] | None
 
 
-def coefficients_to_motion(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose, *,
-               expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
-               still: bool = False, yaw: Degrees = None, pitch: Degrees = None, roll: Degrees = None,
-               on_progress: OnProgress | None = None) -> Motion:  # fmt: skip
+def coefficients_to_motion(
+    net: MappingNet,
+    source: FaceCoefficients,
+    expression: Expression,
+    pose: HeadPose,
+    *,
+    expression_scale: float = 1.0,
+    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    still: bool = False,
+    yaw: Degrees = None,
+    pitch: Degrees = None,
+    roll: Degrees = None,
+    on_progress: OnProgress | None = None,
+) -> Motion:
     """What the driving rows and the portrait's own row mean to the renderer.
 
     expression_scale, pose_scale (yaw, pitch, roll), still: see `driving_rows`.

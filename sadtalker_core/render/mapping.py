@@ -119,8 +119,9 @@ def bins_to_degrees(bins: Tensor) -> Tensor:
     return (bins.softmax(dim=-1) * index).sum(dim=-1) * DEGREES_PER_BIN + FIRST_BIN_DEGREES
 
 
-def run_mappingnet(net: MappingNet, rows: Tensor, *, chunk: int = 1024,
-              on_progress: Callable[[int, int], None] | None = None) -> KeypointMotion:  # fmt: skip
+def run_mappingnet(
+    net: MappingNet, rows: Tensor, *, chunk: int = 1024, on_progress: Callable[[int, int], None] | None = None
+) -> KeypointMotion:
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 
     Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (PARITY.md P39). A single row is

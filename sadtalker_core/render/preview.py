@@ -53,8 +53,11 @@ def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | 
     first = None
     for points in places:
         first = points if first is None else first
-        drawn = _draw_mesh(ground, points * scale) if detector is None else _draw_dots(ground, points * scale,
-                                                                                      first * scale)  # fmt: skip
+        drawn = (
+            _draw_mesh(ground, points * scale)
+            if detector is None
+            else _draw_dots(ground, points * scale, first * scale)
+        )
         small = drawn.resize((side, side), resample=3)
         yield torch.from_numpy(np.array(small)).float() / 255
 

@@ -214,12 +214,20 @@ def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceC
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new "
-                                                                            "network "
-                        "(default mini)")  # fmt: skip
-    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="start with the audio encoder of a Wav2Lip "
-                                                                     "checkpoint "
-                        "(without: with the base's, where it is as wide, or randomly initialised)")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        choices=TRAININGS,
+        default="mini",
+        help="weights of the losses, width of a new network (default mini)",
+    )
+    parser.add_argument(
+        "--wav2lip",
+        type=Path,
+        metavar="FILE",
+        help="start with the audio encoder of a Wav2Lip "
+        "checkpoint "
+        "(without: with the base's, where it is as wide, or randomly initialised)",
+    )
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")

@@ -163,9 +163,12 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
-    parser.add_argument("--config", choices=TRAININGS, default="released", help="width of a new network, weights of "
-                                                                                "the "
-                        "losses (default released)")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        choices=TRAININGS,
+        default="released",
+        help="width of a new network, weights of the losses (default released)",
+    )
     parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
     add_vgg_option(parser)
     add_end_options(parser)

@@ -274,9 +274,12 @@ def require_full_precision(precision: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
-    parser.add_argument("--config", choices=TRAININGS, default="published", help="widths of new networks, weights of "
-                                                                                 "the "
-                        "losses (default published)")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        choices=TRAININGS,
+        default="published",
+        help="widths of new networks, weights of the losses (default published)",
+    )
     add_vgg_option(parser)
     add_end_options(parser)
     add_run_options(parser, out="runs/renderer", steps=200_000)

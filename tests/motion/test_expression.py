@@ -48,8 +48,14 @@ def test_a_reference_stands_in_for_the_face_at_rest(small_expnet, make_speech, m
 
 def test_progress_counts_the_frames(small_expnet, make_speech, make_face):
     seen = []
-    run_expnet(small_expnet, make_speech(25), make_face(), torch.zeros(25), chunk=10,
-                       on_progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    run_expnet(
+        small_expnet,
+        make_speech(25),
+        make_face(),
+        torch.zeros(25),
+        chunk=10,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(10, 25), (20, 25), (25, 25)]
 
 

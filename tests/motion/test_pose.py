@@ -101,8 +101,15 @@ def test_a_reference_adds_its_movement_after_the_smoothing(small_posevae, make_s
 
 def test_progress_counts_the_blocks(small_posevae, make_speech, make_face):
     seen = []
-    run_posevae(small_posevae, make_speech(70), make_face(), 0, generator=seeded(), chunk=1,
-                 on_progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    run_posevae(
+        small_posevae,
+        make_speech(70),
+        make_face(),
+        0,
+        generator=seeded(),
+        chunk=1,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
