@@ -12,7 +12,8 @@ from comfy_api.latest import io
 from ..sadtalker_core.assembly import load_talker
 from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MODELS, find_files
 from ..sadtalker_core.errors import CheckpointMissing
-from . import residency, wires
+from ..sadtalker_core.options import OPTIONS
+from . import residency, widgets, wires
 from .progress import Progress
 
 FOLDER = "sadtalker"
@@ -46,20 +47,8 @@ class SadTalkerLoadModel(io.ComfyNode):
             description="Loads the nets of one SadTalker model. 'mini' is built in (preview quality) and needs no "
             "download; 'SadTalker 256' and 'SadTalker 512' are the released weights in models/sadtalker.",
             inputs=[
-                io.Combo.Input(
-                    "model",
-                    options=model_choices(),
-                    default=MINI_MODEL,
-                    tooltip="mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released "
-                    "weights, looked for in models/sadtalker. file/...: a file of your own in that folder.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(residency.PRECISIONS),
-                    default="auto",
-                    tooltip="How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a "
-                    "CPU. Landmarks and motion always stay in fp32.",
-                ),
+                io.Combo.Input("model", options=model_choices(), default=MINI_MODEL, tooltip=OPTIONS["model"].help),
+                widgets.option("precision"),
                 io.Boolean.Input(
                     "allow_download",
                     default=False,

@@ -25,17 +25,13 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
                 wires.Motion.Input("motion", tooltip="From MappingNet: as many frames as the video will have."),
-                io.Boolean.Input(
-                    "paste_back",
-                    default=False,
-                    tooltip="On: the head is put back into the whole picture. Off: the video shows the head alone.",
-                ),
+                widgets.option("paste_back"),
                 *widgets.seam("With paste_back:"),
                 widgets.batch_size(
                     "Frames made at once; 0 = as many as the memory suggests, 1 on a CPU. The video does not depend on "
                     "it."
                 ),
-                widgets.quality(),
+                widgets.option("quality"),
                 widgets.filename_prefix(),
                 io.Boolean.Input(
                     "keep_partial",

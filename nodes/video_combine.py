@@ -25,7 +25,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
                     "fps", default=25.0, min=1.0, max=240.0, step=0.001, tooltip="Frames a second, from Face Render."
                 ),
                 widgets.filename_prefix(),
-                widgets.quality(),
+                widgets.option("quality"),
                 widgets.audio(),
                 widgets.output_fps(),
             ],

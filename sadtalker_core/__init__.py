@@ -1,1 +1,64 @@
-"""A portrait and a voice walk through these rooms: audio, face, motion, render, compose; pipeline.py tells the walk."""
+"""Talking portraits: one picture and a voice become a video.
+
+    import sadtalker_core
+
+    model = sadtalker_core.load("mini", device="cuda")
+    video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
+    video.save("talk.mp4")
+
+A portrait and a voice pass through the packages audio, face, motion, render and compose; pipeline.py tells in which
+order. What is named in `__all__` is public. It is imported when it is first used, so that a ComfyUI that lists its
+nodes does not wait for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        AudioError,
+        Cancelled,
+        CheckpointDamaged,
+        CheckpointError,
+        CheckpointMismatch,
+        CheckpointMissing,
+        DoesNotFit,
+        DownloadError,
+        FaceNotFound,
+        InputError,
+        InUse,
+        JobListError,
+        OptionError,
+        PackageMissing,
+        PictureError,
+        SadTalkerError,
+        SigningError,
+        VideoError,
+        WrongFamily,
+    )
+    from .model import SadTalker, Video, load
+    from .options import OPTIONS, Option, Options
+
+__all__ = [
+    "load", "SadTalker", "Video", "Options", "Option", "OPTIONS",
+    "SadTalkerError", "InputError", "PictureError", "FaceNotFound", "AudioError", "VideoError", "OptionError",
+    "JobListError", "WrongFamily", "CheckpointError", "CheckpointMissing", "CheckpointDamaged", "CheckpointMismatch",
+    "DownloadError", "SigningError", "PackageMissing", "InUse", "DoesNotFit", "Cancelled",
+]  # fmt: skip
+
+_MODULES = {"load": "model", "SadTalker": "model", "Video": "model", "Options": "options", "Option": "options",
+            "OPTIONS": "options"}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

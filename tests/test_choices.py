@@ -6,7 +6,6 @@ import torch
 
 from sadtalker_core import pipeline
 from sadtalker_core.assembly import assemble_mini, choose_points
-from sadtalker_core.batch.worker import at_work
 from sadtalker_core.choices import one_of
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.compose.label import label_frames
@@ -14,6 +13,7 @@ from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
+from sadtalker_core.model import to_device
 from sadtalker_core.motion.blink import chosen_blinks
 from sadtalker_core.motion.edit import resize
 from sadtalker_core.motion.expression import predict_expression
@@ -44,7 +44,7 @@ def doors(tmp_path_factory):
         "face_order": lambda word: order_faces([], word),
         "method": lambda word: resize(Expression(torch.zeros(3, 64), MINI), 5, word),
         "corner": lambda word: label_frames(torch.zeros(1, 64, 64, 3), corner=word),
-        "precision": lambda word: at_work(talker, torch.device("cpu"), word),
+        "precision": lambda word: to_device(talker, torch.device("cpu"), word),
         "quality": lambda word: writer(word if isinstance(word, str) else str(word)),
     }
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from ..datatypes import FrameStream
 from ..errors import DoesNotFit, SadTalkerError
+from ..media import read_voice
 from .crew import Call, Crew, sentence_of
 from .jobs import Job
-from .media import read_voice
 from .record import DONE, FAILED, Outcome, RunFolder, write_whole
 from .worker import Clip, Order, write_film
 

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,13 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..assembly import Talker, choose_points, load_talker
-from ..choices import one_of
+from ..assembly import Talker, load_talker
 from ..datatypes import FrameStream, Motion, Portrait
-from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
-from ..render.fast import accelerate
-from ..render.generator import Generator
-from .jobs import PRECISIONS, Job, Options
-from .media import read_picture, read_voice
-
-#: the nets whose weights may be halved, as in the nodes: they paint pixels
-PAINTERS = ("generator", "flow_renderer")
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
+from ..media import read_picture, read_voice
+from ..model import paste_back_of, predict_motion, to_device
+from ..options import Options
+from .jobs import Job
 
 #: how the folders begin in which workers encode
 WORK_FOLDER = "sadtalker-batch-"
@@ -110,27 +103,10 @@ class Worker:
     def plan(self, order: Order) -> Clip:
         """The walk up to the motion."""
         wish, nets = order.options, self._nets(order.options)
-        picture = read_picture(order.portrait)
-        portrait = portrait_from_picture(picture, face_index=wish.face_index, face_order=wish.face_order)
-        portrait, source = pipeline.extract(
-            nets, portrait, wish.crop_mode,
-            points=choose_points(wish.landmarks, nets.family, self.model_folders, self.device),
-            crop_scale=wish.crop_scale, offset=(wish.crop_offset_x, wish.crop_offset_y),
-        )  # fmt: skip
-        if order.voice is None:
-            speech = pipeline.hear(None, idle_seconds=wish.idle_seconds)
-        else:
-            speech = pipeline.hear(*read_voice(order.voice))
-        expression = pipeline.express(
-            nets, speech, source, blink=wish.blink, blinks_per_minute=wish.blink_rate,
-            blink_strength=wish.blink_strength, seed=wish.seed,
-        )  # fmt: skip
-        pose = pipeline.nod(nets, speech, source, style=wish.pose_style, seed=wish.seed)
-        motion = pipeline.map_tracks(
-            nets, source, expression, pose, expression_scale=wish.expression_scale,
-            pose_scale=(wish.yaw_scale, wish.pitch_scale, wish.roll_scale), still=wish.still,
-            yaw=wish.yaw, pitch=wish.pitch, roll=wish.roll,
-        )  # fmt: skip
+        voice = None if order.voice is None else read_voice(order.voice)
+        portrait, motion = predict_motion(
+            nets, read_picture(order.portrait), voice, wish, self.model_folders, self.device
+        )
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
         return Clip(portrait, motion, heads.height, heads.width)
 
@@ -148,30 +124,15 @@ class Worker:
         wanted = options.model, options.precision
         if self._talker is None or self._loaded != wanted:
             self._talker = None  # the old nets go before the new ones come
-            self._talker = at_work(load_talker(options.model, self.model_folders), self.device, options.precision)
+            self._talker = to_device(load_talker(options.model, self.model_folders), self.device, options.precision)
             self._loaded = wanted
         return self._talker
-
-
-def at_work(talker: Talker, device: torch.device, precision: str) -> Talker:
-    """The talker with its nets where they shall compute, the painting ones fast and in that precision."""
-    precision = one_of("precision", precision, PRECISIONS)
-    if precision == "auto":
-        precision = "fp32" if device.type == "cpu" else "fp16"
-    dtype, nets = DTYPES[precision], {}
-    for name, net in talker.nets.items():
-        if name in PAINTERS:
-            net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
-        nets[name] = net.to(device)
-    return replace(talker, nets=nets)
 
 
 def write_film(path: Path, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
                wish: Options) -> None:  # fmt: skip
     """Heads, put back into their picture if that is wished, become the mp4."""
-    whole = None
-    if wish.paste_back:
-        whole = pipeline.whole_picture(portrait, feather=wish.feather, colour_match=wish.colour_match)
+    whole = paste_back_of(portrait, wish)
     pipeline.film(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
 
 

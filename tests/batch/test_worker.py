@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from sadtalker_core.assembly import Talker
-from sadtalker_core.batch.jobs import Options
-from sadtalker_core.batch.worker import WORK_FOLDER, Worker, at_work
+from sadtalker_core.batch.worker import WORK_FOLDER, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.model import to_device
+from sadtalker_core.options import Options
 from sadtalker_core.render.generator import Generator
 from tests.render import tiny
 from tests.tolerances import ARRANGEMENTS
@@ -27,7 +28,7 @@ def released() -> Talker:
 
 @pytest.mark.parametrize(("precision", "painted"), [("auto", torch.float32), ("bf16", torch.bfloat16)])
 def test_the_painting_net_is_fast_and_in_the_wished_precision_and_the_others_stay(precision, painted):
-    nets = at_work(released(), CPU, precision).nets
+    nets = to_device(released(), CPU, precision).nets
     assert not isinstance(nets["generator"], Generator)
     assert painted in {parameter.dtype for parameter in nets["generator"].parameters()}
     assert {parameter.dtype for parameter in nets["keypoint_detector"].parameters()} == {torch.float32}
@@ -36,7 +37,7 @@ def test_the_painting_net_is_fast_and_in_the_wished_precision_and_the_others_sta
 def test_pieces_of_a_motion_give_the_frames_of_the_whole():
     options, motion = Options(model="tiny"), tiny.motion(7)
     worker = Worker()
-    worker._talker, worker._loaded = at_work(released(), CPU, "fp32"), (options.model, options.precision)
+    worker._talker, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
     portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
 
     def heads(start: int, stop: int) -> np.ndarray:
@@ -49,7 +50,7 @@ def test_pieces_of_a_motion_give_the_frames_of_the_whole():
 
 def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
     worker, options = Worker(batch_size=4), Options(model="tiny")
-    worker._talker, worker._loaded = at_work(released(), CPU, "fp32"), (options.model, options.precision)
+    worker._talker, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
     portrait, motion = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop()), tiny.motion(5)
     whole = worker.do("heads", options, portrait, motion).value
     tried = tiny.cramp(monkeypatch, worker._talker.nets["generator"], room=1)

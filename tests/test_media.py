@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sadtalker_core.batch.media import read_picture, read_voice, seconds_of_sound
 from sadtalker_core.errors import AudioError, PictureError
+from sadtalker_core.media import read_picture, read_voice, seconds_of_sound
 from tests.batch.conftest import titled
 
 

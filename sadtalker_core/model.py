@@ -1,0 +1,387 @@
+"""The front door: a model by its name, and a video made with it. Device and precision are chosen here.
+
+    model = sadtalker_core.load("mini", device="cuda")
+    video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
+    video.save("talk.mp4")
+
+Letters: `B` frames of a batch, `H W` pixels, `C` channels, `n` samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import pipeline
+from .assembly import Talker, choose_points, load_talker
+from .choices import one_of
+from .compose.paste import PasteBack
+from .compose.signature import Signature
+from .datatypes import FrameStream, Motion, Portrait
+from .errors import AudioError, OptionError, PictureError, shorten
+from .face.portrait import portrait_from_picture
+from .media import picture_from_pil, read_picture, read_voice
+from .model_folders import model_folders
+from .options import OPTIONS, PRECISIONS, Options
+from .render.animate import can_render_on
+from .render.fast import accelerate
+from .render.generator import Generator
+from .timeline import FRAMES_PER_SECOND
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    PortraitLike = str | Path | Image | np.ndarray | Tensor
+    AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
+
+OnProgress = Callable[[int, int], None]
+
+#: the networks that paint pixels, whose weights may be halved. Landmarks, coefficients and tracks stay in fp32: small
+PAINTERS = ("generator", "flow_renderer")
+#: those of Face Render, which compute in one place
+RENDERERS = ("keypoint_detector", *PAINTERS)
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+AUTO = "auto"
+
+
+# ------------------------------------------------------------------------------------------------ a model and a video
+
+
+def load(
+    model: str = OPTIONS["model"].default,
+    *,
+    device: str | torch.device = AUTO,
+    precision: str = OPTIONS["precision"].default,
+    models: str | Path | Sequence[str | Path] = (),
+    allow_download: bool = False,
+    batch_size: int = 0,
+    on_progress: OnProgress | None = None,
+) -> SadTalker:
+    """Load a model, ready to animate portraits.
+
+    model:      "mini" (built in), "SadTalker 256", "SadTalker 512", or "file/" and a path below a model folder
+    device:     "auto" (CUDA where there is one, then MPS, then the CPU), or any device that torch knows
+    precision:  of the networks that paint: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16" or "bf16"
+    models:     folders to look for released weights in, before $SADTALKER_MODELS, the ComfyUI around this pack and the
+                user's cache folder
+    allow_download: whether missing weights may be fetched into the first of these folders; `on_progress(done, total)`
+                then counts bytes, and may raise to stop
+    batch_size: frames rendered at once; 0 chooses by the device and its free memory
+    Raises OptionError for a device or precision that is not there, CheckpointMissing, CheckpointDamaged or
+    CheckpointMismatch for weights, DownloadError and DoesNotFit while fetching.
+    """
+    where = chosen_device(device)
+    precision = one_of("precision", precision, PRECISIONS)
+    folders = model_folders([models] if isinstance(models, str | Path) else models)
+    talker = load_talker(model, folders, allow_download=allow_download, on_progress=on_progress)
+    return SadTalker(to_device(talker, where, precision), where, folders, batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class SadTalker:
+    """A model on its device; `load` makes it.
+
+    networks:   by name;  device: where they compute;  folders: searched for weights;  batch_size: frames at once
+    """
+
+    networks: Talker
+    device: torch.device
+    folders: Sequence[Path] = ()
+    batch_size: int = 0
+
+    @property
+    def name(self) -> str:
+        """As it was loaded: "mini", "SadTalker 256", ..."""
+        return self.networks.name
+
+    @torch.inference_mode()
+    def animate(self, portrait: PortraitLike, audio: AudioLike | None = None, options: Options | None = None) -> Video:
+        """Work out how a portrait moves. Its frames are rendered when they are asked for.
+
+        portrait: the path of a picture, a PIL image, or an array or tensor (H, W, 1, 3 or 4), bytes or floats in 0..1
+        audio:    the path of a sound file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats in
+                  -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
+        options:  the defaults when None. `model` and `precision` of it were arguments of `load` and are not looked at
+        Raises PictureError, FaceNotFound, AudioError or OptionError for what cannot be used.
+        """
+        options = options or Options()
+        voice = as_voice(audio)
+        placed, motion = predict_motion(self.networks, as_picture(portrait), voice, options, self.folders, self.device)
+        return Video(self, placed, motion, voice, options)
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A talking head whose motion is known. Frames are made anew by each call of `frames` or `save`."""
+
+    model: SadTalker = field(repr=False)
+    portrait: Portrait = field(repr=False)
+    motion: Motion = field(repr=False)
+    audio: tuple[Tensor, float] | None = field(repr=False)
+    options: Options
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames `frames` yields."""
+        return len(self.motion)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of `frames`; a saved file has `options.output_fps` where that is not 0."""
+        return float(FRAMES_PER_SECOND)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of a frame, in pixels."""
+        if self.options.paste_back:
+            return self.portrait.size_wh
+        heads = self._heads()
+        return heads.width, heads.height
+
+    @torch.no_grad()
+    def frames(self) -> Iterator[Tensor]:
+        """Yield batches (B, 3, H, W), float32 in 0..1, on the device of the model, until `n_frames` have come."""
+        whole = paste_back_of(self.portrait, self.options)
+        for batch in self._heads().batches():
+            if whole is None:
+                yield batch.float()
+            else:
+                yield from (whole(head).float() for head in batch.split(1))
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        signature: Signature | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Path:
+        """Write an mp4 (H.264, AAC), marked as AI-generated, and return its path.
+
+        overwrite:   whether a file that is there may be replaced
+        metadata:    names and texts that the file carries along
+        signature:   who signs it (C2PA), or nobody
+        on_progress: called with (frames done, of how many) after each batch; may raise to stop, and nothing is left
+        Raises OptionError, before any work, for a path that cannot be written to or is taken; VideoError, SigningError
+        or DoesNotFit while writing.
+        """
+        target = require_target(path, overwrite=overwrite)
+
+        def report(done: int, total: int, _: Tensor) -> None:
+            if on_progress is not None:
+                on_progress(done, total)
+
+        with torch.inference_mode():
+            return pipeline.film(
+                target, self._heads(), paste_back_of(self.portrait, self.options), output_fps=self.options.output_fps,
+                audio=self.audio, quality=self.options.quality, metadata=metadata, signature=signature,
+                on_progress=report,
+            )  # fmt: skip
+
+    def _heads(self) -> FrameStream:
+        return pipeline.render(
+            self.model.networks, self.portrait, self.motion, batch_size=self.model.batch_size
+        )
+
+
+def predict_motion(
+    networks: Talker,
+    picture: Tensor,
+    voice: tuple[Tensor, float] | None,
+    options: Options,
+    folders: Sequence[Path],
+    device: torch.device,
+) -> tuple[Portrait, Motion]:
+    """All stages up to the rendering: picture (H, W, C) and voice -> the portrait with its face cut out, its motion."""
+    portrait, source = pipeline.extract(
+        networks,
+        portrait_from_picture(picture, face_index=options.face_index, face_order=options.face_order),
+        options.crop_mode,
+        points=choose_points(options.landmarks, networks.family, folders, device),
+        crop_scale=options.crop_scale,
+        offset=(options.crop_offset_x, options.crop_offset_y),
+    )
+    if voice is None:
+        speech = pipeline.hear(None, idle_seconds=options.idle_seconds)
+    else:
+        speech = pipeline.hear(*voice)
+    expression = pipeline.express(
+        networks, speech, source, blink=options.blink, blinks_per_minute=options.blink_rate,
+        blink_strength=options.blink_strength, seed=options.seed,
+    )  # fmt: skip
+    pose = pipeline.nod(networks, speech, source, style=options.pose_style, seed=options.seed)
+    motion = pipeline.map_tracks(
+        networks, source, expression, pose, expression_scale=options.expression_scale,
+        pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
+        yaw=options.yaw, pitch=options.pitch, roll=options.roll,
+    )  # fmt: skip
+    return portrait, motion
+
+
+def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
+    """What puts heads back into the whole picture; None when the heads alone are wished."""
+    if not options.paste_back:
+        return None
+    return pipeline.whole_picture(portrait, feather=options.feather, colour_match=options.colour_match)
+
+
+# --------------------------------------------------------------------------------------------------- what comes in
+
+
+def as_picture(portrait: PortraitLike) -> Tensor:
+    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises PictureError."""
+    from PIL.Image import Image
+
+    if isinstance(portrait, Tensor):
+        return portrait
+    if isinstance(portrait, Image):
+        return picture_from_pil(portrait)
+    if isinstance(portrait, np.ndarray):
+        try:
+            return torch.from_numpy(np.ascontiguousarray(portrait))
+        except TypeError as error:
+            raise PictureError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
+    if not isinstance(portrait, str | Path):
+        raise PictureError("portrait: expected a path, a PIL image, a numpy array or a tensor, got "
+                           f"{type(portrait).__name__}.")  # fmt: skip
+    path = _existing("portrait", portrait, PictureError)
+    try:
+        return read_picture(path)
+    except PictureError as error:
+        raise PictureError(f"portrait: {shorten(path)}: {error}") from error
+
+
+def as_voice(audio: AudioLike | None) -> tuple[Tensor, float] | None:
+    """A voice in any of the forms that `SadTalker.animate` takes -> floats in -1..1 and Hz. Raises AudioError."""
+    if audio is None:
+        return None
+    if isinstance(audio, str | Path):
+        path = _existing("audio", audio, AudioError)
+        try:
+            return read_voice(path)
+        except AudioError as error:
+            raise AudioError(f"audio: {shorten(path)}: {error}") from error
+    if not (isinstance(audio, tuple | list) and len(audio) == 2):
+        raise AudioError(f"audio: expected a path or (waveform, sample rate), got {type(audio).__name__}.")
+    waveform, rate_hz = audio
+    if isinstance(waveform, np.ndarray) and waveform.dtype.kind in "iuf":
+        waveform = torch.from_numpy(np.ascontiguousarray(waveform))
+    if not isinstance(waveform, Tensor):
+        raise AudioError(f"audio: expected the waveform as an array or a tensor, got {type(waveform).__name__}.")
+    return waveform if waveform.is_floating_point() else _from_pcm(waveform), rate_hz
+
+
+def _from_pcm(samples: Tensor) -> Tensor:
+    """Integers of any width -> floats in -1..1; those without a sign have silence in the middle."""
+    if samples.dtype == torch.bool or samples.is_complex():
+        raise AudioError(f"audio: expected samples as floats or integers, got {samples.dtype}.")
+    limits = torch.iinfo(samples.dtype)
+    middle = 0 if limits.min < 0 else (limits.max + 1) // 2
+    return ((samples.double() - middle) / (middle or limits.max + 1)).float()
+
+
+def _existing(what: str, path: str | Path, kind: type[PictureError] | type[AudioError]) -> Path:
+    path = Path(path).expanduser()
+    try:
+        there = path.is_file()
+    except (OSError, ValueError) as error:
+        raise kind(f"{what}: {shorten(repr(str(path)))} is not the name of a file ({shorten(error)}).") from error
+    if not there:
+        raise kind(f"{what}: there is no file {shorten(path)}.")
+    return path
+
+
+def require_target(path: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = ()) -> Path:
+    """The absolute path of the mp4 to write. inputs: files that must not be written over, whatever is allowed.
+
+    Raises OptionError for another ending, a folder that is not there, and a file that is, unless `overwrite`.
+    """
+    target = Path(path).expanduser().absolute()
+    told = shorten(target)
+    try:
+        if target.suffix.lower() != ".mp4":
+            raise OptionError(f"out: expected a file name that ends in .mp4, got {told}.")
+        if not target.parent.is_dir():
+            raise OptionError(f"out: there is no folder {shorten(target.parent)}; make it, or choose another.")
+        if target.is_dir():
+            raise OptionError(f"out: {told} is a folder; name a file.")
+        if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
+            raise OptionError(f"out: {told} is the portrait or the voice; choose another name.")
+        if target.exists() and not overwrite:
+            raise OptionError(f"out: {told} exists; choose another name, or overwrite it (--overwrite, overwrite=True).")
+    except (OSError, ValueError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"out: {shorten(repr(str(path)))} cannot be written ({shorten(error)}).") from error
+    return target
+
+
+# ------------------------------------------------------------------------------------------------ device, precision
+
+
+def chosen_device(device: str | torch.device = AUTO) -> torch.device:
+    """The device of that name, when it is there; "auto" is the fastest kind. Raises OptionError."""
+    if device == AUTO:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # each is how torch says no
+        reason = shorten(str(error).split("\n")[0])
+        raise OptionError(f"device: expected auto, cpu or a device of this machine, got {shorten(repr(device))} "
+                          f"({reason}).") from error  # fmt: skip
+    return chosen
+
+
+def to_device(talker: Talker, device: torch.device, precision: str) -> Talker:
+    """The model with its networks where they shall compute, those that paint fast and in that precision."""
+    one_of("precision", precision, PRECISIONS)
+    rendering = rendering_device(device)
+    nets = {}
+    for name, net in talker.nets.items():
+        home = rendering if name in RENDERERS else device
+        nets[name] = in_precision(name, net, precision, home).to(home)
+    return replace(talker, nets=nets)
+
+
+def in_precision(
+    name: str,
+    net: nn.Module,
+    precision: str,
+    device: torch.device,
+    fastest: Callable[[torch.device], torch.dtype] = lambda device: torch.float16,
+) -> nn.Module:
+    """The network as it will compute on that device: one that paints in its precision, any other as it is.
+
+    fastest: what "auto" takes on a device that is not the CPU
+    """
+    precision = one_of("precision", precision, PRECISIONS)
+    if name not in PAINTERS:
+        return net
+    if precision != AUTO:
+        dtype = DTYPES[precision]
+    else:
+        dtype = torch.float32 if device.type == "cpu" else fastest(device)
+    return accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+
+
+def rendering_device(device: torch.device) -> torch.device:
+    """Where the renderers compute: the device, or the CPU where that lacks an operation of theirs."""
+    if can_render_on(device):
+        return device
+    logging.info("SadTalker: %s lacks an operation of the renderer (grid_sample): Face Render runs on the CPU.", device)
+    return torch.device("cpu")
+
+
+__all__ = ["SadTalker", "Video", "chosen_device", "in_precision", "load", "predict_motion", "rendering_device",
+           "to_device"]  # fmt: skip
