@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
@@ -133,7 +133,8 @@ class _NoBar:
 
 class _TqdmBar(_NoBar):
     def __init__(self, what: str, unit: str):
-        self.what, self.unit, self.bar = what, unit, None
+        self.what, self.unit = what, unit
+        self.bar: Any = None
 
     def show(self, done: int, total: int) -> None:
         from tqdm import tqdm
@@ -179,8 +180,8 @@ def _models(asked: argparse.Namespace) -> int:
         try:
             found = find_files(name, folders)
             print(f"{name}: ready")
-            for file in found:
-                print(f"    {file.path}")
+            for there in found:
+                print(f"    {there.path}")
         except CheckpointMissing:
             lacking = missing_files(name, folders)
             print(f"{name}: missing {_megabytes(lacking)}")

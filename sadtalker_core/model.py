@@ -316,7 +316,7 @@ def require_target(path: str | Path, *, overwrite: bool, inputs: Sequence[str | 
         if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
             raise OptionError(f"out: {told} is the portrait or the voice; choose another name.")
         if target.exists() and not overwrite:
-            raise OptionError(f"out: {told} exists; choose another name, or overwrite it (--overwrite, overwrite=True).")
+            raise OptionError(f"out: {told} exists; choose another name, or say --overwrite (overwrite=True).")
     except (OSError, ValueError) as error:
         if isinstance(error, OptionError):
             raise

@@ -115,8 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("jobs", type=Path, help="the table, CSV in UTF-8")
     parser.add_argument("--run", type=Path, help="folder of manifest and report; else jobs.run beside jobs.csv")
-    parser.add_argument("--models", type=Path, nargs="+", default=[], help="folders with released weights, searched "
-                        f"before ${VARIABLE}, models/sadtalker of the ComfyUI around, the user's cache folder")  # fmt: skip
+    parser.add_argument("--models", type=Path, nargs="+", default=[], metavar="FOLDER",
+                        help=f"folders with released weights, searched before ${VARIABLE}, models/sadtalker of the "
+                        "ComfyUI around this pack, and the user's cache folder")  # fmt: skip
     parser.add_argument("--workers", type=_count, help="processes that work; else as many as fit")
     parser.add_argument("--gpus-per-worker", type=_share, help="0.5 lets two share one; 1 where there are GPUs")
     parser.add_argument("--cpus-per-worker", type=_count, default=1, help="cores of a worker (1)")
