@@ -33,6 +33,7 @@ from .options import OPTIONS, PRECISIONS, Options
 from .render.animate import can_render_on
 from .render.fast import accelerate
 from .render.generator import Generator
+from .saving import fault_of_target
 from .timeline import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -304,24 +305,29 @@ def require_target(path: str | Path, *, overwrite: bool, inputs: Sequence[str | 
 
     Raises OptionError for another ending, a folder that is not there, and a file that is, unless `overwrite`.
     """
-    target = Path(path).expanduser().absolute()
-    told = shorten(target)
     try:
-        if target.suffix.lower() != ".mp4":
-            raise OptionError(f"out: expected a file name that ends in .mp4, got {told}.")
-        if not target.parent.is_dir():
-            raise OptionError(f"out: there is no folder {shorten(target.parent)}; make it, or choose another.")
-        if target.is_dir():
-            raise OptionError(f"out: {told} is a folder; name a file.")
-        if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
-            raise OptionError(f"out: {told} is the portrait or the voice; choose another name.")
-        if target.exists() and not overwrite:
-            raise OptionError(f"out: {told} exists; choose another name, or say --overwrite (overwrite=True).")
-    except (OSError, ValueError) as error:
-        if isinstance(error, OptionError):
-            raise
-        raise OptionError(f"out: {shorten(repr(str(path)))} cannot be written ({shorten(error)}).") from error
+        target = Path(path).expanduser().absolute()
+        target.resolve()
+        fault = fault_of_target(target) or _fault_of_place(target, overwrite, inputs)
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL; the home of nobody; links in a circle
+        raise OptionError(f"out: {shorten(repr(str(path)))} cannot be written ({shorten(error, 100)}).") from error
+    if fault:
+        raise OptionError(f"out: {shorten(target)} cannot be written: {fault}.")
     return target
+
+
+def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path]) -> str:
+    if target.suffix.lower() != ".mp4":
+        return "expected a file name that ends in .mp4"
+    if not target.parent.is_dir():
+        return "its folder does not exist; make it, or choose another"
+    if target.is_dir():
+        return "it is a folder; name a file"
+    if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
+        return "it is the portrait or the voice; choose another name"
+    if target.exists() and not overwrite:
+        return "it exists; choose another name, or say --overwrite (overwrite=True)"
+    return ""
 
 
 # ------------------------------------------------------------------------------------------------ device, precision

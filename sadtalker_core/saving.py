@@ -4,6 +4,7 @@
     save_arrays  named arrays as numpy's .npz
     append_line  one more line of JSON        whole_lines  the lines that are there
     full_disk    the sentence for a disk that is full
+    fault_of_target  why nothing can be written to a path
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from .errors import DoesNotFit, shorten
 
 #: how libraries and ffmpeg tell of a full disk, on Linux and macOS, and on Windows
 _WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")
+#: bytes of a file's name on the usual file systems, less what is appended while a video is written
+LONGEST_NAME = 255 - 40
+#: of a path, that a sentence repeats
+_REPEATED = 200
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -94,3 +99,15 @@ def full_disk(error: BaseException | str, folder: Path) -> DoesNotFit | None:
     if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"The disk of {shorten(folder)} is full; make room there and run again.")
     return None
+
+
+def fault_of_target(path: Path) -> str:
+    """Why a video cannot be written to an absolute path, or nothing; its folders need not exist yet."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        return f"its name is too long, use {LONGEST_NAME} bytes at most"
+    if any(len(os.fsencode(part)) > 255 for part in path.parts):
+        return "the name of one of its folders is too long"
+    folder = next(folder for folder in path.parents if folder.exists())
+    if not folder.is_dir():
+        return f"{shorten(folder, _REPEATED)} is no folder"
+    return "" if os.access(folder, os.W_OK) else f"{shorten(folder, _REPEATED)} cannot be written to"

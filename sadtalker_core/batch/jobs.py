@@ -20,16 +20,13 @@ from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..errors import InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..media import check_picture_file, seconds_of_sound
 from ..options import OPTIONS, Options
+from ..saving import fault_of_target
 from ..timeline import frames_in_seconds
 
 #: of a cell, and of the name of a file, that a sentence repeats
 REPEATED = 200
 #: faults that are told one by one
 MOST_FAULTS = 100
-#: bytes of a file's name on the usual file systems, less what is appended while the video is written
-LONGEST_NAME = 255 - 40
-
-
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")
 
@@ -203,7 +200,7 @@ class _Row:
             if path.suffix.lower() != ".mp4" or path.is_dir():
                 self.complain(f"out: expected the name of an mp4 to write, got {_told(repr(text))}.")
                 return None
-            fault = _fault_of_target(path)
+            fault = fault_of_target(path)
         except OSError as error:
             fault = str(error.strerror or error)
         if fault:
@@ -239,18 +236,6 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
     except (OSError, ValueError) as error:
         return f"model: {model!r} is not the name of a file ({shorten(error, 100)})."
     return ""
-
-
-def _fault_of_target(path: Path) -> str:
-    """Why a video cannot be written there, or nothing; its folders need not exist yet."""
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        return f"its name is too long, use {LONGEST_NAME} bytes at most"
-    if any(len(os.fsencode(part)) > 255 for part in path.parts):
-        return "the name of one of its folders is too long"
-    folder = next(folder for folder in path.parents if folder.exists())
-    if not folder.is_dir():
-        return f"{_told(folder)} is no folder"
-    return "" if os.access(folder, os.W_OK) else f"{_told(folder)} cannot be written to"
 
 
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
