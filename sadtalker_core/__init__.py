@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .compose.signature import Signature
     from .errors import (
         AudioError,
         Cancelled,
@@ -42,14 +43,15 @@ if TYPE_CHECKING:
     from .options import OPTIONS, Option, Options
 
 __all__ = [
-    "load", "SadTalker", "Video", "Options", "Option", "OPTIONS",
+    "load", "SadTalker", "Video", "Options", "Option", "OPTIONS", "Signature",
     "SadTalkerError", "InputError", "PictureError", "FaceNotFound", "AudioError", "VideoError", "OptionError",
     "JobListError", "WrongFamily", "CheckpointError", "CheckpointMissing", "CheckpointDamaged", "CheckpointMismatch",
     "DownloadError", "SigningError", "PackageMissing", "InUse", "DoesNotFit", "Cancelled",
 ]  # fmt: skip
 
+#: where each lives; the errors in errors.py
 _MODULES = {"load": "model", "SadTalker": "model", "Video": "model", "Options": "options", "Option": "options",
-            "OPTIONS": "options"}  # fmt: skip
+            "OPTIONS": "options", "Signature": "compose.signature"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
