@@ -26,11 +26,7 @@ class SadTalkerExpNet(io.ComfyNode):
                 widgets.option("blink_rate"),
                 widgets.option("blink_strength"),
                 widgets.seed("When the blinks fall. The same seed gives the same blinks on every machine."),
-                *widgets.reference(
-                    pipeline.EXPRESSION_REFERENCE,
-                    "What a connected reference gives. blink: its eyes. all: its whole expression, the voice then "
-                    "moves nothing.",
-                ),
+                *widgets.reference("ExpNet"),
             ],
             outputs=[
                 wires.Expression.Output(

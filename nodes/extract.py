@@ -8,7 +8,6 @@ from comfy_api.latest import io
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.assembly import choose_points
 from ..sadtalker_core.face.points import MeantFace
-from ..sadtalker_core.face.reference_video import MissingFace
 from . import video_frames, widgets, wires
 from .load_model import model_folders
 from .progress import Progress
@@ -67,20 +66,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
             "frames a second. Connect frames or a video.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model; the same as in the other stages."),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=240.0,
-                    step=0.001,
-                    tooltip="Frames a second of the picture batch. A connected video brings its own.",
-                ),
-                io.Combo.Input(
-                    "missing_face",
-                    options=MissingFace,
-                    default=MissingFace.HOLD,
-                    tooltip="A frame without a face: hold the last one, skip the frame, or stop with an error.",
-                ),
+                *widgets.own("ReferenceVideo"),
                 widgets.option("face_index", "Which face of the first frame, from 0."),
                 widgets.option("face_order", "How the faces of the first frame are counted."),
                 widgets.option("landmarks"),

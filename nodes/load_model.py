@@ -49,12 +49,7 @@ class SadTalkerLoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input("model", options=model_choices(), default=MINI_MODEL, tooltip=OPTIONS["model"].help),
                 widgets.option("precision"),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=False,
-                    tooltip="Off: a released model that is missing is an error that says which files to get. On: its "
-                    "files (about 1 GB) are fetched once into models/sadtalker and checked by SHA-256.",
-                ),
+                *widgets.own("LoadModel"),
             ],
             outputs=[
                 wires.Model.Output(

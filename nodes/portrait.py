@@ -89,11 +89,7 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="One picture, or a batch of which batch_index chooses one."),
                 *map(widgets.option, ("face_index", "face_order")),
-                io.Int.Input("batch_index", default=0, min=0, max=4095, tooltip="Which picture of the batch, from 0."),
-                io.Int.Input("x", default=0, min=0, max=16384, tooltip="Left edge of a box around the face, pixels."),
-                io.Int.Input("y", default=0, min=0, max=16384, tooltip="Top edge of the box, pixels."),
-                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the box; 0 = find the face."),
-                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the box; 0 = find the face."),
+                *widgets.own("PortraitFromImage"),
                 io.Mask.Input(
                     "mask",
                     optional=True,

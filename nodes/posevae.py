@@ -24,11 +24,7 @@ class SadTalkerPoseVAE(io.ComfyNode):
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
                 widgets.option("pose_style"),
                 widgets.seed(),
-                *widgets.reference(
-                    pipeline.POSE_REFERENCE,
-                    "What a connected reference gives. pose: its head movement on top of the invented one. all: its "
-                    "head movement alone.",
-                ),
+                *widgets.reference("PoseVAE"),
             ],
             outputs=[
                 wires.Pose.Output(

@@ -27,18 +27,10 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 wires.Motion.Input("motion", tooltip="From MappingNet: as many frames as the video will have."),
                 widgets.option("paste_back"),
                 *widgets.seam("With paste_back:"),
-                widgets.batch_size(
-                    "Frames made at once; 0 = as many as the memory suggests, 1 on a CPU. The video does not depend on "
-                    "it."
-                ),
+                widgets.option("batch_size", node="RenderVideo"),
                 widgets.option("quality"),
-                widgets.filename_prefix(),
-                io.Boolean.Input(
-                    "keep_partial",
-                    default=False,
-                    tooltip="When the run is stopped or fails, keep what was made so far as a playable file whose name "
-                    "ends in _partial.mp4. Off: nothing stays.",
-                ),
+                widgets.option("filename_prefix", node="RenderVideo"),
+                widgets.option("keep_partial", node="RenderVideo"),
                 widgets.audio(),
                 widgets.mask("With paste_back:"),
                 widgets.output_fps(),

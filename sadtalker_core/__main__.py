@@ -24,7 +24,7 @@ from .checkpoint.fetch import fetch_model
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
 from .model import Video, load, require_target
 from .model_folders import VARIABLE, model_folders
-from .options import DEGREES, OPTIONS, Option, Options
+from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -293,7 +293,7 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
             said = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
             raise argparse.ArgumentTypeError(said) from error
 
-    unit = f" {option.unit}" if option.unit and option.unit != DEGREES else ""
+    unit = f" {option.unit}" if option.unit else ""
     if option.type in (int, float):
         words.append(f"({option.min:g} to {option.max:g}{unit}; default: {option.default:g})" if option.name != "seed"
                      else f"({option.min} to {option.max}; default: {option.default})")  # fmt: skip
@@ -310,7 +310,7 @@ def _escaped(text: str) -> str:
 
 def _joined(arguments: Sequence[str]) -> list[str]:
     """`--yaw -20,0,20` as argparse takes it, `--yaw=-20,0,20`: a value may begin with a minus."""
-    angles = {f"--{name}" for name, option in OPTIONS.items() if option.unit == DEGREES}
+    angles = {f"--{name}" for name, option in OPTIONS.items() if option.lists_angles}
     joined: list[str] = []
     for word in arguments:
         if joined and joined[-1] in angles and re.match(r"[-\N{MINUS SIGN}][\d.]", word):

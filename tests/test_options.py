@@ -10,44 +10,42 @@ import pytest
 
 from sadtalker_core.errors import OptionError
 from sadtalker_core.motion import blink
-from sadtalker_core.options import OPTIONS, Options
+from sadtalker_core.options import NODE_OPTIONS, OPTIONS, Options
 from sadtalker_core.pipeline import express
 
 NODES = json.loads((Path(__file__).parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 TYPES = {int: "INT", float: "FLOAT", bool: "BOOLEAN", str: "STRING"}
 
 
-def inputs() -> dict[str, list[dict]]:
-    """name -> the frozen inputs of that name, of every node that makes a video of a portrait."""
-    found: dict[str, list[dict]] = {}
-    edits = {"SadTalkerEditPose", "SadTalkerEditExpression", "SadTalkerMotionPlot", "SadTalkerMotionPreview"}
-    for node, interface in NODES.items():
-        for name, entry in interface["inputs"].items():
-            if node not in edits and "default" in entry:
-                found.setdefault(name, []).append(entry)
-    return found
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_the_table_and_the_frozen_interface_of_the_nodes_say_the_same(name):
-    option, frozen = OPTIONS[name], inputs()[name]
-    for entry in frozen:
-        assert entry["type"] == ("COMBO" if "values" in entry else TYPES[option.type])
-        assert entry["default"] == option.default
-        assert (entry.get("min"), entry.get("max")) == (option.min, option.max)
+@pytest.mark.parametrize("node", NODES)
+def test_the_table_and_the_frozen_interface_of_a_node_say_the_same(node):
+    own = NODE_OPTIONS.get(node.removeprefix("SadTalker"), {})
+    settable = {name: entry for name, entry in NODES[node]["inputs"].items() if "default" in entry}
+    assert set(own) <= set(settable)
+    for name, entry in settable.items():
+        option = own.get(name) or OPTIONS[name]
+        assert entry["type"] == ("COMBO" if "values" in entry else TYPES[option.type]), name
+        assert entry["default"] == option.default, name
+        assert (entry.get("min"), entry.get("max")) == (option.min, option.max), name
         if name == "model":  # the files of a user's own are choices, too
             assert option.default in entry["values"]
         elif "values" in entry:  # choices may have been appended since
-            assert option.choices[: len(entry["values"])] == tuple(entry["values"])
+            assert option.choices[: len(entry["values"])] == tuple(entry["values"]), name
+
+
+def test_nothing_is_named_that_no_node_has():
+    assert {f"SadTalker{node}" for node in NODE_OPTIONS} <= set(NODES)
+    everywhere = {name for interface in NODES.values() for name in interface["inputs"]}
+    assert set(OPTIONS) <= everywhere
 
 
 def test_every_option_is_described_with_its_range():
-    for option in OPTIONS.values():
+    for option in (*OPTIONS.values(), *(one for table in NODE_OPTIONS.values() for one in table.values())):
         assert len(option.help) > 20 and option.help.endswith(".")
         if option.type in (int, float):
             assert option.min <= option.default <= option.max
         assert option.check(option.default) == option.default
-        assert [one.type for one in fields(Options) if one.name == option.name] == [option.type.__name__]
+    assert {one.name: one.type for one in fields(Options)} == {name: one.type.__name__ for name, one in OPTIONS.items()}
 
 
 def test_the_core_has_the_nodes_defaults_and_ends():
