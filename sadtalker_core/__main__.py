@@ -87,11 +87,15 @@ def _make(asked: argparse.Namespace) -> int:
             raise OptionError(f"{what}: there is no file {shorten(file)}.")
     if asked.voice is None and not options.idle_seconds:
         raise OptionError("name a voice, or give --idle-seconds for a clip in which nobody speaks.")
-    with _bar("download", "B", asked.quiet) as progress:
-        model = load(
-            options.model, device=asked.device, precision=options.precision, models=asked.models,
-            allow_download=asked.allow_download, batch_size=asked.batch_size, on_progress=progress,
-        )  # fmt: skip
+    try:
+        with _bar("download", "B", asked.quiet) as progress:
+            model = load(
+                options.model, device=asked.device, precision=options.precision, models=asked.models,
+                allow_download=asked.allow_download, batch_size=asked.batch_size, on_progress=progress,
+            )  # fmt: skip
+    except CheckpointMissing as error:
+        hint = " Here, --allow-download is the switch." if options.model in RELEASED_MODELS else ""
+        return _say(f"{error}{hint}", BAD_INPUT)
     video = model.animate(asked.portrait, asked.voice, options)
     with _bar("render", "frame", asked.quiet) as progress:
         progress(0, video.n_frames)

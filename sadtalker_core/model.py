@@ -102,7 +102,7 @@ class SadTalker:
         """As it was loaded: "mini", "SadTalker 256", ..."""
         return self.networks.name
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def animate(self, portrait: PortraitLike, audio: AudioLike | None = None, options: Options | None = None) -> Video:
         """Work out how a portrait moves. Its frames are rendered when they are asked for.
 
@@ -180,7 +180,7 @@ class Video:
             if on_progress is not None:
                 on_progress(done, total)
 
-        with torch.inference_mode():
+        with torch.no_grad():
             return pipeline.film(
                 target, self._heads(), paste_back_of(self.portrait, self.options), output_fps=self.options.output_fps,
                 audio=self.audio, quality=self.options.quality, metadata=metadata, signature=signature,

@@ -145,6 +145,17 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
     assert said.startswith("sadtalker: ") and said.count("\n") == 1 and "Traceback" not in said
 
 
+@pytest.mark.parametrize(("model", "sentence"), [
+    ("SadTalker 256", "--allow-download is the switch."), ("huge", "there is no model 'huge'"),
+    ("file/gone.safetensors", "gone.safetensors is in none of the folders searched"),
+])  # fmt: skip
+def test_a_model_that_is_not_there_is_an_argument_that_cannot_be_used(files, monkeypatch, capsys, model, sentence):
+    monkeypatch.setattr("sadtalker_core.model_folders.around_the_pack", list)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(files / "cache"))
+    said = refused(capsys, "face.png", "hello.wav", "-o", "a.mp4", "--model", model, "--models", str(files / "empty"))
+    assert sentence in said
+
+
 def test_help_names_every_option_with_its_default_and_range(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["make", "--help"])

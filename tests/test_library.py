@@ -13,10 +13,23 @@ from PIL import Image
 
 import sadtalker_core
 from sadtalker_core import errors
+from sadtalker_core.assembly import Talker
+from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.errors import AudioError, OptionError, PictureError, SadTalkerError
-from sadtalker_core.model import DTYPES, as_picture, as_voice, chosen_device, in_precision, load
+from sadtalker_core.model import (
+    DTYPES,
+    SadTalker,
+    Video,
+    as_picture,
+    as_voice,
+    chosen_device,
+    in_precision,
+    load,
+    to_device,
+)
 from sadtalker_core.options import PRECISIONS, Options
 from tests.face.pictures import astronaut
+from tests.render import tiny
 from tests.waves import write_wave
 
 HELLO = Path(__file__).parent / "demo" / "hello.flac"
@@ -149,6 +162,16 @@ def test_only_the_painting_networks_leave_fp32_and_auto_goes_by_the_device(devic
     assert dtype("flow_renderer", "auto") == (torch.float32 if device == "cpu" else torch.float16)
     slow = dtype("flow_renderer", "auto", fastest=lambda device: torch.float32)
     assert slow == torch.float32, "ComfyUI knows GPUs that are slow with half precision"
+
+
+def test_the_released_family_gives_its_frames_as_well():
+    nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
+    talker = to_device(Talker("tiny", RELEASED, tiny.SIDE, nets), torch.device("cpu"), "auto")
+    portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
+    video = Video(SadTalker(talker, torch.device("cpu"), batch_size=2), portrait, tiny.motion(5), None, Options())
+    batches = list(video.frames())
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert torch.cat(batches).shape == (5, 3, video.size[1], video.size[0])
 
 
 @pytest.mark.slow
