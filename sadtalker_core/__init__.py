@@ -1,4 +1,4 @@
-"""Talking portraits: one picture and a voice become a video.
+"""Talking heads: one portrait and audio become a video.
 
     import sadtalker_core
 
@@ -6,9 +6,8 @@
     video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
     video.save("talk.mp4")
 
-A portrait and a voice pass through the packages audio, face, motion, render and compose; pipeline.py tells in which
-order. What is named in `__all__` is public. It is imported when it is first used, so that a ComfyUI that lists its
-nodes does not wait for it.
+The portrait and the audio pass through the packages audio, face, motion, render and compose; pipeline.py shows the
+order. Everything in `__all__` is public, and imported on first use, so that ComfyUI does not wait for it at start.
 """
 
 from __future__ import annotations

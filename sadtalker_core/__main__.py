@@ -1,4 +1,4 @@
-"""The command line: a portrait and a voice become an mp4.
+"""The command line: a portrait and audio become an mp4.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
     sadtalker batch jobs.csv
@@ -80,13 +80,13 @@ def _say(error: object, status: int) -> int:
 
 def _make(asked: argparse.Namespace) -> int:
     options = Options(**{name: getattr(asked, name) for name in OPTIONS})
-    inputs = [file for file in (asked.portrait, asked.voice) if file is not None]
+    inputs = [file for file in (asked.portrait, asked.audio) if file is not None]
     target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs)
-    for what, file in (("portrait", asked.portrait), ("voice", asked.voice)):
+    for what, file in (("portrait", asked.portrait), ("audio", asked.audio)):
         if file is not None and not file.expanduser().is_file():
             raise OptionError(f"{what}: there is no file {shorten(file)}.")
-    if asked.voice is None and not options.idle_seconds:
-        raise OptionError("name a voice, or give --idle-seconds for a clip in which nobody speaks.")
+    if asked.audio is None and not options.idle_seconds:
+        raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
     try:
         with _bar("download", "B", asked.quiet) as progress:
             model = load(
@@ -96,7 +96,7 @@ def _make(asked: argparse.Namespace) -> int:
     except CheckpointMissing as error:
         hint = " Here, --allow-download is the switch." if options.model in RELEASED_MODELS else ""
         return _say(f"{error}{hint}", BAD_INPUT)
-    video = model.animate(asked.portrait, asked.voice, options)
+    video = model.animate(asked.portrait, asked.audio, options)
     with _bar("render", "frame", asked.quiet) as progress:
         progress(0, video.n_frames)
         video.save(target, overwrite=asked.overwrite, on_progress=progress)
@@ -240,9 +240,9 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sadtalker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(title="commands", metavar="make | batch | models", required=True)
-    make = commands.add_parser("make", help="one portrait and one voice become one mp4 (the default)")
+    make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
     _fill_make(make)
-    commands.add_parser("batch", help="a table of portraits and voices, spread over workers by Ray", add_help=False)
+    commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
     models = commands.add_parser("models", help="which models are there, what is missing, and downloads")
     _add_models(models)
     models.add_argument("--download", nargs="*", metavar="MODEL", choices=[*RELEASED_MODELS],
@@ -254,8 +254,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fill_make(make: argparse.ArgumentParser) -> None:
-    make.add_argument("portrait", type=Path, help="a picture with a face that looks at the camera")
-    make.add_argument("voice", type=Path, nargs="?", help="a sound file, or a video with sound; without one, see "
+    make.add_argument("portrait", type=Path, help="an image with a face that looks at the camera")
+    make.add_argument("audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see "
                       "--idle-seconds")  # fmt: skip
     make.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
     make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")

@@ -31,10 +31,10 @@ _AU_HEADER = struct.Struct(">4s5I")
 def read_picture(source: bytes | Path) -> Tensor:
     """(H, W, 3), or (H, W, 4) when it has transparency, float32 in 0..1, upright. Raises PictureError."""
     with _opened_picture(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        return picture_from_pil(image)
+        return image_from_pil(image)
 
 
-def picture_from_pil(image) -> Tensor:
+def image_from_pil(image) -> Tensor:
     """A PIL image -> (H, W, 3), or (H, W, 4) when it has transparency, float32 in 0..1, upright."""
     from PIL import ImageOps
 
@@ -179,4 +179,4 @@ def _fault(done: subprocess.CompletedProcess[bytes]) -> str:
     return f"it cannot be read as sound ({shorten(last)})."
 
 
-__all__ = ["check_picture_file", "picture_from_pil", "read_picture", "read_voice", "seconds_of_sound"]
+__all__ = ["check_picture_file", "image_from_pil", "read_picture", "read_voice", "seconds_of_sound"]

@@ -1,4 +1,4 @@
-"""The front door: a model by its name, and a video made with it. Device and precision are chosen here.
+"""The front door: load a model by its name, make a video with it. Device and precision are chosen here.
 
     model = sadtalker_core.load("mini", device="cuda")
     video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
@@ -27,7 +27,7 @@ from .compose.signature import Signature
 from .datatypes import FrameStream, Motion, Portrait
 from .errors import AudioError, OptionError, PictureError, shorten
 from .face.portrait import portrait_from_picture
-from .media import picture_from_pil, read_picture, read_voice
+from .media import image_from_pil, read_picture, read_voice
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
 from .render.animate import can_render_on
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[int, int], None]
 
-#: the networks that paint pixels, whose weights may be halved. Landmarks, coefficients and tracks stay in fp32: small
+#: the networks that paint pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
 PAINTERS = ("generator", "flow_renderer")
 #: those of Face Render, which compute in one place
 RENDERERS = ("keypoint_detector", *PAINTERS)
@@ -99,23 +99,25 @@ class SadTalker:
 
     @property
     def name(self) -> str:
-        """As it was loaded: "mini", "SadTalker 256", ..."""
+        """The name it was loaded by: "mini", "SadTalker 256", ..."""
         return self.networks.name
 
     @torch.no_grad()
     def animate(self, portrait: PortraitLike, audio: AudioLike | None = None, options: Options | None = None) -> Video:
-        """Work out how a portrait moves. Its frames are rendered when they are asked for.
+        """Work out how a portrait moves. The frames are rendered when they are asked for.
 
-        portrait: the path of a picture, a PIL image, or an array or tensor (H, W, 1, 3 or 4), bytes or floats in 0..1
+        portrait: the path of an image, a PIL image, or an array or tensor (H, W, 1, 3 or 4), bytes or floats in 0..1
         audio:    the path of a sound file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats in
                   -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None. `model` and `precision` of it were arguments of `load` and are not looked at
         Raises PictureError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        voice = as_voice(audio)
-        placed, motion = predict_motion(self.networks, as_picture(portrait), voice, options, self.folders, self.device)
-        return Video(self, placed, motion, voice, options)
+        sound = as_audio(audio)
+        cropped, motion = predict_motion(
+            self.networks, as_image(portrait), sound, options, self.folders, self.device
+        )
+        return Video(self, cropped, motion, sound, options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,7 @@ class Video:
 
     @property
     def fps(self) -> float:
-        """Frames a second of `frames`; a saved file has `options.output_fps` where that is not 0."""
+        """The fps of `frames`; a saved file has `options.output_fps` where that is not 0."""
         return float(FRAMES_PER_SECOND)
 
     @property
@@ -195,25 +197,25 @@ class Video:
 
 def predict_motion(
     networks: Talker,
-    picture: Tensor,
-    voice: tuple[Tensor, float] | None,
+    image: Tensor,
+    audio: tuple[Tensor, float] | None,
     options: Options,
     folders: Sequence[Path],
     device: torch.device,
 ) -> tuple[Portrait, Motion]:
-    """All stages up to the rendering: picture (H, W, C) and voice -> the portrait with its face cut out, its motion."""
+    """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
     portrait, source = pipeline.extract(
         networks,
-        portrait_from_picture(picture, face_index=options.face_index, face_order=options.face_order),
+        portrait_from_picture(image, face_index=options.face_index, face_order=options.face_order),
         options.crop_mode,
         points=choose_points(options.landmarks, networks.family, folders, device),
         crop_scale=options.crop_scale,
         offset=(options.crop_offset_x, options.crop_offset_y),
     )
-    if voice is None:
+    if audio is None:
         speech = pipeline.hear(None, idle_seconds=options.idle_seconds)
     else:
-        speech = pipeline.hear(*voice)
+        speech = pipeline.hear(*audio)
     expression = pipeline.express(
         networks, speech, source, blink=options.blink, blinks_per_minute=options.blink_rate,
         blink_strength=options.blink_strength, seed=options.seed,
@@ -228,7 +230,7 @@ def predict_motion(
 
 
 def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
-    """What puts heads back into the whole picture; None when the heads alone are wished."""
+    """What pastes heads back into the whole image; None when only the heads are wanted."""
     if not options.paste_back:
         return None
     return pipeline.whole_picture(portrait, feather=options.feather, colour_match=options.colour_match)
@@ -237,14 +239,14 @@ def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
 # --------------------------------------------------------------------------------------------------- what comes in
 
 
-def as_picture(portrait: PortraitLike) -> Tensor:
+def as_image(portrait: PortraitLike) -> Tensor:
     """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises PictureError."""
     from PIL.Image import Image
 
     if isinstance(portrait, Tensor):
         return portrait
     if isinstance(portrait, Image):
-        return picture_from_pil(portrait)
+        return image_from_pil(portrait)
     if isinstance(portrait, np.ndarray):
         try:
             return torch.from_numpy(np.ascontiguousarray(portrait))
@@ -260,8 +262,8 @@ def as_picture(portrait: PortraitLike) -> Tensor:
         raise PictureError(f"portrait: {shorten(path)}: {error}") from error
 
 
-def as_voice(audio: AudioLike | None) -> tuple[Tensor, float] | None:
-    """A voice in any of the forms that `SadTalker.animate` takes -> floats in -1..1 and Hz. Raises AudioError."""
+def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
+    """Audio in any of the forms that `SadTalker.animate` takes -> floats in -1..1 and Hz. Raises AudioError."""
     if audio is None:
         return None
     if isinstance(audio, str | Path):
@@ -324,7 +326,7 @@ def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path])
     if target.is_dir():
         return "it is a folder; name a file"
     if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
-        return "it is the portrait or the voice; choose another name"
+        return "it is the portrait or the audio; choose another name"
     if target.exists() and not overwrite:
         return "it exists; choose another name, or say --overwrite (overwrite=True)"
     return ""
@@ -350,7 +352,7 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
 
 
 def to_device(talker: Talker, device: torch.device, precision: str) -> Talker:
-    """The model with its networks where they shall compute, those that paint fast and in that precision."""
+    """The model with its networks on their device; those that render are rearranged for speed, in that precision."""
     one_of("precision", precision, PRECISIONS)
     rendering = rendering_device(device)
     nets = {}
@@ -382,7 +384,7 @@ def in_precision(
 
 
 def rendering_device(device: torch.device) -> torch.device:
-    """Where the renderers compute: the device, or the CPU where that lacks an operation of theirs."""
+    """Where the renderers compute: on the device, or on the CPU when the device lacks one of their operations."""
     if can_render_on(device):
         return device
     logging.info("SadTalker: %s lacks an operation of the renderer (grid_sample): Face Render runs on the CPU.", device)

@@ -102,13 +102,13 @@ def test_an_output_that_exists_is_refused_before_the_work_unless_overwriting_is_
 def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     Path("voice.mp4").write_bytes(b"voice")
     said = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
-    assert "it is the portrait or the voice" in said and pretender.asked == []
+    assert "it is the portrait or the audio" in said and pretender.asked == []
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (("gone.png", "hello.wav", "-o", "a.mp4"), "portrait: there is no file gone.png."),
-    (("face.png", "gone.wav", "-o", "a.mp4"), "voice: there is no file gone.wav."),
-    (("face.png", "-o", "a.mp4"), "name a voice, or give --idle-seconds"),
+    (("face.png", "gone.wav", "-o", "a.mp4"), "audio: there is no file gone.wav."),
+    (("face.png", "-o", "a.mp4"), "name an audio file, or give --idle-seconds"),
     (("face.png", "hello.wav"), "the following arguments are required: -o/--out; see sadtalker make --help."),
     (("face.png", "hello.wav", "-o", "a.avi"), "expected a file name that ends in .mp4"),
     (("face.png", "hello.wav", "-o", "no/a.mp4"), "its folder does not exist"),

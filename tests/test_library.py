@@ -20,8 +20,8 @@ from sadtalker_core.model import (
     DTYPES,
     SadTalker,
     Video,
-    as_picture,
-    as_voice,
+    as_audio,
+    as_image,
     chosen_device,
     in_precision,
     load,
@@ -107,36 +107,36 @@ def test_a_portrait_comes_as_a_path_an_image_an_array_or_a_tensor(tmp_path):
     image = Image.fromarray(pixels)
     image.save(tmp_path / "face.png")
     wanted = torch.from_numpy(pixels)
-    assert torch.equal(as_picture(pixels), wanted) and torch.equal(as_picture(wanted), wanted)
+    assert torch.equal(as_image(pixels), wanted) and torch.equal(as_image(wanted), wanted)
     for portrait in (image, tmp_path / "face.png", str(tmp_path / "face.png")):
-        torch.testing.assert_close(as_picture(portrait) * 255, wanted.float())
+        torch.testing.assert_close(as_image(portrait) * 255, wanted.float())
 
 
 @pytest.mark.parametrize("portrait", ["gone.png", "x\0y", HELLO, 7, None, np.array(["a"])])
 def test_what_is_no_portrait_gets_a_sentence(portrait):
     with pytest.raises(PictureError, match="^portrait: "):
-        as_picture(portrait)
+        as_image(portrait)
 
 
 def test_a_voice_comes_as_a_path_or_as_samples_of_any_kind(tmp_path):
     wave = torch.linspace(-1, 0.99, 800)
     path = write_wave(tmp_path / "voice.wav", wave, 16_000)
-    wanted = as_voice(path)[0][0]
+    wanted = as_audio(path)[0][0]
     pcm = (wanted * 2**15).round()
     for waveform in (pcm.short(), pcm.short().numpy(), pcm.int() * 2**16, wanted.numpy()):
-        got, rate_hz = as_voice((waveform, 16_000))
+        got, rate_hz = as_audio((waveform, 16_000))
         torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6)
         assert rate_hz == 16_000
-    middle = as_voice((torch.tensor([0, 128, 255], dtype=torch.uint8), 8_000))[0]
+    middle = as_audio((torch.tensor([0, 128, 255], dtype=torch.uint8), 8_000))[0]
     assert middle.tolist() == pytest.approx([-1, 0, 127 / 128])
-    assert as_voice(None) is None
+    assert as_audio(None) is None
 
 
 @pytest.mark.parametrize("audio", ["gone.wav", __file__, 7, (1, 2, 3), ("a", 16_000), (np.array(["a"]), 16_000),
                                    (torch.ones(800, dtype=torch.bool), 16_000)])  # fmt: skip
 def test_what_is_no_voice_gets_a_sentence(audio):
     with pytest.raises(AudioError, match="^audio: "):
-        as_voice(audio)
+        as_audio(audio)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "quantum", "", None])
@@ -178,7 +178,7 @@ def test_the_released_family_gives_its_frames_as_well():
 def test_the_six_lines_of_the_readme_make_the_video_of_the_nodes(tmp_path, model):
     face = tmp_path / "face.png"
     Image.fromarray((astronaut() * 255).byte().numpy()).save(face)
-    voice = as_voice(HELLO)
+    voice = as_audio(HELLO)
     short = (voice[0][:, :8_000], voice[1])
     video = model.animate(face, short, sadtalker_core.Options(pose_style=3))
     assert video.n_frames == 12
