@@ -10,7 +10,7 @@ RUN ?= python3
 endif
 export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT NUMPY COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES QUICK
 
-.PHONY: demo serve setup test test-quick parity lint judges bench eval-mini train-mini
+.PHONY: demo serve setup test test-quick parity lint judges bench fuzz eval-mini train-mini
 
 demo:
 	$(RUN) -m tests.comfyui demo
@@ -38,6 +38,9 @@ judges:
 
 bench:
 	$(RUN) -m tests.comfyui bench
+
+fuzz:
+	$(RUN) -m tests.comfyui fuzz
 
 eval-mini:
 	$(RUN) -m tests.comfyui eval-mini

@@ -9,6 +9,7 @@ from ..sadtalker_core import pipeline
 from ..sadtalker_core.assembly import choose_points
 from ..sadtalker_core.face.points import MeantFace
 from . import video_frames, widgets, wires
+from .listed import named
 from .load_model import model_folders
 from .progress import Progress
 
@@ -44,14 +45,16 @@ class SadTalker3DMMExtract(io.ComfyNode):
     def execute(
         cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks
     ) -> io.NodeOutput:
-        cropped, coefficients = pipeline.extract(
-            model,
-            portrait,
-            crop_mode,
-            points=_points(model, landmarks),
-            crop_scale=crop_scale,
-            offset=(crop_offset_x, crop_offset_y),
-        )
+        points = _points(model, landmarks)
+        with named(portrait.name):
+            cropped, coefficients = pipeline.extract(
+                model,
+                portrait,
+                crop_mode,
+                points=points,
+                crop_scale=crop_scale,
+                offset=(crop_offset_x, crop_offset_y),
+            )
         return io.NodeOutput(cropped, coefficients, pipeline.landmarks_picture(cropped).unsqueeze(0))
 
 

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import comfy.ops
 import folder_paths
+from comfy.cli_args import args
 from comfy_api.latest import io
 
 from ..sadtalker_core.assembly import load_talker
 from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MODELS, find_files
+from ..sadtalker_core.checkpoint.glance import could_be_model
 from ..sadtalker_core.errors import CheckpointMissing
 from ..sadtalker_core.options import OPTIONS
 from . import residency, widgets, wires
 from .progress import Progress
 
 FOLDER = "sadtalker"
+_OTHER_KEYS = {FOLDER, "sadtalker_checkpoints", "sadtalker-checkpoints", "sad_talker"}
 _EXTENSIONS = {".safetensors", ".pth", ".tar", ".pt", ".ckpt"}
 
 
 def register_folder() -> None:
-    """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named."""
-    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+    """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named; then the
+    same folder and key in other cases of letters: the original's extension and other packs say SadTalker.
+    """
+    default = Path(folder_paths.models_dir) / FOLDER
+    folder_paths.add_model_folder_path(FOLDER, str(default))
+    theirs = [path for key in list(folder_paths.folder_names_and_paths) if key != FOLDER and key.lower() in _OTHER_KEYS
+              for path in folder_paths.get_folder_paths(key)]  # fmt: skip
+    beside = sorted(default.parent.iterdir()) if default.parent.is_dir() else []
+    theirs += [str(path) for path in beside if path.name.lower() == FOLDER and path.is_dir()]
+    for path in theirs:
+        if os.path.realpath(path) not in map(os.path.realpath, folder_paths.get_folder_paths(FOLDER)):
+            folder_paths.add_model_folder_path(FOLDER, path)
     paths, extensions = folder_paths.folder_names_and_paths[FOLDER][:2]
     folder_paths.folder_names_and_paths[FOLDER] = (paths, set(extensions) | _EXTENSIONS)
 
@@ -32,9 +46,12 @@ def model_folders() -> list[Path]:
 
 
 def model_choices() -> list[str]:
-    """The built-in and the released models, always listed, then the user's own files as file/<posix path>."""
-    own = [Path(name).as_posix() for name in folder_paths.get_filename_list(FOLDER)]
-    return [MINI_MODEL, *RELEASED_MODELS, *(f"file/{name}" for name in own if Path(name).name not in BY_NAME)]
+    """The built-in and the released models, always listed, then the user's own files as file/<posix path>: those that
+    could be a model.
+    """
+    own = [name for name in folder_paths.get_filename_list(FOLDER) if Path(name).name not in BY_NAME]
+    could_be = (name for name in own if could_be_model(Path(folder_paths.get_full_path(FOLDER, name) or name)))
+    return [MINI_MODEL, *RELEASED_MODELS, *(f"file/{Path(name).as_posix()}" for name in could_be)]
 
 
 class SadTalkerLoadModel(io.ComfyNode):
@@ -66,6 +83,7 @@ class SadTalkerLoadModel(io.ComfyNode):
             ops=comfy.ops.manual_cast,
             allow_download=allow_download,
             on_progress=Progress(),
+            use_mmap=not args.disable_mmap,
         )
         if model == MINI_MODEL:
             logging.info(

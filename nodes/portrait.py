@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import folder_paths
+import torch
 from comfy_api.latest import io
 
 import nodes as core_nodes
 
-from ..sadtalker_core.errors import PictureError
+from ..sadtalker_core.errors import shorten
+from ..sadtalker_core.face.picture_file import read_picture
 from ..sadtalker_core.face.portrait import portrait_from_picture
 from . import widgets, wires
+from .listed import named
 
 
 def _outputs():
@@ -48,15 +51,12 @@ class SadTalkerLoadPortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: str, face_index: int, face_order: str) -> io.NodeOutput:
-        try:
-            picture, mask = core_nodes.LoadImage().load_image(image)[:2]
-        except (OSError, ValueError, SyntaxError) as error:  # all of these are how Pillow says so
-            raise PictureError(
-                f"The portrait '{image}' cannot be read as a picture ({type(error).__name__}). Open it in a picture "
-                "viewer: if that cannot, get the file again; if it can, save it there as PNG and upload that."
-            ) from error
-        portrait = portrait_from_picture(picture[0], alpha=mask[0], face_index=face_index, face_order=face_order)
-        return io.NodeOutput(portrait, picture, mask)
+        with named(image):
+            pixels = read_picture(folder_paths.get_annotated_filepath(image), f"The portrait '{shorten(image, 100)}'")
+            portrait = portrait_from_picture(pixels, face_index=face_index, face_order=face_order, name=image)
+        # core's Load Image gives an empty mask of this size, too, where nothing is transparent
+        mask = torch.zeros(64, 64) if portrait.mask is None else portrait.mask
+        return io.NodeOutput(portrait, portrait.image.unsqueeze(0), mask.unsqueeze(0))
 
     @classmethod
     def fingerprint_inputs(cls, image: str, face_index: int, face_order: str):
@@ -65,7 +65,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, image: str):
         if not folder_paths.exists_annotated_filepath(image):
-            return f"The portrait '{image}' is not in ComfyUI's input folder. Upload it, or choose another."
+            return f"The portrait '{shorten(image)}' is not in ComfyUI's input folder. Upload it, or choose another."
         return True
 
 
@@ -101,12 +101,13 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, face_index, face_order, batch_index, x, y, width, height, mask=None) -> io.NodeOutput:
-        portrait = portrait_from_picture(
-            image,
-            batch_index=batch_index,
-            face_index=face_index,
-            face_order=face_order,
-            box=(x, y, width, height),
-            painted=mask,
-        )
+        with named():
+            portrait = portrait_from_picture(
+                image,
+                batch_index=batch_index,
+                face_index=face_index,
+                face_order=face_order,
+                box=(x, y, width, height),
+                painted=mask,
+            )
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), portrait.mask_or_zeros().unsqueeze(0))

@@ -4,7 +4,7 @@ node needs it, makes room for other models and is gone when the graph is gone. T
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from comfy import model_management
@@ -18,25 +18,37 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
-from ..sadtalker_core.assembly import Talker
+from ..sadtalker_core.assembly import Talker, require_nets
 from ..sadtalker_core.model import RENDERERS, in_precision, rendering_device
 from ..sadtalker_core.render.batches import memory_ran_out
 
 
 @dataclass(frozen=True, eq=False)
 class ResidentTalker:
-    """What travels on a SADTALKER_MODEL wire: the assembled nets, each in its patcher."""
+    """What travels on a SADTALKER_MODEL wire: the assembled nets, each in its patcher.
+
+    lacking: {net: why it is not there}, as in Talker
+    """
 
     name: str
     family: str
     image_size: int
     patchers: Mapping[str, Patcher]
+    lacking: Mapping[str, str] = field(default_factory=dict)
+
+    def get_models(self) -> list[Patcher]:
+        """All its patchers. Newer ComfyUIs ask what is on a wire for them, to keep them while a prompt needs it."""
+        return list(self.patchers.values())
 
     def __contains__(self, net: str) -> bool:
         return net in self.patchers
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[torch.nn.Module]:
-        """Bring these nets to their device, whole, beside `working_bytes` of activations; hand them out in order."""
+        """Bring these nets to their device, whole, beside `working_bytes` of activations; hand them out in order.
+
+        Raises CheckpointMissing for one whose file is missing.
+        """
+        require_nets(nets, self.lacking)
         chosen = [self.patchers[net] for net in nets]
         model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
         return [patcher.model for patcher in chosen]
@@ -64,7 +76,7 @@ def adopt(talker: Talker, precision: str) -> ResidentTalker:
         net = in_precision(name, net, precision, home, _fastest_dtype)
         _make_stoppable(net)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
-    return ResidentTalker(talker.name, talker.family, talker.image_size, patchers)
+    return ResidentTalker(talker.name, talker.family, talker.image_size, patchers, talker.lacking)
 
 
 def _make_stoppable(net: torch.nn.Module) -> None:

@@ -40,7 +40,7 @@ class SadTalkerSaveTrack(io.ComfyNode):
         claim, subfolder = video_file.claim(filename_prefix, "track", TRACK_ENDING, cls.hidden)
         sweep(claim.path.parent)
         with claim, video_file.written_to(claim.path.parent):
-            file = claim.publish(save_tracks(claim.part("whole"), expression, pose)).name
+            file = save_tracks(claim, expression, pose).name
         choice = f"{(Path(subfolder) / file).as_posix()} [output]"
         return io.NodeOutput(choice, ui=ui.PreviewText(choice))
 

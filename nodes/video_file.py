@@ -12,9 +12,10 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
 
-from ..sadtalker_core.claims import Claim, claim_next
+from ..sadtalker_core.claims import LONGEST_PART, Claim, claim_next
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
 from ..sadtalker_core.errors import OptionError, SigningError, shorten
+from ..sadtalker_core.motion.track_file import TRACK_ENDING
 from ..sadtalker_core.output_name import check, fill_in, place
 from ..sadtalker_core.saving import full_disk
 
@@ -25,7 +26,7 @@ ALGORITHM, TIME_STAMP_URL = "SADTALKER_SIGN_ALGORITHM", "SADTALKER_SIGN_TIME_STA
 
 PARTIAL_ENDING = "partial.mp4"
 #: what may stand behind a stem while a file is made
-LONGEST_ENDING = f"_00000_{PARTIAL_ENDING}.metadata.part"
+LONGEST_ENDING = f"_00000_{max(PARTIAL_ENDING, TRACK_ENDING, key=len)}{LONGEST_PART}"
 
 
 def claim(filename_prefix: str, default_stem: str, ending: str, hidden, *, size_wh: tuple[int, int] = (0, 0),

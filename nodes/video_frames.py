@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from ..sadtalker_core.errors import VideoError
-from ..sadtalker_core.face.picture import upright
+from ..sadtalker_core.face.picture import timed_frames, upright
+from ..sadtalker_core.playback import shown_at_25
+from ..sadtalker_core.timeline import FRAMES_PER_SECOND, frames_in_seconds
 
 #: seconds; a video that is shorter than its file by less counts as the whole file
 SHORTEST_CUT_S = 0.02
@@ -18,7 +21,9 @@ SHORTEST_CUT_S = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames a second;  n_frames: how many, as announced."""
+    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames a second, 25 out of a file;  n_frames: how many, as
+    announced.
+    """
 
     frames: Iterator[Tensor]
     fps: float
@@ -46,7 +51,7 @@ def _is_a_file(video) -> bool:
         whole = container.duration
     try:
         return whole is None or video.get_duration() >= whole / av.time_base - SHORTEST_CUT_S
-    except UnicodeDecodeError:  # ComfyUI cannot open a file whose title is in another encoding, and so not cut it
+    except UnicodeDecodeError:  # core reads titles as UTF-8; it could not have cut this file
         return True
 
 
@@ -57,21 +62,29 @@ def _open_parts(video) -> Clip:
 
 
 def _open_file(video) -> Clip:
+    """The pictures that a player shows at each 25th of a second, by their time stamps."""
     import av
 
     with _opened(video) as container:
         if not container.streams.video:
             raise VideoError("The reference video has no picture track.")
         stream = container.streams.video[0]
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
-        n_frames = stream.frames or int(float(container.duration or 0) / av.time_base * fps)
-    return Clip(_decode(video), fps, max(n_frames, 1))
+        rate = float(stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND)
+        begin = None if container.start_time is None else container.start_time / av.time_base
+        if stream.duration and stream.time_base:
+            announced = float(stream.duration * stream.time_base)
+        else:
+            announced = (container.duration or 0) / av.time_base
+    return Clip(_play(video, rate, begin, announced), FRAMES_PER_SECOND, max(frames_in_seconds(announced), 1))
 
 
-def _decode(video) -> Iterator[Tensor]:
+def _play(video, rate: float, begin: float | None, announced: float) -> Iterator[Tensor]:
+    def warn(seconds: float) -> None:
+        logging.warning("SadTalker: the reference video breaks off after %.1f of %.1f s.", seconds, announced)
+
     with _opened(video) as container:
-        for frame in container.decode(video=0):
-            yield upright(frame)
+        frames = timed_frames(container)
+        yield from shown_at_25(frames, rate, upright, begin=begin, announced=announced, broken_off=warn)
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _make(asked: argparse.Namespace) -> int:
     if asked.audio is None and not options.idle_seconds:
         raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
     try:
-        with _bar("download", "B", asked.quiet) as progress:
+        with _bar("load", "B", asked.quiet) as progress:
             model = load(
                 options.model, device=asked.device, precision=options.precision, models=asked.models,
                 allow_download=asked.allow_download, batch_size=asked.batch_size, on_progress=progress,

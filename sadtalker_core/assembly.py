@@ -6,13 +6,14 @@ each net is drawn. So nothing here knows a released key, and nothing in `checkpo
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,17 @@ from .checkpoint.catalog import (
     ASSETS,
     FACE_ALIGNMENT,
     FILE_PREFIX,
+    MAPPING,
+    MAPPING_FULL,
     MAPPINGS,
     MINI_MODEL,
+    MODES_OF_MAPPING,
     RELEASED_MODELS,
     FoundFile,
+    WeightsFile,
     find,
     find_files,
+    find_together,
     searched,
 )  # fmt: skip
 from .checkpoint.fetch import fetch_model
@@ -34,11 +40,12 @@ from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_we
 from .checkpoint.writing import write_checkpoint
 from .choices import one_of
 from .datatypes import MINI, RELEASED
-from .errors import CheckpointMismatch, CheckpointMissing
-from .face.face_alignment_points import FaceAlignmentPoints
+from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
+from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import MeantFace, PointFinder
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
+from .threads import few_threads
 
 Progress = Callable[[int, int], None]
 
@@ -51,15 +58,21 @@ class Talker:
     nets: "face_detector" and "face_mesh" always; then
           released: face_recon, expnet, posevae, mapping, mapping_full, keypoint_detector, generator
           mini:     linear_3dmm, expnet, posevae, mapping, flow_renderer
+    lacking: {net: why it is not among them}: one of the two mapping nets may lack, and is missed where it is needed
     """
 
     name: str
     family: str
     image_size: int
     nets: Mapping[str, nn.Module]
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
-        """These nets, in that order. They compute where they are; working_bytes is for a house that makes room."""
+        """These nets, in that order. They compute where they are; working_bytes is for a house that makes room.
+
+        Raises CheckpointMissing for one whose file is missing.
+        """
+        require_nets(nets, self.lacking)
         return [self.nets[net] for net in nets]
 
     def free_bytes(self, device: torch.device) -> int:
@@ -69,6 +82,13 @@ class Talker:
     def out_of_memory(self, error: Exception) -> bool:
         """Whether that was it."""
         return memory_ran_out(error)
+
+
+def require_nets(nets: Sequence[str], lacking: Mapping[str, str]) -> None:
+    """Raises CheckpointMissing for the first of these nets that is lacking, {net: why}."""
+    for net in nets:
+        if net in lacking:
+            raise CheckpointMissing(lacking[net])
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,10 @@ class Plan:
         return getattr(self._module(), self.released)
 
     def read_config(self, said: Mapping[str, Any], source: str) -> Any:
-        """The config that a file's metadata spells out; fields that it leaves out keep their defaults."""
+        """The config that a file's metadata spells out; fields that it leaves out keep their defaults.
+
+        Raises CheckpointMismatch for a field that the config does not have, or a value that it cannot have.
+        """
         return _config(getattr(self._module(), self.config), said, f"{source}, the config of {self.net}")
 
     def build(self, config: Any, ops=nn) -> nn.Module:
@@ -121,17 +144,24 @@ FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
 MINI_FILES = ("linear_3dmm.safetensors", "mini_motion.safetensors", "mini_renderer.safetensors")
 MINI_IMAGE_SIZE = 256
 
+#: what a file may say about the widths of its nets, and about how many layers they have
+WIDEST, MOST_LAYERS = 8192, 64
+#: Numbers beyond this are no weights: trained ones stay far below, and squares of larger ones leave float32.
+LARGEST_WEIGHT = 1e12
+
 #: which landmarks the released family goes by; the mini family has its own mesh
 LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignment", "embedded mesh")
 
 
+@few_threads()
 def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: bool = False,
-                on_progress: Progress | None = None) -> Talker:  # fmt: skip
+                on_progress: Progress | None = None, use_mmap: bool = True) -> Talker:  # fmt: skip
     """The nets of a model: "mini", "SadTalker 256", "SadTalker 512", or "file/" and a path below one of the folders.
 
     ops: where the nets take their layers from (torch.nn, or ComfyUI's)
-    allow_download: whether a released model may be fetched into the first folder; on_progress(done, total) then counts
-        its bytes, and may raise to stop
+    allow_download: whether a released model may be fetched into the first folder
+    on_progress(done, total): counts the bytes that are fetched, then those of each file that is read; may raise to stop
+    use_mmap: whether a pickle may be mapped while it is read; the nets are in memory of their own in any case
     Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch, and what fetching raises.
     """
     if model == MINI_MODEL:
@@ -139,22 +169,47 @@ def load_talker(model: str, folders: Sequence[Path], *, ops=nn, allow_download: 
     if allow_download and model in RELEASED_MODELS:
         fetch_model(model, folders, on_progress=on_progress)
     found = find_files(model, folders)
+    read = functools.partial(read_tensors, folders=folders, use_mmap=use_mmap, on_progress=on_progress)
     if model.startswith(FILE_PREFIX):
-        return _assemble_file(model, found[0], folders, ops)
-    return assemble_released(model, RELEASED_MODELS[model].image_size, found, folders, ops)
+        talker = _assemble_file(model, found[0], folders, ops, read)
+    else:
+        files = [read(file.path, file.released) for file in found]
+        talker = _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
+    for sentence in talker.lacking.values():
+        logging.warning("SadTalker: %s", sentence)
+    return talker
 
 
 def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
                       ops=nn) -> Talker:  # fmt: skip
-    """The released nets out of their files, whichever file holds which."""
+    """The released nets out of their files, whichever file holds which. One of the two mapping nets may lack."""
     read = [read_tensors(file.path, file.released, folders) for file in files]
-    nets = {}
+    return _assemble(name, image_size, read, folders, ops)
+
+
+def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops) -> Talker:
+    nets: dict[str, nn.Module] = {}
     for file in read:
         for net, tensors in file.nets().items():
             if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
                 nets[net] = fill(build_released(net, ops), tensors, file.source, file.should_be)
     sources, should_be = " and ".join(file.source for file in read), "".join(file.should_be for file in read)
-    return _talker(name, RELEASED, image_size, nets, sources, ops, should_be)
+    lacking = {net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets}
+    if len(lacking) == len(_MAPPED):
+        lacking = {}  # one of them has to be there
+    return _talker(name, RELEASED, image_size, nets, sources, ops, should_be, lacking)
+
+
+#: the nets of which one may lack, and their files
+_MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
+
+
+def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
+    return (
+        f"the crop modes {MODES_OF_MAPPING[mapping.name]} need {mapping.describe()}, which is not below the folders "
+        f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker "
+        f"Model, or choose another crop_mode."
+    )
 
 
 def assemble_mini(ops=nn) -> Talker:
@@ -171,23 +226,33 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
         weights, and else the mesh
-    Raises OptionError for another choice, CheckpointMissing when the package was chosen and cannot be used,
-    CheckpointDamaged for its weight files.
+    Raises OptionError for another choice, and when the package was chosen and cannot be imported; CheckpointMissing
+    when it was chosen and lacks, or its weights; CheckpointDamaged for its weight files. Where nobody chose it, a
+    package that cannot be imported is left alone with a line in the log.
     """
     choice = one_of("landmarks", choice, LANDMARKS)
     if family == MINI or choice == EMBEDDED_MESH:
         return None
-    together = next((folder for folder in folders if all(find(file.name, [folder]) for file in FACE_ALIGNMENT)), None)
+    together = find_together(FACE_ALIGNMENT, folders)
     if together is not None and importlib.util.find_spec("face_alignment") is not None:
         for file in FACE_ALIGNMENT:
             require_weights(together / file.name, file, folders)
+        try:
+            import_package()
+        except OptionError as error:
+            if choice == FACE_ALIGNMENT_PACKAGE:
+                raise
+            why = import_failure(error.__cause__ or error)
+            logging.warning("SadTalker: landmarks by the built-in face mesh, face-alignment fails (%s).", why)
+            return None
         expected = {file.name: file.describe() for file in FACE_ALIGNMENT}
         return lambda meant: FaceAlignmentPoints(together, device, meant, expected=expected)
     if choice == FACE_ALIGNMENT_PACKAGE:
         lacking = [file.describe() for file in FACE_ALIGNMENT if find(file.name, folders) is None]
+        apart = "one folder that holds both" if together is None else "the package"
         raise CheckpointMissing(
             "landmarks: face-alignment needs the package face-alignment and its two weight files in one model folder "
-            f"({searched(folders)}). Missing: {'; '.join(lacking) or 'the package'}. Or choose 'embedded mesh'."
+            f"({searched(folders)}). Missing: {'; '.join(lacking) or apart}. Or choose 'embedded mesh'."
         )
     logging.info("SadTalker: landmarks by the built-in face mesh, no face-alignment weights in %s.", searched(folders))
     return None
@@ -195,7 +260,8 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 
 def save_talker(path: Path | str, talker: Talker, nets: Sequence[str] | None = None) -> Path:
     """Write nets of a talker (those of its family, when none are named) into one file that `load_talker` reads."""
-    chosen = {name: talker.nets[name] for name in nets or FAMILY_NETS[talker.family]}
+    names = nets or FAMILY_NETS[talker.family]
+    chosen = dict(zip(names, talker.use(*names), strict=True))
     configs = {name: _said(net.config) for name, net in chosen.items()}
     metadata = Metadata(talker.family, talker.name, talker.image_size, configs)
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
@@ -212,12 +278,13 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: 
 
     tensors: by the net's own paths;  source: what the user knows them by, a file's name
     should_be: what else the sentence says about that file, beginning with a space
-    Raises CheckpointMismatch naming the tensors that lack, are too many, or have another shape or kind.
+    Raises CheckpointMismatch naming the tensors that lack, are too many, or have another shape or kind, and
+    CheckpointDamaged for numbers that no training has left: see `require_sound`.
     """
     wanted = net.state_dict()
     both = [name for name in wanted if name in tensors]
     lacking = [name for name in wanted if name not in tensors]
-    too_many = [name for name in tensors if name not in wanted]
+    too_many = [shorten(name, 60) for name in tensors if name not in wanted]
     misshapen = [f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
                  for name in both if tensors[name].shape != wanted[name].shape]  # fmt: skip
     other_kind = [f"{name} in {tensors[name].dtype}" for name in both
@@ -227,6 +294,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: 
     if said:
         raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(said)}.{should_be}")
     ready = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    require_sound(ready, source, type(net).__name__, should_be)
     net.load_state_dict(ready, strict=True, assign=True)
     unfilled = [name for name, buffer in net.named_buffers() if buffer.is_meta]
     if unfilled:
@@ -234,12 +302,34 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], source: str, should_be: 
     return net.eval().requires_grad_(False)
 
 
-def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) -> Talker:
+def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, should_be: str = "") -> None:
+    """Raises CheckpointDamaged for weights that are no numbers, infinite, absurdly large or all zero, and for
+    variances below zero. One look at each number: 0.05 s of one thread for a released model.
+    """
+    silent = True
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.is_meta or not tensor.numel():
+            continue
+        least, most = (float(value) for value in tensor.aminmax())
+        if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
+            what = f"{least:.3g} to {most:.3g}" if least == least else "values that are no numbers (NaN)"
+            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
+                                    f"training that made it went wrong.{should_be}")  # fmt: skip
+        if name.endswith("running_var") and least < 0:
+            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. It was "
+                                    f"damaged.{should_be}")  # fmt: skip
+        silent = silent and (tensor.ndim < 2 or least == most == 0)
+    if silent and any(tensor.ndim >= 2 for tensor in tensors.values()):
+        raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{should_be}")
+
+
+def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
+                   read_file: Callable[..., NamedTensors]) -> Talker:  # fmt: skip
     """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
     two mapping nets, which were released apart, are looked for beside it."""
-    read = read_tensors(file.path, file.released, folders)
+    read = read_file(file.path, file.released)
     if read.metadata is not None:
-        return _assemble_own(model, read, read.metadata, folders, ops)
+        return _assemble_own(model, read, read.metadata, folders, ops, read_file)
     held = read.nets()
     beside = [mapping for mapping in MAPPINGS if mapping is not file.released]
     lacking = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
@@ -250,26 +340,53 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops) ->
         )
     folders = (file.path.parent, *folders)
     paths = {mapping: find(mapping.name, folders) for mapping in beside}
-    missing = [mapping.describe() for mapping, path in paths.items() if path is None]
-    if missing:
-        raise CheckpointMissing(f"{read.source} needs the mapping nets beside it, and there is no "
-                                f"{'; '.join(missing)}. Folders searched: {searched(folders)}.")  # fmt: skip
+    if not any(paths.values()):
+        missing = "; ".join(mapping.describe() for mapping in beside)
+        raise CheckpointMissing(f"{file.path.name} needs the mapping nets beside it, and there is no {missing}. "
+                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+    mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
+    return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
+
+
+def _side_by_name(file: FoundFile) -> int:
+    """256 or 512: the tensors of both releases have the same names and shapes, so only the file's name can tell."""
     size = next((m.image_size for m in RELEASED_MODELS.values() if file.released in m.sets[0]), None)
-    size = size or (512 if "512" in file.path.name else 256)
-    files = (file, *(FoundFile(path, mapping) for mapping, path in paths.items() if path))
-    return assemble_released(model, size, files, folders, ops)
+    if size is not None:
+        return size
+    name = shorten(file.path.name)
+    if "512" in file.path.name:
+        logging.info("SadTalker: %s is taken for a 512 model, for its name contains 512.", name)
+        return 512
+    if "256" not in file.path.name:
+        logging.warning(
+            "SadTalker: %s is taken for a 256 model. The files of both sizes look the same inside: if it is the 512 "
+            "one, rename it so that its name contains 512; if not, so that it contains 256, and this line goes.", name
+        )  # fmt: skip
+    return 256
 
 
-def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops) -> Talker:
+def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops,
+                  read_file: Callable[..., NamedTensors]) -> Talker:  # fmt: skip
     if metadata.family not in FAMILY_NETS:
-        raise CheckpointMismatch(f"{read.source} is of the family {metadata.family!r}; known are {_some(FAMILY_NETS)}.")
-    nets = _own_nets(read, ops)
+        raise CheckpointMismatch(f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
+                                 f"{_some(FAMILY_NETS)}.")  # fmt: skip
+    nets, lacking = _own_nets(read, ops), {}
     base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
     if base and set(FAMILY_NETS[metadata.family]) - set(nets):
         if base.startswith(FILE_PREFIX):
-            raise CheckpointMismatch(f"{read.source} builds on {base!r}; only {MINI_MODEL} or a released model can be.")
-        nets = {**load_talker(base, folders, ops=ops).nets, **nets}
-    return _talker(model, metadata.family, metadata.image_size, nets, read.source, ops)
+            raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
+                                     f"released model can be.")  # fmt: skip
+        below = _load_base(base, folders, ops, read_file)
+        lacking = {net: why for net, why in below.lacking.items() if net not in nets}
+        nets = {**below.nets, **nets}
+    return _talker(model, metadata.family, metadata.image_size, nets, read.source, ops, lacking=lacking)
+
+
+def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> Talker:
+    if base == MINI_MODEL:
+        return assemble_mini(ops)
+    files = [read_file(file.path, file.released) for file in find_files(base, folders)]
+    return _assemble(base, RELEASED_MODELS[base].image_size, files, folders, ops)
 
 
 def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
@@ -279,36 +396,68 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     nets = {}
     for name, tensors in read.nets().items():
         if name not in PLANS or name not in read.metadata.configs:
-            raise CheckpointMismatch(f"{read.source} holds {name!r}, which is no net of this pack ({', '.join(PLANS)}) "
-                                     f"or whose widths its metadata does not tell.")  # fmt: skip
+            raise CheckpointMismatch(f"{read.source} holds {shorten(repr(name), 60)}, which is no net of this pack "
+                                     f"({', '.join(PLANS)}) or whose widths its metadata does not tell.")  # fmt: skip
         plan = PLANS[name]
-        net = plan.build(plan.read_config(read.metadata.configs[name], read.source), ops)
+        config = plan.read_config(read.metadata.configs[name], read.source)
+        try:
+            net = plan.build(config, ops)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
+            raise CheckpointMismatch(f"no {name} can be made as wide as the metadata of {read.source} says "
+                                     f"({shorten(error, 100)}).") from error  # fmt: skip
         nets[name] = fill(net, tensors, read.source, read.should_be)
     return nets
 
 
 def _talker(name: str, family: str, image_size: int, nets: dict[str, nn.Module], source: str, ops,
-            should_be: str = "") -> Talker:  # fmt: skip
-    lacking = [net for net in FAMILY_NETS[family] if net not in nets]
-    if lacking:
+            should_be: str = "", lacking: Mapping[str, str] | None = None) -> Talker:  # fmt: skip
+    """lacking: {net: why} of those that may lack"""
+    lacking = lacking or {}
+    missing = [net for net in FAMILY_NETS[family] if net not in nets and net not in lacking]
+    if missing:
         whole = ", ".join(FAMILY_NETS[family])
-        raise CheckpointMismatch(f"{source} lacks {_some(lacking)}: a {family} model has {whole}.{should_be}")
+        raise CheckpointMismatch(f"{source} lacks {_some(missing)}: a {family} model has {whole}.{should_be}")
     from .face.embedded import embedded_face_nets
 
     detector, mesh = embedded_face_nets(ops=ops)
-    own = {net: nets[net] for net in FAMILY_NETS[family]}
-    return Talker(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own})
+    own = {net: nets[net] for net in FAMILY_NETS[family] if net in nets}
+    return Talker(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own}, lacking)
 
 
-def _config(kind: type, said: Mapping[str, Any], source: str) -> Any:
+def _config(kind: type, said: Any, source: str) -> Any:
+    if not isinstance(said, Mapping):
+        raise CheckpointMismatch(f"{source} is {shorten(repr(said), 60)}; expected names and values.")
     hints = get_type_hints(kind)
     unknown = set(said) - {field.name for field in fields(kind)}
     if unknown:
         raise CheckpointMismatch(f"{source} names {_some(sorted(unknown))}, unknown to this version of the pack.")
     values = {}
     for name, value in said.items():
-        values[name] = _config(hints[name], value, source) if is_dataclass(hints[name]) else _frozen(value)
-    return kind(**values)
+        if is_dataclass(hints[name]):
+            values[name] = _config(hints[name], value, source)
+        elif _can_be(hints[name], value, MOST_LAYERS if name.endswith(("levels", "blocks")) else WIDEST):
+            values[name] = _frozen(value)
+        else:
+            raise CheckpointMismatch(f"{source} says {name} = {shorten(repr(value), 60)}, which cannot be.")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise CheckpointMismatch(f"{source} cannot be: {shorten(error, 100)}.") from error
+
+
+def _can_be(hint: Any, value: Any, most: int) -> bool:
+    """Whether a value out of JSON is of the kind that a config's field has: a number in bounds, a list of such, yes."""
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        whole = isinstance(value, (list, tuple)) and 0 < len(value) <= MOST_LAYERS
+        if whole and kinds[-1] is not ...:
+            whole = len(value) == len(kinds)
+        return whole and all(_can_be(kinds[0], item, most) for item in value)
+    if hint is float:
+        return type(value) in (int, float) and 0 < value <= LARGEST_WEIGHT
+    if hint is int:
+        return type(value) is int and (0 if most == MOST_LAYERS else 1) <= value <= most
+    return type(value) is hint
 
 
 def _said(config: Any) -> dict[str, Any]:
@@ -327,10 +476,10 @@ def _shape(tensor: Tensor) -> str:
 def _some(names, shown: int = 4) -> str:
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    return ", ".join(shorten(name, 100) for name in names[:shown]) + more
 
 
 __all__ = [
     "FAMILY_NETS", "LANDMARKS", "PLANS", "Plan", "Talker", "assemble_mini", "assemble_released", "build_released",
-    "choose_points", "fill", "load_talker", "save_talker",
+    "choose_points", "fill", "load_talker", "require_nets", "save_talker",
 ]  # fmt: skip

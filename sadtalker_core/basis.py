@@ -74,7 +74,9 @@ def load_basis() -> FaceBasis:
     from safetensors.torch import load_file
 
     whole = ("triangles", "kind", "teeth_kind")
-    tensors = {name: t.long() if name in whole else t.float() for name, t in load_file(BASIS_FILE).items()}
+    # copies in any case: what `load_file` gives is mapped
+    read = load_file(BASIS_FILE).items()
+    tensors = {name: t.to(torch.int64 if name in whole else torch.float32, copy=True) for name, t in read}
     return FaceBasis(**tensors)
 
 
@@ -89,6 +91,7 @@ def rotation_of_angles(angles: Tensor) -> Tensor:
     viewer. Positive pitch looks down, positive yaw looks to the left of the picture, positive roll tilts the head
     clockwise as seen in the picture. With F = diag(HEAD_TO_PICTURE), the same turn of head space is F @ R @ F.
     """
+    # by hand, because three of kornia's rotations, multiplied, take ten times as long and round the same
     (cp, cy, cr), (sp, sy, sr) = (part.unbind(-1) for part in (torch.cos(angles), torch.sin(angles)))
     rows = (
         (cy * cr, -cy * sr, sy),

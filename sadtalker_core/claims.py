@@ -1,33 +1,35 @@
 """A name for a file that is being made, which nobody else gets, and what is left of a process that died while it wrote.
 
-    talk_00001_.mp4.part             the claim: made exclusively, locked by the operating system while its process lives
+    talk_00001_.mp4.claim.part       the claim: a lock file (locking.py), made exclusively
     talk_00001_.mp4.<kind>.part      what is being made
-    talk_00001_.mp4                  appears whole, when all is well; never in the place of another file
+    talk_00001_.mp4                  appears whole, when all is well
 
-`sweep` finds parts whose claim no living process holds.
+A part belongs to a living process as long as its claim is locked. `sweep` removes the others.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from .errors import shorten
+from .locking import drop, in_use, inherit, make_lock, read_signed, sign
 
-#: `<name>.part` or `<name>.<kind>.part`; a file written by saving.whole as a part has `.part` twice
-_PART = re.compile(r"(?P<name>.+?)(?:\.(?:video|whole|silent|signed|metadata))?(?:\.part)+", re.DOTALL)
-#: names that this pack gives by itself; parts of others, such as a browser's downloads, are not ours to sweep
+#: the longest that stands behind a name while its file is made
+LONGEST_PART = ".metadata.part"
+_KINDS = ("claim", "metadata", "signed", "silent", "video", "whole")
+_PART = re.compile(rf"(?P<name>.+?)(?:\.(?P<kind>{'|'.join(_KINDS)}))?\.part", re.DOTALL)
+#: names that the nodes give. The first version made no claims, and wrote to `<such a name>.part`, too; other people's
+#: `.part` files, such as a browser's downloads, are not ours to sweep
 _NUMBERED = re.compile(r".*_\d{5,}_(?:partial)?\.(?:mp4|track\.safetensors)", re.DOTALL)
-#: what a claim says first
-_SIGN = "sadtalker"
-#: where the lock lies on Windows, whose locks keep others from reading what they cover
-_LOCKED_BYTE = 1 << 30
+#: a claim that vanishes between two looks was released; so often somebody else may be quicker
+_TRIES = 5
 
 
 class Claim:
@@ -44,8 +46,8 @@ class Claim:
         return self.path.with_name(f"{self.path.name}.{kind}.part")
 
     def publish(self, part: Path) -> Path:
-        """Gives a finished part its name, and returns it. A numbered name that somebody took meanwhile without a claim
-        is left to them, the next free number is used; a path that was claimed as such is replaced.
+        """Gives a finished part its name, and returns it. Where somebody who makes no claims took a numbered name
+        meanwhile, the next free number is used; a path that was claimed as such is replaced.
         """
         if self._numbered is None:
             os.replace(part, self.path)
@@ -64,22 +66,22 @@ class Claim:
         return _publish_new(part, (name for names in ([self.partial], others) for name in names))
 
     def release(self) -> None:
-        """Takes every part away, the claim last. Harmless when it was released or abandoned before."""
+        """Removes every part, the claim last. Does nothing after the first time, or after `abandon`."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        for part in _parts(self.path):
-            with contextlib.suppress(OSError):  # what went wrong is told, not that this does, too
-                part.unlink(missing_ok=True)
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            _claim_file(self.path).unlink(missing_ok=True)
+        if descriptor is not None:
+            self._clear()
+            drop(descriptor, _claim_file(self.path))
 
     def abandon(self) -> None:
         """Leaves the parts to the next sweep, as if this process had ended."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _clear(self) -> None:
+        for part in _parts(self.path):
+            with contextlib.suppress(OSError):
+                part.unlink()
 
     def __enter__(self) -> Claim:
         return self
@@ -102,25 +104,40 @@ def claim_next(folder: Path, stem: str, ending: str, *, partial_ending: str | No
         path = folder / _numbered_name(stem, number, ending)
         partial = None if partial_ending is None else folder / _numbered_name(stem, number, partial_ending)
         with contextlib.suppress(FileExistsError):
-            descriptor = _take(path, partial)
+            claim = Claim(path, make_lock(_claim_file(path), _wish(partial)), numbered=(stem, number, ending),
+                          partial=partial)  # fmt: skip
             if not os.path.lexists(path):
-                return Claim(path, descriptor, numbered=(stem, number, ending), partial=partial)
-            Claim(path, descriptor).release()
+                return claim
+            claim.release()
     raise AssertionError("numbers do not end")
 
 
 def claim_path(path: Path, *, partial: Path | None = None) -> Claim:
-    """A claim on this very path, whose file will be replaced. Parts that a dead process left of it are taken away.
+    """A claim on this very path, whose file will be replaced. Parts that a dead process left of it are removed.
 
-    Raises BlockingIOError when a living process holds it, and OSError where nothing can be written.
+    Raises InUse while a living process holds it, and OSError where nothing can be written. On a file system without
+    locks the second process takes the claim over from the first, or one kill would block the path for ever.
     """
-    for _ in range(2):
-        with contextlib.suppress(FileExistsError):
-            return Claim(path, _take(path, partial), partial=partial)
-        dead = _inherit(path, where_nobody_can_tell=True)
-        if dead is not None:
-            dead.release()
-    raise BlockingIOError(f"another run is writing {shorten(path)} at this moment")
+    claim_file = _claim_file(path)
+    for _ in range(_TRIES):
+        try:
+            claim = Claim(path, make_lock(claim_file, _wish(partial)), partial=partial)
+        except FileExistsError:
+            try:
+                descriptor = inherit(claim_file, where_nobody_can_tell=True)
+            except FileNotFoundError:
+                continue
+            if descriptor is None:
+                break
+            claim = Claim(path, descriptor, partial=partial)
+            try:
+                sign(descriptor, _wish(partial))
+            except BaseException:
+                claim.release()
+                raise
+        claim._clear()
+        return claim
+    raise in_use(claim_file, shorten(path))
 
 
 #: makes a playable file of the parts of a dead process's claim, and publishes it; False keeps the parts for another day
@@ -128,132 +145,59 @@ Rescue = Callable[[Claim], bool]
 
 
 def sweep(folder: Path, rescue: Rescue | None = None) -> None:
-    """Takes away what processes that live no more left of files they were making in this folder, and says so in the
-    log. Where a partial was asked for, `rescue` comes first; without one, such parts stay.
+    """Removes what processes that died have left of files they were making in this folder, and says so in the log.
+    Where a partial was asked for, `rescue` comes first; without one, such parts stay.
     """
     with contextlib.suppress(OSError):
-        names = {match["name"] for match in map(_PART.fullmatch, os.listdir(folder)) if match}
-        for name in sorted(names):
+        for name in sorted({name for part in os.listdir(folder) if (name := _name_of(part))}):
             with contextlib.suppress(OSError):
                 _sweep_one(folder / name, rescue)
 
 
 def _sweep_one(path: Path, rescue: Rescue | None) -> None:
-    claim_file = _claim_file(path)
-    if not _NUMBERED.fullmatch(path.name) and not _signed(claim_file):
-        return
-    dead = _inherit(path)
+    dead = _claim_of_the_dead(path)
     if dead is None:
         return
     try:
         with contextlib.suppress(FileNotFoundError):  # see `_rename_to_new`
             if _NUMBERED.fullmatch(path.name) and not os.lstat(path).st_size:
                 path.unlink()
-        left = ", ".join(part.name for part in _parts(path)) or claim_file.name
+        left = ", ".join(part.name for part in _parts(path)) or _claim_file(path).name
         wanted = dead.partial is not None and not os.path.lexists(path)
         if wanted and (rescue is None or not rescue(dead)):
             logging.warning("SadTalker: %s, which a run that was killed left in %s, cannot be used now and stays.",
                             shorten(left), shorten(path.parent))  # fmt: skip
             return
         dead.release()
-        logging.warning("SadTalker: took away %s, which a run that was killed left in %s.", shorten(left),
+        logging.warning("SadTalker: removed %s, which a run that was killed left in %s.", shorten(left),
                         shorten(path.parent))  # fmt: skip
     finally:
         dead.abandon()
 
 
-def _inherit(path: Path, where_nobody_can_tell: bool = False) -> Claim | None:
-    """The claim on a path whose process has died, now ours; None when that lives. A disk without locks does not tell:
-    then it counts as living, or as dead.
+def _claim_of_the_dead(path: Path) -> Claim | None:
+    """The claim of a process that has died, now ours; None for parts of a living one, and for parts that are not ours
+    to sweep. On a file system without locks all processes count as living.
     """
-    claim_file = _claim_file(path)
     try:
-        descriptor = os.open(claim_file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:  # parts of a version that made no claims
-        with contextlib.suppress(FileExistsError):
-            return Claim(path, _take(path, None))
-        return None
-    locked = _lock(descriptor)
-    if not (where_nobody_can_tell if locked is None else locked) or not _is_still(descriptor, claim_file):
-        os.close(descriptor)
-        return None
-    partial = _wish(os.read(descriptor, 1 << 16))
-    return Claim(path, descriptor, numbered=(path.stem, 1, path.suffix),
-                 partial=None if partial is None else path.with_name(Path(partial).name))  # fmt: skip
-
-
-def _take(path: Path, partial: Path | None) -> int:
-    """The descriptor of a claim that nobody had. Raises FileExistsError."""
-    claim_file = _claim_file(path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(claim_file, flags, 0o666)
-    try:
-        if _lock(descriptor) is False or not _is_still(descriptor, claim_file):  # a sweep came in between
-            raise FileExistsError(str(claim_file))
-        wish = {_SIGN: 1, "partial": None if partial is None else partial.name}
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, json.dumps(wish).encode())
-    except FileExistsError:
-        os.close(descriptor)
-        raise
-    except BaseException:  # a full disk, for example
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            claim_file.unlink()
-        raise
-    return descriptor
-
-
-def _lock(descriptor: int) -> bool | None:
-    """True: it is ours now. False: a living process has it. None: there are no locks on this disk."""
-    if os.name == "nt":
-        import msvcrt
-
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _is_still(descriptor: int, path: Path) -> bool:
-    """Whether the open file is the one that has this name now."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+        descriptor = inherit(_claim_file(path))
+        if descriptor is None:
+            return None
+        wish = read_signed(descriptor).get("partial")
     except FileNotFoundError:
-        return False
+        if not _NUMBERED.fullmatch(path.name):
+            return None
+        descriptor, wish = make_lock(_claim_file(path)), None  # FileExistsError: somebody was quicker
+    partial = path.with_name(Path(wish).name) if wish and isinstance(wish, str) else None
+    return Claim(path, descriptor, numbered=(path.stem, 1, path.suffix), partial=partial)
 
 
-def _signed(claim_file: Path) -> bool:
-    """Whether a claim of ours lies there, whatever the name of its file."""
-    with contextlib.suppress(OSError), claim_file.open("rb") as file:
-        return file.read(64).startswith(f'{{"{_SIGN}"'.encode())
-    return False
+def _wish(partial: Path | None) -> dict[str, Any]:
+    """What a claim says to whoever may have to sweep it."""
+    return {"partial": None if partial is None else partial.name}
 
 
-def _wish(told: bytes) -> str | None:
-    """The name for a partial file that a claim asks for."""
-    try:
-        wish = json.loads(told)
-    except ValueError:
-        return None
-    partial = wish.get("partial") if isinstance(wish, dict) and _SIGN in wish else None
-    return partial if isinstance(partial, str) and partial else None
-
-
-def _publish_new(part: Path, names) -> Path:
+def _publish_new(part: Path, names: Iterator[Path]) -> Path:
     for name in names:
         with contextlib.suppress(FileExistsError):
             _rename_to_new(part, name)
@@ -272,7 +216,11 @@ def _rename_to_new(part: Path, path: Path) -> None:
         raise
     except OSError:  # a disk without hard links: the name is taken first
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        os.replace(part, path)
+        try:
+            os.replace(part, path)
+        except BaseException:
+            path.unlink()
+            raise
     else:
         part.unlink()
 
@@ -282,7 +230,13 @@ def _numbered_name(stem: str, number: int, ending: str) -> str:
 
 
 def _claim_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
+    return path.with_name(f"{path.name}.claim.part")
+
+
+def _name_of(part: str) -> str | None:
+    """Of which file something is a part; None for what is no part of ours."""
+    match = _PART.fullmatch(part)
+    return match["name"] if match and (match["kind"] or _NUMBERED.fullmatch(match["name"])) else None
 
 
 def _parts(path: Path) -> list[Path]:
@@ -291,9 +245,8 @@ def _parts(path: Path) -> list[Path]:
         names = sorted(os.listdir(path.parent))
     except OSError:
         return []
-    matches = ((name, _PART.fullmatch(name)) for name in names)
-    found = [name for name, match in matches if match and match["name"] == path.name]
-    return [path.with_name(name) for name in found if name != _claim_file(path).name]
+    claim_file = _claim_file(path).name
+    return [path.with_name(name) for name in names if name != claim_file and _name_of(name) == path.name]
 
 
-__all__ = ["Claim", "claim_next", "claim_path", "sweep"]
+__all__ = ["LONGEST_PART", "Claim", "claim_next", "claim_path", "sweep"]

@@ -98,6 +98,7 @@ class Portrait:
     face_order: see face/landmarks.py: "largest", "left to right", ...
     face_box:   the user's own box around the face, or None to look for faces
     crop:       filled in by 3DMM Extract
+    name:       what the user knows it by, a file's name; for sentences
     """
 
     image: Tensor
@@ -106,6 +107,7 @@ class Portrait:
     face_order: str = "largest"
     face_box: Box | None = None
     crop: FaceCrop | None = None
+    name: str = ""
 
     def mask_or_zeros(self) -> Tensor:
         """(H, W), zeros when the picture has no transparency."""

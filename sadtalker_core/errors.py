@@ -98,6 +98,15 @@ class Cancelled(SadTalkerError):
     """The caller asked to stop."""
 
 
+#: What importing an installed package may raise: one built for another numpy, or one that finds no place for its cache.
+IMPORT_ERRORS = (ImportError, AttributeError, OSError, RuntimeError, SystemError, ValueError)
+
+
+def import_failure(error: BaseException) -> str:
+    """One of IMPORT_ERRORS in a line, for a log or a sentence."""
+    return f"{type(error).__name__}: {shorten(' '.join(str(error).split()))}"
+
+
 def shorten(text: object, limit: int = 300) -> str:
     """A user's own text as a sentence may repeat it: `limit` characters at most, the middle of more left out."""
     whole = str(text)

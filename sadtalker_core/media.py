@@ -1,7 +1,7 @@
-"""The bytes or the path of a picture or a sound file come in, tensors go out, as Load Image and Load Audio make them.
+"""The bytes or the path of a sound file come in, a waveform goes out, as Load Audio would make it.
 
-Pictures are read by Pillow. Sound is read by PyAV where it is installed, and else by the ffmpeg that the package
-imageio-ffmpeg brings along. Letters: `H W` a picture in pixels, `C` channels, `n` samples.
+It is read by PyAV where that is installed, and else by the ffmpeg that the package imageio-ffmpeg brings along; images
+are read by face/picture_file.py. Letters: `C` channels, `n` samples.
 """
 
 from __future__ import annotations
@@ -21,45 +21,11 @@ import torch
 from torch import Tensor
 
 from .compose.video import ffmpeg_command
-from .errors import AudioError, PictureError, VideoError, shorten
+from .errors import AudioError, VideoError, shorten
 
 NO_SOUND = "it holds no sound."
 #: the header of a Sun audio file: a word, where the samples begin, their bytes, their kind, their rate, the channels
 _AU_HEADER = struct.Struct(">4s5I")
-
-
-def read_picture(source: bytes | Path) -> Tensor:
-    """(H, W, 3), or (H, W, 4) when it has transparency, float32 in 0..1, upright. Raises PictureError."""
-    with _opened_picture(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        return image_from_pil(image)
-
-
-def image_from_pil(image) -> Tensor:
-    """A PIL image -> (H, W, 3), or (H, W, 4) when it has transparency, float32 in 0..1, upright."""
-    from PIL import ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # sixteen bits of grey
-        return torch.from_numpy(np.array(image, np.float32) / 65_535)[..., None].repeat(1, 1, 3)
-    pixels = np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    return torch.from_numpy(pixels).float() / 255
-
-
-def check_picture_file(path: Path) -> None:
-    """Raises PictureError for what is no picture; its pixels are not read yet."""
-    with _opened_picture(path):
-        pass
-
-
-@contextmanager
-def _opened_picture(source):
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(source) as image:
-            yield image
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise PictureError(f"it cannot be read as a picture ({shorten(error)}).") from error
 
 
 def read_voice(source: bytes | Path) -> tuple[Tensor, int]:
@@ -179,4 +145,4 @@ def _fault(done: subprocess.CompletedProcess[bytes]) -> str:
     return f"it cannot be read as sound ({shorten(last)})."
 
 
-__all__ = ["check_picture_file", "image_from_pil", "read_picture", "read_voice", "seconds_of_sound"]
+__all__ = ["read_voice", "seconds_of_sound"]

@@ -26,14 +26,15 @@ from .compose.paste import PasteBack
 from .compose.signature import Signature
 from .datatypes import FrameStream, Motion, Portrait
 from .errors import AudioError, OptionError, PictureError, shorten
+from .face.picture_file import picture_from_image, read_picture
 from .face.portrait import portrait_from_picture
-from .media import image_from_pil, read_picture, read_voice
+from .media import read_voice
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
+from .output_name import fault_of_target
 from .render.animate import can_render_on
 from .render.fast import accelerate
 from .render.generator import Generator
-from .saving import fault_of_target
 from .timeline import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def as_image(portrait: PortraitLike) -> Tensor:
     if isinstance(portrait, Tensor):
         return portrait
     if isinstance(portrait, Image):
-        return image_from_pil(portrait)
+        return picture_from_image(portrait, "portrait: the image")
     if isinstance(portrait, np.ndarray):
         try:
             return torch.from_numpy(np.ascontiguousarray(portrait))
@@ -256,10 +257,7 @@ def as_image(portrait: PortraitLike) -> Tensor:
         raise PictureError("portrait: expected a path, a PIL image, a numpy array or a tensor, got "
                            f"{type(portrait).__name__}.")  # fmt: skip
     path = _existing("portrait", portrait, PictureError)
-    try:
-        return read_picture(path)
-    except PictureError as error:
-        raise PictureError(f"portrait: {shorten(path)}: {error}") from error
+    return read_picture(path, f"portrait: {shorten(path)}")
 
 
 def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:

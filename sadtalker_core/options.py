@@ -189,7 +189,8 @@ class Options:
     model: str = _field(_text(
         MINI_MODEL,
         "mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released weights, looked for "
-        "in models/sadtalker. file/...: a file of your own in that folder.",
+        "in models/sadtalker and the folders in it. file/...: a file of your own there; a renamed released file counts "
+        "as 512 where its name contains 512, and else as 256.",
     ))
     precision: str = _field(_choice(
         PRECISIONS,
@@ -290,8 +291,8 @@ def _table(*options: Option) -> Mapping[str, Option]:
     return {option.name: option for option in options}
 
 
-_BATCH_SIZE = _int(0, 0, 64, "Frames rendered at once; 0 = as many as the memory suggests, 1 on a CPU. The frames do "
-                   "not depend on it.", name="batch_size")  # fmt: skip
+_BATCH_SIZE = _int(0, 0, 64, "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
+                   "one for each core, up to 4. The frames do not depend on it.", name="batch_size")  # fmt: skip
 _FILE = _text("sadtalker/talking", "Folder and beginning of the file's name inside the output folder; "
               "%date:yyyy-MM-dd% and the like are filled in.", name="filename_prefix")  # fmt: skip
 _REFERENCE_LENGTH = _choice(
@@ -357,8 +358,8 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _fraction("fps", 25.0, 0.001, "Frames a second, from Face Render.", 1.0, 240.0, "frames per second"), _FILE,
     ),
     "RenderVideo": _table(
-        replace(_BATCH_SIZE, help="Frames made at once; 0 = as many as the memory suggests, 1 on a CPU. The video does "
-                "not depend on it."),
+        replace(_BATCH_SIZE, help="Frames made at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
+                "one for each core, up to 4. The video does not depend on it."),
         _FILE,
         _bool(False, "When the run is stopped or fails, keep what was made so far as a playable file whose name ends "
               "in _partial.mp4. Off: nothing stays.", "keep_partial"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import ntpath
 import os
 import posixpath
 import re
@@ -24,8 +25,15 @@ from .errors import OptionError, shorten
 
 #: bytes of UTF-8 that a file system takes as one name (on Windows: units of UTF-16)
 LONGEST_NAME = 255
+#: of these, what is appended while a video is written
+APPENDED = 40
+#: of a path, that a sentence repeats
+REPEATED = 200
 #: characters that Windows takes as one path, where nothing else is set
 LONGEST_WINDOWS_PATH = 259
+
+#: folders below the output folder; with more, the making of them runs into limits of Python and of systems
+DEEPEST_FOLDER = 100
 
 #: boxes in boxes that are looked into; one that holds itself has no end
 DEEPEST_BOX = 8
@@ -34,7 +42,8 @@ _PLACEHOLDER = re.compile(r"%(date:[^%]*|[^%./\\][^%.]*\.[^%.]+|width|height|yea
 _DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
 #: what Windows forbids in a name, apart from the separators
 _FORBIDDEN = re.compile(r'[:*?"<>|\x01-\x1f\x7f]')
-_DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
+#: names of devices on Windows, whatever stands behind a full stop
+_DEVICES = re.compile(r"^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
 
 
 class OutputName(NamedTuple):
@@ -93,13 +102,47 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
     *folders, stem = (_safe(part) for part in normal.split("/"))
     if normal == ".":
         stem = default_stem
-    folders = [_DEVICES.sub(lambda device: f"{device[0]}_", part.rstrip(" .")) or "_" for part in folders]
+    folders = [_no_device(part.rstrip(" .")) or "_" for part in folders]
+    if len(folders) > DEEPEST_FOLDER:
+        raise OptionError(f"{said} has {len(folders)} folders in one another; {DEEPEST_FOLDER} are possible.")
+    if "." in stem:  # otherwise its number stands before the first full stop
+        stem = _no_device(stem)
     folder = output.joinpath(*folders)
     for part in (*folders, f"{stem}{longest_ending}"):
         if _length(part) > LONGEST_NAME:
             raise OptionError(_too_long(said))
     _require_possible(folder, f"{stem}{longest_ending}", said)
     return OutputName(folder, stem, "/".join(folders))
+
+
+def fault_of_target(path: Path) -> str:
+    """Why a video cannot be written to an absolute path, or ""; its folders need not exist yet."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME - APPENDED:
+        return f"its name is too long, use {LONGEST_NAME - APPENDED} bytes at most"
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        return "the name of one of its folders is too long"
+    fault = fault_on_windows(str(path)) if os.name == "nt" else ""
+    if fault:
+        return fault
+    folder = next((folder for folder in path.parents if folder.exists()), None)
+    if folder is None:
+        return f"there is no {shorten(path.anchor, REPEATED)}"
+    if not folder.is_dir():
+        return f"{shorten(folder, REPEATED)} is no folder"
+    return "" if os.access(folder, os.W_OK) else f"{shorten(folder, REPEATED)} cannot be written to"
+
+
+def fault_on_windows(path: str) -> str:
+    """Why Windows does not take an absolute path as the name of a file, or ""."""
+    for part in filter(None, re.split(r"[\\/]", ntpath.splitdrive(path)[1])):
+        wrong = _FORBIDDEN.search(part)
+        if wrong:
+            return f"Windows forbids {wrong[0]!r} in a name"
+        if _DEVICES.match(part):
+            return f"Windows keeps the name {shorten(part, 40)} for a device"
+        if part != part.rstrip(" ."):
+            return "Windows drops blanks and full stops at the end of a name"
+    return ""
 
 
 def check(prefix: str, output: Path, longest_ending: str) -> None:
@@ -132,6 +175,10 @@ def _same_drive(path: str, output: Path) -> bool:
 
 def _safe(part: str) -> str:
     return _FORBIDDEN.sub("_", part)
+
+
+def _no_device(part: str) -> str:
+    return _DEVICES.sub(lambda device: f"{device[0]}_", part)
 
 
 def _length(name: str) -> int:
@@ -193,4 +240,4 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-__all__ = ["OutputName", "check", "fill_in", "place"]
+__all__ = ["OutputName", "check", "fault_of_target", "fault_on_windows", "fill_in", "place"]

@@ -6,10 +6,12 @@ or the node layer's resident one. `on_progress(done, total)` may raise to stop. 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -45,6 +47,7 @@ from .render.animate import render_frames, to_box_aspect
 from .render.driving import Degrees, map_motion
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.flow_renderer import render_flow_frames
+from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
 OnProgress = Callable[[int, int], None]
@@ -60,6 +63,8 @@ PIXELS_AT_ONCE = 4_000_000
 #: the same for pictures that are written
 WRITTEN_AT_ONCE = 16
 PIXELS_WRITTEN_AT_ONCE = 16_000_000
+#: frames of the mini that a CPU makes side by side when nobody says how many
+MINI_AT_ONCE = 4
 
 
 class Nets(Protocol):
@@ -86,11 +91,26 @@ class Nets(Protocol):
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[MeantFace], PointFinder]
+_Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
 # --------------------------------------------------------------------------------------------------- the portrait
 
 
+def _few_threads_unless_points_are_brought(look: _Look) -> _Look:
+    """All nets of ours that look at faces are small; those of a finder that somebody brings along (face-alignment) are
+    not, and keep all threads.
+    """
+
+    @functools.wraps(look)
+    def with_the_threads_for_it(*given: Any, points: Points | None = None, **wishes: Any) -> Any:
+        with few_threads() if points is None else nullcontext():
+            return look(*given, points=points, **wishes)
+
+    return cast(_Look, with_the_threads_for_it)
+
+
+@_few_threads_unless_points_are_brought
 def extract(
     nets: Nets,
     portrait: Portrait,
@@ -110,12 +130,14 @@ def extract(
     return extract_released(recon, portrait, finder, mode, size, crop_scale=crop_scale, offset=offset)
 
 
+@few_threads()
 def landmarks_picture(portrait: Portrait) -> Tensor:
     """(S, S, 3): the cropped face with its landmarks drawn."""
     crop = portrait.require_crop()
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
 
 
+@_few_threads_unless_points_are_brought
 def extract_video(
     nets: Nets,
     frames: Iterable[Tensor],
@@ -152,6 +174,7 @@ def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
 # ------------------------------------------------------------------------------------------------------ the voice
 
 
+@few_threads()
 def hear(
     waveform: Tensor | None,
     sample_rate_hz: float = 16_000,
@@ -165,6 +188,7 @@ def hear(
     return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
 
 
+@few_threads()
 def express(
     nets: Nets,
     speech: SpeechWindows,
@@ -200,6 +224,7 @@ def express(
     return predict_expression(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
+@few_threads()
 def nod(
     nets: Nets,
     speech: SpeechWindows,
@@ -236,6 +261,7 @@ def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
 # ----------------------------------------------------------------------------------------------------- the motion
 
 
+@few_threads()
 def map_tracks(
     nets: Nets,
     source: FaceCoefficients,
@@ -269,7 +295,8 @@ def map_tracks(
 def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 0) -> FrameStream:
     """Face Render: the frames of the head, in the aspect of its box.
 
-    batch_size: frames at once; 0 chooses by the device and what is free there. Halved where memory runs out.
+    batch_size: frames at once; 0 chooses by the device and what is free there: on the CPU 1, or with the mini one a
+    thread, up to MINI_AT_ONCE. Halved where memory runs out.
     """
     require_family("The motion", motion.family, nets.family)
     crop = portrait.require_crop()
@@ -278,17 +305,23 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
     place = next(painters[-1].parameters())
     at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
+    if not batch_size and nets.family == MINI and place.device.type == "cpu":
+        at_once = min(torch.get_num_threads(), MINI_AT_ONCE)  # side by side, each on a thread
     paint: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
-    def batches() -> Iterator[Tensor]:
+    def painted() -> Iterator[Tensor]:
         for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
             yield to_box_aspect(frames, crop.box)
 
+    def batches() -> Iterator[Tensor]:
+        return each_on_few_threads(painted()) if nets.family == MINI else painted()
+
+    def estimate() -> float:
+        with few_threads() if nets.family == MINI else nullcontext():
+            return seconds_per_frame(nets.family, side, place.device, place.dtype)
+
     height, width = crop.frame_hw
-    return FrameStream(
-        len(motion), height, width, batches,
-        seconds_per_frame=lambda: seconds_per_frame(nets.family, side, place.device, place.dtype),
-    )  # fmt: skip
+    return FrameStream(len(motion), height, width, batches, seconds_per_frame=estimate)
 
 
 # --------------------------------------------------------------------------------------------- the whole picture
@@ -322,9 +355,10 @@ def paste(
         for places in torch.arange(n_frames).split(_at_once(width * height, PIXELS_AT_ONCE, PASTED_AT_ONCE)):
             yield back(held(frames, places), None if background is None else held(background, places))
 
-    return FrameStream(n_frames, height, width, batches), back.mask
+    return FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches())), back.mask
 
 
+@few_threads()
 def write_video(
     path: Path | Claim,
     frames: Tensor,
@@ -390,13 +424,14 @@ def film(
     )  # fmt: skip
     with writer as video:
         for batch in heads.batches():
-            if whole is None:
-                video.write(batch.permute(0, 2, 3, 1))
-            else:  # one by one: a large picture may need more room than the heads did
-                for head in batch.split(1):
-                    if check_stop is not None:
-                        check_stop()
-                    video.write(whole.as_bytes(head))
+            with few_threads():
+                if whole is None:
+                    video.write(batch.permute(0, 2, 3, 1))
+                else:  # one by one: a large picture may need more room than the heads did
+                    for head in batch.split(1):
+                        if check_stop is not None:
+                            check_stop()
+                        video.write(whole.as_bytes(head))
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames, batch[-1])
     return writer.path
@@ -415,6 +450,7 @@ def _require_clip(name: str, clip: Tensor) -> None:
         raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
 
 
+@few_threads()
 def whole_picture(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:

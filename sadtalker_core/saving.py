@@ -1,10 +1,9 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
-    whole        a file of any kind           save_whole   named tensors as safetensors
-    save_arrays  named arrays as numpy's .npz
-    append_line  one more line of JSON        whole_lines  the lines that are there
+    whole        a file of any kind              save_whole   named tensors as safetensors
+    save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
+    append_line  one more line of JSON           whole_lines  the lines that are there
     full_disk    the sentence for a disk that is full
-    fault_of_target  why nothing can be written to a path
 """
 
 from __future__ import annotations
@@ -13,56 +12,69 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from .claims import Claim, claim_path
 from .errors import DoesNotFit, shorten
 
 #: how libraries and ffmpeg tell of a full disk, on Linux and macOS, and on Windows
 _WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")
-#: bytes of a file's name on the usual file systems, less what is appended while a video is written
-LONGEST_NAME = 255 - 40
-#: of a path, that a sentence repeats
-_REPEATED = 200
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """The place to write to. It becomes `path` when the block ends; when it breaks off, `path` is as it was and
-    nothing else is left.
+    nothing else is left. What a kill leaves is removed by the next one who writes the same file.
 
-    Raises DoesNotFit when the disk is full.
+    Raises DoesNotFit when the disk is full, and InUse while another process writes the same file.
     """
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    except BaseException as error:
-        with suppress(OSError):  # what went wrong is told, not that this does, too
-            unfinished.unlink(missing_ok=True)
-        full = full_disk(error, path.parent)
-        if full:
-            raise full from error
-        raise
+    with _claimed(path) as claim:
+        part = claim.part("whole")
+        yield part
+        claim.publish(part)
 
 
-def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
-    """The file appears whole or not at all. Tensors are contiguous and unshared.
+def save_whole(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+    """The file appears whole or not at all, where it then is. Tensors are contiguous and unshared. Raises as `whole`.
 
     safetensors itself writes files that only their owner can read, and ComfyUI may run as somebody else.
     """
     from safetensors.torch import save_file
 
-    with whole(path) as unfinished:
-        unfinished.touch()
-        mode = unfinished.stat().st_mode
-        save_file(tensors, str(unfinished), metadata=metadata)
-        unfinished.chmod(mode)
-    return path
+    with _claimed(path) as claim:
+        part = claim.part("whole")
+        part.touch()
+        mode = part.stat().st_mode
+        save_file(tensors, str(part), metadata=metadata)
+        part.chmod(mode)
+        return claim.publish(part)
+
+
+@contextmanager
+def _claimed(path: Path | Claim) -> Iterator[Claim]:
+    """The claim under which a file is written, which is released if it was made here. A full disk is told."""
+    folder = path.path.parent if isinstance(path, Claim) else path.parent
+    try:
+        with nullcontext(path) if isinstance(path, Claim) else claim_path(path) as claim:
+            yield claim
+    except BaseException as error:  # a library's own kind, perhaps
+        full = full_disk(error, folder)
+        if full:
+            raise full from error
+        raise
+
+
+def save_bytes(path: Path | Claim, data: bytes) -> Path:
+    """The file appears whole or not at all, where it then is. Raises as `whole`."""
+    with _claimed(path) as claim:
+        part = claim.part("whole")
+        part.write_bytes(data)
+        return claim.publish(part)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> Path:
@@ -99,15 +111,3 @@ def full_disk(error: BaseException | str, folder: Path) -> DoesNotFit | None:
     if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"The disk of {shorten(folder)} is full; make room there and run again.")
     return None
-
-
-def fault_of_target(path: Path) -> str:
-    """Why a video cannot be written to an absolute path, or nothing; its folders need not exist yet."""
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        return f"its name is too long, use {LONGEST_NAME} bytes at most"
-    if any(len(os.fsencode(part)) > 255 for part in path.parts):
-        return "the name of one of its folders is too long"
-    folder = next(folder for folder in path.parents if folder.exists())
-    if not folder.is_dir():
-        return f"{shorten(folder, _REPEATED)} is no folder"
-    return "" if os.access(folder, os.W_OK) else f"{shorten(folder, _REPEATED)} cannot be written to"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ if str(PROJECT) not in sys.path:
 
 # One thread: nets as small as the tests' wait for threads longer than they work, and the workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+with suppress(ImportError):  # the interpreters for the tests marked plain have pytest alone
+    import hypothesis
+
+    # Every machine tries the same examples, keeps none on the disk, and is never too slow for one.
+    hypothesis.settings.register_profile("sadtalker", derandomize=True, database=None, deadline=None)
+    hypothesis.settings.load_profile("sadtalker")
 
 pytest_plugins = ["tests.comfyui.fixtures"]
 

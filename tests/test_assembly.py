@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import urllib.request
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,14 +15,18 @@ from torch.nn import Linear
 
 from sadtalker_core import assembly
 from sadtalker_core.assembly import FAMILY_NETS, Talker, fill, load_talker, save_talker
+from sadtalker_core.audio.mel import slaney_mel_bands
+from sadtalker_core.basis import load_basis
 from sadtalker_core.checkpoint import catalog
-from sadtalker_core.checkpoint.reading import Metadata, read_tensors
+from sadtalker_core.checkpoint.catalog import ASSETS
+from sadtalker_core.checkpoint.reading import Metadata, NamedTensors, read_tensors
 from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
-from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
+from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.points import MeantFace
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
+from sadtalker_core.render import fast
 from tests.checkpoint import released_files
 
 NARROW = ExpNetConfig(AudioEncoderConfig(width=2))
@@ -90,6 +97,25 @@ def test_many_missing_tensors_are_counted_not_listed():
         fill(Pair(), {}, "x")
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_numbers_that_are_no_weights_are_refused_with_the_tensors_name(number):
+    tensors = _pair_tensors()
+    tensors["first.weight"][1, 1] = number
+    with pytest.raises(CheckpointDamaged, match="x.pth cannot be used: first.weight of Pair holds .* Get it so."):
+        fill(Pair(), tensors, "x.pth", " Get it so.")
+
+
+def test_weights_that_are_all_zero_and_variances_below_zero_are_refused():
+    with pytest.raises(CheckpointDamaged, match="all weights of Pair are zero"):
+        fill(Pair(), _pair_tensors(**{"first.weight": torch.zeros(3, 2)}), "x")
+    with pytest.raises(CheckpointDamaged, match="norm.running_var of Pair, a variance, is -1"):
+        fill(Pair(), _pair_tensors(**{"norm.running_var": -torch.ones(3)}), "x")
+
+
+def test_biases_of_zero_and_large_variances_are_weights():
+    fill(Pair(), _pair_tensors(**{"first.bias": torch.zeros(3), "norm.running_var": torch.full((3,), 1e8)}), "x")
+
+
 @pytest.mark.parametrize("net", FAMILY_NETS[RELEASED])
 def test_every_released_net_can_be_drawn_without_numbers(net):
     assert all(tensor.is_meta for tensor in assembly.build_released(net).state_dict().values())
@@ -113,6 +139,33 @@ def test_a_config_from_the_future_is_refused(tmp_path):
     path = _narrow_expnet_file(tmp_path / "x.safetensors", config={"audio": {"width": 2, "attention": True}})
     with pytest.raises(CheckpointMismatch, match="names attention, unknown to this version"):
         _own_expnet(path)
+
+
+@pytest.mark.parametrize("config", [{"audio": {"width": value}} for value in ("2", -1, 2.0, True, None, [2], 10**9, {})]
+                         + [{"audio": 3}, {"audio": [["x" * 9999]]}, {"x" * 9999: 1}])  # fmt: skip
+def test_widths_of_another_kind_are_a_short_sentence(tmp_path, config):
+    path = _narrow_expnet_file(tmp_path / "x.safetensors", config=config)
+    with pytest.raises(CheckpointMismatch) as caught:
+        _own_expnet(path)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("net, config", [
+    ("posevae", {"frames": 7}), ("posevae", {"unet_widths": [8, 8]}), ("posevae", {"logvar_from_means": 1}),
+    ("face_recon", {"blocks": [10**6, 1, 1, 1]}), ("face_recon", {"blocks": []}),
+    ("generator", {"volume_blocks": 5000}),
+    ("keypoint_detector", {"temperature": "hot"}), ("generator", {"motion": {"levels": 10**9}}),
+])  # fmt: skip
+def test_widths_that_no_net_can_have_are_refused_before_it_is_built(net, config):
+    with pytest.raises(CheckpointMismatch, match="x, the config of"):
+        assembly.PLANS[net].read_config(config, "x")
+
+
+def test_widths_that_do_not_go_together_are_a_sentence(tmp_path):
+    metadata = Metadata(RELEASED, "x", 256, {"face_recon": {"blocks": [1], "widths": [64, 64]}})
+    path = write_checkpoint(tmp_path / "x", {"face_recon": {"stem.weight": torch.ones(2)}}, metadata)
+    with pytest.raises(CheckpointMismatch, match="no face_recon can be made as wide as the metadata of x in"):
+        assembly._own_nets(read_tensors(path), nn)
 
 
 def test_a_net_that_is_not_as_wide_as_it_says_is_refused(tmp_path):
@@ -216,6 +269,71 @@ def released_folder(tmp_path_factory):
     return new, old
 
 
+@pytest.fixture
+def quick_nets(monkeypatch):
+    """Reading and pouring cost seconds and say nothing here: a file gives its nets' names, a net is one layer."""
+    held = {"mapping_00109-model.pth.tar": ["mapping_full"], "mapping_00229-model.pth.tar": ["mapping"]}
+    whole = ["face_recon", "expnet", "posevae", "keypoint_detector", "generator"]
+
+    def read(path, released=None, **more):
+        return NamedTensors({f"{net}.x": torch.ones(1) for net in held.get(path.name, whole)}, None, path.name)
+
+    monkeypatch.setattr(assembly, "read_tensors", read)
+    monkeypatch.setattr(assembly, "build_released", lambda net, ops: Linear(1, 1))
+    monkeypatch.setattr(assembly, "fill", lambda net, *given: net)
+
+
+def _touch(folder, *files):
+    for file in files:
+        (folder / getattr(file, "name", file)).touch()
+    return folder
+
+
+@pytest.mark.parametrize("there, lacks, modes", [
+    (catalog.MAPPING, "mapping_full", "full and extfull"),
+    (catalog.MAPPING_FULL, "mapping", "crop, extcrop and resize"),
+])  # fmt: skip
+@pytest.mark.parametrize("model", ["SadTalker 256", "file/mine 256.safetensors"])
+def test_a_missing_mapping_file_blocks_the_crop_modes_that_need_it(
+    tmp_path, quick_nets, caplog, model, there, lacks, modes
+):
+    _touch(tmp_path, catalog.SAFETENSORS_256, "mine 256.safetensors", there)
+    talker = load_talker(model, [tmp_path])
+    assert lacks not in talker.nets and set(FAMILY_NETS[RELEASED]) - set(talker.nets) == {lacks}
+    assert len(talker.use("expnet", "mapping" if lacks != "mapping" else "mapping_full")) == 2
+    with pytest.raises(CheckpointMissing, match=f"crop modes {modes} need mapping_00.*allow_download.*other crop_mode"):
+        talker.use(lacks)
+    assert modes in caplog.text
+
+
+def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
+    talker = load_talker("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
+    assert talker.lacking == {} and not caplog.records
+
+
+@pytest.mark.parametrize("name, side, said", [("my 512.safetensors", 512, ""), ("my 256.safetensors", 256, ""),
+                                              ("mine.safetensors", 256, "rename it so that its name contains 512"),
+                                              (catalog.SAFETENSORS_512.name, 512, "")])  # fmt: skip
+def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path, quick_nets, caplog, name, side, said):
+    caplog.set_level("WARNING")
+    talker = load_talker(f"file/{name}", [_touch(tmp_path, name, *catalog.MAPPINGS)])
+    assert talker.image_size == side
+    assert said in caplog.text and bool(said) == bool(caplog.records)
+
+
+def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setattr(assembly, "fill", lambda net, *given: seen.append(torch.get_num_threads()) or net)
+    monkeypatch.setattr(fast, "FastGenerator", lambda net: seen.append(torch.get_num_threads()) or net)
+    torch.set_num_threads(2)
+    try:
+        load_talker("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
+        fast.accelerate(Linear(1, 1))
+        assert len(seen) == 8 and set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 def test_new_style_old_style_and_our_names_give_the_same_talker(released_folder, tmp_path):
     new, old = (load_talker("SadTalker 256", [folder]) for folder in released_folder)
@@ -254,6 +372,13 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 # ------------------------------------------------------------------------------------------------------- the talker
 
 
+def test_nothing_of_the_pack_stays_mapped():
+    """An update writes over these files while ComfyUI runs. Only Linux tells what a program maps."""
+    talker, basis, told = load_talker("mini", []), load_basis(), Path("/proc/self/maps")
+    assert talker.nets and basis.triangles.numel() and slaney_mel_bands().numel()
+    assert str(ASSETS) not in (told.read_text() if told.exists() else "")
+
+
 def test_the_mini_needs_no_folder():
     talker = load_talker("mini", [])
     assert (talker.name, talker.family, talker.image_size) == ("mini", MINI, 256)
@@ -287,7 +412,11 @@ def test_a_talker_hands_its_nets_out_in_the_order_asked():
 
 
 def _with_face_alignment(folder, monkeypatch, installed=True):
-    """A folder that holds both weight files by name and size (all holes), and the package there or not."""
+    """A folder that holds both weight files by name and size (all holes), and a stand-in for the package or none."""
+    package = ModuleType("face_alignment")
+    package.api = ModuleType("face_alignment.api")
+    monkeypatch.setitem(sys.modules, "face_alignment", package)
+    monkeypatch.setitem(sys.modules, "face_alignment.api", package.api)
     for file in catalog.FACE_ALIGNMENT:
         (folder / file.name).touch()
         os.truncate(folder / file.name, file.size or 1000)
@@ -310,6 +439,18 @@ def test_without_the_weights_auto_takes_the_mesh_and_the_package_is_refused(tmp_
         assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
 
 
+def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path, monkeypatch):
+    below = tmp_path / "hub" / "checkpoints"
+    below.mkdir(parents=True)
+    _with_face_alignment(below, monkeypatch)
+    finder = assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+    assert finder is not None and finder(MeantFace()).folder == below
+    one = catalog.FACE_ALIGNMENT_DETECTOR.name
+    (below / one).rename(tmp_path / one)
+    with pytest.raises(CheckpointMissing, match="Missing: one folder that holds both"):
+        assembly.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+
+
 @pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
 @pytest.mark.parametrize("content, said", [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git-LFS pointer"),
                                            (b"<!DOCTYPE html>", "is a web page"), (b"", "is empty")])  # fmt: skip
@@ -326,6 +467,17 @@ def test_half_of_the_face_alignment_detector_is_truncated(tmp_path, monkeypatch)
     folder = _with_face_alignment(tmp_path, monkeypatch)
     os.truncate(folder / catalog.FACE_ALIGNMENT_DETECTOR.name, 40_000_000)
     with pytest.raises(CheckpointDamaged, match="truncated: 40,000,000 of 89,843,225 bytes"):
+        assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+
+
+def test_a_broken_package_is_told_to_who_chose_it_and_costs_others_a_line_in_the_log(tmp_path, monkeypatch, caplog):
+    folder = _with_face_alignment(tmp_path, monkeypatch)
+    monkeypatch.delattr(sys.modules["face_alignment"], "api")
+    monkeypatch.delitem(sys.modules, "face_alignment.api")
+    assert assembly.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    assert caplog.messages == ["SadTalker: landmarks by the built-in face mesh, face-alignment fails (ImportError: "
+                               "cannot import name 'api' from 'face_alignment' (unknown location))."]  # fmt: skip
+    with pytest.raises(OptionError, match="cannot be imported .ImportError: .*or choose the embedded mesh"):
         assembly.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
 
 

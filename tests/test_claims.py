@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sadtalker_core import claims
+from sadtalker_core import locking
 from sadtalker_core.claims import claim_next, claim_path, sweep
+from sadtalker_core.errors import InUse
 from sadtalker_core.saving import full_disk
 
 
@@ -58,7 +59,7 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path, monkeypatch, links
 
 def test_a_path_that_a_living_process_writes_is_refused_to_others(tmp_path):
     first = claim_path(tmp_path / "a.mp4")
-    with pytest.raises(BlockingIOError, match="another run is writing"):
+    with pytest.raises(InUse, match=f"a.mp4 is in use by process {os.getpid()} on .* since 20"):
         claim_path(tmp_path / "a.mp4")
     first.release()
     assert publish(claim_path(tmp_path / "a.mp4"), b"new").read_bytes() == b"new"
@@ -132,7 +133,7 @@ def test_parts_of_the_first_version_go_and_those_of_others_stay(tmp_path):
 
 
 def test_where_a_disk_has_no_locks_nothing_is_swept(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "_lock", lambda descriptor: None)
+    monkeypatch.setattr(locking, "try_lock", lambda descriptor: None)
     claim = claim_next(tmp_path, "a", ".mp4")
     claim.part("video").write_bytes(b"frames")
     sweep(tmp_path)
@@ -142,7 +143,7 @@ def test_where_a_disk_has_no_locks_nothing_is_swept(tmp_path, monkeypatch):
 
 def test_where_a_disk_has_no_locks_a_path_is_written_again(tmp_path, monkeypatch):
     """Otherwise one kill would block it for ever."""
-    monkeypatch.setattr(claims, "_lock", lambda descriptor: None)
+    monkeypatch.setattr(locking, "try_lock", lambda descriptor: None)
     claim_path(tmp_path / "a.mp4").abandon()
     assert publish(claim_path(tmp_path / "a.mp4")).name == "a.mp4"
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
@@ -176,13 +177,13 @@ def test_a_folder_that_cannot_be_read_is_not_swept_and_stops_nobody(tmp_path):
 
 
 def test_a_claim_that_was_swept_between_its_making_and_its_lock_is_made_under_another_number(tmp_path, monkeypatch):
-    lock, swept = claims._lock, []
+    lock, swept = locking.try_lock, []
 
     def sweeping(descriptor):
         if not swept:
             swept.append(1)
-            (tmp_path / "a_00001_.mp4.part").unlink()
+            (tmp_path / "a_00001_.mp4.claim.part").unlink()
         return lock(descriptor)
 
-    monkeypatch.setattr(claims, "_lock", sweeping)
+    monkeypatch.setattr(locking, "try_lock", sweeping)
     assert publish(claim_next(tmp_path, "a", ".mp4")).name == "a_00002_.mp4"

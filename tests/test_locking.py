@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import time
 
 import pytest
 
+from sadtalker_core import locking
 from sadtalker_core.errors import InUse
 from sadtalker_core.locking import held, sweep_work_folders, work_folder
 
@@ -83,6 +86,56 @@ def test_a_folder_that_was_made_this_moment_is_left_alone_and_an_old_empty_one_i
     assert sweep_work_folders("swept-") == []
     os.utime(folder, (time.time() - 3600,) * 2)
     assert sweep_work_folders("swept-") == [folder]
+
+
+def test_a_folder_that_a_sweep_took_while_it_was_made_is_made_anew(temporary, monkeypatch):
+    lock, swept = locking.try_lock, []
+
+    def sweeping(descriptor):
+        if not swept:
+            swept.extend(temporary.iterdir())
+            shutil.rmtree(swept[0])
+        return lock(descriptor)
+
+    monkeypatch.setattr(locking, "try_lock", sweeping)
+    with work_folder("swept-") as folder:
+        assert folder.is_dir() and folder != swept[0]
+
+
+def test_a_lock_file_goes_with_its_lock_and_one_that_stayed_is_no_lock(tmp_path):
+    (tmp_path / "lock").write_bytes(b"of a process that was killed")
+    with held(tmp_path / "lock", "It"):
+        assert str(os.getpid()) in (tmp_path / "lock").read_text()
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_lock_file_that_its_holder_removes_while_another_opens_it_is_made_anew(tmp_path, monkeypatch):
+    lock, removed = locking.try_lock, []
+
+    def removing(descriptor):
+        if not removed:
+            removed.append((tmp_path / "lock").unlink())
+        return lock(descriptor)
+
+    monkeypatch.setattr(locking, "try_lock", removing)
+    with held(tmp_path / "lock", "It"), pytest.raises(InUse):
+        held(tmp_path / "lock", "It").__enter__()
+
+
+def test_a_file_system_without_locks_keeps_nobody_out_and_sweeps_nothing(temporary, monkeypatch):
+    monkeypatch.setattr(locking, "try_lock", lambda descriptor: None)
+    with work_folder("swept-") as folder, held(folder / "lock of two", "It"), held(folder / "lock of two", "It"):
+        assert sweep_work_folders("swept-") == [] and folder.is_dir()
+
+
+@pytest.mark.parametrize(("code", "answer"), [("EAGAIN", False), ("EACCES", False), ("ENOLCK", None), ("EINVAL", None)])
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock there")
+def test_somebody_elses_lock_and_no_locks_at_all_are_told_apart(monkeypatch, code, answer):
+    def refuse(*_):
+        raise OSError(getattr(errno, code), "refused")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert locking.try_lock(0) is answer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")

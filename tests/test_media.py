@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from sadtalker_core.errors import AudioError, PictureError
-from sadtalker_core.media import read_picture, read_voice, seconds_of_sound
+from sadtalker_core.face.picture_file import read_picture
+from sadtalker_core.media import read_voice, seconds_of_sound
 from tests.batch.conftest import titled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_every_option_is_described_with_its_range():
 
 def test_the_core_has_the_nodes_defaults_and_ends():
     rate, strength = OPTIONS["blink_rate"], OPTIONS["blink_strength"]
-    assert rate.default == blink.NATURAL_RATE == express.__kwdefaults__["blinks_per_minute"] == 18
+    assert rate.default == blink.NATURAL_RATE == signature(express).parameters["blinks_per_minute"].default == 18
     assert (rate.max, strength.max) == (blink.FASTEST_RATE, blink.STRONGEST) == (60, 1.5)
 
 

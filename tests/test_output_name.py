@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from sadtalker_core.errors import OptionError
-from sadtalker_core.output_name import check, fill_in, place
+from sadtalker_core.output_name import check, fault_on_windows, fill_in, place
 
 NOW = datetime(2026, 3, 7, 9, 5, 2)
 PROMPT = {
@@ -65,6 +65,8 @@ def test_without_a_drawn_graph_titles_and_kinds_name_a_node(workflow):
         ('09:05 *?"<>|', "", "09_05 ______"),
         ("a\nb\tc", "", "a_b_c"),
         ("dots. /aux/con.x/nul", "dots/aux_/con_.x", "nul"),
+        ("falcon/bacon.x/silicon.y", "falcon/bacon.x", "silicon.y"),
+        ("con.x", "", "con_.x"),
         ("ü中😀", "", "ü中😀"),
     ],
 )
@@ -92,6 +94,7 @@ def test_a_full_path_inside_the_output_folder_is_one(tmp_path):
         ("中" * 90, "longer than this disk allows"),
         ("a" * 300 + "/b", "longer than this disk allows"),
         ("/".join(["a" * 200] * 30), "longer than this disk allows"),
+        ("a/" * 101 + "b", "has 101 folders in one another; 100 are possible"),
         ("file/b", "a folder that is a file"),
     ],
 )
@@ -100,6 +103,21 @@ def test_what_no_disk_takes_is_refused_before_anything_runs(tmp_path, prefix, se
     with pytest.raises(OptionError, match=sentence) as refusal:
         check(prefix, tmp_path, "_00001_.mp4")
     assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("C:\\a b\\ü.x\\talk.mp4", ""),
+        ("\\\\server\\share\\console\\talk.mp4", ""),
+        ("C:\\a\\12:30.mp4", "Windows forbids ':' in a name"),
+        ("C:\\what?\\a.mp4", "Windows forbids '?' in a name"),
+        ("C:\\a\\nul.mp4", "Windows keeps the name nul.mp4 for a device"),
+        ("C:\\a.\\a.mp4", "Windows drops blanks and full stops at the end of a name"),
+    ],
+)
+def test_what_windows_does_not_take_as_a_path_is_known_before(path, fault):
+    assert fault_on_windows(path) == fault
 
 
 def test_a_placeholder_does_not_count_by_its_own_length(tmp_path):

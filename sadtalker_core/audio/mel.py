@@ -9,14 +9,16 @@ the end.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..timeline import MEL_HOP, SAMPLE_RATE_HZ, mel_steps_in_samples
+from ..timeline import MEL_HOP, mel_steps_in_samples
+
+MEL_BANDS_FILE = Path(__file__).resolve().parent.parent / "assets" / "mel_bands.safetensors"
 
 N_FFT = 800
 N_BANDS = 80
@@ -67,35 +69,16 @@ def _decibels_to_range(magnitude: Tensor) -> Tensor:
 
 
 def slaney_mel_bands() -> Tensor:
-    """(80, 401) float32: triangles on Slaney's mel scale from 55 to 7600 Hz, each of unit area (`norm="slaney"`).
+    """(80, 401) float32: triangles on Slaney's mel scale from 55 to 7600 Hz, each of unit area.
 
-    The same numbers as `librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)`.
+    What `librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)` makes, to the bit;
+    training/mel_bands.py wrote it into a file.
     """
     return _slaney_mel_bands().clone()
 
 
 @functools.lru_cache(maxsize=1)
 def _slaney_mel_bands() -> Tensor:
-    bins_hz = torch.arange(N_FFT // 2 + 1, dtype=torch.float64) * SAMPLE_RATE_HZ / N_FFT
-    marks = torch.linspace(_hz_to_mel(LOWEST_HZ), _hz_to_mel(HIGHEST_HZ), N_BANDS + 2, dtype=torch.float64)
-    corners_hz = torch.tensor([_mel_to_hz(mark) for mark in marks.tolist()], dtype=torch.float64)
-    left, middle, right = (corners_hz[i : i + N_BANDS, None] for i in range(3))
-    rising = (bins_hz - left) / (middle - left)
-    falling = (right - bins_hz) / (right - middle)
-    triangles = torch.minimum(rising, falling).clamp(min=0).float()
-    return (triangles.double() * (2 / (right - left))).float()
+    from safetensors.torch import load_file
 
-
-# Slaney's scale: 3 mel per 200 Hz up to 1000 Hz, then 27 mel for every factor of 6.4.
-_MEL_PER_HZ = 3 / 200
-_KNEE_HZ = 1000.0
-_KNEE_MEL = _KNEE_HZ * _MEL_PER_HZ
-_MEL_PER_LOG = 27 / math.log(6.4)
-
-
-def _hz_to_mel(hz: float) -> float:
-    return hz * _MEL_PER_HZ if hz < _KNEE_HZ else _KNEE_MEL + math.log(hz / _KNEE_HZ) * _MEL_PER_LOG
-
-
-def _mel_to_hz(mel: float) -> float:
-    return mel / _MEL_PER_HZ if mel < _KNEE_MEL else _KNEE_HZ * math.exp((mel - _KNEE_MEL) / _MEL_PER_LOG)
+    return load_file(MEL_BANDS_FILE)["bands"].clone()  # a copy: what is only mapped changes with the file

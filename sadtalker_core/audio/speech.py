@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from ..timeline import (
     samples_in_frames,
 )
 from .mel import N_BANDS, STEPS_PER_CHUNK, mel_spectrogram
+from .resample import resampled
 
 OnProgress = Callable[[int, int], None]
 
@@ -145,7 +145,7 @@ def _at_16_khz(channels: Tensor, sample_rate_hz: float, step: Callable[[], None]
         channels = _without_cancelled(channels, step)
     wave = torch.zeros(math.ceil(channels.shape[1] * SAMPLE_RATE_HZ / sample_rate_hz))
     filled = 0
-    for piece in _resampled(_mono_pieces(channels, step), sample_rate_hz):
+    for piece in resampled(_mono_pieces(channels, step), sample_rate_hz):
         room = wave[filled : filled + len(piece)]
         room.copy_(piece[: len(room)])
         filled += len(room)
@@ -203,19 +203,6 @@ def _mono(wave: Tensor) -> Tensor:
             f"expected samples in -1..1, the loudest is {loudest:g}; these look like integers: divide by 32768 first."
         )
     return mono
-
-
-def _resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tensor]:
-    """Pieces of a wave (n,) -> pieces at 16 kHz, the same as of the whole wave at once."""
-    if sample_rate_hz == SAMPLE_RATE_HZ:
-        yield from pieces
-        return
-    import soxr  # comes with librosa, whose resample is this for a whole wave
-
-    stream = soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
-    for piece in pieces:
-        yield torch.from_numpy(stream.resample_chunk(piece.numpy()))
-    yield torch.from_numpy(stream.resample_chunk(np.empty(0, np.float32), last=True))
 
 
 __all__ = ["EMPTY", "checked_rate", "encode_speech", "idle_speech"]

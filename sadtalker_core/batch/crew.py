@@ -142,7 +142,7 @@ class Crew:
                 continue
             try:
                 given = call.given()
-            except OSError as error:  # a file was there when the table was read
+            except (OSError, SadTalkerError) as error:  # a file that was there when the table was read
                 call.error = sentence_of(error)
                 self._tell(call)
                 continue

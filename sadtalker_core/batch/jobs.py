@@ -18,9 +18,10 @@ from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..errors import InputError, JobListError, OptionError, SadTalkerError, shorten
-from ..media import check_picture_file, seconds_of_sound
+from ..face.picture_file import check_picture_file
+from ..media import seconds_of_sound
 from ..options import OPTIONS, Options
-from ..saving import fault_of_target
+from ..output_name import fault_of_target
 from ..timeline import frames_in_seconds
 
 #: of a cell, and of the name of a file, that a sentence repeats

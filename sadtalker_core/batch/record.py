@@ -7,7 +7,6 @@ without; `fault` says so.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,9 +15,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import DoesNotFit, OptionError, shorten
+from ..errors import DoesNotFit, InUse, OptionError, shorten
 from ..locking import held
-from ..saving import append_line, whole, whole_lines
+from ..saving import append_line, full_disk, save_bytes, whole_lines
 from .jobs import Job
 
 DONE, SKIPPED, FAILED = "done", "done before", "failed"
@@ -97,8 +96,9 @@ class RunFolder:
     def write_report(self, report: dict[str, Any]) -> None:
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         try:  # a name that is no text in this system's encoding becomes JSON's \udc80 to \udcff
-            write_whole(self.report, text.encode(errors="backslashreplace"))
-        except (OSError, DoesNotFit) as error:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_bytes(self.report, text.encode(errors="backslashreplace"))
+        except (OSError, DoesNotFit, InUse) as error:
             self.fault = self.fault or self._not_kept(error)
 
     def _not_kept(self, error: Exception) -> str:
@@ -113,7 +113,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not full_disk(error, self.folder):
                 raise OptionError(
                     f"The run folder {shorten(self.folder)} cannot be written to ({_reason(error)}); "
                     "name another with --run."
@@ -148,13 +148,6 @@ def _outcome(line: str) -> Outcome | None:
     return outcome
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """The file is there with all of it, or as it was before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as unfinished:
-        unfinished.write_bytes(data)
-
-
 def summary(outcomes: Sequence[Outcome], seconds: float, n_workers: int) -> dict[str, Any]:
     """The run as JSON. seconds: by the clock, from the first call to the last answer."""
     n_frames = sum(outcome.n_frames for outcome in outcomes if outcome.status == DONE)
@@ -187,4 +180,4 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-__all__ = ["DONE", "FAILED", "SKIPPED", "Outcome", "RunFolder", "summary", "table", "write_whole"]
+__all__ = ["DONE", "FAILED", "SKIPPED", "Outcome", "RunFolder", "summary", "table"]

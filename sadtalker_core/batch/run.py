@@ -19,12 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..claims import Claim, claim_path
+from ..compose.video import sweep
 from ..datatypes import FrameStream
-from ..errors import DoesNotFit, SadTalkerError
+from ..errors import SadTalkerError
 from ..media import read_voice
+from ..saving import save_bytes
 from .crew import Call, Crew, sentence_of
 from .jobs import Job
-from .record import DONE, FAILED, Outcome, RunFolder, write_whole
+from .record import DONE, FAILED, Outcome, RunFolder
 from .worker import Clip, Order, write_film
 
 #: frames of a chunk: whole batches of 8, two seconds of video, 38 MB at 256 and 151 MB at 512
@@ -54,6 +57,7 @@ class _Run:
     def __init__(self, crew: Crew, folder: RunFolder, chunk_frames: int, on_progress: OnProgress | None):
         self.crew, self.folder, self.chunk_frames, self.on_progress = crew, folder, chunk_frames, on_progress
         self.outcomes: list[Outcome] = []
+        self._claims: dict[str, Claim] = {}  # by the job's id: on the videos that are being made
 
     def make(self, jobs: Sequence[Job], cut_frames: int) -> list[Outcome]:
         before = self.folder.done_before(jobs)
@@ -61,8 +65,14 @@ class _Run:
             if job.id in before:
                 self._say(0, before[job.id])
         todo = sorted((job for job in jobs if job.id not in before), key=_nets_of)
-        for _, same_nets in groupby(todo, key=_nets_of):  # one after the other: workers hold one model
-            self._make_together(list(same_nets), cut_frames)
+        for folder in {job.out.parent for job in todo}:
+            sweep(folder)
+        try:
+            for _, same_nets in groupby(todo, key=_nets_of):  # one after the other: workers hold one model
+                self._make_together(list(same_nets), cut_frames)
+        finally:
+            for claim in self._claims.values():
+                claim.release()
         return self.outcomes
 
     def _make_together(self, jobs: Sequence[Job], cut_frames: int) -> None:
@@ -77,7 +87,18 @@ class _Run:
             self.crew.wait(1.0)
 
     def _call(self, task: str, job: Job, then: Callable[[Job, Call], None] | None = None) -> Call:
-        return Call(task, lambda: (Order.of(job),), then and (lambda call: then(job, call)))
+        def given() -> tuple[Order]:
+            self._claim(job)
+            return (Order.of(job),)
+
+        return Call(task, given, then and (lambda call: then(job, call)))
+
+    def _claim(self, job: Job) -> Claim:
+        """Before a worker begins, so that nobody works for a video that cannot be written. Raises InUse or OSError."""
+        if job.id not in self._claims:
+            job.out.parent.mkdir(parents=True, exist_ok=True)
+            self._claims[job.id] = claim_path(job.out)
+        return self._claims[job.id]
 
     # --------------------------------------------------------------------------------------------- one worker a job
 
@@ -89,9 +110,9 @@ class _Run:
         answer = call.answer
         video, n_frames = answer.value
         try:
-            write_whole(job.out, video)
+            save_bytes(self._claim(job), video)
             outcome = _done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}")
-        except (OSError, DoesNotFit) as error:
+        except (OSError, SadTalkerError) as error:
             self._end(_failed(job, sentence_of(error)))
             return
         self._end(outcome, n_frames)
@@ -106,8 +127,7 @@ class _Run:
             clip: Clip = self._answer(plan)
             heads = FrameStream(len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces))
             voice = None if job.voice is None else read_voice(job.voice.read_bytes())
-            job.out.parent.mkdir(parents=True, exist_ok=True)
-            write_film(job.out, heads, clip.portrait, voice, job.options)
+            write_film(self._claim(job), heads, clip.portrait, voice, job.options)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
@@ -147,6 +167,9 @@ class _Run:
     # ----------------------------------------------------------------------------------------------------- the ends
 
     def _end(self, outcome: Outcome, n_frames: int = 0) -> None:
+        claim = self._claims.pop(outcome.id, None)
+        if claim is not None:
+            claim.release()
         self.folder.add(outcome)
         self._say(n_frames, outcome)
 

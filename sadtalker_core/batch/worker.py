@@ -19,9 +19,11 @@ from torch import Tensor
 
 from .. import pipeline
 from ..assembly import Talker, load_talker
+from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
+from ..face.picture_file import read_picture
 from ..locking import sweep_work_folders, work_folder
-from ..media import read_picture, read_voice
+from ..media import read_voice
 from ..model import paste_back_of, predict_motion, to_device
 from ..options import Options
 from .jobs import Job
@@ -129,9 +131,9 @@ class Worker:
         return self._talker
 
 
-def write_film(path: Path, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
+def write_film(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
                wish: Options) -> None:  # fmt: skip
-    """Heads, put back into their picture if that is wished, become the mp4."""
+    """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
     whole = paste_back_of(portrait, wish)
     pipeline.film(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
 

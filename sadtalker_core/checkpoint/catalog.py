@@ -2,19 +2,25 @@
 
 Sizes and hashes are those of the public Git-LFS pointers of the files. Nothing here reads or fetches; see reading.py
 and fetch.py.
+
+Released files are known by their names. They are looked for in the model folders first, and where one is not there,
+below them, in any case of letters: people copy the folder `checkpoints` of the original or of its extension as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ..errors import CheckpointMissing
+from ..errors import CheckpointMissing, shorten
 
 MINI_MODEL = "mini"
 SADTALKER_256 = "SadTalker 256"
 SADTALKER_512 = "SadTalker 512"
+#: how far below a model folder files are looked for, and at how many names at most in each
+DEEPEST, MOST_NAMES = 6, 20_000
 #: a file that somebody put into the model folder is chosen as this and its path below the folder
 FILE_PREFIX = "file/"
 
@@ -120,6 +126,8 @@ class ReleasedModel:
 
 
 MAPPINGS = (MAPPING, MAPPING_FULL)
+#: for sentences, the crop modes that each of them serves; a model without one of them still serves the others
+MODES_OF_MAPPING = {MAPPING.name: "crop, extcrop and resize", MAPPING_FULL.name: "full and extfull"}
 RELEASED_MODELS: Mapping[str, ReleasedModel] = {
     SADTALKER_256: ReleasedModel(
         256,
@@ -140,74 +148,173 @@ class FoundFile:
     released: WeightsFile | None = None
 
 
+class _Look:
+    """A look into the model folders. What lies below them is only read when something is not in them."""
+
+    def __init__(self, folders: Sequence[Path]):
+        self.folders = [Path(folder) for folder in folders]
+        self._below: dict[str, Path] | None = None
+
+    def find(self, name: str) -> Path | None:
+        """The file of exactly that name in the first folder that has it; else of that name in any case of letters,
+        in the first folder below which it lies, the shallowest one there.
+        """
+        direct = next((folder / name for folder in self.folders if is_file(folder / name)), None)
+        return direct or self.below.get(name.lower())
+
+    @property
+    def below(self) -> dict[str, Path]:
+        if self._below is None:
+            self._below = {}
+            for path in (path for folder in self.folders for path in files_below(folder)):
+                self._below.setdefault(path.name.lower(), path)
+        return self._below
+
+    def lacks(self, files: Sequence[WeightsFile]) -> tuple[WeightsFile, ...]:
+        return tuple(file for file in files if self.find(file.name) is None)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files in a folder and below, the shallow ones first, in the order of their names; each folder once, however
+    often links lead to it. What cannot be read is passed over.
+    """
+    level, seen, left = [folder], set(), MOST_NAMES
+    for _ in range(DEEPEST + 1):
+        deeper = []
+        for here in level:
+            real = os.path.realpath(here)
+            if real in seen:
+                continue
+            seen.add(real)
+            for path, is_folder in _entries(here)[:left]:
+                left -= 1
+                if not is_folder:
+                    yield path
+                elif not path.name.startswith("."):
+                    deeper.append(path)
+        level = deeper
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [(Path(entry.path), entry.is_dir()) for entry in sorted(entries, key=lambda entry: entry.name)]
+    except OSError:
+        return []
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; also False for names that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def find(name: str, folders: Sequence[Path]) -> Path | None:
-    """The file of exactly that name (or posix path) in the first folder that has it."""
-    return next((Path(folder, name) for folder in folders if Path(folder, name).is_file()), None)
+    """The released file of that name in or below the folders."""
+    return _Look(folders).find(name)
+
+
+def find_together(files: Sequence[WeightsFile], folders: Sequence[Path]) -> Path | None:
+    """The first folder that holds all these files by their exact names, itself or somewhere below."""
+    names = {file.name for file in files}
+    for folder in map(Path, folders):
+        if all(is_file(folder / name) for name in names):
+            return folder
+    held: dict[Path, set[str]] = {}
+    for path in (path for folder in folders for path in files_below(Path(folder)) if path.name in names):
+        held.setdefault(path.parent, set()).add(path.name)
+    return next((folder for folder, found in held.items() if found == names), None)
 
 
 def find_files(model: str, folders: Sequence[Path]) -> tuple[FoundFile, ...]:
     """The files that make a model: "SadTalker 256", "SadTalker 512" or "file/" and a path below one of the folders.
 
-    Files are known by their exact names, never by lying in the folder. Raises CheckpointMissing, which names the files
-    that lack, their sizes and hashes, the folders that were searched, and the switch that fetches them.
+    Of the two mapping files one may lack: each serves crop modes of its own. Raises CheckpointMissing, which names the
+    files that lack in the set that is nearest to complete, their sizes and hashes, the folders that were searched, and
+    the switch that fetches them.
     """
     if model.startswith(FILE_PREFIX):
         return (_find_own_file(model, folders),)
-    for files in _released(model).sets:
-        found = ((find(file.name, folders), file) for file in files)
-        there = tuple(FoundFile(path, file) for path, file in found if path)
-        if len(there) == len(files):
-            return there
-    raise CheckpointMissing(_missing(model, folders))
+    look, sets = _Look(folders), _released(model).sets
+    for most_lacking in (0, 1):
+        for files in sets:
+            lacking = look.lacks(files)
+            if len(lacking) <= most_lacking and all(file in MAPPINGS for file in lacking):
+                found = ((look.find(file.name), file) for file in files)
+                return tuple(FoundFile(path, file) for path, file in found if path)
+    raise CheckpointMissing(_missing(model, look))
 
 
 def missing_files(model: str, folders: Sequence[Path]) -> tuple[WeightsFile, ...]:
-    """The files that would have to be fetched before `find_files` finds a released model; none where it does."""
-    sets = _released(model).sets
-    if any(all(find(file.name, folders) for file in files) for files in sets):
-        return ()
-    return tuple(file for file in sets[0] if find(file.name, folders) is None)
+    """What would have to be fetched to make a released model whole; none where it is. Of its sets the one that is
+    nearest to complete counts, by its number of files.
+    """
+    look = _Look(folders)
+    return look.lacks(_nearest(model, look))
+
+
+def _nearest(model: str, look: _Look) -> tuple[WeightsFile, ...]:
+    return min(_released(model).sets, key=lambda files: len(look.lacks(files)) / len(files))
 
 
 def searched(folders: Sequence[Path]) -> str:
     """For a sentence: the folders that were searched."""
-    return ", ".join(str(folder) for folder in folders) or "no folder at all"
+    return shorten(", ".join(str(folder) for folder in folders)) or "no folder at all"
 
 
 def _released(model: str) -> ReleasedModel:
     if model not in RELEASED_MODELS:
         known = ", ".join((MINI_MODEL, *RELEASED_MODELS))
-        raise CheckpointMissing(f"there is no model {model!r}; choose {known}, or {FILE_PREFIX} and a file's path.")
+        raise CheckpointMissing(f"there is no model {shorten(repr(model))}; choose {known}, or {FILE_PREFIX} and a "
+                                f"file's path.")  # fmt: skip
     return RELEASED_MODELS[model]
 
 
 def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
     inner = PurePosixPath(model[len(FILE_PREFIX) :])
     if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-        raise CheckpointMissing(f"{model!r} does not lie below a model folder; choose a file of the list.")
-    path = find(str(inner), folders)
+        raise CheckpointMissing(f"{shorten(repr(model))} does not lie below a model folder; choose a file of the list.")
+    path = next((Path(folder, inner) for folder in folders if is_file(Path(folder, inner))), None)
     if path is None:
-        raise CheckpointMissing(f"{inner} is in none of the folders searched: {searched(folders)}. Choose another file "
-                                f"of the list, or put it back there.")  # fmt: skip
+        raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "
+                                f"another file of the list, or put it back there.")  # fmt: skip
     return FoundFile(path, BY_NAME.get(path.name))
 
 
-def _missing(model: str, folders: Sequence[Path]) -> str:
-    lacking = missing_files(model, folders)
-    megabytes = sum(file.size or 0 for file in lacking) / 1e6
+def _missing(model: str, look: _Look) -> str:
+    files = _nearest(model, look)
+    lacking = look.lacks(files)
     names = "; ".join(file.describe() for file in lacking)
+    homes = " and ".join(sorted({file.url.rpartition("/")[0] for file in lacking}))
+    whose = "has its old .pth set, which lacks files that are" if OLD_RENDERER in files else "needs files that are"
     return (
-        f"{model} needs files that are in none of the folders searched ({searched(folders)}): {names}. "
-        f"{_look_alikes(lacking, folders)}"
-        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {megabytes:,.0f} MB from "
-        f"{lacking[0].url.rpartition('/')[0]}. The model {MINI_MODEL!r} is built in and needs no file."
+        f"{model} {whose} in none of the folders searched ({searched(look.folders)}), nor below them: {names}. "
+        f"{_look_alikes(lacking, look)}"
+        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(lacking)} "
+        f"from {homes}.{_cheaper(model, lacking, look)} The model {MINI_MODEL!r} is built in and needs no file."
     )
 
 
-def _look_alikes(files: Sequence[WeightsFile], folders: Sequence[Path]) -> str:
+def _megabytes(files: Sequence[WeightsFile]) -> str:
+    return f"{sum(file.size or 0 for file in files) / 1e6:,.0f} MB"
+
+
+def _cheaper(model: str, lacking: Sequence[WeightsFile], look: _Look) -> str:
+    """Another set may be further from complete and yet need fewer bytes."""
+    others = [look.lacks(files) for files in _released(model).sets]
+    least = min(others, key=lambda files: sum(file.size or 0 for file in files))
+    if sum(file.size or 0 for file in least) >= sum(file.size or 0 for file in lacking):
+        return ""
+    names = ", ".join(file.name for file in least)
+    return f" Fewer bytes make it whole, too: {names} ({_megabytes(least)}), from {least[0].url.rpartition('/')[0]}."
+
+
+def _look_alikes(files: Sequence[WeightsFile], look: _Look) -> str:
     """Browsers and shells add to names ("… (1).safetensors", a trailing letter): say so when one lies there."""
     stems = tuple(file.name.partition(".safetensors")[0].partition(".pth")[0].lower() for file in files)
-    there = (path for folder in folders if Path(folder).is_dir() for path in sorted(Path(folder).iterdir()))
-    alike = [p.name for p in there if p.is_file() and p.name.lower().startswith(stems) and p.suffix != ".part"]
-    alike = [name for name in alike if name not in BY_NAME]
-    return f"There is {', '.join(alike)}: if that is one of them, give it its exact name. " if alike else ""
+    alike = [path.name for name, path in sorted(look.below.items()) if name.startswith(stems)]
+    alike = [name for name in alike if not name.lower().endswith(".part") and name not in BY_NAME]
+    several = shorten(", ".join(alike))
+    return f"There is {several}: if that is one of them, give it its exact name. " if alike else ""

@@ -1,7 +1,11 @@
 """A catalog entry and a folder come in, the file lies in the folder when it is done. Nothing is fetched unless asked.
 
-What has come is kept beside the target as `<name>.part`, and the next call goes on from there; only a file of the
-right size and SHA-256 gets its name.
+What has come is kept beside the target as `<name>.part`, after a kill too, and the next call goes on from there; only a
+file of the right size and SHA-256 gets its name.
+
+The line is listened to by a thread, so that a server that says nothing, or a name that nobody resolves, never keeps the
+caller from asking to stop: whoever fetches waits `_POLL_S` at most between two calls of `on_progress`. The thread hands
+blocks over and touches no file; when it is left alone it ends with its connection, `_TIMEOUT_S` later at most.
 """
 
 from __future__ import annotations
@@ -9,16 +13,21 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import queue
+import re
 import shutil
-import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from ..errors import DoesNotFit, DownloadError
+from ..errors import DoesNotFit, DownloadError, shorten
+from ..locking import held
 from .catalog import WeightsFile, missing_files
 
 #: where to fetch from instead, a mirror's folder; an argument wins over it
@@ -26,10 +35,13 @@ BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
 Progress = Callable[[int, int], None]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18  # at most: what has come is taken at once, however little it is
 _SPARE_BYTES = 64 << 20  # the disk is not filled to the last byte
+_MOST_BYTES = 4 << 30  # of a file whose length nobody tells
 _TRIES = 5
 _TIMEOUT_S = 30.0
+_POLL_S = 0.2
+_NUMBER = "[0-9]{1,15}"
 
 
 def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = None,
@@ -41,9 +53,12 @@ def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = N
     files = missing_files(model, folders)
     if not files:
         return []
+    if not folders:
+        raise DownloadError(f"{model} cannot be fetched: there is no model folder to put it into.")
     folder = Path(folders[0])
     total = sum(file.size or 0 for file in files)
-    _require_room(folder, total - sum(_size(_part(folder, file)) for file in files))
+    with _folder_problems(folder):
+        _require_room(folder, total - sum(_size(_part(folder, file)) for file in files))
     paths, before = [], 0
     for file in files:
         report = _shifted(on_progress, before, total)
@@ -57,31 +72,23 @@ def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None,
     """Fetch one file into a folder (made where it is missing) and return its path.
 
     base_url: the folder to fetch from instead of where it was released; otherwise the variable SADTALKER_DOWNLOAD_URL.
-    on_progress(done, total): called at every megabyte, in bytes; it may raise, which stops the fetching and keeps the
-        part for the next call.
+    on_progress(done, total): called several times a second, also while nothing comes, in bytes; it may raise, which
+        stops the fetching and keeps the part for the next call.
     pause_s: before the second try; it doubles from try to try, and a try that brought something starts afresh.
-    Raises DoesNotFit when the disk is too full, DownloadError for everything that the server or the line does wrong.
+    Raises DoesNotFit when the disk is too full, DownloadError for everything that the server, the line or the folder
+    does wrong.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / file.name, _part(folder, file)
     url = _url(file, base_url)
-    if file.size is not None:
-        _require_room(folder, file.size - (part.stat().st_size if part.exists() else 0))
-    fruitless = 0
-    while True:
-        before = _size(part)
-        try:
-            _go_on(url, file, part, on_progress)
-            break
-        except _Interrupted as error:
-            fruitless = 0 if _size(part) > before else fruitless + 1
-            if fruitless >= _TRIES:
-                raise DownloadError(f"{url} could not be fetched in {_TRIES} tries: {error}. The {_size(part):,} bytes "
-                                    f"that came are kept, and the next try goes on from there.") from error  # fmt: skip
-            time.sleep(pause_s * 2**fruitless)
-    _verify(file, part, url)
-    os.replace(part, target)
+    with _folder_problems(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if file.size is not None:
+            _require_room(folder, file.size - _size(part))
+        with held(part.with_name(f"{part.name}.lock"), f"the download of {file.name} into {shorten(folder)}"):
+            _persist(url, file, part, _Report(on_progress, file.size or 0), pause_s)
+            _verify(file, part, url, _Report(on_progress, file.size or 0))
+            os.replace(part, target)
     return target
 
 
@@ -89,7 +96,92 @@ class _Interrupted(Exception):
     """Worth another try."""
 
 
-def _go_on(url: str, file: WeightsFile, part: Path, on_progress: Progress | None) -> None:
+class _Report:
+    """Calls on_progress a few times a second and at every megabyte, however often it is called itself."""
+
+    def __init__(self, on_progress: Progress | None, total: int):
+        self.on_progress, self.total = on_progress, total
+        self._next_s, self._next_byte = 0.0, 0
+
+    def __call__(self, done: int, *, now: bool = False) -> None:
+        if self.on_progress and (now or done >= self._next_byte or time.monotonic() >= self._next_s):
+            self.on_progress(done, max(self.total, done))
+            self._next_s, self._next_byte = time.monotonic() + _POLL_S, done + (1 << 20)
+
+
+def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: float) -> None:
+    """Fetch what `part` lacks, in as many tries as it takes while each brings something."""
+    fruitless = 0
+    while True:
+        before = _size(part)
+        try:
+            _go_on(url, file, part, report)
+            return
+        except _Interrupted as error:
+            fruitless = 0 if _size(part) > before else fruitless + 1
+            if fruitless >= _TRIES:
+                raise DownloadError(f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
+                                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
+                                    f"there.") from error  # fmt: skip
+            end = time.monotonic() + pause_s * 2**fruitless
+            while (left := end - time.monotonic()) > 0:
+                report(_size(part))
+                time.sleep(min(left, _POLL_S))
+
+
+class _Answer(NamedTuple):
+    """How a server begins: its status, and what it says about length and place."""
+
+    status: int
+    length: int
+    span: str
+
+
+class _Line(threading.Thread):
+    """Asks for a URL, from a byte on, and hands over: an _Answer, blocks of bytes, then b"" or what went wrong."""
+
+    def __init__(self, url: str, start: int):
+        super().__init__(daemon=True, name="SadTalker download")
+        self.url, self.start_byte = url, start
+        self.said: queue.Queue[_Answer | bytes | Exception] = queue.Queue(maxsize=16)
+        self.left_alone = threading.Event()
+
+    def run(self) -> None:
+        headers = {"User-Agent": "sadtalker-nodes", "Accept-Encoding": "identity"}
+        if self.start_byte:
+            headers["Range"] = f"bytes={self.start_byte}-"
+        try:
+            request = urllib.request.Request(self.url, headers=headers)
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+                told = answer.headers.get("Content-Length", "").strip()
+                length = int(told) if re.fullmatch(_NUMBER, told) else 0
+                self._say(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
+                while (block := answer.read1(_BLOCK)) and not self.left_alone.is_set():
+                    self._say(block)
+            self._say(b"")
+        except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
+            self._say(error)
+
+    def _say(self, what: _Answer | bytes | Exception) -> None:
+        while not self.left_alone.is_set():
+            with suppress(queue.Full):
+                self.said.put(what, timeout=_POLL_S)
+                return
+
+    def hear(self, idle: Callable[[], None]) -> _Answer | bytes:
+        """What it says next; `idle` is called while there is nothing. Raises what the line has raised."""
+        while True:
+            with suppress(queue.Empty):
+                said = self.said.get(timeout=_POLL_S)
+                if isinstance(said, Exception):
+                    raise said
+                return said
+            if not self.is_alive() and self.said.empty():
+                raise ConnectionError("the line went dead")
+            idle()
+
+
+def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
     """Fetch what `part` lacks, once."""
     start = _size(part)
     if file.size is not None and start == file.size:
@@ -97,83 +189,133 @@ def _go_on(url: str, file: WeightsFile, part: Path, on_progress: Progress | None
     if file.size is not None and start > file.size:
         part.unlink()
         start = 0
-    headers = {"User-Agent": "sadtalker-nodes", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
+    line = _Line(url, start)
+    line.start()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_S) as answer:
-            start, total = _place(answer, start, file, url)
-            with part.open("r+b" if start else "wb") as stream:
-                stream.seek(start)
-                stream.truncate()
-                _copy(answer, stream, start, total, on_progress)
-            if total and _size(part) < total:
-                raise _Interrupted(f"the line was cut after {_size(part):,} of {total:,} bytes")
+        with _line_problems(url, file, part):
+            answer = line.hear(lambda: report(start))
+        assert isinstance(answer, _Answer)  # a line begins with it
+        start, total = _place(answer, start, file, url)
+        report.total = total
+        done = start
+        with part.open("r+b" if start else "wb", buffering=0) as stream:
+            stream.seek(start)
+            stream.truncate()
+            report(done, now=True)
+            most = file.size or total or _MOST_BYTES
+            while done < most:
+                with _line_problems(url, file, part):
+                    block = line.hear(lambda: report(done))  # noqa: B023 (called before done moves on)
+                if not block:
+                    break
+                done += _write(stream, block[: most - done])
+                report(done)
+        report(done, now=True)
+        if not file.size and not total and done >= _MOST_BYTES:
+            raise DownloadError(f"{shorten(url)} does not come to an end: {done:,} bytes have come.")
+        if total and done < total:
+            raise _Interrupted(f"the line was cut after {done:,} of {total:,} bytes")
+    finally:
+        line.left_alone.set()
+
+
+def _write(stream, block) -> int:
+    left = memoryview(block)
+    while left:
+        left = left[stream.write(left) :]
+    return len(block)
+
+
+@contextmanager
+def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
+    """What a line raises, as _Interrupted where another try may help, and else as a DownloadError."""
+    try:
+        yield
     except urllib.error.HTTPError as error:
+        reason = shorten(f"{error.code} {error.reason}", 120)
         if error.code == 416:  # the part is as long as the file, or longer
             part.unlink(missing_ok=True)
             raise _Interrupted("the server has fewer bytes than were there already") from error
         if error.code in (408, 425, 429) or error.code >= 500:
-            raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
-        raise DownloadError(f"{url} cannot be fetched: the server answered {error.code} {error.reason}. Get the file "
-                            f"by other means and put it into {part.parent}: {file.describe()}.") from error  # fmt: skip
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+            raise _Interrupted(f"the server answered {reason}") from error
+        raise DownloadError(
+            f"{shorten(url)} cannot be fetched: the server answered {reason}. Get the file by other means and put it "
+            f"into {shorten(part.parent)}: {file.describe()}."
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(str(getattr(error, "reason", "") or error or type(error).__name__)) from error
+    except ValueError as error:  # an address that is none, here or in a redirection
+        raise DownloadError(f"{shorten(url)} cannot be fetched: it, or what it leads to, is no web address "
+                            f"({shorten(error, 120)}).") from error  # fmt: skip
 
 
-def _place(answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
+def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
     """Where the answer's first byte belongs, and how long the file will be (0: not known)."""
-    length = int(answer.headers.get("Content-Length") or 0)
     if answer.status == 206:
-        span, _, whole = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        if not span.startswith(f"{start}-"):
-            raise DownloadError(f"{url} answered with the bytes {span or 'unknown'}, not from {start} on as asked.")
-        total = int(whole) if whole.isdigit() else start + length
+        told = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
+        if told is None or int(told[1]) != start:
+            raise DownloadError(f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
+                                f"from {start} on as asked.")  # fmt: skip
+        total = int(told[2]) if told[2] != "*" else start + answer.length if answer.length else 0
     else:  # the server takes no ranges: from the beginning
-        start, total = 0, length
+        start, total = 0, answer.length
     if file.size is not None and total and total != file.size:
-        raise DownloadError(f"{url} is {total:,} bytes long, so it is not {file.describe()}. Nothing of it was kept.")
+        raise DownloadError(
+            f"{shorten(url)} is {total:,} bytes long, so it is not {file.describe()}. Nothing of it was kept."
+        )
     return start, file.size or total
 
 
-def _copy(answer, stream, done: int, total: int, on_progress: Progress | None) -> None:
-    if on_progress:
-        on_progress(done, total)
-    while block := answer.read(_BLOCK):
-        try:
-            stream.write(block)
-        except OSError as error:
-            raise DoesNotFit(f"the disk of {stream.name} is full: {error}. What came so far is kept.") from error
-        done += len(block)
-        if on_progress:
-            on_progress(done, max(total, done))
-
-
-def _verify(file: WeightsFile, part: Path, url: str) -> None:
+def _verify(file: WeightsFile, part: Path, url: str, report: _Report) -> None:
     digest = hashlib.sha256()
     with part.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
+            report(_size(part))
     if digest.hexdigest() != file.sha256:
         size = _size(part)
         part.unlink()
-        raise DownloadError(f"{url} brought other bytes than expected: {size:,} bytes with SHA-256 "
+        raise DownloadError(f"{shorten(url)} brought other bytes than expected: {size:,} bytes with SHA-256 "
                             f"{digest.hexdigest()} instead of {file.describe()}. They were thrown away.")  # fmt: skip
+
+
+@contextmanager
+def _folder_problems(folder: Path) -> Iterator[None]:
+    """What goes wrong with the folder or its disk, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        from ..saving import full_disk  # brings torch
+
+        full = full_disk(error, folder)
+        if full:
+            raise full from error
+        what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
+        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
+                            f"that this program may write to, or name another in "
+                            f"extra_model_paths.yaml.") from error  # fmt: skip
 
 
 def _require_room(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
-        raise DoesNotFit(f"{folder} has {free / 1e6:,.0f} MB free, and {(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are "
-                         f"needed. Make room, or name another model folder in extra_model_paths.yaml.")  # fmt: skip
+        raise DoesNotFit(f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
+                         f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
+                         f"folder in extra_model_paths.yaml.")  # fmt: skip
 
 
 def _url(file: WeightsFile, base_url: str | None) -> str:
     base = base_url or os.environ.get(BASE_URL_VARIABLE)
     url = f"{base.rstrip('/')}/{quote(file.name)}" if base else file.url
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError(f"{url} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}.")
+    try:
+        known = urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        known = False
+    if not known:
+        raise DownloadError(
+            f"{shorten(url)} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}."
+        )
     return url
 
 

@@ -79,6 +79,8 @@ PATIENCE_SECONDS = 30.0
 #: after this long without a sign of life of the encoder the log says so
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
+#: ffmpeg's words for a file that nobody can read, and for one without a whole frame
+BROKEN = ("Invalid data found", "Output file is empty")
 
 
 class VideoWriter:
@@ -251,20 +253,34 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
         try:
             if not claim.part("video").stat().st_size:
                 return True
+            _require_frame(claim, check_stop or _go_on)
             packed = _pack(claim, None, None, signature, check_stop or _go_on, PATIENCE_SECONDS)
             made = claim.publish_partial(packed)
         except FileNotFoundError:  # it was killed before the first frame
             return True
         except (DoesNotFit, SigningError, OSError) as error:
-            logging.warning("SadTalker: a partial video cannot be kept now: %s", error)
+            logging.warning("SadTalker: a partial video cannot be kept now: %s", shorten(error))
             return False
         except VideoError as error:
-            logging.warning("SadTalker: %s cannot be played: %s", claim.part("video").name, error)
-            return True
+            logging.warning("SadTalker: no partial video of %s: %s", shorten(claim.part("video").name), error)
+            return any(words in str(error) for words in BROKEN)  # otherwise the encoder may be at fault
         logging.warning("SadTalker: kept %s, the frames of a run that was killed.", shorten(made))
         return True
 
     sweep_parts(folder, rescue)
+
+
+def _require_frame(claim: Claim, check_stop: Callable[[], None]) -> None:
+    """Raises VideoError where not even the first encoded frame is whole; a copy of it would be an empty video."""
+    reader = Ffmpeg(
+        "-f", "nut", "-i", _as_argument(claim.part("video")), "-frames:v", "1", "-abort_on", "empty_output",
+        "-f", "null", "-", folder=claim.path.parent, check_stop=check_stop, patience_seconds=PATIENCE_SECONDS,
+    )  # fmt: skip
+    try:
+        reader.finish()
+    except BaseException:
+        reader.stop()
+        raise
 
 
 def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: Signature | None,
@@ -277,6 +293,7 @@ def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: S
         inputs += ["-f", "f32le", "-ar", str(sound.rate_hz), "-ac", str(sound.n_channels), "-i", "pipe:0"]
         rate_hz = sound.rate_hz if sound.rate_hz in AUDIO_RATES_HZ else AUDIO_RATES_HZ[0]
         tracks += ["-map", "2:a", "-c:a", "aac", "-b:a", str(AUDIO_BITS_PER_SECOND), "-ar", str(rate_hz)]
+    whole.unlink(missing_ok=True)  # a killed run's encoder may still be writing to it
     if not metadata.is_file():  # the mark is in every file
         metadata.write_bytes(ffmetadata(AI_MARK))
     joiner = Ffmpeg(

@@ -11,7 +11,7 @@ Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,6 +42,14 @@ class DetectedFace:
         box = (x * factor, y * factor, width * factor, height * factor)
         return DetectedFace(box, self.score, self.keypoints * factor)
 
+    def turned_back(self, quarters: int, width: int, height: int) -> DetectedFace:
+        """The face that was found in torch.rot90(picture, quarters), in the picture, which is width x height pixels."""
+        x, y, wide, high = self.box
+        ends = torch.tensor([[x, y], [x + wide, y + high]])
+        (left, top), (right, bottom) = turn_back(ends, quarters, width, height).tolist()
+        box = (min(left, right), min(top, bottom), abs(right - left), abs(bottom - top))
+        return DetectedFace(box, self.score, turn_back(self.keypoints, quarters, width, height))
+
     @property
     def centre(self) -> tuple[float, float]:
         x, y, width, height = self.box
@@ -56,6 +64,13 @@ class DetectedFace:
         """How far the head is tilted clockwise, in radians, by the line between the eyes."""
         across = self.keypoints[1] - self.keypoints[0]
         return math.atan2(float(across[1]), float(across[0]))
+
+
+def turn_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
+    """Points (N, 2) of torch.rot90(picture, quarters) -> of the picture, which is width x height pixels."""
+    x, y = points.unbind(-1)
+    turned = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[quarters % 4]
+    return torch.stack(turned, dim=-1)
 
 
 #: the six points of a detected face; left and right are the picture's when the face is upright
@@ -222,6 +237,14 @@ FINER_SIDES = (384, 768, 1536)
 WORKING_SIDE = 1536
 #: small patterns look like faces more easily
 FINER_MIN_SCORE = 0.6
+#: upright faces of portraits score .92 and more; inverted ones that the nets take for upright .5 to .9
+SURE = 0.92
+#: such a face is looked at again from each side, in squares so many times its size; radians, clockwise
+FOUR_WAYS, AROUND = (0.0, math.pi / 2, math.pi, -math.pi / 2), (1.5, 2.5)
+#: the right look scores .8 to .97 there, an inverted face that is taken for upright at most .84
+AROUND_MIN_SCORE, SURE_AROUND = 0.75, 0.88
+#: two looks at a face contradict each other when its tilt differs by more, in radians
+OTHER_WAY = math.radians(40)
 #: two boxes that share this much of their union, or of the smaller one, are the same face
 SAME_UNION, SAME_PART = 0.3, 0.6
 
@@ -234,20 +257,90 @@ def detect_faces(
 
     thorough: look again at finer scales for small faces in a big picture (up to a second or so of work on a CPU);
               without it faces smaller than about a twelfth of the longer side are missed.
-    Faces may be tilted by up to about 60 degrees; when none is found, the picture is looked at on its side and on its
-    head. Raises PictureError when `image` is no picture.
+    Faces may be tilted by any angle: the nets know up to about 60 degrees, and a face that is found without certainty
+    is looked at from all four sides. When none is found, the picture is looked at on its side and on its head. A face
+    that is certain is what the look at the upright picture says, to the last bit.
+    Raises PictureError when `image` is no picture.
     """
     require_picture(image)
     block = max(1, max(image.shape[:2]) // WORKING_SIDE)
     small = shrink(image, block)
-    found = _look_at_whole(net, small, min_score, (0.0,))
+    found = _look_upright(net, small, min_score, thorough)
+    if not found:
+        found = apart(
+            face for angle in (math.pi / 2, -math.pi / 2, math.pi)
+            for face in merge_same(_look_at_whole(net, small, max(min_score, FINER_MIN_SCORE), (angle,)))
+        )  # fmt: skip
+    elif found[-1].score < SURE:
+        found = _stood_up(net, small, found, min_score, thorough)
+    return [face.scaled(block) for face in found]
+
+
+def _look_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: bool) -> list[DetectedFace]:
+    """The picture as it is, as a whole and, if wished, at finer scales."""
+    found = _look_at_whole(net, image, min_score, (0.0,))
     if thorough:
         for side in FINER_SIDES:
-            if side <= max(small.shape[:2]):
-                found += _look_closer(net, small, max(min_score, FINER_MIN_SCORE), side)
-    if not found:
-        found = _look_at_whole(net, small, max(min_score, FINER_MIN_SCORE), (math.pi / 2, -math.pi / 2, math.pi))
-    return [face.scaled(block) for face in merge_same(found)]
+            if side <= max(image.shape[:2]):
+                found += _look_closer(net, image, max(min_score, FINER_MIN_SCORE), side)
+    return merge_same(found)
+
+
+def _stood_up(
+    net: FaceDetector, image: Tensor, found: list[DetectedFace], min_score: float, thorough: bool
+) -> list[DetectedFace]:
+    """Faces that an upright look found -> the same, those that stand another way as a turned look sees them.
+
+    Where none stands as the picture does, the picture itself is turned, and shows more faces that way.
+    """
+    turned = [face if face.score >= SURE else _surest_way(net, image, face) for face in found]
+    changed = [new for new, old in zip(turned, found, strict=True) if new is not old]
+    if not changed:
+        return found
+    kept = [old for new, old in zip(turned, found, strict=True) if new is old]
+    if any(face.score >= SURE for face in kept):
+        return apart([*kept, *changed])
+    quarters = round(changed[0].roll / (math.pi / 2)) % 4
+    height, width = image.shape[:2]
+    again = _look_upright(net, torch.rot90(image, quarters).contiguous(), min_score, thorough)
+    more = [face.turned_back(quarters, width, height) for face in again if face.score >= FINER_MIN_SCORE]
+    return apart([*changed, *more, *kept])
+
+
+def _surest_way(net: FaceDetector, image: Tensor, face: DetectedFace) -> DetectedFace:
+    """The face as the surest of four looks sees it, each from another side; itself where they do not contradict it."""
+    seen = surest_around(net, image, *face.centre, max(face.box[2:]))
+    if seen is None or seen.score <= face.score:
+        return face
+    return seen if abs(math.remainder(seen.roll - face.roll, 2 * math.pi)) > OTHER_WAY else face
+
+
+def surest_around(net: FaceDetector, image: Tensor, x: float, y: float, size: float) -> DetectedFace | None:
+    """The surest of four looks at the surroundings of a place, each from another side; None where none sees a face.
+
+    x, y, size: the middle and the longer side of where a face is supposed, pixels
+    """
+    (upright,) = _look_around(net, image, x, y, size, FOUR_WAYS[:1])
+    if upright is not None and upright.score >= SURE_AROUND:
+        return upright
+    ways = [upright, *_look_around(net, image, x, y, size, FOUR_WAYS[1:])]
+    return max((seen for seen in ways if seen is not None), key=lambda seen: seen.score, default=None)
+
+
+@torch.no_grad()
+def _look_around(
+    net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float]
+) -> list[DetectedFace | None]:
+    """The near net on those surroundings, turned by each angle -> the surest face there, or None, of each."""
+    side = net.near.config.side
+    squares = [Square(x, y, max(size, 1.0) * room, angle) for angle in angles for room in AROUND]
+    pictures = sample_squares(image, squares, side).to(next(net.near.parameters()).device)
+    logits, places = (t.cpu() for t in net.near(pictures))
+    seen: list[list[DetectedFace]] = [[] for _ in angles]
+    for i, square in enumerate(squares):
+        faces = _read(logits[i], places[i], AROUND_MIN_SCORE, partial(square.to_picture, side=side), square.size / side)
+        seen[i // len(AROUND)] += [face for face in faces if math.dist(face.centre, (x, y)) < size / 2]
+    return [max(faces, key=lambda face: face.score, default=None) for faces in seen]
 
 
 def _look_at_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
@@ -312,3 +405,13 @@ def merge_same(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
         others = zip(left[1:], shares[1:], strict=True)
         left = [face for face, (union, part) in others if union <= SAME_UNION and part <= SAME_PART]
     return merged
+
+
+def apart(faces: Iterable[DetectedFace]) -> list[DetectedFace]:
+    """The faces that are no other look at a surer one, the surest first; each stays as it is."""
+    kept: list[DetectedFace] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        shares = [overlap(other, face) for other in kept]
+        if all(union <= SAME_UNION and part <= SAME_PART for union, part in shares):
+            kept.append(face)
+    return kept

@@ -6,6 +6,7 @@ network, `extract_mini` the embedded detector and mesh and a linear fit. Letters
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,6 +24,9 @@ from .mesh import FaceMesh
 from .picture import check_picture
 from .points import MeantFace, find_mesh
 from .recon import FaceReconNet
+
+#: pixels from ear to ear, or from brow to chin; a smaller face is enlarged more than three times
+SMALL_FACE = 48
 
 
 def extract_released(
@@ -55,6 +59,7 @@ def extract_released(
     except FaceNotFound:
         points = find_points(picture, None) if points is None else points
         seen = picture_to_square(points, box, pic_size)
+    _say_if_small(seen * box.width / pic_size)
     coefficients = read_squares(net, square[None], [seen], mode)
     return replace(portrait, crop=FaceCrop(square, seen, box, mode)), coefficients
 
@@ -78,9 +83,20 @@ def extract_mini(
     """
     picture, _ = check_picture(portrait.image, "The portrait")
     points = find_mesh(detector, mesh, picture, MeantFace.of(portrait)).points
+    _say_if_small(mesh_to_68(points))
     box = unsqueezed_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
     crop = FaceCrop(cut_square(picture, box, pic_size), picture_to_square(points, box, pic_size), box, mode)
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
+
+
+def _say_if_small(points: Tensor) -> None:
+    """points: (68, 2) in pixels of the picture"""
+    size = float((points.amax(dim=0) - points.amin(dim=0)).max())
+    if size < SMALL_FACE:
+        logging.warning(
+            "SadTalker: the face is only about %.0f pixels large, and the head will be blurred. Use a larger picture, "
+            "or enlarge this one with an upscale model before it comes here; 256 pixels of face are good.", size,
+        )  # fmt: skip
 
 
 def read_meshes_at(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import RLock
+from typing import Any
 from urllib.parse import urlparse
 
 import numpy as np
@@ -23,10 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..datatypes import Box
-from ..errors import CheckpointDamaged, CheckpointMissing, FaceNotFound, OptionError
-from .detector import DetectedFace
+from ..errors import IMPORT_ERRORS, CheckpointDamaged, CheckpointMissing, FaceNotFound, OptionError, import_failure
+from .detector import DetectedFace, FaceDetector, detect_faces, turn_back
+from .embedded import embedded_face_nets
 from .landmarks import choose_face
-from .points import MeantFace, nearest
+from .points import MeantFace, find_tilt, nearest
 
 DETECTOR_FILE = "s3fd-619a316812.pth"
 #: as face-alignment 1.5 names it; other versions may ask for another file, and then the error names that one
@@ -61,28 +63,43 @@ class FaceAlignmentPoints:
         device = torch.device(device)
         self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
         self._package = None
+        self._judge: FaceDetector | None = None
+        self._quarters: int | None = None  #: of the face in the picture, which stands the same way in the square
 
     def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
         """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the nets raises."""
         with _cudnn_settings_kept():
-            face = self._choose(self._detect(picture[None])[0], picture, near)
-            return self._points([picture], [face])[0]
+            faces = self._detect(picture[None])[0]
+            if not faces and (near or self.meant.box) is None:
+                self._quarters = self._quarters_of_picture(picture)
+                faces = self._detect(picture[None], self._quarters)[0]
+            face = self._choose(faces, picture, near)
+            if near is None or self._quarters is None:
+                self._quarters = self._quarters_of(picture, face)
+            return self._points([picture], [face], self._quarters)[0]
 
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Frames (H, W, 3) of one size -> each with the points of the same face, None where it is not to be seen.
 
-        Which face is meant is decided in the first frame that shows one; after that the nearest to the last is taken.
+        Which face is meant, and which way up it is, is decided in the first frame that shows one; after that the
+        nearest to the last is taken.
         """
-        frames, last = iter(frames), None
+        frames, last, quarters = iter(frames), None, None
         while batch := list(islice(frames, self.batch_size)):
             with _cudnn_settings_kept():
                 chosen: list[DetectedFace | None] = []
-                for picture, faces in zip(batch, self._detect(torch.stack(batch)), strict=True):
+                found = self._detect(torch.stack(batch), quarters or 0)
+                if quarters is None and not any(found) and (quarters := self._quarters_of_picture(batch[0])):
+                    found = self._detect(torch.stack(batch), quarters)
+                for picture, faces in zip(batch, found, strict=True):
                     face = self._choose_in_video(faces, picture, last)
+                    if face and last is None:
+                        quarters = self._quarters_of(picture, face)
                     last = _whole_box(face) if face else last
                     chosen.append(face)
                 seen = [(picture, face) for picture, face in zip(batch, chosen, strict=True) if face]
-                points = iter(self._points(*zip(*seen, strict=True)) if seen else [])
+                shown, theirs = [picture for picture, _ in seen], [face for _, face in seen]
+                points = iter(self._points(shown, theirs, quarters or 0) if seen else [])
             for picture, face in zip(batch, chosen, strict=True):
                 yield picture, next(points) if face else None
 
@@ -92,7 +109,7 @@ class FaceAlignmentPoints:
             return choose_face(faces, self.meant.index, self.meant.order, (picture.shape[1], picture.shape[0]))
         if faces:
             return nearest(faces, box, lambda face: face.box)
-        if near is None:
+        if near is None or self._quarters:
             return DetectedFace((box.x, box.y, box.width, box.height), 1.0, torch.zeros(0, 2))
         raise FaceNotFound("no face found in the cropped square; set the crop scale and offset nearer to 1 and 0.")
 
@@ -105,24 +122,45 @@ class FaceAlignmentPoints:
         index = min(self.meant.index, len(faces) - 1)
         return choose_face(faces, index, self.meant.order, (picture.shape[1], picture.shape[0]))
 
-    def _detect(self, pictures: Tensor) -> list[list[DetectedFace]]:
-        """(B, H, W, 3) -> the faces of each, in its own pixels."""
+    def _quarters_of(self, picture: Tensor, face: DetectedFace) -> int:
+        """Quarter turns to the left after which the face stands upright, by the embedded detector, which knows."""
+        return _quarters(find_tilt(self._upright_judge(), picture, _whole_box(face)))
+
+    def _quarters_of_picture(self, picture: Tensor) -> int:
+        """The same for a picture in which the package sees no face."""
+        faces = detect_faces(self._upright_judge(), picture)
+        return _quarters(faces[0].roll) if faces else 0
+
+    def _upright_judge(self) -> FaceDetector:
+        if self._judge is None:
+            self._judge, _ = embedded_face_nets()
+        return self._judge
+
+    def _detect(self, pictures: Tensor, quarters: int = 0) -> list[list[DetectedFace]]:
+        """(B, H, W, 3) -> the faces of each, in its own pixels; looked at after so many quarter turns to the left."""
         height, width = pictures.shape[1:3]
         scale = min(1.0, DETECTION_SIDE / max(height, width))
-        small = pictures.permute(0, 3, 1, 2).float()
+        small = torch.rot90(pictures, quarters, dims=(1, 2)).permute(0, 3, 1, 2).float()
         if scale < 1:
-            shape = (max(round(height * scale), 1), max(round(width * scale), 1))
+            shape = [max(round(length * scale), 1) for length in small.shape[2:]]
             small = F.interpolate(small, size=shape, mode="bilinear", antialias=True)
         found = self._nets().face_detector.detect_from_batch((small.clamp(0, 1) * 255).round())
-        return [[_detected(box, 1 / scale) for box in boxes] for boxes in found]
+        return [[_detected(box, 1 / scale).turned_back(quarters, width, height) for box in boxes] for boxes in found]
 
-    def _points(self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace]) -> list[Tensor]:
-        """One face in each picture of one size -> their points.
+    def _points(
+        self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int
+    ) -> list[Tensor]:
+        """One face in each picture of one size -> their points; the nets see it after quarter turns to the left.
 
         The package takes one picture with many faces, so the pictures are stacked into a tall one, with black between
         them that is as high as any face's surroundings that the net looks at.
         """
         pictures, faces = list(pictures), list(faces)
+        whole_height, whole_width = pictures[0].shape[:2]
+        if quarters:
+            pictures = [torch.rot90(picture, quarters) for picture in pictures]
+            size = (whole_height, whole_width) if quarters % 2 else (whole_width, whole_height)
+            faces = [face.turned_back(-quarters, *size) for face in faces]
         height, width = pictures[0].shape[:2]
         gap = max(math.ceil(0.52 * (face.box[2] + face.box[3]) + 0.12 * face.box[3]) + 2 for face in faces)
         step = height + gap
@@ -135,7 +173,7 @@ class FaceAlignmentPoints:
         found = self._nets().get_landmarks_from_image(tall, detected_faces=boxes)
         tops = np.arange(len(pictures), dtype=np.float64) * step
         own = [np.asarray(points, dtype=np.float64) - (0, top) for points, top in zip(found, tops, strict=True)]
-        return [torch.from_numpy(points).float() for points in own]
+        return [turn_back(torch.from_numpy(points).float(), quarters, whole_width, whole_height) for points in own]
 
     def _nets(self):
         if self._package is None:
@@ -143,20 +181,27 @@ class FaceAlignmentPoints:
         return self._package
 
 
-def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None):
-    """The package's `FaceAlignment`, its weights read from `folder`.
-
-    Raises OptionError when the package is missing, CheckpointMissing and CheckpointDamaged for its files.
+def import_package() -> tuple[Any, Any]:
+    """face_alignment and its api. Raises OptionError where it is missing, or broken by what it needs (an old numpy,
+    an OpenCV that does not load); the cause is one of IMPORT_ERRORS.
     """
     try:
         import face_alignment
         from face_alignment import api
-    except ImportError as error:
+    except IMPORT_ERRORS as error:
         raise OptionError(
-            f"the landmarks are set to face-alignment, but that package cannot be imported ({error}). "
+            f"the landmarks are set to face-alignment, but that package cannot be imported ({import_failure(error)}). "
             "Install it with `pip install face-alignment`, or choose the embedded mesh."
         ) from error
+    return face_alignment, api
 
+
+def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None):
+    """The package's `FaceAlignment`, its weights read from `folder`.
+
+    Raises OptionError when the package cannot be imported, CheckpointMissing and CheckpointDamaged for its files.
+    """
+    face_alignment, api = import_package()
     expected = expected or {}
 
     def from_folder(url: str, *_, **__) -> str:
@@ -196,6 +241,10 @@ def _weights(folder: Path, name: str, expected: Mapping[str, str]) -> Path:
 def _should_be(expected: Mapping[str, str], *names: str) -> str:
     known = [expected[name] for name in names if name in expected]
     return f" Expected: {'; '.join(known)}." if known else ""
+
+
+def _quarters(tilt: float) -> int:
+    return round(tilt / (math.pi / 2)) % 4
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def choose_face(
     if not faces:
         raise FaceNotFound(
             "no face found in the picture; use one in which a face is seen from the front or half from the side, "
-            "sharp and not too small, or give a box around the face."
+            "upright, sharp and not too small, or give a box around the face."
         )
     if index < 0:
         raise OptionError(f"expected a face index of 0 or more, got {index}.")
@@ -67,8 +67,15 @@ def choose_face(
 def find_faces(
     detector: FaceDetector, mesh: FaceMesh, image: Tensor, *, thorough: bool = True, min_score: float = MIN_SCORE
 ) -> list[DetectedFace]:
-    """detect_faces, and then only those in which the mesh net sees a face, too; cats and cups drop out here."""
+    """detect_faces, and then only those in which the mesh net sees a face, too; cats and cups drop out here.
+
+    thorough: small faces, too, also where the picture stands on its head
+    """
     faces = detect_faces(detector, image, thorough=thorough)
+    if not faces and thorough:
+        height, width = image.shape[:2]
+        inverted = torch.rot90(image, 2).contiguous()
+        faces = [face.turned_back(2, width, height) for face in detect_faces(detector, inverted)]
     if not faces:
         return []
     seen = look(mesh, image, [face_square(face) for face in faces])

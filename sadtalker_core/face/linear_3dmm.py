@@ -83,14 +83,10 @@ class Linear3DMM(nn.Module):
 
 
 def turn_about(vector: Tensor) -> Tensor:
-    """(..., 3) -> rotations (..., 3, 3) about the vector, by its length in radians (Rodrigues)."""
-    angle = vector.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-    x, y, z = (vector / angle).unbind(-1)
-    zero = torch.zeros_like(x)
-    rows = (zero, -z, y), (z, zero, -x), (-y, x, zero)
-    cross = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-    angle = angle[..., None]
-    return torch.eye(3).to(vector) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+    """(..., 3) -> rotations (..., 3, 3) about the vector, by its length in radians."""
+    from kornia.geometry.conversions import axis_angle_to_rotation_matrix
+
+    return axis_angle_to_rotation_matrix(vector)
 
 
 @torch.no_grad()

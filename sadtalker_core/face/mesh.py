@@ -127,11 +127,18 @@ def look(net: FaceMesh, image: Tensor, squares: Sequence[Square]) -> list[MeshLa
 
 
 def face_mesh(
-    net: FaceMesh, image: Tensor, where: DetectedFace | Box, *, passes: int = 3, min_score: float = MIN_SCORE
+    net: FaceMesh,
+    image: Tensor,
+    where: DetectedFace | Box,
+    *,
+    tilt: float = 0.0,
+    passes: int = 3,
+    min_score: float = MIN_SCORE,
 ) -> MeshLandmarks:
     """The mesh of one face of a picture (H, W, 3) in 0..1.
 
     where:  a detected face, or a user's box around a face or a head (then a few sizes and tilts are tried)
+    tilt:   of the face in a user's box, about, radians clockwise; the net is as sure of faces that it reads upside down
     passes: each frames the face by the mesh of the one before; three make the result nearly independent of the box
     Raises FaceNotFound when the net is not sure enough that there is a face.
     """
@@ -140,7 +147,7 @@ def face_mesh(
         squares = [face_square(where)]
     else:
         middle, size = (where.x + where.width / 2, where.y + where.height / 2), max(where.width, where.height, 1)
-        squares = [Square(*middle, size * r, math.radians(a)) for r in GUESSED_ROOM for a in GUESSED_TURNS]
+        squares = [Square(*middle, size * r, tilt + math.radians(a)) for r in GUESSED_ROOM for a in GUESSED_TURNS]
         passes += 1
     mesh = max(look(net, image, squares), key=lambda seen: seen.score)
     for _ in range(passes - 1):
@@ -175,7 +182,12 @@ def track_meshes(
     """
     last: MeshLandmarks | None = None
     previous: MeshLandmarks | None = None
+    came: Tensor | None = None
     for frame in frames:
+        if frame is came:  # a player shows it longer than a 25th of a second
+            yield previous
+            continue
+        came = frame
         require_picture(frame)
         mesh = look(net, frame, [mesh_square(previous.points)])[0] if previous else None
         if mesh is None or mesh.score < min_score:
@@ -186,12 +198,16 @@ def track_meshes(
 
 
 def _find_again(detector, net, frame, last, choose) -> MeshLandmarks | None:
-    faces = detect_faces(detector, frame, thorough=last is None)
-    if not faces:
+    detected = detect_faces(detector, frame, thorough=last is None)
+    if not detected:
         return None
+    meshes = look(net, frame, [face_square(face) for face in detected])
+    seen = {face: mesh for face, mesh in zip(detected, meshes, strict=True) if mesh.score >= MIN_SCORE}
+    if not seen:  # a cup, or a crowd behind
+        return None
+    faces = list(seen)
     face = choose(faces) if last is None else min(faces, key=lambda face: _distance(face, last))
-    mesh = look(net, frame, [face_square(face)])[0]
-    return look(net, frame, [mesh_square(mesh.points)])[0] if mesh.score >= MIN_SCORE else mesh
+    return look(net, frame, [mesh_square(seen[face].points)])[0]
 
 
 def _distance(face: DetectedFace, mesh: MeshLandmarks) -> float:

@@ -7,6 +7,7 @@ face_alignment_points.py asks the face-alignment package. Points are (x, y) in p
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ from typing import Protocol
 from torch import Tensor
 
 from ..datatypes import Box, Portrait
-from .detector import DetectedFace, FaceDetector
+from .detector import DetectedFace, FaceDetector, surest_around
 from .landmarks import choose_face, find_faces, mesh_to_68
-from .mesh import FaceMesh, MeshLandmarks, face_mesh, track_meshes
+from .mesh import FaceMesh, MeshLandmarks, face_mesh, mesh_square, track_meshes
+
+#: the looks at a user's box know faces that are tilted by less, radians
+UPRIGHT_TILT = math.radians(60)
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,15 @@ class MeshPoints:
 
     def __init__(self, detector: FaceDetector, mesh: FaceMesh, meant: MeantFace = MeantFace()):  # noqa: B008 (frozen)
         self.detector, self.mesh, self.meant = detector, mesh, meant
+        self._tilt: float | None = None  #: of the face in the picture, which it keeps in the square
 
     def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
-        seen = face_mesh(self.mesh, picture, near) if near else find_mesh(self.detector, self.mesh, picture, self.meant)
+        if near is None:
+            seen = find_mesh(self.detector, self.mesh, picture, self.meant)
+            self._tilt = known_tilt(mesh_square(seen.points).angle)
+        else:
+            tilt = find_tilt(self.detector, picture, near) if self._tilt is None else self._tilt
+            seen = face_mesh(self.mesh, picture, near, tilt=tilt)
         return mesh_to_68(seen.points)
 
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -67,10 +77,21 @@ class MeshPoints:
 def find_mesh(detector: FaceDetector, mesh: FaceMesh, picture: Tensor, meant: MeantFace) -> MeshLandmarks:
     """The mesh of the face that is meant in a picture (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
     if meant.box is not None:
-        return face_mesh(mesh, picture, meant.box)
+        return face_mesh(mesh, picture, meant.box, tilt=find_tilt(detector, picture, meant.box))
     height, width = picture.shape[:2]
     face = choose_face(find_faces(detector, mesh, picture), meant.index, meant.order, (width, height))
     return face_mesh(mesh, picture, face)
+
+
+def find_tilt(detector: FaceDetector, picture: Tensor, box: Box) -> float:
+    """How far the face in a box is tilted: radians clockwise, 0 where it stands about upright or is not known."""
+    face = surest_around(detector, picture, box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
+    return 0.0 if face is None else known_tilt(face.roll)
+
+
+def known_tilt(roll: float) -> float:
+    """Faces that are tilted by less are looked at as if they stood upright."""
+    return roll if abs(roll) > UPRIGHT_TILT else 0.0
 
 
 def follow_mesh(

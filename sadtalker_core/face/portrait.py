@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +14,8 @@ from .picture import check_picture
 
 #: of a painted mask, what is at least this white points at the face
 PAINTED = 0.5
+#: a part of the picture; less is the soft edge of something
+TRANSPARENT = 0.002
 
 
 def portrait_from_picture(
@@ -23,27 +27,41 @@ def portrait_from_picture(
     face_order: str = "largest",
     box: tuple[int, int, int, int] = (0, 0, 0, 0),
     painted: Tensor | None = None,
+    name: str = "",
 ) -> Portrait:
     """image (H, W, C) or a batch (B, H, W, C) -> the portrait of one of its faces.
 
     alpha:   (H, W), 1 where the picture is transparent; of another size (core's placeholder) it is left out
     box:     x, y, width, height in pixels around the face; a width or height of 0 means: look for the face
     painted: (H, W) or (1, H, W), white over the face that is meant; stretched when it has another size
+    name:    what the user knows the picture by
     Raises PictureError for a picture that cannot be used, OptionError for a hint that points nowhere.
     """
     if image.ndim == 4:
+        if len(image) == 0:
+            raise PictureError("The batch of pictures is empty; look at the node that made it.")
         if not 0 <= batch_index < len(image):
             raise OptionError(f"expected a batch_index from 0 to {len(image) - 1}, got {batch_index}.")
         image = image[batch_index]
     picture, own_alpha = check_picture(image)
     if own_alpha is None and alpha is not None and alpha.shape == picture.shape[:2]:
         own_alpha = alpha.float()
+    _say_if_transparent(own_alpha)
     face_box = _box_of(box, picture)
     if painted is not None:
         if face_box is not None:
             raise OptionError("Give a mask or a box around the face, not both: cut the mask, or set the width to 0.")
         face_box = _painted_box(painted, picture)
-    return Portrait(picture, own_alpha, face_index, face_order, face_box)
+    return Portrait(picture, own_alpha, face_index, face_order, face_box, name=name)
+
+
+def _say_if_transparent(alpha: Tensor | None) -> None:
+    part = 0.0 if alpha is None else float((alpha > 0.5).float().mean())
+    if part > TRANSPARENT:
+        logging.info(
+            "SadTalker: %.0f %% of the portrait is transparent; a video is not, and shows the colours that lie under "
+            "it, often black. The help of Load Portrait says how to lay the portrait on a colour.", 100 * part,
+        )  # fmt: skip
 
 
 def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:
@@ -63,7 +81,7 @@ def _painted_box(painted: Tensor, picture: Tensor) -> Box:
     mask = painted.float()
     if mask.ndim == 3 and len(mask) == 1:
         mask = mask[0]
-    if mask.ndim != 2:
+    if mask.ndim != 2 or mask.numel() == 0:
         raise PictureError(f"expected one mask (height, width), got the shape {tuple(painted.shape)}.")
     if mask.shape != picture.shape[:2]:
         mask = F.interpolate(mask[None, None], size=picture.shape[:2], mode="nearest")[0, 0]

@@ -150,18 +150,29 @@ class _Clip:
         rows: list[Tensor] = []
         waiting: list[Any] = []
         found: list[bool] = []
+        own_row: list[int] = []  #: of each frame that shows the face; a frame that comes again has the row it had
+        last: Tensor | None = None
         for frame, points in seen:
+            if frame is last:
+                found.append(found[-1])
+                own_row += own_row[-1:] if found[-1] else []
+                if self.on_progress is not None:
+                    self.on_progress(len(found))
+                continue
+            last = frame
             try:
                 if points is None:
                     raise FaceNotFound("none was found.")
                 if box is None or self.box_follows_face:
                     box = choose_box(points, (frame.shape[1], frame.shape[0]))
                 waiting.append(prepare(frame, points, box))
+                own_row.append(own_row[-1] + 1 if own_row else 0)
                 found.append(True)
             except FaceNotFound as error:
                 if self.missing_face is MissingFace.ERROR:
                     raise FaceNotFound(
-                        f"no face in frame {len(found)} of the reference video (counting from 0): {error} "
+                        f"no face in frame {len(found)} of the reference video (counting from 0, at "
+                        f"{len(found) / fps:.2f} s): {error} "
                         "Cut that frame away, or set missing_face to hold or skip."
                     ) from error
                 found.append(False)
@@ -179,7 +190,7 @@ class _Clip:
             )
         if waiting:
             rows.append(read(waiting))
-        return resample_to_25(*self._fill(torch.cat(rows), torch.tensor(found)), fps)
+        return resample_to_25(*self._fill(torch.cat(rows)[own_row], torch.tensor(found)), fps)
 
     def _fill(self, rows: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the frames that show the face -> rows of all frames that count."""
@@ -215,13 +226,16 @@ def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: 
 
 
 def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    size = None
+    came: Tensor | None = None
+    picture = torch.empty(0)
     for i, frame in enumerate(frames):
-        picture, _ = check_picture(frame, f"Frame {i} of the reference video")
-        size = size or picture.shape
-        if picture.shape != size:
-            raise VideoError(
-                f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
-                f"the frames before it are {size[1]} x {size[0]}; give frames of one size."
-            )
+        if frame is not came:  # else it is shown for longer than a 25th of a second
+            size = picture.shape if i else None
+            picture, _ = check_picture(frame, f"Frame {i} of the reference video")
+            if size is not None and picture.shape != size:
+                raise VideoError(
+                    f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
+                    f"the frames before it are {size[1]} x {size[0]}; give frames of one size."
+                )
+            came = frame
         yield picture

@@ -6,12 +6,14 @@ Letters: `T` video frames.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
+from ..threads import side_by_side
 from .audio_encoder import Listener
 from .expnet import ExpNet
 
@@ -44,12 +46,16 @@ def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficie
     like = next(net.parameters())
     listen = Listener(net.audio)
     rows = torch.empty(n_frames, rest.shape[1])
-    with torch.no_grad():
-        for start in range(0, n_frames, chunk):
-            frames = slice(start, min(start + chunk, n_frames))
-            inputs = (speech.windows(frames.start, frames.stop), rest[frames], blink[frames])
-            windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
-            rows[frames] = net.speak(listen(windows), *face).float().cpu()
+
+    def speak(frames: slice) -> Tensor:
+        inputs = (speech.windows(frames.start, frames.stop), rest[frames], blink[frames])
+        windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
+        return net.speak(listen(windows), *face).float().cpu()
+
+    chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]
+    with torch.no_grad(), closing(side_by_side(speak, chunks, like.device)) as spoken:
+        for frames, said in zip(chunks, spoken, strict=True):
+            rows[frames] = said
             if on_progress is not None:
                 on_progress(frames.stop, n_frames)
     return Expression(rows, source.family)

@@ -6,6 +6,7 @@ Letters: `T` video frames, `L` = 32 frames of a block, `Z` = 64 numbers of the l
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..coefficients import POSE
 from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
+from ..threads import side_by_side
 from .audio_encoder import Listener
 from .posevae import PoseVAE
 from .reference import follow
@@ -77,13 +79,17 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
         heard = listen(place(windows)).unflatten(0, (n, length))
         return net.decode(place(noise), heard, place(start_pose).expand(n, -1), styles).flatten(0, 1).float().cpu()
 
+    def of_whole(blocks: slice) -> Tensor:
+        return run(speech.windows(1 + blocks.start * length, 1 + blocks.stop * length), noise[blocks])
+
     pieces = [torch.zeros(1, POSE)]
+    chunks = [slice(block, min(block + chunk, n_whole)) for block in range(0, n_whole, chunk)]
     with torch.no_grad():
-        for block in range(0, n_whole, chunk):
-            stop = min(block + chunk, n_whole)
-            pieces.append(run(speech.windows(1 + block * length, 1 + stop * length), noise[block:stop]))
-            if on_progress is not None:
-                on_progress(stop, n_blocks)
+        with closing(side_by_side(of_whole, chunks, like.device)) as moved:
+            for blocks, piece in zip(chunks, moved, strict=True):
+                pieces.append(piece)
+                if on_progress is not None:
+                    on_progress(blocks.stop, n_blocks)
         if n_rest:
             windows = speech.windows(max(1, speech.n_frames - length), speech.n_frames)
             copies = windows[:1].expand(length - windows.shape[0], -1, -1, -1)

@@ -68,6 +68,8 @@ def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: i
         period = max(2 * n_rows - 2, 1)
         there = frame % period
         return Fit(torch.minimum(there, period - there) if n_rows > 1 else there)
+    if n_frames <= n_rows:
+        return Fit(frame)  # no second round, so nothing to melt into
     period = n_rows - blend
     row = torch.where(frame < n_rows, frame, frame % period)
     # The rows period..L of a round lie over the first `blend` rows of the next one.

@@ -24,23 +24,11 @@ def smooth(track: Tensor, window: int = WINDOW) -> Tensor:
         window = max((n_frames - 1) // 2 * 2 + 1, 1)
     if window <= ORDER:
         return track.clone()
-    fit = _parabola_fit(window)
-    middle = window // 2
-    frames = track.double()
-    n_inner = n_frames - window + 1
-    inner = torch.zeros(n_inner, track.shape[1], dtype=frames.dtype)
-    for place, weight in enumerate(fit[middle].tolist()):  # all windows at once would be as many copies of the track
-        inner.add_(frames[place : place + n_inner], alpha=weight)
-    first = fit[:middle] @ frames[:window]
-    last = fit[middle + 1 :] @ frames[-window:]
-    return torch.cat([first, inner, last]).to(track)
+    from scipy.signal import savgol_filter
 
-
-def _parabola_fit(window: int) -> Tensor:
-    """(W, W) float64: values in the window -> values of their least-squares parabola at the same places."""
-    places = torch.arange(window, dtype=torch.float64) - window // 2
-    powers = places[:, None] ** torch.arange(ORDER + 1)
-    return powers @ torch.linalg.pinv(powers)
+    # in float64: scipy would fit float32 in float32, and where that rounds depends on the processor
+    smoothed = savgol_filter(track.detach().double().cpu().numpy(), window, ORDER, axis=0)
+    return torch.from_numpy(smoothed).to(track)
 
 
 __all__ = ["smooth"]

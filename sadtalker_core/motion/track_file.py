@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..claims import Claim
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import MINI, RELEASED, Expression, HeadPose, require_family
 from ..errors import OptionError, shorten
@@ -40,9 +41,10 @@ class Tracks(NamedTuple):
         return max(len(track) for track in self if track is not None)
 
 
-def save_tracks(path: Path | str, expression: Expression | None = None, pose: HeadPose | None = None) -> Path:
-    """Write one or both tracks; the file appears whole or not at all. Raises OptionError for none, WrongFamily for two
-    that do not belong together."""
+def save_tracks(path: Path | str | Claim, expression: Expression | None = None, pose: HeadPose | None = None) -> Path:
+    """Write one or both tracks to a path or under a claimed name, and return where they are; the file appears whole or
+    not at all. Raises OptionError for none, WrongFamily for two that do not belong together.
+    """
     tracks = {name: track for name, track in (("expression", expression), ("pose", pose)) if track is not None}
     if not tracks:
         raise OptionError("there is no track to save; connect an expression, a pose, or both.")
@@ -55,7 +57,7 @@ def save_tracks(path: Path | str, expression: Expression | None = None, pose: He
         "frames": max(map(len, tracks.values())),
     }
     tensors = {name: track.coefficients.detach().float().cpu().contiguous().clone() for name, track in tracks.items()}
-    return save_whole(Path(path), tensors, {TRACK_KEY: json.dumps(said)})
+    return save_whole(path if isinstance(path, Claim) else Path(path), tensors, {TRACK_KEY: json.dumps(said)})
 
 
 def load_tracks(path: Path | str) -> Tracks:

@@ -44,8 +44,10 @@ def free_bytes(device: torch.device) -> int:
 
 @functools.lru_cache(maxsize=8)
 @torch.no_grad()
-def yardstick_seconds(device: torch.device, dtype: torch.dtype) -> float:
-    """Time of one yardstick there, the better of two, after one to warm up; measured once a process."""
+def yardstick_seconds(device: torch.device, dtype: torch.dtype, n_threads: int) -> float:
+    """Time of one yardstick there on so many threads (those that are set), the better of two, after one to warm up;
+    measured once a process.
+    """
     image = torch.ones(1, 512, 128, 128, device=device, dtype=dtype)
     kernel = torch.ones(256, 512, 3, 3, device=device, dtype=dtype)
     times = []
@@ -58,4 +60,6 @@ def yardstick_seconds(device: torch.device, dtype: torch.dtype) -> float:
 
 def seconds_per_frame(family: str, image_size: int, device: torch.device, dtype: torch.dtype) -> float:
     """About how long one frame takes there."""
-    return YARDSTICKS_PER_FRAME[family, 256 if image_size <= 256 else 512] * yardstick_seconds(device, dtype)
+    return YARDSTICKS_PER_FRAME[family, 256 if image_size <= 256 else 512] * yardstick_seconds(
+        device, dtype, torch.get_num_threads()
+    )

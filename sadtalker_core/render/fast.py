@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..folding import folded
+from ..threads import few_threads
 from .blocks import ConvBlock
 from .dense_motion import LEAST_SAY, DenseMotion, Hourglass, MotionField
 from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, merged, normalised, parts
@@ -37,6 +38,7 @@ from .grids import READ_BY_CORNERS, heat_maps, read_volume, volume_grid
 SLOPE = 0.2
 
 
+@few_threads()
 def accelerate(generator: Generator, paint: torch.dtype = torch.float32,
                motion: torch.dtype = torch.float32) -> FastGenerator:  # fmt: skip
     """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
@@ -259,6 +261,7 @@ class Modulation(nn.Module):
         axis = Axis.enlarged(factor)
         self.n_kinds, self.pixels = len(axis.kinds), axis.pixels
         self.shared = Enlarging(shared.weight, shared.bias, factor)
+        weight = weight.contiguous(memory_format=torch.channels_last)
         self.kernels = nn.ModuleList(
             Kernel(merged(weight, down, right), bias, stride=self.n_kinds)
             for right in axis.pixels

@@ -14,6 +14,7 @@ Letters: `B` frames, `C` channels, `n` cells along an axis.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -96,9 +97,17 @@ class Axis(NamedTuple):
 
 
 def merged(weight: Tensor, down: Taps, right: Taps) -> Tensor:
-    """A kernel (out, in, …, 3, 3) with the taps added up that fall on the same place."""
-    rows = torch.stack([weight[..., taps, :].sum(-2) for taps in down.merge], dim=-2)
-    return torch.stack([rows[..., taps].sum(-1) for taps in right.merge], dim=-1)
+    """A kernel (out, in, …, 3, 3) with the taps added up that fall on the same place; quick where `in` comes last in
+    memory (`LAST`): then whole runs of numbers are added, and not one here and one there.
+    """
+    weight = weight.contiguous(memory_format=LAST[weight.ndim])
+    n_rows, n_columns = len(down.merge), len(right.merge)
+    out = empty_last(*weight.shape[:-2], n_rows, n_columns, like=weight).zero_()
+    for row, rows in enumerate(down.merge.tolist()):
+        for column, columns in enumerate(right.merge.tolist()):
+            for y, x in itertools.product(itertools.compress(range(3), rows), itertools.compress(range(3), columns)):
+                out[..., row, column] += weight[..., y, x]
+    return out
 
 
 class Enlarging(nn.Module):
@@ -111,6 +120,7 @@ class Enlarging(nn.Module):
         self.axis = Axis.enlarged(factor).kinds
         self.deep = (1,) * (weight.ndim - 4)  # a volume's depth is convolved as ever
         self.kernels = nn.ModuleList()
+        weight = weight.contiguous(memory_format=LAST[weight.ndim])
         for down in self.axis:
             for right in self.axis:
                 padding = (*self.deep, int(len(down.merge) > 1), int(len(right.merge) > 1))

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datatypes import FaceCrop, KeypointMotion, Motion
+from ..threads import pieces_at_once, side_by_side
 from .batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .lids import LashLine
 from .lips import LipEdges
@@ -260,7 +261,10 @@ def render_flow_frames(
 
     @torch.inference_mode()
     def paint(start: int, stop: int) -> Tensor:
-        return clip().frames(start, stop)
+        whole = clip()
+        parts = torch.arange(start, stop).tensor_split(pieces_at_once(stop - start, parameter.device))
+        edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+        return torch.cat(list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device)))
 
     return in_batches(paint, len(motion), batch_size, on_progress=on_progress, out_of_memory=out_of_memory)
 

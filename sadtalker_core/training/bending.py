@@ -45,7 +45,7 @@ class Bend:
         """Places (B or 1, N, 2) of the bent picture -> the places (B, N, 2) of the picture that they show.
 
         The plate's distance is |x| + |y|, not the root of squares: so the published training has it, and the spread of
-        0.005 belongs to it.
+        0.005 belongs to it. kornia's thin plates know the other distance alone.
         """
         matrix, shift = self.affine[..., :2], self.affine[..., 2]
         moved = places @ matrix.mT + shift[:, None]

@@ -316,7 +316,8 @@ class _Log:
         self.file = folder / LOG_FILE
         kept = [line for line in read_log(folder) if line["step"] <= first]
         self.spent = kept[-1]["seconds"] if kept else 0.0
-        self.file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        with whole(self.file) as unfinished:
+            unfinished.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def losses(self, step: int, seconds: float, means: dict[str, float]) -> None:
@@ -349,7 +350,8 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write run.json, or see that it says the same. Raises OptionError naming what differs."""
     file, told = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
     if not file.exists():
-        file.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
+        with whole(file) as unfinished:
+            unfinished.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
         return
     there, told = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(told)
     other = sorted(name for name in there.keys() | told.keys() if there.get(name) != told.get(name))

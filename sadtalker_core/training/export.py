@@ -27,9 +27,12 @@ def base_talker(base: str, folders: Sequence[Path] = ()) -> Talker:
     folders: where released files lie. Raises what `load_talker` raises.
     """
     if base == MINI_MODEL or base in RELEASED_MODELS:
-        return load_talker(base, folders)
-    file = Path(base)
-    return load_talker(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
+        talker = load_talker(base, folders)
+    else:
+        file = Path(base)
+        talker = load_talker(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
+    talker.use(*FAMILY_NETS[talker.family])  # one that lacks would be missed at the end, when all is written
+    return talker
 
 
 def export(file: Path, base: Talker, nets: Mapping[str, nn.Module]) -> Path:

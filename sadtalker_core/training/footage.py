@@ -16,13 +16,9 @@ import torch
 from torch import Tensor
 
 from ..errors import AudioError, VideoError
-from ..face.picture import upright
+from ..face.picture import timed_frames, upright
+from ..playback import shown_at_25
 from ..timeline import FRAMES_PER_SECOND
-
-#: a picture counts as shown when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
-ROUNDED_S = 0.002
-#: what a file announces and does not hold: less is a rounding of its length, more is a lost end
-LOST_S, LOST_PART = 0.5, 0.05
 
 
 def announced_seconds(path: Path) -> float:
@@ -47,27 +43,13 @@ def pictures_at_25(path: Path) -> Iterator[Tensor]:
     Raises VideoError where the file breaks off: in the middle of a packet, or before the end that it announces.
     """
     announced = announced_seconds(path)
+
+    def refuse(seconds: float) -> None:
+        raise VideoError(f"it breaks off after {seconds:.1f} of {announced:.1f} s")
+
     with _opened(path) as container:
         rate = float(container.streams.video[0].average_rate or FRAMES_PER_SECOND)
-        start, seconds, stay, n_shown = None, 0.0, 1 / rate, 0
-        picture, waiting = None, None
-        for i, frame in enumerate(container.decode(video=0)):
-            at = i / rate if frame.time is None else frame.time
-            start = at if start is None else start
-            if waiting is not None:
-                stay = at - start - seconds
-            seconds = at - start
-            while waiting is not None and n_shown / FRAMES_PER_SECOND + ROUNDED_S < seconds:
-                picture = upright(waiting) if picture is None else picture
-                yield picture
-                n_shown += 1
-            picture, waiting = None, frame
-        end = seconds + stay  # the last picture stays as long as the one before it
-        if waiting is None or end < announced - max(LOST_S, LOST_PART * announced):
-            raise VideoError(f"it breaks off after {end if waiting else 0:.1f} of {announced:.1f} s")
-        while (n_shown + 1) / FRAMES_PER_SECOND <= end + ROUNDED_S:
-            yield upright(waiting)
-            n_shown += 1
+        yield from shown_at_25(timed_frames(container), rate, upright, announced=announced, broken_off=refuse)
 
 
 class Sound:

@@ -12,13 +12,13 @@ Letters: `B` batch, `S` the side of the picture.
 from __future__ import annotations
 
 import argparse
-import functools
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from ..checkpoint.reading import read_foreign
@@ -97,19 +97,9 @@ def shrink(image: Tensor, factor: int) -> Tensor:
     """Every `factor`-th pixel of the picture, blurred first as much as that needs; zeros outside of it."""
     if factor == 1:
         return image
-    bell = _bell(factor).to(image)
-    channels, radius = image.shape[1], len(bell) // 2
-    column = bell[:, None].expand(channels, 1, -1, -1)
-    x = F.conv2d(image, column, stride=(factor, 1), padding=(radius, 0), groups=channels)
-    return F.conv2d(x, column.mT, stride=(1, factor), padding=(0, radius), groups=channels)
-
-
-@functools.cache
-def _bell(factor: int) -> Tensor:
     sigma = (factor - 1) / 2
-    radius = round(4 * sigma)
-    bell = torch.exp(-(torch.arange(-radius, radius + 1, dtype=torch.float64) ** 2) / (2 * sigma**2))
-    return (bell / bell.sum()).float()
+    side = 2 * round(4 * sigma) + 1
+    return gaussian_blur2d(image, (side, side), (sigma, sigma), border_type="constant")[..., ::factor, ::factor]
 
 
 def add_vgg_option(parser: argparse.ArgumentParser) -> None:

@@ -26,9 +26,10 @@ from typing import Any
 import torch
 
 from ..checkpoint.catalog import MINI_MODEL
+from ..claims import sweep
 from ..datatypes import CropMode
 from ..errors import InputError, OptionError
-from ..saving import append_line, whole_lines
+from ..saving import append_line, whole, whole_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, write_clip, write_failure
 from .cutting import Outcome, Reader, Video, cut_video, size_of
@@ -92,6 +93,7 @@ def prepare(
 
     videos, _ = find_videos(folder, out)
     _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
+    sweep(Path(out))
     done = read_outcomes(out)
     waiting = [v for v in videos if v.source not in done or done[v.source].size != size_of(v.path)]
     frames = 2 * sum(map(_announced_frames, waiting))
@@ -195,7 +197,8 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
         if there[name] != value:
             raise OptionError(f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
                               f"mean other things: name another folder with --out.")  # fmt: skip
-    file.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    with whole(file) as unfinished:
+        unfinished.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

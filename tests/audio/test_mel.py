@@ -7,7 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.audio import mel
-from sadtalker_core.audio.mel import mel_spectrogram, slaney_mel_bands
+from sadtalker_core.audio.mel import MEL_BANDS_FILE, mel_spectrogram, slaney_mel_bands
+from sadtalker_core.training.mel_bands import main
 
 
 def a_voice(n_samples, seed=0):
@@ -30,6 +31,11 @@ def test_the_mel_bands_are_librosas():
     expected = librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)
     assert slaney_mel_bands().dtype == torch.float32
     np.testing.assert_array_equal(slaney_mel_bands().numpy(), expected)
+
+
+def test_the_table_beside_the_code_is_the_scripts_byte_for_byte(tmp_path):
+    main(["--out", str(tmp_path / "mel_bands.safetensors")])
+    assert (tmp_path / "mel_bands.safetensors").read_bytes() == MEL_BANDS_FILE.read_bytes()
 
 
 def test_the_bands_cannot_be_spoiled_by_their_reader():

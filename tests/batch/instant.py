@@ -44,7 +44,7 @@ class Slow(Instant):
     def ask(self, call: Call, *, first: bool = False) -> Call:
         if not self.n_asked:
             print("begun", flush=True)
-        time.sleep(0.005)
+        time.sleep(0.02)
         return super().ask(call, first=first)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -100,6 +101,13 @@ def test_files_of_the_wrong_kind_are_named(table, folder):
     assert fault_of(table, "voice", PORTRAIT).startswith("voice: it holds no sound")
     sentence = faults(table("kind.csv", "portrait,voice,out", "short.wav,short.wav,x.mp4"))[0]
     assert sentence.startswith("kind.csv, line 2: portrait: it cannot be read as a picture")
+
+
+def test_a_file_is_known_by_what_it_holds_and_not_by_the_end_of_its_name(table, folder):
+    shutil.copy(folder / PORTRAIT, folder / "FACE.JPG")
+    shutil.copy(folder / "short.wav", folder / "voice")
+    (job,) = read_jobs(table("names.csv", "portrait,voice,out", "FACE.JPG,voice,names.mp4"))
+    assert job.n_frames == 16
 
 
 def test_a_model_that_is_not_there_is_named_with_what_it_needs(table):

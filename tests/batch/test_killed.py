@@ -15,7 +15,7 @@ from sadtalker_core.batch.__main__ import main
 from tests.batch.conftest import PORTRAIT
 from tests.batch.instant import FILM, Instant
 
-N_JOBS = 90  #: of which each takes 5 ms and more
+N_JOBS = 90  #: of which each takes 20 ms and more: it is killed long before the last
 
 
 @pytest.mark.slow

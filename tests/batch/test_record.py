@@ -11,7 +11,7 @@ import pytest
 
 from sadtalker_core.batch import record
 from sadtalker_core.batch.jobs import Job
-from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder, summary, table, write_whole
+from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder, summary, table
 from sadtalker_core.errors import InUse, OptionError
 from sadtalker_core.options import Options
 
@@ -92,7 +92,7 @@ def test_a_run_folder_that_cannot_be_made_is_told_before_anything_begins(tmp_pat
         RunFolder(tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize(("number", "begins"), [(errno.EROFS, False), (errno.ENOSPC, True)])
+@pytest.mark.parametrize(("number", "begins"), [(errno.EROFS, False), (errno.ENOSPC, True), (errno.EDQUOT, True)])
 def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, monkeypatch, number, begins):
     def refuse(*_, **__):
         raise OSError(number, "refused")
@@ -117,19 +117,6 @@ def test_a_name_that_is_no_text_can_be_reported(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.write_report(summary([Outcome("a", 2, "/b\udce4tch/a.mp4", DONE)], 1.0, 1))
     assert json.loads(folder.report.read_bytes())["jobs"][0]["out"] == "/b\udce4tch/a.mp4"
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
-    path = tmp_path / "new folder" / "film.mp4"
-    write_whole(path, b"first")
-
-    def out_of_power(*_):
-        raise OSError("power")
-
-    monkeypatch.setattr("os.replace", out_of_power)
-    with pytest.raises(OSError):
-        write_whole(path, b"second")
-    assert path.read_bytes() == b"first"
 
 
 def test_the_report_counts_and_the_table_shows_every_job(tmp_path):

@@ -18,8 +18,10 @@ from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
 from sadtalker_core.batch.worker import Answer, Clip, Order
+from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
+from sadtalker_core.saving import save_bytes
 from tests.batch.conftest import PORTRAIT
 from tests.batch.instant import FILM, Instant
 from tests.render import tiny
@@ -35,6 +37,28 @@ def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
     crew._idle = [object()]
     (outcome,) = run_jobs([job], crew, RunFolder(folder / "gone.run"), cut_frames=1000)
     assert outcome.status == FAILED and outcome.sentence.startswith("FileNotFoundError: ")
+
+
+def test_a_video_that_another_run_is_making_costs_its_own_job_alone_and_says_who_has_it(table, folder):
+    """Their run folders differ, so that the lock of the run folder does not keep them apart."""
+    path = table("both.csv", "portrait,out,idle_seconds", f"{PORTRAIT},both.mp4,1")
+    (job,) = read_jobs(path)
+    crew = Crew(CrewOptions(), 1)
+    crew._idle = [object()]  # which would fail at once if it were given anything
+    with claim_path(job.out):
+        (outcome,) = run_jobs([job], crew, RunFolder(folder / "other.run"), cut_frames=1000)
+    assert outcome.status == FAILED
+    assert f"both.mp4 is in use by process {os.getpid()} on " in outcome.sentence
+
+
+def test_what_a_killed_run_left_goes_though_its_jobs_are_in_no_table_any_more(table, folder, monkeypatch):
+    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    (folder / "swept").mkdir()
+    claim = claim_path(folder / "swept" / "of yesterday.mp4")
+    claim.part("whole").write_bytes(b"half")
+    claim.abandon()
+    assert main([str(table("swept.csv", "portrait,out,idle_seconds", f"{PORTRAIT},swept/today.mp4,1"))]) == 0
+    assert [file.name for file in (folder / "swept").iterdir()] == ["today.mp4"]
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys):
@@ -233,11 +257,11 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     clip = Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
     crew, written, ahead = Backwards(clip), [], []
 
-    def film(path, heads, portrait, voice, wish):
+    def film(claim, heads, portrait, voice, wish):
         for frames in heads.batches():
             ahead.append(crew.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
-        path.write_bytes(b"film")
+        save_bytes(claim, b"film")
 
     monkeypatch.setattr("sadtalker_core.batch.run.write_film", film)
     jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))

@@ -1,5 +1,6 @@
 """What a frame costs, side by side in one run: the plain generator, the fast one, the fast one in bfloat16, batches,
-the stages around them, the mini from picture to film, an hour of audio, paste-back. Out: a table, and JSON.
+the stages around them, the mini from picture to film, an hour of audio, paste-back, loading, threads. Out: a table,
+and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine
     python -m tests.bench --parts mini stages      some of it; --side 512, --rounds 3, --batches 8, --hour
@@ -26,7 +27,7 @@ from typing import Any
 from tests.bench.measuring import PROJECT, load, machine
 
 ARRANGEMENTS = ("plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16")
-PARTS = ("mini", "frames", "stages", "audio", "released", "paste", "precision", "gpu")
+PARTS = ("mini", "frames", "stages", "audio", "released", "paste", "precision", "loading", "threads", "gpu")
 LIMIT_S = 1800.0
 #: seconds of voice from which an hour is reckoned; --hour walks the whole of it
 AUDIO_SECONDS, HOUR_SECONDS = 60.0, 3600.0
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=256, choices=(256, 512))
     parser.add_argument("--rounds", type=int, default=2, help="timed frames of each arrangement")
     parser.add_argument("--batches", type=int, nargs="*", default=(2, 4))
+    parser.add_argument("--programs", type=int, default=0, help="the crowd of parts threads, loading; 0: one a core")
     parser.add_argument("--hour", action="store_true", help="a whole hour of audio instead of a minute")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds that one part may take")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
@@ -70,6 +72,10 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
             found += [{"part": part, "family": family, "seconds": seconds} for family in ("mini", "released")]
         elif part == "released":
             found.append({"part": part, "side": asked.side})
+        elif part == "loading":
+            found.append({"part": part, "programs": asked.programs})
+        elif part == "threads":
+            found += [{"part": part, "family": name, "programs": asked.programs} for name in ("mini", "released")]
         else:
             found.append({"part": part})
     return found
@@ -77,7 +83,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def work(part: str, **how: Any) -> list[dict[str, Any]]:
     """One part, in this process."""
-    from tests.bench import frames, gpu, paste, precision, walks
+    from tests.bench import frames, gpu, loading, paste, precision, threads, walks
 
     if part == "frames":
         file = Path(how.pop("folder")) / "plain.npz"
@@ -86,7 +92,8 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         return [row | (frames.apart(mine, file) if mine.exists() and file.exists() else {})]
     measure = {
         "mini": walks.mini, "stages": walks.stages, "audio": walks.audio_to_motion, "released": walks.released,
-        "paste": paste.measure, "precision": precision.measure, "gpu": gpu.measure,
+        "paste": paste.measure, "precision": precision.measure, "loading": loading.measure, "threads": threads.measure,
+        "gpu": gpu.measure,
     }[part]  # fmt: skip
     rows: Any = measure(**how)
     return rows if isinstance(rows, list) else [rows]

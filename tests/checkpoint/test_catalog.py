@@ -82,6 +82,84 @@ def test_a_file_with_nearly_the_right_name_is_pointed_out(tmp_path):
         find_files("SadTalker 256", [tmp_path])
 
 
+# ---------------------------------------------------------------------------------------------- in people's folders
+
+
+@pytest.mark.parametrize("below", ["checkpoints", "SadTalker/checkpoints", "extensions/SadTalker/a/b/checkpoints"])
+def test_a_folder_that_was_copied_whole_is_found_below(tmp_path, below):
+    _put(tmp_path / below, *NEW)
+    assert [file.path.parent for file in find_files("SadTalker 256", [tmp_path])] == [tmp_path / below] * 3
+    assert missing_files("SadTalker 256", [tmp_path]) == ()
+
+
+def test_what_lies_in_a_folder_itself_wins_over_all_below(tmp_path):
+    """So that what was found before is found still, and a graph that ran is not run again."""
+    first, second = _put(tmp_path / "a" / "checkpoints", *NEW).parent, _put(tmp_path / "b", *NEW)
+    assert [file.path.parent for file in find_files("SadTalker 256", [first, second])] == [second] * 3
+
+
+def test_the_shallowest_is_taken_and_letters_may_be_of_any_case(tmp_path):
+    _put(tmp_path / "a" / "deep", *NEW)
+    _put(tmp_path / "b", *(name.lower() for name in NEW))
+    assert _names(find_files("SadTalker 256", [tmp_path])) == [name.lower() for name in NEW]
+
+
+def test_links_are_followed_and_circles_end(tmp_path):
+    elsewhere = _put(tmp_path / "elsewhere", *NEW)
+    models = _put(tmp_path / "models")
+    (models / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "round").symlink_to(models, target_is_directory=True)
+    assert [file.path.parent for file in find_files("SadTalker 256", [models])] == [models / "linked"] * 3
+    with pytest.raises(CheckpointMissing):
+        find_files("SadTalker 512", [models])
+
+
+def test_the_look_below_is_bounded(tmp_path, monkeypatch):
+    _put(tmp_path / "/".join("abcdefgh"), *NEW)
+    with pytest.raises(CheckpointMissing):
+        find_files("SadTalker 256", [tmp_path])
+    monkeypatch.setattr(catalog, "MOST_NAMES", 10)
+    _put(tmp_path / "many", *(f"{number:03}" for number in range(50)))
+    assert len([*catalog.files_below(tmp_path)]) <= 10
+
+
+def test_weights_of_another_package_are_found_together_below(tmp_path):
+    names = [file.name for file in catalog.FACE_ALIGNMENT]
+    _put(tmp_path / "a", names[0])
+    _put(tmp_path / "hub" / "checkpoints", *names)
+    assert catalog.find_together(catalog.FACE_ALIGNMENT, [tmp_path]) == tmp_path / "hub" / "checkpoints"
+    assert catalog.find_together(catalog.FACE_ALIGNMENT, [tmp_path / "a"]) is None
+
+
+@pytest.mark.parametrize("lacks", OLD)
+def test_an_old_set_that_lacks_one_file_is_completed(tmp_path, lacks):
+    _put(tmp_path, *(name for name in OLD if name != lacks), *NEW[1:])
+    (missing,) = missing_files("SadTalker 256", [tmp_path])
+    assert missing.name == lacks
+    with pytest.raises(CheckpointMissing, match="has its old .pth set, which lacks") as caught:
+        find_files("SadTalker 256", [tmp_path])
+    sentence = str(caught.value)
+    assert missing.describe() in sentence and "github.com/Winfredy/SadTalker/releases/download/v0.0.2" in sentence
+    assert ("Fewer bytes make it whole" in sentence) == (lacks == catalog.OLD_RENDERER.name)
+
+
+def test_two_mapping_files_alone_are_completed_by_the_new_set(tmp_path):
+    assert missing_files("SadTalker 256", [_put(tmp_path, *NEW[1:])]) == (catalog.SAFETENSORS_256,)
+
+
+@pytest.mark.parametrize("own", [NEW[:1], OLD], ids=["new", "old"])
+@pytest.mark.parametrize("mapping", NEW[1:])
+def test_one_of_the_mapping_files_is_enough_to_begin_with(tmp_path, own, mapping):
+    folder = _put(tmp_path, *own, mapping)
+    assert _names(find_files("SadTalker 256", [folder])) == [*own, mapping]
+    assert len(missing_files("SadTalker 256", [folder])) == 1  # allow_download still makes it whole
+
+
+def test_no_mapping_file_is_not_enough(tmp_path):
+    with pytest.raises(CheckpointMissing, match="mapping_00229.* mapping_00109"):
+        find_files("SadTalker 256", [_put(tmp_path, *NEW[:1])])
+
+
 def test_a_file_of_ones_own_is_found_below_a_folder(tmp_path):
     _put(tmp_path / "b", "mine/run 7/größe.safetensors")
     (found,) = find_files("file/mine/run 7/größe.safetensors", [tmp_path / "a", tmp_path / "b"])
@@ -99,6 +177,14 @@ def test_a_file_outside_the_folders_is_refused(tmp_path, model):
 def test_a_file_that_went_away_is_named(tmp_path):
     with pytest.raises(CheckpointMissing, match="mine.safetensors is in none of the folders searched"):
         find_files("file/mine.safetensors", [tmp_path])
+
+
+@pytest.mark.parametrize("model", ["x" * 5000, "file/" + "x" * 5000, "file/../" + "x" * 5000, "file/a\0b",
+                                   "file/" + "x/" * 2500])  # fmt: skip
+def test_a_name_that_no_file_can_have_is_a_short_sentence(tmp_path, model):
+    with pytest.raises(CheckpointMissing) as caught:
+        find_files(model, [tmp_path])
+    assert len(str(caught.value)) <= 600 + len(str(tmp_path))
 
 
 def test_an_unknown_model_names_the_known_ones(tmp_path):

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import http.client
 import http.server
 import re
 import shutil
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
 from sadtalker_core.checkpoint import catalog, fetch
 from sadtalker_core.checkpoint.catalog import WeightsFile
-from sadtalker_core.errors import Cancelled, DoesNotFit, DownloadError
+from sadtalker_core.errors import Cancelled, DoesNotFit, DownloadError, InUse
 
 CONTENT = bytes(range(256)) * 12_000  # three megabytes
 NAME = "größe 1.safetensors"
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -213,19 +222,246 @@ def test_a_full_disk_is_said_before_anything_is_fetched(server, file, tmp_path, 
     assert server.asked == []
 
 
-def test_a_disk_that_fills_up_under_way_is_said_too(server, file, tmp_path, monkeypatch):
-    class Full:
-        name = "the model folder"
+def test_a_disk_that_fills_up_under_way_is_said_too_and_what_came_is_kept(server, file, tmp_path, monkeypatch):
+    write = fetch._write
 
-        def write(self, block):
-            raise OSError(28, "No space left on device")
+    def write_a_megabyte(stream, block):
+        if stream.tell() >= 1_000_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(stream, block[: 1_000_000 - stream.tell()])
 
-    class Answer:
-        def read(self, n_bytes):
-            return b"x"
+    monkeypatch.setattr(fetch, "_write", write_a_megabyte)
+    with pytest.raises(DoesNotFit, match="disk of .* is full; make room"):
+        _fetch(file, tmp_path, server)
+    monkeypatch.undo()
+    assert (tmp_path / (NAME + ".part")).read_bytes() == CONTENT[:1_000_000]
+    assert _fetch(file, tmp_path, server).read_bytes() == CONTENT
+    assert server.asked[-1][1] == "bytes=1000000-"
 
-    with pytest.raises(DoesNotFit, match="the disk of the model folder is full: .*No space left"):
-        fetch._copy(Answer(), Full(), 0, 10, None)
+
+# ------------------------------------------------------------------------------- slow lines, lines that break, liars
+
+
+class Raw:
+    """A server of one's own bytes: `answer(connection, request)` says what comes after the request was read."""
+
+    def __init__(self, answer):
+        self.listening, self.answer, self.open = socket.create_server(("127.0.0.1", 0)), answer, []
+        self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}/"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listening.accept()
+                self.open.append(connection)
+                threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection):
+        with contextlib.suppress(OSError):
+            self.answer(connection, connection.recv(65536).decode())
+            connection.close()
+
+    def close(self):
+        for each in (self.listening, *self.open):
+            each.close()
+
+
+@pytest.fixture
+def raw():
+    servers = []
+
+    def start(answer):
+        servers.append(Raw(answer))
+        return servers[-1].url
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def _head(*lines, status="200 OK"):
+    return "\r\n".join((f"HTTP/1.1 {status}", *lines, "", "")).encode()
+
+
+LENGTH = f"Content-Length: {len(CONTENT)}"
+
+
+def test_a_slow_line_hands_over_what_it_has_and_stop_is_heard_at_once(raw, file, tmp_path):
+    def trickle(connection, request):
+        connection.sendall(_head(LENGTH))
+        for place in range(0, len(CONTENT), 5_000):
+            connection.sendall(CONTENT[place : place + 5_000])
+            time.sleep(0.1)  # 50 kB/s
+
+    pressed = []
+
+    def stop(done, total):
+        if done >= 10_000:
+            pressed.append(time.monotonic())
+            raise Cancelled("stop")
+
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        fetch.fetch(file, tmp_path, base_url=raw(trickle), on_progress=stop)
+    assert time.monotonic() - started < 5, "a whole block was waited for"
+    assert time.monotonic() - pressed[0] < 2
+    kept = (tmp_path / (NAME + ".part")).read_bytes()
+    assert 10_000 <= len(kept) < 1_000_000 and CONTENT.startswith(kept)
+
+
+@pytest.mark.parametrize("said", [b"", _head(LENGTH), _head(LENGTH) + CONTENT[:5000]], ids=["mute", "head", "some"])
+def test_a_line_that_says_nothing_more_can_be_stopped(raw, file, tmp_path, said):
+    def stall(connection, request):
+        connection.sendall(said)
+        time.sleep(60)
+
+    started = time.monotonic()
+
+    def stop(done, total):
+        if time.monotonic() - started > 0.5:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        fetch.fetch(file, tmp_path, base_url=raw(stall), on_progress=stop)
+    assert time.monotonic() - started < 2.5
+
+
+def test_every_try_keeps_what_it_brought(raw, file, tmp_path):
+    def nine_tenths_of_a_megabyte(connection, request):
+        start = int(request.partition("bytes=")[2].partition("-")[0] or 0)
+        span = f"Content-Range: bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        connection.sendall(_head(span, f"Content-Length: {len(CONTENT) - start}", status="206 Partial Content"))
+        connection.sendall(CONTENT[start : start + 900_000])
+
+    path = fetch.fetch(file, tmp_path, base_url=raw(nine_tenths_of_a_megabyte), pause_s=0.01)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("number", ["EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "ECONNRESET", "ETIMEDOUT", "EPIPE"])
+def test_a_line_that_breaks_in_the_body_is_taken_up_again(server, file, tmp_path, monkeypatch, number):
+    read, breaks = http.client.HTTPResponse.read1, [OSError(getattr(errno, number), "the line broke")]
+
+    def break_once(answer, n_bytes):
+        if breaks and server.asked:
+            raise breaks.pop()
+        return read(answer, n_bytes)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", break_once)
+    assert _fetch(file, tmp_path, server).read_bytes() == CONTENT and not breaks
+
+
+def test_no_more_than_the_file_has_is_ever_kept(raw, file, tmp_path):
+    """A body without a length that does not end."""
+
+    def flood(connection, request):
+        connection.sendall(_head())
+        while True:
+            connection.sendall(CONTENT)
+
+    assert fetch.fetch(file, tmp_path, base_url=raw(flood)).read_bytes() == CONTENT
+
+
+def test_a_file_of_unknown_length_does_not_fill_the_disk(raw, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "_MOST_BYTES", 500_000)
+    unknown = WeightsFile(file.name, None, file.sha256, file.url)
+
+    def flood(connection, request):
+        connection.sendall(_head())
+        while True:
+            connection.sendall(CONTENT)
+
+    with pytest.raises(DownloadError, match="does not come to an end: 500,000 bytes"):
+        fetch.fetch(unknown, tmp_path, base_url=raw(flood))
+    assert (tmp_path / (NAME + ".part")).stat().st_size == 500_000
+
+
+@pytest.mark.parametrize("told", ["Content-Length: 12abc", "Content-Length: -5", "X: y",
+                                  "Content-Length: " + "9" * 5000],
+                         ids=["no number", "negative", "none", "endless"])  # fmt: skip
+def test_a_length_that_makes_no_sense_does_not_matter(raw, file, tmp_path, told):
+    url = raw(lambda connection, request: connection.sendall(_head(told) + CONTENT))
+    assert fetch.fetch(file, tmp_path, base_url=url).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "http://" + "a" * 70 + ".é/", "file:///etc/passwd"])
+def test_a_redirection_to_nowhere_is_a_sentence(raw, file, tmp_path, place):
+    url = raw(lambda connection, request: connection.sendall(
+        f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()))  # fmt: skip
+    with pytest.raises(DownloadError, match="cannot be fetched"):
+        fetch.fetch(file, tmp_path, base_url=url, pause_s=0.001)
+
+
+def test_a_mirror_that_is_no_address_is_a_sentence(file, tmp_path):
+    with pytest.raises(DownloadError, match="is no web address"):
+        fetch.fetch(file, tmp_path, base_url="http://[::1")
+
+
+def test_a_place_that_was_not_asked_for_is_refused(raw, file, tmp_path):
+    (tmp_path / (NAME + ".part")).write_bytes(CONTENT[:100])
+    head = _head("Content-Range: bytes 50-99/oops", "Content-Length: 50", status="206 Partial Content")
+    url = raw(lambda connection, request: connection.sendall(head + CONTENT[50:100]))
+    with pytest.raises(DownloadError, match="answered with the bytes bytes 50-99/oops, not from 100 on"):
+        fetch.fetch(file, tmp_path, base_url=url)
+
+
+def test_a_model_folder_that_is_a_file_is_a_sentence(server, file, small_model, tmp_path):
+    (tmp_path / "sadtalker").write_text("")
+    for call in (
+        lambda: _fetch(file, tmp_path / "sadtalker", server),
+        lambda: _fetch(file, tmp_path / "sadtalker" / "below", server),
+        lambda: fetch.fetch_model(small_model, [tmp_path / "sadtalker"], base_url=server.url),
+    ):
+        with pytest.raises(DownloadError, match="the model folder .* cannot be written to"):
+            call()
+    assert server.asked == []
+    with pytest.raises(DownloadError, match="there is no model folder"):
+        fetch.fetch_model(small_model, [])
+
+
+def test_a_second_program_does_not_write_into_the_part_of_the_first(server, file, tmp_path):
+    seen = []
+
+    def second(done, total):
+        if not seen:
+            seen.append(done)
+            with pytest.raises(InUse, match="the download of größe 1.safetensors into .* is in use by process"):
+                _fetch(file, tmp_path, server)
+
+    assert _fetch(file, tmp_path, server, on_progress=second).read_bytes() == CONTENT and seen
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+FETCHING = """
+import sys
+from pathlib import Path
+from sadtalker_core.checkpoint.catalog import WeightsFile
+from sadtalker_core.checkpoint.fetch import fetch
+name, size, digest, folder, url = sys.argv[1:]
+fetch(WeightsFile(name, int(size), digest, url), Path(folder), base_url=url)
+"""
+
+
+@pytest.mark.parametrize("at", [1, 1_000_000, 2_500_000])
+def test_a_killed_download_leaves_a_part_that_the_next_run_goes_on_with(raw, server, file, tmp_path, at):
+    def up_to_there(connection, request):
+        connection.sendall(_head(LENGTH) + CONTENT[:at])
+        time.sleep(60)
+
+    part = tmp_path / (NAME + ".part")
+    arguments = [NAME, str(len(CONTENT)), file.sha256, str(tmp_path), raw(up_to_there)]
+    with subprocess.Popen([sys.executable, "-c", FETCHING, *arguments], cwd=PROJECT) as child:
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size == at) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.kill()
+    assert part.read_bytes() == CONTENT[:at] and not (tmp_path / NAME).exists()
+    assert _fetch(file, tmp_path, server).read_bytes() == CONTENT
+    assert server.asked == [(server.asked[0][0], f"bytes={at}-")]
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+# ------------------------------------------------------------------------------------------------ where from, and whole
 
 
 def test_the_variable_names_a_mirror_and_the_argument_wins(server, file, tmp_path, monkeypatch):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import pickle
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from sadtalker_core.checkpoint import catalog
+from sadtalker_core.checkpoint import catalog, reading
 from sadtalker_core.checkpoint.reading import METADATA_KEY, read_foreign, read_tensors
-from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
+from sadtalker_core.errors import Cancelled, CheckpointDamaged, CheckpointError, CheckpointMismatch, CheckpointMissing
 from tests.checkpoint import released_files
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:c211f5d6de0035\nsize 725066984\n"
@@ -43,6 +46,16 @@ def test_both_forms_of_torch_pickles_are_read(tmp_path, zipped):
     path = tmp_path / catalog.OLD_EXPNET.name
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     assert len(read_tensors(path).nets()["expnet"]) == 93
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_pickle_is_one_whatever_it_is_called(tmp_path, zipped):
+    """Newer torch takes what is called so for a safetensors file."""
+    torch.save(_some_released(), tmp_path / "x.safetensors", _use_new_zipfile_serialization=zipped)
+    assert read_tensors(tmp_path / "x.safetensors").nets().keys() == {"expnet"}
+    (tmp_path / "x.safetensors").write_bytes(b"\x80")
+    with pytest.raises(CheckpointDamaged, match="cannot be read as weights"):
+        read_tensors(tmp_path / "x.safetensors")
 
 
 def test_optimizers_and_schedules_beside_the_tensors_do_no_harm(tmp_path):
@@ -198,6 +211,166 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, said):
     save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x.safetensors", metadata={METADATA_KEY: metadata})
     with pytest.raises(CheckpointDamaged, match=said):
         read_tensors(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("change", [{"image_size": -5}, {"image_size": 100_000_000}, {"image_size": True},
+                                    {"image_size": 100}, {"name": 3}, {"family": ["mini"]}, {"configs": {"expnet": 3}},
+                                    {"base": 7}, {"image_size": 10**400}, {"format": "1"}, {"more": 1}])  # fmt: skip
+def test_metadata_of_another_kind_is_a_short_sentence(tmp_path, change):
+    said = {"format": 1, "family": "mini", "name": "x", "image_size": 256, "configs": {}} | change
+    save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x", metadata={METADATA_KEY: json.dumps(said)})
+    with pytest.raises(CheckpointDamaged, match="metadata") as caught:
+        read_tensors(tmp_path / "x")
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' * 50_000, '{"format": 1, "name": "' + "x" * 100_000])
+def test_deep_and_long_metadata_is_a_short_sentence(tmp_path, text):
+    save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x", metadata={METADATA_KEY: text})
+    with pytest.raises(CheckpointDamaged, match="cannot be read") as caught:
+        read_tensors(tmp_path / "x")
+    assert len(str(caught.value)) < 600
+
+
+# ------------------------------------------------------------------------------------------ headers that are not true
+
+
+def _safetensors(header: dict | bytes, n_bytes: int = 8) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(n_bytes)
+
+
+def _entry(**change):
+    return {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | change
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _safetensors(b"{" + b'"a":{' * 100_000),
+        _safetensors(b"{\xff}"),
+        _safetensors({"a": 3}),
+        _safetensors({"a": _entry(dtype="F3")}),
+        _safetensors({"a": _entry(dtype=["F32"])}),
+        _safetensors({"a": _entry(shape=[3])}),
+        _safetensors({"a": _entry(shape=[-2])}),
+        _safetensors({"a": _entry(shape=[2.0])}),
+        _safetensors({"a": _entry(shape=[0, 1 << 50], data_offsets=[0, 0])}),
+        _safetensors({"a": _entry(data_offsets=[-8, 0])}),
+        _safetensors({"a": _entry(data_offsets=[0])}),
+        _safetensors({"a": _entry(data_offsets=[8, 0])}),
+        _safetensors({f"a{n}": _entry() for n in range(1000)}, 8),
+        _safetensors({"__metadata__": [1], "a": _entry()}),
+        _safetensors({"__metadata__": {"a": 1}, "a": _entry()}),
+        (1 << 63).to_bytes(8, "little") + b"{}",
+    ],
+)
+def test_a_header_that_is_not_true_is_a_short_sentence(tmp_path, content):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointDamaged, match="cannot be read as weights|is truncated") as caught:
+        read_foreign(tmp_path / "x.safetensors")
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int64",
+                                  "int32", "int16", "int8", "uint8", "bool"])  # fmt: skip
+def test_every_kind_of_number_is_read_as_safetensors_reads_it(tmp_path, kind):
+    numbers = torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.5, 100.0]]).to(getattr(torch, kind))
+    save_file({"a": numbers, "b": numbers[0, 0].clone(), "c": numbers[:0].clone()}, tmp_path / "x.safetensors")
+    read, theirs = read_foreign(tmp_path / "x.safetensors"), load_file(tmp_path / "x.safetensors")
+    assert read.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert read[name].dtype == tensor.dtype and torch.equal(read[name].float(), tensor.float())
+
+
+# ------------------------------------------------------------------------------------------------ pickles of any kind
+
+
+@pytest.mark.parametrize("content", [b"\x80", b"\x80\x02", b"\x80\x02.", b"\x80\x04\x95", b"PK\x03\x04",
+                                     b"PK\x03\x04" * 9, b"\x80\x02]" + b"(" * 5000, b"\x80\x02U\xff",
+                                     b"\x80\x02c\xff\n\xff\n."])  # fmt: skip
+def test_a_few_bytes_of_a_pickle_are_a_short_sentence(tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(CheckpointDamaged, match="cannot be read as weights|is truncated") as caught:
+        read_tensors(tmp_path / "x.pth")
+    assert len(str(caught.value)) < 600
+
+
+def test_a_zip_that_would_fill_the_memory_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", bytes(50_000_000))
+    with pytest.raises(CheckpointDamaged, match="that would become 50,000,000"):
+        read_tensors(tmp_path / "x.pth")
+
+
+def test_a_zip_that_was_packed_again_is_read(tmp_path, mapping_file):
+    path = tmp_path / mapping_file.name
+    with zipfile.ZipFile(mapping_file) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new:
+        sizes = [record.file_size for record in old.infolist()]
+        for record in old.infolist():
+            store = zipfile.ZIP_STORED if record.file_size == max(sizes) else zipfile.ZIP_DEFLATED
+            new.writestr(record.filename, old.read(record), store)
+    assert len(read_tensors(path).tensors) == 18
+
+
+@pytest.mark.parametrize("tensor, said", [
+    (torch.ones(1).expand(1 << 40), "promises more numbers than it has"),
+    (torch.eye(3).to_sparse(), "holds no plain tensor"),
+    (torch.empty(3, device="meta"), "holds no plain tensor"),
+])  # fmt: skip
+def test_tensors_that_are_not_plain_are_refused(tmp_path, tensor, said):
+    torch.save({"a": tensor}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=said):
+        read_foreign(tmp_path / "x.pth")
+
+
+# --------------------------------------------------------------------------------- what happens to the file afterwards
+
+
+@pytest.mark.parametrize("use_mmap", [True, False], ids=["mapped while read", "never mapped"])
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pth", "legacy.pth"])
+def test_tensors_are_their_own_whatever_becomes_of_the_file(tmp_path, name, use_mmap):
+    path, tensors = tmp_path / name, _some_released(("audio2exp", "generator.decoder.G_middle_0.norm_0"))
+    if path.suffix == ".pth":
+        torch.save(tensors, path, _use_new_zipfile_serialization=name == "x.pth")
+    else:
+        save_file(tensors, path)
+    read = read_tensors(path, use_mmap=use_mmap).tensors
+    before = {key: tensor.clone() for key, tensor in read.items()}
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(b"\xff" * size)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in read.items())
+    os.truncate(path, 0)  # a mapping that were still read would end the process here (SIGBUS)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in read.items())
+    told = Path("/proc/self/maps")  # Linux alone tells what a program maps
+    assert str(path) not in (told.read_text() if told.exists() else "")
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
+def test_reading_counts_its_bytes_and_can_be_stopped(tmp_path, monkeypatch, name):
+    tensors = _some_released("audio2exp")
+    torch.save(tensors, tmp_path / name) if name == "x.pth" else save_file(tensors, tmp_path / name)
+    monkeypatch.setattr(reading, "_POLL_S", 0.0)
+    told = []
+
+    def stop_half_way(done, total):
+        told.append((done, total))
+        if done > total / 2:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        read_tensors(tmp_path / name, on_progress=stop_half_way)
+    assert told == sorted(told) and told[-1][0] < told[-1][1] == sum(t.nbytes for t in tensors.values())
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_truncated(tmp_path):
+    save_file(_some_released(), tmp_path / "x.safetensors")
+    file = reading._File(tmp_path / "x.safetensors", None, ())
+    stored, _ = file.header()
+    os.truncate(file.path, file.path.stat().st_size - 100)
+    with pytest.raises(CheckpointDamaged, match="became .* bytes shorter while it was read"):
+        file.read(stored, {key: key for key in stored})
 
 
 # --------------------------------------------------------------------------------------- files of other projects

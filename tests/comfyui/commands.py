@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_judge")
     trained = command("train-mini", _train_mini, "make the built-in model anew: speech, heads and all its nets; hours")
     trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
+    fuzz = command("fuzz", _fuzz, "broken inputs at every doorway and kill -9 for every writer; ten minutes")
+    fuzz.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.fuzz")
     command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
 
     args = parser.parse_args(argv)
@@ -91,6 +93,10 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _eval_mini(args: argparse.Namespace) -> int:
     return subprocess.run([str(_for_tests()), "-m", "tests.mini_judge", *args.arguments], cwd=PROJECT).returncode
+
+
+def _fuzz(args: argparse.Namespace) -> int:
+    return subprocess.run([str(_for_tests()), "-m", "tests.fuzz", *args.arguments], cwd=PROJECT).returncode
 
 
 def _train_mini(args: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ OLDEST_COMFYUI = (0, 3, 75)
 SUPPORTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 10))
 TEST_TOOLS = ("pytest>=8.3,<10", "pytest-xdist>=3.6", "ruff==0.17.6", "mypy==2.4.1", "playwright>=1.49",
               "lightning-fabric>=2.2", "tensorboard>=2.14", "c2pa-python>=0.38", "cryptography>=42",
-              "ray>=2.40", "tqdm>=4.60")
+              "ray>=2.40", "tqdm>=4.60", "hypothesis>=6.100,<7")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ class Server:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process number, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, timeout: float = 300.0) -> Server:
         """Starts it and waits until it answers. Raises ServerError when it ends or stays silent."""
         env = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **self._env}

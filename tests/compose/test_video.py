@@ -4,6 +4,7 @@ trouble.
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -456,12 +457,41 @@ def test_the_frames_of_a_killed_run_become_the_partial_that_was_asked_for(tmp_pa
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    assert {"a_00001_.mp4.part", "a_00001_.mp4.metadata.part"} < {file.name for file in tmp_path.iterdir()}
+    assert {"a_00001_.mp4.claim.part", "a_00001_.mp4.metadata.part"} < {file.name for file in tmp_path.iterdir()}
     write(tmp_path / "b.mp4", some_frames(2))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a_00001_partial.mp4", "b.mp4"]
     found = read_metadata(tmp_path / "a_00001_partial.mp4")
     assert found["prompt"] == "{}" and found["comment"] == AI_MARK["comment"]
     assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_is_killed_at_any_moment_leaves_videos_that_play_and_no_parts(tmp_path, project, seed):
+    code = (
+        "import sys, torch\n"
+        "from sadtalker_core.claims import claim_next\n"
+        "from sadtalker_core.compose.video import VideoWriter\n"
+        "from pathlib import Path\n"
+        "while True:\n"
+        "    claim = claim_next(Path(sys.argv[1]), 'a', '.mp4', partial_ending='partial.mp4')\n"
+        "    with VideoWriter(claim, (64, 48), 25.0, audio=(torch.zeros(16000), 16000)) as writer:\n"
+        "        for _ in range(5):\n"
+        "            writer.write(torch.rand(5, 48, 64, 3))\n"
+        "    print(flush=True)\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=project, stdout=subprocess.PIPE,
+                           start_new_session=True)  # fmt: skip
+    assert run.stdout is not None and run.stdout.readline()
+    time.sleep(random.Random(seed).uniform(0, 0.5))
+    os.killpg(run.pid, signal.SIGKILL)  # its encoder, too
+    run.wait()
+    run.stdout.close()
+    sweep(tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert files and all(re.fullmatch(r"a_\d{5}_(partial)?\.mp4", file.name) for file in files)
+    counts = {file.name: len(read_frames(file, 64, 48)) for file in files}
+    assert all(n == 25 for name, n in counts.items() if "partial" not in name) and all(counts.values())
 
 
 def test_where_a_full_disk_leaves_no_room_for_the_partial_the_next_run_makes_it(tmp_path, monkeypatch):
@@ -483,9 +513,25 @@ def test_where_a_full_disk_leaves_no_room_for_the_partial_the_next_run_makes_it(
     assert len(read_frames(tmp_path / "a_00001_partial.mp4", 64, 48)) == 5
 
 
-def test_what_cannot_be_played_is_no_partial(tmp_path):
+def test_frames_stay_while_no_encoder_can_be_run(tmp_path, monkeypatch):
     claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
-    claim.part("video").write_bytes(b"no frames" * 100)
+    claim.part("video").write_bytes(b"frames of a run that was killed")
+    claim.abandon()
+    for wrong in ("/nowhere", sys.executable):
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", wrong)
+        sweep(tmp_path)
+        assert claim.part("video").exists()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 100, 330, 1000])
+def test_where_not_even_one_frame_is_whole_there_is_no_partial(tmp_path, n_bytes):
+    claim = claim_next(tmp_path, "a", ".mp4", partial_ending="partial.mp4")
+    with pytest.raises(KeyboardInterrupt), VideoWriter(claim_next(tmp_path, "b", ".mp4"), (64, 48), 25.0) as writer:
+        writer.write(torch.rand(2, 48, 64, 3))
+        writer._encoder.finish()
+        claim.part("video").write_bytes(writer.claim.part("video").read_bytes()[:n_bytes])
+        raise KeyboardInterrupt
+    assert claim.part("video").stat().st_size == n_bytes
     claim.abandon()
     sweep(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -101,6 +101,26 @@ def test_the_largest_face_is_taken_unless_another_is_meant(package, folder):
     assert middle(second(picture)) == pytest.approx([50, 60], abs=5)
 
 
+def test_both_nets_get_their_colours_in_the_order_red_green_blue(package, folder, monkeypatch):
+    """What the package asks for; the original hands its own nets RGB where they expect BGR."""
+    seen = {}
+
+    class Watched(StandIn):
+        def detect(self, batch):
+            seen["detector"] = batch[0, :, 150, 250].tolist()
+            return super().detect(batch)
+
+        def get_landmarks_from_image(self, image, detected_faces):
+            seen["landmarks"] = image[150, 250].tolist()
+            return super().get_landmarks_from_image(image, detected_faces)
+
+    monkeypatch.setattr(package, "FaceAlignment", Watched)
+    picture = picture_with(LARGE)
+    picture[100:200, 200:300, 1:] = torch.tensor([20, 10]) / 255
+    FaceAlignmentPoints(folder)(picture)
+    assert seen == {"detector": [255, 20, 10], "landmarks": [255, 20, 10]}
+
+
 def test_the_face_nearest_to_the_given_box_is_taken(package, folder):
     picture = picture_with(SMALL, LARGE)
     box = Box(20, 20, 60, 60)
@@ -225,7 +245,7 @@ def test_the_real_package_works_from_the_folder_without_a_network_on_stacked_fra
     assert len(finder._detect(torch.stack(frames)[:, :32, :32])) == 2
 
     face = finder._choose([], frames[0], None)
-    monkeypatch.setattr(finder, "_detect", lambda pictures: [[face]] * len(pictures))
+    monkeypatch.setattr(finder, "_detect", lambda pictures, quarters=0: [[face]] * len(pictures))
     _, (_, second) = finder.follow(frames)
     alone = finder(frames[1])
     # without training a heat map has near ties, and a few points jump from one to the other

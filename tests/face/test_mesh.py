@@ -116,6 +116,12 @@ def test_tracking_is_as_exact_as_detection(detector, mesh_net):
     assert (tracked.points - alone.points)[:, :2].norm(dim=1).mean() < 1
 
 
+def test_a_frame_that_comes_again_keeps_its_mesh(detector, mesh_net):
+    one, other = sliding(2)
+    first, again, moved = track_meshes(detector, mesh_net, [one, one, other])
+    assert again is first and moved is not first
+
+
 def test_a_lost_face_is_none_and_taken_up_again(detector, mesh_net):
     frames = sliding(4)
     frames[1] = torch.full((300, 300, 3), 0.5)

@@ -81,6 +81,19 @@ def test_batches_do_not_change_the_rows(net):
     torch.testing.assert_close(one.full_rows(), many.full_rows(), atol=1e-5, rtol=1e-4)
 
 
+def test_a_frame_that_is_shown_longer_is_read_once_and_has_its_row_each_time(net, monkeypatch):
+    one, two, none = video(150, 170, 0)
+    sizes = []
+    monkeypatch.setattr(
+        reference_video, "read_faces", lambda net, faces: sizes.append(len(faces)) or torch.rand(len(faces), 257)
+    )
+    rows = read_released_video(net, Finder(), [one, one, none, none, two, two, two], 25, 256)
+    assert sum(sizes) == 2 and rows.found.tolist() == [True, True, False, False, True, True, True]
+    full = rows.full_rows()
+    assert torch.equal(full[[0, 1, 2]], full[[1, 2, 3]]) and torch.equal(full[[4, 5]], full[[5, 6]])
+    assert not torch.equal(full[3], full[4])
+
+
 def test_held_frames_repeat_the_row_before_and_the_first_found_one_before_that(net):
     rows = read(net, [0, 0, 150, 0, 170, 0])
     whole = read(net, [150, 170])

@@ -58,6 +58,20 @@ def test_torch_is_left_to_comfyui_and_nothing_is_pinned(project):
     assert [line for line in requirements(project) if line.startswith("torch") or "==" in line or "<" in line] == []
 
 
+def test_what_training_imports_is_named(project, pyproject):
+    """Training needs all that the nodes need, the extra `train`, and what ComfyUI brings (torch)."""
+    modules = {"Pillow": "PIL"}
+    extra = pyproject["project"]["optional-dependencies"]["train"]
+    names = [re.split(r"[<>=]", line)[0] for line in [*requirements(project), *extra]]
+    known = {modules.get(name, name.replace("-", "_")) for name in names} | {"torch"} | sys.stdlib_module_names
+    found = {f"{file.name} imports {name}" for file in (project / "sadtalker_core" / "training").rglob("*.py")
+             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+             for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                          [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+             if name.partition(".")[0] not in known}
+    assert found == set()
+
+
 def test_the_registry_finds_what_it_asks_for(pyproject):
     assert pyproject["project"]["name"] == "sadtalker-nodes"
     assert pyproject["project"]["license"] == {"file": "LICENSE"}

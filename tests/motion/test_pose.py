@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from sadtalker_core.errors import OptionError, WrongFamily
+from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.pose import pose_blocks, predict_motion, predict_pose
+from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
 from sadtalker_core.motion.smoothing import smooth
 
 
@@ -76,6 +78,18 @@ def test_the_seed_and_the_style_have_a_say_and_nothing_global_has(small_posevae,
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.equal(pose(1, 0), first)
     assert not torch.equal(pose(0, 1), first)
+
+
+def test_a_seed_draws_the_latents_that_the_original_draws(make_speech, make_face, lively):
+    """The original draws one row of 64 for each block, from torch's own generator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = lively(PoseVAE(PoseVAEConfig(AudioEncoderConfig(width=1), decoder_hidden=4, unet_widths=(1, 1, 1, 1))))
+        torch.manual_seed(7)
+        noise = torch.cat([torch.randn(1, 64) for _ in range(pose_blocks(net, 70))])
+    drawn = predict_pose(net, make_speech(70), make_face(), 0, generator=seeded(7))
+    given = predict_pose(net, make_speech(70), make_face(), 0, noise=noise)
+    assert len(noise) == 3 and torch.equal(drawn.coefficients, given.coefficients)
 
 
 def test_a_reference_adds_its_movement_after_the_smoothing(small_posevae, make_speech, make_face):

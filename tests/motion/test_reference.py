@@ -1,18 +1,23 @@
 """Reference videos: as long as the clip, at its frame rate, and only as much of them as was wished for."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from sadtalker_core.coefficients import UNIT_INDEX
 from sadtalker_core.errors import OptionError, VideoError
+from sadtalker_core.motion.expression import predict_expression
 from sadtalker_core.motion.reference import (
     ReferenceLength,
     fit_length,
     follow,
     lids_of,
+    plan_fit,
     reenact,
     take_rows,
 )
+from sadtalker_core.pipeline import express
 
 
 def order_of(fitted, original):
@@ -62,6 +67,13 @@ def test_a_blended_loop_does_not_jump(make_face):
     assert plain == 29 and blended < 2.5
 
 
+def test_a_blended_loop_that_need_not_loop_is_the_reference_itself():
+    """Its last rows were melted into its first ones, though no second round came."""
+    for n_frames in (30, 49, 50):
+        row, melting = plan_fit(50, n_frames, ReferenceLength.LOOP, blend=10)
+        assert row.tolist() == list(range(n_frames)) and melting is None
+
+
 def test_a_blended_loop_repeats_its_rounds(make_face):
     fitted = fit_length(make_face(20), 75, "loop", blend=5).full_rows()
     torch.testing.assert_close(fitted[15:30], fitted[30:45])
@@ -107,6 +119,22 @@ def test_a_mouth_that_moves_across_the_blink_does_not_shut_the_eyes(make_face, s
     mouth -= (mouth @ closing) / closing.square().sum() * closing
     face.expression[:] = face.expression + torch.sin(torch.arange(20.0))[:, None] * mouth
     assert lids_of(face, small_expnet).max() < 1e-4
+
+
+def test_a_blink_reference_lends_its_lids_and_not_its_mouth(make_speech, make_face, small_expnet):
+    """The original puts the whole expression of the reference in place of the portrait's."""
+    blink = torch.tensor([0, 0, 0, 0.5, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0])
+    closing = small_expnet.head.weight[:, -1].detach()
+    mouth = torch.randn(64, generator=torch.Generator().manual_seed(3))
+    mouth -= (mouth @ closing) / closing.square().sum() * closing
+    reference = take_rows(make_face(seed=2), torch.zeros(12, dtype=torch.long))
+    reference.expression[:] += blink[:, None] * closing + torch.sin(torch.arange(12.0))[:, None] * mouth
+    nets = SimpleNamespace(family="released", use=lambda name: [small_expnet])
+    speech, portrait = make_speech(12), make_face()
+
+    lent = express(nets, speech, portrait, reference=reference, reference_length="hold")
+    own = predict_expression(small_expnet, speech, portrait, blink)
+    torch.testing.assert_close(lent.coefficients, own.coefficients, rtol=0, atol=1e-5)
 
 
 def test_a_released_face_without_its_net_gets_a_sentence(make_face):

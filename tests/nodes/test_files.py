@@ -48,6 +48,11 @@ def test_a_name_that_cannot_be_is_refused_before_anything_runs(found, node, case
     assert words in said and not ran
 
 
+def test_a_name_that_its_parts_would_make_too_long_is_refused_before_anything_runs(found):
+    said, ran = found["refused"]["track, by its parts"]
+    assert "shorten it to 200 letters" in said and not ran
+
+
 @pytest.mark.parametrize("case", ["read-only track", "read-only video"])
 def test_a_read_only_folder_gets_a_sentence(found, case):
     assert "nothing can be written to" in found[case] and "Read-only file system" in found[case]

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from sadtalker_core import pipeline
+from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import InputError, OptionError
 from sadtalker_core.face.crop import cut_square
@@ -143,7 +144,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare(videos, tmp_path / "stopped")
     assert [*prepare.read_outcomes(tmp_path / "stopped")] == ["anna/one.mp4"]
-    (tmp_path / "stopped" / "anna__two_001.safetensors.part").write_bytes(b"half")
+    half = claim_path(tmp_path / "stopped" / "anna__two_001.safetensors")
+    half.part("whole").write_bytes(b"half")
+    half.abandon()  # as a kill does
     with (tmp_path / "stopped" / prepare.VIDEOS_FILE).open("a") as file:
         file.write('{"source": "anna/tw')  # a line that a kill cut short
 
@@ -153,7 +156,6 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     outcomes = prepare.prepare(videos, tmp_path / "stopped")
     assert cut == ["anna/two.mp4", "mute.mp4"]
     assert [outcome.source for outcome in outcomes] == ["anna/one.mp4", "anna/two.mp4", "mute.mp4"]
-    (tmp_path / "stopped" / "anna__two_001.safetensors.part").unlink()
     whole, resumed = contents(tmp_path / "whole"), contents(tmp_path / "stopped")
     assert {*whole} == {*resumed}
     assert all(whole[name] == resumed[name] for name in whole if name.endswith(".safetensors"))

@@ -26,10 +26,11 @@ def rules() -> tuple[tuple[re.Pattern, str | None], ...]:
     return tuple((re.compile(pattern), name) for room in rooms for pattern, name in room.RULES)
 
 
-def homes(key: str) -> list[str | None]:
+@functools.lru_cache(maxsize=1 << 13)  # there are 1,600 released keys, and each is asked for several times
+def homes(key: str) -> tuple[str | None, ...]:
     """Where the rules send a canonical key: one home where the tables are right."""
     found = ((pattern.fullmatch(key), name) for pattern, name in rules())
-    return [match.expand(name) if name is not None else None for match, name in found if match]
+    return tuple(match.expand(name) if name is not None else None for match, name in found if match)
 
 
 def our_name(key: str) -> str | None:
@@ -39,7 +40,7 @@ def our_name(key: str) -> str | None:
     """
     known = homes(key)
     if len(known) != 1:
-        raise CheckpointMismatch(f"{key} has {len(known)} homes in the key tables, and should have one: {known}.")
+        raise CheckpointMismatch(f"{key} has {len(known)} homes in the key tables, and should have one: {list(known)}.")
     return known[0]
 
 

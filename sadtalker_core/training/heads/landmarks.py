@@ -17,6 +17,7 @@ import numpy as np
 
 from ...basis import BASIS_FILE, EYES, FACE_OUTLINE, INNER_LIPS, LEFT_EYE, MOUTH, N_POINTS, RIGHT_EYE, SKIN
 from ...coefficients import ARKIT_UNITS
+from ...saving import save_arrays
 from . import mesh as parts
 from .expressions import turn, weights_of
 from .mesh import HeadMesh, load_head_mesh
@@ -40,7 +41,7 @@ def _cached_votes(mesh: HeadMesh, work: Path, n_heads: int) -> tuple[np.ndarray,
     cache = work / f"landmark_votes_{n_heads}_{SEED}.npz"
     if not cache.exists():
         votes, found = _votes(mesh, n_heads)
-        np.savez(cache, votes=votes, found=found)
+        save_arrays(cache, {"votes": votes, "found": found})
     with np.load(cache) as stored:
         return stored["votes"], stored["found"]
 

@@ -21,6 +21,7 @@ import torch
 
 from ...audio.mel import mel_spectrogram
 from ...datatypes import SpeechWindows
+from ...saving import save_arrays
 from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, frames_in_samples, samples_in_frames
 from . import augment, texts
 from .synthesis import Espeak, Utterance, flite
@@ -136,15 +137,15 @@ def held_out_clips(seed: int, minutes: float) -> Iterator[Clip]:
 
 def save(clips: list[Clip], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        file,
-        mel=np.concatenate([c.mel for c in clips]),
-        units=np.concatenate([c.units for c in clips]),
-        mel_ends=np.cumsum([len(c.mel) for c in clips]),
-        unit_ends=np.cumsum([len(c.units) for c in clips]),
-        held_out=np.array([c.held_out for c in clips]),
-        voice=np.array([c.voice for c in clips]),
-    )
+    arrays = {
+        "mel": np.concatenate([c.mel for c in clips]),
+        "units": np.concatenate([c.units for c in clips]),
+        "mel_ends": np.cumsum([len(c.mel) for c in clips]),
+        "unit_ends": np.cumsum([len(c.units) for c in clips]),
+        "held_out": np.array([c.held_out for c in clips]),
+        "voice": np.array([c.voice for c in clips]),
+    }
+    save_arrays(file, arrays)
 
 
 def load(file: Path) -> list[Clip]:

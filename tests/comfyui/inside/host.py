@@ -84,7 +84,7 @@ class Host:
             self.pack = sys.modules[pack.replace(".", "_x_")]
         self.page = _Page()
         self.executor = execution.PromptExecutor(self.page, cache_type=execution.CacheType.CLASSIC,
-                                                 cache_args={"lru": 0, "ram": 0})
+                                                 cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
         comfy.utils.set_progress_bar_global_hook(self._on_progress)
         self.on_progress = None
 

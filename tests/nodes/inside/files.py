@@ -48,17 +48,21 @@ def main(host) -> dict:
         del graph["video"], graph["render"]
         found["refused"][f"track, {case}"] = sentence(graph)
 
+    graph = {"save": save | {"inputs": save["inputs"] | {"filename_prefix": "n" * 218}}}
+    found["refused"]["track, by its parts"] = sentence(graph | {k: v for k, v in graphs.talking(0.12).items()
+                                                                if k not in ("video", "render")})  # fmt: skip
+
     claims = host.core("claims")
-    take = claims._take
+    make_lock = claims.make_lock
 
     def read_only(*_):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    claims._take = read_only
+    claims.make_lock = read_only
     tracks = {"save": save} | {k: v for k, v in graphs.talking(0.16).items() if k not in ("video", "render")}
     found["read-only track"] = sentence(tracks)[0]
     found["read-only video"] = sentence(graphs.talking(0.16))[0]
-    claims._take = take
+    claims.make_lock = make_lock
 
     inputs = os.path.join(host.base, "input")
     Image.open(os.path.join(inputs, "astronaut.png")).convert("RGB").resize((384, 512)).save(

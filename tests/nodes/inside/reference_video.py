@@ -27,6 +27,27 @@ def _write(path: str, **options: str) -> None:
         container.mux(stream.encode())
 
 
+def _write_at(path: str, stamps: list[float], *, with_sound: bool = False, **options: str) -> None:
+    """A video whose picture i, a grey of LEVELS[i], comes at stamps[i] seconds; sound begins at 0."""
+    with av.open(path, "w", options=options) as container:
+        stream = container.add_stream("libx264", options={"crf": "1", "bf": "0"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        voice = container.add_stream("aac", rate=48000, layout="mono") if with_sound else None
+        if voice is not None:
+            for start in range(0, 48000, 1024):
+                sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+                sound.rate, sound.pts, sound.time_base = 48000, start, Fraction(1, 48000)
+                container.mux(voice.encode(sound))
+            container.mux(voice.encode())
+        for level, seconds in zip(LEVELS, stamps, strict=False):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), level, dtype=np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
 def main(host) -> dict:
     from comfy_api.latest import InputImpl
     from comfy_api.util import VideoComponents
@@ -57,6 +78,10 @@ def main(host) -> dict:
             return f"{type(error).__name__}: {error}"
         return "nothing was raised"
 
+    timed = {name: os.path.join(host.base, "input", name) for name in ("changing.mp4", "late.mkv", "late.mp4")}
+    _write_at(timed["changing.mp4"], [*(i / 50 for i in range(6)), *(0.12 + 0.08 * i for i in range(6))])
+    for name in ("late.mkv", "late.mp4"):
+        _write_at(timed[name], [0.6 + 0.04 * i for i in range(6)], with_sound=True)
     with open(path, "rb") as file:
         content = file.read()
     index_first = os.path.join(host.base, "input", "index_first.mp4")
@@ -80,6 +105,7 @@ def main(host) -> dict:
         "file": seen(InputImpl.VideoFromFile(path)),
         "latin-1": seen(InputImpl.VideoFromFile(io.BytesIO(content.replace(TITLE, LATIN_1)))),
         "bytes": seen(InputImpl.VideoFromFile(io.BytesIO(content))),
+        **{name: seen(InputImpl.VideoFromFile(path)) for name, path in timed.items()},
         "pictures": seen(made),
         "part": seen(Cut(path)),
         "part of bytes": seen(Cut(io.BytesIO(content))),

@@ -33,9 +33,12 @@ def _announced(host) -> list:
 
 
 def main(host) -> dict:
+    from comfy_execution.utils import CurrentNodeContext
+
     inputs = os.path.join(host.base, "input")
     Image.new("RGB", (320, 240), (90, 120, 90)).save(os.path.join(inputs, "meadow.png"))
     Image.new("RGB", (16, 16), (90, 120, 90)).save(os.path.join(inputs, "tiny.png"))
+    Image.new("1", (20_000, 10_000)).save(os.path.join(inputs, "huge.png"))
     with open(os.path.join(inputs, "pointer.png"), "wb") as file:
         file.write(b"version https://git-lfs.github.com/spec/v1\n")
     astronaut = Image.open(os.path.join(inputs, "astronaut.png")).convert("RGB")
@@ -55,6 +58,7 @@ def main(host) -> dict:
         "no face": sentence(graphs.talking(image="meadow.png")),
         "too small": sentence(graphs.talking(image="tiny.png")),
         "a picture that is none": sentence(graphs.talking(image="pointer.png")),
+        "a picture of 200 megapixels": sentence(graphs.talking(image="huge.png")),
         "third of two faces": sentence(graphs.talking(image="pair.png", **{"portrait.face_index": 2})),
         "second of two faces": sentence(graphs.talking(0.2, image="pair.png", **{"portrait.face_index": 1})),
         "no voice and no idle time": sentence(graphs.talking(idle_seconds=0.0)),
@@ -99,6 +103,13 @@ def main(host) -> dict:
     found["third of two pictures"] = raised(lambda: from_image(picture, 0, "largest", 2, 0, 0, 0, 0))
     found["an empty mask"] = raised(
         lambda: from_image(picture, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128)))
+    with CurrentNodeContext("a prompt", "a node", 3):
+        found["fourth of a list of pictures"] = raised(lambda: from_image(picture[:, :9], 0, "largest", 0, 0, 0, 0, 0))
+        load = nodes["SadTalkerLoadPortrait"].execute
+        found["fourth of a list of files"] = raised(lambda: load("tiny.png", 0, "largest"))
+        extract = nodes["SadTalker3DMMExtract"].execute
+        green = types.Portrait(torch.full((128, 128, 3), 0.5), name="green.png")
+        found["fourth of a list of portraits"] = raised(lambda: extract(model, green, "crop", 1.0, 0.0, 0.0, "auto"))
     reference = nodes["SadTalkerReferenceVideo"].execute
     found["neither frames nor video"] = raised(lambda: reference(model, 25.0, "hold", 0, "largest", "auto"))
     return found

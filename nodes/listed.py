@@ -1,0 +1,35 @@
+"""Which portrait a refusal speaks of, where a list of them runs through the graph one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from comfy_execution.utils import get_executing_context
+
+from ..sadtalker_core.errors import SadTalkerError, shorten
+
+
+@contextmanager
+def named(name: str = "") -> Iterator[None]:
+    """What the pack refuses in here, with the portrait's name in front and its place in the list.
+
+    ComfyUI tells the place, and not how long the list is. A single portrait has the place 0, too, so the first of a
+    list is told by its name alone.
+    """
+    try:
+        yield
+    except SadTalkerError as error:
+        label = _label(name)
+        if not label or str(error).startswith(label):
+            raise
+        raise type(error)(f"{label}: {error}") from error
+
+
+def _label(name: str) -> str:
+    context = get_executing_context()
+    place = context.list_index if context is not None else None
+    called = f"The portrait '{shorten(name, 100)}'" if name else "The portrait"
+    if place:
+        return f"{called}, number {place} of the list (counting from 0)"
+    return called if name else ""
