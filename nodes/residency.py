@@ -18,8 +18,8 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
+from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
 from ..sadtalker_core.assembly import Talker, require_nets
-from ..sadtalker_core.model import RENDERERS, in_precision, rendering_device
 from ..sadtalker_core.render.batches import memory_ran_out
 
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import SadTalker, Video, load
     from .compose.signature import Signature
     from .errors import (
         AudioError,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         VideoError,
         WrongFamily,
     )
-    from .model import SadTalker, Video, load
     from .options import OPTIONS, Option, Options
 
 __all__ = [
@@ -49,7 +49,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: where each lives; the errors in errors.py
-_MODULES = {"load": "model", "SadTalker": "model", "Video": "model", "Options": "options", "Option": "options",
+_MODULES = {"load": "api", "SadTalker": "api", "Video": "api", "Options": "options", "Option": "options",
             "OPTIONS": "options", "Signature": "compose.signature"}  # fmt: skip
 
 

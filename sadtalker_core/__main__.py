@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .api import Video, load, require_target
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
-from .model import Video, load, require_target
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
+from sadtalker_core.api import to_device
 from sadtalker_core.assembly import assemble_mini, choose_points
 from sadtalker_core.choices import one_of
 from sadtalker_core.coefficients import UNIT_INDEX
@@ -13,7 +14,6 @@ from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
-from sadtalker_core.model import to_device
 from sadtalker_core.motion.blink import chosen_blinks
 from sadtalker_core.motion.edit import resize
 from sadtalker_core.motion.expression import predict_expression

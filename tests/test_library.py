@@ -13,10 +13,7 @@ from PIL import Image
 
 import sadtalker_core
 from sadtalker_core import errors
-from sadtalker_core.assembly import Talker
-from sadtalker_core.datatypes import RELEASED, Portrait
-from sadtalker_core.errors import AudioError, OptionError, PictureError, SadTalkerError
-from sadtalker_core.model import (
+from sadtalker_core.api import (
     DTYPES,
     SadTalker,
     Video,
@@ -27,6 +24,9 @@ from sadtalker_core.model import (
     load,
     to_device,
 )
+from sadtalker_core.assembly import Talker
+from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.errors import AudioError, OptionError, PictureError, SadTalkerError
 from sadtalker_core.options import PRECISIONS, Options
 from tests.face.pictures import astronaut
 from tests.render import tiny

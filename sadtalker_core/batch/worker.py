@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
+from ..api import paste_back_of, predict_motion, to_device
 from ..assembly import Talker, load_talker
 from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
 from ..face.picture_file import read_picture
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_voice
-from ..model import paste_back_of, predict_motion, to_device
 from ..options import Options
 from .jobs import Job
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from sadtalker_core.api import to_device
 from sadtalker_core.assembly import Talker
 from sadtalker_core.batch.worker import WORK_FOLDER, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
-from sadtalker_core.model import to_device
 from sadtalker_core.options import Options
 from sadtalker_core.render.generator import Generator
 from tests.render import tiny
