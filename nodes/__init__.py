@@ -1,4 +1,4 @@
-"""The thin layer between ComfyUI and the rooms: one file per stage, in the order of the walk."""
+"""The thin layer between ComfyUI and sadtalker_core: one file per stage, in the order of the pipeline."""
 
 from comfy_api.latest import ComfyExtension, io
 

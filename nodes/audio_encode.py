@@ -1,4 +1,4 @@
-"""Audio Encode: a voice in, the mel windows that the nets hear out."""
+"""Audio Encode: a voice in, the mel windows that the networks read out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SadTalkerAudioEncode(io.ComfyNode):
                 io.Audio.Input("audio", optional=True, tooltip="The voice; any rate and number of channels."),
             ],
             outputs=[
-                wires.Speech.Output("speech", display_name="speech", tooltip="The voice as the nets hear it."),
+                wires.Speech.Output("speech", display_name="speech", tooltip="The voice as mel windows."),
                 io.Int.Output("n_frames", display_name="frame count", tooltip="Video frames that the voice lasts."),
             ],
         )
@@ -36,9 +36,9 @@ class SadTalkerAudioEncode(io.ComfyNode):
     @classmethod
     def execute(cls, idle_seconds: float, audio=_NOT_CONNECTED) -> io.NodeOutput:
         if audio is _NOT_CONNECTED:
-            speech = pipeline.hear(None, idle_seconds=idle_seconds)
+            speech = pipeline.encode_audio(None, idle_seconds=idle_seconds)
         elif audio is None:  # core's Get Video Components, for a silent video
             raise AudioError(EMPTY)
         else:
-            speech = pipeline.hear(audio["waveform"], audio["sample_rate"], on_progress=Progress())
+            speech = pipeline.encode_audio(audio["waveform"], audio["sample_rate"], on_progress=Progress())
         return io.NodeOutput(speech, speech.n_frames)

@@ -49,7 +49,7 @@ class SadTalkerExpNet(io.ComfyNode):
         reference_length,
         reference=None,
     ) -> io.NodeOutput:
-        expression = pipeline.express(
+        expression = pipeline.predict_expression(
             model,
             speech,
             coefficients,

@@ -6,8 +6,8 @@ from comfy import model_management
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.assembly import choose_points
-from ..sadtalker_core.face.points import MeantFace
+from ..sadtalker_core.face.points import FaceSelector
+from ..sadtalker_core.model import choose_points
 from . import video_frames, widgets, wires
 from .listed import named
 from .load_model import model_folders
@@ -42,9 +42,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks
-    ) -> io.NodeOutput:
+    def execute(cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks) -> io.NodeOutput:
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(
@@ -65,8 +63,8 @@ class SadTalkerReferenceVideo(io.ComfyNode):
             node_id="SadTalkerReferenceVideo",
             display_name="3DMM from Video",
             category=wires.CATEGORY,
-            description="Reads head pose, blinks and expression from a video of somebody, frame by frame, at 25 "
-            "frames a second. Connect frames or a video.",
+            description="Reads head pose, blinks and expression from a video of somebody, frame by frame, at 25 fps. "
+            "Connect frames or a video.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model; the same as in the other stages."),
                 *widgets.own("ReferenceVideo"),
@@ -80,7 +78,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 wires.Coefficients.Output(
                     "reference",
                     display_name="coefficients",
-                    tooltip="One row per frame at 25 frames a second; connect it to a 'reference' input.",
+                    tooltip="One row per frame at 25 fps; connect it to a 'reference' input.",
                 )
             ],
         )
@@ -97,7 +95,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 clip.frames,
                 clip.fps,
                 points=_points(model, landmarks),
-                meant=MeantFace(face_index, face_order),
+                selector=FaceSelector(face_index, face_order),
                 missing_face=missing_face,
                 on_progress=lambda done: progress(done, max(done, clip.n_frames)),
             )

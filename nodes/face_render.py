@@ -19,7 +19,7 @@ class SadTalkerFaceRender(io.ComfyNode):
             node_id="SadTalkerFaceRender",
             display_name="Face Render",
             category=wires.CATEGORY,
-            description="Moves the portrait and paints the frames, 25 a second, with a live picture in the node.",
+            description="Moves the portrait and renders the frames at 25 fps, with a live preview in the node.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),

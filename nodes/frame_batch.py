@@ -15,8 +15,8 @@ from .progress import Progress
 
 def collect(stream: FrameStream, what: str) -> Tensor:
     """-> (n, height, width, 3) float32 in 0..1 on ComfyUI's intermediate device. Raises DoesNotFit before it starts."""
-    logging.info("SadTalker: %s makes %s.", what, stream.announcement())
-    stream.require_memory(psutil.virtual_memory().available)
+    logging.info("SadTalker: %s makes %s.", what, stream.summary())
+    stream.check_memory(psutil.virtual_memory().available)
     frames = torch.empty(
         (stream.n_frames, stream.height, stream.width, 3), device=model_management.intermediate_device()
     )

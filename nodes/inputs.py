@@ -19,7 +19,7 @@ from ..sadtalker_core.choices import one_of
 from ..sadtalker_core.errors import AudioError, InputError, OptionError, shorten
 from ..sadtalker_core.options import real_number, whole_number
 from . import wires
-from .residency import ResidentTalker
+from .residency import ManagedModel
 
 #: combos that list files: these come and go while the server runs, and each node looks for its own
 FILE_LISTS = frozenset({"image", "model", "track"})
@@ -29,7 +29,7 @@ RECORDS = {
     for wire, record in (
         (io.Image, torch.Tensor),
         (io.Mask, torch.Tensor),
-        (wires.Model, ResidentTalker),
+        (wires.Model, ManagedModel),
         (wires.Portrait, datatypes.Portrait),
         (wires.Coefficients, datatypes.FaceCoefficients),
         (wires.Speech, datatypes.SpeechWindows),

@@ -1,4 +1,4 @@
-"""Load SadTalker Model: a name in, the nets of one family out, resident under ComfyUI's memory management."""
+"""Load SadTalker Model: a name in, the networks of one family out, resident under ComfyUI's memory management."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io
 
-from ..sadtalker_core.assembly import load_talker
 from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MODELS, find_files
 from ..sadtalker_core.checkpoint.glance import could_be_model
 from ..sadtalker_core.errors import CheckpointMissing
+from ..sadtalker_core.model import load_model
 from ..sadtalker_core.options import OPTIONS
 from . import residency, widgets, wires
 from .progress import Progress
@@ -61,7 +61,7 @@ class SadTalkerLoadModel(io.ComfyNode):
             node_id="SadTalkerLoadModel",
             display_name="Load SadTalker Model",
             category=wires.CATEGORY,
-            description="Loads the nets of one SadTalker model. 'mini' is built in (preview quality) and needs no "
+            description="Loads the networks of one SadTalker model. 'mini' is built in (preview quality) and needs no "
             "download; 'SadTalker 256' and 'SadTalker 512' are the released weights in models/sadtalker.",
             inputs=[
                 io.Combo.Input("model", options=model_choices(), default=MINI_MODEL, tooltip=OPTIONS["model"].help),
@@ -70,14 +70,16 @@ class SadTalkerLoadModel(io.ComfyNode):
             ],
             outputs=[
                 wires.Model.Output(
-                    "loaded_model", display_name="model", tooltip="The nets. Connect the same loader to every stage."
+                    "loaded_model",
+                    display_name="model",
+                    tooltip="The networks. Connect the same loader to every stage.",
                 )
             ],
         )
 
     @classmethod
     def execute(cls, model: str, precision: str, allow_download: bool) -> io.NodeOutput:
-        talker = load_talker(
+        loaded = load_model(
             model,
             model_folders(),
             ops=comfy.ops.manual_cast,
@@ -90,7 +92,7 @@ class SadTalkerLoadModel(io.ComfyNode):
                 "SadTalker: mini (built-in, preview quality). For the released quality choose 'SadTalker 256' in "
                 "Load SadTalker Model and switch allow_download on, or put its files into models/sadtalker."
             )
-        return io.NodeOutput(residency.adopt(talker, precision))
+        return io.NodeOutput(residency.wrap_in_patchers(loaded, precision))
 
     @classmethod
     def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool):

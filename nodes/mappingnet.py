@@ -18,8 +18,8 @@ class SadTalkerMappingNet(io.ComfyNode):
             node_id="SadTalkerMappingNet",
             display_name="MappingNet",
             category=wires.CATEGORY,
-            description="Translates expression and head pose into the key points that move the picture. Mouth, head "
-            "and gaze of the camera are scaled here.",
+            description="Translates expression and head pose into the key points that move the picture. Scales "
+            "expression and head movement.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
@@ -27,9 +27,7 @@ class SadTalkerMappingNet(io.ComfyNode):
                 wires.Pose.Input("pose", tooltip="From PoseVAE."),
                 *map(widgets.option, _OPTIONS),
             ],
-            outputs=[
-                wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")
-            ],
+            outputs=[wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")],
         )
 
     @classmethod
@@ -48,7 +46,7 @@ class SadTalkerMappingNet(io.ComfyNode):
         pitch,
         roll,
     ) -> io.NodeOutput:
-        motion = pipeline.map_tracks(
+        motion = pipeline.coefficients_to_motion(
             model,
             coefficients,
             expression,

@@ -18,7 +18,7 @@ from .listed import named
 def _outputs():
     return [
         wires.Portrait.Output(
-            "chosen_portrait", display_name="portrait", tooltip="The picture and which face of it shall talk."
+            "chosen_portrait", display_name="portrait", tooltip="The picture and which face to animate."
         ),
         io.Image.Output("picture", display_name="image", tooltip="The picture itself, for other nodes."),
         io.Mask.Output(
@@ -35,7 +35,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
             node_id="SadTalkerLoadPortrait",
             display_name="Load Portrait",
             category=wires.CATEGORY,
-            description="Loads a picture of somebody and says which face of it shall talk.",
+            description="Loads a picture of somebody and says which face to animate.",
             inputs=[
                 io.Combo.Input(
                     "image",
@@ -93,7 +93,7 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Paint over the face that shall talk; the box around the painted part is used.",
+                    tooltip="Paint over the face to animate; the box around the painted part is used.",
                 ),
             ],
             outputs=_outputs(),

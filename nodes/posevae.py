@@ -37,7 +37,7 @@ class SadTalkerPoseVAE(io.ComfyNode):
     def execute(
         cls, model, speech, coefficients, pose_style, seed, reference_mode, reference_length, reference=None
     ) -> io.NodeOutput:
-        pose = pipeline.nod(
+        pose = pipeline.predict_head_pose(
             model,
             speech,
             coefficients,

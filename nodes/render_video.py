@@ -50,7 +50,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
         whole = None
         width, height = heads.width, heads.height
         if paste_back:
-            whole = pipeline.whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
+            whole = pipeline.make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
             width, height = portrait.size_wh
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
         progress = Progress(heads.n_frames)
@@ -59,7 +59,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             partial_ending=video_file.PARTIAL_ENDING if keep_partial else None,
         )  # fmt: skip
         with claim:
-            path = pipeline.film(
+            path = pipeline.render_video(
                 claim,
                 heads,
                 whole,

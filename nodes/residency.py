@@ -1,5 +1,6 @@
-"""Where the nets live. ComfyUI owns the memory: every net sits in a patcher of its own, is brought to the device when a
-node needs it, makes room for other models and is gone when the graph is gone. The only file that names ModelPatcher."""
+"""Where the networks live. ComfyUI owns the memory: every network sits in a patcher of its own, is brought to the
+device when a node needs it, makes room for other models and is gone when the graph is gone. The only file that names
+ModelPatcher."""
 
 from __future__ import annotations
 
@@ -19,22 +20,22 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
-from ..sadtalker_core.assembly import Talker, require_nets
+from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
 
 
 @dataclass(frozen=True, eq=False)
-class ResidentTalker:
-    """What travels on a SADTALKER_MODEL wire: the assembled nets, each in its patcher.
+class ManagedModel:
+    """What travels on a SADTALKER_MODEL wire: the assembled networks, each in its patcher.
 
-    lacking: {net: why it is not there}, as in Talker
+    missing: {net: why it is not there}, as in SadTalkerModel
     """
 
     name: str
     family: str
     image_size: int
     patchers: Mapping[str, Patcher]
-    lacking: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def get_models(self) -> list[Patcher]:
         """All its patchers. Newer ComfyUIs ask what is on a wire for them, to keep them while a prompt needs it."""
@@ -44,11 +45,11 @@ class ResidentTalker:
         return net in self.patchers
 
     def use(self, *nets: str, working_bytes: int = 0) -> list[torch.nn.Module]:
-        """Bring these nets to their device, whole, beside `working_bytes` of activations; hand them out in order.
+        """Bring these networks to their device, whole, beside `working_bytes` of activations; hand them out in order.
 
         Raises CheckpointMissing for one whose file is missing.
         """
-        require_nets(nets, self.lacking)
+        require_nets(nets, self.missing)
         chosen = [self.patchers[net] for net in nets]
         model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
         return [patcher.model for patcher in chosen]
@@ -57,7 +58,7 @@ class ResidentTalker:
         """What ComfyUI takes for free there."""
         return model_management.get_free_memory(device)
 
-    def out_of_memory(self, error: Exception) -> bool:
+    def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it, in ComfyUI's eyes or torch's; ComfyUI's cache is then emptied."""
         ran_out = is_oom(error) or memory_ran_out(error)
         if ran_out:
@@ -65,22 +66,22 @@ class ResidentTalker:
         return ran_out
 
 
-def adopt(talker: Talker, precision: str) -> ResidentTalker:
-    """Give every net of a freshly assembled talker to ComfyUI's memory management."""
+def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
+    """Give every network of a freshly assembled model to ComfyUI's memory management."""
     device = model_management.get_torch_device()
     offload = model_management.unet_offload_device()
     rendering = rendering_device(device)
     patchers = {}
-    for name, net in talker.nets.items():
+    for name, net in model.nets.items():
         home = rendering if name in RENDERERS else device
         net = in_precision(name, net, precision, home, _fastest_dtype)
         _make_stoppable(net)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
-    return ResidentTalker(talker.name, talker.family, talker.image_size, patchers, talker.lacking)
+    return ManagedModel(model.name, model.family, model.image_size, patchers, model.missing)
 
 
 def _make_stoppable(net: torch.nn.Module) -> None:
-    """Between any two layers the net looks whether the user pressed stop: a single frame may take many seconds."""
+    """Between any two layers the network looks whether the user pressed stop: a single frame may take many seconds."""
 
     def look(layer, inputs) -> None:
         model_management.throw_exception_if_processing_interrupted()

@@ -43,9 +43,7 @@ class SadTalkerEditExpression(io.ComfyNode):
     @classmethod
     def execute(cls, expression, overall, mouth, eyes, brows, smoothing) -> io.NodeOutput:
         return io.NodeOutput(
-            edit.edit_expression(
-                expression, overall=overall, mouth=mouth, eyes=eyes, brows=brows, smoothing=smoothing
-            )
+            edit.edit_expression(expression, overall=overall, mouth=mouth, eyes=eyes, brows=brows, smoothing=smoothing)
         )
 
 
@@ -110,9 +108,7 @@ class SadTalkerBlendTracks(io.ComfyNode):
                     display_name="expression",
                     tooltip="Made of the two expressions; empty without.",
                 ),
-                wires.Pose.Output(
-                    "joined_pose", display_name="pose", tooltip="Made of the two poses; empty without."
-                ),
+                wires.Pose.Output("joined_pose", display_name="pose", tooltip="Made of the two poses; empty without."),
             ],
         )
 
@@ -197,9 +193,7 @@ class SadTalkerSilenceGate(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, expression, speech, coefficients, threshold, attack, release, strength
-    ) -> io.NodeOutput:
+    def execute(cls, expression, speech, coefficients, threshold, attack, release, strength) -> io.NodeOutput:
         return io.NodeOutput(
             silence_gate(
                 expression,

@@ -17,7 +17,7 @@ from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
 from ..sadtalker_core.errors import OptionError, SigningError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING
 from ..sadtalker_core.output_name import check, fill_in, place
-from ..sadtalker_core.saving import full_disk
+from ..sadtalker_core.saving import disk_full_error
 
 #: environment variables of the ComfyUI process; not inputs, because a workflow that is shared must not carry them along
 CERTIFICATES, PRIVATE_KEY = "SADTALKER_SIGN_CERTIFICATES", "SADTALKER_SIGN_KEY"
@@ -50,7 +50,7 @@ def written_to(folder: Path):
         yield
     except OSError as error:
         sentence = f"nothing can be written to {shorten(folder)}: {shorten(error.strerror or error)}. Choose another "
-        raise full_disk(error, folder) or OptionError(f"{sentence}folder, or make that one writable.") from error
+        raise disk_full_error(error, folder) or OptionError(f"{sentence}folder, or make that one writable.") from error
 
 
 def prefix_fault(filename_prefix: str | None) -> str | bool:

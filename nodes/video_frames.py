@@ -20,9 +20,9 @@ SHORTEST_CUT_S = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames a second, 25 out of a file;  n_frames: how many, as
-    announced.
+class ReferenceClip:
+    """frames: (H, W, 3) in 0..1, one after the other;  fps: frames per second, 25 out of a file;  n_frames: how many,
+    as announced.
     """
 
     frames: Iterator[Tensor]
@@ -30,12 +30,12 @@ class Clip:
     n_frames: int
 
 
-def open_clip(frames: Tensor | None, video, fps: float) -> Clip:
+def open_clip(frames: Tensor | None, video, fps: float) -> ReferenceClip:
     """frames: an IMAGE batch at `fps`, or video: a VIDEO, which brings its own rate; exactly one of them."""
     if (frames is None) == (video is None):
-        raise VideoError("3DMM from Video takes frames or a video, exactly one of them; connect one and cut the other.")
+        raise VideoError("3DMM from Video takes frames or a video, exactly one of them; disconnect the other.")
     if frames is not None:
-        return Clip(iter(frames[..., :3]), fps, len(frames))
+        return ReferenceClip(iter(frames[..., :3]), fps, len(frames))
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
 
 
@@ -55,13 +55,13 @@ def _is_a_file(video) -> bool:
         return True
 
 
-def _open_parts(video) -> Clip:
+def _open_parts(video) -> ReferenceClip:
     with _readable():
         parts = video.get_components()
-    return Clip(iter(parts.images[..., :3]), float(parts.frame_rate), len(parts.images))
+    return ReferenceClip(iter(parts.images[..., :3]), float(parts.frame_rate), len(parts.images))
 
 
-def _open_file(video) -> Clip:
+def _open_file(video) -> ReferenceClip:
     """The pictures that a player shows at each 25th of a second, by their time stamps."""
     import av
 
@@ -75,7 +75,7 @@ def _open_file(video) -> Clip:
             announced = float(stream.duration * stream.time_base)
         else:
             announced = (container.duration or 0) / av.time_base
-    return Clip(_play(video, rate, begin, announced), FRAMES_PER_SECOND, max(frames_in_seconds(announced), 1))
+    return ReferenceClip(_play(video, rate, begin, announced), FRAMES_PER_SECOND, max(frames_in_seconds(announced), 1))
 
 
 def _play(video, rate: float, begin: float | None, announced: float) -> Iterator[Tensor]:

@@ -28,6 +28,6 @@ class SadTalkerVisibleLabel(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, frames, text, corner, size, opacity) -> io.NodeOutput:
-        return io.NodeOutput(label_frames(
-                frames, text, corner=corner, size=size, opacity=opacity, on_progress=Progress(len(frames))
-            ))
+        return io.NodeOutput(
+            label_frames(frames, text, corner=corner, size=size, opacity=opacity, on_progress=Progress(len(frames)))
+        )

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from . import pipeline
-from .assembly import Talker, choose_points, load_talker
 from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
@@ -29,12 +28,13 @@ from .errors import AudioError, OptionError, PictureError, shorten
 from .face.picture_file import picture_from_image, read_picture
 from .face.portrait import portrait_from_picture
 from .media import read_voice
+from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
-from .render.animate import can_render_on
-from .render.fast import accelerate
-from .render.generator import Generator
+from .render.facevid2vid.animate import can_render_on
+from .render.facevid2vid.fast import accelerate
+from .render.facevid2vid.generator import Generator
 from .timeline import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def load(
     where = chosen_device(device)
     precision = one_of("precision", precision, PRECISIONS)
     folders = model_folders([models] if isinstance(models, str | Path) else models)
-    talker = load_talker(model, folders, allow_download=allow_download, on_progress=on_progress)
-    return SadTalker(to_device(talker, where, precision), where, folders, batch_size)
+    loaded = load_model(model, folders, allow_download=allow_download, on_progress=on_progress)
+    return SadTalker(to_device(loaded, where, precision), where, folders, batch_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class SadTalker:
     networks:   by name;  device: where they compute;  folders: searched for weights;  batch_size: frames at once
     """
 
-    networks: Talker
+    networks: SadTalkerModel
     device: torch.device
     folders: Sequence[Path] = ()
     batch_size: int = 0
@@ -115,9 +115,7 @@ class SadTalker:
         """
         options = options or Options()
         sound = as_audio(audio)
-        cropped, motion = predict_motion(
-            self.networks, as_image(portrait), sound, options, self.folders, self.device
-        )
+        cropped, motion = predict_motion(self.networks, as_image(portrait), sound, options, self.folders, self.device)
         return Video(self, cropped, motion, sound, options)
 
 
@@ -184,20 +182,18 @@ class Video:
                 on_progress(done, total)
 
         with torch.no_grad():
-            return pipeline.film(
+            return pipeline.render_video(
                 target, self._heads(), paste_back_of(self.portrait, self.options), output_fps=self.options.output_fps,
                 audio=self.audio, quality=self.options.quality, metadata=metadata, signature=signature,
                 on_progress=report,
             )  # fmt: skip
 
     def _heads(self) -> FrameStream:
-        return pipeline.render(
-            self.model.networks, self.portrait, self.motion, batch_size=self.model.batch_size
-        )
+        return pipeline.render(self.model.networks, self.portrait, self.motion, batch_size=self.model.batch_size)
 
 
 def predict_motion(
-    networks: Talker,
+    networks: SadTalkerModel,
     image: Tensor,
     audio: tuple[Tensor, float] | None,
     options: Options,
@@ -214,15 +210,15 @@ def predict_motion(
         offset=(options.crop_offset_x, options.crop_offset_y),
     )
     if audio is None:
-        speech = pipeline.hear(None, idle_seconds=options.idle_seconds)
+        speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
     else:
-        speech = pipeline.hear(*audio)
-    expression = pipeline.express(
+        speech = pipeline.encode_audio(*audio)
+    expression = pipeline.predict_expression(
         networks, speech, source, blink=options.blink, blinks_per_minute=options.blink_rate,
         blink_strength=options.blink_strength, seed=options.seed,
     )  # fmt: skip
-    pose = pipeline.nod(networks, speech, source, style=options.pose_style, seed=options.seed)
-    motion = pipeline.map_tracks(
+    pose = pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
+    motion = pipeline.coefficients_to_motion(
         networks, source, expression, pose, expression_scale=options.expression_scale,
         pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
         yaw=options.yaw, pitch=options.pitch, roll=options.roll,
@@ -234,7 +230,7 @@ def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
     """What pastes heads back into the whole image; None when only the heads are wanted."""
     if not options.paste_back:
         return None
-    return pipeline.whole_picture(portrait, feather=options.feather, colour_match=options.colour_match)
+    return pipeline.make_paste_back(portrait, feather=options.feather, colour_match=options.colour_match)
 
 
 # --------------------------------------------------------------------------------------------------- what comes in
@@ -349,15 +345,15 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
     return chosen
 
 
-def to_device(talker: Talker, device: torch.device, precision: str) -> Talker:
+def to_device(loaded: SadTalkerModel, device: torch.device, precision: str) -> SadTalkerModel:
     """The model with its networks on their device; those that render are rearranged for speed, in that precision."""
     one_of("precision", precision, PRECISIONS)
     rendering = rendering_device(device)
     nets = {}
-    for name, net in talker.nets.items():
+    for name, net in loaded.nets.items():
         home = rendering if name in RENDERERS else device
         nets[name] = in_precision(name, net, precision, home).to(home)
-    return replace(talker, nets=nets)
+    return replace(loaded, nets=nets)
 
 
 def in_precision(

@@ -1,6 +1,6 @@
 """The language of the face model: which number of a row means what. Nobody else slices by number.
 
-Three rows are spoken in this house:
+There are three layouts of a row:
 
     full, 257    identity 80 | expression 64 | texture 80 | rotation 3 | lighting 27 | translation 3
     crop,  73    expression 64 | rotation 3 | translation 3 | crop 3
@@ -9,7 +9,7 @@ Three rows are spoken in this house:
 `rotation` is (pitch, yaw, roll) in radians, `translation` is in the units of the face model, `crop` is
 (s, tx, ty): scale and centre of the alignment in pixels of the cropped square, so it depends on `pic_size`.
 The released family speaks in the basis of its 3-D face model; the mini family keeps the shapes and gives the first
-52 expression numbers the meaning of the ARKit face units named below (0 = rest, 1 = full), the other 12 stay 0.
+52 expression numbers the meaning of the ARKit blendshapes named below (0 = rest, 1 = full), the other 12 stay 0.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ FULL_ROW = sum(FULL_LAYOUT.values())
 #: name -> width, in the order of the 73-row (the 70-row is the same without `crop`)
 CROP_LAYOUT = {"expression": EXPRESSION, "rotation": ROTATION, "translation": TRANSLATION, "crop": CROP}
 
-#: the face units of the mini family, in the order of its expression numbers
-ARKIT_UNITS = (
+#: the blendshapes of the mini family, in the order of its expression numbers
+ARKIT_BLENDSHAPES = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight",
     "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight",
@@ -56,7 +56,7 @@ ARKIT_UNITS = (
     "noseSneerLeft", "noseSneerRight",
     "tongueOut",
 )  # fmt: skip
-UNIT_INDEX = {name: i for i, name in enumerate(ARKIT_UNITS)}
+BLENDSHAPE_INDEX = {name: i for i, name in enumerate(ARKIT_BLENDSHAPES)}
 
 
 def split_row(row, layout):

@@ -1,7 +1,8 @@
-"""What travels between the rooms, and so on the wires between the nodes: frozen records, shapes and units beside them.
+"""What is passed between the packages, and so on the wires between the nodes: frozen records, shapes and units beside
+them.
 
 Letters: `H W` a picture in pixels, `S` the side of the cropped square, `T` video frames, `P` numbers per frame that
-move the key points (45 = 15 x 3 offsets in the released family, 64 unit weights in the mini family).
+move the key points (45 = 15 x 3 offsets in the released family, 64 blendshape weights in the mini family).
 Pictures are float32 in 0..1, RGB. Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a tensor that came in by a record.
 """
@@ -30,7 +31,7 @@ class CropMode(str, Enum):
     CROP = "crop"  #: a square-ish box around the head
     EXTENDED_CROP = "extcrop"  #: the same, wider
     RESIZE = "resize"  #: the whole picture is squeezed into the square
-    FULL = "full"  #: as crop, and meant to be pasted back; the crop parameters steer the mapping net
+    FULL = "full"  #: as crop, and meant to be pasted back; the crop parameters steer the mapping network
     EXTENDED_FULL = "extfull"  #: as extcrop, likewise
 
     @property
@@ -188,7 +189,7 @@ class FaceCoefficients:
 
 @dataclass(frozen=True, eq=False)
 class SpeechWindows:
-    """A voice as the nets hear it.
+    """A voice as the networks read it.
 
     mel:      (n_mel, 80) in -4..4, 80 steps a second; kept as one track, because windows overlap fivefold
     n_frames: T, video frames at 25 a second
@@ -250,7 +251,8 @@ class HeadPose:
 class KeypointMotion:
     """What MappingNet says about each frame.
 
-    yaw, pitch, roll: (T,) degrees;  translation: (T, 3);  offsets: (T, P), 45 key-point offsets or 64 unit weights
+    yaw, pitch, roll: (T,) degrees;  translation: (T, 3);  offsets: (T, P), 45 key-point offsets or 64 blendshape
+    weights
     """
 
     yaw: Tensor
@@ -298,7 +300,7 @@ class FrameStream:
         """What all frames weigh as one float32 IMAGE batch."""
         return self.n_frames * self.height * self.width * 3 * 4
 
-    def announcement(self) -> str:
+    def summary(self) -> str:
         """What is about to be made, for the log: frames, size, megabytes, time."""
         size = f"{self.n_frames} frames of {self.width} x {self.height}, {self.n_bytes / 1e6:.0f} MB"
         if self.seconds_per_frame is None:
@@ -306,11 +308,11 @@ class FrameStream:
         seconds = self.n_frames * self.seconds_per_frame()
         return f"{size}, about {seconds / 60:.0f} min" if seconds >= 90 else f"{size}, about {max(seconds, 1):.0f} s"
 
-    def require_memory(self, available_bytes: int) -> None:
+    def check_memory(self, available_bytes: int) -> None:
         """Raises DoesNotFit when the whole batch cannot be held; said before the work, not after it."""
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
-                f"{self.announcement()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
+                f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
                 "Use a shorter voice, a smaller picture, or cut the voice and run the parts one after the other."
             )
 

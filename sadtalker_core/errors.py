@@ -1,24 +1,24 @@
 """What can go wrong, as one tree. Every class here speaks to the person at the canvas.
 
-    SadTalkerError                 anything this pack refuses, with a sentence that says what to do
-    |-- InputError                 what came in by a wire or a widget cannot be used
-    |   |-- PictureError           a portrait or frame: shape, channels, size, not a number
-    |   |   `-- FaceNotFound       no face, not that many faces, or landmarks that are no face
-    |   |-- AudioError             a voice: empty, too short, batched, not a number
-    |   |-- VideoError             a reference video or the frames to write
-    |   |-- OptionError            a widget's value outside what it can mean
-    |   |-- JobListError           a table of jobs: each line that cannot be done, and why
-    |   `-- WrongFamily            a wire made with one family of weights meets a node that holds the other
-    |-- CheckpointError            a weights file
-    |   |-- CheckpointMissing      not in the folders that were searched
-    |   |-- CheckpointDamaged      truncated, a Git-LFS pointer, wrong size or hash, not a checkpoint at all
-    |   `-- CheckpointMismatch     readable, but with other keys or shapes than the net has
-    |-- DownloadError              fetching a weights file failed; the part that came is kept
-    |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
-    |-- PackageMissing             an optional package is not installed
-    |-- InUse                      another process is at work on the same files
-    |-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
-    `-- Cancelled                  the caller's `on_progress` asked to stop
+SadTalkerError                 anything this pack refuses, with a sentence that says what to do
+|-- InputError                 what came in by a wire or a widget cannot be used
+|   |-- PictureError           a portrait or frame: shape, channels, size, not a number
+|   |   `-- FaceNotFound       no face, not that many faces, or landmarks that are no face
+|   |-- AudioError             a voice: empty, too short, batched, not a number
+|   |-- VideoError             a reference video or the frames to write
+|   |-- OptionError            a widget's value outside what it can mean
+|   |-- JobListError           a table of jobs: each line that cannot be done, and why
+|   `-- WrongFamily            a wire made with one family of weights meets a node that holds the other
+|-- CheckpointError            a weights file
+|   |-- CheckpointMissing      not in the folders that were searched
+|   |-- CheckpointDamaged      truncated, a Git-LFS pointer, wrong size or hash, not a checkpoint at all
+|   `-- CheckpointMismatch     readable, but with other keys or shapes than the net has
+|-- DownloadError              fetching a weights file failed; the part that came is kept
+|-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
+|-- PackageMissing             an optional package is not installed
+|-- InUse                      another process is at work on the same files
+|-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
+`-- Cancelled                  the caller's `on_progress` asked to stop
 """
 
 
@@ -31,7 +31,7 @@ class InputError(SadTalkerError, ValueError):
 
 
 class PictureError(InputError):
-    """A portrait or frame has the wrong shape, channels or size, or holds values that are no numbers."""
+    """A portrait or frame has the wrong shape, channels or size, or contains NaN or infinite values."""
 
 
 class FaceNotFound(PictureError):
@@ -39,7 +39,7 @@ class FaceNotFound(PictureError):
 
 
 class AudioError(InputError):
-    """A voice is empty, too short, batched, or holds values that are no numbers."""
+    """A voice is empty, too short, batched, or contains NaN or infinite values."""
 
 
 class VideoError(InputError):
@@ -71,7 +71,7 @@ class CheckpointDamaged(CheckpointError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """A weights file can be read, but its keys or shapes are not those of the net."""
+    """A weights file can be read, but its keys or shapes are not those of the network."""
 
 
 class DownloadError(SadTalkerError):
@@ -113,4 +113,4 @@ def shorten(text: object, limit: int = 300) -> str:
     if len(whole) <= limit:
         return whole
     head = (limit - 1) * 2 // 3
-    return f"{whole[:head]}…{whole[len(whole) - (limit - 1 - head):]}"
+    return f"{whole[:head]}…{whole[len(whole) - (limit - 1 - head) :]}"

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .assembly import LANDMARKS
 from .checkpoint.catalog import MINI_MODEL
 from .choices import one_of
 from .compose.label import CORNERS, DEFAULT_TEXT
@@ -22,6 +21,7 @@ from .datatypes import CropMode
 from .errors import OptionError, shorten
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
+from .model import LANDMARKS
 from .motion.blink import BLINKS, FASTEST_RATE, NATURAL_RATE, STRONGEST
 from .motion.edit import JOIN_MODES, LONGEST_SMOOTHING, FitHow
 from .motion.reference import ReferenceLength
@@ -186,95 +186,124 @@ class Options:
     Raises OptionError for a value that its option does not allow.
     """
 
-    model: str = _field(_text(
-        MINI_MODEL,
-        "mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released weights, looked for "
-        "in models/sadtalker and the folders in it. file/...: a file of your own there; a renamed released file counts "
-        "as 512 where its name contains 512, and else as 256.",
-    ))
-    precision: str = _field(_choice(
-        PRECISIONS,
-        "How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a CPU. Landmarks and "
-        "motion always stay in fp32.",
-    ))
+    model: str = _field(
+        _text(
+            MINI_MODEL,
+            "mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released weights, looked "
+            "for "
+            "in models/sadtalker and the folders in it. file/...: a file of your own there; a renamed released file "
+            "counts "
+            "as 512 where its name contains 512, and else as 256.",
+        )
+    )
+    precision: str = _field(
+        _choice(
+            PRECISIONS,
+            "How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a CPU. Landmarks "
+            "and "
+            "motion always stay in fp32.",
+        )
+    )
     face_index: int = _field(_int(0, 0, 99, "Which face, counted from 0 after ordering; 0 is the first."))
-    face_order: str = _field(_choice(
-        FACE_ORDERS,
-        "How the faces of the picture are counted: the largest first, or by place in the picture.",
-    ))
-    crop_mode: str = _field(_choice(
-        CropMode,
-        "crop: the head alone. extcrop: with more around it. resize: the whole picture is the face. full, extfull: "
-        "the head, meant for Paste Back into the whole picture.",
-    ))
-    crop_scale: float = _field(_float(
-        1.0, 0.5, 3.0, 0.05, "Makes the box around the head larger (hair, chin) or smaller."
-    ))
-    crop_offset_x: float = _field(_float(
-        0.0, -1.0, 1.0, 0.01, "Moves the box to the right, as a part of its width.", "widths of the box"
-    ))
-    crop_offset_y: float = _field(_float(
-        0.0, -1.0, 1.0, 0.01, "Moves the box down, as a part of its height.", "heights of the box"
-    ))
-    landmarks: str = _field(_choice(
-        LANDMARKS,
-        "auto: the face-alignment package when its two weight files are in models/sadtalker, else the built-in face "
-        "mesh. The mini model always uses the built-in mesh.",
-    ))
-    idle_seconds: float = _field(_float(
-        0.0, 0.0, 36_000.0, 0.1, "Length of an idle clip when no voice is connected. A voice wins.", "seconds"
-    ))
-    blink: str = _field(_choice(
-        BLINKS,
-        "auto: blinks at the rate below. off: none. original: as the original SadTalker draws them, about 34 a minute, "
-        "whatever the rate.",
-    ))
-    blink_rate: float = _field(_float(
-        NATURAL_RATE, 0.0, FASTEST_RATE, 1.0, "Blinks a minute; people blink 15 to 20 times.", "blinks per minute"
-    ))
-    blink_strength: float = _field(_float(
-        1.0, 0.0, STRONGEST, 0.05, "How far the lids close: 1 shuts the eyes."
-    ))
+    face_order: str = _field(
+        _choice(
+            FACE_ORDERS,
+            "How the faces of the picture are counted: the largest first, or by place in the picture.",
+        )
+    )
+    crop_mode: str = _field(
+        _choice(
+            CropMode,
+            "crop: the head alone. extcrop: with more around it. resize: the whole picture is the face. full, extfull: "
+            "the head, meant for Paste Back into the whole picture.",
+        )
+    )
+    crop_scale: float = _field(
+        _float(1.0, 0.5, 3.0, 0.05, "Makes the box around the head larger (hair, chin) or smaller.")
+    )
+    crop_offset_x: float = _field(
+        _float(0.0, -1.0, 1.0, 0.01, "Moves the box to the right, as a part of its width.", "widths of the box")
+    )
+    crop_offset_y: float = _field(
+        _float(0.0, -1.0, 1.0, 0.01, "Moves the box down, as a part of its height.", "heights of the box")
+    )
+    landmarks: str = _field(
+        _choice(
+            LANDMARKS,
+            "auto: the face-alignment package when its two weight files are in models/sadtalker, else the built-in "
+            "face "
+            "mesh. The mini model always uses the built-in mesh.",
+        )
+    )
+    idle_seconds: float = _field(
+        _float(
+            0.0,
+            0.0,
+            36_000.0,
+            0.1,
+            "Length of an idle clip when no voice is connected. Ignored when audio is connected.",
+            "seconds",
+        )
+    )
+    blink: str = _field(
+        _choice(
+            BLINKS,
+            "auto: blinks at the rate below. off: none. original: as the original SadTalker draws them, about 34 a "
+            "minute, "
+            "whatever the rate.",
+        )
+    )
+    blink_rate: float = _field(
+        _float(
+            NATURAL_RATE, 0.0, FASTEST_RATE, 1.0, "Blinks a minute; people blink 15 to 20 times.", "blinks per minute"
+        )
+    )
+    blink_strength: float = _field(_float(1.0, 0.0, STRONGEST, 0.05, "How far the lids close: 1 shuts the eyes."))
     pose_style: int = _field(_int(0, 0, 45, "One of the 46 manners of moving the head."))
-    seed: int = _field(_int(
-        0, 0, LARGEST_SEED, "Another seed, another movement. The same seed gives the same video on every machine."
-    ))
-    expression_scale: float = _field(_scale(
-        "Makes the expression stronger or weaker; 1 as predicted."
-    ))
+    seed: int = _field(
+        _int(0, 0, LARGEST_SEED, "Another seed, another movement. The same seed gives the same video on every machine.")
+    )
+    expression_scale: float = _field(_scale("Makes the expression stronger or weaker; 1 as predicted."))
     yaw_scale: float = _field(_axis("yaw"))
     pitch_scale: float = _field(_axis("pitch"))
     roll_scale: float = _field(_axis("roll"))
     still: bool = _field(_bool(False, "The head stays as in the portrait; the face talks and blinks."))
     yaw: str = _field(_angles("turn of the head"))
-    pitch: str = _field(_angles("nod of the head"))
+    pitch: str = _field(_angles("up-and-down turn of the head"))
     roll: str = _field(_angles("tilt of the head"))
-    paste_back: bool = _field(_bool(
-        False, "On: the head is put back into the whole picture. Off: the video shows the head alone."
-    ))
-    feather: float = _field(_float(
-        FEATHER,
-        0.0,
-        WIDEST_FEATHER,
-        0.01,
-        "How softly the head fades into the picture at the edge of its box, as a part of the box.",
-        "sides of the box",
-    ))
-    colour_match: float = _field(_float(
-        1.0, 0.0, 1.0, 0.05, "How far the head takes the colours of the picture around the seam; 0 = not at all."
-    ))
-    quality: str = _field(_choice(
-        QUALITIES, "draft: small and fast. high: looks like the frames. best: nearly lossless.", default="high"
-    ))
-    output_fps: float = _field(_float(
-        0.0,
-        0.0,
-        240.0,
-        0.001,
-        "Frames a second of the file, 30 for example; 0 = as many as come in. Frames are repeated or left out, so that "
-        "the video lasts as long as before and the sound stays in step.",
-        "frames per second",
-    ))
+    paste_back: bool = _field(
+        _bool(False, "On: the head is put back into the whole picture. Off: the video shows the head alone.")
+    )
+    feather: float = _field(
+        _float(
+            FEATHER,
+            0.0,
+            WIDEST_FEATHER,
+            0.01,
+            "How softly the head fades into the picture at the edge of its box, as a part of the box.",
+            "sides of the box",
+        )
+    )
+    colour_match: float = _field(
+        _float(
+            1.0, 0.0, 1.0, 0.05, "How far the head takes the colours of the picture around the seam; 0 = not at all."
+        )
+    )
+    quality: str = _field(
+        _choice(QUALITIES, "draft: small and fast. high: looks like the frames. best: nearly lossless.", default="high")
+    )
+    output_fps: float = _field(
+        _float(
+            0.0,
+            0.0,
+            240.0,
+            0.001,
+            "Frames per second of the file, 30 for example; 0 = as many as come in. Frames are repeated or left out, "
+            "so that "
+            "the video lasts as long as before and the sound stays in step.",
+            "frames per second",
+        )
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -282,9 +311,7 @@ class Options:
 
 
 #: what makes a video, by name, in the order of the pipeline
-OPTIONS: Mapping[str, Option] = {
-    one.name: replace(one.metadata["option"], name=one.name) for one in fields(Options)
-}
+OPTIONS: Mapping[str, Option] = {one.name: replace(one.metadata["option"], name=one.name) for one in fields(Options)}
 
 
 def _table(*options: Option) -> Mapping[str, Option]:
@@ -338,7 +365,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _edge("height", "Height of the box; 0 = find the face."),
     ),
     "ReferenceVideo": _table(
-        _fraction("fps", 25.0, 0.001, "Frames a second of the picture batch. A connected video brings its own.", 1.0,
+        _fraction("fps", 25.0, 0.001, "Frames per second of the picture batch. A connected video brings its own.", 1.0,
                   240.0, "frames per second"),
         _choice(MissingFace, "A frame without a face: hold the last one, skip the frame, or stop with an error.",
                 name="missing_face"),
@@ -355,7 +382,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     ),
     "FaceRender": _table(_BATCH_SIZE),
     "VideoCombine": _table(
-        _fraction("fps", 25.0, 0.001, "Frames a second, from Face Render.", 1.0, 240.0, "frames per second"), _FILE,
+        _fraction("fps", 25.0, 0.001, "Frames per second, from Face Render.", 1.0, 240.0, "frames per second"), _FILE,
     ),
     "RenderVideo": _table(
         replace(_BATCH_SIZE, help="Frames made at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
@@ -375,8 +402,8 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
                "and brows together and cannot be told apart; leave it at 1 there.", "mouth"),
         _scale("Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth.", "eyes"),
         _scale("Scales the brows. mini only, see mouth.", "brows"),
-        replace(_SMOOTHING, help="Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 takes tremor "
-                "out, above 13 speech blurs. With mini the blinks stay crisp."),
+        replace(_SMOOTHING, help="Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes "
+                                 "jitter, above 13 speech blurs. With mini the blinks stay crisp."),
     ),
     "EditPose": _table(
         _scale("Scales the nodding about the first frame; 0 holds it.", "pitch_scale"),
@@ -396,7 +423,8 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
                 "the result is as much shorter."),
     ),
     "ResizeTrack": _table(
-        _int(125, 1, 900_000, "How long the tracks become, in frames (25 a second). A connected speech wins.", "frames",
+        _int(125, 1, 900_000, "How long the tracks become, in frames (25 a second). Ignored when speech is "
+                              "connected.", "frames",
              "frames"),
         _choice(FitHow, "loop: begin again. ping-pong: to and fro. hold: stay on the last frame. stretch: slower or "
                 "faster. cut: shorten only. A longer track loses its end, except with stretch.", name="method"),
@@ -406,7 +434,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "SilenceGate": _table(
         _fraction("threshold", -30.0, 1.0, "How far below the loud passages of this voice silence begins, in dB. "
                   "Nearer to 0 closes the mouth more often; in a noisy room try -20.", -80.0, 0.0, "dB"),
-        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth gets going before the voice is heard.", 0.0, 2.0,
+        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth gets going before the voice starts.", 0.0, 2.0,
                   "seconds"),
         _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the voice.", 0.0, 2.0,
                   "seconds"),

@@ -1,7 +1,8 @@
-"""The walk, in order: a portrait and a voice pass through every room. The only file that knows them all.
+"""The pipeline, in order: a portrait and a voice pass through every package. The only file that knows them all.
 
-Each function is one stage, and one node. `nets` is whatever brings nets to where they compute: an assembled `Talker`,
-or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video frames.
+Each function is one stage, and one node. `nets` is whatever brings networks to where they compute: an assembled
+`SadTalkerModel`, or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video
+frames.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ from .datatypes import (
 from .errors import VideoError
 from .face.draw import draw_landmarks
 from .face.extract import extract_mini, extract_released
-from .face.points import MeantFace, MeshPoints, PointFinder
+from .face.points import FaceSelector, MeshPoints, PointFinder
 from .face.reference_video import read_mini_video, read_released_video
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
-from .motion.expression import predict_expression
-from .motion.pose import predict_pose
-from .motion.reference import ReferenceLength, fit_length, lids_of, reenact
-from .render.animate import render_frames, to_box_aspect
-from .render.driving import Degrees, map_motion
+from .motion.expression import run_expnet
+from .motion.pose import run_posevae
+from .motion.reference import ReferenceLength, eyelids_of, fit_length, reenact
+from .render import driving
+from .render.driving import Degrees
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
-from .render.flow_renderer import render_flow_frames
+from .render.facevid2vid.animate import render_frames, to_box_aspect
+from .render.meshwarp.flow_renderer import render_flow_frames
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
@@ -68,7 +70,7 @@ MINI_AT_ONCE = 4
 
 
 class Nets(Protocol):
-    """Where a stage gets its nets from: assembly.Talker, or the node layer's ResidentTalker."""
+    """Where a stage gets its networks from: assembly.SadTalkerModel, or the node layer's ManagedModel."""
 
     @property
     def family(self) -> str: ...
@@ -77,20 +79,20 @@ class Nets(Protocol):
     def image_size(self) -> int: ...
 
     def use(self, *nets: str, working_bytes: int = 0) -> Sequence[Any]:
-        """The nets of these names, in that order, where they shall compute, with so much room beside them."""
+        """The networks of these names, in that order, where they shall compute, with so much room beside them."""
         ...
 
     def free_bytes(self, device: torch.device) -> int:
-        """What is free there, when the nets have come."""
+        """What is free there, when the networks have come."""
         ...
 
-    def out_of_memory(self, error: Exception) -> bool:
+    def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it; room that nobody uses any more is then made."""
         ...
 
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
-Points = Callable[[MeantFace], PointFinder]
+Points = Callable[[FaceSelector], PointFinder]
 _Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
@@ -98,8 +100,8 @@ _Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
 def _few_threads_unless_points_are_brought(look: _Look) -> _Look:
-    """All nets of ours that look at faces are small; those of a finder that somebody brings along (face-alignment) are
-    not, and keep all threads.
+    """All networks of ours that look at faces are small; those of a finder that somebody brings along (face-alignment)
+    are not, and keep all threads.
     """
 
     @functools.wraps(look)
@@ -125,7 +127,7 @@ def extract(
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return extract_mini(detector, mesh, model, portrait, mode, size, crop_scale=crop_scale, offset=offset)
-    finder = _finder(nets, points, MeantFace.of(portrait))
+    finder = _finder(nets, points, FaceSelector.of(portrait))
     (recon,) = nets.use("face_recon")
     return extract_released(recon, portrait, finder, mode, size, crop_scale=crop_scale, offset=offset)
 
@@ -144,38 +146,38 @@ def extract_video(
     fps: float,
     *,
     points: Points | None = None,
-    meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
     mode: CropMode = CropMode.CROP,
     missing_face: str = "hold",
     on_progress: Callable[[int], None] | None = None,
 ) -> FaceCoefficients:
-    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 frames a second."""
+    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps."""
     size = nets.image_size
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return read_mini_video(
-            detector, mesh, model, frames, fps, size, meant=meant, mode=mode, missing_face=missing_face,
+            detector, mesh, model, frames, fps, size, selector=selector, mode=mode, missing_face=missing_face,
             on_progress=on_progress,
         )  # fmt: skip
-    finder = _finder(nets, points, meant)
+    finder = _finder(nets, points, selector)
     (recon,) = nets.use("face_recon")
     return read_released_video(
         recon, finder, frames, fps, size, mode=mode, missing_face=missing_face, on_progress=on_progress
     )
 
 
-def _finder(nets: Nets, points: Points | None, meant: MeantFace) -> PointFinder:
+def _finder(nets: Nets, points: Points | None, selector: FaceSelector) -> PointFinder:
     if points is not None:
-        return points(meant)
+        return points(selector)
     detector, mesh = nets.use("face_detector", "face_mesh")
-    return MeshPoints(detector, mesh, meant)
+    return MeshPoints(detector, mesh, selector)
 
 
 # ------------------------------------------------------------------------------------------------------ the voice
 
 
 @few_threads()
-def hear(
+def encode_audio(
     waveform: Tensor | None,
     sample_rate_hz: float = 16_000,
     idle_seconds: float = 0.0,
@@ -189,7 +191,7 @@ def hear(
 
 
 @few_threads()
-def express(
+def predict_expression(
     nets: Nets,
     speech: SpeechWindows,
     source: FaceCoefficients,
@@ -212,20 +214,18 @@ def express(
     blink = one_of("blink", blink, BLINKS)
     (net,) = nets.use("expnet")
     if reference is None:
-        drawn = chosen_blinks(
-            blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed
-        )
-        return predict_expression(net, speech, source, drawn, on_progress=on_progress)
+        drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
+        return run_expnet(net, speech, source, drawn, on_progress=on_progress)
     require_family("The reference", reference.family, nets.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = lids_of(reference, net) * blink_strength
-    return predict_expression(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
+    lids = eyelids_of(reference, net) * blink_strength
+    return run_expnet(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
 @few_threads()
-def nod(
+def predict_head_pose(
     nets: Nets,
     speech: SpeechWindows,
     source: FaceCoefficients,
@@ -247,10 +247,8 @@ def nod(
             return reenact(reference, source)[1]
         speech = _cut(speech, len(reference))
     (net,) = nets.use("posevae")
-    chance = torch.Generator().manual_seed(seed)
-    return predict_pose(
-        net, speech, source, style, generator=chance, reference=reference, on_progress=on_progress
-    )
+    generator = torch.Generator().manual_seed(seed)
+    return run_posevae(net, speech, source, style, generator=generator, reference=reference, on_progress=on_progress)
 
 
 def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
@@ -262,7 +260,7 @@ def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
 
 
 @few_threads()
-def map_tracks(
+def coefficients_to_motion(
     nets: Nets,
     source: FaceCoefficients,
     expression: Expression,
@@ -283,7 +281,7 @@ def map_tracks(
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
     steered_by_crop = source.crop_mode.full and nets.family != MINI
     (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
-    return map_motion(
+    return driving.coefficients_to_motion(
         net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
         yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
     )  # fmt: skip
@@ -302,15 +300,17 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     crop = portrait.require_crop()
     side = crop.pic_size
     names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
-    painters = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
-    place = next(painters[-1].parameters())
+    networks = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
+    place = next(networks[-1].parameters())
     at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
     if not batch_size and nets.family == MINI and place.device.type == "cpu":
         at_once = min(torch.get_num_threads(), MINI_AT_ONCE)  # side by side, each on a thread
-    paint: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
+    render_frames_of: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
 
     def painted() -> Iterator[Tensor]:
-        for frames in paint(*painters, crop, motion, batch_size=at_once, out_of_memory=nets.out_of_memory):
+        for frames in render_frames_of(
+            *networks, crop, motion, batch_size=at_once, is_out_of_memory=nets.is_out_of_memory
+        ):
             yield to_box_aspect(frames, crop.box)
 
     def batches() -> Iterator[Tensor]:
@@ -344,7 +344,7 @@ def paste(
     for name, clip in (("frames", frames), ("background", background)):
         if clip is not None:
             _require_clip(name, clip)
-    back = whole_picture(portrait, feather=feather, colour_match=colour_match, mask=mask)
+    back = make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))
 
@@ -375,7 +375,7 @@ def write_video(
     """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> an mp4 at that path,
     or under a claimed name. Returns where it is.
 
-    output_fps: frames a second of the file, in the same time; 0 leaves them as they are
+    output_fps: frames per second of the file, in the same time; 0 leaves them as they are
     check_stop: asked every moment while the encoder is waited for; may raise to stop
     """
     _require_clip("frames", frames)
@@ -394,10 +394,10 @@ def write_video(
     return writer.path
 
 
-def film(
+def render_video(
     path: Path | Claim,
     heads: FrameStream,
-    whole: PasteBack | None = None,
+    paste_back: PasteBack | None = None,
     *,
     output_fps: float = 0.0,
     audio: tuple[Tensor, float] | None = None,
@@ -411,13 +411,16 @@ def film(
     """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
-    heads: from `render`;  whole: from `whole_picture`, or None for the heads alone;  output_fps: see `write_video`
+    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
+    `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_progress: (done, total, the last head (3, h, w)); may raise to stop
     check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
     """
-    size_wh = (heads.width, heads.height) if whole is None else (whole.mask.shape[1], whole.mask.shape[0])
+    size_wh = (
+        (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
+    )
     writer = VideoWriter(
         path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
         quality=quality, signature=signature, partial=partial, check_stop=check_stop,
@@ -425,13 +428,13 @@ def film(
     with writer as video:
         for batch in heads.batches():
             with few_threads():
-                if whole is None:
+                if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
                 else:  # one by one: a large picture may need more room than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()
-                        video.write(whole.as_bytes(head))
+                        video.write(paste_back.as_bytes(head))
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames, batch[-1])
     return writer.path
@@ -451,11 +454,11 @@ def _require_clip(name: str, clip: Tensor) -> None:
 
 
 @few_threads()
-def whole_picture(
+def make_paste_back(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:
-    """What `film` needs to put the heads back into their picture; see `paste`. A mask says where the head ends: then no
-    colours fade beyond it.
+    """What `render_video` needs to put the heads back into their picture; see `paste`. A mask says where the head ends:
+    then no colours fade beyond it.
     """
     blend = Blend.MULTIBAND if mask is None else Blend.FEATHER
     return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask, blend=blend)

@@ -1,9 +1,9 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
-    whole        a file of any kind              save_whole   named tensors as safetensors
-    save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
-    append_line  one more line of JSON           whole_lines  the lines that are there
-    full_disk    the sentence for a disk that is full
+whole        a file of any kind              save_tensors   named tensors as safetensors
+save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
+append_jsonl  one more line of JSON           complete_lines  the lines that are there
+disk_full_error    the sentence for a disk that is full
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """The place to write to. It becomes `path` when the block ends; when it breaks off, `path` is as it was and
     nothing else is left. What a kill leaves is removed by the next one who writes the same file.
 
@@ -39,8 +39,9 @@ def whole(path: Path) -> Iterator[Path]:
         claim.publish(part)
 
 
-def save_whole(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
-    """The file appears whole or not at all, where it then is. Tensors are contiguous and unshared. Raises as `whole`.
+def save_tensors(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+    """The file appears whole or not at all, where it then is. Tensors are contiguous and unshared. Raises as
+    `atomic_write`.
 
     safetensors itself writes files that only their owner can read, and ComfyUI may run as somebody else.
     """
@@ -63,14 +64,14 @@ def _claimed(path: Path | Claim) -> Iterator[Claim]:
         with nullcontext(path) if isinstance(path, Claim) else claim_path(path) as claim:
             yield claim
     except BaseException as error:  # a library's own kind, perhaps
-        full = full_disk(error, folder)
+        full = disk_full_error(error, folder)
         if full:
             raise full from error
         raise
 
 
 def save_bytes(path: Path | Claim, data: bytes) -> Path:
-    """The file appears whole or not at all, where it then is. Raises as `whole`."""
+    """The file appears whole or not at all, where it then is. Raises as `atomic_write`."""
     with _claimed(path) as claim:
         part = claim.part("whole")
         part.write_bytes(data)
@@ -81,12 +82,12 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> Path:
     """What `numpy.load` reads; the file appears whole or not at all."""
     import numpy as np
 
-    with whole(path) as unfinished, unfinished.open("wb") as out:
+    with atomic_write(path) as unfinished, unfinished.open("wb") as out:
         np.savez(out, **arrays)
     return path
 
 
-def append_line(file: Path, entry: Mapping[str, Any]) -> None:
+def append_jsonl(file: Path, entry: Mapping[str, Any]) -> None:
     """One more line of JSON, on the disk when this returns; a last line that a kill cut short is dropped first."""
     with file.open("a+b") as lines:
         if lines.tell():
@@ -99,13 +100,13 @@ def append_line(file: Path, entry: Mapping[str, Any]) -> None:
         os.fsync(lines.fileno())
 
 
-def whole_lines(file: Path) -> list[str]:
+def complete_lines(file: Path) -> list[str]:
     """Without their ends, none where there is no file; a last line that a kill cut short is left out."""
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     return text.split("\n")[:-1]
 
 
-def full_disk(error: BaseException | str, folder: Path) -> DoesNotFit | None:
+def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | None:
     """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
     told = isinstance(error, OSError) and error.errno in _FULL
     if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):

@@ -1,7 +1,7 @@
 """Samples, mel steps and video frames: the one place that knows how they count.
 
-The nets hear 16 kHz, the mel spectrogram steps every 200 samples (80 steps a second), and faces move at 25 frames a
-second; so a frame lasts 640 samples, or 3.2 mel steps. Letters: `n` samples, `n_mel` steps, `T` frames.
+The networks take 16 kHz, the mel spectrogram steps every 200 samples (80 steps a second), and faces move at 25 fps; so
+a frame lasts 640 samples, or 3.2 mel steps. Letters: `n` samples, `n_mel` steps, `T` frames.
 """
 
 SAMPLE_RATE_HZ = 16_000
@@ -22,7 +22,7 @@ def frames_in_samples(n_samples: int) -> int:
 
 
 def frames_in_seconds(seconds: float) -> int:
-    """Whole video frames in a time; the remainder is cut (quirk 9 does the same for the idle mode)."""
+    """Whole video frames in a time; the remainder is cut (PARITY.md P8 does the same for the idle mode)."""
     return int(seconds * FRAMES_PER_SECOND)
 
 

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-# One thread: nets as small as the tests' wait for threads longer than they work, and the workers share the cores.
+# One thread: networks as small as the tests' wait for threads longer than they work, and the workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 with suppress(ImportError):  # the interpreters for the tests marked plain have pytest alone

@@ -1,22 +1,21 @@
 """A word that is not offered is told which ones are, at every door of the core."""
 
-
 import pytest
 import torch
 
 from sadtalker_core import pipeline
 from sadtalker_core.api import to_device
-from sadtalker_core.assembly import assemble_mini, choose_points
 from sadtalker_core.choices import one_of
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
+from sadtalker_core.model import assemble_mini, choose_points
 from sadtalker_core.motion.blink import chosen_blinks
 from sadtalker_core.motion.edit import resize
-from sadtalker_core.motion.expression import predict_expression
+from sadtalker_core.motion.expression import run_expnet
 
 WRONG = ["sometimes", "", "CROP", None, 7, float("nan"), [], {"a": 1}, b"crop", "x" * 5000]
 
@@ -24,27 +23,29 @@ WRONG = ["sometimes", "", "CROP", None, 7, float("nan"), [], {"a": 1}, b"crop", 
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory):
     """Each takes the word for one option."""
-    talker = assemble_mini()
+    model = assemble_mini()
     rows = torch.zeros(1, 73)
     face = FaceCoefficients.from_crop_rows(rows, family=MINI, crop_mode=CropMode.CROP, pic_size=256)
-    portrait, speech = Portrait(torch.zeros(64, 64, 3)), pipeline.hear(None, idle_seconds=0.2)
+    portrait, speech = Portrait(torch.zeros(64, 64, 3)), pipeline.encode_audio(None, idle_seconds=0.2)
     folder = tmp_path_factory.mktemp("videos")
 
     def writer(word):
         return VideoWriter(folder / "a.mp4", (64, 64), 25, quality=word)
 
     return {
-        "crop_mode": lambda word: pipeline.extract(talker, portrait, word),
+        "crop_mode": lambda word: pipeline.extract(model, portrait, word),
         "landmarks": lambda word: choose_points(word, MINI, [], torch.device("cpu")),
-        "missing_face": lambda word: pipeline.extract_video(talker, [], 25, missing_face=word),
-        "blink": lambda word: pipeline.express(talker, speech, face, blink=word),
-        "reference_mode": lambda word: pipeline.express(talker, speech, face, reference_mode=word),
-        "reference_mode of the pose": lambda word: pipeline.nod(talker, speech, face, reference_mode=word),
-        "reference_length": lambda word: pipeline.nod(talker, speech, face, reference=face, reference_length=word),
+        "missing_face": lambda word: pipeline.extract_video(model, [], 25, missing_face=word),
+        "blink": lambda word: pipeline.predict_expression(model, speech, face, blink=word),
+        "reference_mode": lambda word: pipeline.predict_expression(model, speech, face, reference_mode=word),
+        "reference_mode of the pose": lambda word: pipeline.predict_head_pose(model, speech, face, reference_mode=word),
+        "reference_length": lambda word: pipeline.predict_head_pose(
+            model, speech, face, reference=face, reference_length=word
+        ),
         "face_order": lambda word: order_faces([], word),
         "method": lambda word: resize(Expression(torch.zeros(3, 64), MINI), 5, word),
         "corner": lambda word: label_frames(torch.zeros(1, 64, 64, 3), corner=word),
-        "precision": lambda word: to_device(talker, torch.device("cpu"), word),
+        "precision": lambda word: to_device(model, torch.device("cpu"), word),
         "quality": lambda word: writer(word if isinstance(word, str) else str(word)),
     }
 
@@ -71,14 +72,14 @@ def test_the_member_that_equals_the_word_comes_out():
 
 @pytest.mark.parametrize("blink", ["auto", "off", "original"])
 def test_the_chosen_blinks_are_those_of_the_face(blink):
-    talker, speech = assemble_mini(), pipeline.hear(None, idle_seconds=6.0)
+    model, speech = assemble_mini(), pipeline.encode_audio(None, idle_seconds=6.0)
     face = FaceCoefficients.from_crop_rows(torch.zeros(1, 73), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     with torch.inference_mode():
-        expression = pipeline.express(talker, speech, face, blink=blink, blinks_per_minute=20, seed=5)
+        expression = pipeline.predict_expression(model, speech, face, blink=blink, blinks_per_minute=20, seed=5)
         track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
-        (net,) = talker.use("expnet")
-        expected = predict_expression(net, speech, face, track)
+        (net,) = model.use("expnet")
+        expected = run_expnet(net, speech, face, track)
     assert torch.equal(expression.coefficients, expected.coefficients)
-    lids = expression.coefficients[:, UNIT_INDEX["eyeBlinkLeft"]]
+    lids = expression.coefficients[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]]
     assert (lids[track > 0.9] > 0.6).all() and (lids[track == 0] < 0.4).all()
     assert bool((track > 0).any()) == (blink != "off")

@@ -15,7 +15,7 @@ import pytest
 from sadtalker_core import locking
 from sadtalker_core.claims import claim_next, claim_path, sweep
 from sadtalker_core.errors import InUse
-from sadtalker_core.saving import full_disk
+from sadtalker_core.saving import disk_full_error
 
 
 def publish(claim, words=b"made"):
@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_no_claim(tmp_path, monkeypatch, code):
     monkeypatch.setattr(os, "write", refuse)
     with pytest.raises(OSError) as refused:
         claim_next(tmp_path, "a", ".mp4")
-    assert "is full" in str(full_disk(refused.value, tmp_path))
+    assert "is full" in str(disk_full_error(refused.value, tmp_path))
     assert not list(tmp_path.iterdir())
 
 

@@ -24,9 +24,9 @@ from sadtalker_core.api import (
     load,
     to_device,
 )
-from sadtalker_core.assembly import Talker
 from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.errors import AudioError, OptionError, PictureError, SadTalkerError
+from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import PRECISIONS, Options
 from tests.face.pictures import astronaut
 from tests.render import tiny
@@ -166,9 +166,9 @@ def test_only_the_painting_networks_leave_fp32_and_auto_goes_by_the_device(devic
 
 def test_the_released_family_gives_its_frames_as_well():
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
-    talker = to_device(Talker("tiny", RELEASED, tiny.SIDE, nets), torch.device("cpu"), "auto")
+    loaded = to_device(SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets), torch.device("cpu"), "auto")
     portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
-    video = Video(SadTalker(talker, torch.device("cpu"), batch_size=2), portrait, tiny.motion(5), None, Options())
+    video = Video(SadTalker(loaded, torch.device("cpu"), batch_size=2), portrait, tiny.motion(5), None, Options())
     batches = list(video.frames())
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert torch.cat(batches).shape == (5, 3, video.size[1], video.size[0])

@@ -12,7 +12,7 @@ import pytest
 from sadtalker_core.errors import OptionError
 from sadtalker_core.motion import blink
 from sadtalker_core.options import NODE_OPTIONS, OPTIONS, Options
-from sadtalker_core.pipeline import express
+from sadtalker_core.pipeline import predict_expression
 
 NODES = json.loads((Path(__file__).parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 TYPES = {int: "INT", float: "FLOAT", bool: "BOOLEAN", str: "STRING"}
@@ -51,7 +51,12 @@ def test_every_option_is_described_with_its_range():
 
 def test_the_core_has_the_nodes_defaults_and_ends():
     rate, strength = OPTIONS["blink_rate"], OPTIONS["blink_strength"]
-    assert rate.default == blink.NATURAL_RATE == signature(express).parameters["blinks_per_minute"].default == 18
+    assert (
+        rate.default
+        == blink.NATURAL_RATE
+        == signature(predict_expression).parameters["blinks_per_minute"].default
+        == 18
+    )
     assert (rate.max, strength.max) == (blink.FASTEST_RATE, blink.STRONGEST) == (60, 1.5)
 
 

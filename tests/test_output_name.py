@@ -125,14 +125,14 @@ def test_a_placeholder_does_not_count_by_its_own_length(tmp_path):
 
 
 def test_any_text_is_refused_or_names_a_file_inside_the_output_folder(tmp_path):
-    output, chance = tmp_path / "output", random.Random(9)
+    output, generator = tmp_path / "output", random.Random(9)
     output.mkdir()
     pieces = ["..", ".", "/", "\\", "a", "ü", "中" * 40, "x" * 120, " ", "%", "%date:", "yyyy", "%width%", "%a.b%",
               ":", "*", "con", "nul.",
               "~", "\n", "\0", "\ud800", "\x7f", "-", "'", '"', "C:", str(output), "😀"]  # fmt: skip
     n_named = 0
     for _ in range(400):
-        prefix = "".join(chance.choices(pieces, k=chance.randint(0, 6)))
+        prefix = "".join(generator.choices(pieces, k=generator.randint(0, 6)))
         try:
             check(prefix, output, "_00001_.mp4")
             name = place(fill_in(prefix, NOW, (640, 480), PROMPT), output, "x", "_00001_.mp4")

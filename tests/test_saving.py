@@ -18,17 +18,17 @@ from safetensors.torch import load_file
 from sadtalker_core.claims import claim_path, sweep
 from sadtalker_core.errors import DoesNotFit, InUse
 from sadtalker_core.motion.track_file import load_tracks
-from sadtalker_core.saving import append_line, save_arrays, save_bytes, save_whole, whole, whole_lines
+from sadtalker_core.saving import append_jsonl, atomic_write, complete_lines, save_arrays, save_bytes, save_tensors
 
 
 def test_a_file_whose_writing_breaks_off_is_as_it_was(tmp_path):
     file = tmp_path / "a.bin"
     file.write_bytes(b"before")
-    with pytest.raises(OSError), whole(file) as unfinished:
+    with pytest.raises(OSError), atomic_write(file) as unfinished:
         unfinished.write_bytes(b"ha")
         raise OSError("power")
     assert file.read_bytes() == b"before"
-    with whole(file) as unfinished:
+    with atomic_write(file) as unfinished:
         unfinished.write_bytes(b"after")
     assert file.read_bytes() == b"after" and [*tmp_path.iterdir()] == [file]
 
@@ -40,7 +40,7 @@ def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path
     killed.part("whole").write_bytes(b"ha")
     killed.abandon()  # as a kill does
     assert len([*tmp_path.iterdir()]) == 3 and file.read_bytes() == b"before"
-    with whole(file) as part:
+    with atomic_write(file) as part:
         part.write_bytes(b"after")
     assert file.read_bytes() == b"after" and [*tmp_path.iterdir()] == [file]
 
@@ -87,13 +87,13 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_whole_files_and_parts_that
     with np.load(tmp_path / "a.npz") as arrays:
         assert len(np.unique(arrays["x"])) == 1
     assert len({*(tmp_path / "a.bin").read_bytes()}) == 1
-    assert [json.loads(line)["n"] for line in whole_lines(tmp_path / "a.jsonl")][:2] == [0, 1]
+    assert [json.loads(line)["n"] for line in complete_lines(tmp_path / "a.jsonl")][:2] == [0, 1]
     assert [load_tracks(track).pose.coefficients[0, 0].item() for track in tracks] == [*range(len(tracks))]
 
 
 def test_two_who_write_one_file_do_not_mix(tmp_path):
     file = tmp_path / "state.pt"
-    with whole(file) as part:
+    with atomic_write(file) as part:
         part.write_bytes(b"first")
         with pytest.raises(InUse, match=f"state.pt is in use by process {os.getpid()} on "):
             save_bytes(file, b"second")
@@ -113,24 +113,24 @@ def test_parts_of_others_are_neither_written_to_nor_removed(tmp_path):
 
 def test_who_may_read_other_new_files_may_read_tensors(tmp_path):
     (tmp_path / "other").touch()
-    file = save_whole(tmp_path / "a.safetensors", {"x": torch.zeros(2)})
+    file = save_tensors(tmp_path / "a.safetensors", {"x": torch.zeros(2)})
     assert file.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_lines_come_back_and_one_that_was_cut_short_is_neither_read_nor_written_on(tmp_path):
     file = tmp_path / "lines.jsonl"
-    assert whole_lines(file) == []
+    assert complete_lines(file) == []
     entries = [{"name": "Zo\u00eb \u2028 \n", "n": n} for n in range(3)]
     for entry in entries[:2]:
-        append_line(file, entry)
+        append_jsonl(file, entry)
     with file.open("ab") as torn:
         torn.write(b'{"name": "Zo')
-    assert [*map(json.loads, whole_lines(file))] == entries[:2]
-    append_line(file, entries[2])
-    assert [*map(json.loads, whole_lines(file))] == entries
+    assert [*map(json.loads, complete_lines(file))] == entries[:2]
+    append_jsonl(file, entries[2])
+    assert [*map(json.loads, complete_lines(file))] == entries
     file.write_bytes(b'{"n')  # nothing but a beginning
-    append_line(file, entries[0])
-    assert [*map(json.loads, whole_lines(file))] == entries[:1]
+    append_jsonl(file, entries[0])
+    assert [*map(json.loads, complete_lines(file))] == entries[:1]
 
 
 def test_arrays_come_back_and_half_a_file_is_never_there(tmp_path, monkeypatch):

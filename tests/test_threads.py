@@ -1,4 +1,4 @@
-"""Small nets compute on one thread, and whoever else is in the process keeps the threads that it had."""
+"""Small networks compute on one thread, and whoever else is in the process keeps the threads that it had."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sadtalker_core import pipeline, threads
-from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FrameStream, Portrait
 from sadtalker_core.errors import FaceNotFound
+from sadtalker_core.model import assemble_mini
 from sadtalker_core.threads import each_on_few_threads, few_threads, side_by_side
 from tests.face.pictures import astronaut
 from tests.render import tiny
@@ -174,10 +174,10 @@ def test_every_stage_of_the_mini_computes_on_one_thread():
     nets = assemble_mini()
     with Watch() as watch:
         portrait, source = watch.of(pipeline.extract, nets, Portrait(astronaut()), CropMode.CROP)
-        speech = watch.of(pipeline.hear, torch.rand(1, 3200))
-        expression = watch.of(pipeline.express, nets, speech, source)
-        pose = watch.of(pipeline.nod, nets, speech, source)
-        motion = watch.of(pipeline.map_tracks, nets, source, expression, pose)
+        speech = watch.of(pipeline.encode_audio, torch.rand(1, 3200))
+        expression = watch.of(pipeline.predict_expression, nets, speech, source)
+        pose = watch.of(pipeline.predict_head_pose, nets, speech, source)
+        motion = watch.of(pipeline.coefficients_to_motion, nets, source, expression, pose)
         watch.of(pipeline.render, nets, portrait, motion)
     assert watch.seen == dict.fromkeys(("extract", "hear", "express", "nod", "map_tracks", "render"), {1})
     assert torch.get_num_threads() == 3
@@ -186,7 +186,7 @@ def test_every_stage_of_the_mini_computes_on_one_thread():
 def test_a_finder_of_points_that_is_brought_along_keeps_all_threads():
     released, seen = SimpleNamespace(family=RELEASED, image_size=256, use=lambda *names: [None] * len(names)), []
 
-    def look(meant):
+    def look(selector):
         seen.append(torch.get_num_threads())
         raise FaceNotFound("nobody")
 
@@ -210,7 +210,7 @@ def test_heads_are_made_on_all_threads_and_pasted_and_written_on_one(tmp_path):
         return np.zeros((1, 48, 64, 3), np.uint8)
 
     whole = SimpleNamespace(mask=torch.zeros(48, 64), as_bytes=as_bytes)
-    pipeline.film(tmp_path / "film.mp4", FrameStream(2, 32, 32, heads), whole)
+    pipeline.render_video(tmp_path / "film.mp4", FrameStream(2, 32, 32, heads), whole)
     assert painting == [3, 3] and pasting == [1, 1]
 
 
@@ -250,10 +250,12 @@ def test_a_piece_that_fails_says_so_and_one_who_leaves_has_no_more_made():
 @torch.inference_mode()
 def test_long_voices_give_the_same_tracks_whatever_the_number_of_threads():
     nets, source = assemble_mini(), tiny.coefficients(family=MINI)
-    speech = pipeline.hear(torch.rand(1, 16_000 * 6, generator=torch.Generator().manual_seed(1)))
+    speech = pipeline.encode_audio(torch.rand(1, 16_000 * 6, generator=torch.Generator().manual_seed(1)))
 
     def tracks():
-        return pipeline.express(nets, speech, source).coefficients, pipeline.nod(nets, speech, source).coefficients
+        return pipeline.predict_expression(nets, speech, source).coefficients, pipeline.predict_head_pose(
+            nets, speech, source
+        ).coefficients
 
     of_three = tracks()
     torch.set_num_threads(1)
@@ -265,9 +267,12 @@ def test_long_voices_give_the_same_tracks_whatever_the_number_of_threads():
 def test_frames_made_side_by_side_are_those_made_one_by_one():
     nets = assemble_mini()
     portrait, source = pipeline.extract(nets, Portrait(astronaut()), CropMode.CROP)
-    speech = pipeline.hear(torch.rand(1, 3200, generator=torch.Generator().manual_seed(1)))
-    motion = pipeline.map_tracks(
-        nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+    speech = pipeline.encode_audio(torch.rand(1, 3200, generator=torch.Generator().manual_seed(1)))
+    motion = pipeline.coefficients_to_motion(
+        nets,
+        source,
+        pipeline.predict_expression(nets, speech, source),
+        pipeline.predict_head_pose(nets, speech, source),
     )
     together = list(pipeline.render(nets, portrait, motion).batches())
     torch.set_num_threads(1)

@@ -23,8 +23,13 @@ OPTIONAL = ("librosa", "numba", "llvmlite", "cv2", "face_alignment", "skimage", 
 @pytest.mark.slow
 def test_mini_talks_where_librosa_numba_opencv_and_face_alignment_are_broken(project, tmp_path):
     np.save(tmp_path / "face.npy", astronaut()[:256, 80:336].numpy())
-    done = subprocess.run([sys.executable, "-m", "tests.without_packages", str(tmp_path), *OPTIONAL], cwd=project,
-                          env={**os.environ, "PYTHONPATH": str(project)}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.without_packages", str(tmp_path), *OPTIONAL],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     lines = json.loads(done.stdout)
     assert [line for line in lines["film"] if "resample" in line] == []
@@ -38,9 +43,17 @@ def test_mini_talks_where_librosa_numba_opencv_and_face_alignment_are_broken(pro
 
 
 def test_no_node_imports_a_package_that_may_be_broken(project):
-    found = [f"{file.name} imports {name}" for file in [project / "__init__.py", *(project / "nodes").rglob("*.py")]
-             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-             for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
-                          [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else [])
-             if name.partition(".")[0] in OPTIONAL]
+    found = [
+        f"{file.name} imports {name}"
+        for file in [project / "__init__.py", *(project / "nodes").rglob("*.py")]
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+        if name.partition(".")[0] in OPTIONAL
+    ]
     assert found == []

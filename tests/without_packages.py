@@ -3,7 +3,8 @@
     python -m tests.without_packages FOLDER PACKAGE ...
 
 Imports every module of the core but its trainings, makes FOLDER/film.mp4 of the picture FOLDER/face.npy and a voice at
-16 kHz, writes to FOLDER/wave.npy how the nets hear a voice at 44.1 kHz, and prints what the log said of each as JSON.
+16 kHz, writes to FOLDER/wave.npy how the networks hear a voice at 44.1 kHz, and prints what the log said of each as
+JSON.
 """
 
 from __future__ import annotations
@@ -71,21 +72,23 @@ def main(folder: Path, packages: list[str]) -> None:
     import torch
 
     from sadtalker_core import pipeline
-    from sadtalker_core.assembly import load_talker
     from sadtalker_core.datatypes import Portrait
+    from sadtalker_core.model import load_model
 
-    nets = load_talker("mini", [])
+    nets = load_model("mini", [])
     face = torch.from_numpy(np.load(folder / "face.npy"))
     with torch.inference_mode():
         voice = a_voice(4 * 640, 16_000)
-        speech = pipeline.hear(voice, 16_000)
+        speech = pipeline.encode_audio(voice, 16_000)
         portrait, source = pipeline.extract(nets, Portrait(face))
-        tracks = pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
-        motion = pipeline.map_tracks(nets, source, *tracks)
+        tracks = pipeline.predict_expression(nets, speech, source), pipeline.predict_head_pose(nets, speech, source)
+        motion = pipeline.coefficients_to_motion(nets, source, *tracks)
         heads = pipeline.render(nets, portrait, motion)
-        pipeline.film(folder / "film.mp4", heads, pipeline.whole_picture(portrait), audio=(voice[None], 16_000))
+        pipeline.render_video(
+            folder / "film.mp4", heads, pipeline.make_paste_back(portrait), audio=(voice[None], 16_000)
+        )
     lines = {"film": said.take()}
-    wave = pipeline.hear(a_voice(44_100, 44_100), 44_100).wave
+    wave = pipeline.encode_audio(a_voice(44_100, 44_100), 44_100).wave
     np.save(folder / "wave.npy", wave.numpy())
     lines["44.1 kHz"] = said.take()
     print(json.dumps(lines))

@@ -1,4 +1,4 @@
-"""Mono samples at 16 kHz come in, a mel spectrogram goes out, as the released nets were trained to hear it.
+"""Mono samples at 16 kHz come in, a mel spectrogram goes out, as the released networks were trained on it.
 
 Letters: `n` samples, `n_mel` steps (one every 200 samples, 80 a second), 80 mel bands.
 The recipe is Wav2Lip's: pre-emphasis, magnitude (not power) of a centred Fourier transform, Slaney's mel bands,

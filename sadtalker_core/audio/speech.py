@@ -41,14 +41,12 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000.0, 1_000_000.0
 CANCELLED = 0.01
 
 
-def encode_speech(
-    waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None
-) -> SpeechWindows:
-    """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the nets hear, at 25 frames a second.
+def encode_speech(waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None) -> SpeechWindows:
+    """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the networks read, at 25 fps.
 
-    The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (quirks 1 and 2). Where the
-    channels cancel each other out (one is the other upside down), the loudest is taken instead, and the log says so.
-    The loudness is left alone.
+    The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (PARITY.md P1 and P2). Where
+    the channels cancel each other out (one is the other upside down), the loudest is taken instead, and the log says
+    so. The loudness is left alone.
 
     sample_rate_hz: 1,000 to 1,000,000
     on_progress: called with (done, total) pieces of a second or less of work; may raise to stop
@@ -70,7 +68,7 @@ def encode_speech(
 
 
 def idle_speech(seconds: float) -> SpeechWindows:
-    """Nobody speaks for a while: windows of zeros, which the released nets take for a calm face (quirk 9).
+    """Nobody speaks for a while: windows of zeros, which the released networks take for a calm face (PARITY.md P8).
 
     Raises OptionError unless at least one frame fits into the time, and for more than LONGEST_IDLE_S.
     """

@@ -24,11 +24,11 @@ from ..errors import SadTalkerError
 from ..locking import sweep_work_folders
 from ..model_folders import VARIABLE, model_folders
 from ..timeline import frames_in_seconds
-from .crew import Crew, CrewOptions
 from .jobs import Job, read_jobs
 from .record import FAILED, SKIPPED, Outcome, RunFolder, summary, table
 from .run import CHUNK_FRAMES, run_jobs
 from .worker import WORK_FOLDER
+from .worker_pool import WorkerPool, WorkerPoolOptions
 
 #: torch's threads in the process that leads: its workers hold the cores, and where the cores are wanted each operation
 #: on two threads waits for the slower one. Paste Back at 1920 x 1080 in a crowd: 9.4 frames/s on one, 1.2 on two
@@ -55,20 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> int:
-    options = CrewOptions(
+    options = WorkerPoolOptions(
         asked.workers, asked.gpus_per_worker, asked.cpus_per_worker, asked.address, asked.batch_size, asked.retries,
         tuple(asked.models),
     )  # fmt: skip
     cut_frames = frames_in_seconds(asked.cut_seconds)
     pieces = sum(1 if job.n_frames <= cut_frames else -(-job.n_frames // CHUNK_FRAMES) for job in jobs)
-    with Crew(options, pieces) as crew, _Bar(jobs) as bar:
+    with WorkerPool(options, pieces) as pool, _Bar(jobs) as bar:
         started = time.perf_counter()
         stopped = False
         try:
-            run_jobs(jobs, crew, folder, cut_frames=cut_frames, on_progress=bar)
+            run_jobs(jobs, pool, folder, cut_frames=cut_frames, on_progress=bar)
         except KeyboardInterrupt:
             stopped = True
-        report = summary(bar.outcomes, time.perf_counter() - started, crew.size)
+        report = summary(bar.outcomes, time.perf_counter() - started, pool.size)
     folder.write_report(report)
     print(table(report))
     if folder.fault:

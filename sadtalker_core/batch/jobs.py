@@ -121,9 +121,9 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise JobListError(f"{head}the column {', '.join(twice)} is there twice.")
-    lacking = [name for name in REQUIRED if name not in names]
-    if lacking:
-        raise JobListError(f"{head}the column {' and '.join(lacking)} is missing.")
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
 
 
 def _told(name: object) -> str:
@@ -164,13 +164,13 @@ class _Row:
             self.complain("it has no voice; name one, or give idle_seconds for a clip in which nobody speaks.")
         if portrait is None or out is None or len(self.faults) > self.n_faults_before:
             return None
-        heard = None if voice is None else voice[0]
+        voice_path = None if voice is None else voice[0]
         try:
-            identity = self._identity(portrait[0], heard, options)
+            identity = self._identity(portrait[0], voice_path, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
-        return Job(self.line, portrait[0], heard, out, options, frames_in_seconds(seconds), identity)
+        return Job(self.line, portrait[0], voice_path, out, options, frames_in_seconds(seconds), identity)
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
         """The file of a column and what a first look at it gave."""
@@ -219,8 +219,8 @@ class _Row:
         return path
 
     def _identity(self, portrait: Path, voice: Path | None, options: Options) -> str:
-        said = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
-        text = json.dumps(said | asdict(options), sort_keys=True)
+        contents = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
+        text = json.dumps(contents | asdict(options), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import DoesNotFit, InUse, OptionError, shorten
 from ..locking import held
-from ..saving import append_line, full_disk, save_bytes, whole_lines
+from ..saving import append_jsonl, complete_lines, disk_full_error, save_bytes
 from .jobs import Job
 
 DONE, SKIPPED, FAILED = "done", "done before", "failed"
@@ -87,7 +87,7 @@ class RunFolder:
         try:
             while self._unwritten:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                append_line(self.manifest, asdict(self._unwritten[0]))
+                append_jsonl(self.manifest, asdict(self._unwritten[0]))
                 self._unwritten.popleft()
             self.fault = ""
         except OSError as error:
@@ -113,7 +113,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            if not full_disk(error, self.folder):
+            if not disk_full_error(error, self.folder):
                 raise OptionError(
                     f"The run folder {shorten(self.folder)} cannot be written to ({_reason(error)}); "
                     "name another with --run."
@@ -123,7 +123,7 @@ class RunFolder:
     def _lines(self) -> list[Outcome]:
         """Those that can be read."""
         try:
-            lines = whole_lines(self.manifest)
+            lines = complete_lines(self.manifest)
         except OSError as error:
             raise OptionError(f"{shorten(self.manifest)} cannot be read ({_reason(error)}).") from error
         return [outcome for line in lines if (outcome := _outcome(line)) is not None]

@@ -1,10 +1,10 @@
-"""Jobs and a crew come in, videos go out: short jobs whole, each by one worker, and long ones cut into chunks.
+"""Jobs and a worker pool come in, videos go out: short jobs whole, each by one worker, and long ones cut into chunks.
 
 Of a long clip the motion is worked out once. Its chunks are rendered wherever there is a worker, and come back as they
 were rendered, in float32, through Ray's store; they are put back into the picture and encoded here, once and in
-order, by the same `pipeline.film` that Render Video uses. So the cut clip is the uncut one, frame for frame: the
-colours of Paste Back follow the frames before, and pieces that had been encoded would have been rounded. No more than
-two chunks a worker are under way or waiting, so memory does not grow with the clip.
+order, by the same `pipeline.render_video` that Render Video uses. So the cut clip is the uncut one, frame for frame:
+the colours of Paste Back follow the frames before, and pieces that had been encoded would have been rounded. No more
+than two chunks a worker are under way or waiting, so memory does not grow with the clip.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ..datatypes import FrameStream
 from ..errors import SadTalkerError
 from ..media import read_voice
 from ..saving import save_bytes
-from .crew import Call, Crew, sentence_of
 from .jobs import Job
 from .record import DONE, FAILED, Outcome, RunFolder
-from .worker import Clip, Order, write_film
+from .worker import JobPayload, PlannedClip, write_job_video
+from .worker_pool import Call, WorkerPool, sentence_of
 
 #: frames of a chunk: whole batches of 8, two seconds of video, 38 MB at 256 and 151 MB at 512
 CHUNK_FRAMES = 48
@@ -37,29 +37,36 @@ CHUNKS_PER_WORKER = 2
 WRITTEN_AT_ONCE = 8
 
 #: told (frames that were just made, the outcome of a job that has just ended or None)
-OnProgress = Callable[[int, Outcome | None], None]
+OnOutcome = Callable[[int, Outcome | None], None]
 
 
 class CallFailed(SadTalkerError):
     """A call that a job needs came to nothing."""
 
 
-def run_jobs(jobs: Sequence[Job], crew: Crew, folder: RunFolder, *, cut_frames: int, chunk_frames: int = CHUNK_FRAMES,
-             on_progress: OnProgress | None = None) -> list[Outcome]:  # fmt: skip
+def run_jobs(
+    jobs: Sequence[Job],
+    pool: WorkerPool,
+    folder: RunFolder,
+    *,
+    cut_frames: int,
+    chunk_frames: int = CHUNK_FRAMES,
+    on_progress: OnOutcome | None = None,
+) -> list[Outcome]:
     """Makes every job that is not done yet; a job that fails stops none of the others.
 
     cut_frames: clips with more frames than this are cut
     """
-    return _Run(crew, folder, chunk_frames, on_progress).make(jobs, cut_frames)
+    return _Run(pool, folder, chunk_frames, on_progress).run(jobs, cut_frames)
 
 
 class _Run:
-    def __init__(self, crew: Crew, folder: RunFolder, chunk_frames: int, on_progress: OnProgress | None):
-        self.crew, self.folder, self.chunk_frames, self.on_progress = crew, folder, chunk_frames, on_progress
+    def __init__(self, pool: WorkerPool, folder: RunFolder, chunk_frames: int, on_progress: OnOutcome | None):
+        self.pool, self.folder, self.chunk_frames, self.on_progress = pool, folder, chunk_frames, on_progress
         self.outcomes: list[Outcome] = []
         self._claims: dict[str, Claim] = {}  # by the job's id: on the videos that are being made
 
-    def make(self, jobs: Sequence[Job], cut_frames: int) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], cut_frames: int) -> list[Outcome]:
         before = self.folder.done_before(jobs)
         for job in jobs:
             if job.id in before:
@@ -69,29 +76,29 @@ class _Run:
             sweep(folder)
         try:
             for _, same_nets in groupby(todo, key=_nets_of):  # one after the other: workers hold one model
-                self._make_together(list(same_nets), cut_frames)
+                self._run_together(list(same_nets), cut_frames)
         finally:
             for claim in self._claims.values():
                 claim.release()
         return self.outcomes
 
-    def _make_together(self, jobs: Sequence[Job], cut_frames: int) -> None:
+    def _run_together(self, jobs: Sequence[Job], cut_frames: int) -> None:
         """Short jobs fill the gaps that the chunks of long ones leave."""
         for job in jobs:
             if job.n_frames <= cut_frames:
-                self.crew.ask(self._call("make", job, self._keep))
+                self.pool.ask(self._call("run_job", job, self._keep))
         for job in jobs:
             if job.n_frames > cut_frames:
-                self._film_in_chunks(job)
-        while self.crew.busy:
-            self.crew.wait(1.0)
+                self._render_in_chunks(job)
+        while self.pool.busy:
+            self.pool.wait(1.0)
 
-    def _call(self, task: str, job: Job, then: Callable[[Job, Call], None] | None = None) -> Call:
-        def given() -> tuple[Order]:
+    def _call(self, task: str, job: Job, callback: Callable[[Job, Call], None] | None = None) -> Call:
+        def args() -> tuple[JobPayload]:
             self._claim(job)
-            return (Order.of(job),)
+            return (JobPayload.of(job),)
 
-        return Call(task, given, then and (lambda call: then(job, call)))
+        return Call(task, args, callback and (lambda call: callback(job, call)))
 
     def _claim(self, job: Job) -> Claim:
         """Before a worker begins, so that nobody works for a video that cannot be written. Raises InUse or OSError."""
@@ -104,14 +111,14 @@ class _Run:
 
     def _keep(self, job: Job, call: Call) -> None:
         """Writes the video that a worker has sent."""
-        if call.answer is None:
+        if call.result is None:
             self._end(_failed(job, call.error))
             return
-        answer = call.answer
-        video, n_frames = answer.value
+        result = call.result
+        video, n_frames = result.value
         try:
             save_bytes(self._claim(job), video)
-            outcome = _done(job, n_frames, answer.seconds, f"{answer.machine}:{answer.process}")
+            outcome = _done(job, n_frames, result.seconds, f"{result.machine}:{result.process}")
         except (OSError, SadTalkerError) as error:
             self._end(_failed(job, sentence_of(error)))
             return
@@ -119,15 +126,15 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------ many workers a job
 
-    def _film_in_chunks(self, job: Job) -> None:
+    def _render_in_chunks(self, job: Job) -> None:
         started = time.perf_counter()
         pieces: deque[Call] = deque()
         try:
-            plan = self.crew.ask(self._call("plan", job), first=True)
-            clip: Clip = self._answer(plan)
+            plan = self.pool.ask(self._call("plan", job), first=True)
+            clip: PlannedClip = self._result(plan)
             heads = FrameStream(len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces))
             voice = None if job.voice is None else read_voice(job.voice.read_bytes())
-            write_film(self._claim(job), heads, clip.portrait, voice, job.options)
+            write_job_video(self._claim(job), heads, clip.portrait, voice, job.options)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
@@ -136,33 +143,33 @@ class _Run:
         else:
             self._end(outcome)
 
-    def _in_order(self, job: Job, clip: Clip, pieces: deque[Call]) -> Iterator[Tensor]:
+    def _in_order(self, job: Job, clip: PlannedClip, pieces: deque[Call]) -> Iterator[Tensor]:
         """The frames of the clip; chunks are asked for a few ahead of the one that is being written."""
-        portrait = self.crew.share(clip.portrait)
+        portrait = self.pool.share(clip.portrait)
         starts = deque(range(0, len(clip), self.chunk_frames))
         while starts or pieces:
-            while starts and len(pieces) < CHUNKS_PER_WORKER * self.crew.size:
+            while starts and len(pieces) < CHUNKS_PER_WORKER * self.pool.size:
                 pieces.append(self._ask_for_chunk(job, clip, portrait, starts.popleft()))
-            frames = self._answer(pieces.popleft())
+            frames = self._result(pieces.popleft())
             for start in range(0, len(frames), WRITTEN_AT_ONCE):
                 yield torch.tensor(frames[start : start + WRITTEN_AT_ONCE])
-                self.crew.wait(0)
+                self.pool.wait(0)
 
-    def _ask_for_chunk(self, job: Job, clip: Clip, portrait: Any, start: int) -> Call:
+    def _ask_for_chunk(self, job: Job, clip: PlannedClip, portrait: Any, start: int) -> Call:
         rows = clip.motion.driving[start : start + self.chunk_frames]
-        given = job.options, portrait, replace(clip.motion, driving=rows)
-        return self.crew.ask(Call("heads", lambda: given, self._count), first=True)
+        args = job.options, portrait, replace(clip.motion, driving=rows)
+        return self.pool.ask(Call("heads", lambda: args, self._count), first=True)
 
-    def _answer(self, call: Call) -> Any:
+    def _result(self, call: Call) -> Any:
         while not call.ended:
-            self.crew.wait(1.0)
-        if call.answer is None:
+            self.pool.wait(1.0)
+        if call.result is None:
             raise CallFailed(call.error)
-        return call.answer.value
+        return call.result.value
 
     def _count(self, call: Call) -> None:
-        if call.answer is not None:
-            self._say(len(call.answer.value))
+        if call.result is not None:
+            self._say(len(call.result.value))
 
     # ----------------------------------------------------------------------------------------------------- the ends
 

@@ -1,6 +1,6 @@
 """One job, or a piece of one, done in one process: files and options come in, a video, a motion or frames go out.
 
-It knows nothing of Ray; crew.py puts one `Worker` into every process. Letters: `T` frames, `h w` a head's size.
+It knows nothing of Ray; worker_pool.py puts one `Worker` into every process. Letters: `T` frames, `h w` a head's size.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from .. import pipeline
 from ..api import paste_back_of, predict_motion, to_device
-from ..assembly import Talker, load_talker
 from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
 from ..face.picture_file import read_picture
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_voice
+from ..model import SadTalkerModel, load_model
 from ..options import Options
 from .jobs import Job
 
@@ -33,7 +33,7 @@ WORK_FOLDER = "sadtalker-batch-"
 
 
 @dataclass(frozen=True)
-class Order:
+class JobPayload:
     """A job as it travels: the bytes of its files, so that another machine needs no folder of ours."""
 
     portrait: bytes
@@ -41,12 +41,12 @@ class Order:
     options: Options
 
     @classmethod
-    def of(cls, job: Job) -> Order:
+    def of(cls, job: Job) -> JobPayload:
         return cls(job.portrait.read_bytes(), None if job.voice is None else job.voice.read_bytes(), job.options)
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class PlannedClip:
     """A job whose motion is known: all that its frames need. height, width: of a head, in pixels."""
 
     portrait: Portrait
@@ -59,7 +59,7 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Result:
     """What a worker gives back, how long it took, and who it was: machine and process."""
 
     value: Any
@@ -69,48 +69,54 @@ class Answer:
 
 
 class Worker:
-    """Holds the nets of one model, and exchanges them when a job wants another."""
+    """Holds the networks of one model, and exchanges them when a job wants another."""
 
     def __init__(self, model_folders: Sequence[Path] = (), device: str = "cpu", batch_size: int = 0,
                  n_threads: int | None = None):  # fmt: skip
-        """device: where nets compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as is"""
+        """device: where networks compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as
+        is"""
         self.model_folders, self.device, self.batch_size = model_folders, torch.device(device), batch_size
-        self._talker: Talker | None = None
+        self._model: SadTalkerModel | None = None
         self._loaded: tuple[str, str] | None = None
         if n_threads:
             torch.set_num_threads(n_threads)
 
-    def greet(self) -> None:
+    def ping(self) -> None:
         """Says that this process has begun and has our code; sweeps up after others here that were killed."""
         sweep_work_folders(WORK_FOLDER)
 
-    def do(self, task: str, *given: Any) -> Answer:
+    def do(self, task: str, *args: Any) -> Result:
         """One of the tasks below, timed."""
         started = time.perf_counter()
         with torch.inference_mode():
-            value = getattr(self, task)(*given)
-        return Answer(value, time.perf_counter() - started, socket.gethostname(), os.getpid())
+            value = getattr(self, task)(*args)
+        return Result(value, time.perf_counter() - started, socket.gethostname(), os.getpid())
 
-    def make(self, order: Order) -> tuple[bytes, int]:
+    def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
         """The whole job: the bytes of its mp4, and how many frames it has."""
-        nets = self._nets(order.options)
-        clip = self.plan(order)
-        voice = None if order.voice is None else read_voice(order.voice)
+        nets = self._nets(payload.options)
+        clip = self.plan(payload)
+        voice = None if payload.voice is None else read_voice(payload.voice)
         with work_folder(WORK_FOLDER) as folder:
-            path = folder / "film.mp4"
-            write_film(path, pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
-                       clip.portrait, voice, order.options)  # fmt: skip
+            path = folder / "video.mp4"
+            write_job_video(
+                path,
+                pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
+                clip.portrait,
+                voice,
+                payload.options,
+            )
             return path.read_bytes(), len(clip)
 
-    def plan(self, order: Order) -> Clip:
-        """The walk up to the motion."""
-        wish, nets = order.options, self._nets(order.options)
-        voice = None if order.voice is None else read_voice(order.voice)
+    def plan(self, payload: JobPayload) -> PlannedClip:
+        """The pipeline up to the motion."""
+        options, nets = payload.options, self._nets(payload.options)
+        voice = None if payload.voice is None else read_voice(payload.voice)
         portrait, motion = predict_motion(
-            nets, read_picture(order.portrait), voice, wish, self.model_folders, self.device
+            nets, read_picture(payload.portrait), voice, options, self.model_folders, self.device
         )
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
-        return Clip(portrait, motion, heads.height, heads.width)
+        return PlannedClip(portrait, motion, heads.height, heads.width)
 
     def heads(self, options: Options, portrait: Portrait, motion: Motion) -> np.ndarray:
         """(T, 3, h, w) float32: the frames of a piece of motion, as an array, which Ray hands over without copying."""
@@ -122,20 +128,21 @@ class Worker:
             done += len(batch)
         return frames
 
-    def _nets(self, options: Options) -> Talker:
+    def _nets(self, options: Options) -> SadTalkerModel:
         wanted = options.model, options.precision
-        if self._talker is None or self._loaded != wanted:
-            self._talker = None  # the old nets go before the new ones come
-            self._talker = to_device(load_talker(options.model, self.model_folders), self.device, options.precision)
+        if self._model is None or self._loaded != wanted:
+            self._model = None  # the old networks go before the new ones come
+            self._model = to_device(load_model(options.model, self.model_folders), self.device, options.precision)
             self._loaded = wanted
-        return self._talker
+        return self._model
 
 
-def write_film(path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None,
-               wish: Options) -> None:  # fmt: skip
+def write_job_video(
+    path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
+) -> None:
     """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
-    whole = paste_back_of(portrait, wish)
-    pipeline.film(path, heads, whole, output_fps=wish.output_fps, audio=voice, quality=wish.quality)
+    whole = paste_back_of(portrait, options)
+    pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 
 
-__all__ = ["Answer", "Clip", "Order", "Worker", "write_film"]
+__all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_job_video"]

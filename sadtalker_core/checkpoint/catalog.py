@@ -73,7 +73,7 @@ MAPPING = WeightsFile(
     _NEW_RELEASE + "mapping_00229-model.pth.tar", {"mapping": "mapping_00229."},
 )  # fmt: skip
 
-#: the old style: one pickle a net. "auido" is how the files are spelled.
+#: the old style: one pickle a network. "auido" is how the files are spelled.
 OLD_FACE_RECON = WeightsFile(
     "epoch_20.pth", 288_860_037,
     "6d17a6b23457b521801baae583cb6a58f7238fe6721fc3d65d76407460e9149b",
@@ -240,8 +240,8 @@ def find_files(model: str, folders: Sequence[Path]) -> tuple[FoundFile, ...]:
     look, sets = _Look(folders), _released(model).sets
     for most_lacking in (0, 1):
         for files in sets:
-            lacking = look.lacks(files)
-            if len(lacking) <= most_lacking and all(file in MAPPINGS for file in lacking):
+            missing = look.lacks(files)
+            if len(missing) <= most_lacking and all(file in MAPPINGS for file in missing):
                 found = ((look.find(file.name), file) for file in files)
                 return tuple(FoundFile(path, file) for path, file in found if path)
     raise CheckpointMissing(_missing(model, look))
@@ -275,7 +275,7 @@ def _released(model: str) -> ReleasedModel:
 def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
     inner = PurePosixPath(model[len(FILE_PREFIX) :])
     if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-        raise CheckpointMissing(f"{shorten(repr(model))} does not lie below a model folder; choose a file of the list.")
+        raise CheckpointMissing(f"{shorten(repr(model))} is not inside a model folder; choose a file of the list.")
     path = next((Path(folder, inner) for folder in folders if is_file(Path(folder, inner))), None)
     if path is None:
         raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "
@@ -285,15 +285,15 @@ def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
 
 def _missing(model: str, look: _Look) -> str:
     files = _nearest(model, look)
-    lacking = look.lacks(files)
-    names = "; ".join(file.describe() for file in lacking)
-    homes = " and ".join(sorted({file.url.rpartition("/")[0] for file in lacking}))
+    missing = look.lacks(files)
+    names = "; ".join(file.describe() for file in missing)
+    homes = " and ".join(sorted({file.url.rpartition("/")[0] for file in missing}))
     whose = "has its old .pth set, which lacks files that are" if OLD_RENDERER in files else "needs files that are"
     return (
         f"{model} {whose} in none of the folders searched ({searched(look.folders)}), nor below them: {names}. "
-        f"{_look_alikes(lacking, look)}"
-        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(lacking)} "
-        f"from {homes}.{_cheaper(model, lacking, look)} The model {MINI_MODEL!r} is built in and needs no file."
+        f"{_look_alikes(missing, look)}"
+        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(missing)} "
+        f"from {homes}.{_cheaper(model, missing, look)} The model {MINI_MODEL!r} is built in and needs no file."
     )
 
 
@@ -301,11 +301,11 @@ def _megabytes(files: Sequence[WeightsFile]) -> str:
     return f"{sum(file.size or 0 for file in files) / 1e6:,.0f} MB"
 
 
-def _cheaper(model: str, lacking: Sequence[WeightsFile], look: _Look) -> str:
+def _cheaper(model: str, missing: Sequence[WeightsFile], look: _Look) -> str:
     """Another set may be further from complete and yet need fewer bytes."""
     others = [look.lacks(files) for files in _released(model).sets]
     least = min(others, key=lambda files: sum(file.size or 0 for file in files))
-    if sum(file.size or 0 for file in least) >= sum(file.size or 0 for file in lacking):
+    if sum(file.size or 0 for file in least) >= sum(file.size or 0 for file in missing):
         return ""
     names = ", ".join(file.name for file in least)
     return f" Fewer bytes make it whole, too: {names} ({_megabytes(least)}), from {least[0].url.rpartition('/')[0]}."

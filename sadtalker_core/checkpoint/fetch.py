@@ -33,7 +33,7 @@ from .catalog import WeightsFile, missing_files
 #: where to fetch from instead, a mirror's folder; an argument wins over it
 BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 _BLOCK = 1 << 18  # at most: what has come is taken at once, however little it is
 _SPARE_BYTES = 64 << 20  # the disk is not filled to the last byte
@@ -45,7 +45,7 @@ _NUMBER = "[0-9]{1,15}"
 
 
 def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = None,
-                on_progress: Progress | None = None) -> list[Path]:  # fmt: skip
+                on_progress: OnProgress | None = None) -> list[Path]:  # fmt: skip
     """Fetch what a released model lacks into the first folder; progress counts the bytes of all its files.
 
     Raises as `fetch` does.
@@ -67,7 +67,7 @@ def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = N
     return paths
 
 
-def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None, on_progress: Progress | None = None,
+def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None, on_progress: OnProgress | None = None,
           pause_s: float = 1.0) -> Path:  # fmt: skip
     """Fetch one file into a folder (made where it is missing) and return its path.
 
@@ -99,7 +99,7 @@ class _Interrupted(Exception):
 class _Report:
     """Calls on_progress a few times a second and at every megabyte, however often it is called itself."""
 
-    def __init__(self, on_progress: Progress | None, total: int):
+    def __init__(self, on_progress: OnProgress | None, total: int):
         self.on_progress, self.total = on_progress, total
         self._next_s, self._next_byte = 0.0, 0
 
@@ -143,7 +143,7 @@ class _Line(threading.Thread):
     def __init__(self, url: str, start: int):
         super().__init__(daemon=True, name="SadTalker download")
         self.url, self.start_byte = url, start
-        self.said: queue.Queue[_Answer | bytes | Exception] = queue.Queue(maxsize=16)
+        self.facts: queue.Queue[_Answer | bytes | Exception] = queue.Queue(maxsize=16)
         self.left_alone = threading.Event()
 
     def run(self) -> None:
@@ -165,18 +165,18 @@ class _Line(threading.Thread):
     def _say(self, what: _Answer | bytes | Exception) -> None:
         while not self.left_alone.is_set():
             with suppress(queue.Full):
-                self.said.put(what, timeout=_POLL_S)
+                self.facts.put(what, timeout=_POLL_S)
                 return
 
-    def hear(self, idle: Callable[[], None]) -> _Answer | bytes:
+    def receive(self, idle: Callable[[], None]) -> _Answer | bytes:
         """What it says next; `idle` is called while there is nothing. Raises what the line has raised."""
         while True:
             with suppress(queue.Empty):
-                said = self.said.get(timeout=_POLL_S)
-                if isinstance(said, Exception):
-                    raise said
-                return said
-            if not self.is_alive() and self.said.empty():
+                facts = self.facts.get(timeout=_POLL_S)
+                if isinstance(facts, Exception):
+                    raise facts
+                return facts
+            if not self.is_alive() and self.facts.empty():
                 raise ConnectionError("the line went dead")
             idle()
 
@@ -193,7 +193,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
     line.start()
     try:
         with _line_problems(url, file, part):
-            answer = line.hear(lambda: report(start))
+            answer = line.receive(lambda: report(start))
         assert isinstance(answer, _Answer)  # a line begins with it
         start, total = _place(answer, start, file, url)
         report.total = total
@@ -205,7 +205,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
             most = file.size or total or _MOST_BYTES
             while done < most:
                 with _line_problems(url, file, part):
-                    block = line.hear(lambda: report(done))  # noqa: B023 (called before done moves on)
+                    block = line.receive(lambda: report(done))  # noqa: B023 (called before done moves on)
                 if not block:
                     break
                 done += _write(stream, block[: most - done])
@@ -214,7 +214,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
         if not file.size and not total and done >= _MOST_BYTES:
             raise DownloadError(f"{shorten(url)} does not come to an end: {done:,} bytes have come.")
         if total and done < total:
-            raise _Interrupted(f"the line was cut after {done:,} of {total:,} bytes")
+            raise _Interrupted(f"the connection dropped after {done:,} of {total:,} bytes")
     finally:
         line.left_alone.set()
 
@@ -275,8 +275,8 @@ def _verify(file: WeightsFile, part: Path, url: str, report: _Report) -> None:
     if digest.hexdigest() != file.sha256:
         size = _size(part)
         part.unlink()
-        raise DownloadError(f"{shorten(url)} brought other bytes than expected: {size:,} bytes with SHA-256 "
-                            f"{digest.hexdigest()} instead of {file.describe()}. They were thrown away.")  # fmt: skip
+        raise DownloadError(f"{shorten(url)}: checksum mismatch: got {size:,} bytes with SHA-256 "
+                            f"{digest.hexdigest()}, expected {file.describe()}; the download was deleted.")  # fmt: skip
 
 
 @contextmanager
@@ -285,9 +285,9 @@ def _folder_problems(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        from ..saving import full_disk  # brings torch
+        from ..saving import disk_full_error  # brings torch
 
-        full = full_disk(error, folder)
+        full = disk_full_error(error, folder)
         if full:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
@@ -313,9 +313,7 @@ def _url(file: WeightsFile, base_url: str | None) -> str:
     except ValueError:
         known = False
     if not known:
-        raise DownloadError(
-            f"{shorten(url)} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}."
-        )
+        raise DownloadError(f"{shorten(url)} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}.")
     return url
 
 
@@ -327,7 +325,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _shifted(on_progress: Progress | None, before: int, total: int) -> Progress | None:
+def _shifted(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
     if on_progress is None:
         return None
     return lambda done, _: on_progress(before + done, total)

@@ -54,8 +54,8 @@ def _could_be_model(path: str, size: int, mtime_ns: int) -> bool:
 
 def _names_a_model(header: bytes) -> bool:
     try:
-        said = json.loads(header)
-        return METADATA_KEY in said.get("__metadata__", {}) or _all_begin(said)
+        facts = json.loads(header)
+        return METADATA_KEY in facts.get("__metadata__", {}) or _all_begin(facts)
     except (ValueError, AttributeError, TypeError, RecursionError):
         return True
 

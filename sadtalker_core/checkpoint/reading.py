@@ -2,9 +2,9 @@
 
 Three kinds of file are read: safetensors with our own names (their metadata says what they hold), the released flat
 safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in memory:
-a file that is overwritten or cut afterwards changes no net and ends no process. For the 725 MB of a released model that
-takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a pickle
-in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
+a file that is overwritten or cut afterwards changes no network and ends no process. For the 725 MB of a released model
+that takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a
+pickle in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
 `use_mmap=False` reads these, too.
 """
 
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, shorten
-from . import keys
+from . import keys, stored_names
 from .catalog import BY_NAME, WeightsFile, is_file, searched
 
 #: the safetensors metadata that our own files carry, a JSON object
@@ -42,7 +42,7 @@ _POLL_S = 0.2
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
 
-#: the sides of the square that a net can be asked to paint; the hourglass halves it five times
+#: the sides of the square that a network can be asked to paint; the hourglass halves it five times
 IMAGE_SIZES = range(32, 2048 + 1, 32)
 #: safetensors' own bound, in bytes
 LONGEST_HEADER = 100_000_000
@@ -71,7 +71,7 @@ class Metadata:
 
     family: "released" or "mini";  name: for the user;  image_size: the side of its square in pixels
     configs: {our name of a net: its widths}, as in the net's config class
-    base: the model that the nets it lacks are taken from, or None
+    base: the model that the networks it lacks are taken from, or None
     """
 
     family: str
@@ -87,10 +87,10 @@ class Metadata:
     def from_json(cls, text: str, source: str) -> Metadata:
         """Raises CheckpointDamaged where the text is not what `to_json` writes."""
         try:
-            said = json.loads(text)
-            if said.pop("format") > FORMAT:
+            facts = json.loads(text)
+            if facts.pop("format") > FORMAT:
                 raise CheckpointDamaged(f"{source} was written by a newer SadTalker Nodes; update the pack to read it.")
-            metadata = cls(**said)
+            metadata = cls(**facts)
             for name, kind in (("family", str), ("name", str), ("image_size", int), ("configs", dict)):
                 if type(getattr(metadata, name)) is not kind:
                     raise TypeError(f"{name} is {shorten(repr(getattr(metadata, name)), _NAME)}")
@@ -112,13 +112,13 @@ class Metadata:
 @dataclass(frozen=True, eq=False)
 class NamedTensors:
     """tensors: by our names, "net.path.of.the.tensor";  metadata: None for a released file
-    source, should_be: for sentences, which file this is and what it should be
+    source, expected: for sentences, which file this is and what it should be
     """
 
     tensors: Mapping[str, Tensor]
     metadata: Metadata | None
     source: str
-    should_be: str = ""
+    expected: str = ""
 
     def nets(self) -> dict[str, dict[str, Tensor]]:
         """{our name of a net: {its own path: tensor}}"""
@@ -148,14 +148,14 @@ def read_tensors(path: Path | str, released: WeightsFile | None = None, folders:
         entries = _torch_entries(file, file.unpickle(head, use_mmap))
         tensors, metadata = file.copies(entries, _our_names(file, entries), on_progress), None
     else:
-        stored, said = file.header()
-        if METADATA_KEY in said:
-            metadata = Metadata.from_json(said[METADATA_KEY], file.source)
-            tensors = file.read(stored, {key: key for key in stored}, on_progress)
+        stored, facts = file.header()
+        if METADATA_KEY in facts:
+            metadata = Metadata.from_json(facts[METADATA_KEY], file.source)
+            tensors = file.read(stored, {stored_names.our_name(key): key for key in stored}, on_progress)
         else:
             metadata = None
             tensors = file.read(stored, _our_names(file, stored), on_progress)
-    return NamedTensors(tensors, metadata, file.source, file.should_be())
+    return NamedTensors(tensors, metadata, file.source, file.expected())
 
 
 def require_weights(path: Path, released: WeightsFile, folders: Sequence[Path] = ()) -> None:
@@ -180,7 +180,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
     pickled = head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO))
     if not pickled:
         stored, _ = file.header()
-        content: Any = file.read(stored, {key: key for key in stored})
+        content: Any = file.read(stored, {stored_names.our_name(key): key for key in stored})
     else:
         content = file.unpickle(head)
     if isinstance(content, Mapping):
@@ -226,21 +226,21 @@ class _File:
     def source(self) -> str:
         return f"{shorten(self.path.name, 120)} in {shorten(self.path.parent, 180)}"
 
-    def should_be(self) -> str:
+    def expected(self) -> str:
         what = f" It should be {self.released.describe()}." if self.released else ""
         where = f" Folders searched: {searched(self.folders)}." if self.folders else ""
         return what + where
 
     def damaged(self, what: str) -> CheckpointDamaged:
-        return CheckpointDamaged(f"{self.source} {what}.{self.should_be()} Delete it and get it again.")
+        return CheckpointDamaged(f"{self.source} {what}.{self.expected()} Delete it and get it again.")
 
     def mismatch(self, what: str) -> CheckpointMismatch:
-        return CheckpointMismatch(f"{self.source} {what}.{self.should_be()}")
+        return CheckpointMismatch(f"{self.source} {what}.{self.expected()}")
 
     def look(self) -> bytes:
         """The first bytes, after ruling out what is no weights file at all."""
         if not is_file(self.path):
-            raise CheckpointMissing(f"there is no file {self.source}.{self.should_be()}")
+            raise CheckpointMissing(f"there is no file {self.source}.{self.expected()}")
         try:
             with self.path.open("rb") as stream:
                 head = stream.read(512)
@@ -275,9 +275,9 @@ class _File:
         if len(text) < length:
             self._promised(8 + length - size)
         try:
-            said = json.loads(text)
-            metadata = said.pop("__metadata__", None) or {}
-            stored = {key: self._stored(entry, 8 + length) for key, entry in said.items()}
+            facts = json.loads(text)
+            metadata = facts.pop("__metadata__", None) or {}
+            stored = {key: self._stored(entry, 8 + length) for key, entry in facts.items()}
             if not all(isinstance(value, str) for value in metadata.values()):
                 raise TypeError("its metadata is no text")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

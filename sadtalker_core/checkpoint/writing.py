@@ -7,14 +7,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..saving import save_whole
+from ..saving import save_tensors
+from . import stored_names
 from .reading import METADATA_KEY, Metadata
 
 
 def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]], metadata: Metadata) -> Path:
-    """Write nets, {our name: {its own path: tensor}}, into one file; it appears whole or not at all.
+    """Write networks, {our name: {its own path: tensor}}, into one file; it appears whole or not at all.
 
-    Tensors keep their dtype, and are stored contiguous and unshared. metadata.configs must name every net.
+    Tensors keep their dtype, and are stored contiguous and unshared. metadata.configs must name every network.
     """
     nameless = sorted(set(nets) - set(metadata.configs))
     if nameless:
@@ -24,4 +25,4 @@ def write_checkpoint(path: Path | str, nets: Mapping[str, Mapping[str, Tensor]],
         for net, parts in nets.items()
         for name, tensor in parts.items()
     }
-    return save_whole(Path(path), tensors, {"format": "pt", METADATA_KEY: metadata.to_json()})
+    return save_tensors(Path(path), stored_names.for_file(tensors), {"format": "pt", METADATA_KEY: metadata.to_json()})

@@ -89,22 +89,22 @@ def typeface_for(words: str) -> str | None:
 
     Raises OptionError when there is none.
     """
-    lacking = _lacking(None, words)
-    if not lacking:
+    missing = _missing_letters(None, words)
+    if not missing:
         return None
     for file in EASTERN_TYPEFACES:
         try:
-            if not _lacking(file, words):
+            if not _missing_letters(file, words):
                 return file
         except OSError:  # not on this computer
             continue
     raise OptionError(
-        f"no typeface on this computer has {' '.join(lacking)}. For Chinese, Japanese or Korean labels install one, "
+        f"no typeface on this computer has {' '.join(missing)}. For Chinese, Japanese or Korean labels install one, "
         "for example Noto Sans CJK (Debian and Ubuntu: fonts-noto-cjk), or write the label in Latin letters."
     )
 
 
-def _lacking(face: str | None, words: str) -> list[str]:
+def _missing_letters(face: str | None, words: str) -> list[str]:
     """The letters that a typeface shows as it shows what it does not have."""
     font = _font(face, 24)
     unknown = bytes(font.getmask(_NO_SUCH_LETTER))

@@ -21,17 +21,17 @@ PIXELS_PER_FADE = 5
 class Multiband:
     """Made once for a shape, used for every batch."""
 
-    def __init__(self, shown: Tensor, width: float):
-        """shown: (h, w), 1 where the patch shall show and 0 where not, with a hard edge
-        width:   pixels over which the coarsest band may fade; under 10, nothing fades and `shown` is all there is
+    def __init__(self, mask: Tensor, width: float):
+        """mask: (h, w), 1 where the patch shall show and 0 where not, with a hard edge
+        width:   pixels over which the coarsest band may fade; under 10, nothing fades and `mask` is all there is
         """
         from kornia.geometry.transform import pyrdown
 
         n_levels = int(math.log2(max(width / PIXELS_PER_FADE, 1)))
-        self.n_levels = min(n_levels, int(math.log2(min(shown.shape))))
-        self.shown = [self._even(shown[None, None])]
+        self.n_levels = min(n_levels, int(math.log2(min(mask.shape))))
+        self.mask = [self._even(mask[None, None])]
         for _ in range(self.n_levels):
-            self.shown.append(pyrdown(self.shown[-1], border_type="replicate"))
+            self.mask.append(pyrdown(self.mask[-1], border_type="replicate"))
 
     def __call__(self, difference: Tensor) -> Tensor:
         """(B, 3, h, w), patch minus picture -> what is to be added to the picture"""
@@ -39,10 +39,10 @@ class Multiband:
         levels = [self._even(difference)]
         for _ in range(self.n_levels):
             levels.append(_halved(levels[-1]))
-        shown = [share.to(difference) for share in self.shown]
-        result = levels[-1] * shown[-1]
+        mask = [share.to(difference) for share in self.mask]
+        result = levels[-1] * mask[-1]
         for k in reversed(range(self.n_levels)):
-            result = _doubled(result).addcmul_(levels[k] - _doubled(levels[k + 1]), shown[k])
+            result = _doubled(result).addcmul_(levels[k] - _doubled(levels[k + 1]), mask[k])
         return result[..., :height, :width]
 
     def _even(self, patch: Tensor) -> Tensor:

@@ -26,12 +26,12 @@ WIDEST_FEATHER = 0.5
 
 #: colours are compared in a band along the edge of the box, this part of its shorter side wide
 COLOUR_BAND = 0.08
-#: how far a colour may be stretched and moved; beyond it is not the renderer's tint but something else that came into
-#: the band
+#: how far a colour may be stretched and moved; beyond it is not the renderer's colour cast but something else that came
+#: into the band
 GAIN_LIMITS = (0.8, 1.25)
 SHIFT_LIMIT = 0.2
-#: the tint is averaged over this many frames, so that a lock of hair that crosses the band does not flicker
-TINT_FRAMES = 25
+#: the colour transfer is averaged over this many frames, so that a lock of hair that crosses the band does not flicker
+COLOR_FRAMES = 25
 
 
 class Blend(str, Enum):
@@ -39,11 +39,12 @@ class Blend(str, Enum):
 
     FEATHER = "feather"  #: fades into the picture along the edge of the box
     MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing is seen double where it fades
-    SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the rim (slow)
+    SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the border (slow)
 
 
 class PasteBack:
-    """Holds the picture, the mask and the running tint; call it with one batch of frames after the other, in order.
+    """Holds the picture, the mask and the running colour transfer; call it with one batch of frames after the other, in
+    order.
 
     mask: (H, W) in 0..1, where and how much the frames show
     """
@@ -63,23 +64,23 @@ class PasteBack:
         self.picture = portrait.image.permute(2, 0, 1)
         self.crop = portrait.require_crop()
         self.box = self.crop.box
-        self.seen = _inside(self.box, portrait.size_wh)
+        self.visible_box = _inside(self.box, portrait.size_wh)
         self.blend = one_of("blend", blend, Blend)
         self.colour_match = colour_match
         self.mask = torch.zeros(portrait.image.shape[:2])
-        shorter = min(self.seen.width, self.seen.height)
+        shorter = min(self.visible_box.width, self.visible_box.height)
         width = feather * shorter
-        edges = fade(self.seen, portrait.size_wh, width)
+        edges = fade(self.visible_box, portrait.size_wh, width)
         self._under(self.mask).copy_(torch.ones_like(edges) if self.blend is Blend.SEAMLESS else edges)
-        wished = torch.ones_like(self.mask) if mask is None else _users_mask(mask, portrait.size_wh)
-        self.mask *= wished
+        user_mask = torch.ones_like(self.mask) if mask is None else _users_mask(mask, portrait.size_wh)
+        self.mask *= user_mask
         if self.blend is Blend.MULTIBAND:
             # the hard edge lies in the middle of the fade, and the little that gets as far as the box ends there
-            inner = ~near_a_seam(self.seen, portrait.size_wh, width / 2)
-            self._bands = Multiband(inner * self._under(wished), width)
-            self._rim = fade(self.seen, portrait.size_wh, width / 4)
-        near = near_a_seam(self.seen, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
-        self._tint = Tint(self._under(self.picture), near)
+            inner = ~near_a_seam(self.visible_box, portrait.size_wh, width / 2)
+            self._bands = Multiband(inner * self._under(user_mask), width)
+            self._border = fade(self.visible_box, portrait.size_wh, width / 4)
+        near = near_a_seam(self.visible_box, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
+        self._color_transfer = ColorTransfer(self._under(self.picture), near)
         self._picture_bytes: Tensor | None = None
 
     def __call__(self, frames: Tensor, background: Tensor | None = None) -> Tensor:
@@ -108,7 +109,7 @@ class PasteBack:
         if self._picture_bytes is None:
             self._picture_bytes = to_bytes(self.picture).permute(1, 2, 0).contiguous().cpu()
         whole = self._picture_bytes.expand(frames.shape[0], -1, -1, -1).clone()
-        whole[:, _rows(self.seen), _columns(self.seen)] = covered
+        whole[:, _rows(self.visible_box), _columns(self.visible_box)] = covered
         return whole
 
     def _covered(self, frames: Tensor, under: Tensor) -> Tensor:
@@ -119,30 +120,30 @@ class PasteBack:
         if self.blend is Blend.SEAMLESS:
             head = seamless(head, under)
         elif self.colour_match:
-            head = self._tint.remove(head, self.colour_match)
+            head = self._color_transfer.remove(head, self.colour_match)
         if self.blend is Blend.MULTIBAND:
-            return (under + self._rim.to(frames) * self._bands(head - under)).clamp(0, 1)
+            return (under + self._border.to(frames) * self._bands(head - under)).clamp(0, 1)
         shown = self._under(self.mask).to(frames)
         # (1 - m) p + m f would leave p a rounding error away where m is 0
         return under + shown * (head.clamp(0, 1) - under)
 
     def _under(self, picture: Tensor) -> Tensor:
         """The part of a picture (..., H, W) that the box covers; a view."""
-        return picture[..., _rows(self.seen), _columns(self.seen)]
+        return picture[..., _rows(self.visible_box), _columns(self.visible_box)]
 
     def _under_box(self, head: Tensor) -> Tensor:
         """The part of the resized head (..., box height, box width) that lies on the picture."""
-        left, top = self.seen.x - self.box.x, self.seen.y - self.box.y
-        return head[..., top : top + self.seen.height, left : left + self.seen.width]
+        left, top = self.visible_box.x - self.box.x, self.visible_box.y - self.box.y
+        return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
 
 
-def paste_back(frames: Iterable[Tensor], portrait: Portrait, **wishes) -> Iterator[Tensor]:
+def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options) -> Iterator[Tensor]:
     """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. wishes: see `PasteBack`."""
-    paste = PasteBack(portrait, **wishes)
+    paste = PasteBack(portrait, **options)
     return map(paste, frames)
 
 
-class Tint:
+class ColorTransfer:
     """The colour cast of the frames against the picture, measured in a band of pixels and averaged over time.
 
     Frames must come in order; how they are cut into batches makes no difference.
@@ -166,7 +167,7 @@ class Tint:
         for moments in self._moments(frames).unbind(1):
             self.n_frames += 1
             old = moments if self.found is None else self.found
-            self.found = old + (moments - old) / min(self.n_frames, TINT_FRAMES)
+            self.found = old + (moments - old) / min(self.n_frames, COLOR_FRAMES)
             mean, spread = self.found
             gain = (want_spread / spread.clamp(min=1e-3)).clamp(*GAIN_LIMITS)
             goal = mean + (want_mean - mean).clamp(-SHIFT_LIMIT, SHIFT_LIMIT)
@@ -181,30 +182,30 @@ class Tint:
         return torch.stack([pixels.mean(dim=-1), pixels.std(dim=-1, correction=0)])
 
 
-def fade(seen: Box, size_wh: tuple[int, int], width: float) -> Tensor:
+def fade(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
     """(h, w) of a box on a picture: 0 at its edges, 1 from `width` pixels inside on, smooth in between.
 
     An edge that is the picture's own edge does not fade: nothing lies behind it.
     """
     if width <= 0:
-        return torch.ones(seen.height, seen.width)
-    across, down = ((d / width).clamp(0, 1) for d in _distances(seen, size_wh))
+        return torch.ones(visible_box.height, visible_box.width)
+    across, down = ((d / width).clamp(0, 1) for d in _distances(visible_box, size_wh))
     across, down = (d * d * (3 - 2 * d) for d in (across, down))
     return across * down[:, None]
 
 
-def near_a_seam(seen: Box, size_wh: tuple[int, int], width: float) -> Tensor:
+def near_a_seam(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
     """(h, w) of truths: pixels of a box on a picture that are less than `width` away from an edge behind which it
     goes on.
     """
-    across, down = _distances(seen, size_wh)
+    across, down = _distances(visible_box, size_wh)
     return torch.minimum(across, down[:, None]) < width
 
 
-def _distances(seen: Box, size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _distances(visible_box: Box, size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """(w,) and (h,): pixels from each column and row to the nearer seam."""
-    across = _distance(seen.width, seen.x > 0, seen.right < size_wh[0])
-    return across, _distance(seen.height, seen.y > 0, seen.bottom < size_wh[1])
+    across = _distance(visible_box.width, visible_box.x > 0, visible_box.right < size_wh[0])
+    return across, _distance(visible_box.height, visible_box.y > 0, visible_box.bottom < size_wh[1])
 
 
 def _distance(n: int, from_first: bool, from_last: bool) -> Tensor:
@@ -245,10 +246,10 @@ def _inside(box: Box, size_wh: tuple[int, int]) -> Box:
     """The part of a box that lies on the picture."""
     width, height = size_wh
     left, top = max(box.x, 0), max(box.y, 0)
-    seen = Box(left, top, min(box.right, width) - left, min(box.bottom, height) - top)
-    if seen.width < 1 or seen.height < 1:
+    visible_box = Box(left, top, min(box.right, width) - left, min(box.bottom, height) - top)
+    if visible_box.width < 1 or visible_box.height < 1:
         raise PictureError(f"expected the face box on the picture of {width} x {height} pixels, got {tuple(box)}.")
-    return seen
+    return visible_box
 
 
 def _rows(box: Box) -> slice:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coefficients import UNIT_INDEX
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import MINI, Expression, HeadPose, SpeechWindows, require_family
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
@@ -76,7 +76,7 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
         rows = expression.coefficients
         if expression.family == MINI:
             mouth = [
-                Line("jaw open", rows[:, UNIT_INDEX["jawOpen"]], _RED),
+                Line("jaw open", rows[:, BLENDSHAPE_INDEX["jawOpen"]], _RED),
                 Line("lips round", _mean(rows, "mouthFunnel", "mouthPucker"), _YELLOW),
                 Line("lips wide", _mean(rows, "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft",
                                         "mouthStretchRight"), _BLUE),
@@ -93,13 +93,13 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
     if pose is not None:
         moved = torch.rad2deg(pose.rotation - pose.rotation[:1])
         lines = [Line(name, moved[:, k], colour) for k, (name, colour) in
-                 enumerate((("nod (pitch)", _RED), ("turn (yaw)", _YELLOW), ("tilt (roll)", _BLUE)))]  # fmt: skip
+                 enumerate((("pitch", _RED), ("yaw", _YELLOW), ("roll", _BLUE)))]  # fmt: skip
         panels.append(_fitted("head, degrees since the first frame", lines, -2.0, 2.0))
     return panels
 
 
 def _mean(rows: Tensor, *units: str) -> Tensor:
-    return rows[:, [UNIT_INDEX[unit] for unit in units]].mean(dim=1)
+    return rows[:, [BLENDSHAPE_INDEX[unit] for unit in units]].mean(dim=1)
 
 
 def _fitted(title: str, lines: list[Line], low: float, high: float) -> Panel:

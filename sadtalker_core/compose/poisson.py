@@ -1,7 +1,8 @@
 """A patch and the picture around it come in, the patch as if it had always been there goes out (Perez et al. 2003).
 
 The patch keeps its gradients and takes its level from the picture: the steps between neighbouring pixels come from the
-patch, and from the picture in a thin rim, and the outermost pixels are those of the picture. Letters: `h w` the patch.
+patch, and from the picture in a thin border, and the outermost pixels are those of the picture. Letters: `h w` the
+patch.
 """
 
 from __future__ import annotations
@@ -10,24 +11,24 @@ import torch
 from torch import Tensor
 
 #: pixels inside the box that keep the picture's gradients: one for the border itself and three for a little room
-RIM = 4
+BORDER = 4
 
 
 def seamless(patch: Tensor, picture: Tensor) -> Tensor:
     """patch (B, 3, h, w), and the picture (3, h, w) that lies under it -> (B, 3, h, w), not clamped.
 
     What `cv2.seamlessClone` (NORMAL_CLONE of OpenCV 4.11 and newer, which leaves everything outside the box alone)
-    does with a mask that is white all over. A patch that is all rim comes back as the picture.
+    does with a mask that is white all over. A patch that is all border comes back as the picture.
     """
     height, width = picture.shape[-2:]
     under = picture.expand_as(patch)
-    if min(height, width) <= 2 * RIM:
+    if min(height, width) <= 2 * BORDER:
         return under.clone()
     # OpenCV leaves the outermost ring alone altogether; the border condition then lies on the next one.
     precise = torch.float32 if patch.device.type == "mps" else torch.float64  # MPS has no float64
     difference = (patch.to(precise) - under.to(precise))[..., 1:-1, 1:-1]
     ours = torch.zeros_like(difference[0, 0])
-    ours[RIM - 1 : 1 - RIM, RIM - 1 : 1 - RIM] = 1
+    ours[BORDER - 1 : 1 - BORDER, BORDER - 1 : 1 - BORDER] = 1
     # forward differences of what is to change, weighted, then their divergence by backward differences
     step_x = ours[:, :-1] * difference.diff(dim=-1)
     step_y = ours[:-1] * difference.diff(dim=-2)

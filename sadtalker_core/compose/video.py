@@ -30,7 +30,7 @@ from ..claims import Claim, claim_path
 from ..claims import sweep as sweep_parts
 from ..datatypes import FrameStream
 from ..errors import AudioError, DoesNotFit, OptionError, SadTalkerError, SigningError, VideoError, shorten
-from ..saving import full_disk
+from ..saving import disk_full_error
 from .signature import Signature
 
 
@@ -228,7 +228,7 @@ class VideoWriter:
             if isinstance(error, OSError):
                 folder = self.path.parent
                 sentence = f"The video cannot be written to {shorten(folder)}: {shorten(error)}."
-                raise full_disk(error, folder) or VideoError(sentence) from error
+                raise disk_full_error(error, folder) or VideoError(sentence) from error
             raise
 
     def _clear(self) -> None:
@@ -442,7 +442,7 @@ class Ffmpeg:
         self._wait(self._ended)
         self.listener.join(STOP_SECONDS)
         words = "\n".join(self.last_lines) or f"no words, exit status {self.process.returncode}"
-        raise full_disk(words, self.folder) or VideoError(
+        raise disk_full_error(words, self.folder) or VideoError(
             f"{_whose(self.command)} could not write the video. Its last words:\n{words}"
         )
 
@@ -466,7 +466,7 @@ class Sound:
         if not wave.is_floating_point():
             raise AudioError(f"expected samples as floats in -1..1, got {wave.dtype}.")
         if not torch.isfinite(torch.stack(wave.aminmax())).all():  # a copy of an hour would be over a gigabyte
-            raise AudioError("expected samples that are numbers, got NaN or infinity; the audio is broken.")
+            raise AudioError("the audio contains NaN or infinite values.")
         if not (math.isfinite(sample_rate_hz) and sample_rate_hz >= 1):
             raise AudioError(f"expected a sample rate above 0 Hz, got {sample_rate_hz:g}.")
         self.wave = wave

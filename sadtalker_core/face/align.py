@@ -1,7 +1,8 @@
 """A cropped square and its 68 points come in; the 224 x 224 face that the 3-D face network wants goes out.
 
 The face is moved and scaled, never turned: five of the points are fitted to five points of a mean face by least
-squares, and only the scale and the place of that fit are used (quirks 15 and 16). Letters: `S` the side of the square.
+squares, and only the scale and the place of that fit are used (PARITY.md P23 and P24). Letters: `S` the side of the
+square.
 
 Here, and only here, y counts UP from the last row of pixels (y_up = H - 1 - y), because the released coefficients were
 made that way; everywhere else it counts down.
@@ -58,7 +59,7 @@ def align_face(square: Tensor, landmarks: Tensor | None) -> AlignedFace:
 
     square:    (3, S, S) in 0..1 (other shapes work, too)
     landmarks: (68, 2) pixels of the square, y down; or None: assume a face of the template's size in the middle, which
-               is what the original does when it finds no face in the square (quirk 16)
+               is what the original does when it finds no face in the square (PARITY.md P24)
     Raises FaceNotFound when the points do not make a face.
     """
     height, width = square.shape[-2:]
@@ -101,7 +102,7 @@ def fit_template(points: np.ndarray) -> tuple[tuple[float, float], float]:
     is the mean length of the two, so turning the head hardly changes it.
     """
     if not np.isfinite(points).all():
-        raise FaceNotFound("the landmarks hold values that are no numbers; choose another picture or face.")
+        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another picture or face.")
     design = np.concatenate([TEMPLATE, np.ones((5, 1))], axis=1)
     solution = np.linalg.lstsq(design, points.astype(np.float64), rcond=None)[0]  # (4, 2): three directions, the origin
     scale = float(np.linalg.norm(solution[:3], axis=0).mean())
@@ -111,7 +112,7 @@ def fit_template(points: np.ndarray) -> tuple[tuple[float, float], float]:
 
 
 def _resize_and_cut(square: Tensor, origin: tuple[float, float], scale: float) -> Tensor:
-    """Scale the picture with Pillow's bicubic filter and cut 224 x 224 around the origin; int() as in quirk 16."""
+    """Scale the picture with Pillow's bicubic filter and cut 224 x 224 around the origin; int() as in PARITY.md P24."""
     from PIL import Image
 
     height, width = square.shape[-2:]

@@ -4,7 +4,7 @@
 Face Detection on Mobile GPUs", section 3): a depthwise 3 x 3 convolution, a 1 x 1 convolution, and a shortcut that is
 max-pooled when the block halves the grid and filled up with zero channels when the block widens.
 
-The nets were trained with a padding that puts the odd pixel on the right and the bottom, hence `SamePad`.
+The networks were trained with a padding that puts the odd pixel on the right and the bottom, hence `SamePad`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def conv(n_in: int, n_out: int, kernel: int = 1, stride: int = 1, *, depthwise: 
 
 
 def activation(kind: str, channels: int) -> nn.Module:
-    """"relu", or "prelu" with one slope for each channel."""
+    """ "relu", or "prelu" with one slope for each channel."""
     return nn.ReLU() if kind == "relu" else nn.PReLU(channels)
 
 

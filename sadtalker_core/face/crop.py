@@ -1,4 +1,5 @@
-"""Points of a face come in, the box to cut around it goes out; a box of the picture becomes the square the nets see.
+"""Points of a face come in, the box to cut around it goes out; a box of the picture becomes the square the networks
+see.
 
 The box is the bounding box of the oriented square that the FFHQ portraits are cut with: its middle and size come from
 the eyes and the corners of the mouth. A point (x, y) has its origin at the left top CORNER of the first pixel, so that
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..datatypes import Box, CropMode
 from ..errors import FaceNotFound, OptionError
-from ..resizing import resize_bilinear
+from ..opencv_resize import resize_bilinear
 
 #: The extended modes add this part of the oriented square's side all around, and never less than three pixels.
 EXTENDED_BORDER = 0.1
@@ -25,7 +26,7 @@ SMALLEST_BORDER = 3
 SMALLEST_BOX = 8
 
 #: From twice this many pixels on, a face is first averaged down by a whole factor, because the resize below takes
-#: single pixels of a large picture and would make noise of it (quirk 19 has the factor, too).
+#: single pixels of a large picture and would make noise of it (PARITY.md P35 has the factor, too).
 LARGE_FACE = 1024
 
 
@@ -37,7 +38,7 @@ def face_box(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Box:
-    """The part of the picture that is driven, in whole pixels, cut off where the picture ends (quirks 18 and 19).
+    """The part of the picture that is driven, in whole pixels, cut off where the picture ends (PARITY.md P31 and P35).
 
     landmarks:  (68, 2) pixels of the picture; None will do in the resize mode, whose box is the whole picture
     size_wh:    of the picture
@@ -62,7 +63,7 @@ def face_box(
     return box
 
 
-def unsqueezed_box(
+def square_box(
     landmarks: Tensor,
     size_wh: tuple[int, int],
     mode: CropMode,
@@ -72,8 +73,8 @@ def unsqueezed_box(
 ) -> Box:
     """The same box, but near the edge of the picture moved inwards, or made smaller, and not cut off: it stays square.
 
-    A cut-off box is squeezed into the square the nets see. The released nets know such faces; the mini family's do not.
-    Only where the square would lose a point of the face that the picture shows, the box is cut off after all.
+    A cut-off box is squeezed into the square the networks see. The released networks know such faces; the mini family's
+    do not. Only where the square would lose a point of the face that the picture shows, the box is cut off after all.
     """
     cut_off = face_box(landmarks, size_wh, mode, crop_scale=crop_scale, offset=offset)
     if mode is CropMode.RESIZE or abs(cut_off.width - cut_off.height) <= 1:
@@ -122,17 +123,17 @@ def head_bounds(landmarks: Tensor, *, extended: bool) -> tuple[float, float, flo
 def oriented_square(landmarks: Tensor) -> np.ndarray:
     """(68, 2) points -> (4, 2) corners of the square that stands on the face as the face stands in the picture.
 
-            0 ------- 3       `across` points from the middle to the right side and is half a side long,
-            |  o   o  |       `down` to the lower side
-            |    ^    |
-            |   ---   |
-            1 ------- 2
+    0 ------- 3       `across` points from the middle to the right side and is half a side long,
+    |  o   o  |       `down` to the lower side
+    |    ^    |
+    |   ---   |
+    1 ------- 2
     """
     points = landmarks.detach().cpu().numpy()
     if points.shape != (68, 2):
         raise FaceNotFound(f"expected landmarks (68, 2), got {points.shape}")
     if not np.isfinite(points).all():
-        raise FaceNotFound("the landmarks hold values that are no numbers; choose another picture or face.")
+        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another picture or face.")
     eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     eyes, mouth = (eye_left + eye_right) * 0.5, (points[48] + points[54]) * 0.5
     eye_to_eye, eyes_to_mouth = eye_right - eye_left, mouth - eyes
@@ -162,7 +163,7 @@ def square_to_picture(points: Tensor, box: Box, size: int) -> Tensor:
 def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
     """picture (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
 
-    The released nets were trained on squares that had been written to a PNG file, hence the levels (quirk 20).
+    The released networks were trained on squares that had been written to a PNG file, hence the levels (PARITY.md P38).
     """
     part = picture[box.y : box.bottom, box.x : box.right]
     factor = min(box.width, box.height) // LARGE_FACE

@@ -1,10 +1,10 @@
 """Faces in a picture: (H, W, 3) in, boxes with six points each out.
 
-Two small nets look for faces, `NearFaceNet` for those that fill the view and `FarFaceNet` for those further away. Both
-are BlazeFace detectors (see blaze.py) whose weights come from MediaPipe (see assets/NOTICE). They are convolutional,
-so a picture with small faces is looked at again at a finer scale.
+Two small networks look for faces, `ShortRangeNet` for those that fill the view and `FullRangeNet` for those further
+away. Both are BlazeFace detectors (see blaze.py) whose weights come from MediaPipe (see assets/NOTICE). They are
+convolutional, so a picture with small faces is looked at again at a finer scale.
 
-Letters: `B` batch, `N` places where a net may see a face, `H W` a picture, `S` the side of a net's input.
+Letters: `B` batch, `N` places where a network may see a face, `H W` a picture, `S` the side of a net's input.
 Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 """
 
@@ -28,7 +28,7 @@ class DetectedFace:
     """A face somewhere in a picture.
 
     box:       (x, y, width, height) in pixels, brows to chin and about as wide; may reach over the picture's edge
-    score:     how sure the net is, 0..1
+    score:     how sure the network is, 0..1
     keypoints: (6, 2) see KEYPOINT_NAMES
     """
 
@@ -78,8 +78,8 @@ KEYPOINT_NAMES = ("left eye", "right eye", "nose tip", "mouth", "left ear", "rig
 
 
 @dataclass(frozen=True)
-class NearFaceConfig:
-    """side: of the picture the net was trained on; fine, coarse: (channels, stride) of the blocks."""
+class ShortRangeConfig:
+    """side: of the picture the network was trained on; fine, coarse: (channels, stride) of the blocks."""
 
     side: int = 128
     stem: int = 24
@@ -87,12 +87,12 @@ class NearFaceConfig:
         (24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1), (72, 1), (80, 1), (88, 1),
     )  # fmt: skip
     coarse: tuple[tuple[int, int], ...] = ((96, 2), (96, 1), (96, 1), (96, 1), (96, 1))
-    fine_faces: int = 2  #: guesses for each cell of 8 pixels
-    coarse_faces: int = 6  #: guesses for each cell of 16 pixels
+    fine_faces: int = 2  #: anchors for each cell of 8 pixels
+    coarse_faces: int = 6  #: anchors for each cell of 16 pixels
 
 
 @dataclass(frozen=True)
-class FarFaceConfig:
+class FullRangeConfig:
     """pyramid: blocks (squeezed channels, channels, stride) of the levels with cells of 4, 8, 16 and 32 pixels."""
 
     side: int = 192
@@ -107,11 +107,11 @@ class FarFaceConfig:
     merged: tuple[tuple[int, int], ...] = ((96, 2), (64, 2), (48, 1))
 
 
-MEDIAPIPE_NEAR = NearFaceConfig()
-MEDIAPIPE_FAR = FarFaceConfig()
+MEDIAPIPE_SHORT_RANGE = ShortRangeConfig()
+MEDIAPIPE_FULL_RANGE = FullRangeConfig()
 
-#: a guess is a box (centre, size) and six points, all as offsets from the centre of its cell, in input pixels
-GUESS = 4 + 2 * len(KEYPOINT_NAMES)
+#: an anchor gives a box (centre, size) and six points, all as offsets from the centre of its cell, in input pixels
+VALUES_PER_ANCHOR = 4 + 2 * len(KEYPOINT_NAMES)
 
 
 def cell_centres(rows: int, columns: int, cell: int, per_cell: int) -> Tensor:
@@ -121,24 +121,27 @@ def cell_centres(rows: int, columns: int, cell: int, per_cell: int) -> Tensor:
     return centres.repeat_interleave(per_cell, dim=0)
 
 
-def guesses(features: Tensor, faces: nn.Module, places: nn.Module, cell: int, per_cell: int) -> tuple[Tensor, Tensor]:
-    """What two 1 x 1 heads say at each cell: logits (B, N), guesses (B, N, 16) moved from the cell to the picture."""
+def decode_anchors(
+    features: Tensor, faces: nn.Module, places: nn.Module, cell: int, per_cell: int
+) -> tuple[Tensor, Tensor]:
+    """What two 1 x 1 heads say at each cell: logits (B, N), boxes and points (B, N, 16) moved from the cell to the
+    picture."""
     logits = faces(features).permute(0, 2, 3, 1).flatten(1)
-    offsets = places(features).permute(0, 2, 3, 1).reshape(logits.shape[0], -1, GUESS)
+    offsets = places(features).permute(0, 2, 3, 1).reshape(logits.shape[0], -1, VALUES_PER_ANCHOR)
     centres = cell_centres(features.shape[2], features.shape[3], cell, per_cell).to(offsets)
     size = torch.zeros_like(centres)
     return logits, offsets + torch.cat([centres, size] + [centres] * len(KEYPOINT_NAMES), dim=-1)
 
 
-class NearFaceNet(nn.Module):
-    """Pictures (B, 3, S, S) in 0..1, S a multiple of 16 -> logits (B, N), guesses (B, N, 16) in input pixels.
+class ShortRangeNet(nn.Module):
+    """Pictures (B, 3, S, S) in 0..1, S a multiple of 16 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
 
-    A guess is (x, y of the box centre, width, height, then x, y of the six points).
+    An anchor gives (x, y of the box centre, width, height, then x, y of the six points).
     """
 
     cell = 16
 
-    def __init__(self, config: NearFaceConfig = MEDIAPIPE_NEAR, *, ops=nn):
+    def __init__(self, config: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE, *, ops=nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 5, 2, ops=ops), nn.ReLU())
@@ -146,27 +149,27 @@ class NearFaceNet(nn.Module):
         self.coarse = blaze_chain(config.fine[-1][0], config.coarse, ops=ops)
         n_fine, n_coarse = config.fine[-1][0], config.coarse[-1][0]
         self.fine_faces = ops.Conv2d(n_fine, config.fine_faces, 1)
-        self.fine_places = ops.Conv2d(n_fine, config.fine_faces * GUESS, 1)
+        self.fine_places = ops.Conv2d(n_fine, config.fine_faces * VALUES_PER_ANCHOR, 1)
         self.coarse_faces = ops.Conv2d(n_coarse, config.coarse_faces, 1)
-        self.coarse_places = ops.Conv2d(n_coarse, config.coarse_faces * GUESS, 1)
+        self.coarse_places = ops.Conv2d(n_coarse, config.coarse_faces * VALUES_PER_ANCHOR, 1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(self.stem(2 * pictures - 1))
         coarse = self.coarse(fine)
-        near = guesses(fine, self.fine_faces, self.fine_places, self.cell // 2, self.config.fine_faces)
-        nearer = guesses(coarse, self.coarse_faces, self.coarse_places, self.cell, self.config.coarse_faces)
+        near = decode_anchors(fine, self.fine_faces, self.fine_places, self.cell // 2, self.config.fine_faces)
+        nearer = decode_anchors(coarse, self.coarse_faces, self.coarse_places, self.cell, self.config.coarse_faces)
         return torch.cat([near[0], nearer[0]], dim=1), torch.cat([near[1], nearer[1]], dim=1)
 
 
-class FarFaceNet(nn.Module):
-    """Pictures (B, 3, S, S) in 0..1, S a multiple of 32 -> logits (B, N), guesses (B, N, 16) in input pixels.
+class FullRangeNet(nn.Module):
+    """Pictures (B, 3, S, S) in 0..1, S a multiple of 32 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
 
     Goes down a pyramid of four levels and comes back up, so that small faces are seen with their surroundings.
     """
 
     cell = 32
 
-    def __init__(self, config: FarFaceConfig = MEDIAPIPE_FAR, *, ops=nn):
+    def __init__(self, config: FullRangeConfig = MEDIAPIPE_FULL_RANGE, *, ops=nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 3, 2, ops=ops), nn.ReLU())
@@ -181,10 +184,10 @@ class FarFaceNet(nn.Module):
             widths.append(width)
         self.meetings = nn.ModuleList()
         for n_side, (n_out, n_blocks) in zip(reversed(widths[:-1]), config.merged, strict=True):
-            self.meetings.append(Meeting(width, n_side, n_out, n_blocks, ops=ops))
+            self.meetings.append(FusionBlock(width, n_side, n_out, n_blocks, ops=ops))
             width = n_out
         self.faces = ops.Conv2d(width, 1, 1)
-        self.places = ops.Conv2d(width, GUESS, 1)
+        self.places = ops.Conv2d(width, VALUES_PER_ANCHOR, 1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         features, heights = self.stem(2 * pictures - 1), []
@@ -193,10 +196,10 @@ class FarFaceNet(nn.Module):
             heights.append(features)
         for meeting, side in zip(self.meetings, reversed(heights[:-1]), strict=True):
             features = meeting(features, side)
-        return guesses(features, self.faces, self.places, 4, 1)
+        return decode_anchors(features, self.faces, self.places, 4, 1)
 
 
-class Meeting(nn.Module):
+class FusionBlock(nn.Module):
     """Coarse features and those of the next finer level -> the finer level, informed by both."""
 
     def __init__(self, n_coarse: int, n_side: int, n_out: int, n_blocks: int, *, ops=nn):
@@ -212,32 +215,38 @@ class Meeting(nn.Module):
 
 
 class FaceDetector(nn.Module):
-    """Both nets in one, so that they travel together. Ask `detect_faces`, or the nets `near` and `far` themselves."""
+    """Both networks in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
+    `full_range` themselves."""
 
     def __init__(
-        self, near: NearFaceConfig = MEDIAPIPE_NEAR, far: FarFaceConfig = MEDIAPIPE_FAR, *, ops=nn
+        self,
+        short_range: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE,
+        full_range: FullRangeConfig = MEDIAPIPE_FULL_RANGE,
+        *,
+        ops=nn,
     ):
         super().__init__()
-        self.near = NearFaceNet(near, ops=ops)
-        self.far = FarFaceNet(far, ops=ops)
+        self.short_range = ShortRangeNet(short_range, ops=ops)
+        self.full_range = FullRangeNet(full_range, ops=ops)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Square pictures (B, 3, S, S), S a multiple of 32 -> what both nets guess: (B, N), (B, N, 16)."""
-        near, far = self.near(pictures), self.far(pictures)
-        return torch.cat([near[0], far[0]], dim=1), torch.cat([near[1], far[1]], dim=1)
+        """Square pictures (B, 3, S, S), S a multiple of 32 -> what both networks find: (B, N), (B, N, 16)."""
+        short, full = self.short_range(pictures), self.full_range(pictures)
+        return torch.cat([short[0], full[0]], dim=1), torch.cat([short[1], full[1]], dim=1)
 
 
 # ----------------------------------------------------------------- looking for faces
 
 #: the whole picture is looked at with so much black around it, so that faces which fill it or touch its edge are seen
 MARGINS = (1.0, 1.5)
-#: then again so that its longer side has so many pixels, as far as it has them; the far net sees faces of 14 and more
+#: then again so that its longer side has so many pixels, as far as it has them; the full-range network sees faces of 14
+#: and more
 FINER_SIDES = (384, 768, 1536)
 #: a bigger picture is first averaged down by a whole number of pixels, so that little more than this is left
 WORKING_SIDE = 1536
 #: small patterns look like faces more easily
 FINER_MIN_SCORE = 0.6
-#: upright faces of portraits score .92 and more; inverted ones that the nets take for upright .5 to .9
+#: upright faces of portraits score .92 and more; inverted ones that the networks take for upright .5 to .9
 SURE = 0.92
 #: such a face is looked at again from each side, in squares so many times its size; radians, clockwise
 FOUR_WAYS, AROUND = (0.0, math.pi / 2, math.pi, -math.pi / 2), (1.5, 2.5)
@@ -257,9 +266,9 @@ def detect_faces(
 
     thorough: look again at finer scales for small faces in a big picture (up to a second or so of work on a CPU);
               without it faces smaller than about a twelfth of the longer side are missed.
-    Faces may be tilted by any angle: the nets know up to about 60 degrees, and a face that is found without certainty
-    is looked at from all four sides. When none is found, the picture is looked at on its side and on its head. A face
-    that is certain is what the look at the upright picture says, to the last bit.
+    Faces may be tilted by any angle: the networks know up to about 60 degrees, and a face that is found without
+    certainty is looked at from all four sides. When none is found, the picture is looked at on its side and on its
+    head. A face that is certain is what the look at the upright picture says, to the last bit.
     Raises PictureError when `image` is no picture.
     """
     require_picture(image)
@@ -269,7 +278,7 @@ def detect_faces(
     if not found:
         found = apart(
             face for angle in (math.pi / 2, -math.pi / 2, math.pi)
-            for face in merge_same(_look_at_whole(net, small, max(min_score, FINER_MIN_SCORE), (angle,)))
+            for face in merge_same(_detect_in_whole(net, small, max(min_score, FINER_MIN_SCORE), (angle,)))
         )  # fmt: skip
     elif found[-1].score < SURE:
         found = _stood_up(net, small, found, min_score, thorough)
@@ -278,11 +287,11 @@ def detect_faces(
 
 def _look_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: bool) -> list[DetectedFace]:
     """The picture as it is, as a whole and, if wished, at finer scales."""
-    found = _look_at_whole(net, image, min_score, (0.0,))
+    found = _detect_in_whole(net, image, min_score, (0.0,))
     if thorough:
         for side in FINER_SIDES:
             if side <= max(image.shape[:2]):
-                found += _look_closer(net, image, max(min_score, FINER_MIN_SCORE), side)
+                found += _detect_finer(net, image, max(min_score, FINER_MIN_SCORE), side)
     return merge_same(found)
 
 
@@ -331,11 +340,11 @@ def surest_around(net: FaceDetector, image: Tensor, x: float, y: float, size: fl
 def _look_around(
     net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float]
 ) -> list[DetectedFace | None]:
-    """The near net on those surroundings, turned by each angle -> the surest face there, or None, of each."""
-    side = net.near.config.side
+    """The near network on those surroundings, turned by each angle -> the surest face there, or None, of each."""
+    side = net.short_range.config.side
     squares = [Square(x, y, max(size, 1.0) * room, angle) for angle in angles for room in AROUND]
-    pictures = sample_squares(image, squares, side).to(next(net.near.parameters()).device)
-    logits, places = (t.cpu() for t in net.near(pictures))
+    pictures = sample_squares(image, squares, side).to(next(net.short_range.parameters()).device)
+    logits, places = (t.cpu() for t in net.short_range(pictures))
     seen: list[list[DetectedFace]] = [[] for _ in angles]
     for i, square in enumerate(squares):
         faces = _read(logits[i], places[i], AROUND_MIN_SCORE, partial(square.to_picture, side=side), square.size / side)
@@ -343,34 +352,34 @@ def _look_around(
     return [max(faces, key=lambda face: face.score, default=None) for faces in seen]
 
 
-def _look_at_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
-    """Both nets, on squares around the whole picture."""
+def _detect_in_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
+    """Both networks, on squares around the whole picture."""
     height, width = image.shape[:2]
     squares = [Square(width / 2, height / 2, max(height, width) * m, angle) for angle in angles for m in MARGINS]
     found = []
-    for eye in (net.near, net.far):
-        side = eye.config.side
-        pictures = sample_squares(image, squares, side).to(next(eye.parameters()).device)
-        logits, places = (t.cpu() for t in eye(pictures))
+    for detector in (net.short_range, net.full_range):
+        side = detector.config.side
+        pictures = sample_squares(image, squares, side).to(next(detector.parameters()).device)
+        logits, places = (t.cpu() for t in detector(pictures))
         for square, row_logits, row_places in zip(squares, logits, places, strict=True):
             to_picture = partial(square.to_picture, side=side)
             found += _read(row_logits, row_places, min_score, to_picture, square.size / side)
     return found
 
 
-def _look_closer(net: FaceDetector, image: Tensor, min_score: float, longer_side: int) -> list[DetectedFace]:
-    """The far net, on the picture shrunk so that its longer side has `longer_side` pixels."""
+def _detect_finer(net: FaceDetector, image: Tensor, min_score: float, longer_side: int) -> list[DetectedFace]:
+    """The full-range network, on the picture shrunk so that its longer side has `longer_side` pixels."""
     height, width = image.shape[:2]
     scale = longer_side / max(height, width)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = F.interpolate(image.permute(2, 0, 1)[None].float(), size=shape, mode="bilinear", antialias=True)
-    small = F.pad(small, (0, -shape[1] % net.far.cell, 0, -shape[0] % net.far.cell))
-    logits, places = (t.cpu() for t in net.far(small.to(next(net.far.parameters()).device)))
+    small = F.pad(small, (0, -shape[1] % net.full_range.cell, 0, -shape[0] % net.full_range.cell))
+    logits, places = (t.cpu() for t in net.full_range(small.to(next(net.full_range.parameters()).device)))
     return _read(logits[0], places[0], min_score, lambda xy: xy / scale, 1 / scale)
 
 
 def _read(logits: Tensor, places: Tensor, min_score: float, to_picture, scale: float) -> list[DetectedFace]:
-    """Guesses (N,), (N, 16) in input pixels -> faces in pixels of the picture, those sure enough."""
+    """Logits and anchors (N,), (N, 16) in input pixels -> faces in pixels of the picture, those sure enough."""
     scores = logits.float().clamp(-80, 80).sigmoid()
     keep = (scores >= min_score).nonzero()[:, 0]
     faces = []
@@ -390,7 +399,8 @@ def overlap(one: DetectedFace, other: DetectedFace) -> tuple[float, float]:
 
 
 def merge_same(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
-    """One face for each cluster of guesses: the mean of those that agree with the surest, weighted by their scores."""
+    """One face for each cluster of detections: the mean of those that agree with the surest, weighted by their
+    scores."""
     left = sorted(faces, key=lambda face: -face.score)  # stable: equal scores keep their order
     merged = []
     while left:

@@ -1,4 +1,4 @@
-"""The embedded face room: the pack's own files in, nets that find faces out. No download, no choice of device.
+"""The embedded face networks: the pack's own files in, networks that find faces out. No download, no choice of device.
 
 assets/face_mesh.safetensors holds the tensors of `FaceDetector` under "detector." and of `FaceMesh` under "mesh.", in
 half precision; training/convert_face_mesh.py made it.
@@ -18,17 +18,26 @@ FACE_MESH_FILE = ASSETS / "face_mesh.safetensors"
 
 
 def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector, FaceMesh]:
-    """The tensors of face_mesh.safetensors -> both nets in float32, in eval mode, on the CPU."""
+    """The tensors of face_mesh.safetensors -> both networks in float32, in eval mode, on the CPU."""
     detector, mesh = FaceDetector(ops=ops), FaceMesh(ops=ops)
     for name, net in (("detector", detector), ("mesh", mesh)):
-        own = {key.removeprefix(name + "."): t.float() for key, t in tensors.items() if key.startswith(name + ".")}
+        own = {
+            our_name(key).removeprefix(f"{name}."): t.float()
+            for key, t in tensors.items()
+            if key.startswith(f"{name}.")
+        }
         net.load_state_dict(own, strict=True)
         net.eval().requires_grad_(False)
     return detector, mesh
 
 
 def embedded_face_nets(*, ops=nn) -> tuple[FaceDetector, FaceMesh]:
-    """Read the pack's own file and build both nets."""
+    """Read the pack's own file and build both networks."""
     from safetensors.torch import load_file
 
     return build_face_nets(load_file(FACE_MESH_FILE), ops=ops)
+
+
+def our_name(key: str) -> str:
+    """Of a tensor in the file, which calls the two detectors near and far."""
+    return key.replace("detector.near.", "detector.short_range.").replace("detector.far.", "detector.full_range.")

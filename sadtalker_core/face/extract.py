@@ -16,13 +16,13 @@ from torch import Tensor
 from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
 from ..errors import FaceNotFound
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square, unsqueezed_box
+from .crop import cut_square, face_box, picture_to_square, square_box
 from .detector import FaceDetector
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM, read_meshes
 from .mesh import FaceMesh
 from .picture import check_picture
-from .points import MeantFace, find_mesh
+from .points import FaceSelector, find_mesh
 from .recon import FaceReconNet
 
 #: pixels from ear to ear, or from brow to chin; a smaller face is enlarged more than three times
@@ -79,12 +79,12 @@ def extract_mini(
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the picture is as good as one of the square, and the box stays
-    square near the edge of the picture (crop.unsqueezed_box).
+    square near the edge of the picture (crop.square_box).
     """
     picture, _ = check_picture(portrait.image, "The portrait")
-    points = find_mesh(detector, mesh, picture, MeantFace.of(portrait)).points
+    points = find_mesh(detector, mesh, picture, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
-    box = unsqueezed_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
+    box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
     crop = FaceCrop(cut_square(picture, box, pic_size), picture_to_square(points, box, pic_size), box, mode)
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 
@@ -123,9 +123,9 @@ def read_meshes_at(
 def read_squares(
     net: FaceReconNet, squares: Tensor, landmarks: list[Tensor | None], mode: CropMode
 ) -> FaceCoefficients:
-    """Squares (B, 3, S, S) and the (68, 2) points in each -> B rows of coefficients, in one pass of the net.
+    """Squares (B, 3, S, S) and the (68, 2) points in each -> B rows of coefficients, in one pass of the network.
 
-    A square whose points are None is read as if the mean face filled it (quirk 16).
+    A square whose points are None is read as if the mean face filled it (PARITY.md P24).
     """
     aligned = [align_face(square, points) for square, points in zip(squares, landmarks, strict=True)]
     rows = read_faces(net, torch.stack([face.image for face in aligned]))
@@ -135,7 +135,7 @@ def read_squares(
 
 @torch.no_grad()
 def read_faces(net: FaceReconNet, faces: Tensor) -> Tensor:
-    """Aligned faces (B, 3, 224, 224) -> (B, 257) float32 on the CPU, calculated wherever the net lives."""
+    """Aligned faces (B, 3, 224, 224) -> (B, 257) float32 on the CPU, calculated wherever the network lives."""
     weight = next(net.parameters())
     return net(faces.to(weight.device, weight.dtype)).float().cpu()
 

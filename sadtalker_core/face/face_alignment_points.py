@@ -1,8 +1,8 @@
 """The 68 points by the face-alignment package: a picture comes in, the points of the face that is meant go out.
 
-The package (Bulat and Tzimiropoulos 2017) is imported when the first picture comes, and its two nets are read from a
-folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for the
-whole process is put back. Points are (x, y) in pixels, y down.
+The package (Bulat and Tzimiropoulos 2017) is imported when the first picture comes, and its two networks are read from
+a folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for
+the whole process is put back. Points are (x, y) in pixels, y down.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..errors import IMPORT_ERRORS, CheckpointDamaged, CheckpointMissing, FaceNo
 from .detector import DetectedFace, FaceDetector, detect_faces, turn_back
 from .embedded import embedded_face_nets
 from .landmarks import choose_face
-from .points import MeantFace, find_tilt, nearest
+from .points import FaceSelector, find_tilt, nearest
 
 DETECTOR_FILE = "s3fd-619a316812.pth"
 #: as face-alignment 1.5 names it; other versions may ask for another file, and then the error names that one
@@ -43,8 +43,8 @@ _package_lock = RLock()
 class FaceAlignmentPoints:
     """A PointFinder (see points.py) that asks the face-alignment package.
 
-    folder: holds both weight files;  device: where its nets compute ("cpu", "cuda:0", "mps"; others: on the CPU)
-    meant:  which face;  batch_size: frames of a video that are looked at together
+    folder: holds both weight files;  device: where its networks compute ("cpu", "cuda:0", "mps"; others: on the CPU)
+    selector:  which face;  batch_size: frames of a video that are looked at together
     expected: {name of a weight file: what it should be}, for the sentences
     Where no face is detected, a user's box is trusted as it stands, so that painted faces can be used, too.
     """
@@ -53,12 +53,12 @@ class FaceAlignmentPoints:
         self,
         folder: Path | str,
         device: torch.device | str = "cpu",
-        meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+        selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
         *,
         batch_size: int = 8,
         expected: Mapping[str, str] | None = None,
     ):
-        self.folder, self.meant, self.batch_size = Path(folder), meant, batch_size
+        self.folder, self.selector, self.batch_size = Path(folder), selector, batch_size
         self.expected = expected or {}
         device = torch.device(device)
         self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
@@ -67,10 +67,10 @@ class FaceAlignmentPoints:
         self._quarters: int | None = None  #: of the face in the picture, which stands the same way in the square
 
     def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
-        """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the nets raises."""
+        """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the networks raises."""
         with _cudnn_settings_kept():
             faces = self._detect(picture[None])[0]
-            if not faces and (near or self.meant.box) is None:
+            if not faces and (near or self.selector.box) is None:
                 self._quarters = self._quarters_of_picture(picture)
                 faces = self._detect(picture[None], self._quarters)[0]
             face = self._choose(faces, picture, near)
@@ -104,9 +104,9 @@ class FaceAlignmentPoints:
                 yield picture, next(points) if face else None
 
     def _choose(self, faces: list[DetectedFace], picture: Tensor, near: Box | None) -> DetectedFace:
-        box = near or self.meant.box
+        box = near or self.selector.box
         if box is None:
-            return choose_face(faces, self.meant.index, self.meant.order, (picture.shape[1], picture.shape[0]))
+            return choose_face(faces, self.selector.index, self.selector.order, (picture.shape[1], picture.shape[0]))
         if faces:
             return nearest(faces, box, lambda face: face.box)
         if near is None or self._quarters:
@@ -116,11 +116,11 @@ class FaceAlignmentPoints:
     def _choose_in_video(self, faces: list[DetectedFace], picture: Tensor, last: Box | None) -> DetectedFace | None:
         if not faces:
             return None
-        box = last or self.meant.box
+        box = last or self.selector.box
         if box is not None:
             return nearest(faces, box, lambda face: face.box)
-        index = min(self.meant.index, len(faces) - 1)
-        return choose_face(faces, index, self.meant.order, (picture.shape[1], picture.shape[0]))
+        index = min(self.selector.index, len(faces) - 1)
+        return choose_face(faces, index, self.selector.order, (picture.shape[1], picture.shape[0]))
 
     def _quarters_of(self, picture: Tensor, face: DetectedFace) -> int:
         """Quarter turns to the left after which the face stands upright, by the embedded detector, which knows."""
@@ -147,13 +147,11 @@ class FaceAlignmentPoints:
         found = self._nets().face_detector.detect_from_batch((small.clamp(0, 1) * 255).round())
         return [[_detected(box, 1 / scale).turned_back(quarters, width, height) for box in boxes] for boxes in found]
 
-    def _points(
-        self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int
-    ) -> list[Tensor]:
-        """One face in each picture of one size -> their points; the nets see it after quarter turns to the left.
+    def _points(self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int) -> list[Tensor]:
+        """One face in each picture of one size -> their points; the networks see it after quarter turns to the left.
 
         The package takes one picture with many faces, so the pictures are stacked into a tall one, with black between
-        them that is as high as any face's surroundings that the net looks at.
+        them that is as high as any face's surroundings that the network looks at.
         """
         pictures, faces = list(pictures), list(faces)
         whole_height, whole_width = pictures[0].shape[:2]
@@ -222,7 +220,7 @@ def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapp
             raise CheckpointDamaged(
                 f"the weight files of face-alignment in {folder} cannot be read ({type(error).__name__}). "
                 f"Delete {DETECTOR_FILE} and {LANDMARKS_FILE} there and fetch them again."
-                f"{_should_be(expected, DETECTOR_FILE, LANDMARKS_FILE)}"
+                f"{_expected_files(expected, DETECTOR_FILE, LANDMARKS_FILE)}"
             ) from error
         finally:
             api.load_file_from_url = fetching
@@ -233,12 +231,12 @@ def _weights(folder: Path, name: str, expected: Mapping[str, str]) -> Path:
     if not path.is_file():
         raise CheckpointMissing(
             f"the installed face-alignment needs the file {name}, and it is not in {folder}. "
-            f"Put it there, or choose the embedded mesh.{_should_be(expected, name)}"
+            f"Put it there, or choose the embedded mesh.{_expected_files(expected, name)}"
         )
     return path
 
 
-def _should_be(expected: Mapping[str, str], *names: str) -> str:
+def _expected_files(expected: Mapping[str, str], *names: str) -> str:
     known = [expected[name] for name in names if name in expected]
     return f" Expected: {'; '.join(known)}." if known else ""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..choices import one_of
 from ..errors import FaceNotFound, OptionError
 from .detector import DetectedFace, FaceDetector, detect_faces
-from .mesh import MIN_SCORE, FaceMesh, face_square, look
+from .mesh import MIN_SCORE, FaceMesh, detect_landmarks, face_square
 
 FACE_ORDERS = ("largest", "left to right", "right to left", "top to bottom", "bottom to top", "score", "centre")
 
@@ -48,7 +48,7 @@ def choose_face(
     """The face with this index, from 0, after ordering. Raises FaceNotFound, saying what was found and where."""
     if not faces:
         raise FaceNotFound(
-            "no face found in the picture; use one in which a face is seen from the front or half from the side, "
+            "no face found in the picture; use one with a face in frontal or three-quarter view, "
             "upright, sharp and not too small, or give a box around the face."
         )
     if index < 0:
@@ -67,7 +67,7 @@ def choose_face(
 def find_faces(
     detector: FaceDetector, mesh: FaceMesh, image: Tensor, *, thorough: bool = True, min_score: float = MIN_SCORE
 ) -> list[DetectedFace]:
-    """detect_faces, and then only those in which the mesh net sees a face, too; cats and cups drop out here.
+    """detect_faces, and then only those in which the mesh network sees a face, too; cats and cups drop out here.
 
     thorough: small faces, too, also where the picture stands on its head
     """
@@ -78,7 +78,7 @@ def find_faces(
         faces = [face.turned_back(2, width, height) for face in detect_faces(detector, inverted)]
     if not faces:
         return []
-    seen = look(mesh, image, [face_square(face) for face in faces])
+    seen = detect_landmarks(mesh, image, [face_square(face) for face in faces])
     return [face for face, own in zip(faces, seen, strict=True) if own.score >= min_score]
 
 

@@ -1,8 +1,8 @@
 """The mini family's 3-D face: meshes of 468 points come in, and the coefficients of the face go out.
 
-The mesh is laid on a mean mesh; what then still differs is read by one linear map as unit weights (jaw, lids, smile)
-and as a small correction of the pose. The map was fitted on generated heads whose weights and poses were known
-(training/fit_linear_3dmm.py), seen through the same mesh net, so that its habits are part of the fit.
+The mesh is laid on a mean mesh; what then still differs is read by one linear map as blendshape weights (jaw, lids,
+smile) and as a small correction of the pose. The map was fitted on generated heads whose weights and poses were known
+(training/fit_linear_3dmm.py), seen through the same mesh network, so that its habits are part of the fit.
 
 Letters: `T` meshes (video frames, or one), `S` the side of the cropped square. Points are x right, y down, z away from
 the viewer, in pixels of the square. Rotations are in those axes too and angles have the released family's signs, see
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..basis import angles_of_rotation, fit_similarity
-from ..coefficients import ARKIT_UNITS, EXPRESSION, IDENTITY, LIGHTING, TEXTURE
+from ..canonical_face import angles_of_rotation, fit_similarity
+from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, IDENTITY, LIGHTING, TEXTURE
 from ..datatypes import MINI, CropMode, FaceCoefficients
 from ..errors import FaceNotFound
 
@@ -32,50 +32,50 @@ USUAL_SCALE = 0.35
 @dataclass(frozen=True)
 class Linear3DMMConfig:
     n_points: int = 468
-    n_units: int = len(ARKIT_UNITS)
+    n_units: int = len(ARKIT_BLENDSHAPES)
 
 
 MINI_LINEAR_3DMM = Linear3DMMConfig()
 
 
-class Reading(NamedTuple):
-    """units (T, 52) in 0..1;  rotation (T, 3, 3);  scale (T,) pixels per decimetre;  origin (T, 2) pixels."""
+class FaceParameters(NamedTuple):
+    """blendshapes (T, 52) in 0..1;  rotation (T, 3, 3);  scale (T,) pixels per decimetre;  origin (T, 2) pixels."""
 
-    units: Tensor
+    blendshapes: Tensor
     rotation: Tensor
     scale: Tensor
     origin: Tensor
 
 
 class Linear3DMM(nn.Module):
-    """Meshes (T, 468, 3) in pixels -> a `Reading`.
+    """Meshes (T, 468, 3) in pixels -> a `FaceParameters`.
 
-    template (468, 3): the mean mesh in decimetres about the pivot, as the mesh net sees it
-    steadiness (468,): how much a point counts when the template is laid on the mesh; little where faces move
+    template (468, 3): the mean mesh in decimetres about the pivot, as the mesh network sees it
+    rigidity_weights (468,): how much a point counts when the template is laid on the mesh; little where faces move
     """
 
     template: Tensor
-    steadiness: Tensor
+    rigidity_weights: Tensor
 
     def __init__(self, config: Linear3DMMConfig = MINI_LINEAR_3DMM, *, ops=nn):
         super().__init__()
         self.config = config
         self.register_buffer("template", torch.zeros(config.n_points, 3))
-        self.register_buffer("steadiness", torch.ones(config.n_points))
+        self.register_buffer("rigidity_weights", torch.ones(config.n_points))
         self.read = ops.Linear(3 * config.n_points, config.n_units + 6)
 
     def residual(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(T, 468 * 3) how the mesh differs from the template in decimetres, and the placement that was taken out."""
-        rotation, scale, origin = fit_similarity(points, self.template, self.steadiness)
+        rotation, scale, origin = fit_similarity(points, self.template, self.rigidity_weights)
         upright = (points - origin[:, None]) @ rotation / scale[:, None, None]
         return (upright - self.template.to(points)).flatten(1), rotation, scale, origin
 
-    def forward(self, points: Tensor) -> Reading:
+    def forward(self, points: Tensor) -> FaceParameters:
         residual, rotation, scale, origin = self.residual(points)
-        said = self.read(residual.to(self.read.weight.dtype)).to(residual)
-        units, turn, growth, shift = said.split([self.config.n_units, 3, 1, 2], dim=-1)
-        return Reading(
-            units.clamp(0, 1),
+        prediction = self.read(residual.to(self.read.weight.dtype)).to(residual)
+        blendshapes, turn, growth, shift = prediction.split([self.config.n_units, 3, 1, 2], dim=-1)
+        return FaceParameters(
+            blendshapes.clamp(0, 1),
             turn_about(turn) @ rotation,
             scale * growth[:, 0].exp(),
             origin[:, :2] + scale[:, None] * shift,
@@ -95,7 +95,7 @@ def read_meshes(
 ) -> FaceCoefficients:
     """Meshes (T, 468, 3) in pixels of a square of `pic_size` -> T rows of coefficients of the mini family.
 
-    expression: the 52 units, then zeros;  rotation: pitch, yaw, roll;
+    expression: the 52 blendshape weights, then zeros;  rotation: pitch, yaw, roll;
     translation: where the head's origin is, -1..1 in the square (x right, y down), and ln(scale / (USUAL_SCALE S));
     crop: (scale, origin x, origin y) in pixels of the square. Identity, texture and lighting are zeros: the mini family
     keeps them in the picture.  found: (T,) which meshes were seen and not held over, or None.
@@ -109,16 +109,16 @@ def read_meshes(
     if not bool(torch.isfinite(points).all()):
         raise FaceNotFound("the points of the face mesh are NaN or infinite; look at the picture they come from.")
     weight = net.read.weight
-    reading = Reading(*(part.float().cpu() for part in net(points.to(weight.device, torch.float32))))
+    parameters = FaceParameters(*(part.float().cpu() for part in net(points.to(weight.device, torch.float32))))
     half = pic_size / 2
-    nearness = torch.log(reading.scale / (USUAL_SCALE * pic_size))
+    nearness = torch.log(parameters.scale / (USUAL_SCALE * pic_size))
     nothing = {name: torch.zeros(len(points), n) for name, n in
                (("identity", IDENTITY), ("texture", TEXTURE), ("lighting", LIGHTING))}  # fmt: skip
     return FaceCoefficients(
-        expression=F.pad(reading.units, (0, EXPRESSION - reading.units.shape[1])),
-        rotation=angles_of_rotation(reading.rotation),
-        translation=torch.cat([reading.origin / half - 1, nearness[:, None]], dim=1),
-        crop=torch.cat([reading.scale[:, None], reading.origin], dim=1),
+        expression=F.pad(parameters.blendshapes, (0, EXPRESSION - parameters.blendshapes.shape[1])),
+        rotation=angles_of_rotation(parameters.rotation),
+        translation=torch.cat([parameters.origin / half - 1, nearness[:, None]], dim=1),
+        crop=torch.cat([parameters.scale[:, None], parameters.origin], dim=1),
         family=MINI,
         crop_mode=crop_mode,
         pic_size=pic_size,

@@ -1,7 +1,7 @@
 """The 468-point mesh of a face: a picture and where the face is in, points in pixels of the picture out.
 
-The net and its weights come from MediaPipe (Kartynnik et al. 2019, "Real-time Facial Surface Geometry from Monocular
-Video on Mobile GPUs"; see assets/NOTICE). It looks at an upright square of 192 pixels around the face.
+The network and its weights come from MediaPipe (Kartynnik et al. 2019, "Real-time Facial Surface Geometry from
+Monocular Video on Mobile GPUs"; see assets/NOTICE). It looks at an upright square of 192 pixels around the face.
 
 Letters: `B` batch, `T` video frames, `H W` a picture. Points are x right, y down, z away from the viewer, in pixels of
 the picture; the centre of the first pixel is at (0.5, 0.5), z is about 0 in the middle of the face and negative at the
@@ -65,15 +65,15 @@ class FaceMesh(nn.Module):
         self.stem = nn.Sequential(conv(3, config.stem, 3, 2, ops=ops), nn.PReLU(config.stem))
         self.blocks = blaze_chain(config.stem, config.blocks, kind="prelu", ops=ops)
         width = config.blocks[-1][0]
-        self.points = Answer(width, config.points, config.squeezed, 3 * config.n_points, ops=ops)
-        self.presence = Answer(width, config.presence, config.squeezed, 1, ops=ops)
+        self.points = RegressionHead(width, config.points, config.squeezed, 3 * config.n_points, ops=ops)
+        self.presence = RegressionHead(width, config.presence, config.squeezed, 1, ops=ops)
 
     def forward(self, squares: Tensor) -> tuple[Tensor, Tensor]:
         features = self.blocks(self.stem(squares))
         return self.points(features).unflatten(1, (self.config.n_points, 3)), self.presence(features)[:, 0]
 
 
-class Answer(nn.Module):
+class RegressionHead(nn.Module):
     """Features (B, n_in, 6, 6) -> (B, n_out): down to 3 x 3 cells, squeezed, and one look at all nine."""
 
     def __init__(self, n_in: int, blocks, n_squeezed: int, n_out: int, *, ops=nn):
@@ -91,17 +91,17 @@ class Answer(nn.Module):
 
 #: the outer corners of the eyes: on the left of the picture (the person's right eye) and on its right
 LEFT_CORNER, RIGHT_CORNER = 33, 263
-#: side of the square the net looks at / the longer side of the face in it, as it was trained
-ROOM = 1.5
+#: side of the square the network looks at / the longer side of the face in it, as it was trained
+CROP_MARGIN = 1.5
 #: below this there is no face: real faces score above .9, also half hidden ones
 MIN_SCORE = 0.5
 #: where to look first when all we have is a user's box: its longer side times these, turned by these (degrees)
-GUESSED_ROOM, GUESSED_TURNS = (1.0, 1.5, 2.0), (0, -30, 30)
+TRIED_MARGINS, TRIED_TURNS = (1.0, 1.5, 2.0), (0, -30, 30)
 
 
 def face_square(face: DetectedFace) -> Square:
-    """The square in which the net wants to see a detected face: upright, with room around it."""
-    return Square(*face.centre, ROOM * max(face.box[2:]), face.roll)
+    """The square in which the network wants to see a detected face: upright, with room around it."""
+    return Square(*face.centre, CROP_MARGIN * max(face.box[2:]), face.roll)
 
 
 def mesh_square(points: Tensor) -> Square:
@@ -111,11 +111,11 @@ def mesh_square(points: Tensor) -> Square:
     turned = upright.from_picture(points[:, :2], 1)
     low, high = turned.amin(0), turned.amax(0)
     x, y = upright.to_picture((low + high) / 2, 1).tolist()
-    return Square(x, y, ROOM * float((high - low).max()), upright.angle)
+    return Square(x, y, CROP_MARGIN * float((high - low).max()), upright.angle)
 
 
 @torch.no_grad()
-def look(net: FaceMesh, image: Tensor, squares: Sequence[Square]) -> list[MeshLandmarks]:
+def detect_landmarks(net: FaceMesh, image: Tensor, squares: Sequence[Square]) -> list[MeshLandmarks]:
     """The mesh in each square of a picture (H, W, 3), whatever the score."""
     side = net.config.side
     points, logits = net(sample_squares(image, squares, side).to(next(net.parameters()).device))
@@ -138,20 +138,21 @@ def face_mesh(
     """The mesh of one face of a picture (H, W, 3) in 0..1.
 
     where:  a detected face, or a user's box around a face or a head (then a few sizes and tilts are tried)
-    tilt:   of the face in a user's box, about, radians clockwise; the net is as sure of faces that it reads upside down
+    tilt:   of the face in a user's box, about, radians clockwise; the network is as sure of faces that it reads upside
+        down
     passes: each frames the face by the mesh of the one before; three make the result nearly independent of the box
-    Raises FaceNotFound when the net is not sure enough that there is a face.
+    Raises FaceNotFound when the network is not sure enough that there is a face.
     """
     require_picture(image)
     if isinstance(where, DetectedFace):
         squares = [face_square(where)]
     else:
         middle, size = (where.x + where.width / 2, where.y + where.height / 2), max(where.width, where.height, 1)
-        squares = [Square(*middle, size * r, tilt + math.radians(a)) for r in GUESSED_ROOM for a in GUESSED_TURNS]
+        squares = [Square(*middle, size * r, tilt + math.radians(a)) for r in TRIED_MARGINS for a in TRIED_TURNS]
         passes += 1
-    mesh = max(look(net, image, squares), key=lambda seen: seen.score)
+    mesh = max(detect_landmarks(net, image, squares), key=lambda seen: seen.score)
     for _ in range(passes - 1):
-        again = look(net, image, [mesh_square(mesh.points)])[0]
+        again = detect_landmarks(net, image, [mesh_square(mesh.points)])[0]
         if again.score < min(min_score, mesh.score):  # a face of a few pixels may be lost again
             break
         mesh = again
@@ -189,7 +190,7 @@ def track_meshes(
             continue
         came = frame
         require_picture(frame)
-        mesh = look(net, frame, [mesh_square(previous.points)])[0] if previous else None
+        mesh = detect_landmarks(net, frame, [mesh_square(previous.points)])[0] if previous else None
         if mesh is None or mesh.score < min_score:
             mesh = _find_again(detector, net, frame, last, choose)
         previous = mesh if mesh is not None and mesh.score >= min_score else None
@@ -201,13 +202,13 @@ def _find_again(detector, net, frame, last, choose) -> MeshLandmarks | None:
     detected = detect_faces(detector, frame, thorough=last is None)
     if not detected:
         return None
-    meshes = look(net, frame, [face_square(face) for face in detected])
+    meshes = detect_landmarks(net, frame, [face_square(face) for face in detected])
     seen = {face: mesh for face, mesh in zip(detected, meshes, strict=True) if mesh.score >= MIN_SCORE}
     if not seen:  # a cup, or a crowd behind
         return None
     faces = list(seen)
     face = choose(faces) if last is None else min(faces, key=lambda face: _distance(face, last))
-    return look(net, frame, [mesh_square(seen[face].points)])[0]
+    return detect_landmarks(net, frame, [mesh_square(seen[face].points)])[0]
 
 
 def _distance(face: DetectedFace, mesh: MeshLandmarks) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import PictureError
 
-#: A picture whose shorter side has fewer pixels than this holds no face the nets could read.
+#: A picture whose shorter side has fewer pixels than this holds no face the networks could read.
 SMALLEST_SIDE = 64
 
 
@@ -49,7 +49,7 @@ def check_picture(image: Tensor, what: str = "The picture") -> tuple[Tensor, Ten
         raise PictureError(f"{what} should hold float values in 0..1 or uint8 values, got {image.dtype}.")
     image = image.float()
     if not torch.isfinite(image).all():
-        raise PictureError(f"{what} holds values that are no numbers (NaN or infinity); look at the node that made it.")
+        raise PictureError(f"{what} contains NaN or infinite values; look at the node that made it.")
     image = image.clamp(0, 1)
     mask = 1 - image[..., 3] if channels == 4 else None
     colours = image.expand(-1, -1, 3) if channels == 1 else image[..., :3]
@@ -57,7 +57,7 @@ def check_picture(image: Tensor, what: str = "The picture") -> tuple[Tensor, Ten
 
 
 def upright(frame) -> Tensor:
-    """A frame that PyAV has decoded -> (H, W, 3) float32 in 0..1, turned as its file asks: phones film lying down."""
+    """A frame that PyAV has decoded -> (H, W, 3) float32 in 0..1, turned as its file asks: phones record lying down."""
     pixels = frame.to_ndarray(format="rgb24")
     return torch.from_numpy(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))).float().div_(255)
 

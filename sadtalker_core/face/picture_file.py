@@ -99,7 +99,7 @@ def _scaled(grey: np.ndarray, what: str) -> Tensor:
     """Grey of more than eight bits (H, W) -> (H, W, 3): by the smallest scale of 1, 8, 16 or 32 bits that holds it."""
     grey = grey.astype(np.float32 if grey.itemsize == 2 else np.float64)
     if not np.isfinite(grey).all():
-        raise PictureError(f"{what} holds values that are no numbers (NaN or infinity); save it as an 8-bit PNG.")
+        raise PictureError(f"{what} contains NaN or infinite values; save it as an 8-bit PNG.")
     brightest = grey.max(initial=0)
     scale = next((limit for limit in (1, 255, 65_535, 2**31 - 1, 2**32 - 1) if brightest <= limit), brightest)
     scaled = torch.from_numpy((grey / scale).clip(0, 1).astype(np.float32))

@@ -1,7 +1,7 @@
 """Who finds the 68 points of the released family: a picture comes in, the points of the face that is meant go out.
 
 A `PointFinder` knows which face is meant (by its place among the faces, or by the user's box) and is asked in two ways:
-once for a picture, and frame by frame for a video. `MeshPoints` asks the embedded nets; `FaceAlignmentPoints` in
+once for a picture, and frame by frame for a video. `MeshPoints` asks the embedded networks; `FaceAlignmentPoints` in
 face_alignment_points.py asks the face-alignment package. Points are (x, y) in pixels, y down.
 """
 
@@ -25,7 +25,7 @@ UPRIGHT_TILT = math.radians(60)
 
 
 @dataclass(frozen=True)
-class MeantFace:
+class FaceSelector:
     """Which face of a picture is meant: the index after ordering, or the one at the user's box. See Portrait."""
 
     index: int = 0
@@ -33,7 +33,7 @@ class MeantFace:
     box: Box | None = None
 
     @classmethod
-    def of(cls, portrait: Portrait) -> MeantFace:
+    def of(cls, portrait: Portrait) -> FaceSelector:
         return cls(portrait.face_index, portrait.face_order, portrait.face_box)
 
 
@@ -56,13 +56,13 @@ class PointFinder(Protocol):
 class MeshPoints:
     """The 68 points from the embedded detector and mesh; works without any file beside the pack."""
 
-    def __init__(self, detector: FaceDetector, mesh: FaceMesh, meant: MeantFace = MeantFace()):  # noqa: B008 (frozen)
-        self.detector, self.mesh, self.meant = detector, mesh, meant
+    def __init__(self, detector: FaceDetector, mesh: FaceMesh, selector: FaceSelector = FaceSelector()):  # noqa: B008 (frozen)
+        self.detector, self.mesh, self.selector = detector, mesh, selector
         self._tilt: float | None = None  #: of the face in the picture, which it keeps in the square
 
     def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
         if near is None:
-            seen = find_mesh(self.detector, self.mesh, picture, self.meant)
+            seen = find_mesh(self.detector, self.mesh, picture, self.selector)
             self._tilt = known_tilt(mesh_square(seen.points).angle)
         else:
             tilt = find_tilt(self.detector, picture, near) if self._tilt is None else self._tilt
@@ -70,16 +70,16 @@ class MeshPoints:
         return mesh_to_68(seen.points)
 
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for frame, seen in follow_mesh(self.detector, self.mesh, frames, self.meant):
+        for frame, seen in follow_mesh(self.detector, self.mesh, frames, self.selector):
             yield frame, None if seen is None else mesh_to_68(seen.points)
 
 
-def find_mesh(detector: FaceDetector, mesh: FaceMesh, picture: Tensor, meant: MeantFace) -> MeshLandmarks:
+def find_mesh(detector: FaceDetector, mesh: FaceMesh, picture: Tensor, selector: FaceSelector) -> MeshLandmarks:
     """The mesh of the face that is meant in a picture (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
-    if meant.box is not None:
-        return face_mesh(mesh, picture, meant.box, tilt=find_tilt(detector, picture, meant.box))
+    if selector.box is not None:
+        return face_mesh(mesh, picture, selector.box, tilt=find_tilt(detector, picture, selector.box))
     height, width = picture.shape[:2]
-    face = choose_face(find_faces(detector, mesh, picture), meant.index, meant.order, (width, height))
+    face = choose_face(find_faces(detector, mesh, picture), selector.index, selector.order, (width, height))
     return face_mesh(mesh, picture, face)
 
 
@@ -95,7 +95,7 @@ def known_tilt(roll: float) -> float:
 
 
 def follow_mesh(
-    detector: FaceDetector, mesh: FaceMesh, frames: Iterable[Tensor], meant: MeantFace
+    detector: FaceDetector, mesh: FaceMesh, frames: Iterable[Tensor], selector: FaceSelector
 ) -> Iterator[tuple[Tensor, MeshLandmarks | None]]:
     """Frames with the mesh of the same face; which one is decided in the first frame that shows any, where an index
     beyond the last face means the last."""
@@ -106,15 +106,15 @@ def follow_mesh(
             waiting.append(frame)
             yield frame
 
-    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: _meant(faces, meant, waiting[-1])):
+    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: _select(faces, selector, waiting[-1])):
         yield waiting.popleft(), seen
 
 
-def _meant(faces: list[DetectedFace], meant: MeantFace, frame: Tensor) -> DetectedFace:
+def _select(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) -> DetectedFace:
     height, width = frame.shape[:2]
-    if meant.box is not None:
-        return nearest(faces, meant.box, lambda face: face.box)
-    return choose_face(faces, min(meant.index, len(faces) - 1), meant.order, (width, height))
+    if selector.box is not None:
+        return nearest(faces, selector.box, lambda face: face.box)
+    return choose_face(faces, min(selector.index, len(faces) - 1), selector.order, (width, height))
 
 
 def nearest(faces: list, box: Box, box_of: Callable) -> DetectedFace:

@@ -50,7 +50,9 @@ def portrait_from_picture(
     face_box = _box_of(box, picture)
     if painted is not None:
         if face_box is not None:
-            raise OptionError("Give a mask or a box around the face, not both: cut the mask, or set the width to 0.")
+            raise OptionError(
+                "Give a mask or a box around the face, not both: disconnect the mask, or set the width to 0."
+            )
         face_box = _painted_box(painted, picture)
     return Portrait(picture, own_alpha, face_index, face_order, face_box, name=name)
 
@@ -87,6 +89,8 @@ def _painted_box(painted: Tensor, picture: Tensor) -> Box:
         mask = F.interpolate(mask[None, None], size=picture.shape[:2], mode="nearest")[0, 0]
     rows, columns = torch.nonzero(mask >= PAINTED, as_tuple=True)
     if len(rows) == 0:
-        raise OptionError("The mask is empty; paint over the face that shall talk, or cut the mask to look for faces.")
+        raise OptionError(
+            "The mask is empty; paint over the face to animate, or disconnect the mask to look for faces."
+        )
     x, y = int(columns.min()), int(rows.min())
     return Box(x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y)

@@ -1,6 +1,6 @@
 """An aligned face (B, 3, 224, 224) comes in, the 257 coefficients of the 3-D face model go out.
 
-The net is a ResNet-50 whose last linear layer is replaced by one small head per group of coefficients (Deng et al.,
+The network is a ResNet-50 whose last linear layer is replaced by one small head per group of coefficients (Deng et al.,
 "Accurate 3D Face Reconstruction with Weakly-Supervised Learning", 2019). `B` faces.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .. import coefficients as layout
 
-#: The side of the picture the net was trained on, in pixels.
+#: The side of the picture the network was trained on, in pixels.
 ALIGNED_SIZE = 224
 
 #: Heads in the order in which their numbers make the 257-row. The translation has two, one for x y and one for z.
@@ -41,7 +41,7 @@ class FaceReconConfig:
     expansion: int = 4
 
 
-#: The net of the released checkpoints: a ResNet-50.
+#: The network of the released checkpoints: a ResNet-50.
 RELEASED_FACE_RECON = FaceReconConfig()
 
 
@@ -76,7 +76,7 @@ class Bottleneck(nn.Module):
 class FaceReconNet(nn.Module):
     """(B, 3, 224, 224) RGB in 0..1, aligned by `align.align_face`, no ImageNet normalisation -> (B, 257).
 
-    The row is identity 80, expression 64, texture 80, rotation 3 (radians), lighting 27, translation 3 (quirk 14).
+    The row is identity 80, expression 64, texture 80, rotation 3 (radians), lighting 27, translation 3 (PARITY.md P22).
     """
 
     def __init__(self, config: FaceReconConfig = RELEASED_FACE_RECON, ops: ModuleType = nn):

@@ -20,14 +20,14 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square, unsqueezed_box
+from .crop import cut_square, face_box, picture_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
 from .picture import check_picture
-from .points import MeantFace, PointFinder, follow_mesh
+from .points import FaceSelector, PointFinder, follow_mesh
 from .recon import FaceReconNet
 
 #: A full row with the crop parameters behind it: what is collected and resampled.
@@ -62,9 +62,9 @@ def read_released_video(
     fps:      of the frames; any rate is resampled, between two frames along a straight line
     pic_size: as the portrait's, because the crop parameters are in pixels of that square
     mode:     how much of the frame is cut, as for the portrait
-    box_follows_face: cut each frame at its own box, for a head that walks; otherwise all at the box of the first found
-        face, as the original does, and the crop parameters tell where the head went
-    batch_size:  faces that pass the net together
+    box_follows_face: cut each frame at its own box, for a head that moves away; otherwise all at the box of the first
+        found face, as the original does, and the crop parameters tell where the head went
+    batch_size:  faces that pass the network together
     on_progress: called with the number of frames read so far; may raise to stop
     Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
     FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.
@@ -81,7 +81,7 @@ def read_released_video(
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return face_box(points, size_wh, mode)
 
-    clip = _Clip(box_follows_face, missing_face, batch_size, on_progress)
+    clip = _FaceTrack(box_follows_face, missing_face, batch_size, on_progress)
     rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, choose_box, prepare, read)
     return _record(rows, found, RELEASED, mode, pic_size)
 
@@ -94,7 +94,7 @@ def read_mini_video(
     fps: float,
     pic_size: int,
     *,
-    meant: MeantFace = MeantFace(),  # noqa: B008 (frozen)
+    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
     mode: CropMode = CropMode.CROP,
     box_follows_face: bool = False,
     missing_face: MissingFace | str = MissingFace.HOLD,
@@ -112,17 +112,17 @@ def read_mini_video(
         return torch.cat([rows.full_rows(), rows.crop], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
-        return unsqueezed_box(mesh_to_68(points), size_wh, mode)
+        return square_box(mesh_to_68(points), size_wh, mode)
 
-    clip = _Clip(box_follows_face, missing_face, batch_size, on_progress)
-    meshes = follow_mesh(detector, mesh, _checked(frames), meant)
+    clip = _FaceTrack(box_follows_face, missing_face, batch_size, on_progress)
+    meshes = follow_mesh(detector, mesh, _checked(frames), selector)
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
     return _record(rows, found, MINI, mode, pic_size)
 
 
-class _Clip:
-    """The walk along the frames, which both families share."""
+class _FaceTrack:
+    """The loop over the frames, which both families share."""
 
     def __init__(
         self, box_follows_face: bool, missing_face: MissingFace | str, batch_size: int, on_progress: OnFrame | None
@@ -185,8 +185,8 @@ class _Clip:
             raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
         if not any(found):
             raise FaceNotFound(
-                f"no face found in any of the {len(found)} frames of the reference video; use one in which a face is "
-                "seen from the front or half from the side."
+                f"no face found in any of the {len(found)} frames of the reference video; use one with a face in "
+                "frontal or three-quarter view."
             )
         if waiting:
             rows.append(read(waiting))

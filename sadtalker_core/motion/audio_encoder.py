@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..folding import folded
+from ..batchnorm_folding import fold_batchnorm
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,20 @@ class AudioEncoder(nn.Module):
             return ConvNormRelu(n, n, 3, 1, 1, residual=True, ops=ops)
 
         self.layers = nn.Sequential(  # mel bands x steps
-            step(1, w), stay(w), stay(w),  # 80 x 16
-            step(w, 2 * w, stride=(3, 1)), stay(2 * w), stay(2 * w),  # 27 x 16
-            step(2 * w, 4 * w, stride=3), stay(4 * w), stay(4 * w),  # 9 x 6
-            step(4 * w, 8 * w, stride=(3, 2)), stay(8 * w),  # 3 x 3
+            step(1, w),
+            stay(w),
+            stay(w),  # 80 x 16
+            step(w, 2 * w, stride=(3, 1)),
+            stay(2 * w),
+            stay(2 * w),  # 27 x 16
+            step(2 * w, 4 * w, stride=3),
+            stay(4 * w),
+            stay(4 * w),  # 9 x 6
+            step(4 * w, 8 * w, stride=(3, 2)),
+            stay(8 * w),  # 3 x 3
             step(8 * w, 16 * w, padding=0),  # 1 x 1
             step(16 * w, 16 * w, kernel=1, padding=0),
-        )  # fmt: skip
+        )
 
     def forward(self, windows: Tensor) -> Tensor:
         return self.layers(windows).flatten(1)
@@ -69,7 +76,7 @@ class ConvNormRelu(nn.Module):
         return torch.relu(y + x if self.residual else y)
 
 
-class Listener:
+class FoldedAudioEncoder:
     """An AudioEncoder that has learnt enough: the same embeddings in two thirds of the time. Its norms, in eval mode,
     are folded into the convolutions before them, and nothing is remembered for gradients.
     """
@@ -77,7 +84,7 @@ class Listener:
     @torch.no_grad()
     def __init__(self, encoder: AudioEncoder):
         steps = cast("Iterator[ConvNormRelu]", encoder.layers.children())
-        self.steps = [(*folded(step.conv, step.norm), step) for step in steps]
+        self.steps = [(*fold_batchnorm(step.conv, step.norm), step) for step in steps]
 
     @torch.no_grad()
     def __call__(self, windows: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: fl
     """-> (T,) in 0..strength. Gaps between blinks are log-normal with the mean that `per_minute` asks for.
 
     A longer track begins like a shorter one of the same seed. A blink that does not fit before the end is left out.
-    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as the net was taught.
+    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as the network was taught.
     Raises OptionError outside these.
     """
     _check_range("blink rate", per_minute, FASTEST_RATE)
@@ -78,8 +78,8 @@ def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: fl
 
 
 def released_blinks(n_frames: int, rng: random.Random) -> Tensor:
-    """-> (T,) as SadTalker draws them from Python's `random` (quirk 8): none in 20 frames or fewer, then gaps of 10
-    to 69 frames.
+    """-> (T,) as SadTalker draws them from Python's `random` (PARITY.md P10): none in 20 frames or fewer, then gaps of
+    10 to 69 frames.
 
     At 21 frames the original asks for a number between 10 and 10 exclusive and fails; here that one gap is 10.
     """

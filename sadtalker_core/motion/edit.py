@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..choices import one_of
-from ..coefficients import ARKIT_UNITS, EXPRESSION, POSE, ROTATION
+from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, Expression, HeadPose, require_family
 from ..errors import OptionError
 from .reference import ReferenceLength, plan_fit
@@ -22,13 +22,13 @@ from .smoothing import ORDER, smooth
 
 Track = TypeVar("Track", Expression, HeadPose)
 
-#: how the names of a group's face units begin; every unit is in one group
+#: how the names of a group's blendshapes begin; every unit is in one group
 GROUPS = {
     "mouth": ("jaw", "mouth", "tongue", "cheekPuff", "noseSneer"),
     "eyes": ("eye", "cheekSquint"),
     "brows": ("brow",),
 }
-MOUTH, EYES, BROWS = GROUPS
+MOUTH_GROUP, EYES_GROUP, BROWS_GROUP = GROUPS
 _LIDS = "eyeBlink"
 #: a smoothing window above this many frames (2 s) leaves no speech in a track
 LONGEST_SMOOTHING = 51
@@ -46,9 +46,9 @@ class FitHow(str, Enum):
     CUT = "cut"  #: shorten only
 
 
-def units_of(group: str) -> list[int]:
+def blendshapes_of(group: str) -> list[int]:
     """The columns of a mini expression that move the mouth, the eyes or the brows."""
-    return [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(GROUPS[group])]
+    return [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(GROUPS[group])]
 
 
 def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float = 1.0, brows: float = 1.0,
@@ -60,7 +60,7 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     A mini unit is never driven beyond 1 (full), except where it was there already.
     The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
     """
-    groups = {MOUTH: mouth, EYES: eyes, BROWS: brows}
+    groups = {MOUTH_GROUP: mouth, EYES_GROUP: eyes, BROWS_GROUP: brows}
     mini = expression.family == MINI
     if not mini and any(scale != 1 for scale in groups.values()):
         raise OptionError(
@@ -71,10 +71,10 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     scale = torch.full((EXPRESSION,), float(overall))
     if mini:
         for group, factor in groups.items():
-            scale[units_of(group)] *= factor
+            scale[blendshapes_of(group)] *= factor
     after = _calm(before * scale, smoothing)
     if mini:
-        lids = [i for i, name in enumerate(ARKIT_UNITS) if name.startswith(_LIDS)]
+        lids = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(_LIDS)]
         after[:, lids] = before[:, lids] * scale[lids]
         after = after.clamp(min=before.clamp(max=0) * scale, max=before.clamp(min=1))
     return replace(expression, coefficients=after)
@@ -143,5 +143,5 @@ def _same_family(track: Track, other: Track) -> tuple[Tensor, Tensor]:
 
 __all__ = [
     "GROUPS", "LONGEST_SMOOTHING", "FitHow", "blend", "concatenate", "edit_expression", "edit_pose", "resize",
-    "units_of",
+    "blendshapes_of",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ RELEASED_EXPNET = ExpNetConfig()
 class ExpNet(nn.Module):
     """windows (B, 1, 80, 16), reference (B, 64) expression of the portrait, blink (B,) in 0..1 -> expression (B, 64).
 
-    The output is the expression itself, not a difference to the reference (quirk 10).
+    The output is the expression itself, not a difference to the reference (PARITY.md P13).
     """
 
     def __init__(self, config: ExpNetConfig = RELEASED_EXPNET, ops=nn):
@@ -37,8 +37,8 @@ class ExpNet(nn.Module):
         self.head = ops.Linear(config.audio.embedding + EXPRESSION + 1, EXPRESSION)
 
     def forward(self, windows: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-        return self.speak(self.audio(windows), reference, blink)
+        return self.from_embedding(self.audio(windows), reference, blink)
 
-    def speak(self, heard: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-        """heard (B, E): the windows' embeddings;  the others as in `forward`."""
-        return self.head(torch.cat([heard, reference, blink.reshape(-1, 1)], dim=1))
+    def from_embedding(self, audio_embedding: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+        """audio_embedding (B, E): the windows' embeddings;  the others as in `forward`."""
+        return self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))

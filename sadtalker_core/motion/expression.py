@@ -14,26 +14,34 @@ from torch import Tensor
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
-from .audio_encoder import Listener
+from .audio_encoder import FoldedAudioEncoder
 from .expnet import ExpNet
 
-#: frames that go through the net at once; with 64 its largest feature map is 10 MB, and more of them would be slower
+#: frames that go through the network at once; with 64 its largest feature map is 10 MB, and more of them would be
+#: slower
 FRAMES_PER_CHUNK = 64
 
 
-def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficients, blink: Tensor, *,
-                       reference: FaceCoefficients | None = None, reference_weight: float = 1.0,
-                       chunk: int = FRAMES_PER_CHUNK,
-                       on_progress: Callable[[int, int], None] | None = None) -> Expression:  # fmt: skip
-    """How the face moves while it says this. The net is used where it is, in eval mode.
+def run_expnet(
+    net: ExpNet,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    blink: Tensor,
+    *,
+    reference: FaceCoefficients | None = None,
+    reference_weight: float = 1.0,
+    chunk: int = FRAMES_PER_CHUNK,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Expression:
+    """How the face moves while it says this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.
 
     source:    the portrait; its first row is the face at rest
-    blink:     (T,) from blink.py, or from `reference.lids_of`
+    blink:     (T,) from blink.py, or from `reference.eyelids_of`
     reference: T rows of a reference video whose whole expression stands in for the face at rest, as the original's
-               "eye blink reference" does (quirk 8: then with a blink track of zeros). Its mouth shines through; to
-               take the lids alone, leave this out and pass `lids_of(reference)` as the blink track.
+               "eye blink reference" does (PARITY.md P10: then with a blink track of zeros). Its mouth shines through;
+               to take the lids alone, leave this out and pass `lids_of(reference)` as the blink track.
     reference_weight: 0 keeps the portrait's face, 1 takes the reference's
     chunk:     frames at once; the result does not depend on it beyond rounding
     Raises WrongFamily or OptionError when the reference is of another family or length.
@@ -44,16 +52,16 @@ def predict_expression(net: ExpNet, speech: SpeechWindows, source: FaceCoefficie
         raise OptionError("expected a blink track of numbers, got NaN or infinity.")
     rest = face_at_rest(source, n_frames, reference, reference_weight)
     like = next(net.parameters())
-    listen = Listener(net.audio)
+    embed_audio = FoldedAudioEncoder(net.audio)
     rows = torch.empty(n_frames, rest.shape[1])
 
-    def speak(frames: slice) -> Tensor:
+    def from_embedding(frames: slice) -> Tensor:
         inputs = (speech.windows(frames.start, frames.stop), rest[frames], blink[frames])
         windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
-        return net.speak(listen(windows), *face).float().cpu()
+        return net.from_embedding(embed_audio(windows), *face).float().cpu()
 
     chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]
-    with torch.no_grad(), closing(side_by_side(speak, chunks, like.device)) as spoken:
+    with torch.no_grad(), closing(side_by_side(from_embedding, chunks, like.device)) as spoken:
         for frames, said in zip(chunks, spoken, strict=True):
             rows[frames] = said
             if on_progress is not None:
@@ -72,4 +80,4 @@ def face_at_rest(source: FaceCoefficients, n_frames: int, reference: FaceCoeffic
     return torch.lerp(rest, reference.expression, reference_weight)
 
 
-__all__ = ["FRAMES_PER_CHUNK", "face_at_rest", "predict_expression"]
+__all__ = ["FRAMES_PER_CHUNK", "face_at_rest", "run_expnet"]

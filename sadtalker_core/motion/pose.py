@@ -15,7 +15,7 @@ from ..coefficients import POSE
 from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
-from .audio_encoder import Listener
+from .audio_encoder import FoldedAudioEncoder
 from .posevae import PoseVAE
 from .reference import follow
 from .smoothing import smooth
@@ -23,19 +23,27 @@ from .smoothing import smooth
 BLOCKS_PER_CHUNK = 2
 
 
-def predict_pose(net: PoseVAE, speech: SpeechWindows, source: FaceCoefficients, style: int, *,
-                 generator: torch.Generator | None = None, noise: Tensor | None = None,
-                 reference: FaceCoefficients | None = None, chunk: int = BLOCKS_PER_CHUNK,
-                 on_progress: Callable[[int, int], None] | None = None) -> HeadPose:  # fmt: skip
+def run_posevae(
+    net: PoseVAE,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    style: int,
+    *,
+    generator: torch.Generator | None = None,
+    noise: Tensor | None = None,
+    reference: FaceCoefficients | None = None,
+    chunk: int = BLOCKS_PER_CHUNK,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> HeadPose:
     """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
 
-    style:     0..45 in the released net; an opinion about how lively a head is
+    style:     0..45 in the released network; an opinion about how lively a head is
     generator: on the CPU, for the draws; or give them as noise: (pose_blocks(T), Z) ~ N(0, 1)
-    reference: T rows of a video whose head movement is added (quirk 13)
+    reference: T rows of a video whose head movement is added (PARITY.md P19)
     chunk:     blocks at once; the result does not depend on it beyond rounding
-    The net is used where it is, in eval mode; the result is float32 on the CPU.
-    Raises OptionError for a style that the net was not taught, WrongFamily or OptionError for a reference of another
-    family or length.
+    The network is used where it is, in eval mode; the result is float32 on the CPU.
+    Raises OptionError for a style that the network was not taught, WrongFamily or OptionError for a reference of
+    another family or length.
     """
     n_styles = net.config.styles
     if not 0 <= style < n_styles:
@@ -56,8 +64,8 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
                    on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
-    The frames behind the first are cut into blocks of 32 (quirk 11). What remains is predicted as the end of a block
-    over the last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
+    The frames behind the first are cut into blocks of 32 (PARITY.md P14). What remains is predicted as the end of a
+    block over the last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
 
         frames   0 | 1 ....... 32 | 33 ....... 64 | 65 .. 70
         blocks     [======1======] [======2=======]
@@ -67,7 +75,7 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
     n_blocks = noise.shape[0]
     n_whole, n_rest = divmod(speech.n_frames - 1, length)
     like = next(net.parameters())
-    listen = Listener(net.audio)
+    embed_audio = FoldedAudioEncoder(net.audio)
 
     def place(x: Tensor) -> Tensor:
         return x.to(device=like.device, dtype=like.dtype)
@@ -76,8 +84,13 @@ def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, styl
         """windows (b * L, 1, 80, 16), noise (b, Z) -> (b * L, 6)"""
         n = noise.shape[0]
         styles = torch.full((n,), style, dtype=torch.long, device=like.device)
-        heard = listen(place(windows)).unflatten(0, (n, length))
-        return net.decode(place(noise), heard, place(start_pose).expand(n, -1), styles).flatten(0, 1).float().cpu()
+        audio_embedding = embed_audio(place(windows)).unflatten(0, (n, length))
+        return (
+            net.decode(place(noise), audio_embedding, place(start_pose).expand(n, -1), styles)
+            .flatten(0, 1)
+            .float()
+            .cpu()
+        )
 
     def of_whole(blocks: slice) -> Tensor:
         return run(speech.windows(1 + blocks.start * length, 1 + blocks.stop * length), noise[blocks])
@@ -115,4 +128,4 @@ def _draws(net: PoseVAE, speech: SpeechWindows, generator: torch.Generator | Non
     return noise
 
 
-__all__ = ["pose_blocks", "predict_motion", "predict_pose"]
+__all__ = ["pose_blocks", "predict_motion", "run_posevae"]

@@ -1,7 +1,7 @@
-"""PoseVAE: a voice, a style and a draw of chance come in; how the head moves over 32 video frames goes out.
+"""PoseVAE: a voice, a style and a random draw come in; how the head moves over 32 video frames goes out.
 
 Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
-A pose is six numbers (rotation, translation); the net speaks about its difference to the pose of the portrait.
+A pose is six numbers (rotation, translation); the network speaks about its difference to the pose of the portrait.
 (SadTalker, section 3.2: a conditional variational autoencoder. The encoder half serves training alone.)
 """
 
@@ -110,9 +110,9 @@ class PoseEncoder(nn.Module):
 
     def forward(self, motion: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.unet(motion).flatten(1)
-        heard = self.audio(audio).flatten(1)
-        bias = self.style_bias[style].to(heard)
-        hidden = torch.relu(self.hidden(torch.cat([reference, seen, heard, bias], dim=1)))
+        audio_embedding = self.audio(audio).flatten(1)
+        bias = self.style_bias[style].to(audio_embedding)
+        hidden = torch.relu(self.hidden(torch.cat([reference, seen, audio_embedding, bias], dim=1)))
         mean = self.mean(hidden)
         return mean, mean if self.logvar_from_means else self.logvar(hidden)
 
@@ -131,9 +131,9 @@ class PoseDecoder(nn.Module):
         self.pose = ops.Linear(POSE, POSE)
 
     def forward(self, latent: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> Tensor:
-        heard = self.audio(audio).flatten(1)
+        audio_embedding = self.audio(audio).flatten(1)
         latent = latent + self.style_bias[style].to(latent)
-        hidden = torch.relu(self.hidden(torch.cat([reference, latent, heard], dim=1)))
+        hidden = torch.relu(self.hidden(torch.cat([reference, latent, audio_embedding], dim=1)))
         sketch = torch.sigmoid(self.sketch(hidden)).unflatten(1, (self.frames, POSE))
         return self.pose(self.unet(sketch))
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..choices import one_of
-from ..coefficients import UNIT_INDEX
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
 from ..errors import OptionError, VideoError
 from .expnet import ExpNet
@@ -66,8 +66,8 @@ def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: i
         return Fit(frame.clamp(max=n_rows - 1))
     if how is ReferenceLength.PING_PONG:
         period = max(2 * n_rows - 2, 1)
-        there = frame % period
-        return Fit(torch.minimum(there, period - there) if n_rows > 1 else there)
+        phase = frame % period
+        return Fit(torch.minimum(phase, period - phase) if n_rows > 1 else phase)
     if n_frames <= n_rows:
         return Fit(frame)  # no second round, so nothing to melt into
     period = n_rows - blend
@@ -89,17 +89,17 @@ def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
     return replace(coefficients, **taken)
 
 
-def lids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
+def eyelids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
     """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say.
 
     The mini family has two units for it. The basis of the released family knows no lids of their own: there we
     measure along the direction in which the ExpNet itself moves a face when told to blink (the last column of its
     head), starting where the eyes are open, which we take to be where the lowest tenth of the frames ends. What else
-    moves along that direction is taken for lids. The original hands all 64 numbers of the reference to the net instead,
-    mouth included; see `predict_expression`.
+    moves along that direction is taken for lids. The original hands all 64 numbers of the reference to the network
+    instead, mouth included; see `predict_expression`.
     """
     if reference.family == MINI:
-        lids = [UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]
+        lids = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
         return reference.expression[:, lids].mean(dim=1).clamp(0, 1)
     if net is None:
         raise OptionError("a reference of the released family needs the ExpNet to tell its lids from its mouth.")
@@ -143,4 +143,4 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-__all__ = ["Fit", "ReferenceLength", "fit_length", "follow", "lids_of", "plan_fit", "reenact", "take_rows"]
+__all__ = ["Fit", "ReferenceLength", "fit_length", "follow", "eyelids_of", "plan_fit", "reenact", "take_rows"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..datatypes import MINI, Expression, FaceCoefficients, SpeechWindows, require_family
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
-from .edit import MOUTH, units_of
+from .edit import MOUTH_GROUP, blendshapes_of
 
 #: a voice falls silent this far below the level at which it starts, so that it does not flutter between the two
 HYSTERESIS_DB = 6.0
@@ -47,10 +47,10 @@ def speaking(speech: SpeechWindows, *, threshold_db: float = -30.0, attack: floa
         raise OptionError(f"expected an attack and a release of 0 seconds or more, got {attack:g} and {release:g}.")
     level = loudness_db(speech)
     start = max(float(level.quantile(_LOUD)) + threshold_db, FLOOR_DB) if len(level) else FLOOR_DB
-    gate, heard = [], False
+    gate, audible = [], False
     for db in level.tolist():
-        heard = db >= (start - HYSTERESIS_DB if heard else start)
-        gate.append(float(heard))
+        audible = db >= (start - HYSTERESIS_DB if audible else start)
+        gate.append(float(audible))
     behind = _fall(gate, release)
     before = _fall(gate[::-1], attack).flip(0)
     return torch.maximum(behind, before)
@@ -72,7 +72,7 @@ def silence_gate(expression: Expression, speech: SpeechWindows, source: FaceCoef
     to_rest = ((1 - gate) * strength)[:, None].expand(-1, rest.shape[1]).clone()
     if expression.family == MINI:
         other = torch.ones(rest.shape[1], dtype=torch.bool)
-        other[units_of(MOUTH)] = False
+        other[blendshapes_of(MOUTH_GROUP)] = False
         to_rest[:, other] = 0
     return replace(expression, coefficients=torch.lerp(expression.coefficients, rest, to_rest))
 

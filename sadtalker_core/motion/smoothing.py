@@ -14,7 +14,8 @@ ORDER = 2
 
 
 def smooth(track: Tensor, window: int = WINDOW) -> Tensor:
-    """track (T, N) float32 -> (T, N): each frame is the value of the parabola through the window around it (quirk 13).
+    """track (T, N) float32 -> (T, N): each frame is the value of the parabola through the window around it (PARITY.md
+    P19).
 
     Near the ends the window stops at the edge, and the frames beyond its middle are read off the last parabola (scipy
     calls this "interp"). A clip of one or two frames has no parabola and comes back as it is.

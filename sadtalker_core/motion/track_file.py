@@ -16,7 +16,7 @@ from ..claims import Claim
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import MINI, RELEASED, Expression, HeadPose, require_family
 from ..errors import OptionError, shorten
-from ..saving import save_whole
+from ..saving import save_tensors
 from ..timeline import FRAMES_PER_SECOND
 
 TRACK_ENDING = ".track.safetensors"
@@ -50,14 +50,14 @@ def save_tracks(path: Path | str | Claim, expression: Expression | None = None, 
         raise OptionError("there is no track to save; connect an expression, a pose, or both.")
     if expression is not None and pose is not None:
         require_family("The pose", pose.family, expression.family)
-    said = {
+    header = {
         "version": VERSION,
         "family": next(iter(tracks.values())).family,
         "fps": FRAMES_PER_SECOND,
         "frames": max(map(len, tracks.values())),
     }
     tensors = {name: track.coefficients.detach().float().cpu().contiguous().clone() for name, track in tracks.items()}
-    return save_whole(path if isinstance(path, Claim) else Path(path), tensors, {TRACK_KEY: json.dumps(said)})
+    return save_tensors(path if isinstance(path, Claim) else Path(path), tensors, {TRACK_KEY: json.dumps(header)})
 
 
 def load_tracks(path: Path | str) -> Tracks:
@@ -69,8 +69,8 @@ def load_tracks(path: Path | str) -> Tracks:
     name = shorten(path.name)
     try:
         with safe_open(str(path), framework="pt") as file:
-            said = (file.metadata() or {}).get(TRACK_KEY)
-            if said is None:
+            header = (file.metadata() or {}).get(TRACK_KEY)
+            if header is None:
                 raise OptionError(f"{name} is no track: it does not come from Save Track.")
             found = [kind for kind in file.keys() if kind in _WIDTHS]  # noqa: SIM118
             for kind in found:  # before anything is read: a file may be of any size
@@ -83,7 +83,7 @@ def load_tracks(path: Path | str) -> Tracks:
         raise OptionError(
             f"{name} cannot be read as a track ({shorten(error)}). Save it again with Save Track."
         ) from error
-    family, n_frames = _facts(name, said)
+    family, n_frames = _facts(name, header)
     if not tensors:
         raise OptionError(f"{name} holds neither an expression nor a pose.")
     for kind, tensor in tensors.items():
@@ -119,10 +119,10 @@ def _check_values(name: str, kind: str, tensor: torch.Tensor) -> None:
         raise OptionError(f"{name}: expected values from -{LARGEST:g} to {LARGEST:g} in its {kind}, got {largest:g}.")
 
 
-def _facts(name: str, said: str) -> tuple[str, object]:
+def _facts(name: str, header: str) -> tuple[str, object]:
     """The family, and how many frames the file says it has; None where it does not say."""
     try:
-        facts = json.loads(said)
+        facts = json.loads(header)
         version, family, fps = facts["version"], facts["family"], facts["fps"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise OptionError(f"{name} does not say what its tracks are. Save it again with Save Track.") from error
@@ -131,7 +131,7 @@ def _facts(name: str, said: str) -> tuple[str, object]:
     if family not in (MINI, RELEASED):
         raise OptionError(f"{name} is of the family {shorten(repr(family))}; known are {MINI} and {RELEASED}.")
     if fps != FRAMES_PER_SECOND:
-        raise OptionError(f"{name} has {shorten(fps)} frames a second; expected {FRAMES_PER_SECOND}.")
+        raise OptionError(f"{name} has {shorten(fps)} fps; expected {FRAMES_PER_SECOND}.")
     return family, facts.get("frames")
 
 

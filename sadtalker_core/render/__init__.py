@@ -1,1 +1,1 @@
-"""Tracks come in, key points or unit weights move, frames go out batch by batch."""
+"""Tracks come in, key points or blendshape weights move, frames go out batch by batch."""

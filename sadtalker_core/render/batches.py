@@ -23,12 +23,12 @@ FULL = ("DefaultCPUAllocator: ", "MPS backend out of memory")
 
 def memory_ran_out(error: Exception) -> bool:
     """Whether torch says that its device is full. What else may go wrong is not for us to try again."""
-    said = isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
-    return said or isinstance(error, torch.OutOfMemoryError)
+    by_message = isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
+    return by_message or isinstance(error, torch.OutOfMemoryError)
 
 
 def in_batches(make: Callable[[int, int], Tensor], n_frames: int, batch_size: int, *,
-               on_progress: OnProgress | None = None, out_of_memory: OutOfMemory = memory_ran_out,
+               on_progress: OnProgress | None = None, is_out_of_memory: OutOfMemory = memory_ran_out,
                ) -> Iterator[Tensor]:  # fmt: skip
     """Yields make(start, stop), (B, …), until n_frames have come, B = batch_size and the last one maybe fewer.
 
@@ -38,17 +38,17 @@ def in_batches(make: Callable[[int, int], Tensor], n_frames: int, batch_size: in
     """
     if batch_size < 1:
         raise OptionError(f"expected a batch_size of at least 1, got {batch_size}.")
-    return _batches(make, n_frames, batch_size, on_progress, out_of_memory)
+    return _batches(make, n_frames, batch_size, on_progress, is_out_of_memory)
 
 
-def _batches(make, n_frames: int, at_once: int, on_progress, out_of_memory) -> Iterator[Tensor]:
+def _batches(make, n_frames: int, at_once: int, on_progress, is_out_of_memory) -> Iterator[Tensor]:
     start = 0
     while start < n_frames:
         stop = min(start + at_once, n_frames)
         try:
             frames = make(start, stop)
         except Exception as error:
-            if stop - start == 1 or not out_of_memory(error):
+            if stop - start == 1 or not is_out_of_memory(error):
                 raise
             frames = None
         # Tried again only out here, where the error is gone, and with it what the frames it remembers were holding.

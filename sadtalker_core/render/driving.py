@@ -27,24 +27,34 @@ from ..datatypes import (
 )
 from ..errors import InputError, OptionError, shorten
 from .batches import OnProgress
-from .mapping import MappingNet, map_track
+from .mapping import MappingNet, run_mappingnet
 from .semantics import driving_rows, source_row
 
 #: a head angle as the user writes it: nothing, one number, numbers, or their text ("-20, 20")
 Degrees = str | float | Sequence[float] | None
 
 
-def map_motion(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose, *,
-               expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
-               still: bool = False, yaw: Degrees = None, pitch: Degrees = None, roll: Degrees = None,
-               on_progress: OnProgress | None = None) -> Motion:  # fmt: skip
+def coefficients_to_motion(
+    net: MappingNet,
+    source: FaceCoefficients,
+    expression: Expression,
+    pose: HeadPose,
+    *,
+    expression_scale: float = 1.0,
+    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    still: bool = False,
+    yaw: Degrees = None,
+    pitch: Degrees = None,
+    roll: Degrees = None,
+    on_progress: OnProgress | None = None,
+) -> Motion:
     """What the driving rows and the portrait's own row mean to the renderer.
 
     expression_scale, pose_scale (yaw, pitch, roll), still: see `driving_rows`.
     yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
     on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
-    nothing, InputError for coefficients that are no numbers.
+    nothing, InputError for NaN or infinite coefficients.
     """
     _check(net, source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
@@ -98,8 +108,8 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
 
 
 def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) -> KeypointMotion:
-    """Through the net where it is, and back to the CPU in float32."""
-    motion = map_track(net, rows.to(next(net.parameters())), on_progress=on_progress)
+    """Through the network where it is, and back to the CPU in float32."""
+    motion = run_mappingnet(net, rows.to(next(net.parameters())), on_progress=on_progress)
     return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
 
 
@@ -113,7 +123,8 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
     wants_crop = net.config.coefficients == CROP_ROW
     if source.family == RELEASED and wants_crop != source.crop_mode.full:
         raise OptionError(
-            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping net of "
+            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping network "
+            "of "
             f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
         )
     for name, value in (
@@ -130,4 +141,4 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
     for name, rows in tracks:
         bad = torch.nonzero(~rows.isfinite().all(dim=-1))
         if len(bad):
-            raise InputError(f"the {name} of frame {int(bad[0])} holds values that are no numbers; make it again.")
+            raise InputError(f"the {name} of frame {int(bad[0])} contains NaN or infinite values; make it again.")

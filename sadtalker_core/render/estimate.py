@@ -10,10 +10,15 @@ import torch.nn.functional as F
 
 from ..datatypes import MINI
 
-#: One 3x3 convolution 512 -> 256 at 128 x 128 is a yardstick: the cost of a frame counted in them is nearly the same
-#: on every machine. (family, side of the square) -> yardsticks a frame on one thread, by the nets as the nodes use them
-#: (docs/BENCH.md); of the mini with its encoding.
-YARDSTICKS_PER_FRAME = {("released", 256): 27.0, ("released", 512): 120.0, (MINI, 256): 0.25, (MINI, 512): 0.3}
+#: One 3x3 convolution 512 -> 256 at 128 x 128 is the reference convolution: the cost of a frame counted in them is
+#: nearly the same on every machine. (family, side of the square) -> reference convolutions a frame on one thread, by
+#: the networks as the nodes use them (docs/BENCH.md); of the mini with its encoding.
+REFERENCE_CONVOLUTIONS_PER_FRAME = {
+    ("released", 256): 27.0,
+    ("released", 512): 120.0,
+    (MINI, 256): 0.25,
+    (MINI, 512): 0.3,
+}
 
 #: what a frame of a batch needs beside the weights while it is rendered in fp32, bytes
 WORKING_BYTES_PER_FRAME = {
@@ -44,9 +49,9 @@ def free_bytes(device: torch.device) -> int:
 
 @functools.lru_cache(maxsize=8)
 @torch.no_grad()
-def yardstick_seconds(device: torch.device, dtype: torch.dtype, n_threads: int) -> float:
-    """Time of one yardstick there on so many threads (those that are set), the better of two, after one to warm up;
-    measured once a process.
+def reference_convolution_seconds(device: torch.device, dtype: torch.dtype, n_threads: int) -> float:
+    """Time of one reference convolution there on so many threads (those that are set), the better of two, after one to
+    warm up; measured once a process.
     """
     image = torch.ones(1, 512, 128, 128, device=device, dtype=dtype)
     kernel = torch.ones(256, 512, 3, 3, device=device, dtype=dtype)
@@ -60,6 +65,6 @@ def yardstick_seconds(device: torch.device, dtype: torch.dtype, n_threads: int) 
 
 def seconds_per_frame(family: str, image_size: int, device: torch.device, dtype: torch.dtype) -> float:
     """About how long one frame takes there."""
-    return YARDSTICKS_PER_FRAME[family, 256 if image_size <= 256 else 512] * yardstick_seconds(
+    return REFERENCE_CONVOLUTIONS_PER_FRAME[family, 256 if image_size <= 256 else 512] * reference_convolution_seconds(
         device, dtype, torch.get_num_threads()
     )

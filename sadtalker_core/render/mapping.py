@@ -1,7 +1,7 @@
 """MappingNet: what the face model says over 27 frames -> how the renderer's key points move in the middle one.
 
 Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or 73 with the crop parameters),
-`P` offsets (45 = 15 key points x 3 in the released family, 64 unit weights in the mini family).
+`P` offsets (45 = 15 key points x 3 in the released family, 64 blendshape weights in the mini family).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MappingConfig:
 
 RELEASED_MAPPING = MappingConfig()
 RELEASED_MAPPING_FULL = MappingConfig(coefficients=CROP_ROW)
-#: the widths of the built-in family; its offsets are the weights of the face units
+#: the widths of the built-in family; its offsets are the weights of the blendshapes
 MINI_MAPPING = MappingConfig(hidden=128, offsets=EXPRESSION)
 
 
@@ -64,7 +64,8 @@ class MappedWindows(NamedTuple):
 
 
 class MappingNet(nn.Module):
-    """Semantics of 27 frames -> head pose and key-point offsets of the middle one (PIRenderer's mapping, quirk 24).
+    """Semantics of 27 frames -> head pose and key-point offsets of the middle one (PIRenderer's mapping, PARITY.md
+    P45).
 
     Time is convolved without padding (27 -> 21 -> 15 -> 9 -> 3), averaged, and read by five linear heads.
     """
@@ -108,7 +109,7 @@ class MappingNet(nn.Module):
 
 
 def bins_to_degrees(bins: Tensor) -> Tensor:
-    """(…, 66) scores -> (…,) degrees: the expected bin under their softmax, times 3, minus 99 (quirk 25).
+    """(…, 66) scores -> (…,) degrees: the expected bin under their softmax, times 3, minus 99 (PARITY.md P46).
 
     Half-precision scores are widened first: a degree is a small difference of large sums.
     """
@@ -118,11 +119,12 @@ def bins_to_degrees(bins: Tensor) -> Tensor:
     return (bins.softmax(dim=-1) * index).sum(dim=-1) * DEGREES_PER_BIN + FIRST_BIN_DEGREES
 
 
-def map_track(net: MappingNet, rows: Tensor, *, chunk: int = 1024,
-              on_progress: Callable[[int, int], None] | None = None) -> KeypointMotion:  # fmt: skip
+def run_mappingnet(
+    net: MappingNet, rows: Tensor, *, chunk: int = 1024, on_progress: Callable[[int, int], None] | None = None
+) -> KeypointMotion:
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 
-    Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (quirk 21). A single row is
+    Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (PARITY.md P39). A single row is
     therefore seen as a face that holds still, which is what a source portrait is.
     chunk: frames at a time, which bounds the memory and changes nothing else.
     on_progress: (frames done, of how many); may raise to stop

@@ -1,7 +1,7 @@
 """A portrait's crop and its motion come in; a drawing of how the face will move goes out, long before it is rendered.
 
-The mini family moves the mesh that its renderer moves, and shows it as a net of lines. The released family has no mesh
-here (its 3-D face model is not shipped): it shows the 15 key points that its renderer is driven by.
+The mini family moves the mesh that its renderer moves, and shows it as a network of lines. The released family has no
+mesh here (its 3-D face model is not shipped): it shows the 15 key points that its renderer is driven by.
 Letters: `B` frames, `S` side of the crop, `K` key points.
 """
 
@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..basis import (
+from ..canonical_face import (
     INNER_LIPS,
     LEFT_EYE,
     N_POINTS,
     OUTER_LIPS,
     RIGHT_EYE,
     SKIN,
-    load_basis,
+    load_canonical_face,
 )
 from ..datatypes import FaceCrop, KeypointMotion, Motion
 from ..errors import OptionError
-from .keypoints import KeypointDetector
-from .placement import PlacedHead
-from .transform import transform_keypoints
+from .facevid2vid.keypoints import KeypointDetector
+from .facevid2vid.transform import transform_keypoints
+from .meshwarp.posed_rig import PosedRig
 
 SMALLEST, LARGEST = 64, 2048
 _AT_ONCE = 32
@@ -53,18 +53,21 @@ def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | 
     first = None
     for points in places:
         first = points if first is None else first
-        drawn = _draw_mesh(ground, points * scale) if detector is None else _draw_dots(ground, points * scale,
-                                                                                      first * scale)  # fmt: skip
+        drawn = (
+            _draw_mesh(ground, points * scale)
+            if detector is None
+            else _draw_dots(ground, points * scale, first * scale)
+        )
         small = drawn.resize((side, side), resample=3)
         yield torch.from_numpy(np.array(small)).float() / 255
 
 
 def moved_mesh(crop: FaceCrop, motion: Motion) -> Iterator[Tensor]:
     """The 468 points of every frame, (468, 2) in pixels of the crop: the source's, moved as Face Render moves them."""
-    head = PlacedHead(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
+    head = PosedRig(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
     for start in range(0, len(motion), _AT_ONCE):
         driving = motion.driving[start : start + _AT_ONCE]
-        points, _ = head.mover.driven(driving.offsets.cpu().float(), *head.pose(driving))
+        points, _ = head.rig.driven(driving.offsets.cpu().float(), *head.pose(driving))
         yield from head.on_crop(points[:, :N_POINTS])
 
 
@@ -95,8 +98,8 @@ def _draw_mesh(ground, points: Tensor):
 
     picture = ground.copy()
     pen = ImageDraw.Draw(picture)
-    basis = load_basis()
-    triangles = basis.triangles[basis.kind == SKIN]
+    canonical = load_canonical_face()
+    triangles = canonical.triangles[canonical.kind == SKIN]
     a, b, c = points[triangles].unbind(1)
     first, second = b - a, c - a
     facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0

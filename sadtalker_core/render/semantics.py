@@ -1,6 +1,6 @@
 """Rows of the face model -> what MappingNet is shown: which numbers, scaled how, over which frames.
 
-Letters: `T` frames, `nc` coefficients per row: 70, or 73 where the crop parameters steer the net too.
+Letters: `T` frames, `nc` coefficients per row: 70, or 73 where the crop parameters steer the network too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def clamped_rows(rows: Tensor, start: int, stop: int) -> Tensor:
 
 
 def semantic_windows(rows: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-    """A track (T, nc) -> the windows (B, nc, 27) of its frames start..stop, clamped at the ends (quirk 21).
+    """A track (T, nc) -> the windows (B, nc, 27) of its frames start..stop, clamped at the ends (PARITY.md P39).
 
     One row is a face that holds still: its window is that row 27 times, which is how a source portrait is shown.
     """
@@ -43,9 +43,9 @@ def driving_rows(source: FaceCoefficients, expression: Expression, pose: HeadPos
                  still: bool = False) -> Tensor:  # fmt: skip
     """The rows that drive the portrait, (T, nc).
 
-    expression_scale: times the expression of the driving rows, and of them only (quirk 22).
+    expression_scale: times the expression of the driving rows, and of them only (PARITY.md P41).
     pose_scale: for yaw, pitch and roll, how far the head turns away from where the portrait holds it: 0 not at all.
-    still: rotation and translation stay the portrait's own (quirk 22).
+    still: rotation and translation stay the portrait's own (PARITY.md P41).
     """
     n_frames = len(expression)
     face = expression.coefficients * expression_scale

@@ -1,1 +1,1 @@
-"""How the weights are made: data, losses, loops. It imports the rooms; no room imports it."""
+"""How the weights are made: data, losses, loops. It imports the packages; none imports it."""

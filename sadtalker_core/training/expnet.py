@@ -14,7 +14,7 @@ that nothing but lips moves: give `prepare` such videos. It learns from plain vi
 is then taken for speech.
 
 The blink ratio is 0 for eyes as open as in the clip's first frame and 1 for shut ones, which is how it is used. A
-clip's own lids are measured and told to the net, so they are not taken for speech; half of the runs are asked for a
+clip's own lids are measured and told to the network, so they are not taken for speech; half of the runs are asked for a
 blink more, and only the eye loss says what that is.
 
 Letters: `B` runs, `L` frames of a run, rows = B * L.
@@ -31,20 +31,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from ..assembly import Talker
 from ..coefficients import EXPRESSION
 from ..compose.plot import plot_motion
 from ..datatypes import CropMode, Expression, FaceCoefficients
 from ..errors import OptionError
+from ..model import SadTalkerModel
 from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
+from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .faces import Face, face_of
 from .lipreading import lip_reading_loss, read_lip_reader
-from .wav2lip import read_wav2lip_ear
+from .wav2lip import read_wav2lip_audio_encoder
 
 PICTURE_FRAMES = 100
 
@@ -70,8 +70,8 @@ class ExpNetTraining:
 
 PUBLISHED = ExpNetTraining()
 #: for a processor
-MINI = replace(PUBLISHED, net=ExpNetConfig(audio=AudioEncoderConfig(width=8)), frames=12, batch=16, rate=2e-3)
-TRAININGS = {"published": PUBLISHED, "mini": MINI}
+MINI_TRAINING = replace(PUBLISHED, net=ExpNetConfig(audio=AudioEncoderConfig(width=8)), frames=12, batch=16, rate=2e-3)
+TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +91,8 @@ class Speech:
 class ExpNetTrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], net: ExpNet, training: ExpNetTraining = PUBLISHED, *,
                  face: Face | None, lip_reader: nn.Module | None = None):  # fmt: skip
-        """net: taught or not;  clips: of L frames at least
-        face: of the clips' family; None trains on the coefficients alone, and tells the net of no blinks
+        """net: pretrained or not;  clips: of L frames at least
+        face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
         """
         if lip_reader is not None and face is None:
@@ -102,41 +102,41 @@ class ExpNetTrainer(Trainer):
         self.spans = Spans(clips, training.frames)
         self.net = net.requires_grad_(True)
         self.nets = {"expnet": net}
-        self.teachers = {} if lip_reader is None else {"lip_reader": lip_reader}
+        self.frozen = {} if lip_reader is None else {"lip_reader": lip_reader}
         self.optimizers = {"expnet": torch.optim.Adam(net.parameters(), training.rate)}
         self.settings = {"training": asdict(replace(training, net=net.config)), "landmarks": face is not None,
                          "lip_reading": lip_reader is not None}  # fmt: skip
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
-        blinks = drawn_blinks(now.batch, self.training.frames, self.training.blinks, now.chance)
-        speech = self._speech(self.spans.draw(now.batch, now.chance), blinks, now.device)
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        losses = self.losses(said, speech)
-        now.descend("expnet", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
+    def step(self, context: StepContext) -> dict[str, Tensor]:
+        blinks = drawn_blinks(context.batch, self.training.frames, self.training.blinks, context.generator)
+        speech = self._speech(self.spans.draw(context.batch, context.generator), blinks, context.device)
+        prediction = self.net(speech.windows, speech.rest, speech.blink)
+        losses = self.losses(prediction, speech)
+        context.backward_and_step("expnet", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
         return losses
 
-    def losses(self, said: Tensor, speech: Speech) -> dict[str, Tensor]:
+    def losses(self, prediction: Tensor, speech: Speech) -> dict[str, Tensor]:
         """said (rows, 64) -> the losses, unweighted."""
         wanted = speech.face.expression
-        losses = {"distillation": mse_loss(said, wanted)}
+        losses = {"distillation": mse_loss(prediction, wanted)}
         if self.face is None:
             return losses
-        points = self.face.points(speech.face, said)
+        points = self.face.points(speech.face, prediction)
         losses["landmarks"] = (points - self.face.points(speech.face, wanted)).norm(dim=-1).mean()
         asked = (1 - speech.blink) * self.face.openness(speech.face, speech.rest)
-        losses["eyes"] = (self.face.openness(speech.face, said) - asked).abs().mean()
-        if "lip_reader" in self.teachers:
-            reader, length = self.teachers["lip_reader"], self.training.frames
-            losses["lip_reading"] = lip_reading_loss(reader, self.face, speech.face, said, wanted, length)
+        losses["eyes"] = (self.face.openness(speech.face, prediction) - asked).abs().mean()
+        if "lip_reader" in self.frozen:
+            reader, length = self.frozen["lip_reader"], self.training.frames
+            losses["lip_reading"] = lip_reading_loss(reader, self.face, speech.face, prediction, wanted, length)
         return losses
 
     def samples(self) -> dict[str, Tensor]:
-        """The beginning of the first clip: as it was seen, and as the net says it."""
+        """The beginning of the first clip: as it was seen, and as the network says it."""
         clip, device = self.clips[0], next(self.net.parameters()).device
         n_frames = min(clip.n_frames, PICTURE_FRAMES)
         speech = self._speech([(clip, 0)], torch.zeros(1, n_frames), device)
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        tracks = {"seen": speech.face.expression, "said": said}
+        prediction = self.net(speech.windows, speech.rest, speech.blink)
+        tracks = {"seen": speech.face.expression, "said": prediction}
         return {
             name: plot_motion(expression=Expression(track.float().cpu(), clip.family), height=320).permute(2, 0, 1)
             for name, track in tracks.items()
@@ -154,12 +154,12 @@ class ExpNetTrainer(Trainer):
         return Speech(windows, rest, torch.maximum(blink, measured_blinks(self.face, face, rest)), face)
 
 
-def drawn_blinks(runs: int, length: int, share: float, chance: torch.Generator) -> Tensor:
+def drawn_blinks(runs: int, length: int, share: float, generator: torch.Generator) -> Tensor:
     """(runs, length) blink tracks: in a share of the runs a blink of five frames, which may begin or end outside."""
     blink = torch.tensor(BLINK)
     tracks = torch.zeros(runs, length + 2 * len(BLINK))
-    blinking = torch.rand(runs, generator=chance) < share
-    starts = torch.randint(1, length + len(BLINK), (runs,), generator=chance)
+    blinking = torch.rand(runs, generator=generator) < share
+    starts = torch.randint(1, length + len(BLINK), (runs,), generator=generator)
     for run in torch.nonzero(blinking).flatten().tolist():
         tracks[run, starts[run] : starts[run] + len(BLINK)] = blink
     return tracks[:, len(BLINK) : -len(BLINK)]
@@ -172,18 +172,18 @@ def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
     return (1 - opened).clamp(0, 1)
 
 
-def new_net(config: ExpNetConfig, ear: AudioEncoder | None, seed: int) -> ExpNet:
-    """Untaught, but for the ear where one is given. It begins with saying the expression at rest.
+def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int) -> ExpNet:
+    """Randomly initialised, but for the audio encoder where one is given. It begins with saying the expression at rest.
 
-    Raises OptionError for an ear of another width.
+    Raises OptionError for an audio encoder of another width.
     """
-    if ear is not None and ear.config != config.audio:
-        raise OptionError(f"expected an ear of width {config.audio.width} for this net, got one of "
-                          f"{ear.config.width}; a Wav2Lip file goes with --config published.")  # fmt: skip
+    if audio_encoder is not None and audio_encoder.config != config.audio:
+        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
+                          f"{audio_encoder.config.width}; a Wav2Lip file goes with --config published.")  # fmt: skip
     with seeded(seed):
         net = ExpNet(config)
-    if ear is not None:
-        net.audio.load_state_dict(ear.state_dict())
+    if audio_encoder is not None:
+        net.audio.load_state_dict(audio_encoder.state_dict())
     with torch.no_grad():
         net.head.weight[:, -1 - EXPRESSION :].zero_()
         net.head.weight[:, -1 - EXPRESSION : -1].fill_diagonal_(1.0)
@@ -191,14 +191,14 @@ def new_net(config: ExpNetConfig, ear: AudioEncoder | None, seed: int) -> ExpNet
     return net
 
 
-def ear_of(base: Talker, config: ExpNetConfig) -> AudioEncoder | None:
-    """The ear of the base's own net, where it is as wide."""
-    net = taught_net(base.nets["expnet"])
+def audio_encoder_of(base: SadTalkerModel, config: ExpNetConfig) -> AudioEncoder | None:
+    """The audio encoder of the base's own network, where it is as wide."""
+    net = pretrained_net(base.nets["expnet"])
     return net.audio if net.config.audio == config.audio else None
 
 
-def taught_net(net: nn.Module) -> ExpNet:
-    """A copy of a model's net to go on from."""
+def pretrained_net(net: nn.Module) -> ExpNet:
+    """A copy of a model's network to go on from."""
     assert isinstance(net, ExpNet)
     copy = ExpNet(net.config)
     copy.load_state_dict(net.state_dict())
@@ -214,10 +214,20 @@ def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceC
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, width of a new net "
-                        "(default mini)")  # fmt: skip
-    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="begin with the ear of a Wav2Lip checkpoint "
-                        "(without: with the base's, where it is as wide, or untaught)")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        choices=TRAININGS,
+        default="mini",
+        help="weights of the losses, width of a new network (default mini)",
+    )
+    parser.add_argument(
+        "--wav2lip",
+        type=Path,
+        metavar="FILE",
+        help="start with the audio encoder of a Wav2Lip "
+        "checkpoint "
+        "(without: with the base's, where it is as wide, or randomly initialised)",
+    )
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")
@@ -226,15 +236,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
-    base = ends.talker()
+    base = ends.load_base()
     clips = read_clips(options.data, family=base.family, shortest=training.frames)
     face = None if options.coefficients_only else face_of(base.family, options.bfm)
     reader = read_lip_reader(options.lip_reader) if options.lip_reader else None
-    if ends.begin == BASE:
-        net = taught_net(base.nets["expnet"])
+    if ends.init_from == BASE:
+        net = pretrained_net(base.nets["expnet"])
     else:
-        ear = read_wav2lip_ear(options.wav2lip) if options.wav2lip else ear_of(base, training.net)
-        net = new_net(training.net, ear, run.seed)
+        audio_encoder = (
+            read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else audio_encoder_of(base, training.net)
+        )
+        net = new_net(training.net, audio_encoder, run.seed)
     first = train(ExpNetTrainer(clips, net, training, face=face, lip_reader=reader), run)
     if first and ends.export:
         print(export(ends.export, base, {"expnet": net}))

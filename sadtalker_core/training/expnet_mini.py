@@ -1,4 +1,5 @@
-"""Trains the narrow ExpNet of the built-in family: a voice moves the mouth's face units, the rest follows the portrait.
+"""Trains the narrow ExpNet of the built-in family: a voice moves the mouth's blendshapes, the rest follows the
+portrait.
 
     python -m sadtalker_core.training.voices.speech_set --hours 4 --out runs/speech.npz
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini
@@ -10,7 +11,7 @@ What it is taught, per video frame:
 
 so a smile stays half on while somebody speaks, brows and cheeks follow the reference, and an open mouth in the portrait
 does not stay open. The losses are the squared error, the squared error of the step from frame to frame, and the
-difference in spread over the batch: without the last one a net that is unsure mumbles.
+difference in spread over the batch: without the last one a network that is unsure mumbles.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coefficients import ARKIT_UNITS, EXPRESSION, UNIT_INDEX
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig
-from .engine import Moment, seeded, trained
+from .engine import StepContext, seeded, trained
 from .mini_trainer import MiniTrainer, train_mini
-from .voices.speech_set import Clip, load
-from .voices.visemes import SPEECH_UNITS, unit_indices
+from .voices.speech_set import SpeechClip, load
+from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8))
 
@@ -49,25 +50,25 @@ STILL, STEP, SPREAD = 1.0, 1.0, 0.1
 def kept_share() -> Tensor:
     """(64,) the share of each reference coefficient that the expression keeps."""
     share = torch.zeros(EXPRESSION)
-    share[: len(ARKIT_UNITS)] = 1.0
+    share[: len(ARKIT_BLENDSHAPES)] = 1.0
     for name, value in KEPT.items():
-        share[unit_indices(name)] = value
+        share[blendshape_indices(name)] = value
     return share
 
 
-def target_expression(speech_units: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-    """speech_units (B, len(SPEECH_UNITS)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
+def target_expression(speech_blendshapes: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+    """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
 
     Lids may be told to close further than shut when the portrait squints; whoever moves the mesh cuts at 1.
     """
     target = reference * kept_share()
-    target[:, list(SPEECH_UNITS)] += speech_units
-    target[:, unit_indices("eyeBlink")] += blink[:, None]
+    target[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
+    target[:, blendshape_indices("eyeBlink")] += blink[:, None]
     return target
 
 
 def new_net(seed: int) -> ExpNet:
-    """A net that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
+    """A network that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
     with seeded(seed):
         net = ExpNet(MINI_EXPNET)
     embedding = MINI_EXPNET.audio.embedding
@@ -76,7 +77,7 @@ def new_net(seed: int) -> ExpNet:
         net.head.bias.zero_()
         net.head.weight[:, embedding:] = 0.0
         net.head.weight[:, embedding:-1].copy_(torch.diag(kept_share()))
-        net.head.weight[unit_indices("eyeBlink"), -1] = 1.0
+        net.head.weight[blendshape_indices("eyeBlink"), -1] = 1.0
     return net
 
 
@@ -84,13 +85,13 @@ def random_reference(rows: int, draw: np.random.Generator) -> Tensor:
     """(rows, 64) expressions as a portrait's may be measured: a few units on, the others near 0, some a little
     below.
     """
-    units = draw.normal(0, 0.05, (rows, len(ARKIT_UNITS)))
+    units = draw.normal(0, 0.05, (rows, len(ARKIT_BLENDSHAPES)))
     units += draw.uniform(0, 1, units.shape) * (draw.random(units.shape) < 0.2)
-    return torch.from_numpy(np.pad(units, ((0, 0), (0, EXPRESSION - len(ARKIT_UNITS)))).astype(np.float32))
+    return torch.from_numpy(np.pad(units, ((0, 0), (0, EXPRESSION - len(ARKIT_BLENDSHAPES)))).astype(np.float32))
 
 
 def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
-    """(clips, L, 1, 80, 16) mel windows heard louder or softer, through a longer or shorter throat, with bands
+    """(clips, L, 1, 80, 16) mel windows made louder or softer, through a longer or shorter throat, with bands
     missing.
     """
     clips = windows.shape[0]
@@ -103,15 +104,15 @@ def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
     windows = windows.gather(3, at) * (1 - share) + windows.gather(3, at + 1) * share
     louder = torch.from_numpy(draw.normal(0, 0.35, (clips, 1, 1, 1, 1)).astype(np.float32))
     tilt = torch.from_numpy(draw.normal(0, 0.25, (clips, 1, 1, 1, 1)).astype(np.float32)) * ((band - 40) / 40)[:, None]
-    heard = torch.where(windows > -3.99, windows + louder + tilt, windows).clamp(-4, 4)
+    mel = torch.where(windows > -3.99, windows + louder + tilt, windows).clamp(-4, 4)
     for i in np.flatnonzero(draw.random(clips) < 0.25):
         first = int(draw.integers(0, 72))
-        heard[i, :, :, first : first + int(draw.integers(2, 10))] = heard[i].mean()
-    return heard
+        mel[i, :, :, first : first + int(draw.integers(2, 10))] = mel[i].mean()
+    return mel
 
 
-def batch(clips: list[Clip], draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """(clips, L, 1, 80, 16) windows and (clips, L, len(SPEECH_UNITS)) targets; and one clip in forty is the
+def batch(clips: list[SpeechClip], draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(clips, L, 1, 80, 16) windows and (clips, L, len(SPEECH_BLENDSHAPES)) targets; and one clip in forty is the
     idle mode's zeros.
     """
     n_frames = np.array([len(clip.units) for clip in clips])
@@ -120,41 +121,41 @@ def batch(clips: list[Clip], draw: np.random.Generator) -> tuple[Tensor, Tensor]
     for i in chosen:
         clip = clips[i]
         start = int(draw.integers(0, max(1, len(clip.units) - FRAMES_PER_CLIP + 1)))
-        heard, seen = clip.windows(start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
+        mel, seen = clip.windows(start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
         short = FRAMES_PER_CLIP - len(seen)
-        windows.append(heard)
+        windows.append(mel)
         units.append(torch.from_numpy(np.pad(seen, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
-    heard, seen = spoiled(torch.stack(windows), draw), torch.stack(units)
+    mel, seen = spoiled(torch.stack(windows), draw), torch.stack(units)
     if draw.random() < 0.5:
-        heard[0], seen[0] = float(draw.choice([0.0, 0.0, -4.0])), 0.0
-    return heard, seen
+        mel[0], seen[0] = float(draw.choice([0.0, 0.0, -4.0])), 0.0
+    return mel, seen
 
 
-def unit_weights(clips: list[Clip]) -> Tensor:
+def loss_weights(clips: list[SpeechClip]) -> Tensor:
     """(64,) the weight of each squared error: 1 / spread in speech, so that small gestures count; 1 for the others."""
     spread = torch.from_numpy(np.concatenate([c.units for c in clips[:400]]).astype(np.float32).std(axis=0))
     weights = torch.ones(EXPRESSION)
-    weights[list(SPEECH_UNITS)] = 0.3 / spread.clamp(min=0.03)
-    weights[UNIT_INDEX["jawOpen"]] *= 2.0
+    weights[list(SPEECH_BLENDSHAPES)] = 0.3 / spread.clamp(min=0.03)
+    weights[BLENDSHAPE_INDEX["jawOpen"]] *= 2.0
     return weights
 
 
-def losses_of(net: ExpNet, clips: list[Clip]):
-    weights = unit_weights(clips)
-    mouth = list(SPEECH_UNITS)
+def losses_of(net: ExpNet, clips: list[SpeechClip]):
+    weights = loss_weights(clips)
+    mouth = list(SPEECH_BLENDSHAPES)
 
-    def losses(now: Moment) -> dict[str, Tensor]:
-        draw = now.numpy_chance()
+    def losses(context: StepContext) -> dict[str, Tensor]:
+        draw = context.rng()
         windows, units = batch(clips, draw)
         count, length = units.shape[:2]
         reference = random_reference(count, draw).repeat_interleave(length, dim=0)
         blink = torch.from_numpy(draw.choice([0.0, 0.0, 0.0, 0.5, 0.9, 1.0], count * length).astype(np.float32))
         target = target_expression(units.flatten(0, 1), reference, blink)
-        said = net(windows.flatten(0, 1), reference, blink)
-        error = (said - target) * weights.sqrt()
+        prediction = net(windows.flatten(0, 1), reference, blink)
+        error = (prediction - target) * weights.sqrt()
         stepped = error.unflatten(0, (count, length)).diff(dim=1)
         rest = target_expression(torch.zeros_like(units.flatten(0, 1)), reference, blink)
-        spread = ((said - rest)[:, mouth].std(dim=0) / (units.flatten(0, 1).std(dim=0) + 0.02) - 1).square()
+        spread = ((prediction - rest)[:, mouth].std(dim=0) / (units.flatten(0, 1).std(dim=0) + 0.02) - 1).square()
         return {
             "still": STILL * error.square().mean() * 10,
             "change": STEP * stepped.square().mean() * 10,
@@ -165,7 +166,7 @@ def losses_of(net: ExpNet, clips: list[Clip]):
 
 
 @torch.no_grad()
-def speak(net: ExpNet, clip: Clip, reference: Tensor | None = None) -> Tensor:
+def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None) -> Tensor:
     """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
     n = len(clip.units)
     reference = torch.zeros(EXPRESSION) if reference is None else reference
@@ -173,27 +174,27 @@ def speak(net: ExpNet, clip: Clip, reference: Tensor | None = None) -> Tensor:
     return torch.cat(parts)[:n]
 
 
-def agreement(said: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:
-    """(T, 52 or more) against (T, len(SPEECH_UNITS)) -> unit: (correlation, spread of the net over spread of
+def agreement(prediction: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:
+    """(T, 52 or more) against (T, len(SPEECH_BLENDSHAPES)) -> unit: (correlation, spread of the network over spread of
     the target).
     """
     result = {}
-    for column, unit in enumerate(SPEECH_UNITS):
-        a, b = said[:, unit], wanted[:, column].astype(np.float64)
+    for column, unit in enumerate(SPEECH_BLENDSHAPES):
+        a, b = prediction[:, unit], wanted[:, column].astype(np.float64)
         if b.std() > 1e-3:
-            result[ARKIT_UNITS[unit]] = (float(np.corrcoef(a, b)[0, 1]), float(a.std() / b.std()))
+            result[ARKIT_BLENDSHAPES[unit]] = (float(np.corrcoef(a, b)[0, 1]), float(a.std() / b.std()))
     return result
 
 
-def evaluate(net: ExpNet, clips: list[Clip]) -> dict[str, dict[str, tuple[float, float]]]:
+def evaluate(net: ExpNet, clips: list[SpeechClip]) -> dict[str, dict[str, tuple[float, float]]]:
     """Kept-away voices, by synthesiser and all together -> agreement of each unit."""
     held = [clip for clip in clips if clip.held_out]
     groups = {"all": held} | {name: [c for c in held if c.voice.startswith(name)] for name in ("flite", "espeak")}
     result = {}
     for name, members in groups.items():
         if members:
-            said = torch.cat([speak(net, c) for c in members]).numpy()
-            result[name] = agreement(said, np.concatenate([c.units for c in members]))
+            prediction = torch.cat([predict_clip(net, c) for c in members]).numpy()
+            result[name] = agreement(prediction, np.concatenate([c.units for c in members]))
     return result
 
 

@@ -1,6 +1,6 @@
-"""Both ends of a training: the model it starts from comes in, one file with the nets it made goes out.
+"""Both ends of a training: the model it starts from comes in, one file with the networks it made goes out.
 
-The file holds every net of the model, the trained ones and those of the base, with their configs as metadata. In
+The file holds every network of the model, the trained ones and those of the base, with their configs as metadata. In
 ComfyUI's models/sadtalker it is listed by Load SadTalker Model as file/NAME, and works in every node.
 """
 
@@ -13,61 +13,61 @@ from pathlib import Path
 
 from torch import nn
 
-from ..assembly import FAMILY_NETS, Talker, load_talker, save_talker
 from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError
+from ..model import FAMILY_NETS, SadTalkerModel, load_model, save_model
 
-#: nets that a file may hold besides those of its model, for the next training
+#: networks that a file may hold besides those of its model, for the next training
 CARRIED = ("motion_estimator",)
 
 
-def base_talker(base: str, folders: Sequence[Path] = ()) -> Talker:
+def load_base_model(base: str, folders: Sequence[Path] = ()) -> SadTalkerModel:
     """The model to start from: a name that the loader node knows, or the path of a file of ours.
 
-    folders: where released files lie. Raises what `load_talker` raises.
+    folders: where released files lie. Raises what `load_model` raises.
     """
     if base == MINI_MODEL or base in RELEASED_MODELS:
-        talker = load_talker(base, folders)
+        model = load_model(base, folders)
     else:
         file = Path(base)
-        talker = load_talker(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
-    talker.use(*FAMILY_NETS[talker.family])  # one that lacks would be missed at the end, when all is written
-    return talker
+        model = load_model(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
+    model.use(*FAMILY_NETS[model.family])  # one that lacks would be missed at the end, when all is written
+    return model
 
 
-def export(file: Path, base: Talker, nets: Mapping[str, nn.Module]) -> Path:
-    """Write the base with these nets in the place of its own: {"posevae": net}. Raises OptionError."""
+def export(file: Path, base: SadTalkerModel, nets: Mapping[str, nn.Module]) -> Path:
+    """Write the base with these networks in the place of its own: {"posevae": net}. Raises OptionError."""
     file = Path(file)
     if file.suffix != ".safetensors":
         raise OptionError(f"expected a file name that ends in .safetensors to export to, got {file.name}.")
     unknown = sorted(set(nets) - set(base.nets) - set(CARRIED))
     if unknown:
-        raise OptionError(f"a {base.family} model has no net {unknown[0]!r}; it has {', '.join(base.nets)}.")
+        raise OptionError(f"a {base.family} model has no network {unknown[0]!r}; it has {', '.join(base.nets)}.")
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = [*FAMILY_NETS[base.family], *(name for name in CARRIED if name in nets)]
-    return save_talker(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)
+    return save_model(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)
 
 
 @dataclass(frozen=True)
 class Ends:
     """base: the model to start from;  models: folders with released files
-    begin: whether the net itself begins as the base's, or as a new one;  export: the file to write, or None
+    init_from: whether the network itself starts from the base's, or as a new one;  export: the file to write, or None
     """
 
     base: str
     models: tuple[Path, ...]
-    begin: str
+    init_from: str
     export: Path | None
 
-    def talker(self) -> Talker:
-        return base_talker(self.base, self.models)
+    def load_base(self) -> SadTalkerModel:
+        return load_base_model(self.base, self.models)
 
 
 NEW, BASE = "new", "base"
 
 
 def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all other nets") -> None:
-    """--base and --models, as `base_talker` takes them."""
+    """--base and --models, as `load_base_model` takes them."""
     parser.add_argument("--base", default=MINI_MODEL, help=f"the model that {task}: mini (default), "
                         "'SadTalker 256', 'SadTalker 512', or a file that was exported before")  # fmt: skip
     parser.add_argument("--models", type=Path, action="append", default=[], metavar="FOLDER",
@@ -77,15 +77,16 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
 def add_end_options(parser: argparse.ArgumentParser) -> None:
     """The options of `Ends`, the same for every trainer."""
     add_base_options(parser)
-    parser.add_argument("--begin", choices=(NEW, BASE), default=NEW,
-                        help="new: an untaught net as wide as --config says; base: go on from the base's")  # fmt: skip
+    parser.add_argument("--init-from", "--begin", dest="init_from", choices=(NEW, BASE), default=NEW,
+                        help="new: a randomly initialised network as wide as --config says; base: continue from the "
+                             "base's")  # fmt: skip
     parser.add_argument("--export", type=Path, metavar="FILE.safetensors",
                         help="write the base with what was learnt, for models/sadtalker of ComfyUI")  # fmt: skip
 
 
 def ends_of(options: argparse.Namespace) -> Ends:
     """What a command line with `add_end_options` asks for."""
-    return Ends(options.base, tuple(options.models), options.begin, options.export)
+    return Ends(options.base, tuple(options.models), options.init_from, options.export)
 
 
-__all__ = ["BASE", "NEW", "Ends", "add_base_options", "add_end_options", "base_talker", "ends_of", "export"]
+__all__ = ["BASE", "NEW", "Ends", "add_base_options", "add_end_options", "load_base_model", "ends_of", "export"]

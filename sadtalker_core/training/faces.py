@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..basis import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, OUTER_LIPS, load_basis, rotation_of_angles
-from ..coefficients import EXPRESSION, IDENTITY, TEXTURE, UNIT_INDEX
+from ..canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, OUTER_LIPS, load_canonical_face, rotation_of_angles
+from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION, IDENTITY, TEXTURE
 from ..datatypes import MINI, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
-from ..render.mesh_flow import rasterise
+from ..render.meshwarp.mesh_flow import rasterise
 
 PICTURE_SIDE = 224
 PIXELS_PER_DECIMETRE = 102.0
@@ -31,11 +31,11 @@ PIXELS_PER_DECIMETRE = 102.0
 FOCAL, DISTANCE = 1015.0, 10.0
 
 #: of the 68 points: corners and lids of both eyes, and the mouth
-EYES = ((36, 39, (37, 38), (41, 40)), (42, 45, (43, 44), (47, 46)))
+EYE_POINTS = ((36, 39, (37, 38), (41, 40)), (42, 45, (43, 44), (47, 46)))
 MOUTH_POINTS = slice(48, 68)
 
 #: of the mini family: what makes its eyes blink, and how open the mean head's are
-BLINK_UNITS = [UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]
+BLINK_BLENDSHAPES = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
 OPEN_EYES = 0.26
 
 SKIN_GREY, LIP_GREY, INSIDE_GREY = 0.7, 0.45, 0.08
@@ -67,14 +67,15 @@ class Face(Protocol):
 
 
 class MiniFace:
-    """The face of the mini family: the mean head of basis.py, moved by the face units, turned as the row says."""
+    """The face of the mini family: the mean head of canonical_face.py, moved by the blendshapes, turned as the row
+    says."""
 
     def __init__(self) -> None:
-        self.basis = load_basis()
-        grey = torch.full((len(self.basis.mean), 1), SKIN_GREY)
+        self.canonical = load_canonical_face()
+        grey = torch.full((len(self.canonical.mean), 1), SKIN_GREY)
         grey[[*INNER_LIPS, *OUTER_LIPS]] = LIP_GREY
-        self.grey = grey[self.basis.triangles, 0]
-        self.grey[self.basis.kind == MOUTH] = INSIDE_GREY
+        self.grey = grey[self.canonical.triangles, 0]
+        self.grey[self.canonical.kind == MOUTH] = INSIDE_GREY
 
     def points(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         turned = self._turned(who, expression)
@@ -82,18 +83,20 @@ class MiniFace:
 
     def openness(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         """By the two blink units, whose 1 is shut whatever the eyes are like; the renderer reads them alone, too."""
-        return OPEN_EYES * (1 - expression[:, BLINK_UNITS].mean(dim=1))
+        return OPEN_EYES * (1 - expression[:, BLINK_BLENDSHAPES].mean(dim=1))
 
     def mesh(self, who: FaceCoefficients, expression: Tensor) -> Mesh:
         turned = self._turned(who, expression)
-        triangles = self.basis.triangles.to(turned.device)
+        triangles = self.canonical.triangles.to(turned.device)
         lit = _lit(turned, triangles, self.grey.to(turned))
         return Mesh(PICTURE_SIDE / 2 + PIXELS_PER_DECIMETRE * turned[..., :2], -turned[..., 2], triangles, lit)
 
     def _turned(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         """(B, 468, 3) decimetres in the axes of pictures."""
-        basis = self.basis
-        head = (basis.mean - basis.pivot).to(expression) + basis.displaced(expression.cpu()).to(expression)
+        canonical = self.canonical
+        head = (canonical.mean - canonical.pivot).to(expression) + canonical.displacements(expression.cpu()).to(
+            expression
+        )
         turns = rotation_of_angles(who.rotation.to(expression))
         return (head * expression.new_tensor(HEAD_TO_PICTURE)) @ turns.transpose(1, 2)
 
@@ -145,7 +148,8 @@ def face_of(family: str, bfm: Path | None) -> Face:
         raise OptionError(
             "the landmark, blink and lip-reading losses need the face that released coefficients describe, and its "
             "basis cannot be shipped: give --bfm BFM_model_front.mat (from the Basel Face Model of 2009 by "
-            "Deep3DFaceRecon's scripts). Or say --coefficients-only: then the net learns the coefficients alone, and "
+            "Deep3DFaceRecon's scripts). Or say --coefficients-only: then the network learns the coefficients alone, "
+            "and "
             "the lids will not obey the blink track."
         )
     return BfmFace(bfm)
@@ -158,7 +162,7 @@ def eye_openness(points: Tensor) -> Tensor:
     open again.
     """
     widths, heights = [], []
-    for outer, inner, upper, lower in EYES:
+    for outer, inner, upper, lower in EYE_POINTS:
         along = points[:, inner] - points[:, outer]
         down = normalize(torch.stack([-along[:, 1], along[:, 0]], dim=-1), dim=-1)
         widths.append(along.norm(dim=-1))

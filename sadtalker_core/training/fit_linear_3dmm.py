@@ -2,10 +2,10 @@
 
     python -m sadtalker_core.training.fit_linear_3dmm --work FOLDER [--people 1200] [--out FILE]
 
-People of training/heads are rendered with known unit weights and head poses, the embedded mesh net looks at each
-picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh net (a lid that
-never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last fifth of
-the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
+People of training/heads are rendered with known blendshape weights and head poses, the embedded mesh network looks at
+each picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh network (a
+lid that never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last
+fifth of the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
 Parts of the work are kept in FOLDER and taken up again. Letters: `N` pictures, `S` the side of a picture.
 """
 
@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..basis import HEAD_TO_PICTURE, angles_of_rotation, load_basis
+from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_canonical_face
 from ..checkpoint.reading import Metadata
 from ..checkpoint.writing import write_checkpoint
-from ..coefficients import ARKIT_UNITS, UNIT_INDEX
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from ..datatypes import MINI
 from ..face.embedded import ASSETS, embedded_face_nets
 from ..face.linear_3dmm import MINI_LINEAR_3DMM, Linear3DMM
-from ..face.mesh import FaceMesh, look, mesh_square
+from ..face.mesh import FaceMesh, detect_landmarks, mesh_square
 from ..face.sampling import Square
 from ..saving import save_arrays
 from .heads.expressions import expression, random_turn
@@ -41,8 +41,9 @@ PICTURES_PER_PERSON = 3
 PEOPLE_PER_PART = 50
 HELD_OUT = 0.2
 FOLDS = 4
-#: for the units the ridge is chosen among these; smaller ones read even more, but from what the net only trembles by
-UNIT_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
+#: for the units the ridge is chosen among these; smaller ones read even more, but from what the network only trembles
+#: by
+BLENDSHAPE_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
 #: for the pose it is set, a little larger than best on single pictures, and tracks are twice as quiet for it:
 #: turn (3), growth, shift (2)
 POSE_RIDGES = (1e-5, 1e-5, 1e-5, 1e-3, 1e-3, 1e-3)
@@ -53,16 +54,16 @@ TELLING = 0.2
 RESTS, GAINS = torch.linspace(-0.1, 0.6, 36).double(), torch.linspace(1, 2.5, 31).double()
 NAME = "linear_3dmm"
 OUT = ASSETS / "linear_3dmm.safetensors"
-#: the middle of a face in head space, and the side of a square that holds a head, in decimetres
+#: the middle of a face in head coordinates, and the side of a square that holds a head, in decimetres
 FACE_MIDDLE, HEAD_SIDE = np.array([0.0, 7.0, 1.2], np.float32), 2.6
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the mesh net saw, and what was there; arrays of N rows.
+    """What the mesh network saw, and what was there; arrays of N rows.
 
-    points (N, 468, 3) pixels;  person (N,);  weights (N, 52) unit weights;  rotation (N, 3, 3) in the axes of pictures
-    scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
+    points (N, 468, 3) pixels;  person (N,);  weights (N, 52) blendshape weights;  rotation (N, 3, 3) in the axes of
+    pictures scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
     """
 
     points: np.ndarray
@@ -96,7 +97,7 @@ def look_at_people(work: Path, people: int) -> Seen:
 
 
 def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndarray]]:
-    """A few pictures of one person, those in which the net sees the face."""
+    """A few pictures of one person, those in which the network sees the face."""
     rng = np.random.default_rng([7, seed])
     scene = Scene(mesh, rng, SIDE)
     rows = []
@@ -120,18 +121,18 @@ def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndar
 
 
 def _place(camera: Camera, point: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where a point of head space is in the picture, and how many pixels a decimetre has there."""
+    """Where a point of head coordinates is in the picture, and how many pixels a decimetre has there."""
     here, beside = camera.project(np.stack([point, point + np.array([0.01, 0, 0], np.float32)]), SIDE)
     return here[:2], float(beside[0] - here[0]) / 0.01
 
 
 def _points(net: FaceMesh, picture: np.ndarray, camera: Camera, middle: np.ndarray) -> np.ndarray | None:
-    """The mesh after three passes, as inference does, or None when the net sees no face."""
+    """The mesh after three passes, as inference does, or None when the network sees no face."""
     image = torch.from_numpy(picture.astype(np.float32) / 255)
     place, scale = _place(camera, middle)
     square = Square(float(place[0]), float(place[1]), HEAD_SIDE * scale)
     for _ in range(3):
-        (seen,) = look(net, image, [square])
+        (seen,) = detect_landmarks(net, image, [square])
         square = mesh_square(seen.points)
     return seen.points.numpy().astype(np.float32) if seen.score > 0.9 else None
 
@@ -155,7 +156,7 @@ class Heads:
 
     def with_mirrored(self) -> Heads:
         """Twice as many: each head once more as a mirror shows it."""
-        point, unit = mirror_points(), mirror_units()
+        point, unit = mirror_points(), mirror_blendshapes()
         flip = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
         points = self.points[:, point] * flip + torch.tensor([SIDE, 0, 0])
         origin = self.origin * flip[:2] + torch.tensor([SIDE, 0])
@@ -174,20 +175,20 @@ def mirror_points() -> Tensor:
     """(468,) the partner of each point on the other side of the face; a point in the middle is its own."""
     from scipy.optimize import linear_sum_assignment
 
-    mean = load_basis().mean.double()
+    mean = load_canonical_face().mean.double()
     apart = (mean[:, None] - mean[None] * torch.tensor([-1.0, 1.0, 1.0])).norm(dim=-1)
     return torch.from_numpy(linear_sum_assignment((apart + apart.T).numpy())[1])
 
 
-def mirror_units() -> Tensor:
-    """(52,) the partner of each face unit."""
+def mirror_blendshapes() -> Tensor:
+    """(52,) the partner of each blendshape."""
     sides = {"Left": "Right", "Right": "Left"}
-    names = list(ARKIT_UNITS)
-    for i, name in enumerate(ARKIT_UNITS):
+    names = list(ARKIT_BLENDSHAPES)
+    for i, name in enumerate(ARKIT_BLENDSHAPES):
         for side, other in sides.items():
             if name.endswith(side):
                 names[i] = name[: -len(side)] + other
-    return torch.tensor([UNIT_INDEX[name] for name in names])
+    return torch.tensor([BLENDSHAPE_INDEX[name] for name in names])
 
 
 def fit(heads: Heads) -> Linear3DMM:
@@ -205,7 +206,9 @@ def fit(heads: Heads) -> Linear3DMM:
     gain = gain * (told > TELLING)
     bias[:n_units] = gain * (bias[:n_units] - zero)
     matrix[:, :n_units] *= gain
-    print("always 0: " + ", ".join(name for name, r in zip(ARKIT_UNITS, told.tolist(), strict=True) if r <= TELLING))
+    print(
+        "always 0: " + ", ".join(name for name, r in zip(ARKIT_BLENDSHAPES, told.tolist(), strict=True) if r <= TELLING)
+    )
     with torch.no_grad():
         net.read.weight.copy_(matrix.T)
         net.read.bias.copy_(bias)
@@ -217,14 +220,14 @@ def held_out(person: Tensor) -> Tensor:
 
 
 def _template_of(heads: Heads) -> Linear3DMM:
-    """A net whose template is the mean mesh, turned upright by the true poses; it trusts points that keep still."""
+    """A network whose template is the mean mesh, turned upright by the true poses; it trusts points that keep still."""
     depth = heads.points[..., 2:] - heads.points[..., 2:].mean(1, keepdim=True)
     centred = torch.cat([heads.points[..., :2] - heads.origin[:, None], depth], dim=-1)
     upright = (centred @ heads.rotation / heads.scale[:, None, None]).mean(0)
     net = Linear3DMM()
-    moves = load_basis().units.norm(dim=-1).amax(0)
+    moves = load_canonical_face().blendshapes.norm(dim=-1).amax(0)
     net.template.copy_(upright)
-    net.steadiness.copy_(1 / (1 + (moves / 0.05) ** 2))
+    net.rigidity_weights.copy_(1 / (1 + (moves / 0.05) ** 2))
     return net
 
 
@@ -256,13 +259,14 @@ def _solve_ridges(inputs: Tensor, targets: Tensor, several: list[Tensor]) -> Ite
         yield matrix, target_mean - mean @ matrix
 
 
-def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """What to take away (m,) and to multiply by (m,) then, so that `said` (N, m) cut to 0..1 is nearest the truth."""
-    best = torch.full(said.shape[1:], torch.inf, dtype=torch.float64)
+def _rest_and_gain(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """What to take away (m,) and to multiply by (m,) then, so that `prediction` (N, m) cut to 0..1 is nearest the
+    truth."""
+    best = torch.full(prediction.shape[1:], torch.inf, dtype=torch.float64)
     rest, gain = torch.zeros_like(best), torch.ones_like(best)
     for r in RESTS:
         for g in GAINS:
-            error = (((said - r) * g).clamp(0, 1) - truth).square().mean(0)
+            error = (((prediction - r) * g).clamp(0, 1) - truth).square().mean(0)
             better = error < best
             best, rest, gain = (torch.where(better, new, old) for new, old in ((error, best), (r, rest), (g, gain)))
     return rest, gain
@@ -271,20 +275,20 @@ def _rest_and_gain(said: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def _choose_ridges(inputs: Tensor, targets: Tensor, person: Tensor) -> Tensor:
     """(m,) for each output its ridge; for each unit the one with the smallest error on people that were left out."""
     units = targets[:, : -len(POSE_RIDGES)]
-    tried = [torch.full(units.shape[1:], ridge, dtype=torch.float64) for ridge in UNIT_RIDGES]
-    errors = [((said - units) ** 2).mean(0) for said in _out_of_sample(inputs, units, tried, person)]
-    chosen = torch.tensor(UNIT_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
+    tried = [torch.full(units.shape[1:], ridge, dtype=torch.float64) for ridge in BLENDSHAPE_RIDGES]
+    errors = [((prediction - units) ** 2).mean(0) for prediction in _out_of_sample(inputs, units, tried, person)]
+    chosen = torch.tensor(BLENDSHAPE_RIDGES, dtype=torch.float64)[torch.stack(errors).argmin(0)]
     return torch.cat([chosen, torch.tensor(POSE_RIDGES, dtype=torch.float64)])
 
 
 def _out_of_sample(inputs: Tensor, targets: Tensor, several: list[Tensor], person: Tensor) -> list[Tensor]:
     """What each head is read as by a map that was fitted without that person, for each of `several` penalties."""
-    said = [torch.empty_like(targets) for _ in several]
+    prediction = [torch.empty_like(targets) for _ in several]
     for fold in range(FOLDS):
         left_out = person % FOLDS == fold
         for k, (matrix, bias) in enumerate(_solve_ridges(inputs[~left_out], targets[~left_out], several)):
-            said[k][left_out] = inputs[left_out] @ matrix + bias
-    return said
+            prediction[k][left_out] = inputs[left_out] @ matrix + bias
+    return prediction
 
 
 def _correlation(one: Tensor, other: Tensor) -> Tensor:
@@ -300,21 +304,21 @@ def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
     """On people the fit has not seen: mean absolute errors of the pose, correlations of the units."""
     heads = heads[held_out(heads.person)]
     with torch.no_grad():
-        reading = net(heads.points.float())
+        parameters = net(heads.points.float())
     truth = angles_of_rotation(heads.rotation)
-    wrong = torch.rad2deg(angles_of_rotation(reading.rotation.double()) - truth)
+    wrong = torch.rad2deg(angles_of_rotation(parameters.rotation.double()) - truth)
     found = {f"{name} degrees": float(wrong[:, k].abs().mean()) for k, name in enumerate(("pitch", "yaw", "roll"))}
     first, second = _pairs(heads.person)
     within = (wrong[first] - wrong[second]).abs().mean(0)
     found |= {f"{name} degrees, from picture to picture": float(within[k]) for k, name in enumerate(("pitch", "yaw"))}
-    found["scale"] = float((reading.scale / heads.scale - 1).abs().mean())
-    found["origin decimetres"] = float(((reading.origin - heads.origin).norm(dim=1) / heads.scale).mean())
-    told = _correlation(reading.units.double(), heads.weights)
-    parted = heads.weights[:, UNIT_INDEX["mouthClose"]] == 0
-    jaw = UNIT_INDEX["jawOpen"]
-    jaws = (reading.units.double()[parted, jaw : jaw + 1], heads.weights[parted, jaw : jaw + 1])
+    found["scale"] = float((parameters.scale / heads.scale - 1).abs().mean())
+    found["origin decimetres"] = float(((parameters.origin - heads.origin).norm(dim=1) / heads.scale).mean())
+    told = _correlation(parameters.blendshapes.double(), heads.weights)
+    parted = heads.weights[:, BLENDSHAPE_INDEX["mouthClose"]] == 0
+    jaw = BLENDSHAPE_INDEX["jawOpen"]
+    jaws = (parameters.blendshapes.double()[parted, jaw : jaw + 1], heads.weights[parted, jaw : jaw + 1])
     found["jawOpen where the lips are not held closed"] = float(_correlation(*jaws))
-    found |= {name: float(r) for name, r in zip(ARKIT_UNITS, told, strict=True) if r > TELLING}
+    found |= {name: float(r) for name, r in zip(ARKIT_BLENDSHAPES, told, strict=True) if r > TELLING}
     return found
 
 

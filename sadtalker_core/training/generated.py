@@ -21,7 +21,7 @@ from ..coefficients import FULL_LAYOUT, POSE
 from ..datatypes import MINI, CropMode, FaceCoefficients
 from ..motion.blink import blink_track
 from .clips import Clip, write_clip
-from .engine import chance
+from .engine import step_generator
 from .expnet_mini import random_reference, target_expression
 from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
 from .posevae_mini import random_pose
@@ -32,26 +32,26 @@ IMAGE_SIZE = 256
 BLINKS_PER_MINUTE = 15.0
 
 
-def write_generated(folder: Path, spoken: Sequence[speech_set.Clip], seed: int = 0) -> list[Clip]:
+def write_generated(folder: Path, spoken: Sequence[speech_set.SpeechClip], seed: int = 0) -> list[Clip]:
     """One clip for each that is spoken; the same seed makes the same."""
     clips = []
-    for number, said in enumerate(spoken):
-        draw = chance(seed, number)
+    for number, utterance in enumerate(spoken):
+        draw = step_generator(seed, number)
         style = int(torch.randint(STYLES, (), generator=draw))
         clips.append(write_clip(
-            folder, f"generated_{number:05d}", mel=torch.from_numpy(said.mel.astype(np.float32)),
-            coefficients=coefficients_of(said, style, draw), speaker=f"style {style:02d}", source=said.voice,
+            folder, f"generated_{number:05d}", mel=torch.from_numpy(utterance.mel.astype(np.float32)),
+            coefficients=coefficients_of(utterance, style, draw), speaker=f"style {style:02d}", source=utterance.voice,
         ))  # fmt: skip
     return clips
 
 
-def coefficients_of(said: speech_set.Clip, style: int, draw: torch.Generator) -> FaceCoefficients:
+def coefficients_of(utterance: speech_set.SpeechClip, style: int, draw: torch.Generator) -> FaceCoefficients:
     """A face that says this, T rows: the first is at rest but for what is being said."""
-    n_frames = len(said.units)
+    n_frames = len(utterance.units)
     seed = int(torch.randint(2**31, (), generator=draw))
     rest = random_reference(1, np.random.default_rng(seed)).expand(n_frames, -1)
-    units = torch.from_numpy(said.units.astype(np.float32))
-    pose = random_pose(1, draw) + head_motion(said, style, draw)
+    units = torch.from_numpy(utterance.units.astype(np.float32))
+    pose = random_pose(1, draw) + head_motion(utterance, style, draw)
     rows = {name: torch.zeros(n_frames, width) for name, width in FULL_LAYOUT.items()}
     lids = blink_track(n_frames, per_minute=BLINKS_PER_MINUTE, generator=draw)
     rows["expression"] = target_expression(units, rest, lids)
@@ -60,12 +60,12 @@ def coefficients_of(said: speech_set.Clip, style: int, draw: torch.Generator) ->
                             pic_size=IMAGE_SIZE)  # fmt: skip
 
 
-def head_motion(said: speech_set.Clip, style: int, draw: torch.Generator) -> Tensor:
+def head_motion(utterance: speech_set.SpeechClip, style: int, draw: torch.Generator) -> Tensor:
     """(T, 6): 0 in the first frame, then blocks of sway and what the voice adds, as driving has them."""
-    n_frames = len(said.units)
+    n_frames = len(utterance.units)
     n_blocks = -(-(n_frames - 1) // BLOCK)
     styles = torch.full((n_blocks,), style)
-    degrees = torch.from_numpy(voice(said.mel, 1 + n_blocks * BLOCK)).float()[1:].unflatten(0, (n_blocks, BLOCK))
+    degrees = torch.from_numpy(voice(utterance.mel, 1 + n_blocks * BLOCK)).float()[1:].unflatten(0, (n_blocks, BLOCK))
     blocks = sway(torch.randn(n_blocks, SWAY_NUMBERS, generator=draw), styles) + voiced(degrees, styles)
     return torch.cat([torch.zeros(1, POSE), blocks.flatten(0, 1)])[:n_frames]
 

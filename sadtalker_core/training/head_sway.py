@@ -4,10 +4,10 @@ Letters: `B` blocks, `L` = 32 frames of a block, `K` = 18 numbers that a block's
 A pose is (pitch, yaw, roll; radians), (x, y; halves of the square), (z; logarithm of the size), less the portrait's.
 
     motion = liveliness * ( sway: waves drawn anew for each block, resting at both its ends
-                          + voice: a nod where it is loud, a turn and a tilt with the colour of the sound )
+                          + voice: a dip where it is loud, a turn and a tilt with the colour of the sound )
 
-PoseVAE draws every block by itself. Sway rests at the seams, and what the voice does there is heard from both sides,
-so the blocks meet. A silent clip sways and does not nod.
+PoseVAE draws every block by itself. Sway rests at the seams, and what the voice does there meets from both sides,
+so the blocks meet. A silent clip sways and does not dip.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STYLES = 46
 #: spread of the sway at liveliness 1: pitch, yaw, roll in degrees, and the shifts
 SWAY_DEGREES = (1.8, 3.1, 1.7)
 SWAY_SHIFT = (0.0055, 0.0055, 0.0085)
-#: what the voice adds at most, about: degrees of nod, turn and tilt
+#: what the voice adds at most, about: degrees of pitch, yaw and roll
 VOICE_DEGREES = (3.1, 2.5, 1.7)
 
 

@@ -5,8 +5,9 @@ The network is the user's own, a TorchScript file (`torch.jit.save`) that was tr
     input   (W, 1, 12, 88, 88) float32: W windows of 12 frames, the mouth in grey, (grey - 0.421) / 0.165
     output  (W, words) logits
 
-as the lip-reading nets for Lip Reading in the Wild take it (88 x 88 about the mouth, 500 words). The mouths are those
-of the faces that coefficients describe, in a 224-pixel picture (faces.py), once as they are and once as they should be.
+as the lip-reading networks for Lip Reading in the Wild take it (88 x 88 about the mouth, 500 words). The mouths are
+those of the faces that coefficients describe, in a 224-pixel picture (faces.py), once as they are and once as they
+should be.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MEAN, SPREAD = 0.421, 0.165
 
 
 def read_lip_reader(file: Path) -> nn.Module:
-    """Raises CheckpointMissing, CheckpointDamaged, or CheckpointMismatch for a net that takes something else."""
+    """Raises CheckpointMissing, CheckpointDamaged, or CheckpointMismatch for a network that takes something else."""
     source = f"{file.name} in {file.parent}"
     if not file.is_file():
         raise CheckpointMissing(f"there is no lip-reading network {source}. Give a TorchScript file, or leave "
@@ -33,7 +34,8 @@ def read_lip_reader(file: Path) -> nn.Module:
     try:
         net = torch.jit.load(str(file), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
-        raise CheckpointDamaged(f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the net "
+        raise CheckpointDamaged(f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the "
+                                "network "
                                 f"with torch.jit.save.") from error  # fmt: skip
     try:
         with torch.no_grad():
@@ -47,7 +49,7 @@ def read_lip_reader(file: Path) -> nn.Module:
     return net
 
 
-def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, said: Tensor, wanted: Tensor,
+def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, prediction: Tensor, wanted: Tensor,
                      length: int) -> Tensor:  # fmt: skip
     """Cross-entropy of what is read from the lips that should be to what is read from those that are.
 
@@ -57,7 +59,7 @@ def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, said:
     with torch.no_grad():
         centre = face.points(who, wanted)[:, MOUTH_POINTS].mean(dim=1)
         target = reader(_windows(face, who, wanted, centre, length)).softmax(dim=1)
-    read = reader(_windows(face, who, said, centre, length)).log_softmax(dim=1)
+    read = reader(_windows(face, who, prediction, centre, length)).log_softmax(dim=1)
     return -(target * read).sum(dim=1).mean()
 
 

@@ -35,11 +35,11 @@ from torch import Tensor, nn
 from ..coefficients import CROP_ROW, MOTION_ROW
 from ..datatypes import CropMode, KeypointMotion
 from ..errors import OptionError
+from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
-from ..render.transform import transform_keypoints
 from .clips import Clip
-from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
+from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import degrees_of, head_pose, keypoint_distance
 from .pairs import Pair, draw_pairs, read_pictures
@@ -49,7 +49,7 @@ from .renderer import read_estimator, read_renderer_clips, require_full_precisio
 
 @dataclass(frozen=True)
 class MappingTraining:
-    """hidden: channels of a new net;  vgg: levels and scales of the perceptual loss
+    """hidden: channels of a new network;  vgg: levels and scales of the perceptual loss
     keypoints, angles, perceptual: the weights of the losses;  draws_from: the part of the run after which frames are
     drawn;  batch: pairs per step;  rate: of Adam;  falls_at: the part of the run after which the rate is a tenth
     """
@@ -70,44 +70,44 @@ RELEASED_WIDTH = MappingTraining()
 NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)), batch=4, rate=1e-3)
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW}
 
-#: our names of the nets that a MappingNet is taught by
+#: our names of the networks that a MappingNet is taught by
 TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
-#: our name of a mapping net -> how many coefficients it reads
+#: our name of a mapping network -> how many coefficients it reads
 ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
 
 class MappingTrainer(Trainer):
-    def __init__(self, clips: Sequence[Clip], net: MappingNet, teachers: Mapping[str, nn.Module], vgg: VggFeatures,
+    def __init__(self, clips: Sequence[Clip], net: MappingNet, frozen: Mapping[str, nn.Module], vgg: VggFeatures,
                  steps: int, training: MappingTraining = RELEASED_WIDTH):  # fmt: skip
-        """net: taught or not;  teachers: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
+        """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
-        self.detector, self.estimator, self.generator = (teachers[name] for name in TEACHERS)
+        self.detector, self.estimator, self.generator = (frozen[name] for name in TEACHERS)
         self.nets = {"mapping": self.net}
-        self.teachers = {**teachers, "vgg": vgg}
+        self.frozen = {**frozen, "vgg": vgg}
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
+    def step(self, context: StepContext) -> dict[str, Tensor]:
         training = self.training
-        pairs = draw_pairs(self.clips, now.batch, now.chance)
-        pictures = read_pictures(pairs, now.device)
+        pairs = draw_pairs(self.clips, context.batch, context.generator)
+        pictures = read_pictures(pairs, context.device)
         canonical = self.detector(pictures.source)
         here, there = (self.estimator(picture).motion() for picture in pictures)
-        own, said = self._said(pairs)
-        readings = ((own, here), (said, there))
+        own, prediction = self._predict(pairs)
+        readings = ((own, here), (prediction, there))
         points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
         losses = {
             "key points": training.keypoints * torch.stack([keypoint_distance(*both) for both in points]).sum(),
             "angles": training.angles * torch.stack([head_pose(m, degrees_of(wanted)) for m, wanted in readings]).sum(),
         }
-        if now.index >= training.draws_from * self.steps:
-            drawn = self._drawn(pictures.source, canonical, own, said)
+        if context.index >= training.draws_from * self.steps:
+            drawn = self._drawn(pictures.source, canonical, own, prediction)
             losses["perceptual"] = training.perceptual * perceptual_loss(self.vgg, drawn, pictures.driving)
-        now.descend("mapping", torch.stack(list(losses.values())).sum())
+        context.backward_and_step("mapping", torch.stack(list(losses.values())).sum())
         return losses
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
 
     def samples(self) -> dict[str, Tensor]:
@@ -117,19 +117,19 @@ class MappingTrainer(Trainer):
         for clip in self.clips[:4]:
             pair = Pair(clip, 0, clip.n_frames // 2)
             source, driving = read_pictures([pair], next(self.net.parameters()).device)
-            drawn = self._drawn(source, self.detector(source), *self._said([pair]))
+            drawn = self._drawn(source, self.detector(source), *self._predict([pair]))
             rows.append(torch.cat([source, driving, drawn], dim=-1)[0])
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
-    def _said(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
-        """What the net says about the portraits, which hold still, and about the frames that they become."""
+    def _predict(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
+        """What the network says about the portraits, which hold still, and about the frames that they become."""
         width, device = self.net.config.coefficients, next(self.net.parameters()).device
         still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
         moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
         return self.net(still.to(device)).motion(), self.net(moving.to(device)).motion()
 
-    def _drawn(self, source: Tensor, canonical: Tensor, own: KeypointMotion, said: KeypointMotion) -> Tensor:
-        points = (transform_keypoints(canonical, motion) for motion in (own, said))
+    def _drawn(self, source: Tensor, canonical: Tensor, own: KeypointMotion, prediction: KeypointMotion) -> Tensor:
+        points = (transform_keypoints(canonical, motion) for motion in (own, prediction))
         return self.generator(source, *points).image
 
 
@@ -150,20 +150,25 @@ def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingN
 
 
 def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
-    """Raises OptionError for clips whose crop parameters would not be what the net meets when it drives."""
+    """Raises OptionError for clips whose crop parameters would not be what the network meets when it drives."""
     wants_full = ROWS[net] == CROP_ROW
     other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
     if other is not None:
         raise OptionError(f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
-                          f"{other.name} is of the mode {other.crop_mode}. Train the other net, or prepare the videos "
+                          f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
+                          "videos "
                           f"in another mode.")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
-    parser.add_argument("--config", choices=TRAININGS, default="released", help="width of a new net, weights of the "
-                        "losses (default released)")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        choices=TRAININGS,
+        default="released",
+        help="width of a new network, weights of the losses (default released)",
+    )
     parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
     add_vgg_option(parser)
     add_end_options(parser)
@@ -172,21 +177,21 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     require_full_precision(run.precision)
-    base = ends.talker()
+    base = ends.load_base()
     require_renderer_base(base)
-    teachers: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
-    teachers = {name: teachers[name] for name in TEACHERS}
+    frozen: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
+    frozen = {name: frozen[name] for name in TEACHERS}
     vgg = vgg_of(options.vgg19, training.vgg)
-    clips = read_renderer_clips(options.data, teachers, vgg, base.family)
+    clips = read_renderer_clips(options.data, frozen, vgg, base.family)
     require_crop_mode(clips, options.net)
-    if ends.begin == BASE:
+    if ends.init_from == BASE:
         net: Any = base.nets[options.net]
     else:
-        offsets = teachers["motion_estimator"].config.offsets
+        offsets = frozen["motion_estimator"].config.offsets
         net = new_net(training.hidden, ROWS[options.net], offsets, run.seed)
-    first = train(MappingTrainer(clips, net, teachers, vgg, run.steps, training), run)
+    first = train(MappingTrainer(clips, net, frozen, vgg, run.steps, training), run)
     if first and ends.export:
-        nets = {options.net: net, "motion_estimator": teachers["motion_estimator"]}
+        nets = {options.net: net, "motion_estimator": frozen["motion_estimator"]}
         print(export(ends.export, base, nets))
 
 

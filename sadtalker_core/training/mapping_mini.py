@@ -3,8 +3,8 @@
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini --evaluate
 
-In this family the coefficients already say what the mesh should do, so the net has to hand over the middle row: the
-52 face units (cut to what a face can do), the angles as bins of 3 degrees, the translation. The one difficulty is its
+In this family the coefficients already say what the mesh should do, so the network has to hand over the middle row: the
+52 blendshapes (cut to what a face can do), the angles as bins of 3 degrees, the translation. The one difficulty is its
 own layout, a mean over three moments: it would blur a closure of the lips that lasts one frame. It learns to sharpen
 against that from tracks with real speed: speech, blinks, sway, ramps and jumps, all made here.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, smooth_l1_loss
 
-from ..coefficients import ARKIT_UNITS, EXPRESSION, MOTION_ROW, ROTATION, UNIT_INDEX
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, ROTATION
 from ..datatypes import KeypointMotion
 from ..render.mapping import (
     ANGLE_BINS,
@@ -32,13 +32,13 @@ from ..render.mapping import (
     WINDOW_FRAMES,
     WINDOW_RADIUS,
     MappingNet,
-    map_track,
+    run_mappingnet,
 )
-from .engine import Moment, seeded, trained
-from .expnet_mini import unit_weights
+from .engine import StepContext, seeded, trained
+from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, train_mini
-from .voices.speech_set import Clip, load
-from .voices.visemes import SPEECH_UNITS, unit_indices
+from .voices.speech_set import SpeechClip, load
+from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 TRACKS_PER_STEP = 6
 FRAMES_PER_TRACK = 108
@@ -49,47 +49,47 @@ MOST, LEAST = 1.25, -0.1
 BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
 
 
-def wanted_units(expression: Tensor) -> Tensor:
-    """(…, 64) coefficients -> (…, 64) unit weights for the mesh: the same, cut to what a face can do."""
+def wanted_blendshapes(expression: Tensor) -> Tensor:
+    """(…, 64) coefficients -> (…, 64) blendshape weights for the mesh: the same, cut to what a face can do."""
     units = expression.clamp(LEAST, MOST)
-    lids = unit_indices("eyeBlink")
+    lids = blendshape_indices("eyeBlink")
     units[..., lids] = units[..., lids].clamp(0.0, 1.0)
-    units[..., len(ARKIT_UNITS) :] = 0.0
+    units[..., len(ARKIT_BLENDSHAPES) :] = 0.0
     return units
 
 
-def random_track(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+def random_track(clips: list[SpeechClip], n: int, draw: np.random.Generator) -> np.ndarray:
     """(n, 70): somebody talks, blinks, turns, is dragged by degree lists, or is the noise of a measurement."""
-    units = np.zeros((n, len(ARKIT_UNITS)), np.float32)
+    units = np.zeros((n, len(ARKIT_BLENDSHAPES)), np.float32)
     if draw.random() < 0.05:  # nothing at all, straight ahead
         return np.zeros((n, MOTION_ROW), np.float32)
     if draw.random() < 0.85:
-        units[:, SPEECH_UNITS] += _talk(clips, n, draw) * draw.choice([1.0, 1.0, draw.uniform(0.3, 1.6)])
-    measured = draw.normal(0, 0.04, len(ARKIT_UNITS)) * (draw.random() < 0.8)
-    portrait = measured + draw.uniform(0, 0.8, len(ARKIT_UNITS)) * (draw.random(len(ARKIT_UNITS)) < 0.15)
+        units[:, SPEECH_BLENDSHAPES] += _talk(clips, n, draw) * draw.choice([1.0, 1.0, draw.uniform(0.3, 1.6)])
+    measured = draw.normal(0, 0.04, len(ARKIT_BLENDSHAPES)) * (draw.random() < 0.8)
+    portrait = measured + draw.uniform(0, 0.8, len(ARKIT_BLENDSHAPES)) * (draw.random(len(ARKIT_BLENDSHAPES)) < 0.15)
     units += portrait.astype(np.float32)
     for _ in range(draw.poisson(n / 60)):
         at, strength = int(draw.integers(0, n)), draw.uniform(0.6, 1.1)
         for k, lid in enumerate(BLINK[: n - at]):
-            units[at + k, unit_indices("eyeBlink")] += lid * strength
+            units[at + k, blendshape_indices("eyeBlink")] += lid * strength
     if draw.random() < 0.4:  # a reference video: everything moves a little
-        units += _sway(n, len(ARKIT_UNITS), draw, seconds=draw.uniform(0.15, 0.6)) * draw.uniform(0.05, 0.3)
+        units += _sway(n, len(ARKIT_BLENDSHAPES), draw, seconds=draw.uniform(0.15, 0.6)) * draw.uniform(0.05, 0.3)
     if draw.random() < 0.3:
         units += draw.normal(0, draw.uniform(0, 0.03), units.shape)
     pose = np.concatenate([_angles(n, draw), _shift(n, draw)], axis=1)
-    return np.concatenate([units, np.zeros((n, EXPRESSION - len(ARKIT_UNITS)), np.float32), pose], axis=1)
+    return np.concatenate([units, np.zeros((n, EXPRESSION - len(ARKIT_BLENDSHAPES)), np.float32), pose], axis=1)
 
 
 def still_rows(n: int, draw: np.random.Generator) -> Tensor:
     """(n, 70) faces that hold still in poses spread evenly over -50..50 degrees."""
     rows = np.zeros((n, MOTION_ROW), np.float32)
-    rows[:, : len(ARKIT_UNITS)] = draw.uniform(0, 0.6, (n, len(ARKIT_UNITS))) * (draw.random((n, 1)) < 0.5)
+    rows[:, : len(ARKIT_BLENDSHAPES)] = draw.uniform(0, 0.6, (n, len(ARKIT_BLENDSHAPES))) * (draw.random((n, 1)) < 0.5)
     rows[:, ANGLES] = np.radians(draw.uniform(-50, 50, (n, ROTATION))) * (draw.random((n, ROTATION)) < 0.6)
     rows[:, -3:] = draw.normal(0, 0.2, (n, 3))
     return torch.from_numpy(rows)
 
 
-def _talk(clips: list[Clip], n: int, draw: np.random.Generator) -> np.ndarray:
+def _talk(clips: list[SpeechClip], n: int, draw: np.random.Generator) -> np.ndarray:
     parts, have = [], 0
     while have < n:
         clip = clips[int(draw.integers(0, len(clips)))].units
@@ -131,7 +131,7 @@ def _shift(n: int, draw: np.random.Generator) -> np.ndarray:
 
 
 def new_net(seed: int) -> MappingNet:
-    """A net that begins by handing over the mean of the three middle rows; it has the sharpening to learn.
+    """A network that begins by handing over the mean of the three middle rows; it has the sharpening to learn.
 
     Hidden channels 0..69 carry the row. The bins of an angle begin as a hill whose top a single number moves: scores
     n x - n^2 c / 2 over the bins n (0 = straight ahead) have their softmax's mean at x / c.
@@ -158,17 +158,17 @@ def new_net(seed: int) -> MappingNet:
     return net
 
 
-def losses_of(net: MappingNet, clips: list[Clip]):
-    weights = unit_weights(clips).sqrt()
+def losses_of(net: MappingNet, clips: list[SpeechClip]):
+    weights = loss_weights(clips).sqrt()
 
-    def losses(now: Moment) -> dict[str, Tensor]:
-        draw = now.numpy_chance()
+    def losses(context: StepContext) -> dict[str, Tensor]:
+        draw = context.rng()
         tracks = [random_track(clips, FRAMES_PER_TRACK + 2 * WINDOW_RADIUS, draw) for _ in range(TRACKS_PER_STEP)]
         rows = torch.from_numpy(np.stack(tracks))
         middle = rows[:, WINDOW_RADIUS:-WINDOW_RADIUS]
         features = avg_pool1d(net.encode(rows.transpose(1, 2)), POOLED_FRAMES, stride=1)
         motion = net.heads(features.transpose(1, 2)).motion()
-        units = wanted_units(middle[..., :EXPRESSION])
+        units = wanted_blendshapes(middle[..., :EXPRESSION])
         degrees = torch.rad2deg(middle[..., ANGLES])
         error = (motion.offsets - units) * weights
         angle = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1) - degrees
@@ -187,39 +187,44 @@ def losses_of(net: MappingNet, clips: list[Clip]):
 
 
 @torch.no_grad()
-def evaluate(net: MappingNet, clips: list[Clip], seed: int = 1) -> dict[str, float]:
+def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[str, float]:
     """How closely the middle row is followed on talking tracks that were not trained on."""
     draw = np.random.default_rng([seed, 2**31])
     tracks = [torch.from_numpy(random_track(clips, 150, draw)) for _ in range(40)]
-    motions = [map_track(net, track) for track in tracks]
+    motions = [run_mappingnet(net, track) for track in tracks]
     rows = torch.cat(tracks)
     motion = KeypointMotion(*(torch.cat(parts) for parts in zip(*(vars(m).values() for m in motions), strict=True)))
-    wanted = wanted_units(rows[:, :EXPRESSION])
-    named = [unit for unit in range(len(ARKIT_UNITS)) if wanted[:, unit].std() > 0.02]
+    wanted = wanted_blendshapes(rows[:, :EXPRESSION])
+    named = [unit for unit in range(len(ARKIT_BLENDSHAPES)) if wanted[:, unit].std() > 0.02]
     follows = [np.corrcoef(motion.offsets[:, u], wanted[:, u])[0, 1] for u in named]
     gain = [float(motion.offsets[:, u].std() / wanted[:, u].std()) for u in named]
     small = rows[:, ANGLES].abs().amax(dim=1) < math.radians(30)
     angle = torch.stack([motion.pitch, motion.yaw, motion.roll], 1) - torch.rad2deg(rows[:, ANGLES])
 
     talk = torch.zeros(len(rows), MOTION_ROW)
-    talk[:, list(SPEECH_UNITS)] = torch.from_numpy(_talk(clips, len(rows), draw))
-    said = map_track(net, talk).offsets
-    by_unit = {ARKIT_UNITS[u]: np.corrcoef(said[:, u], talk[:, u])[0, 1] for u in SPEECH_UNITS}
-    press = unit_indices("mouthPress")[0]
+    talk[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(_talk(clips, len(rows), draw))
+    prediction = run_mappingnet(net, talk).offsets
+    by_unit = {ARKIT_BLENDSHAPES[u]: np.corrcoef(prediction[:, u], talk[:, u])[0, 1] for u in SPEECH_BLENDSHAPES}
+    press = blendshape_indices("mouthPress")[0]
     closed = talk[:, press] > 0.4
-    still = map_track(net, torch.zeros(1, MOTION_ROW))
+    still = run_mappingnet(net, torch.zeros(1, MOTION_ROW))
     return {
-        "unit r, least": float(min(follows)), "unit r, mean": float(np.mean(follows)),
-        "unit gain, least": min(gain), "unit gain, most": max(gain),
-        "talk r, least": float(min(by_unit.values())), "talk r, jawOpen": float(by_unit["jawOpen"]),
-        "talk gain, jawOpen": float(said[:, UNIT_INDEX["jawOpen"]].std() / talk[:, UNIT_INDEX["jawOpen"]].std()),
-        "press on closures": float(said[closed, press].mean() / talk[closed, press].mean()),
+        "unit r, least": float(min(follows)),
+        "unit r, mean": float(np.mean(follows)),
+        "unit gain, least": min(gain),
+        "unit gain, most": max(gain),
+        "talk r, least": float(min(by_unit.values())),
+        "talk r, jawOpen": float(by_unit["jawOpen"]),
+        "talk gain, jawOpen": float(
+            prediction[:, BLENDSHAPE_INDEX["jawOpen"]].std() / talk[:, BLENDSHAPE_INDEX["jawOpen"]].std()
+        ),
+        "press on closures": float(prediction[closed, press].mean() / talk[closed, press].mean()),
         "degrees off below 30, 95 %": float(angle[small].abs().quantile(0.95)),
         "degrees off below 30, most": float(angle[small].abs().max()),
         "translation off, 95 %": float((motion.translation - rows[:, -3:]).abs().quantile(0.95)),
         "rest: units": float(still.offsets.abs().max()),
         "rest: degrees": float(torch.cat([still.yaw, still.pitch, still.roll]).abs().max()),
-    }  # fmt: skip
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:

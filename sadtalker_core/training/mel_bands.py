@@ -1,4 +1,4 @@
-"""librosa's mel filter bank, as the released nets were trained to hear: assets/mel_bands.safetensors.
+"""librosa's mel filter bank, as the released networks were trained on: assets/mel_bands.safetensors.
 
     python -m sadtalker_core.training.mel_bands [--out FILE]
 

@@ -1,4 +1,5 @@
-"""A small net and the sum of its losses, on the engine: what the trainings of the built-in motion nets have in common.
+"""A small network and the sum of its losses, on the engine: what the trainings of the built-in motion networks have in
+common.
 
 They run on the processor, in one process: their batches are made on the way, in less time than a GPU would take to get
 them.
@@ -13,27 +14,27 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .engine import Moment, Run, Trainer, train
+from .engine import Run, StepContext, Trainer, train
 
 #: steps on the way up, the rate at the end as a part of the highest, and the largest norm of the gradient
 WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
 
 
 class MiniTrainer(Trainer):
-    def __init__(self, name: str, net: nn.Module, losses: Callable[[Moment], dict[str, Tensor]], steps: int,
+    def __init__(self, name: str, net: nn.Module, losses: Callable[[StepContext], dict[str, Tensor]], steps: int,
                  rate: float = 2e-3):  # fmt: skip
-        """losses: draws a batch from the moment's chance; their sum is descended."""
+        """losses: draws a batch with the step's generator; their sum is minimised."""
         self.name, self.losses, self.steps, self.rate = name, losses, steps, rate
         self.nets = {name: net}
         self.optimizers = {name: torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-4)}
         self.settings = {"net": name, "rate": rate}
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         return {self.name: learning_rate(self.rate, step, self.steps)}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
-        parts = self.losses(now)
-        now.descend(self.name, torch.stack(list(parts.values())).sum(), LARGEST_NORM)
+    def step(self, context: StepContext) -> dict[str, Tensor]:
+        parts = self.losses(context)
+        context.backward_and_step(self.name, torch.stack(list(parts.values())).sum(), LARGEST_NORM)
         return parts
 
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
 from ..datatypes import MINI
-from ..saving import save_whole
+from ..saving import save_tensors
 from . import expnet_mini, mapping_mini, posevae_mini
 from .engine import steps_done, trained
 
@@ -39,7 +39,7 @@ def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
     metadata = Metadata(MINI, "mini", IMAGE_SIZE, {name: asdict(net.config) for name, net in nets.items()})
     tensors = {f"{name}.{path}": t.contiguous() for name, net in nets.items() for path, t in rounded(net).items()}
     about = {"format": "pt", METADATA_KEY: metadata.to_json(), "recipe": json.dumps(recipe, sort_keys=True)}
-    return save_whole(file, tensors, about)
+    return save_tensors(file, tensors, about)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..render.keypoints import DOWNSCALE
+from ..render.facevid2vid.keypoints import DOWNSCALE
 from .clips import Clip, read_clips
 
 
@@ -36,9 +36,9 @@ class Pictures(NamedTuple):
 def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | None = None) -> list[Clip]:
     """The clips of a folder that pairs can be drawn from.
 
-    levels: how often the renderer's nets halve a quarter of the picture;  least_side: of the pictures, in pixels
+    levels: how often the renderer's networks halve a quarter of the picture;  least_side: of the pictures, in pixels
     family: the one they have to be of, or None
-    Raises InputError where the pictures are not of one size that the nets can take, and what `read_clips` raises.
+    Raises InputError where the pictures are not of one size that the networks can take, and what `read_clips` raises.
     """
     clips = read_clips(folder, family=family, shortest=2, pictures=True)
     sides = {clip.image_size: clip.name for clip in clips}
@@ -51,23 +51,23 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     if side % step or side < least_side:
         fit = -(-least_side // step) * step
         raise InputError(f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
-                         f"in {folder}. Prepare the videos with another --size, or train a net with fewer "
+                         f"in {folder}. Prepare the videos with another --size, or train a network with fewer "
                          f"levels.")  # fmt: skip
     return clips
 
 
-def draw_pairs(clips: Sequence[Clip], n: int, chance: torch.Generator) -> list[Pair]:
+def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> list[Pair]:
     """Each clip as likely as any other, and in it two frames in which the face was found.
 
     Raises InputError for a clip with fewer.
     """
     pairs = []
-    for i in torch.randint(len(clips), (n,), generator=chance).tolist():
+    for i in torch.randint(len(clips), (n,), generator=generator).tolist():
         found = clips[i].coefficients().found.nonzero().flatten()
         if len(found) < 2:
             raise InputError(f"expected a face in two frames of {clips[i].name} at least, it was found in "
                              f"{len(found)}. Take the line of this clip out of the index.")  # fmt: skip
-        source, driving = found[torch.randperm(len(found), generator=chance)[:2]].tolist()
+        source, driving = found[torch.randperm(len(found), generator=generator)[:2]].tolist()
         pairs.append(Pair(clips[i], source, driving))
     return pairs
 
@@ -78,13 +78,13 @@ def read_pictures(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> 
     return Pictures(source, driving)
 
 
-def jittered(pictures: Pictures, strength: float, chance: torch.Generator) -> Pictures:
+def jittered(pictures: Pictures, strength: float, generator: torch.Generator) -> Pictures:
     """Brightness, contrast, saturation and hue of each pair changed by up to `strength`, its two pictures alike.
 
     A hue is turned about the greys, by `strength` of the circle at most.
     """
     n = len(pictures.source)
-    drawn = strength * (2 * torch.rand(4, n, generator=chance) - 1)
+    drawn = strength * (2 * torch.rand(4, n, generator=generator) - 1)
     brightness, contrast, saturation = (1 + drawn[:3])[..., None, None].to(pictures.source)
     turn = (2 * math.pi * drawn[3])[:, None, None]
     grey = torch.full((3, 3), 1 / 3)

@@ -1,10 +1,11 @@
 """Two pictures come in, how different they look goes out: by the features of a VGG-19, at several sizes.
 
-The features are those of the file that the user gives, trained on photographs. Without one the same net is taken with
-numbers drawn by a fixed seed. That a net was trained matters less for such a loss than its layers do: random filters,
-too, tell neighbourhoods apart at several scales and forgive fine structure a shift that colours alone would not (Liu et
-al., "A generic perceptual loss for modeling structured output dependencies", CVPR 2021). And it needs no second kind of
-loss, so that the published weights stay as they are. A trained net minds faces more; give one when you can.
+The features are those of the file that the user gives, trained on photographs. Without one the same network is taken
+with numbers drawn by a fixed seed. That a network was trained matters less for such a loss than its layers do: random
+filters, too, tell neighbourhoods apart at several scales and forgive fine structure a shift that colours alone would
+not (Liu et al., "A generic perceptual loss for modeling structured output dependencies", CVPR 2021). And it needs no
+second kind of loss, so that the published weights stay as they are. A trained network minds faces more; give one when
+you can.
 
 Letters: `B` batch, `S` the side of the picture.
 """
@@ -26,9 +27,9 @@ from ..errors import CheckpointMismatch
 from .engine import seeded
 from .losses import feature_distance
 
-#: of the photographs that the net was trained on, red, green, blue
+#: of the photographs that the network was trained on, red, green, blue
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-#: how many convolutions stand between two poolings of the whole net
+#: how many convolutions stand between two poolings of the whole network
 CONVOLUTIONS = (2, 2, 4, 4, 4)
 #: the numbers of the substitute are drawn by this seed, whatever the seed of the run
 SUBSTITUTE_SEED = 19
@@ -109,12 +110,12 @@ def add_vgg_option(parser: argparse.ArgumentParser) -> None:
 
 
 def vgg_of(file: Path | None, config: VggConfig) -> VggFeatures:
-    """The net of the user's file, or the substitute. Raises what `load_vgg` raises."""
+    """The network of the user's file, or the substitute. Raises what `load_vgg` raises."""
     return substitute_vgg(config) if file is None else load_vgg(file, config)
 
 
 def substitute_vgg(config: VggConfig = PUBLISHED_VGG) -> VggFeatures:
-    """The net with random numbers that keep the size of what goes through; the same ones each time."""
+    """The network with random numbers that keep the size of what goes through; the same ones each time."""
     with seeded(SUBSTITUTE_SEED):
         net = VggFeatures(config)
         for convolution in net.modules():
@@ -125,7 +126,8 @@ def substitute_vgg(config: VggConfig = PUBLISHED_VGG) -> VggFeatures:
 
 
 def load_vgg(path: Path | str, config: VggConfig = PUBLISHED_VGG) -> VggFeatures:
-    """The net with the numbers of a file in torchvision's layout ("features.0.weight", ...; its classifier is left).
+    """The network with the numbers of a file in torchvision's layout ("features.0.weight", ...; its classifier is
+    left).
 
     Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch.
     """

@@ -3,16 +3,17 @@
     python -m sadtalker_core.training.posevae --data clips --out runs/posevae --config mini \
         --export posevae.safetensors
 
-The net is a variational autoencoder over 32 frames, told the first pose, the style (one of 46, a speaker each) and the
-voice. Its losses, with the published weights 1, 1 and 0.7:
+The network is a variational autoencoder over 32 frames, told the first pose, the style (one of 46, a speaker each) and
+the voice. Its losses, with the published weights 1, 1 and 0.7:
 
     reconstruction   squared error of the motion, the difference to the first pose
     divergence       Kullback-Leibler, of the latent from N(0, 1): summed over the latent, mean over the batch
     adversarial      what the sequence discriminator, which learns at every second step, makes of the motion
 
 The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip that driving
-never sees, as it uses the decoder alone; a released net that is trained on here is set right (--begin base).
-The ear stays as it is, so each clip is heard once: it is the base's where the widths agree, or a Wav2Lip file's.
+never sees, as it uses the decoder alone; a released network that is trained on here is set right (--init-from base).
+The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
+file's.
 
 Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
 """
@@ -34,20 +35,20 @@ from ..coefficients import POSE
 from ..compose.plot import plot_motion
 from ..datatypes import HeadPose
 from ..errors import OptionError
-from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, Listener
+from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudioEncoder
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Moment, Trainer, add_run_options, command, run_of, seeded, train
+from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
-from .wav2lip import read_wav2lip_ear
+from .wav2lip import read_wav2lip_audio_encoder
 
 
 @dataclass(frozen=True)
 class PoseVAETraining:
     """What is trained, and how.
 
-    net, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
+    network, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
     reconstruction, divergence, adversarial: the weights of the losses
     discriminator_every: steps between two of the discriminator
     in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
@@ -70,12 +71,12 @@ class PoseVAETraining:
 
 PUBLISHED = PoseVAETraining()
 #: for a processor: narrow, with a latent that is worth its cost, and an adversary that only polishes
-MINI = PoseVAETraining(
+MINI_TRAINING = PoseVAETraining(
     net=PoseVAEConfig(audio=AudioEncoderConfig(width=8), unet_widths=(4, 8, 16, 32)),
     discriminator=SequenceDiscriminatorConfig(width=32),
     batch=32, rate=2e-3, divergence=1e-3, adversarial=0.02, in_spreads=True,
 )  # fmt: skip
-TRAININGS = {"published": PUBLISHED, "mini": MINI}
+TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +94,12 @@ class Blocks:
 
 class PoseVAETrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], net: PoseVAE, training: PoseVAETraining = PUBLISHED, seed: int = 0):
-        """net: taught or not, with an ear that has learnt to hear;  clips: of 33 frames at least, see `read_blocks`."""
+        """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`."""
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
         self.length = net.config.frames
         self.spans = Spans(clips, 1 + self.length)
-        self.heard: dict[str, Tensor] = {}
+        self.embeddings: dict[str, Tensor] = {}
         self.spreads = spreads_of(clips, self.length) if training.in_spreads else torch.ones(POSE)
         self.net = net
         self.net.requires_grad_(True).audio.requires_grad_(False)
@@ -113,25 +114,25 @@ class PoseVAETrainer(Trainer):
         }
         self.settings = {"training": asdict(replace(training, net=net.config)), "styles": self.styles}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
+    def step(self, context: StepContext) -> dict[str, Tensor]:
         self.net.audio.eval()
-        blocks = self._blocks(self.spans.draw(now.batch, now.chance), now.device)
-        noise = torch.randn(now.batch, self.net.config.latent, generator=now.chance).to(now.device)
+        blocks = self._blocks(self.spans.draw(context.batch, context.generator), context.device)
+        noise = torch.randn(context.batch, self.net.config.latent, generator=context.generator).to(context.device)
         mean, logvar = self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style)
         latent = mean + torch.exp(0.5 * logvar) * noise
         rebuilt = self.net.decode(latent, blocks.audio, blocks.reference, blocks.style)
-        spreads = self.spreads.to(now.device)
+        spreads = self.spreads.to(context.device)
         seen, made = blocks.motion / spreads, rebuilt / spreads
         losses = {
             "reconstruction": mse_loss(made, seen),
             "divergence": divergence(mean, logvar),
             "adversarial": judged(self.discriminator(made), seen=True),
         }
-        now.descend("posevae", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
-        if now.index % self.training.discriminator_every == 0:
+        context.backward_and_step("posevae", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
+        if context.index % self.training.discriminator_every == 0:
             verdicts = self.discriminator(seen), self.discriminator(made.detach())
             losses["discriminator"] = judged(verdicts[0], seen=True) + judged(verdicts[1], seen=False)
-            now.descend("discriminator", losses["discriminator"])
+            context.backward_and_step("discriminator", losses["discriminator"])
         return losses
 
     def samples(self) -> dict[str, Tensor]:
@@ -152,18 +153,18 @@ class PoseVAETrainer(Trainer):
     def _blocks(self, places: Sequence[tuple[Clip, int]], device: torch.device) -> Blocks:
         """(clip, frame of the reference) of each."""
         poses = torch.stack([clip.coefficients(start, start + 1 + self.length).pose for clip, start in places])
-        audio = torch.stack([self._hear(clip, device)[start + 1 : start + 1 + self.length] for clip, start in places])
+        audio = torch.stack([self._embed(clip, device)[start + 1 : start + 1 + self.length] for clip, start in places])
         style = torch.tensor([self.styles[clip.speaker] for clip, _ in places])
         motion = poses[:, 1:] - poses[:, :1]
         return Blocks(*(part.to(device) for part in (motion, poses[:, 0], audio, style)))
 
-    def _hear(self, clip: Clip, device: torch.device) -> Tensor:
-        """(T, E) on the CPU, kept, as the ear does not change: 51 KB per second at the published width."""
-        if clip.name not in self.heard:
-            listen = Listener(self.net.audio)
+    def _embed(self, clip: Clip, device: torch.device) -> Tensor:
+        """(T, E) on the CPU, kept, as the audio encoder does not change: 51 KB per second at the published width."""
+        if clip.name not in self.embeddings:
+            embed_audio = FoldedAudioEncoder(self.net.audio)
             windows = clip.speech().windows().split(64)
-            self.heard[clip.name] = torch.cat([listen(part.to(device)).float().cpu() for part in windows])
-        return self.heard[clip.name]
+            self.embeddings[clip.name] = torch.cat([embed_audio(part.to(device)).float().cpu() for part in windows])
+        return self.embeddings[clip.name]
 
 
 def divergence(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -198,24 +199,25 @@ def spreads_of(clips: Sequence[Clip], length: int) -> Tensor:
     return torch.cat(strays).square().mean(dim=0).sqrt().clamp_min(1e-4)
 
 
-def new_net(config: PoseVAEConfig, ear: AudioEncoder, spreads: Tensor, seed: int) -> PoseVAE:
-    """Untaught but for the ear, and for where heads are: the decoder ends in a sigmoid, whose 0..1 begins as six
-    spreads around the reference."""
-    if ear.config != config.audio:
-        raise OptionError(f"expected an ear of width {config.audio.width} for this net, got one of "
-                          f"{ear.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config of one "
+def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor, seed: int) -> PoseVAE:
+    """Randomly initialised but for the audio encoder, and for where heads are: the decoder ends in a sigmoid, whose
+    0..1 begins as six spreads around the reference."""
+    if audio_encoder.config != config.audio:
+        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
+                          f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
+                          "of one "
                           f"width: mini and mini, or 'SadTalker 256' and published.")  # fmt: skip
     with seeded(seed):
         net = PoseVAE(config)
-    net.audio.load_state_dict(ear.state_dict())
+    net.audio.load_state_dict(audio_encoder.state_dict())
     with torch.no_grad():
         net.decoder.pose.weight.copy_(torch.diag(6 * spreads))
         net.decoder.pose.bias.copy_(-3 * spreads)
     return net
 
 
-def taught_net(net: nn.Module) -> PoseVAE:
-    """A copy of a model's net to go on from, with the log-variance from its own layer."""
+def pretrained_net(net: nn.Module) -> PoseVAE:
+    """A copy of a model's network to go on from, with the log-variance from its own layer."""
     assert isinstance(net, PoseVAE)
     copy = PoseVAE(replace(net.config, logvar_from_means=False))
     copy.load_state_dict(net.state_dict())
@@ -227,19 +229,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new "
                         "net (default mini)")  # fmt: skip
-    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the ear from a Wav2Lip checkpoint")
+    parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)
     options = parser.parse_args(arguments)
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
-    base = ends.talker()
+    base = ends.load_base()
     clips = read_blocks(options.data, base.family, training.net.frames)
-    if ends.begin == BASE:
-        net = taught_net(base.nets["posevae"])
+    if ends.init_from == BASE:
+        net = pretrained_net(base.nets["posevae"])
     else:
-        ear = read_wav2lip_ear(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
-        net = new_net(training.net, ear, spreads_of(clips, training.net.frames), run.seed)  # type: ignore[arg-type]
+        audio_encoder = read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
+        net = new_net(training.net, audio_encoder, spreads_of(clips, training.net.frames), run.seed)  # type: ignore[arg-type]
     trainer = PoseVAETrainer(clips, net, training, run.seed)
     first = train(trainer, run)
     if first and ends.export:

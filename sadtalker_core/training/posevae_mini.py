@@ -22,15 +22,15 @@ from torch import Tensor
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..motion.audio_encoder import AudioEncoder
-from ..motion.pose import predict_pose
+from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
-from .engine import Moment, seeded, trained
+from .engine import StepContext, seeded, trained
 from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
 from .mini_trainer import MiniTrainer, train_mini
 from .posevae import divergence
-from .voices.speech_set import Clip, load
+from .voices.speech_set import SpeechClip, load
 
 MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32))
 
@@ -45,10 +45,10 @@ SCALE = torch.tensor([math.radians(2.8), math.radians(3.6), math.radians(2.2), 0
 ALLOWED = 0.25
 
 
-def new_net(seed: int, ear: AudioEncoder) -> PoseVAE:
+def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
     with seeded(seed):
         net = PoseVAE(MINI_POSEVAE)
-    net.audio.load_state_dict(ear.state_dict())
+    net.audio.load_state_dict(audio_encoder.state_dict())
     net.audio.requires_grad_(False)
     with torch.no_grad():  # the last sigmoid gives 0..1; the pose lies within six spreads around 0
         net.decoder.pose.weight.copy_(torch.diag(6 * SCALE))
@@ -59,27 +59,27 @@ def new_net(seed: int, ear: AudioEncoder) -> PoseVAE:
 
 
 @torch.no_grad()
-def heard(ear: AudioEncoder, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:
+def embedded_clips(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tuple[Tensor, Tensor, Tensor]:
     """-> embeddings (N, E), voice (N, 3) degrees of all frames end to end, starts (M,) of blocks that lie in
     one clip.
     """
-    ear.eval()
+    audio_encoder.eval()
     embeddings, degrees, starts, offset = [], [], [], 0
     for clip in clips:
         n = len(clip.units)
-        embeddings.append(torch.cat([ear(w) for w in clip.windows().split(256)]))
+        embeddings.append(torch.cat([audio_encoder(w) for w in clip.windows().split(256)]))
         degrees.append(torch.from_numpy(voice(clip.mel, n)).float())
         starts.append(offset + torch.arange(max(0, n - BLOCK + 1)))
         offset += n
     return torch.cat(embeddings), torch.cat(degrees), torch.cat(starts)
 
 
-def losses_of(net: PoseVAE, clips: list[Clip]):
-    embeddings, degrees, starts = heard(net.audio, clips[:CLIPS])
+def losses_of(net: PoseVAE, clips: list[SpeechClip]):
+    embeddings, degrees, starts = embedded_clips(net.audio, clips[:CLIPS])
 
-    def losses(now: Moment) -> dict[str, Tensor]:
+    def losses(context: StepContext) -> dict[str, Tensor]:
         net.audio.eval()  # its running means are part of what it has learnt
-        draw = now.chance
+        draw = context.generator
         rows = starts[torch.randint(len(starts), (BLOCKS_PER_BATCH,), generator=draw)]
         frames = rows[:, None] + torch.arange(BLOCK)
         styles = torch.randint(STYLES, (BLOCKS_PER_BATCH,), generator=draw)
@@ -90,7 +90,7 @@ def losses_of(net: PoseVAE, clips: list[Clip]):
 
         told = (net.decoder(numbers, audio, reference, styles) - motion) / SCALE
         parts = {"told": told.square().mean(), "told change": 3 * told.diff(dim=1).square().mean()}
-        if now.index % ENCODER_EVERY:
+        if context.index % ENCODER_EVERY:
             return parts
         mean, logvar = net.encoder(motion, audio, reference, styles)
         noise = torch.randn(mean.shape, generator=draw)
@@ -119,7 +119,7 @@ def portrait_at(pose: Tensor) -> FaceCoefficients:
 
 
 @torch.no_grad()
-def evaluate(net: PoseVAE, clips: list[Clip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)) -> dict:
+def evaluate(net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)) -> dict:
     """Poses as inference makes them (blocks, smoothing) for kept-away voices: spread, seams, and how draws differ."""
     mel = np.concatenate([clip.mel[:-1] for clip in clips[:6]]).astype(np.float32)
     n_frames = len(mel) * 5 // 16
@@ -129,7 +129,7 @@ def evaluate(net: PoseVAE, clips: list[Clip], styles: tuple[int, ...] = (0, 1, 5
     for number in styles:
         draw = torch.Generator().manual_seed(number)
         one, other = (
-            predict_pose(net, speech, portrait_at(torch.zeros(POSE)), number, generator=draw).coefficients
+            run_posevae(net, speech, portrait_at(torch.zeros(POSE)), number, generator=draw).coefficients
             for _ in range(2)
         )
         degrees = torch.rad2deg(one[:, :3])

@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.prepare VIDEOS --out DATA
     python -m sadtalker_core.training.prepare VIDEOS --out DATA --base "SadTalker 256" --models FOLDER --device cuda
 
-How a video becomes clips stands in cutting.py. A video that is done has a line in DATA/videos.jsonl, and is not looked
-at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its reason
-there and in the index of the clips.
+How a video becomes clips stands in segmenting.py. A video that is done has a line in DATA/videos.jsonl, and is not
+looked at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its
+reason there and in the index of the clips.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from ..checkpoint.catalog import MINI_MODEL
 from ..claims import sweep
 from ..datatypes import CropMode
 from ..errors import InputError, OptionError
-from ..saving import append_line, whole, whole_lines
+from ..saving import append_jsonl, atomic_write, complete_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, write_clip, write_failure
-from .cutting import Outcome, Reader, Video, cut_video, size_of
 from .engine import command
 from .export import add_base_options
-from .footage import announced_seconds
+from .segmenting import Outcome, Reader, Video, cut_video, size_of
+from .video_reader import announced_seconds
 
 VIDEOS_FILE, SETTINGS_FILE = "videos.jsonl", "prepare.json"
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp")
@@ -105,14 +105,14 @@ def prepare(
             if outcome.reason:
                 write_failure(out, video.name, source=video.source, reason=outcome.reason)
                 bar.write(f"{video.source}: {outcome.reason}")
-            append_line(out / VIDEOS_FILE, asdict(outcome))
+            append_jsonl(out / VIDEOS_FILE, asdict(outcome))
             done[video.source] = outcome
     return [done[video.source] for video in videos]
 
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:
     """{source: what became of it}; a last line that a kill cut short is left out."""
-    said = map(json.loads, whole_lines(out / VIDEOS_FILE))
+    said = map(json.loads, complete_lines(out / VIDEOS_FILE))
     outcomes = (Outcome(**{**one, "clips": tuple(one["clips"]), "notes": tuple(one["notes"])}) for one in said)
     return {outcome.source: outcome for outcome in outcomes}
 
@@ -197,7 +197,7 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
         if there[name] != value:
             raise OptionError(f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
                               f"mean other things: name another folder with --out.")  # fmt: skip
-    with whole(file) as unfinished:
+    with atomic_write(file) as unfinished:
         unfinished.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
@@ -215,8 +215,8 @@ def main(arguments: list[str] | None = None) -> None:
         help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
     )  # fmt: skip
     parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
-    parser.add_argument("--device", default="cpu", help="where its nets compute: cpu, cuda, cuda:1, mps (cpu)")
-    parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the nets (1)")
+    parser.add_argument("--device", default="cpu", help="where its networks compute: cpu, cuda, cuda:1, mps (cpu)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the networks (1)")
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text, or none of the terminal's letters
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -4,9 +4,9 @@
         --base "SadTalker 256" --models FOLDER --export renderer.safetensors
 
 Nobody says where key points are: face-vid2vid finds them by itself (Wang et al., "One-shot free-view neural
-talking-head synthesis", CVPR 2021). One net lays canonical key points into a picture, another says how the head of a
-picture is turned, moved and bent, and the generator redraws the first picture with its key points at their new places.
-The losses, with the weights of the published configuration:
+talking-head synthesis", CVPR 2021). One network lays canonical key points into a picture, another says how the head of
+a picture is turned, moved and bent, and the generator redraws the first picture with its key points at their new
+places. The losses, with the weights of the published configuration:
 
     perceptual        how different the drawn frame looks from the real one, see perceptual.py
     feature matching  the same in the eyes of the discriminator
@@ -32,21 +32,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..assembly import PLANS, Talker, fill
-from ..basis import angles_of_rotation, rotation_of_angles
+from ..canonical_face import angles_of_rotation, rotation_of_angles
 from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
 from ..datatypes import RELEASED, FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
-from ..render.dense_motion import DenseMotionConfig
-from ..render.generator import Generator, GeneratorConfig
-from ..render.keypoints import KeypointConfig, KeypointDetector
-from ..render.motion_estimator import MotionEstimator, MotionEstimatorConfig
-from ..render.transform import transform_keypoints
-from .bending import PUBLISHED_BEND, BendConfig, draw_bend
+from ..model import NETWORKS, SadTalkerModel, load_weights
+from ..render.facevid2vid.dense_motion import DenseMotionConfig
+from ..render.facevid2vid.generator import Generator, GeneratorConfig
+from ..render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
+from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimatorConfig
+from ..render.facevid2vid.transform import transform_keypoints
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import PRECISIONS, Moment, Trainer, add_run_options, command, run_of, seeded, train
+from .engine import PRECISIONS, StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import (
     deformation_prior,
@@ -59,11 +58,12 @@ from .losses import (
 )
 from .pairs import Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
+from .tps import PUBLISHED_BEND, BendConfig, draw_bend
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """One for each level, block or judge where a loss has several."""
+    """One for each level, block or discriminator where a loss has several."""
 
     perceptual: float = 10.0
     feature_matching: float = 10.0
@@ -82,7 +82,7 @@ class RendererTraining:
     keypoints, motion, generator, discriminator: the nets' widths;  vgg: levels and scales of the perceptual loss
     bend: how pictures are bent for equivariance;  weights: of the losses
     jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
-    batch: pairs per step;  rate, betas: of Adam, the same for all nets
+    batch: pairs per step;  rate, betas: of Adam, the same for all networks
     falls_at: the part of the run after which the rate is a tenth
     """
 
@@ -102,7 +102,7 @@ class RendererTraining:
 
 
 PUBLISHED = RendererTraining()
-#: for a try on a processor: pictures of 64 pixels and more, narrow nets, and a faster rate
+#: for a try on a processor: pictures of 64 pixels and more, narrow networks, and a faster rate
 NARROW = RendererTraining(
     keypoints=KeypointConfig(width=8, widest=64, levels=3, depth=8),
     motion=MotionEstimatorConfig(stem=16, width=32, blocks=(1, 1, 1)),
@@ -116,20 +116,20 @@ NARROW = RendererTraining(
 )  # fmt: skip
 TRAININGS = {"published": PUBLISHED, "narrow": NARROW}
 
-#: our names of the nets that make a renderer; the discriminator stays behind
+#: our names of the networks that make a renderer; the discriminator stays behind
 RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
 
 
 class RendererTrainer(Trainer):
     def __init__(self, clips: Sequence[Clip], nets: dict[str, nn.Module], vgg: VggFeatures, steps: int,
                  training: RendererTraining = PUBLISHED, seed: int = 0):  # fmt: skip
-        """nets: the RENDERER_NETS, taught or not;  steps: of the whole run, for the rate"""
+        """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)
         with seeded(seed):
             self.discriminators = PatchDiscriminators(training.discriminator)
         self.nets = {**nets, "discriminators": self.discriminators}
-        self.teachers = {"vgg": vgg}
+        self.frozen = {"vgg": vgg}
         drawing = [parameter for name in RENDERER_NETS for parameter in nets[name].parameters()]
         judging = self.discriminators.parameters()
         self.optimizers = {
@@ -138,9 +138,9 @@ class RendererTrainer(Trainer):
         }
         self.settings = {"training": asdict(training)}
 
-    def step(self, now: Moment) -> dict[str, Tensor]:
-        pictures, degrees = self._draw(now)
-        bend = draw_bend(now.batch, self.training.bend, now.chance, now.device)
+    def step(self, context: StepContext) -> dict[str, Tensor]:
+        pictures, degrees = self._draw(context)
+        bend = draw_bend(context.batch, self.training.bend, context.generator, context.device)
         weights, losses = self.training.weights, {}
 
         canonical = self.detector(pictures.source)
@@ -159,14 +159,14 @@ class RendererTrainer(Trainer):
         losses["keypoint prior"] = weights.keypoint_prior * keypoint_prior(points)
         losses["head pose"] = weights.head_pose * head_pose(there, degrees)
         losses["deformation"] = weights.deformation * deformation_prior(there.offsets)
-        now.descend("renderer", torch.stack(list(losses.values())).sum())
+        context.backward_and_step("renderer", torch.stack(list(losses.values())).sum())
 
         made, real = (self.discriminators(picture).scores for picture in (drawn.detach(), pictures.driving))
         losses["discriminators"] = weights.discriminator * hinge_for_discriminator(made, real)
-        now.descend("discriminators", losses["discriminators"])
+        context.backward_and_step("discriminators", losses["discriminators"])
         return losses
 
-    def rates(self, step: int) -> dict[str, float]:
+    def learning_rates(self, step: int) -> dict[str, float]:
         rate = self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)
         return {name: rate for name in self.optimizers}
 
@@ -179,15 +179,15 @@ class RendererTrainer(Trainer):
             rows.append(torch.cat([source, driving, redraw(self.nets, source, driving)], dim=-1)[0])
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
-    def _draw(self, now: Moment) -> tuple[Pictures, Tensor]:
+    def _draw(self, context: StepContext) -> tuple[Pictures, Tensor]:
         """Pictures, and the degrees (B, 3) of the driving ones."""
-        pairs = draw_pairs(self.clips, now.batch, now.chance)
-        pictures = jittered(read_pictures(pairs, now.device), self.training.jitter, now.chance)
+        pairs = draw_pairs(self.clips, context.batch, context.generator)
+        pictures = jittered(read_pictures(pairs, context.device), self.training.jitter, context.generator)
         degrees = torch.cat([head_degrees(p.clip.coefficients(p.driving, p.driving + 1)) for p in pairs])
-        mirrored = torch.rand(now.batch, generator=now.chance) < self.training.mirrored
+        mirrored = torch.rand(context.batch, generator=context.generator) < self.training.mirrored
         degrees = torch.where(mirrored[:, None], degrees * torch.tensor([1.0, -1.0, -1.0]), degrees)
-        mirrored = mirrored[:, None, None, None].to(now.device)
-        return Pictures(*(torch.where(mirrored, p.flip(-1), p) for p in pictures)), degrees.to(now.device)
+        mirrored = mirrored[:, None, None, None].to(context.device)
+        return Pictures(*(torch.where(mirrored, p.flip(-1), p) for p in pictures)), degrees.to(context.device)
 
 
 def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ def head_degrees(coefficients: FaceCoefficients) -> Tensor:
 
 
 def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
-    """The RENDERER_NETS, untaught."""
+    """The RENDERER_NETS, randomly initialised."""
     with seeded(seed):
         return {
             "keypoint_detector": KeypointDetector(training.keypoints),
@@ -222,20 +222,20 @@ def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
 
 def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures, family: str | None = None,
                         ) -> list[Clip]:  # fmt: skip
-    """The clips of a folder whose pictures these nets can take. Raises what `read_pair_clips` raises."""
+    """The clips of a folder whose pictures these networks can take. Raises what `read_pair_clips` raises."""
     levels = max(nets["keypoint_detector"].config.levels, nets["generator"].config.motion.levels)
     return read_pair_clips(folder, levels, vgg.least_side, family)
 
 
-def taught_nets(base: Talker, estimator: MotionEstimator) -> dict[str, nn.Module]:
+def pretrained_nets(base: SadTalkerModel, estimator: MotionEstimator) -> dict[str, nn.Module]:
     """The RENDERER_NETS of a model, to go on from."""
     return {"keypoint_detector": base.nets["keypoint_detector"], "motion_estimator": estimator,
             "generator": base.nets["generator"]}  # fmt: skip
 
 
 def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
-    """The motion estimator of a model, which no talker needs: a file that stage 1 exported carries it, and for the
-    released models the old renderer's file does.
+    """The motion estimator of a model, which no model needs to animate: a file that stage 1 exported carries it, and
+    for the released models the old renderer's file does.
 
     Raises CheckpointMissing or CheckpointMismatch, and what reading raises.
     """
@@ -251,12 +251,12 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
     if tensors is None:
         raise CheckpointMismatch(f"{read.source} holds no motion estimator. Give as --base a file that "
                                  f"training.renderer exported, or a released model.")  # fmt: skip
-    plan = PLANS["motion_estimator"]
-    said = read.metadata.configs["motion_estimator"] if read.metadata else {}
-    return fill(plan.build(plan.read_config(said, read.source)), tensors, read.source)  # type: ignore[return-value]
+    spec = NETWORKS["motion_estimator"]
+    config = read.metadata.configs["motion_estimator"] if read.metadata else {}
+    return load_weights(spec.build(spec.read_config(config, read.source)), tensors, read.source)  # type: ignore[return-value]
 
 
-def require_renderer_base(base: Talker) -> None:
+def require_renderer_base(base: SadTalkerModel) -> None:
     """Raises OptionError for a model that draws by other means."""
     if base.family != RELEASED:
         raise OptionError(f"expected a --base with a generator, as the released models have, got {base.name}, which "
@@ -274,8 +274,12 @@ def require_full_precision(precision: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
-    parser.add_argument("--config", choices=TRAININGS, default="published", help="widths of new nets, weights of the "
-                        "losses (default published)")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        choices=TRAININGS,
+        default="published",
+        help="widths of new networks, weights of the losses (default published)",
+    )
     add_vgg_option(parser)
     add_end_options(parser)
     add_run_options(parser, out="runs/renderer", steps=200_000)
@@ -284,18 +288,20 @@ def main(arguments: list[str] | None = None) -> None:
     run, ends = run_of(options, training.batch), ends_of(options)
     require_full_precision(run.precision)
     base = None
-    if ends.export or ends.begin == BASE:
-        base = ends.talker()
+    if ends.export or ends.init_from == BASE:
+        base = ends.load_base()
         require_renderer_base(base)
-    if base and ends.begin == BASE:
-        nets = taught_nets(base, read_estimator(ends.base, ends.models))
+    if base and ends.init_from == BASE:
+        nets = pretrained_nets(base, read_estimator(ends.base, ends.models))
     else:
         nets = new_nets(training, run.seed)
     vgg = vgg_of(options.vgg19, training.vgg)
     clips = read_renderer_clips(options.data, nets, vgg)
     first = train(RendererTrainer(clips, nets, vgg, run.steps, training, run.seed), run)
     if first and base and ends.export:
-        print(f"{export(ends.export, base, nets)}: teach its mapping net with training.mapping --base {ends.export}")
+        print(
+            f"{export(ends.export, base, nets)}: teach its mapping network with training.mapping --base {ends.export}"
+        )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m sadtalker_core.training.heads.dataset  --work FOLDER --shards 40
     python -m sadtalker_core.training.renderer_mini  --work FOLDER --steps 4000
 
-The first command makes pairs of pictures; this one lets the embedded face net find the mesh in every source, moves it
-with the same mesh flow as inference, and trains the net to correct what that gets wrong. It can be stopped and
+The first command makes pairs of pictures; this one lets the embedded face network find the mesh in every source, moves
+it with the same mesh flow as inference, and trains the network to correct what that gets wrong. It can be stopped and
 started again with the same line: prepared shards and the state of the training are kept in the folder.
 
 Recipe: Adam 1e-3, falling over the last half of the steps; batches of 32 parts, 64 pixels wide, of the window, half of
@@ -14,10 +14,11 @@ source shows the spot or the background, and a small price on painting what the 
 an average over the last steps.
 
 The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for looking), seed 0, 4900 steps
-in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier net, 4450 steps on an older mesh
+in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an older
+mesh
 flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way settings
 changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the mouth
-until 3250; what the net says of the flow is averaged since 4100. So a new run will not give the same numbers.
+until 3250; what the network says of the flow is averaged since 4100. So a new run will not give the same numbers.
 """
 
 from __future__ import annotations
@@ -34,15 +35,22 @@ from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
-from ..render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, head_ride, regions, warp_window
-from ..render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
-from ..saving import save_arrays, save_whole, whole
+from ..render.meshwarp.flow_renderer import (
+    FINE_MAPS,
+    MINI_FLOW_RENDERER,
+    FlowRenderer,
+    regions,
+    rigid_flow,
+    warp_window,
+)
+from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
+from ..saving import atomic_write, save_arrays, save_tensors
 from .heads import mesh as layers
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "mini_renderer.safetensors"
 BATCH = 32
-PART = 64  #: side of the part of the window that is trained on; the net is convolutional and sees no further
-_EDGE = 3  #: pixels at the border of a part that do not count: the net sees only half of what is around them
+PART = 64  #: side of the part of the window that is trained on; the network is convolutional and sees no further
+_EDGE = 3  #: pixels at the border of a part that do not count: the network sees only half of what is around them
 _PLACES = {"mouth": 0.5, "eyes": 0.1, "anywhere": 0.4}  #: where parts are taken
 LEARNING_RATE = 1e-3
 FALL = 0.5  #: the share of the steps over which the learning rate falls
@@ -52,7 +60,7 @@ SEED = 0
 _FINE = FINE_MAPS  #: kept at full size in prepared shards, the others at half
 _COARSE = [name for name in MAPS if name not in _FINE]
 _DISPLACEMENT_STEPS = 256
-_FAR_OFF = 4.0  #: pixels between found and true points beyond which the face net is not believed
+_FAR_OFF = 4.0  #: pixels between found and true points beyond which the face network is not believed
 _TRUE_POINTS = 0.25  #: share of sources that get the true points with noise instead of found ones
 
 
@@ -75,10 +83,10 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
             points = _disturbed(true, generator)
         else:
             errors.append(float(error))
-        mover = HeadMover(points, torch.from_numpy(shard["source_weights"][k]).float())
+        rig = FaceRig(points, torch.from_numpy(shard["source_weights"][k]).float())
         turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
-        flow = mover.flow(torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
-        rows["ride"].append(head_ride(mover, turn, shift).numpy())
+        flow = rig.flow(torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
+        rows["ride"].append(rigid_flow(rig, turn, shift).numpy())
         steps = (flow.displacement[:, :, middle, middle] * _DISPLACEMENT_STEPS).round().clamp(-32767, 32767)
         rows["displacement"].append(steps.short().numpy())
         rows["fine"].append((flow.maps[:, fine] * 127).round().to(torch.int8).numpy())
@@ -199,12 +207,12 @@ class Pairs:
 def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same pair seen in a mirror."""
     left, top = row["left_top"]
-    ride = row["ride"] * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
-    ride[2] -= STAGE * ride[0]
+    rigid = row["ride"] * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
+    rigid[2] -= STAGE * rigid[0]
     row = {name: tensor.flip(-1) for name, tensor in row.items() if name not in ("left_top", "ride")}
     for name, channel in (("displacement", 0), ("flow", 0), ("maps", MAPS.index("x"))):
         row[name][channel] *= -1
-    return row | {"left_top": torch.stack([STAGE - PART - left, top]), "ride": ride}
+    return row | {"left_top": torch.stack([STAGE - PART - left, top]), "ride": rigid}
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------
@@ -260,7 +268,7 @@ def _edges(one: Tensor, other: Tensor, weight: Tensor, scale: int) -> Tensor:
 def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     """Until `steps`, or until the clock says stop; then write the averaged weights to `out`."""
     torch.manual_seed(SEED)
-    net = FlowRenderer(MINI)
+    net = FlowRenderer(MINI_FLOW_RENDERER)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimiser = torch.optim.Adam(net.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
@@ -280,7 +288,7 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
     def save() -> None:
         spent = hours + (time.time() - begin) / 3600
         state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "averaged": averaged}
-        with whole(state_file) as unfinished:
+        with atomic_write(state_file) as unfinished:
             torch.save(state | {"step": step, "hours": spent}, unfinished)
         export(averaged, out, step, spent, len(pairs))
 
@@ -323,7 +331,9 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
 
 def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pairs: int) -> None:
     """Half precision, in the layout of the pack's own files, with the recipe beside the metadata."""
-    metadata = Metadata(family="mini", name="mini", image_size=256, configs={"flow_renderer": asdict(MINI)})
+    metadata = Metadata(
+        family="mini", name="mini", image_size=256, configs={"flow_renderer": asdict(MINI_FLOW_RENDERER)}
+    )
     about = {
         "format": "pt",
         METADATA_KEY: metadata.to_json(),
@@ -331,7 +341,7 @@ def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pai
         "recipe": f"{step} steps of {BATCH}, {n_pairs} pairs, seed {SEED}, {hours:.2f} hours of a shared CPU core",
     }
     half = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
-    save_whole(out, {f"flow_renderer.{k}": t.contiguous() for k, t in half.items()}, about)
+    save_tensors(out, {f"flow_renderer.{k}": t.contiguous() for k, t in half.items()}, about)
 
 
 def main(arguments: list[str] | None = None) -> None:

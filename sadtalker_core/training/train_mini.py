@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from ..saving import whole
+from ..saving import atomic_write
 from . import expnet_mini, fit_linear_3dmm, mapping_mini, pack_motion_mini, posevae_mini, renderer_mini
 from .heads.dataset import PEOPLE_PER_SHARD, make_shards
 from .heads.landmarks import N_HEADS
@@ -70,7 +70,7 @@ def train_mini(work: Path, scale: Scale, note: str = "") -> Path:
                   "torch": torch.__version__, "note": note,
                   "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
                              for p in sorted(out.glob("*.safetensors"))}}  # fmt: skip
-        with whole(record) as unfinished:
+        with atomic_write(record) as unfinished:
             unfinished.write_text(json.dumps(recipe, indent=1) + "\n")
     return out
 

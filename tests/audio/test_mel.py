@@ -1,4 +1,4 @@
-"""The mel spectrogram, held against librosa and scipy, which the released nets were trained with."""
+"""The mel spectrogram, held against librosa and scipy, which the released networks were trained with."""
 
 import librosa
 import numpy as np

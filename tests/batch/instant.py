@@ -1,6 +1,7 @@
-"""In the place of a crew: every call is answered at once, with a film of its own. Also a program that can be killed.
+"""In the place of a worker pool: every call is answered at once, with a film of its own. Also a program that can be
+killed.
 
-    python -m tests.batch.instant jobs.csv      says "begun" when the first video is asked for
+python -m tests.batch.instant jobs.csv      says "begun" when the first video is asked for
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import sys
 import time
 
 from sadtalker_core.batch import __main__ as program
-from sadtalker_core.batch.crew import Call
-from sadtalker_core.batch.worker import Answer
+from sadtalker_core.batch.worker import Result
+from sadtalker_core.batch.worker_pool import Call
 
 #: long enough to be caught half written
 FILM = b"film" * 250_000
 
 
 class Instant:
-    """A crew of one. n_asked: calls of all such crews."""
+    """A worker pool of one. n_asked: calls of all such crews."""
 
     size = 1
     busy = False
@@ -34,9 +35,9 @@ class Instant:
 
     def ask(self, call: Call, *, first: bool = False) -> Call:
         Instant.n_asked += 1
-        call.given()
-        call.answer = Answer((FILM, 1), 0.0, "here", 0)
-        call.then(call)
+        call.args()
+        call.result = Result((FILM, 1), 0.0, "here", 0)
+        call.callback(call)
         return call
 
 
@@ -49,5 +50,5 @@ class Slow(Instant):
 
 
 if __name__ == "__main__":
-    program.Crew = Slow  # type: ignore[misc, assignment]
+    program.WorkerPool = Slow  # type: ignore[misc, assignment]
     sys.exit(program.main(sys.argv[1:]))

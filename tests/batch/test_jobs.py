@@ -41,8 +41,12 @@ def test_a_line_becomes_a_job_with_the_options_it_names(table, folder):
 
 
 def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs():
-    inputs = {name: entry for node in WALK for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
-              if "default" in entry}  # what has none comes by a wire
+    inputs = {
+        name: entry
+        for node in WALK
+        for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
+        if "default" in entry
+    }  # what has none comes by a wire
     for name, default in asdict(Options()).items():
         assert default == inputs[name]["default"], name
         for value in inputs[name].get("values", ()):

@@ -36,7 +36,7 @@ def test_a_driver_that_is_killed_leaves_whole_videos_and_a_run_that_goes_on(tabl
     videos = folder / f"killed{seed}"
     made = {video.name for video in videos.glob("*.mp4")}
     assert all((videos / name).read_bytes() == FILM for name in made)
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     monkeypatch.setattr(Instant, "n_asked", 0)
     assert main([str(path)]) == 0
     report = json.loads((folder / f"killed{seed}.run" / "report.json").read_text(encoding="utf-8"))

@@ -70,14 +70,14 @@ def test_a_line_that_this_program_did_not_write_costs_only_itself(tmp_path, odd)
 
 def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_again(tmp_path, monkeypatch):
     folder, jobs = RunFolder(tmp_path / "run"), [job(tmp_path, name) for name in "abc"]
-    append, full = record.append_line, [True]
+    append, full = record.append_jsonl, [True]
 
     def append_line(file, entry):
         if full:
             raise OSError(errno.ENOSPC, "No space left on device")
         append(file, entry)
 
-    monkeypatch.setattr(record, "append_line", append_line)
+    monkeypatch.setattr(record, "append_jsonl", append_line)
     folder.add(done(jobs[0]))
     folder.add(done(jobs[1]))
     assert folder.fault.startswith("The record of this run could not be kept in") and "No space left" in folder.fault

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from sadtalker_core.batch.__main__ import main
-from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, RunFolder
 from sadtalker_core.batch.run import run_jobs
-from sadtalker_core.batch.worker import Order, Worker
+from sadtalker_core.batch.worker import JobPayload, Worker
+from sadtalker_core.batch.worker_pool import Call, WorkerPool, WorkerPoolOptions
 from sadtalker_core.errors import DoesNotFit
 from tests.batch.conftest import NOBODY, PORTRAIT
 
 CHUNK, CUT = 8, 20  #: frames of a chunk, and frames beyond which a clip is cut
 
 
-class Watched(Crew):
-    """A crew that remembers what it was asked."""
+class Watched(WorkerPool):
+    """A worker pool that remembers what it was asked."""
 
     calls: list[Call]
 
@@ -33,7 +33,7 @@ class Watched(Crew):
 
 @pytest.fixture(scope="module")
 def local_ray():
-    """Ray on this machine, with room for two crews of two and a store of 100 MB; it ends with this file."""
+    """Ray on this machine, with room for two pools of two and a store of 100 MB; it ends with this file."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
@@ -44,15 +44,15 @@ def local_ray():
 
 
 @pytest.fixture(scope="module")
-def crew(local_ray):
-    with Watched(CrewOptions(n_workers=2, retries=1), 2) as crew:
-        yield crew
+def pool(local_ray):
+    with Watched(WorkerPoolOptions(n_workers=2, retries=1), 2) as pool:
+        yield pool
 
 
 @pytest.fixture(autouse=True)
 def nothing_asked(request):
     if "crew" in request.fixturenames:
-        request.getfixturevalue("crew").calls = []
+        request.getfixturevalue("pool").calls = []
 
 
 @pytest.fixture(scope="module")
@@ -63,45 +63,45 @@ def alone():
     def make(job) -> bytes:
         key = (job.portrait, job.voice, job.options)
         if key not in made:
-            made[key] = worker.do("make", Order.of(job)).value[0]
+            made[key] = worker.do("run_job", JobPayload.of(job)).value[0]
         return made[key]
 
     return make
 
 
-def run(table: Path, crew: Crew, **how):
+def run(table: Path, pool: WorkerPool, **how):
     """The outcomes of a table by the names of its videos, in a run folder of its own."""
     folder = RunFolder(table.with_suffix(".run"))
-    outcomes = run_jobs(read_jobs(table), crew, folder, cut_frames=CUT, chunk_frames=CHUNK, **how)
+    outcomes = run_jobs(read_jobs(table), pool, folder, cut_frames=CUT, chunk_frames=CHUNK, **how)
     return {Path(outcome.out).name: outcome for outcome in outcomes}
 
 
 @pytest.mark.slow
-def test_what_many_make_is_what_one_makes_frame_for_frame(crew, table, alone):
+def test_what_many_make_is_what_one_makes_frame_for_frame(pool, table, alone):
     """Byte for byte, indeed: one clip whole, and one cut, whose colours follow the frames before."""
     path = table("equal.csv", "portrait,voice,out,seed,paste_back", f"{PORTRAIT},short.wav,whole.mp4,3,",
                  f"{PORTRAIT},long voice.wav,n\u00e9w/cut.mp4,5,yes")  # fmt: skip
-    outcomes = sorted(run(path, crew).values(), key=lambda outcome: outcome.line)
+    outcomes = sorted(run(path, pool).values(), key=lambda outcome: outcome.line)
     assert [(outcome.status, outcome.n_frames) for outcome in outcomes] == [(DONE, 16), (DONE, 32)]
-    assert [call.task for call in crew.calls].count("heads") == 4
+    assert [call.task for call in pool.calls].count("heads") == 4
     for job in read_jobs(path):
         assert job.out.read_bytes() == alone(job), job.out.name
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_takes_nothing_with_it(crew, table, alone):
+def test_a_worker_that_is_killed_takes_nothing_with_it(pool, table, alone):
     path = table("killed.csv", "portrait,voice,out,seed,paste_back", f"{PORTRAIT},long voice.wav,killed.mp4,5,yes")
     killed = []
 
     def kill_who_made_the_first_chunk(n_frames, outcome):
         """By now it has been given another one."""
         if not killed:
-            killed.extend(call.answer.process for call in crew.calls if call.task == "heads" and call.answer)
+            killed.extend(call.result.process for call in pool.calls if call.task == "heads" and call.result)
             os.kill(killed[0], getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    outcomes = run(path, crew, on_progress=kill_who_made_the_first_chunk)
+    outcomes = run(path, pool, on_progress=kill_who_made_the_first_chunk)
     assert outcomes["killed.mp4"].status == DONE
-    assert sorted(call.n_tries for call in crew.calls) == [1, 1, 1, 1, 2]
+    assert sorted(call.n_tries for call in pool.calls) == [1, 1, 1, 1, 2]
     (job,) = read_jobs(path)
     assert job.out.read_bytes() == alone(job)
 
@@ -140,23 +140,23 @@ class Deadly:
 
 
 @pytest.mark.slow
-def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(crew):
-    deadly = crew.ask(Call("make", lambda: (Deadly(),)))
-    broken = crew.ask(Call("make", lambda: (None,)))
-    while crew.busy:
-        crew.wait(1.0)
+def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(pool):
+    deadly = pool.ask(Call("run_job", lambda: (Deadly(),)))
+    broken = pool.ask(Call("run_job", lambda: (None,)))
+    while pool.busy:
+        pool.wait(1.0)
     assert deadly.error.startswith("its worker died: ") and deadly.error.endswith("(tried 2 times)")
     assert broken.error == "AttributeError: 'NoneType' object has no attribute 'options' (tried 2 times)"
 
 
 @pytest.mark.slow
 def test_workers_that_cannot_begin_end_the_run_with_a_reason(local_ray, monkeypatch):
-    monkeypatch.setattr("sadtalker_core.batch.crew.Worker", Stillborn)
-    with Crew(CrewOptions(n_workers=1, retries=1), 1) as crew:
-        call = crew.ask(Call("make", tuple))
-        while crew.busy:
-            crew.wait(1.0)
-        too_late = crew.ask(Call("make", tuple))
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool.Worker", Stillborn)
+    with WorkerPool(WorkerPoolOptions(n_workers=1, retries=1), 1) as pool:
+        call = pool.ask(Call("run_job", tuple))
+        while pool.busy:
+            pool.wait(1.0)
+        too_late = pool.ask(Call("run_job", tuple))
     assert call.error.startswith("no worker could begin: ")
     assert too_late.error == call.error, "nobody would ever answer it"
 
@@ -164,4 +164,4 @@ def test_workers_that_cannot_begin_end_the_run_with_a_reason(local_ray, monkeypa
 @pytest.mark.slow
 def test_more_workers_than_there_is_room_for_are_refused(local_ray):
     with pytest.raises(DoesNotFit, match="9 workers with 1 cores and 0 GPUs each do not fit: Ray has 4 cores"):
-        Crew(CrewOptions(n_workers=9), 9).__enter__()
+        WorkerPool(WorkerPoolOptions(n_workers=9), 9).__enter__()

@@ -1,4 +1,4 @@
-"""What ends before Ray begins, and the order of things with a crew that answers in the worst order."""
+"""What ends before Ray begins, and the order of things with a worker pool that answers in the worst order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from sadtalker_core.batch.__main__ import _Bar, main
-from sadtalker_core.batch.crew import CORE, Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder
 from sadtalker_core.batch.run import CHUNKS_PER_WORKER, run_jobs
-from sadtalker_core.batch.worker import Answer, Clip, Order
+from sadtalker_core.batch.worker import JobPayload, PlannedClip, Result
+from sadtalker_core.batch.worker_pool import CORE, Call, WorkerPool, WorkerPoolOptions
 from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
@@ -33,9 +33,9 @@ def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
     path = table("gone.csv", "portrait,voice,out", f"{PORTRAIT},soon gone.wav,gone.mp4")
     (job,) = read_jobs(path)
     (folder / "soon gone.wav").unlink()
-    crew = Crew(CrewOptions(), 1)
-    crew._idle = [object()]
-    (outcome,) = run_jobs([job], crew, RunFolder(folder / "gone.run"), cut_frames=1000)
+    pool = WorkerPool(WorkerPoolOptions(), 1)
+    pool._idle = [object()]
+    (outcome,) = run_jobs([job], pool, RunFolder(folder / "gone.run"), cut_frames=1000)
     assert outcome.status == FAILED and outcome.sentence.startswith("FileNotFoundError: ")
 
 
@@ -43,16 +43,16 @@ def test_a_video_that_another_run_is_making_costs_its_own_job_alone_and_says_who
     """Their run folders differ, so that the lock of the run folder does not keep them apart."""
     path = table("both.csv", "portrait,out,idle_seconds", f"{PORTRAIT},both.mp4,1")
     (job,) = read_jobs(path)
-    crew = Crew(CrewOptions(), 1)
-    crew._idle = [object()]  # which would fail at once if it were given anything
+    pool = WorkerPool(WorkerPoolOptions(), 1)
+    pool._idle = [object()]  # which would fail at once if it were given anything
     with claim_path(job.out):
-        (outcome,) = run_jobs([job], crew, RunFolder(folder / "other.run"), cut_frames=1000)
+        (outcome,) = run_jobs([job], pool, RunFolder(folder / "other.run"), cut_frames=1000)
     assert outcome.status == FAILED
     assert f"both.mp4 is in use by process {os.getpid()} on " in outcome.sentence
 
 
 def test_what_a_killed_run_left_goes_though_its_jobs_are_in_no_table_any_more(table, folder, monkeypatch):
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     (folder / "swept").mkdir()
     claim = claim_path(folder / "swept" / "of yesterday.mp4")
     claim.part("whole").write_bytes(b"half")
@@ -71,7 +71,7 @@ def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys)
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere"])
 def test_a_cluster_that_is_not_there_gets_a_sentence(address):
     with pytest.raises(OptionError, match=f"expected a running Ray cluster at --address {address}, got: "):
-        Crew(CrewOptions(address=address), 1).__enter__()
+        WorkerPool(WorkerPoolOptions(address=address), 1).__enter__()
 
 
 class Cards:
@@ -85,8 +85,8 @@ class Cards:
     def is_initialized(self):
         return self.begun
 
-    def init(self, address, **given):
-        self.begun = address, given
+    def init(self, address, **args):
+        self.begun = address, args
 
     def shutdown(self):
         self.begun = False
@@ -102,7 +102,7 @@ class Cards:
 
     def hire(self, asked):
         self.hired.append(asked)
-        return SimpleNamespace(greet=SimpleNamespace(remote=object))
+        return SimpleNamespace(ping=SimpleNamespace(remote=object))
 
     def kill(self, worker):
         self.hired.pop()
@@ -114,9 +114,9 @@ class Cards:
 ])  # fmt: skip
 def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monkeypatch, wish, size, gpus, device):
     ray = Cards()
-    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", lambda: ray)
-    with Crew(CrewOptions(**wish), 100) as crew:
-        assert crew.size == len(ray.hired) == size
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", lambda: ray)
+    with WorkerPool(WorkerPoolOptions(**wish), 100) as pool:
+        assert pool.size == len(ray.hired) == size
         assert ray.hired[0] == {"num_cpus": wish.get("cpus_each", 1), "num_gpus": gpus, "device": device}
     assert ray.hired == []
 
@@ -124,19 +124,19 @@ def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monke
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:{}", "ray://127.0.0.1:{}"])
 def test_a_cluster_is_joined_by_its_address_and_given_our_code(monkeypatch, address):
     ray = Cards(begun=False)
-    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", lambda: ray)
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", lambda: ray)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = address.format(server.getsockname()[1])
-        with Crew(CrewOptions(address=address), 1):
-            joined, given = ray.begun
-    assert joined == address and given["runtime_env"] == {"py_modules": [str(CORE)]}
+        with WorkerPool(WorkerPoolOptions(address=address), 1):
+            joined, args = ray.begun
+    assert joined == address and args["runtime_env"] == {"py_modules": [str(CORE)]}
     assert not ray.begun, "a guest who came leaves again"
 
 
 def test_more_gpus_than_there_are_get_a_sentence(monkeypatch):
-    monkeypatch.setattr("sadtalker_core.batch.crew._import_ray", Cards)
+    monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", Cards)
     with pytest.raises(DoesNotFit, match="3 workers with 1 cores and 1 GPUs each do not fit: .* 8 cores and 2 GPUs"):
-        Crew(CrewOptions(n_workers=3), 100).__enter__()
+        WorkerPool(WorkerPoolOptions(n_workers=3), 100).__enter__()
 
 
 def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
@@ -150,20 +150,20 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
-    monkeypatch.setattr("sadtalker_core.batch.record.append_line", full)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.record.append_jsonl", full)
     path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
     assert main([str(path)]) == 3
     assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
     said = capsys.readouterr().err
     assert said.count("The record of this run could not be kept in") == 1 and "(No space left on device)" in said
     monkeypatch.undo()
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     assert main([str(path)]) == 0, "with room there it is an ordinary run"
 
 
 def test_of_two_runs_of_a_table_the_second_begins_nothing_and_says_who_has_it(table, folder, monkeypatch, capsys):
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     monkeypatch.setattr(Instant, "n_asked", 0)
     path = table("two.csv", "portrait,out,idle_seconds", f"{PORTRAIT},two.mp4,1")
     with RunFolder(folder / "two.run"):
@@ -174,7 +174,7 @@ def test_of_two_runs_of_a_table_the_second_begins_nothing_and_says_who_has_it(ta
 
 
 def test_a_run_folder_that_cannot_be_written_to_begins_nothing(table, folder, monkeypatch, capsys):
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     path = table("norun.csv", "portrait,out,idle_seconds", f"{PORTRAIT},norun.mp4,1")
     assert main([str(path), "--run", str(folder / "short.wav" / "run")]) == 2
     assert "cannot be written to (Not a directory); name another with --run." in capsys.readouterr().err
@@ -182,7 +182,7 @@ def test_a_run_folder_that_cannot_be_written_to_begins_nothing(table, folder, mo
 
 
 def test_the_leading_process_leaves_the_cores_to_its_workers(table, monkeypatch):
-    monkeypatch.setattr("sadtalker_core.batch.__main__.Crew", Instant)
+    monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -203,11 +203,11 @@ def test_an_argument_that_means_nothing_is_refused(table, capsys, odd):
 
 
 class Backwards:
-    """A crew of two that answers its newest call first. A head is one pixel as bright as its yaw."""
+    """A worker pool of two that answers its newest call first. A head is one pixel as bright as its yaw."""
 
     size = 2
 
-    def __init__(self, clip: Clip):
+    def __init__(self, clip: PlannedClip):
         self.clip, self.queue, self.n_asked = clip, [], 0
         self.made: list[str] = []
 
@@ -226,14 +226,14 @@ class Backwards:
     def wait(self, timeout_s: float) -> None:
         if self.queue:
             call = self.queue.pop()
-            call.answer = Answer(getattr(self, call.task)(*call.given()), 0.0, "here", 0)
-            if call.then:
-                call.then(call)
+            call.result = Result(getattr(self, call.task)(*call.args()), 0.0, "here", 0)
+            if call.callback:
+                call.callback(call)
 
-    def plan(self, order: Order) -> Clip:
+    def plan(self, order: JobPayload) -> PlannedClip:
         return self.clip
 
-    def make(self, order: Order) -> tuple[bytes, int]:
+    def run_job(self, order: JobPayload) -> tuple[bytes, int]:
         self.made.append(order.options.precision)
         return b"film", 1
 
@@ -254,32 +254,32 @@ def test_the_bar_is_full_when_the_missing_videos_are_made(table):
 
 
 def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, monkeypatch):
-    clip = Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
-    crew, written, ahead = Backwards(clip), [], []
+    clip = PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
+    pool, written, ahead = Backwards(clip), [], []
 
     def film(claim, heads, portrait, voice, wish):
         for frames in heads.batches():
-            ahead.append(crew.n_asked - len(written) // 10)
+            ahead.append(pool.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
         save_bytes(claim, b"film")
 
-    monkeypatch.setattr("sadtalker_core.batch.run.write_film", film)
+    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
     jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))
     counted = []
-    (outcome,) = run_jobs(jobs, crew, RunFolder(folder / "order.run"), cut_frames=50, chunk_frames=10,
+    (outcome,) = run_jobs(jobs, pool, RunFolder(folder / "order.run"), cut_frames=50, chunk_frames=10,
                           on_progress=lambda n_frames, outcome: counted.append(n_frames))  # fmt: skip
     assert outcome.status == DONE and sum(counted) == outcome.n_frames == 95
     assert written == clip.motion.driving.yaw.tolist()
-    assert max(ahead) == CHUNKS_PER_WORKER * crew.size
+    assert max(ahead) == CHUNKS_PER_WORKER * pool.size
 
 
 def test_jobs_for_the_same_nets_are_made_together(table, folder):
-    crew = Backwards(Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(5), 1, 1))
+    pool = Backwards(PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(5), 1, 1))
     wishes = ["fp32", "bf16", "fp32", "bf16"]
     jobs = read_jobs(table("nets.csv", "portrait,out,idle_seconds,precision",
                            *(f"{PORTRAIT},nets{k}.mp4,1,{wish}" for k, wish in enumerate(wishes))))  # fmt: skip
-    run_jobs(jobs, crew, RunFolder(folder / "nets.run"), cut_frames=50)
-    assert crew.made == ["bf16", "bf16", "fp32", "fp32"]
+    run_jobs(jobs, pool, RunFolder(folder / "nets.run"), cut_frames=50)
+    assert pool.made == ["bf16", "bf16", "fp32", "fp32"]
 
 
 def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
@@ -287,9 +287,9 @@ def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, mo
         next(heads.batches())
         raise RuntimeError("the unexpected")
 
-    monkeypatch.setattr("sadtalker_core.batch.run.write_film", film)
-    crew = Backwards(Clip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(50), 1, 1))
+    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
+    pool = Backwards(PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(50), 1, 1))
     jobs = read_jobs(table("broken.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,2", f"{PORTRAIT},b.mp4,2"))
-    outcomes = run_jobs(jobs, crew, RunFolder(folder / "broken.run"), cut_frames=20, chunk_frames=10)
+    outcomes = run_jobs(jobs, pool, RunFolder(folder / "broken.run"), cut_frames=20, chunk_frames=10)
     assert [outcome.status for outcome in outcomes] == [FAILED, FAILED]
     assert {outcome.sentence for outcome in outcomes} == {"RuntimeError: the unexpected"}

@@ -1,4 +1,5 @@
-"""What one process does: nets where they shall compute, and pieces that make a whole. With tiny nets, without Ray."""
+"""What one process does: networks where they shall compute, and pieces that make a whole. With tiny networks, without
+Ray."""
 
 from __future__ import annotations
 
@@ -10,20 +11,20 @@ import pytest
 import torch
 
 from sadtalker_core.api import to_device
-from sadtalker_core.assembly import Talker
 from sadtalker_core.batch.worker import WORK_FOLDER, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import Options
-from sadtalker_core.render.generator import Generator
+from sadtalker_core.render.facevid2vid.generator import Generator
 from tests.render import tiny
 from tests.tolerances import ARRANGEMENTS
 
 CPU = torch.device("cpu")
 
 
-def released() -> Talker:
+def released() -> SadTalkerModel:
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
-    return Talker("tiny", RELEASED, tiny.SIDE, nets)
+    return SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets)
 
 
 @pytest.mark.parametrize(("precision", "painted"), [("auto", torch.float32), ("bf16", torch.bfloat16)])
@@ -37,7 +38,7 @@ def test_the_painting_net_is_fast_and_in_the_wished_precision_and_the_others_sta
 def test_pieces_of_a_motion_give_the_frames_of_the_whole():
     options, motion = Options(model="tiny"), tiny.motion(7)
     worker = Worker()
-    worker._talker, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
+    worker._model, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
     portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
 
     def heads(start: int, stop: int) -> np.ndarray:
@@ -50,10 +51,10 @@ def test_pieces_of_a_motion_give_the_frames_of_the_whole():
 
 def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
     worker, options = Worker(batch_size=4), Options(model="tiny")
-    worker._talker, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
+    worker._model, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
     portrait, motion = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop()), tiny.motion(5)
     whole = worker.do("heads", options, portrait, motion).value
-    tried = tiny.cramp(monkeypatch, worker._talker.nets["generator"], room=1)
+    tried = tiny.cramp(monkeypatch, worker._model.nets["generator"], room=1)
     frames = worker.do("heads", options, portrait, motion).value
     assert tried == [4, 2, 1, 1, 1, 1, 1]
     np.testing.assert_allclose(frames, whole, rtol=0, atol=ARRANGEMENTS)
@@ -61,7 +62,7 @@ def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
 
 def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeypatch):
     loaded = []
-    monkeypatch.setattr("sadtalker_core.batch.worker.load_talker", lambda *asked: loaded.append(asked) or released())
+    monkeypatch.setattr("sadtalker_core.batch.worker.load_model", lambda *asked: loaded.append(asked) or released())
     worker = Worker(("models",))
     for model in ("one", "one", "two"):
         worker._nets(Options(model=model))
@@ -74,5 +75,5 @@ def test_a_worker_that_begins_sweeps_up_after_one_that_was_killed(tmp_path, monk
     left.mkdir()
     (left / "lock").touch()
     (left / "film.mp4.part").write_bytes(b"half")
-    Worker().greet()
+    Worker().ping()
     assert not left.exists() and str(left) in caplog.text

@@ -6,11 +6,11 @@ and JSON.
     python -m tests.bench --parts mini stages      some of it; --side 512, --rounds 3, --batches 8, --hour
     python -m tests.bench.memory                   peak memory by the length of the clip
 
-A yardstick is one 3 x 3 convolution 512 -> 256 at 128 x 128 in float32; counted in them, a frame costs nearly the same
-on every machine. The time is that of the processor, on one thread, for a busy machine disturbs it least, and each
-measurement stands between two yardsticks. The mini is measured by the clock too. Weights are made by
-rule, except the mini's. Every part runs in a process of its own: what fails or takes too long is said, and the rest
-goes on; the JSON is written after each.
+A reference convolution is one 3 x 3 convolution 512 -> 256 at 128 x 128 in float32; counted in them, a frame costs
+nearly the same on every machine. The time is that of the processor, on one thread, for a busy machine disturbs it
+least, and each measurement stands between two reference convolutions. The mini is measured by the clock too. Weights
+are made by rule, except the mini's. Every part runs in a process of its own: what fails or takes too long is said, and
+the rest goes on; the JSON is written after each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.bench.measuring import PROJECT, load, machine
 ARRANGEMENTS = ("plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16")
 PARTS = ("mini", "frames", "stages", "audio", "released", "paste", "precision", "loading", "threads", "gpu")
 LIMIT_S = 1800.0
-#: seconds of voice from which an hour is reckoned; --hour walks the whole of it
+#: seconds of voice from which an hour is reckoned; --hour runs the whole of it
 AUDIO_SECONDS, HOUR_SECONDS = 60.0, 3600.0
 
 
@@ -83,7 +83,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def work(part: str, **how: Any) -> list[dict[str, Any]]:
     """One part, in this process."""
-    from tests.bench import frames, gpu, loading, paste, precision, threads, walks
+    from tests.bench import end_to_end, frames, gpu, loading, paste, precision, threads
 
     if part == "frames":
         file = Path(how.pop("folder")) / "plain.npz"
@@ -91,10 +91,16 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         row = frames.measure(**how, frame_file=file if how["what"] == frames.PLAIN else mine)
         return [row | (frames.apart(mine, file) if mine.exists() and file.exists() else {})]
     measure = {
-        "mini": walks.mini, "stages": walks.stages, "audio": walks.audio_to_motion, "released": walks.released,
-        "paste": paste.measure, "precision": precision.measure, "loading": loading.measure, "threads": threads.measure,
+        "mini": end_to_end.mini,
+        "stages": end_to_end.stages,
+        "audio": end_to_end.audio_to_motion,
+        "released": end_to_end.released,
+        "paste": paste.measure,
+        "precision": precision.measure,
+        "loading": loading.measure,
+        "threads": threads.measure,
         "gpu": gpu.measure,
-    }[part]  # fmt: skip
+    }[part]
     rows: Any = measure(**how)
     return rows if isinstance(rows, list) else [rows]
 

@@ -3,10 +3,10 @@
     python -m tests.bench.batch [--rounds 3] [--jobs 6] [--seconds 3] [--long 16] [--json batch.json]
 
 In: the public domain portrait that comes with scikit-image and a made-up voice. Out, for each kind of work and number
-of workers: frames a second by the clock, the median of rounds that take turns, and processor milliseconds of a frame in
-the workers and in the process that leads them. Then how fast that process alone encodes heads and whole pictures:
+of workers: frames per second by the clock, the median of rounds that take turns, and processor milliseconds of a frame
+in the workers and in the process that leads them. Then how fast that process alone encodes heads and whole pictures:
 beyond that, more workers do not make one long clip faster. Workers and the leading process have one thread each, as in
-the program, and nets are loaded before the clock starts.
+the program, and networks are loaded before the clock starts.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 import torch
 
 from sadtalker_core.batch.__main__ import LEADING_THREADS
-from sadtalker_core.batch.crew import Call, Crew, CrewOptions
 from sadtalker_core.batch.jobs import Job, read_jobs
 from sadtalker_core.batch.record import DONE, RunFolder
 from sadtalker_core.batch.run import run_jobs
-from sadtalker_core.batch.worker import Clip, Order, Worker, write_film
+from sadtalker_core.batch.worker import JobPayload, PlannedClip, Worker, write_job_video
+from sadtalker_core.batch.worker_pool import Call, WorkerPool, WorkerPoolOptions
 from sadtalker_core.datatypes import FrameStream
 from tests.bench.measuring import picture, voice
 from tests.waves import write_wave
@@ -91,15 +91,16 @@ def throughput(tables: dict[str, list[Job]], rounds: int) -> list[dict[str, Any]
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init("local", num_cpus=sum(WORKERS), num_gpus=0, include_dashboard=False, log_to_driver=False,
-             logging_level="error")
+    ray.init(
+        "local", num_cpus=sum(WORKERS), num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    crews = {n: Crew(CrewOptions(n_workers=n), n).__enter__() for n in WORKERS}
-    processes = {n: _loaded(crew, tables["short jobs"][0]) for n, crew in crews.items()}
+    crews = {n: WorkerPool(WorkerPoolOptions(n_workers=n), n).__enter__() for n in WORKERS}
+    processes = {n: _loaded(pool, tables["short jobs"][0]) for n, pool in crews.items()}
     for _ in range(rounds):
         for work, jobs in tables.items():
-            for n, crew in crews.items():
-                found.setdefault((work, n), []).append(_timed(jobs, crew, processes[n]))
+            for n, pool in crews.items():
+                found.setdefault((work, n), []).append(_timed(jobs, pool, processes[n]))
     ray.shutdown()
     rows = []
     for (work, n), runs in found.items():
@@ -112,21 +113,21 @@ def throughput(tables: dict[str, list[Job]], rounds: int) -> list[dict[str, Any]
     return rows
 
 
-def _loaded(crew: Crew, job: Job) -> list[int]:
+def _loaded(pool: WorkerPool, job: Job) -> list[int]:
     """The process numbers of the workers, each of which has done a little of a job."""
     calls: list[Call] = []
-    while len({call.answer.process for call in calls if call.answer}) < crew.size:
-        calls.append(crew.ask(Call("plan", lambda: (Order.of(job),))))
-        calls.append(crew.ask(Call("plan", lambda: (Order.of(job),))))
-        while crew.busy:
-            crew.wait(1.0)
-    return sorted({call.answer.process for call in calls if call.answer})
+    while len({call.result.process for call in calls if call.result}) < pool.size:
+        calls.append(pool.ask(Call("plan", lambda: (JobPayload.of(job),))))
+        calls.append(pool.ask(Call("plan", lambda: (JobPayload.of(job),))))
+        while pool.busy:
+            pool.wait(1.0)
+    return sorted({call.result.process for call in calls if call.result})
 
 
-def _timed(jobs: list[Job], crew: Crew, workers: list[int]) -> dict[str, float]:
+def _timed(jobs: list[Job], pool: WorkerPool, workers: list[int]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         worker_cpu, leader_cpu, started = _cpu(workers), _cpu([os.getpid()]), time.perf_counter()
-        outcomes = run_jobs(jobs, crew, RunFolder(Path(folder)), cut_frames=CUT_FRAMES)
+        outcomes = run_jobs(jobs, pool, RunFolder(Path(folder)), cut_frames=CUT_FRAMES)
         seconds = time.perf_counter() - started
     assert all(outcome.status == DONE for outcome in outcomes), outcomes
     return {"frames": sum(outcome.n_frames for outcome in outcomes), "seconds": seconds,
@@ -144,13 +145,13 @@ def _cpu(processes: list[int]) -> float:
 def leading(job: Job, what: str) -> dict[str, Any]:
     """What the leading process alone does with heads that are there already."""
     worker = Worker(n_threads=1)
-    clip: Clip = worker.do("plan", Order.of(job)).value
+    clip: PlannedClip = worker.do("plan", JobPayload.of(job)).value
     heads = torch.rand(8, 3, 16, 16).repeat_interleave(16, 2).repeat_interleave(16, 3)
     heads = torch.nn.functional.interpolate(heads, (clip.height, clip.width), mode="bilinear")
     stream = FrameStream(len(clip), clip.height, clip.width, lambda: iter([heads] * (len(clip) // 8)))
     cpu, started = _cpu([os.getpid()]), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        write_film(Path(folder) / "film.mp4", stream, clip.portrait, None, job.options)
+        write_job_video(Path(folder) / "film.mp4", stream, clip.portrait, None, job.options)
     seconds, n_frames = time.perf_counter() - started, len(clip) // 8 * 8
     return {"work": f"  encoding of {what.removesuffix(', cut')}"[:30], "workers": 0,
             "frames_per_second": n_frames / seconds, "rounds": [n_frames / seconds], "worker_ms": 0.0,

@@ -1,4 +1,5 @@
-"""What all benches measure with: the yardstick, processor time, peaks of memory, a picture and a voice to work on."""
+"""What all benches measure with: the reference convolution, processor time, peaks of memory, a picture and a voice to
+work on."""
 
 from __future__ import annotations
 
@@ -53,8 +54,10 @@ def yardstick(clock: Callable[[], float] = time.process_time) -> float:
     return min(times)
 
 
-def in_yardsticks(work: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> tuple[float, float, Any]:
-    """Cost in yardsticks taken before and after, seconds, and what the work gave."""
+def in_reference_convolutions(
+    work: Callable[[], Any], clock: Callable[[], float] = time.process_time
+) -> tuple[float, float, Any]:
+    """Cost in reference convolutions taken before and after, seconds, and what the work gave."""
     before = yardstick(clock)
     started = clock()
     result = work()
@@ -134,14 +137,14 @@ def voice(seconds: float):
 
 
 def talker_by_rule(side: int, *only: str):
-    """A released talker whose weights are made by rule, with all nets or only some; it finds faces with the embedded
-    ones.
+    """A released talker whose weights are made by rule, with all networks or only some; it finds faces with the
+    embedded ones.
     """
-    from sadtalker_core.assembly import Talker, assemble_mini
     from sadtalker_core.datatypes import RELEASED
+    from sadtalker_core.model import SadTalkerModel, assemble_mini
     from tests.parity.harness import rule_net
 
     embedded = assemble_mini().nets
     nets = {name: embedded[name] for name in ("face_detector", "face_mesh")}
     names = only or ("face_recon", "expnet", "posevae", "mapping", "keypoint_detector", "generator")
-    return Talker("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})
+    return SadTalkerModel("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})

@@ -1,13 +1,13 @@
-"""How much memory a clip takes, by its length: the whole walk on the mini, each run in a process of its own.
+"""How much memory a clip takes, by its length: the whole pipeline on the mini, each run in a process of its own.
 
     python -m tests.bench.memory                      6 s against 30 s
     python -m tests.bench.memory --long               1 min against 10 min (an hour of one core; --modes crop: less)
     python -m tests.bench.memory --seconds 2 8 --json peaks.json
 
 In: the public domain portrait that comes with scikit-image, and a made-up voice. Out: a table of peaks in MB, and exit
-status 1 when Render Video takes over 5 % more for the longer clip than for the shorter one, or the whole walk takes
+status 1 when Render Video takes over 5 % more for the longer clip than for the shorter one, or the whole pipeline takes
 more than 1.5 GB above the weights. What Render Video is handed, the voice and the motion, is as long as they are, and
-is counted apart (on Linux; elsewhere a peak cannot be forgotten, and that of the walk stands for it).
+is counted apart (on Linux; elsewhere a peak cannot be forgotten, and that of the whole pipeline stands for it).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--one", nargs=2, metavar=("MODE", "SECONDS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
-        print(json.dumps(walk(asked.one[0], float(asked.one[1]))))
+        print(json.dumps(run_pipeline(asked.one[0], float(asked.one[1]))))
         return 0
     lengths = LONG_SECONDS if asked.long else asked.seconds
     print("peak MB:            length   weights   to the motion   Render Video   of it handed in   ffmpeg   frames/s")
@@ -74,13 +74,13 @@ def in_its_own_process(mode: str, seconds: float) -> dict[str, Any]:
     return row
 
 
-def walk(mode: str, seconds: float) -> dict[str, Any]:
+def run_pipeline(mode: str, seconds: float) -> dict[str, Any]:
     """A clip from the picture to the file; the peaks on the way."""
     import torch
 
     from sadtalker_core import pipeline
-    from sadtalker_core.assembly import assemble_mini
     from sadtalker_core.datatypes import CropMode, Portrait
+    from sadtalker_core.model import assemble_mini
 
     encoder_mb = 0.0
     nets = assemble_mini()
@@ -90,9 +90,12 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
         crop_mode = CropMode.FULL if wide else CropMode.CROP
         portrait, source = pipeline.extract(nets, Portrait(picture(wide)), crop_mode)
         wave = voice(seconds)
-        speech = pipeline.hear(wave, 16_000)
-        motion = pipeline.map_tracks(
-            nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+        speech = pipeline.encode_audio(wave, 16_000)
+        motion = pipeline.coefficients_to_motion(
+            nets,
+            source,
+            pipeline.predict_expression(nets, speech, source),
+            pipeline.predict_head_pose(nets, speech, source),
         )
         del speech
         found["motion_mb"] = peak_mb()
@@ -104,10 +107,10 @@ def walk(mode: str, seconds: float) -> dict[str, Any]:
             encoder_mb = max([encoder_mb, *children_mb()])
 
         started = time.perf_counter()
-        pipeline.film(
+        pipeline.render_video(
             Path(folder) / "film.mp4",
             pipeline.render(nets, portrait, motion),
-            pipeline.whole_picture(portrait) if wide else None,
+            pipeline.make_paste_back(portrait) if wide else None,
             audio=(wave, 16_000),
             on_progress=watch,
         )

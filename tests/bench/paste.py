@@ -2,10 +2,10 @@
 
     python -m tests.bench --parts paste        python -m tests.bench.paste [--frames 24]
 
-Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames a second that two cores can make
-of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. Then the jump alone,
-on pictures of the tests, beside what it is without any blend. The last frame of each blend goes to the folder, if one
-is named, to be looked at.
+Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames per second that two cores can
+make of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. Then the jump
+alone, on pictures of the tests, beside what it is without any blend. The last frame of each blend goes to the folder,
+if one is named, to be looked at.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.face import pictures
 
 BOX = Box(1040, 10, 540, 540)
 TINT = 0.97
-BAR = 25.0
+TARGET = 25.0
 #: pictures of the tests, and a box on each; the last one lies at an edge
 SEAMS = {
     "astronaut": Box(133, 20, 185, 185),
@@ -61,10 +61,10 @@ def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, An
     for blend in Blend:
         paste = PasteBack(portrait, blend=blend)
         paste.as_bytes(heads[0])
-        rows.append({"what": blend.value, **filmed(paste.as_bytes, heads, folder), "bar_fps": BAR})
+        rows.append({"what": blend.value, **filmed(paste.as_bytes, heads, folder), "target_fps": TARGET})
     cloned = opencv(whole, BOX)
     if cloned is not None:
-        rows.append({"what": "OpenCV's seamlessClone", **filmed(cloned, heads[-4:], folder), "bar_fps": BAR})
+        rows.append({"what": "OpenCV's seamlessClone", **filmed(cloned, heads[-4:], folder), "target_fps": TARGET})
     return rows + [jumps(pictures.picture(name), box, name) for name, box in SEAMS.items()]
 
 

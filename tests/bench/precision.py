@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import assemble_mini
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
-from sadtalker_core.face.mesh import look, mesh_square
-from sadtalker_core.render.fast import FastGenerator, accelerate
-from sadtalker_core.render.flow_renderer import render_flow_frames
+from sadtalker_core.face.mesh import detect_landmarks, mesh_square
+from sadtalker_core.model import assemble_mini
+from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
+from sadtalker_core.render.meshwarp.flow_renderer import render_flow_frames
 from tests.bench.frames import BF16, FP16, FP32, given
 from tests.bench.measuring import picture, voice
 from tests.parity.harness import rule_net
@@ -35,9 +35,12 @@ def measure(seconds: float = 1.0) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     nets = assemble_mini()
     portrait, source = pipeline.extract(nets, Portrait(picture(wide=False)), CropMode.CROP)
-    speech = pipeline.hear(voice(seconds), 16_000)
-    motion = pipeline.map_tracks(
-        nets, source, pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
+    speech = pipeline.encode_audio(voice(seconds), 16_000)
+    motion = pipeline.coefficients_to_motion(
+        nets,
+        source,
+        pipeline.predict_expression(nets, speech, source),
+        pipeline.predict_head_pose(nets, speech, source),
     )
     crop = portrait.require_crop()
     exact = clip(nets, crop, motion, FP32)
@@ -66,14 +69,14 @@ def driven(net: FastGenerator, image: Tensor, lips: Tensor, n_frames: int = 4) -
     the volume, at the two places lips (2, 2): (T, D), pixels downwards."""
     side = image.shape[-1]
     _, source, driving = given(side, n_frames)
-    prepared = net.prepare(image[None], source)
+    prepared = net.encode_source(image[None], source)
     places = (lips / side * 2 - 1)[None, :, None]
     opened = []
     for keypoints in driving[:, None]:
-        moved = net.dense_motion(prepared.compact, source, keypoints).deformation
+        moved = net.dense_motion(prepared.compressed_features, source, keypoints).deformation
         read = F.grid_sample(moved[..., 1].float(), places, align_corners=False)[0, :, :, 0] * side / 2
         opened.append(read[:, 1] - read[:, 0])
-    return net.drive(prepared, driving[:1]).image.float(), torch.stack(opened)
+    return net.warp_and_decode(prepared, driving[:1]).image.float(), torch.stack(opened)
 
 
 def clip(nets, crop, motion: Motion, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -82,6 +85,6 @@ def clip(nets, crop, motion: Motion, dtype: torch.dtype) -> tuple[Tensor, Tensor
     frames = torch.cat(list(render_flow_frames(copy.deepcopy(renderer).to(dtype), crop, motion)))
     opened, around = [], mesh_square(crop.landmarks)
     for frame in frames:
-        points = look(mesh, frame.permute(1, 2, 0), [around])[0].points
+        points = detect_landmarks(mesh, frame.permute(1, 2, 0), [around])[0].points
         opened.append((points[LIPS[1]] - points[LIPS[0]])[:2].norm())
     return frames, torch.stack(opened)

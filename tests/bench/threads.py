@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline, threads
-from sadtalker_core.assembly import Talker, assemble_mini
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
-from sadtalker_core.render.fast import accelerate
+from sadtalker_core.model import SadTalkerModel, assemble_mini
+from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny
 
@@ -129,21 +129,24 @@ def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Call
     }
 
 
-def _stages_of(nets: Talker) -> tuple[dict[str, Callable[[], Tensor]], Callable[[int], Iterator[Tensor]]]:
+def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], Callable[[int], Iterator[Tensor]]]:
     """The stages up to the motion, and what begins to render."""
     picture_of_face, wave = Portrait(picture(wide=False)), voice(VOICE_SECONDS)
-    speech = pipeline.hear(wave, 16_000)
+    speech = pipeline.encode_audio(wave, 16_000)
     portrait, source = pipeline.extract(nets, picture_of_face, CropMode.CROP)
     if nets.family == RELEASED:
         source = tiny.coefficients()  # weights made by rule know no faces
-    expression, pose = pipeline.express(nets, speech, source), pipeline.nod(nets, speech, source)
-    motion = pipeline.map_tracks(nets, source, expression, pose)
+    expression, pose = (
+        pipeline.predict_expression(nets, speech, source),
+        pipeline.predict_head_pose(nets, speech, source),
+    )
+    motion = pipeline.coefficients_to_motion(nets, source, expression, pose)
     found: dict[str, Callable[[], Tensor]] = {
-        f"hearing {VOICE_SECONDS} s": lambda: pipeline.hear(wave, 16_000).mel,
+        f"hearing {VOICE_SECONDS} s": lambda: pipeline.encode_audio(wave, 16_000).mel,
         "face and coefficients, a picture": lambda: pipeline.extract(nets, picture_of_face)[1].expression,
-        f"ExpNet, {VOICE_SECONDS} s": lambda: pipeline.express(nets, speech, source).coefficients,
-        f"PoseVAE, {VOICE_SECONDS} s": lambda: pipeline.nod(nets, speech, source).coefficients,
-        f"MappingNet, {VOICE_SECONDS} s": lambda: pipeline.map_tracks(
+        f"ExpNet, {VOICE_SECONDS} s": lambda: pipeline.predict_expression(nets, speech, source).coefficients,
+        f"PoseVAE, {VOICE_SECONDS} s": lambda: pipeline.predict_head_pose(nets, speech, source).coefficients,
+        f"MappingNet, {VOICE_SECONDS} s": lambda: pipeline.coefficients_to_motion(
             nets, source, expression, pose
         ).driving.offsets,
     }  # fmt: skip

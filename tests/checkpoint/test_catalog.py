@@ -170,7 +170,7 @@ def test_a_file_of_ones_own_is_found_below_a_folder(tmp_path):
 @pytest.mark.parametrize("model", ["file/../secret.safetensors", "file//etc/passwd", "file/"])
 def test_a_file_outside_the_folders_is_refused(tmp_path, model):
     _put(tmp_path, "secret.safetensors")
-    with pytest.raises(CheckpointMissing, match="does not lie below a model folder"):
+    with pytest.raises(CheckpointMissing, match="is not inside a model folder"):
         find_files(model, [_put(tmp_path / "models")])
 
 

@@ -33,8 +33,13 @@ def test_other_peoples_models_are_not(tmp_path):
 
 
 def test_what_cannot_be_read_is_offered_for_the_loader_says_what_is_wrong_with_it(tmp_path):
-    contents = [b"", b"\x80", b"version https://git-lfs.github.com/spec/v1\n", b"PK\x03\x04 cut",
-                b"\x05\0\0\0\0\0\0\0{nope"]
+    contents = [
+        b"",
+        b"\x80",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        b"PK\x03\x04 cut",
+        b"\x05\0\0\0\0\0\0\0{nope",
+    ]
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.pth").write_bytes(content)
         assert could_be_model(tmp_path / f"{number}.pth")

@@ -1,21 +1,22 @@
-"""Every released tensor has exactly one home, and every tensor of our nets exactly one source; no weights needed."""
+"""Every released tensor has exactly one home, and every tensor of our networks exactly one source; no weights
+needed."""
 
 from __future__ import annotations
 
 import pytest
 
-from sadtalker_core import assembly
+from sadtalker_core import model
 from sadtalker_core.checkpoint import keys
 from sadtalker_core.datatypes import RELEASED
 from sadtalker_core.errors import CheckpointMismatch
 from tests.parity.rule import released_keys
 
-#: tensors that are in the released files and in none of our nets, and why
+#: tensors that are in the released files and in none of our networks, and why
 DROPPED = {
     "audio2pose.netD_motion.": "the pose discriminator, for training alone",
 }
-#: the nets that a talker is made of, and the one that serves training alone
-RELEASED_NETS = (*assembly.FAMILY_NETS[RELEASED], "motion_estimator")
+#: the networks that a talker is made of, and the one that serves training alone
+RELEASED_NETS = (*model.FAMILY_NETS[RELEASED], "motion_estimator")
 
 
 def _sources(net: str) -> dict[str, str]:
@@ -46,7 +47,7 @@ def test_only_what_is_never_used_is_dropped():
 
 @pytest.mark.parametrize("net", RELEASED_NETS)
 def test_every_tensor_of_our_nets_has_one_source_of_its_shape(net):
-    ours = {name: tuple(tensor.shape) for name, tensor in assembly.build_released(net).state_dict().items()}
+    ours = {name: tuple(tensor.shape) for name, tensor in model.build_released(net).state_dict().items()}
     assert ours == {name: released_keys()[key] for name, key in _sources(net).items()}
 
 

@@ -1,4 +1,5 @@
-"""Whatever lies in a weights file: nets, or a sentence of a class that says so; never another error, never a flood."""
+"""Whatever lies in a weights file: networks, or a sentence of a class that says so; never another error, never a
+flood."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from sadtalker_core import assembly
+from sadtalker_core import model
 from sadtalker_core.checkpoint.catalog import WeightsFile, find_files
 from sadtalker_core.checkpoint.fetch import fetch
 from sadtalker_core.checkpoint.glance import could_be_model
@@ -32,7 +33,10 @@ from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 LONGEST_SENTENCE = 600
 #: the same examples on every machine
 some = functools.partial(
-    settings, derandomize=True, deadline=None, database=None,
+    settings,
+    derandomize=True,
+    deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -57,8 +61,8 @@ def look_at(path: Path) -> None:
     """Through all the doors that a file has: each lets it in or says a sentence, and warns of nothing."""
 
     def load():
-        read = assembly.read_tensors(path)
-        return assembly._own_nets(read, torch.nn) if read.metadata else read.nets()
+        read = model.read_tensors(path)
+        return model._own_nets(read, torch.nn) if read.metadata else read.nets()
 
     could_be_model(path)
     with warnings.catch_warnings():

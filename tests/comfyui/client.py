@@ -78,8 +78,14 @@ class Run:
 
     def files(self, *suffixes: str) -> list[dict[str, str]]:
         """The files that the nodes showed, as {filename, subfolder, type}, filtered by suffix (".mp4")."""
-        shown = [item for output in self.outputs.values() for items in output.values() if isinstance(items, list)
-                 for item in items if isinstance(item, dict) and "filename" in item]
+        shown = [
+            item
+            for output in self.outputs.values()
+            for items in output.values()
+            if isinstance(items, list)
+            for item in items
+            if isinstance(item, dict) and "filename" in item
+        ]
         return [item for item in shown if not suffixes or item["filename"].lower().endswith(suffixes)]
 
 
@@ -108,12 +114,22 @@ class Client:
     def upload(self, file: Path, name: str | None = None) -> str:
         """Puts a file into the server's input folder (pictures, sounds and videos go the same way); the name there."""
         mark, name = uuid.uuid4().hex, (name or file.name).replace('"', "_")
-        parts = [f'--{mark}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'.encode(),
-                 f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
-                 "Content-Type: application/octet-stream\r\n\r\n".encode(),
-                 file.read_bytes(), f"\r\n--{mark}--\r\n".encode()]
-        answer = json.loads(self._open(urllib.request.Request(
-            self.url + "/upload/image", b"".join(parts), {"Content-Type": f"multipart/form-data; boundary={mark}"})))
+        parts = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'.encode(),
+            f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n".encode(),
+            file.read_bytes(),
+            f"\r\n--{mark}--\r\n".encode(),
+        ]
+        answer = json.loads(
+            self._open(
+                urllib.request.Request(
+                    self.url + "/upload/image",
+                    b"".join(parts),
+                    {"Content-Type": f"multipart/form-data; boundary={mark}"},
+                )
+            )
+        )
         return answer["name"]
 
     def download(self, item: dict[str, str]) -> bytes:
@@ -141,8 +157,14 @@ class Client:
             raise PromptRefused(_complaints(answer["node_errors"]), answer["node_errors"])
         return answer["prompt_id"]
 
-    def run(self, prompt: dict[str, Any], *, workflow: dict[str, Any] | None = None,
-            on_progress: Callable[[Progress], None] | None = None, timeout: float = 1800.0) -> Run:
+    def run(
+        self,
+        prompt: dict[str, Any],
+        *,
+        workflow: dict[str, Any] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        timeout: float = 1800.0,
+    ) -> Run:
         """Runs an API prompt to its end.
 
         Raises PromptRefused, RunFailed, RunInterrupted, or ClientError when the server goes away or time is up.
@@ -233,5 +255,8 @@ def _refusal(request: urllib.request.Request, status: int, body: bytes) -> Clien
 
 
 def _complaints(node_errors: dict[str, Any]) -> str:
-    return "\n".join(f"{node.get('class_type')} (node {node_id}): {one.get('message')}: {one.get('details')}"
-                     for node_id, node in node_errors.items() for one in node.get("errors", []))
+    return "\n".join(
+        f"{node.get('class_type')} (node {node_id}): {one.get('message')}: {one.get('details')}"
+        for node_id, node in node_errors.items()
+        for one in node.get("errors", [])
+    )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.comfyui import environment, judges, lint
+from tests.comfyui import environment, lint, validators
 from tests.comfyui.client import ClientError
 from tests.comfyui.layout import PROJECT, SetupError, home, venv_python
 from tests.comfyui.server import ServerError
@@ -29,15 +29,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     command("setup", _setup, "set a real ComfyUI and the tests' tools up in .comfyui")
     demo = command("demo", _demo, "a picture and a voice become a talking portrait")
-    for name, text in (("portrait", "a picture"), ("voice", "a sound"), ("out", "the mp4 to write"),
-                       ("workflow", "another workflow"), ("reference", "a video, for workflows that load one")):
+    for name, text in (
+        ("portrait", "a picture"),
+        ("voice", "a sound"),
+        ("out", "the mp4 to write"),
+        ("workflow", "another workflow"),
+        ("reference", "a video, for workflows that load one"),
+    ):
         demo.add_argument(f"--{name}", default=os.environ.get(name.upper()) or None, help=text)
     serve = command("serve", _serve, "leave ComfyUI up with the nodes, for your browser")
     serve.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 0) or None)
-    for name, text in (("test", "set up what is needed and run all tests"),
-                       ("test-quick", "the tests that take no server, no browser and little time")):
+    for name, text in (
+        ("test", "set up what is needed and run all tests"),
+        ("test-quick", "the tests that take no server, no browser and little time"),
+    ):
         command(name, _test, text).add_argument("arguments", nargs=argparse.REMAINDER, help="further pytest arguments")
-    parity = command("parity", _parity, "the nets against recorded numbers of the original")
+    parity = command("parity", _parity, "the networks against recorded numbers of the original")
     parity.add_argument("--vectors", default=os.environ.get("VECTORS") or None, help="a folder of .npz files")
     parity.add_argument("--seed", default=os.environ.get("SEED") or None, help="the seed of the rule-made weights")
     command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
@@ -45,11 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
     mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
     mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_judge")
-    trained = command("train-mini", _train_mini, "make the built-in model anew: speech, heads and all its nets; hours")
+    trained = command(
+        "train-mini", _train_mini, "make the built-in model anew: speech, heads and all its networks; hours"
+    )
     trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
     fuzz = command("fuzz", _fuzz, "broken inputs at every doorway and kill -9 for every writer; ten minutes")
     fuzz.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.fuzz")
-    command("judges", lambda args: judges.main(), "the outside judges: registry, comfy-test, comfy-import-guard")
+    command(
+        "judges", lambda args: validators.main(), "the external validators: registry, comfy-test, comfy-import-guard"
+    )
 
     args = parser.parse_args(argv)
     try:
@@ -82,8 +93,9 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _parity(args: argparse.Namespace) -> int:
-    chosen = [part for name in ("vectors", "seed") if getattr(args, name)
-              for part in (f"--{name}", getattr(args, name))]
+    chosen = [
+        part for name in ("vectors", "seed") if getattr(args, name) for part in (f"--{name}", getattr(args, name))
+    ]
     return subprocess.run([str(_for_tests()), "-m", "tests.parity", *chosen], cwd=PROJECT).returncode
 
 
@@ -121,6 +133,15 @@ def _test(args: argparse.Namespace) -> int:
     else:
         environment.prepare_browser()
         environment.prepare_voices()
-    command = [str(python), "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", *chosen,
-               *(args.arguments or ["tests"])]
+    command = [
+        str(python),
+        "-m",
+        "pytest",
+        "-c",
+        "tests/pytest.ini",
+        "--rootdir",
+        "tests",
+        *chosen,
+        *(args.arguments or ["tests"]),
+    ]
     return subprocess.run(command, cwd=PROJECT, env=env, stdin=subprocess.DEVNULL).returncode

@@ -32,15 +32,22 @@ NEXT = """What next:
   the released weights, every node, what it cannot do: README.md"""
 
 
-def demo(portrait: str | None = None, voice: str | None = None, out: str | None = None,
-         workflow_file: str | None = None, reference: str | None = None) -> Path:
+def demo(
+    portrait: str | None = None,
+    voice: str | None = None,
+    out: str | None = None,
+    workflow_file: str | None = None,
+    reference: str | None = None,
+) -> Path:
     """Makes the video; returns its path. Raises SetupError, WorkflowError, ClientError or ServerError in sentences."""
     target = _target(out)
     source = Path(workflow_file).expanduser() if workflow_file else DEFAULT_WORKFLOW
     graph = workflow.load(source)
     host = environment.prepare()
-    files = {"image": Path(portrait).expanduser() if portrait else default_picture(host, source.stem),
-             "audio": Path(voice).expanduser() if voice else media.VOICE}
+    files = {
+        "image": Path(portrait).expanduser() if portrait else default_picture(host, source.stem),
+        "audio": Path(voice).expanduser() if voice else media.VOICE,
+    }
     media.need(host, "PORTRAIT", files["image"], "video", "a picture")
     voice_seconds = media.need(host, "VOICE", files["audio"], "audio", "sound")["audio"]["seconds"]
     if reference:
@@ -74,8 +81,10 @@ def demo(portrait: str | None = None, voice: str | None = None, out: str | None 
     if wrong:
         raise ClientError(f"{target}: this video {'; it '.join(wrong)}")
     video, sound = record["video"], record.get("audio")
-    print(f"{target}\n{video['frames']} frames, {video['seconds']:.2f} seconds, {video['width']} x {video['height']}, "
-          f"{video['fps']:g} fps, H.264{' + AAC' if sound else ''}; made in {time.monotonic() - begun:.0f} s\n\n{NEXT}")
+    print(
+        f"{target}\n{video['frames']} frames, {video['seconds']:.2f} seconds, {video['width']} x {video['height']}, "
+        f"{video['fps']:g} fps, H.264{' + AAC' if sound else ''}; made in {time.monotonic() - begun:.0f} s\n\n{NEXT}"
+    )
     return target
 
 
@@ -91,12 +100,19 @@ def serve(port: int | None = None) -> int:
         schema = client.object_info()
         need_pack(schema, server)
         for file in sorted((PROJECT / "workflows").glob("*.json")):
-            fill_input_folder(client, workflow.to_prompt(workflow.load(file), schema), schema,
-                              {"image": default_picture(host, file.stem), "audio": media.VOICE})
-        print(f"ComfyUI {host.version} is up: {server.url}\n"
-              f"  the workflows: Workflow > Browse Templates > {PACK_NAME}\n"
-              f"  models: {models_folder(host)}\n  output: {base / 'output'}\n  log:    {server.log_file}\n"
-              "Ctrl-C stops it.", flush=True)
+            fill_input_folder(
+                client,
+                workflow.to_prompt(workflow.load(file), schema),
+                schema,
+                {"image": default_picture(host, file.stem), "audio": media.VOICE},
+            )
+        print(
+            f"ComfyUI {host.version} is up: {server.url}\n"
+            f"  the workflows: Workflow > Browse Templates > {PACK_NAME}\n"
+            f"  models: {models_folder(host)}\n  output: {base / 'output'}\n  log:    {server.log_file}\n"
+            "Ctrl-C stops it.",
+            flush=True,
+        )
         try:
             return server.wait()
         except KeyboardInterrupt:
@@ -120,8 +136,19 @@ def start(host: Environment, base: Path, port: int | None = None) -> Server:
     make_base(base)
     models = models_folder(host)
     (models / "sadtalker").mkdir(parents=True, exist_ok=True)
-    paths = {name: name for name in ("sadtalker", "checkpoints", "vae", "loras", "upscale_models", "clip",
-                                     "text_encoders", "diffusion_models")}
+    paths = {
+        name: name
+        for name in (
+            "sadtalker",
+            "checkpoints",
+            "vae",
+            "loras",
+            "upscale_models",
+            "clip",
+            "text_encoders",
+            "diffusion_models",
+        )
+    }
     listing = base / "extra_model_paths.yaml"
     listing.write_text(json.dumps({"people": {"base_path": str(models), **paths}}), encoding="utf-8")  # JSON is YAML
     return Server(host, base, port=port, extra=("--extra-model-paths-config", str(listing)))
@@ -194,11 +221,13 @@ class Bar:
         share = now.value / now.maximum if now.maximum else 0.0
         filled = round(self.WIDTH * share)
         count = f"{now.value:g}/{now.maximum:g}" if now.maximum else ""
-        line = (f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {now.nodes_done + 1:>2} of {now.nodes}  "
-                f"{self.names.get(now.node_type, now.node_type)} {count}")
+        line = (
+            f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {now.nodes_done + 1:>2} of {now.nodes}  "
+            f"{self.names.get(now.node_type, now.node_type)} {count}"
+        )
         if self.live:
             columns = shutil.get_terminal_size().columns
-            self.out.write("\r" + line[:columns - 1].ljust(columns - 1))
+            self.out.write("\r" + line[: columns - 1].ljust(columns - 1))
         else:
             step = (now.node_id, int(10 * share))
             if step == self._last:

@@ -38,9 +38,20 @@ TORCH, VISION, AUDIO = "2.13.0", "0.28.0", "2.11.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OLDEST_COMFYUI = (0, 3, 75)
 SUPPORTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 10))
-TEST_TOOLS = ("pytest>=8.3,<10", "pytest-xdist>=3.6", "ruff==0.17.6", "mypy==2.4.1", "playwright>=1.49",
-              "lightning-fabric>=2.2", "tensorboard>=2.14", "c2pa-python>=0.38", "cryptography>=42",
-              "ray>=2.40", "tqdm>=4.60", "hypothesis>=6.100,<7")
+TEST_TOOLS = (
+    "pytest>=8.3,<10",
+    "pytest-xdist>=3.6",
+    "ruff==0.17.6",
+    "mypy==2.4.1",
+    "playwright>=1.49",
+    "lightning-fabric>=2.2",
+    "tensorboard>=2.14",
+    "c2pa-python>=0.38",
+    "cryptography>=42",
+    "ray>=2.40",
+    "tqdm>=4.60",
+    "hypothesis>=6.100,<7",
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +114,10 @@ def prepare_browser(say: Callable[[str], None] = print) -> Path | None:
 
 def prepare_voices(say: Callable[[str], None] = print) -> list[Path | None]:
     """Finds espeak-ng and flite, whose speech the built-in model is trained on, in the same manner."""
-    return [Path(found) if (found := shutil.which(name)) else _from_debian(name, "training the built-in model", say)
-            for name in ("espeak-ng", "flite")]
+    return [
+        Path(found) if (found := shutil.which(name)) else _from_debian(name, "training the built-in model", say)
+        for name in ("espeak-ng", "flite")
+    ]
 
 
 def _from_debian(name: str, purpose: str, say: Callable[[str], None]) -> Path | None:
@@ -129,9 +142,24 @@ def prepare_numpy(version: str, say: Callable[[str], None] = print) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     steps, overlay, wanted = Steps(folder, say), folder / "site", f"numpy~={version}.0"
     python = venv_python(home() / "venv")
-    steps.do("numpy", wanted, lambda: steps.run(
-        python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-deps", "--upgrade",
-        "--target", overlay, wanted), f"numpy {version}")
+    steps.do(
+        "numpy",
+        wanted,
+        lambda: steps.run(
+            python,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+            "install",
+            "--no-deps",
+            "--upgrade",
+            "--target",
+            overlay,
+            wanted,
+        ),
+        f"numpy {version}",
+    )
     return overlay
 
 
@@ -192,8 +220,11 @@ class Steps:
             with self.log.open("rb") as read:
                 read.seek(start)
                 tail = read.read().decode("utf-8", "replace").strip().splitlines()[-25:]
-            raise SetupError(f"this command failed ({done.returncode}): {' '.join(map(str, command))}\n"
-                             + "\n".join("    " + line for line in tail) + f"\nThe whole log: {self.log}")
+            raise SetupError(
+                f"this command failed ({done.returncode}): {' '.join(map(str, command))}\n"
+                + "\n".join("    " + line for line in tail)
+                + f"\nThe whole log: {self.log}"
+            )
 
     def try_run(self, *command: str | Path) -> bool:
         """Runs a command that is allowed to fail, because another way follows."""
@@ -225,11 +256,16 @@ def _set_up(steps: Steps, tests: bool) -> None:
     held = steps.folder / "constraints.txt"
     steps.do("torch", recipes["torch"], lambda: _install_torch(steps, python, pip, held), "torch")
     steps.do("tree", recipes["tree"], lambda: _fetch_tree(steps, pip, tree), "ComfyUI")
-    steps.do("comfyui", recipes["comfyui"], lambda: _install_requirements(steps, python, pip, held, tree),
-             "what ComfyUI and the pack need (some minutes)")
+    steps.do(
+        "comfyui",
+        recipes["comfyui"],
+        lambda: _install_requirements(steps, python, pip, held, tree),
+        "what ComfyUI and the pack need (some minutes)",
+    )
     if tests:
-        steps.do("tests", recipes["tests"], lambda: steps.run(*pip, "install", "-c", held, *TEST_TOOLS),
-                 "the tests' tools")
+        steps.do(
+            "tests", recipes["tests"], lambda: steps.run(*pip, "install", "-c", held, *TEST_TOOLS), "the tests' tools"
+        )
 
 
 def _make_venv(steps: Steps, venv: Path) -> None:
@@ -241,10 +277,13 @@ def _make_venv(steps: Steps, venv: Path) -> None:
     # Debian splits ensurepip off; a pip that is there can fill the environment from outside.
     shutil.rmtree(venv, ignore_errors=True)
     if steps.try_run(*base, "-m", "venv", "--without-pip", venv) and steps.try_run(
-            *base, "-m", "pip", "--python", venv_python(venv), "install", "pip"):
+        *base, "-m", "pip", "--python", venv_python(venv), "install", "pip"
+    ):
         return
-    raise SetupError(f"{' '.join(base)} cannot make a virtual environment (on Debian and Ubuntu the package "
-                     f"python3-venv is missing); name another interpreter in PYTHON. The log: {steps.log}")
+    raise SetupError(
+        f"{' '.join(base)} cannot make a virtual environment (on Debian and Ubuntu the package "
+        f"python3-venv is missing); name another interpreter in PYTHON. The log: {steps.log}"
+    )
 
 
 def _base_python() -> list[str]:
@@ -275,8 +314,12 @@ def find_python(version: tuple[int, int]) -> list[str] | None:
 def _python_version(command: list[str]) -> tuple[int, int] | None:
     if not shutil.which(command[0]):
         return None
-    done = subprocess.run([*command, "-c", "import sys; print(*sys.version_info[:2])"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "-c", "import sys; print(*sys.version_info[:2])"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     numbers = done.stdout.split()
     return (int(numbers[0]), int(numbers[1])) if done.returncode == 0 and len(numbers) == 2 else None
 
@@ -326,7 +369,7 @@ def _fetch_tree(steps: Steps, pip: tuple, tree: Path) -> None:
     with zipfile.ZipFile(next(downloads.glob("*.whl"))) as wheel:
         for item in wheel.infolist():
             if item.filename.startswith(CORE_FOLDER) and not item.is_dir():
-                out = part / item.filename[len(CORE_FOLDER):]
+                out = part / item.filename[len(CORE_FOLDER) :]
                 out.parent.mkdir(parents=True, exist_ok=True)
                 out.write_bytes(wheel.read(item))
     if not (part / "main.py").is_file():
@@ -354,8 +397,9 @@ def _existing(tree: Path) -> Environment:
         tree = inner
     version = _version(tree)
     if tuple(int(n) for n in version.split(".")[:3] if n.isdigit()) < OLDEST_COMFYUI:
-        raise SetupError(f"the ComfyUI in {tree} is {version}; these nodes need {'.'.join(map(str, OLDEST_COMFYUI))} "
-                         "or newer")
+        raise SetupError(
+            f"the ComfyUI in {tree} is {version}; these nodes need {'.'.join(map(str, OLDEST_COMFYUI))} or newer"
+        )
     python = _python_of(tree)
     return Environment(python, tree, version, own=False)
 
@@ -372,8 +416,10 @@ def _python_of(tree: Path) -> Path:
     for place in places:
         if place.exists():
             return place  # unresolved: the link is what makes it the environment's Python
-    raise SetupError(f"no Python found for the ComfyUI in {tree} (looked at {', '.join(map(str, places))}); "
-                     "name it in COMFYUI_PYTHON")
+    raise SetupError(
+        f"no Python found for the ComfyUI in {tree} (looked at {', '.join(map(str, places))}); "
+        "name it in COMFYUI_PYTHON"
+    )
 
 
 def _version(tree: Path) -> str:
@@ -385,8 +431,11 @@ def _version(tree: Path) -> str:
 
 
 def _cpu_only(python: Path) -> bool:
-    answer = _ask(python, "import torch; a = getattr(torch, 'accelerator', None)\n"
-                          "print(bool(torch.cuda.is_available() or (a and a.is_available())))")
+    answer = _ask(
+        python,
+        "import torch; a = getattr(torch, 'accelerator', None)\n"
+        "print(bool(torch.cuda.is_available() or (a and a.is_available())))",
+    )
     return answer != "True"
 
 
@@ -394,9 +443,12 @@ def _add_missing_requirements(python: Path, say: Callable[[str], None]) -> None:
     """Installs what the pack needs and that ComfyUI's Python lacks; nothing that is there changes its version."""
     lines = [line for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").split("\n") if line.strip()]
     modules = {line: line.split(">")[0].split("=")[0].strip().replace("-", "_") for line in lines}
-    answer = _ask(python, "import importlib.util, json, sys\n"
-                          f"print(json.dumps([n for n in {list(modules.values())!r}"
-                          " if importlib.util.find_spec(n) is None]))")
+    answer = _ask(
+        python,
+        "import importlib.util, json, sys\n"
+        f"print(json.dumps([n for n in {list(modules.values())!r}"
+        " if importlib.util.find_spec(n) is None]))",
+    )
     missing = [line for line, module in modules.items() if module in json.loads(answer)]
     if not missing:
         return
@@ -404,9 +456,15 @@ def _add_missing_requirements(python: Path, say: Callable[[str], None]) -> None:
     steps = Steps(home(), say)
     steps.log.parent.mkdir(parents=True, exist_ok=True)
     held = home() / "constraints-existing.txt"
-    held.write_text(_ask(python, "import importlib.metadata as m\n"
-                                 "print('\\n'.join(sorted({f'{d.name}=={d.version}' for d in m.distributions()"
-                                 " if d.name})))"), encoding="utf-8")
+    held.write_text(
+        _ask(
+            python,
+            "import importlib.metadata as m\n"
+            "print('\\n'.join(sorted({f'{d.name}=={d.version}' for d in m.distributions()"
+            " if d.name})))",
+        ),
+        encoding="utf-8",
+    )
     steps.run(python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-c", held, *missing)
 
 
@@ -415,8 +473,14 @@ def _add_missing_requirements(python: Path, say: Callable[[str], None]) -> None:
 
 def _ask(python: Path, code: str) -> str:
     """What a line of Python prints in another interpreter."""
-    done = subprocess.run([str(python), "-W", "ignore", "-c", code], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"})
+    done = subprocess.run(
+        [str(python), "-W", "ignore", "-c", code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
     if done.returncode:
         raise SetupError(f"{python} could not answer:\n{done.stderr.strip()}")
     return done.stdout.strip()

@@ -1,11 +1,11 @@
 """What tests that need a real ComfyUI ask for, in whatever folder they live (a pytest plugin, see tests/conftest.py).
 
-    comfyui      the Environment (Python and tree); fails with the sentence what to run when it is not set up
-    server       one server with the pack for the whole session, with its input folder filled
-    client       a Client of it
-    object_info  its schemas
-    new_server   a factory for a server of one's own: new_server(extra=("--novram",), env={...})
-    in_process   runs a script inside a ComfyUI without a server, to look at its memory and its caches
+comfyui      the Environment (Python and tree); fails with the sentence what to run when it is not set up
+server       one server with the pack for the whole session, with its input folder filled
+client       a Client of it
+object_info  its schemas
+new_server   a factory for a server of one's own: new_server(extra=("--novram",), env={...})
+in_process   runs a script inside a ComfyUI without a server, to look at its memory and its caches
 """
 
 from __future__ import annotations

@@ -25,6 +25,21 @@ def types(python: Path, **how) -> int:
     """mypy over the core, the nodes and this harness; its exit status."""
     folder = home() / "types"
     link_folder(PROJECT, folder / PACKAGE)
-    return subprocess.run([str(python), "-m", "mypy", "--config-file", str(PROJECT / "pyproject.toml"),
-                           "--cache-dir", str(home() / "mypy_cache"), "--namespace-packages",
-                           "-p", f"{PACKAGE}.sadtalker_core", "-p", f"{PACKAGE}.nodes"], cwd=folder, **how).returncode
+    return subprocess.run(
+        [
+            str(python),
+            "-m",
+            "mypy",
+            "--config-file",
+            str(PROJECT / "pyproject.toml"),
+            "--cache-dir",
+            str(home() / "mypy_cache"),
+            "--namespace-packages",
+            "-p",
+            f"{PACKAGE}.sadtalker_core",
+            "-p",
+            f"{PACKAGE}.nodes",
+        ],
+        cwd=folder,
+        **how,
+    ).returncode

@@ -19,8 +19,13 @@ VOICE = PROJECT / "tests" / "demo" / "hello.flac"
 
 def probe(environment: Environment, *files: Path) -> list[dict[str, Any]]:
     """One record per file, as inside/probe.py describes it; a file that cannot be read has an "error"."""
-    done = subprocess.run([str(environment.python), "-W", "ignore", str(INSIDE / "probe.py"), *map(str, files)],
-                          capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [str(environment.python), "-W", "ignore", str(INSIDE / "probe.py"), *map(str, files)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         raise SetupError(f"{environment.python} could not look at {', '.join(map(str, files))}:\n{done.stderr}")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -28,36 +33,50 @@ def probe(environment: Environment, *files: Path) -> list[dict[str, Any]]:
 
 def default_portrait(environment: Environment) -> Path:
     """scikit-image's picture "astronaut" (NASA, public domain), where the installed package has it."""
-    done = subprocess.run([str(environment.python), "-c", "import importlib.util as u; print(u.find_spec('skimage')"
-                           ".submodule_search_locations[0])"], capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(
+        [
+            str(environment.python),
+            "-c",
+            "import importlib.util as u; print(u.find_spec('skimage').submodule_search_locations[0])",
+        ],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     picture = Path(done.stdout.strip()) / "data" / "astronaut.png"
     if done.returncode or not picture.is_file():
-        raise SetupError("the default portrait comes with scikit-image, which ComfyUI's Python does not have; "
-                         "name a picture in PORTRAIT")
+        raise SetupError(
+            "the default portrait comes with scikit-image, which ComfyUI's Python does not have; "
+            "name a picture in PORTRAIT"
+        )
     return picture
 
 
 def beginning(environment: Environment, sound: Path, seconds: float, file: Path) -> Path:
     """Writes the first seconds of a sound as a WAV of 16 kHz, mono."""
-    code = ("import sys, wave, av, numpy\n"
-            "resampler = av.AudioResampler('s16', 'mono', 16000)\n"
-            "frames = av.open(sys.argv[1]).decode(audio=0)\n"
-            "parts = [part.to_ndarray()[0] for frame in frames for part in resampler.resample(frame)]\n"
-            "with wave.open(sys.argv[3], 'wb') as out:\n"
-            "    out.setnchannels(1)\n    out.setsampwidth(2)\n    out.setframerate(16000)\n"
-            "    out.writeframes(numpy.concatenate(parts)[:int(float(sys.argv[2]) * 16000)].astype('<i2').tobytes())\n")
+    code = (
+        "import sys, wave, av, numpy\n"
+        "resampler = av.AudioResampler('s16', 'mono', 16000)\n"
+        "frames = av.open(sys.argv[1]).decode(audio=0)\n"
+        "parts = [part.to_ndarray()[0] for frame in frames for part in resampler.resample(frame)]\n"
+        "with wave.open(sys.argv[3], 'wb') as out:\n"
+        "    out.setnchannels(1)\n    out.setsampwidth(2)\n    out.setframerate(16000)\n"
+        "    out.writeframes(numpy.concatenate(parts)[:int(float(sys.argv[2]) * 16000)].astype('<i2').tobytes())\n"
+    )
     subprocess.run([str(environment.python), "-c", code, str(sound), str(seconds), str(file)], check=True)
     return file
 
 
 def two_people(environment: Environment, file: Path) -> Path:
     """Writes a picture with two faces: the default portrait, and beside it the same in a mirror, in other colours."""
-    code = ("import sys\nfrom PIL import Image, ImageEnhance, ImageOps\n"
-            "one = Image.open(sys.argv[1]).convert('RGB').crop((60, 0, 400, 512))\n"
-            "other = ImageEnhance.Color(ImageOps.mirror(one)).enhance(0.4)\n"
-            "both = Image.new('RGB', (680, 512))\n"
-            "both.paste(one, (0, 0))\nboth.paste(other, (340, 0))\n"
-            "both.save(sys.argv[2])")
+    code = (
+        "import sys\nfrom PIL import Image, ImageEnhance, ImageOps\n"
+        "one = Image.open(sys.argv[1]).convert('RGB').crop((60, 0, 400, 512))\n"
+        "other = ImageEnhance.Color(ImageOps.mirror(one)).enhance(0.4)\n"
+        "both = Image.new('RGB', (680, 512))\n"
+        "both.paste(one, (0, 0))\nboth.paste(other, (340, 0))\n"
+        "both.save(sys.argv[2])"
+    )
     subprocess.run([str(environment.python), "-c", code, str(default_portrait(environment)), str(file)], check=True)
     return file
 

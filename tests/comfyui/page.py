@@ -16,8 +16,12 @@ from tests.comfyui.client import Client
 from tests.comfyui.layout import SetupError
 
 READY = "() => window.app && window.app.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
-SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")  # the page must not wait for the internet
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)  # the page must not wait for the internet
 PATIENCE = 300_000  # milliseconds
 #: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
 NOT_OURS = ("api.comfy.org", "Content Security Policy", "ERR_NAME_NOT_RESOLVED", "Failed to load resource")
@@ -56,8 +60,12 @@ class Page:
 
     def __init__(self, url: str, *, width: int = 1600, height: int = 1000, settings: dict | None = None) -> None:
         self.url, self.size = url, {"width": width, "height": height}
-        self.settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False, "Comfy.Locale": "en",
-                         **(settings or {})}
+        self.settings = {
+            "Comfy.TutorialCompleted": True,
+            "Comfy.VueNodes.Enabled": False,
+            "Comfy.Locale": "en",
+            **(settings or {}),
+        }
         self.errors: list[str] = []
         self.complaints: list[str] = []  # of the console
 
@@ -109,11 +117,14 @@ class Page:
 
     def set_values(self, replaced: dict[str, Any], **named: Any) -> None:
         """Turns widgets: those that show a key of `replaced`, and those of a name."""
-        self.page.evaluate("""([replaced, named]) => {
+        self.page.evaluate(
+            """([replaced, named]) => {
             for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
                 if (widget.name in named) widget.value = named[widget.name]
                 else if (widget.value in replaced) widget.value = replaced[widget.value]
-        }""", [replaced, named])
+        }""",
+            [replaced, named],
+        )
 
     def run(self) -> tuple[str, int]:
         """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live pictures."""
@@ -133,8 +144,9 @@ class Page:
 
     def load_api(self, prompt: dict[str, Any], name: str = "prompt") -> None:
         """Opens an API prompt and lets the page lay its nodes out."""
-        self.page.evaluate("async ([prompt, name]) => { await app.loadApiJson(prompt, name); app.graph.arrange() }",
-                           [prompt, name])
+        self.page.evaluate(
+            "async ([prompt, name]) => { await app.loadApiJson(prompt, name); app.graph.arrange() }", [prompt, name]
+        )
 
     def serialize(self) -> dict[str, Any]:
         """The open graph as the page saves it."""

@@ -34,16 +34,35 @@ class Server:
     extra: further arguments of main.py
     """
 
-    def __init__(self, environment: Environment, base: Path, *, port: int | None = None, cpu: bool | None = None,
-                 extra: tuple[str, ...] = (), env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        base: Path,
+        *,
+        port: int | None = None,
+        cpu: bool | None = None,
+        extra: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.environment, self.base = environment, base
         self.port = port or free_port()
         self.log_file = base / "server.log"
         self._env = env or {}
         self._process: subprocess.Popen | None = None
-        self.command = [str(environment.python), "-s", str(environment.tree / "main.py"),
-                        "--disable-auto-launch", "--disable-api-nodes", "--port", str(self.port),
-                        "--database-url", "sqlite:///:memory:", "--base-directory", str(base), *extra]
+        self.command = [
+            str(environment.python),
+            "-s",
+            str(environment.tree / "main.py"),
+            "--disable-auto-launch",
+            "--disable-api-nodes",
+            "--port",
+            str(self.port),
+            "--database-url",
+            "sqlite:///:memory:",
+            "--base-directory",
+            str(base),
+            *extra,
+        ]
         if environment.cpu if cpu is None else cpu:
             self.command.append("--cpu")
 
@@ -70,8 +89,9 @@ class Server:
         env = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **self._env}
         env.pop("PYTHONPATH", None)  # what the tests put on their own path is none of the server's business
         with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(self.command, cwd=self.environment.tree, env=env, stdout=log, stderr=log,
-                                             stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                self.command, cwd=self.environment.tree, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         try:
             self._wait_until_it_answers(time.monotonic() + timeout)
         except BaseException:  # also Ctrl-C: whoever started it does not hold it yet and could not stop it

@@ -46,7 +46,7 @@ def run(client: Client, name: str, replaced: dict[str, str], seconds: float | No
 
 
 def put_upscale_model(server: Server) -> None:
-    """A net of the kind of Real-ESRGAN's small models, with weights of zero: every pixel becomes 4 x 4 of them."""
+    """A network of the kind of Real-ESRGAN's small models, with weights of zero: every pixel becomes 4 x 4 of them."""
     import torch
     from safetensors.torch import save_file
 
@@ -61,7 +61,7 @@ def put_upscale_model(server: Server) -> None:
 def stand_in_checkpoint(base: Path, picture: Path) -> dict[str, Any]:
     """Prepares a server's folder so that core loads small stand-ins for a Stable Diffusion checkpoint.
 
-    Its net steps through the noise like a large one, and its VAE answers every latent with the picture.
+    Its network steps through the noise like a large one, and its VAE answers every latent with the picture.
     Returns Server's argument for it.
     """
     for folder in ("custom_nodes", "models/checkpoints"):

@@ -22,8 +22,11 @@ GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 def frame(payload: bytes, opcode: int = 1, last: bool = True) -> bytes:
     size = len(payload)
-    head = bytes([size]) if size < 126 else (b"\x7e" + struct.pack("!H", size) if size < 65536
-                                             else b"\x7f" + struct.pack("!Q", size))
+    head = (
+        bytes([size])
+        if size < 126
+        else (b"\x7e" + struct.pack("!H", size) if size < 65536 else b"\x7f" + struct.pack("!Q", size))
+    )
     return bytes([(0x80 if last else 0) | opcode]) + head + payload
 
 
@@ -44,8 +47,10 @@ class Scripted:
             request += connection.recv(4096)
         key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
         accept = base64.b64encode(hashlib.sha1(key + GUID.encode()).digest())
-        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                           b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        connection.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
         for piece in pieces:
             if isinstance(piece, bytes):
                 connection.sendall(piece)
@@ -132,9 +137,16 @@ PROMPT = {"1": {"class_type": "A", "inputs": {}}, "2": {"class_type": "B", "inpu
 
 def test_a_run_tells_what_ran_and_what_was_kept(monkeypatch):
     shown = {"2": {"images": [{"filename": "talk.mp4", "subfolder": "", "type": "output"}, {"filename": "a.png"}]}}
-    fake = FakeComfy(monkeypatch, [("execution_cached", {"nodes": ["1"]}), ("executing", {"node": "2"}),
-                                   ("progress", {"node": "2", "value": 3, "max": 6}), ("execution_success", {})],
-                     history=[{}, {"p": {"outputs": shown}}])  # written a moment later
+    fake = FakeComfy(
+        monkeypatch,
+        [
+            ("execution_cached", {"nodes": ["1"]}),
+            ("executing", {"node": "2"}),
+            ("progress", {"node": "2", "value": 3, "max": 6}),
+            ("execution_success", {}),
+        ],
+        history=[{}, {"p": {"outputs": shown}}],
+    )  # written a moment later
     seen = []
     run = fake.client.run(PROMPT, on_progress=seen.append)
     assert run.executed == ["2"] and run.cached == {"1"} and run.previews == 2
@@ -143,8 +155,16 @@ def test_a_run_tells_what_ran_and_what_was_kept(monkeypatch):
 
 
 def test_a_node_that_raises_is_reported_in_its_own_words(monkeypatch):
-    fake = FakeComfy(monkeypatch, [("executing", {"node": "1"}), ("execution_error", {
-        "node_id": "1", "node_type": "A", "exception_type": "NoFace", "exception_message": "no face found\n"})])
+    fake = FakeComfy(
+        monkeypatch,
+        [
+            ("executing", {"node": "1"}),
+            (
+                "execution_error",
+                {"node_id": "1", "node_type": "A", "exception_type": "NoFace", "exception_message": "no face found\n"},
+            ),
+        ],
+    )
     with pytest.raises(RunFailed, match=r"A \(node 1\): no face found") as raised:
         fake.client.run(PROMPT)
     assert raised.value.kind == "NoFace"
@@ -179,8 +199,12 @@ def test_a_server_that_is_not_there_is_an_error_with_its_address():
 
 
 def test_the_progress_bar_off_a_terminal_writes_a_line_a_tenth(monkeypatch, capsys):
-    fake = FakeComfy(monkeypatch, [("executing", {"node": "1"})] + [
-        ("progress", {"node": "1", "value": i, "max": 100}) for i in range(1, 101)] + [("execution_success", {})])
+    fake = FakeComfy(
+        monkeypatch,
+        [("executing", {"node": "1"})]
+        + [("progress", {"node": "1", "value": i, "max": 100}) for i in range(1, 101)]
+        + [("execution_success", {})],
+    )
     fake.client.run(PROMPT, on_progress=Bar({"A": {"display_name": "Face Render"}}))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 11

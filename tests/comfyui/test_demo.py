@@ -19,20 +19,32 @@ pytestmark = pytest.mark.comfyui
 
 
 def make_demo(**variables) -> subprocess.CompletedProcess:
-    env = {name: value for name, value in os.environ.items()
-           if name not in ("PORTRAIT", "VOICE", "OUT", "WORKFLOW", "REFERENCE")}
-    return subprocess.run([sys.executable, "-m", "tests.comfyui", "demo"], cwd=PROJECT, text=True, encoding="utf-8",
-                          capture_output=True, env={**env, "PYTHONUTF8": "1", **variables})
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PORTRAIT", "VOICE", "OUT", "WORKFLOW", "REFERENCE")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "tests.comfyui", "demo"],
+        cwd=PROJECT,
+        text=True,
+        encoding="utf-8",
+        capture_output=True,
+        env={**env, "PYTHONUTF8": "1", **variables},
+    )
 
 
-@pytest.mark.parametrize(("variable", "content", "sentence"), [
-    ("PORTRAIT", None, "there is no such file"),
-    ("PORTRAIT", b"this is no picture", "cannot be read as a picture"),
-    ("VOICE", None, "there is no such file"),
-    ("VOICE", b"this is no sound", "cannot be read as sound"),
-    ("WORKFLOW", b"{not json", "is not JSON"),
-    ("WORKFLOW", None, "there is no workflow file"),
-])
+@pytest.mark.parametrize(
+    ("variable", "content", "sentence"),
+    [
+        ("PORTRAIT", None, "there is no such file"),
+        ("PORTRAIT", b"this is no picture", "cannot be read as a picture"),
+        ("VOICE", None, "there is no such file"),
+        ("VOICE", b"this is no sound", "cannot be read as sound"),
+        ("WORKFLOW", b"{not json", "is not JSON"),
+        ("WORKFLOW", None, "there is no workflow file"),
+    ],
+)
 def test_a_bad_argument_gets_a_sentence_before_the_server_starts(tmp_path, variable, content, sentence):
     file = tmp_path / "my f\u00efle.dat"
     if content is not None:
@@ -55,14 +67,20 @@ def test_the_shipped_voice_is_small_and_short(comfyui, voice):
 
 
 def test_what_is_wrong_with_a_video_is_said():
-    good = {"video": {"codec": "h264", "fps": 25.0, "frames": 100, "seconds": 4.0},
-            "audio": {"codec": "aac", "rate": 16000, "seconds": 4.032}}
+    good = {
+        "video": {"codec": "h264", "fps": 25.0, "frames": 100, "seconds": 4.0},
+        "audio": {"codec": "aac", "rate": 16000, "seconds": 4.032},
+    }
     assert media.complaints(good, 4.01) == []
     assert media.complaints({**good, "audio": None}, None) == []
-    assert media.complaints({**good, "video": {**good["video"], "seconds": 3.9}}, 4.01) \
-        == ["shows 3.900 s for 4.010 s of voice"]
-    assert media.complaints({"video": {**good["video"], "codec": "mpeg4", "fps": 24.0}}, 4.0) \
-        == ["is mpeg4, not H.264", "runs at 24 fps, not 25", "has no sound"]
+    assert media.complaints({**good, "video": {**good["video"], "seconds": 3.9}}, 4.01) == [
+        "shows 3.900 s for 4.010 s of voice"
+    ]
+    assert media.complaints({"video": {**good["video"], "codec": "mpeg4", "fps": 24.0}}, 4.0) == [
+        "is mpeg4, not H.264",
+        "runs at 24 fps, not 25",
+        "has no sound",
+    ]
 
 
 @pytest.mark.slow
@@ -88,8 +106,13 @@ def test_what_a_node_says_is_what_the_person_reads(tmp_path, astronaut):
 def test_the_server_stays_up_until_it_is_stopped_even_in_the_background():
     was = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a shell does to a job in the background, children inherit
     try:
-        process = subprocess.Popen([sys.executable, "-u", "-m", "tests.comfyui", "serve", "--port", str(free_port())],
-                                   cwd=PROJECT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.comfyui", "serve", "--port", str(free_port())],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
     finally:
         signal.signal(signal.SIGINT, was)
     said = ""

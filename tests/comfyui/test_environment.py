@@ -59,12 +59,21 @@ def test_a_command_that_fails_shows_its_last_words_and_names_the_log(steps):
 def test_a_second_setup_waits_for_the_first(tmp_path):
     lock = tmp_path / "setup.lock"
     said = []
-    holder = subprocess.Popen([sys.executable, "-c",
-                               "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-                               "from pathlib import Path; from tests.comfyui import environment as e\n"
-                               "with e._only_one(Path(sys.argv[2]), print):\n"
-                               "    print('held', flush=True); sys.stdin.read()", str(PROJECT), str(lock)],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+            "from pathlib import Path; from tests.comfyui import environment as e\n"
+            "with e._only_one(Path(sys.argv[2]), print):\n"
+            "    print('held', flush=True); sys.stdin.read()",
+            str(PROJECT),
+            str(lock),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert holder.stdout.readline() == "held\n"
 
     def let_go(text):
@@ -110,11 +119,14 @@ def test_the_folder_of_the_portable_package_is_understood(tmp_path, monkeypatch)
     assert found.tree == tmp_path / "portable" / "ComfyUI" and found.python == python
 
 
-@pytest.mark.parametrize(("prepare", "sentence"), [
-    (lambda tmp: tmp / "nowhere", "there is no main.py"),
-    (lambda tmp: make_comfyui(tmp / "old", version="0.3.40"), "0.3.40; these nodes need 0.3.75"),
-    (lambda tmp: make_comfyui(tmp / "bare", venv=False), "name it in COMFYUI_PYTHON"),
-])
+@pytest.mark.parametrize(
+    ("prepare", "sentence"),
+    [
+        (lambda tmp: tmp / "nowhere", "there is no main.py"),
+        (lambda tmp: make_comfyui(tmp / "old", version="0.3.40"), "0.3.40; these nodes need 0.3.75"),
+        (lambda tmp: make_comfyui(tmp / "bare", venv=False), "name it in COMFYUI_PYTHON"),
+    ],
+)
 def test_a_comfyui_that_cannot_be_used_gets_a_sentence(tmp_path, monkeypatch, prepare, sentence):
     monkeypatch.setenv("COMFYUI_DIR", str(prepare(tmp_path)))
     with pytest.raises(SetupError, match=sentence):

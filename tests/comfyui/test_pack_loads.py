@@ -6,9 +6,20 @@ import pytest
 
 pytestmark = pytest.mark.comfyui
 
-NODES = {"SadTalkerLoadModel", "SadTalkerLoadPortrait", "SadTalkerPortraitFromImage", "SadTalker3DMMExtract",
-         "SadTalkerReferenceVideo", "SadTalkerAudioEncode", "SadTalkerExpNet", "SadTalkerPoseVAE",
-         "SadTalkerMappingNet", "SadTalkerFaceRender", "SadTalkerPasteBack", "SadTalkerVideoCombine"}
+NODES = {
+    "SadTalkerLoadModel",
+    "SadTalkerLoadPortrait",
+    "SadTalkerPortraitFromImage",
+    "SadTalker3DMMExtract",
+    "SadTalkerReferenceVideo",
+    "SadTalkerAudioEncode",
+    "SadTalkerExpNet",
+    "SadTalkerPoseVAE",
+    "SadTalkerMappingNet",
+    "SadTalkerFaceRender",
+    "SadTalkerPasteBack",
+    "SadTalkerVideoCombine",
+}
 
 
 def test_the_pack_loads(server, client):
@@ -29,11 +40,11 @@ def test_nodes_come_from_the_pack_and_stand_in_its_category(object_info):
 
 @pytest.mark.slow
 def test_the_pack_loads_from_a_folder_with_another_name_and_other_scripts(new_server, tmp_path):
-    from tests.comfyui import judges
+    from tests.comfyui import validators
     from tests.comfyui.client import Client
 
     base = tmp_path / "\u4f60\u597d ComfyUI"
-    judges.export(base / "custom_nodes" / "my sadtalker \u00e9")
+    validators.export(base / "custom_nodes" / "my sadtalker \u00e9")
     server = new_server(base=base)
     assert "IMPORT FAILED" not in server.log
     assert NODES <= set(Client(server.url).object_info())

@@ -16,9 +16,21 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CORE = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "astronaut.png"}},
     "2": {"class_type": "LoadAudio", "inputs": {"audio": "hello.flac"}},
-    "3": {"class_type": "KSampler", "inputs": {
-        "seed": 77, "steps": 5, "cfg": 6.5, "sampler_name": "euler", "scheduler": "normal", "denoise": 0.75,
-        "model": ["6", 0], "positive": ["4", 0], "negative": ["4", 0], "latent_image": ["5", 0]}},
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 77,
+            "steps": 5,
+            "cfg": 6.5,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "denoise": 0.75,
+            "model": ["6", 0],
+            "positive": ["4", 0],
+            "negative": ["4", 0],
+            "latent_image": ["5", 0],
+        },
+    },
     "4": {"class_type": "CLIPTextEncode", "inputs": {"text": "a portrait", "clip": ["6", 1]}},
     "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 640, "batch_size": 1}},
     "6": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "any.safetensors"}},
@@ -38,8 +50,10 @@ def page(server, client):
 def plain(prompt: dict) -> dict:
     """Without titles and the page's own extras (an upload button's value, a player)."""
     ours = {"audioUI", "upload", "is_changed"}
-    return {node_id: (node["class_type"], {k: v for k, v in node["inputs"].items() if k not in ours})
-            for node_id, node in prompt.items()}
+    return {
+        node_id: (node["class_type"], {k: v for k, v in node["inputs"].items() if k not in ours})
+        for node_id, node in prompt.items()
+    }
 
 
 def test_a_graph_of_core_nodes_becomes_the_pages_own_prompt(page, object_info):
@@ -53,8 +67,11 @@ def test_a_shipped_workflow_opens_whole_and_becomes_the_pages_own_prompt(page, o
     graph = workflow.load(file)
     page.load(graph)
     saved = page.serialize()
-    missing = [node["type"] for node in saved["nodes"]
-               if node["type"] not in object_info and node["type"] not in workflow.ONLY_ON_THE_PAGE]
+    missing = [
+        node["type"]
+        for node in saved["nodes"]
+        if node["type"] not in object_info and node["type"] not in workflow.ONLY_ON_THE_PAGE
+    ]
     assert missing == []
     assert len(saved["nodes"]) == len(graph["nodes"]) and len(saved["links"]) == len(graph["links"])
     sent = page.prompt()

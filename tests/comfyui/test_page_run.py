@@ -139,8 +139,9 @@ def test_from_a_prompt_to_a_talking_head(page_with_a_checkpoint):
 def test_the_blueprint_is_found_added_opened_and_run(page, client, inputs):
     """The one box "Talking Portrait", found by its name as a person finds it, holds all the stages."""
     listed = client.get("/global_subgraphs").values()
-    assert [(entry["name"], entry["info"]["node_pack"]) for entry in listed] \
-        == [("Talking Portrait", "custom_nodes.sadtalker-nodes")]
+    assert [(entry["name"], entry["info"]["node_pack"]) for entry in listed] == [
+        ("Talking Portrait", "custom_nodes.sadtalker-nodes")
+    ]
     page.clear()
     page.page.mouse.dblclick(700, 600)
     page.page.locator("input:focus").wait_for()

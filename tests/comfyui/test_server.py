@@ -9,8 +9,10 @@ from tests.comfyui.server import ServerError
 
 pytestmark = pytest.mark.comfyui
 
-PROMPT = {"1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 9}},
-          "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "test"}}}
+PROMPT = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 9}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "test"}},
+}
 
 
 def test_a_prompt_runs_and_its_picture_comes_back(client):
@@ -27,8 +29,10 @@ def test_the_same_prompt_again_runs_nothing_but_what_changed(client):
 
 
 def test_a_wrong_value_is_refused_in_the_servers_words(client):
-    wrong = {**PROMPT, "1": {"class_type": "EmptyImage", "inputs": {"width": -1, "height": 32, "batch_size": 1,
-                                                                    "color": 9}}}
+    wrong = {
+        **PROMPT,
+        "1": {"class_type": "EmptyImage", "inputs": {"width": -1, "height": 32, "batch_size": 1, "color": 9}},
+    }
     with pytest.raises(PromptRefused, match=r"EmptyImage \(node 1\): Value -1 smaller than min of 1"):
         client.run(wrong)
 

@@ -25,9 +25,13 @@ class Websocket:
         self._buffer = b""
         self._kind, self._message = TEXT, b""
         key = base64.b64encode(os.urandom(16)).decode()
-        self._socket.sendall((f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
-                              f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-                              "Sec-WebSocket-Version: 13\r\n\r\n").encode())
+        self._socket.sendall(
+            (
+                f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+                f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+                "Sec-WebSocket-Version: 13\r\n\r\n"
+            ).encode()
+        )
         head = self._until(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n", 1)[0]:
             raise Closed(f"no websocket at {path}: {head.splitlines()[0].decode('latin-1')}")
@@ -72,7 +76,7 @@ class Websocket:
             self._fill(10)
             size, at = struct.unpack("!Q", self._buffer[2:10])[0], 10
         self._fill(at + size)
-        payload, self._buffer = self._buffer[at:at + size], self._buffer[at + size:]
+        payload, self._buffer = self._buffer[at : at + size], self._buffer[at + size :]
         return bool(first & 0x80), first & 0x0F, payload
 
     def _fill(self, count: int) -> None:

@@ -70,8 +70,11 @@ def to_prompt(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str
                 inputs[socket["name"]] = source[1]
             else:
                 inputs[socket["name"]] = [str(source[1]), source[2]]
-        prompt[str(node["id"])] = {"class_type": kind, "inputs": inputs,
-                                   "_meta": {"title": node.get("title") or object_info[kind].get("display_name", kind)}}
+        prompt[str(node["id"])] = {
+            "class_type": kind,
+            "inputs": inputs,
+            "_meta": {"title": node.get("title") or object_info[kind].get("display_name", kind)},
+        }
     if not prompt:
         raise WorkflowError("nothing in this workflow can run: every node is muted, bypassed or a note")
     return prompt
@@ -95,8 +98,10 @@ def widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
         elif default is not None:
             values[name] = default
     if any(value is not None for value in left):
-        raise WorkflowError(f"node {node['id']} ({node['type']}) saves {len(saved or [])} widget values, and {left} "
-                            f"are more than its widgets {[name for name, _ in widgets if name]}")
+        raise WorkflowError(
+            f"node {node['id']} ({node['type']}) saves {len(saved or [])} widget values, and {left} "
+            f"are more than its widgets {[name for name, _ in widgets if name]}"
+        )
     return values
 
 
@@ -161,8 +166,14 @@ def _options(spec: list) -> dict[str, Any]:
 
 def _as_row(link: Any) -> list:
     if isinstance(link, dict):
-        return [link["id"], link["origin_id"], link["origin_slot"], link["target_id"], link["target_slot"],
-                link.get("type")]
+        return [
+            link["id"],
+            link["origin_id"],
+            link["origin_slot"],
+            link["target_id"],
+            link["target_slot"],
+            link.get("type"),
+        ]
     return link
 
 
@@ -199,7 +210,7 @@ def _through(node: dict, slot: int, link_type: str | None) -> int | None:
     sockets = node.get("inputs") or []
     outputs = node.get("outputs") or []
     wanted = outputs[slot].get("type") if slot < len(outputs) else link_type
-    same_place = sockets[slot:slot + 1]
+    same_place = sockets[slot : slot + 1]
     for socket in [*same_place, *sockets]:
         if socket.get("type") == wanted and socket.get("link") is not None:
             return socket["link"]

@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.compose.multiband import Multiband, _doubled, _halved
 from sadtalker_core.compose.paste import Blend, PasteBack
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from sadtalker_core.pipeline import whole_picture
+from sadtalker_core.pipeline import make_paste_back
 
 
 def random(*shape, seed=0):
@@ -14,9 +14,9 @@ def random(*shape, seed=0):
 
 
 def half(height, width):
-    shown = torch.zeros(height, width)
-    shown[:, width // 2 :] = 1
-    return shown
+    mask = torch.zeros(height, width)
+    mask[:, width // 2 :] = 1
+    return mask
 
 
 @pytest.mark.parametrize("size", [(64, 64), (37, 90), (8, 61), (3, 5), (1, 1), (1, 40)])
@@ -28,16 +28,16 @@ def test_what_shows_everywhere_is_the_patch_and_what_shows_nowhere_is_nothing(si
 
 
 def test_without_a_width_the_edge_stays_hard():
-    patch, shown = random(1, 3, 20, 30), half(20, 30)
-    assert torch.equal(Multiband(shown, 9.0)(patch), patch * shown)
+    patch, mask = random(1, 3, 20, 30), half(20, 30)
+    assert torch.equal(Multiband(mask, 9.0)(patch), patch * mask)
 
 
 def test_colours_fade_over_the_width_and_detail_over_a_few_pixels():
     """A step and a chequerboard, both of 1, along the middle row."""
-    shown = half(64, 256)
+    mask = half(64, 256)
     rows, columns = torch.meshgrid(torch.arange(64), torch.arange(256), indexing="ij")
     chequers = (1 - 2 * ((rows + columns) % 2)).float()
-    blend = Multiband(shown, 80.0)
+    blend = Multiband(mask, 80.0)
     colour = blend(torch.ones(1, 3, 64, 256))[0, 0, 32]
     detail = (blend(chequers.expand(1, 3, -1, -1))[0, 0] * chequers)[32]
 
@@ -96,5 +96,5 @@ def test_what_comes_as_bytes_is_what_comes_as_numbers():
 
 def test_the_walk_blends_in_bands_unless_a_mask_says_where_the_head_ends():
     portrait = a_portrait(Box(20, 10, 80, 70))
-    assert whole_picture(portrait).blend is Blend.MULTIBAND
-    assert whole_picture(portrait, mask=torch.ones(90, 120)).blend is Blend.FEATHER
+    assert make_paste_back(portrait).blend is Blend.MULTIBAND
+    assert make_paste_back(portrait, mask=torch.ones(90, 120)).blend is Blend.FEATHER

@@ -4,7 +4,7 @@ import pytest
 import scipy.fft
 import torch
 
-from sadtalker_core.compose.poisson import RIM, seamless, sine_transform, solve_poisson
+from sadtalker_core.compose.poisson import BORDER, seamless, sine_transform, solve_poisson
 
 
 def noise(*shape):
@@ -38,7 +38,7 @@ def slow_seamless(patch, picture):
     matrix, right_side = torch.zeros(len(inside), len(inside)).double(), torch.zeros(len(inside)).double()
 
     def from_patch(y, x):
-        return RIM <= y < height - RIM and RIM <= x < width - RIM
+        return BORDER <= y < height - BORDER and BORDER <= x < width - BORDER
 
     for (y, x), i in number.items():
         # a step belongs to the pixel at its left or upper end

@@ -139,7 +139,7 @@ def test_another_rate_shows_what_is_on_at_the_time(tmp_path, fps, output_fps, sh
 
 
 def test_at_another_rate_the_sound_stays_in_step(tmp_path):
-    """Frames get bright and a tone begins after half a second, at 30 frames a second as at 25."""
+    """Frames get bright and a tone begins after half a second, at 30 fps as at 25."""
     frames = torch.cat([torch.zeros(13, 48, 64, 3), torch.ones(18, 48, 64, 3)])
     wave = torch.cat([torch.zeros(8320), a_tone(1.0, 16000)])
     path = write(tmp_path / "a.mp4", frames, 25.0, output_fps=30.0, audio=(wave, 16000))
@@ -272,7 +272,7 @@ def test_lower_quality_makes_smaller_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.mp4", "ä\u4e2d\u6587\U0001f600.mp4", "-dash.mp4", "100%d.mp4", "it's \"quoted\" & $HOME;.mp4"]
+    "name", ["a b.mp4", "ä\u4e2d\u6587\U0001f600.mp4", "-dash.mp4", "100%d.mp4", 'it\'s "quoted" & $HOME;.mp4']
 )
 def test_names_and_folders_of_any_alphabet(tmp_path, name):
     folder = tmp_path / "out put ü\u4e2d"
@@ -349,7 +349,7 @@ def test_frames_that_are_no_frames_get_a_sentence(tmp_path, frames, sentence):
         ({"audio": (torch.zeros(1, 0), 16000)}, AudioError, "one waveform"),
         ({"audio": (torch.zeros(9), 0)}, AudioError, "sample rate"),
         ({"audio": (torch.zeros(9, dtype=torch.int16), 16000)}, AudioError, "floats"),
-        ({"audio": (torch.full((9,), float("inf")), 16000)}, AudioError, "infinity"),
+        ({"audio": (torch.full((9,), float("inf")), 16000)}, AudioError, "infinite"),
     ],
 )
 def test_impossible_wishes_get_a_sentence(tmp_path, wish, error, sentence):

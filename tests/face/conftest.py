@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def face_nets():
-    """The embedded detector and mesh net."""
+    """The embedded detector and mesh network."""
     from sadtalker_core.face.embedded import embedded_face_nets
 
     return embedded_face_nets()

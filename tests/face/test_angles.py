@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, angles_of_rotation, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_canonical_face, rotation_of_angles
 
 
 def test_angles_and_rotations_are_inverse(generator):
@@ -21,8 +21,8 @@ def test_the_rotation_is_pitch_times_yaw_times_roll():
 
 
 def test_signs_are_what_the_docstring_says():
-    basis = load_basis()
-    head = (basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE)
+    canonical = load_canonical_face()
+    head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)
 
     def moved(*angles):
         return (head @ rotation_of_angles(torch.tensor(angles)).T - head)[:, :2]

@@ -9,8 +9,8 @@ import torch
 
 from sadtalker_core.datatypes import Box, CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.face.crop import cut_square, face_box, picture_to_square, square_to_picture, unsqueezed_box
-from sadtalker_core.resizing import resize_bilinear
+from sadtalker_core.face.crop import cut_square, face_box, picture_to_square, square_box, square_to_picture
+from sadtalker_core.opencv_resize import resize_bilinear
 from tests.face.drawn_face import face_68
 
 PAIRS = [(CropMode.CROP, CropMode.FULL), (CropMode.EXTENDED_CROP, CropMode.EXTENDED_FULL)]
@@ -188,7 +188,7 @@ def test_a_huge_face_stays_where_it_is_when_it_is_averaged_down():
 @pytest.mark.parametrize("x, y", [(60, 240), (580, 240), (320, 70), (320, 400), (60, 70), (-10, 240), (320, 490)])
 def test_an_unsqueezed_box_stays_square_at_the_edge_and_keeps_what_is_seen_of_the_face(mode, x, y):
     points = face_68(x, y, 90)
-    box = unsqueezed_box(points, (640, 480), mode)
+    box = square_box(points, (640, 480), mode)
     assert box.width == box.height and inside(box, 640, 480)
     seen = points[((points >= 0) & (points <= torch.tensor([640.0, 480.0]))).all(dim=1)]
     assert (seen >= torch.tensor([box.x, box.y])).all() and (seen <= torch.tensor([box.right, box.bottom])).all()
@@ -197,9 +197,9 @@ def test_an_unsqueezed_box_stays_square_at_the_edge_and_keeps_what_is_seen_of_th
 @pytest.mark.parametrize("mode", list(CropMode))
 def test_away_from_the_edge_the_unsqueezed_box_is_the_box(mode):
     points = face_68(500, 500, 100, 8)
-    assert unsqueezed_box(points, (1000, 1000), mode) == face_box(points, (1000, 1000), mode)
+    assert square_box(points, (1000, 1000), mode) == face_box(points, (1000, 1000), mode)
 
 
 def test_a_face_that_fills_a_tall_picture_is_squeezed_rather_than_cut():
     points = face_68(50, 150, 95)
-    assert unsqueezed_box(points, (100, 400), CropMode.CROP) == face_box(points, (100, 400), CropMode.CROP)
+    assert square_box(points, (100, 400), CropMode.CROP) == face_box(points, (100, 400), CropMode.CROP)

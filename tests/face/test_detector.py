@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sadtalker_core.face.detector import DetectedFace, FaceDetector, NearFaceNet, detect_faces, merge_same
+from sadtalker_core.face.detector import DetectedFace, FaceDetector, ShortRangeNet, detect_faces, merge_same
 from sadtalker_core.face.landmarks import find_faces
 from tests.face.pictures import astronaut, picture, resized, turned
 
@@ -108,7 +108,7 @@ def test_merging_keeps_separate_faces_and_joins_the_same_one():
 
 def test_the_net_at_a_finer_scale_is_the_same_net_on_a_larger_grid(detector):
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(1))
-    logits, places = detector.near(image)
+    logits, places = detector.short_range(image)
     assert logits.shape == (1, 32 * 32 * 2 + 16 * 16 * 6) and places.shape == (*logits.shape, 16)
 
 
@@ -135,4 +135,4 @@ def test_layers_come_from_the_factory():
 
 
 def test_the_near_net_has_the_published_number_of_weights():
-    assert sum(p.numel() for p in NearFaceNet().parameters()) == 101_390
+    assert sum(p.numel() for p in ShortRangeNet().parameters()) == 101_390

@@ -1,8 +1,8 @@
-"""The converted nets against the files they were converted from. The numbers were stored with LiteRT 2.3:
+"""The converted networks against the files they were converted from. The numbers were stored with LiteRT 2.3:
 
-    image = skimage.data.astronaut() / 255.
-    near, far = image[60:188, 160:288], image[30:222, 130:322]     # near and far nets are given 2 * x - 1, the mesh x
-    interpreter.set_tensor(0, x[None].astype("float32")); interpreter.invoke()
+image = skimage.data.astronaut() / 255.
+near, far = image[60:188, 160:288], image[30:222, 130:322]     # near and far networks are given 2 * x - 1, the mesh x
+interpreter.set_tensor(0, x[None].astype("float32")); interpreter.invoke()
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sadtalker_core.face.detector import FaceDetector, cell_centres
-from sadtalker_core.face.embedded import ASSETS, FACE_MESH_FILE, build_face_nets
+from sadtalker_core.face.embedded import ASSETS, FACE_MESH_FILE, build_face_nets, our_name
 from sadtalker_core.face.mesh import FaceMesh
 from tests.face.pictures import astronaut
 
@@ -37,8 +37,8 @@ def offsets(places, centres):
 
 
 @torch.no_grad()
-def test_the_near_net_says_what_the_original_file_says(detector):
-    logits, places = detector.near(batch(slice(60, 188), slice(160, 288)))
+def test_the_short_range_net_says_what_the_original_file_says(detector):
+    logits, places = detector.short_range(batch(slice(60, 188), slice(160, 288)))
     centres = torch.cat([cell_centres(16, 16, 8, 2), cell_centres(8, 8, 16, 6)])
     best = int(logits[0].argmax())
     assert best == 684
@@ -48,8 +48,8 @@ def test_the_near_net_says_what_the_original_file_says(detector):
 
 
 @torch.no_grad()
-def test_the_far_net_says_what_the_original_file_says(detector):
-    logits, places = detector.far(batch(slice(30, 222), slice(130, 322)))
+def test_the_full_range_net_says_what_the_original_file_says(detector):
+    logits, places = detector.full_range(batch(slice(30, 222), slice(130, 322)))
     best = int(logits[0].argmax())
     assert best == 1128
     assert logits[0, best] == pytest.approx(1.339594, abs=1e-3)
@@ -69,7 +69,7 @@ def test_the_mesh_says_what_the_original_file_says_up_to_half_precision(mesh_net
 def test_every_tensor_of_the_file_has_one_home():
     from safetensors.torch import load_file
 
-    names = set(load_file(FACE_MESH_FILE))
+    names = {our_name(key) for key in load_file(FACE_MESH_FILE)}
     nets = {"detector": FaceDetector(), "mesh": FaceMesh()}
     assert names == {f"{prefix}.{key}" for prefix, net in nets.items() for key in net.state_dict()}
 

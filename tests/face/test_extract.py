@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound, PictureError
 from sadtalker_core.face.crop import face_box, picture_to_square
 from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.linear_3dmm import Linear3DMM
-from sadtalker_core.face.points import MeantFace, MeshPoints
+from sadtalker_core.face.points import FaceSelector, MeshPoints
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from tests.face.drawn_face import face_68
 from tests.face.pictures import astronaut
@@ -119,7 +119,7 @@ def test_the_portrait_that_came_in_has_no_crop_afterwards(net, portrait):
 
 def test_a_picture_with_nan_is_refused_at_the_door(net, portrait):
     portrait.image[3, 3] = float("nan")
-    with pytest.raises(PictureError, match="no numbers"):
+    with pytest.raises(PictureError, match="NaN"):
         extract_released(net, portrait, Finder(), CropMode.CROP, 256)
 
 
@@ -146,8 +146,8 @@ def test_a_net_in_half_precision_is_spoken_to_in_half_precision(generator):
 def mean_face():
     """A linear fit that says what laying the mean face on the mesh says."""
     net = Linear3DMM()
-    basis = load_basis()
-    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    canonical = load_canonical_face()
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
     torch.nn.init.zeros_(net.read.weight)
     torch.nn.init.zeros_(net.read.bias)
     return net
@@ -173,7 +173,7 @@ def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, me
 
 def test_the_embedded_mesh_serves_the_released_family_too(net, detector, mesh_net):
     portrait = Portrait(astronaut())
-    finder = MeshPoints(detector, mesh_net, MeantFace.of(portrait))
+    finder = MeshPoints(detector, mesh_net, FaceSelector.of(portrait))
     done, _ = extract_released(net, portrait, finder, CropMode.CROP, 256)
     assert done.crop.landmarks.shape == (68, 2)
     box = done.crop.box

@@ -1,4 +1,5 @@
-"""The 68 points by the face-alignment package: with a stand-in for its nets, and with its nets without training."""
+"""The 68 points by the face-alignment package: with a stand-in for its networks, and with its networks without
+training."""
 
 import socket
 import sys
@@ -11,7 +12,7 @@ import torch
 from sadtalker_core.datatypes import Box
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMissing, FaceNotFound, OptionError
 from sadtalker_core.face.face_alignment_points import DETECTOR_FILE, LANDMARKS_FILE, FaceAlignmentPoints, build
-from sadtalker_core.face.points import MeantFace
+from sadtalker_core.face.points import FaceSelector
 from tests.face.drawn_face import face_68
 
 URL = "https://example.invalid/python-fan/"
@@ -97,12 +98,12 @@ SMALL, LARGE = (30, 40, 40, 200), (200, 100, 100, 255)
 def test_the_largest_face_is_taken_unless_another_is_meant(package, folder):
     picture = picture_with(SMALL, LARGE)
     assert middle(FaceAlignmentPoints(folder)(picture)) == pytest.approx([250, 150], abs=10)
-    second = FaceAlignmentPoints(folder, meant=MeantFace(index=1))
+    second = FaceAlignmentPoints(folder, selector=FaceSelector(index=1))
     assert middle(second(picture)) == pytest.approx([50, 60], abs=5)
 
 
 def test_both_nets_get_their_colours_in_the_order_red_green_blue(package, folder, monkeypatch):
-    """What the package asks for; the original hands its own nets RGB where they expect BGR."""
+    """What the package asks for; the original hands its own networks RGB where they expect BGR."""
     seen = {}
 
     class Watched(StandIn):
@@ -125,11 +126,13 @@ def test_the_face_nearest_to_the_given_box_is_taken(package, folder):
     picture = picture_with(SMALL, LARGE)
     box = Box(20, 20, 60, 60)
     assert middle(FaceAlignmentPoints(folder)(picture, box)) == pytest.approx([50, 60], abs=5)
-    assert middle(FaceAlignmentPoints(folder, meant=MeantFace(box=box))(picture)) == pytest.approx([50, 60], abs=5)
+    assert middle(FaceAlignmentPoints(folder, selector=FaceSelector(box=box))(picture)) == pytest.approx(
+        [50, 60], abs=5
+    )
 
 
 def test_a_users_box_is_trusted_where_no_face_is_detected(package, folder):
-    finder = FaceAlignmentPoints(folder, meant=MeantFace(box=Box(100, 100, 80, 80)))
+    finder = FaceAlignmentPoints(folder, selector=FaceSelector(box=Box(100, 100, 80, 80)))
     assert middle(finder(picture_with((0, 0, 5, 100)))) == pytest.approx([140, 140], abs=8)
 
 
@@ -219,7 +222,7 @@ def test_a_missing_package_is_a_sentence_that_names_the_way_out(folder, monkeypa
 
 @pytest.fixture(scope="module")
 def untrained_folder(tmp_path_factory):
-    """Files in the package's own layout, with the numbers its nets start from."""
+    """Files in the package's own layout, with the numbers its networks start from."""
     from face_alignment.detection.sfd.net_s3fd import s3fd
     from face_alignment.models import FAN
 
@@ -239,7 +242,7 @@ def test_the_real_package_works_from_the_folder_without_a_network_on_stacked_fra
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    finder = FaceAlignmentPoints(untrained_folder, meant=MeantFace(box=Box(20, 10, 70, 80)), batch_size=2)
+    finder = FaceAlignmentPoints(untrained_folder, selector=FaceSelector(box=Box(20, 10, 70, 80)), batch_size=2)
     finder._nets().flip_input = False  # half the work
     frames = [torch.rand(128, 128, 3, generator=generator) for _ in range(2)]
     assert len(finder._detect(torch.stack(frames)[:, :32, :32])) == 2

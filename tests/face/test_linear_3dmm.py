@@ -7,25 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import PLANS, fill
-from sadtalker_core.basis import angles_of_rotation, fit_similarity, rotation_of_angles
+from sadtalker_core.canonical_face import angles_of_rotation, fit_similarity, rotation_of_angles
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, CropMode
 from sadtalker_core.errors import FaceNotFound
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.embedded import ASSETS
 from sadtalker_core.face.linear_3dmm import Linear3DMM, read_meshes, turn_about
 from sadtalker_core.face.mesh import face_mesh
+from sadtalker_core.model import NETWORKS, load_weights
 from tests.face.pictures import astronaut, turned
 
 
 @pytest.fixture(scope="module")
 def net() -> Linear3DMM:
     read = read_tensors(ASSETS / "linear_3dmm.safetensors")
-    plan = PLANS["linear_3dmm"]
+    plan = NETWORKS["linear_3dmm"]
     built = plan.build(plan.read_config(read.metadata.configs["linear_3dmm"], read.source))
-    return fill(built, read.nets()["linear_3dmm"], read.source)
+    return load_weights(built, read.nets()["linear_3dmm"], read.source)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_units_do_not_depend_on_where_how_large_and_how_turned_the_mesh_is(net, 
     readings = [net(mesh[None]) for mesh in (
         template_mesh((0.0, 0.0, 0.0)), template_mesh((0.2, -0.4, 0.3), scale=31.0, origin=(20.0, 70.0, 5.0))
     )]  # fmt: skip
-    torch.testing.assert_close(readings[0].units, readings[1].units, atol=1e-4, rtol=0)
+    torch.testing.assert_close(readings[0].blendshapes, readings[1].blendshapes, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("axis, angle", [(0, 0.2), (1, 0.3), (2, -0.4)])
@@ -101,9 +101,9 @@ def test_rows_have_the_shapes_of_the_wire(net, template_mesh):
 def test_the_astronaut_smiles_and_looks_straight_ahead(net, astronaut_points):
     row = read_meshes(net, astronaut_points[None], 512, CropMode.RESIZE)
     units = row.expression[0]
-    assert units[[UNIT_INDEX["mouthSmileLeft"], UNIT_INDEX["mouthSmileRight"]]].min() > 0.6
-    assert units[[UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["eyeBlinkRight"]]].max() < 0.3
-    assert units[UNIT_INDEX["jawOpen"]] < 0.4
+    assert units[[BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]].min() > 0.6
+    assert units[[BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]].max() < 0.3
+    assert units[BLENDSHAPE_INDEX["jawOpen"]] < 0.4
     pitch, yaw, roll = torch.rad2deg(row.rotation[0]).tolist()
     assert abs(pitch) < 8 and abs(yaw) < 5 and 0 < roll < 8
 
@@ -142,12 +142,17 @@ def held_out():
     [(unit + side, 0.75) for unit in ("mouthSmile", "eyeBlink") for side in ("Left", "Right")] + [("jawOpen", 0.75)],
 )
 def test_units_are_told_on_heads_the_fit_has_not_seen(net, held_out, name, least):
-    told, truth = net(held_out["points"]).units[:, UNIT_INDEX[name]], held_out["weights"][:, UNIT_INDEX[name]]
+    told, truth = (
+        net(held_out["points"]).blendshapes[:, BLENDSHAPE_INDEX[name]],
+        held_out["weights"][:, BLENDSHAPE_INDEX[name]],
+    )
     assert torch.corrcoef(torch.stack([told, truth]))[0, 1] > least
 
 
 def test_a_unit_at_rest_is_read_as_nearly_nothing_and_a_full_one_as_most(net, held_out):
-    told, truth = (t[:, UNIT_INDEX["eyeBlinkLeft"]] for t in (net(held_out["points"]).units, held_out["weights"]))
+    told, truth = (
+        t[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]] for t in (net(held_out["points"]).blendshapes, held_out["weights"])
+    )
     assert told[truth == 0].mean() < 0.12
     assert told[truth == 1].mean() > 0.6
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
 from sadtalker_core.datatypes import CropMode, Portrait
 from sadtalker_core.errors import PictureError
 from sadtalker_core.face.extract import extract_mini
@@ -52,8 +52,8 @@ def test_an_empty_batch_and_an_empty_mask_are_told():
 def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(detector, mesh_net, log, pixels, said):
     side = round(512 * pixels / 105)
     net = Linear3DMM()
-    basis = load_basis()
-    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    canonical = load_canonical_face()
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
     torch.nn.init.zeros_(net.read.weight)
     extract_mini(detector, mesh_net, net, Portrait(resized(astronaut(), side, side)), CropMode.CROP, 256)
     lines = [line for line in log.messages if "pixels large" in line]

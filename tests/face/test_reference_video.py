@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sadtalker_core import coefficients as layout
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError, PictureError, VideoError
 from sadtalker_core.face import reference_video
@@ -242,8 +242,8 @@ def test_a_row_between_a_seen_and_a_held_frame_is_not_seen():
 def reading_nothing():
     """A linear fit that says what the similarity says: the mean face, and no units."""
     net = Linear3DMM()
-    basis = load_basis()
-    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    canonical = load_canonical_face()
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
     torch.nn.init.zeros_(net.read.weight)
     torch.nn.init.zeros_(net.read.bias)
     return net
@@ -252,7 +252,7 @@ def reading_nothing():
 def test_the_mini_family_reads_the_meshes_it_follows(reading_nothing, monkeypatch):
     yaws = [0.0, 0.1, None, 0.3]
 
-    def follow(detector, mesh, frames, meant):
+    def follow(detector, mesh, frames, selector):
         for frame, yaw in zip(frames, yaws, strict=True):
             if yaw is None:
                 yield frame, None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.face import detector as looking
 from sadtalker_core.face.detector import detect_faces
@@ -16,7 +16,7 @@ from sadtalker_core.face.face_alignment_points import FaceAlignmentPoints
 from sadtalker_core.face.landmarks import find_faces, mesh_to_68
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.mesh import face_mesh, track_meshes
-from sadtalker_core.face.points import MeantFace, MeshPoints, find_mesh
+from sadtalker_core.face.points import FaceSelector, MeshPoints, find_mesh
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from sadtalker_core.face.sampling import Square
 from tests.face.pictures import astronaut, resized, turned
@@ -38,8 +38,8 @@ def upright(detector, mesh_net):
 def mean_face():
     """A linear fit that says what laying the mean face on the mesh says."""
     net = Linear3DMM()
-    basis = load_basis()
-    net.template.copy_((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    canonical = load_canonical_face()
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
     torch.nn.init.zeros_(net.read.weight)
     torch.nn.init.zeros_(net.read.bias)
     return net
@@ -124,18 +124,16 @@ def test_a_users_box_holds_a_face_that_stands_any_way(detector, mesh_net, uprigh
     expected = moved(upright, degrees)
     x, y = (int(v) for v in expected.amin(0) - 10)
     width, height = (int(v) for v in expected.amax(0) - expected.amin(0) + 20)
-    seen = find_mesh(detector, mesh_net, turned(astronaut(), degrees), MeantFace(box=Box(x, y, width, height)))
+    seen = find_mesh(detector, mesh_net, turned(astronaut(), degrees), FaceSelector(box=Box(x, y, width, height)))
     assert off(seen.points, expected) < 0.03
 
 
 @pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.RESIZE])
-def test_the_second_look_at_the_square_knows_which_way_the_face_stands(
-    detector, mesh_net, upright, on_her_head, mode
-):
+def test_the_second_look_at_the_square_knows_which_way_the_face_stands(detector, mesh_net, upright, on_her_head, mode):
     torch.manual_seed(3)
     net = FaceReconNet(FaceReconConfig(stem=2, blocks=(1,), widths=(2,), expansion=2)).eval()
     portrait = Portrait(on_her_head)
-    done, _ = extract_released(net, portrait, MeshPoints(detector, mesh_net, MeantFace.of(portrait)), mode, 256)
+    done, _ = extract_released(net, portrait, MeshPoints(detector, mesh_net, FaceSelector.of(portrait)), mode, 256)
     assert off(to_picture(done.crop), moved(mesh_to_68(upright), 180)) < 0.03
 
 

@@ -104,17 +104,17 @@ class Weights(Doorway):
         return _named(name, data)
 
     def knock(self, data: bytes) -> None:
-        from sadtalker_core.assembly import load_talker
         from sadtalker_core.checkpoint.reading import read_foreign
+        from sadtalker_core.model import load_model
 
         name, content = _name_and_data(data)
         folder = self.empty("models")
         (folder / name).write_bytes(content)
-        both = [load_talker, read_foreign] if len(content) % 2 else [read_foreign, load_talker]
+        both = [load_model, read_foreign] if len(content) % 2 else [read_foreign, load_model]
         refused = None
         for read in both:
             try:
-                if read is load_talker:
+                if read is load_model:
                     _finite(read(f"file/{name}", [folder]).nets)
                 else:
                     read(folder / name)
@@ -180,8 +180,18 @@ class DegreeLists(Doorway):
         elif kind == 2:
             values = odd.value(rng)
         else:
-            words = [str(rng.choice((rng.randrange(-180, 181), odd.number(rng) if rng.random() < 0.2 else 7,
-                                     odd.text(rng) if rng.random() < 0.1 else 5))) for _ in range(rng.randrange(6))]
+            words = [
+                str(
+                    rng.choice(
+                        (
+                            rng.randrange(-180, 181),
+                            odd.number(rng) if rng.random() < 0.2 else 7,
+                            odd.text(rng) if rng.random() < 0.1 else 5,
+                        )
+                    )
+                )
+                for _ in range(rng.randrange(6))
+            ]
             values = rng.choice((", ", " ", ";", ",,", "\t", "\u3000", "\uff0c")).join(words)
         return odd.json_bytes({"values": values, "frames": rng.choice((1, 2, 25, 1000))})
 
@@ -442,7 +452,9 @@ class Fetch(Doorway):
             (folder / "x.safetensors.part").write_bytes((self.CONTENT * 2)[: given["part"]])
         self.answers = list(given["answers"])
         sha = hashlib.sha256(self.CONTENT).hexdigest()
-        file = WeightsFile("x.safetensors", len(self.CONTENT) if given["size"] else None, sha, "https://nowhere.invalid/x")
+        file = WeightsFile(
+            "x.safetensors", len(self.CONTENT) if given["size"] else None, sha, "https://nowhere.invalid/x"
+        )
         url = (given["url"] or "http://127.0.0.1:{port}/models").replace("{port}", str(self.port))
         try:
             path = fetch(file, folder, base_url=url, pause_s=0.0)

@@ -36,7 +36,7 @@ def raises(error):
 
 def fill_memory():
     held = bytearray(HUGE)
-    held[:: 4096] = b"x" * len(held[:: 4096])
+    held[::4096] = b"x" * len(held[::4096])
 
 
 @pytest.mark.parametrize(("what", "why"), [

@@ -46,7 +46,7 @@ class Writer:
                  if ours and (why := cls.broken(path))]  # fmt: skip
         if finished:
             found += [f"{name} stays" for name, ours in zip(names, known, strict=True) if not ours]
-            found += cls.lacking(folder)
+            found += cls.missing(folder)
         return found
 
     @classmethod
@@ -235,7 +235,7 @@ class Batch(Writer):
         self.worker, self.command = Worker(n_threads=1), command
         with tempfile.TemporaryDirectory() as folder:
             self.prepare(Path(folder))
-            self.act(Path(folder))  # the worker has its nets from now on
+            self.act(Path(folder))  # the worker has its networks from now on
 
     def prepare(self, folder: Path) -> None:
         from PIL import Image

@@ -2,8 +2,9 @@
 
     python -m tests.mini_judge [--quick] [--portraits FOLDER] [--voices FOLDER] [--out FOLDER]
 
-Portraits and voices walk through the eight nodes in a real ComfyUI; two judges look at the frames; the table of bars
-(trial.py) is printed and written, with a contact sheet and films. The first run fetches what it needs (sources.py).
+Portraits and voices go through the eight nodes in a real ComfyUI; two evaluators look at the frames; the table of
+targets (trial.py) is printed and written, with a contact sheet and films. The first run fetches what it needs
+(sources.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.comfyui.inprocess import run_inside
 from tests.comfyui.layout import PROJECT, SetupError, home, make_base
 
 from . import portraits, rows, sources, trial, voices
-from .judges import Judges
+from .evaluators import Evaluators
 from .sheet import contact_sheet
 from .table import as_text
 
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = home() / "mini_judge"
     out = Path(options.out or folder / ("quick" if options.quick else "out")).absolute()
     if options.heads:
-        print(as_text(rows.of_heads(Judges(folder), chosen, folder)))
+        print(as_text(rows.of_heads(Evaluators(folder), chosen, folder)))
         return 0
     try:
         evaluate(chosen, folder, out, options.portraits, options.voices)
@@ -72,10 +73,12 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
         raise SetupError("there is nothing to try: no picture, or no .wav with a .txt of the same name beside it")
 
     takes = _film(comfyui, pictures, spoken, chosen, folder / "base", out)
-    judges = Judges(folder)
-    found = rows.of_portraits(takes, judges) + rows.of_voices(heard, chosen) + rows.of_heads(judges, chosen, folder)
+    evaluators = Evaluators(folder)
+    found = (
+        rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
+    )
     if chosen.truths:
-        found = rows.with_truth(found, judges, spoken[0], chosen, folder)
+        found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)
 
     contact_sheet({name: take.film for name, take in takes.items()}).save(out / "sheet.png")
     text = as_text(found)
@@ -134,8 +137,8 @@ def _filmed(clip: dict[str, str]) -> bool:
 def _state() -> str:
     """One number for the code and the weights that a film depends on, and for the film script."""
     core = PROJECT / "sadtalker_core"
-    rooms = [place for place in core.iterdir() if place.is_dir() and place.name not in ("training", "batch")]
-    places = (*rooms, PROJECT / "nodes", INSIDE.parent)
+    packages = [place for place in core.iterdir() if place.is_dir() and place.name not in ("training", "batch")]
+    places = (*packages, PROJECT / "nodes", INSIDE.parent)
     files = sorted(file for place in places for file in place.rglob("*") if file.suffix in (".py", ".safetensors"))
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 

@@ -1,7 +1,7 @@
 """Generated people never trained on: the renderer against pictures, flow and layers that are known exactly.
 
 In: people drawn from TEST_SEED by the generator of training. Out: one number per row of the table, and per person.
-The face net finds the mesh in the source, as it would in a portrait; unit weights and turn are the true ones.
+The face network finds the mesh in the source, as it would in a portrait; blendshape weights and turn are the true ones.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, angles_of_rotation
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import MINI, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.render.flow_renderer import FlowRenderer, head_ride, render_flow_frames
-from sadtalker_core.render.mesh_flow import MARGIN, STAGE, WINDOW, HeadMover, fit_head
+from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, render_flow_frames, rigid_flow
+from sadtalker_core.render.meshwarp.mesh_flow import MARGIN, STAGE, WINDOW, FaceRig, fit_head
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
 from sadtalker_core.training.heads.landmarks import landmark_weights
@@ -53,7 +53,7 @@ def generator_state() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def judge(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
+def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
     """-> flow (mean distance from the exact flow where the source shows that spot of the head, pixels of 128), the same
     of the mesh alone and within the outline of the face; colour and mouth colour (L1 by that of copying the source, of
     the best single colour); teeth (intersection over union), and what the same measure says of the true picture."""
@@ -96,17 +96,17 @@ class _Moved(NamedTuple):
 
 
 def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Moved, Tensor]:
-    """-> what the mesh and the net say, and the finished frames (D, 3, 160, 160) as Face Render makes them."""
+    """-> what the mesh and the network say, and the finished frames (D, 3, 160, 160) as Face Render makes them."""
     weights = torch.from_numpy(shard["driving_weights"][k]).float()
     own = torch.from_numpy(shard["source_weights"][k]).float()
     turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
     stage, count = source.permute(2, 0, 1), len(weights)
     with torch.inference_mode():
-        mover = HeadMover(points, own)
-        flow, ride = mover.flow(weights, turn, shift), head_ride(mover, turn, shift)
+        rig = FaceRig(points, own)
+        flow, rigid = rig.flow(weights, turn, shift), rigid_flow(rig, turn, shift)
         window = flow.displacement[:, :, _MIDDLE, _MIDDLE]
         features = [f.expand(count, -1, -1, -1) for f in net.encode(stage[None])]
-        repaired = net(stage[None], features, window, flow.maps, ride).flow
+        repaired = net(stage[None], features, window, flow.maps, rigid).flow
     to_128 = 128 / WINDOW
     flip = torch.diag(torch.tensor(HEAD_TO_PICTURE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)

@@ -1,6 +1,6 @@
 """What is measured, on plain arrays: tracks, points and pictures in, a number out. Nothing here is fitted.
 
-Letters: `T` frames. 68-point faces are (T, 68, 2) in any unit, x right, y down; meshes are those of face/measure.py.
+Letters: `T` frames. 68-point faces are (T, 68, 2) in any unit, x right, y down; meshes are those of face/metrics.py.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadtalker_core.basis import (
+from sadtalker_core.canonical_face import (
     HEAD_TO_PICTURE,
     LEFT_EYE,
     RIGHT_EYE,
     angles_of_rotation,
     fit_similarity,
-    load_basis,
+    load_canonical_face,
 )
 from sadtalker_core.face.landmarks import MESH_TO_68
-from sadtalker_core.face.measure import inner_lip_gap
+from sadtalker_core.face.metrics import inner_lip_gap
 
 FURTHEST_LAG = 5
 
@@ -64,7 +64,7 @@ def _apart(points: Tensor, one: int, other: int) -> Tensor:
 
 
 def inner_lip_gap_68(points: Tensor) -> Tensor:
-    """(T,) as face/measure.py's inner_lip_gap: a part of the distance between the outer corners of the eyes."""
+    """(T,) as face/metrics.py's inner_lip_gap: a part of the distance between the outer corners of the eyes."""
     gaps = torch.stack([_apart(points, *pair) for pair in _INNER_LIPS_68]).mean(0)
     return gaps / _apart(points, 36, 45)
 
@@ -85,8 +85,8 @@ def head_angles_68(points: Tensor) -> Tensor:
     All points count alike. On eight heads rendered with turns of 12 degrees that reads yaw within 2.6 and pitch within
     4 degrees on average; the nose and the corners of the eyes alone, which no face moves, 5.7 and 4.1.
     """
-    basis = load_basis()
-    head = ((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
+    canonical = load_canonical_face()
+    head = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
     points = points.float()
     rotation = torch.eye(3).expand(len(points), -1, -1)
     size = (points - points.mean(1, keepdim=True)).norm(dim=(1, 2)) / (head - head.mean(0))[:, :2].norm()
@@ -148,10 +148,10 @@ def eye_contrast(picture: np.ndarray, points: np.ndarray) -> float:
 
 
 def commanded_gap(weights: np.ndarray) -> np.ndarray:
-    """Unit weights (T, 52 or more) -> (T,) the inner-lip gap that the mean face has under them.
+    """blendshape weights (T, 52 or more) -> (T,) the inner-lip gap that the mean face has under them.
 
     Only its changes count: at rest it is .07, because the basis keeps its points a little inside the lips' edges.
     """
-    basis = load_basis()
-    moved = basis.mean + basis.displaced(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
+    canonical = load_canonical_face()
+    moved = canonical.mean + canonical.displacements(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
     return inner_lip_gap(moved).numpy()

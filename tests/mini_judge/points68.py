@@ -1,4 +1,4 @@
-"""The judge that training never saw: the 68-point net of npm's @vladmandic/face-api, read and run in plain torch.
+"""The judge that training never saw: the 68-point network of npm's @vladmandic/face-api, read and run in plain torch.
 
 In: pictures and roughly where a face is. Out: 68 points in pixels, in the usual order. The weights (MIT, quantised to
 8 bits) are read at evaluation time and never shipped: `face_landmark_68_model.bin` and its weights manifest.
@@ -23,7 +23,7 @@ WIDTHS = (32, 64, 128, 256)
 LAYERS_PER_BLOCK = 4
 MODEL = "face_landmark_68_model"
 
-#: the square around a face that the net wants, as a multiple of the larger side of the box around the points
+#: the square around a face that the network wants, as a multiple of the larger side of the box around the points
 MARGIN = 1.12
 
 

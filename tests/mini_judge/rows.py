@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sadtalker_core.assembly import assemble_mini
-from sadtalker_core.coefficients import UNIT_INDEX
-from sadtalker_core.training.expnet_mini import speak
-from sadtalker_core.training.voices.speech_set import Clip
-from sadtalker_core.training.voices.visemes import SPEECH_UNITS
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.model import assemble_mini
+from sadtalker_core.training.expnet_mini import predict_clip
+from sadtalker_core.training.voices.speech_set import SpeechClip
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 
 from . import heads, measures, truth, voices
-from .judges import Judges
+from .evaluators import Evaluators
 from .table import Row
 from .trial import CLOSED_GAP, TURN_DEG, Trial
 
-JAW = UNIT_INDEX["jawOpen"]
+JAW = BLENDSHAPE_INDEX["jawOpen"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,37 +32,37 @@ class Take:
     voice: voices.Spoken
 
 
-def of_portraits(takes: Mapping[str, Take], judges: Judges) -> list[Row]:
+def of_portraits(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for name, take in takes.items():
-        for key, value in _of_portrait(take, judges).items():
+        for key, value in _of_portrait(take, evaluators).items():
             values[key][name] = float(value)
-    return [Row(what, judge, found) for (what, judge), found in values.items()]
+    return [Row(what, evaluator, found) for (what, evaluator), found in values.items()]
 
 
-def _of_portrait(take: Take, judges: Judges) -> dict[tuple[str, str], float]:
+def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], float]:
     film, found = take.film, {}
     landmarks = torch.from_numpy(film["landmarks"])
     n_frames = len(film["spoken"])
     asked, ruled = measures.commanded_gap(film["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
     closures = take.voice.closures(n_frames)
     names = [str(name) for name in film["names"]]
-    spoken, commanded = judges.read(film["spoken"], landmarks), judges.read(film["commanded"], landmarks)
-    for judge in spoken:
-        gap, limit = spoken[judge].gap, CLOSED_GAP[judge]
-        ear = dict(zip(names, commanded[judge].eyes, strict=True))
+    spoken, commanded = evaluators.read(film["spoken"], landmarks), evaluators.read(film["commanded"], landmarks)
+    for evaluator in spoken:
+        gap, limit = spoken[evaluator].gap, CLOSED_GAP[evaluator]
+        ear = dict(zip(names, commanded[evaluator].eyes, strict=True))
         found |= {
-            ("lips follow the coefficients, r", judge): measures.correlation(gap, asked),
-            ("opening, spread by spread of the target", judge): measures.spread_ratio(gap, asked),
-            ("lips follow the alignment, r", judge): measures.correlation(gap, ruled),
-            ("opening, spread by spread of the alignment's", judge): measures.spread_ratio(gap, ruled),
-            ("lips closed once in each p, b, m, share", judge): np.mean([gap[c].min() < limit for c in closures]),
-            ("lips closed on p, b, m, share of frames", judge): measures.share_below(
+            ("lips follow the coefficients, r", evaluator): measures.correlation(gap, asked),
+            ("opening, spread by spread of the target", evaluator): measures.spread_ratio(gap, asked),
+            ("lips follow the alignment, r", evaluator): measures.correlation(gap, ruled),
+            ("opening, spread by spread of the alignment's", evaluator): measures.spread_ratio(gap, ruled),
+            ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),
+            ("lips closed on p, b, m, share of frames", evaluator): measures.share_below(
                 gap, np.concatenate(closures), limit
             ),
-            ("blink, eye aspect ratio falls by", judge): 1 - ear["blink"] / ear["neutral"],
-            ("yaw, off by degrees", judge): _off(commanded[judge].yaw, names, "yaw"),
-            ("pitch, off by degrees", judge): _off(commanded[judge].pitch, names, "pitch"),
+            ("blink, eye aspect ratio falls by", evaluator): 1 - ear["blink"] / ear["neutral"],
+            ("yaw, off by degrees", evaluator): _off(commanded[evaluator].yaw, names, "yaw"),
+            ("pitch, off by degrees", evaluator): _off(commanded[evaluator].pitch, names, "pitch"),
         }
     neutral = film["commanded"][names.index("neutral")]
     box, away = _regions(film["landmarks"], *neutral.shape[:2])
@@ -127,18 +127,18 @@ def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
     return rows
 
 
-def _jaws(net, clips: list[Clip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    column = SPEECH_UNITS.index(JAW)
-    said = [speak(net, clip)[:, JAW].numpy() for clip in clips]
+def _jaws(net, clips: list[SpeechClip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    column = SPEECH_BLENDSHAPES.index(JAW)
+    said = [predict_clip(net, clip)[:, JAW].numpy() for clip in clips]
     return said, [clip.units[:, column].astype(np.float32) for clip in clips]
 
 
 # ---- generated heads -------------------------------------------------------------------------------------------------
 
 
-def of_heads(judges: Judges, trial: Trial, folder: Path) -> list[Row]:
+def of_heads(evaluators: Evaluators, trial: Trial, folder: Path) -> list[Row]:
     (net,) = assemble_mini().use("flow_renderer")
-    found = heads.judge(net.float().eval(), judges.mesh, heads.people(folder, trial.pairs))
+    found = heads.evaluator(net.float().eval(), evaluators.mesh, heads.people(folder, trial.pairs))
     everybody = f"{trial.pairs} people"
 
     def row(what: str, name: str, of_truth: float | None = None) -> Row:
@@ -155,12 +155,12 @@ def of_heads(judges: Judges, trial: Trial, folder: Path) -> list[Row]:
     ]
 
 
-def with_truth(rows: list[Row], judges: Judges, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:
-    """The same rows, and beside them the worst that the judges say of a perfect head."""
+def with_truth(rows: list[Row], evaluators: Evaluators, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:
+    """The same rows, and beside them the worst that the evaluators say of a perfect head."""
     n_frames = min(trial.speech_frames, int(spoken.utterance.seconds * 25))
-    perfect = truth.of_heads(trial.truths, judges, spoken, n_frames, folder)
+    perfect = truth.of_heads(trial.truths, evaluators, spoken, n_frames, folder)
     found = []
     for row in rows:
-        values = perfect.get((row.what, row.judge))
-        found.append(replace(row, of_truth=Row(row.what, row.judge, values).worst()[1]) if values else row)
+        values = perfect.get((row.what, row.evaluator))
+        found.append(replace(row, of_truth=Row(row.what, row.evaluator, values).worst()[1]) if values else row)
     return found

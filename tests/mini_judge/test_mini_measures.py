@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_basis, rotation_of_angles
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.landmarks import mesh_to_68
 from tests.mini_judge import measures
 
@@ -61,16 +61,16 @@ def test_eyes_and_lips_of_a_drawn_face_are_read_with_a_ruler():
 
 @pytest.mark.parametrize("degrees", [(0, 12, 0), (-12, 0, 0), (8, -10, 5)])
 def test_the_turn_of_a_flat_projection_is_found_again(degrees):
-    basis = load_basis()
+    canonical = load_canonical_face()
     rotation = rotation_of_angles(torch.deg2rad(torch.tensor([degrees], dtype=torch.float32)))
-    turned = ((basis.mean - basis.pivot) * torch.tensor(HEAD_TO_PICTURE)) @ rotation[0].T
+    turned = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)) @ rotation[0].T
     found = measures.head_angles_68(mesh_to_68(100 * turned)[None, :, :2]).rad2deg()
     torch.testing.assert_close(found, torch.tensor([degrees], dtype=torch.float32), atol=1.0, rtol=0)
 
 
 def test_a_jaw_that_opens_asks_for_a_gap():
     weights = np.zeros((3, 52), np.float32)
-    weights[:, UNIT_INDEX["jawOpen"]] = (0, 0.3, 0.6)
+    weights[:, BLENDSHAPE_INDEX["jawOpen"]] = (0, 0.3, 0.6)
     gap = measures.commanded_gap(weights)
     assert np.all(np.diff(gap) > 0.05)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
 from tests.mini_judge import heads, measures, portraits, rows, sources, table
-from tests.mini_judge.judges import JUDGES, Reading
-from tests.mini_judge.trial import BARS, FULL, QUICK, Bar
+from tests.mini_judge.evaluators import EVALUATORS, Reading
+from tests.mini_judge.trial import FULL, QUICK, TARGETS, Target
 from tests.mini_judge.voices import Spoken
 
 N_FRAMES = 50
@@ -35,14 +35,14 @@ class Told:
         self.commanded = Reading(np.zeros(n), eyes, pitch, yaw)
 
     def read(self, frames, landmarks):
-        return dict.fromkeys(JUDGES, self.spoken if len(frames) == N_FRAMES else self.commanded)
+        return dict.fromkeys(EVALUATORS, self.spoken if len(frames) == N_FRAMES else self.commanded)
 
 
 @pytest.fixture
 def take() -> rows.Take:
     offsets = np.zeros((N_FRAMES, 64), np.float32)
-    offsets[:, UNIT_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
-    offsets[10:12, UNIT_INDEX["jawOpen"]] = 0
+    offsets[:, BLENDSHAPE_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
+    offsets[10:12, BLENDSHAPE_INDEX["jawOpen"]] = 0
     draw = np.random.default_rng(0)
     picture = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
     film = {
@@ -60,13 +60,13 @@ def gap_of(take: rows.Take) -> np.ndarray:
     return asked - asked.min()
 
 
-def found(take: rows.Take, judges: Told) -> dict[tuple[str, str], table.Row]:
-    return {(row.what, row.judge): row for row in rows.of_portraits({"one": take}, judges)}
+def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]:
+    return {(row.what, row.evaluator): row for row in rows.of_portraits({"one": take}, evaluators)}
 
 
 def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
     result = found(take, Told(gap_of(take)))
-    barred = {what: row for (what, _), row in result.items() if row.bar}
+    barred = {what: row for (what, _), row in result.items() if row.target}
     assert len(barred) == 9
     assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
 
@@ -78,15 +78,15 @@ ALONG = {
 }
 
 
-@pytest.mark.parametrize(("what", "judges"), [
+@pytest.mark.parametrize(("what", "evaluators"), [
     ("lips follow the coefficients, r", lambda asked: Told(np.roll(asked, 3))),
     ("opening, spread by spread of the target", lambda asked: Told(0.5 * asked)),
     ("lips closed on p, b, m, share of frames", lambda asked: Told(asked + 0.05)),
     ("blink, eye aspect ratio falls by", lambda asked: Told(asked, shut=0.2)),
     ("yaw, off by degrees", lambda asked: Told(asked, turned=8.0)),
 ])  # fmt: skip
-def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, judges):
-    result = found(take, judges(gap_of(take)))
+def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, evaluators):
+    result = found(take, evaluators(gap_of(take)))
     missed = {name for (name, _), row in result.items() if row.verdict().startswith("missed")}
     assert missed == {what} | ALONG.get(what, set())
 
@@ -121,13 +121,13 @@ def test_what_was_not_measured_is_not_met():
 
 
 def test_the_written_table_has_a_line_for_each_row_and_names_the_bar():
-    text = table.as_text([table.Row(what, "mesh", {"a": 1.0}) for what in BARS])
-    assert len(text.splitlines()) == len(BARS) + 2
+    text = table.as_text([table.Row(what, "mesh", {"a": 1.0}) for what in TARGETS])
+    assert len(text.splitlines()) == len(TARGETS) + 2
     assert "0.8 .. 1.2" in text and "<= 0.45" in text
 
 
 def test_a_bar_with_two_sides_holds_on_both():
-    bar = Bar(at_least=-1, at_most=1)
+    bar = Target(at_least=-1, at_most=1)
     assert bar.met(0) and not bar.met(-2) and not bar.met(2)
 
 

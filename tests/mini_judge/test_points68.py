@@ -1,4 +1,4 @@
-"""The second judge's net in plain torch, held against TensorFlow's rules written as slow loops."""
+"""The second judge's network in plain torch, held against TensorFlow's rules written as slow loops."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ def stored_net(draw: np.random.Generator) -> tuple[list[dict], bytes, dict[str, 
             shapes[f"{name}/bias"] = (width,)
             n_in = width
     shapes |= {"fc/weights": (n_in, 136), "fc/bias": (136,)}
-    manifest, stored, meant = [], b"", {}
+    manifest, stored, selector = [], b"", {}
     for name, shape in shapes.items():
         codes = draw.integers(0, 256, shape, dtype=np.uint8)
         spread = np.sqrt(2 / np.prod(shape[:-1])) if len(shape) > 1 else 0.05
         scale, low = float(spread / 75), float(-spread * 1.7)
         manifest.append({"name": name, "shape": list(shape), "quantization": {"scale": scale, "min": low}})
         stored += codes.tobytes()
-        meant[name] = codes * scale + low
-    return manifest, stored, meant
+        selector[name] = codes * scale + low
+    return manifest, stored, selector
 
 
 def test_the_first_layers_are_those_that_tensorflow_would_compute():
-    manifest, stored, meant = stored_net(np.random.default_rng(1))
+    manifest, stored, selector = stored_net(np.random.default_rng(1))
     net = Points68(dequantised(manifest, stored))
     x = np.random.default_rng(2).random((10, 8, 3))
     tensor = torch.from_numpy(x).permute(2, 0, 1)[None].float()
 
-    first = slow_convolution(x, meant["dense0/conv0/filters"], 2, depthwise=False) + meant["dense0/conv0/bias"]
+    first = slow_convolution(x, selector["dense0/conv0/filters"], 2, depthwise=False) + selector["dense0/conv0/bias"]
     torch.testing.assert_close(
         net._convolution(tensor, "dense0/conv0", stride=2)[0].permute(1, 2, 0).double(),
         torch.from_numpy(first), rtol=1e-4, atol=1e-4,
     )  # fmt: skip
 
     def separable(x: np.ndarray, name: str) -> np.ndarray:
-        deep = slow_convolution(x, meant[f"{name}/depthwise_filter"], 1, depthwise=True)
-        return deep @ meant[f"{name}/pointwise_filter"][0, 0] + meant[f"{name}/bias"]
+        deep = slow_convolution(x, selector[f"{name}/depthwise_filter"], 1, depthwise=True)
+        return deep @ selector[f"{name}/pointwise_filter"][0, 0] + selector[f"{name}/bias"]
 
     total = np.maximum(first, 0)
     for layer in (1, 2, 3):

@@ -1,4 +1,5 @@
-"""What the built-in model is tried on, and how well it must do: seeds, motion ranges and bars, fixed before training.
+"""What the built-in model is tried on, and how well it must do: seeds, motion ranges and targets, fixed before
+training.
 
 Nothing here is tuned to a result. Weights that come later are measured with the same numbers; a change of one of them
 is a new trial and says so in its commit. Training must not touch these seeds or these portraits.
@@ -55,7 +56,7 @@ STYLISED = (
     Stylised("head1, painted", "head1", "painted"),
 )
 
-#: the shapes of the sheet: unit weights that a mouth holds, over the portrait's own face
+#: the shapes of the sheet: blendshape weights that a mouth holds, over the portrait's own face
 VISEMES: dict[str, dict[str, float]] = {
     "A": {"jawOpen": 0.60, "mouthStretch": 0.05, "mouthLowerDown": 0.38, "mouthUpperUp": 0.16},
     "E": {"jawOpen": 0.36, "mouthStretch": 0.18, "mouthSmile": 0.08, "mouthLowerDown": 0.34, "mouthUpperUp": 0.18},
@@ -85,7 +86,7 @@ CLOSED_GAP = {"mesh": 0.035, "68 points": 0.035}
 class Trial:
     """How much is tried. speech_frames: of each portrait's reading, at most; pairs: generated people, three driving
     frames each, for the flow, the colours and the mouth; voice_minutes: of generated speech; truths: heads of which the
-    judges see perfect frames, too."""
+    evaluators see perfect frames, too."""
 
     photographs: tuple[Photograph, ...] = PHOTOGRAPHS
     heads: tuple[Head, ...] = HEADS
@@ -107,7 +108,7 @@ QUICK = Trial(
 
 
 @dataclass(frozen=True)
-class Bar:
+class Target:
     """At least, or at most, or both; what is measured is told by its name in the table."""
 
     at_least: float | None = None
@@ -122,21 +123,21 @@ class Bar:
         return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
-BARS: dict[str, Bar] = {
-    "lips follow the coefficients, r": Bar(at_least=0.85),
-    "voice to jaw, generated voices, r": Bar(at_least=0.8),
-    "voice to jaw, real speech, r": Bar(at_least=0.65),
-    "voice to jaw, best lag, frames": Bar(at_least=-1, at_most=1),
-    "lips closed on p, b, m, share of frames": Bar(at_least=0.8),
-    "opening, spread by spread of the target": Bar(at_least=0.8, at_most=1.2),
-    "blink, eye aspect ratio falls by": Bar(at_least=0.6),
-    "yaw, off by degrees": Bar(at_most=3.0),
-    "pitch, off by degrees": Bar(at_most=3.0),
-    "neutral and still, face box, dB": Bar(at_least=34.0),
-    "neutral and still, away from the head, dB": Bar(at_least=45.0),
-    "neutral and still, flicker, of 255": Bar(at_most=0.5),
-    "generated heads, flow off by pixels at 128": Bar(at_most=0.5),
-    "generated heads, colour by copying the source": Bar(at_most=0.45),
-    "generated heads, teeth, intersection over union": Bar(at_least=0.4),
-    "generated heads, mouth colour by constant fill": Bar(at_most=0.5),
+TARGETS: dict[str, Target] = {
+    "lips follow the coefficients, r": Target(at_least=0.85),
+    "voice to jaw, generated voices, r": Target(at_least=0.8),
+    "voice to jaw, real speech, r": Target(at_least=0.65),
+    "voice to jaw, best lag, frames": Target(at_least=-1, at_most=1),
+    "lips closed on p, b, m, share of frames": Target(at_least=0.8),
+    "opening, spread by spread of the target": Target(at_least=0.8, at_most=1.2),
+    "blink, eye aspect ratio falls by": Target(at_least=0.6),
+    "yaw, off by degrees": Target(at_most=3.0),
+    "pitch, off by degrees": Target(at_most=3.0),
+    "neutral and still, face box, dB": Target(at_least=34.0),
+    "neutral and still, away from the head, dB": Target(at_least=45.0),
+    "neutral and still, flicker, of 255": Target(at_most=0.5),
+    "generated heads, flow off by pixels at 128": Target(at_most=0.5),
+    "generated heads, colour by copying the source": Target(at_most=0.45),
+    "generated heads, teeth, intersection over union": Target(at_least=0.4),
+    "generated heads, mouth colour by constant fill": Target(at_most=0.5),
 }

@@ -1,6 +1,7 @@
-"""What the judges say of heads whose every frame was rendered by the generator, and is therefore right.
+"""What the evaluators say of heads whose every frame was rendered by the generator, and is therefore right.
 
-The same questions that the model's frames are asked: a judge that cannot read a true picture says little about ours.
+The same questions that the model's frames are asked: an evaluator that cannot read a true picture says little about
+ours.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from sadtalker_core.training.heads.expressions import turn, weights_of
 from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import Scene
 
+from .evaluators import Evaluators
 from .heads import generator_state
-from .judges import Judges
 from .measures import commanded_gap, correlation, eye_contrast, share_below, spread_ratio
 from .trial import CLOSED_GAP, TEST_SEED, TURN_DEG, Head
 from .voices import Spoken
@@ -24,13 +25,13 @@ SIDE = 256
 
 
 def of_heads(
-    heads: tuple[Head, ...], judges: Judges, spoken: Spoken, n_frames: int, folder: Path
+    heads: tuple[Head, ...], evaluators: Evaluators, spoken: Spoken, n_frames: int, folder: Path
 ) -> dict[tuple[str, str], dict[str, float]]:
     """-> (row of the table, judge) -> head -> value."""
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for head in heads:
         pictures = _pictures(head, spoken, n_frames, folder)
-        for key, value in _of_pictures(pictures, judges, spoken).items():
+        for key, value in _of_pictures(pictures, evaluators, spoken).items():
             found[key][head.name] = float(value)
     return found
 
@@ -53,23 +54,23 @@ def _pictures(head: Head, spoken: Spoken, n_frames: int, folder: Path) -> np.nda
     return pictures
 
 
-def _of_pictures(pictures: np.ndarray, judges: Judges, spoken: Spoken) -> dict[tuple[str, str], float]:
+def _of_pictures(pictures: np.ndarray, evaluators: Evaluators, spoken: Spoken) -> dict[tuple[str, str], float]:
     n_frames = len(pictures) - 6
     closures, target = spoken.closures(n_frames), commanded_gap(spoken.units(n_frames))
     neutral, closed, left, right, up, down = range(n_frames, n_frames + 6)
-    points = judges.find(pictures[neutral])
+    points = evaluators.find(pictures[neutral])
     contrast = [eye_contrast(pictures[k], points[:, :2].numpy()) for k in (neutral, closed)]
     found = {("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0]}
-    for judge, seen in judges.read(pictures, points).items():
-        gap, limit = seen.gap[:n_frames], CLOSED_GAP[judge]
+    for evaluator, seen in evaluators.read(pictures, points).items():
+        gap, limit = seen.gap[:n_frames], CLOSED_GAP[evaluator]
         found |= {
-            ("lips follow the coefficients, r", judge): correlation(gap, target),
-            ("opening, spread by spread of the target", judge): spread_ratio(gap, target),
-            ("lips closed on p, b, m, share of frames", judge): share_below(gap, np.concatenate(closures), limit),
-            ("lips closed once in each p, b, m, share", judge): np.mean([gap[c].min() < limit for c in closures]),
-            ("blink, eye aspect ratio falls by", judge): 1 - seen.eyes[closed] / seen.eyes[neutral],
-            ("yaw, off by degrees", judge): _off(seen.yaw, left, right, neutral),
-            ("pitch, off by degrees", judge): _off(seen.pitch, up, down, neutral),
+            ("lips follow the coefficients, r", evaluator): correlation(gap, target),
+            ("opening, spread by spread of the target", evaluator): spread_ratio(gap, target),
+            ("lips closed on p, b, m, share of frames", evaluator): share_below(gap, np.concatenate(closures), limit),
+            ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),
+            ("blink, eye aspect ratio falls by", evaluator): 1 - seen.eyes[closed] / seen.eyes[neutral],
+            ("yaw, off by degrees", evaluator): _off(seen.yaw, left, right, neutral),
+            ("pitch, off by degrees", evaluator): _off(seen.pitch, up, down, neutral),
         }
     return found
 

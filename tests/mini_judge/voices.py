@@ -1,7 +1,7 @@
 """What is said, and what the mouth should do: real readings by forced alignment, and generated voices never heard.
 
 A real reading's phonemes and their times come from pocketsphinx, which is told the text; the rules that label the
-training (voices/visemes.py) turn them into face units, frame by frame.
+training (voices/visemes.py) turn them into blendshapes, frame by frame.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from sadtalker_core.training.voices.speech_set import Clip, clip_of, held_out_clips
+from sadtalker_core.training.voices.speech_set import SpeechClip, clip_of, held_out_clips
 from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing
-from sadtalker_core.training.voices.visemes import ARPABET, Phone, unit_track
+from sadtalker_core.training.voices.visemes import ARPABET, Phone, blendshape_track
 from tests.waves import write_wave
 
 from . import sources
@@ -32,12 +32,12 @@ class Spoken:
     name: str
     utterance: Utterance
 
-    def clip(self) -> Clip:
+    def clip(self) -> SpeechClip:
         return clip_of(self.utterance, self.name)
 
     def units(self, n_frames: int) -> np.ndarray:
         """(T, 52) what the rules ask of the face."""
-        return unit_track(self.utterance.phones, n_frames, self.utterance.wave)
+        return blendshape_track(self.utterance.phones, n_frames, self.utterance.wave)
 
     def closures(self, n_frames: int) -> list[np.ndarray]:
         """The frames of each p, b and m that ends within the clip: those whose middle lies in the sound, or the
@@ -103,7 +103,7 @@ def _listen(decoder, raw: bytes) -> None:
     decoder.end_utt()
 
 
-def generated(minutes: float) -> list[Clip]:
+def generated(minutes: float) -> list[SpeechClip]:
     """Voices and sentences that training does not have; nothing where the synthesisers are not installed."""
     try:
         return list(held_out_clips(TEST_SEED, minutes))

@@ -5,25 +5,25 @@ import math
 import pytest
 import torch
 
-from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.edit import (
     GROUPS,
     FitHow,
     blend,
+    blendshapes_of,
     concatenate,
     edit_expression,
     edit_pose,
     resize,
-    units_of,
 )
 from sadtalker_core.motion.smoothing import smooth
 
 
 @pytest.fixture
 def mini(generator):
-    """12 frames of unit weights in 0..1."""
+    """12 frames of blendshape weights in 0..1."""
     rows = torch.zeros(12, 64)
     rows[:, :52] = torch.rand(12, 52, generator=generator)
     return Expression(rows, MINI)
@@ -40,7 +40,7 @@ def pose(generator):
 
 
 def test_every_face_unit_is_in_one_group():
-    assert sorted(i for group in GROUPS for i in units_of(group)) == list(range(len(ARKIT_UNITS)))
+    assert sorted(i for group in GROUPS for i in blendshapes_of(group)) == list(range(len(ARKIT_BLENDSHAPES)))
 
 
 @pytest.mark.parametrize("smoothing", [0, 1, 2, 3])
@@ -54,7 +54,7 @@ def test_an_edit_of_nothing_changes_nothing(mini, released, pose, smoothing):
 def test_a_group_scales_its_own_units_and_no_other(mini, group):
     edited = edit_expression(mini, **{group: 0.5}).coefficients
     own = torch.zeros(64, dtype=torch.bool)
-    own[units_of(group)] = True
+    own[blendshapes_of(group)] = True
     torch.testing.assert_close(edited[:, own], mini.coefficients[:, own] / 2)
     assert torch.equal(edited[:, ~own], mini.coefficients[:, ~own])
 
@@ -77,7 +77,7 @@ def test_a_released_expression_scales_as_a_whole_only(released):
 
 def test_smoothing_calms_the_lips_and_leaves_the_blinks(mini):
     edited = edit_expression(mini, smoothing=9).coefficients
-    lid, jaw = UNIT_INDEX["eyeBlinkLeft"], UNIT_INDEX["jawOpen"]
+    lid, jaw = BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["jawOpen"]
     assert torch.equal(edited[:, lid], mini.coefficients[:, lid])
     assert edited[:, jaw].diff().abs().mean() < mini.coefficients[:, jaw].diff().abs().mean() / 1.5
     assert edited.min() >= 0 and edited.max() <= 1

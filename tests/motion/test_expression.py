@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from sadtalker_core.errors import OptionError, WrongFamily
-from sadtalker_core.motion.expression import face_at_rest, predict_expression
+from sadtalker_core.motion.expression import face_at_rest, run_expnet
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 31, 32, 33, 65])
 def test_every_length_makes_one_row_per_frame(small_expnet, make_speech, make_face, n_frames):
-    expression = predict_expression(small_expnet, make_speech(n_frames), make_face(), torch.zeros(n_frames))
+    expression = run_expnet(small_expnet, make_speech(n_frames), make_face(), torch.zeros(n_frames))
     assert expression.coefficients.shape == (n_frames, 64)
     assert expression.coefficients.dtype == torch.float32 and not expression.coefficients.requires_grad
     assert expression.family == "released"
@@ -17,7 +17,7 @@ def test_every_length_makes_one_row_per_frame(small_expnet, make_speech, make_fa
 
 def test_a_row_is_the_net_at_that_frame(small_expnet, make_speech, make_face):
     speech, face, blink = make_speech(9), make_face(), torch.linspace(0, 1, 9)
-    track = predict_expression(small_expnet, speech, face, blink).coefficients
+    track = run_expnet(small_expnet, speech, face, blink).coefficients
     for i in (0, 4, 8):
         with torch.no_grad():
             row = small_expnet(speech.windows(i, i + 1), face.expression, blink[i : i + 1])[0]
@@ -27,17 +27,17 @@ def test_a_row_is_the_net_at_that_frame(small_expnet, make_speech, make_face):
 @pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
 def test_pieces_make_the_same_track(small_expnet, make_speech, make_face, chunk):
     speech, face, blink = make_speech(40), make_face(), torch.rand(40, generator=torch.Generator().manual_seed(0))
-    whole = predict_expression(small_expnet, speech, face, blink)
-    pieces = predict_expression(small_expnet, speech, face, blink, chunk=chunk)
+    whole = run_expnet(small_expnet, speech, face, blink)
+    pieces = run_expnet(small_expnet, speech, face, blink, chunk=chunk)
     torch.testing.assert_close(pieces.coefficients, whole.coefficients, rtol=1e-5, atol=1e-6)
 
 
 def test_a_reference_stands_in_for_the_face_at_rest(small_expnet, make_speech, make_face):
-    """The head of the net is linear, so half the reference moves the face half as far."""
+    """The head of the network is linear, so half the reference moves the face half as far."""
     speech, face, reference, blink = make_speech(6), make_face(), make_face(6, seed=2), torch.zeros(6)
 
     def track(**wish):
-        return predict_expression(small_expnet, speech, face, blink, **wish).coefficients
+        return run_expnet(small_expnet, speech, face, blink, **wish).coefficients
 
     none, half, whole = track(), track(reference=reference, reference_weight=0.5), track(reference=reference)
     torch.testing.assert_close(track(reference=reference, reference_weight=0.0), none)
@@ -48,8 +48,14 @@ def test_a_reference_stands_in_for_the_face_at_rest(small_expnet, make_speech, m
 
 def test_progress_counts_the_frames(small_expnet, make_speech, make_face):
     seen = []
-    predict_expression(small_expnet, make_speech(25), make_face(), torch.zeros(25), chunk=10,
-                       on_progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    run_expnet(
+        small_expnet,
+        make_speech(25),
+        make_face(),
+        torch.zeros(25),
+        chunk=10,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(10, 25), (20, 25), (25, 25)]
 
 
@@ -61,13 +67,13 @@ def test_who_listens_to_the_progress_can_stop_it(small_expnet, make_speech, make
         raise Stop
 
     with pytest.raises(Stop):
-        predict_expression(small_expnet, make_speech(25), make_face(), torch.zeros(25), on_progress=stop)
+        run_expnet(small_expnet, make_speech(25), make_face(), torch.zeros(25), on_progress=stop)
 
 
 def test_a_net_in_double_precision_gets_what_it_needs(small_expnet, make_speech, make_face):
     speech, face, blink = make_speech(5), make_face(), torch.zeros(5)
-    single = predict_expression(small_expnet, speech, face, blink).coefficients
-    double = predict_expression(small_expnet.double(), speech, face, blink).coefficients
+    single = run_expnet(small_expnet, speech, face, blink).coefficients
+    double = run_expnet(small_expnet.double(), speech, face, blink).coefficients
     assert double.dtype == torch.float32
     torch.testing.assert_close(double, single, rtol=1e-4, atol=1e-5)
 
@@ -75,7 +81,7 @@ def test_a_net_in_double_precision_gets_what_it_needs(small_expnet, make_speech,
 def test_nothing_that_came_in_is_written_on(small_expnet, make_speech, make_face):
     speech, face, blink = make_speech(5), make_face(), torch.zeros(5)
     before = [speech.mel.clone(), face.expression.clone(), blink.clone()]
-    predict_expression(small_expnet, speech, face, blink, reference=make_face(5)).coefficients.zero_()
+    run_expnet(small_expnet, speech, face, blink, reference=make_face(5)).coefficients.zero_()
     for now, then in zip([speech.mel, face.expression, blink], before, strict=True):
         assert torch.equal(now, then)
 
@@ -83,10 +89,10 @@ def test_nothing_that_came_in_is_written_on(small_expnet, make_speech, make_face
 def test_what_does_not_fit_gets_a_sentence(small_expnet, make_speech, make_face, make_mini_face):
     speech, face, blink = make_speech(5), make_face(), torch.zeros(5)
     with pytest.raises(OptionError, match="5 frames of blink, got 4"):
-        predict_expression(small_expnet, speech, face, blink[:4])
+        run_expnet(small_expnet, speech, face, blink[:4])
     with pytest.raises(OptionError, match="5 frames of reference, got 3"):
-        predict_expression(small_expnet, speech, face, blink, reference=make_face(3))
+        run_expnet(small_expnet, speech, face, blink, reference=make_face(3))
     with pytest.raises(WrongFamily, match="The reference was made with a mini model"):
-        predict_expression(small_expnet, speech, face, blink, reference=make_mini_face(5))
+        run_expnet(small_expnet, speech, face, blink, reference=make_mini_face(5))
     with pytest.raises(OptionError, match="NaN"):
-        predict_expression(small_expnet, speech, face, blink * float("nan"))
+        run_expnet(small_expnet, speech, face, blink * float("nan"))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig, Listener
+from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudioEncoder
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseUnet, PoseVAE, PoseVAEConfig
 
@@ -61,9 +61,14 @@ def test_a_pose_hears_everything_that_it_is_given():
 def test_decoding_a_mean_is_forward_without_noise():
     torch.manual_seed(0)
     net = PoseVAE(SMALL).eval()
-    motion, heard, reference, style = torch.randn(2, 32, 6), windows(2, 32), torch.randn(2, 6), torch.tensor([1, 0])
-    out = net(motion, heard, reference, style, torch.zeros(2, 8))
-    torch.testing.assert_close(net.decode(out.mean, net.embed(heard), reference, style), out.motion)
+    motion, audio_embedding, reference, style = (
+        torch.randn(2, 32, 6),
+        windows(2, 32),
+        torch.randn(2, 6),
+        torch.tensor([1, 0]),
+    )
+    out = net(motion, audio_embedding, reference, style, torch.zeros(2, 8))
+    torch.testing.assert_close(net.decode(out.mean, net.embed(audio_embedding), reference, style), out.motion)
 
 
 def test_the_released_encoder_takes_its_spread_from_the_means():
@@ -108,8 +113,12 @@ def test_a_listener_hears_what_the_encoder_hears(width, n_windows, lively):
     encoder = lively(AudioEncoder(AudioEncoderConfig(width)))
     given = windows(n_windows)
     before = given.clone()
-    heard = Listener(encoder)(given)
+    audio_embedding = FoldedAudioEncoder(encoder)(given)
     with torch.no_grad():
-        torch.testing.assert_close(heard, encoder(given), rtol=1e-5, atol=1e-6)
-    assert heard.shape == (n_windows, 16 * width) and heard.abs().sum() > 0 and not heard.requires_grad
+        torch.testing.assert_close(audio_embedding, encoder(given), rtol=1e-5, atol=1e-6)
+    assert (
+        audio_embedding.shape == (n_windows, 16 * width)
+        and audio_embedding.abs().sum() > 0
+        and not audio_embedding.requires_grad
+    )
     assert torch.equal(given, before)

@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
-from sadtalker_core.motion.pose import pose_blocks, predict_motion, predict_pose
+from sadtalker_core.motion.pose import pose_blocks, predict_motion, run_posevae
 from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
 from sadtalker_core.motion.smoothing import smooth
 
@@ -20,8 +20,8 @@ def slow_motion(net, speech, start_pose, style, noise):
     rows = [torch.zeros(6)]
 
     def block(of_frames, z):
-        heard = torch.cat([net.audio(speech.windows(i, i + 1)) for i in of_frames])
-        return list(net.decode(z[None], heard[None], start_pose, torch.tensor([style]))[0])
+        audio_embedding = torch.cat([net.audio(speech.windows(i, i + 1)) for i in of_frames])
+        return list(net.decode(z[None], audio_embedding[None], start_pose, torch.tensor([style]))[0])
 
     for b in range(len(frames) // 32):
         rows += block(frames[32 * b : 32 * b + 32], noise[b])
@@ -51,7 +51,7 @@ def test_a_clip_takes_one_draw_per_block(small_posevae, n_frames, n_blocks):
 def test_a_pose_is_the_portraits_plus_motion_smoothed(small_posevae, make_speech, make_face, n_frames):
     speech, face = make_speech(n_frames), make_face()
     noise = torch.randn(pose_blocks(small_posevae, n_frames), 8, generator=seeded())
-    pose = predict_pose(small_posevae, speech, face, 0, noise=noise)
+    pose = run_posevae(small_posevae, speech, face, 0, noise=noise)
     motion = predict_motion(small_posevae, speech, face.pose, 0, noise)
     torch.testing.assert_close(pose.coefficients, smooth(face.pose + motion))
     assert pose.coefficients.dtype == torch.float32 and pose.family == "released"
@@ -60,8 +60,8 @@ def test_a_pose_is_the_portraits_plus_motion_smoothed(small_posevae, make_speech
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
 def test_pieces_make_the_same_pose(small_posevae, make_speech, make_face, chunk):
     speech, face = make_speech(150), make_face()
-    whole = predict_pose(small_posevae, speech, face, 1, generator=seeded())
-    pieces = predict_pose(small_posevae, speech, face, 1, generator=seeded(), chunk=chunk)
+    whole = run_posevae(small_posevae, speech, face, 1, generator=seeded())
+    pieces = run_posevae(small_posevae, speech, face, 1, generator=seeded(), chunk=chunk)
     torch.testing.assert_close(pieces.coefficients, whole.coefficients, rtol=1e-5, atol=1e-6)
 
 
@@ -69,7 +69,7 @@ def test_the_seed_and_the_style_have_a_say_and_nothing_global_has(small_posevae,
     speech, face = make_speech(40), make_face()
 
     def pose(seed, style):
-        return predict_pose(small_posevae, speech, face, style, generator=seeded(seed)).coefficients
+        return run_posevae(small_posevae, speech, face, style, generator=seeded(seed)).coefficients
 
     first = pose(0, 0)
     torch.manual_seed(123)
@@ -87,28 +87,35 @@ def test_a_seed_draws_the_latents_that_the_original_draws(make_speech, make_face
         net = lively(PoseVAE(PoseVAEConfig(AudioEncoderConfig(width=1), decoder_hidden=4, unet_widths=(1, 1, 1, 1))))
         torch.manual_seed(7)
         noise = torch.cat([torch.randn(1, 64) for _ in range(pose_blocks(net, 70))])
-    drawn = predict_pose(net, make_speech(70), make_face(), 0, generator=seeded(7))
-    given = predict_pose(net, make_speech(70), make_face(), 0, noise=noise)
+    drawn = run_posevae(net, make_speech(70), make_face(), 0, generator=seeded(7))
+    given = run_posevae(net, make_speech(70), make_face(), 0, noise=noise)
     assert len(noise) == 3 and torch.equal(drawn.coefficients, given.coefficients)
 
 
 def test_a_reference_adds_its_movement_after_the_smoothing(small_posevae, make_speech, make_face):
     speech, face, reference = make_speech(40), make_face(), make_face(40, seed=5)
-    alone = predict_pose(small_posevae, speech, face, 0, generator=seeded())
-    led = predict_pose(small_posevae, speech, face, 0, generator=seeded(), reference=reference)
+    alone = run_posevae(small_posevae, speech, face, 0, generator=seeded())
+    led = run_posevae(small_posevae, speech, face, 0, generator=seeded(), reference=reference)
     torch.testing.assert_close(led.coefficients - alone.coefficients, reference.pose - reference.pose[:1])
 
 
 def test_progress_counts_the_blocks(small_posevae, make_speech, make_face):
     seen = []
-    predict_pose(small_posevae, make_speech(70), make_face(), 0, generator=seeded(), chunk=1,
-                 on_progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    run_posevae(
+        small_posevae,
+        make_speech(70),
+        make_face(),
+        0,
+        generator=seeded(),
+        chunk=1,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_net_in_double_precision_gets_what_it_needs(small_posevae, make_speech, make_face):
-    single = predict_pose(small_posevae, make_speech(40), make_face(), 0, generator=seeded()).coefficients
-    double = predict_pose(small_posevae.double(), make_speech(40), make_face(), 0, generator=seeded()).coefficients
+    single = run_posevae(small_posevae, make_speech(40), make_face(), 0, generator=seeded()).coefficients
+    double = run_posevae(small_posevae.double(), make_speech(40), make_face(), 0, generator=seeded()).coefficients
     assert double.dtype == torch.float32
     torch.testing.assert_close(double, single, rtol=1e-4, atol=1e-5)
 
@@ -117,16 +124,16 @@ def test_a_net_in_double_precision_gets_what_it_needs(small_posevae, make_speech
 def test_a_style_that_was_never_taught_gets_a_sentence(small_posevae, make_speech, make_face, style):
     """The original takes -1 for 45, as Python counts."""
     with pytest.raises(OptionError, match=f"pose_style between 0 and 4, got {style}"):
-        predict_pose(small_posevae, make_speech(5), make_face(), style, generator=seeded())
+        run_posevae(small_posevae, make_speech(5), make_face(), style, generator=seeded())
 
 
 def test_what_does_not_fit_gets_a_sentence(small_posevae, make_speech, make_face, make_mini_face):
     speech, face = make_speech(5), make_face()
     with pytest.raises(OptionError, match="5 frames of reference, got 4"):
-        predict_pose(small_posevae, speech, face, 0, generator=seeded(), reference=make_face(4))
+        run_posevae(small_posevae, speech, face, 0, generator=seeded(), reference=make_face(4))
     with pytest.raises(WrongFamily):
-        predict_pose(small_posevae, speech, face, 0, generator=seeded(), reference=make_mini_face(5))
+        run_posevae(small_posevae, speech, face, 0, generator=seeded(), reference=make_mini_face(5))
     with pytest.raises(OptionError, match=r"noise \(1, 8\) for 5 frames, got \(2, 8\)"):
-        predict_pose(small_posevae, speech, face, 0, noise=torch.zeros(2, 8))
+        run_posevae(small_posevae, speech, face, 0, noise=torch.zeros(2, 8))
     with pytest.raises(OptionError, match="neither"):
-        predict_pose(small_posevae, speech, face, 0)
+        run_posevae(small_posevae, speech, face, 0)

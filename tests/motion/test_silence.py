@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, SpeechWindows
 from sadtalker_core.errors import OptionError, WrongFamily
-from sadtalker_core.motion.edit import units_of
+from sadtalker_core.motion.edit import blendshapes_of
 from sadtalker_core.motion.silence import loudness_db, silence_gate, speaking
 from sadtalker_core.timeline import SAMPLES_PER_FRAME
 
@@ -66,17 +66,17 @@ def mini_track():
 def test_only_the_mouth_of_a_mini_face_rests(make_mini_face, mini_track):
     source = make_mini_face()
     gated = silence_gate(mini_track, voice(*[-90] * 3, *[-10] * 3), source, attack=0, release=0).coefficients
-    mouth = units_of("mouth")
+    mouth = blendshapes_of("mouth")
     torch.testing.assert_close(gated[:3, mouth], source.expression[:, mouth].expand(3, -1))
     assert (gated[3:] == 0.5).all()
-    lid = UNIT_INDEX["eyeBlinkLeft"]
+    lid = BLENDSHAPE_INDEX["eyeBlinkLeft"]
     assert (gated[:, lid] == 0.5).all()
 
 
 def test_strength_goes_part_of_the_way(make_mini_face, mini_track):
     source = make_mini_face()
     gated = silence_gate(mini_track, voice(*[-90] * 6), source, strength=0.5).coefficients
-    jaw = UNIT_INDEX["jawOpen"]
+    jaw = BLENDSHAPE_INDEX["jawOpen"]
     torch.testing.assert_close(gated[:, jaw], ((0.5 + source.expression[:, jaw]) / 2).expand(6))
 
 

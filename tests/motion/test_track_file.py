@@ -88,7 +88,7 @@ def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
         ({"pose": torch.zeros(3, 6)}, "{", "does not say"),
         ({"pose": torch.zeros(3, 6)}, {**SAID, "version": 2}, "version 2"),
         ({"pose": torch.zeros(3, 6)}, {**SAID, "family": "wav2lip"}, "'wav2lip'"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "fps": 30}, "30 frames a second"),
+        ({"pose": torch.zeros(3, 6)}, {**SAID, "fps": 30}, "30 fps"),
         ({"pose": torch.zeros(3, 7)}, SAID, r"\(3, 7\)"),
         ({"pose": torch.zeros(0, 6)}, SAID, r"\(0, 6\)"),
         ({"pose": torch.zeros(6)}, SAID, r"\(6,\)"),

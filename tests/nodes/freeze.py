@@ -1,6 +1,6 @@
 """The published face of the nodes, in a form that can be compared; run as a script it writes frozen_interface.json.
 
-    python -m tests.nodes.freeze http://127.0.0.1:8188        (a running server with the pack, see `make serve`)
+python -m tests.nodes.freeze http://127.0.0.1:8188        (a running server with the pack, see `make serve`)
 """
 
 from __future__ import annotations

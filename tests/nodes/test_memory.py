@@ -1,4 +1,4 @@
-"""The nets live under ComfyUI's memory management, and leave with the graph."""
+"""The networks live under ComfyUI's memory management, and leave with the graph."""
 
 from __future__ import annotations
 

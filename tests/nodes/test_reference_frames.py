@@ -54,12 +54,15 @@ def test_a_batch_has_the_rate_of_the_widget_and_loses_its_alpha(found):
     assert found["batch"] == [12.5, 3, [[64, 64, 3]] * 3]
 
 
-@pytest.mark.parametrize(("case", "words"), [
-    ("both", "exactly one of them"),
-    ("words", "cannot be read"),
-    ("half", "cannot be read"),
-    ("half of the frames", "cannot be read"),
-    ("a voice", "no picture track"),
-])
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("both", "exactly one of them"),
+        ("words", "cannot be read"),
+        ("half", "cannot be read"),
+        ("half of the frames", "cannot be read"),
+        ("a voice", "no picture track"),
+    ],
+)
 def test_what_is_no_video_gets_a_sentence(found, case, words):
     assert found[case].startswith("VideoError") and words in found[case]

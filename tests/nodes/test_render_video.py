@@ -64,7 +64,7 @@ def test_the_next_run_finishes_beside_the_partial(found):
 
 
 def test_another_frame_rate_takes_the_same_time(found):
-    """15 frames are 0.6 s: 18 of Video Combine at 30 frames a second, 30 of Render Video at 50."""
+    """15 frames are 0.6 s: 18 of Video Combine at 30 fps, 30 of Render Video at 50."""
     assert found["n_at_30"] == 18 and found["n_at_50"] == 30
 
 

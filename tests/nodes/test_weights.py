@@ -1,4 +1,4 @@
-"""Weights where people have them, and the nets on the wire as newer ComfyUIs ask for them."""
+"""Weights where people have them, and the networks on the wire as newer ComfyUIs ask for them."""
 
 from __future__ import annotations
 

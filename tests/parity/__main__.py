@@ -1,7 +1,7 @@
 """A folder of vectors comes in, a table goes to the terminal; status 1 when a number is out, 2 when some cannot run.
 
-    python -m tests.parity [--vectors FOLDER] [--seed N] [--stage NAME ...]
-    python -m tests.parity trim SOURCE DESTINATION     makes the project's own small copy, tests/parity/vectors
+python -m tests.parity [--vectors FOLDER] [--seed N] [--stage NAME ...]
+python -m tests.parity trim SOURCE DESTINATION     makes the project's own small copy, tests/parity/vectors
 """
 
 from __future__ import annotations

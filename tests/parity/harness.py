@@ -171,20 +171,20 @@ def compare_stored(stage: str, case: str, field: str, got: Any, outputs: dict[st
 
 @functools.cache
 def rule_net(name: str, seed: int):
-    """Our net of that name (the prefix of its tensor names: "expnet", "generator", ...), filled with the rule-made
+    """Our network of that name (the prefix of its tensor names: "expnet", "generator", ...), filled with the rule-made
     weights of `seed` through the key tables; in eval mode, float32, without gradients. Only its own tensors are made.
     """
-    from sadtalker_core import assembly
+    from sadtalker_core import model
 
     from . import rule
 
-    return assembly.fill(assembly.build_released(name), rule.our_tensors(name, seed), f"rule-made {name}")
+    return model.load_weights(model.build_released(name), rule.our_tensors(name, seed), f"rule-made {name}")
 
 
 @functools.cache
 def fast_generator(seed: int):
     """The rule-made generator of `seed` arranged for speed, as the nodes use it."""
-    from sadtalker_core.render.fast import accelerate
+    from sadtalker_core.render.facevid2vid.fast import accelerate
 
     return accelerate(rule_net("generator", seed))
 

@@ -1,4 +1,5 @@
-"""A documented rule comes in, the weights of the released nets go out: no download, and the same numbers everywhere.
+"""A documented rule comes in, the weights of the released networks go out: no download, and the same numbers
+everywhere.
 
 The vectors were made by running the original networks with weights drawn by this rule (version 1). For a tensor with
 the canonical key `k` (see `released_keys.txt`), n is drawn in float32 from the standard normal distribution by
@@ -99,7 +100,7 @@ def tensors(prefix: str | tuple[str, ...], seed: int) -> Iterator[tuple[str, np.
 
 
 def our_tensors(net: str, seed: int) -> dict:
-    """The tensors of one of our nets under its own names, the net's prefix taken off."""
+    """The tensors of one of our networks under its own names, the net's prefix taken off."""
     import torch
 
     from sadtalker_core.checkpoint.keys import homes
@@ -110,8 +111,8 @@ def our_tensors(net: str, seed: int) -> dict:
 
 
 def _draw(key: str, seed: int) -> np.ndarray:
-    chance = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()) + int(seed)))
-    return chance.standard_normal(released_keys()[key], dtype=np.float32)
+    rng = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()) + int(seed)))
+    return rng.standard_normal(released_keys()[key], dtype=np.float32)
 
 
 def _weight_scale(key: str, shape: tuple[int, ...]) -> float:

@@ -6,12 +6,12 @@ import weakref
 import pytest
 import torch
 
-from sadtalker_core.assembly import Talker
 from sadtalker_core.errors import Cancelled, OptionError
-from sadtalker_core.render.animate import render_frames
+from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.render.batches import in_batches, memory_ran_out
 from sadtalker_core.render.estimate import LARGEST_AUTO_BATCH, auto_batch_size, free_bytes, working_bytes
-from sadtalker_core.render.fast import accelerate
+from sadtalker_core.render.facevid2vid.animate import render_frames
+from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.render import tiny
 
 FULL = torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
@@ -112,10 +112,10 @@ def test_the_released_frames_stay_the_same_when_memory_runs_out(fast, monkeypatc
 
 
 def test_a_house_says_what_is_free_and_when_it_is_full():
-    talker = Talker("tiny", "released", 32, {})
-    assert talker.free_bytes(torch.device("cpu")) == free_bytes(torch.device("cpu")) == 0
-    assert talker.out_of_memory(FULL) and memory_ran_out(FULL)
-    assert not talker.out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
+    model = SadTalkerModel("tiny", "released", 32, {})
+    assert model.free_bytes(torch.device("cpu")) == free_bytes(torch.device("cpu")) == 0
+    assert model.is_out_of_memory(FULL) and memory_ran_out(FULL)
+    assert not model.is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
 
 
 def test_a_full_computer_is_known_by_its_words():

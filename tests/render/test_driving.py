@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.datatypes import MINI, CropMode, Expression
 from sadtalker_core.errors import InputError, OptionError, WrongFamily
-from sadtalker_core.render.driving import degree_track, map_motion, parse_degrees
+from sadtalker_core.render.driving import coefficients_to_motion, degree_track, parse_degrees
 from tests.render import tiny
 
 
@@ -15,22 +15,24 @@ def equal(a, b):
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 30])
 def test_every_frame_gets_a_row_and_the_portrait_gets_one(n_frames):
-    motion = map_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(n_frames), tiny.pose(n_frames))
+    motion = coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(n_frames), tiny.pose(n_frames))
     assert len(motion) == n_frames and len(motion.source) == 1
     assert motion.driving.offsets.shape == (n_frames, 9) and motion.driving.translation.shape == (n_frames, 3)
 
 
 def test_the_portraits_own_row_does_not_depend_on_how_it_is_driven():
     net, source = tiny.mapping(), tiny.coefficients()
-    calm = map_motion(net, source, tiny.expression(5), tiny.pose(5))
-    wild = map_motion(net, source, tiny.expression(5), tiny.pose(5), expression_scale=2, still=True, yaw="9")
+    calm = coefficients_to_motion(net, source, tiny.expression(5), tiny.pose(5))
+    wild = coefficients_to_motion(
+        net, source, tiny.expression(5), tiny.pose(5), expression_scale=2, still=True, yaw="9"
+    )
     assert equal(calm.source, wild.source) and not equal(calm.driving, wild.driving)
 
 
 def test_degrees_replace_one_angle_and_nothing_else():
     net, source, n = tiny.mapping(), tiny.coefficients(), 5
-    plain = map_motion(net, source, tiny.expression(n), tiny.pose(n))
-    turned = map_motion(net, source, tiny.expression(n), tiny.pose(n), yaw=[-20, 20], pitch="", roll=None)
+    plain = coefficients_to_motion(net, source, tiny.expression(n), tiny.pose(n))
+    turned = coefficients_to_motion(net, source, tiny.expression(n), tiny.pose(n), yaw=[-20, 20], pitch="", roll=None)
     assert turned.driving.yaw.tolist() == [-20, -10, 0, 10, 20]
     assert equal(dataclasses.replace(turned.driving, yaw=plain.driving.yaw), plain.driving)
 
@@ -38,22 +40,24 @@ def test_degrees_replace_one_angle_and_nothing_else():
 def test_the_inputs_are_left_as_they_were():
     source, expression, pose = tiny.coefficients(), tiny.expression(5), tiny.pose(5)
     before = [t.clone() for t in (source.crop_rows(), expression.coefficients, pose.coefficients)]
-    map_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=(2, 2, 2))
+    coefficients_to_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=(2, 2, 2))
     after = (source.crop_rows(), expression.coefficients, pose.coefficients)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_full_modes_want_the_wide_net_and_the_others_the_narrow_one():
     expression, pose = tiny.expression(3), tiny.pose(3)
-    assert len(map_motion(tiny.mapping(73), tiny.coefficients(CropMode.EXTENDED_FULL), expression, pose)) == 3
-    with pytest.raises(OptionError, match="crop mode full, which needs the mapping net of 73"):
-        map_motion(tiny.mapping(70), tiny.coefficients(CropMode.FULL), expression, pose)
-    with pytest.raises(OptionError, match="crop mode resize, which needs the mapping net of 70"):
-        map_motion(tiny.mapping(73), tiny.coefficients(CropMode.RESIZE), expression, pose)
+    assert (
+        len(coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.EXTENDED_FULL), expression, pose)) == 3
+    )
+    with pytest.raises(OptionError, match="crop mode full, which needs the mapping network of 73"):
+        coefficients_to_motion(tiny.mapping(70), tiny.coefficients(CropMode.FULL), expression, pose)
+    with pytest.raises(OptionError, match="crop mode resize, which needs the mapping network of 70"):
+        coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.RESIZE), expression, pose)
 
 
 def test_the_mini_family_uses_its_one_net_in_all_modes():
-    motion = map_motion(
+    motion = coefficients_to_motion(
         tiny.mapping(), tiny.coefficients(CropMode.FULL, MINI), tiny.expression(3, MINI), tiny.pose(3, MINI)
     )
     assert motion.family == MINI
@@ -61,28 +65,30 @@ def test_the_mini_family_uses_its_one_net_in_all_modes():
 
 def test_wires_of_two_families_are_refused():
     with pytest.raises(WrongFamily, match="The expression was made with a mini model"):
-        map_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3, MINI), tiny.pose(3))
+        coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3, MINI), tiny.pose(3))
     with pytest.raises(WrongFamily, match="The pose was made with a mini model"):
-        map_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3, MINI))
+        coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3, MINI))
 
 
 def test_tracks_of_two_lengths_are_refused():
     with pytest.raises(OptionError, match="expected 3 frames of pose, got 4"):
-        map_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(4))
+        coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(4))
 
 
 def test_numbers_that_are_none_are_named():
     bad = tiny.expression(3).coefficients
     bad[1, 5] = float("nan")
-    with pytest.raises(InputError, match="expression of frame 1 holds values that are no numbers"):
-        map_motion(tiny.mapping(), tiny.coefficients(), Expression(bad, "released"), tiny.pose(3))
+    with pytest.raises(InputError, match="expression of frame 1 contains NaN or infinite values"):
+        coefficients_to_motion(tiny.mapping(), tiny.coefficients(), Expression(bad, "released"), tiny.pose(3))
     with pytest.raises(OptionError, match="expression_scale"):
-        map_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3), expression_scale=float("inf"))
+        coefficients_to_motion(
+            tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3), expression_scale=float("inf")
+        )
 
 
 def test_no_frames_are_refused():
     with pytest.raises(OptionError, match="at least one frame"):
-        map_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(0), tiny.pose(0))
+        coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(0), tiny.pose(0))
 
 
 @pytest.mark.parametrize("values", [[15], [-20, 20], [0, 30, -10, 5], [9, -17], [0, 1, 0, 1]])

@@ -11,14 +11,14 @@ from sadtalker_core.render.mapping import (
     RELEASED_MAPPING_FULL,
     MappingNet,
     bins_to_degrees,
-    map_track,
+    run_mappingnet,
 )
 from sadtalker_core.render.semantics import semantic_windows
 from tests.render import tiny
 
 
 def read_plainly(net, window):
-    """One window (nc, 27) through the net, convolution by convolution as sums over taps."""
+    """One window (nc, 27) through the network, convolution by convolution as sums over taps."""
     x = window
     for convolution, dilation in ((net.stem, 1), *((block, 3) for block in net.blocks)):
         skipped, x = x, x if convolution is net.stem else F.leaky_relu(x, 0.1)
@@ -43,7 +43,7 @@ def test_forward_is_the_net_written_out_tap_by_tap():
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_track_says_what_its_windows_say(n_frames, chunk):
     net, rows = tiny.mapping().double(), tiny.normal(n_frames, 70).double()
-    track, windows = map_track(net, rows, chunk=chunk), net(semantic_windows(rows)).motion()
+    track, windows = run_mappingnet(net, rows, chunk=chunk), net(semantic_windows(rows)).motion()
     for part in dataclasses.fields(track):
         assert torch.allclose(getattr(track, part.name), getattr(windows, part.name), rtol=0, atol=1e-9), part.name
 
@@ -57,7 +57,7 @@ def test_a_long_track_can_be_stopped_between_its_chunks():
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        map_track(net, tiny.normal(40, 70), chunk=7, on_progress=stop)
+        run_mappingnet(net, tiny.normal(40, 70), chunk=7, on_progress=stop)
     assert seen == [(7, 40), (14, 40)]
 
 

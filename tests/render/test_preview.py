@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import LOWER_INNER_LIP, UPPER_INNER_LIP, load_basis
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP, load_canonical_face
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.preview import moved_keypoints, moved_mesh, preview_frames
@@ -15,8 +15,8 @@ SIDE = 256
 @pytest.fixture
 def crop():
     """The template's head, seen from the front, 60 pixels for a decimetre."""
-    basis = load_basis()
-    points = (basis.mean - basis.pivot) * torch.tensor([60.0, -60.0, -60.0]) + torch.tensor([128.0, 140.0, 0.0])
+    canonical = load_canonical_face()
+    points = (canonical.mean - canonical.pivot) * torch.tensor([60.0, -60.0, -60.0]) + torch.tensor([128.0, 140.0, 0.0])
     return FaceCrop(torch.full((3, SIDE, SIDE), 0.8), points, Box(0, 0, SIDE, SIDE), CropMode.CROP)
 
 
@@ -25,7 +25,7 @@ def motion(n_offsets=64, yaw=(0.0,), family=MINI, **units):
     n = len(yaw)
     offsets = torch.zeros(n, n_offsets)
     for name, weight in units.items():
-        offsets[:, UNIT_INDEX[name]] = weight
+        offsets[:, BLENDSHAPE_INDEX[name]] = weight
     zeros = torch.zeros(n)
     driving = KeypointMotion(torch.tensor(yaw), zeros, zeros, torch.zeros(n, 3), offsets)
     source = KeypointMotion(zeros[:1], zeros[:1], zeros[:1], torch.zeros(1, 3), torch.zeros(1, n_offsets))

@@ -15,9 +15,9 @@ from sadtalker_core.datatypes import (
     KeypointMotion,
     Motion,
 )
-from sadtalker_core.render.dense_motion import DenseMotionConfig
-from sadtalker_core.render.generator import Generator, GeneratorConfig
-from sadtalker_core.render.keypoints import KeypointConfig, KeypointDetector
+from sadtalker_core.render.facevid2vid.dense_motion import DenseMotionConfig
+from sadtalker_core.render.facevid2vid.generator import Generator, GeneratorConfig
+from sadtalker_core.render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
 from sadtalker_core.render.mapping import MappingConfig, MappingNet
 
 N_KEYPOINTS = 3
@@ -42,17 +42,18 @@ def generator(seed: int = 0) -> Generator:
 
 
 def cramp(monkeypatch, net: Generator, room: int) -> list[int]:
-    """From now on the net runs out of memory with more frames than `room`; the sizes that were tried come in here."""
+    """From now on the network runs out of memory with more frames than `room`; the sizes that were tried come in
+    here."""
     tried: list[int] = []
-    drive = net.drive
+    warp_and_decode = net.warp_and_decode
 
     def cramped(source, keypoints):
         tried.append(len(keypoints))
         if len(keypoints) > room:
             raise torch.OutOfMemoryError("full")
-        return drive(source, keypoints)
+        return warp_and_decode(source, keypoints)
 
-    monkeypatch.setattr(net, "drive", cramped)
+    monkeypatch.setattr(net, "warp_and_decode", cramped)
     return tried
 
 

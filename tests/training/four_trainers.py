@@ -2,7 +2,7 @@
 
     python -m tests.training.four_trainers FOLDER      each for some steps, in two processes that share the work
 
-Beside a run's folder each process writes what its nets ended as, as NAME.rank<number>.pt.
+Beside a run's folder each process writes what its networks ended as, as NAME.rank<number>.pt.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def trainer_of(name: str, clips: Path, steps: int = STEPS) -> Trainer:
     voices, pictures = read_clips(clips / "voices"), read_clips(clips / "pictures")
     vgg = substitute_vgg(narrow_model.VGG)
     if name == "expnet":
-        training = replace(expnet.MINI, net=ExpNetConfig(EAR), frames=6)
+        training = replace(expnet.MINI_TRAINING, net=ExpNetConfig(EAR), frames=6)
         return expnet.ExpNetTrainer(voices, expnet.new_net(training.net, None, 0), training, face=MiniFace())
     if name == "posevae":
-        training = replace(posevae.MINI, net=PoseVAEConfig(audio=EAR, unet_widths=(2, 2, 4, 4), latent=5))
+        training = replace(posevae.MINI_TRAINING, net=PoseVAEConfig(audio=EAR, unet_widths=(2, 2, 4, 4), latent=5))
         training = replace(training, discriminator=SequenceDiscriminatorConfig(width=4))
         with seeded(0):
-            ear = AudioEncoder(EAR).eval()
-        return posevae.PoseVAETrainer(voices, posevae.new_net(training.net, ear, torch.ones(6), 0), training)
+            audio_encoder = AudioEncoder(EAR).eval()
+        return posevae.PoseVAETrainer(voices, posevae.new_net(training.net, audio_encoder, torch.ones(6), 0), training)
     nets = renderer.new_nets(narrow_model.RENDERER, seed=0)
     if name == "renderer":
         return renderer.RendererTrainer(pictures, nets, vgg, steps, narrow_model.RENDERER)
@@ -57,8 +57,9 @@ def trainer_of(name: str, clips: Path, steps: int = STEPS) -> Trainer:
 
 
 def run_of(folder: Path, **how) -> Run:
-    return Run(folder, STEPS, **{"batch": 2, "save_every": 2, "report_every": 1, "accelerator": "cpu", "devices": 1,
-                                 **how})
+    return Run(
+        folder, STEPS, **{"batch": 2, "save_every": 2, "report_every": 1, "accelerator": "cpu", "devices": 1, **how}
+    )
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
-from sadtalker_core.render.dense_motion import DenseMotionConfig
-from sadtalker_core.render.generator import GeneratorConfig
-from sadtalker_core.render.keypoints import KeypointConfig
+from sadtalker_core.render.facevid2vid.dense_motion import DenseMotionConfig
+from sadtalker_core.render.facevid2vid.generator import GeneratorConfig
+from sadtalker_core.render.facevid2vid.keypoints import KeypointConfig
+from sadtalker_core.render.facevid2vid.motion_estimator import MotionEstimatorConfig
 from sadtalker_core.render.mapping import MappingConfig, MappingNet
-from sadtalker_core.render.motion_estimator import MotionEstimatorConfig
 from sadtalker_core.training.discriminators import DiscriminatorConfig
 from sadtalker_core.training.engine import seeded
 from sadtalker_core.training.mapping import MappingTraining

@@ -15,11 +15,11 @@ from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from sadtalker_core.training import expnet, posevae
 from sadtalker_core.training.clips import Clip
 from sadtalker_core.training.engine import Run, read_log, train
-from sadtalker_core.training.export import base_talker, export
+from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.faces import MiniFace
 from sadtalker_core.training.generated import write_generated
 from sadtalker_core.training.voices import speech_set
-from sadtalker_core.training.voices.visemes import SPEECH_UNITS, unit_indices
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 #: of the demo's voice: where it speaks
 FIRST_SECOND, SECONDS = 0.4, 1.6
@@ -27,8 +27,8 @@ FIRST_SECOND, SECONDS = 0.4, 1.6
 
 @dataclass(frozen=True)
 class Learnt:
-    """clip: what was learnt;  file: mini with the trained nets;  first, last: {loss: its mean in the first and the last
-    line of the log}, of each net"""
+    """clip: what was learnt;  file: mini with the trained networks;  first, last: {loss: its mean in the first and the
+    last line of the log}, of each net"""
 
     clip: Clip
     file: Path
@@ -37,40 +37,41 @@ class Learnt:
 
 
 def learn(folder: Path, voice: Path) -> Learnt:
-    """Both nets, one after the other; the second export starts from the first."""
+    """Both networks, one after the other; the second export starts from the first."""
     short = write_wave(folder / "short.wav", voice)
     (clip,) = write_generated(folder / "clips", [spoken(short)], seed=1)
-    base = base_talker("mini")
+    base = load_base_model("mini")
 
-    training = replace(expnet.MINI, rate=8e-3, blinks=0.25)
-    net = expnet.new_net(training.net, expnet.ear_of(base, training.net), seed=0)
+    training = replace(expnet.MINI_TRAINING, rate=8e-3, blinks=0.25)
+    net = expnet.new_net(training.net, expnet.audio_encoder_of(base, training.net), seed=0)
     run = Run(folder / "expnet", steps=200, batch=4, report_every=10, accelerator="cpu", devices=1)
     train(expnet.ExpNetTrainer([clip], net, training, face=MiniFace()), run)
     half = export(folder / "half.safetensors", base, {"expnet": net})
 
     # with the published weight of the divergence the latent says nothing: any draw gives the motion that was seen
-    training_ = replace(posevae.MINI, rate=6e-3, divergence=1.0)
+    training_ = replace(posevae.MINI_TRAINING, rate=6e-3, divergence=1.0)
     pose_net = posevae.new_net(training_.net, base.nets["posevae"].audio, posevae.spreads_of([clip], 32), seed=0)
     run_ = Run(folder / "posevae", steps=160, batch=8, report_every=10, accelerator="cpu", devices=1)
     train(posevae.PoseVAETrainer([clip], pose_net, training_), run_)
-    file = export(folder / "whole.safetensors", base_talker(str(half)), {"posevae": pose_net})
+    file = export(folder / "whole.safetensors", load_base_model(str(half)), {"posevae": pose_net})
 
     logs = {"expnet": read_log(run.folder), "posevae": read_log(run_.folder)}
-    return Learnt(clip, file, {name: log[0] for name, log in logs.items()},
-                  {name: log[-1] for name, log in logs.items()})
+    return Learnt(
+        clip, file, {name: log[0] for name, log in logs.items()}, {name: log[-1] for name, log in logs.items()}
+    )
 
 
-def spoken(short: Path) -> speech_set.Clip:
+def spoken(short: Path) -> speech_set.SpeechClip:
     """A mouth made up for the voice: the jaw opens where it is loud, the lips round and spread with its colour."""
     speech = encode_speech(read_wave(short), SAMPLE_RATE_HZ)
-    heard = torch.stack([window[0] for window in speech.windows()]).mean(dim=2)  # (T, 80)
-    units = np.zeros((speech.n_frames, len(SPEECH_UNITS)))
-    columns = {unit: column for column, unit in enumerate(SPEECH_UNITS)}
+    embedded_clips = torch.stack([window[0] for window in speech.windows()]).mean(dim=2)  # (T, 80)
+    units = np.zeros((speech.n_frames, len(SPEECH_BLENDSHAPES)))
+    columns = {unit: column for column, unit in enumerate(SPEECH_BLENDSHAPES)}
     for name, low, high in (("jawOpen", 0, 80), ("mouthPucker", 0, 30), ("mouthStretch", 40, 80)):
-        loud = ((heard[:, low:high].mean(dim=1) + 4) / 5).clamp(0, 1)
-        for unit in unit_indices(name):
+        loud = ((embedded_clips[:, low:high].mean(dim=1) + 4) / 5).clamp(0, 1)
+        for unit in blendshape_indices(name):
             units[:, columns[unit]] = loud.square()
-    return speech_set.Clip(speech.mel.numpy(), units, "the demo's voice")
+    return speech_set.SpeechClip(speech.mel.numpy(), units, "the demo's voice")
 
 
 def write_wave(file: Path, voice: Path) -> Path:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import CropMode, Portrait
+from sadtalker_core.model import load_model
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from sadtalker_core.training.heads.mesh import HeadMesh, load_head_mesh
 from sadtalker_core.training.heads.scene import Scene, photograph
@@ -54,18 +54,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each (6)")
     options = parser.parse_args(arguments)
     options.videos.mkdir(parents=True, exist_ok=True)
-    mesh, talker, speak = load_head_mesh(options.work), load_talker("mini", []), Espeak()
+    mesh, model, speak = load_head_mesh(options.work), load_model("mini", []), Espeak()
     for number in range(N_VIDEOS):
         file = options.videos / f"speaker{number}.mp4"
         if file.exists():
             continue
-        cropped, source = pipeline.extract(talker, Portrait(portrait(mesh, number)), CropMode.FULL)
+        cropped, source = pipeline.extract(model, Portrait(portrait(mesh, number)), CropMode.FULL)
         sound = voice(speak, number, options.seconds)
-        speech = pipeline.hear(sound, SAMPLE_RATE_HZ)
-        expression = pipeline.express(talker, speech, source, seed=number)
-        pose = pipeline.nod(talker, speech, source, style=5 * number, seed=number)
-        heads = pipeline.render(talker, cropped, pipeline.map_tracks(talker, source, expression, pose))
-        pipeline.film(file, heads, pipeline.whole_picture(cropped), audio=(sound, SAMPLE_RATE_HZ))
+        speech = pipeline.encode_audio(sound, SAMPLE_RATE_HZ)
+        expression = pipeline.predict_expression(model, speech, source, seed=number)
+        pose = pipeline.predict_head_pose(model, speech, source, style=5 * number, seed=number)
+        heads = pipeline.render(model, cropped, pipeline.coefficients_to_motion(model, source, expression, pose))
+        pipeline.render_video(file, heads, pipeline.make_paste_back(cropped), audio=(sound, SAMPLE_RATE_HZ))
         print(file, flush=True)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import Box, CropMode, Expression, FaceCrop, HeadPose, Portrait
-from sadtalker_core.pipeline import map_tracks, render
-from sadtalker_core.render.transform import transform_keypoints
+from sadtalker_core.model import load_model
+from sadtalker_core.pipeline import coefficients_to_motion, render
+from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import read_log
@@ -41,19 +41,32 @@ def folder(tmp_path_factory):
             (renderer, "renderer", RENDERER_STEPS, "base", "renderer"),
             (mapping, "mapping", MAPPING_STEPS, "renderer", "talker"),
         ):
-            stage.main([*common, "--out", str(folder / name), "--steps", str(steps), "--base",
-                        str(folder / f"{base}.safetensors"), "--export", str(folder / f"{made}.safetensors")])
+            stage.main(
+                [
+                    *common,
+                    "--out",
+                    str(folder / name),
+                    "--steps",
+                    str(steps),
+                    "--base",
+                    str(folder / f"{base}.safetensors"),
+                    "--export",
+                    str(folder / f"{made}.safetensors"),
+                ]
+            )
     return folder
 
 
 def driven(folder):
     """The talker, the clip's rows and frames, and the motion that the rows mean to it, the first frame the portrait."""
-    talker = load_talker("file/talker.safetensors", [folder])
+    model = load_model("file/talker.safetensors", [folder])
     (clip,) = read_clips(folder / "clips")
     rows, frames = clip.coefficients(), clip.pictures(range(N_FRAMES))
     source = replace(rows, **{name: part[:1] for name, part in vars(rows).items() if torch.is_tensor(part)})
-    motion = map_tracks(talker, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family))
-    return talker, rows, frames, motion
+    motion = coefficients_to_motion(
+        model, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family)
+    )
+    return model, rows, frames, motion
 
 
 @pytest.mark.slow
@@ -72,9 +85,9 @@ def test_stage_2_learns_what_the_pictures_say(folder):
 
 @pytest.mark.slow
 def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
-    talker, rows, frames, motion = driven(folder)
+    model, rows, frames, motion = driven(folder)
     with torch.no_grad():
-        canonical = talker.nets["keypoint_detector"](frames[:1])
+        canonical = model.nets["keypoint_detector"](frames[:1])
         seen = read_estimator(str(folder / "talker.safetensors"), [])(frames).motion()
     wanted, got = (transform_keypoints(canonical, m).flatten(1).numpy() for m in (seen, motion.driving))
     follows = [np.corrcoef(a, b)[0, 1] for a, b in zip(wanted.T, got.T, strict=True)]
@@ -84,11 +97,11 @@ def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
 
 @pytest.mark.slow
 def test_the_exported_file_drives_the_face_render(folder):
-    talker, _, frames, motion = driven(folder)
+    model, _, frames, motion = driven(folder)
     side = frames.shape[-1]
     crop = FaceCrop(frames[0], torch.zeros(68, 2), Box(0, 0, side, side), CropMode.CROP)
     portrait = Portrait(frames[0].permute(1, 2, 0), crop=crop)
-    drawn = torch.cat(list(render(talker, portrait, motion, batch_size=8).batches()))
+    drawn = torch.cat(list(render(model, portrait, motion, batch_size=8).batches()))
     assert drawn.shape == frames.shape
     # pixels change as those of the clip do; 0.67 was measured, and a mean face that does not move has 0
     changes = [(clip - clip.mean(dim=0)).flatten() for clip in (drawn, frames)]

@@ -11,7 +11,7 @@ import torch
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.errors import CheckpointDamaged, InputError, WrongFamily
 from sadtalker_core.training.clips import INDEX_FILE, Spans, read_clips, read_index, write_clip, write_failure
-from sadtalker_core.training.engine import chance
+from sadtalker_core.training.engine import step_generator
 
 SIDE = 32
 
@@ -26,8 +26,9 @@ def jpeg(grey):
 
 def write(folder, name="anna_000", n_frames=40, family=MINI, jpegs=None):
     rows = torch.randn(n_frames, 257, generator=torch.Generator().manual_seed(n_frames))
-    coefficients = FaceCoefficients.from_full_rows(rows, torch.ones(n_frames, 3), family=family, pic_size=SIDE,
-                                                   crop_mode=CropMode.FULL)
+    coefficients = FaceCoefficients.from_full_rows(
+        rows, torch.ones(n_frames, 3), family=family, pic_size=SIDE, crop_mode=CropMode.FULL
+    )
     mel = torch.arange((1 + n_frames * 16 // 5) * 80.0).reshape(-1, 80)
     return write_clip(folder, name, mel=mel, coefficients=coefficients, speaker="anna", source="a.mp4", jpegs=jpegs)
 
@@ -65,7 +66,7 @@ def test_the_last_line_of_a_name_counts(tmp_path):
 
 def test_every_span_that_fits_is_drawn_as_often_as_any_other(tmp_path):
     clips = [write(tmp_path, "a", n_frames=10), write(tmp_path, "b", n_frames=12), write(tmp_path, "c", n_frames=9)]
-    drawn = Spans(clips, 9).draw(6000, chance(0, 0))
+    drawn = Spans(clips, 9).draw(6000, step_generator(0, 0))
     counts = {}
     for clip, start in drawn:
         counts[clip.name, start] = counts.get((clip.name, start), 0) + 1
@@ -113,9 +114,11 @@ def test_clips_without_pictures_are_refused_where_pictures_are_needed(tmp_path):
 
 def test_a_line_that_is_no_clip_is_named(tmp_path):
     write(tmp_path, "a")
-    for line, said in (("nonsense", "line 2 of .* is no clip: 'nonsense'"),
-                       (json.dumps({"name": "b", "fps": 30}), "25 frames a second, b in .* has 30"),
-                       (json.dumps({"name": "b", "fps": 25}), "the line of b .* lacks family, n_frames")):
+    for line, said in (
+        ("nonsense", "line 2 of .* is no clip: 'nonsense'"),
+        (json.dumps({"name": "b", "fps": 30}), "25 fps, b in .* has 30"),
+        (json.dumps({"name": "b", "fps": 25}), "the line of b .* lacks family, n_frames"),
+    ):
         index = (tmp_path / INDEX_FILE).read_text().splitlines()[:1]
         (tmp_path / INDEX_FILE).write_text("\n".join([*index, line]) + "\n")
         with pytest.raises(InputError, match=said):
@@ -132,8 +135,9 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_a_clip_whose_parts_are_not_equally_long_is_not_written(tmp_path):
     with pytest.raises(InputError, match="expected 40 pictures of anna_000, got 3"):
         write(tmp_path, jpegs=[jpeg(0)] * 3)
-    rows = FaceCoefficients.from_full_rows(torch.zeros(5, 257), torch.zeros(5, 3), family=MINI, pic_size=SIDE,
-                                           crop_mode=CropMode.CROP)
+    rows = FaceCoefficients.from_full_rows(
+        torch.zeros(5, 257), torch.zeros(5, 3), family=MINI, pic_size=SIDE, crop_mode=CropMode.CROP
+    )
     with pytest.raises(InputError, match="expected 17 mel steps for the 5 frames of x, got 16"):
         write_clip(tmp_path, "x", mel=torch.zeros(16, 80), coefficients=rows, speaker="", source="")
     assert not (tmp_path / INDEX_FILE).exists()

@@ -15,7 +15,7 @@ from torch.nn import Linear
 
 from sadtalker_core.errors import CheckpointMissing, InputError, OptionError
 from sadtalker_core.training import engine
-from sadtalker_core.training.engine import chance, read_log, saved_nets, steps_done, train, trained
+from sadtalker_core.training.engine import read_log, saved_nets, step_generator, steps_done, train, trained
 from tests.training.two_players import TwoPlayers, run_of
 
 
@@ -73,17 +73,27 @@ def test_two_processes_draw_other_numbers_and_take_the_mean_of_their_gradients(p
         for trainer, parameters in zip(both, (mine, theirs), strict=True):
             if name == "maker":
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                trainer.optimizers[name].param_groups[0]["lr"] = trainer.rates(step)["maker"]
+                trainer.optimizers[name].param_groups[0]["lr"] = trainer.learning_rates(step)["maker"]
             trainer.optimizers[name].step()
 
     for step in range(40):
-        numbers = [torch.randn(4, 2, generator=chance(0, step, rank)) for rank in (0, 1)]
+        numbers = [torch.randn(4, 2, generator=step_generator(0, step, rank)) for rank in (0, 1)]
         made = [t.maker(x) for t, x in zip(both, numbers, strict=True)]
-        descend_together("maker", [(m - x / 2).square().mean() - 0.01 * t.critic(m).mean()
-                                   for t, m, x in zip(both, made, numbers, strict=True)])
+        descend_together(
+            "maker",
+            [
+                (m - x / 2).square().mean() - 0.01 * t.critic(m).mean()
+                for t, m, x in zip(both, made, numbers, strict=True)
+            ],
+        )
         if step % 2 == 0:
-            descend_together("critic", [(t.critic(m.detach()) - t.critic(x / 2)).mean().square()
-                                        for t, m, x in zip(both, made, numbers, strict=True)])
+            descend_together(
+                "critic",
+                [
+                    (t.critic(m.detach()) - t.critic(x / 2)).mean().square()
+                    for t, m, x in zip(both, made, numbers, strict=True)
+                ],
+            )
     for weights, parameter in zip(one["weights"], both[0].maker.parameters(), strict=True):
         np.testing.assert_allclose(weights, parameter.tolist(), rtol=1e-4, atol=1e-6)
 
@@ -128,7 +138,7 @@ def test_a_finished_run_is_taken_up_and_left_as_it_is_and_more_steps_go_on(unbro
 
 def test_chance_depends_on_seed_step_and_process_and_on_nothing_else():
     def draw(*which):
-        return torch.rand(4, generator=chance(*which)).tolist()
+        return torch.rand(4, generator=step_generator(*which)).tolist()
 
     assert len({tuple(draw(*which)) for which in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1))}) == 5
     torch.manual_seed(5)

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNetConfig
 from sadtalker_core.training import expnet
 from sadtalker_core.training.clips import read_clips, write_clip
-from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, train
+from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
 from sadtalker_core.training.expnet import ExpNetTrainer, Speech, drawn_blinks, measured_blinks, new_net
-from sadtalker_core.training.export import base_talker
+from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.faces import MiniFace
 from tests.training.toy_voices import write_voices
 
-NARROW = replace(expnet.MINI, net=ExpNetConfig(AudioEncoderConfig(width=2)), frames=6)
+NARROW = replace(expnet.MINI_TRAINING, net=ExpNetConfig(AudioEncoderConfig(width=2)), frames=6)
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +43,15 @@ def test_the_published_weights_are_those_of_the_method():
 
 def test_the_losses_are_those_of_plain_loops(folder):
     draw = torch.Generator().manual_seed(3)
-    rows = FaceCoefficients.from_full_rows(0.2 * torch.randn(6, 257, generator=draw), torch.zeros(6, 3), family=MINI,
-                                           crop_mode=CropMode.CROP, pic_size=256)
+    rows = FaceCoefficients.from_full_rows(
+        0.2 * torch.randn(6, 257, generator=draw), torch.zeros(6, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=256
+    )
     rest, said = torch.rand(6, 64, generator=draw), torch.rand(6, 64, generator=draw)
     blink = torch.tensor([0.0, 0.5, 0.9, 1.0, 0.9, 0.5])
     losses = trainer_on(read_clips(folder)).losses(said, Speech(torch.zeros(6, 1, 80, 16), rest, blink, rows))
 
     face = MiniFace()
-    points = {name: face.points(rows, e).double().numpy()
-              for name, e in (("said", said), ("wanted", rows.expression))}
+    points = {name: face.points(rows, e).double().numpy() for name, e in (("said", said), ("wanted", rows.expression))}
 
     def openness(expression):
         return 0.26 * (1 - (expression[8].item() + expression[9].item()) / 2)
@@ -66,14 +66,16 @@ def test_the_losses_are_those_of_plain_loops(folder):
 
 def test_a_step_descends_the_weighted_sum(folder):
     trainer, told = trainer_on(read_clips(folder)), {}
-    now = Moment(0, 2, chance(0, 0), torch.device("cpu"), lambda name, loss: told.update({name: loss.item()}))
-    losses = {name: loss.item() for name, loss in trainer.step(now).items()}
+    context = StepContext(
+        0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: told.update({name: loss.item()})
+    )
+    losses = {name: loss.item() for name, loss in trainer.step(context).items()}
     weighted = 2 * losses["distillation"] + 0.01 * (losses["landmarks"] + 200 * losses["eyes"])
     assert told == {"expnet": pytest.approx(weighted, rel=1e-5)}
 
 
 def test_half_of_the_runs_are_asked_for_a_blink_and_it_may_begin_or_end_outside():
-    tracks = drawn_blinks(2000, 12, 0.5, chance(0, 0))
+    tracks = drawn_blinks(2000, 12, 0.5, step_generator(0, 0))
     assert tracks.shape == (2000, 12)
     blinking = tracks.amax(dim=1) > 0
     assert abs(blinking.float().mean() - 0.5) < 0.05  # 4 standard deviations
@@ -87,19 +89,21 @@ def test_half_of_the_runs_are_asked_for_a_blink_and_it_may_begin_or_end_outside(
 def test_the_lids_of_a_clip_are_measured_from_how_open_the_eyes_are_at_rest():
     rows = torch.zeros(5, 257)
     lids = torch.tensor([0.1, 0.2, 0.4, 0.6, 1.0])
-    rows[:, 80 + UNIT_INDEX["eyeBlinkLeft"]] = rows[:, 80 + UNIT_INDEX["eyeBlinkRight"]] = lids
+    rows[:, 80 + BLENDSHAPE_INDEX["eyeBlinkLeft"]] = rows[:, 80 + BLENDSHAPE_INDEX["eyeBlinkRight"]] = lids
     clip = FaceCoefficients.from_full_rows(rows, torch.zeros(5, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     blink = measured_blinks(MiniFace(), clip, clip.expression[1:2].expand(5, -1))
     assert blink.tolist() == pytest.approx([0.0, 0.0, 0.25, 0.5, 1.0], abs=1e-6)
 
 
 def test_a_new_net_begins_with_the_expression_at_rest():
-    net = new_net(expnet.MINI.net, None, 0).eval()
+    net = new_net(expnet.MINI_TRAINING.net, None, 0).eval()
     rest = torch.rand(1, 64)
     with torch.no_grad():
         net.head.weight[:, : net.config.audio.embedding] = 0  # what the untaught ear hears
         torch.testing.assert_close(net(torch.zeros(1, 1, 80, 16), rest, torch.ones(1)), rest)
-    assert torch.equal(new_net(expnet.MINI.net, None, 5).head.weight, new_net(expnet.MINI.net, None, 5).head.weight)
+    assert torch.equal(
+        new_net(expnet.MINI_TRAINING.net, None, 5).head.weight, new_net(expnet.MINI_TRAINING.net, None, 5).head.weight
+    )
 
 
 def test_coefficients_alone_are_trained_on_without_landmarks_and_blinks(folder, tmp_path):
@@ -123,24 +127,38 @@ def test_a_lip_reader_reads_and_is_not_taught(folder, tmp_path):
             return torch.stack([mouths.mean(dim=(1, 2, 3, 4)), -mouths.mean(dim=(1, 2, 3, 4))], dim=1) + self.bias
 
     training = replace(NARROW, frames=12)
-    trainer = ExpNetTrainer(read_clips(folder), new_net(training.net, None, 0), training, face=MiniFace(),
-                            lip_reader=Reader())
+    trainer = ExpNetTrainer(
+        read_clips(folder), new_net(training.net, None, 0), training, face=MiniFace(), lip_reader=Reader()
+    )
     train(trainer, Run(tmp_path / "run", 1, batch=1, accelerator="cpu", devices=1))
     assert read_log(tmp_path / "run")[-1]["lip_reading"] > 0
     assert set(saved_nets(tmp_path / "run")) == {"expnet"}
-    assert trainer.teachers["lip_reader"].bias.grad is None
+    assert trainer.frozen["lip_reader"].bias.grad is None
 
 
 def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_path):
     common = ["--data", str(folder), "--batch", "2", "--accelerator", "cpu", "--devices", "1"]
     new, more = tmp_path / "new.safetensors", tmp_path / "more.safetensors"
     expnet.main([*common, "--out", str(tmp_path / "new"), "--steps", "2", "--export", str(new)])
-    learnt = base_talker(str(new)).nets["expnet"].state_dict()
+    learnt = load_base_model(str(new)).nets["expnet"].state_dict()
     saved = saved_nets(tmp_path / "new")["expnet"]
     assert all(torch.equal(learnt[name], saved[name]) for name in saved)
-    expnet.main([*common, "--out", str(tmp_path / "more"), "--steps", "0", "--begin", "base", "--base", str(new),
-                 "--export", str(more)])
-    same = base_talker(str(more)).nets["expnet"].state_dict()
+    expnet.main(
+        [
+            *common,
+            "--out",
+            str(tmp_path / "more"),
+            "--steps",
+            "0",
+            "--init-from",
+            "base",
+            "--base",
+            str(new),
+            "--export",
+            str(more),
+        ]
+    )
+    same = load_base_model(str(more)).nets["expnet"].state_dict()
     assert all(torch.equal(same[name], learnt[name]) for name in learnt)
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import load_basis
-from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
+from sadtalker_core.canonical_face import load_canonical_face
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.landmarks import MESH_TO_68
 from sadtalker_core.training.faces import (
-    BLINK_UNITS,
+    BLINK_BLENDSHAPES,
     MOUTH_POINTS,
     BfmFace,
     MiniFace,
@@ -28,8 +28,9 @@ VERTICES = 80
 
 def rows_of(n, family=MINI, seed=0, scale=0.2):
     rows = scale * torch.randn(n, 257, generator=torch.Generator().manual_seed(seed))
-    return FaceCoefficients.from_full_rows(rows, torch.zeros(n, 3), family=family, pic_size=256,
-                                           crop_mode=CropMode.CROP)
+    return FaceCoefficients.from_full_rows(
+        rows, torch.zeros(n, 3), family=family, pic_size=256, crop_mode=CropMode.CROP
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def bfm_file(tmp_path_factory):
 
 
 def test_the_points_of_the_mini_face_are_those_of_a_plain_loop():
-    who, basis = rows_of(2), load_basis()
+    who, canonical = rows_of(2), load_canonical_face()
     expression = torch.rand(2, 64, generator=torch.Generator().manual_seed(1))
     points = MiniFace().points(who, expression)
     for b in range(2):
@@ -58,9 +59,9 @@ def test_the_points_of_the_mini_face_are_those_of_a_plain_loop():
         about_y = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
         about_z = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
         for i, vertex in enumerate(MESH_TO_68):
-            place = (basis.mean[vertex] - basis.pivot).double().numpy()
-            for unit in range(len(ARKIT_UNITS)):
-                place = place + expression[b, unit].item() * basis.units[unit, vertex].double().numpy()
+            place = (canonical.mean[vertex] - canonical.pivot).double().numpy()
+            for unit in range(len(ARKIT_BLENDSHAPES)):
+                place = place + expression[b, unit].item() * canonical.blendshapes[unit, vertex].double().numpy()
             x, y, _ = about_x @ about_y @ about_z @ (place * [1, -1, -1])
             assert points[b, i].tolist() == pytest.approx([112 + 102 * x, 112 + 102 * y], abs=1e-3)
 
@@ -113,7 +114,7 @@ def test_eyes_close_with_the_lids_and_lids_that_cross_are_not_open_again():
     face, who = MiniFace(), rows_of(6, scale=0.0)
     lids = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.25])
     expression = torch.zeros(6, 64)
-    expression[:, BLINK_UNITS] = lids[:, None]
+    expression[:, BLINK_BLENDSHAPES] = lids[:, None]
     seen, told = eye_openness(face.points(who, expression)), face.openness(who, expression)
     assert seen[0].item() == pytest.approx(told[0].item(), abs=0.01)
     assert (seen.diff() < 0).all() and (told.diff() < 0).all() and told[4] == 0
@@ -128,7 +129,7 @@ def test_how_open_an_eye_is_does_not_change_when_the_picture_is_turned():
 def test_a_jaw_that_opens_darkens_the_grey_mouth_and_pictures_hand_gradients_on():
     face, who = MiniFace(), rows_of(2, scale=0.0)
     expression = torch.zeros(2, 64)
-    expression[1, UNIT_INDEX["jawOpen"]] = 0.6
+    expression[1, BLENDSHAPE_INDEX["jawOpen"]] = 0.6
     expression.requires_grad_(True)
     centre = face.points(who, expression)[:, MOUTH_POINTS].mean(dim=1)
     pictures = mouth_pictures(face.mesh(who, expression), centre, 88)
@@ -136,7 +137,7 @@ def test_a_jaw_that_opens_darkens_the_grey_mouth_and_pictures_hand_gradients_on(
     dark = (pictures[:, 24:64, 20:68] < 0.2).float().mean(dim=(1, 2))
     assert dark[1] > dark[0] + 0.1
     pictures.mean().backward()
-    assert expression.grad[:, UNIT_INDEX["jawOpen"]].abs().min() > 0
+    assert expression.grad[:, BLENDSHAPE_INDEX["jawOpen"]].abs().min() > 0
 
 
 def test_the_grey_mouth_of_a_bfm_face_has_a_picture(bfm_file):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from sadtalker_core.basis import load_basis, rotation_of_angles
-from sadtalker_core.coefficients import ARKIT_UNITS
+from sadtalker_core.canonical_face import load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.training.fit_linear_3dmm import (
     SIDE,
@@ -12,8 +12,8 @@ from sadtalker_core.training.fit_linear_3dmm import (
     _rest_and_gain,
     _template_of,
     held_out,
+    mirror_blendshapes,
     mirror_points,
-    mirror_units,
     solve_ridge,
 )
 
@@ -23,8 +23,8 @@ def a_few_heads(generator, n=6) -> Heads:
     rotation = rotation_of_angles((torch.rand(n, 3, generator=generator) - 0.5) * 0.6).double()
     scale = 60 + 20 * torch.rand(n, generator=generator).double()
     origin = 100 + torch.rand(n, 2, generator=generator).double()
-    basis = load_basis()
-    head = ((basis.mean - basis.pivot) * torch.tensor([1.0, -1.0, -1.0])).double()
+    canonical = load_canonical_face()
+    head = ((canonical.mean - canonical.pivot) * torch.tensor([1.0, -1.0, -1.0])).double()
     head = head + 0.02 * torch.randn(n, 468, 3, generator=generator).double()
     points = scale[:, None, None] * (head @ rotation.transpose(1, 2))
     points[..., :2] += origin[:, None]
@@ -48,7 +48,7 @@ def test_each_output_has_its_own_penalty(generator):
 
 
 def test_mirroring_twice_is_nothing(generator):
-    for partner in (mirror_points(), mirror_units()):
+    for partner in (mirror_points(), mirror_blendshapes()):
         assert torch.equal(partner[partner], torch.arange(len(partner)))
     heads = a_few_heads(generator)
     again = heads.with_mirrored()[torch.arange(6, 12)].with_mirrored()[torch.arange(6, 12)]
@@ -57,10 +57,10 @@ def test_mirroring_twice_is_nothing(generator):
 
 
 def test_a_mirror_swaps_the_sides_that_units_name():
-    swapped = [ARKIT_UNITS[k] for k in mirror_units()]
-    assert swapped[ARKIT_UNITS.index("eyeBlinkLeft")] == "eyeBlinkRight"
-    assert swapped[ARKIT_UNITS.index("mouthLeft")] == "mouthRight"
-    assert swapped[ARKIT_UNITS.index("jawOpen")] == "jawOpen"
+    swapped = [ARKIT_BLENDSHAPES[k] for k in mirror_blendshapes()]
+    assert swapped[ARKIT_BLENDSHAPES.index("eyeBlinkLeft")] == "eyeBlinkRight"
+    assert swapped[ARKIT_BLENDSHAPES.index("mouthLeft")] == "mouthRight"
+    assert swapped[ARKIT_BLENDSHAPES.index("jawOpen")] == "jawOpen"
 
 
 def test_a_mirrored_head_looks_to_the_other_side(generator):
@@ -88,7 +88,7 @@ def test_what_the_map_is_to_say_leads_back_to_the_truth(generator):
     torch.testing.assert_close(reading.rotation, heads.rotation, atol=1e-6, rtol=0)
     torch.testing.assert_close(reading.scale, heads.scale)
     torch.testing.assert_close(reading.origin, heads.origin)
-    torch.testing.assert_close(reading.units, heads.weights)
+    torch.testing.assert_close(reading.blendshapes, heads.weights)
 
 
 def test_rest_and_gain_undo_a_flattened_reading():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sadtalker_core.basis import FACE_OUTLINE, HEAD_TO_PICTURE, load_basis, rotation_of_angles
-from sadtalker_core.render.mesh_flow import WINDOW, _around
+from sadtalker_core.canonical_face import FACE_OUTLINE, HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.render.meshwarp.mesh_flow import WINDOW, _around
 from sadtalker_core.training.heads.fit_rings import cosine_series, depth_and_share, fit_ring, went_to
 
 
@@ -31,14 +31,14 @@ def test_depth_and_share_are_found_again():
 
 def test_a_ring_is_told_from_both_sides_together():
     turns, shifts = turns_and_shifts(20)  # too few looks for one side alone
-    ring = load_basis().mean[list(FACE_OUTLINE), :2] - load_basis().pivot[:2]
+    ring = load_canonical_face().mean[list(FACE_OUTLINE), :2] - load_canonical_face().pivot[:2]
     ring = (ring + ring[[-v % 36 for v in range(36)]] * torch.tensor([-1.0, 1.0])) / 2
     rows = []
     for turn, shift in zip(turns, shifts, strict=True):
         moved = moved_by(ring, 0.5, 0.9, turn.expand(36, 3, 3), shift.expand(36, 2))
         rows.append((ring, moved, turn, shift, torch.ones(36, dtype=torch.bool)))
     depth, share, seen = fit_ring(rows)
-    assert torch.allclose(depth, torch.full((36,), 0.5) + load_basis().pivot[2], atol=1e-3)
+    assert torch.allclose(depth, torch.full((36,), 0.5) + load_canonical_face().pivot[2], atol=1e-3)
     assert torch.allclose(share, torch.full((36,), 0.9), atol=1e-3)
     assert (seen == 1).all()
 

@@ -39,10 +39,10 @@ def test_after_a_kill_the_losses_and_the_nets_are_those_of_an_unbroken_run(name,
     killed = trainer_of(name, clips)
     step = killed.step
 
-    def step_until_killed(now):
-        if now.index == STEPS - 1:
+    def step_until_killed(context):
+        if context.index == STEPS - 1:
             raise Killed
-        return step(now)
+        return step(context)
 
     killed.step = step_until_killed
     with pytest.raises(Killed):

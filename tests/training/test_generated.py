@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.generated import write_generated
-from sadtalker_core.training.voices.visemes import SPEECH_UNITS
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 from tests.training.toy_voices import voices, write_voices
 
 
@@ -22,8 +22,8 @@ def test_mouths_say_what_the_voice_says_eyes_blink_and_heads_start_from_a_pose(t
     write_voices(tmp_path, n_frames=40)
     for clip, said in zip(read_clips(tmp_path, family="mini"), voices(40), strict=True):
         rows = clip.coefficients()
-        jaw = torch.from_numpy(said.units[:, SPEECH_UNITS.index(UNIT_INDEX["jawOpen"])]).float()
-        torch.testing.assert_close(rows.expression[:, UNIT_INDEX["jawOpen"]], jaw, atol=1e-3, rtol=0)
+        jaw = torch.from_numpy(said.units[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["jawOpen"])]).float()
+        torch.testing.assert_close(rows.expression[:, BLENDSHAPE_INDEX["jawOpen"]], jaw, atol=1e-3, rtol=0)
         assert clip.speaker.startswith("style ") and not clip.has_pictures()
         moved = rows.pose - rows.pose[:1]
         assert 0.005 < moved[:, :3].std() < 0.2

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.basis import HEAD_TO_PICTURE, rotation_of_angles
-from sadtalker_core.coefficients import ARKIT_UNITS, UNIT_INDEX
-from sadtalker_core.render.mesh_flow import rasterise as torch_rasterise
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, rotation_of_angles
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
+from sadtalker_core.render.meshwarp.mesh_flow import rasterise as torch_rasterise
 from sadtalker_core.training.heads import mesh as parts
 from sadtalker_core.training.heads.expressions import expression, random_turn, turn, weights_of
 from sadtalker_core.training.heads.mesh import HeadMesh, _read_obj, _read_target
@@ -16,8 +16,8 @@ from sadtalker_core.training.heads.scene import Camera, Frame, exact_flow, photo
 
 def test_a_unit_named_without_its_side_means_both():
     weights = weights_of(eyeBlink=0.7, jawOpen=0.3)
-    assert weights[UNIT_INDEX["eyeBlinkLeft"]] == weights[UNIT_INDEX["eyeBlinkRight"]] == np.float32(0.7)
-    assert weights[UNIT_INDEX["jawOpen"]] == np.float32(0.3)
+    assert weights[BLENDSHAPE_INDEX["eyeBlinkLeft"]] == weights[BLENDSHAPE_INDEX["eyeBlinkRight"]] == np.float32(0.7)
+    assert weights[BLENDSHAPE_INDEX["jawOpen"]] == np.float32(0.3)
     assert np.count_nonzero(weights) == 3
 
 
@@ -25,7 +25,7 @@ def test_a_unit_named_without_its_side_means_both():
 def test_faces_have_weights_between_none_and_full(kind):
     rng = np.random.default_rng(0)
     faces = np.stack([expression(rng, kind) for _ in range(200)])
-    assert faces.shape == (200, len(ARKIT_UNITS))
+    assert faces.shape == (200, len(ARKIT_BLENDSHAPES))
     assert faces.min() >= 0 and faces.max() <= 1
 
 
@@ -91,7 +91,7 @@ def sheet_mesh():
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     return HeadMesh(
         vertices, faces, np.zeros(2, np.int32), np.zeros((2, 3, 2), np.float32),
-        np.zeros((len(ARKIT_UNITS), 4, 3), np.float32), {}, np.zeros((3, 4, 4), np.float32),
+        np.zeros((len(ARKIT_BLENDSHAPES), 4, 3), np.float32), {}, np.zeros((3, 4, 4), np.float32),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import Linear
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, CropMode, FaceCoefficients
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
 from sadtalker_core.training.faces import MOUTH_POINTS, MiniFace, mouth_pictures
@@ -38,13 +38,14 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def who():
-    return FaceCoefficients.from_full_rows(torch.zeros(26, 257), torch.zeros(26, 3), family=MINI, pic_size=256,
-                                           crop_mode=CropMode.CROP)
+    return FaceCoefficients.from_full_rows(
+        torch.zeros(26, 257), torch.zeros(26, 3), family=MINI, pic_size=256, crop_mode=CropMode.CROP
+    )
 
 
 def opened(*widths):
     rows = torch.zeros(len(widths), 64)
-    rows[:, UNIT_INDEX["jawOpen"]] = torch.tensor(widths)
+    rows[:, BLENDSHAPE_INDEX["jawOpen"]] = torch.tensor(widths)
     return rows
 
 
@@ -75,7 +76,7 @@ def test_lips_that_are_as_they_should_be_read_best_and_others_are_told_how_to_ch
     wrong = lip_reading_loss(reader, face, who, said, wanted, length=13)
     assert right < wrong
     wrong.backward()
-    assert said.grad[:, UNIT_INDEX["jawOpen"]].abs().max() > 0
+    assert said.grad[:, BLENDSHAPE_INDEX["jawOpen"]].abs().max() > 0
 
 
 def test_a_file_that_is_missing_or_none_or_of_another_kind_is_refused(tmp_path):

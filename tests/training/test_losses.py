@@ -10,7 +10,7 @@ import torch
 
 from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.training import losses
-from sadtalker_core.training.bending import PUBLISHED_BEND, Bend, BendConfig, draw_bend
+from sadtalker_core.training.tps import PUBLISHED_BEND, Bend, BendConfig, draw_bend
 
 B, K = 2, 5
 

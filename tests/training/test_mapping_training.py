@@ -8,12 +8,12 @@ import torch
 from sadtalker_core.coefficients import CROP_ROW, MOTION_ROW
 from sadtalker_core.datatypes import MINI
 from sadtalker_core.errors import OptionError, WrongFamily
+from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.render.semantics import semantic_windows
-from sadtalker_core.render.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
-from sadtalker_core.training.engine import Moment, chance
-from sadtalker_core.training.export import base_talker, export
+from sadtalker_core.training.engine import StepContext, step_generator
+from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.losses import head_pose, keypoint_distance
 from sadtalker_core.training.mapping import MappingTrainer, new_net, window
 from sadtalker_core.training.perceptual import perceptual_loss, substitute_vgg
@@ -29,19 +29,19 @@ def data(tmp_path_factory):
 
 
 def a_trainer(data, steps=10, training=TRAINING, net=None):
-    teachers = {name: made.eval() for name, made in renderer.new_nets(narrow_model.RENDERER, seed=1).items()}
+    frozen = {name: made.eval() for name, made in renderer.new_nets(narrow_model.RENDERER, seed=1).items()}
     net = net or new_net(training.hidden, MOTION_ROW, 3 * narrow_model.N_KEYPOINTS, seed=0)
-    return MappingTrainer(read_clips(data), net, teachers, substitute_vgg(training.vgg), steps, training)
+    return MappingTrainer(read_clips(data), net, frozen, substitute_vgg(training.vgg), steps, training)
 
 
 def one_step(trainer, index):
     steps = []
 
-    def descend(name, loss):
+    def backward_and_step(name, loss):
         loss.backward()
         steps.append(name)
 
-    losses = trainer.step(Moment(index, 3, chance(0, 0), torch.device("cpu"), descend))
+    losses = trainer.step(StepContext(index, 3, step_generator(0, 0), torch.device("cpu"), backward_and_step))
     assert steps == ["mapping"]
     return losses
 
@@ -65,7 +65,7 @@ def test_a_window_is_the_one_that_driving_shows(data, frame, width):
 def test_the_losses_of_a_step_written_out(data):
     trainer = a_trainer(data)
     losses = one_step(trainer, index=5)
-    pairs = mapping.draw_pairs(trainer.clips, 3, chance(0, 0))
+    pairs = mapping.draw_pairs(trainer.clips, 3, step_generator(0, 0))
     detector, estimator, generator = trainer.detector, trainer.estimator, trainer.generator
     keypoints = angles = 0.0
     drawn, real = [], []
@@ -96,11 +96,11 @@ def test_frames_are_drawn_in_the_second_half_alone(data):
 
 def test_every_parameter_learns_and_no_teacher_does(data):
     trainer = a_trainer(data)
-    for teacher in trainer.teachers.values():
+    for teacher in trainer.frozen.values():
         teacher.requires_grad_(False)
     one_step(trainer, index=5)
     assert [name for name, p in trainer.net.named_parameters() if not p.grad.abs().sum() > 0] == []
-    assert all(p.grad is None for teacher in trainer.teachers.values() for p in teacher.parameters())
+    assert all(p.grad is None for teacher in trainer.frozen.values() for p in teacher.parameters())
 
 
 # ---- sentences --------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_the_mini_model_has_nothing_to_be_mapped_to(data, tmp_path):
 
 
 def exported_renderer(folder):
-    """A file as stage 1 exports it, untaught."""
-    base = base_talker(str(narrow_model.write(folder / "base.safetensors")))
+    """A file as stage 1 exports it, randomly initialised."""
+    base = load_base_model(str(narrow_model.write(folder / "base.safetensors")))
     nets = renderer.new_nets(narrow_model.RENDERER, seed=0)
     return export(folder / "renderer.safetensors", base, nets)

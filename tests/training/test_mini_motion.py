@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import PLANS, fill
 from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.coefficients import ARKIT_UNITS, EXPRESSION, MOTION_ROW, POSE, UNIT_INDEX
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, POSE
 from sadtalker_core.datatypes import SpeechWindows
-from sadtalker_core.motion.pose import predict_pose
-from sadtalker_core.render.mapping import map_track
-from sadtalker_core.training.expnet_mini import agreement, speak
+from sadtalker_core.model import NETWORKS, load_weights
+from sadtalker_core.motion.pose import run_posevae
+from sadtalker_core.render.mapping import run_mappingnet
+from sadtalker_core.training.expnet_mini import agreement, predict_clip
 from sadtalker_core.training.posevae_mini import portrait_at
 from sadtalker_core.training.voices.speech_set import load
-from sadtalker_core.training.voices.visemes import SPEECH_UNITS, unit_indices
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 FILE = ASSETS / "mini_motion.safetensors"
-JAW, PRESS = UNIT_INDEX["jawOpen"], UNIT_INDEX["mouthPressLeft"]
-LIDS = unit_indices("eyeBlink")
+JAW, PRESS = BLENDSHAPE_INDEX["jawOpen"], BLENDSHAPE_INDEX["mouthPressLeft"]
+LIDS = blendshape_indices("eyeBlink")
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def nets():
     read = read_tensors(FILE)
     built = {}
     for name, tensors in read.nets().items():
-        plan = PLANS[name]
-        built[name] = fill(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
+        plan = NETWORKS[name]
+        built[name] = load_weights(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
     return built
 
 
@@ -47,15 +47,15 @@ def voices():
 
 @pytest.fixture(scope="module")
 def spoken(nets, voices):
-    """(T, 64) and (T, len(SPEECH_UNITS)): what the net says and what it should."""
-    said = torch.cat([speak(nets["expnet"], clip) for clip in voices])
+    """(T, 64) and (T, len(SPEECH_BLENDSHAPES)): what the network says and what it should."""
+    said = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
     return said, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
 
 
 def express(net, mel_value: float, reference: dict[str, float] | None = None, blink: float = 0.0):
     row = torch.zeros(1, EXPRESSION)
     for name, value in (reference or {}).items():
-        row[0, unit_indices(name)] = value
+        row[0, blendshape_indices(name)] = value
     with torch.no_grad():
         return net(torch.full((1, 1, 80, 16), mel_value), row, torch.tensor([blink]))[0]
 
@@ -73,8 +73,8 @@ def test_the_jaw_of_an_unknown_voice_opens_when_and_as_far_as_it_should(spoken):
 
 def test_lips_meet_on_p_b_m(spoken):
     said, wanted = spoken
-    closed = wanted[:, SPEECH_UNITS.index(PRESS)] > 0.4
-    open_ = wanted[:, SPEECH_UNITS.index(JAW)] > 0.25
+    closed = wanted[:, SPEECH_BLENDSHAPES.index(PRESS)] > 0.4
+    open_ = wanted[:, SPEECH_BLENDSHAPES.index(JAW)] > 0.25
     assert said[closed, PRESS].mean() > 4 * said[open_, PRESS].mean()
     assert said[closed, JAW].mean() < 0.3 * said[open_, JAW].mean()
 
@@ -96,17 +96,17 @@ def test_a_blink_shuts_both_eyes_and_leaves_the_rest_alone(nets):
 def test_brows_follow_the_portrait_a_smile_half_stays_an_open_mouth_closes(nets):
     rest = express(nets["expnet"], -4.0)
     raised = express(nets["expnet"], -4.0, {"browInnerUp": 0.8, "mouthSmile": 0.8, "jawOpen": 0.8}) - rest
-    assert raised[UNIT_INDEX["browInnerUp"]] == pytest.approx(0.8, abs=0.06)
-    assert raised[UNIT_INDEX["mouthSmileLeft"]] == pytest.approx(0.48, abs=0.08)
+    assert raised[BLENDSHAPE_INDEX["browInnerUp"]] == pytest.approx(0.8, abs=0.06)
+    assert raised[BLENDSHAPE_INDEX["mouthSmileLeft"]] == pytest.approx(0.48, abs=0.08)
     assert abs(raised[JAW]) < 0.06
 
 
 def test_the_mapping_hands_over_what_the_mouth_says(nets, voices):
     rows = torch.zeros(sum(len(clip.units) for clip in voices), MOTION_ROW)
-    rows[:, list(SPEECH_UNITS)] = torch.from_numpy(np.concatenate([c.units for c in voices]).astype(np.float32))
-    handed = map_track(nets["mapping"], rows).offsets
+    rows[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(np.concatenate([c.units for c in voices]).astype(np.float32))
+    handed = run_mappingnet(nets["mapping"], rows).offsets
     for name in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower", "mouthStretchRight"):
-        unit = UNIT_INDEX[name]
+        unit = BLENDSHAPE_INDEX[name]
         assert np.corrcoef(handed[:, unit], rows[:, unit])[0, 1] >= 0.97, name
         assert 0.9 < handed[:, unit].std() / rows[:, unit].std() < 1.1, name
     closed = rows[:, PRESS] > 0.4
@@ -116,7 +116,7 @@ def test_the_mapping_hands_over_what_the_mouth_says(nets, voices):
 def test_a_blink_of_five_frames_passes_the_mapping_and_shut_is_shut(nets):
     rows = torch.zeros(60, MOTION_ROW)
     rows[28:33, LIDS] = torch.tensor([0.5, 0.9, 1.0, 0.9, 0.5])[:, None] * 1.3
-    lids = map_track(nets["mapping"], rows).offsets[:, LIDS]
+    lids = run_mappingnet(nets["mapping"], rows).offsets[:, LIDS]
     assert lids[30].min() > 0.85
     assert lids.max() < 1.15
     assert lids[:22].abs().max() < 0.1 and lids[39:].abs().max() < 0.1
@@ -128,7 +128,7 @@ def test_angles_and_place_pass_the_mapping(nets, degrees):
         row = torch.zeros(1, MOTION_ROW)
         row[0, EXPRESSION + axis] = math.radians(degrees)
         row[0, EXPRESSION + 3 :] = torch.tensor([0.1, -0.1, 0.2])
-        motion = map_track(nets["mapping"], row)
+        motion = run_mappingnet(nets["mapping"], row)
         got = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=1)[0]
         wanted = torch.zeros(3)
         wanted[axis] = degrees
@@ -144,7 +144,7 @@ def heads(nets, voices):
 
     def head(style, seed, start=(0.0,) * POSE):
         draw = torch.Generator().manual_seed(seed)
-        pose = predict_pose(nets["posevae"], speech, portrait_at(torch.tensor(start)), style, generator=draw)
+        pose = run_posevae(nets["posevae"], speech, portrait_at(torch.tensor(start)), style, generator=draw)
         return torch.rad2deg(pose.coefficients[:, :3])
 
     return head
@@ -171,5 +171,5 @@ def test_a_head_starts_from_the_portrait_s_pose(heads):
 
 
 def test_units_the_voice_does_not_move_stay_at_rest(spoken):
-    still = [i for i in range(len(ARKIT_UNITS)) if i not in SPEECH_UNITS]
+    still = [i for i in range(len(ARKIT_BLENDSHAPES)) if i not in SPEECH_BLENDSHAPES]
     assert spoken[0][:, still].abs().max() < 0.15

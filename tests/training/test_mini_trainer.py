@@ -1,4 +1,4 @@
-"""The trainings of the built-in motion nets, on the engine."""
+"""The trainings of the built-in motion networks, on the engine."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ FILE = Path(__file__).parent / "data" / "held_out_voices.npz"
 
 
 def test_the_rate_rises_and_then_falls_to_two_percent():
-    rates = [learning_rate(1.0, step, 1000) for step in range(1000)]
-    assert rates[0] == pytest.approx(1 / WARMUP_STEPS) and max(rates) == pytest.approx(1.0)
-    assert rates[-1] == pytest.approx(0.02, abs=1e-3)
-    assert all(a >= b for a, b in pairwise(rates[WARMUP_STEPS:]))
+    learning_rates = [learning_rate(1.0, step, 1000) for step in range(1000)]
+    assert learning_rates[0] == pytest.approx(1 / WARMUP_STEPS) and max(learning_rates) == pytest.approx(1.0)
+    assert learning_rates[-1] == pytest.approx(0.02, abs=1e-3)
+    assert all(a >= b for a, b in pairwise(learning_rates[WARMUP_STEPS:]))
 
 
 def test_the_sum_of_the_losses_is_descended(tmp_path):
     net = torch.nn.ParameterDict({"x": torch.nn.Parameter(torch.tensor([3.0]))})
     losses = {"square": lambda: net["x"].square().sum(), "shift": lambda: -4 * net["x"].sum()}
-    trainer = MiniTrainer("x", net, lambda now: {name: loss() for name, loss in losses.items()}, steps=400, rate=0.1)
+    trainer = MiniTrainer(
+        "x", net, lambda context: {name: loss() for name, loss in losses.items()}, steps=400, rate=0.1
+    )
     train_mini(trainer, tmp_path / "run", seed=0)
     assert net["x"].item() == pytest.approx(2.0, abs=0.02)
     assert set(read_log(tmp_path / "run")[-1]) == {"step", "seconds", "square", "shift"}
@@ -60,15 +62,28 @@ def test_the_three_motion_nets_are_trained_and_packed(tmp_path):
     expnet = expnet_mini.new_net(0)
     posevae = posevae_mini.new_net(0, expnet.audio)
     mapping = mapping_mini.new_net(0)
-    for name, net, module in (("expnet", expnet, expnet_mini), ("posevae", posevae, posevae_mini),
-                              ("mapping", mapping, mapping_mini)):
+    for name, net, module in (
+        ("expnet", expnet, expnet_mini),
+        ("posevae", posevae, posevae_mini),
+        ("mapping", mapping, mapping_mini),
+    ):
         before = {path: tensor.clone() for path, tensor in net.state_dict().items()}
         train_mini(MiniTrainer(name, net, module.losses_of(net, clips), steps=2), tmp_path / name, seed=0)
         assert steps_done(tmp_path / name) == 2
         assert any(not torch.equal(before[path], tensor) for path, tensor in net.state_dict().items()), name
     file = tmp_path / "motion.safetensors"
-    pack_motion_mini.main(["--expnet", str(tmp_path / "expnet"), "--posevae", str(tmp_path / "posevae"),
-                           "--mapping", str(tmp_path / "mapping"), "--out", str(file)])
+    pack_motion_mini.main(
+        [
+            "--expnet",
+            str(tmp_path / "expnet"),
+            "--posevae",
+            str(tmp_path / "posevae"),
+            "--mapping",
+            str(tmp_path / "mapping"),
+            "--out",
+            str(file),
+        ]
+    )
     read = read_tensors(file)
     assert set(read.nets()) == {"expnet", "posevae", "mapping"}
     torch.testing.assert_close(read.nets()["expnet"]["head.bias"].float(), expnet.head.bias, atol=1e-3, rtol=1e-3)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.assembly import build_released, fill
+from sadtalker_core.model import build_released, load_weights
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator
 from tests.parity.rule import our_tensors, tensors
 
@@ -20,7 +20,7 @@ NEAR = 2e-4
 
 
 def rule_net(name):
-    return fill(build_released(name), our_tensors(name, 0), "the rule").train()
+    return load_weights(build_released(name), our_tensors(name, 0), "the rule").train()
 
 
 def rule_discriminator():
@@ -95,14 +95,14 @@ def test_the_expression_of_a_batch_of_windows():
 @pytest.mark.slow
 def test_the_latent_of_a_motion_and_what_is_rebuilt_from_it_and_the_verdict_about_that():
     net = rule_net("posevae")
-    motion, heard = 0.1 * waves(2, 32, 6, turns=300), waves(2, 32, 512, turns=9000)
+    motion, embedded_clips = 0.1 * waves(2, 32, 6, turns=300), waves(2, 32, 512, turns=9000)
     reference, style = 0.2 * waves(2, 6, turns=20), torch.tensor([3, 45])
-    mean, logvar = net.encoder(motion, heard, reference, style)
+    mean, logvar = net.encoder(motion, embedded_clips, reference, style)
     says(mean[0, :3], [0.05718611180782318, 0.4547574818134308, -0.527276337146759])
     says(mean[1, 61:], [-1.933071255683899, 0.4902859926223755, -0.5049446821212769])
     says(net.encoder.unet.down3.norm1.running_mean[:2], [-0.03187017887830734, -0.07122144103050232])
 
-    rebuilt = net.decode(mean + torch.exp(0.5 * logvar) * waves(2, 64, turns=700), heard, reference, style)
+    rebuilt = net.decode(mean + torch.exp(0.5 * logvar) * waves(2, 64, turns=700), embedded_clips, reference, style)
     says(rebuilt[0, 0], [0.031954746693372726, -0.20221976935863495, 0.02752040885388851,
                          0.024260004982352257, 0.0476214624941349, -0.07846362143754959])  # fmt: skip
     says(rebuilt[1, 31], [0.033685628324747086, -0.21111613512039185, -0.005516711622476578,

@@ -7,21 +7,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.assembly import FAMILY_NETS, load_talker
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI
-from sadtalker_core.motion.expression import predict_expression
-from sadtalker_core.motion.pose import predict_pose
+from sadtalker_core.model import FAMILY_NETS, load_model
+from sadtalker_core.motion.expression import run_expnet
+from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.training.expnet import measured_blinks
-from sadtalker_core.training.faces import BLINK_UNITS, MiniFace
+from sadtalker_core.training.faces import BLINK_BLENDSHAPES, MiniFace
 from tests.comfyui import media
 from tests.training import overfit
 from tests.training.own_model import in_the_nodes
 
 pytestmark = pytest.mark.slow
 
-JAW = UNIT_INDEX["jawOpen"]
-MOUTH = [UNIT_INDEX[name] for name in ("jawOpen", "mouthPucker", "mouthStretchLeft")]
+JAW = BLENDSHAPE_INDEX["jawOpen"]
+MOUTH = [BLENDSHAPE_INDEX[name] for name in ("jawOpen", "mouthPucker", "mouthStretchLeft")]
 #: the frames of the first block, which are relative to the portrait; frame 0 is the portrait
 BLOCK = slice(1, 33)
 
@@ -32,8 +32,8 @@ def learnt(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def talker(learnt):
-    return load_talker(f"file/{learnt.file.name}", [learnt.file.parent])
+def model(learnt):
+    return load_model(f"file/{learnt.file.name}", [learnt.file.parent])
 
 
 def test_the_losses_fall_at_least_five_fold(learnt):
@@ -42,33 +42,33 @@ def test_the_losses_fall_at_least_five_fold(learnt):
             assert learnt.last[net][loss] < learnt.first[net][loss] / 5, (net, loss, learnt.first, learnt.last)
 
 
-def test_the_exported_file_is_a_whole_model_of_its_family(talker):
-    assert talker.family == MINI and talker.name == "file/whole.safetensors"
-    assert set(FAMILY_NETS[MINI]) <= set(talker.nets)
+def test_the_exported_file_is_a_whole_model_of_its_family(model):
+    assert model.family == MINI and model.name == "file/whole.safetensors"
+    assert set(FAMILY_NETS[MINI]) <= set(model.nets)
 
 
-def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, talker):
+def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, model):
     rows = learnt.clip.coefficients()
     blink = measured_blinks(MiniFace(), rows, rows.expression[:1].expand(len(rows), -1))
-    said = predict_expression(talker.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
+    said = run_expnet(model.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
     assert overfit.agreement(said[:, MOUTH], rows.expression[:, MOUTH]) >= 0.9
 
 
-def test_lids_obey_the_blink_track(learnt, talker):
+def test_lids_obey_the_blink_track(learnt, model):
     rows = learnt.clip.coefficients()
     wide, shut = (
-        predict_expression(talker.nets["expnet"], learnt.clip.speech(), rows, torch.full((len(rows),), blink))
+        run_expnet(model.nets["expnet"], learnt.clip.speech(), rows, torch.full((len(rows),), blink))
         for blink in (0.0, 1.0)
     )
-    change = (shut.coefficients - wide.coefficients)[:, BLINK_UNITS]
+    change = (shut.coefficients - wide.coefficients)[:, BLINK_BLENDSHAPES]
     assert change.min() > 0.8, change.mean(dim=0)
     assert (shut.coefficients - wide.coefficients)[:, MOUTH].abs().max() < 0.1
 
 
-def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, talker):
+def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, model):
     rows = learnt.clip.coefficients()
     draw = torch.Generator().manual_seed(7)
-    said = predict_pose(talker.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
+    said = run_posevae(model.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
     assert overfit.agreement(said[BLOCK], rows.pose[BLOCK]) >= 0.9
 
 

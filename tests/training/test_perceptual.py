@@ -8,7 +8,7 @@ import torch
 from torch.nn import Conv2d, MaxPool2d, ReLU, Sequential
 
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
-from sadtalker_core.render.keypoints import AntialiasedShrink
+from sadtalker_core.render.facevid2vid.keypoints import AntialiasedShrink
 from sadtalker_core.training.perceptual import (
     MEAN,
     SPREAD,

@@ -14,8 +14,8 @@ from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseVAE, PoseVAEConfig
 from sadtalker_core.training import posevae
 from sadtalker_core.training.clips import Clip, read_clips
-from sadtalker_core.training.engine import Moment, Run, chance, read_log, saved_nets, train
-from sadtalker_core.training.export import base_talker
+from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
+from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.posevae import PoseVAETrainer, divergence, judged, new_net, read_blocks, style_numbers
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from tests.training.toy_voices import write_voices
@@ -35,8 +35,8 @@ def trainer_on(folder, training=NARROW):
     clips = read_blocks(folder, "mini")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        ear = AudioEncoder(training.net.audio).eval()
-    return PoseVAETrainer(clips, new_net(training.net, ear, posevae.spreads_of(clips, 32), 0), training)
+        audio_encoder = AudioEncoder(training.net.audio).eval()
+    return PoseVAETrainer(clips, new_net(training.net, audio_encoder, posevae.spreads_of(clips, 32), 0), training)
 
 
 def test_the_published_weights_are_those_of_the_method():
@@ -67,9 +67,14 @@ def test_a_verdict_costs_its_cross_entropy():
 def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(folder):
     trainer, told = trainer_on(folder), []
     for index in range(2):
-        now = Moment(index, 2, chance(0, index), torch.device("cpu"),
-                     lambda name, loss: told.append((name, float(loss.detach()))))
-        losses = {name: loss.item() for name, loss in trainer.step(now).items()}
+        context = StepContext(
+            index,
+            2,
+            step_generator(0, index),
+            torch.device("cpu"),
+            lambda name, loss: told.append((name, float(loss.detach()))),
+        )
+        losses = {name: loss.item() for name, loss in trainer.step(context).items()}
         weighted = losses["reconstruction"] + losses["divergence"] + 0.7 * losses["adversarial"]
         assert told[0] == ("posevae", pytest.approx(weighted, rel=1e-5))
         assert told[1:] == ([("discriminator", pytest.approx(losses["discriminator"]))] if index == 0 else [])
@@ -84,8 +89,8 @@ def test_the_blocks_of_a_batch_are_cut_from_their_clips(folder):
     assert torch.equal(blocks.reference[0], pose[3])
     assert torch.equal(blocks.motion[0], pose[4:36] - pose[3])
     with torch.no_grad():
-        heard = trainer.net.audio.eval()(clip.speech().windows(4, 36))
-    torch.testing.assert_close(blocks.audio[0], heard, atol=1e-4, rtol=1e-4)
+        embedded_clips = trainer.net.audio.eval()(clip.speech().windows(4, 36))
+    torch.testing.assert_close(blocks.audio[0], embedded_clips, atol=1e-4, rtol=1e-4)
     assert blocks.style.tolist() == [trainer.styles[clip.speaker]]
 
 
@@ -95,12 +100,16 @@ def test_the_reconstruction_is_the_mean_squared_error_or_that_in_spreads(folder)
         rebuilt = []
         decode = trainer.net.decode
         trainer.net.decode = lambda *told, decode=decode, kept=rebuilt: kept.append(decode(*told)) or kept[-1]
-        now = Moment(0, 2, chance(0, 0), torch.device("cpu"), lambda name, loss: None)
-        loss = trainer.step(now)["reconstruction"].item()
-        blocks = trainer._blocks(trainer.spans.draw(2, chance(0, 0)), torch.device("cpu"))
+        context = StepContext(0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: None)
+        loss = trainer.step(context)["reconstruction"].item()
+        blocks = trainer._blocks(trainer.spans.draw(2, step_generator(0, 0)), torch.device("cpu"))
         spreads = posevae.spreads_of(trainer.clips, 32).tolist() if in_spreads else [1.0] * 6
-        squares = [((rebuilt[0][b, t, i] - blocks.motion[b, t, i]).item() / spreads[i]) ** 2
-                   for b in range(2) for t in range(32) for i in range(6)]
+        squares = [
+            ((rebuilt[0][b, t, i] - blocks.motion[b, t, i]).item() / spreads[i]) ** 2
+            for b in range(2)
+            for t in range(32)
+            for i in range(6)
+        ]
         assert loss == pytest.approx(np.mean(squares), rel=1e-4)
 
 
@@ -113,7 +122,11 @@ def test_the_ear_stays_as_it_is_and_the_log_variance_learns(folder, tmp_path):
     assert not any(name.startswith("audio.") for name in changed)
     assert {"encoder.logvar.weight", "encoder.mean.weight", "decoder.pose.weight"} <= changed
     assert set(read_log(tmp_path / "run")[-1]) - {"step", "seconds"} == {
-        "reconstruction", "divergence", "adversarial", "discriminator"}
+        "reconstruction",
+        "divergence",
+        "adversarial",
+        "discriminator",
+    }
 
 
 def test_speakers_get_a_style_each_and_share_them_when_there_are_too_many(caplog):
@@ -133,14 +146,14 @@ def test_the_discriminator_has_the_released_widths(project):
 
 def test_a_released_net_is_taken_up_with_the_log_variance_from_its_own_layer():
     released = PoseVAE(RELEASED_POSEVAE)
-    taken = posevae.taught_net(released)
+    taken = posevae.pretrained_net(released)
     assert released.config.logvar_from_means and not taken.config.logvar_from_means
     assert torch.equal(taken.encoder.logvar.weight, released.encoder.logvar.weight)
 
 
 def test_a_new_net_begins_near_the_reference():
     spreads = torch.tensor([0.05, 0.06, 0.04, 0.01, 0.01, 0.01])
-    net = new_net(posevae.MINI.net, AudioEncoder(posevae.MINI.net.audio), spreads, 0).eval()
+    net = new_net(posevae.MINI_TRAINING.net, AudioEncoder(posevae.MINI_TRAINING.net.audio), spreads, 0).eval()
     assert isinstance(net, PoseVAE)
     with torch.no_grad():
         motion = net.decode(torch.zeros(1, 64), torch.zeros(1, 32, 128), torch.zeros(1, 6), torch.tensor([0]))
@@ -149,21 +162,57 @@ def test_a_new_net_begins_near_the_reference():
 
 def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
-    posevae.main(["--data", str(folder), "--out", str(tmp_path / "run"), "--steps", "1", "--batch", "2",
-                  "--accelerator", "cpu", "--devices", "1", "--export", str(file)])
+    posevae.main(
+        [
+            "--data",
+            str(folder),
+            "--out",
+            str(tmp_path / "run"),
+            "--steps",
+            "1",
+            "--batch",
+            "2",
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+            "--export",
+            str(file),
+        ]
+    )
     speakers = sorted({clip.speaker for clip in read_clips(folder)})
     assert f'styles {{"{speakers[0]}": 0' in capsys.readouterr().out
-    saved, exported = saved_nets(tmp_path / "run")["posevae"], base_talker(str(file)).nets["posevae"].state_dict()
+    saved, exported = saved_nets(tmp_path / "run")["posevae"], load_base_model(str(file)).nets["posevae"].state_dict()
     assert all(torch.equal(exported[name], saved[name]) for name in saved)
     more = tmp_path / "more.safetensors"
-    posevae.main(["--data", str(folder), "--out", str(tmp_path / "more"), "--steps", "0", "--begin", "base",
-                  "--base", str(file), "--accelerator", "cpu", "--devices", "1", "--export", str(more)])
-    same = base_talker(str(more)).nets["posevae"].state_dict()
+    posevae.main(
+        [
+            "--data",
+            str(folder),
+            "--out",
+            str(tmp_path / "more"),
+            "--steps",
+            "0",
+            "--init-from",
+            "base",
+            "--base",
+            str(file),
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+            "--export",
+            str(more),
+        ]
+    )
+    same = load_base_model(str(more)).nets["posevae"].state_dict()
     assert all(torch.equal(same[name], saved[name]) for name in saved)
 
 
 def test_the_published_widths_ask_for_an_ear_of_their_own(folder, tmp_path):
-    with pytest.raises(OptionError, match="an ear of width 32 for this net, got one of 8. Give --wav2lip FILE"):
+    with pytest.raises(
+        OptionError, match="an audio encoder of width 32 for this network, got one of 8. Give --wav2lip FILE"
+    ):
         posevae.main(["--data", str(folder), "--out", str(tmp_path / "run"), "--config", "published"])
 
 

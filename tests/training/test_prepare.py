@@ -19,10 +19,10 @@ from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import InputError, OptionError
 from sadtalker_core.face.crop import cut_square
-from sadtalker_core.training import cutting, prepare
+from sadtalker_core.training import prepare, segmenting
 from sadtalker_core.training.clips import read_clips, read_index
-from sadtalker_core.training.cutting import Reader
 from sadtalker_core.training.prepare import find_videos, report
+from sadtalker_core.training.segmenting import Reader
 from tests.face.pictures import resized
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
@@ -34,7 +34,7 @@ def reader():
 
 @pytest.fixture(autouse=True)
 def opened_once(monkeypatch, reader):
-    """The nets are the same for all tests that prepare a folder."""
+    """The networks are the same for all tests that prepare a folder."""
     monkeypatch.setattr(prepare, "Reader", SimpleNamespace(open=lambda *how: reader))
 
 
@@ -76,24 +76,24 @@ def cut(talk, reader, tmp_path_factory):
 
 def test_the_voice_is_what_audio_encode_hears(talk, cut):
     _, wave, rate = decoded(talk)
-    heard = pipeline.hear(wave[:, : rate * 36 // 25], rate)
-    assert cut.speech().n_frames == heard.n_frames == 36
-    torch.testing.assert_close(cut.speech().mel, heard.mel, atol=0, rtol=0)
+    embedded_clips = pipeline.encode_audio(wave[:, : rate * 36 // 25], rate)
+    assert cut.speech().n_frames == embedded_clips.n_frames == 36
+    torch.testing.assert_close(cut.speech().mel, embedded_clips.mel, atol=0, rtol=0)
 
 
 def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
     pictures, _, _ = decoded(talk)
-    read, kept = pipeline.extract_video(reader.talker, pictures, 25), cut.coefficients()
+    read, kept = pipeline.extract_video(reader.model, pictures, 25), cut.coefficients()
     assert torch.equal(kept.full_rows(), read.full_rows()) and torch.equal(kept.crop, read.crop)
     assert kept.found.all() and (kept.family, kept.pic_size, kept.crop_mode) == ("mini", 256, read.crop_mode)
 
 
 def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk, reader):
-    other = replace(reader, mode=CropMode.EXTENDED_FULL, talker=replace(reader.talker, image_size=64))
+    other = replace(reader, mode=CropMode.EXTENDED_FULL, model=replace(reader.model, image_size=64))
     written = {}
-    video = cutting.Video(talk, "talk.mp4", "talk", "talk")
-    cutting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
-    read = pipeline.extract_video(other.talker, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
+    video = segmenting.Video(talk, "talk.mp4", "talk", "talk")
+    segmenting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
+    read = pipeline.extract_video(other.model, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
     kept = written["coefficients"]
     assert torch.equal(kept.crop, read.crop) and (kept.crop_mode, kept.pic_size) == (CropMode.EXTENDED_FULL, 64)
     assert Image.open(io.BytesIO(written["jpegs"][0])).size == (64, 64)
@@ -119,7 +119,7 @@ def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, 
     assert (kept.translation - same.translation[:35]).abs().max() < 0.05
     assert (kept.rotation - same.rotation[:35]).abs().max() < 0.06
     upright = moving_face(43, 30)
-    resampled = pipeline.extract_video(reader.talker, upright, 30)  # what the node does: lines between frames
+    resampled = pipeline.extract_video(reader.model, upright, 30)  # what the node does: lines between frames
     assert (kept.translation - resampled.translation).abs().max() < 0.05
 
 
@@ -243,9 +243,9 @@ def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, 
     start = 76 - second.n_frames
     assert 36 <= start <= 36 + 5
     pictures, wave, rate = decoded(tmp_path / "videos" / "gap.mp4")
-    read = pipeline.extract_video(reader.talker, pictures[start:], 25)
+    read = pipeline.extract_video(reader.model, pictures[start:], 25)
     assert torch.equal(second.coefficients().full_rows(), read.full_rows())
-    voice = pipeline.hear(wave[:, start * rate // 25 : 76 * rate // 25], rate)
+    voice = pipeline.encode_audio(wave[:, start * rate // 25 : 76 * rate // 25], rate)
     assert torch.equal(second.speech().mel, voice.mel)
 
 

@@ -1,4 +1,4 @@
-"""Stage 1 of the renderer's training: what a step descends, its nets, its pairs, its command line and sentences."""
+"""Stage 1 of the renderer's training: what a step descends, its networks, its pairs, its command line and sentences."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from sadtalker_core.assembly import load_talker
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointMismatch, CheckpointMissing, InputError, OptionError
-from sadtalker_core.render.blocks import ConvBlock, spectral
-from sadtalker_core.render.transform import rotation_matrix
+from sadtalker_core.model import load_model
+from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
+from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
-from sadtalker_core.training.engine import Moment, chance, saved_nets, synchronise_norms
+from sadtalker_core.training.engine import StepContext, saved_nets, step_generator, synchronise_norms
 from sadtalker_core.training.pairs import Pair, Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.renderer import (
@@ -47,14 +47,14 @@ def one_step(data, training=narrow_model.RENDERER):
     trainer = new_trainer(data, training=training)
     backward = []
 
-    def descend(name, loss):
+    def backward_and_step(name, loss):
         trainer.optimizers[name].zero_grad()
         loss.backward()
         backward.append((name, {id(p): p.grad for g in trainer.optimizers[name].param_groups for p in g["params"]}))
 
     for net in trainer.nets.values():
         net.train()
-    losses = trainer.step(Moment(0, 3, chance(0, 0), torch.device("cpu"), descend))
+    losses = trainer.step(StepContext(0, 3, step_generator(0, 0), torch.device("cpu"), backward_and_step))
     return trainer, losses, dict(backward)
 
 
@@ -92,11 +92,11 @@ def test_the_published_configuration():
 
 def test_the_rate_falls_to_a_tenth_after_three_fifths(data):
     trainer = new_trainer(data, steps=10)
-    rates = [trainer.rates(step)["renderer"] for step in range(10)]
-    assert rates == pytest.approx([1.5e-3] * 6 + [1.5e-4] * 4)
+    learning_rates = [trainer.learning_rates(step)["renderer"] for step in range(10)]
+    assert learning_rates == pytest.approx([1.5e-3] * 6 + [1.5e-4] * 4)
 
 
-# ---- the nets under training ------------------------------------------------------------------------------------
+# ---- the networks under training ------------------------------------------------------------------------------------
 
 
 def test_a_norm_in_training_is_that_of_its_batch_and_remembers_a_tenth_of_it():
@@ -164,8 +164,8 @@ def test_mini_angles_are_meant_for_key_points_already():
 def test_a_mirrored_pair_turns_to_the_other_side(data):
     trainer = new_trainer(data)
     always = new_trainer(data, training=replace(narrow_model.RENDERER, mirrored=1.0))
-    now = [Moment(0, 3, chance(0, 0), torch.device("cpu"), None) for _ in range(2)]
-    (plain, degrees), (mirrored, turned) = trainer._draw(now[0]), always._draw(now[1])
+    context = [StepContext(0, 3, step_generator(0, 0), torch.device("cpu"), None) for _ in range(2)]
+    (plain, degrees), (mirrored, turned) = trainer._draw(context[0]), always._draw(context[1])
     assert torch.equal(mirrored.source, plain.source.flip(-1)) and torch.equal(mirrored.driving, plain.driving.flip(-1))
     assert torch.equal(turned, degrees * torch.tensor([1.0, -1, -1]))
 
@@ -203,7 +203,7 @@ def command(data, out, *more):
 
 @pytest.fixture
 def narrow_command(monkeypatch):
-    """The command line with the nets of the tests."""
+    """The command line with the networks of the tests."""
     monkeypatch.setitem(renderer.TRAININGS, "narrow", narrow_model.RENDERER)
 
     def call(data, out, *more):
@@ -215,20 +215,20 @@ def narrow_command(monkeypatch):
 def test_an_exported_renderer_is_a_model_and_its_estimator_goes_with_it(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     narrow_command(data, tmp_path / "run", "--base", str(base), "--export", str(tmp_path / "new.safetensors"))
-    talker = load_talker("file/new.safetensors", [tmp_path])
+    model = load_model("file/new.safetensors", [tmp_path])
     learnt = saved_nets(tmp_path / "run")
-    nets = {**talker.nets, "motion_estimator": read_estimator(str(tmp_path / "new.safetensors"), [])}
+    nets = {**model.nets, "motion_estimator": read_estimator(str(tmp_path / "new.safetensors"), [])}
     for name in RENDERER_NETS:
         state = nets[name].state_dict()
         assert all(torch.equal(state[key], tensor) for key, tensor in learnt[name].items())
-    assert "motion_estimator" not in talker.nets
+    assert "motion_estimator" not in model.nets
 
 
 def test_a_training_goes_on_from_a_renderer_that_was_exported(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     first = tmp_path / "first.safetensors"
     narrow_command(data, tmp_path / "one", "--base", str(base), "--export", str(first))
-    narrow_command(data, tmp_path / "two", "--base", str(first), "--begin", "base")
+    narrow_command(data, tmp_path / "two", "--base", str(first), "--init-from", "base")
     before, after = (saved_nets(tmp_path / name)["generator"] for name in ("one", "two"))
     change = max((before[key] - after[key]).abs().max().item() for key in before if key.endswith("weight"))
     assert 0 < change < 0.01  # one step of Adam
@@ -237,7 +237,7 @@ def test_a_training_goes_on_from_a_renderer_that_was_exported(data, tmp_path, na
 def test_a_base_without_an_estimator_cannot_be_gone_on_from(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     with pytest.raises(CheckpointMismatch, match="holds no motion estimator. Give as --base a file that"):
-        narrow_command(data, tmp_path / "run", "--base", str(base), "--begin", "base")
+        narrow_command(data, tmp_path / "run", "--base", str(base), "--init-from", "base")
 
 
 def test_a_released_model_needs_the_old_file_for_its_estimator(tmp_path):

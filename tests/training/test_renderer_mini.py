@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.assembly import fill
-from sadtalker_core.basis import HEAD_TO_PICTURE, load_basis
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.render.flow_renderer import FINE_MAPS, MINI, FlowRenderer, FlowRendererConfig, head_ride
-from sadtalker_core.render.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, HeadMover
+from sadtalker_core.model import load_weights
+from sadtalker_core.render.meshwarp.flow_renderer import (
+    FINE_MAPS,
+    MINI_FLOW_RENDERER,
+    FlowRenderer,
+    FlowRendererConfig,
+    rigid_flow,
+)
+from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
 from sadtalker_core.training import renderer_mini
 from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, mirrored
 
@@ -17,12 +23,12 @@ from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, m
 def prepared(tmp_path_factory):
     """A shard with one person whose head turns a little: noise for a picture, the real flow and maps."""
     rng = np.random.default_rng(0)
-    points = (load_basis().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * 53
-    mover = HeadMover(points + torch.tensor([STAGE / 2, STAGE / 2, 0.0]), torch.zeros(64))
+    points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * 53
+    rig = FaceRig(points + torch.tensor([STAGE / 2, STAGE / 2, 0.0]), torch.zeros(64))
     weights = torch.zeros(1, 64)
     weights[0, 24] = 0.6  # jawOpen
     turn, shift = torch.eye(3)[None], torch.tensor([[0.04, 0.0]])
-    flow = mover.flow(weights, turn, shift)
+    flow = rig.flow(weights, turn, shift)
     middle = slice(MARGIN, MARGIN + WINDOW)
     fine = [MAPS.index(name) for name in FINE_MAPS]
     coarse = [k for k in range(len(MAPS)) if k not in fine]
@@ -36,7 +42,7 @@ def prepared(tmp_path_factory):
         flow=torch.nn.functional.avg_pool2d(displacement, 2).permute(0, 2, 3, 1)[None].half().numpy(),
         visible=np.ones((1, 1, WINDOW // 2, WINDOW // 2), bool),
         displacement=(displacement * 256).round().short()[None].numpy(),
-        ride=head_ride(mover, turn, shift)[None].numpy(),
+        ride=rigid_flow(rig, turn, shift)[None].numpy(),
         fine=(flow.maps[:, fine] * 127).round().to(torch.int8)[None].numpy(),
         coarse=(torch.nn.functional.avg_pool2d(flow.maps[:, coarse], 2).clamp(-1, 1) * 127)
         .to(torch.int8)[None]
@@ -65,7 +71,7 @@ def test_mirrored_twice_is_the_pair_itself(prepared):
 
 
 def test_the_mirrored_warp_is_the_mirror_of_the_warp(prepared):
-    from sadtalker_core.render.flow_renderer import warp_window
+    from sadtalker_core.render.meshwarp.flow_renderer import warp_window
 
     pair = Pairs([prepared]).pick(0, 0, 0, lambda x, y: (20, 40))
     warps = [
@@ -100,10 +106,10 @@ def test_a_few_steps_teach_it_a_colour(prepared):
 
 def test_exported_weights_pour_into_the_net_again(tmp_path):
     torch.manual_seed(0)
-    net = FlowRenderer(MINI)
+    net = FlowRenderer(MINI_FLOW_RENDERER)
     export(net.state_dict(), tmp_path / "r.safetensors", step=3, hours=0.1, n_pairs=7)
     read = read_tensors(tmp_path / "r.safetensors")
-    assert read.metadata.configs["flow_renderer"]["widths"] == list(MINI.widths)
-    other = fill(FlowRenderer(MINI), read.nets()["flow_renderer"], "r.safetensors")
+    assert read.metadata.configs["flow_renderer"]["widths"] == list(MINI_FLOW_RENDERER.widths)
+    other = load_weights(FlowRenderer(MINI_FLOW_RENDERER), read.nets()["flow_renderer"], "r.safetensors")
     for name, tensor in net.state_dict().items():
         assert torch.allclose(tensor.float(), other.state_dict()[name].float(), atol=2e-3)

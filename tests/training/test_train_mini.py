@@ -6,11 +6,11 @@ import json
 import pytest
 import torch
 
-from sadtalker_core.assembly import fill
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.face.linear_3dmm import Linear3DMM
-from sadtalker_core.render.flow_renderer import MINI, FlowRenderer
+from sadtalker_core.model import load_weights
 from sadtalker_core.render.mapping import MINI_MAPPING, MappingNet
+from sadtalker_core.render.meshwarp.flow_renderer import MINI_FLOW_RENDERER, FlowRenderer
 from sadtalker_core.training import train_mini
 from tests.comfyui.layout import home
 
@@ -39,9 +39,11 @@ def test_one_command_makes_every_file_that_the_nodes_load(tmp_path, one_thread):
         nets |= read_tensors(out / name).nets()
     assert set(nets) == {"expnet", "posevae", "mapping", "flow_renderer", "linear_3dmm"}
     for name, net in (
-        ("flow_renderer", FlowRenderer(MINI)), ("mapping", MappingNet(MINI_MAPPING)), ("linear_3dmm", Linear3DMM()),
-    ):  # fmt: skip
-        fill(net, nets[name], name)
+        ("flow_renderer", FlowRenderer(MINI_FLOW_RENDERER)),
+        ("mapping", MappingNet(MINI_MAPPING)),
+        ("linear_3dmm", Linear3DMM()),
+    ):
+        load_weights(net, nets[name], name)
         assert all(torch.isfinite(t.float()).all() for t in net.state_dict().values())
 
 

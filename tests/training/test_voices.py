@@ -7,13 +7,20 @@ import random
 import numpy as np
 import pytest
 
-from sadtalker_core.coefficients import UNIT_INDEX
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices import augment, texts
 from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, with_pauses
 from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing, flite
-from sadtalker_core.training.voices.visemes import ARPABET, SHAPES, SPEECH_UNITS, Phone, shapes_of, unit_track
+from sadtalker_core.training.voices.visemes import (
+    ARPABET,
+    SHAPES,
+    SPEECH_BLENDSHAPES,
+    Phone,
+    blendshape_track,
+    shapes_of,
+)
 
-JAW, PRESS, PUCKER, BITE = (UNIT_INDEX[n] for n in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower"))
+JAW, PRESS, PUCKER, BITE = (BLENDSHAPE_INDEX[n] for n in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower"))
 
 
 def said(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
@@ -28,7 +35,7 @@ def said(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
 @pytest.mark.parametrize("lips", ["p", "b", "m"])
 @pytest.mark.parametrize("start", np.arange(0.2, 0.24, 0.007))
 def test_a_short_closure_is_seen_wherever_it_falls_between_frames(lips, start):
-    units = unit_track(said(("a", 0.12), (lips, 0.05), ("a", 0.12), start=start), 25)
+    units = blendshape_track(said(("a", 0.12), (lips, 0.05), ("a", 0.12), start=start), 25)
     closed = units[:, PRESS].argmax()
     assert units[closed, PRESS] > 0.4
     assert units[closed, JAW] < 0.08
@@ -36,59 +43,59 @@ def test_a_short_closure_is_seen_wherever_it_falls_between_frames(lips, start):
 
 
 def test_f_and_v_bite_the_lower_lip_and_do_not_press():
-    units = unit_track(said(("a", 0.1), ("v", 0.09), ("a", 0.1)), 25)
+    units = blendshape_track(said(("a", 0.1), ("v", 0.09), ("a", 0.1)), 25)
     assert units[:, BITE].max() > 0.5
     assert units[:, PRESS].max() < 0.01
 
 
 def test_lips_round_before_the_round_vowel_sounds():
-    units = unit_track(said(("s", 0.15), ("u", 0.2)), 25)
+    units = blendshape_track(said(("s", 0.15), ("u", 0.2)), 25)
     last_frame_of_s = int(0.35 * 25) - 1
     assert units[last_frame_of_s, PUCKER] > 0.2 > units[2, PUCKER]
 
 
 def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
-    between = unit_track(said(("u", 0.12), ("t", 0.07), ("u", 0.12)), 20)
-    alone = unit_track(said(("a", 0.12), ("t", 0.07), ("a", 0.12)), 20)
+    between = blendshape_track(said(("u", 0.12), ("t", 0.07), ("u", 0.12)), 20)
+    alone = blendshape_track(said(("a", 0.12), ("t", 0.07), ("a", 0.12)), 20)
     middle = int(0.355 * 25)
     assert between[middle, PUCKER] > 0.5
     assert alone[middle, PUCKER] < 0.05
 
 
 def test_a_diphthong_walks_from_one_vowel_to_the_other():
-    units = unit_track(said(("a\u028a", 0.4)), 25)
+    units = blendshape_track(said(("a\u028a", 0.4)), 25)
     early, late = int(0.28 * 25), int(0.5 * 25)
     assert units[early, JAW] > units[late, JAW] + 0.15
     assert units[late, PUCKER] > units[early, PUCKER] + 0.3
 
 
 def test_silence_is_a_face_at_rest():
-    assert not unit_track([], 10).any()
-    assert not unit_track([Phone(0.0, 0.4, "")], 10).any()
+    assert not blendshape_track([], 10).any()
+    assert not blendshape_track([Phone(0.0, 0.4, "")], 10).any()
     assert shapes_of("\u02c8") == shapes_of("") == ["rest"]
 
 
 def test_a_hole_shorter_than_a_pause_does_not_close_the_mouth():
-    held = unit_track(said(("a", 0.15), ("", 0.03), ("a", 0.15)), 25)
-    paused = unit_track(said(("a", 0.15), ("", 0.3), ("a", 0.15)), 25)
+    held = blendshape_track(said(("a", 0.15), ("", 0.03), ("a", 0.15)), 25)
+    paused = blendshape_track(said(("a", 0.15), ("", 0.3), ("a", 0.15)), 25)
     frames = slice(int(0.3 * 25), int(0.42 * 25))
     assert held[frames, JAW].min() > 0.45
     assert paused[int(0.5 * 25), JAW] < 0.1
 
 
 def test_left_does_as_right_and_units_stay_in_range():
-    units = unit_track(said(*((p, 0.08) for p in "mafesouwi\u0283\u0259vpa")), 50)
+    units = blendshape_track(said(*((p, 0.08) for p in "mafesouwi\u0283\u0259vpa")), 50)
     assert units.min() >= 0.0 and units.max() <= 1.0
-    for name, left in UNIT_INDEX.items():
-        if name.endswith("Left") and left in SPEECH_UNITS:
-            np.testing.assert_array_equal(units[:, left], units[:, UNIT_INDEX[name.replace("Left", "Right")]])
-    assert set(np.flatnonzero(units.any(axis=0))) <= set(SPEECH_UNITS)
+    for name, left in BLENDSHAPE_INDEX.items():
+        if name.endswith("Left") and left in SPEECH_BLENDSHAPES:
+            np.testing.assert_array_equal(units[:, left], units[:, BLENDSHAPE_INDEX[name.replace("Left", "Right")]])
+    assert set(np.flatnonzero(units.any(axis=0))) <= set(SPEECH_BLENDSHAPES)
 
 
 def test_the_mouth_opens_wider_where_the_voice_is_louder():
     phones = said(("a", 0.4), ("a", 0.4))
     loud_then_soft = np.concatenate([np.full(9600, 0.5), np.full(6400, 0.05)]) * np.sin(np.arange(16000) * 0.2)
-    units = unit_track(phones, 25, loud_then_soft.astype(np.float32))
+    units = blendshape_track(phones, 25, loud_then_soft.astype(np.float32))
     assert units[9, JAW] > 1.3 * units[20, JAW]
 
 

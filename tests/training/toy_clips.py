@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sadtalker_core.basis import rotation_of_angles
+from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import RELEASED, CropMode, FaceCoefficients
 from sadtalker_core.timeline import mel_steps_in_samples, samples_in_frames
 from sadtalker_core.training.clips import write_clip

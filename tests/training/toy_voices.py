@@ -12,12 +12,14 @@ FILE = Path(__file__).resolve().parent / "data" / "held_out_voices.npz"
 FIRST_FRAME = 15
 
 
-def voices(n_frames: int) -> list[speech_set.Clip]:
+def voices(n_frames: int) -> list[speech_set.SpeechClip]:
     """n_frames a multiple of 5."""
     cut = []
     for clip in speech_set.load(FILE):
         first, last = FIRST_FRAME, FIRST_FRAME + n_frames
-        cut.append(speech_set.Clip(clip.mel[first * 16 // 5 : last * 16 // 5 + 1], clip.units[first:last], clip.voice))
+        cut.append(
+            speech_set.SpeechClip(clip.mel[first * 16 // 5 : last * 16 // 5 + 1], clip.units[first:last], clip.voice)
+        )
     return cut
 
 

@@ -30,22 +30,22 @@ class TwoPlayers(Trainer):
         self.die_at, self.sour_at = die_at, sour_at
         self.drawn: list[list[float]] = []
 
-    def rates(self, step):
+    def learning_rates(self, step):
         return {"maker": 0.02 / (1 + step / 10)}
 
-    def step(self, now):
-        if now.index == self.die_at:
+    def step(self, context):
+        if context.index == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        numbers = torch.randn(now.batch, 2, generator=now.chance)
+        numbers = torch.randn(context.batch, 2, generator=context.generator)
         self.drawn.append(numbers[0].tolist())
         made = self.maker(numbers)
         losses = {"error": (made - numbers / 2).square().mean(), "fooled": -self.critic(made).mean()}
-        if now.index == self.sour_at:
+        if context.index == self.sour_at:
             losses["error"] = losses["error"] / 0
-        now.descend("maker", losses["error"] + 0.01 * losses["fooled"], largest_norm=1.0)
-        if now.index % 2 == 0:
+        context.backward_and_step("maker", losses["error"] + 0.01 * losses["fooled"], largest_norm=1.0)
+        if context.index % 2 == 0:
             losses["told apart"] = (self.critic(made.detach()) - self.critic(numbers / 2)).mean().square()
-            now.descend("critic", losses["told apart"])
+            context.backward_and_step("critic", losses["told apart"])
         return losses
 
     def samples(self):
@@ -53,8 +53,9 @@ class TwoPlayers(Trainer):
 
 
 def run_of(folder: Path, steps: int = 40, **how) -> Run:
-    return Run(folder, steps, **{"batch": 4, "save_every": 10, "report_every": 5, "accelerator": "cpu", "devices": 1,
-                                 **how})
+    return Run(
+        folder, steps, **{"batch": 4, "save_every": 10, "report_every": 5, "accelerator": "cpu", "devices": 1, **how}
+    )
 
 
 def main() -> None:
@@ -67,8 +68,11 @@ def main() -> None:
     several = {"devices": options.processes, "strategy": "ddp"} if options.processes > 1 else {}
     train(trainer, run_of(options.folder, **several))
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    said = {"drawn": trainer.drawn, "weights": [p.tolist() for p in trainer.maker.parameters()],
-            "mean": trainer.maker[0].running_mean.tolist()}
+    said = {
+        "drawn": trainer.drawn,
+        "weights": [p.tolist() for p in trainer.maker.parameters()],
+        "mean": trainer.maker[0].running_mean.tolist(),
+    }
     options.folder.with_name(f"rank{rank}.json").write_text(json.dumps(said), encoding="utf-8")
 
 

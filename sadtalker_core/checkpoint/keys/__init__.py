@@ -1,11 +1,11 @@
-"""Which released tensor lives under which of our names, one table a room.
+"""Which released tensor lives under which of our names, one table a package.
 
 A canonical released key is the key of the flat safetensors file ("audio2exp.…", "audio2pose.…", "face_3drecon.…",
 "kp_extractor.…", "generator.…"); tensors that are released in files of their own get the prefix that says which:
 "mapping_00109.…", "mapping_00229.…", "he_estimator.…". Our name is the net's name, a dot, and the net's own path.
 
-Each room's module holds `RULES`: (pattern that has to match the whole canonical key, our name as in `re.sub`, or None
-where the tensor is dropped on purpose). Every released key is matched by exactly one rule.
+Each package's module holds `RULES`: (pattern that has to match the whole canonical key, our name as in `re.sub`, or
+None where the tensor is dropped on purpose). Every released key is matched by exactly one rule.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ...errors import CheckpointMismatch
 
 @functools.cache
 def rules() -> tuple[tuple[re.Pattern, str | None], ...]:
-    """The rules of all rooms, in the order of the rooms' names."""
-    rooms = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    return tuple((re.compile(pattern), name) for room in rooms for pattern, name in room.RULES)
+    """The rules of all packages, in the order of their names."""
+    tables = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    return tuple((re.compile(pattern), name) for table in tables for pattern, name in table.RULES)
 
 
 @functools.lru_cache(maxsize=1 << 13)  # there are 1,600 released keys, and each is asked for several times

@@ -1,7 +1,7 @@
-"""Where each tensor of the released ExpNet (`audio2exp.`) and PoseVAE (`audio2pose.`) lives in our nets.
+"""Where each tensor of the released ExpNet (`audio2exp.`) and PoseVAE (`audio2pose.`) lives in our networks.
 
 A rule is (pattern of the whole released key, our name as in `re.sub`, or None for a tensor that is dropped on purpose).
-Exactly one rule fits each released key; a test walks through the list of them.
+Exactly one rule fits each released key; a test goes through the list of them.
 """
 
 from __future__ import annotations

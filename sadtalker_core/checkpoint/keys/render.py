@@ -1,4 +1,4 @@
-"""Where the tensors of the released renderer and mapping nets live in ours: (released key, our name)."""
+"""Where the tensors of the released renderer and mapping networks live in ours: (released key, our name)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _KP = r"kp_extractor\.predictor"
 _MOTION = r"generator\.dense_motion_network"
 _HOURGLASS = rf"{_MOTION}\.hourglass"
 _OUR_HOURGLASS = "generator.dense_motion.hourglass"
-#: what the released estimator calls its heads, and what they say (quirk 24)
+#: what the released estimator calls its heads, and what they say (PARITY.md P45)
 _ESTIMATOR_HEADS = {"yaw": "roll", "pitch": "pitch", "roll": "yaw", "t": "translation", "exp": "offsets"}
 
 RULES: tuple[tuple[str, str | None], ...] = (
@@ -95,15 +95,15 @@ RULES: tuple[tuple[str, str | None], ...] = (
     (rf"generator\.resblocks_3d\.3dr(\d)\.norm1\.{_NORM}", r"generator.encoder.blocks.\1.first_norm.\2"),
     (rf"generator\.resblocks_3d\.3dr(\d)\.norm2\.{_NORM}", r"generator.encoder.blocks.\1.second_norm.\2"),
     # motion
-    (rf"{_MOTION}\.compress\.{_PLAIN}", r"generator.dense_motion.compact.\1"),
-    (rf"{_MOTION}\.norm\.{_NORM}", r"generator.dense_motion.compact_norm.\1"),
+    (rf"{_MOTION}\.compress\.{_PLAIN}", r"generator.dense_motion.compression.\1"),
+    (rf"{_MOTION}\.norm\.{_NORM}", r"generator.dense_motion.compression_norm.\1"),
     (rf"{_HOURGLASS}\.encoder\.down_blocks\.(\d)\.conv\.{_PLAIN}", rf"{_OUR_HOURGLASS}.down.\1.conv.\2"),
     (rf"{_HOURGLASS}\.encoder\.down_blocks\.(\d)\.norm\.{_NORM}", rf"{_OUR_HOURGLASS}.down.\1.norm.\2"),
     (rf"{_HOURGLASS}\.decoder\.up_blocks\.(\d)\.conv\.{_PLAIN}", rf"{_OUR_HOURGLASS}.up.\1.conv.\2"),
     (rf"{_HOURGLASS}\.decoder\.up_blocks\.(\d)\.norm\.{_NORM}", rf"{_OUR_HOURGLASS}.up.\1.norm.\2"),
     (rf"{_HOURGLASS}\.decoder\.conv\.{_PLAIN}", rf"{_OUR_HOURGLASS}.last.conv.\1"),
     (rf"{_HOURGLASS}\.decoder\.norm\.{_NORM}", rf"{_OUR_HOURGLASS}.last.norm.\1"),
-    (rf"{_MOTION}\.mask\.{_PLAIN}", r"generator.dense_motion.say.\1"),
+    (rf"{_MOTION}\.mask\.{_PLAIN}", r"generator.dense_motion.mask.\1"),
     (rf"{_MOTION}\.occlusion\.{_PLAIN}", r"generator.dense_motion.occlusion.\1"),
     # decoder
     (rf"generator\.third\.conv\.{_PLAIN}", r"generator.flatten.conv.\1"),

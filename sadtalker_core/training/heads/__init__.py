@@ -1,6 +1,6 @@
 """Generated talking heads, the training data of the mini family: seeded people of a CC0 mesh and our own patterns.
 
-    mesh.py         the base mesh, its identity targets and the 52 face units, out of a wheel of the package registry
+    mesh.py         the base mesh, its identity targets and the 52 blendshapes, out of a wheel of the package registry
     person.py       one seed -> one person: shape, skin, hair, brows, beard, clothes, glasses
     expressions.py  which faces are made, and which heads turn how far
     raster.py       triangles -> pixels (numba), and noise in space

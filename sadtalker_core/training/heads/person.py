@@ -1,6 +1,6 @@
 """One seed, one person: the shape of the head and the look of it.
 
-`Person.posed` moves it: unit weights and a head rotation in, vertices out. `Look` is what the shader paints with.
+`Person.posed` moves it: blendshape weights and a head rotation in, vertices out. `Look` is what the shader paints with.
 `rest` coordinates are those of the base mesh before any change of shape, so that a painter can say "above the eye".
 """
 
@@ -79,7 +79,7 @@ class Person:
     look: Look
 
     def posed(self, weights: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        """(V, 3): unit weights (52,), rotation (3, 3) about the pivot, shift (3,) of the head."""
+        """(V, 3): blendshape weights (52,), rotation (3, 3) about the pivot, shift (3,) of the head."""
         active = np.flatnonzero(weights)
         moved = self.vertices + np.tensordot(weights[active].astype(np.float32), self.units[active], 1)
         turned = (moved - PIVOT) @ rotation.T.astype(np.float32) + PIVOT + shift.astype(np.float32)

@@ -15,126 +15,124 @@ NOISES = ("white", "pink", "hum", "wind", "music", "crackle")
 NOT_SPEECH = NOISES + ("breath", "silence")
 
 
-def other_throat(wave: np.ndarray, chance: np.random.Generator) -> tuple[np.ndarray, float]:
+def other_throat(wave: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Played slower or faster: pitch, formants and tempo change together. -> the wave, and its new length over
     the old.
     """
     from scipy.signal import resample_poly
 
-    if chance.random() < 0.3:
+    if rng.random() < 0.3:
         return wave, 1.0
-    slower = int(round(100 * chance.uniform(0.84, 1.18)))
+    slower = int(round(100 * rng.uniform(0.84, 1.18)))
     changed = resample_poly(wave, slower, 100)
     return changed, len(changed) / len(wave)
 
 
-def colour(wave: np.ndarray, chance: np.random.Generator, spread_db: float = 5.0) -> np.ndarray:
+def colour(wave: np.ndarray, rng: np.random.Generator, spread_db: float = 5.0) -> np.ndarray:
     """Another microphone: a smooth random equaliser with ten handles between 0 and 8 kHz."""
     spectrum = np.fft.rfft(wave)
     handles = np.linspace(0, 1, 10) ** 1.6
-    gain_db = np.interp(np.linspace(0, 1, len(spectrum)), handles, chance.normal(0, spread_db, len(handles)))
+    gain_db = np.interp(np.linspace(0, 1, len(spectrum)), handles, rng.normal(0, spread_db, len(handles)))
     return np.fft.irfft(spectrum * 10 ** (gain_db / 20), len(wave))
 
 
-def narrow_band(wave: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+def narrow_band(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A telephone, an old codec, a small loudspeaker: what is below and above is gone."""
     from scipy.signal import butter, sosfilt
 
-    low, high = chance.uniform(40, 320), chance.uniform(2800, 7400)
+    low, high = rng.uniform(40, 320), rng.uniform(2800, 7400)
     return sosfilt(butter(4, [low, high], "bandpass", fs=SAMPLE_RATE_HZ, output="sos"), wave)
 
 
-def room(wave: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+def room(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Reverberation: the wave and a tail of decaying noise."""
     from scipy.signal import fftconvolve
 
-    n = int(SAMPLE_RATE_HZ * chance.uniform(0.05, 0.4))
-    tail = chance.normal(0, 1, n) * np.exp(-np.arange(n) * 6.9 / n)
+    n = int(SAMPLE_RATE_HZ * rng.uniform(0.05, 0.4))
+    tail = rng.normal(0, 1, n) * np.exp(-np.arange(n) * 6.9 / n)
     tail[: int(0.002 * SAMPLE_RATE_HZ)] = 0
-    tail *= 10 ** (-chance.uniform(3, 18) / 20) / np.sqrt(np.square(tail).sum())
+    tail *= 10 ** (-rng.uniform(3, 18) / 20) / np.sqrt(np.square(tail).sum())
     return wave + fftconvolve(wave, tail)[: len(wave)]
 
 
-def crushed(wave: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+def crushed(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Too loud for the converter, or squeezed into eight logarithmic bits."""
     peak = np.abs(wave).max() + 1e-9
-    if chance.random() < 0.5:
-        return np.clip(wave, -peak * chance.uniform(0.3, 0.8), peak * chance.uniform(0.3, 0.8))
+    if rng.random() < 0.5:
+        return np.clip(wave, -peak * rng.uniform(0.3, 0.8), peak * rng.uniform(0.3, 0.8))
     squeezed = np.sign(wave) * np.log1p(255 * np.abs(wave) / peak) / np.log(256)
     return np.sign(squeezed) * np.expm1(np.abs(np.round(squeezed * 127) / 127) * np.log(256)) / 255 * peak
 
 
-def noise(n: int, kind: str, chance: np.random.Generator) -> np.ndarray:
+def noise(n: int, kind: str, rng: np.random.Generator) -> np.ndarray:
     """(n,) of something that is not speech, with a loudness (root mean square) of 1, or zeros for "silence"."""
     t = np.arange(n) / SAMPLE_RATE_HZ
     if kind == "silence":
         return np.zeros(n)
     if kind == "white":
-        sound = chance.normal(0, 1, n)
+        sound = rng.normal(0, 1, n)
     elif kind == "pink":
-        sound = _shaped(n, chance, chance.uniform(0.6, 1.6))
+        sound = _shaped(n, rng, rng.uniform(0.6, 1.6))
     elif kind == "hum":
-        base = chance.choice([50.0, 60.0, 100.0, 120.0, chance.uniform(60, 400)])
-        sound = sum(
-            chance.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + chance.uniform(0, 6.3)) for k in range(1, 9)
-        )
-        sound = sound + 0.05 * chance.normal(0, 1, n)
+        base = rng.choice([50.0, 60.0, 100.0, 120.0, rng.uniform(60, 400)])
+        sound = sum(rng.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + rng.uniform(0, 6.3)) for k in range(1, 9))
+        sound = sound + 0.05 * rng.normal(0, 1, n)
     elif kind == "wind":
-        sound = _shaped(n, chance, 2.0) * (0.3 + _slow(n, chance, 1.5))
+        sound = _shaped(n, rng, 2.0) * (0.3 + _slow(n, rng, 1.5))
     elif kind == "crackle":
-        sound = 0.02 * chance.normal(0, 1, n)
-        at = chance.integers(0, max(n, 1), max(1, int(chance.uniform(2, 12) * n / SAMPLE_RATE_HZ)))
-        sound[at] += chance.normal(0, 8, len(at))
+        sound = 0.02 * rng.normal(0, 1, n)
+        at = rng.integers(0, max(n, 1), max(1, int(rng.uniform(2, 12) * n / SAMPLE_RATE_HZ)))
+        sound[at] += rng.normal(0, 8, len(at))
     elif kind == "breath":
-        sound = _shaped(n, chance, chance.uniform(0.2, 0.8)) * _slow(n, chance, 1.2) ** 3
+        sound = _shaped(n, rng, rng.uniform(0.2, 0.8)) * _slow(n, rng, 1.2) ** 3
     elif kind == "music":
-        sound = _music(n, chance)
+        sound = _music(n, rng)
     else:
         raise ValueError(f"expected one of {NOT_SPEECH}, got {kind!r}")
     return sound / (np.sqrt(np.mean(np.square(sound))) + 1e-9)
 
 
-def recorded(wave: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+def recorded(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A whole recording chain, each link by chance: band, colour, room, crushing, noise, level. Time stays."""
-    wave = colour(wave, chance) if chance.random() < 0.8 else wave
-    wave = narrow_band(wave, chance) if chance.random() < 0.25 else wave
-    wave = room(wave, chance) if chance.random() < 0.45 else wave
-    wave = crushed(wave, chance) if chance.random() < 0.08 else wave
+    wave = colour(wave, rng) if rng.random() < 0.8 else wave
+    wave = narrow_band(wave, rng) if rng.random() < 0.25 else wave
+    wave = room(wave, rng) if rng.random() < 0.45 else wave
+    wave = crushed(wave, rng) if rng.random() < 0.08 else wave
     loudness = np.sqrt(np.mean(np.square(wave))) + 1e-9
-    if chance.random() < 0.75:
-        kind = chance.choice(NOISES, p=[0.3, 0.3, 0.1, 0.1, 0.15, 0.05])
-        wave = wave + noise(len(wave), str(kind), chance) * loudness * 10 ** (-chance.uniform(8, 50) / 20)
-    level = 10 ** (-chance.uniform(0, 26) / 20)
+    if rng.random() < 0.75:
+        kind = rng.choice(NOISES, p=[0.3, 0.3, 0.1, 0.1, 0.15, 0.05])
+        wave = wave + noise(len(wave), str(kind), rng) * loudness * 10 ** (-rng.uniform(8, 50) / 20)
+    level = 10 ** (-rng.uniform(0, 26) / 20)
     return (wave / (np.abs(wave).max() + 1e-9) * level).astype(np.float32)
 
 
-def _shaped(n: int, chance: np.random.Generator, steepness: float) -> np.ndarray:
+def _shaped(n: int, rng: np.random.Generator, steepness: float) -> np.ndarray:
     """Noise whose power falls with frequency ** steepness."""
-    spectrum = np.fft.rfft(chance.normal(0, 1, n))
+    spectrum = np.fft.rfft(rng.normal(0, 1, n))
     frequency = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ), 40.0)
     return np.fft.irfft(spectrum * frequency ** (-steepness / 2), n)
 
 
-def _slow(n: int, chance: np.random.Generator, per_second: float) -> np.ndarray:
+def _slow(n: int, rng: np.random.Generator, per_second: float) -> np.ndarray:
     """A curve in 0..1 that changes its mind a few times a second."""
-    points = chance.uniform(0, 1, max(2, int(n / SAMPLE_RATE_HZ * per_second) + 2))
+    points = rng.uniform(0, 1, max(2, int(n / SAMPLE_RATE_HZ * per_second) + 2))
     return np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
 
 
-def _music(n: int, chance: np.random.Generator) -> np.ndarray:
+def _music(n: int, rng: np.random.Generator) -> np.ndarray:
     """Plucked or held chords over a beat."""
     sound = np.zeros(n)
-    beat = int(SAMPLE_RATE_HZ * chance.uniform(0.2, 0.6))
-    decay = chance.uniform(1, 8)
-    root = 110 * 2 ** (chance.integers(0, 24) / 12)
+    beat = int(SAMPLE_RATE_HZ * rng.uniform(0.2, 0.6))
+    decay = rng.uniform(1, 8)
+    root = 110 * 2 ** (rng.integers(0, 24) / 12)
     for start in range(0, n, beat):
         t = np.arange(min(n - start, 2 * beat)) / SAMPLE_RATE_HZ
-        for step in chance.choice([0, 3, 4, 5, 7, 9, 12, 16], 3, replace=False):
+        for step in rng.choice([0, 3, 4, 5, 7, 9, 12, 16], 3, replace=False):
             pitch = root * 2 ** (step / 12)
             for k in range(1, 6):
                 if pitch * k < SAMPLE_RATE_HZ / 2:
                     sound[start : start + len(t)] += np.sin(2 * np.pi * pitch * k * t) * np.exp(-decay * t) / k**1.3
-        if chance.random() < 0.5:
-            hit = chance.normal(0, 1, len(t)) * np.exp(-40 * t)
+        if rng.random() < 0.5:
+            hit = rng.normal(0, 1, len(t)) * np.exp(-40 * t)
             sound[start : start + len(t)] += 2 * hit
     return sound

@@ -1,10 +1,11 @@
-"""The speech set: hours of synthetic voices as mel tracks and face-unit tracks, in one .npz, made in minutes.
+"""The speech set: hours of synthetic voices as mel tracks and blendshape tracks, in one .npz, made in minutes.
 
     python -m sadtalker_core.training.voices.speech_set --hours 3 --seed 0 --out runs/speech.npz
 
 Needs espeak-ng and flite (Debian: apt-get install espeak-ng flite). Some voices are never trained on; they are kept
 for the question whether an unknown voice is understood. The file holds, end to end, `mel` (n_mel in all, 80) float16
-and `units` (T in all, len(SPEECH_UNITS)) float16, and per utterance `mel_ends`, `unit_ends`, `held_out` and `voice`.
+and `units` (T in all, len(SPEECH_BLENDSHAPES)) float16, and per utterance `mel_ends`, `unit_ends`, `held_out` and
+`voice`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...saving import save_arrays
 from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, frames_in_samples, samples_in_frames
 from . import augment, texts
 from .synthesis import Espeak, Utterance, flite
-from .visemes import SPEECH_UNITS, Phone, unit_track
+from .visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 
 ENGLISH_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
 #: timbres of espeak-ng that sound like people; whispers, croaks and robots are left out but for two
@@ -42,8 +43,9 @@ HELD_OUT_FLITE = ("kal16", "kal")
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """mel (n_mel, 80) in -4..4; units (T, len(SPEECH_UNITS)) in 0..1; whose voice; whether it is kept from training."""
+class SpeechClip:
+    """mel (n_mel, 80) in -4..4; units (T, len(SPEECH_BLENDSHAPES)) in 0..1; whose voice; whether it is kept from
+    training."""
 
     mel: np.ndarray
     units: np.ndarray
@@ -55,13 +57,13 @@ class Clip:
         return SpeechWindows(torch.from_numpy(self.mel.astype(np.float32)), len(self.units)).windows(start, stop)
 
 
-def clip_of(utterance: Utterance, voice: str, held_out: bool = False, heard: np.ndarray | None = None) -> Clip:
-    """What is seen comes from the utterance, what is heard from `heard` (n,), the same moments recorded otherwise."""
+def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: np.ndarray | None = None) -> SpeechClip:
+    """The picture comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
     n_frames = frames_in_samples(len(utterance.wave))
-    units = unit_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_UNITS]
-    wave = utterance.wave if heard is None else heard
+    units = blendshape_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_BLENDSHAPES]
+    wave = utterance.wave if recorded is None else recorded
     mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(wave[: samples_in_frames(n_frames)], dtype=np.float32)))
-    return Clip(mel.numpy().astype(np.float16), units.astype(np.float16), voice, held_out)
+    return SpeechClip(mel.numpy().astype(np.float16), units.astype(np.float16), voice, held_out)
 
 
 def with_pauses(utterance: Utterance, before_s: float, after_s: float) -> Utterance:
@@ -87,55 +89,57 @@ def speak(espeak: Espeak, draw: random.Random, held_out: bool = False) -> tuple[
         language = draw.choice(list(texts.OTHER_LANGUAGES))
         text = draw.choice(texts.OTHER_LANGUAGES[language])
     voice = f"{language}+{draw.choice(HELD_OUT_VARIANTS if held_out else VARIANTS)}"
-    said = espeak(
+    utterance = espeak(
         text,
         voice,
         words_per_minute=draw.randint(110, 230),
         pitch=draw.randint(15, 85),
         pitch_range=draw.randint(15, 90),
     )
-    return said, f"espeak {voice}"
+    return utterance, f"espeak {voice}"
 
 
-def training_clips(seed: int, hours: float) -> Iterator[Clip]:
+def training_clips(seed: int, hours: float) -> Iterator[SpeechClip]:
     """Voices for training, spoiled as recordings are; one clip in twelve is no speech at all, and its mouth is
     closed.
     """
-    espeak, draw, chance = Espeak(), random.Random(seed), np.random.default_rng(seed)
+    espeak, draw, generator = Espeak(), random.Random(seed), np.random.default_rng(seed)
     seconds = 0.0
     while seconds < hours * 3600:
         if draw.random() < 1 / 12:
             kind = draw.choice(augment.NOT_SPEECH)
-            wave = augment.noise(int(chance.uniform(2, 6) * SAMPLE_RATE_HZ), kind, chance) * 10 ** (
-                -chance.uniform(15, 75) / 20
+            wave = augment.noise(int(generator.uniform(2, 6) * SAMPLE_RATE_HZ), kind, generator) * 10 ** (
+                -generator.uniform(15, 75) / 20
             )
             clip = clip_of(Utterance(wave.astype(np.float32).clip(-1, 1), ()), kind)
         else:
-            said, voice = speak(espeak, draw)
-            wave, factor = augment.other_throat(said.wave, chance)
-            said = with_pauses(
-                stretched(said, wave, factor),
+            utterance, voice = speak(espeak, draw)
+            wave, factor = augment.other_throat(utterance.wave, generator)
+            utterance = with_pauses(
+                stretched(utterance, wave, factor),
                 draw.choice([0, draw.uniform(0, 0.8)]),
                 draw.choice([0, draw.uniform(0, 0.8)]),
             )
-            clip = clip_of(said, voice, heard=augment.recorded(said.wave, chance))
+            clip = clip_of(utterance, voice, recorded=augment.recorded(utterance.wave, generator))
         seconds += len(clip.units) / FRAMES_PER_SECOND
         yield clip
 
 
-def held_out_clips(seed: int, minutes: float) -> Iterator[Clip]:
+def held_out_clips(seed: int, minutes: float) -> Iterator[SpeechClip]:
     """Voices that training never hears, clean."""
     espeak, draw = Espeak(), random.Random(seed + 1)
     seconds = 0.0
     while seconds < minutes * 60:
-        said, voice = speak(espeak, draw, held_out=True)
-        level = np.abs(said.wave).max() + 1e-9
-        clip = clip_of(Utterance((said.wave / level * 0.6).astype(np.float32), said.phones), voice, held_out=True)
+        utterance, voice = speak(espeak, draw, held_out=True)
+        level = np.abs(utterance.wave).max() + 1e-9
+        clip = clip_of(
+            Utterance((utterance.wave / level * 0.6).astype(np.float32), utterance.phones), voice, held_out=True
+        )
         seconds += len(clip.units) / FRAMES_PER_SECOND
         yield clip
 
 
-def save(clips: list[Clip], file: Path) -> None:
+def save(clips: list[SpeechClip], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         "mel": np.concatenate([c.mel for c in clips]),
@@ -148,13 +152,13 @@ def save(clips: list[Clip], file: Path) -> None:
     save_arrays(file, arrays)
 
 
-def load(file: Path) -> list[Clip]:
+def load(file: Path) -> list[SpeechClip]:
     with np.load(file) as stored:
         mels = np.split(stored["mel"], stored["mel_ends"][:-1])
         units = np.split(stored["units"], stored["unit_ends"][:-1])
         kept_away = stored["held_out"].tolist()
         voices = stored["voice"].tolist()
-    return [Clip(*parts) for parts in zip(mels, units, voices, kept_away, strict=True)]
+    return [SpeechClip(*parts) for parts in zip(mels, units, voices, kept_away, strict=True)]
 
 
 def main(arguments: list[str] | None = None) -> None:

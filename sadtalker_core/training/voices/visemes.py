@@ -1,4 +1,4 @@
-"""Phonemes with times -> what the mouth does: (T, 52) ARKit face units at 25 frames a second.
+"""Phonemes with times -> what the mouth does: (T, 52) ARKit blendshapes at 25 fps.
 
 Three steps, each a table or one small calculation:
 
@@ -6,7 +6,7 @@ Three steps, each a table or one small calculation:
     shapes on a 200 Hz line   -> nine gestures (jaw, press, bite, ...), smoothed as speech overlaps: a consonant that
     does
                                  not need the lips leaves them to its neighbours, lips lead the sound a little
-    gestures on video frames  -> face units, left as right
+    gestures on video frames  -> blendshapes, left as right
 
 Smoothing is a weighted mean, sum(g * w * v) / sum(g * w): v the shape's value, w how much the shape insists on it, g a
 Gaussian. A closure is short (60 ms) and must be seen: it is smoothed least, and a frame takes its strongest moment.
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...coefficients import ARKIT_UNITS, UNIT_INDEX
+from ...coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
 
@@ -34,7 +34,7 @@ class Phone(NamedTuple):
     ipa: str
 
 
-#: the gestures; each moves one or a few face units, see `GESTURE_UNITS`
+#: the gestures; each moves one or a few blendshapes, see `GESTURE_BLENDSHAPES`
 GESTURES = ("jaw", "press", "bite", "pucker", "funnel", "stretch", "lower", "upper")
 
 #: shape -> (gesture -> value). What is not named is 0.
@@ -85,8 +85,8 @@ _SIGMA = {"jaw": 0.036, "press": 0.012, "bite": 0.018, "pucker": 0.050, "funnel"
 _LEAD = {"pucker": 0.035, "funnel": 0.035}
 _OTHER_SIGMA, _OTHER_LEAD = 0.034, 0.015
 
-#: gesture -> face units it moves (without the side), and how far
-GESTURE_UNITS: dict[str, dict[str, float]] = {
+#: gesture -> blendshapes it moves (without the side), and how far
+GESTURE_BLENDSHAPES: dict[str, dict[str, float]] = {
     "jaw": {"jawOpen": 1.0},
     "press": {"mouthPress": 0.45, "mouthRollLower": 0.2, "mouthRollUpper": 0.2},
     "bite": {"mouthRollLower": 0.65, "mouthUpperUp": 0.12},
@@ -165,8 +165,8 @@ def _insistence(shape: str) -> np.ndarray:
     return weights
 
 
-def unit_track(phones: Sequence[Phone], n_frames: int, wave: np.ndarray | None = None) -> np.ndarray:
-    """(T, 52) face units of the video frames; frame i is read at its middle, (i + 0.5) / 25 s.
+def blendshape_track(phones: Sequence[Phone], n_frames: int, wave: np.ndarray | None = None) -> np.ndarray:
+    """(T, 52) blendshapes of the video frames; frame i is read at its middle, (i + 0.5) / 25 s.
 
     wave: (n,) mono 16 kHz or None; with it, the mouth opens a little further (or less) where the voice is loud (or
     soft) for this utterance: a factor in 0.7..1.15 on the jaw and the parted lips.
@@ -194,20 +194,20 @@ def unit_track(phones: Sequence[Phone], n_frames: int, wave: np.ndarray | None =
         frames[gesture] = frames[gesture] * (1.0 - frames["press"])
     frames["lower"] = frames["lower"] * (1.0 - frames["bite"])
 
-    units = np.zeros((n_frames, len(ARKIT_UNITS)), np.float32)
-    for gesture, moved in GESTURE_UNITS.items():
+    units = np.zeros((n_frames, len(ARKIT_BLENDSHAPES)), np.float32)
+    for gesture, moved in GESTURE_BLENDSHAPES.items():
         for name, amount in moved.items():
-            for index in unit_indices(name):
+            for index in blendshape_indices(name):
                 units[:, index] += amount * frames[gesture]
-    units[:, UNIT_INDEX["mouthClose"]] = frames["press"] * frames["jaw"]  # closes just what the jaw has opened
+    units[:, BLENDSHAPE_INDEX["mouthClose"]] = frames["press"] * frames["jaw"]  # closes just what the jaw has opened
     return np.clip(units, 0.0, 1.0)
 
 
-def unit_indices(name: str) -> list[int]:
-    """The columns of a face unit named with or without its side: "mouthPress" is left and right, "jawOpen" one."""
-    if name in UNIT_INDEX:
-        return [UNIT_INDEX[name]]
-    return [UNIT_INDEX[name + "Left"], UNIT_INDEX[name + "Right"]]
+def blendshape_indices(name: str) -> list[int]:
+    """The columns of a blendshape named with or without its side: "mouthPress" is left and right, "jawOpen" one."""
+    if name in BLENDSHAPE_INDEX:
+        return [BLENDSHAPE_INDEX[name]]
+    return [BLENDSHAPE_INDEX[name + "Left"], BLENDSHAPE_INDEX[name + "Right"]]
 
 
 def _loudness_factor(wave: np.ndarray, n: int) -> np.ndarray:
@@ -221,9 +221,9 @@ def _loudness_factor(wave: np.ndarray, n: int) -> np.ndarray:
 
 
 #: the columns that speech moves; the others stay 0 here and follow the portrait in ExpNet
-SPEECH_UNITS = tuple(
+SPEECH_BLENDSHAPES = tuple(
     sorted(
-        {i for moved in GESTURE_UNITS.values() for name in moved for i in unit_indices(name)}
-        | {UNIT_INDEX["mouthClose"]}
+        {i for moved in GESTURE_BLENDSHAPES.values() for name in moved for i in blendshape_indices(name)}
+        | {BLENDSHAPE_INDEX["mouthClose"]}
     )
 )

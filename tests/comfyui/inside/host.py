@@ -67,6 +67,7 @@ class Host:
         args.disable_auto_launch = args.disable_api_nodes = True
         # As main.py does: before nodes.py puts the folder comfy, which has a utils.py of its own, in front of the path.
         import utils.extra_config  # noqa: F401
+
         # isort: split
         import comfy.model_management as mm
         import comfy.utils
@@ -83,8 +84,9 @@ class Host:
                 raise RuntimeError(f"ComfyUI could not load the pack in {pack}; the reason stands above in the log")
             self.pack = sys.modules[pack.replace(".", "_x_")]
         self.page = _Page()
-        self.executor = execution.PromptExecutor(self.page, cache_type=execution.CacheType.CLASSIC,
-                                                 cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
+        self.executor = execution.PromptExecutor(
+            self.page, cache_type=execution.CacheType.CLASSIC, cache_args={"lru": 0, "ram": 0, "ram_inactive": 0}
+        )
         comfy.utils.set_progress_bar_global_hook(self._on_progress)
         self.on_progress = None
 
@@ -105,9 +107,13 @@ class Host:
         failed = [data for event, data in sent if event in ("execution_error", "execution_interrupted")]
         cached = [node for event, data in sent if event == "execution_cached" for node in data["nodes"]]
         progress = [(d["node"], d["value"], d["max"], d["picture"]) for event, d in sent if event == "progress"]
-        return Outcome(failed[0] if failed else None,
-                       [data["node"] for event, data in sent if event == "executing" and data.get("node")],
-                       cached, self.executor.history_result["outputs"] if not failed else {}, progress)
+        return Outcome(
+            failed[0] if failed else None,
+            [data["node"] for event, data in sent if event == "executing" and data.get("node")],
+            cached,
+            self.executor.history_result["outputs"] if not failed else {},
+            progress,
+        )
 
     def value(self, node_id: str, output: int = 0):
         """What a node of the last prompt put on its wire (the cached object itself)."""

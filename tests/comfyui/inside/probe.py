@@ -20,15 +20,25 @@ def probe(path: str) -> dict:
                 stream = file.streams.video[0]
                 frames = sum(1 for _ in file.decode(stream))
                 rate = float(stream.average_rate or 0)
-                found["video"] = {"codec": stream.codec_context.name, "width": stream.width, "height": stream.height,
-                                  "fps": rate, "frames": frames, "seconds": frames / rate if rate else 0.0,
-                                  "pixels": stream.codec_context.pix_fmt}
+                found["video"] = {
+                    "codec": stream.codec_context.name,
+                    "width": stream.width,
+                    "height": stream.height,
+                    "fps": rate,
+                    "frames": frames,
+                    "seconds": frames / rate if rate else 0.0,
+                    "pixels": stream.codec_context.pix_fmt,
+                }
         with av.open(path) as file:
             if file.streams.audio:
                 stream = file.streams.audio[0]
                 samples = sum(frame.samples for frame in file.decode(stream))
-                found["audio"] = {"codec": stream.codec_context.name, "rate": stream.rate,
-                                  "channels": stream.codec_context.channels, "seconds": samples / stream.rate}
+                found["audio"] = {
+                    "codec": stream.codec_context.name,
+                    "rate": stream.rate,
+                    "channels": stream.codec_context.channels,
+                    "seconds": samples / stream.rate,
+                }
         return found
     except (av.FFmpegError, OSError, ValueError) as error:
         return {"error": f"{type(error).__name__}: {error}"}

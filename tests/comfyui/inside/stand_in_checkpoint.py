@@ -1,4 +1,4 @@
-"""A custom node that is none: CheckpointLoaderSimple gives nets of a few kilobytes, whatever file it is asked for.
+"""A custom node that is none: CheckpointLoaderSimple gives networks of a few kilobytes, whatever file it is asked for.
 
 The model is a U-Net of Stable Diffusion's own kind with weights of zero, the text encoder hears nothing, and the VAE
 answers with the picture that PICTURE_OF_THE_STAND_IN names.

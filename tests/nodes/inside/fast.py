@@ -10,25 +10,25 @@ def main(host) -> dict:
 
     core = host.core
     residency = sys.modules[f"{host.pack.__name__}.nodes.residency"]
-    motion = core("render.dense_motion").DenseMotionConfig(
+    motion = core("render.facevid2vid.dense_motion").DenseMotionConfig(
         n_keypoints=3, depth=4, features=4, compact=2, width=4, widest=8, levels=2
     )
-    drawn = core("render.generator")
+    drawn = core("render.facevid2vid.generator")
     config = drawn.GeneratorConfig(width=4, volume_blocks=1, middle_blocks=1, modulation=4, motion=motion)
     torch.manual_seed(0)
     plain = drawn.Generator(config).eval().requires_grad_(False)
     cast = drawn.Generator(config, ops=comfy.ops.manual_cast).eval().requires_grad_(False)
     cast.load_state_dict(plain.state_dict())
-    talker = core("assembly").Talker("tiny", "released", 32, {"generator": cast})
+    loaded = core("model").SadTalkerModel("tiny", "released", 32, {"generator": cast})
 
     image, source, driving = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 3), torch.rand(1, 3, 3)
     want = plain(image, source, driving).image
     found = {}
     for precision in core("options").PRECISIONS:
         with torch.inference_mode():
-            resident = residency.adopt(talker, precision)
+            resident = residency.wrap_in_patchers(loaded, precision)
             (net,) = resident.use("generator", working_bytes=1)
-            got = net.drive(net.prepare(image, source), driving).image.float()
+            got = net.warp_and_decode(net.encode_source(image, source), driving).image.float()
         found[precision] = {
             "class": type(net).__name__,
             "apart": float((got - want).abs().max()),

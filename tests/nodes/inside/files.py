@@ -66,7 +66,8 @@ def main(host) -> dict:
 
     inputs = os.path.join(host.base, "input")
     Image.open(os.path.join(inputs, "astronaut.png")).convert("RGB").resize((384, 512)).save(
-        os.path.join(inputs, "tall.png"))
+        os.path.join(inputs, "tall.png")
+    )
     graph = graphs.talking(0.12, image="tall.png", crop_mode="resize")
     graph["video"] = {"class_type": "CreateVideo", "inputs": {"images": ["render", 0], "fps": 25.0}}
     graph["core"] = {"class_type": "SaveVideo", "inputs": {

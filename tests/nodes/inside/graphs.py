@@ -1,4 +1,4 @@
-"""The walk as an API prompt, short enough for a test: an idle clip or the demo's voice, on the built-in model."""
+"""The pipeline as an API prompt, short enough for a test: an idle clip or the demo's voice, on the built-in model."""
 
 
 def talking(idle_seconds=1.0, voice=None, model="mini", image="astronaut.png", crop_mode="crop", **changes):

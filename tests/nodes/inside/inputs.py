@@ -75,25 +75,25 @@ def _good(io, given, wires):
 
 def _any_values(io, nodes, wires, said) -> list:
     """Whatever the page's own limits let through, drawn with a seed: [node, what it said]."""
-    chance, outcomes = random.Random(9), []
+    generator, outcomes = random.Random(9), []
 
     def draw(given):
         if isinstance(given, io.Combo.Input):
-            return chance.choice(given.options)
+            return generator.choice(given.options)
         if isinstance(given, io.String.Input):
-            return chance.choice(TEXTS)
+            return generator.choice(TEXTS)
         if isinstance(given, io.Boolean.Input):
-            return chance.random() < 0.5
+            return generator.random() < 0.5
         if isinstance(given, (io.Int.Input, io.Float.Input)):
             high = min(given.max, 2000) if given.id not in ("seed",) else given.max
-            value = chance.choice([given.min, high, given.default, chance.uniform(given.min, high), float("nan")])
+            value = generator.choice([given.min, high, given.default, generator.uniform(given.min, high), float("nan")])
             return int(value) if isinstance(given, io.Int.Input) and value == value else value
         return wires.get(str(given.io_type))
 
     for _ in range(12):
         for name in QUICK:
             node = nodes[f"SadTalker{name}"]
-            given = [g for g in node.define_schema().inputs if not g.optional or chance.random() < 0.7]
+            given = [g for g in node.define_schema().inputs if not g.optional or generator.random() < 0.7]
             given = [g for g in given if str(g.io_type) != "AUDIO"]
             outcomes.append([name, said(node, {g.id: draw(g) for g in given})])
     return outcomes

@@ -1,4 +1,4 @@
-"""For test_memory.py: what ComfyUI's memory management knows of our nets before, during and after."""
+"""For test_memory.py: what ComfyUI's memory management knows of our networks before, during and after."""
 
 import gc
 import os
@@ -25,8 +25,12 @@ def main(host) -> dict:
     found["error_again"] = host.run(graphs.talking(**{"posevae.pose_style": 7})).error
     found["after_the_second_run"] = _loaded(host)
 
-    host.run({"1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
-              "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
+    host.run(
+        {
+            "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
+            "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        }
+    )
     gc.collect()
     host.mm.cleanup_models_gc()
     found["after_the_graph_is_gone"] = _loaded(host)

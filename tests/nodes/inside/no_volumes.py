@@ -1,4 +1,4 @@
-"""For test_fast.py: where the nets go on a device that lacks an operation of the renderer."""
+"""For test_fast.py: where the networks go on a device that lacks an operation of the renderer."""
 
 import logging
 import sys
@@ -8,9 +8,9 @@ import torch
 
 def main(host) -> dict:
     residency = sys.modules[f"{host.pack.__name__}.nodes.residency"]
-    mini = host.core("assembly").load_talker("mini", [])
+    mini = host.core("model").load_model("mini", [])
     small = torch.nn.Identity()
-    released = host.core("assembly").Talker(
+    released = host.core("model").SadTalkerModel(
         "small", "released", 256, dict.fromkeys(("face_detector", "face_recon", "mapping", "keypoint_detector"), small)
     )
     said = []
@@ -28,8 +28,8 @@ def main(host) -> dict:
         host.core("api").can_render_on = lambda device, can=can: can
         said.clear()
         homes = {}
-        for talker in (mini, released):
-            patchers = residency.adopt(talker, "auto" if not can else "fp32").patchers
+        for model in (mini, released):
+            patchers = residency.wrap_in_patchers(model, "auto" if not can else "fp32").patchers
             homes.update({name: patcher.load_device.type for name, patcher in patchers.items()})
         found["able" if can else "lacking"] = {"homes": homes, "said": list(said)}
     return found

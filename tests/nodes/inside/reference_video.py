@@ -1,4 +1,4 @@
-"""For test_reference_frames.py: what the node 3DMM from Video makes of a VIDEO wire, before any net sees it."""
+"""For test_reference_frames.py: what the node 3DMM from Video makes of a VIDEO wire, before any network sees it."""
 
 import io
 import os

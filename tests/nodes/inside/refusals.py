@@ -86,9 +86,18 @@ def main(host) -> dict:
 
     render = nodes["SadTalkerFaceRender"].execute
     found["motion of the other family"] = raised(lambda: render(model, portrait, foreign, 0))
-    long = types.KeypointMotion(*(part[:1].expand(9_000_000, *part.shape[1:]) for part in (
-        motion.driving.yaw, motion.driving.pitch, motion.driving.roll, motion.driving.translation,
-        motion.driving.offsets)))
+    long = types.KeypointMotion(
+        *(
+            part[:1].expand(9_000_000, *part.shape[1:])
+            for part in (
+                motion.driving.yaw,
+                motion.driving.pitch,
+                motion.driving.roll,
+                motion.driving.translation,
+                motion.driving.offsets,
+            )
+        )
+    )
     endless = types.Motion(long, motion.source, motion.family)
     found["a clip that fits into no memory"] = raised(lambda: render(model, portrait, endless, 0))
     encode = nodes["SadTalkerAudioEncode"].execute
@@ -102,7 +111,8 @@ def main(host) -> dict:
     picture = torch.rand(2, 128, 128, 3)
     found["third of two pictures"] = raised(lambda: from_image(picture, 0, "largest", 2, 0, 0, 0, 0))
     found["an empty mask"] = raised(
-        lambda: from_image(picture, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128)))
+        lambda: from_image(picture, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128))
+    )
     with CurrentNodeContext("a prompt", "a node", 3):
         found["fourth of a list of pictures"] = raised(lambda: from_image(picture[:, :9], 0, "largest", 0, 0, 0, 0, 0))
         load = nodes["SadTalkerLoadPortrait"].execute

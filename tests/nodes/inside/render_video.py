@@ -12,7 +12,7 @@ import torch  # noqa: E402
 
 
 def filming(prefix="one/film", voice=None, **changes):
-    """The walk up to the motion, 15 frames, then Render Video."""
+    """The pipeline up to the motion, 15 frames, then Render Video."""
     graph = graphs.talking(0.6)
     for node in ("render", "video"):
         del graph[node]

@@ -22,8 +22,8 @@ def main(host, seconds: float) -> dict:
     frames, motion, model = host.value("render"), host.value("mapping"), host.value("model")
     portrait = host.value("extract")
 
-    measure, mesh_room, types = host.core("face.measure"), host.core("face.mesh"), host.core("datatypes")
-    units = host.core("coefficients").UNIT_INDEX
+    measure, mesh_room, types = host.core("face.metrics"), host.core("face.mesh"), host.core("datatypes")
+    units = host.core("coefficients").BLENDSHAPE_INDEX
     (mesh_net,) = model.use("face_mesh")
     low, high = portrait.crop.landmarks[:, :2].amin(0).tolist(), portrait.crop.landmarks[:, :2].amax(0).tolist()
     around = types.Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
@@ -51,7 +51,7 @@ def _dark_eyes(frames, meshes):
     """(T,): how much darker than the cheeks the middle of the eyes is; an iris is, a lid is not.
 
     The middle is reckoned from the corners of the eyes, which stay where they are in a blink. The mesh's own lids say
-    little: its net was made for open eyes and draws them open over shut lids.
+    little: its network was made for open eyes and draws them open over shut lids.
     """
     middles = []
     for mesh in meshes:

@@ -10,7 +10,7 @@ import torch  # noqa: E402
 
 
 def _graph(**changes) -> dict:
-    """The walk as far as the frames of an idle clip of 0.4 s, with the tracks edited on their way."""
+    """The pipeline up to the frames of an idle clip of 0.4 s, with the tracks edited on their way."""
     prompt = graphs.talking(idle_seconds=0.4)
     more = {
         "edit_expression": ("SadTalkerEditExpression", {

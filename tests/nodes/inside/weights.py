@@ -39,23 +39,23 @@ def main(host) -> dict:
     found["found"] = [str(Path(path).relative_to(models).as_posix()) for path, *_ in printed]
 
     asked = []
-    load = load_model.load_talker
+    load = load_model.load_model
 
     def listening(model, folders, **more):
         asked.append(more["use_mmap"])
         return load(model, folders, **more)
 
-    load_model.load_talker = listening
+    load_model.load_model = listening
     for args.disable_mmap in (False, True):
         host.run({"model": graphs.talking()["model"], "view": {"class_type": "PreviewAny", "inputs": {
             "source": ["model", 0]}}})  # fmt: skip
-        talker = host.value("model")
+        loaded = host.value("model")
         host.executor.reset()
     found["use_mmap"] = asked
-    given = talker.get_models()
+    given = loaded.get_models()
     found["models"] = sorted(type(patcher.model).__name__ for patcher in given)
     found["patchers"] = all(hasattr(patcher, "is_clone") for patcher in given)
-    lacking = type(talker)("x", "released", 256, {}, {"mapping_full": "crop modes full need it."})
+    lacking = type(loaded)("x", "released", 256, {}, {"mapping_full": "crop modes full need it."})
     try:
         lacking.use("mapping_full")
     except host.core("errors").CheckpointMissing as error:

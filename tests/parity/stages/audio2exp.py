@@ -16,7 +16,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         windows = torch.from_numpy(given["indiv_mels"]).unsqueeze(1)
         rest, blink = torch.from_numpy(given["ref"])[:, :64], torch.from_numpy(given["ratio"])
         with torch.no_grad():
-            heard = net.audio(windows[:2])
+            audio_embedding = net.audio(windows[:2])
             expression = net(windows, rest, blink)
-        for field, got in (("audio_embedding_first2", heard), ("exp", expression)):
+        for field, got in (("audio_embedding_first2", audio_embedding), ("exp", expression)):
             yield compare(vectors.stage, case, field, got, want[field], spread(want[field]))

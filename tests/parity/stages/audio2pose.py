@@ -40,7 +40,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         behind_first = speech.windows(1, min(1 + length, speech.n_frames))
         copies = behind_first[:1].expand(length - behind_first.shape[0], -1, -1, -1)
         with torch.no_grad():
-            heard = net.embed(torch.cat([copies, behind_first]).unsqueeze(0))[0, [0, 1, 31]]
-        yield compare(vectors.stage, case, field, heard, want[field], spread(want[field]))
+            audio_embedding = net.embed(torch.cat([copies, behind_first]).unsqueeze(0))[0, [0, 1, 31]]
+        yield compare(vectors.stage, case, field, audio_embedding, want[field], spread(want[field]))
         for field, got in (("pose_motion_pred", motion), ("pose_pred", start_pose + motion)):
             yield compare(vectors.stage, case, field, got, want[field], spread(want[field]))

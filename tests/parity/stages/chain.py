@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, Motion
-from sadtalker_core.render.animate import render_frames
+from sadtalker_core.render.facevid2vid.animate import render_frames
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net
 from tests.parity.stages.keypoints import AsTheOriginalAdds
 from tests.parity.stages.mapping import mapping_net

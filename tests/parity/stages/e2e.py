@@ -1,4 +1,4 @@
-"""A portrait and a voice -> frames, through every room in order; each thing that is handed on is compared, too.
+"""A portrait and a voice -> frames, through every package in order; each thing that is handed on is compared, too.
 
 The draws are those of the original: Python's `random` for the blinks, the stored z for the head. Where the user's list
 of angles has several stations, the original never reaches the last one (see facerender_data.py): our track is then held
@@ -19,11 +19,11 @@ from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.datatypes import CropMode, FaceCoefficients, Motion, Portrait
 from sadtalker_core.face.extract import extract_released
 from sadtalker_core.motion.blink import released_blinks
-from sadtalker_core.motion.expression import predict_expression
-from sadtalker_core.motion.pose import predict_motion, predict_pose
-from sadtalker_core.render.animate import render_frames, to_box_aspect
-from sadtalker_core.render.driving import map_motion
-from sadtalker_core.resizing import resize_bilinear
+from sadtalker_core.motion.expression import run_expnet
+from sadtalker_core.motion.pose import predict_motion, run_posevae
+from sadtalker_core.opencv_resize import resize_bilinear
+from sadtalker_core.render.driving import coefficients_to_motion
+from sadtalker_core.render.facevid2vid.animate import render_frames, to_box_aspect
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
 from tests.parity.stages.croper import WRONG_CORNERS, look_at
@@ -48,7 +48,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """One case: what goes in, what the original gave, and the rooms in the order in which they are passed."""
+    """One case: what goes in, what the original gave, and the packages in the order in which they are called."""
 
     case: tuple[str, str]
     given: dict
@@ -97,15 +97,15 @@ class _Walk:
         yield self.row("ratio", blink, 0)
 
         posevae, z = self.net("posevae"), torch.from_numpy(given["z"])
-        expression = predict_expression(self.net("expnet"), speech, source, blink)
-        pose = predict_pose(posevae, speech, source, given["class"], noise=z)
+        expression = run_expnet(self.net("expnet"), speech, source, blink)
+        pose = run_posevae(posevae, speech, source, given["class"], noise=z)
         rough = source.pose[:1] + predict_motion(posevae, speech, source.pose[:1], given["class"], z)
         yield self.row("exp", expression.coefficients)
         yield self.row("pose", rough)
         yield self.row("coeff", torch.cat([expression.coefficients, pose.coefficients], dim=1))
 
         degrees = {axis: [float(v) for v in given[axis]] for axis in ("yaw", "pitch", "roll") if axis in given}
-        motion = map_motion(
+        motion = coefficients_to_motion(
             self.net("mapping_full" if source.crop_mode.full else "mapping"), source, expression, pose,
             expression_scale=given["expression_scale"], still=given["still"], **degrees,
         )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadtalker_core.render.keypoints import KeypointDetector
+from sadtalker_core.render.facevid2vid.keypoints import KeypointDetector
 from tests.parity.harness import Row, Vectors, compare, rule_net, spread, thinned
 from tests.parity.stages.render import net_image, recorded, statistics
 from tests.tolerances import KEY_POINT

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from sadtalker_core.coefficients import CROP_ROW
-from sadtalker_core.render.transform import rotation_matrix
+from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from tests.parity.harness import Row, Vectors, compare, rule_net, spread
 
 
@@ -27,5 +27,5 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
 
 
 def mapping_net(n_coefficients: int, seed: int) -> torch.nn.Module:
-    """The rule-made net that reads rows of this width."""
+    """The rule-made network that reads rows of this width."""
     return rule_net("mapping_full" if n_coefficients == CROP_ROW else "mapping", seed)

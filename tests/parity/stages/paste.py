@@ -1,8 +1,8 @@
 """Frames of the head, and where they were cut -> the whole picture, by the seamless blend that the original uses.
 
-An OpenCV older than 4.11 could put a box with an odd side a pixel off (quirk 32). The vectors come from a newer one,
-which puts every box where it belongs, as we do, so there is nothing to mend here and odd sizes are held against it as
-they are.
+An OpenCV older than 4.11 could put a box with an odd side a pixel off (PARITY.md P58). The vectors come from a newer
+one, which puts every box where it belongs, as we do, so there is nothing to mend here and odd sizes are held against it
+as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from sadtalker_core.compose.paste import Blend, PasteBack
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from sadtalker_core.resizing import resize_bilinear
+from sadtalker_core.opencv_resize import resize_bilinear
 from tests.parity.harness import Row, Vectors, compare_stored
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadtalker_core.render.blocks import halve
-from sadtalker_core.render.dense_motion import LEAST_SAY, sparse_motions
-from sadtalker_core.render.generator import Generator, Rendered, Source
+from sadtalker_core.render.facevid2vid.blocks import halve
+from sadtalker_core.render.facevid2vid.dense_motion import MIN_MASK, sparse_motions
+from sadtalker_core.render.facevid2vid.generator import Generator, Rendered, Source
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net, spread, thinned
 from tests.tolerances import ARRANGEMENTS, NUMBERS, PICTURE_MAX, PICTURE_MEAN
 
-#: A say this close to the step of quirk 28 falls to the one side or the other by rounding: the arrangements, one thread
-#: or two, were seen to differ by 2e-8 there. At 512 six of 4.2 million stand so close.
+#: A say this close to the step of PARITY.md P52 falls to the one side or the other by rounding: the arrangements, one
+#: thread or two, were seen to differ by 2e-8 there. At 512 six of 4.2 million stand so close.
 EDGE = 1e-7
 #: pixels that one voxel's change is seen to reach, and how often the picture is painted anew to find the side
 REACH, ATTEMPTS = 48, 4
@@ -33,8 +33,8 @@ STAGES = {
     "down_blocks.1": "encoder.down.1",
     "second": "encoder.into_depth",
     "resblocks_3d": "encoder.blocks.5",
-    "dense_motion_network.compress": "dense_motion.compact",
-    "dense_motion_network.norm": "dense_motion.compact_norm",
+    "dense_motion_network.compress": "dense_motion.compression",
+    "dense_motion_network.norm": "dense_motion.compression_norm",
     "dense_motion_network.hourglass": "dense_motion.hourglass",
     "dense_motion_network.mask": "dense_motion.say",
     "dense_motion_network.occlusion": "dense_motion.occlusion",
@@ -56,25 +56,25 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         image = net_image(given["image"])
         here, there = (torch.from_numpy(given[name]) for name in ("kp_source", "kp_driving"))
         with torch.no_grad(), recorded(generator, STAGES.values()) as records:
-            source = generator.prepare(image, here)
-            rendered = generator.drive(source, there)
+            source = generator.encode_source(image, here)
+            rendered = generator.warp_and_decode(source, there)
         with torch.no_grad():
             rendered, n_turned = settled(generator, source, there, rendered, want)
-            fast_source = fast.prepare(image, here)
-            motion = fast.dense_motion(fast_source.compact, here, there)
-            arranged = Rendered(fast.paint(fast_source, rendered.motion), motion)
-        note = f"{n_turned} voxels on quirk 28's step turned" if n_turned else ""
+            fast_source = fast.encode_source(image, here)
+            motion = fast.dense_motion(fast_source.compressed_features, here, there)
+            arranged = Rendered(fast.decode(fast_source, rendered.motion), motion)
+        note = f"{n_turned} voxels on PARITY.md P52's step turned" if n_turned else ""
         yield from _outcome(vectors.stage, case, rendered, want, note)
         yield from _outcome(vectors.stage, case, arranged, want, "fast")
         yield compare(vectors.stage, case, "fast less plain", arranged.image, rendered.image, ARRANGEMENTS)
-        apart = (motion.deformation - rendered.motion.deformation)[~on_the_edge(rendered.motion.say).any(dim=1)]
+        apart = (motion.deformation - rendered.motion.deformation)[~on_the_edge(rendered.motion.mask).any(dim=1)]
         yield compare(vectors.stage, case, "fast less plain, motion", apart, torch.zeros_like(apart), ARRANGEMENTS)
 
         motion = rendered.motion
         _, step = thinned(want, "deformation")
         volumes = {
             "deformation": motion.deformation[0, ::step, ::step, ::step],
-            "mask": _every(motion.say[0], want, "mask"),
+            "mask": _every(motion.mask[0], want, "mask"),
             "feature_3d": _every(records["encoder.blocks.5"].output[0], want, "feature_3d"),
             "hourglass_input": _every(records["dense_motion.hourglass"].input[0], want, "hourglass_input"),
             "fourth": _every(records["flatten_out"].output[0], want, "fourth"),
@@ -91,9 +91,9 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
             yield compare(vectors.stage, case, f"{name} stats", statistics(values), wanted, tolerance)
 
 
-def on_the_edge(say: Tensor) -> Tensor:
-    """Where rounding decides whether a motion is heard (quirk 28), of the shape of `say`."""
-    return (say - LEAST_SAY).abs() < EDGE
+def on_the_edge(mask: Tensor) -> Tensor:
+    """Where rounding decides whether a motion is heard (PARITY.md P52), of the shape of `mask`."""
+    return (mask - MIN_MASK).abs() < EDGE
 
 
 def settled(generator: Generator, source: Source, driving: Tensor, rendered: Rendered,
@@ -103,12 +103,12 @@ def settled(generator: Generator, source: Source, driving: Tensor, rendered: Ren
     """
     stored, step = thinned(want, "prediction_f16")
     stored = torch.from_numpy(stored.astype(np.float32))
-    motions = sparse_motions(source.keypoints, driving, source.compact.shape[2:])
+    motions = sparse_motions(source.keypoints, driving, source.compressed_features.shape[2:])
 
     def difference(image: Tensor) -> Tensor:
         return (image[0, :, ::step, ::step] - stored).abs().amax(dim=0)
 
-    n_turned, untried = 0, on_the_edge(rendered.motion.say)[0].nonzero()
+    n_turned, untried = 0, on_the_edge(rendered.motion.mask)[0].nonzero()
     for _ in range(ATTEMPTS):
         differs = difference(rendered.image)
         worst = step * torch.tensor(divmod(int(differs.argmax()), differs.shape[1]))
@@ -117,11 +117,11 @@ def settled(generator: Generator, source: Source, driving: Tensor, rendered: Ren
             break
         motion, depth, row, column = untried[away.argmin()].tolist()
         untried = untried[away != away.min()]
-        say = rendered.motion.say[0, motion, depth, row, column]
+        mask = rendered.motion.mask[0, motion, depth, row, column]
         turned = rendered.motion.deformation.clone()
-        turned[0, depth, row, column] += motions[0, motion, depth, row, column] * (say if say < LEAST_SAY else -say)
+        turned[0, depth, row, column] += motions[0, motion, depth, row, column] * (mask if mask < MIN_MASK else -mask)
         other = rendered.motion._replace(deformation=turned)
-        image = generator.paint(source, other)
+        image = generator.decode(source, other)
         if difference(image).max() < differs.max():
             rendered, n_turned = Rendered(image, other), n_turned + 1
     return rendered, n_turned
@@ -132,7 +132,7 @@ def _outcome(stage: str, case: str, rendered: Rendered, want: dict, note: str = 
     yield compare_stored(stage, case, "prediction_f16", frame, want, PICTURE_MAX, PICTURE_MEAN, note)
     yield compare(stage, case, "prediction_stats", statistics(frame), want["prediction_stats"], NUMBERS, note=note)
     yield compare(stage, case, "occlusion_map", motion.occlusion[0, 0], want["occlusion_map"], NUMBERS, note=note)
-    for field, values in (("deformation", motion.deformation), ("mask", motion.say)):
+    for field, values in (("deformation", motion.deformation), ("mask", motion.mask)):
         wanted = want[f"{field}_stats"]
         yield compare(stage, case, f"{field}_stats", statistics(values), wanted, NUMBERS, note=note)
 
@@ -157,7 +157,7 @@ class Record(NamedTuple):
 
 @contextlib.contextmanager
 def recorded(net: nn.Module, names) -> Iterator[dict[str, Record]]:
-    """Remembers what passes through the named modules of the net while the context lasts."""
+    """Remembers what passes through the named modules of the network while the context lasts."""
     records: dict[str, Record] = {}
 
     def remember(name: str):

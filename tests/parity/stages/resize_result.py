@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import torch
 
 from sadtalker_core.datatypes import Box
-from sadtalker_core.render.animate import to_box_aspect
-from sadtalker_core.resizing import resize_bilinear
+from sadtalker_core.opencv_resize import resize_bilinear
+from sadtalker_core.render.facevid2vid.animate import to_box_aspect
 from tests.parity.harness import Row, Vectors, compare_stored
 
 

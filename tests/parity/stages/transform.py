@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 
 from sadtalker_core.datatypes import KeypointMotion
+from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.render.mapping import bins_to_degrees
-from sadtalker_core.render.transform import transform_keypoints
 from tests.parity.harness import Row, Vectors, compare, spread
 
 

@@ -1,0 +1,1 @@
+"""What is drawn where the eyelids meet (mini family)."""

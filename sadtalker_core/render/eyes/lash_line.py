@@ -1,0 +1,53 @@
+"""The line that lashes draw where an eye closes, over the frames, as sharp as the crop.
+
+The warp (mesh_flow.py) brings the upper lid down; where it meets the lower one there is nothing in the portrait to
+show, and the whites of the eye would shine through. In: frames and where the lids are. Out: the frames with the line.
+Letters: `B` frames, `S` side of the crop, `h w` the rectangle around an eye.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...canonical_face import LEFT_EYE, RIGHT_EYE
+from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.mesh_flow import MeshFlow
+from ..meshwarp.posed_rig import PosedRig
+
+_UPPER = (tuple(LEFT_EYE[k] for k in (8, 7, 6, 5, 4, 3, 2, 1, 0)), tuple(RIGHT_EYE[:9]))
+_THICK, _HANGING = 0.010, 0.018  #: decimetres: the line upwards from the edge of the lid, and the lashes below it
+_STRENGTH = 0.85  #: of a line where the eye is shut
+
+
+class LashLine:
+    """A portrait's crop (1, 3, S, S) in 0..1, and its head. The line is as dark as the darkest of its lids' edges."""
+
+    def __init__(self, image: Tensor, head: PosedRig):
+        self.head, self.density = head, head.density
+        edges = head.on_crop(head.rig.source[[k for edge in _UPPER for k in edge[1:-1]]])
+        near = torch.linspace(-0.02, 0.03, 6, device=image.device) * self.density
+        places = (edges[:, None] + torch.stack([torch.zeros_like(near), near], dim=-1)).flatten(0, 1)
+        x, y = places.round().long().clamp(0, image.shape[-1] - 1).unbind(-1)
+        colours = image[0][:, y, x]
+        darkest = colours.mean(0).argsort()[: max(1, colours.shape[1] // 8)]
+        self.colour = colours[:, darkest].mean(1)
+
+    def draw(self, frames: Tensor, flow: MeshFlow) -> Tensor:
+        """frames (B, 3, S, S) -> the same with lashes. Eyes that do not close are left as they are."""
+        if not bool((flow.eye_closure > 0).any()):
+            return frames
+        frames = frames.clone()
+        for eye, edge in enumerate(_UPPER):
+            points = self.head.on_crop(flow.mesh[:, edge])
+            rows, columns, places = pixels_around(points, 3 * _HANGING * self.density, frames.shape[-1])
+            u, v = beside_line(places[None], points)
+            below = v - below_edge(edge_curve(points), u)
+            reach = torch.where(below < 0, max(1.0, _THICK * self.density), max(1.2, _HANGING * self.density))
+            ends = (u / 0.12).clamp(0, 1) * ((1 - u) / 0.06).clamp(0, 1)
+            line = (
+                torch.exp(-((below / reach) ** 2)) * ends * (_STRENGTH * flow.eye_closure[:, eye, None, None].square())
+            )
+            window = frames[:, :, rows, columns]
+            frames[:, :, rows, columns] = window + line[:, None] * (self.colour[:, None, None] - window)
+        return frames

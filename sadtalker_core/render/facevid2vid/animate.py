@@ -1,0 +1,121 @@
+"""A cropped portrait and a Motion -> frames, batch by batch: memory is bounded by the batch, not by the clip.
+
+Letters: `B` frames of a batch, `T` frames of the clip, `S` the side of the square, `K` key points.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
+from ...errors import InputError, OptionError, PictureError
+from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from .generator import Generator
+from .keypoints import DOWNSCALE, KeypointDetector
+from .transform import transform_keypoints
+
+
+def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
+                  batch_size: int = 1, on_progress: OnProgress | None = None,
+                  is_out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
+    """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
+
+    What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
+    `batch_size` beyond rounding; where memory runs out it is halved (batches.py). The inputs are moved to where the
+    networks are, and left as they were; nothing is remembered for gradients. on_progress(done, total) counts
+    frames and may raise to stop.
+    Raises WrongFamily, OptionError, PictureError or InputError at once, not at the first frame.
+    """
+    _check(keypoint_detector, generator, crop, motion)
+    return in_batches(
+        _frame_maker(keypoint_detector, generator, crop, motion), len(motion), batch_size,
+        on_progress=on_progress, is_out_of_memory=is_out_of_memory,
+    )  # fmt: skip
+
+
+def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+    """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
+
+    @functools.cache
+    @torch.no_grad()
+    def portrait() -> tuple[Tensor, Any]:
+        image = crop.image.unsqueeze(0).to(next(generator.parameters()))
+        canonical = keypoint_detector(image.to(next(keypoint_detector.parameters()))).to(image.device)
+        return canonical, generator.encode_source(
+            image, transform_keypoints(canonical, _beside(canonical, motion.source))
+        )
+
+    @torch.no_grad()
+    def make_frames(start: int, stop: int) -> Tensor:
+        canonical, source = portrait()
+        keypoints = transform_keypoints(canonical, _beside(canonical, motion.driving[start:stop]))
+        return generator.warp_and_decode(source, keypoints).image.float()
+
+    return make_frames
+
+
+def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
+    """The motion in the dtype and on the device of the tensor."""
+    return KeypointMotion(**{part.name: getattr(motion, part.name).to(tensor) for part in fields(motion)})
+
+
+def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
+    """Square frames (B, 3, S, S) -> (B, 3, S * height // width of the box, S): as wide as before, the box's aspect.
+
+    Undoes the squeezing of a box that is no square (PARITY.md P57). Bilinear between pixel centres, without
+    antialiasing, like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
+    """
+    side = frames.shape[-1]
+    height = box.height_at(side)
+    if height == side:
+        return frames
+    return F.interpolate(frames, size=(height, side), mode="bilinear", align_corners=False)
+
+
+@functools.cache
+def can_render_on(device: torch.device | str) -> bool:
+    """Whether the renderers can run there: some devices lack operations of theirs (Apple's MPS: 5-D grid_sample, and
+    2-D sampling that repeats the border). Tried once per device, on eight voxels and four pixels.
+    """
+    volume, picture = torch.zeros(1, 1, 2, 2, 2, device=device), torch.zeros(1, 1, 2, 2, device=device)
+    try:
+        F.grid_sample(volume, torch.zeros(1, 2, 2, 2, 3, device=device), align_corners=False)
+        F.grid_sample(picture, torch.zeros(1, 2, 2, 2, device=device), padding_mode="border", align_corners=False)
+        F.conv3d(volume, torch.zeros(1, 1, 1, 1, 1, device=device))
+    except (NotImplementedError, RuntimeError):
+        return False
+    return True
+
+
+def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion) -> None:
+    require_family("The motion", motion.family, RELEASED)
+    if len(motion) == 0:
+        raise OptionError("expected a motion of at least one frame, got none.")
+
+    levels = max(keypoint_detector.config.levels, generator.config.motion.levels)
+    step = DOWNSCALE * 2**levels
+    shape = tuple(crop.image.shape)
+    if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] == 0 or shape[1] % step:
+        raise PictureError(f"expected a cropped portrait (3, S, S) with S a multiple of {step}, got {shape}.")
+    if not crop.image.isfinite().all():
+        raise PictureError("the cropped portrait contains NaN or infinite values; load the picture again.")
+
+    n_offsets = 3 * keypoint_detector.config.n_keypoints
+    for whose, rows in (("source", motion.source), ("driving", motion.driving)):
+        if rows.offsets.shape[-1] != n_offsets:
+            raise InputError(f"expected {n_offsets} key-point offsets per {whose} row, got {rows.offsets.shape[-1]}.")
+        numbers = torch.cat(
+            [rows.yaw[:, None], rows.pitch[:, None], rows.roll[:, None], rows.translation, rows.offsets], dim=-1
+        )
+        bad = torch.nonzero(~numbers.isfinite().all(dim=-1))
+        if len(bad):
+            raise InputError(
+                f"the {whose} motion of frame {int(bad[0])} contains NaN or infinite values; map it again."
+            )

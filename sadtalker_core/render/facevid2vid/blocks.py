@@ -1,0 +1,102 @@
+"""The layers that the renderer's networks are made of. Everything here maps features to features, (B, C, [D,] H, W)."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def convolution(ops, dims: int):
+    """The factory's convolution over pictures (2) or volumes (3)."""
+    return ops.Conv3d if dims == 3 else ops.Conv2d
+
+
+def batch_norm(dims: int):
+    return nn.BatchNorm3d if dims == 3 else nn.BatchNorm2d
+
+
+class ConvBlock(nn.Module):
+    """Convolution that keeps the size, batch norm, rectifier."""
+
+    def __init__(self, inputs: int, outputs: int, dims: int, ops, *, slope: float = 0.0):
+        super().__init__()
+        self.conv = convolution(ops, dims)(inputs, outputs, 3, padding=1)
+        self.norm = batch_norm(dims)(outputs)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(x)), self.slope)
+
+
+class ResidualBlock(nn.Module):
+    """Twice (batch norm, rectifier, convolution), added to what came in."""
+
+    def __init__(self, channels: int, dims: int, ops):
+        super().__init__()
+        self.first_norm = batch_norm(dims)(channels)
+        self.first_conv = convolution(ops, dims)(channels, channels, 3, padding=1)
+        self.second_norm = batch_norm(dims)(channels)
+        self.second_conv = convolution(ops, dims)(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.first_conv(F.relu(self.first_norm(x)))
+        return x + self.second_conv(F.relu(self.second_norm(branch)))
+
+
+def halve(x: Tensor) -> Tensor:
+    """Rows and columns averaged two by two; the depth of a volume stays."""
+    planes = F.avg_pool2d(x.flatten(1, -3), 2)
+    return planes.unflatten(1, x.shape[1:-2])
+
+
+def double(x: Tensor) -> Tensor:
+    """Rows and columns repeated; the depth of a volume stays."""
+    planes = F.interpolate(x.flatten(1, -3), scale_factor=2, mode="nearest")
+    return planes.unflatten(1, x.shape[1:-2])
+
+
+#: steps of power iteration on a fresh weight, so that the first forward pass is not divided by a wild guess
+FIRST_STEPS = 15
+
+
+@functools.cache
+def spectral(conv2d: type) -> type:
+    """A convolution class -> the same class with its weight divided by its largest singular value.
+
+    It keeps an estimate of that value's two singular vectors beside the weight, `left` (out,) and `right`
+    (in * kh * kw,), and improves it by one step of power iteration at each forward pass in training (Miyato et al.,
+    "Spectral normalization for generative adversarial networks", 2018, algorithm 1). In eval mode the stored vectors
+    are taken as they are, so the numbers are those of the released weights.
+    """
+
+    class SpectralConv(conv2d):  # type: ignore[misc, valid-type]
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            matrix = self.weight.detach().flatten(1)
+            self.register_buffer("left", F.normalize(torch.ones_like(matrix[:, 0]), dim=0))
+            self.register_buffer("right", F.normalize(torch.ones_like(matrix[0]), dim=0))
+            for _ in range(FIRST_STEPS):
+                self._iterate(matrix)
+
+        # every convolution, ComfyUI's casting ones too, hands its final weight to this method
+        def _conv_forward(self, x, weight, bias):
+            return super()._conv_forward(x, weight / self.largest_singular_value(weight), bias)
+
+        def largest_singular_value(self, weight: Tensor) -> Tensor:
+            matrix = weight.flatten(1)
+            if matrix.dtype in (torch.float16, torch.bfloat16):
+                matrix = matrix.float()
+            if self.training:
+                self._iterate(matrix.detach())
+            # copies, so that the next step of the iteration does not write on what the gradient remembers
+            left, right = self.left.to(matrix, copy=True), self.right.to(matrix, copy=True)
+            return (left @ (matrix @ right)).to(weight.dtype)
+
+        def _iterate(self, matrix: Tensor) -> None:
+            self.right.copy_(F.normalize(matrix.T @ self.left.to(matrix), dim=0, eps=1e-12))
+            self.left.copy_(F.normalize(matrix @ self.right.to(matrix), dim=0, eps=1e-12))
+
+    return SpectralConv

@@ -1,0 +1,1 @@
+"""The mini family's renderer: a face mesh is posed, and the portrait is warped along."""

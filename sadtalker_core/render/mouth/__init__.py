@@ -1,0 +1,1 @@
+"""What is drawn between the lips (mini family)."""

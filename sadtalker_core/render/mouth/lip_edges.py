@@ -1,0 +1,100 @@
+"""Where the lips part: each of them shown up to its very edge, however near the other one is.
+
+The warp is known on the stage, whose pixels are as large as a row of teeth is high in a mouth that has nearly closed.
+Between two of them it would lead from one lip over everything that lies between both in the portrait. So what moves a
+lip is carried on over its edge, and the edge is drawn as sharp as the crop.
+Letters: `B` frames, `S` side of the crop, `h w` the rectangle around the mouth.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...canonical_face import INNER_LIPS
+from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.mesh_flow import STAGE, MeshFlow
+from ..meshwarp.posed_rig import PosedRig
+
+_HALF = len(INNER_LIPS) // 2
+_REACH = 3  #: pixels of the stage over which a lip is carried on
+_CORNER = 0.04  #: of the width of the mouth, over which that begins
+#: The shade between lips that have met: how dark, and how far it reaches up and down, in decimetres. It begins where
+#: lips are as near as the first, and have come nearer than in the portrait by more than the second; by the third it is
+#: whole. Lips that were hardly parted bring their own.
+_SHADE, _SHADE_REACH = 0.2, 0.009
+_NEAR, _NEARER, _MUCH_NEARER = 0.02, 0.03, 0.08
+
+
+def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
+    """lips (B, 20, 2) -> upper and lower edge (B, 11, 2), both from the first corner to the second."""
+    return lips[:, : _HALF + 1], torch.cat([lips[:, :1], lips[:, _HALF:].flip(1)], dim=1)
+
+
+class LipEdges:
+    """A portrait's crop (1, 3, S, S) in 0..1, and its head."""
+
+    def __init__(self, image: Tensor, head: PosedRig):
+        self.image, self.head, self.density = image, head, head.density
+        self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
+
+    def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
+        """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, with the lips up to their
+        edges."""
+        on_stage = flow.mesh[:, list(INNER_LIPS)]
+        rows, columns, places = pixels_around(
+            self.head.on_crop(on_stage), _REACH * float(self.head.zoom), warped.shape[-1]
+        )
+        if not places.numel():
+            return warped
+        on_rows, on_columns, spots = pixels_around(on_stage, 2 * _REACH, STAGE)
+        sides, _, _ = _sides(on_stage, spots[None])
+        fine_sides, gap, between = _sides(self.head.on_crop(on_stage), places[None])
+        _, was_gap, _ = _sides(self.source_lips, places[None])
+        window = warped[:, :, rows, columns]
+        drawn, total = torch.zeros_like(window), torch.zeros_like(between)
+        for coarse, fine in zip(sides, fine_sides, strict=True):
+            carried = displacement.clone()
+            carried[:, :, on_rows, on_columns] = _carried_on(displacement[:, :, on_rows, on_columns], coarse > 0)
+            cover = (fine + 0.5).clamp(0, 1) * between
+            drawn, total = drawn + cover * self._seen(carried, places), total + cover
+        both = total.clamp_min(1)
+        shown = warped.clone()
+        nearer = ((was_gap - gap) / self.density - _NEARER) / (_MUCH_NEARER - _NEARER)
+        met = nearer.clamp(0, 1) * (1 - gap / self.density / _NEAR).clamp(0, 1)
+        line = torch.exp(-((torch.maximum(*fine_sides) / max(1.0, _SHADE_REACH * self.density)) ** 2))
+        shown[:, :, rows, columns] = (drawn / both + (1 - total / both) * window) * (1 - _SHADE * met * between * line)
+        return shown
+
+    def _seen(self, displacement: Tensor, places: Tensor) -> Tensor:
+        """What a displacement (B, 2, 160, 160) brings to places (h, w, 2) of the crop: (B, 3, h, w)."""
+        n = len(displacement)
+        grid = (self.head.on_stage(places) * (2 / STAGE) - 1).expand(n, -1, -1, -1)
+        moved = _sample(displacement, grid).permute(0, 2, 3, 1) * self.head.zoom
+        return _sample(self.image.expand(n, -1, -1, -1), (places + moved) * (2 / self.image.shape[-1]) - 1)
+
+
+def _sides(lips: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    """places (B or 1, h, w, 2) -> how far they lie within the upper and within the lower lip, and how far the lips are
+    apart there, (B, 1, h, w) each, in pixels; and 1 between the corners of the mouth, 0 beside it."""
+    upper, lower = lip_edges(lips)
+    u, v = beside_line(places, upper)
+    top, bottom = (below_edge(edge_curve(edge), u)[:, None] for edge in (upper, lower))
+    v, ends = v[:, None], (torch.minimum(u, 1 - u) / _CORNER).clamp(0, 1)[:, None]
+    middle = (top + bottom) / 2
+    return (torch.minimum(top, middle) - v, v - torch.maximum(bottom, middle)), bottom - top, ends
+
+
+def _carried_on(values: Tensor, known: Tensor) -> Tensor:
+    """values (B, C, h, w), those that are known (B, 1, h, w) carried on over the others nearby."""
+    for _ in range(_REACH):
+        share = F.avg_pool2d(known.to(values), 3, 1, 1, count_include_pad=False)
+        around = F.avg_pool2d(values * known, 3, 1, 1, count_include_pad=False) / share.clamp_min(1e-6)
+        values = torch.where(known | (share == 0), values, around)
+        known = share > 0
+    return values
+
+
+def _sample(picture: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
