@@ -15,6 +15,6 @@ def where() -> str:
 
 
 if __name__ == "__main__":
-    with worker_pool.Crew(worker_pool.CrewOptions(n_workers=1, gpus_each=0.0), 1):
+    with worker_pool.WorkerPool(worker_pool.WorkerPoolOptions(n_workers=1, gpus_each=0.0), 1):
         ray = worker_pool._import_ray()
         print(json.dumps([worker.__file__, ray.get(ray.remote(where).remote())]))
