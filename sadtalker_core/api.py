@@ -381,7 +381,10 @@ def rendering_device(device: torch.device) -> torch.device:
     """Where the renderers compute: on the device, or on the CPU when the device lacks one of their operations."""
     if can_render_on(device):
         return device
-    logging.info("SadTalker: %s lacks an operation of the renderer (grid_sample): Face Render runs on the CPU.", device)
+    logging.info(
+        "SadTalker: %s does not support an operation of the renderer (grid_sample): Face Render runs on the CPU.",
+        device,
+    )
     return torch.device("cpu")
 
 

@@ -44,7 +44,7 @@ class Signature:
             raise OptionError(f"expected a signing algorithm out of {', '.join(ALGORITHMS)}, got {self.algorithm}.")
         for what, file in (("certificates", self.certificates), ("private key", self.private_key)):
             if not file.is_file():
-                raise SigningError(f"the video shall be signed, but there is no file with the {what} at {file}.")
+                raise SigningError(f"the video is to be signed, but there is no file with the {what} at {file}.")
 
     def require_usable(self) -> None:
         """Signs a picture of one pixel. Raises SigningError where package, certificates or key do not do."""
@@ -70,7 +70,7 @@ class Signature:
         except c2pa.C2paError as error:
             raise SigningError(
                 f"the video cannot be signed with {self.certificates} ({self.algorithm}): {error}. The first "
-                "certificate must belong to the key and be made for signing, and those that vouch for it must follow."
+                "certificate must belong to the key and allow signing; its issuers must follow."
             ) from error
 
 
@@ -79,8 +79,8 @@ def _c2pa():
         import c2pa
     except ImportError as error:
         raise SigningError(
-            "the video shall be signed, which needs the package c2pa-python: install it into ComfyUI's Python "
-            "(pip install c2pa-python), or take the settings for signing away."
+            "signing videos needs the package c2pa-python: install it into ComfyUI's Python (pip install "
+            "c2pa-python), or remove the signing settings."
         ) from error
     return c2pa
 

@@ -80,7 +80,7 @@ def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_
     monkeypatch.setattr(record, "append_jsonl", append_line)
     folder.add(done(jobs[0]))
     folder.add(done(jobs[1]))
-    assert folder.fault.startswith("The record of this run could not be kept in") and "No space left" in folder.fault
+    assert folder.fault.startswith("the record of this run could not be written to") and "No space left" in folder.fault
     full.clear()
     folder.add(done(jobs[2]))
     assert not folder.fault and list(folder.done_before(jobs)) == ["a", "b", "c"]
@@ -107,7 +107,7 @@ def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, m
 
 def test_a_second_run_in_the_same_folder_is_told_who_has_it(tmp_path):
     with RunFolder(tmp_path / "run"):
-        with pytest.raises(InUse, match="^The run folder .* is in use by process "):
+        with pytest.raises(InUse, match="^the run folder .* is in use by process "):
             RunFolder(tmp_path / "run").__enter__()
     with RunFolder(tmp_path / "run") as again:
         assert not again.fault

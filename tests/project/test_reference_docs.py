@@ -49,7 +49,9 @@ def test_the_glossary_tells_everything_in_one_table_of_four_columns():
 def test_every_path_of_the_architecture_exists():
     paths = {word for word in quoted(text("ARCHITECTURE.md")) if "/" in word}
     assert len(paths) > 25
-    missing = [path for path in paths if not any((root / path).exists() for root in (PROJECT, PROJECT / "sadtalker_core"))]
+    missing = [
+        path for path in paths if not any((root / path).exists() for root in (PROJECT, PROJECT / "sadtalker_core"))
+    ]
     assert missing == []
 
 
