@@ -42,12 +42,12 @@ class Option:
 
     name:      as the nodes, the columns of a table and the fields of `Options` spell it
     type:      bool, int, float or str
-    default:   what holds when nothing is said
+    default:   the value if none is given
     help:      what it does, in a sentence or two
     min, max:  the range, both ends included; None where there is none
-    step:      of the arrows beside a number
-    choices:   the words that are allowed; none where any text is
-    unit:      of the number, or of the numbers that a text lists
+    step:      increment of the widget
+    choices:   the allowed values of a text; empty if any text is allowed
+    unit:      of the value, or of the values that a text lists
     """
 
     name: str
@@ -67,7 +67,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What a sentence says about the values that are allowed."""
+        """The allowed values, as an error message words them."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.type is bool:
@@ -81,7 +81,7 @@ class Option:
         return "text"
 
     def read(self, text: str) -> Any:
-        """The value that a text stands for, in a table or on the command line. Raises OptionError."""
+        """Parse the text of a table cell or a command line argument. Raises OptionError."""
         value: Any = text
         try:
             if self.type is bool:
@@ -93,7 +93,7 @@ class Option:
         return self.check(value)
 
     def check(self, value: Any) -> Any:
-        """The value in the type of this option, when it is allowed. Raises OptionError."""
+        """The value in the type of this option. Raises OptionError if it is not allowed."""
         if self.choices:
             return one_of(self.name, value, self.choices)
         if self.type is bool:
@@ -181,7 +181,7 @@ def _angles(axis: str) -> Option:
 
 @dataclass(frozen=True)
 class Options:
-    """How a video is made: one value for each option of the table, the nodes' defaults where nothing is said.
+    """How a video is made: one value per option, by default those of the nodes.
 
     Raises OptionError for a value that its option does not allow.
     """

@@ -26,9 +26,9 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
 @dataclass(frozen=True)
 class Signature:
-    """Whose name a file gets.
+    """Who signs a video (C2PA).
 
-    certificates: a PEM file, the signer's own certificate first, then those that vouch for it
+    certificates: a PEM file, the signer's certificate first, then its issuers
     private_key:  a PEM file (PKCS#8) with the key of the first certificate
     algorithm:    one of ALGORITHMS; it must fit the key
     time_stamp_url: a time stamp authority (RFC 3161) to ask over the internet; empty asks nobody
@@ -47,7 +47,7 @@ class Signature:
                 raise SigningError(f"the video is to be signed, but there is no file with the {what} at {file}.")
 
     def require_usable(self) -> None:
-        """Signs a picture of one pixel. Raises SigningError where package, certificates or key do not do."""
+        """Signs an image of one pixel. Raises SigningError if package, certificates or key cannot be used."""
         from PIL import Image
 
         pixel = io.BytesIO()
