@@ -33,7 +33,7 @@ class ReferenceClip:
 def open_clip(frames: Tensor | None, video, fps: float) -> ReferenceClip:
     """frames: an IMAGE batch at `fps`, or video: a VIDEO, which brings its own rate; exactly one of them."""
     if (frames is None) == (video is None):
-        raise VideoError("expected either frames or a video; disconnect the other.")
+        raise VideoError("expected frames or a video, exactly one of them; connect one.")
     if frames is not None:
         return ReferenceClip(iter(frames[..., :3]), fps, len(frames))
     return _open_file(video) if _is_a_file(video) else _open_parts(video)

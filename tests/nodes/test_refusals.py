@@ -17,8 +17,8 @@ SENTENCES = {
     "fourth of a list of pictures": ("the portrait, number 3 of the list (counting from 0)", "too small"),
     "fourth of a list of files": ("the portrait 'tiny.png', number 3 of the list", "16 x 16"),
     "fourth of a list of portraits": ("the portrait 'green.png', number 3 of the list", "no face found"),
-    "third of two faces": ("face index 2", "2 faces were found", "up to 1"),
-    "no voice and no idle time": ("idle_seconds", "voice"),
+    "third of two faces": ("face index up to 1, got 2", "2 faces were found"),
+    "no voice and no idle time": ("idle_seconds", "audio"),
     "released weights not there": (
         "SadTalker_V0.0.2_256.safetensors", "725,066,984 bytes", "c211f5d6de00", "allow_download", "models",
     ),
