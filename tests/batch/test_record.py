@@ -88,7 +88,7 @@ def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_
 
 def test_a_run_folder_that_cannot_be_made_is_told_before_anything_begins(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match=r"cannot be written to \(Not a directory\); name another with --run"):
+    with pytest.raises(OptionError, match=r"cannot be written to \(Not a directory\); choose another with --run"):
         RunFolder(tmp_path / "file" / "run")
 
 
@@ -99,7 +99,7 @@ def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, m
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     if begins:
-        assert "could not be kept" in RunFolder(tmp_path / "run").fault
+        assert "could not be written" in RunFolder(tmp_path / "run").fault
     else:
         with pytest.raises(OptionError, match="cannot be written to"):
             RunFolder(tmp_path / "run")
