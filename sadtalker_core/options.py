@@ -449,7 +449,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _text(DEFAULT_TEXT, "Text of the label, one line. Chinese and other scripts need a font on the computer that "
                             "runs ComfyUI.", name="text"),
         _choice(CORNERS, "Corner of the image for the label.", name="corner"),
-        _fraction("size", 0.05, 0.01, "Text height as a fraction of the shorter side of the image, in pixels.", 0.01,
+        _fraction("size", 0.05, 0.01, "Text height as a fraction of the shorter side of the image.", 0.01,
                   0.25),
         _fraction("opacity", 0.8, 0.05, "1 hides what is behind the label.", 0.1),
     ),
