@@ -63,6 +63,7 @@ class Surroundings:
 
 
 def surroundings_of(face: PlacedFace) -> Surroundings:
+    """Of a portrait whose face has been placed: rings that stay on the stage, and its border straight out of them."""
     outline = face.points[list(FACE_OUTLINE)]
     middle = (outline.amin(0) + outline.amax(0)) / 2
     direction = outline - middle
