@@ -43,6 +43,20 @@ class CropMode(str, Enum):
         return self in (CropMode.FULL, CropMode.EXTENDED_FULL)
 
 
+class PoseAngles(NamedTuple):
+    """A number for each angle of the head, in the one order that rows of coefficients have: degrees, radians, or
+    factors.
+    """
+
+    pitch: float
+    yaw: float
+    roll: float
+
+
+#: factors that leave the head as it is
+UNSCALED = PoseAngles(1.0, 1.0, 1.0)
+
+
 class Box(NamedTuple):
     """A box in whole pixels: the left top corner and the size."""
 
@@ -336,7 +350,7 @@ def require_same_length(n_frames: int, **tracks) -> None:
 
 
 __all__ = [
-    "MINI", "RELEASED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose",
+    "MINI", "RELEASED", "UNSCALED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose",
     "KeypointMotion",
-    "Motion", "Portrait", "SpeechWindows", "require_family", "require_same_length",
+    "Motion", "Portrait", "PoseAngles", "SpeechWindows", "require_family", "require_same_length",
 ]  # fmt: skip

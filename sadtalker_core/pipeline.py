@@ -25,6 +25,7 @@ from .compose.signature import Signature
 from .compose.video import VideoWriter
 from .datatypes import (
     MINI,
+    UNSCALED,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -32,6 +33,7 @@ from .datatypes import (
     HeadPose,
     Motion,
     Portrait,
+    PoseAngles,
     SpeechWindows,
     require_family,
 )
@@ -267,7 +269,7 @@ def coefficients_to_motion(
     pose: HeadPose,
     *,
     expression_scale: float = 1.0,
-    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    pose_scale: PoseAngles = UNSCALED,
     still: bool = False,
     yaw: Degrees = None,
     pitch: Degrees = None,

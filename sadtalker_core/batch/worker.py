@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import pipeline
 from ..choices import one_of
 from ..claims import Claim
-from ..datatypes import FrameStream, Motion, Portrait
+from ..datatypes import FrameStream, Motion, Portrait, PoseAngles
 from ..face.portrait import portrait_from_picture
 from ..locking import sweep_work_folders, work_folder
 from ..model import SadTalkerModel, choose_points, load_model
@@ -135,7 +135,7 @@ class Worker:
         pose = pipeline.predict_head_pose(nets, speech, source, style=options.pose_style, seed=options.seed)
         motion = pipeline.coefficients_to_motion(
             nets, source, expression, pose, expression_scale=options.expression_scale,
-            pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
+            pose_scale=PoseAngles(options.pitch_scale, options.yaw_scale, options.roll_scale), still=options.still,
             yaw=options.yaw, pitch=options.pitch, roll=options.roll,
         )  # fmt: skip
         heads = pipeline.render(nets, portrait, motion, batch_size=1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, POSE, ROTATION
-from ..datatypes import MINI, Expression, HeadPose, require_family
+from ..datatypes import MINI, UNSCALED, Expression, HeadPose, PoseAngles, require_family
 from ..errors import OptionError
 from .reference import ReferenceLength, plan_fit
 from .smoothing import ORDER, smooth
@@ -30,6 +30,7 @@ GROUPS = {
 }
 MOUTH_GROUP, EYES_GROUP, BROWS_GROUP = GROUPS
 _LIDS = "eyeBlink"
+_UNTURNED = PoseAngles(0.0, 0.0, 0.0)
 #: a smoothing window above this many frames (2 s) leaves no speech in a track
 LONGEST_SMOOTHING = 51
 
@@ -78,10 +79,10 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     return replace(expression, coefficients=after)
 
 
-def edit_pose(pose: HeadPose, *, scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
-              offsets_deg: tuple[float, float, float] = (0.0, 0.0, 0.0), translation: float = 1.0,
+def edit_pose(pose: HeadPose, *, scales: PoseAngles = UNSCALED,
+              offsets_deg: PoseAngles = _UNTURNED, translation: float = 1.0,
               smoothing: int = 0) -> HeadPose:  # fmt: skip
-    """Scales (pitch, yaw, roll) and the translation about the first frame, then turns the whole track by the offsets.
+    """Scales the angles and the translation about the first frame, then turns the whole track by the offsets, degrees.
 
     About the first frame, because there the head is where the portrait has it: a scale of 0 holds it there.
     smoothing: as for expressions.

@@ -17,11 +17,13 @@ from torch import Tensor
 from ..coefficients import CROP_ROW
 from ..datatypes import (
     RELEASED,
+    UNSCALED,
     Expression,
     FaceCoefficients,
     HeadPose,
     KeypointMotion,
     Motion,
+    PoseAngles,
     require_family,
     require_same_length,
 )
@@ -41,7 +43,7 @@ def coefficients_to_motion(
     pose: HeadPose,
     *,
     expression_scale: float = 1.0,
-    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    pose_scale: PoseAngles = UNSCALED,
     still: bool = False,
     yaw: Degrees = None,
     pitch: Degrees = None,
@@ -50,7 +52,7 @@ def coefficients_to_motion(
 ) -> Motion:
     """What the driving rows and the portrait's own row mean to the renderer.
 
-    expression_scale, pose_scale (yaw, pitch, roll), still: see `driving_rows`.
+    expression_scale, pose_scale, still: see `driving_rows`.
     yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
     on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
@@ -114,7 +116,7 @@ def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) 
 
 
 def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose,
-           expression_scale: float, pose_scale: tuple[float, float, float]) -> None:  # fmt: skip
+           expression_scale: float, pose_scale: PoseAngles) -> None:  # fmt: skip
     require_family("The expression", expression.family, source.family)
     require_family("The pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)
@@ -129,7 +131,9 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
         )
     for name, value in (
         ("expression_scale", expression_scale),
-        *zip(("yaw", "pitch", "roll"), pose_scale, strict=True),
+        ("yaw", pose_scale.yaw),
+        ("pitch", pose_scale.pitch),
+        ("roll", pose_scale.roll),
     ):
         if not math.isfinite(value):
             raise OptionError(f"expected {name} to be a number, got {value}.")

@@ -137,7 +137,7 @@ class Tracks(Doorway):
         super().__init__(folder, host)
         import torch
 
-        from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
+        from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose, PoseAngles
         from sadtalker_core.motion.track_file import save_tracks
 
         face = torch.linspace(-1, 1, 6 * 64).view(6, 64), torch.linspace(-0.1, 0.1, 36).view(6, 6)
@@ -165,7 +165,7 @@ class Tracks(Doorway):
             edited = edit.edit_expression(tracks.expression, overall=1.5, smoothing=5)
             assert edited.coefficients.isfinite().all(), "an expression was read that cannot be scaled"
         if tracks.pose is not None:
-            turned = edit.edit_pose(tracks.pose, scales=(2.0, 2.0, 2.0), smoothing=5)
+            turned = edit.edit_pose(tracks.pose, scales=PoseAngles(2.0, 2.0, 2.0), smoothing=5)
             assert turned.coefficients.isfinite().all(), "a pose was read that cannot be scaled"
 
 

@@ -19,7 +19,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.plot import plot_motion
-from sadtalker_core.datatypes import CropMode, Motion, Portrait
+from sadtalker_core.datatypes import CropMode, Motion, Portrait, PoseAngles
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_picture
 from sadtalker_core.model import load_model
@@ -76,7 +76,7 @@ def main() -> None:
 
     mouths = [edit.edit_expression(expression, mouth=scale) for scale in (0.3, 1.0, 1.8)]
     save("edit_expression", side_by_side([shown(mouth, pose) for mouth in mouths], height=256))
-    turns = [edit.edit_pose(pose, offsets_deg=degrees) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
+    turns = [edit.edit_pose(pose, offsets_deg=PoseAngles(*degrees)) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
     save("edit_pose", side_by_side([shown(expression, turn) for turn in turns], height=256))
 
     styles = [pipeline.predict_head_pose(nets, speech, face, style=style, seed=SEED) for style in (0, 20, 45)]

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.datatypes import MINI, CropMode, Expression
+from sadtalker_core.datatypes import MINI, CropMode, Expression, PoseAngles
 from sadtalker_core.errors import InputError, OptionError, WrongFamily
 from sadtalker_core.render.driving import coefficients_to_motion, degree_track, parse_degrees
 from tests.render import tiny
@@ -40,7 +40,7 @@ def test_degrees_replace_one_angle_and_nothing_else():
 def test_the_inputs_are_left_as_they_were():
     source, expression, pose = tiny.coefficients(), tiny.expression(5), tiny.pose(5)
     before = [t.clone() for t in (source.crop_rows(), expression.coefficients, pose.coefficients)]
-    coefficients_to_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=(2, 2, 2))
+    coefficients_to_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=PoseAngles(2, 2, 2))
     after = (source.crop_rows(), expression.coefficients, pose.coefficients)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 

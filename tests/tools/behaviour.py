@@ -52,6 +52,9 @@ to_motion = pick(pipeline, "map_tracks", "coefficients_to_motion")
 paste_back = pick(pipeline, "whole_picture", "make_paste_back")
 
 
+PoseAngles = module("datatypes").PoseAngles
+
+
 def show(name: str, *values: Any) -> None:
     digest = hashlib.sha256()
     for value in values:
@@ -78,7 +81,7 @@ def tracks_of(motion: Any) -> list[torch.Tensor]:
 #: mode of the crop, style, seed, seconds (no voice: an idle clip), further wishes for the motion
 CLIPS = (
     ("crop", 0, 1, 0.4, True, {}),
-    ("full", 3, 2, 0.4, True, {"expression_scale": 1.4, "pose_scale": (1.5, 0.5, 2.0)}),
+    ("full", 3, 2, 0.4, True, {"expression_scale": 1.4, "pose_scale": PoseAngles(yaw=1.5, pitch=0.5, roll=2.0)}),
     ("extcrop", 11, 3, 0.32, False, {"yaw": "-20, 20", "pitch": 8.0}),
     ("resize", 45, 4, 0.32, True, {"still": True}),
     ("extfull", 7, 2**63 + 5, 0.4, True, {"roll": "10"}),
