@@ -350,7 +350,7 @@ def require_same_length(n_frames: int, **tracks) -> None:
 
 
 __all__ = [
-    "MINI", "RELEASED", "UNSCALED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose",
-    "KeypointMotion",
-    "Motion", "Portrait", "PoseAngles", "SpeechWindows", "require_family", "require_same_length",
+    "MINI", "RELEASED", "UNSCALED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream",
+    "HeadPose", "KeypointMotion", "Motion", "Portrait", "PoseAngles", "SpeechWindows", "require_family",
+    "require_same_length",
 ]  # fmt: skip

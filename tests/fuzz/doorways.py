@@ -137,7 +137,7 @@ class Tracks(Doorway):
         super().__init__(folder, host)
         import torch
 
-        from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose, PoseAngles
+        from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
         from sadtalker_core.motion.track_file import save_tracks
 
         face = torch.linspace(-1, 1, 6 * 64).view(6, 64), torch.linspace(-0.1, 0.1, 36).view(6, 6)
@@ -155,6 +155,7 @@ class Tracks(Doorway):
         return odd.nearly(rng, sample, self.samples, odd.safetensors)
 
     def knock(self, data: bytes) -> None:
+        from sadtalker_core.datatypes import PoseAngles
         from sadtalker_core.motion import edit
         from sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks
 
