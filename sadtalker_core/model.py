@@ -10,8 +10,8 @@ import functools
 import importlib
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -41,6 +41,7 @@ from .checkpoint.writing import write_checkpoint
 from .choices import one_of
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
+from .face.embedded import embedded_face_nets
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import FaceSelector, PointFinder
 from .render.batches import memory_ran_out
@@ -48,6 +49,8 @@ from .render.estimate import free_bytes
 from .threads import few_threads
 
 OnProgress = Callable[[int, int], None]
+#: (path, the released file that it bears the name of) -> what it holds
+_ReadFile = Callable[[Path, "WeightsFile | None"], NamedTensors]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,17 +179,10 @@ def load_model(
     use_mmap: whether a pickle may be mapped while it is read; the networks are in memory of their own in any case
     Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch, and what fetching raises.
     """
-    if model == MINI_MODEL:
-        return assemble_mini(ops)
     if allow_download and model in RELEASED_MODELS:
         fetch_model(model, folders, on_progress=on_progress)
-    found = find_files(model, folders)
     read = functools.partial(read_tensors, folders=folders, use_mmap=use_mmap, on_progress=on_progress)
-    if model.startswith(FILE_PREFIX):
-        loaded = _assemble_file(model, found[0], folders, ops, read)
-    else:
-        files = [read(file.path, file.released) for file in found]
-        loaded = _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
+    loaded = _build(_read_model(model, folders, read), ops)
     for sentence in loaded.missing.values():
         logging.warning("SadTalker: %s", sentence)
     return loaded
@@ -197,20 +193,125 @@ def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], fo
     """The released networks out of their files, whichever file holds which. One of the two mapping networks may
     lack."""
     read = [read_tensors(file.path, file.released, folders) for file in files]
-    return _assemble(name, image_size, read, folders, ops)
+    return _build(_ModelFiles.of_released(name, image_size, read, folders), ops)
 
 
-def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops) -> SadTalkerModel:
+def assemble_mini(ops=nn) -> SadTalkerModel:
+    """The built-in networks, out of the pack's own files."""
+    return _build(_read_mini(), ops)
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelFiles:
+    """A model that is read and not built yet.
+
+    own: files that say what their networks are; an earlier one goes before a later one, and all before the released
+    released: files with the released keys;  folders: those that were searched for them
+    source, expected: for sentences, as in NamedTensors
+    """
+
+    name: str
+    family: str
+    image_size: int
+    source: str
+    own: Sequence[NamedTensors] = ()
+    released: Sequence[NamedTensors] = ()
+    folders: Sequence[Path] = ()
+    expected: str = ""
+
+    @classmethod
+    def of_released(
+        cls, name: str, image_size: int, files: Sequence[NamedTensors], folders: Sequence[Path]
+    ) -> _ModelFiles:
+        sources, expected = " and ".join(file.source for file in files), "".join(file.expected for file in files)
+        return cls(name, RELEASED, image_size, sources, released=files, folders=folders, expected=expected)
+
+
+def _read_model(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelFiles:
+    """The files that a model's name stands for. A file of ours may build on others, which are then read, too."""
+    if model == MINI_MODEL:
+        return _read_mini()
+    if model.startswith(FILE_PREFIX):
+        (found,) = find_files(model, folders)
+        file = read(found.path, found.released)
+        if file.metadata is not None:
+            return _read_with_base(model, file, file.metadata, folders, read)
+        return _read_with_mappings(model, found, file, folders, read)
+    return _read_released(model, folders, read)
+
+
+def _read_mini() -> _ModelFiles:
+    files = [read_tensors(ASSETS / name) for name in MINI_FILES]
+    return _ModelFiles(MINI_MODEL, MINI, MINI_IMAGE_SIZE, "the pack itself", own=files)
+
+
+def _read_released(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelFiles:
+    files = [read(file.path, file.released) for file in find_files(model, folders)]
+    return _ModelFiles.of_released(model, RELEASED_MODELS[model].image_size, files, folders)
+
+
+def _read_with_base(
+    model: str, file: NamedTensors, metadata: Metadata, folders: Sequence[Path], read: _ReadFile
+) -> _ModelFiles:
+    """A file of ours, and below it the model that it builds on, where it does not hold all networks itself."""
+    if metadata.family not in FAMILY_NETS:
+        raise CheckpointMismatch(f"{file.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
+                                 f"{_shorten(FAMILY_NETS)}.")  # fmt: skip
+    whole = _ModelFiles(model, metadata.family, metadata.image_size, file.source, own=[file])
+    base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
+    if base is None or set(FAMILY_NETS[metadata.family]) <= set(file.nets()):
+        return whole
+    if base.startswith(FILE_PREFIX):
+        raise CheckpointMismatch(f"{file.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
+                                 f"released model can be.")  # fmt: skip
+    below = _read_mini() if base == MINI_MODEL else _read_released(base, folders, read)
+    return replace(whole, own=[file, *below.own], released=below.released, folders=below.folders)
+
+
+def _read_with_mappings(
+    model: str, found: FoundFile, file: NamedTensors, folders: Sequence[Path], read: _ReadFile
+) -> _ModelFiles:
+    """A file with the released keys, and the two mapping networks, which were released apart, from beside it."""
+    held = file.nets()
+    siblings = [mapping for mapping in MAPPINGS if mapping is not found.released]
+    missing = set(FAMILY_NETS[RELEASED]) - set(held) - set(_MAPPED)
+    if missing:
+        raise CheckpointMismatch(
+            f"{file.source} holds {_shorten(sorted(held))} and lacks {_shorten(sorted(missing))}: it is a part of a "
+            f"model.{file.expected} Choose one of {', '.join(RELEASED_MODELS)}."
+        )
+    folders = (found.path.parent, *folders)
+    paths = {mapping: find(mapping.name, folders) for mapping in siblings}
+    if not any(paths.values()):
+        absent = "; ".join(mapping.describe() for mapping in siblings)
+        raise CheckpointMissing(f"{found.path.name} needs the mapping networks beside it, and there is no {absent}. "
+                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+    mappings = [read(path, mapping) for mapping, path in paths.items() if path]
+    return _ModelFiles.of_released(model, _side_by_name(found), [file, *mappings], folders)
+
+
+def _build(files: _ModelFiles, ops) -> SadTalkerModel:
+    """The networks out of what was read. Raises CheckpointMismatch where one lacks."""
     nets: dict[str, nn.Module] = {}
-    for file in read:
+    for file in files.own:
+        nets = {**_own_nets(file, ops, but=nets), **nets}
+    own = frozenset(nets)
+    for file in files.released:
         for net, tensors in file.nets().items():
-            if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
+            if net in FAMILY_NETS[RELEASED] and net not in own:  # what a file holds for training alone stays there
                 nets[net] = load_weights(build_released(net, ops), tensors, file.source, file.expected)
-    sources, expected = " and ".join(file.source for file in read), "".join(file.expected for file in read)
-    missing = {net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets}
-    if len(missing) == len(_MAPPED):
-        missing = {}  # one of them has to be there
-    return _checked_model(name, RELEASED, image_size, nets, sources, ops, expected, missing)
+    lacking = [net for net in _MAPPED if net not in nets] if files.released else []
+    missing = {}
+    if len(lacking) < len(_MAPPED):  # one of them has to be there
+        missing = {net: _not_there(_MAPPED[net], files.folders) for net in lacking}
+    wanted = FAMILY_NETS[files.family]
+    absent = [net for net in wanted if net not in nets and net not in missing]
+    if absent:
+        raise CheckpointMismatch(f"{files.source} lacks {_shorten(absent)}: a {files.family} model has "
+                                 f"{', '.join(wanted)}.{files.expected}")  # fmt: skip
+    detector, mesh = embedded_face_nets(ops=ops)
+    whole = {"face_detector": detector, "face_mesh": mesh, **{net: nets[net] for net in wanted if net in nets}}
+    return SadTalkerModel(files.name, files.family, files.image_size, whole, missing)
 
 
 #: the networks of which one may lack, and their files
@@ -223,14 +324,6 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
         f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker "
         f"Model, or choose another crop_mode."
     )
-
-
-def assemble_mini(ops=nn) -> SadTalkerModel:
-    """The built-in networks, out of the pack's own files."""
-    nets = {}
-    for name in MINI_FILES:
-        nets.update(_own_nets(read_tensors(ASSETS / name), ops))
-    return _checked_model(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
 
 
 def choose_points(choice: str, family: str, folders: Sequence[Path],
@@ -337,32 +430,6 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
         raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{expected}")
 
 
-def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
-                   read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
-    """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
-    two mapping networks, which were released apart, are looked for beside it."""
-    read = read_file(file.path, file.released)
-    if read.metadata is not None:
-        return _assemble_own(model, read, read.metadata, folders, ops, read_file)
-    held = read.nets()
-    siblings = [mapping for mapping in MAPPINGS if mapping is not file.released]
-    missing = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
-    if missing:
-        raise CheckpointMismatch(
-            f"{read.source} holds {_shorten(sorted(held))} and lacks {_shorten(sorted(missing))}: it is a part of a "
-            "model."
-            f"{read.expected} Choose one of {', '.join(RELEASED_MODELS)}."
-        )
-    folders = (file.path.parent, *folders)
-    paths = {mapping: find(mapping.name, folders) for mapping in siblings}
-    if not any(paths.values()):
-        absent = "; ".join(mapping.describe() for mapping in siblings)
-        raise CheckpointMissing(f"{file.path.name} needs the mapping networks beside it, and there is no {absent}. "
-                                f"Folders searched: {searched(folders)}.")  # fmt: skip
-    mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
-    return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
-
-
 def _side_by_name(file: FoundFile) -> int:
     """256 or 512: the tensors of both releases have the same names and shapes, so only the file's name can tell."""
     size = next((m.image_size for m in RELEASED_MODELS.values() if file.released in m.sets[0]), None)
@@ -380,32 +447,8 @@ def _side_by_name(file: FoundFile) -> int:
     return 256
 
 
-def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops,
-                  read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
-    if metadata.family not in FAMILY_NETS:
-        raise CheckpointMismatch(f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
-                                 f"{_shorten(FAMILY_NETS)}.")  # fmt: skip
-    nets, missing = _own_nets(read, ops), {}
-    base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
-    if base and set(FAMILY_NETS[metadata.family]) - set(nets):
-        if base.startswith(FILE_PREFIX):
-            raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
-                                     f"released model can be.")  # fmt: skip
-        below = _load_base(base, folders, ops, read_file)
-        missing = {net: why for net, why in below.missing.items() if net not in nets}
-        nets = {**below.nets, **nets}
-    return _checked_model(model, metadata.family, metadata.image_size, nets, read.source, ops, missing=missing)
-
-
-def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> SadTalkerModel:
-    if base == MINI_MODEL:
-        return assemble_mini(ops)
-    files = [read_file(file.path, file.released) for file in find_files(base, folders)]
-    return _assemble(base, RELEASED_MODELS[base].image_size, files, folders, ops)
-
-
-def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
-    """The networks of a file with our names, as wide as its metadata says."""
+def _own_nets(read: NamedTensors, ops, but: Container[str] = ()) -> dict[str, nn.Module]:
+    """The networks of a file with our names, as wide as its metadata says, without those that are there already."""
     if read.metadata is None:
         raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its networks are.")
     nets = {}
@@ -416,6 +459,8 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
                 "metadata; "
                 f"known are {', '.join(NETWORKS)}."
             )
+        if name in but:
+            continue
         spec = NETWORKS[name]
         config = spec.read_config(read.metadata.configs[name], read.source)
         try:
@@ -425,29 +470,6 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
                                      f"({shorten(error, 100)}).") from error  # fmt: skip
         nets[name] = load_weights(net, tensors, read.source, read.expected)
     return nets
-
-
-def _checked_model(
-    name: str,
-    family: str,
-    image_size: int,
-    nets: dict[str, nn.Module],
-    source: str,
-    ops,
-    expected: str = "",
-    missing: Mapping[str, str] | None = None,
-) -> SadTalkerModel:
-    """missing: {net: why} of those that may lack"""
-    missing = missing or {}
-    absent = [net for net in FAMILY_NETS[family] if net not in nets and net not in missing]
-    if absent:
-        whole = ", ".join(FAMILY_NETS[family])
-        raise CheckpointMismatch(f"{source} lacks {_shorten(absent)}: a {family} model has {whole}.{expected}")
-    from .face.embedded import embedded_face_nets
-
-    detector, mesh = embedded_face_nets(ops=ops)
-    own = {net: nets[net] for net in FAMILY_NETS[family] if net in nets}
-    return SadTalkerModel(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own}, missing)
 
 
 def _config(kind: type, config: Any, source: str) -> Any:
