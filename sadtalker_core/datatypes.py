@@ -9,7 +9,7 @@ Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -21,8 +21,13 @@ from . import coefficients as layout
 from .errors import DoesNotFit, OptionError, WrongFamily
 from .timeline import FRAMES_PER_SECOND, MEL_STEPS_PER_WINDOW, SAMPLES_PER_FRAME, window_start
 
+#: (how much is done, of how much); may raise to stop
+OnProgress = Callable[[int, int], None]
+
 RELEASED = "released"
 MINI = "mini"
+#: the families whose expression coefficients have names
+_NAMED_BASES: Mapping[str, Mapping[str, int]] = {MINI: layout.BLENDSHAPE_INDEX}
 
 
 class CropMode(str, Enum):
@@ -241,6 +246,12 @@ class Expression:
     def __len__(self) -> int:
         return self.coefficients.shape[0]
 
+    @property
+    def blendshapes(self) -> Mapping[str, int]:
+        """Which column is which blendshape, by ARKit's names; empty in a basis whose numbers have none, where each of
+        them moves mouth, eyes and brows together."""
+        return _NAMED_BASES.get(self.family, {})
+
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
@@ -351,6 +362,6 @@ def require_same_length(n_frames: int, **tracks) -> None:
 
 __all__ = [
     "MINI", "RELEASED", "UNSCALED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream",
-    "HeadPose", "KeypointMotion", "Motion", "Portrait", "PoseAngles", "SpeechWindows", "require_family",
+    "HeadPose", "KeypointMotion", "Motion", "OnProgress", "Portrait", "PoseAngles", "SpeechWindows", "require_family",
     "require_same_length",
 ]  # fmt: skip

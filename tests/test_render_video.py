@@ -13,6 +13,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
+from sadtalker_core.families import released
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.face.pictures import astronaut
@@ -184,7 +185,7 @@ def test_no_batch_is_kept_when_the_next_one_comes(tmp_path):
 def measured(monkeypatch):
     """One entry for every time that somebody measures how fast this machine paints: a second a frame."""
     times = []
-    monkeypatch.setattr(pipeline, "seconds_per_frame", lambda *where: times.append(where) or 1.0)
+    monkeypatch.setattr(released, "seconds_per_frame", lambda *where: times.append(where) or 1.0)
     return times
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, POSE, ROTATION
-from ..datatypes import MINI, UNSCALED, Expression, HeadPose, PoseAngles, require_family
+from ..datatypes import UNSCALED, Expression, HeadPose, PoseAngles, require_family
 from ..errors import OptionError
 from .reference import ReferenceLength, plan_fit
 from .smoothing import ORDER, smooth
@@ -60,19 +60,19 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
     """
     groups = {MOUTH_GROUP: mouth, EYES_GROUP: eyes, BROWS_GROUP: brows}
-    mini = expression.family == MINI
-    if not mini and any(scale != 1 for scale in groups.values()):
+    named = expression.blendshapes
+    if not named and any(scale != 1 for scale in groups.values()):
         raise OptionError(
             f"a {expression.family} expression cannot be scaled by group: each of its numbers moves mouth, eyes and "
             "brows together. Leave mouth, eyes and brows at 1 and use overall, or choose the mini model."
         )
     before = expression.coefficients
     scale = torch.full((EXPRESSION,), float(overall))
-    if mini:
+    if named:
         for group, factor in groups.items():
             scale[blendshapes_of(group)] *= factor
     after = _calm(before * scale, smoothing)
-    if mini:
+    if named:
         lids = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(_LIDS)]
         after[:, lids] = before[:, lids] * scale[lids]
         after = after.clamp(min=before.clamp(max=0) * scale, max=before.clamp(min=1))

@@ -16,19 +16,19 @@ from torch import Tensor
 
 from ..coefficients import CROP_ROW
 from ..datatypes import (
-    RELEASED,
     UNSCALED,
+    CropMode,
     Expression,
     FaceCoefficients,
     HeadPose,
     KeypointMotion,
     Motion,
+    OnProgress,
     PoseAngles,
     require_family,
     require_same_length,
 )
 from ..errors import InputError, OptionError, shorten
-from .batches import OnProgress
 from .mapping import MappingNet, run_mappingnet
 from .semantics import driving_rows, source_row
 
@@ -58,7 +58,7 @@ def coefficients_to_motion(
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
     nothing, InputError for NaN or infinite coefficients.
     """
-    _check(net, source, expression, pose, expression_scale, pose_scale)
+    _check(source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
     written = {name: parse_degrees(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))}
     replaced = {
@@ -73,6 +73,16 @@ def coefficients_to_motion(
     with torch.no_grad():
         driving, own = _read(net, rows, on_progress), _read(net, source_row(source, width))
     return Motion(driving=replace(driving, **replaced), source=own, family=source.family)
+
+
+def require_mapping(net: MappingNet, mode: CropMode) -> None:
+    """Refuse the released mapping network that was not trained for this crop mode. Raises OptionError."""
+    wants_crop = net.config.coefficients == CROP_ROW
+    if wants_crop != mode.full:
+        raise OptionError(
+            f"the coefficients were extracted in crop mode {mode.value}, which needs the mapping network of "
+            f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
+        )
 
 
 def degree_track(values: Sequence[float], n_frames: int) -> np.ndarray:
@@ -115,20 +125,13 @@ def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) 
     return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
 
 
-def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose,
+def _check(source: FaceCoefficients, expression: Expression, pose: HeadPose,
            expression_scale: float, pose_scale: PoseAngles) -> None:  # fmt: skip
     require_family("The expression", expression.family, source.family)
     require_family("The pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)
     if len(expression) == 0 or len(source) == 0:
         raise OptionError("expected at least one frame of expression and one row of coefficients, got none.")
-    wants_crop = net.config.coefficients == CROP_ROW
-    if source.family == RELEASED and wants_crop != source.crop_mode.full:
-        raise OptionError(
-            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping network "
-            "of "
-            f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
-        )
     for name, value in (
         ("expression_scale", expression_scale),
         ("yaw", pose_scale.yaw),

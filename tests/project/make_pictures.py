@@ -25,7 +25,7 @@ from sadtalker_core.face.portrait import portrait_from_picture
 from sadtalker_core.model import load_model
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
-from sadtalker_core.render.preview import preview_frames
+from sadtalker_core.render.preview import preview_mesh
 from tests.project.pictures import save_small
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -55,8 +55,8 @@ def main() -> None:
     save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
     wide = int(motion.driving.offsets[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
     ahead = replace(motion, driving=motion.driving[wide : wide + 1])
-    drawn = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=False)))
-    over = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=True)))
+    drawn = next(iter(preview_mesh(portrait.require_crop(), ahead, side=256, behind=False)))
+    over = next(iter(preview_mesh(portrait.require_crop(), ahead, side=256, behind=True)))
     frame = painted(nets, portrait, ahead)
     save("motion_preview", side_by_side([drawn, over, frame[0]], height=256))
 

@@ -14,6 +14,8 @@ import pytest
 
 PACKAGES = {"audio", "face", "motion", "render", "compose", "checkpoint"}
 ORCHESTRATORS = {"pipeline.py", "model.py"}
+#: what knows the packages, and must not be known to them
+CALLERS = {"pipeline", "model", "families"}
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
@@ -69,11 +71,20 @@ def test_packages_do_not_import_one_another(project):
     assert found == []
 
 
+def test_packages_and_families_do_not_know_who_calls_them(project):
+    found = [
+        f"{file} imports {name}"
+        for file, name in core_imports(project / "sadtalker_core")
+        if file.parts[0] in PACKAGES | {"families"} and name in CALLERS - {file.parts[0]}
+    ]
+    assert found == []
+
+
 def test_shared_types_import_no_package(project):
     found = [
         f"{file} imports {name}"
         for file, name in core_imports(project / "sadtalker_core")
-        if len(file.parts) == 1 and file.name not in ORCHESTRATORS and name in PACKAGES | {"pipeline", "assembly"}
+        if len(file.parts) == 1 and file.name not in ORCHESTRATORS and name in PACKAGES | CALLERS
     ]
     assert found == []
 

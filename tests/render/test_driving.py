@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.datatypes import MINI, CropMode, Expression, PoseAngles
 from sadtalker_core.errors import InputError, OptionError, WrongFamily
-from sadtalker_core.render.driving import coefficients_to_motion, degree_track, parse_degrees
+from sadtalker_core.render.driving import coefficients_to_motion, degree_track, parse_degrees, require_mapping
 from tests.render import tiny
 
 
@@ -50,10 +50,11 @@ def test_full_modes_want_the_wide_net_and_the_others_the_narrow_one():
     assert (
         len(coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.EXTENDED_FULL), expression, pose)) == 3
     )
+    require_mapping(tiny.mapping(73), CropMode.FULL)
     with pytest.raises(OptionError, match="crop mode full, which needs the mapping network of 73"):
-        coefficients_to_motion(tiny.mapping(70), tiny.coefficients(CropMode.FULL), expression, pose)
+        require_mapping(tiny.mapping(70), CropMode.FULL)
     with pytest.raises(OptionError, match="crop mode resize, which needs the mapping network of 70"):
-        coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.RESIZE), expression, pose)
+        require_mapping(tiny.mapping(73), CropMode.RESIZE)
 
 
 def test_the_mini_family_uses_its_one_net_in_all_modes():

@@ -7,7 +7,7 @@ from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP, load
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.render.preview import moved_keypoints, moved_mesh, preview_frames
+from sadtalker_core.render.preview import moved_keypoints, moved_mesh, preview_keypoints, preview_mesh
 
 SIDE = 256
 
@@ -60,14 +60,14 @@ def test_a_head_that_comes_nearer_grows(crop):
 
 
 def test_frames_are_pictures_that_follow_the_motion(crop):
-    still, again, turned = preview_frames(crop, motion(yaw=(0.0, 0.0, 20.0)), side=96)
+    still, again, turned = preview_mesh(crop, motion(yaw=(0.0, 0.0, 20.0)), side=96)
     assert still.shape == (96, 96, 3) and 0 <= still.min() and still.max() <= 1
     assert torch.equal(still, again) and not torch.equal(still, turned)
 
 
 def test_the_portrait_lies_behind_where_wished(crop):
-    (over_nothing,) = preview_frames(crop, motion(), side=64)
-    (over_portrait,) = preview_frames(crop, motion(), side=64, behind=True)
+    (over_nothing,) = preview_mesh(crop, motion(), side=64)
+    (over_portrait,) = preview_mesh(crop, motion(), side=64, behind=True)
     assert over_nothing[0, 0].max() < 0.15
     assert over_portrait[0, 0].min() > 0.3
 
@@ -91,16 +91,16 @@ def test_released_key_points_are_in_pixels_of_the_crop(crop):
 
 
 def test_a_released_motion_is_drawn_as_dots(crop):
-    first, second = preview_frames(crop, motion(45, (0.0, 30.0), RELEASED), Detector(), side=96)
+    first, second = preview_keypoints(crop, motion(45, (0.0, 30.0), RELEASED), Detector(), side=96)
     assert (first[48] > 0.5).any() and not torch.equal(first, second)
 
 
 def test_a_crop_without_a_mesh_is_refused(crop):
     released = FaceCrop(crop.image, crop.landmarks[:68, :2], crop.box, crop.mode)
     with pytest.raises(FaceNotFound, match=r"\(68, 2\)"):
-        next(preview_frames(released, motion()))
+        next(preview_mesh(released, motion()))
 
 
 def test_a_preview_has_a_sensible_size(crop):
     with pytest.raises(OptionError, match="64 to 2048"):
-        next(preview_frames(crop, motion(), side=10))
+        next(preview_mesh(crop, motion(), side=10))

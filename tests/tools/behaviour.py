@@ -108,7 +108,7 @@ def mini_clips(picture: torch.Tensor) -> None:
             pasted, mask = pipeline.paste(frames.permute(0, 2, 3, 1), portrait, mask=torch.ones(picture.shape[:2]))
             show("paste back, with a mask", *pasted.batches(), mask)
         if mode == "crop":
-            preview = module("render.preview").preview_frames(portrait.require_crop(), motion, side=96)
+            preview = module("render.preview").preview_mesh(portrait.require_crop(), motion, side=96)
             show("motion preview", *preview)
             show("landmarks drawn", pipeline.landmarks_picture(portrait))
             show("motion plot", module("compose.plot").plot_motion(speech, expression, pose, width=320, height=240))

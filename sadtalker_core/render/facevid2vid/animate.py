@@ -11,10 +11,9 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
+from ...datatypes import RELEASED, FaceCrop, KeypointMotion, Motion, require_family
 from ...errors import InputError, OptionError, PictureError
 from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from .generator import Generator
@@ -64,34 +63,6 @@ def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, i
 def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
     """The motion in the dtype and on the device of the tensor."""
     return KeypointMotion(**{part.name: getattr(motion, part.name).to(tensor) for part in fields(motion)})
-
-
-def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
-    """Square frames (B, 3, S, S) -> (B, 3, S * height // width of the box, S): as wide as before, the box's aspect.
-
-    Undoes the squeezing of a box that is no square (PARITY.md P57). Bilinear between pixel centres, without
-    antialiasing, like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
-    """
-    side = frames.shape[-1]
-    height = box.height_at(side)
-    if height == side:
-        return frames
-    return F.interpolate(frames, size=(height, side), mode="bilinear", align_corners=False)
-
-
-@functools.cache
-def can_render_on(device: torch.device | str) -> bool:
-    """Whether the renderers can run there: some devices lack operations of theirs (Apple's MPS: 5-D grid_sample, and
-    2-D sampling that repeats the border). Tried once per device, on eight voxels and four pixels.
-    """
-    volume, picture = torch.zeros(1, 1, 2, 2, 2, device=device), torch.zeros(1, 1, 2, 2, device=device)
-    try:
-        F.grid_sample(volume, torch.zeros(1, 2, 2, 2, 3, device=device), align_corners=False)
-        F.grid_sample(picture, torch.zeros(1, 2, 2, 2, device=device), padding_mode="border", align_corners=False)
-        F.conv3d(volume, torch.zeros(1, 1, 1, 1, 1, device=device))
-    except (NotImplementedError, RuntimeError):
-        return False
-    return True
 
 
 def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion) -> None:

@@ -42,7 +42,7 @@ def _film(host, take, visemes, turn, still_frames):
     names, motion = _commanded(host, model, coefficients, visemes, turn)
     frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
     crop = portrait.require_crop()
-    source = host.core("pipeline").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
+    source = host.core("render.frames").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
     stretch = torch.tensor([source.shape[1], source.shape[0]]) / crop.pic_size
     np.savez(
         take["out"] + ".part.npz", recipe=np.array(take["recipe"]),

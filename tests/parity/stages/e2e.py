@@ -23,7 +23,8 @@ from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import predict_motion, run_posevae
 from sadtalker_core.opencv_resize import resize_bilinear
 from sadtalker_core.render.driving import coefficients_to_motion
-from sadtalker_core.render.facevid2vid.animate import render_frames, to_box_aspect
+from sadtalker_core.render.facevid2vid.animate import render_frames
+from sadtalker_core.render.frames import to_box_aspect
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
 from tests.parity.stages.croper import WRONG_CORNERS, look_at

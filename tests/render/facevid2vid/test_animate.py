@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from sadtalker_core.datatypes import MINI, Box
 from sadtalker_core.errors import Cancelled, InputError, OptionError, PictureError, WrongFamily
-from sadtalker_core.render.facevid2vid.animate import can_render_on, render_frames, to_box_aspect
+from sadtalker_core.render.facevid2vid.animate import render_frames
+from sadtalker_core.render.frames import can_render_on, to_box_aspect
 from tests.render import tiny
 
 
