@@ -33,6 +33,8 @@ _LIDS = "eyeBlink"
 _UNTURNED = PoseAngles(0.0, 0.0, 0.0)
 #: a smoothing window above this many frames (2 s) leaves no speech in a track
 LONGEST_SMOOTHING = 51
+#: how two tracks become one
+JOIN_MODES = BLEND, ONE_AFTER_THE_OTHER = ("blend", "one after the other")
 
 
 class FitHow(str, Enum):
