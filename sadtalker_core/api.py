@@ -23,7 +23,7 @@ from . import pipeline
 from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
-from .datatypes import FrameStream, Motion, OnProgress, Portrait, PoseAngles
+from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
 from .errors import AudioError, OptionError, PictureError, shorten
 from .face.picture_file import picture_from_image, read_picture
 from .face.portrait import portrait_from_picture
@@ -123,7 +123,7 @@ class Video:
 
     model: SadTalker = field(repr=False)
     portrait: Portrait = field(repr=False)
-    motion: Motion = field(repr=False)
+    motion: AnyMotion = field(repr=False)
     audio: tuple[Tensor, float] | None = field(repr=False)
     options: Options
 
@@ -197,7 +197,7 @@ def predict_motion(
     options: Options,
     folders: Sequence[Path],
     device: torch.device,
-) -> tuple[Portrait, Motion]:
+) -> tuple[Portrait, AnyMotion]:
     """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
     portrait, source = pipeline.extract(
         networks,

@@ -23,12 +23,12 @@ from .compose.signature import Signature
 from .compose.video import VideoWriter
 from .datatypes import (
     UNSCALED,
+    AnyMotion,
     CropMode,
     Expression,
     FaceCoefficients,
     FrameStream,
     HeadPose,
-    Motion,
     OnProgress,
     Portrait,
     PoseAngles,
@@ -217,7 +217,7 @@ def coefficients_to_motion(
     pitch: Degrees = None,
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
-) -> Motion:
+) -> AnyMotion:
     """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
     require_family("The coefficients wire", source.family, model.family)
     n_frames = min(len(expression), len(pose))
@@ -230,7 +230,7 @@ def coefficients_to_motion(
 
 
 def preview(
-    model: Model, portrait: Portrait, motion: Motion, *, side: int = 384, over_portrait: bool = False
+    model: Model, portrait: Portrait, motion: AnyMotion, *, side: int = 384, over_portrait: bool = False
 ) -> FrameStream:
     """Motion Preview: drawings of how the face will move, `side` pixels wide and high."""
     require_family("The motion", motion.family, model.family)
@@ -241,7 +241,7 @@ def preview(
 # ----------------------------------------------------------------------------------------------------- the frames
 
 
-def render(model: Model, portrait: Portrait, motion: Motion, *, batch_size: int = 0) -> FrameStream:
+def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: int = 0) -> FrameStream:
     """Face Render: the frames of the head, in the aspect of its box.
 
     batch_size: frames at once; 0 lets the family choose, by the device and what is free there. Halved where memory

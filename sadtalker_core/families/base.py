@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ..datatypes import (
     UNSCALED,
+    AnyMotion,
     CropMode,
     Expression,
     FaceCoefficients,
     FaceCrop,
     HeadPose,
-    Motion,
     OnProgress,
     Portrait,
     PoseAngles,
@@ -129,14 +129,14 @@ class Family(Protocol):
         pitch: Degrees = None,
         roll: Degrees = None,
         on_progress: OnProgress | None = None,
-    ) -> Motion:
+    ) -> AnyMotion:
         """Tracks -> what moves the picture, see render.driving."""
         ...
 
-    def renderer(self, model: Model, crop: FaceCrop, motion: Motion, *, batch_size: int = 0) -> Renderer:
+    def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
         """What draws the frames of this motion.  batch_size: frames at once; 0 chooses"""
         ...
 
-    def preview(self, model: Model, crop: FaceCrop, motion: Motion, *, side: int, behind: bool) -> Iterator[Tensor]:
+    def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         """Drawings (side, side, 3) of how the face will move, see render.preview."""
         ...

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..datatypes import (
     MINI,
     UNSCALED,
+    AnyMotion,
+    BlendshapeMotion,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -102,16 +104,16 @@ class Mini:
         pitch: Degrees = None,
         roll: Degrees = None,
         on_progress: OnProgress | None = None,
-    ) -> Motion:
+    ) -> Motion[BlendshapeMotion]:
         (mapping,) = model.use(self.networks.mapping)
         return coefficients_to_motion(
-            mapping, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
-            yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
+            mapping, source, expression, pose, kind=BlendshapeMotion, expression_scale=expression_scale,
+            pose_scale=pose_scale, still=still, yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
         )  # fmt: skip
 
-    def renderer(self, model: Model, crop: FaceCrop, motion: Motion, *, batch_size: int = 0) -> Renderer:
+    def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
         """batch_size 0: on the CPU one a thread, up to FRAMES_AT_ONCE, on a GPU what fits there."""
-        side = crop.pic_size
+        side, rows = crop.pic_size, motion.of(BlendshapeMotion)
         (net,) = model.use(
             self.networks.flow_renderer, working_bytes=max(batch_size, 1) * working_bytes(MINI_COST, side)
         )
@@ -122,7 +124,7 @@ class Mini:
 
         def painted() -> Iterator[Tensor]:
             for frames in render_flow_frames(
-                net, crop, motion, batch_size=at_once, is_out_of_memory=model.is_out_of_memory
+                net, crop, rows, batch_size=at_once, is_out_of_memory=model.is_out_of_memory
             ):
                 yield to_box_aspect(frames, crop.box)
 
@@ -132,5 +134,5 @@ class Mini:
 
         return Renderer(lambda: each_on_few_threads(painted()), estimate)
 
-    def preview(self, model: Model, crop: FaceCrop, motion: Motion, *, side: int, behind: bool) -> Iterator[Tensor]:
-        return preview_mesh(crop, motion, side=side, behind=behind)
+    def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
+        return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)

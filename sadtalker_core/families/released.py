@@ -9,11 +9,13 @@ from torch import Tensor
 from ..datatypes import (
     RELEASED,
     UNSCALED,
+    AnyMotion,
     CropMode,
     Expression,
     FaceCoefficients,
     FaceCrop,
     HeadPose,
+    KeypointMotion,
     Motion,
     OnProgress,
     Portrait,
@@ -96,18 +98,18 @@ class Released:
         pitch: Degrees = None,
         roll: Degrees = None,
         on_progress: OnProgress | None = None,
-    ) -> Motion:
+    ) -> Motion[KeypointMotion]:
         """In the full crop modes the crop parameters steer the network, which is then another one (PARITY.md P45)."""
         (mapping,) = model.use(self.networks.mapping_full if source.crop_mode.full else self.networks.mapping)
         require_mapping(mapping, source.crop_mode)
         return coefficients_to_motion(
-            mapping, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
-            yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
+            mapping, source, expression, pose, kind=KeypointMotion, expression_scale=expression_scale,
+            pose_scale=pose_scale, still=still, yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
         )  # fmt: skip
 
-    def renderer(self, model: Model, crop: FaceCrop, motion: Motion, *, batch_size: int = 0) -> Renderer:
+    def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
         """batch_size 0: on the CPU 1, on a GPU what fits there."""
-        side = crop.pic_size
+        side, rows = crop.pic_size, motion.of(KeypointMotion)
         detector, generator = model.use(
             self.networks.keypoint_detector,
             self.networks.generator,
@@ -118,12 +120,12 @@ class Released:
 
         def batches() -> Iterator[Tensor]:
             for frames in render_frames(
-                detector, generator, crop, motion, batch_size=at_once, is_out_of_memory=model.is_out_of_memory
+                detector, generator, crop, rows, batch_size=at_once, is_out_of_memory=model.is_out_of_memory
             ):
                 yield to_box_aspect(frames, crop.box)
 
         return Renderer(batches, lambda: seconds_per_frame(RELEASED_COST, side, place.device, place.dtype))
 
-    def preview(self, model: Model, crop: FaceCrop, motion: Motion, *, side: int, behind: bool) -> Iterator[Tensor]:
+    def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         (detector,) = model.use(self.networks.keypoint_detector)
-        return preview_keypoints(crop, motion, detector, side=side, behind=behind)
+        return preview_keypoints(crop, motion.of(KeypointMotion), detector, side=side, behind=behind)

@@ -21,8 +21,8 @@ from ..datatypes import (
     Expression,
     FaceCoefficients,
     HeadPose,
-    KeypointMotion,
     Motion,
+    MotionRows,
     OnProgress,
     PoseAngles,
     require_family,
@@ -42,6 +42,7 @@ def coefficients_to_motion(
     expression: Expression,
     pose: HeadPose,
     *,
+    kind: type[MotionRows],
     expression_scale: float = 1.0,
     pose_scale: PoseAngles = UNSCALED,
     still: bool = False,
@@ -49,15 +50,17 @@ def coefficients_to_motion(
     pitch: Degrees = None,
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
-) -> Motion:
+) -> Motion[MotionRows]:
     """What the driving rows and the portrait's own row mean to the renderer.
 
+    kind: what the network's numbers are: KeypointMotion of a released one, BlendshapeMotion of a mini one
     expression_scale, pose_scale, still: see `driving_rows`.
     yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
     on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
     nothing, InputError for NaN or infinite coefficients.
     """
+    require_family("The coefficients wire", source.family, kind.family)
     _check(source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
     written = {name: parse_degrees(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))}
@@ -71,8 +74,8 @@ def coefficients_to_motion(
         source, expression, pose, width, expression_scale=expression_scale, pose_scale=pose_scale, still=still
     )
     with torch.no_grad():
-        driving, own = _read(net, rows, on_progress), _read(net, source_row(source, width))
-    return Motion(driving=replace(driving, **replaced), source=own, family=source.family)
+        driving, own = _read(net, rows, kind, on_progress), _read(net, source_row(source, width), kind)
+    return Motion(driving=replace(driving, **replaced), source=own)
 
 
 def require_mapping(net: MappingNet, mode: CropMode) -> None:
@@ -119,10 +122,10 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
     return degrees
 
 
-def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) -> KeypointMotion:
+def _read(net: MappingNet, rows: Tensor, kind: type[MotionRows], on_progress: OnProgress | None = None) -> MotionRows:
     """Through the network where it is, and back to the CPU in float32."""
-    motion = run_mappingnet(net, rows.to(next(net.parameters())), on_progress=on_progress)
-    return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
+    motion = run_mappingnet(net, rows.to(next(net.parameters())), kind, on_progress=on_progress)
+    return kind(*(getattr(motion, part.name).float().cpu() for part in fields(motion)))
 
 
 def _check(source: FaceCoefficients, expression: Expression, pose: HeadPose,

@@ -23,7 +23,7 @@ from ..canonical_face import (
     SKIN,
     load_canonical_face,
 )
-from ..datatypes import FaceCrop, KeypointMotion, Motion
+from ..datatypes import BlendshapeMotion, FaceCrop, KeypointMotion, Motion
 from ..errors import OptionError
 from .facevid2vid.keypoints import KeypointDetector
 from .facevid2vid.transform import transform_keypoints
@@ -42,7 +42,9 @@ _FAINT = 0.45
 _FEATURES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)
 
 
-def preview_mesh(crop: FaceCrop, motion: Motion, *, side: int = 384, behind: bool = False) -> Iterator[Tensor]:
+def preview_mesh(
+    crop: FaceCrop, motion: Motion[BlendshapeMotion], *, side: int = 384, behind: bool = False
+) -> Iterator[Tensor]:
     """A motion of the mini family -> pictures (side, side, 3) in 0..1, frame by frame, of the whole crop square.
 
     behind: lay the drawing over the portrait, darkened, and not over an empty ground
@@ -53,7 +55,7 @@ def preview_mesh(crop: FaceCrop, motion: Motion, *, side: int = 384, behind: boo
 
 
 def preview_keypoints(
-    crop: FaceCrop, motion: Motion, detector: KeypointDetector, *, side: int = 384, behind: bool = False
+    crop: FaceCrop, motion: Motion[KeypointMotion], detector: KeypointDetector, *, side: int = 384, behind: bool = False
 ) -> Iterator[Tensor]:
     """The same of the released family, whose motion moves the points that its detector finds."""
     ground, scale = _ground(crop, side, behind)
@@ -63,16 +65,16 @@ def preview_keypoints(
         yield _reduced(_draw_dots(ground, points * scale, first * scale), side)
 
 
-def moved_mesh(crop: FaceCrop, motion: Motion) -> Iterator[Tensor]:
+def moved_mesh(crop: FaceCrop, motion: Motion[BlendshapeMotion]) -> Iterator[Tensor]:
     """The 468 points of every frame, (468, 2) in pixels of the crop: the source's, moved as Face Render moves them."""
     head = PosedRig(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
     for start in range(0, len(motion), _AT_ONCE):
         driving = motion.driving[start : start + _AT_ONCE]
-        points, _ = head.rig.driven(driving.offsets.cpu().float(), *head.pose(driving))
+        points, _ = head.rig.driven(driving.weights.cpu().float(), *head.pose(driving))
         yield from head.on_crop(points[:, :N_POINTS])
 
 
-def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) -> Iterator[Tensor]:
+def moved_keypoints(crop: FaceCrop, motion: Motion[KeypointMotion], detector: KeypointDetector) -> Iterator[Tensor]:
     """The key points of every frame, (K, 2) in pixels of the crop."""
     like = next(detector.parameters())
     with torch.no_grad():

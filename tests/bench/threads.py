@@ -150,7 +150,7 @@ def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], C
         f"PoseVAE, {VOICE_SECONDS} s": lambda: pipeline.predict_head_pose(nets, speech, source).coefficients,
         f"MappingNet, {VOICE_SECONDS} s": lambda: pipeline.coefficients_to_motion(
             nets, source, expression, pose
-        ).driving.offsets,
+        ).driving.yaw,
     }  # fmt: skip
     if nets.family == RELEASED:
         (detector,) = nets.use(KEYPOINT_DETECTOR)

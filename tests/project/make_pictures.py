@@ -53,7 +53,7 @@ def main() -> None:
     pose = pipeline.predict_head_pose(nets, speech, face, seed=SEED)
     motion = pipeline.coefficients_to_motion(nets, face, expression, pose)
     save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
-    wide = int(motion.driving.offsets[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
+    wide = int(motion.driving.weights[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
     ahead = replace(motion, driving=motion.driving[wide : wide + 1])
     drawn = next(iter(preview_mesh(portrait.require_crop(), ahead, side=256, behind=False)))
     over = next(iter(preview_mesh(portrait.require_crop(), ahead, side=256, behind=True)))

@@ -1,12 +1,16 @@
 import dataclasses
+import functools
 
 import pytest
 import torch
 
-from sadtalker_core.datatypes import MINI, CropMode, Expression, PoseAngles
+from sadtalker_core.datatypes import MINI, BlendshapeMotion, CropMode, Expression, KeypointMotion, PoseAngles
 from sadtalker_core.errors import InputError, OptionError, WrongFamily
-from sadtalker_core.render.driving import coefficients_to_motion, degree_track, parse_degrees, require_mapping
+from sadtalker_core.render import driving
+from sadtalker_core.render.driving import degree_track, parse_degrees, require_mapping
 from tests.render import tiny
+
+coefficients_to_motion = functools.partial(driving.coefficients_to_motion, kind=KeypointMotion)
 
 
 def equal(a, b):
@@ -59,7 +63,11 @@ def test_full_modes_want_the_wide_net_and_the_others_the_narrow_one():
 
 def test_the_mini_family_uses_its_one_net_in_all_modes():
     motion = coefficients_to_motion(
-        tiny.mapping(), tiny.coefficients(CropMode.FULL, MINI), tiny.expression(3, MINI), tiny.pose(3, MINI)
+        tiny.mapping(),
+        tiny.coefficients(CropMode.FULL, MINI),
+        tiny.expression(3, MINI),
+        tiny.pose(3, MINI),
+        kind=BlendshapeMotion,
     )
     assert motion.family == MINI
 

@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import MINI, RELEASED, Box, CropMode, FaceCrop, KeypointMotion, Motion
+from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.preview import moved_keypoints, moved_mesh, preview_keypoints, preview_mesh
 
@@ -20,16 +20,16 @@ def crop():
     return FaceCrop(torch.full((3, SIDE, SIDE), 0.8), points, Box(0, 0, SIDE, SIDE), CropMode.CROP)
 
 
-def motion(n_offsets=64, yaw=(0.0,), family=MINI, **units):
+def motion(n_offsets=64, yaw=(0.0,), kind=BlendshapeMotion, **units):
     """One row for every yaw; units: weights by name, the same in all of them."""
     n = len(yaw)
     offsets = torch.zeros(n, n_offsets)
     for name, weight in units.items():
         offsets[:, BLENDSHAPE_INDEX[name]] = weight
     zeros = torch.zeros(n)
-    driving = KeypointMotion(torch.tensor(yaw), zeros, zeros, torch.zeros(n, 3), offsets)
-    source = KeypointMotion(zeros[:1], zeros[:1], zeros[:1], torch.zeros(1, 3), torch.zeros(1, n_offsets))
-    return Motion(driving, source, family)
+    driving = kind(torch.tensor(yaw), zeros, zeros, torch.zeros(n, 3), offsets)
+    source = kind(zeros[:1], zeros[:1], zeros[:1], torch.zeros(1, 3), torch.zeros(1, n_offsets))
+    return Motion(driving, source)
 
 
 def test_a_face_that_does_not_move_stays_on_its_points(crop):
@@ -85,13 +85,13 @@ class Detector(torch.nn.Module):
 
 
 def test_released_key_points_are_in_pixels_of_the_crop(crop):
-    (points,) = moved_keypoints(crop, motion(45, family=RELEASED), Detector())
+    (points,) = moved_keypoints(crop, motion(45, kind=KeypointMotion), Detector())
     torch.testing.assert_close(points[:, 0], torch.linspace(64, 192, 15))
     assert (points[:, 1] == 128).all()
 
 
 def test_a_released_motion_is_drawn_as_dots(crop):
-    first, second = preview_keypoints(crop, motion(45, (0.0, 30.0), RELEASED), Detector(), side=96)
+    first, second = preview_keypoints(crop, motion(45, (0.0, 30.0), KeypointMotion), Detector(), side=96)
     assert (first[48] > 0.5).any() and not torch.equal(first, second)
 
 

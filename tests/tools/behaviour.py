@@ -75,7 +75,7 @@ def syllables(seconds: float, seed: int = 7, rate_hz: int = 16_000) -> torch.Ten
 
 def tracks_of(motion: Any) -> list[torch.Tensor]:
     return [part for rows in (motion.driving, motion.source) for part in
-            (rows.yaw, rows.pitch, rows.roll, rows.translation, pick(rows, "offsets"))]  # fmt: skip
+            (rows.yaw, rows.pitch, rows.roll, rows.translation, pick(rows, "offsets", "weights"))]  # fmt: skip
 
 
 #: mode of the crop, style, seed, seconds (no voice: an idle clip), further wishes for the motion

@@ -8,21 +8,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...datatypes import RELEASED, FaceCrop, KeypointMotion, Motion, require_family
+from ...datatypes import FaceCrop, KeypointMotion, Motion
 from ...errors import InputError, OptionError, PictureError
 from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
-from .generator import Generator
+from .generator import Generator, Source
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
 
 
-def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
-                  batch_size: int = 1, on_progress: OnProgress | None = None,
+def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop,
+                  motion: Motion[KeypointMotion], *, batch_size: int = 1, on_progress: OnProgress | None = None,
                   is_out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
     """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
 
@@ -39,12 +38,14 @@ def render_frames(keypoint_detector: KeypointDetector, generator: Generator, cro
     )  # fmt: skip
 
 
-def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+def _frame_maker(
+    keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion[KeypointMotion]
+) -> Callable[[int, int], Tensor]:
     """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
 
     @functools.cache
     @torch.no_grad()
-    def portrait() -> tuple[Tensor, Any]:
+    def portrait() -> tuple[Tensor, Source]:
         image = crop.image.unsqueeze(0).to(next(generator.parameters()))
         canonical = keypoint_detector(image.to(next(keypoint_detector.parameters()))).to(image.device)
         return canonical, generator.encode_source(
@@ -65,8 +66,10 @@ def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
     return KeypointMotion(**{part.name: getattr(motion, part.name).to(tensor) for part in fields(motion)})
 
 
-def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion) -> None:
-    require_family("The motion", motion.family, RELEASED)
+def _check(
+    keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion[KeypointMotion]
+) -> None:
+    motion.of(KeypointMotion)
     if len(motion) == 0:
         raise OptionError("expected a motion of at least one frame, got none.")
 

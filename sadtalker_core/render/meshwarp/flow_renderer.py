@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...datatypes import FaceCrop, KeypointMotion, Motion
+from ...datatypes import BlendshapeMotion, FaceCrop, Motion
 from ...threads import pieces_at_once, side_by_side
 from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from ..eyes.lash_line import LashLine
@@ -239,7 +239,7 @@ def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
 def render_flow_frames(
     net: FlowRenderer,
     crop: FaceCrop,
-    motion: Motion,
+    motion: Motion[BlendshapeMotion],
     *,
     batch_size: int = 8,
     on_progress: OnProgress | None = None,
@@ -274,7 +274,7 @@ def render_flow_frames(
 class _MeshClip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: KeypointMotion):
+    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: BlendshapeMotion):
         self.net, self.image, self.head, self.driving = net, image[None], head, driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
@@ -287,7 +287,7 @@ class _MeshClip:
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
         turn, shift = self.head.pose(driving)
-        flow = self.head.rig.flow(driving.offsets.to(device), turn.to(device), shift.to(device))
+        flow = self.head.rig.flow(driving.weights.to(device), turn.to(device), shift.to(device))
         middle = slice(MARGIN, MARGIN + WINDOW)
         window = flow.displacement[:, :, middle, middle]
         features = [f.expand(len(window), -1, -1, -1) for f in self.features]

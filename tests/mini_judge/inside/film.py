@@ -48,8 +48,8 @@ def _film(host, take, visemes, turn, still_frames):
         take["out"] + ".part.npz", recipe=np.array(take["recipe"]),
         source=_bytes(source), landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
         spoken=_bytes(spoken["render"]), said=spoken["expnet"].coefficients.numpy(),
-        offsets=spoken["mapping"].driving.offsets.numpy(), own=spoken["mapping"].source.offsets.numpy(),
-        still=_bytes(still), names=np.array(names), commanded=_bytes(frames), orders=motion.driving.offsets.numpy(),
+        offsets=spoken["mapping"].driving.weights.numpy(), own=spoken["mapping"].source.weights.numpy(),
+        still=_bytes(still), names=np.array(names), commanded=_bytes(frames), orders=motion.driving.weights.numpy(),
     )  # fmt: skip
     os.replace(take["out"] + ".part.npz", take["out"])
     return None
@@ -77,9 +77,9 @@ def _commanded(host, model, coefficients, visemes, turn):
         pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
         said = {"yaw": "", "pitch": "", "roll": ""} | written
         motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
-    parts = ("yaw", "pitch", "roll", "translation", "offsets")
-    rows = types.KeypointMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
-    return list(faces), types.Motion(rows, motions[0].source, motions[0].family)
+    parts = ("yaw", "pitch", "roll", "translation", "weights")
+    rows = types.BlendshapeMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
+    return list(faces), types.Motion(rows, motions[0].source)
 
 
 def _wide(weights):

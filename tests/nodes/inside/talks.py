@@ -28,7 +28,7 @@ def main(host, seconds: float) -> dict:
     low, high = portrait.crop.landmarks[:, :2].amin(0).tolist(), portrait.crop.landmarks[:, :2].amax(0).tolist()
     around = types.Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
     meshes = torch.stack([mesh_room.face_mesh(mesh_net, frame, around).points for frame in frames])
-    driving = motion.driving.offsets
+    driving = motion.driving.weights
     return {
         "error": None,
         "gap": measure.inner_lip_gap(meshes).tolist(),

@@ -4,7 +4,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import KeypointMotion
+from sadtalker_core.datatypes import BlendshapeMotion
 from sadtalker_core.render.eyes.lash_line import LashLine
 from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 
@@ -16,7 +16,7 @@ def blinks(*amounts, sides=("Left", "Right")):
     for side in sides:
         offsets[:, BLENDSHAPE_INDEX[f"eyeBlink{side}"]] = torch.tensor(amounts)
     zeros = torch.zeros(len(amounts))
-    return KeypointMotion(zeros, zeros, zeros, torch.zeros(len(amounts), 3), offsets)
+    return BlendshapeMotion(zeros, zeros, zeros, torch.zeros(len(amounts), 3), offsets)
 
 
 def head():
@@ -25,7 +25,7 @@ def head():
 
 
 def flow_of(placed, driving):
-    return placed.rig.flow(driving.offsets, *placed.pose(driving))
+    return placed.rig.flow(driving.weights, *placed.pose(driving))
 
 
 def drawn(driving):
@@ -74,7 +74,7 @@ def test_a_full_blink_brings_the_lids_together_along_the_whole_eye():
 def test_no_lid_passes_the_other():
     driving = blinks(0.9)
     for unit in ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight"):
-        driving.offsets[:, BLENDSHAPE_INDEX[unit]] = 1.0
+        driving.weights[:, BLENDSHAPE_INDEX[unit]] = 1.0
     mesh = flow_of(head(), driving).mesh[0]
     for ring in (LEFT_EYE, RIGHT_EYE):
         assert (mesh[list(ring[:8:-1]), 1] >= mesh[list(ring[1:8]), 1] - 1e-2).all()

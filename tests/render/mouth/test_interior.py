@@ -5,7 +5,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import KeypointMotion
+from sadtalker_core.datatypes import BlendshapeMotion
 from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from sadtalker_core.render.mouth.interior import _LOWER, _UPPER, Mouth, light_of, teeth, tongue
 
@@ -17,7 +17,7 @@ def rows(n=1, **units):
     for name, amount in units.items():
         offsets[:, BLENDSHAPE_INDEX[name]] = torch.as_tensor(amount)
     zeros = torch.zeros(n)
-    return KeypointMotion(zeros, zeros, zeros, torch.zeros(n, 3), offsets)
+    return BlendshapeMotion(zeros, zeros, zeros, torch.zeros(n, 3), offsets)
 
 
 def head(source=None):
@@ -25,7 +25,7 @@ def head(source=None):
     source = source or rows()
     points = (
         load_canonical_face().mean
-        + load_canonical_face().displacements(source.offsets)[0]
+        + load_canonical_face().displacements(source.weights)[0]
         - torch.tensor([0.0, 7.08, 0.6])
     )
     points = points * torch.tensor(HEAD_TO_PICTURE) * DENSITY + torch.tensor([SIDE / 2, SIDE / 2, 0.0])
@@ -35,7 +35,7 @@ def head(source=None):
 def filled(placed, driving, grey=0.5):
     """-> frames (B, 3, 256, 256) of a grey portrait whose mouth is filled, and the mesh on them."""
     image = torch.full((1, 3, SIDE, SIDE), grey)
-    flow = placed.rig.flow(driving.offsets, *placed.pose(driving))
+    flow = placed.rig.flow(driving.weights, *placed.pose(driving))
     return Mouth(image, placed).fill(image.expand(len(driving), -1, -1, -1), flow), placed.on_crop(flow.mesh)
 
 
@@ -78,14 +78,14 @@ def test_teeth_turn_with_the_head():
     placed = head()
     driving = rows(2, jawOpen=0.8)
     driving.yaw[1] = 15.0  # to the left of the picture
-    still, turned = placed.rig.flow(driving.offsets, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
+    still, turned = placed.rig.flow(driving.weights, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
     assert turned[0] < still[0] - 3
 
 
 def test_the_jaw_takes_the_lower_teeth_along_and_not_the_upper():
     placed = head()
     driving = rows(2, jawOpen=torch.tensor([0.0, 0.8]))
-    eye_closure, opened = placed.rig.flow(driving.offsets, *placed.pose(driving)).mouth_anchors.anchors
+    eye_closure, opened = placed.rig.flow(driving.weights, *placed.pose(driving)).mouth_anchors.anchors
     assert (opened[0] - eye_closure[0]).abs().amax() < 1e-3
     assert opened[1, 1] > eye_closure[1, 1] + 5
 

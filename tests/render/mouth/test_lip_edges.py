@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion, Motion
+from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, Motion
 from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, FlowRendererConfig, render_flow_frames
 from sadtalker_core.render.meshwarp.mesh_flow import _areas, _spread_of_lips
 from sadtalker_core.render.meshwarp.posed_rig import PosedRig
@@ -46,7 +46,7 @@ def weights(units):
 
 def moving(rows):
     zeros = torch.zeros(len(rows))
-    return KeypointMotion(zeros, zeros, zeros, torch.zeros(len(rows), 3), rows)
+    return BlendshapeMotion(zeros, zeros, zeros, torch.zeros(len(rows), 3), rows)
 
 
 def portrait_points(portrait):
@@ -163,7 +163,7 @@ def test_each_point_follows_both_lips_by_a_share():
 
 def test_the_preview_shows_the_lips_that_are_rendered():
     crop = FaceCrop(torch.zeros(3, SIDE, SIDE), portrait_points(GRIN), Box(0, 0, SIDE, SIDE), CropMode.CROP)
-    motion = Motion(moving(weights(M)[None]), moving(weights(GRIN[0])[None]), "mini")
+    motion = Motion(moving(weights(M)[None]), moving(weights(GRIN[0])[None]))
     head, drawn = placed(GRIN), next(moved_mesh(crop, motion))
     assert (drawn - head.on_crop(driven(head.rig, weights(M)[None])[0])).abs().amax() < 1e-3
 
@@ -184,7 +184,7 @@ def frames_of(portrait, rows):
     ImageDraw.Draw(picture).polygon([tuple(p) for p in points[list(INNER_LIPS), :2].tolist()], fill=255)
     image = (torch.from_numpy(np.array(picture)).float() / 255).expand(3, -1, -1).contiguous()
     crop = FaceCrop(image, points, Box(0, 0, SIDE, SIDE), CropMode.CROP)
-    motion = Motion(moving(rows), moving(weights(portrait[0])[None]), "mini")
+    motion = Motion(moving(rows), moving(weights(portrait[0])[None]))
     return image, torch.cat(list(render_flow_frames(net, crop, motion, batch_size=8)))
 
 
