@@ -175,15 +175,11 @@ class Video:
         """
         target = require_target(path, overwrite=overwrite)
 
-        def report(done: int, total: int, _: Tensor) -> None:
-            if on_progress is not None:
-                on_progress(done, total)
-
         with torch.no_grad():
             return pipeline.render_video(
                 target, self._heads(), paste_back_of(self.portrait, self.options), output_fps=self.options.output_fps,
                 audio=self.audio, quality=self.options.quality, metadata=metadata, signature=signature,
-                on_progress=report,
+                on_progress=on_progress,
             )  # fmt: skip
 
     def _heads(self) -> FrameStream:

@@ -335,7 +335,8 @@ def render_video(
     metadata: Mapping[str, str] | None = None,
     signature: Signature | None = None,
     partial: Path | None = None,
-    on_progress: Callable[[int, int, Tensor], None] | None = None,
+    on_head: Callable[[Tensor], None] | None = None,
+    on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
 ) -> Path:
     """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
@@ -345,7 +346,7 @@ def render_video(
     `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
-    on_progress: (done, total, the last head (3, h, w)); may raise to stop
+    on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
     check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
     """
     size_wh = (
@@ -365,8 +366,10 @@ def render_video(
                         if check_stop is not None:
                             check_stop()
                         video.write(paste_back.as_bytes(head))
+            if on_head is not None:
+                on_head(batch[-1])
             if on_progress is not None:
-                on_progress(video.n_frames, heads.n_frames, batch[-1])
+                on_progress(video.n_frames, heads.n_frames)
     return writer.path
 
 

@@ -37,7 +37,7 @@ def frames_in(file):
 
 
 def stop_after(n_frames):
-    def on_progress(done, total, picture):
+    def on_progress(done, total):
         if done >= n_frames:
             raise Cancelled("enough")
 
@@ -49,13 +49,14 @@ def test_every_head_comes_into_the_film_in_its_order(tmp_path):
     pipeline.render_video(
         tmp_path / "film.mp4",
         some_heads(),
-        on_progress=lambda done, total, head: seen.append((done, total, tuple(head.shape))),
+        on_head=lambda head: seen.append(tuple(head.shape)),
+        on_progress=lambda done, total: seen.append((done, total)),
     )
     about, frames = frames_in(tmp_path / "film.mp4")
     assert about["size"] == (32, 32) and about["fps"] == 25
     brightness = torch.stack([frame.float().mean() / 255 for frame in frames])
     torch.testing.assert_close(brightness, torch.arange(5) / 5, rtol=0, atol=0.02)
-    assert seen == [(2, 5, (3, 32, 32)), (4, 5, (3, 32, 32)), (5, 5, (3, 32, 32))]
+    assert seen == [(3, 32, 32), (2, 5), (3, 32, 32), (4, 5), (3, 32, 32), (5, 5)]
 
 
 def test_heads_come_back_into_their_picture(tmp_path):
