@@ -136,7 +136,7 @@ class Portrait:
     def require_crop(self) -> FaceCrop:
         """The face cut out; OptionError when the portrait has not been through 3DMM Extract yet."""
         if self.crop is None:
-            raise OptionError("This portrait has no face cut out yet; connect the portrait output of 3DMM Extract.")
+            raise OptionError("this portrait has no cropped face yet; connect the portrait output of 3DMM Extract.")
         return self.crop
 
     @property
@@ -341,7 +341,7 @@ class Motion(Generic[MotionRows]):
 
     def of(self, kind: type[_Wanted]) -> Motion[_Wanted]:
         """The same, known to have rows of that kind. Raises WrongFamily where it has the other."""
-        require_family("The motion", self.family, kind.family)
+        require_family("the motion", self.family, kind.family)
         if not (isinstance(self.driving, kind) and isinstance(self.source, kind)):
             raise TypeError(f"expected driving and source rows of one kind, got {type(self.source).__name__}")
         return Motion(self.driving, self.source)
@@ -383,7 +383,8 @@ class FrameStream:
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
-                "Use a shorter voice, a smaller picture, or cut the voice and run the parts one after the other."
+                "Use shorter audio or a smaller image, split the audio and run the parts one by one, or use Render "
+                "Video."
             )
 
 

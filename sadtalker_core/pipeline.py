@@ -153,14 +153,14 @@ def predict_expression(
 
     blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
     """
-    require_family("The coefficients wire", source.family, model.family)
+    require_family("the coefficients", source.family, model.family)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
     blink = one_of("blink", blink, BLINKS)
     (net,) = model.use(EXPNET)
     if reference is None:
         drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
         return run_expnet(net, speech, source, drawn, on_progress=on_progress)
-    require_family("The reference", reference.family, model.family)
+    require_family("the reference", reference.family, model.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
@@ -182,10 +182,10 @@ def predict_head_pose(
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
-    require_family("The coefficients wire", source.family, model.family)
+    require_family("the coefficients", source.family, model.family)
     reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
-        require_family("The reference", reference.family, model.family)
+        require_family("the reference", reference.family, model.family)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
         if reference_mode == "all":
             return reenact(reference, source)[1]
@@ -219,7 +219,7 @@ def coefficients_to_motion(
     on_progress: OnProgress | None = None,
 ) -> AnyMotion:
     """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
-    require_family("The coefficients wire", source.family, model.family)
+    require_family("the coefficients", source.family, model.family)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
@@ -233,7 +233,7 @@ def preview(
     model: Model, portrait: Portrait, motion: AnyMotion, *, side: int = 384, over_portrait: bool = False
 ) -> FrameStream:
     """Motion Preview: drawings of how the face will move, `side` pixels wide and high."""
-    require_family("The motion", motion.family, model.family)
+    require_family("the motion", motion.family, model.family)
     drawings = family_of(model).preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
@@ -247,7 +247,7 @@ def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: i
     batch_size: frames at once; 0 lets the family choose, by the device and what is free there. Halved where memory
     runs out.
     """
-    require_family("The motion", motion.family, model.family)
+    require_family("the motion", motion.family, model.family)
     crop = portrait.require_crop()
     renderer = family_of(model).renderer(model, crop, motion, batch_size=batch_size)
     height, width = crop.frame_hw
@@ -381,9 +381,9 @@ def _at_once(pixels: int, most_pixels: int, most: int) -> int:
 def _require_clip(name: str, clip: Tensor) -> None:
     if clip.dim() != 4 or clip.shape[3] < 3:
         raise VideoError(f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
-                         "look at the node that made them.")  # fmt: skip
+                         "check the node that made them.")  # fmt: skip
     if len(clip) == 0:
-        raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
+        raise VideoError(f"expected at least one frame in {name}, got none; check the node that made them.")
 
 
 @few_threads()

@@ -60,7 +60,7 @@ def coefficients_to_motion(
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
     nothing, InputError for NaN or infinite coefficients.
     """
-    require_family("The coefficients wire", source.family, kind.family)
+    require_family("the coefficients", source.family, kind.family)
     _check(source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
     written = {name: parse_degrees(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))}
@@ -84,7 +84,8 @@ def require_mapping(net: MappingNet, mode: CropMode) -> None:
     if wants_crop != mode.full:
         raise OptionError(
             f"the coefficients were extracted in crop mode {mode.value}, which needs the mapping network of "
-            f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
+            f"{'70' if wants_crop else '73'} coefficients, got the one of {net.config.coefficients}; load the model "
+            "again."
         )
 
 
@@ -130,8 +131,8 @@ def _read(net: MappingNet, rows: Tensor, kind: type[MotionRows], on_progress: On
 
 def _check(source: FaceCoefficients, expression: Expression, pose: HeadPose,
            expression_scale: float, pose_scale: PoseAngles) -> None:  # fmt: skip
-    require_family("The expression", expression.family, source.family)
-    require_family("The pose", pose.family, source.family)
+    require_family("the expression", expression.family, source.family)
+    require_family("the pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)
     if len(expression) == 0 or len(source) == 0:
         raise OptionError("expected at least one frame of expression and one row of coefficients, got none.")
@@ -151,4 +152,4 @@ def _check(source: FaceCoefficients, expression: Expression, pose: HeadPose,
     for name, rows in tracks:
         bad = torch.nonzero(~rows.isfinite().all(dim=-1))
         if len(bad):
-            raise InputError(f"the {name} of frame {int(bad[0])} contains NaN or infinite values; make it again.")
+            raise InputError(f"the {name} of frame {int(bad[0])} contains NaN or infinite values; generate it again.")

@@ -114,7 +114,7 @@ def refuse(error, sentence, crop=None, motion=None, **options):
 
 
 def test_a_motion_of_the_other_family_is_refused():
-    refuse(WrongFamily, "The motion was made with a mini model", motion=tiny.blendshape_motion(2))
+    refuse(WrongFamily, "the motion was made with a mini model", motion=tiny.blendshape_motion(2))
 
 
 @pytest.mark.parametrize("field", ["yaw", "roll", "translation", "offsets"])
