@@ -30,7 +30,7 @@ from ..motion.reference import eyelids_by_blendshapes
 from ..render.driving import Degrees, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.frames import to_box_aspect
-from ..render.meshwarp.flow_renderer import render_flow_frames
+from ..render.meshwarp.compositor import render_flow_frames
 from ..render.preview import preview_mesh
 from ..threads import each_on_few_threads, few_threads
 from .base import Model, Points, Renderer

@@ -26,7 +26,7 @@ from ..render.facevid2vid.motion_estimator import (
     MotionEstimatorConfig,
 )
 from ..render.mapping import RELEASED_MAPPING, RELEASED_MAPPING_FULL, MappingConfig, MappingNet
-from ..render.meshwarp.flow_renderer import FlowRenderer, FlowRendererConfig
+from ..render.meshwarp.network import FlowRenderer, FlowRendererConfig
 
 #: what a file may say about the widths of its networks, and about how many layers they have
 WIDEST, MOST_LAYERS = 8192, 64
