@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.checkpoint.catalog import find_files, missing_files
 from sadtalker_core.errors import SadTalkerError
-from tests.fuzz.mutations import ODD_TEXTS
+from tests.tools.fuzz.mutations import ODD_TEXTS
 
 LONGEST_SENTENCE = 600
-INSIDE = Path(__file__).resolve().parent / "fuzz" / "inside" / "doorways.py"
+INSIDE = Path(__file__).resolve().parent / "tools" / "fuzz" / "inside" / "doorways.py"
 quickly = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 #: any text, lone surrogates and NUL with it, and those that break what is built of names

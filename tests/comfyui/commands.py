@@ -100,15 +100,15 @@ def _parity(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.bench", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run([str(_for_tests()), "-m", "tests.tools.bench", *args.arguments], cwd=PROJECT).returncode
 
 
 def _eval_mini(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.mini_judge", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run([str(_for_tests()), "-m", "tests.tools.mini_judge", *args.arguments], cwd=PROJECT).returncode
 
 
 def _fuzz(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.fuzz", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run([str(_for_tests()), "-m", "tests.tools.fuzz", *args.arguments], cwd=PROJECT).returncode
 
 
 def _train_mini(args: argparse.Namespace) -> int:

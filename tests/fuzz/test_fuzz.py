@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from sadtalker_core.errors import OptionError
-from tests.fuzz import __main__ as fuzz
-from tests.fuzz import mutations
-from tests.fuzz.child import make_input, why_not_clean
-from tests.fuzz.doorways import DOORWAYS, Doorway
+from tests.tools.fuzz import __main__ as fuzz
+from tests.tools.fuzz import mutations
+from tests.tools.fuzz.child import make_input, why_not_clean
+from tests.tools.fuzz.doorways import DOORWAYS, Doorway
 
 LIMIT, HUGE = 64 << 20, 128 << 20
 
@@ -45,7 +45,7 @@ def fill_memory():
     (fill_memory, "GB of memory"),
 ])  # fmt: skip
 def test_a_doorway_is_clean_when_it_works_or_refuses_in_few_words(tmp_path, monkeypatch, what, why):
-    monkeypatch.setattr("tests.fuzz.child.MEMORY_BYTES", LIMIT)
+    monkeypatch.setattr("tests.tools.fuzz.child.MEMORY_BYTES", LIMIT)
     found = why_not_clean(Door(tmp_path, what), b"")
     assert why in found and bool(why) == bool(found)
 

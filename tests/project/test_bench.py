@@ -5,14 +5,14 @@ import torch
 
 from sadtalker_core import threads
 from sadtalker_core.compose.paste import Blend
-from tests.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
-from tests.bench.frames import DTYPES, PLAIN
-from tests.bench.load import drift, judged
-from tests.bench.measuring import picture, voice
-from tests.bench.paste import SEAMS, jumps
-from tests.bench.precision import row
-from tests.bench.threads import crowd, small_nets_on
 from tests.face.pictures import astronaut
+from tests.tools.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
+from tests.tools.bench.frames import DTYPES, PLAIN
+from tests.tools.bench.load import drift, judged
+from tests.tools.bench.measuring import picture, voice
+from tests.tools.bench.paste import SEAMS, jumps
+from tests.tools.bench.precision import row
+from tests.tools.bench.threads import crowd, small_nets_on
 
 
 def test_every_arrangement_has_a_name():

@@ -14,10 +14,10 @@ import torch
 from sadtalker_core.render.estimate import auto_batch_size
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from sadtalker_core.timeline import FRAMES_PER_SECOND
-from tests.bench.end_to_end import Steps, film
-from tests.bench.frames import FP16, FP32, given
-from tests.bench.measuring import talker_by_rule, voice
 from tests.parity.harness import rule_net
+from tests.tools.bench.end_to_end import Steps, film
+from tests.tools.bench.frames import FP16, FP32, given
+from tests.tools.bench.measuring import talker_by_rule, voice
 
 #: times as fast as the plain arrangement in batches of two
 TARGET = 6.0

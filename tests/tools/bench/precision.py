@@ -21,9 +21,9 @@ from sadtalker_core.face.mesh import detect_landmarks, mesh_square
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
 from sadtalker_core.render.meshwarp.flow_renderer import render_flow_frames
-from tests.bench.frames import BF16, FP16, FP32, given
-from tests.bench.measuring import picture, voice
 from tests.parity.harness import rule_net
+from tests.tools.bench.frames import BF16, FP16, FP32, given
+from tests.tools.bench.measuring import picture, voice
 
 NARROW = {"bf16": BF16, "fp16": FP16}
 #: the middle of the upper and of the lower inner lip

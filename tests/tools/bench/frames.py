@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sadtalker_core.render.facevid2vid.fast import accelerate
-from tests.bench.measuring import forget_peak, in_reference_convolutions, peak_mb
 from tests.parity.harness import rule_net
+from tests.tools.bench.measuring import forget_peak, in_reference_convolutions, peak_mb
 
 FP32, BF16, FP16 = torch.float32, torch.bfloat16, torch.float16
 PLAIN, FAST, BF16_PAINT, BF16_ALL = "plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16"

@@ -18,9 +18,9 @@ from typing import Any
 from sadtalker_core.checkpoint.catalog import MAPPINGS, SADTALKER_256, SAFETENSORS_256
 from sadtalker_core.model import load_model
 from sadtalker_core.render.facevid2vid.fast import accelerate
-from tests.bench.measuring import yardstick
-from tests.bench.threads import crowd
 from tests.checkpoint import released_files
+from tests.tools.bench.measuring import yardstick
+from tests.tools.bench.threads import crowd
 
 
 def measure(programs: int = 0) -> list[dict[str, Any]]:

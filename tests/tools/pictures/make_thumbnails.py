@@ -1,6 +1,6 @@
 """Makes the thumbnails of workflows/ anew: each workflow runs on the built-in model; moments of its video are taken.
 
-python -m tests.project.make_thumbnails [name ...]        (needs the tests' tools, see `make test`)
+python -m tests.tools.pictures.make_thumbnails [name ...]        (needs the tests' tools, see `make test`)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.comfyui import environment, media, shipped
 from tests.comfyui.client import Client
 from tests.comfyui.layout import make_base
 from tests.comfyui.server import Server
-from tests.project.pictures import save_small
+from tests.tools.pictures.saving import save_small
 
 SIDE = 512  # the cards of the template browser are square
 SECONDS = 2.6

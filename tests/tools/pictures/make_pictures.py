@@ -3,7 +3,7 @@
 Not made here: node_*.jpg and page_templates.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo's
 video; page_talking_portrait.jpg, from the screenshots of the page's tests.
 
-    python -m tests.project.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
+    python -m tests.tools.pictures.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sadtalker_core.model import load_model
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_frames
-from tests.project.pictures import save_small
+from tests.tools.pictures.saving import save_small
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = PROJECT / "web" / "pictures"
 SEED = 1
 YAWS = (-12.0, 0.0, 12.0)

@@ -1,4 +1,4 @@
-"""python -m tests.fuzz.child DOORWAY SEED FIRST FOLDER: tries one input after the other until it is ended from outside.
+"""python -m tests.tools.fuzz.child DOORWAY SEED FIRST FOLDER: tries one input after the other until it is ended.
 
 A line of JSON goes to standard output when the doorway is open, and before and after every input; the input lies in
 FOLDER/input meanwhile, so that whoever watches still has it when this process is gone.
@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.doorways import Doorway, is_ours, open_doorway
+from tests.tools.fuzz.doorways import Doorway, is_ours, open_doorway
 
 LONGEST_SENTENCE = 600
 MEMORY_BYTES = 1 << 30

@@ -19,7 +19,8 @@ from sadtalker_core import pipeline
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
-from tests.bench.measuring import (
+from tests.render import tiny
+from tests.tools.bench.measuring import (
     forget_peak,
     in_reference_convolutions,
     peak_mb,
@@ -29,7 +30,6 @@ from tests.bench.measuring import (
     voice,
     yardstick,
 )
-from tests.render import tiny
 
 #: wall-clock reference convolutions a frame of the mini may cost on two cores, all networks and the encoding included
 MINI_TARGET = 0.40

@@ -1,7 +1,7 @@
 """Makes those of web/pictures that show nodes at work, and the templates: a graph runs in ComfyUI's page, and they are
 cut out of it.
 
-    python -m tests.project.make_node_pictures        (needs the tests' tools, see `make test`)
+    python -m tests.tools.pictures.make_node_pictures        (needs the tests' tools, see `make test`)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.comfyui.client import Client
 from tests.comfyui.layout import PACK_NAME, PROJECT, make_base
 from tests.comfyui.page import Page
 from tests.comfyui.server import Server
-from tests.project.pictures import save_small
+from tests.tools.pictures.saving import save_small
 
 FOLDER = PROJECT / "web" / "pictures"
 #: picture -> its nodes, from left to right, and how large they are drawn

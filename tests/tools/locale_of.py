@@ -1,6 +1,6 @@
 """What the page may translate of our nodes, taken from a running server; as a script it writes the English locale.
 
-python -m tests.project.locale_of http://127.0.0.1:8188        (a running server with the pack, see `make serve`)
+python -m tests.tools.locale_of http://127.0.0.1:8188        (a running server with the pack, see `make serve`)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a batch makes in a second with one worker and with two, on the mini: short jobs, and one clip cut in chunks.
 
-    python -m tests.bench.batch [--rounds 3] [--jobs 6] [--seconds 3] [--long 16] [--json batch.json]
+    python -m tests.tools.bench.batch [--rounds 3] [--jobs 6] [--seconds 3] [--long 16] [--json batch.json]
 
 In: the public domain portrait that comes with scikit-image and a made-up voice. Out, for each kind of work and number
 of workers: frames per second by the clock, the median of rounds that take turns, and processor milliseconds of a frame
@@ -30,7 +30,7 @@ from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import JobPayload, PlannedClip, Worker, write_job_video
 from sadtalker_core.batch.worker_pool import Call, WorkerPool, WorkerPoolOptions
 from sadtalker_core.datatypes import FrameStream
-from tests.bench.measuring import picture, voice
+from tests.tools.bench.measuring import picture, voice
 from tests.waves import write_wave
 
 WORKERS = (1, 2)

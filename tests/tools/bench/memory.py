@@ -1,8 +1,8 @@
 """How much memory a clip takes, by its length: the whole pipeline on the mini, each run in a process of its own.
 
-    python -m tests.bench.memory                      6 s against 30 s
-    python -m tests.bench.memory --long               1 min against 10 min (an hour of one core; --modes crop: less)
-    python -m tests.bench.memory --seconds 2 8 --json peaks.json
+    python -m tests.tools.bench.memory                 6 s against 30 s
+    python -m tests.tools.bench.memory --long          1 min against 10 min (an hour of one core; --modes crop: less)
+    python -m tests.tools.bench.memory --seconds 2 8 --json peaks.json
 
 In: the public domain portrait that comes with scikit-image, and a made-up voice. Out: a table of peaks in MB, and exit
 status 1 when Render Video takes over 5 % more for the longer clip than for the shorter one, or the whole pipeline takes
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import PROJECT, children_mb, forget_peak, peak_mb, picture, voice
+from tests.tools.bench.measuring import PROJECT, children_mb, forget_peak, peak_mb, picture, voice
 
 MODES = {"crop": "crop at 256", "full": "full on 1920 x 1080"}
 SHORT_SECONDS, LONG_SECONDS = (6.0, 30.0), (60.0, 600.0)
@@ -65,7 +65,7 @@ def own_mb(row: dict[str, Any]) -> float:
 
 
 def in_its_own_process(mode: str, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.bench.memory", "--one", mode, str(seconds)]
+    command = [sys.executable, "-m", "tests.tools.bench.memory", "--one", mode, str(seconds)]
     done = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True)
     row = json.loads(done.stdout.splitlines()[-1])
     print(f"{mode:20}{seconds:5g} s  {row['weights_mb']:8.0f}  {row['motion_mb']:14.0f}  {row['film_mb']:13.0f}"

@@ -12,8 +12,8 @@ def main(host, project: str, wanted: dict[str, int], seed: int) -> dict:
     ours = sys.modules["tests"] = ModuleType("tests")  # ComfyUI's tree, which is on the path, has tests of its own
     ours.__path__ = [str(Path(project) / "tests")]
     sys.path.append(project)
-    from tests.fuzz.child import make_input, why_not_clean
-    from tests.fuzz.doorways import DOORWAYS
+    from tests.tools.fuzz.child import make_input, why_not_clean
+    from tests.tools.fuzz.doorways import DOORWAYS
 
     found = {}
     for name, n in wanted.items():

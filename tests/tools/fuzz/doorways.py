@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from tests.fuzz import mutations as odd
+from tests.tools.fuzz import mutations as odd
 
 Host = Any  #: tests/comfyui/inside/host.py
 

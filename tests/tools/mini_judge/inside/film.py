@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "nodes", "inside"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "..", "nodes", "inside"))
 
 import graphs  # noqa: E402
 import numpy as np  # noqa: E402

@@ -1,6 +1,6 @@
 """The published face of the nodes, in a form that can be compared; run as a script it writes frozen_interface.json.
 
-python -m tests.nodes.freeze http://127.0.0.1:8188        (a running server with the pack, see `make serve`)
+python -m tests.tools.freeze http://127.0.0.1:8188        (a running server with the pack, see `make serve`)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(url: str) -> None:
     with urllib.request.urlopen(f"{url}/object_info") as answer:
         info = json.load(answer)
     frozen = {name: interface_of(info[name]) for name in sorted(info) if name.startswith("SadTalker")}
-    file = Path(__file__).parent / "frozen_interface.json"
+    file = Path(__file__).resolve().parents[1] / "nodes" / "frozen_interface.json"
     file.write_text(json.dumps(frozen, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{file.name}: {len(frozen)} nodes")
 

@@ -1,7 +1,7 @@
 """Many prompts through the queue of one ComfyUI server: do memory, open files, threads and time per prompt stay flat?
 
-    python -m tests.bench.load                                   200 short prompts, 50 with changing inputs
-    python -m tests.bench.load --prompts 20 --changing 10        less; --json load.json
+    python -m tests.tools.bench.load                                   200 short prompts, 50 with changing inputs
+    python -m tests.tools.bench.load --prompts 20 --changing 10        less; --json load.json
 
 In: a real ComfyUI (make setup), the portrait that comes with scikit-image, half a second of the demo's voice at most;
 the model is the built-in one. Out: a table and JSON; the exit status is 1 when something is not flat, not right or not
@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench.measuring import load, machine
 from tests.comfyui import environment, media
 from tests.comfyui.client import Client, ClientError, Progress, RunInterrupted
 from tests.comfyui.environment import Environment
@@ -41,6 +40,7 @@ from tests.comfyui.layout import make_base, remove_base
 from tests.comfyui.server import Server
 from tests.comfyui.websocket import Websocket
 from tests.nodes.inside.graphs import talking
+from tests.tools.bench.measuring import load, machine
 
 VOICE_SECONDS = (0.4, 0.3, 0.5)
 SIDES = (256, 320, 288)

@@ -1,6 +1,6 @@
 """Paste-back into 1920 x 1080 with encoding: processor time of a frame, beside OpenCV's seamlessClone if installed.
 
-    python -m tests.bench --parts paste        python -m tests.bench.paste [--frames 24]
+    python -m tests.bench --parts paste        python -m tests.tools.bench.paste [--frames 24]
 
 Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames per second that two cores can
 make of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. Then the jump
@@ -25,8 +25,8 @@ from torch import Tensor
 from sadtalker_core.compose.paste import Blend, PasteBack, resize
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from tests.bench.measuring import picture, yardstick
 from tests.face import pictures
+from tests.tools.bench.measuring import picture, yardstick
 
 BOX = Box(1040, 10, 540, 540)
 TINT = 0.97

@@ -26,8 +26,8 @@ from sadtalker_core import pipeline, threads
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
-from tests.bench.measuring import picture, talker_by_rule, voice
 from tests.render import tiny
+from tests.tools.bench.measuring import picture, talker_by_rule, voice
 
 VOICE_SECONDS, ROUNDS = 4, 4
 #: frames at once
