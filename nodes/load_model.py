@@ -29,8 +29,12 @@ def register_folder() -> None:
     """
     default = Path(folder_paths.models_dir) / FOLDER
     folder_paths.add_model_folder_path(FOLDER, str(default))
-    theirs = [path for key in list(folder_paths.folder_names_and_paths) if key != FOLDER and key.lower() in _OTHER_KEYS
-              for path in folder_paths.get_folder_paths(key)]  # fmt: skip
+    theirs = [
+        path
+        for key in list(folder_paths.folder_names_and_paths)
+        if key != FOLDER and key.lower() in _OTHER_KEYS
+        for path in folder_paths.get_folder_paths(key)
+    ]
     beside = sorted(default.parent.iterdir()) if default.parent.is_dir() else []
     theirs += [str(path) for path in beside if path.name.lower() == FOLDER and path.is_dir()]
     for path in theirs:

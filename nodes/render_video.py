@@ -55,9 +55,21 @@ class SadTalkerRenderVideo(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(
-        cls, model, portrait, motion, paste_back, feather, colour_match, batch_size, quality, filename_prefix,
-        keep_partial, audio=None, mask=None, output_fps=0.0,
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        model,
+        portrait,
+        motion,
+        paste_back,
+        feather,
+        colour_match,
+        batch_size,
+        quality,
+        filename_prefix,
+        keep_partial,
+        audio=None,
+        mask=None,
+        output_fps=0.0,
+    ) -> io.NodeOutput:
         heads = pipeline.render(model, portrait, motion, batch_size=batch_size)
         whole = None
         width, height = heads.width, heads.height
@@ -67,9 +79,13 @@ class SadTalkerRenderVideo(io.ComfyNode):
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
         progress = Progress(heads.n_frames)
         claim, subfolder = video_file.claim(
-            filename_prefix, "talking", ".mp4", cls.hidden, size_wh=(width, height),
+            filename_prefix,
+            "talking",
+            ".mp4",
+            cls.hidden,
+            size_wh=(width, height),
             partial_ending=video_file.PARTIAL_ENDING if keep_partial else None,
-        )  # fmt: skip
+        )
         with claim:
             path = pipeline.render_video(
                 claim,

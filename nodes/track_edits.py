@@ -43,19 +43,24 @@ class SadTalkerEditExpression(io.ComfyNode):
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from another edit."),
                 scale("overall", "Scales the whole expression; 1 leaves it. The only scale for the released models."),
-                scale("mouth", "Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each "
-                      "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there."),
+                scale(
+                    "mouth",
+                    "Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each "
+                    "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there.",
+                ),
                 scale("eyes", "Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth."),
                 scale("brows", "Scales the brows. mini only, see mouth."),
-                _smoothing("Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes jitter, "
-                           "above 13 speech blurs. With mini the blinks stay crisp."),
+                _smoothing(
+                    "Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes jitter, "
+                    "above 13 speech blurs. With mini the blinks stay crisp."
+                ),
             ],
             outputs=[
                 wires.Expression.Output(
                     "edited", display_name="expression", tooltip="The expression, edited. For MappingNet."
                 )
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, expression, overall, mouth, eyes, brows, smoothing) -> io.NodeOutput:

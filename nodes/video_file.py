@@ -29,8 +29,15 @@ PARTIAL_ENDING = "partial.mp4"
 LONGEST_ENDING = f"_00000_{max(PARTIAL_ENDING, TRACK_ENDING, key=len)}{LONGEST_PART}"
 
 
-def claim(filename_prefix: str, default_stem: str, ending: str, hidden, *, size_wh: tuple[int, int] = (0, 0),
-          partial_ending: str | None = None) -> tuple[Claim, str]:  # fmt: skip
+def claim(
+    filename_prefix: str,
+    default_stem: str,
+    ending: str,
+    hidden,
+    *,
+    size_wh: tuple[int, int] = (0, 0),
+    partial_ending: str | None = None,
+) -> tuple[Claim, str]:
     """A name in the output folder that nobody has, and its subfolder. hidden: the node's prompt and extra_pnginfo.
 
     Raises OptionError for a prefix that makes no name, and for a folder that cannot be written to.
@@ -100,8 +107,9 @@ def signature() -> Signature | None:
     if not (certificates or private_key):
         return None
     if not (certificates and private_key):
-        raise SigningError(f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or "
-                           "none.")  # fmt: skip
+        raise SigningError(
+            f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or none."
+        )
     return Signature(
         Path(certificates),
         Path(private_key),

@@ -35,8 +35,9 @@ _TRIES = 5
 class Claim:
     """A name that is ours until `release`. Made by `claim_next` or `claim_path`."""
 
-    def __init__(self, path: Path, descriptor: int, *, numbered: tuple[str, int, str] | None = None,
-                 partial: Path | None = None):  # fmt: skip
+    def __init__(
+        self, path: Path, descriptor: int, *, numbered: tuple[str, int, str] | None = None, partial: Path | None = None
+    ):
         self.path, self.partial = path, partial
         self._descriptor: int | None = descriptor
         self._numbered = numbered
@@ -104,8 +105,9 @@ def claim_next(folder: Path, stem: str, ending: str, *, partial_ending: str | No
         path = folder / _numbered_name(stem, number, ending)
         partial = None if partial_ending is None else folder / _numbered_name(stem, number, partial_ending)
         with contextlib.suppress(FileExistsError):
-            claim = Claim(path, make_lock(_claim_file(path), _wish(partial)), numbered=(stem, number, ending),
-                          partial=partial)  # fmt: skip
+            claim = Claim(
+                path, make_lock(_claim_file(path), _wish(partial)), numbered=(stem, number, ending), partial=partial
+            )
             if not os.path.lexists(path):
                 return claim
             claim.release()
@@ -165,12 +167,16 @@ def _sweep_one(path: Path, rescue: Rescue | None) -> None:
         left = ", ".join(part.name for part in _parts(path)) or _claim_file(path).name
         wanted = dead.partial is not None and not os.path.lexists(path)
         if wanted and (rescue is None or not rescue(dead)):
-            logging.warning("SadTalker: %s, which a run that was killed left in %s, cannot be used now and stays.",
-                            shorten(left), shorten(path.parent))  # fmt: skip
+            logging.warning(
+                "SadTalker: %s, which a run that was killed left in %s, cannot be used now and stays.",
+                shorten(left),
+                shorten(path.parent),
+            )
             return
         dead.release()
-        logging.warning("SadTalker: removed %s, which a run that was killed left in %s.", shorten(left),
-                        shorten(path.parent))  # fmt: skip
+        logging.warning(
+            "SadTalker: removed %s, which a run that was killed left in %s.", shorten(left), shorten(path.parent)
+        )
     finally:
         dead.abandon()
 

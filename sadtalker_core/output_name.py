@@ -50,8 +50,7 @@ class OutputName(NamedTuple):
     subfolder: str
 
 
-def fill_in(prefix: str, now: datetime, size_wh: tuple[int, int], prompt: Any = None,
-            workflow: Any = None) -> str:  # fmt: skip
+def fill_in(prefix: str, now: datetime, size_wh: tuple[int, int], prompt: Any = None, workflow: Any = None) -> str:
     """The prefix with its placeholders filled in; one that names nothing stays as it is.
 
     prompt, workflow: the graph as ComfyUI's server and as its page knows it
@@ -184,8 +183,9 @@ def _widget(node: str, name: str, prompt: Mapping[str, Any], workflow: Mapping[s
         inputs = _record(_record(prompt.get(place_of)).get("inputs"))
         if name in inputs and not isinstance(inputs[name], (list, dict)):
             return _written(inputs[name])
-    logging.warning("SadTalker: %%%s.%s%% in a filename_prefix names no widget of this graph.", shorten(node),
-                    shorten(name))  # fmt: skip
+    logging.warning(
+        "SadTalker: %%%s.%s%% in a filename_prefix names no widget of this graph.", shorten(node), shorten(name)
+    )
     return None
 
 

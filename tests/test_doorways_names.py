@@ -19,8 +19,12 @@ quickly = settings(max_examples=80, suppress_health_check=[HealthCheck.function_
 
 #: any text, lone surrogates and NUL with it, and those that break what is built of names
 texts = st.one_of(st.sampled_from(ODD_TEXTS), st.text(st.characters(), max_size=30))
-names = st.builds("{}{}{}".format, st.sampled_from(("", "file/", "../", "a/", "~", "%")), texts,
-                  st.sampled_from(("", ".mp4", ".png", ".safetensors", "/", " [output]")))  # fmt: skip
+names = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(("", "file/", "../", "a/", "~", "%")),
+    texts,
+    st.sampled_from(("", ".mp4", ".png", ".safetensors", "/", " [output]")),
+)
 
 
 def refused_in_few_words(call) -> bool:

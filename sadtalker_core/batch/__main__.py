@@ -56,9 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> int:
     options = WorkerPoolOptions(
-        asked.workers, asked.gpus_per_worker, asked.cpus_per_worker, asked.address, asked.batch_size, asked.retries,
+        asked.workers,
+        asked.gpus_per_worker,
+        asked.cpus_per_worker,
+        asked.address,
+        asked.batch_size,
+        asked.retries,
         tuple(asked.models),
-    )  # fmt: skip
+    )
     cut_frames = frames_in_seconds(asked.cut_seconds)
     pieces = sum(1 if job.n_frames <= cut_frames else -(-job.n_frames // CHUNK_FRAMES) for job in jobs)
     with WorkerPool(options, pieces) as pool, _Bar(jobs) as bar:

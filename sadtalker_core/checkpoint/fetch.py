@@ -44,8 +44,9 @@ _POLL_S = 0.2
 _NUMBER = "[0-9]{1,15}"
 
 
-def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = None,
-                on_progress: OnProgress | None = None) -> list[Path]:  # fmt: skip
+def fetch_model(
+    model: str, folders: Sequence[Path], *, base_url: str | None = None, on_progress: OnProgress | None = None
+) -> list[Path]:
     """Fetch what a released model lacks into the first folder; progress counts the bytes of all its files.
 
     Raises as `fetch` does.
@@ -67,8 +68,14 @@ def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = N
     return paths
 
 
-def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None, on_progress: OnProgress | None = None,
-          pause_s: float = 1.0) -> Path:  # fmt: skip
+def fetch(
+    file: WeightsFile,
+    folder: Path | str,
+    *,
+    base_url: str | None = None,
+    on_progress: OnProgress | None = None,
+    pause_s: float = 1.0,
+) -> Path:
     """Fetch one file into a folder (made where it is missing) and return its path.
 
     base_url: the folder to fetch from instead of where it was released; otherwise the variable SADTALKER_DOWNLOAD_URL.
@@ -120,9 +127,11 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
         except _Interrupted as error:
             fruitless = 0 if _size(part) > before else fruitless + 1
             if fruitless >= _TRIES:
-                raise DownloadError(f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
-                                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
-                                    f"there.") from error  # fmt: skip
+                raise DownloadError(
+                    f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
+                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
+                    f"there."
+                ) from error
             end = time.monotonic() + pause_s * 2**fruitless
             while (left := end - time.monotonic()) > 0:
                 report(_size(part))
@@ -245,8 +254,9 @@ def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(str(getattr(error, "reason", "") or error or type(error).__name__)) from error
     except ValueError as error:  # an address that is none, here or in a redirection
-        raise DownloadError(f"{shorten(url)} cannot be fetched: it, or what it leads to, is no web address "
-                            f"({shorten(error, 120)}).") from error  # fmt: skip
+        raise DownloadError(
+            f"{shorten(url)} cannot be fetched: it, or what it leads to, is no web address ({shorten(error, 120)})."
+        ) from error
 
 
 def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
@@ -254,8 +264,10 @@ def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[in
     if answer.status == 206:
         told = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
         if told is None or int(told[1]) != start:
-            raise DownloadError(f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
-                                f"from {start} on as asked.")  # fmt: skip
+            raise DownloadError(
+                f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
+                f"from {start} on as asked."
+            )
         total = int(told[2]) if told[2] != "*" else start + answer.length if answer.length else 0
     else:  # the server takes no ranges: from the beginning
         start, total = 0, answer.length
@@ -275,8 +287,10 @@ def _verify(file: WeightsFile, part: Path, url: str, report: _Report) -> None:
     if digest.hexdigest() != file.sha256:
         size = _size(part)
         part.unlink()
-        raise DownloadError(f"{shorten(url)}: checksum mismatch: got {size:,} bytes with SHA-256 "
-                            f"{digest.hexdigest()}, expected {file.describe()}; the download was deleted.")  # fmt: skip
+        raise DownloadError(
+            f"{shorten(url)}: checksum mismatch: got {size:,} bytes with SHA-256 "
+            f"{digest.hexdigest()}, expected {file.describe()}; the download was deleted."
+        )
 
 
 @contextmanager
@@ -291,18 +305,22 @@ def _folder_problems(folder: Path) -> Iterator[None]:
         if full:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
-        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
-                            f"that this program may write to, or name another in "
-                            f"extra_model_paths.yaml.") from error  # fmt: skip
+        raise DownloadError(
+            f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
+            f"that this program may write to, or name another in "
+            f"extra_model_paths.yaml."
+        ) from error
 
 
 def _require_room(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
-        raise DoesNotFit(f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
-                         f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
-                         f"folder in extra_model_paths.yaml.")  # fmt: skip
+        raise DoesNotFit(
+            f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
+            f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
+            f"folder in extra_model_paths.yaml."
+        )
 
 
 def _url(file: WeightsFile, base_url: str | None) -> str:

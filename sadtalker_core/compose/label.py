@@ -25,8 +25,15 @@ EASTERN_TYPEFACES = (
 _NO_SUCH_LETTER = "\uffff"
 
 
-def label_frames(frames: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05,
-                 opacity: float = 0.8, on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
+def label_frames(
+    frames: Tensor,
+    text: str = DEFAULT_TEXT,
+    *,
+    corner: str = CORNERS[0],
+    size: float = 0.05,
+    opacity: float = 0.8,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """frames (T, H, W, C) in 0..1 with three or more channels -> the same shape, a new tensor.
 
     White letters on a dark plate. size: height of the letters as a part of the picture's shorter side, but never below

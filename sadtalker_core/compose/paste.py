@@ -49,8 +49,15 @@ class PasteBack:
     mask: (H, W) in 0..1, where and how much the frames show
     """
 
-    def __init__(self, portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0,
-                 mask: Tensor | None = None, blend: Blend | str = Blend.FEATHER):  # fmt: skip
+    def __init__(
+        self,
+        portrait: Portrait,
+        *,
+        feather: float = FEATHER,
+        colour_match: float = 1.0,
+        mask: Tensor | None = None,
+        blend: Blend | str = Blend.FEATHER,
+    ):
         """portrait: with its face cut out (3DMM Extract).
 
         feather: width of the fade as a part of the box's shorter side, 0 to 0.5. No fade along edges of the picture

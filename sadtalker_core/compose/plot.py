@@ -40,8 +40,14 @@ class Panel(NamedTuple):
     high: float
 
 
-def plot_motion(speech: SpeechWindows | None = None, expression: Expression | None = None,
-                pose: HeadPose | None = None, *, width: int = 1024, height: int = 640) -> Tensor:  # fmt: skip
+def plot_motion(
+    speech: SpeechWindows | None = None,
+    expression: Expression | None = None,
+    pose: HeadPose | None = None,
+    *,
+    width: int = 1024,
+    height: int = 640,
+) -> Tensor:
     """What there is of a voice, an expression and a pose -> a picture (height, width, 3) in 0..1.
 
     Raises OptionError when nothing is connected or the picture is too small to be read, WrongFamily when the tracks
@@ -92,8 +98,10 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
             panels.append(_fitted("expression", change, 0.0, 0.1))
     if pose is not None:
         moved = torch.rad2deg(pose.rotation - pose.rotation[:1])
-        lines = [Line(name, moved[:, k], colour) for k, (name, colour) in
-                 enumerate((("pitch", _RED), ("yaw", _YELLOW), ("roll", _BLUE)))]  # fmt: skip
+        lines = [
+            Line(name, moved[:, k], colour)
+            for k, (name, colour) in enumerate((("pitch", _RED), ("yaw", _YELLOW), ("roll", _BLUE)))
+        ]
         panels.append(_fitted("head, degrees since the first frame", lines, -2.0, 2.0))
     return panels
 

@@ -277,9 +277,10 @@ def detect_faces(
     found = _look_upright(net, small, min_score, thorough)
     if not found:
         found = apart(
-            face for angle in (math.pi / 2, -math.pi / 2, math.pi)
+            face
+            for angle in (math.pi / 2, -math.pi / 2, math.pi)
             for face in merge_same(_detect_in_whole(net, small, max(min_score, FINER_MIN_SCORE), (angle,)))
-        )  # fmt: skip
+        )
     elif found[-1].score < SURE:
         found = _stood_up(net, small, found, min_score, thorough)
     return [face.scaled(block) for face in found]

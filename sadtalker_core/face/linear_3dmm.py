@@ -112,8 +112,10 @@ def read_meshes(
     parameters = FaceParameters(*(part.float().cpu() for part in net(points.to(weight.device, torch.float32))))
     half = pic_size / 2
     nearness = torch.log(parameters.scale / (USUAL_SCALE * pic_size))
-    nothing = {name: torch.zeros(len(points), n) for name, n in
-               (("identity", IDENTITY), ("texture", TEXTURE), ("lighting", LIGHTING))}  # fmt: skip
+    nothing = {
+        name: torch.zeros(len(points), n)
+        for name, n in (("identity", IDENTITY), ("texture", TEXTURE), ("lighting", LIGHTING))
+    }
     return FaceCoefficients(
         expression=F.pad(parameters.blendshapes, (0, EXPRESSION - parameters.blendshapes.shape[1])),
         rotation=angles_of_rotation(parameters.rotation),

@@ -73,8 +73,9 @@ class PoseVAE(nn.Module):
         self.encoder = PoseEncoder(config, ops)
         self.decoder = PoseDecoder(config, ops)
 
-    def forward(self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor,
-                noise: Tensor) -> PoseVAEOutput:  # fmt: skip
+    def forward(
+        self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor, noise: Tensor
+    ) -> PoseVAEOutput:
         """Reconstruct a motion that was seen.
 
         motion (B, L, 6) relative to reference (B, 6); windows (B, L, 1, 80, 16); style (B,) long; noise (B, Z)

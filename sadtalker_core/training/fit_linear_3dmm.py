@@ -113,10 +113,16 @@ def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndar
             continue
         place, scale = _place(scene.camera, PIVOT + shift)
         flip = np.diag(HEAD_TO_PICTURE).astype(np.float32)
-        rows.append({
-            "points": points, "person": np.int64(seed), "weights": weights.astype(np.float32),
-            "rotation": flip @ turn @ flip, "scale": np.float32(scale), "origin": place,
-        })  # fmt: skip
+        rows.append(
+            {
+                "points": points,
+                "person": np.int64(seed),
+                "weights": weights.astype(np.float32),
+                "rotation": flip @ turn @ flip,
+                "scale": np.float32(scale),
+                "origin": place,
+            }
+        )
     return rows
 
 

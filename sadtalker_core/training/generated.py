@@ -36,10 +36,16 @@ def write_generated(folder: Path, spoken: Sequence[speech_set.SpeechClip], seed:
     for number, utterance in enumerate(spoken):
         draw = step_generator(seed, number)
         style = int(torch.randint(STYLES, (), generator=draw))
-        clips.append(write_clip(
-            folder, f"generated_{number:05d}", mel=torch.from_numpy(utterance.mel.astype(np.float32)),
-            coefficients=coefficients_of(utterance, style, draw), speaker=f"style {style:02d}", source=utterance.voice,
-        ))  # fmt: skip
+        clips.append(
+            write_clip(
+                folder,
+                f"generated_{number:05d}",
+                mel=torch.from_numpy(utterance.mel.astype(np.float32)),
+                coefficients=coefficients_of(utterance, style, draw),
+                speaker=f"style {style:02d}",
+                source=utterance.voice,
+            )
+        )
     return clips
 
 
@@ -53,8 +59,9 @@ def coefficients_of(utterance: speech_set.SpeechClip, style: int, draw: torch.Ge
     rows = {name: torch.zeros(n_frames, width) for name, width in FULL_LAYOUT.items()}
     rows["expression"] = target_expression(units, rest, blink_track(n_frames, generator=draw))
     rows["rotation"], rows["translation"] = pose[:, :3], pose[:, 3:]
-    return FaceCoefficients(**rows, crop=torch.zeros(n_frames, 3), family=MINI, crop_mode=CropMode.CROP,
-                            pic_size=IMAGE_SIZE)  # fmt: skip
+    return FaceCoefficients(
+        **rows, crop=torch.zeros(n_frames, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=IMAGE_SIZE
+    )
 
 
 def head_motion(utterance: speech_set.SpeechClip, style: int, draw: torch.Generator) -> Tensor:

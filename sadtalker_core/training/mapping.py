@@ -77,8 +77,15 @@ ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
 
 class MappingTrainer(Trainer):
-    def __init__(self, clips: Sequence[Clip], net: MappingNet, frozen: Mapping[str, nn.Module], vgg: VggFeatures,
-                 steps: int, training: MappingTraining = RELEASED_WIDTH):  # fmt: skip
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        net: MappingNet,
+        frozen: Mapping[str, nn.Module],
+        vgg: VggFeatures,
+        steps: int,
+        training: MappingTraining = RELEASED_WIDTH,
+    ):
         """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
@@ -154,10 +161,12 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
     wants_full = ROWS[net] == CROP_ROW
     other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
     if other is not None:
-        raise OptionError(f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
-                          f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
-                          "videos "
-                          f"in another mode.")  # fmt: skip
+        raise OptionError(
+            f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
+            f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
+            "videos "
+            f"in another mode."
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,8 +21,14 @@ WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
 
 
 class MiniTrainer(Trainer):
-    def __init__(self, name: str, net: nn.Module, losses: Callable[[StepContext], dict[str, Tensor]], steps: int,
-                 rate: float = 2e-3):  # fmt: skip
+    def __init__(
+        self,
+        name: str,
+        net: nn.Module,
+        losses: Callable[[StepContext], dict[str, Tensor]],
+        steps: int,
+        rate: float = 2e-3,
+    ):
         """losses: draws a batch with the step's generator; their sum is minimised."""
         self.name, self.losses, self.steps, self.rate = name, losses, steps, rate
         self.nets = {name: net}

@@ -105,8 +105,12 @@ def shrink(image: Tensor, factor: int) -> Tensor:
 
 def add_vgg_option(parser: argparse.ArgumentParser) -> None:
     """--vgg19, as `vgg_of` takes it."""
-    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
-                        "without it random features are compared")  # fmt: skip
+    parser.add_argument(
+        "--vgg19",
+        type=Path,
+        metavar="FILE",
+        help="torchvision's VGG-19 for the perceptual loss; without it random features are compared",
+    )
 
 
 def vgg_of(file: Path | None, config: VggConfig) -> VggFeatures:

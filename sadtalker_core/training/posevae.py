@@ -74,8 +74,12 @@ PUBLISHED = PoseVAETraining()
 MINI_TRAINING = PoseVAETraining(
     net=PoseVAEConfig(audio=AudioEncoderConfig(width=8), unet_widths=(4, 8, 16, 32)),
     discriminator=SequenceDiscriminatorConfig(width=32),
-    batch=32, rate=2e-3, divergence=1e-3, adversarial=0.02, in_spreads=True,
-)  # fmt: skip
+    batch=32,
+    rate=2e-3,
+    divergence=1e-3,
+    adversarial=0.02,
+    in_spreads=True,
+)
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 
 
@@ -203,10 +207,12 @@ def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor,
     """Randomly initialised but for the audio encoder, and for where heads are: the decoder ends in a sigmoid, whose
     0..1 begins as six spreads around the reference."""
     if audio_encoder.config != config.audio:
-        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
-                          f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
-                          "of one "
-                          f"width: mini and mini, or 'SadTalker 256' and published.")  # fmt: skip
+        raise OptionError(
+            f"expected an audio encoder of width {config.audio.width} for this network, got one of "
+            f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
+            "of one "
+            f"width: mini and mini, or 'SadTalker 256' and published."
+        )
     with seeded(seed):
         net = PoseVAE(config)
     net.audio.load_state_dict(audio_encoder.state_dict())
@@ -227,8 +233,9 @@ def pretrained_net(net: nn.Module) -> PoseVAE:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new "
-                        "net (default mini)")  # fmt: skip
+    parser.add_argument(
+        "--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new net (default mini)"
+    )
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)

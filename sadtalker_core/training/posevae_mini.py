@@ -112,10 +112,17 @@ def portrait_at(pose: Tensor) -> FaceCoefficients:
     """One row at rest in a pose (6,)."""
     zeros = torch.zeros
     return FaceCoefficients(
-        identity=zeros(1, 80), expression=zeros(1, EXPRESSION), texture=zeros(1, 80), rotation=pose[None, :3],
-        lighting=zeros(1, 27), translation=pose[None, 3:], crop=zeros(1, 3), family="mini", crop_mode=CropMode.CROP,
+        identity=zeros(1, 80),
+        expression=zeros(1, EXPRESSION),
+        texture=zeros(1, 80),
+        rotation=pose[None, :3],
+        lighting=zeros(1, 27),
+        translation=pose[None, 3:],
+        crop=zeros(1, 3),
+        family="mini",
+        crop_mode=CropMode.CROP,
         pic_size=256,
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
@@ -144,13 +151,15 @@ def evaluate(net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0
         calm = float(degrees.std(dim=0).mean()) if number == 0 else calm
     spread = torch.stack(spreads)
     return {
-        "pitch spread, degrees": float(spread[:, 0].mean()), "yaw spread, degrees": float(spread[:, 1].mean()),
-        "roll spread, degrees": float(spread[:, 2].mean()), "calm style's spread": calm,
+        "pitch spread, degrees": float(spread[:, 0].mean()),
+        "yaw spread, degrees": float(spread[:, 1].mean()),
+        "roll spread, degrees": float(spread[:, 2].mean()),
+        "calm style's spread": calm,
         "liveliest style's spread": float(spread.mean(dim=1).max()),
         "largest step, degrees per frame": float(torch.stack(steps).max()),
         "step at seams over elsewhere": float(torch.stack(seams).mean()),
         "another seed differs by (spreads)": float(torch.stack(differ).mean()),
-    }  # fmt: skip
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -195,8 +195,10 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
     there = json.loads(file.read_text(encoding="utf-8")) if (out / INDEX_FILE).exists() else settings
     for name, value in settings.items():
         if there[name] != value:
-            raise OptionError(f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
-                              f"mean other things: name another folder with --out.")  # fmt: skip
+            raise OptionError(
+                f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
+                f"mean other things: name another folder with --out."
+            )
     with atomic_write(file) as unfinished:
         unfinished.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
@@ -211,9 +213,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the clips; one that is there goes on")
     add_base_options(parser, "reads the faces")
     parser.add_argument(
-        "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
+        "--crop-mode",
+        choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE],
+        default="crop",
         help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
-    )  # fmt: skip
+    )
     parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
     parser.add_argument("--device", default="cpu", help="where its networks compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the networks (1)")

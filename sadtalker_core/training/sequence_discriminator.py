@@ -28,11 +28,17 @@ class SequenceDiscriminator(nn.Module):
         self.config = config
         w = config.width
         self.layers = nn.Sequential(
-            ops.Conv1d(POSE, w, 4, 2, 1, bias=False), nn.BatchNorm1d(w), nn.ReLU(),
-            ops.Conv1d(w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm1d(2 * w), nn.ReLU(),
-            ops.Conv1d(2 * w, 4 * w, 3, 1, 1, bias=False), nn.BatchNorm1d(4 * w), nn.ReLU(),
+            ops.Conv1d(POSE, w, 4, 2, 1, bias=False),
+            nn.BatchNorm1d(w),
+            nn.ReLU(),
+            ops.Conv1d(w, 2 * w, 4, 2, 1, bias=False),
+            nn.BatchNorm1d(2 * w),
+            nn.ReLU(),
+            ops.Conv1d(2 * w, 4 * w, 3, 1, 1, bias=False),
+            nn.BatchNorm1d(4 * w),
+            nn.ReLU(),
             ops.Conv1d(4 * w, 1, 3, 1, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, motion: Tensor) -> Tensor:
         return self.layers(motion.transpose(1, 2)).squeeze(1)

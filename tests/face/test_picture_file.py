@@ -75,8 +75,17 @@ def test_a_palette_with_a_transparent_colour_has_a_fourth_channel():
 def test_a_photograph_comes_as_the_camera_was_held(orientation):
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8] = 255  # upper left, as it is seen
-    undo = [None, None, np.fliplr, lambda a: np.rot90(a, 2), np.flipud, lambda a: a.swapaxes(0, 1), np.rot90,
-            lambda a: np.rot90(a, 2).swapaxes(0, 1), lambda a: np.rot90(a, 3)][orientation]  # fmt: skip
+    undo = [
+        None,
+        None,
+        np.fliplr,
+        lambda a: np.rot90(a, 2),
+        np.flipud,
+        lambda a: a.swapaxes(0, 1),
+        np.rot90,
+        lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        lambda a: np.rot90(a, 3),
+    ][orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     as_filmed = np.ascontiguousarray(undo(pixels)) if undo else pixels

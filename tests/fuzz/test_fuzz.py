@@ -94,16 +94,21 @@ for number in range(first, first + 1000):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "why"), [
-    ("os._exit(7)", "the process died with status 7"), ("time.sleep(60)", "more than 1 s"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("os._exit(7)", "the process died with status 7"),
+        ("time.sleep(60)", "more than 1 s"),
+    ],
+)
 def test_a_process_that_dies_or_hangs_is_started_again_and_its_input_kept(tmp_path, monkeypatch, what, why):
     (tmp_path / "child.py").write_text(CHILD.format(what=what), encoding="utf-8")
     started = fuzz.subprocess.Popen
     monkeypatch.setattr(fuzz, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(fuzz, "HANG_S", 1.0)
-    monkeypatch.setattr(fuzz.subprocess, "Popen", lambda line, **how: started(
-        [line[0], str(tmp_path / "child.py"), *line[3:]], **how))  # fmt: skip
+    monkeypatch.setattr(
+        fuzz.subprocess, "Popen", lambda line, **how: started([line[0], str(tmp_path / "child.py"), *line[3:]], **how)
+    )
     count = fuzz.knock("degrees", 4, 4.0)
     assert count.not_clean == 1 and count.kinds == {why: 1} and count.tried > 3
     assert (tmp_path / "kept" / "degrees" / "4-2").read_bytes() == b"2"

@@ -58,8 +58,10 @@ def test_the_first_layers_are_those_that_tensorflow_would_compute():
     first = slow_convolution(x, selector["dense0/conv0/filters"], 2, depthwise=False) + selector["dense0/conv0/bias"]
     torch.testing.assert_close(
         net._convolution(tensor, "dense0/conv0", stride=2)[0].permute(1, 2, 0).double(),
-        torch.from_numpy(first), rtol=1e-4, atol=1e-4,
-    )  # fmt: skip
+        torch.from_numpy(first),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
     def separable(x: np.ndarray, name: str) -> np.ndarray:
         deep = slow_convolution(x, selector[f"{name}/depthwise_filter"], 1, depthwise=True)
@@ -69,9 +71,11 @@ def test_the_first_layers_are_those_that_tensorflow_would_compute():
     for layer in (1, 2, 3):
         total = total + separable(np.maximum(total, 0), f"dense0/conv{layer}")
     torch.testing.assert_close(
-        net._block(tensor, "dense0")[0].permute(1, 2, 0).double(), torch.from_numpy(np.maximum(total, 0)),
-        rtol=1e-3, atol=1e-3,
-    )  # fmt: skip
+        net._block(tensor, "dense0")[0].permute(1, 2, 0).double(),
+        torch.from_numpy(np.maximum(total, 0)),
+        rtol=1e-3,
+        atol=1e-3,
+    )
 
 
 def test_a_square_becomes_68_points():

@@ -32,8 +32,20 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     toy_clips.write(folder / "clips", n_frames=N_FRAMES, hurry=HURRY)
     narrow_model.write(folder / "base.safetensors")
-    common = ["--data", str(folder / "clips"), "--config", "narrow", "--accelerator", "cpu", "--devices", "1",
-              "--batch", "4", "--report-every", "5"]  # fmt: skip
+    common = [
+        "--data",
+        str(folder / "clips"),
+        "--config",
+        "narrow",
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "1",
+        "--batch",
+        "4",
+        "--report-every",
+        "5",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(renderer.TRAININGS, "narrow", narrow_model.RENDERER)
         patch.setitem(mapping.TRAININGS, "narrow", narrow_model.MAPPING)

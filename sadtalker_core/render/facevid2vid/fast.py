@@ -39,8 +39,9 @@ SLOPE = 0.2
 
 
 @few_threads()
-def accelerate(generator: Generator, decoder_dtype: torch.dtype = torch.float32,
-               motion_dtype: torch.dtype = torch.float32) -> FastGenerator:  # fmt: skip
+def accelerate(
+    generator: Generator, decoder_dtype: torch.dtype = torch.float32, motion_dtype: torch.dtype = torch.float32
+) -> FastGenerator:
     """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time

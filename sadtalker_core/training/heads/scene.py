@@ -70,8 +70,19 @@ class Scene:
         depth, triangle, corners = rasterise(points, person.faces, big, big)
         picture = self.background.copy()
         normals = vertex_normals(vertices, person.faces)
-        ids = shade(picture, triangle, corners, person.faces, person.layer, person.face_uv, person.rest, normals,
-                    self.mesh.masks, person.look, self.light)  # fmt: skip
+        ids = shade(
+            picture,
+            triangle,
+            corners,
+            person.faces,
+            person.layer,
+            person.face_uv,
+            person.rest,
+            normals,
+            self.mesh.masks,
+            person.look,
+            self.light,
+        )
         rgb = picture.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))
         if self.blur:
             from scipy.ndimage import gaussian_filter

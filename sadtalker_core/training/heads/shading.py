@@ -147,9 +147,22 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                         other[k] = look.hair[k] * min(1.6, max(0.2, 0.75 + 0.9 * (strands - 0.5) + 0.6 * middle))
                     _mix(colour, other, cover)
                 if look.pattern > 0:
-                    _mix(colour, look.pattern_colour, look.pattern * _step(
-                        0.0, 0.2, noise_at(look.noise[2], x * look.pattern_frequency, y * look.pattern_frequency,
-                                           z * look.pattern_frequency) - 0.5))  # fmt: skip
+                    _mix(
+                        colour,
+                        look.pattern_colour,
+                        look.pattern
+                        * _step(
+                            0.0,
+                            0.2,
+                            noise_at(
+                                look.noise[2],
+                                x * look.pattern_frequency,
+                                y * look.pattern_frequency,
+                                z * look.pattern_frequency,
+                            )
+                            - 0.5,
+                        ),
+                    )
                 if y < look.collar + 0.12 * (z - 0.6) and y < 6.1:
                     ids[row, column] = _CLOTHES
                     striped = 0.6 if look.stripe_frequency > 4 and np.sin(y * look.stripe_frequency * 3) > 0 else 0.0

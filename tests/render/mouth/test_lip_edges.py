@@ -20,8 +20,15 @@ UPPER, LOWER = list(INNER_LIPS[1:10]), list(INNER_LIPS[:10:-1])
 NOTHING = {"jawOpen": 0.0}
 M = {"mouthPress": 0.45, "mouthRollLower": 0.2, "mouthRollUpper": 0.2}
 A = {"jawOpen": 0.6, "mouthLowerDown": 0.38, "mouthUpperUp": 0.16}
-SPOKEN = [NOTHING, M, A, {"jawOpen": 0.4, "mouthPucker": 0.4, "mouthFunnel": 0.5}, {"mouthPucker": 0.85},
-          {"mouthRollLower": 0.65, "mouthUpperUp": 0.2}, {"mouthStretch": 0.5, "mouthSmile": 0.3}]  # fmt: skip
+SPOKEN = [
+    NOTHING,
+    M,
+    A,
+    {"jawOpen": 0.4, "mouthPucker": 0.4, "mouthFunnel": 0.5},
+    {"mouthPucker": 0.85},
+    {"mouthRollLower": 0.65, "mouthUpperUp": 0.2},
+    {"mouthStretch": 0.5, "mouthSmile": 0.3},
+]
 
 #: portraits: what the found weights say of them, and the face that they really make, whose lips are further apart
 SMILE = (

@@ -56,8 +56,10 @@ def main() -> None:
     print(f"{'work':30}{'workers':>8}{'frames/s':>10}{'of rounds':>16}{'worker ms':>11}{'leader ms':>11}")
     for row in rows:
         spread = f"{min(row['rounds']):.1f} to {max(row['rounds']):.1f}"
-        print(f"{row['work']:30}{row['workers']:8}{row['frames_per_second']:10.1f}{spread:>16}"
-              f"{row['worker_ms']:11.1f}{row['leader_ms']:11.1f}")  # fmt: skip
+        print(
+            f"{row['work']:30}{row['workers']:8}{row['frames_per_second']:10.1f}{spread:>16}"
+            f"{row['worker_ms']:11.1f}{row['leader_ms']:11.1f}"
+        )
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -105,11 +107,18 @@ def throughput(tables: dict[str, list[Job]], rounds: int) -> list[dict[str, Any]
     rows = []
     for (work, n), runs in found.items():
         rates = [run["frames"] / run["seconds"] for run in runs]
-        rows.append({
-            "work": work, "workers": n, "frames_per_second": statistics.median(rates), "rounds": rates,
-            **{f"{who}_ms": statistics.median(1000 * run[f"{who}_cpu"] / run["frames"] for run in runs)
-               for who in ("worker", "leader")},
-        })  # fmt: skip
+        rows.append(
+            {
+                "work": work,
+                "workers": n,
+                "frames_per_second": statistics.median(rates),
+                "rounds": rates,
+                **{
+                    f"{who}_ms": statistics.median(1000 * run[f"{who}_cpu"] / run["frames"] for run in runs)
+                    for who in ("worker", "leader")
+                },
+            }
+        )
     return rows
 
 
@@ -130,8 +139,12 @@ def _timed(jobs: list[Job], pool: WorkerPool, workers: list[int]) -> dict[str, f
         outcomes = run_jobs(jobs, pool, RunFolder(Path(folder)), cut_frames=CUT_FRAMES)
         seconds = time.perf_counter() - started
     assert all(outcome.status == DONE for outcome in outcomes), outcomes
-    return {"frames": sum(outcome.n_frames for outcome in outcomes), "seconds": seconds,
-            "worker_cpu": _cpu(workers) - worker_cpu, "leader_cpu": _cpu([os.getpid()]) - leader_cpu}  # fmt: skip
+    return {
+        "frames": sum(outcome.n_frames for outcome in outcomes),
+        "seconds": seconds,
+        "worker_cpu": _cpu(workers) - worker_cpu,
+        "leader_cpu": _cpu([os.getpid()]) - leader_cpu,
+    }
 
 
 def _cpu(processes: list[int]) -> float:
@@ -153,9 +166,14 @@ def leading(job: Job, what: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         write_job_video(Path(folder) / "film.mp4", stream, clip.portrait, None, job.options)
     seconds, n_frames = time.perf_counter() - started, len(clip) // 8 * 8
-    return {"work": f"  encoding of {what.removesuffix(', cut')}"[:30], "workers": 0,
-            "frames_per_second": n_frames / seconds, "rounds": [n_frames / seconds], "worker_ms": 0.0,
-            "leader_ms": 1000 * (_cpu([os.getpid()]) - cpu) / n_frames}  # fmt: skip
+    return {
+        "work": f"  encoding of {what.removesuffix(', cut')}"[:30],
+        "workers": 0,
+        "frames_per_second": n_frames / seconds,
+        "rounds": [n_frames / seconds],
+        "worker_ms": 0.0,
+        "leader_ms": 1000 * (_cpu([os.getpid()]) - cpu) / n_frames,
+    }
 
 
 if __name__ == "__main__":

@@ -80,11 +80,17 @@ def mini() -> dict[str, Any]:
         cpu, rendering = processor_seconds() - cpu, time.process_time() - rendering
     stick = yardstick()
     return {
-        "frames": n_frames, "wall_convolutions": wall_cost / n_frames, "target": MINI_TARGET,
-        "frames_per_second": n_frames / wall, "cpu_yardsticks": cpu / n_frames / stick,
+        "frames": n_frames,
+        "wall_convolutions": wall_cost / n_frames,
+        "target": MINI_TARGET,
+        "frames_per_second": n_frames / wall,
+        "cpu_yardsticks": cpu / n_frames / stick,
         "cpu_yardsticks_of_the_encoder": (cpu - rendering) / n_frames / stick,
-        "cpu_s": cpu / n_frames, "cpu_yardstick_s": stick, "steps_wall_s": steps, "peak_mb": peak_mb(),
-    }  # fmt: skip
+        "cpu_s": cpu / n_frames,
+        "cpu_yardstick_s": stick,
+        "steps_wall_s": steps,
+        "peak_mb": peak_mb(),
+    }
 
 
 @torch.inference_mode()
@@ -102,9 +108,15 @@ def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
         cost, spent, n_frames = in_reference_convolutions(lambda: film(nets, folder, voice(seconds), steps, wide=True))
         size = (Path(folder) / "film.mp4").stat().st_size
     return {
-        "frames": n_frames, "convolutions": cost, "cpu_s": spent, "film_bytes": size, "steps_wall_s": steps,
-        "loading_mb": loading, "weights_mb": weights, "peak_mb": peak_mb(),
-    }  # fmt: skip
+        "frames": n_frames,
+        "convolutions": cost,
+        "cpu_s": spent,
+        "film_bytes": size,
+        "steps_wall_s": steps,
+        "loading_mb": loading,
+        "weights_mb": weights,
+        "peak_mb": peak_mb(),
+    }
 
 
 @torch.inference_mode()
@@ -159,7 +171,14 @@ def audio_to_motion(family: str, seconds: float) -> dict[str, Any]:
 
     cost, spent, n_frames = in_reference_convolutions(run_pipeline)
     return {
-        "family": family, "seconds": seconds, "frames": n_frames, "convolutions": cost, "cpu_s": spent,
-        "bar_s": HOUR_BARS[family] * seconds / 3600, "before_mb": before, "peak_mb": peak_mb(), "bar_mb": HOUR_MB,
+        "family": family,
+        "seconds": seconds,
+        "frames": n_frames,
+        "convolutions": cost,
+        "cpu_s": spent,
+        "bar_s": HOUR_BARS[family] * seconds / 3600,
+        "before_mb": before,
+        "peak_mb": peak_mb(),
+        "bar_mb": HOUR_MB,
         "steps_wall_s": steps,
-    }  # fmt: skip
+    }

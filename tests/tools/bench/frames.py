@@ -81,6 +81,7 @@ def apart(frame_file: Path, plain_file: Path) -> dict[str, float]:
     picture = np.abs(ours["image"] - plain["image"])
     places = np.abs(ours["moved"] - plain["moved"])[..., :2] * (plain["image"].shape[-1] / 2)
     return {
-        "max_to_plain": float(picture.max()), "mean_to_plain": float(picture.mean()),
+        "max_to_plain": float(picture.max()),
+        "mean_to_plain": float(picture.mean()),
         "pixels_to_plain": float(places.mean()),
-    }  # fmt: skip
+    }

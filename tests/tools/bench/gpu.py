@@ -40,8 +40,16 @@ def measure(device: torch.device | None = None, rounds: int = 20) -> list[dict[s
             free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
             batch = auto_batch_size("released", side, device, free)
             found = rate(net, side, batch, device, rounds)
-            rows.append({"what": f"fast {dtype}", "side": side, "batch": batch, "frames_per_second": found,
-                         "factor": found / plain, "target": TARGET})  # fmt: skip
+            rows.append(
+                {
+                    "what": f"fast {dtype}",
+                    "side": side,
+                    "batch": batch,
+                    "frames_per_second": found,
+                    "factor": found / plain,
+                    "target": TARGET,
+                }
+            )
         rule_net.cache_clear()
     rows.append(whole_job(device))
     return rows
@@ -70,8 +78,13 @@ def whole_job(device: torch.device) -> dict[str, Any]:
         started = time.perf_counter()
         n_frames = film(nets, folder, voice(SECONDS), Steps())
         spent = time.perf_counter() - started
-    return {"what": "picture to film, fast fp16", "side": 256, "frames_per_second": n_frames / spent,
-            "factor": n_frames / spent / FRAMES_PER_SECOND, "target": 1.0}  # fmt: skip
+    return {
+        "what": "picture to film, fast fp16",
+        "side": 256,
+        "frames_per_second": n_frames / spent,
+        "factor": n_frames / spent / FRAMES_PER_SECOND,
+        "target": 1.0,
+    }
 
 
 def wait(device: torch.device) -> None:

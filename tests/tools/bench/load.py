@@ -80,8 +80,10 @@ def main() -> int:
 def table(name: str, row: dict[str, Any]) -> str:
     lines = [f"{name}: {row['prompts']} prompts, {row['took_s']:.0f} s since the start, load {row['load']}"]
     for what, drift in row.get("drift", {}).items():
-        lines.append(f"  {what:10} second quarter {drift['before']:8.2f}   last quarter {drift['after']:8.2f}   "
-                     f"a prompt {drift['each']:+9.4f}   bound {drift['bound']:g}")  # fmt: skip
+        lines.append(
+            f"  {what:10} second quarter {drift['before']:8.2f}   last quarter {drift['after']:8.2f}   "
+            f"a prompt {drift['each']:+9.4f}   bound {drift['bound']:g}"
+        )
     return "\n".join(lines + [f"  {key}: {row[key]:.2f}" for key in ("interrupted_after_s",) if key in row])
 
 
@@ -116,16 +118,35 @@ def fill(comfyui: Environment, folder: Path) -> None:
 def prompt(k: int, name: str, *, kind: int = 0, streamed: bool = False, **changes: Any) -> dict[str, Any]:
     """The walk with seeds k, into output/load/<name>…; kind: which portrait, voice, crop mode."""
     graph = talking(
-        voice=f"voice{kind % 3}.wav", image=f"portrait{kind % len(SIDES)}.png",
-        **{"expnet.seed": k, "posevae.seed": k, "posevae.pose_style": k % 46, "video.filename_prefix": f"load/{name}",
-           "extract.crop_mode": CROP_MODES[kind // 3 % len(CROP_MODES)], **changes},
-    )  # fmt: skip
+        voice=f"voice{kind % 3}.wav",
+        image=f"portrait{kind % len(SIDES)}.png",
+        **{
+            "expnet.seed": k,
+            "posevae.seed": k,
+            "posevae.pose_style": k % 46,
+            "video.filename_prefix": f"load/{name}",
+            "extract.crop_mode": CROP_MODES[kind // 3 % len(CROP_MODES)],
+            **changes,
+        },
+    )
     if streamed:
         del graph["render"]
-        graph["video"] = {"class_type": "SadTalkerRenderVideo", "inputs": {
-            "model": ["model", 0], "portrait": ["extract", 0], "motion": ["mapping", 0], "audio": ["voice", 0],
-            "paste_back": False, "feather": 0.1, "colour_match": 1.0, "batch_size": 0, "quality": "draft",
-            "filename_prefix": f"load/{name}", "keep_partial": False}}  # fmt: skip
+        graph["video"] = {
+            "class_type": "SadTalkerRenderVideo",
+            "inputs": {
+                "model": ["model", 0],
+                "portrait": ["extract", 0],
+                "motion": ["mapping", 0],
+                "audio": ["voice", 0],
+                "paste_back": False,
+                "feather": 0.1,
+                "colour_match": 1.0,
+                "batch_size": 0,
+                "quality": "draft",
+                "filename_prefix": f"load/{name}",
+                "keep_partial": False,
+            },
+        }
     return graph
 
 
@@ -143,9 +164,10 @@ def held(server: Server) -> dict[str, float]:
             "files": process.num_handles() if sys.platform == "win32" else process.num_fds(),
             "threads": process.num_threads(),
             "programs": len(process.children(recursive=True)),
-            "temporary": sum(1 for place in (server.base / "temp", server.base.parent / "temporary")
-                             for _ in place.rglob("*")),
-        }  # fmt: skip
+            "temporary": sum(
+                1 for place in (server.base / "temp", server.base.parent / "temporary") for _ in place.rglob("*")
+            ),
+        }
 
 
 def drift(values: Sequence[float], bound: float) -> dict[str, float]:
@@ -160,8 +182,9 @@ def judged(samples: list[dict[str, float]]) -> dict[str, Any]:
     drifts = {what: drift([sample[what] for sample in samples], bound) for what, bound in BOUNDS.items()}
     complaints = [
         f"{what} is not flat: {found['before']:.2f}, then {found['after']:.2f} (bound {found['bound']:g})"
-        for what, found in drifts.items() if found["after"] - found["before"] > found["bound"]
-    ]  # fmt: skip
+        for what, found in drifts.items()
+        if found["after"] - found["before"] > found["bound"]
+    ]
     drifts |= {what: drift([sample[what] for sample in samples], bound) for what, bound in FOR_THE_EYE.items()}
     return {"prompts": len(samples), "drift": drifts, "samples": samples, "complaints": complaints}
 
@@ -288,8 +311,11 @@ def cancel(server: Server, seconds: float = 60.0) -> dict[str, Any]:
         complaints.append(f"the next prompt did not run: {behind['status']}")
     if client.get(f"/history/{queued['taken_out']}"):
         complaints.append("the prompt that was taken out of the queue ran")
-    return {"prompts": 3, "interrupted_after_s": took,
-            "complaints": complaints + not_made(server, behind=1, taken_out=0, stopped=0)}  # fmt: skip
+    return {
+        "prompts": 3,
+        "interrupted_after_s": took,
+        "complaints": complaints + not_made(server, behind=1, taken_out=0, stopped=0),
+    }
 
 
 def _entry(client: Client, prompt_id: str) -> dict[str, Any]:

@@ -68,9 +68,11 @@ def in_its_own_process(mode: str, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.tools.bench.memory", "--one", mode, str(seconds)]
     done = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True)
     row = json.loads(done.stdout.splitlines()[-1])
-    print(f"{mode:20}{seconds:5g} s  {row['weights_mb']:8.0f}  {row['motion_mb']:14.0f}  {row['film_mb']:13.0f}"
-          f"  {row['handed_mb']:16.1f}  {row['ffmpeg_mb']:7.0f}  {row['frames_per_second']:9.1f}",
-          flush=True)  # fmt: skip
+    print(
+        f"{mode:20}{seconds:5g} s  {row['weights_mb']:8.0f}  {row['motion_mb']:14.0f}  {row['film_mb']:13.0f}"
+        f"  {row['handed_mb']:16.1f}  {row['ffmpeg_mb']:7.0f}  {row['frames_per_second']:9.1f}",
+        flush=True,
+    )
     return row
 
 

@@ -96,21 +96,34 @@ def filmed(paste: Callable[[Tensor], Tensor], heads: list[Tensor], folder: Path 
                 video.write(pasted)
         after = os.times()
     ours = 1000 * (after.user + after.system - before.user - before.system) / len(heads)
-    encoder = 1000 * (after.children_user + after.children_system
-                      - before.children_user - before.children_system) / len(heads)  # fmt: skip
+    encoder = (
+        1000
+        * (after.children_user + after.children_system - before.children_user - before.children_system)
+        / len(heads)
+    )
     if folder is not None:
         from PIL import Image
 
         Image.fromarray(pasted[0].numpy()).save(folder / f"{getattr(paste, '__name__', 'pasted')}_{ours:.0f}.png")
-    return {"paste_ms": ours, "encoder_ms": encoder, "fps_on_two_cores": 1000 / max(ours, (ours + encoder) / 2),
-            "jump": seam(pasted[0], BOX)}  # fmt: skip
+    return {
+        "paste_ms": ours,
+        "encoder_ms": encoder,
+        "fps_on_two_cores": 1000 / max(ours, (ours + encoder) / 2),
+        "jump": seam(pasted[0], BOX),
+    }
 
 
 def moved(head: Tensor, seconds: float) -> Tensor:
     """A head (1, 3, h, w) that nods a little."""
     turn = 0.03 * math.sin(2 * seconds)
-    way = torch.tensor([[[math.cos(turn), -math.sin(turn), 0.02 * math.sin(3 * seconds)],
-                         [math.sin(turn), math.cos(turn), 0.02 * math.cos(2 * seconds) - 0.02]]])  # fmt: skip
+    way = torch.tensor(
+        [
+            [
+                [math.cos(turn), -math.sin(turn), 0.02 * math.sin(3 * seconds)],
+                [math.sin(turn), math.cos(turn), 0.02 * math.cos(2 * seconds) - 0.02],
+            ]
+        ]
+    )
     grid = F.affine_grid(way, [1, *head.shape[1:]], align_corners=False)
     return F.grid_sample(head, grid, align_corners=False, padding_mode="border")
 

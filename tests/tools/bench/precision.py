@@ -59,9 +59,13 @@ def row(what: str, narrow: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor]) 
     frames, lips = ((a - b).abs() for a, b in zip(narrow, exact, strict=True))
     opened = exact[1].amax(0) - exact[1].amin(0)
     return {
-        "what": what, "max": float(frames.max()), "mean": float(frames.mean()), "lips_max_px": float(lips.max()),
-        "lips_mean_px": float(lips.mean()), "lips_opening_px": float(opened.mean()),
-    }  # fmt: skip
+        "what": what,
+        "max": float(frames.max()),
+        "mean": float(frames.mean()),
+        "lips_max_px": float(lips.max()),
+        "lips_mean_px": float(lips.mean()),
+        "lips_opening_px": float(opened.mean()),
+    }
 
 
 def driven(net: FastGenerator, image: Tensor, lips: Tensor, n_frames: int = 4) -> tuple[Tensor, Tensor]:

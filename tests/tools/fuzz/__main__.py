@@ -99,11 +99,20 @@ def knock(name: str, seed: int, seconds: float) -> Count:
 def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, count: Count) -> int:
     """One process of a doorway, until the time is over or it has to be ended; the number of the next input."""
     log = folder / "log"
-    with log.open("wb") as words, subprocess.Popen(
-        [sys.executable, "-m", "tests.tools.fuzz.child", name, str(seed), str(number), str(folder)],
-        cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, text=True, encoding="utf-8",
-        start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
-    ) as process:  # fmt: skip
+    with (
+        log.open("wb") as words,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.tools.fuzz.child", name, str(seed), str(number), str(folder)],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+        ) as process,
+    ):
         said: queue.Queue = queue.Queue()
         threading.Thread(target=_listen, args=(process.stdout, said), daemon=True).start()
         try:

@@ -51,8 +51,7 @@ def _told(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     """The innermost line of the pack in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames
-           if {"sadtalker_core", "nodes"} & set(Path(frame.filename).parts[:-1])]  # fmt: skip
+    own = [frame for frame in frames if {"sadtalker_core", "nodes"} & set(Path(frame.filename).parts[:-1])]
     frame = (own or frames)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"
 

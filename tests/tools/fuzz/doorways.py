@@ -221,8 +221,10 @@ class Table(Doorway):
         good = {"portrait": "face.png", "voice": "voice.wav", "model": "mini", "precision": "auto", "still": "yes"}
         rows = [names]
         for k in range(rng.randint(1, 4)):
-            row = [good.get(name, f"v{k}.mp4" if name == "out" else str(getattr(OPTIONS.get(name), "default", "")))
-                   for name in names]  # fmt: skip
+            row = [
+                good.get(name, f"v{k}.mp4" if name == "out" else str(getattr(OPTIONS.get(name), "default", "")))
+                for name in names
+            ]
             if rng.random() < 0.8:
                 row[rng.randrange(len(row))] = str(rng.choice((odd.text(rng), odd.number(rng), "text.txt", ".")))
             rows.append(row)
@@ -261,8 +263,10 @@ class Manifest(Doorway):
         ]
 
     def make(self, rng: Random) -> bytes:
-        lines = [odd.json_bytes(odd.document(rng, line) if rng.random() < 0.7 else line)
-                 for line in rng.choices(self.lines, k=rng.randint(1, 4))]  # fmt: skip
+        lines = [
+            odd.json_bytes(odd.document(rng, line) if rng.random() < 0.7 else line)
+            for line in rng.choices(self.lines, k=rng.randint(1, 4))
+        ]
         data = b"\n".join(lines) + b"\n"
         if rng.random() < 0.1:
             data = b"[" * 100_000 + b"\n" + data
@@ -344,7 +348,8 @@ def _bomb(rng: Random) -> bytes:
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks)  # fmt: skip
+        for kind, content in chunks
+    )
 
 
 class Sounds(Doorway):
@@ -358,15 +363,23 @@ class Sounds(Doorway):
         sizes = [size.to_bytes(4, "little") for size in (12 + len(words), len(words))]
         title = b"LIST" + sizes[0] + b"INFOINAM" + sizes[1] + words
         self.samples = [wave, wave[:12] + title + wave[12:], b"RIFF\0\0\0\0WAVE"]
-        for kind, codec in (("wav", "pcm_u8"), ("wav", "pcm_f32le"), ("flac", "flac"), ("ogg", "libvorbis"),
-                            ("mp3", "libmp3lame"), ("mp4", "aac"), ("wav", "pcm_s24le")):  # fmt: skip
+        for kind, codec in (
+            ("wav", "pcm_u8"),
+            ("wav", "pcm_f32le"),
+            ("flac", "flac"),
+            ("ogg", "libvorbis"),
+            ("mp3", "libmp3lame"),
+            ("mp4", "aac"),
+            ("wav", "pcm_s24le"),
+        ):
             out = io.BytesIO()
             try:
                 av.codec.Codec(codec, "w")
                 with av.open(out, "w", format=kind) as container:
                     stream = container.add_stream(codec, rate=16_000, layout="mono")
                     form = {"flt": np.float32, "fltp": np.float32, "u8": np.uint8, "s32": np.int32}.get(
-                        stream.format.name, np.int16)  # fmt: skip
+                        stream.format.name, np.int16
+                    )
                     frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), form), stream.format.name, "mono")
                     frame.sample_rate = 16_000
                     for packet in (*stream.encode(frame), *stream.encode(None)):
@@ -422,10 +435,27 @@ class Fetch(Doorway):
         answers = []
         for _ in range(rng.randrange(4)):
             chosen = rng.sample(sorted(heads), rng.randrange(4))
-            status = rng.choice(("200 OK", "206 Partial", "301 M", "302 F", "404 N", "416 R", "429 T", "500 S", "99 x",
-                                 "abc", "200", "204 N", "100 Continue", "\xff"))  # fmt: skip
+            status = rng.choice(
+                (
+                    "200 OK",
+                    "206 Partial",
+                    "301 M",
+                    "302 F",
+                    "404 N",
+                    "416 R",
+                    "429 T",
+                    "500 S",
+                    "99 x",
+                    "abc",
+                    "200",
+                    "204 N",
+                    "100 Continue",
+                    "\xff",
+                )
+            )
             head = f"HTTP/1.{rng.choice('0119')} {status}\r\n" + "".join(
-                f"{name}: {rng.choice(heads[name])}\r\n" for name in chosen)  # fmt: skip
+                f"{name}: {rng.choice(heads[name])}\r\n" for name in chosen
+            )
             body = self.CONTENT[: rng.choice((0, 1, 100, 5119, 5120))]
             kind = rng.randrange(6)
             if kind == 0:
@@ -435,12 +465,18 @@ class Fetch(Doorway):
             sent = head.encode("latin-1", "replace") + b"\r\n" + body
             if rng.random() < 0.15:
                 sent = odd.binary(rng, sent)
-            answers.append({"send": base64.b64encode(sent).decode(), "endless": rng.random() < 0.1,
-                            "reset": rng.random() < 0.1})  # fmt: skip
+            answers.append(
+                {"send": base64.b64encode(sent).decode(), "endless": rng.random() < 0.1, "reset": rng.random() < 0.1}
+            )
         address = f"http://127.0.0.1:{{port}}/{odd.text(rng)[:300]}" if rng.random() < 0.1 else None
-        return odd.json_bytes({"answers": answers, "size": rng.random() < 0.8,
-                               "url": odd.text(rng) if rng.random() < 0.05 else address,
-                               "part": rng.choice((None, None, 0, 100, 5120, 6000))})  # fmt: skip
+        return odd.json_bytes(
+            {
+                "answers": answers,
+                "size": rng.random() < 0.8,
+                "url": odd.text(rng) if rng.random() < 0.05 else address,
+                "part": rng.choice((None, None, 0, 100, 5120, 6000)),
+            }
+        )
 
     def knock(self, data: bytes) -> None:
         from sadtalker_core.checkpoint.catalog import WeightsFile
@@ -531,8 +567,12 @@ class Names(Doorway):
 
     @staticmethod
     def _all_files(base: Path) -> set[Path]:
-        return {path for name in ("output", "input", "models", "temp", "user")
-                for path in (base / name).rglob("*") if path.is_file()}  # fmt: skip
+        return {
+            path
+            for name in ("output", "input", "models", "temp", "user")
+            for path in (base / name).rglob("*")
+            if path.is_file()
+        }
 
     def _node(self, name: str) -> Any:
         return self.host.nodes.NODE_CLASS_MAPPINGS[name]
@@ -601,8 +641,11 @@ class Nodes(Doorway):
             "MASK": torch.ones(1, 512, 512), "AUDIO": {"waveform": torch.zeros(1, 1, 4000), "sample_rate": 16_000},
             "VIDEO": None,
         }  # fmt: skip
-        self.schemas = {name: node.GET_SCHEMA() for name, node in host.nodes.NODE_CLASS_MAPPINGS.items()
-                        if name.startswith("SadTalker")}  # fmt: skip
+        self.schemas = {
+            name: node.GET_SCHEMA()
+            for name, node in host.nodes.NODE_CLASS_MAPPINGS.items()
+            if name.startswith("SadTalker")
+        }
 
     def make(self, rng: Random) -> bytes:
         name = rng.choice(sorted(self.schemas))
@@ -656,18 +699,55 @@ def odd_input(rng: Random, entry: Any) -> Any:
     if kind == "BOOLEAN":
         return rng.choice((True, False, 0, 1, "yes"))
     if kind in ("IMAGE", "MASK"):
-        shape = rng.choice(((1, 64, 64, 3), (2, 70, 80, 4), (64, 64, 3), (0, 64, 64, 3), (1, 0, 64, 3), (1, 64, 64, 1),
-                            (1, 64, 64, 2), (1, 1, 1, 3), (1, 63, 65, 3), (64, 64), (1, 64, 64), (1, 512, 512), (0,),
-                            (2, 512, 512), (1, 1, 64, 64, 3), (1, 8, 3000, 3), (3, 64, 64, 3)))  # fmt: skip
+        shape = rng.choice(
+            (
+                (1, 64, 64, 3),
+                (2, 70, 80, 4),
+                (64, 64, 3),
+                (0, 64, 64, 3),
+                (1, 0, 64, 3),
+                (1, 64, 64, 1),
+                (1, 64, 64, 2),
+                (1, 1, 1, 3),
+                (1, 63, 65, 3),
+                (64, 64),
+                (1, 64, 64),
+                (1, 512, 512),
+                (0,),
+                (2, 512, 512),
+                (1, 1, 64, 64, 3),
+                (1, 8, 3000, 3),
+                (3, 64, 64, 3),
+            )
+        )
         dtypes = ("float32", "float32", "float16", "bfloat16", "float64", "uint8", "int64", "bool", "complex64")
         fill = rng.choice((0.0, 0.5, 1.0, 1.0001, -1.0, 1e30, float("nan"), float("inf")))
         return {"tensor": shape, "dtype": rng.choice(dtypes), "fill": fill}
     if kind == "AUDIO":
-        shape = rng.choice(((1, 1, 4000), (1, 2, 4000), (1, 0, 4000), (1, 1, 0), (2, 1, 4000), (4000,), (2, 4000), (0,),
-                            (1, 1, 1), (1, 6, 4000), (1, 1, 1, 4000)))  # fmt: skip
+        shape = rng.choice(
+            (
+                (1, 1, 4000),
+                (1, 2, 4000),
+                (1, 0, 4000),
+                (1, 1, 0),
+                (2, 1, 4000),
+                (4000,),
+                (2, 4000),
+                (0,),
+                (1, 1, 1),
+                (1, 6, 4000),
+                (1, 1, 1, 4000),
+            )
+        )
         rate = rng.choice((16_000, 48_000, 1, 8, 0, -1, 2**31, 10**9, "16000", None, float("nan"), 44_100.5, [16_000]))
-        audio = {"waveform": {"tensor": shape, "dtype": rng.choice(("float32", "int16", "float64", "bool")),
-                              "fill": rng.choice((0.0, 0.1, 1e9, float("nan")))}, "sample_rate": rate}  # fmt: skip
+        audio = {
+            "waveform": {
+                "tensor": shape,
+                "dtype": rng.choice(("float32", "int16", "float64", "bool")),
+                "fill": rng.choice((0.0, 0.1, 1e9, float("nan"))),
+            },
+            "sample_rate": rate,
+        }
         if rng.random() < 0.1:
             audio["waveform"] = None
         if rng.random() < 0.1:

@@ -125,8 +125,7 @@ def binary(rng: Random, data: bytes, others: Sequence[bytes] = (b"",)) -> bytes:
     return bytes(made)
 
 
-def nearly(rng: Random, data: bytes, others: Sequence[bytes],
-           inner: Callable[[Random, bytes], bytes]) -> bytes:  # fmt: skip
+def nearly(rng: Random, data: bytes, others: Sequence[bytes], inner: Callable[[Random, bytes], bytes]) -> bytes:
     """Half of the time plain faults, half of the time those behind what a format checks: `inner`."""
     if rng.random() < 0.5:
         return binary(rng, data, others)
@@ -196,6 +195,17 @@ def png(rng: Random, data: bytes) -> bytes:
 
 
 __all__ = [
-    "ODD_NUMBERS", "ODD_TEXTS", "archive", "binary", "document", "json_bytes", "nearly", "number", "png", "safetensors",
-    "tensor_values", "text", "value",
-]  # fmt: skip
+    "ODD_NUMBERS",
+    "ODD_TEXTS",
+    "archive",
+    "binary",
+    "document",
+    "json_bytes",
+    "nearly",
+    "number",
+    "png",
+    "safetensors",
+    "tensor_values",
+    "text",
+    "value",
+]

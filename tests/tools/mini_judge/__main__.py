@@ -36,12 +36,18 @@ FILM_TIMEOUT_S = 3 * 3600.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.mini_judge", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--quick", action="store_true", default=bool(os.environ.get("QUICK")),
-                        help="three portraits, short clips, few heads: a look while training goes on")  # fmt: skip
-    parser.add_argument("--heads", action="store_true",
-                        help="only the generated heads that need no ComfyUI: flow, colour, teeth")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mini_judge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        default=bool(os.environ.get("QUICK")),
+        help="three portraits, short clips, few heads: a look while training goes on",
+    )
+    parser.add_argument(
+        "--heads", action="store_true", help="only the generated heads that need no ComfyUI: flow, colour, teeth"
+    )
     for name, text in (("portraits", "a folder of pictures, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
                        ("out", "where the table, the sheet and the films go")):  # fmt: skip
@@ -66,8 +72,11 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     comfyui = environment.prepare(tests=True)
     out.mkdir(parents=True, exist_ok=True)
     pictures = _own_pictures(own_portraits) if own_portraits else portraits.all_portraits(chosen, folder)
-    heard = (voices.own_readings(own_voices, folder) if own_voices
-             else [voices.reading(number, folder) for number in chosen.readings])  # fmt: skip
+    heard = (
+        voices.own_readings(own_voices, folder)
+        if own_voices
+        else [voices.reading(number, folder) for number in chosen.readings]
+    )
     spoken = heard if own_voices else [s for n in chosen.spoken for s in heard if s.name.endswith(n)]
     if not pictures or not spoken:
         raise SetupError("there is nothing to try: no picture, or no .wav with a .txt of the same name beside it")
@@ -106,13 +115,28 @@ def _film(comfyui, pictures, spoken, chosen: trial.Trial, base: Path, out: Path)
         Image.fromarray(picture).save(base / "input" / f"portrait{number}.png")
         voice.save(base / "input" / f"{voice.name}.wav", n_frames)
         recipe = f"{state} {hashlib.sha256(picture.tobytes()).hexdigest()} {voice.name} {n_frames}"
-        clips[name] = {"portrait": f"portrait{number}.png", "voice": f"{voice.name}.wav", "recipe": recipe,
-                       "out": str(out / f"{name}.npz")}, voice  # fmt: skip
+        clips[name] = (
+            {
+                "portrait": f"portrait{number}.png",
+                "voice": f"{voice.name}.wav",
+                "recipe": recipe,
+                "out": str(out / f"{name}.npz"),
+            },
+            voice,
+        )
     refused = dict.fromkeys((clip["portrait"] for clip, _ in clips.values()))
     missing = [clip for clip, _ in clips.values() if not _filmed(clip)]
     if missing:
-        refused |= run_inside(comfyui, INSIDE, base, timeout=FILM_TIMEOUT_S, takes=missing, visemes=trial.VISEMES,
-                              turn=trial.TURN_DEG, still_frames=trial.STILL_FRAMES)  # fmt: skip
+        refused |= run_inside(
+            comfyui,
+            INSIDE,
+            base,
+            timeout=FILM_TIMEOUT_S,
+            takes=missing,
+            visemes=trial.VISEMES,
+            turn=trial.TURN_DEG,
+            still_frames=trial.STILL_FRAMES,
+        )
     takes = {}
     for name, (clip, voice) in clips.items():
         if refused[clip["portrait"]]:

@@ -109,21 +109,37 @@ def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
     """The jaw that ExpNet opens, for a portrait at rest, against the rules."""
     (net,) = assemble_mini().use("expnet")
     rows = []
-    for kind, clips in (("generated voices", voices.generated(trial.voice_minutes)),
-                        ("real speech", [spoken.clip() for spoken in heard])):  # fmt: skip
+    for kind, clips in (
+        ("generated voices", voices.generated(trial.voice_minutes)),
+        ("real speech", [spoken.clip() for spoken in heard]),
+    ):
         said, wanted = _jaws(net, clips)
         whole = {"all": (np.concatenate(said), np.concatenate(wanted))} if clips else {}
         rows += [
-            Row(f"voice to jaw, {kind}, r", "coefficients",
-                {name: measures.correlation(a, b) for name, (a, b) in whole.items()}),
-            Row("voice to jaw, best lag, frames", f"coefficients, {kind}",
-                {name: float(measures.best_lag(a, b)) for name, (a, b) in whole.items()}),
-            Row(f"voice to jaw, {kind}, spread by spread of the target", "coefficients",
-                {name: measures.spread_ratio(a, b) for name, (a, b) in whole.items()}),
-            Row(f"voice to jaw, {kind}, r of each voice", "coefficients",
-                {f"{clip.voice} {k}": measures.correlation(a, b)
-                 for k, (clip, a, b) in enumerate(zip(clips, said, wanted, strict=True))}),
-        ]  # fmt: skip
+            Row(
+                f"voice to jaw, {kind}, r",
+                "coefficients",
+                {name: measures.correlation(a, b) for name, (a, b) in whole.items()},
+            ),
+            Row(
+                "voice to jaw, best lag, frames",
+                f"coefficients, {kind}",
+                {name: float(measures.best_lag(a, b)) for name, (a, b) in whole.items()},
+            ),
+            Row(
+                f"voice to jaw, {kind}, spread by spread of the target",
+                "coefficients",
+                {name: measures.spread_ratio(a, b) for name, (a, b) in whole.items()},
+            ),
+            Row(
+                f"voice to jaw, {kind}, r of each voice",
+                "coefficients",
+                {
+                    f"{clip.voice} {k}": measures.correlation(a, b)
+                    for k, (clip, a, b) in enumerate(zip(clips, said, wanted, strict=True))
+                },
+            ),
+        ]
     return rows
 
 

@@ -34,15 +34,24 @@ class Archive:
     wanted: tuple[str, ...]
 
 
-FACES = Archive("face_recognition", "face_recognition-1.3.0.tar.gz",
-                "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
-                ("face_recognition-1.3.0/tests/test_images/",))  # fmt: skip
-READINGS = Archive("pocketsphinx", "pocketsphinx-5.1.1.tar.gz",
-                   "675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355",
-                   ("pocketsphinx-5.1.1/test/data/librivox/",))  # fmt: skip
-POINTS = Archive("@vladmandic/face-api", "face-api-1.7.15.tgz",
-                 "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
-                 ("package/model/face_landmark_68_model", "package/LICENSE"))  # fmt: skip
+FACES = Archive(
+    "face_recognition",
+    "face_recognition-1.3.0.tar.gz",
+    "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
+    ("face_recognition-1.3.0/tests/test_images/",),
+)
+READINGS = Archive(
+    "pocketsphinx",
+    "pocketsphinx-5.1.1.tar.gz",
+    "675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355",
+    ("pocketsphinx-5.1.1/test/data/librivox/",),
+)
+POINTS = Archive(
+    "@vladmandic/face-api",
+    "face-api-1.7.15.tgz",
+    "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    ("package/model/face_landmark_68_model", "package/LICENSE"),
+)
 ALIGNER = "pocketsphinx==5.1.1"
 
 
@@ -69,8 +78,20 @@ def aligner(folder: Path) -> Path:
     """-> a folder for sys.path with the pocketsphinx package and its English model."""
     place = folder / "aligner"
     if not (place / "pocketsphinx").is_dir():
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-deps",
-                   "--only-binary", ":all:", "--target", str(place), ALIGNER]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+            "install",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--target",
+            str(place),
+            ALIGNER,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise Unavailable(f"pip could not install {ALIGNER}: {done.stderr.strip()[-300:]}")
@@ -114,8 +135,9 @@ def _address(archive: Archive) -> str:
 
 
 def _python_index() -> str:
-    said = subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"],
-                          capture_output=True, text=True).stdout.strip()  # fmt: skip
+    said = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+    ).stdout.strip()
     return os.environ.get("PIP_INDEX_URL") or said or PYPI
 
 

@@ -56,8 +56,11 @@ class Row:
                  "verdict": self.verdict(), "values": dict(self.known), "note": self.note,
                  "of_true_pictures": self.of_truth}  # fmt: skip
         if self.known:
-            found |= {"worst": self.worst()[1], "worst_of": self.worst()[0],
-                      "median": float(np.median(list(self.known.values())))}  # fmt: skip
+            found |= {
+                "worst": self.worst()[1],
+                "worst_of": self.worst()[0],
+                "median": float(np.median(list(self.known.values()))),
+            }
         return found
 
 
@@ -70,8 +73,18 @@ def as_text(rows: list[Row]) -> str:
         if row.known:
             worst, median = row.worst(), _short(float(np.median(list(row.known.values()))))
         truth = "" if row.of_truth is None else _short(row.of_truth)
-        lines.append((row.what, row.evaluator, _short(worst[1]), worst[0], median, truth,
-                      str(row.target) if row.target else "", row.verdict()))  # fmt: skip
+        lines.append(
+            (
+                row.what,
+                row.evaluator,
+                _short(worst[1]),
+                worst[0],
+                median,
+                truth,
+                str(row.target) if row.target else "",
+                row.verdict(),
+            )
+        )
     widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
     rule = "| " + " | ".join("-" * width for width in widths) + " |"
     written = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]

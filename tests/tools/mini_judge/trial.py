@@ -102,9 +102,15 @@ class Trial:
 FULL = Trial()
 #: for looking while training goes on: minutes on one core
 QUICK = Trial(
-    photographs=(PHOTOGRAPHS[0], PHOTOGRAPHS[1]), heads=HEADS[1:2], stylised=(), spoken=("0930",), speech_frames=60,
-    pairs=8, voice_minutes=1.0, truths=(),
-)  # fmt: skip
+    photographs=(PHOTOGRAPHS[0], PHOTOGRAPHS[1]),
+    heads=HEADS[1:2],
+    stylised=(),
+    spoken=("0930",),
+    speech_frames=60,
+    pairs=8,
+    voice_minutes=1.0,
+    truths=(),
+)
 
 
 @dataclass(frozen=True)

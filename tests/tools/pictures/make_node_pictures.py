@@ -84,8 +84,11 @@ def main() -> None:
         client.upload(media.default_portrait(host), "astronaut.png")
         inputs = shipped.provide(host, server, client, 2.0, Path(scratch))
         folder = server.base / "input"
-        saved = {key: node for key, node in graph("", inputs).items() if key in ("1", "2", "3", "4", "5", "6", "7", "8",
-                                                                                 "9", "16")}  # fmt: skip
+        saved = {
+            key: node
+            for key, node in graph("", inputs).items()
+            if key in ("1", "2", "3", "4", "5", "6", "7", "8", "9", "16")
+        }
         info = client.object_info()
         for node in saved.values():
             node["inputs"] = {**defaults(info[node["class_type"]]), **node["inputs"]}

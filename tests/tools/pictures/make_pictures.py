@@ -42,11 +42,19 @@ def main() -> None:
     whole = torch.from_numpy(skimage.data.astronaut().copy()).float() / 255
     portrait, face = pipeline.extract(nets, portrait_from_picture(whole))
     save("landmarks", pipeline.landmarks_picture(portrait))
-    save("crop_modes", side_by_side([
-        boxes_drawn(nets, whole),
-        *(pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().image.permute(1, 2, 0)
-          for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)),
-    ], height=256))  # fmt: skip
+    save(
+        "crop_modes",
+        side_by_side(
+            [
+                boxes_drawn(nets, whole),
+                *(
+                    pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().image.permute(1, 2, 0)
+                    for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)
+                ),
+            ],
+            height=256,
+        ),
+    )
 
     speech = pipeline.encode_audio(*voice())
     expression = pipeline.predict_expression(nets, speech, face, seed=SEED)
@@ -84,8 +92,10 @@ def main() -> None:
     gated = silence_gate(expression, speech, face)
     save("silence_gate", side_by_side([plotted(speech, track) for track in (expression, gated)], height=360))
     short = edit.resize(pose, 60, edit.FitHow.CUT)
-    resized = [edit.resize(short, 180, how, crossfade=10)
-               for how in (edit.FitHow.LOOP, edit.FitHow.PING_PONG, edit.FitHow.HOLD)]  # fmt: skip
+    resized = [
+        edit.resize(short, 180, how, crossfade=10)
+        for how in (edit.FitHow.LOOP, edit.FitHow.PING_PONG, edit.FitHow.HOLD)
+    ]
     save("resize_track", side_by_side([plotted(pose=track) for track in resized], height=240))
     one, other = (edit.resize(style, 60, edit.FitHow.CUT) for style in styles[:2])
     joined = [one, other, edit.blend(one, other, 0.5), edit.concatenate(one, other, 10)]
