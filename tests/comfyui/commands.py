@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parity = command("parity", _parity, "the networks against recorded numbers of the original")
     parity.add_argument("--vectors", default=os.environ.get("VECTORS") or None, help="a folder of .npz files")
     parity.add_argument("--seed", default=os.environ.get("SEED") or None, help="the seed of the rule-made weights")
-    command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
+    command("lint", lambda args: lint.main(_for_tests()), "ruff (rules and format) and mypy")
     bench = command("bench", _bench, "what a frame costs: plain, fast, bfloat16, the mini, all stages; and bench.json")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
     mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
