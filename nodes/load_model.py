@@ -45,6 +45,7 @@ def register_folder() -> None:
 
 
 def model_folders() -> list[Path]:
+    """Where model files may lie, in ComfyUI's order."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(FOLDER)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import folder_paths
 import torch
 from comfy_api.latest import io
@@ -81,10 +83,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
 
 
 def _pictures() -> list[str]:
-    import os
-
-    folder = folder_paths.get_input_directory()
-    files = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
+    files = [file.name for file in Path(folder_paths.get_input_directory()).iterdir() if file.is_file()]
     return sorted(folder_paths.filter_files_content_types(files, ["image"]))
 
 

@@ -11,12 +11,14 @@ from . import wires
 
 
 def seed(tooltip: str) -> io.Int.Input:
+    """A seed that the page counts on after each run."""
     return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=tooltip)
 
 
 def reference(modes: tuple[str, ...], tooltip: str) -> list[io.Input]:
     """A socket for a reference video's coefficients, what it gives, and how it is made to fit; the first mode is the
-    default."""
+    default.
+    """
     return [
         io.Combo.Input("reference_mode", options=list(modes), default=modes[0], tooltip=tooltip),
         io.Combo.Input(
@@ -36,6 +38,7 @@ def scale(name: str, tooltip: str) -> io.Float.Input:
 
 
 def batch_size(tooltip: str) -> io.Int.Input:
+    """Frames at a time; 0 lets the node choose."""
     return io.Int.Input("batch_size", default=0, min=0, max=64, tooltip=tooltip)
 
 
@@ -67,11 +70,13 @@ def seam(condition: str = "") -> list[io.Input]:
 
 
 def mask(condition: str = "") -> io.Mask.Input:
+    """Where a head may be pasted back; `condition` begins the tooltip."""
     tooltip = "only where it is white the head replaces the picture; in the size of the picture."
     return io.Mask.Input("mask", optional=True, tooltip=_sentence(condition, tooltip))
 
 
 def quality() -> io.Combo.Input:
+    """How closely the encoder keeps the frames."""
     return io.Combo.Input(
         "quality",
         options=list(QUALITIES),
@@ -81,6 +86,7 @@ def quality() -> io.Combo.Input:
 
 
 def filename_prefix() -> io.String.Input:
+    """The folder and the beginning of a name, inside ComfyUI's output folder."""
     return io.String.Input(
         "filename_prefix",
         default="sadtalker/talking",
@@ -90,12 +96,14 @@ def filename_prefix() -> io.String.Input:
 
 
 def audio() -> io.Audio.Input:
+    """The sound of the file, which may be left out."""
     return io.Audio.Input(
         "audio", optional=True, tooltip="The voice; cut or filled with silence to the length of the video."
     )
 
 
 def output_fps() -> io.Float.Input:
+    """Frames per second of the file; 0 keeps those of the track."""
     return io.Float.Input(
         "output_fps",
         default=0.0,

@@ -51,7 +51,7 @@ class Claim:
         meanwhile, the next free number is used; a path that was claimed as such is replaced.
         """
         if self._numbered is None:
-            os.replace(part, self.path)
+            part.replace(self.path)
             return self.path
         stem, number, ending = self._numbered
         return _publish_new(part, (self.path.with_name(_numbered_name(stem, n, ending)) for n in count(number)))
@@ -60,7 +60,7 @@ class Claim:
         """As `publish`, under the name for what a run that did not come to its end has made."""
         assert self.partial is not None
         if self._numbered is None:
-            os.replace(part, self.partial)
+            part.replace(self.partial)
             return self.partial
         stem, ending = self.partial.stem, self.partial.suffix
         others = (self.partial.with_name(f"{stem}_{n}{ending}") for n in count(2))
@@ -99,7 +99,7 @@ def claim_next(folder: Path, stem: str, ending: str, *, partial_ending: str | No
     """
     folder.mkdir(parents=True, exist_ok=True)
     taken = re.compile(re.escape(os.path.normcase(stem)) + r"_(\d{1,18})(?!\d)")
-    found = (taken.match(os.path.normcase(name)) for name in os.listdir(folder))
+    found = (taken.match(os.path.normcase(file.name)) for file in folder.iterdir())
     first = max((int(match[1]) for match in found if match), default=0) + 1
     for number in count(first):
         path = folder / _numbered_name(stem, number, ending)
@@ -151,7 +151,7 @@ def sweep(folder: Path, rescue: Rescue | None = None) -> None:
     Where a partial was asked for, `rescue` comes first; without one, such parts stay.
     """
     with contextlib.suppress(OSError):
-        for name in sorted({name for part in os.listdir(folder) if (name := _name_of(part))}):
+        for name in sorted({name for part in folder.iterdir() if (name := _name_of(part.name))}):
             with contextlib.suppress(OSError):
                 _sweep_one(folder / name, rescue)
 
@@ -212,9 +212,9 @@ def _publish_new(part: Path, names: Iterator[Path]) -> Path:
 
 
 def _rename_to_new(part: Path, path: Path) -> None:
-    """os.rename that replaces nothing, on every system. Raises FileExistsError."""
+    """Path.rename that replaces nothing, on every system. Raises FileExistsError."""
     if os.name == "nt":
-        os.rename(part, path)
+        part.rename(path)
         return
     try:
         os.link(part, path)
@@ -223,7 +223,7 @@ def _rename_to_new(part: Path, path: Path) -> None:
     except OSError:  # a disk without hard links: the name is taken first
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
-            os.replace(part, path)
+            part.replace(path)
         except BaseException:
             path.unlink()
             raise
@@ -248,7 +248,7 @@ def _name_of(part: str) -> str | None:
 def _parts(path: Path) -> list[Path]:
     """The parts of a path that are there, without its claim."""
     try:
-        names = sorted(os.listdir(path.parent))
+        names = sorted(file.name for file in path.parent.iterdir())
     except OSError:
         return []
     claim_file = _claim_file(path).name

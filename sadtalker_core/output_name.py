@@ -88,8 +88,8 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
         raise OptionError(f"filename_prefix {shorten(repr(prefix))} is no text: it holds half a character.") from error
     if "\0" in prefix:
         raise OptionError(f"expected a filename_prefix without the character NUL, got {shorten(repr(prefix))}.")
-    output = Path(os.path.abspath(output))
-    if os.path.isabs(prefix):
+    output = Path(os.path.abspath(output))  # noqa: PTH100  resolve() would follow links
+    if Path(prefix).is_absolute():
         prefix = os.path.relpath(prefix, output) if _same_drive(prefix, output) else ".."
     normal = posixpath.normpath(prefix.replace("\\", "/"))
     if normal.startswith("/") or normal.split("/")[0] == "..":

@@ -38,6 +38,7 @@ ALL_DONE, SOME_FAILED, NOT_BEGUN, NOT_RECORDED, STOPPED = 0, 1, 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a table of jobs -> exit status: 0, or what went wrong."""
     asked = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text, or none of the terminal's letters
         sys.stdout.reconfigure(errors="backslashreplace")

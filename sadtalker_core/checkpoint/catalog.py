@@ -136,7 +136,8 @@ BY_NAME = {file.name: file for file in RELEASED_FILES}
 @dataclass(frozen=True)
 class ReleasedModel:
     """image_size: the side of its square, in pixels;  sets: the file sets that make it, the first is preferred and
-    is the one that can be fetched."""
+    is the one that can be fetched.
+    """
 
     image_size: int
     sets: tuple[tuple[WeightsFile, ...], ...]

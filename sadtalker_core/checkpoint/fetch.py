@@ -95,7 +95,7 @@ def fetch(
         with held(part.with_name(f"{part.name}.lock"), f"the download of {file.name} into {shorten(folder)}"):
             _persist(url, file, part, _Report(on_progress, file.size or 0), pause_s)
             _verify(file, part, url, _Report(on_progress, file.size or 0))
-            os.replace(part, target)
+            part.replace(target)
     return target
 
 

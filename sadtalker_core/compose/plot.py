@@ -76,7 +76,8 @@ def plot_motion(
 
 def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Panel]:
     """The curves worth looking at. A mini expression has names for its numbers; a released one has none, so there the
-    size of the change since the first frame stands for them all."""
+    size of the change since the first frame stands for them all.
+    """
     panels = []
     if expression is not None:
         rows = expression.coefficients
@@ -118,7 +119,8 @@ def _fitted(title: str, lines: list[Line], low: float, high: float) -> Panel:
 
 def _thinned(values: Tensor, n_columns: int) -> tuple[Tensor, Tensor]:
     """values (T,) -> frames and values (n,) that draw the same curve: of more frames than columns can show, the lowest
-    and the highest of every group of them."""
+    and the highest of every group of them.
+    """
     size = len(values) // n_columns
     if size < 4:
         return torch.arange(len(values)), values

@@ -36,7 +36,7 @@ def conv(n_in: int, n_out: int, kernel: int = 1, stride: int = 1, *, depthwise: 
 
 
 def activation(kind: str, channels: int) -> nn.Module:
-    """ "relu", or "prelu" with one slope for each channel."""
+    """The rectifier "relu", or "prelu" with one slope for each channel."""
     return nn.ReLU() if kind == "relu" else nn.PReLU(channels)
 
 

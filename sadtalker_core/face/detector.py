@@ -125,7 +125,8 @@ def decode_anchors(
     features: Tensor, faces: nn.Module, places: nn.Module, cell: int, per_cell: int
 ) -> tuple[Tensor, Tensor]:
     """What two 1 x 1 heads say at each cell: logits (B, N), boxes and points (B, N, 16) moved from the cell to the
-    picture."""
+    picture.
+    """
     logits = faces(features).permute(0, 2, 3, 1).flatten(1)
     offsets = places(features).permute(0, 2, 3, 1).reshape(logits.shape[0], -1, VALUES_PER_ANCHOR)
     centres = cell_centres(features.shape[2], features.shape[3], cell, per_cell).to(offsets)
@@ -216,7 +217,8 @@ class FusionBlock(nn.Module):
 
 class FaceDetector(nn.Module):
     """Both networks in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
-    `full_range` themselves."""
+    `full_range` themselves.
+    """
 
     def __init__(
         self,
@@ -401,7 +403,8 @@ def overlap(one: DetectedFace, other: DetectedFace) -> tuple[float, float]:
 
 def merge_same(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
     """One face for each cluster of detections: the mean of those that agree with the surest, weighted by their
-    scores."""
+    scores.
+    """
     left = sorted(faces, key=lambda face: -face.score)  # stable: equal scores keep their order
     merged = []
     while left:

@@ -31,6 +31,8 @@ USUAL_SCALE = 0.35
 
 @dataclass(frozen=True)
 class Linear3DMMConfig:
+    """How many landmarks are read, and how many blendshapes they are explained by."""
+
     n_points: int = 468
     n_units: int = len(ARKIT_BLENDSHAPES)
 

@@ -98,7 +98,8 @@ def follow_mesh(
     detector: FaceDetector, mesh: FaceMesh, frames: Iterable[Tensor], selector: FaceSelector
 ) -> Iterator[tuple[Tensor, MeshLandmarks | None]]:
     """Frames with the mesh of the same face; which one is decided in the first frame that shows any, where an index
-    beyond the last face means the last."""
+    beyond the last face means the last.
+    """
     waiting: deque[Tensor] = deque()
 
     def passing() -> Iterator[Tensor]:

@@ -65,6 +65,8 @@ class AudioEncoder(nn.Module):
 
 
 class ConvNormRelu(nn.Module):
+    """Convolution, batch normalisation, ReLU; (B, C, H, W) -> (B, C', H', W'). residual: the input is added first."""
+
     def __init__(self, n_in, n_out, kernel, stride, padding, *, residual: bool, ops):
         super().__init__()
         self.conv = ops.Conv2d(n_in, n_out, kernel, stride, padding)

@@ -114,7 +114,8 @@ def blend(track: Track, other: Track, weight: float) -> Track:
 
 def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
     """`other` behind `track`. The last `crossfade` frames of the one melt into the first ones of the other, so the
-    result is as much shorter; a crossfade longer than either track is cut down to the shorter."""
+    result is as much shorter; a crossfade longer than either track is cut down to the shorter.
+    """
     rows, others = _same_family(track, other)
     n_mixed = min(crossfade, len(rows), len(others))
     weight = (torch.arange(n_mixed) + 1.0) / (n_mixed + 1)

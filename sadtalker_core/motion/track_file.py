@@ -62,7 +62,8 @@ def save_tracks(path: Path | str | Claim, expression: Expression | None = None, 
 
 def load_tracks(path: Path | str) -> Tracks:
     """Read such a file. Raises OptionError with a sentence when it is none, one of a later version, or one whose
-    numbers cannot be a track: another type or shape, NaN, or beyond LARGEST."""
+    numbers cannot be a track: another type or shape, NaN, or beyond LARGEST.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)

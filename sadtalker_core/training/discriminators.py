@@ -58,6 +58,8 @@ class PatchDiscriminators(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
+    """image (B, 3, S, S) -> a score for each patch, and the features of every block."""
+
     def __init__(self, config: DiscriminatorConfig, ops):
         super().__init__()
         widths = [3, *(min(config.widest, config.width * 2 ** (block + 1)) for block in range(config.blocks))]

@@ -279,7 +279,8 @@ class _Loop:
 
     def _save(self) -> None:
         """Running means, which each process keeps of its own examples, are averaged first: what goes on here is then
-        exactly what would go on after a kill."""
+        exactly what would go on after a kill.
+        """
         nets, folder = self.trainer.nets, self.run.folder
         self._average([b for net in nets.values() for b in net.buffers() if b.is_floating_point()])
         if self.fabric.is_global_zero:

@@ -89,6 +89,8 @@ class Speech:
 
 
 class ExpNetTrainer(Trainer):
+    """The step and the losses of ExpNet's training."""
+
     def __init__(
         self,
         clips: Sequence[Clip],
@@ -227,6 +229,7 @@ def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceC
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument(

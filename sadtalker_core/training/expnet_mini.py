@@ -141,6 +141,7 @@ def loss_weights(clips: list[SpeechClip]) -> Tensor:
 
 
 def losses_of(net: ExpNet, clips: list[SpeechClip]):
+    """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips)
     mouth = list(SPEECH_BLENDSHAPES)
 
@@ -199,6 +200,7 @@ def evaluate(net: ExpNet, clips: list[SpeechClip]) -> dict[str, dict[str, tuple[
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument(

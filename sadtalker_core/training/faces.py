@@ -44,7 +44,8 @@ SKIN_GREY, LIP_GREY, INSIDE_GREY = 0.7, 0.45, 0.08
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """points (B, P, 2) in pixels;  depth (B, P) in decimetres, larger is nearer;  grey (B, N, 3) of the corners of
-    triangles (N, 3), lit from the viewer's side"""
+    triangles (N, 3), lit from the viewer's side
+    """
 
     points: Tensor
     depth: Tensor
@@ -68,7 +69,8 @@ class Face(Protocol):
 
 class MiniFace:
     """The face of the mini family: the mean head of canonical_face.py, moved by the blendshapes, turned as the row
-    says."""
+    says.
+    """
 
     def __init__(self) -> None:
         self.canonical = load_canonical_face()

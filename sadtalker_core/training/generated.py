@@ -75,6 +75,7 @@ def head_motion(utterance: speech_set.SpeechClip, style: int, draw: torch.Genera
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/generated"), help="the folder of clips")

@@ -77,6 +77,8 @@ ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
 
 class MappingTrainer(Trainer):
+    """The step and the losses of MappingNet's training."""
+
     def __init__(
         self,
         clips: Sequence[Clip],
@@ -119,7 +121,8 @@ class MappingTrainer(Trainer):
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one's coefficients
-        say."""
+        say.
+        """
         rows = []
         for clip in self.clips[:4]:
             pair = Pair(clip, 0, clip.n_frames // 2)
@@ -152,6 +155,7 @@ def window(clip: Clip, frame: int, width: int, radius: int = WINDOW_RADIUS) -> T
 
 
 def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingNet:
+    """A MappingNet with random weights."""
     with seeded(seed):
         return MappingNet(MappingConfig(coefficients, hidden, offsets))
 
@@ -170,6 +174,7 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
     parser.add_argument(

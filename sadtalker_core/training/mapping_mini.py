@@ -159,6 +159,7 @@ def new_net(seed: int) -> MappingNet:
 
 
 def losses_of(net: MappingNet, clips: list[SpeechClip]):
+    """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips).sqrt()
 
     def losses(context: StepContext) -> dict[str, Tensor]:
@@ -228,6 +229,7 @@ def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[st
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")

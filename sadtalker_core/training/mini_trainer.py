@@ -21,6 +21,8 @@ WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
 
 
 class MiniTrainer(Trainer):
+    """One network, AdamW, and losses that are summed."""
+
     def __init__(
         self,
         name: str,
@@ -53,6 +55,7 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 
 
 def train_mini(trainer: MiniTrainer, folder: Path, seed: int) -> None:
+    """Trains on one CPU, in `folder`; an earlier run there goes on."""
     train(trainer, Run(folder, trainer.steps, batch=1, seed=seed, save_every=200, accelerator="cpu", devices=1))
 
 

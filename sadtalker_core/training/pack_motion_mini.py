@@ -43,6 +43,7 @@ def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("expnet", "posevae", "mapping"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the run of {name}_mini")

@@ -79,6 +79,7 @@ def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> lis
 
 
 def read_pictures(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> Pictures:
+    """The frames of the pairs, source and driving, (B, 3, S, S) each."""
     both = torch.stack([pair.clip.pictures([pair.source, pair.driving]) for pair in pairs])
     source, driving = both.to(device).unbind(dim=1)
     return Pictures(source, driving)

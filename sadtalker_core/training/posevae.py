@@ -97,6 +97,8 @@ class Blocks:
 
 
 class PoseVAETrainer(Trainer):
+    """The step and the losses of PoseVAE's training, with its discriminator."""
+
     def __init__(self, clips: Sequence[Clip], net: PoseVAE, training: PoseVAETraining = PUBLISHED, seed: int = 0):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`."""
         self.clips, self.training = clips, training
@@ -205,7 +207,8 @@ def spreads_of(clips: Sequence[Clip], length: int) -> Tensor:
 
 def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor, seed: int) -> PoseVAE:
     """Randomly initialised but for the audio encoder, and for where heads are: the decoder ends in a sigmoid, whose
-    0..1 begins as six spreads around the reference."""
+    0..1 begins as six spreads around the reference.
+    """
     if audio_encoder.config != config.audio:
         raise OptionError(
             f"expected an audio encoder of width {config.audio.width} for this network, got one of "
@@ -231,6 +234,7 @@ def pretrained_net(net: nn.Module) -> PoseVAE:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument(

@@ -46,6 +46,7 @@ ALLOWED = 0.25
 
 
 def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
+    """A PoseVAE with random weights, whose audio encoder is a frozen copy of the given one."""
     with seeded(seed):
         net = PoseVAE(MINI_POSEVAE)
     net.audio.load_state_dict(audio_encoder.state_dict())
@@ -75,6 +76,7 @@ def embedded_clips(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tupl
 
 
 def losses_of(net: PoseVAE, clips: list[SpeechClip]):
+    """The losses of one step, drawn from `clips`."""
     embeddings, degrees, starts = embedded_clips(net.audio, clips[:CLIPS])
 
     def losses(context: StepContext) -> dict[str, Tensor]:
@@ -163,6 +165,7 @@ def evaluate(net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument(

@@ -204,6 +204,7 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(
         prog="python -m sadtalker_core.training.prepare",
         description=__doc__,

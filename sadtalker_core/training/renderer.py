@@ -125,6 +125,8 @@ RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
 
 
 class RendererTrainer(Trainer):
+    """The step and the losses of the renderer's first stage."""
+
     def __init__(
         self,
         clips: Sequence[Clip],
@@ -296,6 +298,7 @@ def require_full_precision(precision: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
     parser.add_argument(

@@ -122,7 +122,8 @@ def _face_net():
 
 def _disturbed(points: Tensor, generator: torch.Generator) -> Tensor:
     """True points with the kind of error that a detector makes: smooth over the face, and a little of its own per
-    point."""
+    point.
+    """
 
     def normal(*shape):
         return torch.randn(*shape, generator=generator)
@@ -137,7 +138,8 @@ def _disturbed(points: Tensor, generator: torch.Generator) -> Tensor:
 
 class Pairs:
     """All prepared shards, in memory. `batch` draws pairs, mirrors half of them and changes colours of both
-    pictures."""
+    pictures.
+    """
 
     def __init__(self, files: list[Path]):
         parts = []
@@ -154,7 +156,8 @@ class Pairs:
         self, part: int, person: int, which: int, place: Callable[[Tensor, Tensor], tuple[int, int]]
     ) -> dict[str, Tensor]:
         """One pair, float, channels first, without a batch axis. place: x and y of the head at half size -> left and
-        top of the part of the window to take, even numbers."""
+        top of the part of the window to take, even numbers.
+        """
         shard = self.parts[part]
         coarse = shard["coarse"][person, which].float() / 127
         left, top = place(coarse[_COARSE.index("x")], coarse[_COARSE.index("y")])
@@ -219,6 +222,7 @@ def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The losses of a batch by name, weighed; their sum is minimised."""
     with autocast("cpu", torch.bfloat16):
         features = net.encode(batch["source"].contiguous(memory_format=torch.channels_last))
         repair = net(batch["source"], features, batch["displacement"], batch["maps"], batch["ride"], batch["left_top"])
@@ -345,6 +349,7 @@ def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pai
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="the folder with the shards of pairs")
     parser.add_argument("--steps", type=int, default=4000)

@@ -134,6 +134,7 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/mini"), help="folder (default runs/mini)")
     parser.add_argument("--quick", action="store_true", help="every stage, as small as it can be")

@@ -1,5 +1,6 @@
 """Whatever lies in a weights file: networks, or a sentence of a class that says so; never another error, never a
-flood."""
+flood.
+"""
 
 from __future__ import annotations
 

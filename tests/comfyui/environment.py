@@ -206,7 +206,7 @@ class Steps:
             stamps[name] = stamp
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps(stamps, indent=1), encoding="utf-8")
-        os.replace(part, self.file)
+        part.replace(self.file)
 
     def run(self, *command: str | Path) -> None:
         """Runs a command with its output in the log; on failure the log's end comes with the error."""
@@ -332,7 +332,8 @@ def _runs(python: Path) -> bool:
 
 def _install_torch(steps: Steps, python: Path, pip: tuple, held: Path) -> None:
     """torch before all else, so that nothing later pulls another one: a CPU build where there is no CUDA card and one
-    is to be had, else what the registry gives. torchvision and torchaudio must fit it."""
+    is to be had, else what the registry gives. torchvision and torchaudio must fit it.
+    """
     index: tuple[str, ...] = ()
     attempts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     if sys.platform != "darwin" and not _has_cuda():

@@ -11,7 +11,8 @@ from tests.tools.mini_judge.points68 import SIDE, WIDTHS, Points68, dequantised
 
 def slow_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, depthwise: bool) -> np.ndarray:
     """x (H, W, in), kernel (3, 3, in, out or 1) with TensorFlow's "same": the odd pixel of padding is right and
-    below."""
+    below.
+    """
     sides = [-(-side // stride) for side in x.shape[:2]]
     spare = [max((n - 1) * stride + 3 - side, 0) for n, side in zip(sides, x.shape[:2], strict=True)]
     x = np.pad(x, [(spare[0] // 2, spare[0] - spare[0] // 2), (spare[1] // 2, spare[1] - spare[1] // 2), (0, 0)])

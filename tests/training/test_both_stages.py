@@ -1,5 +1,6 @@
 """Both stages of the renderer's training, one after the other from the command line, on one small clip; then the nodes'
-own functions, and the nodes of a real ComfyUI, are driven by the file that came of it."""
+own functions, and the nodes of a real ComfyUI, are driven by the file that came of it.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ def convolution(ops, dims: int):
 
 
 def batch_norm(dims: int):
+    """The class of batch normalisation for so many spatial dimensions, 2 or 3."""
     return nn.BatchNorm3d if dims == 3 else nn.BatchNorm2d
 
 

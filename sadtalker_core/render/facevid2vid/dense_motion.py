@@ -48,6 +48,8 @@ class MotionField(NamedTuple):
 
 
 class DenseMotion(nn.Module):
+    """Where each voxel of the driving frame comes from in the source: a softmax over K + 1 motions; and occlusion."""
+
     def __init__(self, config: DenseMotionConfig, ops=nn):
         super().__init__()
         self.config = config
@@ -64,7 +66,8 @@ class DenseMotion(nn.Module):
 
     def forward(self, compressed_features: Tensor, source: Tensor, driving: Tensor) -> MotionField:
         """compressed_features: from `compress`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key
-        points."""
+        points.
+        """
         motions = sparse_motions(source, driving, compressed_features.shape[2:])
         features = self.hourglass(self.hourglass_input(compressed_features, motions, source, driving))
         mask = self.mask(features).to(driving.dtype).softmax(dim=1)

@@ -70,6 +70,8 @@ class Rendered(NamedTuple):
 
 
 class Generator(nn.Module):
+    """face-vid2vid's generator: features of the source are warped by key points, and decoded into a frame."""
+
     def __init__(self, config: GeneratorConfig = RELEASED_GENERATOR, ops=nn):
         super().__init__()
         self.config = config

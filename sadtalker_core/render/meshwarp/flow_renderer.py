@@ -74,6 +74,8 @@ def _block(n_in: int, n_out: int, stride: int = 1, *, ops) -> nn.Sequential:
 
 
 class Residual(nn.Module):
+    """Two convolutions, whose answer is added to the input; (B, width, H, W) stays that."""
+
     def __init__(self, width: int, *, ops):
         super().__init__()
         self.first = _block(width, width, ops=ops)

@@ -38,6 +38,7 @@ _MARGIN = (STAGE - WINDOW) // 2
 def make_shard(
     mesh: HeadMesh, landmarks: np.ndarray, seed: int, people: int = PEOPLE_PER_SHARD
 ) -> dict[str, np.ndarray]:
+    """`people` generated heads -> arrays by name, one row for each head; the same seed gives the same bytes."""
     rows = [_person_rows(mesh, landmarks, np.random.default_rng([seed, k])) for k in range(people)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -86,7 +87,8 @@ def _driving_weights(source: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 def _stage_camera(scene: Scene, landmarks, weights, head, place, rng) -> Camera:
     """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a
-    little."""
+    little.
+    """
     import torch
 
     camera, pixels = scene.camera, 512
@@ -116,6 +118,7 @@ def _project(camera: Camera, points: np.ndarray, size: int) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the wheel and the shards")
     parser.add_argument("--shards", type=int, default=40)

@@ -133,7 +133,8 @@ def _weights_of_votes(mesh: HeadMesh, votes: np.ndarray) -> np.ndarray:
 
 def _mirror(points: np.ndarray) -> np.ndarray:
     """(n,) the partner of each point on the other side of the face, itself in the middle: the pairing that is best
-    over all."""
+    over all.
+    """
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial import cKDTree
 
@@ -164,7 +165,8 @@ def canonical_face_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray
 def _triangulate(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Delaunay triangles of the face as the network saw it (mouth and eyes open), unrolled from a cylinder, the outline
     on an ellipse, so that the edges of all three become edges of triangles; the openings are then filled from lip to
-    lip and lid to lid."""
+    lip and lid to lid.
+    """
     from scipy.spatial import Delaunay
 
     x, y, z = (found - found.mean(0)).T / np.ptp(found[:, 0])
@@ -239,6 +241,7 @@ def _inside_points(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     from safetensors.numpy import save_file
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

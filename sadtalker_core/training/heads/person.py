@@ -67,7 +67,8 @@ class Look(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest, vertices (V, 3), faces (F, 3), layer (F,), face_uv (F, 3, 2), units (52, V, 3), follow (V,): how much of a
-    head turn reaches the vertex, 1 the head, 0 the chest."""
+    head turn reaches the vertex, 1 the head, 0 the chest.
+    """
 
     rest: np.ndarray
     vertices: np.ndarray
@@ -87,11 +88,13 @@ class Person:
 
 
 def smoothstep(low: float, high: float, x):
+    """0 below `low`, 1 above `high`, smooth between them."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def make_person(mesh: HeadMesh, rng: np.random.Generator) -> Person:
+    """A person drawn at random: shape, skin, hair and eyes."""
     male = float(np.clip(rng.choice([rng.beta(1, 6), rng.beta(6, 1)]), 0, 1))
     origin = rng.dirichlet([0.5, 0.5, 0.5])  # african, asian, caucasian targets
     age = rng.dirichlet([0.05, 0.15, 1.6, 0.7])  # baby, child, young, old
@@ -152,7 +155,8 @@ def scalp(rest: np.ndarray, hairline: float) -> np.ndarray:
 
 def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
     """Macro blend of sex, age, origin, muscle and weight, plus a handful of local targets, placed like the base
-    mesh."""
+    mesh.
+    """
     shape = mesh.vertices.copy()
 
     def thirds(x):

@@ -14,7 +14,8 @@ NOTHING = -1  #: triangle id of a pixel that no triangle covers
 @numba.njit(cache=True, fastmath=True)
 def rasterise(points, faces, height, width):
     """points (V, 3) x, y in pixels and depth -> depth (h, w), triangle id (h, w), barycentric weights (h, w, 2) of the
-    second and third corner. Degenerate triangles are left out."""
+    second and third corner. Degenerate triangles are left out.
+    """
     depth = np.full((height, width), -1e9, np.float32)
     triangle = np.full((height, width), -1, np.int32)
     weights = np.zeros((height, width, 2), np.float32)

@@ -40,7 +40,8 @@ class Camera:
 @dataclass(frozen=True, eq=False)
 class Frame:
     """rgb (S, S, 3) in 0..1, layer (S, S) ids of mesh.py, vertices (V, 3) decimetres, and the rasteriser's own arrays
-    at twice the size: points (V, 3) pixels, depth, triangle, weights."""
+    at twice the size: points (V, 3) pixels, depth, triangle, weights.
+    """
 
     rgb: np.ndarray
     layer: np.ndarray
@@ -94,7 +95,8 @@ class Scene:
 
 def exact_flow(person: Person, source: Frame, driving: Frame) -> tuple[np.ndarray, np.ndarray]:
     """For each driving pixel (S, S): where it lies in the source, minus where it is, in pixels (S, S, 2), and whether
-    the source shows that spot (S, S) bool. The background stays where it is."""
+    the source shows that spot (S, S) bool. The background stays where it is.
+    """
     middle = slice(OVERSAMPLING // 2, None, OVERSAMPLING)
     triangle, weights = driving.triangle[middle, middle], driving.weights[middle, middle]
     rows, columns = np.nonzero(triangle >= 0)

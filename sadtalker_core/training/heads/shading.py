@@ -24,7 +24,8 @@ _LIP_DEPTH = 1.56  #: how far the lips come forward in the base mesh
 
 class Light(NamedTuple):
     """key and fill: (3,) unit vectors towards two lights, tint (3,), the strengths, and `steps` of shade (0 =
-    smooth)."""
+    smooth).
+    """
 
     key: np.ndarray
     fill: np.ndarray
@@ -177,7 +178,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                         colour[k] = look.gums[k]
                     dark = 0.4 * min(1.0, max(0.1, 1 - (_LIP_DEPTH - 0.1 - z) * 1.6))
                     shine = 0.15
-            elif part == _LEFT_EYE or part == _RIGHT_EYE:
+            elif part in (_LEFT_EYE, _RIGHT_EYE):
                 dx, dy, dz = side - _EYE_X, y - _EYE_Y, z - _EYE_Z
                 angle = np.arccos(min(1.0, max(-1.0, dz / (np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9))))
                 red = 0.12 * _step(0.5, 1.1, angle)
@@ -195,7 +196,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                 _mix(colour, other, _step(0.2, 0.16, angle))
                 shine, gloss = 0.9, 90.0
                 dark = 0.72 + 0.28 * _step(0.14, 0.02, abs(dy))
-            elif part == _UPPER_TEETH or part == _LOWER_TEETH:
+            elif part in (_UPPER_TEETH, _LOWER_TEETH):
                 gap = np.exp(-((side * 8.5 - np.floor(side * 8.5) - 0.02) ** 2) / 0.004)
                 gum = _step(6.79, 6.83, y) if part == _UPPER_TEETH else _step(6.47, 6.43, y)
                 for k in range(3):
@@ -220,7 +221,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
             else:  # lashes
                 for k in range(3):
                     colour[k] = look.hair[k] * 0.15
-            if part == _SKIN or part == _TONGUE:
+            if part in (_SKIN, _TONGUE):
                 nx, ny, nz = nx + look.bump * fine, ny + look.bump * middle * 0.7, nz + look.bump * coarse * 0.2
             length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
             if nz < 0:

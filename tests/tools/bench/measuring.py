@@ -1,5 +1,6 @@
 """What all benches measure with: the reference convolution, processor time, peaks of memory, a picture and a voice to
-work on."""
+work on.
+"""
 
 from __future__ import annotations
 

@@ -152,7 +152,8 @@ def to_levels(image: Tensor) -> Tensor:
 
 def seam(image: Tensor, box: Box) -> float:
     """(H, W, 3) bytes: how far the step across each edge of the box, but not of the picture, is from the mean of the
-    steps beside it."""
+    steps beside it.
+    """
     rows, columns = slice(box.y, box.bottom), slice(box.x, box.right)
     levels = image.float()
     bands = [levels[rows, x - 2 : x + 2].movedim(1, 0) for x in (box.x, box.right) if 0 < x < levels.shape[1]]

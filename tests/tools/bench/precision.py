@@ -70,7 +70,8 @@ def row(what: str, narrow: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor]) 
 
 def driven(net: FastGenerator, image: Tensor, lips: Tensor, n_frames: int = 4) -> tuple[Tensor, Tensor]:
     """The first of some frames, (1, 3, S, S), and how far apart lies what is read, in each of them and each depth D of
-    the volume, at the two places lips (2, 2): (T, D), pixels downwards."""
+    the volume, at the two places lips (2, 2): (T, D), pixels downwards.
+    """
     side = image.shape[-1]
     _, source, driving = given(side, n_frames)
     prepared = net.encode_source(image[None], source)

@@ -59,10 +59,10 @@ def _place(error: BaseException) -> str:
 def memory() -> tuple[int, int]:
     """Bytes of memory that this process has, and the most it has had since the last call, where the system tells."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        with Path("/proc/self/status").open(encoding="ascii", errors="replace") as file:
             said = dict(line.split(":", 1) for line in file if line.startswith("Vm"))
         peak, now = (int(said[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        with Path("/proc/self/clear_refs").open("w", encoding="ascii") as file:
             file.write("5")
         return now, peak
     except (OSError, KeyError):
@@ -79,7 +79,7 @@ def _limit_memory() -> None:
     try:
         import resource
 
-        with open("/proc/self/statm", encoding="ascii") as file:
+        with Path("/proc/self/statm").open(encoding="ascii") as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + RESERVE_BYTES,) * 2)
     except (ImportError, OSError, ValueError):

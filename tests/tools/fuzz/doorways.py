@@ -20,6 +20,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -504,10 +505,8 @@ class Fetch(Doorway):
             connection, _ = self.server.accept()
             with connection:
                 connection.settimeout(1.0)
-                try:
+                with suppress(OSError):  # it hung up; many of these answers deserve that
                     self._answer(connection)
-                except OSError:  # it hung up; many of these answers deserve that
-                    pass
 
     def _answer(self, connection: socket.socket) -> None:
         asked = b""
@@ -661,9 +660,11 @@ class Nodes(Doorway):
                 inputs[entry.id] = as_input(given["inputs"][entry.id])
                 if entry.id in self.LARGEST and isinstance(inputs[entry.id], int | float):
                     inputs[entry.id] = min(inputs[entry.id], self.LARGEST[entry.id])
-            elif not getattr(entry, "optional", False) or entry.id in ("background",):
-                inputs[entry.id] = self._usual(entry)
-            elif entry.get_io_type() in ("SADTALKER_EXPRESSION", "SADTALKER_POSE", "SADTALKER_SPEECH"):
+            elif (
+                not getattr(entry, "optional", False)
+                or entry.id == "background"
+                or entry.get_io_type() in ("SADTALKER_EXPRESSION", "SADTALKER_POSE", "SADTALKER_SPEECH")
+            ):
                 inputs[entry.id] = self._usual(entry)
         if given["node"] == "SadTalkerReferenceVideo":
             inputs.setdefault("frames", self.wires["IMAGE"])

@@ -106,7 +106,8 @@ def _own_pictures(place: Path) -> dict[str, np.ndarray]:
 
 def _film(comfyui, pictures, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
     """Every portrait through the nodes; one that the nodes refuse is named and left out. Films of this very code and
-    these weights that an earlier run has left in `out` are taken as they are."""
+    these weights that an earlier run has left in `out` are taken as they are.
+    """
     make_base(base)
     clips, state = {}, _state()
     for number, (name, picture) in enumerate(pictures.items()):

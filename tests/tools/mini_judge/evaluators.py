@@ -31,7 +31,8 @@ _AT_ONCE = 32
 @dataclass(frozen=True, eq=False)
 class Reading:
     """gap (T,) between the inner lips, by the distance of the eyes; eyes (T,) height by width, mean of both;
-    pitch, yaw (T,) degrees."""
+    pitch, yaw (T,) degrees.
+    """
 
     gap: np.ndarray
     eyes: np.ndarray

@@ -56,7 +56,8 @@ def generator_state() -> str:
 def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
     """-> flow (mean distance from the exact flow where the source shows that spot of the head, pixels of 128), the same
     of the mesh alone and within the outline of the face; colour and mouth colour (L1 by that of copying the source, of
-    the best single colour); teeth (intersection over union), and what the same measure says of the true picture."""
+    the best single colour); teeth (intersection over union), and what the same measure says of the true picture.
+    """
     sums: dict[str, list[float]] = defaultdict(list)
     mouths = []
     for k in range(len(shard["source"])):
@@ -137,7 +138,8 @@ def _flow_error(flow: Tensor, exact: np.ndarray, visible: np.ndarray, where: np.
 
 def _mouths(mouths: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, float]:
     """mouths: (n, 3) colours as rendered, (n, 3) as they are, (n,) whether a pixel is a tooth. A rendered pixel is
-    taken for a tooth when its colour is nearer to that mouth's true teeth than to the rest of it."""
+    taken for a tooth when its colour is nearer to that mouth's true teeth than to the rest of it.
+    """
     fill = np.concatenate([truth for _, truth, _ in mouths]).mean(0)
     painted = sum(np.abs(frame - truth).sum() for frame, truth, _ in mouths)
     filled = sum(np.abs(fill - truth).sum() for _, truth, _ in mouths)

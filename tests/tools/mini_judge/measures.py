@@ -104,7 +104,8 @@ _FINER = 4
 
 def psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray | None = None) -> float:
     """Decibels between pictures (..., H, W, 3) uint8, over the pixels of the mask (H, W); 99 when they are equal,
-    nan when the mask is empty."""
+    nan when the mask is empty.
+    """
     error = (one.astype(np.float64) - other.astype(np.float64)) ** 2
     chosen = error if where is None else error[..., where, :]
     if not chosen.size:

@@ -87,7 +87,8 @@ class Points68:
 
     def find(self, pictures: Tensor, around: Tensor) -> Tensor:
         """pictures (B, 3, H, W) in 0..1, around (B, n, 2) any points spread over each face, from the brows to the chin
-        -> (B, 68, 2) in pixels. The square is placed a second time, around the points that the net has found."""
+        -> (B, 68, 2) in pixels. The square is placed a second time, around the points that the net has found.
+        """
         points = around
         for _ in range(2):
             low, high = points.amin(dim=1), points.amax(dim=1)

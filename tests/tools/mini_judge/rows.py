@@ -89,7 +89,8 @@ def _off(angles: np.ndarray, names: list[str], axis: str) -> float:
 def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks (rows, columns): the box around the mesh; and what is further from it than a quarter of its size. The
     head is held still there, so hair and neck count as away, too; in the idle clip a mouth that was open closes, and
-    the neck below the chin goes with it."""
+    the neck below the chin goes with it.
+    """
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     width, height = high - low
 

@@ -13,7 +13,8 @@ _TOP, _LEFT = 18, 118
 
 def contact_sheet(films: Mapping[str, Mapping[str, np.ndarray]], cell: int = CELL) -> Image.Image:
     """films: portrait -> source (S, S, 3), names (n,), commanded (n, S, S, 3) as film.py writes them. The zero angles
-    and the neutral face look like the source and are left out."""
+    and the neutral face look like the source and are left out.
+    """
     columns = ["source"]
     for film in films.values():
         columns += [str(name) for name in film["names"] if name not in columns and _shown(str(name))]

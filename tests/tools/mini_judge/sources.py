@@ -124,7 +124,7 @@ def _unpacked(archive: Archive, folder: Path) -> Path:
 
 def _address(archive: Archive) -> str:
     if archive.package.startswith("@"):
-        registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or NPM
+        registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or NPM  # noqa: SIM112  as npm has it
         return f"{registry.rstrip('/')}/{archive.package}/-/{archive.file}"
     page = f"{_python_index().rstrip('/')}/{archive.package.replace('_', '-')}/"
     links = re.findall(r'href="([^"]+)"', _download(page).decode())

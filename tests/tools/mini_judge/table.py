@@ -13,7 +13,8 @@ from .trial import TARGETS, Target
 @dataclass(frozen=True)
 class Row:
     """what: a key of trial.TARGETS, or a row without a target. values: by portrait (or what else was tried). of_truth:
-    what the same judge says of perfectly rendered heads, where that was tried."""
+    what the same judge says of perfectly rendered heads, where that was tried.
+    """
 
     what: str
     evaluator: str
@@ -31,7 +32,8 @@ class Row:
 
     def worst(self) -> tuple[str, float]:
         """The portrait that is furthest on the wrong side, or least far on the right one; without a target the
-        lowest."""
+        lowest.
+        """
 
         def wrong(item: tuple[str, float]) -> float:
             low = self.target.at_least if self.target else None

@@ -86,7 +86,8 @@ CLOSED_GAP = {"mesh": 0.035, "68 points": 0.035}
 class Trial:
     """How much is tried. speech_frames: of each portrait's reading, at most; pairs: generated people, three driving
     frames each, for the flow, the colours and the mouth; voice_minutes: of generated speech; truths: heads of which the
-    evaluators see perfect frames, too."""
+    evaluators see perfect frames, too.
+    """
 
     photographs: tuple[Photograph, ...] = PHOTOGRAPHS
     heads: tuple[Head, ...] = HEADS

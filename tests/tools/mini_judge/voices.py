@@ -41,7 +41,8 @@ class Spoken:
 
     def closures(self, n_frames: int) -> list[np.ndarray]:
         """The frames of each p, b and m that ends within the clip: those whose middle lies in the sound, or the
-        nearest one."""
+        nearest one.
+        """
         found = []
         for phone in self.utterance.phones:
             if phone.ipa in CLOSED_PHONES and phone.end * FRAMES_PER_SECOND <= n_frames:

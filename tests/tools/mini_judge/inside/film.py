@@ -17,7 +17,8 @@ import torch  # noqa: E402
 
 def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> dict:
     """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
-    -> portrait -> what went wrong, or None"""
+    -> portrait -> what went wrong, or None
+    """
     return {take["portrait"]: _film(host, take, visemes, turn, still_frames) for take in takes}
 
 
@@ -64,7 +65,8 @@ def _film(host, take, visemes, turn, still_frames):
 
 def _commanded(host, model, coefficients, visemes, turn):
     """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns by the node's own
-    yaw and pitch inputs."""
+    yaw and pitch inputs.
+    """
     types = host.core("datatypes")
     own = coefficients.expression[0]
     kept = own * host.core("training.expnet_mini").kept_share()
