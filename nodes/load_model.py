@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import comfy.ops
 import folder_paths
@@ -117,7 +118,7 @@ class SadTalkerLoadModel(io.ComfyNode):
         return io.NodeOutput(residency.wrap_in_patchers(loaded, precision))
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool):
+    def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool) -> Any:
         """A file that was replaced since the last run is read again."""
         if model == MINI_MODEL:
             return []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 import nodes as core_nodes
 
@@ -21,14 +23,14 @@ _INDEX_TIP = "Which face, counted from 0 after ordering; 0 is the first."
 _ORDER_TIP = "How the faces of the picture are counted: the largest first, or by place in the picture."
 
 
-def _face_inputs():
+def _face_inputs() -> list[io.Input]:
     return [
         io.Int.Input("face_index", default=0, min=0, max=99, tooltip=_INDEX_TIP),
         io.Combo.Input("face_order", options=list(FACE_ORDERS), default=FACE_ORDERS[0], tooltip=_ORDER_TIP),
     ]
 
 
-def _outputs():
+def _outputs() -> list[io.Output]:
     return [
         wires.Portrait.Output(
             "chosen_portrait", display_name="portrait", tooltip="The picture and which face to animate."
@@ -72,11 +74,11 @@ class SadTalkerLoadPortrait(io.ComfyNode):
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), mask.unsqueeze(0))
 
     @classmethod
-    def fingerprint_inputs(cls, image: str, face_index: int, face_order: str):
+    def fingerprint_inputs(cls, image: str, face_index: int, face_order: str) -> Any:
         return core_nodes.LoadImage.IS_CHANGED(image)
 
     @classmethod
-    def validate_inputs(cls, image: str):
+    def validate_inputs(cls, image: str) -> str | bool:
         if not folder_paths.exists_annotated_filepath(image):
             return f"The portrait '{shorten(image)}' is not in ComfyUI's input folder. Upload it, or choose another."
         return True
@@ -114,7 +116,18 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, face_index, face_order, batch_index, x, y, width, height, mask=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Tensor,
+        face_index: int,
+        face_order: str,
+        batch_index: int,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
         with named():
             portrait = portrait_from_picture(
                 image,

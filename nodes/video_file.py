@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy.cli_args import args
@@ -33,7 +35,7 @@ def claim(
     filename_prefix: str,
     default_stem: str,
     ending: str,
-    hidden,
+    hidden: Any,
     *,
     size_wh: tuple[int, int] = (0, 0),
     partial_ending: str | None = None,
@@ -51,7 +53,7 @@ def claim(
 
 
 @contextmanager
-def written_to(folder: Path):
+def written_to(folder: Path) -> Iterator[None]:
     """Says what a disk that refuses has refused."""
     try:
         yield
@@ -84,7 +86,7 @@ def outputs() -> list[io.Output]:
     return [io.Video.Output("video", display_name="video", tooltip="The file that was written.")]
 
 
-def workflow_metadata(hidden) -> dict[str, str]:
+def workflow_metadata(hidden: Any) -> dict[str, str]:
     """What the page needs to restore the graph from the dropped file; nothing with --disable-metadata."""
     if args.disable_metadata or hidden is None:
         return {}
@@ -96,7 +98,7 @@ def workflow_metadata(hidden) -> dict[str, str]:
     return found
 
 
-def _extra(hidden) -> dict:
+def _extra(hidden: Any) -> dict[str, Any]:
     """What the page sent along; other programs may send anything."""
     extra = None if hidden is None else hidden.extra_pnginfo
     return extra if isinstance(extra, dict) else {}

@@ -16,7 +16,7 @@ import ntpath
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -189,7 +189,9 @@ def _widget(node: str, name: str, prompt: Mapping[str, Any], workflow: Mapping[s
     return None
 
 
-def _drawn(graph: Mapping[str, Any], behind: str = "", kinds: Mapping[str, Any] | None = None, depth: int = 0):
+def _drawn(
+    graph: Mapping[str, Any], behind: str = "", kinds: Mapping[str, Any] | None = None, depth: int = 0
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields (id in the prompt, the page's record) for every node of a workflow, those inside its boxes, too."""
     if kinds is None:
         boxes = _record(graph.get("definitions")).get("subgraphs")

@@ -100,7 +100,7 @@ class _Bar:
         self.bar = tqdm(total=sum(job.n_frames for job in self.jobs.values()), unit="frame", dynamic_ncols=True)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
 
     def __call__(self, n_frames: int, outcome: Outcome | None) -> None:

@@ -52,7 +52,7 @@ def _whole(default: int, least: int, most: int) -> Any:
     return _cell(default, f"a whole number from {least} to {most}", lambda text: _within(int(text), least, most))
 
 
-def _within(value, least, most):
+def _within(value: float, least: float, most: float) -> float:
     if not least <= value <= most:
         raise ValueError
     return value

@@ -6,8 +6,10 @@ Letters: `H W` a picture in pixels, `C` channels, `n` samples.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +47,7 @@ def seconds_of_sound(path: Path) -> float:
 
 
 @contextmanager
-def _opened_sound(source):
+def _opened_sound(source: Any) -> Iterator[Any]:
     import av
 
     try:

@@ -23,7 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError, shorten
@@ -215,6 +215,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
             while done < most:
                 with _line_problems(url, file, part):
                     block = line.receive(lambda: report(done))  # noqa: B023 (called before done moves on)
+                assert not isinstance(block, _Answer)  # it came first
                 if not block:
                     break
                 done += _write(stream, block[: most - done])
@@ -228,7 +229,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
         line.left_alone.set()
 
 
-def _write(stream, block) -> int:
+def _write(stream: Any, block: bytes) -> int:
     left = memoryview(block)
     while left:
         left = left[stream.write(left) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,13 +119,13 @@ def _missing_letters(face: str | None, words: str) -> list[str]:
     return sorted({letter for letter in words if letter != " " and bytes(font.getmask(letter)) == unknown})
 
 
-def _font(face: str | None, letters: int):
+def _font(face: str | None, letters: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.load_default(letters) if face is None else ImageFont.truetype(face, letters)
 
 
-def _measured(face: str | None, words: str, letters: int):
+def _measured(face: str | None, words: str, letters: int) -> tuple[Any, tuple[float, float, float, float]]:
     """The typeface at that height and the box (left, top, right, bottom) of the words in it."""
     font = _font(face, letters)
     return font, font.getbbox(words)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -144,7 +145,7 @@ class PasteBack:
         return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
 
 
-def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options) -> Iterator[Tensor]:
+def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> Iterator[Tensor]:
     """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. wishes: see `PasteBack`."""
     paste = PasteBack(portrait, **options)
     return map(paste, frames)

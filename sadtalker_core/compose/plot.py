@@ -5,7 +5,7 @@ Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -135,7 +135,7 @@ def _thinned(values: Tensor, n_columns: int) -> tuple[Tensor, Tensor]:
 class _Pen:
     """Knows where on the picture a frame and a value lie."""
 
-    def __init__(self, draw, size: tuple[int, int], n_frames: int, n_panels: int):
+    def __init__(self, draw: Any, size: tuple[int, int], n_frames: int, n_panels: int):
         from PIL import ImageFont
 
         self.draw, self.n_frames = draw, n_frames

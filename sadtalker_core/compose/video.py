@@ -16,10 +16,11 @@ import queue
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -197,7 +198,9 @@ class VideoWriter:
         self.n_shown = begun
         self._encoder.feed(pixels if places == list(range(len(pixels))) else pixels[places])
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         encoder = self._encoder
         assert encoder is not None
         if kind is not None:
@@ -249,7 +252,7 @@ class VideoWriter:
         return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager
-    def _left_clean(self):
+    def _left_clean(self) -> Iterator[None]:
         """Whatever goes wrong inside: no encoder runs on, no part stays."""
         try:
             yield
@@ -397,7 +400,7 @@ def with_even_sides(stream: FrameStream) -> FrameStream:
     if not (right or below):
         return stream
 
-    def batches():
+    def batches() -> Iterator[Tensor]:
         for frames in stream.batches():
             yield torch.nn.functional.pad(frames, (0, right, 0, below), mode="replicate")
 
@@ -545,7 +548,7 @@ class Sound:
         self.rate_hz = round(sample_rate_hz)
         self.n_channels = min(wave.shape[0], 2)
 
-    def chunks(self, n_samples: int):
+    def chunks(self, n_samples: int) -> Iterator[np.ndarray]:
         """Yields (m, channels) float32 until n_samples have come; behind the end of the waveform there is silence."""
         for start in range(0, n_samples, SAMPLES_PER_CHUNK):
             n_wanted = min(SAMPLES_PER_CHUNK, n_samples - start)

@@ -11,9 +11,10 @@ Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -142,7 +143,7 @@ class ShortRangeNet(nn.Module):
 
     cell = 16
 
-    def __init__(self, config: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE, *, ops=nn):
+    def __init__(self, config: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 5, 2, ops=ops), nn.ReLU())
@@ -170,7 +171,7 @@ class FullRangeNet(nn.Module):
 
     cell = 32
 
-    def __init__(self, config: FullRangeConfig = MEDIAPIPE_FULL_RANGE, *, ops=nn):
+    def __init__(self, config: FullRangeConfig = MEDIAPIPE_FULL_RANGE, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 3, 2, ops=ops), nn.ReLU())
@@ -203,7 +204,7 @@ class FullRangeNet(nn.Module):
 class FusionBlock(nn.Module):
     """Coarse features and those of the next finer level -> the finer level, informed by both."""
 
-    def __init__(self, n_coarse: int, n_side: int, n_out: int, n_blocks: int, *, ops=nn):
+    def __init__(self, n_coarse: int, n_side: int, n_out: int, n_blocks: int, *, ops: Any = nn):
         super().__init__()
         self.coarse = ops.Conv2d(n_coarse, n_out, 1)
         self.side = ops.Conv2d(n_side, n_out, 1)
@@ -225,7 +226,7 @@ class FaceDetector(nn.Module):
         short_range: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE,
         full_range: FullRangeConfig = MEDIAPIPE_FULL_RANGE,
         *,
-        ops=nn,
+        ops: Any = nn,
     ):
         super().__init__()
         self.short_range = ShortRangeNet(short_range, ops=ops)
@@ -381,7 +382,9 @@ def _detect_finer(net: FaceDetector, image: Tensor, min_score: float, longer_sid
     return _read(logits[0], places[0], min_score, lambda xy: xy / scale, 1 / scale)
 
 
-def _read(logits: Tensor, places: Tensor, min_score: float, to_picture, scale: float) -> list[DetectedFace]:
+def _read(
+    logits: Tensor, places: Tensor, min_score: float, to_picture: Callable[[Tensor], Tensor], scale: float
+) -> list[DetectedFace]:
     """Logits and anchors (N,), (N, 16) in input pixels -> faces in pixels of the picture, those sure enough."""
     scores = logits.float().clamp(-80, 80).sigmoid()
     keep = (scores >= min_score).nonzero()[:, 0]

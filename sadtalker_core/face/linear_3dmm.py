@@ -14,7 +14,7 @@ basis.rotation_of_angles. Lengths of the head are decimetres, its origin is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class Linear3DMM(nn.Module):
     template: Tensor
     rigidity_weights: Tensor
 
-    def __init__(self, config: Linear3DMMConfig = MINI_LINEAR_3DMM, *, ops=nn):
+    def __init__(self, config: Linear3DMMConfig = MINI_LINEAR_3DMM, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.register_buffer("template", torch.zeros(config.n_points, 3))

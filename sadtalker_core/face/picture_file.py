@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def _scaled(grey: np.ndarray, what: str) -> Tensor:
     return scaled[..., None].repeat(1, 1, 3)
 
 
-def _is_animated(image) -> bool:
+def _is_animated(image: Any) -> bool:
     try:
         animated = bool(getattr(image, "is_animated", False))
         image.seek(0)
@@ -106,7 +107,7 @@ def _is_animated(image) -> bool:
 
 
 @contextmanager
-def _opened(source: bytes | Path | str) -> Iterator:
+def _opened(source: bytes | Path | str) -> Iterator[Any]:
     from PIL import Image
 
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:

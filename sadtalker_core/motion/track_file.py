@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -102,7 +102,7 @@ def load_tracks(path: Path | str) -> Tracks:
     return tracks
 
 
-def _check_shape(name: str, kind: str, stored) -> None:
+def _check_shape(name: str, kind: str, stored: Any) -> None:
     """stored: a slice of safetensors, which knows its shape and type without being read"""
     shape, dtype = tuple(stored.get_shape()), stored.get_dtype()
     if len(shape) != 2 or not 1 <= shape[0] <= MOST_FRAMES or shape[1] != _WIDTHS[kind] or dtype != "F32":

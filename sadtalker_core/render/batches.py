@@ -46,7 +46,13 @@ def in_batches(
     return _batches(make, n_frames, batch_size, on_progress, is_out_of_memory)
 
 
-def _batches(make, n_frames: int, at_once: int, on_progress, is_out_of_memory) -> Iterator[Tensor]:
+def _batches(
+    make: Callable[[int, int], Tensor],
+    n_frames: int,
+    at_once: int,
+    on_progress: OnProgress | None,
+    is_out_of_memory: OutOfMemory,
+) -> Iterator[Tensor]:
     start = 0
     while start < n_frames:
         stop = min(start + at_once, n_frames)

@@ -97,7 +97,7 @@ class Clip:
         with self._open() as file:
             return [file.get_slice(name)[start:stop] for name in names]
 
-    def _open(self):
+    def _open(self) -> Any:
         from safetensors import SafetensorError, safe_open
 
         try:

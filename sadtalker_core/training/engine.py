@@ -178,7 +178,7 @@ def synchronise_norms(nets: Mapping[str, nn.Module]) -> None:
 
 
 class _Loop:
-    def __init__(self, fabric, trainer: Trainer, run: Run):
+    def __init__(self, fabric: Any, trainer: Trainer, run: Run):
         self.fabric, self.trainer, self.run = fabric, trainer, run
         self.done = 0
         self.recent: dict[str, list[Tensor]] = {}
@@ -377,7 +377,7 @@ def _leaves(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _fabric(run: Run):
+def _fabric(run: Run) -> Any:
     if run.precision not in PRECISIONS:
         raise OptionError(f"expected the precision {' or '.join(PRECISIONS)}, got {run.precision!r}.")
     try:

@@ -17,6 +17,7 @@ difference in spread over the batch: without the last one a network that is unsu
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def loss_weights(clips: list[SpeechClip]) -> Tensor:
     return weights
 
 
-def losses_of(net: ExpNet, clips: list[SpeechClip]):
+def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
     """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips)
     mouth = list(SPEECH_BLENDSHAPES)

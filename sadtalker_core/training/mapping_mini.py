@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,10 @@ from ..render.mapping import (
     MINI_MAPPING,
     POOLED_FRAMES,
     STEM_KERNEL,
-    WINDOW_FRAMES,
-    WINDOW_RADIUS,
     MappingNet,
     run_mappingnet,
 )
+from ..render.semantics import WINDOW_FRAMES, WINDOW_RADIUS
 from .engine import StepContext, seeded, trained
 from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, train_mini
@@ -158,7 +158,7 @@ def new_net(seed: int) -> MappingNet:
     return net
 
 
-def losses_of(net: MappingNet, clips: list[SpeechClip]):
+def losses_of(net: MappingNet, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
     """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips).sqrt()
 

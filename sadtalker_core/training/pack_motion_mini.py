@@ -34,7 +34,7 @@ def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
 
 
-def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
+def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
     """nets: {"expnet": ..., "posevae": ..., "mapping": ...} -> one file; it appears whole or not at all."""
     metadata = Metadata(MINI, "mini", IMAGE_SIZE, {name: asdict(net.config) for name, net in nets.items()})
     tensors = {f"{name}.{path}": t.contiguous() for name, net in nets.items() for path, t in rounded(net).items()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def embedded_clips(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tupl
     return torch.cat(embeddings), torch.cat(degrees), torch.cat(starts)
 
 
-def losses_of(net: PoseVAE, clips: list[SpeechClip]):
+def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
     """The losses of one step, drawn from `clips`."""
     embeddings, degrees, starts = embedded_clips(net.audio, clips[:CLIPS])
 
@@ -128,7 +129,9 @@ def portrait_at(pose: Tensor) -> FaceCoefficients:
 
 
 @torch.no_grad()
-def evaluate(net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)) -> dict:
+def evaluate(
+    net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)
+) -> dict[str, float]:
     """Poses as inference makes them (blocks, smoothing) for kept-away voices: spread, seams, and how draws differ."""
     mel = np.concatenate([clip.mel[:-1] for clip in clips[:6]]).astype(np.float32)
     n_frames = len(mel) * 5 // 16

@@ -130,7 +130,9 @@ def report(outcomes: Sequence[Outcome], others: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _outcomes(videos: Sequence[Video], out: Path, reading: tuple, workers: int, bar) -> Iterator[tuple[Video, Outcome]]:
+def _outcomes(
+    videos: Sequence[Video], out: Path, reading: tuple[Any, ...], workers: int, bar: Any
+) -> Iterator[tuple[Video, Outcome]]:
     """(video, outcome) as they come to an end.  reading: what Reader.open wants."""
     if not videos:
         return
@@ -164,8 +166,8 @@ class _Worker:
     on_picture: Callable[[], None]
 
     @classmethod
-    def open(cls, reading: tuple, out: Path, workers: int, counted, lock) -> None:
-        def write(*named, **clip) -> None:
+    def open(cls, reading: tuple[Any, ...], out: Path, workers: int, counted: Any, lock: Any) -> None:
+        def write(*named: Any, **clip: Any) -> None:
             with lock:  # the index is one file for all
                 write_clip(out, *named, **clip)
 

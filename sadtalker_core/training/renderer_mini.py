@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """A shard of pairs -> what the training reads: the pictures, and mesh flow and maps as inference makes them."""
     generator = torch.Generator().manual_seed(seed)
     find = _face_net()
-    rows: dict[str, list] = {"displacement": [], "ride": [], "fine": [], "coarse": []}
+    rows: dict[str, list[Any]] = {"displacement": [], "ride": [], "fine": [], "coarse": []}
     fine, coarse = [MAPS.index(name) for name in _FINE], [MAPS.index(name) for name in _COARSE]
     middle = slice(MARGIN, MARGIN + WINDOW)
     errors = []
@@ -99,7 +100,7 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     return kept | {name: np.stack(values) for name, values in rows.items()}
 
 
-def _face_net():
+def _face_net() -> Callable[[Tensor, Tensor], Tensor]:
     """-> a function from a stage (160, 160, 3) and roughly known points to found points (468, 3) in its pixels."""
     from ..face.embedded import embedded_face_nets
     from ..face.sampling import Square, sample_squares
@@ -125,7 +126,7 @@ def _disturbed(points: Tensor, generator: torch.Generator) -> Tensor:
     point.
     """
 
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
     flat = (points[:, :2] - points[:, :2].mean(0)) / 40

@@ -7,6 +7,7 @@ alone uses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ class SequenceDiscriminatorConfig:
 class SequenceDiscriminator(nn.Module):
     """motion (B, L, 6) -> (B, L / 4) logits: above 0 for what was seen. Each looks at 26 frames."""
 
-    def __init__(self, config: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig(), ops=nn):  # noqa: B008
+    def __init__(self, config: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig(), ops: Any = nn):  # noqa: B008
         super().__init__()
         self.config = config
         w = config.width

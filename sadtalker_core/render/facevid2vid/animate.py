@@ -50,7 +50,9 @@ def render_frames(
     )
 
 
-def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+def _frame_maker(
+    keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion
+) -> Callable[[int, int], Tensor]:
     """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
 
     @functools.cache

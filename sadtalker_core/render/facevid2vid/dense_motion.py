@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +50,7 @@ class MotionField(NamedTuple):
 class DenseMotion(nn.Module):
     """Where each voxel of the driving frame comes from in the source: a softmax over K + 1 motions; and occlusion."""
 
-    def __init__(self, config: DenseMotionConfig, ops=nn):
+    def __init__(self, config: DenseMotionConfig, ops: Any = nn):
         super().__init__()
         self.config = config
         n_motions = config.n_keypoints + 1
@@ -102,7 +102,7 @@ def sparse_motions(source: Tensor, driving: Tensor, shape: Sequence[int]) -> Ten
 class Hourglass(nn.Module):
     """A U-Net over volumes that halves rows and columns but not depth; what comes in is also seen by the last layer."""
 
-    def __init__(self, inputs: int, config: DenseMotionConfig, ops):
+    def __init__(self, inputs: int, config: DenseMotionConfig, ops: Any):
         super().__init__()
         widths = [min(config.widest, config.width * 2**level) for level in range(config.levels + 1)]
         skips = [inputs, *widths[1:]]

@@ -54,7 +54,7 @@ def _person_rows(mesh: HeadMesh, landmarks: np.ndarray, rng: np.random.Generator
         "source_points": _points(scene, landmarks, source),
         "source_weights": weights.astype(np.float16),
     }
-    several: dict[str, list] = {}
+    several: dict[str, list[np.ndarray]] = {}
     for _ in range(DRIVING):
         relative = random_turn(rng, 0.5) if rng.random() < 0.7 else np.eye(3, dtype=np.float32)
         moved = rng.normal(0, 0.03, 3) * [1, 1, 0] if rng.random() < 0.5 else np.zeros(3)
@@ -85,7 +85,14 @@ def _driving_weights(source: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return goal
 
 
-def _stage_camera(scene: Scene, landmarks, weights, head, place, rng) -> Camera:
+def _stage_camera(
+    scene: Scene,
+    landmarks: np.ndarray,
+    weights: np.ndarray,
+    head: np.ndarray,
+    place: np.ndarray,
+    rng: np.random.Generator,
+) -> Camera:
     """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a
     little.
     """

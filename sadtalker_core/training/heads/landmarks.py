@@ -11,6 +11,7 @@ are then made symmetric.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def _votes(mesh: HeadMesh, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
     return votes, np.mean(found, 0)
 
 
-def _face_net():
+def _face_net() -> Callable[[np.ndarray], np.ndarray]:
     """-> a function from a picture (S, S, 3) with the head in its middle to points (468, 3) in pixels."""
     import torch
 
@@ -118,7 +119,7 @@ def _outer_skin(mesh: HeadMesh) -> np.ndarray:
 def _weights_of_votes(mesh: HeadMesh, votes: np.ndarray) -> np.ndarray:
     """Drop strays, mirror, normalise."""
 
-    def normalised(votes):
+    def normalised(votes: np.ndarray) -> np.ndarray:
         favourite = mesh.vertices[votes.argmax(1)]
         far = np.linalg.norm(mesh.vertices[None] - favourite[:, None], axis=-1) > _FAR_FROM_FAVOURITE
         kept = np.where(far | (votes < 0.04 * votes.sum(1, keepdims=True)), 0, votes)

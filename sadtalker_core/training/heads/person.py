@@ -87,7 +87,7 @@ class Person:
         return moved + self.follow[:, None] * (turned - moved)
 
 
-def smoothstep(low: float, high: float, x):
+def smoothstep(low: float, high: float, x: Any) -> Any:
     """0 below `low`, 1 above `high`, smooth between them."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -153,13 +153,15 @@ def scalp(rest: np.ndarray, hairline: float) -> np.ndarray:
     return np.clip(np.maximum(front, side), 0, 1).astype(np.float32)
 
 
-def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
+def _make_shape(
+    mesh: HeadMesh, rng: np.random.Generator, male: float, origin: np.ndarray, age: np.ndarray
+) -> np.ndarray:
     """Macro blend of sex, age, origin, muscle and weight, plus a handful of local targets, placed like the base
     mesh.
     """
     shape = mesh.vertices.copy()
 
-    def thirds(x):
+    def thirds(x: float) -> dict[str, float]:
         return {"min": max(0, 1 - 2 * x), "average": 1 - abs(2 * x - 1), "max": max(0, 2 * x - 1)}
 
     muscles, weights = thirds(rng.beta(3, 3)), thirds(rng.beta(3, 3))
@@ -191,8 +193,8 @@ def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
     return ((shape - between) * size + target).astype(np.float32)
 
 
-def _make_look(rng, male, origin, age) -> Look:
-    def colour(*rgb):
+def _make_look(rng: np.random.Generator, male: float, origin: np.ndarray, age: np.ndarray) -> Look:
+    def colour(*rgb: float) -> np.ndarray:
         return np.array(rgb, np.float32)
 
     melanin = np.clip(origin @ [0.85, 0.3, 0.16] + rng.normal(0, 0.09), 0.02, 0.97)
@@ -256,7 +258,7 @@ def _strip_faces(rows: int, columns: int) -> np.ndarray:
     return np.concatenate([upper, lower]).astype(np.int32)
 
 
-def _long_hair(rng) -> tuple[np.ndarray, np.ndarray]:
+def _long_hair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A curtain around the back of the head and down to the shoulders."""
     opening = rng.uniform(1.75, 2.15)
     around = np.linspace(-opening, opening, 28)
@@ -269,7 +271,7 @@ def _long_hair(rng) -> tuple[np.ndarray, np.ndarray]:
     return (points + rng.normal(0, 0.012, points.shape)).astype(np.float32), _strip_faces(len(heights), len(around))
 
 
-def _glasses(rng) -> tuple[np.ndarray, np.ndarray]:
+def _glasses(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Two rims, a bridge and temples, as flat bands in front of the eyes."""
     half_width, half_height = rng.uniform(0.2, 0.27), rng.uniform(0.13, 0.24)
     rim, squareness, y, front = rng.uniform(0.015, 0.045), rng.uniform(1, 3), 7.27 + rng.uniform(-0.03, 0.02), 1.52
@@ -278,7 +280,7 @@ def _glasses(rng) -> tuple[np.ndarray, np.ndarray]:
     unit = np.stack([np.sign(c) * np.abs(c) ** (1 / squareness), np.sign(s) * np.abs(s) ** (1 / squareness)], 1)
     points, triangles, count = [], [], 0
 
-    def band(inner, outer):
+    def band(inner: np.ndarray, outer: np.ndarray) -> None:
         nonlocal count
         rows = np.concatenate([inner, outer])
         points.append(rows)

@@ -131,8 +131,8 @@ def photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
-def _random_light(rng) -> Light:
-    def unit(vector):
+def _random_light(rng: np.random.Generator) -> Light:
+    def unit(vector: np.ndarray) -> np.ndarray:
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
     return Light(
@@ -147,7 +147,7 @@ def _random_light(rng) -> Light:
     )
 
 
-def _background(rng, size: int) -> np.ndarray:
+def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A plain wall, a gradient, soft blotches or hard blocks."""
     from scipy.ndimage import gaussian_filter, zoom
 

@@ -38,19 +38,31 @@ class Light(NamedTuple):
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _step(low, high, x):
+def _step(low: float, high: float, x: float) -> float:
     t = min(1.0, max(0.0, (x - low) / (high - low)))
     return t * t * (3 - 2 * t)
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _mix(colour, other, amount):
+def _mix(colour: np.ndarray, other: np.ndarray, amount: float) -> None:
     for k in range(3):
         colour[k] += (other[k] - colour[k]) * amount
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, masks, look: Look, light: Light):
+def shade(
+    picture: np.ndarray,
+    triangle: np.ndarray,
+    weights: np.ndarray,
+    faces: np.ndarray,
+    layer: np.ndarray,
+    face_uv: np.ndarray,
+    rest: np.ndarray,
+    normals: np.ndarray,
+    masks: np.ndarray,
+    look: Look,
+    light: Light,
+) -> np.ndarray:
     """Paint over `picture` (h, w, 3) in place -> layer ids (h, w) uint8."""
     height, width = triangle.shape
     ids = np.full((height, width), 255, np.uint8)
