@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.audio.speech import EMPTY
 from ..sadtalker_core.errors import AudioError
-from . import wires
+from . import widgets, wires
 from .progress import Progress
 
 #: the default of an input that nothing is connected to: a node may also put None on its wire, and that is no voice
@@ -26,14 +26,7 @@ class SadTalkerAudioEncode(io.ComfyNode):
             description="Turns a voice into mel windows, one per video frame (25 a second). Without a voice it makes "
             "an idle clip of some seconds: the head moves and blinks, the mouth rests.",
             inputs=[
-                io.Float.Input(
-                    "idle_seconds",
-                    default=0.0,
-                    min=0.0,
-                    max=36000.0,
-                    step=0.1,
-                    tooltip="Length of an idle clip when no voice is connected. Ignored when audio is connected.",
-                ),
+                widgets.option("idle_seconds"),
                 io.Audio.Input("audio", optional=True, tooltip="The voice; any rate and number of channels."),
             ],
             outputs=[

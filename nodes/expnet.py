@@ -6,7 +6,6 @@ from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import FaceCoefficients, SpeechWindows
-from ..sadtalker_core.motion.blink import AUTO, BLINKS
 from . import widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
@@ -25,35 +24,11 @@ class SadTalkerExpNet(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Speech.Input("speech", tooltip="From Audio Encode."),
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
-                io.Combo.Input(
-                    "blink",
-                    options=list(BLINKS),
-                    default=AUTO,
-                    tooltip="auto: blinks at the rate below. off: none. original: as the original SadTalker draws "
-                    "them, about 34 a minute, whatever the rate.",
-                ),
-                io.Float.Input(
-                    "blink_rate",
-                    default=18.0,
-                    min=0.0,
-                    max=60.0,
-                    step=1.0,
-                    tooltip="Blinks a minute; people blink 15 to 20 times.",
-                ),
-                io.Float.Input(
-                    "blink_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.5,
-                    step=0.05,
-                    tooltip="How far the lids close: 1 shuts the eyes.",
-                ),
+                widgets.option("blink"),
+                widgets.option("blink_rate"),
+                widgets.option("blink_strength"),
                 widgets.seed("When the blinks fall. The same seed gives the same blinks on every machine."),
-                *widgets.reference(
-                    pipeline.EXPRESSION_REFERENCE,
-                    "What a connected reference gives. blink: its eyes. all: its whole expression, the voice then "
-                    "moves nothing.",
-                ),
+                *widgets.reference("ExpNet"),
             ],
             outputs=[
                 wires.Expression.Output(

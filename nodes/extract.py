@@ -10,23 +10,14 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.datatypes import CropMode, Portrait
-from ..sadtalker_core.face.landmarks import FACE_ORDERS
+from ..sadtalker_core.datatypes import Portrait
 from ..sadtalker_core.face.points import FaceSelector, PointFinder
-from ..sadtalker_core.face.reference_video import MissingFace
-from ..sadtalker_core.model import LANDMARKS, choose_points
-from . import video_frames, wires
+from ..sadtalker_core.model import choose_points
+from . import video_frames, widgets, wires
 from .listed import named
 from .load_model import model_folders
 from .progress import Progress
 from .residency import ManagedModel
-
-_LANDMARK_INPUT = dict(
-    options=list(LANDMARKS),
-    default="auto",
-    tooltip="auto: the face-alignment package when its two weight files are in models/sadtalker, else the built-in "
-    "face mesh. The mini model always uses the built-in mesh.",
-)
 
 
 class SadTalker3DMMExtract(io.ComfyNode):
@@ -41,38 +32,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From Load Portrait or Portrait from Image."),
-                io.Combo.Input(
-                    "crop_mode",
-                    options=CropMode,
-                    default=CropMode.CROP,
-                    tooltip="crop: the head alone. extcrop: with more around it. resize: the whole picture is the "
-                    "face. full, extfull: the head, meant for Paste Back into the whole picture.",
-                ),
-                io.Float.Input(
-                    "crop_scale",
-                    default=1.0,
-                    min=0.5,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Makes the box around the head larger (hair, chin) or smaller.",
-                ),
-                io.Float.Input(
-                    "crop_offset_x",
-                    default=0.0,
-                    min=-1.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Moves the box to the right, as a part of its width.",
-                ),
-                io.Float.Input(
-                    "crop_offset_y",
-                    default=0.0,
-                    min=-1.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Moves the box down, as a part of its height.",
-                ),
-                io.Combo.Input("landmarks", **_LANDMARK_INPUT),
+                *map(widgets.option, ("crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks")),
             ],
             outputs=[
                 wires.Portrait.Output(
@@ -122,28 +82,10 @@ class SadTalkerReferenceVideo(io.ComfyNode):
             "Connect frames or a video.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model; the same as in the other stages."),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=240.0,
-                    step=0.001,
-                    tooltip="Frames per second of the picture batch. A connected video brings its own.",
-                ),
-                io.Combo.Input(
-                    "missing_face",
-                    options=MissingFace,
-                    default=MissingFace.HOLD,
-                    tooltip="A frame without a face: hold the last one, skip the frame, or stop with an error.",
-                ),
-                io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face of the first frame, from 0."),
-                io.Combo.Input(
-                    "face_order",
-                    options=list(FACE_ORDERS),
-                    default=FACE_ORDERS[0],
-                    tooltip="How the faces of the first frame are counted.",
-                ),
-                io.Combo.Input("landmarks", **_LANDMARK_INPUT),
+                *widgets.own("ReferenceVideo"),
+                widgets.option("face_index", "Which face of the first frame, from 0."),
+                widgets.option("face_order", "How the faces of the first frame are counted."),
+                widgets.option("landmarks"),
                 io.Image.Input("frames", optional=True, tooltip="The video as a batch of pictures."),
                 io.Video.Input("video", optional=True, tooltip="The video as core's Load Video gives it."),
             ],

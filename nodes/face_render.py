@@ -26,10 +26,7 @@ class SadTalkerFaceRender(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
-                widgets.batch_size(
-                    "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
-                    "one for each core, up to 4. The frames do not depend on it."
-                ),
+                *widgets.own("FaceRender"),
             ],
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="The talking head, frame by frame."),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from ..sadtalker_core import datatypes
 from ..sadtalker_core.audio.speech import checked_rate
 from ..sadtalker_core.choices import one_of
 from ..sadtalker_core.errors import AudioError, InputError, OptionError, shorten
+from ..sadtalker_core.options import real_number, whole_number
 from . import wires
 from .residency import ManagedModel
 
@@ -106,25 +106,9 @@ def _text(name: str, value: Any) -> str:
 
 def _number(given: Any, value: Any) -> Any:
     whole = isinstance(given, io.Int.Input)
-    number = None if isinstance(value, (str, bytes)) else _whole(value) if whole else _real(value)
+    number = whole_number(value) if whole else real_number(value)
     low, high = given.min, given.max
     if number is None or (low is not None and not number >= low) or (high is not None and not number <= high):
         kind = "a whole number" if whole else "a number"
         raise OptionError(f"{given.id}: expected {kind} from {low} to {high}, got {shorten(repr(value))}.")
     return number
-
-
-def _whole(value: Any) -> int | None:
-    """The value as an int, also of 3.0; None for what is no whole number."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        real = _real(value)
-        return int(real) if real is not None and real.is_integer() else None
-
-
-def _real(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None

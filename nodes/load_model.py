@@ -16,7 +16,8 @@ from ..sadtalker_core.checkpoint.catalog import BY_NAME, MINI_MODEL, RELEASED_MO
 from ..sadtalker_core.checkpoint.glance import could_be_model
 from ..sadtalker_core.errors import CheckpointMissing
 from ..sadtalker_core.model import load_model
-from . import residency, wires
+from ..sadtalker_core.options import OPTIONS
+from . import residency, widgets, wires
 from .progress import Progress
 
 FOLDER = "sadtalker"
@@ -69,27 +70,9 @@ class SadTalkerLoadModel(io.ComfyNode):
             description="Loads the networks of one SadTalker model. 'mini' is built in (preview quality) and needs no "
             "download; 'SadTalker 256' and 'SadTalker 512' are the released weights in models/sadtalker.",
             inputs=[
-                io.Combo.Input(
-                    "model",
-                    options=model_choices(),
-                    default=MINI_MODEL,
-                    tooltip="mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released "
-                    "weights, looked for in models/sadtalker and the folders in it. file/...: a file of your own "
-                    "there; a renamed released file counts as 512 where its name contains 512, and else as 256.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(residency.PRECISIONS),
-                    default="auto",
-                    tooltip="How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a "
-                    "CPU. Landmarks and motion always stay in fp32.",
-                ),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=False,
-                    tooltip="Off: a released model that is missing is an error that says which files to get. On: its "
-                    "files (about 1 GB) are fetched once into models/sadtalker and checked by SHA-256.",
-                ),
+                io.Combo.Input("model", options=model_choices(), default=MINI_MODEL, tooltip=OPTIONS["model"].help),
+                widgets.option("precision"),
+                *widgets.own("LoadModel"),
             ],
             outputs=[
                 wires.Model.Output(

@@ -10,16 +10,7 @@ from . import widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
 
-_LIST_TIP = (
-    "Degrees that replace the predicted {name}: one number holds it, several are passed through in turn at an even "
-    "pace (for example -20, 0, 20). Empty: as predicted."
-)
-
-
-def _scale(axis: str) -> io.Float.Input:
-    return widgets.scale(
-        f"{axis}_scale", f"Makes the {axis} movement of the head larger or smaller; 0 holds it as in the portrait."
-    )
+_OPTIONS = ("expression_scale", "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll")
 
 
 class SadTalkerMappingNet(io.ComfyNode):
@@ -36,16 +27,7 @@ class SadTalkerMappingNet(io.ComfyNode):
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
                 wires.Expression.Input("expression", tooltip="From ExpNet."),
                 wires.Pose.Input("pose", tooltip="From PoseVAE."),
-                widgets.scale("expression_scale", "Makes the expression stronger or weaker; 1 as predicted."),
-                _scale("yaw"),
-                _scale("pitch"),
-                _scale("roll"),
-                io.Boolean.Input(
-                    "still", default=False, tooltip="The head stays as in the portrait; the face talks and blinks."
-                ),
-                io.String.Input("yaw", default="", tooltip=_LIST_TIP.format(name="turn of the head")),
-                io.String.Input("pitch", default="", tooltip=_LIST_TIP.format(name="up-and-down turn of the head")),
-                io.String.Input("roll", default="", tooltip=_LIST_TIP.format(name="tilt of the head")),
+                *map(widgets.option, _OPTIONS),
             ],
             outputs=[wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")],
         )

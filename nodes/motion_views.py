@@ -5,22 +5,17 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..sadtalker_core.compose.plot import SMALLEST, plot_motion
+from ..sadtalker_core.compose.plot import plot_motion
 from ..sadtalker_core.datatypes import MINI, FrameStream, require_family
 from ..sadtalker_core.render.preview import preview_frames
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
-from . import wires
+from . import widgets, wires
 from .frame_batch import collect
 
 
 class SadTalkerMotionPlot(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def side(name: str, default: int) -> io.Int.Input:
-            return io.Int.Input(
-                name, default=default, min=SMALLEST, max=4096, step=8, tooltip=f"{name.capitalize()} of the picture."
-            )
-
         return io.Schema(
             node_id="SadTalkerMotionPlot",
             display_name="Motion Plot",
@@ -28,8 +23,7 @@ class SadTalkerMotionPlot(io.ComfyNode):
             description="Draws expression and pose over the waveform of the voice: jaw, lips, lids and brows with the "
             "mini model, the size of the change with the released models, the head in degrees.",
             inputs=[
-                side("width", 1024),
-                side("height", 640),
+                *widgets.own("MotionPlot"),
                 wires.Speech.Input("speech", optional=True, tooltip="From Audio Encode: its waveform lies behind."),
                 wires.Expression.Input("expression", optional=True, tooltip="From ExpNet or an edit of it."),
                 wires.Pose.Input("pose", optional=True, tooltip="From PoseVAE or an edit of it."),
@@ -55,12 +49,7 @@ class SadTalkerMotionPreview(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
-                io.Int.Input(
-                    "size", default=384, min=64, max=2048, step=8, tooltip="Side of the square frames, pixels."
-                ),
-                io.Boolean.Input(
-                    "over_portrait", default=False, tooltip="On: drawn over the darkened portrait. Off: over black."
-                ),
+                *widgets.own("MotionPreview"),
             ],
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="The drawing, frame by frame."),

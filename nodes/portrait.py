@@ -13,21 +13,10 @@ from torch import Tensor
 import nodes as core_nodes
 
 from ..sadtalker_core.errors import shorten
-from ..sadtalker_core.face.landmarks import FACE_ORDERS
 from ..sadtalker_core.face.picture_file import read_picture
 from ..sadtalker_core.face.portrait import portrait_from_picture
-from . import wires
+from . import widgets, wires
 from .listed import named
-
-_INDEX_TIP = "Which face, counted from 0 after ordering; 0 is the first."
-_ORDER_TIP = "How the faces of the picture are counted: the largest first, or by place in the picture."
-
-
-def _face_inputs() -> list[io.Input]:
-    return [
-        io.Int.Input("face_index", default=0, min=0, max=99, tooltip=_INDEX_TIP),
-        io.Combo.Input("face_order", options=list(FACE_ORDERS), default=FACE_ORDERS[0], tooltip=_ORDER_TIP),
-    ]
 
 
 def _outputs() -> list[io.Output]:
@@ -59,7 +48,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
                     image_folder=io.FolderType.input,
                     tooltip="The portrait. Faces looking at the camera work best; at least 256 pixels of face.",
                 ),
-                *_face_inputs(),
+                *map(widgets.option, ("face_index", "face_order")),
             ],
             outputs=_outputs(),
         )
@@ -100,12 +89,8 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
             "pointed out by a MASK or a box (for drawings that the face detector does not know).",
             inputs=[
                 io.Image.Input("image", tooltip="One picture, or a batch of which batch_index chooses one."),
-                *_face_inputs(),
-                io.Int.Input("batch_index", default=0, min=0, max=4095, tooltip="Which picture of the batch, from 0."),
-                io.Int.Input("x", default=0, min=0, max=16384, tooltip="Left edge of a box around the face, pixels."),
-                io.Int.Input("y", default=0, min=0, max=16384, tooltip="Top edge of the box, pixels."),
-                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the box; 0 = find the face."),
-                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the box; 0 = find the face."),
+                *map(widgets.option, ("face_index", "face_order")),
+                *widgets.own("PortraitFromImage"),
                 io.Mask.Input(
                     "mask",
                     optional=True,

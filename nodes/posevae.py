@@ -24,15 +24,9 @@ class SadTalkerPoseVAE(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Speech.Input("speech", tooltip="From Audio Encode."),
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
-                io.Int.Input(
-                    "pose_style", default=0, min=0, max=45, tooltip="One of the 46 manners of moving the head."
-                ),
-                widgets.seed("Another seed, another movement. The same seed gives the same video on every machine."),
-                *widgets.reference(
-                    pipeline.POSE_REFERENCE,
-                    "What a connected reference gives. pose: its head movement on top of the invented one. all: its "
-                    "head movement alone.",
-                ),
+                widgets.option("pose_style"),
+                widgets.seed(),
+                *widgets.reference("PoseVAE"),
             ],
             outputs=[
                 wires.Pose.Output(

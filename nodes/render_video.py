@@ -29,24 +29,12 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
                 wires.Motion.Input("motion", tooltip="From MappingNet: as many frames as the video will have."),
-                io.Boolean.Input(
-                    "paste_back",
-                    default=False,
-                    tooltip="On: the head is put back into the whole picture. Off: the video shows the head alone.",
-                ),
+                widgets.option("paste_back"),
                 *widgets.seam("With paste_back:"),
-                widgets.batch_size(
-                    "Frames made at once; 0 = as many as the memory suggests; on a CPU 1, and with mini one "
-                    "for each core, up to 4. The video does not depend on it."
-                ),
-                widgets.quality(),
-                widgets.filename_prefix(),
-                io.Boolean.Input(
-                    "keep_partial",
-                    default=False,
-                    tooltip="When the run is stopped or fails, keep what was made so far as a playable file whose name "
-                    "ends in _partial.mp4. Off: nothing stays.",
-                ),
+                widgets.option("batch_size", node="RenderVideo"),
+                widgets.option("quality"),
+                widgets.option("filename_prefix", node="RenderVideo"),
+                widgets.option("keep_partial", node="RenderVideo"),
                 widgets.audio(),
                 widgets.mask("With paste_back:"),
                 widgets.output_fps(),

@@ -4,7 +4,6 @@ ModelPatcher."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,20 +19,9 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
-from ..sadtalker_core.choices import one_of
+from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
 from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
-from ..sadtalker_core.render.facevid2vid.animate import can_render_on
-from ..sadtalker_core.render.facevid2vid.fast import accelerate
-from ..sadtalker_core.render.facevid2vid.generator import Generator
-
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-#: the networks whose weights may be halved: they paint pixels. Landmarks, coefficients and tracks stay in fp32: small.
-_PAINTERS = ("generator", "flow_renderer")
-#: the networks of Face Render, which compute in one place
-_RENDERERS = ("keypoint_detector", *_PAINTERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +70,11 @@ def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
     """Give every network of a freshly assembled model to ComfyUI's memory management."""
     device = model_management.get_torch_device()
     offload = model_management.unet_offload_device()
-    rendering = _rendering_device(device)
+    rendering = rendering_device(device)
     patchers = {}
     for name, net in model.nets.items():
-        home = rendering if name in _RENDERERS else device
-        if name in _PAINTERS:
-            dtype = _painting_dtype(precision, home)
-            net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+        home = rendering if name in RENDERERS else device
+        net = in_precision(name, net, precision, home, _fastest_dtype)
         _make_stoppable(net)
         patchers[name] = Patcher(net, load_device=home, offload_device=offload, size=model_management.module_size(net))
     return ManagedModel(model.name, model.family, model.image_size, patchers, model.missing)
@@ -104,17 +90,6 @@ def _make_stoppable(net: torch.nn.Module) -> None:
         layer.register_forward_pre_hook(look)
 
 
-def _rendering_device(device: torch.device) -> torch.device:
-    if can_render_on(device):
-        return device
-    logging.info("SadTalker: %s lacks an operation of the renderer (grid_sample): Face Render runs on the CPU.", device)
-    return torch.device("cpu")
-
-
-def _painting_dtype(precision: str, device: torch.device) -> torch.dtype:
-    precision = one_of("precision", precision, PRECISIONS)
-    if precision != "auto":
-        return _DTYPES[precision]
-    if device.type == "cpu":
-        return torch.float32
+def _fastest_dtype(device: torch.device) -> torch.dtype:
+    """Half precision where ComfyUI holds the GPU for fast with it."""
     return model_management.unet_dtype(device=device, supported_dtypes=[torch.float16, torch.float32])

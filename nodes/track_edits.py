@@ -12,10 +12,7 @@ from ..sadtalker_core.datatypes import Expression, FaceCoefficients, HeadPose, S
 from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion import edit
 from ..sadtalker_core.motion.silence import silence_gate
-from . import wires
-from .widgets import scale
-
-JOIN_MODES = BLEND, _ = ("blend", "one after the other")
+from . import widgets, wires
 
 
 def edited_or_blocked(name: str, tracks: tuple[Any, ...], work: Callable[..., Any]) -> Any:
@@ -25,14 +22,6 @@ def edited_or_blocked(name: str, tracks: tuple[Any, ...], work: Callable[..., An
     if any(track is None for track in tracks):
         raise OptionError(f"the {name} needs both of its inputs; connect the other {name} as well.")
     return work(*tracks)
-
-
-def _crossfade(tooltip: str) -> io.Int.Input:
-    return io.Int.Input("crossfade", default=10, min=0, max=250, tooltip=tooltip)
-
-
-def _smoothing(tooltip: str) -> io.Int.Input:
-    return io.Int.Input("smoothing", default=0, min=0, max=edit.LONGEST_SMOOTHING, tooltip=tooltip)
 
 
 class SadTalkerEditExpression(io.ComfyNode):
@@ -46,18 +35,7 @@ class SadTalkerEditExpression(io.ComfyNode):
             "with the mini model, the whole face with the released models.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from another edit."),
-                scale("overall", "Scales the whole expression; 1 leaves it. The only scale for the released models."),
-                scale(
-                    "mouth",
-                    "Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each "
-                    "move mouth, eyes and brows together and cannot be told apart; leave it at 1 there.",
-                ),
-                scale("eyes", "Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth."),
-                scale("brows", "Scales the brows. mini only, see mouth."),
-                _smoothing(
-                    "Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes jitter, "
-                    "above 13 speech blurs. With mini the blinks stay crisp."
-                ),
+                *widgets.own("EditExpression"),
             ],
             outputs=[
                 wires.Expression.Output(
@@ -78,9 +56,6 @@ class SadTalkerEditExpression(io.ComfyNode):
 class SadTalkerEditPose(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def turn(name: str, tooltip: str) -> io.Float.Input:
-            return io.Float.Input(name, default=0.0, min=-45.0, max=45.0, step=0.5, tooltip=tooltip)
-
         return io.Schema(
             node_id="SadTalkerEditPose",
             display_name="Edit Pose",
@@ -89,14 +64,7 @@ class SadTalkerEditPose(io.ComfyNode):
             "and turns the head by some degrees.",
             inputs=[
                 wires.Pose.Input("pose", tooltip="From PoseVAE, or from another edit."),
-                scale("pitch_scale", "Scales the nodding about the first frame; 0 holds it."),
-                scale("yaw_scale", "Scales the turning left and right about the first frame; 0 holds it."),
-                scale("roll_scale", "Scales the tilting about the first frame; 0 holds it."),
-                scale("translation_scale", "Scales the shifting of the head about the first frame; 0 holds it."),
-                turn("pitch_offset", "Degrees added to every frame; above 0 the head looks down."),
-                turn("yaw_offset", "Degrees added to every frame; above 0 the head looks to the left of the picture."),
-                turn("roll_offset", "Degrees added to every frame; above 0 the head tilts clockwise."),
-                _smoothing("Calms the movement over so many frames; 0 to 3 = as it is, 25 = over a second."),
+                *widgets.own("EditPose"),
             ],
             outputs=[wires.Pose.Output("edited", display_name="pose", tooltip="The pose, edited. For MappingNet.")],
         )
@@ -134,25 +102,7 @@ class SadTalkerBlendTracks(io.ComfyNode):
             category=wires.CATEGORY,
             description="Mixes two expressions, two poses or both pairs frame by frame, or plays one after the other.",
             inputs=[
-                io.Combo.Input(
-                    "mode",
-                    options=list(JOIN_MODES),
-                    default=JOIN_MODES[0],
-                    tooltip="blend: both at once, by weight; the shorter track says how long. one after the other: "
-                    "the other track follows the first.",
-                ),
-                io.Float.Input(
-                    "weight",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="blend: 0 is the first track, 1 the other one.",
-                ),
-                _crossfade(
-                    "one after the other: frames (25 a second) over which the first melts into the other; the result "
-                    "is as much shorter."
-                ),
+                *widgets.own("BlendTracks"),
                 wires.Expression.Input("expression", optional=True, tooltip="The first expression."),
                 wires.Expression.Input("other_expression", optional=True, tooltip="What is blended in or follows."),
                 wires.Pose.Input("pose", optional=True, tooltip="The first pose."),
@@ -180,7 +130,7 @@ class SadTalkerBlendTracks(io.ComfyNode):
         other_pose: HeadPose | None = None,
     ) -> io.NodeOutput:
         def join(track: Any, other: Any) -> Any:
-            return edit.blend(track, other, weight) if mode == BLEND else edit.concatenate(track, other, crossfade)
+            return edit.blend(track, other, weight) if mode == edit.BLEND else edit.concatenate(track, other, crossfade)
 
         if all(track is None for track in (expression, other_expression, pose, other_pose)):
             raise OptionError("there is nothing to blend; connect two expressions, two poses, or both.")
@@ -200,21 +150,7 @@ class SadTalkerResizeTrack(io.ComfyNode):
             description="Brings an expression, a pose or both to a length: by looping, playing to and fro, holding the "
             "last frame, stretching or cutting.",
             inputs=[
-                io.Int.Input(
-                    "frames",
-                    default=125,
-                    min=1,
-                    max=900_000,
-                    tooltip="How long the tracks become, in frames (25 a second). Ignored when speech is connected.",
-                ),
-                io.Combo.Input(
-                    "method",
-                    options=edit.FitHow,
-                    default=edit.FitHow.LOOP,
-                    tooltip="loop: begin again. ping-pong: to and fro. hold: stay on the last frame. stretch: slower "
-                    "or faster. cut: shorten only. A longer track loses its end, except with stretch.",
-                ),
-                _crossfade("loop: frames over which the end of a round melts into the next one, so nothing jumps."),
+                *widgets.own("ResizeTrack"),
                 wires.Expression.Input("expression", optional=True, tooltip="The expression to resize."),
                 wires.Pose.Input("pose", optional=True, tooltip="The pose to resize."),
                 wires.Speech.Input("speech", optional=True, tooltip="The tracks become as long as this voice."),
@@ -268,39 +204,7 @@ class SadTalkerSilenceGate(io.ComfyNode):
                     tooltip="The portrait's, from 3DMM Extract: how the mouth looks at rest. With the released models "
                     "the whole face rests, blinks too: their numbers do not tell the mouth from the lids.",
                 ),
-                io.Float.Input(
-                    "threshold",
-                    default=-30.0,
-                    min=-80.0,
-                    max=0.0,
-                    step=1.0,
-                    tooltip="How far below the loud passages of this voice silence begins, in dB. Nearer to 0 closes "
-                    "the mouth more often; in a noisy room try -20.",
-                ),
-                io.Float.Input(
-                    "attack",
-                    default=0.08,
-                    min=0.0,
-                    max=2.0,
-                    step=0.02,
-                    tooltip="Seconds over which the mouth gets going before the voice starts.",
-                ),
-                io.Float.Input(
-                    "release",
-                    default=0.2,
-                    min=0.0,
-                    max=2.0,
-                    step=0.02,
-                    tooltip="Seconds over which the mouth comes to rest after the voice.",
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How far the mouth goes to rest: 1 wholly, 0 not at all.",
-                ),
+                *widgets.own("SilenceGate"),
             ],
             outputs=[
                 wires.Expression.Output(

@@ -13,7 +13,7 @@ from ..sadtalker_core.claims import sweep
 from ..sadtalker_core.datatypes import Expression, HeadPose
 from ..sadtalker_core.errors import OptionError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks, save_tracks
-from . import video_file, wires
+from . import video_file, widgets, wires
 
 
 class SadTalkerSaveTrack(io.ComfyNode):
@@ -26,12 +26,7 @@ class SadTalkerSaveTrack(io.ComfyNode):
             description="Writes an expression, a pose or both into a small file in the output folder, to be loaded "
             "again for another portrait or another day.",
             inputs=[
-                io.String.Input(
-                    "filename_prefix",
-                    default="sadtalker/track",
-                    tooltip="Folder and beginning of the file's name inside the output folder; a number and "
-                    f"{TRACK_ENDING} are added.",
-                ),
+                *widgets.own("SaveTrack"),
                 wires.Expression.Input("expression", optional=True, tooltip="The expression to save."),
                 wires.Pose.Input("pose", optional=True, tooltip="The pose to save."),
             ],

@@ -24,11 +24,8 @@ class SadTalkerVideoCombine(io.ComfyNode):
             "AI-generated, with the workflow inside: drop the file on the page and the graph is back.",
             inputs=[
                 io.Image.Input("frames", tooltip="From Face Render or Paste Back."),
-                io.Float.Input(
-                    "fps", default=25.0, min=1.0, max=240.0, step=0.001, tooltip="Frames per second, from Face Render."
-                ),
-                widgets.filename_prefix(),
-                widgets.quality(),
+                *widgets.own("VideoCombine"),
+                widgets.option("quality"),
                 widgets.audio(),
                 widgets.output_fps(),
             ],

@@ -1,1 +1,94 @@
-"""SadTalker's core: audio, face, motion, render, compose; pipeline.py calls them in order."""
+"""Talking heads: one portrait and audio become a video.
+
+    import sadtalker_core
+
+    model = sadtalker_core.load("mini", device="cuda")
+    video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
+    video.save("talk.mp4")
+
+The portrait and the audio pass through the packages audio, face, motion, render and compose; pipeline.py shows the
+order. Everything in `__all__` is public, and imported on first use, so that ComfyUI does not wait for it at start.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import SadTalker, Video, load
+    from .compose.signature import Signature
+    from .errors import (
+        AudioError,
+        Cancelled,
+        CheckpointDamaged,
+        CheckpointError,
+        CheckpointMismatch,
+        CheckpointMissing,
+        DoesNotFit,
+        DownloadError,
+        FaceNotFound,
+        InputError,
+        InUse,
+        JobListError,
+        OptionError,
+        PackageMissing,
+        PictureError,
+        SadTalkerError,
+        SigningError,
+        VideoError,
+        WrongFamily,
+    )
+    from .options import OPTIONS, Option, Options
+
+__all__ = [
+    "load",
+    "SadTalker",
+    "Video",
+    "Options",
+    "Option",
+    "OPTIONS",
+    "Signature",
+    "SadTalkerError",
+    "InputError",
+    "PictureError",
+    "FaceNotFound",
+    "AudioError",
+    "VideoError",
+    "OptionError",
+    "JobListError",
+    "WrongFamily",
+    "CheckpointError",
+    "CheckpointMissing",
+    "CheckpointDamaged",
+    "CheckpointMismatch",
+    "DownloadError",
+    "SigningError",
+    "PackageMissing",
+    "InUse",
+    "DoesNotFit",
+    "Cancelled",
+]
+
+#: where each lives; the errors in errors.py
+_MODULES = {
+    "load": "api",
+    "SadTalker": "api",
+    "Video": "api",
+    "Options": "options",
+    "Option": "options",
+    "OPTIONS": "options",
+    "Signature": "compose.signature",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,6 +25,10 @@ from .errors import OptionError, shorten
 
 #: bytes of UTF-8 that a file system takes as one name (on Windows: units of UTF-16)
 LONGEST_NAME = 255
+#: of these, what is appended while a video is written
+APPENDED = 40
+#: of a path, that a sentence repeats
+REPEATED = 200
 #: characters that Windows takes as one path, where nothing else is set
 LONGEST_WINDOWS_PATH = 259
 
@@ -108,6 +112,23 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
             raise OptionError(_too_long(said))
     _require_possible(folder, f"{stem}{longest_ending}", said)
     return OutputName(folder, stem, "/".join(folders))
+
+
+def fault_of_target(path: Path) -> str:
+    """Why a video cannot be written to an absolute path, or ""; its folders need not exist yet."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME - APPENDED:
+        return f"its name is too long, use {LONGEST_NAME - APPENDED} bytes at most"
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        return "the name of one of its folders is too long"
+    fault = fault_on_windows(str(path)) if os.name == "nt" else ""
+    if fault:
+        return fault
+    folder = next((folder for folder in path.parents if folder.exists()), None)
+    if folder is None:
+        return f"there is no {shorten(path.anchor, REPEATED)}"
+    if not folder.is_dir():
+        return f"{shorten(folder, REPEATED)} is no folder"
+    return "" if os.access(folder, os.W_OK) else f"{shorten(folder, REPEATED)} cannot be written to"
 
 
 def fault_on_windows(path: str) -> str:
@@ -221,4 +242,4 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-__all__ = ["OutputName", "check", "fault_on_windows", "fill_in", "place"]
+__all__ = ["OutputName", "check", "fault_of_target", "fault_on_windows", "fill_in", "place"]

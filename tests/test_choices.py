@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
-from sadtalker_core.batch.worker import to_device
+from sadtalker_core.api import to_device
 from sadtalker_core.choices import one_of
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames

@@ -22,6 +22,7 @@ import torch
 
 from ..errors import SadTalkerError
 from ..locking import sweep_work_folders
+from ..model_folders import VARIABLE, model_folders
 from ..timeline import frames_in_seconds
 from .jobs import Job, read_jobs
 from .record import FAILED, SKIPPED, Outcome, RunFolder, summary, table
@@ -29,8 +30,6 @@ from .run import CHUNK_FRAMES, run_jobs
 from .worker import WORK_FOLDER
 from .worker_pool import WorkerPool, WorkerPoolOptions
 
-#: where ComfyUI keeps this pack's models, when the pack lies in its custom_nodes
-MODELS = Path(__file__).resolve().parents[2].parent.parent / "models" / "sadtalker"
 #: torch's threads in the process that leads: its workers hold the cores, and where the cores are wanted each operation
 #: on two threads waits for the slower one. Paste Back at 1920 x 1080 in a crowd: 9.4 frames/s on one, 1.2 on two
 LEADING_THREADS = 1
@@ -45,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(LEADING_THREADS)
     try:
         sweep_work_folders(WORK_FOLDER)
+        asked.models = model_folders(asked.models)
         jobs = read_jobs(asked.jobs, asked.models)
         with RunFolder(asked.run or asked.jobs.with_suffix(".run")) as folder:
             return _run(jobs, folder, asked)
@@ -121,7 +121,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("jobs", type=Path, help="the table, CSV in UTF-8")
     parser.add_argument("--run", type=Path, help="folder of manifest and report; else jobs.run beside jobs.csv")
-    parser.add_argument("--models", type=Path, nargs="+", default=[MODELS], help="folders with released weights")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help=f"folders with released weights, searched before ${VARIABLE}, models/sadtalker of the "
+        "ComfyUI around this pack, and the user's cache folder",
+    )
     parser.add_argument("--workers", type=_count, help="processes that work; else as many as fit")
     parser.add_argument("--gpus-per-worker", type=_share, help="0.5 lets two share one; 1 where there are GPUs")
     parser.add_argument("--cpus-per-worker", type=_count, default=1, help="cores of a worker (1)")

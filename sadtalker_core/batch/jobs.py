@@ -10,117 +10,24 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
-from ..compose.video import QUALITIES
-from ..datatypes import CropMode
-from ..errors import InputError, JobListError, SadTalkerError, shorten
-from ..face.landmarks import FACE_ORDERS
-from ..model import LANDMARKS
-from ..motion.blink import BLINKS
-from ..output_name import fault_on_windows
-from ..render.driving import parse_degrees
+from ..errors import InputError, JobListError, OptionError, SadTalkerError, shorten
+from ..face.picture_file import check_picture_file
+from ..media import seconds_of_sound
+from ..options import OPTIONS, Options
+from ..output_name import fault_of_target
 from ..timeline import frames_in_seconds
-from .media import check_picture_file, seconds_of_sound
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-LARGEST_SEED = 2**64 - 1
 #: of a cell, and of the name of a file, that a sentence repeats
 REPEATED = 200
 #: faults that are told one by one
 MOST_FAULTS = 100
-#: bytes of a file's name on the usual file systems, less what is appended while the video is written
-LONGEST_NAME = 255 - 40
-
-
-def _cell(default: Any, expected: str, read: Callable[[str], Any]) -> Any:
-    """A field of Options. read: text -> value, or a ValueError;  expected: what the sentence then says."""
-    return field(default=default, metadata={"expected": expected, "read": read})
-
-
-def _number(default: float, least: float, most: float) -> Any:
-    return _cell(default, f"a number from {least:g} to {most:g}", lambda text: _within(float(text), least, most))
-
-
-def _whole(default: int, least: int, most: int) -> Any:
-    return _cell(default, f"a whole number from {least} to {most}", lambda text: _within(int(text), least, most))
-
-
-def _within(value: float, least: float, most: float) -> float:
-    if not least <= value <= most:
-        raise ValueError
-    return value
-
-
-def _one_of(default: str, values: Iterable[str]) -> Any:
-    values = tuple(values)
-
-    def read(text: str) -> str:
-        if text not in values:
-            raise ValueError
-        return text
-
-    return _cell(default, f"one of {', '.join(values)}", read)
-
-
-def _boolean(default: bool) -> Any:
-    def read(text: str) -> bool:
-        if text.lower() not in BOOLEANS:
-            raise ValueError
-        return BOOLEANS[text.lower()]
-
-    return _cell(default, "true or false", read)
-
-
-def _degrees() -> Any:
-    def read(text: str) -> str:
-        parse_degrees("", text)
-        return text
-
-    return _cell("", "degrees from -180 to 180, such as '-20, 0, 20'", read)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a line may say beside its files. Names, defaults and limits are those of the nodes' inputs."""
-
-    model: str = _cell(MINI_MODEL, "the name of a model", str)
-    precision: str = _one_of("auto", PRECISIONS)
-    face_index: int = _whole(0, 0, 99)
-    face_order: str = _one_of(FACE_ORDERS[0], FACE_ORDERS)
-    crop_mode: str = _one_of(CropMode.CROP.value, [mode.value for mode in CropMode])
-    crop_scale: float = _number(1.0, 0.5, 3.0)
-    crop_offset_x: float = _number(0.0, -1.0, 1.0)
-    crop_offset_y: float = _number(0.0, -1.0, 1.0)
-    landmarks: str = _one_of(LANDMARKS[0], LANDMARKS)
-    idle_seconds: float = _number(0.0, 0.0, 36_000.0)
-    blink: str = _one_of(BLINKS[0], BLINKS)
-    blink_rate: float = _number(18.0, 0.0, 60.0)
-    blink_strength: float = _number(1.0, 0.0, 1.5)
-    pose_style: int = _whole(0, 0, 45)
-    seed: int = _whole(0, 0, LARGEST_SEED)
-    expression_scale: float = _number(1.0, 0.0, 3.0)
-    yaw_scale: float = _number(1.0, 0.0, 3.0)
-    pitch_scale: float = _number(1.0, 0.0, 3.0)
-    roll_scale: float = _number(1.0, 0.0, 3.0)
-    still: bool = _boolean(False)
-    yaw: str = _degrees()
-    pitch: str = _degrees()
-    roll: str = _degrees()
-    paste_back: bool = _boolean(False)
-    feather: float = _number(0.1, 0.0, 0.5)
-    colour_match: float = _number(1.0, 0.0, 1.0)
-    quality: str = _one_of("high", QUALITIES)
-    output_fps: float = _number(0.0, 0.0, 240.0)
-
-
-OPTIONS = {option.name: option for option in fields(Options)}
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")
 
@@ -241,9 +148,9 @@ class _Row:
             if not text:
                 continue
             try:
-                values[name] = option.metadata["read"](text)
-            except ValueError:
-                self.complain(f"{name}: expected {option.metadata['expected']}, got {_told(repr(text))}.")
+                values[name] = option.read(text)
+            except OptionError:
+                self.complain(f"{name}: expected {option.expected}, got {_told(repr(text))}.")
         return Options(**values)
 
     def job(self, options: Options) -> Job | None:
@@ -294,7 +201,7 @@ class _Row:
             if path.suffix.lower() != ".mp4" or path.is_dir():
                 self.complain(f"out: expected the name of an mp4 to write, got {_told(repr(text))}.")
                 return None
-            fault = _fault_of_target(path)
+            fault = fault_of_target(path)
         except OSError as error:
             fault = str(error.strerror or error)
         if fault:
@@ -332,23 +239,6 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
     return ""
 
 
-def _fault_of_target(path: Path) -> str:
-    """Why a video cannot be written there, or nothing; its folders need not exist yet."""
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        return f"its name is too long, use {LONGEST_NAME} bytes at most"
-    if any(len(os.fsencode(part)) > 255 for part in path.parts):
-        return "the name of one of its folders is too long"
-    fault = fault_on_windows(str(path)) if os.name == "nt" else ""
-    if fault:
-        return fault
-    folder = next((folder for folder in path.parents if folder.exists()), None)
-    if folder is None:
-        return f"there is no {_told(path.anchor)}"
-    if not folder.is_dir():
-        return f"{_told(folder)} is no folder"
-    return "" if os.access(folder, os.W_OK) else f"{_told(folder)} cannot be written to"
-
-
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
@@ -370,4 +260,4 @@ def _hash_of(path: Path) -> str:
         return digest.hexdigest()
 
 
-__all__ = ["OPTIONS", "Job", "Options", "read_jobs"]
+__all__ = ["FILES", "Job", "read_jobs"]

@@ -23,9 +23,9 @@ from ..claims import Claim, claim_path
 from ..compose.video import sweep
 from ..datatypes import FrameStream
 from ..errors import SadTalkerError
+from ..media import read_voice
 from ..saving import save_bytes
 from .jobs import Job
-from .media import read_voice
 from .record import DONE, FAILED, Outcome, RunFolder
 from .worker import JobPayload, PlannedClip, write_job_video
 from .worker_pool import Call, WorkerPool, sentence_of

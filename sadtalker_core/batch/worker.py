@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,15 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..choices import one_of
+from ..api import paste_back_of, predict_motion, to_device
 from ..claims import Claim
 from ..datatypes import FrameStream, Motion, Portrait
-from ..face.portrait import portrait_from_picture
+from ..face.picture_file import read_picture
 from ..locking import sweep_work_folders, work_folder
-from ..model import SadTalkerModel, choose_points, load_model
-from ..render.facevid2vid.fast import accelerate
-from ..render.facevid2vid.generator import Generator
-from .jobs import PRECISIONS, Job, Options
-from .media import read_picture, read_voice
-
-#: the networks whose weights may be halved, as in the nodes: they paint pixels
-PAINTERS = ("generator", "flow_renderer")
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
+from ..media import read_voice
+from ..model import SadTalkerModel, load_model
+from ..options import Options
+from .jobs import Job
 
 #: how the folders begin in which workers encode
 WORK_FOLDER = "sadtalker-batch-"
@@ -117,27 +111,10 @@ class Worker:
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
         options, nets = payload.options, self._nets(payload.options)
-        picture = read_picture(payload.portrait)
-        portrait = portrait_from_picture(picture, face_index=options.face_index, face_order=options.face_order)
-        portrait, source = pipeline.extract(
-            nets, portrait, options.crop_mode,
-            points=choose_points(options.landmarks, nets.family, self.model_folders, self.device),
-            crop_scale=options.crop_scale, offset=(options.crop_offset_x, options.crop_offset_y),
-        )  # fmt: skip
-        if payload.voice is None:
-            speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
-        else:
-            speech = pipeline.encode_audio(*read_voice(payload.voice))
-        expression = pipeline.predict_expression(
-            nets, speech, source, blink=options.blink, blinks_per_minute=options.blink_rate,
-            blink_strength=options.blink_strength, seed=options.seed,
-        )  # fmt: skip
-        pose = pipeline.predict_head_pose(nets, speech, source, style=options.pose_style, seed=options.seed)
-        motion = pipeline.coefficients_to_motion(
-            nets, source, expression, pose, expression_scale=options.expression_scale,
-            pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
-            yaw=options.yaw, pitch=options.pitch, roll=options.roll,
-        )  # fmt: skip
+        voice = None if payload.voice is None else read_voice(payload.voice)
+        portrait, motion = predict_motion(
+            nets, read_picture(payload.portrait), voice, options, self.model_folders, self.device
+        )
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
         return PlannedClip(portrait, motion, heads.height, heads.width)
 
@@ -160,26 +137,11 @@ class Worker:
         return self._model
 
 
-def to_device(model: SadTalkerModel, device: torch.device, precision: str) -> SadTalkerModel:
-    """The model with its networks where they shall compute, the painting ones fast and in that precision."""
-    precision = one_of("precision", precision, PRECISIONS)
-    if precision == "auto":
-        precision = "fp32" if device.type == "cpu" else "fp16"
-    dtype, nets = DTYPES[precision], {}
-    for name, net in model.nets.items():
-        if name in PAINTERS:
-            net = accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
-        nets[name] = net.to(device)
-    return replace(model, nets=nets)
-
-
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
     """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
-    whole = None
-    if options.paste_back:
-        whole = pipeline.make_paste_back(portrait, feather=options.feather, colour_match=options.colour_match)
+    whole = paste_back_of(portrait, options)
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -243,18 +244,33 @@ def _begin(ray: Any, address: str | None) -> None:
     """Ray on this machine alone, or as a guest of a cluster, whose machines are then given our code."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init("local", include_dashboard=False, **quiet)
+        with _in_the_folder_of(CORE):
+            ray.init("local", include_dashboard=False, **quiet)
         return
     try:
         if address != "auto":  # Ray itself would knock for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
-        ray.init(address, runtime_env={"py_modules": [str(CORE)]}, **quiet)
+        with _in_the_folder_of(CORE):
+            ray.init(address, runtime_env={"py_modules": [str(CORE)]}, **quiet)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise OptionError(
             f"expected a running Ray cluster at --address {address}, got: {_first_line(error)}. Start one with "
             "`ray start --head`; one that asks for a token wants RAY_AUTH_MODE=token in the environment."
         ) from error
+
+
+@contextmanager
+def _in_the_folder_of(core: Path) -> Iterator[None]:
+    """Ray puts the current folder before all others on the path of its workers: there they find this very copy of the
+    code, even if another one is installed, or this one is and somebody calls it from the folder of the other.
+    """
+    before = Path.cwd()
+    os.chdir(core.parent)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 __all__ = ["Call", "WorkerPool", "WorkerPoolOptions", "sentence_of"]

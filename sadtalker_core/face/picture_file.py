@@ -61,6 +61,12 @@ def read_picture(source: bytes | Path | str, what: str = "it") -> Tensor:
     return pixels
 
 
+def picture_from_image(image: Any, what: str = "it") -> Tensor:
+    """A PIL image -> the same as `read_picture`. Raises PictureError."""
+    with _in_sentences(what):
+        return _pixels(image, what)
+
+
 def check_picture_file(path: Path | str, what: str = "it") -> None:
     """Raises PictureError for what is no picture; its pixels are not read yet."""
     with _in_sentences(what), _opened(path):
@@ -68,21 +74,25 @@ def check_picture_file(path: Path | str, what: str = "it") -> None:
 
 
 def _read(source: bytes | Path | str, what: str) -> Tensor:
+    with _opened(source) as image:
+        return _pixels(image, what)
+
+
+def _pixels(image: Any, what: str) -> Tensor:
     from PIL import ImageOps
 
-    with _opened(source) as image:
-        if _is_animated(image):
-            logging.info("SadTalker: %s is animated; its first picture is used.", what)
-        image.load()
-        try:
-            upright = ImageOps.exif_transpose(image)
-        except PILLOW_SAYS:  # what the camera wrote is damaged, the picture is not
-            upright = image
-        if upright.mode.startswith(("I", "F")):
-            return _scaled(np.asarray(upright), what)
-        if upright.mode == "La":
-            upright = upright.convert("LA")
-        pixels = np.array(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+    if _is_animated(image):
+        logging.info("SadTalker: %s is animated; its first picture is used.", what)
+    image.load()
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except PILLOW_SAYS:  # what the camera wrote is damaged, the picture is not
+        upright = image
+    if upright.mode.startswith(("I", "F")):
+        return _scaled(np.asarray(upright), what)
+    if upright.mode == "La":
+        upright = upright.convert("LA")
+    pixels = np.array(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
     return torch.from_numpy(pixels).float() / 255
 
 

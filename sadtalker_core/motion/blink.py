@@ -22,9 +22,9 @@ BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
 BLINKS = AUTO, OFF, ORIGINAL = ("auto", "off", "original")
 
 #: blinks a minute of somebody who talks calmly
-NATURAL_RATE = 15.0
-FASTEST_RATE = 120.0
-STRONGEST = 2.0
+NATURAL_RATE = 18.0
+FASTEST_RATE = 60.0
+STRONGEST = 1.5
 
 #: nobody blinks sooner than this after a blink, or after the clip begins
 _SHORTEST_GAP_S = 0.3
@@ -58,7 +58,7 @@ def blink_track(
     """-> (T,) in 0..strength. Gaps between blinks are log-normal with the mean that `per_minute` asks for.
 
     A longer track begins like a shorter one of the same seed. A blink that does not fit before the end is left out.
-    per_minute: 0 (no blinks) to 120.  strength: 0 to 2, where 1 shuts the eyes as far as the network was taught.
+    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as the network was taught.
     Raises OptionError outside these.
     """
     _check_range("blink rate", per_minute, FASTEST_RATE)

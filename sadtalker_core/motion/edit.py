@@ -32,6 +32,8 @@ MOUTH_GROUP, EYES_GROUP, BROWS_GROUP = GROUPS
 _LIDS = "eyeBlink"
 #: a smoothing window above this many frames (2 s) leaves no speech in a track
 LONGEST_SMOOTHING = 51
+#: how two tracks become one
+JOIN_MODES = BLEND, ONE_AFTER_THE_OTHER = ("blend", "one after the other")
 
 
 class FitHow(str, Enum):

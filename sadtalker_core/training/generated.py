@@ -28,6 +28,8 @@ from .posevae_mini import random_pose
 from .voices import speech_set
 
 IMAGE_SIZE = 256
+#: of the clips that the built-in model learnt from
+BLINKS_PER_MINUTE = 15.0
 
 
 def write_generated(folder: Path, spoken: Sequence[speech_set.SpeechClip], seed: int = 0) -> list[Clip]:
@@ -57,7 +59,8 @@ def coefficients_of(utterance: speech_set.SpeechClip, style: int, draw: torch.Ge
     units = torch.from_numpy(utterance.units.astype(np.float32))
     pose = random_pose(1, draw) + head_motion(utterance, style, draw)
     rows = {name: torch.zeros(n_frames, width) for name, width in FULL_LAYOUT.items()}
-    rows["expression"] = target_expression(units, rest, blink_track(n_frames, generator=draw))
+    lids = blink_track(n_frames, per_minute=BLINKS_PER_MINUTE, generator=draw)
+    rows["expression"] = target_expression(units, rest, lids)
     rows["rotation"], rows["translation"] = pose[:, :3], pose[:, 3:]
     return FaceCoefficients(
         **rows, crop=torch.zeros(n_frames, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=IMAGE_SIZE

@@ -152,7 +152,7 @@ def load_vgg(path: Path | str, config: VggConfig = PUBLISHED_VGG) -> VggFeatures
 
 
 def _torchvision_key(name: str) -> str:
-    """ "levels.1.0.weight" becomes "features.5.weight": each convolution, rectifier and pooling has a number."""
+    """Renames: "levels.1.0.weight" is "features.5.weight": each convolution, rectifier and pooling has a number."""
     _, level, place, leaf = name.split(".")
     before = sum(2 * count + 1 for count in CONVOLUTIONS[: int(level)])
     return f"features.{before + 2 * int(place)}.{leaf}"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_core.batch.jobs import FILES, OPTIONS, Options, read_jobs
+from sadtalker_core.batch.jobs import FILES, read_jobs
 from sadtalker_core.errors import JobListError
+from sadtalker_core.options import OPTIONS, Options
 from tests.batch.conftest import PORTRAIT, write_voice
 
 NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
@@ -52,7 +53,7 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
     for name, default in asdict(Options()).items():
         assert default == inputs[name]["default"], name
         for value in inputs[name].get("values", ()):
-            assert OPTIONS[name].metadata["read"](value) == value
+            assert OPTIONS[name].read(value) == value
 
 
 @pytest.mark.comfyui
@@ -65,7 +66,7 @@ def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
                 wanted = f"from {limits['min']:g} to {limits['max']:g}"
                 if name == "seed":
                     wanted = f"from 0 to {limits['max']}"
-                assert OPTIONS[name].metadata["expected"].endswith(wanted), name
+                assert OPTIONS[name].expected.endswith(wanted), name
 
 
 def test_an_idle_clip_needs_no_voice(table):

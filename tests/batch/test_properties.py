@@ -8,9 +8,10 @@ from dataclasses import fields
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sadtalker_core.batch.jobs import FILES, OPTIONS, read_jobs
+from sadtalker_core.batch.jobs import FILES, read_jobs
 from sadtalker_core.batch.record import Outcome, RunFolder, summary, table
 from sadtalker_core.errors import SadTalkerError
+from sadtalker_core.options import OPTIONS
 from tests.batch.conftest import PORTRAIT
 
 LONGEST_SENTENCE = 600

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sadtalker_core.batch import record
-from sadtalker_core.batch.jobs import Job, Options
+from sadtalker_core.batch.jobs import Job
 from sadtalker_core.batch.record import DONE, FAILED, SKIPPED, Outcome, RunFolder, summary, table
 from sadtalker_core.errors import InUse, OptionError
+from sadtalker_core.options import Options
 
 
 def job(folder: Path, name: str = "a") -> Job:

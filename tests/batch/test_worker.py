@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.batch.jobs import Options
-from sadtalker_core.batch.worker import WORK_FOLDER, Worker, to_device
+from sadtalker_core.api import to_device
+from sadtalker_core.batch.worker import WORK_FOLDER, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.model import SadTalkerModel
+from sadtalker_core.options import Options
 from sadtalker_core.render.facevid2vid.generator import Generator
 from tests.render import tiny
 from tests.tolerances import ARRANGEMENTS

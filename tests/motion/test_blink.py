@@ -100,7 +100,7 @@ def test_nothing_global_is_drawn_from():
 
 @pytest.mark.parametrize(
     "wish",
-    [{"per_minute": -1}, {"per_minute": 121}, {"per_minute": float("nan")}, {"strength": -0.1}, {"strength": 2.1}],
+    [{"per_minute": -1}, {"per_minute": 61}, {"per_minute": float("nan")}, {"strength": -0.1}, {"strength": 1.6}],
 )
 def test_impossible_blinks_get_a_sentence(wish):
     with pytest.raises(OptionError, match="expected a blink"):
@@ -140,4 +140,4 @@ def test_an_unknown_choice_and_strength_get_a_sentence():
     with pytest.raises(OptionError, match="blink: expected one of auto, off, original, got 'sometimes'"):
         chosen_blinks("sometimes", 100)
     with pytest.raises(OptionError, match="expected a blink strength"):
-        chosen_blinks("original", 100, strength=2.1)
+        chosen_blinks("original", 100, strength=1.6)

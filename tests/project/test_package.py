@@ -25,6 +25,39 @@ def test_pip_and_the_manager_install_the_same(project, pyproject):
     assert pyproject["project"]["dependencies"] == requirements(project)
 
 
+#: by another name than that of the package that brings it
+PACKAGES = {
+    "PIL": "Pillow",
+    "face_alignment": "face-alignment",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "c2pa": "c2pa-python",
+}
+
+
+def imported(folder: Path) -> set[str]:
+    """The packages of other people that the files of a folder import, anywhere in them."""
+    names = set()
+    for file in folder.rglob("*.py"):
+        if "training" not in file.relative_to(folder).parts:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {name.name.split(".")[0] for name in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    names.add((node.module or "").split(".")[0])
+    return {PACKAGES.get(name, name) for name in names - sys.stdlib_module_names - {"torch"}}
+
+
+def names_of(lines: list[str]) -> set[str]:
+    return {re.split(r"[<>=~! ]", line)[0] for line in lines}
+
+
+def test_every_package_that_the_core_imports_is_named_as_needed_or_as_an_extra(project, pyproject):
+    found, needed = imported(project / "sadtalker_core"), names_of(requirements(project))
+    extras = names_of([line for lines in pyproject["project"]["optional-dependencies"].values() for line in lines])
+    assert found - needed <= {"av", "ray", "tqdm", "c2pa-python"} & extras
+    assert needed - found <= {"librosa"}, "named and imported by nobody"
+
+
 def test_torch_is_left_to_comfyui_and_nothing_is_pinned(project):
     assert [line for line in requirements(project) if line.startswith("torch") or "==" in line or "<" in line] == []
 

@@ -138,7 +138,7 @@ def released_tracks() -> None:
     )
     nets = {name: rule_net(name, 0) for name in ("expnet", "posevae", "mapping")}
     model = pick(loading, "Talker", "SadTalkerModel")("rule-made", "released", 256, nets)
-    expression = predict_expression(model, speech, source, seed=5)
+    expression = predict_expression(model, speech, source, seed=5, blinks_per_minute=15.0)
     pose = predict_head_pose(model, speech, source, style=20, seed=5)
     show("released expression", expression.coefficients)
     show("released pose", pose.coefficients)

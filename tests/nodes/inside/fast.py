@@ -24,7 +24,7 @@ def main(host) -> dict:
     image, source, driving = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 3), torch.rand(1, 3, 3)
     want = plain(image, source, driving).image
     found = {}
-    for precision in residency.PRECISIONS:
+    for precision in core("options").PRECISIONS:
         with torch.inference_mode():
             resident = residency.wrap_in_patchers(loaded, precision)
             (net,) = resident.use("generator", working_bytes=1)

@@ -25,7 +25,7 @@ def main(host) -> dict:
     residency.model_management.get_torch_device = lambda: torch.device("mps")
     found = {}
     for can in (True, False):
-        residency.can_render_on = lambda device, can=can: can
+        host.core("api").can_render_on = lambda device, can=can: can
         said.clear()
         homes = {}
         for model in (mini, released):

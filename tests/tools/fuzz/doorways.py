@@ -216,7 +216,7 @@ class Table(Doorway):
         (folder / "text.txt").write_text("no picture", encoding="utf-8")
 
     def make(self, rng: Random) -> bytes:
-        from sadtalker_core.batch.jobs import OPTIONS
+        from sadtalker_core.options import OPTIONS
 
         names = ["portrait", "voice", "out", *rng.sample(sorted(OPTIONS), rng.randrange(6))]
         good = {"portrait": "face.png", "voice": "voice.wav", "model": "mini", "precision": "auto", "still": "yes"}
@@ -320,12 +320,12 @@ class Pictures(Doorway):
         name, content = _name_and_data(data)
         path = Path(self.host.base) / "input" / name
         path.write_bytes(content)
-        media, portrait = self.host.core("batch.media"), self.host.core("face.portrait")
+        pictures, portrait = self.host.core("face.picture_file"), self.host.core("face.portrait")
         node = self.host.nodes.NODE_CLASS_MAPPINGS["SadTalkerLoadPortrait"]
         refused = None
         for read in (
-            lambda: media.check_picture_file(path),
-            lambda: portrait.portrait_from_picture(media.read_picture(content)),
+            lambda: pictures.check_picture_file(path),
+            lambda: portrait.portrait_from_picture(pictures.read_picture(content)),
             lambda: node.execute(name, 0, "largest"),
         ):
             try:
@@ -394,7 +394,7 @@ class Sounds(Doorway):
 
     def knock(self, data: bytes) -> None:
         from sadtalker_core.audio.speech import encode_speech
-        from sadtalker_core.batch.media import read_voice, seconds_of_sound
+        from sadtalker_core.media import read_voice, seconds_of_sound
 
         path = self.folder / "x.wav"
         path.write_bytes(data)

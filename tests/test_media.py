@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
 import wave
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,9 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-from sadtalker_core.batch.media import read_picture, read_voice, seconds_of_sound
 from sadtalker_core.errors import AudioError, PictureError
+from sadtalker_core.face.picture_file import read_picture
+from sadtalker_core.media import read_voice, seconds_of_sound
 from tests.batch.conftest import titled
+
+
+@pytest.fixture(params=["PyAV", "ffmpeg"])
+def reader(request, monkeypatch):
+    """Each of the two that read sound."""
+    if request.param == "ffmpeg":
+        monkeypatch.setitem(sys.modules, "av", None)
+    return request.param
 
 
 def png(image: Image.Image, **how) -> bytes:
@@ -59,7 +70,7 @@ def test_sixteen_bits_of_grey_are_not_cut_to_eight():
 
 
 @pytest.mark.parametrize(("kind", "lowest"), [(np.uint8, 0), (np.int16, -(2**15)), (np.int32, -(2**31))])
-def test_a_voice_keeps_its_rate_its_channels_and_its_samples(kind, lowest):
+def test_a_voice_keeps_its_rate_its_channels_and_its_samples(kind, lowest, reader):
     middle = 128 if kind is np.uint8 else 0
     samples = np.full((64, 2), middle, kind)
     samples[10, 0], samples[20, 1] = lowest, (middle - lowest) // 2 + middle
@@ -70,12 +81,12 @@ def test_a_voice_keeps_its_rate_its_channels_and_its_samples(kind, lowest):
     torch.testing.assert_close(waveform, wanted)
 
 
-def test_the_length_is_known_before_the_sound_is_decoded(tmp_path):
+def test_the_length_is_known_before_the_sound_is_decoded(tmp_path, reader):
     (tmp_path / "voice.wav").write_bytes(pcm(np.zeros((12_000, 1), np.int16)))
     assert seconds_of_sound(tmp_path / "voice.wav") == 1.5
 
 
-def test_what_is_neither_gets_a_sentence():
+def test_what_is_neither_gets_a_sentence(reader):
     with pytest.raises(PictureError, match="cannot be read as a picture"):
         read_picture(b"no picture")
     with pytest.raises(AudioError, match="cannot be read as sound"):
@@ -85,7 +96,7 @@ def test_what_is_neither_gets_a_sentence():
 
 
 @pytest.mark.parametrize("title", ["Zo\u00eb".encode("latin-1"), "\u4f60\u597d".encode("gbk"), b"\xff\xfe\0"])
-def test_a_title_in_any_encoding_does_no_harm(tmp_path, title):
+def test_a_title_in_any_encoding_does_no_harm(tmp_path, title, reader):
     plain = pcm(np.arange(800, dtype=np.int16)[:, None])
     odd = titled(plain, title)
     (tmp_path / "voice.wav").write_bytes(odd)
@@ -94,16 +105,54 @@ def test_a_title_in_any_encoding_does_no_harm(tmp_path, title):
 
 
 @pytest.mark.parametrize("n_channels", [2, 6, 8])
-def test_channels_are_neither_mixed_nor_swapped(n_channels):
+def test_channels_are_neither_mixed_nor_swapped(n_channels, reader):
     samples = np.arange(n_channels, dtype=np.int16)[None].repeat(64, 0) << 10
     waveform, _ = read_voice(pcm(samples))
     torch.testing.assert_close(waveform, torch.arange(n_channels)[:, None].expand(-1, 64) / 32)
 
 
-def test_a_sound_of_eight_channels_can_be_read():
+def test_a_sound_of_eight_channels_can_be_read(reader):
     """As films have it. AAC decodes to eight planes, of which PyAV 18 reads a ninth."""
     waveform, rate_hz = read_voice(aac(48_000, "7.1", "matroska"))
     assert rate_hz == 48_000 and len(waveform) == 8 and not waveform.any()
+
+
+@pytest.mark.parametrize("container", ["adts", "matroska", "mov"])
+def test_both_readers_hear_the_same_in_any_container(container, tmp_path, monkeypatch):
+    """An index at the end of a mov cannot be read from a pipe; adts tells no length."""
+    hello = Path(__file__).parent / "demo" / "hello.flac"
+    codec = ["-c:a", "aac"] if container == "adts" else ["-c:a", "pcm_s16le"]
+    sound = tmp_path / "sound"
+    subprocess.run(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-i",
+            str(hello),
+            "-t",
+            "1",
+            *codec,
+            "-f",
+            container,
+            str(sound),
+        ],
+        check=True,
+    )
+    by_av, seconds = read_voice(sound), seconds_of_sound(sound)
+    monkeypatch.setitem(sys.modules, "av", None)
+    for source in (sound, sound.read_bytes()):
+        waveform, rate_hz = read_voice(source)
+        assert rate_hz == by_av[1] == 16_000
+        torch.testing.assert_close(waveform, by_av[0][:, : waveform.shape[1]], rtol=0, atol=1e-5)
+    assert seconds_of_sound(sound) == pytest.approx(seconds, abs=0.1)
+
+
+def test_without_any_ffmpeg_a_sentence_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    with pytest.raises(AudioError, match="no ffmpeg can be run"):
+        read_voice(b"sound")
 
 
 @pytest.mark.parametrize("second", [{"rate": 44_100, "layout": "stereo"}, {"rate": 16_000, "layout": "mono"}])

@@ -1,0 +1,368 @@
+"""The command line: a portrait and audio become an mp4.
+
+    sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
+    sadtalker batch jobs.csv
+    sadtalker models --download "SadTalker 256"
+
+`sadtalker face.jpg hello.wav -o talk.mp4` means `sadtalker make ...`, and `python -m sadtalker_core` is the same as
+`sadtalker`. Exit status: 0 it is done, 1 it failed, 2 an argument or an input cannot be used and nothing was begun,
+130 it was stopped. `sadtalker batch --help` adds those of a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .api import Video, load, require_target
+from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
+from .checkpoint.fetch import fetch_model
+from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
+from .model_folders import VARIABLE, model_folders
+from .options import OPTIONS, Option, Options
+from .render.batches import memory_ran_out
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
+COMMANDS = ("make", "batch", "models")
+#: where options of `make` belong, in its help
+GROUPS = {
+    "model": ("model", "precision"),
+    "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks"),
+    "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
+               "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
+    "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit status."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text, or none of the terminal's letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        _parser().print_help()
+        return BAD_INPUT
+    if arguments[0] == "batch":
+        from .batch.__main__ import main as run_table
+
+        return run_table(arguments[1:])
+    if arguments[0] not in (*COMMANDS, "-h", "--help"):
+        arguments.insert(0, "make")
+    asked = _parser().parse_args(_joined(arguments))
+    try:
+        return asked.run(asked)
+    except KeyboardInterrupt:
+        return _say("stopped.", STOPPED)
+    except InputError as error:
+        return _say(error, BAD_INPUT)
+    except (SadTalkerError, OSError) as error:
+        return _say(error, FAILED)
+    except RuntimeError as error:
+        if not memory_ran_out(error):
+            raise
+        return _say(
+            f"out of memory ({shorten(str(error).splitlines()[0])}); try --batch-size 1, --precision fp16 or a "
+            "smaller model.",
+            FAILED,
+        )
+
+
+def _say(error: object, status: int) -> int:
+    print(f"sadtalker: {error}", file=sys.stderr)
+    return status
+
+
+# -------------------------------------------------------------------------------------------------------------- make
+
+
+def _make(asked: argparse.Namespace) -> int:
+    options = Options(**{name: getattr(asked, name) for name in OPTIONS})
+    inputs = [file for file in (asked.portrait, asked.audio) if file is not None]
+    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs)
+    for what, file in (("portrait", asked.portrait), ("audio", asked.audio)):
+        if file is not None and not file.expanduser().is_file():
+            raise OptionError(f"{what}: there is no file {shorten(file)}.")
+    if asked.audio is None and not options.idle_seconds:
+        raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
+    try:
+        with _bar("load", "B", asked.quiet) as progress:
+            model = load(
+                options.model,
+                device=asked.device,
+                precision=options.precision,
+                models=asked.models,
+                allow_download=asked.allow_download,
+                batch_size=asked.batch_size,
+                on_progress=progress,
+            )
+    except CheckpointMissing as error:
+        hint = " Here, --allow-download is the switch." if options.model in RELEASED_MODELS else ""
+        return _say(f"{error}{hint}", BAD_INPUT)
+    video = model.animate(asked.portrait, asked.audio, options)
+    with _bar("render", "frame", asked.quiet) as progress:
+        progress(0, video.n_frames)
+        video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    print(f"{target}: {_told(video)}")
+    return DONE
+
+
+def _told(video: Video) -> str:
+    width, height = video.size
+    return f"{video.n_frames} frames of {width} x {height}, {video.n_frames / video.fps:.2f} s"
+
+
+def _bar(what: str, unit: str, quiet: bool) -> _TqdmBar | _PlainBar | _NoBar:
+    if quiet:
+        return _NoBar()
+    try:
+        import tqdm  # noqa: F401 (only whether it is there)
+    except ImportError:
+        return _PlainBar(what)
+    return _TqdmBar(what, unit)
+
+
+class _NoBar:
+    """`progress(done, total)` says nothing; the others below are used alike, each in a with-block."""
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self.show
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def show(self, done: int, total: int) -> None:
+        """So much of the work is done."""
+
+    def close(self) -> None:
+        """No more is to come."""
+
+
+class _TqdmBar(_NoBar):
+    def __init__(self, what: str, unit: str):
+        self.what, self.unit = what, unit
+        self.bar: Any = None
+
+    def show(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(
+                total=total, desc=self.what, unit=self.unit, unit_scale=self.unit == "B", dynamic_ncols=True
+            )
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class _PlainBar(_NoBar):
+    """A line at every tenth of the work; on a terminal, one line that is written over."""
+
+    def __init__(self, what: str):
+        self.what, self.tenths = what, -1
+        self.end = "\r" if sys.stderr.isatty() else "\n"
+
+    def show(self, done: int, total: int) -> None:
+        tenths = 10 * done // max(total, 1)
+        if tenths != self.tenths:
+            self.tenths = tenths
+            print(f"{self.what}: {10 * tenths} % ({done:,} of {total:,})", file=sys.stderr, end=self.end, flush=True)
+
+    def close(self) -> None:
+        if self.tenths >= 0 and self.end == "\r":
+            print(file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------------------ models
+
+
+def _models(asked: argparse.Namespace) -> int:
+    folders = model_folders(asked.models)
+    if asked.download is not None:
+        return _download(asked.download or [*RELEASED_MODELS], folders, sure=asked.yes)
+    print(f"{MINI_MODEL}: built in")
+    for name in RELEASED_MODELS:
+        try:
+            found = find_files(name, folders)
+            print(f"{name}: ready")
+            for there in found:
+                print(f"    {there.path}")
+        except CheckpointMissing:
+            lacking = missing_files(name, folders)
+            print(f"{name}: missing {_megabytes(lacking)}")
+            for file in RELEASED_MODELS[name].sets[0]:
+                path = find(file.name, folders)
+                print(f"    {path or f'{file.name}, {_megabytes([file])}, is missing'}")
+    print("Folders searched, in this order (--models and $" + VARIABLE + " add others before them):")
+    for folder in folders:
+        print(f"    {folder}" + ("" if folder.is_dir() else "  (does not exist)"))
+    return DONE
+
+
+def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> int:
+    lacking = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
+    if not lacking:
+        print("Nothing is missing.")
+        return DONE
+    for file in lacking:
+        print(f"    {file.name}, {_megabytes([file])}, from {file.url}")
+    if not sure and not _agreed(f"Download {_megabytes(lacking)} into {folders[0]}? [y/N] "):
+        print("Nothing was downloaded.")
+        return FAILED
+    for name in models:
+        with _bar(name, "B", False) as progress:
+            fetch_model(name, folders, on_progress=progress)
+    print(f"Downloaded into {folders[0]}.")
+    return DONE
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:  # nobody is there to ask
+        print()
+        return False
+
+
+def _megabytes(files: Sequence[WeightsFile]) -> str:
+    return f"{sum(file.size or 0 for file in files) / 1e6:,.0f} MB"
+
+
+# --------------------------------------------------------------------------------------------------------- arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sadtalker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(title="commands", metavar="make | batch | models", required=True)
+    make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
+    _fill_make(make)
+    commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
+    models = commands.add_parser("models", help="which models are there, what is missing, and downloads")
+    _add_models(models)
+    models.add_argument(
+        "--download",
+        nargs="*",
+        metavar="MODEL",
+        choices=[*RELEASED_MODELS],
+        help=f"fetch what is missing of these ({', '.join(RELEASED_MODELS)}; both when none is named); "
+        "asks first, with the sizes",
+    )
+    models.add_argument("--yes", action="store_true", help="download without asking")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _fill_make(make: argparse.ArgumentParser) -> None:
+    make.add_argument("portrait", type=Path, help="an image with a face that looks at the camera")
+    make.add_argument(
+        "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
+    )
+    make.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+    make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
+    for title, names in GROUPS.items():
+        group = make.add_argument_group(title)
+        for name in names:
+            _add_option(group, OPTIONS[name])
+    run = make.add_argument_group("run")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ... (default: auto)")
+    run.add_argument(
+        "--batch-size",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="frames rendered at once; 0 as many as the memory suggests (default: 0)",
+    )
+    _add_models(run)
+    run.add_argument("--allow-download", action="store_true", help="fetch a released model that is missing, about 1 GB")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    make.set_defaults(run=_make)
+
+
+def _add_models(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help=f"a folder with released models, searched before ${VARIABLE}, models/sadtalker of the ComfyUI around this "
+        "pack, and the user's cache folder; may be given several times",
+    )
+
+
+def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
+    flag = f"--{option.name.replace('_', '-')}"
+    words = [option.help]
+    if option.type is bool:
+        words.append(f"(default: {'on' if option.default else 'off'})")
+        group.add_argument(
+            flag,
+            dest=option.name,
+            action=argparse.BooleanOptionalAction,
+            default=option.default,
+            help=_escaped(" ".join(words)),
+        )
+        return
+
+    def read(text: str) -> Any:
+        try:
+            return option.read(text)
+        except OptionError as error:
+            said = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
+            raise argparse.ArgumentTypeError(said) from error
+
+    unit = f" {option.unit}" if option.unit else ""
+    if option.type in (int, float):
+        words.append(
+            f"({option.min:g} to {option.max:g}{unit}; default: {option.default:g})"
+            if option.name != "seed"
+            else f"({option.min} to {option.max}; default: {option.default})"
+        )
+    else:
+        words.append(f"(default: {option.default})" if option.default else "(default: empty)")
+    shown = f"{{{','.join(option.choices)}}}" if option.choices else option.name.rpartition("_")[2].upper()
+    group.add_argument(
+        flag, dest=option.name, type=read, default=option.default, metavar=shown, help=_escaped(" ".join(words))
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--yaw -20,0,20` as argparse takes it, `--yaw=-20,0,20`: a value may begin with a minus."""
+    angles = {f"--{name}" for name, option in OPTIONS.items() if option.lists_angles}
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] in angles and re.match(r"[-\N{MINUS SIGN}][\d.]", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("expected 0 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,480 @@
+"""Every option that a user can set, in one table: name, type, default, range, unit and help.
+
+The nodes' inputs, the command line, the columns of a batch table and the library's `Options` are all made from it.
+`OPTIONS` holds what makes a video, `Options` one choice of them; `NODE_OPTIONS` what single nodes ask for beside that.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from .checkpoint.catalog import MINI_MODEL
+from .choices import one_of
+from .compose.label import CORNERS, DEFAULT_TEXT
+from .compose.paste import FEATHER, WIDEST_FEATHER
+from .compose.plot import SMALLEST
+from .compose.video import QUALITIES
+from .datatypes import CropMode
+from .errors import OptionError, shorten
+from .face.landmarks import FACE_ORDERS
+from .face.reference_video import MissingFace
+from .model import LANDMARKS
+from .motion.blink import BLINKS, FASTEST_RATE, NATURAL_RATE, STRONGEST
+from .motion.edit import JOIN_MODES, LONGEST_SMOOTHING, FitHow
+from .motion.reference import ReferenceLength
+from .motion.track_file import TRACK_ENDING
+from .pipeline import EXPRESSION_REFERENCE, POSE_REFERENCE
+from .render.driving import parse_degrees
+
+#: how the networks that paint compute; "auto" chooses by the device
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+LARGEST_SEED = 2**64 - 1
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+DEGREES = "degrees"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    name:      as the nodes, the columns of a table and the fields of `Options` spell it
+    type:      bool, int, float or str
+    default:   what holds when nothing is said
+    help:      what it does, in a sentence or two
+    min, max:  the range, both ends included; None where there is none
+    step:      of the arrows beside a number
+    choices:   the words that are allowed; none where any text is
+    unit:      of the number, or of the numbers that a text lists
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def lists_angles(self) -> bool:
+        """Whether it is a text such as "-20, 0, 20"."""
+        return self.type is str and self.unit == DEGREES
+
+    @property
+    def expected(self) -> str:
+        """What a sentence says about the values that are allowed."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type is bool:
+            return "true or false"
+        if self.lists_angles:
+            return "degrees from -180 to 180, such as '-20, 0, 20'"
+        if self.type is int:
+            return f"a whole number from {self.min} to {self.max}"
+        if self.type is float:
+            return f"a number from {self.min:g} to {self.max:g}"
+        return "text"
+
+    def read(self, text: str) -> Any:
+        """The value that a text stands for, in a table or on the command line. Raises OptionError."""
+        value: Any = text
+        try:
+            if self.type is bool:
+                value = BOOLEANS[text.lower()]
+            elif self.type in (int, float):
+                value = self.type(text)
+        except (KeyError, ValueError) as error:
+            raise self._refusal(text) from error
+        return self.check(value)
+
+    def check(self, value: Any) -> Any:
+        """The value in the type of this option, when it is allowed. Raises OptionError."""
+        if self.choices:
+            return one_of(self.name, value, self.choices)
+        if self.type is bool:
+            if not isinstance(value, bool):
+                raise self._refusal(value)
+            return value
+        if self.lists_angles:
+            angles = parse_degrees(self.name, value)
+            return value if isinstance(value, str) else ", ".join(f"{angle:g}" for angle in angles)
+        if self.type in (int, float):
+            number = whole_number(value) if self.type is int else real_number(value)
+            if number is None or not self._in_range(number):
+                raise self._refusal(value)
+            return number
+        if not isinstance(value, str):
+            raise self._refusal(value)
+        return value
+
+    def _in_range(self, number: float) -> bool:
+        return (self.min is None or number >= self.min) and (self.max is None or number <= self.max)
+
+    def _refusal(self, value: Any) -> OptionError:
+        return OptionError(f"{self.name}: expected {self.expected}, got {shorten(repr(value))}.")
+
+
+def whole_number(value: Any) -> int | None:
+    """The value as an int, also of 3.0; None for what is no whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        real = real_number(value)
+        return int(real) if real is not None and real.is_integer() else None
+
+
+def real_number(value: Any) -> float | None:
+    """The value as a float; None for what is no number. Text is none, whatever it says."""
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def _float(default: float, low: float, high: float, step: float, help: str, unit: str = "", name: str = "") -> Option:
+    return Option(name, float, default, help, low, high, step, unit=unit)
+
+
+def _int(
+    default: int, low: int, high: int, help: str, unit: str = "", name: str = "", step: float | None = None
+) -> Option:
+    return Option(name, int, default, help, low, high, step, unit=unit)
+
+
+def _bool(default: bool, help: str, name: str = "") -> Option:
+    return Option(name, bool, default, help)
+
+
+def _choice(choices: Iterable[str], help: str, default: str = "", name: str = "") -> Option:
+    """The first choice is the default where none is named."""
+    words = tuple(str(getattr(choice, "value", choice)) for choice in choices)
+    return Option(name, str, default or words[0], help, choices=words)
+
+
+def _text(default: str, help: str, unit: str = "", name: str = "") -> Option:
+    return Option(name, str, default, help, unit=unit)
+
+
+def _field(option: Option) -> Any:
+    return field(default=option.default, metadata={"option": option})
+
+
+def _scale(help: str, name: str = "") -> Option:
+    """How much of a movement is kept: 0 none, 1 as it is."""
+    return _float(1.0, 0.0, 3.0, 0.05, help, name=name)
+
+
+def _axis(axis: str) -> Option:
+    return _scale(f"Makes the {axis} movement of the head larger or smaller; 0 holds it as in the portrait.")
+
+
+def _angles(what: str) -> Option:
+    return _text(
+        "",
+        f"Degrees that replace the predicted {what}: one number holds it, several are passed through in "
+        "turn at an even pace (for example -20, 0, 20). Empty: as predicted.",
+        DEGREES,
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a video is made: one value for each option of the table, the nodes' defaults where nothing is said.
+
+    Raises OptionError for a value that its option does not allow.
+    """
+
+    model: str = _field(
+        _text(
+            MINI_MODEL,
+            "mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released weights, looked "
+            "for "
+            "in models/sadtalker and the folders in it. file/...: a file of your own there; a renamed released file "
+            "counts "
+            "as 512 where its name contains 512, and else as 256.",
+        )
+    )
+    precision: str = _field(
+        _choice(
+            PRECISIONS,
+            "How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a CPU. Landmarks "
+            "and "
+            "motion always stay in fp32.",
+        )
+    )
+    face_index: int = _field(_int(0, 0, 99, "Which face, counted from 0 after ordering; 0 is the first."))
+    face_order: str = _field(
+        _choice(
+            FACE_ORDERS,
+            "How the faces of the picture are counted: the largest first, or by place in the picture.",
+        )
+    )
+    crop_mode: str = _field(
+        _choice(
+            CropMode,
+            "crop: the head alone. extcrop: with more around it. resize: the whole picture is the face. full, extfull: "
+            "the head, meant for Paste Back into the whole picture.",
+        )
+    )
+    crop_scale: float = _field(
+        _float(1.0, 0.5, 3.0, 0.05, "Makes the box around the head larger (hair, chin) or smaller.")
+    )
+    crop_offset_x: float = _field(
+        _float(0.0, -1.0, 1.0, 0.01, "Moves the box to the right, as a part of its width.", "widths of the box")
+    )
+    crop_offset_y: float = _field(
+        _float(0.0, -1.0, 1.0, 0.01, "Moves the box down, as a part of its height.", "heights of the box")
+    )
+    landmarks: str = _field(
+        _choice(
+            LANDMARKS,
+            "auto: the face-alignment package when its two weight files are in models/sadtalker, else the built-in "
+            "face "
+            "mesh. The mini model always uses the built-in mesh.",
+        )
+    )
+    idle_seconds: float = _field(
+        _float(
+            0.0,
+            0.0,
+            36_000.0,
+            0.1,
+            "Length of an idle clip when no voice is connected. Ignored when audio is connected.",
+            "seconds",
+        )
+    )
+    blink: str = _field(
+        _choice(
+            BLINKS,
+            "auto: blinks at the rate below. off: none. original: as the original SadTalker draws them, about 34 a "
+            "minute, "
+            "whatever the rate.",
+        )
+    )
+    blink_rate: float = _field(
+        _float(
+            NATURAL_RATE, 0.0, FASTEST_RATE, 1.0, "Blinks a minute; people blink 15 to 20 times.", "blinks per minute"
+        )
+    )
+    blink_strength: float = _field(_float(1.0, 0.0, STRONGEST, 0.05, "How far the lids close: 1 shuts the eyes."))
+    pose_style: int = _field(_int(0, 0, 45, "One of the 46 manners of moving the head."))
+    seed: int = _field(
+        _int(0, 0, LARGEST_SEED, "Another seed, another movement. The same seed gives the same video on every machine.")
+    )
+    expression_scale: float = _field(_scale("Makes the expression stronger or weaker; 1 as predicted."))
+    yaw_scale: float = _field(_axis("yaw"))
+    pitch_scale: float = _field(_axis("pitch"))
+    roll_scale: float = _field(_axis("roll"))
+    still: bool = _field(_bool(False, "The head stays as in the portrait; the face talks and blinks."))
+    yaw: str = _field(_angles("turn of the head"))
+    pitch: str = _field(_angles("up-and-down turn of the head"))
+    roll: str = _field(_angles("tilt of the head"))
+    paste_back: bool = _field(
+        _bool(False, "On: the head is put back into the whole picture. Off: the video shows the head alone.")
+    )
+    feather: float = _field(
+        _float(
+            FEATHER,
+            0.0,
+            WIDEST_FEATHER,
+            0.01,
+            "How softly the head fades into the picture at the edge of its box, as a part of the box.",
+            "sides of the box",
+        )
+    )
+    colour_match: float = _field(
+        _float(
+            1.0, 0.0, 1.0, 0.05, "How far the head takes the colours of the picture around the seam; 0 = not at all."
+        )
+    )
+    quality: str = _field(
+        _choice(QUALITIES, "draft: small and fast. high: looks like the frames. best: nearly lossless.", default="high")
+    )
+    output_fps: float = _field(
+        _float(
+            0.0,
+            0.0,
+            240.0,
+            0.001,
+            "Frames per second of the file, 30 for example; 0 = as many as come in. Frames are repeated or left out, "
+            "so that "
+            "the video lasts as long as before and the sound stays in step.",
+            "frames per second",
+        )
+    )
+
+    def __post_init__(self) -> None:
+        for name, option in OPTIONS.items():
+            object.__setattr__(self, name, option.check(getattr(self, name)))
+
+
+#: what makes a video, by name, in the order of the pipeline
+OPTIONS: Mapping[str, Option] = {one.name: replace(one.metadata["option"], name=one.name) for one in fields(Options)}
+
+
+def _table(*options: Option) -> Mapping[str, Option]:
+    return {option.name: option for option in options}
+
+
+_BATCH_SIZE = _int(
+    0,
+    0,
+    64,
+    "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
+    "one for each core, up to 4. The frames do not depend on it.",
+    name="batch_size",
+)
+_FILE = _text(
+    "sadtalker/talking",
+    "Folder and beginning of the file's name inside the output folder; %date:yyyy-MM-dd% and the like are filled in.",
+    name="filename_prefix",
+)
+_REFERENCE_LENGTH = _choice(
+    ReferenceLength,
+    "When the reference is shorter or longer than the voice: loop it, play it to and fro, hold its last frame, or cut "
+    "the clip to it.",
+    name="reference_length",
+)
+_CROSSFADE = _int(10, 0, 250, "Frames (25 a second) over which one track melts into the next.", "frames", "crossfade")
+_SMOOTHING = _int(
+    0,
+    0,
+    LONGEST_SMOOTHING,
+    "Calms the movement over so many frames; 0 to 3 = as it is, 25 = over a second.",
+    "frames",
+    "smoothing",
+)
+
+
+def _side(name: str, default: int) -> Option:
+    return _int(default, SMALLEST, 4096, f"{name.capitalize()} of the picture.", "pixels", name, 8)
+
+
+def _edge(name: str, help: str) -> Option:
+    return _int(0, 0, 16_384, help, "pixels", name)
+
+
+def _turn(axis: str, where: str) -> Option:
+    return _float(
+        0.0, -45.0, 45.0, 0.5, f"Degrees added to every frame; above 0 the head {where}.", "degrees", f"{axis}_offset"
+    )
+
+
+def _fraction(
+    name: str, default: float, step: float, help: str, low: float = 0.0, high: float = 1.0, unit: str = ""
+) -> Option:
+    return _float(default, low, high, step, help, unit, name)
+
+
+#: what only one node or another asks for beside these: its name without SadTalker -> name -> option
+NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
+    "LoadModel": _table(
+        _bool(False, "Off: a released model that is missing is an error that says which files to get. On: its files "
+              "(about 1 GB) are fetched once into models/sadtalker and checked by SHA-256.", "allow_download"),
+    ),
+    "PortraitFromImage": _table(
+        _int(0, 0, 4095, "Which picture of the batch, from 0.", name="batch_index"),
+        _edge("x", "Left edge of a box around the face, pixels."),
+        _edge("y", "Top edge of the box, pixels."),
+        _edge("width", "Width of the box; 0 = find the face."),
+        _edge("height", "Height of the box; 0 = find the face."),
+    ),
+    "ReferenceVideo": _table(
+        _fraction("fps", 25.0, 0.001, "Frames per second of the picture batch. A connected video brings its own.", 1.0,
+                  240.0, "frames per second"),
+        _choice(MissingFace, "A frame without a face: hold the last one, skip the frame, or stop with an error.",
+                name="missing_face"),
+    ),
+    "ExpNet": _table(
+        _choice(EXPRESSION_REFERENCE, "What a connected reference gives. blink: its eyes. all: its whole expression, "
+                "the voice then moves nothing.", name="reference_mode"),
+        _REFERENCE_LENGTH,
+    ),
+    "PoseVAE": _table(
+        _choice(POSE_REFERENCE, "What a connected reference gives. pose: its head movement on top of the invented one. "
+                "all: its head movement alone.", name="reference_mode"),
+        _REFERENCE_LENGTH,
+    ),
+    "FaceRender": _table(_BATCH_SIZE),
+    "VideoCombine": _table(
+        _fraction("fps", 25.0, 0.001, "Frames per second, from Face Render.", 1.0, 240.0, "frames per second"), _FILE,
+    ),
+    "RenderVideo": _table(
+        replace(_BATCH_SIZE, help="Frames made at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
+                "one for each core, up to 4. The video does not depend on it."),
+        _FILE,
+        _bool(False, "When the run is stopped or fails, keep what was made so far as a playable file whose name ends "
+              "in _partial.mp4. Off: nothing stays.", "keep_partial"),
+    ),
+    "MotionPlot": _table(_side("width", 1024), _side("height", 640)),
+    "MotionPreview": _table(
+        _int(384, 64, 2048, "Side of the square frames, pixels.", "pixels", "size", 8),
+        _bool(False, "On: drawn over the darkened portrait. Off: over black.", "over_portrait"),
+    ),
+    "EditExpression": _table(
+        _scale("Scales the whole expression; 1 leaves it. The only scale for the released models.", "overall"),
+        _scale("Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each move mouth, eyes "
+               "and brows together and cannot be told apart; leave it at 1 there.", "mouth"),
+        _scale("Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth.", "eyes"),
+        _scale("Scales the brows. mini only, see mouth.", "brows"),
+        replace(_SMOOTHING, help="Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes "
+                                 "jitter, above 13 speech blurs. With mini the blinks stay crisp."),
+    ),
+    "EditPose": _table(
+        _scale("Scales the nodding about the first frame; 0 holds it.", "pitch_scale"),
+        _scale("Scales the turning left and right about the first frame; 0 holds it.", "yaw_scale"),
+        _scale("Scales the tilting about the first frame; 0 holds it.", "roll_scale"),
+        _scale("Scales the shifting of the head about the first frame; 0 holds it.", "translation_scale"),
+        _turn("pitch", "looks down"),
+        _turn("yaw", "looks to the left of the picture"),
+        _turn("roll", "tilts clockwise"),
+        _SMOOTHING,
+    ),
+    "BlendTracks": _table(
+        _choice(JOIN_MODES, "blend: both at once, by weight; the shorter track says how long. one after the other: the "
+                "other track follows the first.", name="mode"),
+        _fraction("weight", 0.5, 0.05, "blend: 0 is the first track, 1 the other one."),
+        replace(_CROSSFADE, help="one after the other: frames (25 a second) over which the first melts into the other; "
+                "the result is as much shorter."),
+    ),
+    "ResizeTrack": _table(
+        _int(125, 1, 900_000, "How long the tracks become, in frames (25 a second). Ignored when speech is "
+                              "connected.", "frames",
+             "frames"),
+        _choice(FitHow, "loop: begin again. ping-pong: to and fro. hold: stay on the last frame. stretch: slower or "
+                "faster. cut: shorten only. A longer track loses its end, except with stretch.", name="method"),
+        replace(_CROSSFADE, help="loop: frames over which the end of a round melts into the next one, so nothing "
+                "jumps."),
+    ),
+    "SilenceGate": _table(
+        _fraction("threshold", -30.0, 1.0, "How far below the loud passages of this voice silence begins, in dB. "
+                  "Nearer to 0 closes the mouth more often; in a noisy room try -20.", -80.0, 0.0, "dB"),
+        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth gets going before the voice starts.", 0.0, 2.0,
+                  "seconds"),
+        _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the voice.", 0.0, 2.0,
+                  "seconds"),
+        _fraction("strength", 1.0, 0.05, "How far the mouth goes to rest: 1 wholly, 0 not at all."),
+    ),
+    "SaveTrack": _table(
+        replace(_FILE, default="sadtalker/track", help="Folder and beginning of the file's name inside the output "
+                f"folder; a number and {TRACK_ENDING} are added."),
+    ),
+    "VisibleLabel": _table(
+        _text(DEFAULT_TEXT, "What it says, on one line. Chinese and other letters are taken from a typeface of the "
+              "computer that ComfyUI runs on.", name="text"),
+        _choice(CORNERS, "Which corner of the picture.", name="corner"),
+        _fraction("size", 0.05, 0.01, "Height of the letters as a part of the shorter side of the picture.", 0.01,
+                  0.25),
+        _fraction("opacity", 0.8, 0.05, "1 hides what is behind the label.", 0.1),
+    ),
+}  # fmt: skip
+
+
+__all__ = ["NODE_OPTIONS", "OPTIONS", "PRECISIONS", "Option", "Options", "real_number", "whole_number"]

@@ -1,0 +1,198 @@
+"""The library: what is public can be imported, a portrait comes in any form, and a video comes out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sadtalker_core
+from sadtalker_core import errors
+from sadtalker_core.api import (
+    DTYPES,
+    SadTalker,
+    Video,
+    as_audio,
+    as_image,
+    chosen_device,
+    in_precision,
+    load,
+    to_device,
+)
+from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.errors import AudioError, OptionError, PictureError, SadTalkerError
+from sadtalker_core.model import SadTalkerModel
+from sadtalker_core.options import PRECISIONS, Options
+from tests.face.pictures import astronaut
+from tests.render import tiny
+from tests.waves import write_wave
+
+HELLO = Path(__file__).parent / "demo" / "hello.flac"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load("mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def video(model):
+    return model.animate(astronaut(), None, Options(idle_seconds=0.2, quality="draft"))
+
+
+def test_all_that_is_public_can_be_imported_and_every_error_is_public():
+    assert {getattr(sadtalker_core, name).__name__ for name in sadtalker_core.__all__ if name != "OPTIONS"} | {
+        "OPTIONS"
+    } == set(sadtalker_core.__all__)
+    assert set(sadtalker_core.__all__) <= set(dir(sadtalker_core))
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SadTalkerError)}
+    assert kinds <= set(sadtalker_core.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sadtalker_core.nothing  # noqa: B018
+
+
+def test_the_package_itself_imports_nothing_heavy():
+    code = "import sys, sadtalker_core; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    project = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_video_knows_its_frames_before_it_renders_them(video):
+    frames = torch.cat(list(video.frames()))
+    assert frames.shape == (video.n_frames, 3, video.size[1], video.size[0]) and video.n_frames == 5
+    assert frames.dtype == torch.float32 and 0 <= frames.min() < frames.max() <= 1
+    assert video.fps == 25 and not frames.is_inference()
+    torch.testing.assert_close(torch.cat(list(video.frames())), frames, rtol=0, atol=0)
+
+
+def test_with_paste_back_the_frames_are_whole_pictures(model):
+    picture = astronaut()
+    video = model.animate(picture, None, Options(idle_seconds=0.08, paste_back=True))
+    frames = torch.cat(list(video.frames()))
+    assert video.size == (picture.shape[1], picture.shape[0])
+    assert frames.shape == (2, 3, *picture.shape[:2])
+    torch.testing.assert_close(frames[:, :, -8:], picture.permute(2, 0, 1)[None, :, -8:].expand(2, -1, -1, -1))
+
+
+def test_a_video_is_saved_once_and_replaced_only_when_that_is_asked_for(video, tmp_path):
+    told = []
+    path = video.save(tmp_path / "talk.mp4", on_progress=lambda done, total: told.append((done, total)))
+    assert path == tmp_path / "talk.mp4" and path.read_bytes()[4:8] == b"ftyp" and told[-1] == (5, 5)
+    path.write_bytes(b"mine")
+    with pytest.raises(OptionError, match="out: .*talk.mp4 cannot be written: it exists"):
+        video.save(path)
+    assert path.read_bytes() == b"mine"
+    video.save(str(path), overwrite=True)
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+@pytest.mark.parametrize(("name", "reason"), [
+    ("talk.avi", "ends in .mp4"), ("nowhere/talk.mp4", "its folder does not exist"), ("x\0y.mp4", "out: "),
+    ("folder.mp4", "it is a folder"), ("a" * 300 + ".mp4", "its name is too long"),
+])  # fmt: skip
+def test_a_video_that_could_not_be_written_is_refused_before_the_work(video, tmp_path, name, reason):
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(OptionError, match=reason) as caught:
+        video.save(tmp_path / name)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_portrait_comes_as_a_path_an_image_an_array_or_a_tensor(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 80, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "face.png")
+    wanted = torch.from_numpy(pixels)
+    assert torch.equal(as_image(pixels), wanted) and torch.equal(as_image(wanted), wanted)
+    for portrait in (image, tmp_path / "face.png", str(tmp_path / "face.png")):
+        torch.testing.assert_close(as_image(portrait) * 255, wanted.float())
+
+
+@pytest.mark.parametrize("portrait", ["gone.png", "x\0y", HELLO, 7, None, np.array(["a"])])
+def test_what_is_no_portrait_gets_a_sentence(portrait):
+    with pytest.raises(PictureError, match="^portrait: "):
+        as_image(portrait)
+
+
+def test_a_voice_comes_as_a_path_or_as_samples_of_any_kind(tmp_path):
+    wave = torch.linspace(-1, 0.99, 800)
+    path = write_wave(tmp_path / "voice.wav", wave, 16_000)
+    wanted = as_audio(path)[0][0]
+    pcm = (wanted * 2**15).round()
+    for waveform in (pcm.short(), pcm.short().numpy(), pcm.int() * 2**16, wanted.numpy()):
+        got, rate_hz = as_audio((waveform, 16_000))
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6)
+        assert rate_hz == 16_000
+    middle = as_audio((torch.tensor([0, 128, 255], dtype=torch.uint8), 8_000))[0]
+    assert middle.tolist() == pytest.approx([-1, 0, 127 / 128])
+    assert as_audio(None) is None
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        "gone.wav",
+        __file__,
+        7,
+        (1, 2, 3),
+        ("a", 16_000),
+        (np.array(["a"]), 16_000),
+        (torch.ones(800, dtype=torch.bool), 16_000),
+    ],
+)
+def test_what_is_no_voice_gets_a_sentence(audio):
+    with pytest.raises(AudioError, match="^audio: "):
+        as_audio(audio)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "quantum", "", None])
+def test_a_device_that_is_not_there_gets_a_sentence(device):
+    with pytest.raises(OptionError, match="^device: expected auto, cpu or a device of this machine, got "):
+        chosen_device(device)
+
+
+def test_a_device_is_chosen_by_name_or_by_what_is_there():
+    assert chosen_device("cpu") == torch.device("cpu")
+    assert chosen_device().type in ("cuda", "mps", "cpu")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_only_the_painting_networks_leave_fp32_and_auto_goes_by_the_device(device):
+    def dtype(name: str, precision: str, **fastest) -> torch.dtype:
+        net = in_precision(name, torch.nn.Linear(2, 2), precision, torch.device(device), **fastest)
+        return next(net.parameters()).dtype
+
+    assert {dtype("expnet", precision) for precision in PRECISIONS} == {torch.float32}
+    for precision, wanted in DTYPES.items():
+        assert dtype("flow_renderer", precision) == wanted
+    assert dtype("flow_renderer", "auto") == (torch.float32 if device == "cpu" else torch.float16)
+    slow = dtype("flow_renderer", "auto", fastest=lambda device: torch.float32)
+    assert slow == torch.float32, "ComfyUI knows GPUs that are slow with half precision"
+
+
+def test_the_released_family_gives_its_frames_as_well():
+    nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
+    loaded = to_device(SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets), torch.device("cpu"), "auto")
+    portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
+    video = Video(SadTalker(loaded, torch.device("cpu"), batch_size=2), portrait, tiny.motion(5), None, Options())
+    batches = list(video.frames())
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert torch.cat(batches).shape == (5, 3, video.size[1], video.size[0])
+
+
+@pytest.mark.slow
+def test_the_six_lines_of_the_readme_make_the_video_of_the_nodes(tmp_path, model):
+    face = tmp_path / "face.png"
+    Image.fromarray((astronaut() * 255).byte().numpy()).save(face)
+    voice = as_audio(HELLO)
+    short = (voice[0][:, :8_000], voice[1])
+    video = model.animate(face, short, sadtalker_core.Options(pose_style=3))
+    assert video.n_frames == 12
+    other = model.animate(face, short, sadtalker_core.Options(pose_style=4))
+    assert not torch.equal(video.motion.driving.yaw, other.motion.driving.yaw)
+    assert video.save(tmp_path / "talk.mp4").stat().st_size > 5_000
