@@ -169,6 +169,8 @@ class _Line(threading.Thread):
                     self._say(block)
             self._say(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the answer as well, and holds the connection
             self._say(error)
 
     def _say(self, what: _Answer | bytes | Exception) -> None:

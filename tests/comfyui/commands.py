@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, text in (
         ("test", "set up what is needed and run all tests"),
         ("test-quick", "the tests that take no server, no browser and little time"),
+        ("coverage", "the quick tests, and how much of sadtalker_core they run"),
     ):
         command(name, _test, text).add_argument("arguments", nargs=argparse.REMAINDER, help="further pytest arguments")
     parity = command("parity", _parity, "the networks against recorded numbers of the original")
@@ -128,9 +129,13 @@ def _test(args: argparse.Namespace) -> int:
     if env.get("NUMPY"):
         env["PYTHONPATH"] = str(environment.prepare_numpy(env["NUMPY"]))
     chosen = ["-n", "2", "--dist", "loadfile"]
-    if args.command == "test-quick":
+    if args.command == "coverage":
+        environment.prepare_coverage()
+        chosen = ["--cov=sadtalker_core", "--cov-report=term:skip-covered", *chosen]
+    if args.command in ("test-quick", "coverage"):
         chosen += ["-m", QUICK]
     else:
+        chosen += ["--durations=25"]
         environment.prepare_browser()
         environment.prepare_voices()
     command = [

@@ -53,6 +53,8 @@ TEST_TOOLS = (
     "hypothesis>=6.100,<7",
 )
 
+COVERAGE = "pytest-cov>=5"
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -118,6 +120,13 @@ def prepare_voices(say: Callable[[str], None] = print) -> list[Path | None]:
         Path(found) if (found := shutil.which(name)) else _from_debian(name, "training the built-in model", say)
         for name in ("espeak-ng", "flite")
     ]
+
+
+def prepare_coverage(say: Callable[[str], None] = print) -> None:
+    """Adds what `make coverage` needs to the tests' tools; nothing else needs it."""
+    steps, python = Steps(home(), say), venv_python(home() / "venv")
+    install = (python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", COVERAGE)
+    steps.do("coverage", COVERAGE, lambda: steps.run(*install), "the coverage tool")
 
 
 def _from_debian(name: str, purpose: str, say: Callable[[str], None]) -> Path | None:

@@ -63,7 +63,8 @@ class Vectors:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # opened here: numpy leaves a file open that is no zip
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 self._entries = dict(_unpacked(name, file[name]) for name in file.files)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ParityError(f"{self.path} cannot be read as a file of vectors (npz): {error}") from error
