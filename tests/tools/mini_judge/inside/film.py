@@ -51,15 +51,6 @@ def _film(host, take, visemes, turn, still_frames):
         recipe=np.array(take["recipe"]),
         source=_bytes(source),
         landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
-<<<<<<< HEAD:tests/tools/mini_judge/inside/film.py
-        spoken=_bytes(spoken["render"]),
-        said=spoken["expnet"].coefficients.numpy(),
-        offsets=spoken["mapping"].driving.offsets.numpy(),
-        own=spoken["mapping"].source.offsets.numpy(),
-        still=_bytes(still),
-        names=np.array(names),
-        commanded=_bytes(frames),
-=======
         spoken=_bytes(spoken["render"][:, :height]),
         said=spoken["expnet"].coefficients.numpy(),
         offsets=spoken["mapping"].driving.offsets.numpy(),
@@ -67,7 +58,6 @@ def _film(host, take, visemes, turn, still_frames):
         still=_bytes(still[:, :height]),
         names=np.array(names),
         commanded=_bytes(frames[:, :height]),
->>>>>>> main
         orders=motion.driving.offsets.numpy(),
     )
     os.replace(take["out"] + ".part.npz", take["out"])
