@@ -1,6 +1,6 @@
 """The docstrings of what is public come in, docs/API.md goes out.
 
-python -m tests.project.make_api_doc
+python -m tests.tools.make_api_doc
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sadtalker_core.options import OPTIONS, Option
 FILE = Path(__file__).resolve().parents[2] / "docs" / "API.md"
 HEAD = """# The library
 
-Made from the docstrings by `python -m tests.project.make_api_doc`; edit those.
+Made from the docstrings by `python -m tests.tools.make_api_doc`; edit those.
 
 """
 
