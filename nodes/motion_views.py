@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..sadtalker_core.compose.plot import plot_motion
-from ..sadtalker_core.datatypes import MINI, FrameStream, require_family
+from ..sadtalker_core.datatypes import (
+    MINI,
+    Expression,
+    FrameStream,
+    HeadPose,
+    Motion,
+    Portrait,
+    SpeechWindows,
+    require_family,
+)
 from ..sadtalker_core.render.preview import preview_frames
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires
 from .frame_batch import collect
+from .residency import ManagedModel
 
 
 class SadTalkerMotionPlot(io.ComfyNode):
@@ -32,7 +46,14 @@ class SadTalkerMotionPlot(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, speech=None, expression=None, pose=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        width: int,
+        height: int,
+        speech: SpeechWindows | None = None,
+        expression: Expression | None = None,
+        pose: HeadPose | None = None,
+    ) -> io.NodeOutput:
         return io.NodeOutput(plot_motion(speech, expression, pose, width=width, height=height).unsqueeze(0))
 
 
@@ -59,12 +80,14 @@ class SadTalkerMotionPreview(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, model, portrait, motion, size, over_portrait) -> io.NodeOutput:
+    def execute(
+        cls, model: ManagedModel, portrait: Portrait, motion: Motion, size: int, over_portrait: bool
+    ) -> io.NodeOutput:
         require_family("The motion", motion.family, model.family)
-        detector = None if model.family == MINI else model.use("keypoint_detector")[0]
+        detector: Any = None if model.family == MINI else model.use("keypoint_detector")[0]
         crop = portrait.require_crop()
 
-        def batches():
+        def batches() -> Iterator[Tensor]:
             for frame in preview_frames(crop, motion, detector, side=size, behind=over_portrait):
                 yield frame.permute(2, 0, 1).unsqueeze(0)
 

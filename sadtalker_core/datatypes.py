@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -168,15 +168,17 @@ class FaceCoefficients:
         return torch.cat([getattr(self, name) for name in layout.FULL_LAYOUT], dim=-1)
 
     @classmethod
-    def from_full_rows(cls, rows: Tensor, crop: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
-                       found: Tensor | None = None) -> FaceCoefficients:  # fmt: skip
+    def from_full_rows(
+        cls, rows: Tensor, crop: Tensor, *, family: str, crop_mode: CropMode, pic_size: int, found: Tensor | None = None
+    ) -> FaceCoefficients:
         """rows (T, 257) and crop (T, 3) -> the record."""
         parts = layout.split_row(rows, layout.FULL_LAYOUT)
         return cls(**parts, crop=crop, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
 
     @classmethod
-    def from_crop_rows(cls, rows: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
-                       found: Tensor | None = None) -> FaceCoefficients:  # fmt: skip
+    def from_crop_rows(
+        cls, rows: Tensor, *, family: str, crop_mode: CropMode, pic_size: int, found: Tensor | None = None
+    ) -> FaceCoefficients:
         """rows (T, 73) -> the record; who the face is and how it is lit is not in them and stays 0."""
         parts = layout.split_row(rows, layout.CROP_LAYOUT)
         unknown = {
@@ -326,7 +328,7 @@ def require_family(what: str, record_family: str, model_family: str) -> None:
         )
 
 
-def require_same_length(n_frames: int, **tracks) -> None:
+def require_same_length(n_frames: int, **tracks: Any) -> None:
     """Refuse tracks of another length than the clip, naming them."""
     for name, track in tracks.items():
         if len(track) != n_frames:
@@ -336,7 +338,19 @@ def require_same_length(n_frames: int, **tracks) -> None:
 
 
 __all__ = [
-    "MINI", "RELEASED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose",
+    "MINI",
+    "RELEASED",
+    "Box",
+    "CropMode",
+    "Expression",
+    "FaceCoefficients",
+    "FaceCrop",
+    "FrameStream",
+    "HeadPose",
     "KeypointMotion",
-    "Motion", "Portrait", "SpeechWindows", "require_family", "require_same_length",
-]  # fmt: skip
+    "Motion",
+    "Portrait",
+    "SpeechWindows",
+    "require_family",
+    "require_same_length",
+]

@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -34,7 +34,7 @@ from .checkpoint.catalog import (
     find_files,
     find_together,
     searched,
-)  # fmt: skip
+)
 from .checkpoint.fetch import fetch_model
 from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_weights
 from .checkpoint.writing import write_checkpoint
@@ -95,7 +95,8 @@ def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
 @dataclass(frozen=True)
 class NetworkSpec:
     """Where a network is drawn.  module: where;  network, config: names in there;  released: name of the released
-    config."""
+    config.
+    """
 
     module: str
     net: str
@@ -114,12 +115,12 @@ class NetworkSpec:
         """
         return _config(getattr(self._module(), self.config), config, f"{source}, the config of {self.net}")
 
-    def build(self, config: Any, ops=nn) -> nn.Module:
+    def build(self, config: Any, ops: Any = nn) -> nn.Module:
         """The network on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
         with torch.device("meta"):
             return getattr(self._module(), self.net)(config, ops=ops)
 
-    def _module(self):
+    def _module(self) -> Any:
         return importlib.import_module(f".{self.module}", __package__)
 
 
@@ -162,7 +163,7 @@ def load_model(
     model: str,
     folders: Sequence[Path],
     *,
-    ops=nn,
+    ops: Any = nn,
     allow_download: bool = False,
     on_progress: OnProgress | None = None,
     use_mmap: bool = True,
@@ -192,15 +193,19 @@ def load_model(
     return loaded
 
 
-def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
-                      ops=nn) -> SadTalkerModel:  # fmt: skip
+def assemble_released(
+    name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (), ops: Any = nn
+) -> SadTalkerModel:
     """The released networks out of their files, whichever file holds which. One of the two mapping networks may
-    lack."""
+    lack.
+    """
     read = [read_tensors(file.path, file.released, folders) for file in files]
     return _assemble(name, image_size, read, folders, ops)
 
 
-def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops) -> SadTalkerModel:
+def _assemble(
+    name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops: Any
+) -> SadTalkerModel:
     nets: dict[str, nn.Module] = {}
     for file in read:
         for net, tensors in file.nets().items():
@@ -225,7 +230,7 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     )
 
 
-def assemble_mini(ops=nn) -> SadTalkerModel:
+def assemble_mini(ops: Any = nn) -> SadTalkerModel:
     """The built-in networks, out of the pack's own files."""
     nets = {}
     for name in MINI_FILES:
@@ -233,8 +238,9 @@ def assemble_mini(ops=nn) -> SadTalkerModel:
     return _checked_model(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
 
 
-def choose_points(choice: str, family: str, folders: Sequence[Path],
-                  device: torch.device) -> Callable[[FaceSelector], PointFinder] | None:  # fmt: skip
+def choose_points(
+    choice: str, family: str, folders: Sequence[Path], device: torch.device
+) -> Callable[[FaceSelector], PointFinder] | None:
     """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
@@ -280,7 +286,7 @@ def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | N
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
 
-def build_released(name: str, ops=nn) -> nn.Module:
+def build_released(name: str, ops: Any = nn) -> nn.Module:
     """A network of the released family with its released widths, on the meta device; `load_weights` it before use."""
     spec = NETWORKS[name]
     return spec.build(spec.released_config(), ops)
@@ -299,10 +305,16 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str, exp
     both = [name for name in wanted if name in tensors]
     missing = [name for name in wanted if name not in tensors]
     unexpected = [shorten(name, 60) for name in tensors if name not in wanted]
-    misshapen = [f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
-                 for name in both if tensors[name].shape != wanted[name].shape]  # fmt: skip
-    other_kind = [f"{name} in {tensors[name].dtype}" for name in both
-                  if tensors[name].is_floating_point() != wanted[name].is_floating_point()]  # fmt: skip
+    misshapen = [
+        f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
+        for name in both
+        if tensors[name].shape != wanted[name].shape
+    ]
+    other_kind = [
+        f"{name} in {tensors[name].dtype}"
+        for name in both
+        if tensors[name].is_floating_point() != wanted[name].is_floating_point()
+    ]
     faults = (("lacks", missing), ("has too many:", unexpected), ("has", misshapen), ("has", other_kind))
     problems = [f"it {verb} {_shorten(names)}" for verb, names in faults if names]
     if problems:
@@ -327,20 +339,25 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
         least, most = (float(value) for value in tensor.aminmax())
         if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
             what = f"{least:.3g} to {most:.3g}" if least == least else "values that are NaN"
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
-                                    f"training that made it went wrong.{expected}")  # fmt: skip
+            raise CheckpointDamaged(
+                f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
+                f"training that made it went wrong.{expected}"
+            )
         if name.endswith("running_var") and least < 0:
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. It was "
-                                    f"damaged.{expected}")  # fmt: skip
+            raise CheckpointDamaged(
+                f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. It was damaged.{expected}"
+            )
         silent = silent and (tensor.ndim < 2 or least == most == 0)
     if silent and any(tensor.ndim >= 2 for tensor in tensors.values()):
         raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{expected}")
 
 
-def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
-                   read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
+def _assemble_file(
+    model: str, file: FoundFile, folders: Sequence[Path], ops: Any, read_file: Callable[..., NamedTensors]
+) -> SadTalkerModel:
     """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
-    two mapping networks, which were released apart, are looked for beside it."""
+    two mapping networks, which were released apart, are looked for beside it.
+    """
     read = read_file(file.path, file.released)
     if read.metadata is not None:
         return _assemble_own(model, read, read.metadata, folders, ops, read_file)
@@ -357,8 +374,10 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
     paths = {mapping: find(mapping.name, folders) for mapping in siblings}
     if not any(paths.values()):
         absent = "; ".join(mapping.describe() for mapping in siblings)
-        raise CheckpointMissing(f"{file.path.name} needs the mapping networks beside it, and there is no {absent}. "
-                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+        raise CheckpointMissing(
+            f"{file.path.name} needs the mapping networks beside it, and there is no {absent}. "
+            f"Folders searched: {searched(folders)}."
+        )
     mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
     return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
 
@@ -375,36 +394,45 @@ def _side_by_name(file: FoundFile) -> int:
     if "256" not in file.path.name:
         logging.warning(
             "SadTalker: %s is taken for a 256 model. The files of both sizes look the same inside: if it is the 512 "
-            "one, rename it so that its name contains 512; if not, so that it contains 256, and this line goes.", name
-        )  # fmt: skip
+            "one, rename it so that its name contains 512; if not, so that it contains 256, and this line goes.",
+            name,
+        )
     return 256
 
 
-def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops,
-                  read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
+def _assemble_own(
+    model: str,
+    read: NamedTensors,
+    metadata: Metadata,
+    folders: Sequence[Path],
+    ops: Any,
+    read_file: Callable[..., NamedTensors],
+) -> SadTalkerModel:
     if metadata.family not in FAMILY_NETS:
-        raise CheckpointMismatch(f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
-                                 f"{_shorten(FAMILY_NETS)}.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are {_shorten(FAMILY_NETS)}."
+        )
     nets, missing = _own_nets(read, ops), {}
     base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
     if base and set(FAMILY_NETS[metadata.family]) - set(nets):
         if base.startswith(FILE_PREFIX):
-            raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
-                                     f"released model can be.")  # fmt: skip
+            raise CheckpointMismatch(
+                f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a released model can be."
+            )
         below = _load_base(base, folders, ops, read_file)
         missing = {net: why for net, why in below.missing.items() if net not in nets}
         nets = {**below.nets, **nets}
     return _checked_model(model, metadata.family, metadata.image_size, nets, read.source, ops, missing=missing)
 
 
-def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> SadTalkerModel:
+def _load_base(base: str, folders: Sequence[Path], ops: Any, read_file: Callable[..., NamedTensors]) -> SadTalkerModel:
     if base == MINI_MODEL:
         return assemble_mini(ops)
     files = [read_file(file.path, file.released) for file in find_files(base, folders)]
     return _assemble(base, RELEASED_MODELS[base].image_size, files, folders, ops)
 
 
-def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
+def _own_nets(read: NamedTensors, ops: Any) -> dict[str, nn.Module]:
     """The networks of a file with our names, as wide as its metadata says."""
     if read.metadata is None:
         raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its networks are.")
@@ -421,8 +449,9 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
         try:
             net = spec.build(config, ops)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
-            raise CheckpointMismatch(f"no {name} can be made as wide as the metadata of {read.source} says "
-                                     f"({shorten(error, 100)}).") from error  # fmt: skip
+            raise CheckpointMismatch(
+                f"no {name} can be made as wide as the metadata of {read.source} says ({shorten(error, 100)})."
+            ) from error
         nets[name] = load_weights(net, tensors, read.source, read.expected)
     return nets
 
@@ -433,7 +462,7 @@ def _checked_model(
     image_size: int,
     nets: dict[str, nn.Module],
     source: str,
-    ops,
+    ops: Any,
     expected: str = "",
     missing: Mapping[str, str] | None = None,
 ) -> SadTalkerModel:
@@ -499,7 +528,7 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a single number"
 
 
-def _shorten(names, shown: int = 4) -> str:
+def _shorten(names: Iterable[str], shown: int = 4) -> str:
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(shorten(name, 100) for name in names[:shown]) + more

@@ -156,9 +156,17 @@ def extract_video(
     if nets.family == MINI:
         detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
         return read_mini_video(
-            detector, mesh, model, frames, fps, size, selector=selector, mode=mode, missing_face=missing_face,
+            detector,
+            mesh,
+            model,
+            frames,
+            fps,
+            size,
+            selector=selector,
+            mode=mode,
+            missing_face=missing_face,
             on_progress=on_progress,
-        )  # fmt: skip
+        )
     finder = _finder(nets, points, selector)
     (recon,) = nets.use("face_recon")
     return read_released_video(
@@ -282,9 +290,18 @@ def coefficients_to_motion(
     steered_by_crop = source.crop_mode.full and nets.family != MINI
     (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
     return driving.coefficients_to_motion(
-        net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
-        yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
-    )  # fmt: skip
+        net,
+        source,
+        expression,
+        pose,
+        expression_scale=expression_scale,
+        pose_scale=pose_scale,
+        still=still,
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        on_progress=on_progress,
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- the frames
@@ -381,9 +398,16 @@ def write_video(
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
     writer = VideoWriter(
-        path, (width, height), fps, output_fps=output_fps, audio=audio, metadata=metadata, quality=quality,
-        signature=signature, check_stop=check_stop,
-    )  # fmt: skip
+        path,
+        (width, height),
+        fps,
+        output_fps=output_fps,
+        audio=audio,
+        metadata=metadata,
+        quality=quality,
+        signature=signature,
+        check_stop=check_stop,
+    )
     with writer as video:
         at_once = _at_once(width * height, PIXELS_WRITTEN_AT_ONCE, WRITTEN_AT_ONCE)
         for start in range(0, len(frames), at_once):
@@ -422,9 +446,17 @@ def render_video(
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
     )
     writer = VideoWriter(
-        path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
-        quality=quality, signature=signature, partial=partial, check_stop=check_stop,
-    )  # fmt: skip
+        path,
+        size_wh,
+        FRAMES_PER_SECOND,
+        output_fps=output_fps,
+        audio=audio,
+        metadata=metadata,
+        quality=quality,
+        signature=signature,
+        partial=partial,
+        check_stop=check_stop,
+    )
     with writer as video:
         for batch in heads.batches():
             with few_threads():
@@ -447,8 +479,10 @@ def _at_once(pixels: int, most_pixels: int, most: int) -> int:
 
 def _require_clip(name: str, clip: Tensor) -> None:
     if clip.dim() != 4 or clip.shape[3] < 3:
-        raise VideoError(f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
-                         "look at the node that made them.")  # fmt: skip
+        raise VideoError(
+            f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
+            "look at the node that made them."
+        )
     if len(clip) == 0:
         raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
 

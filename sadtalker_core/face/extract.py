@@ -95,8 +95,9 @@ def _say_if_small(points: Tensor) -> None:
     if size < SMALL_FACE:
         logging.warning(
             "SadTalker: the face is only about %.0f pixels large, and the head will be blurred. Use a larger picture, "
-            "or enlarge this one with an upscale model before it comes here; 256 pixels of face are good.", size,
-        )  # fmt: skip
+            "or enlarge this one with an upscale model before it comes here; 256 pixels of face are good.",
+            size,
+        )
 
 
 def read_meshes_at(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
     name: what the user calls it, for the sentence of the OptionError where it is no angle between -180 and 180.
     """
     if isinstance(values, str):
-        words: Sequence = values.replace("\N{MINUS SIGN}", "-").replace(",", " ").replace(";", " ").split()
+        words: Sequence[Any] = values.replace("\N{MINUS SIGN}", "-").replace(",", " ").replace(";", " ").split()
     elif values is None:
         words = []
     else:
@@ -113,8 +114,14 @@ def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) 
     return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
 
 
-def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose,
-           expression_scale: float, pose_scale: tuple[float, float, float]) -> None:  # fmt: skip
+def _check(
+    net: MappingNet,
+    source: FaceCoefficients,
+    expression: Expression,
+    pose: HeadPose,
+    expression_scale: float,
+    pose_scale: tuple[float, float, float],
+) -> None:
     require_family("The expression", expression.family, source.family)
     require_family("The pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)

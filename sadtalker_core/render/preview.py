@@ -8,6 +8,7 @@ Letters: `B` frames, `S` side of the crop, `K` key points.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +39,9 @@ _FAINT = 0.45
 _FEATURES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)
 
 
-def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | None = None, *, side: int = 384,
-                   behind: bool = False) -> Iterator[Tensor]:  # fmt: skip
+def preview_frames(
+    crop: FaceCrop, motion: Motion, detector: KeypointDetector | None = None, *, side: int = 384, behind: bool = False
+) -> Iterator[Tensor]:
     """-> pictures (side, side, 3) in 0..1, frame by frame, of the whole crop square.
 
     detector: the released family's; the mini family needs none
@@ -78,12 +80,13 @@ def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) 
         canonical = detector(crop.image[None].to(like)).float().cpu()
     for start in range(0, len(motion), _AT_ONCE):
         part = motion.driving[start : start + _AT_ONCE]
-        rows = KeypointMotion(*(t.detach().cpu().float() for t in (part.yaw, part.pitch, part.roll, part.translation,
-                                                                   part.offsets)))  # fmt: skip
+        rows = KeypointMotion(
+            *(t.detach().cpu().float() for t in (part.yaw, part.pitch, part.roll, part.translation, part.offsets))
+        )
         yield from (transform_keypoints(canonical, rows)[..., :2] + 1) * (crop.pic_size / 2)
 
 
-def _ground(crop: FaceCrop, side: int, behind: bool):
+def _ground(crop: FaceCrop, side: int, behind: bool) -> Any:
     from PIL import Image
 
     if not behind:
@@ -92,7 +95,7 @@ def _ground(crop: FaceCrop, side: int, behind: bool):
     return Image.fromarray(pixels.numpy()).resize((side, side), resample=Image.Resampling.BILINEAR)
 
 
-def _draw_mesh(ground, points: Tensor):
+def _draw_mesh(ground: Any, points: Tensor) -> Any:
     """Only what faces us is drawn: a triangle that runs counter-clockwise in the picture is seen from behind."""
     from PIL import ImageDraw
 
@@ -113,7 +116,7 @@ def _draw_mesh(ground, points: Tensor):
     return picture
 
 
-def _draw_dots(ground, points: Tensor, first: Tensor):
+def _draw_dots(ground: Any, points: Tensor, first: Tensor) -> Any:
     """Every key point, and a line to where it was in the first frame."""
     from PIL import ImageDraw
 
