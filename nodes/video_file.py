@@ -83,7 +83,7 @@ def shown(path: Path, subfolder: str) -> io.NodeOutput:
 
 def outputs() -> list[io.Output]:
     """What a node that writes a video gives."""
-    return [io.Video.Output("video", display_name="video", tooltip="The file that was written.")]
+    return [io.Video.Output("video", display_name="video", tooltip="The written file.")]
 
 
 def workflow_metadata(hidden: Any) -> dict[str, str]:

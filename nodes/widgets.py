@@ -50,14 +50,14 @@ def seam(condition: str = "") -> list[io.Input]:
 
 def mask(condition: str = "") -> io.Mask.Input:
     """Where a head may be pasted back; `condition` begins the tooltip."""
-    tooltip = "Only where it is white the head replaces the picture; in the size of the picture."
+    tooltip = "The head shows only where it is white; same size as the image."
     return io.Mask.Input("mask", optional=True, tooltip=_sentence(condition, tooltip))
 
 
 def audio() -> io.Audio.Input:
     """The sound of the file, which may be left out."""
     return io.Audio.Input(
-        "audio", optional=True, tooltip="The voice; cut or filled with silence to the length of the video."
+        "audio", optional=True, tooltip="The voice; cut or padded with silence to the length of the video."
     )
 
 

@@ -219,7 +219,7 @@ def test_our_names_and_the_released_names_give_the_same_net(tmp_path, released):
 
 def test_a_part_of_a_model_is_not_taken_for_the_model(tmp_path):
     released_files.write(catalog.MAPPING, tmp_path)
-    with pytest.raises(CheckpointMismatch, match="holds mapping and lacks expnet, .* is a part of a model.*62a1e060"):
+    with pytest.raises(CheckpointMismatch, match="holds mapping but not expnet, .* is a partial model.*62a1e060"):
         load_model(f"file/{catalog.MAPPING.name}", [tmp_path])
 
 
@@ -466,7 +466,7 @@ def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path,
 @pytest.mark.parametrize(
     "content, said",
     [
-        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git-LFS pointer"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"<!DOCTYPE html>", "is a web page"),
         (b"", "is empty"),
     ],

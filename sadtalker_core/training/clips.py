@@ -84,7 +84,7 @@ class Clip:
         with self._open() as file:
             if "jpegs" not in file.keys():  # noqa: SIM118
                 raise InputError(
-                    f"{self.name} has no pictures, only a voice and coefficients; this training needs "
+                    f"{self.name} has no images, only a voice and coefficients; this training needs "
                     f"clips that were cut from videos."
                 )
             ends = [0, *file.get_tensor("jpeg_ends").tolist()]
@@ -147,7 +147,7 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pi
     bare = next((clip for clip in long_enough if pictures and not clip.has_pictures()), None)
     if bare is not None:
         raise InputError(
-            f"{bare.name} in {folder} has no pictures, only a voice and coefficients; this training needs "
+            f"{bare.name} in {folder} has no images, only a voice and coefficients; this training needs "
             f"clips that were cut from videos."
         )
     return long_enough
@@ -219,7 +219,7 @@ def write_clip(
     if jpegs is not None:
         strip = list(jpegs)
         if len(strip) != n_frames:
-            raise InputError(f"expected {n_frames} pictures of {name}, got {len(strip)}.")
+            raise InputError(f"expected {n_frames} images of {name}, got {len(strip)}.")
         tensors["jpegs"] = torch.frombuffer(bytearray(b"".join(strip)), dtype=torch.uint8)
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
     folder = Path(folder)

@@ -45,7 +45,7 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     if len(sides) > 1:
         (one, first), (other, second), *_ = sorted(sides.items())
         raise InputError(
-            f"expected pictures of one size in {folder}, got {first} with {one} and {second} with {other} "
+            f"expected images of one size in {folder}, got {first} with {one} and {second} with {other} "
             f"pixels. Prepare all videos with the same --size."
         )
     step = DOWNSCALE * 2**levels
@@ -53,7 +53,7 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     if side % step or side < least_side:
         fit = -(-least_side // step) * step
         raise InputError(
-            f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
+            f"expected images whose side is a multiple of {step} and at least {fit} pixels, got {side} "
             f"in {folder}. Prepare the videos with another --size, or train a network with fewer "
             f"levels."
         )
