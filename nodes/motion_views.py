@@ -7,9 +7,11 @@ from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.compose.plot import plot_motion
+from ..sadtalker_core.datatypes import AnyMotion, Expression, HeadPose, Portrait, SpeechWindows
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires
 from .frame_batch import collect
+from .residency import ManagedModel
 
 
 class SadTalkerMotionPlot(io.ComfyNode):
@@ -33,7 +35,14 @@ class SadTalkerMotionPlot(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, speech=None, expression=None, pose=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        width: int,
+        height: int,
+        speech: SpeechWindows | None = None,
+        expression: Expression | None = None,
+        pose: HeadPose | None = None,
+    ) -> io.NodeOutput:
         return io.NodeOutput(plot_motion(speech, expression, pose, width=width, height=height).unsqueeze(0))
 
 
@@ -60,6 +69,8 @@ class SadTalkerMotionPreview(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, model, portrait, motion, size, over_portrait) -> io.NodeOutput:
+    def execute(
+        cls, model: ManagedModel, portrait: Portrait, motion: AnyMotion, size: int, over_portrait: bool
+    ) -> io.NodeOutput:
         frames = pipeline.preview(model, portrait, motion, side=size, over_portrait=over_portrait)
         return io.NodeOutput(collect(frames, "Motion Preview"), float(FRAMES_PER_SECOND))

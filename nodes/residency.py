@@ -1,11 +1,13 @@
 """Where the networks live. ComfyUI owns the memory: every network sits in a patcher of its own, is brought to the
 device when a node needs it, makes room for other models and is gone when the graph is gone. The only file that names
-ModelPatcher."""
+ModelPatcher.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from comfy import model_management
@@ -84,7 +86,7 @@ def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
 def _make_stoppable(net: torch.nn.Module) -> None:
     """Between any two layers the network looks whether the user pressed stop: a single frame may take many seconds."""
 
-    def look(layer, inputs) -> None:
+    def look(layer: Any, inputs: Any) -> None:
         model_management.throw_exception_if_processing_interrupted()
 
     for layer in net.modules():

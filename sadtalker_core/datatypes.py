@@ -187,15 +187,17 @@ class FaceCoefficients:
         return torch.cat([getattr(self, name) for name in layout.FULL_LAYOUT], dim=-1)
 
     @classmethod
-    def from_full_rows(cls, rows: Tensor, crop: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
-                       found: Tensor | None = None) -> FaceCoefficients:  # fmt: skip
+    def from_full_rows(
+        cls, rows: Tensor, crop: Tensor, *, family: str, crop_mode: CropMode, pic_size: int, found: Tensor | None = None
+    ) -> FaceCoefficients:
         """rows (T, 257) and crop (T, 3) -> the record."""
         parts = layout.split_row(rows, layout.FULL_LAYOUT)
         return cls(**parts, crop=crop, family=family, crop_mode=crop_mode, pic_size=pic_size, found=found)
 
     @classmethod
-    def from_crop_rows(cls, rows: Tensor, *, family: str, crop_mode: CropMode, pic_size: int,
-                       found: Tensor | None = None) -> FaceCoefficients:  # fmt: skip
+    def from_crop_rows(
+        cls, rows: Tensor, *, family: str, crop_mode: CropMode, pic_size: int, found: Tensor | None = None
+    ) -> FaceCoefficients:
         """rows (T, 73) -> the record; who the face is and how it is lit is not in them and stays 0."""
         parts = layout.split_row(rows, layout.CROP_LAYOUT)
         unknown = {
@@ -249,7 +251,8 @@ class Expression:
     @property
     def blendshapes(self) -> Mapping[str, int]:
         """Which column is which blendshape, by ARKit's names; empty in a basis whose numbers have none, where each of
-        them moves mouth, eyes and brows together."""
+        them moves mouth, eyes and brows together.
+        """
         return _NAMED_BASES.get(self.family, {})
 
 
@@ -397,7 +400,7 @@ def require_family(what: str, record_family: str, model_family: str) -> None:
         )
 
 
-def require_same_length(n_frames: int, **tracks) -> None:
+def require_same_length(n_frames: int, **tracks: Any) -> None:
     """Refuse tracks of another length than the clip, naming them."""
     for name, track in tracks.items():
         if len(track) != n_frames:
@@ -407,7 +410,25 @@ def require_same_length(n_frames: int, **tracks) -> None:
 
 
 __all__ = [
-    "MINI", "RELEASED", "UNSCALED", "AnyMotion", "BlendshapeMotion", "Box", "CropMode", "Expression",
-    "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose", "KeypointMotion", "Motion", "MotionRows", "OnProgress",
-    "Portrait", "PoseAngles", "SpeechWindows", "require_family", "require_same_length",
-]  # fmt: skip
+    "MINI",
+    "RELEASED",
+    "UNSCALED",
+    "AnyMotion",
+    "BlendshapeMotion",
+    "Box",
+    "CropMode",
+    "Expression",
+    "FaceCoefficients",
+    "FaceCrop",
+    "FrameStream",
+    "HeadPose",
+    "KeypointMotion",
+    "Motion",
+    "MotionRows",
+    "OnProgress",
+    "Portrait",
+    "PoseAngles",
+    "SpeechWindows",
+    "require_family",
+    "require_same_length",
+]

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ from .checkpoint.catalog import (
     find_files,
     find_together,
     searched,
-)  # fmt: skip
+)
 from .checkpoint.fetch import fetch_model
 from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_weights
 from .checkpoint.writing import write_checkpoint
@@ -111,7 +112,7 @@ def load_model(
     model: str,
     folders: Sequence[Path],
     *,
-    ops=nn,
+    ops: Any = nn,
     allow_download: bool = False,
     on_progress: OnProgress | None = None,
     use_mmap: bool = True,
@@ -134,15 +135,17 @@ def load_model(
     return loaded
 
 
-def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (),
-                      ops=nn) -> SadTalkerModel:  # fmt: skip
+def assemble_released(
+    name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (), ops: Any = nn
+) -> SadTalkerModel:
     """The released networks out of their files, whichever file holds which. One of the two mapping networks may
-    lack."""
+    lack.
+    """
     read = [read_tensors(file.path, file.released, folders) for file in files]
     return _build(_ModelFiles.of_released(name, image_size, read, folders), ops)
 
 
-def assemble_mini(ops=nn) -> SadTalkerModel:
+def assemble_mini(ops: Any = nn) -> SadTalkerModel:
     """The built-in networks, out of the pack's own files."""
     return _build(_read_mini(), ops)
 
@@ -201,15 +204,18 @@ def _read_with_base(
 ) -> _ModelFiles:
     """A file of ours, and below it the model that it builds on, where it does not hold all networks itself."""
     if metadata.family not in FAMILY_NETS:
-        raise CheckpointMismatch(f"{file.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
-                                 f"{shorten_names(FAMILY_NETS)}.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{file.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
+            f"{shorten_names(FAMILY_NETS)}."
+        )
     whole = _ModelFiles(model, metadata.family, metadata.image_size, file.source, own=[file])
     base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
     if base is None or set(FAMILY_NETS[metadata.family]) <= set(file.nets()):
         return whole
     if base.startswith(FILE_PREFIX):
-        raise CheckpointMismatch(f"{file.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
-                                 f"released model can be.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{file.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a released model can be."
+        )
     below = _read_mini() if base == MINI_MODEL else _read_released(base, folders, read)
     return replace(whole, own=[file, *below.own], released=below.released, folders=below.folders)
 
@@ -230,13 +236,15 @@ def _read_with_mappings(
     paths = {mapping: find(mapping.name, folders) for mapping in siblings}
     if not any(paths.values()):
         absent = "; ".join(mapping.describe() for mapping in siblings)
-        raise CheckpointMissing(f"{found.path.name} needs the mapping networks beside it, and there is no {absent}. "
-                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+        raise CheckpointMissing(
+            f"{found.path.name} needs the mapping networks beside it, and there is no {absent}. "
+            f"Folders searched: {searched(folders)}."
+        )
     mappings = [read(path, mapping) for mapping, path in paths.items() if path]
     return _ModelFiles.of_released(model, _side_by_name(found), [file, *mappings], folders)
 
 
-def _build(files: _ModelFiles, ops) -> SadTalkerModel:
+def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
     """The networks out of what was read. Raises CheckpointMismatch where one lacks."""
     nets: dict[str, nn.Module] = {}
     for file in files.own:
@@ -253,8 +261,10 @@ def _build(files: _ModelFiles, ops) -> SadTalkerModel:
     wanted = FAMILY_NETS[files.family]
     absent = [net for net in wanted if net not in nets and net not in missing]
     if absent:
-        raise CheckpointMismatch(f"{files.source} lacks {shorten_names(absent)}: a {files.family} model has "
-                                 f"{', '.join(wanted)}.{files.expected}")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{files.source} lacks {shorten_names(absent)}: a {files.family} model has "
+            f"{', '.join(wanted)}.{files.expected}"
+        )
     detector, mesh = embedded_face_nets(ops=ops)
     whole = {"face_detector": detector, "face_mesh": mesh, **{net: nets[net] for net in wanted if net in nets}}
     return SadTalkerModel(files.name, files.family, files.image_size, whole, missing)
@@ -272,8 +282,9 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     )
 
 
-def choose_points(choice: str, family: str, folders: Sequence[Path],
-                  device: torch.device) -> Callable[[FaceSelector], PointFinder] | None:  # fmt: skip
+def choose_points(
+    choice: str, family: str, folders: Sequence[Path], device: torch.device
+) -> Callable[[FaceSelector], PointFinder] | None:
     """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
@@ -319,7 +330,7 @@ def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | N
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
 
-def build_released(name: str, ops=nn) -> nn.Module:
+def build_released(name: str, ops: Any = nn) -> nn.Module:
     """A network of the released family with its released widths, on the meta device; `load_weights` it before use."""
     network = NETWORKS[name]
     return network.build(network.released_config(), ops)
@@ -338,10 +349,16 @@ def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: s
     both = [name for name in wanted if name in tensors]
     missing = [name for name in wanted if name not in tensors]
     unexpected = [shorten(name, 60) for name in tensors if name not in wanted]
-    misshapen = [f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
-                 for name in both if tensors[name].shape != wanted[name].shape]  # fmt: skip
-    other_kind = [f"{name} in {tensors[name].dtype}" for name in both
-                  if tensors[name].is_floating_point() != wanted[name].is_floating_point()]  # fmt: skip
+    misshapen = [
+        f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
+        for name in both
+        if tensors[name].shape != wanted[name].shape
+    ]
+    other_kind = [
+        f"{name} in {tensors[name].dtype}"
+        for name in both
+        if tensors[name].is_floating_point() != wanted[name].is_floating_point()
+    ]
     faults = (("lacks", missing), ("has too many:", unexpected), ("has", misshapen), ("has", other_kind))
     problems = [f"it {verb} {shorten_names(names)}" for verb, names in faults if names]
     if problems:
@@ -366,11 +383,14 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
         least, most = (float(value) for value in tensor.aminmax())
         if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
             what = f"{least:.3g} to {most:.3g}" if least == least else "values that are NaN"
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. The file is damaged, or "
-                                    f"its training diverged.{expected}")  # fmt: skip
+            raise CheckpointDamaged(
+                f"{source} cannot be used: {name} of {net} holds {what}. The file is damaged, or "
+                f"its training diverged.{expected}"
+            )
         if name.endswith("running_var") and least < 0:
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. The "
-                                    f"file is damaged.{expected}")  # fmt: skip
+            raise CheckpointDamaged(
+                f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. The file is damaged.{expected}"
+            )
         silent = silent and (tensor.ndim < 2 or least == most == 0)
     if silent and any(tensor.ndim >= 2 for tensor in tensors.values()):
         raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Download it again.{expected}")
@@ -388,12 +408,13 @@ def _side_by_name(file: FoundFile) -> int:
     if "256" not in file.path.name:
         logging.warning(
             "SadTalker: %s is treated as a 256 model. The files of both sizes look the same inside: if it is 512, "
-            "rename it so that its name contains 512; if not, put 256 into its name to silence this message.", name
-        )  # fmt: skip
+            "rename it so that its name contains 512; if not, put 256 into its name to silence this message.",
+            name,
+        )
     return 256
 
 
-def _own_nets(read: NamedTensors, ops, but: Container[str] = ()) -> dict[str, nn.Module]:
+def _own_nets(read: NamedTensors, ops: Any, but: Container[str] = ()) -> dict[str, nn.Module]:
     """The networks of a file with our names, as wide as its metadata says, without those that are there already."""
     if read.metadata is None:
         raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its networks are.")
@@ -412,8 +433,9 @@ def _own_nets(read: NamedTensors, ops, but: Container[str] = ()) -> dict[str, nn
         try:
             net = network.build(config, ops)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
-            raise CheckpointMismatch(f"no {name} can be made as wide as the metadata of {read.source} says "
-                                     f"({shorten(error, 100)}).") from error  # fmt: skip
+            raise CheckpointMismatch(
+                f"no {name} can be made as wide as the metadata of {read.source} says ({shorten(error, 100)})."
+            ) from error
         nets[name] = load_weights(net, tensors, read.source, read.expected)
     return nets
 

@@ -142,8 +142,9 @@ def _float(default: float, low: float, high: float, step: float, help: str, unit
     return Option(name, float, default, help, low, high, step, unit=unit)
 
 
-def _int(default: int, low: int, high: int, help: str, unit: str = "", name: str = "",
-         step: float | None = None) -> Option:  # fmt: skip
+def _int(
+    default: int, low: int, high: int, help: str, unit: str = "", name: str = "", step: float | None = None
+) -> Option:
     return Option(name, int, default, help, low, high, step, unit=unit)
 
 
@@ -175,8 +176,12 @@ def _axis(axis: str) -> Option:
 
 
 def _angles(axis: str) -> Option:
-    return _text("", f"Replaces the predicted {axis}, in degrees. One value is held; several are interpolated evenly "
-                 "over the clip (for example -20, 0, 20). Empty: as predicted.", DEGREES)  # fmt: skip
+    return _text(
+        "",
+        f"Replaces the predicted {axis}, in degrees. One value is held; several are interpolated evenly "
+        "over the clip (for example -20, 0, 20). Empty: as predicted.",
+        DEGREES,
+    )
 
 
 @dataclass(frozen=True)
@@ -315,10 +320,19 @@ def _table(*options: Option) -> Mapping[str, Option]:
     return {option.name: option for option in options}
 
 
-_BATCH_SIZE = _int(0, 0, 64, "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to "
-                             "4. The frames do not depend on it.", name="batch_size")  # fmt: skip
-_FILE = _text("sadtalker/talking", "Subfolder and start of the file name, inside the output folder; %date:yyyy-MM-dd%"
-                                   " and the like are filled in.", name="filename_prefix")  # fmt: skip
+_BATCH_SIZE = _int(
+    0,
+    0,
+    64,
+    "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to "
+    "4. The frames do not depend on it.",
+    name="batch_size",
+)
+_FILE = _text(
+    "sadtalker/talking",
+    "Subfolder and start of the file name, inside the output folder; %date:yyyy-MM-dd% and the like are filled in.",
+    name="filename_prefix",
+)
 _REFERENCE_LENGTH = _choice(
     ReferenceLength,
     "If the reference is shorter than the audio: loop it, ping-pong it, hold its last frame, or cut the clip to it. A"
@@ -326,8 +340,14 @@ _REFERENCE_LENGTH = _choice(
     name="reference_length",
 )
 _CROSSFADE = _int(10, 0, 250, "Frames (25 fps) of crossfade from one track into the next.", "frames", "crossfade")
-_SMOOTHING = _int(0, 0, LONGEST_SMOOTHING, "Smoothing window in frames (25 fps). 0 to 3: none; 25 is one second.",
-                  "frames", "smoothing")  # fmt: skip
+_SMOOTHING = _int(
+    0,
+    0,
+    LONGEST_SMOOTHING,
+    "Smoothing window in frames (25 fps). 0 to 3: none; 25 is one second.",
+    "frames",
+    "smoothing",
+)
 
 
 def _side(name: str, default: int) -> Option:
@@ -339,12 +359,14 @@ def _edge(name: str, help: str) -> Option:
 
 
 def _turn(axis: str, where: str) -> Option:
-    return _float(0.0, -45.0, 45.0, 0.5, f"Degrees added to every frame; above 0 the head {where}.", "degrees",
-                  f"{axis}_offset")  # fmt: skip
+    return _float(
+        0.0, -45.0, 45.0, 0.5, f"Degrees added to every frame; above 0 the head {where}.", "degrees", f"{axis}_offset"
+    )
 
 
-def _fraction(name: str, default: float, step: float, help: str, low: float = 0.0, high: float = 1.0,
-              unit: str = "") -> Option:  # fmt: skip
+def _fraction(
+    name: str, default: float, step: float, help: str, low: float = 0.0, high: float = 1.0, unit: str = ""
+) -> Option:
     return _float(default, low, high, step, help, unit, name)
 
 

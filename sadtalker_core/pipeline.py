@@ -105,9 +105,16 @@ def extract_video(
     """
     with _threads_to_look(points):
         return family_of(model).extract_video(
-            model, frames, fps, points=points, selector=selector, mode=mode, missing_face=missing_face,
-            n_frames=n_frames, on_progress=on_progress,
-        )  # fmt: skip
+            model,
+            frames,
+            fps,
+            points=points,
+            selector=selector,
+            mode=mode,
+            missing_face=missing_face,
+            n_frames=n_frames,
+            on_progress=on_progress,
+        )
 
 
 def _threads_to_look(points: Points | None) -> AbstractContextManager[None]:
@@ -224,9 +231,18 @@ def coefficients_to_motion(
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
     return family_of(model).coefficients_to_motion(
-        model, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
-        yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
-    )  # fmt: skip
+        model,
+        source,
+        expression,
+        pose,
+        expression_scale=expression_scale,
+        pose_scale=pose_scale,
+        still=still,
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        on_progress=on_progress,
+    )
 
 
 def preview(
@@ -311,9 +327,16 @@ def write_video(
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
     writer = VideoWriter(
-        path, (width, height), fps, output_fps=output_fps, audio=audio, metadata=metadata, quality=quality,
-        signature=signature, check_stop=check_stop,
-    )  # fmt: skip
+        path,
+        (width, height),
+        fps,
+        output_fps=output_fps,
+        audio=audio,
+        metadata=metadata,
+        quality=quality,
+        signature=signature,
+        check_stop=check_stop,
+    )
     with writer as video:
         at_once = _at_once(width * height, PIXELS_WRITTEN_AT_ONCE, WRITTEN_AT_ONCE)
         for start in range(0, len(frames), at_once):
@@ -353,9 +376,17 @@ def render_video(
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
     )
     writer = VideoWriter(
-        path, size_wh, FRAMES_PER_SECOND, output_fps=output_fps, audio=audio, metadata=metadata,
-        quality=quality, signature=signature, partial=partial, check_stop=check_stop,
-    )  # fmt: skip
+        path,
+        size_wh,
+        FRAMES_PER_SECOND,
+        output_fps=output_fps,
+        audio=audio,
+        metadata=metadata,
+        quality=quality,
+        signature=signature,
+        partial=partial,
+        check_stop=check_stop,
+    )
     with writer as video:
         for batch in heads.batches():
             with few_threads():
@@ -380,8 +411,10 @@ def _at_once(pixels: int, most_pixels: int, most: int) -> int:
 
 def _require_clip(name: str, clip: Tensor) -> None:
     if clip.dim() != 4 or clip.shape[3] < 3:
-        raise VideoError(f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
-                         "check the node that made them.")  # fmt: skip
+        raise VideoError(
+            f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
+            "check the node that made them."
+        )
     if len(clip) == 0:
         raise VideoError(f"expected at least one frame in {name}, got none; check the node that made them.")
 

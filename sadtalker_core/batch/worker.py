@@ -71,10 +71,12 @@ class Result:
 class Worker:
     """Holds the networks of one model, and exchanges them when a job wants another."""
 
-    def __init__(self, model_folders: Sequence[Path] = (), device: str = "cpu", batch_size: int = 0,
-                 n_threads: int | None = None):  # fmt: skip
+    def __init__(
+        self, model_folders: Sequence[Path] = (), device: str = "cpu", batch_size: int = 0, n_threads: int | None = None
+    ):
         """device: where networks compute;  batch_size: as in Render Video;  n_threads: of torch on the CPU, None as
-        is"""
+        is
+        """
         self.model_folders, self.device, self.batch_size = model_folders, torch.device(device), batch_size
         self._model: SadTalkerModel | None = None
         self._loaded: tuple[str, str] | None = None

@@ -95,8 +95,9 @@ def _say_if_small(points: Tensor) -> None:
     if size < SMALL_FACE:
         logging.warning(
             "SadTalker: the face is only about %.0f pixels large, so the head will be blurred. Use a larger image, or"
-            " upscale this one first; 256 pixels or more are good.", size,
-        )  # fmt: skip
+            " upscale this one first; 256 pixels or more are good.",
+            size,
+        )
 
 
 def read_meshes_at(

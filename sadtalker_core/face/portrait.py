@@ -62,8 +62,9 @@ def _say_if_transparent(alpha: Tensor | None) -> None:
     if part > TRANSPARENT:
         logging.info(
             "SadTalker: %.0f %% of the portrait is transparent; the video shows the colours underneath, often black. "
-            "The help of Load Portrait says how to put the portrait on a background colour.", 100 * part,
-        )  # fmt: skip
+            "The help of Load Portrait says how to put the portrait on a background colour.",
+            100 * part,
+        )
 
 
 def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:

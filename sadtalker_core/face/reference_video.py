@@ -143,7 +143,7 @@ class _FaceTrack:
         fps: float,
         choose_box: Callable[[Tensor, tuple[int, int]], Box],
         prepare: Callable[[Tensor, Tensor, Box], Any],
-        read: Callable[[list], Tensor],
+        read: Callable[[list[Any]], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Frames with the points of the face, or None -> rows (T, 260), and (T,) whether they were seen.
 

@@ -82,9 +82,18 @@ class Mini:
             self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
         )
         return read_mini_video(
-            detector, mesh, linear_3dmm, frames, fps, model.image_size, selector=selector, mode=mode,
-            missing_face=missing_face, n_frames=n_frames, on_progress=on_progress,
-        )  # fmt: skip
+            detector,
+            mesh,
+            linear_3dmm,
+            frames,
+            fps,
+            model.image_size,
+            selector=selector,
+            mode=mode,
+            missing_face=missing_face,
+            n_frames=n_frames,
+            on_progress=on_progress,
+        )
 
     def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
         """expnet: of no use here, where the lids have blendshapes of their own"""
@@ -107,9 +116,19 @@ class Mini:
     ) -> Motion[BlendshapeMotion]:
         (mapping,) = model.use(self.networks.mapping)
         return coefficients_to_motion(
-            mapping, source, expression, pose, kind=BlendshapeMotion, expression_scale=expression_scale,
-            pose_scale=pose_scale, still=still, yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
-        )  # fmt: skip
+            mapping,
+            source,
+            expression,
+            pose,
+            kind=BlendshapeMotion,
+            expression_scale=expression_scale,
+            pose_scale=pose_scale,
+            still=still,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            on_progress=on_progress,
+        )
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
         """batch_size 0: on the CPU one a thread, up to FRAMES_AT_ONCE, on a GPU what fits there."""

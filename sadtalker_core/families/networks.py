@@ -71,7 +71,7 @@ class StoredNetwork(Network[Kind]):
         """
         return _config(self.config, config, f"{source}, the config of {self.kind.__name__}")
 
-    def build(self, config: Any, ops=nn) -> Kind:
+    def build(self, config: Any, ops: Any = nn) -> Kind:
         """The network on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
         with torch.device("meta"):
             return self.kind(config, ops=ops)

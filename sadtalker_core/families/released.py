@@ -71,9 +71,16 @@ class Released:
         finder = self._finder(model, points, selector)
         (recon,) = model.use(self.networks.face_recon)
         return read_released_video(
-            recon, finder, frames, fps, model.image_size, mode=mode, missing_face=missing_face, n_frames=n_frames,
+            recon,
+            finder,
+            frames,
+            fps,
+            model.image_size,
+            mode=mode,
+            missing_face=missing_face,
+            n_frames=n_frames,
             on_progress=on_progress,
-        )  # fmt: skip
+        )
 
     def _finder(self, model: Model, points: Points | None, selector: FaceSelector) -> PointFinder:
         if points is not None:
@@ -103,9 +110,19 @@ class Released:
         (mapping,) = model.use(self.networks.mapping_full if source.crop_mode.full else self.networks.mapping)
         require_mapping(mapping, source.crop_mode)
         return coefficients_to_motion(
-            mapping, source, expression, pose, kind=KeypointMotion, expression_scale=expression_scale,
-            pose_scale=pose_scale, still=still, yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
-        )  # fmt: skip
+            mapping,
+            source,
+            expression,
+            pose,
+            kind=KeypointMotion,
+            expression_scale=expression_scale,
+            pose_scale=pose_scale,
+            still=still,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            on_progress=on_progress,
+        )
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
         """batch_size 0: on the CPU 1, on a GPU what fits there."""

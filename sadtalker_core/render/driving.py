@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
     name: what the user calls it, for the sentence of the OptionError where it is no angle between -180 and 180.
     """
     if isinstance(values, str):
-        words: Sequence = values.replace("\N{MINUS SIGN}", "-").replace(",", " ").replace(";", " ").split()
+        words: Sequence[Any] = values.replace("\N{MINUS SIGN}", "-").replace(",", " ").replace(";", " ").split()
     elif values is None:
         words = []
     else:
@@ -129,8 +130,9 @@ def _read(net: MappingNet, rows: Tensor, kind: type[MotionRows], on_progress: On
     return kind(*(getattr(motion, part.name).float().cpu() for part in fields(motion)))
 
 
-def _check(source: FaceCoefficients, expression: Expression, pose: HeadPose,
-           expression_scale: float, pose_scale: PoseAngles) -> None:  # fmt: skip
+def _check(
+    source: FaceCoefficients, expression: Expression, pose: HeadPose, expression_scale: float, pose_scale: PoseAngles
+) -> None:
     require_family("the expression", expression.family, source.family)
     require_family("the pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)

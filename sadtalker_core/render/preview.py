@@ -81,8 +81,9 @@ def moved_keypoints(crop: FaceCrop, motion: Motion[KeypointMotion], detector: Ke
         canonical = detector(crop.image[None].to(like)).float().cpu()
     for start in range(0, len(motion), _AT_ONCE):
         part = motion.driving[start : start + _AT_ONCE]
-        rows = KeypointMotion(*(t.detach().cpu().float() for t in (part.yaw, part.pitch, part.roll, part.translation,
-                                                                   part.offsets)))  # fmt: skip
+        rows = KeypointMotion(
+            *(t.detach().cpu().float() for t in (part.yaw, part.pitch, part.roll, part.translation, part.offsets))
+        )
         yield from (transform_keypoints(canonical, rows)[..., :2] + 1) * (crop.pic_size / 2)
 
 

@@ -90,9 +90,14 @@ def sheet_mesh():
     vertices = np.array([[-1, 6, 0], [1, 6, 0], [1, 8, 0], [-1, 8, 0]], np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     return HeadMesh(
-        vertices, faces, np.zeros(2, np.int32), np.zeros((2, 3, 2), np.float32),
-        np.zeros((len(ARKIT_BLENDSHAPES), 4, 3), np.float32), {}, np.zeros((3, 4, 4), np.float32),
-    )  # fmt: skip
+        vertices,
+        faces,
+        np.zeros(2, np.int32),
+        np.zeros((2, 3, 2), np.float32),
+        np.zeros((len(ARKIT_BLENDSHAPES), 4, 3), np.float32),
+        {},
+        np.zeros((3, 4, 4), np.float32),
+    )
 
 
 def frame_of(mesh, shift, size=32):

@@ -99,7 +99,8 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
 def rigid_flow(rig: FaceRig, turn: Tensor, shift: Tensor) -> Tensor:
     """(B, 4, 2): times a driving place (x, y, 1, depth) it gives the displacement, in pixels of the stage, of a spot
     that follows the head alone. depth in decimetres from the pivot to the viewer; turn and shift as `FaceRig.driven`
-    takes them."""
+    takes them.
+    """
     fit = rig.face.fit
     up = rig.source.new_tensor([1.0, -1.0])
     back = torch.linalg.inv(turn.float()).to(rig.source)[:, :2]
@@ -146,7 +147,8 @@ def _smooth(mask: Tensor) -> Tensor:
 @dataclass(frozen=True, eq=False)
 class _Topology:
     """triangles (N, 3);  kind (N,) MOUTH, EYES, _HIDEABLE or _SURROUNDINGS;  places (M, 4) what `MeshFlow` says of x,
-    y, z and mouth height."""
+    y, z and mouth height.
+    """
 
     triangles: Tensor
     kind: Tensor

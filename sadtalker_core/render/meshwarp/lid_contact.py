@@ -53,7 +53,8 @@ def eye_closure(face: PlacedFace, weights: Tensor) -> Tensor:
 def with_lids_that_meet(face: PlacedFace, gain: Tensor, moved: Tensor, closure: Tensor) -> Tensor:
     """Displacements moved (B, 468, 3) in camera coordinates, made with gain (P,) of `blink_gain`; closure (B, 2) of
     `eye_closure` -> the same, the upper lids corrected: a full blink brings them onto the lower ones along the whole
-    eye, and nothing brings them further."""
+    eye, and nothing brings them further.
+    """
     moved, rest = moved.clone(), face.camera_points
     for closing, (unit, upper, lower) in zip(closure.T[..., None, None], _LIDS, strict=True):
         blink = BLENDSHAPE_INDEX[unit]
@@ -68,7 +69,8 @@ def with_lids_that_meet(face: PlacedFace, gain: Tensor, moved: Tensor, closure: 
 
 def without_lid_rims(face: PlacedFace, source: Tensor, closure: Tensor) -> Tensor:
     """source (B, P, 2) where the portrait is looked at, in pixels of the stage -> the same, lids that close taken from
-    further out: the mesh lies a little inside their edges, and they would bring a rim of the eye along."""
+    further out: the mesh lies a little inside their edges, and they would bring a rim of the eye along.
+    """
     source, down = source.clone(), face.down_on_stage
     for closing, (_, upper, lower) in zip(closure.T[..., None, None], _LIDS, strict=True):
         source[:, upper] -= closing * down * _LID_RIM

@@ -57,7 +57,8 @@ _HELD = 0.01
 def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Tensor:
     """Displacements moved (B, 468, 3) in camera coordinates, weights (B, P) -> the same, with the lips as far apart as
     the weights ask. What the template's lips lack to close the portrait's smile or open mouth stays only while the
-    mouth keeps the portrait's expression, or is wide open again."""
+    mouth keeps the portrait's expression, or is wide open again.
+    """
     rest = face.camera_points
     gap = (rest + moved)[:, _LOWER_LIP] - (rest + moved)[:, _UPPER_LIP]
     apart, was_apart = gap @ face.down, (rest[_LOWER_LIP] - rest[_UPPER_LIP]) @ face.down
@@ -73,7 +74,8 @@ def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Ten
 def without_lip_rims(face: PlacedFace, source: Tensor, driving: Tensor) -> Tensor:
     """source, driving (B, P, 2): where the portrait is looked at, and where that is seen, in pixels of the stage ->
     source, lips that close taken from further out: the mesh lies a little inside their edges, and they would bring a
-    rim of the teeth along."""
+    rim of the teeth along.
+    """
     source = source.clone()
     apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, face.points[None]))
     rim = ((was_apart - apart) / (4 * face.fit.scale)).clamp(0, _LIP_RIM)[..., None]
@@ -90,7 +92,8 @@ def _asked_gap(face: PlacedFace, weights: Tensor) -> Tensor:
 
 def _kept(face: PlacedFace, weights: Tensor, asked: Tensor, was_asked: Tensor) -> Tensor:
     """(B,) in 0..1: how much of the portrait's own gap stays, by the gap that is asked for (B,), was asked for (1,),
-    and by how much of the portrait's expression is left."""
+    and by how much of the portrait's expression is left.
+    """
     share_asked = (asked.clamp_min(0) + _HARDLY_OPEN) / (was_asked.clamp_min(0) + _HARDLY_OPEN)
     lost = (face.weights - weights)[:, _MOUTH_BLENDSHAPES].clamp_min(0).sum(1)
     kept = share_asked.clamp_max(1) * (1 - lost / _ALL_LOST).clamp_min(0)
@@ -129,7 +132,8 @@ def spread_of_lips(device: torch.device) -> Tensor:
 
 def _within_lips(pairs: Tensor) -> Tensor:
     """(468,) the points of the lips with their edges: what pairs of neighbours (N, 2) lead to from the inner edge
-    without crossing the outer one."""
+    without crossing the outer one.
+    """
     inside = torch.zeros(N_POINTS, dtype=torch.bool)
     inside[list(INNER_LIPS)] = True
     while True:

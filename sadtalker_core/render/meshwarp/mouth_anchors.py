@@ -50,7 +50,8 @@ def mouth_anchors(face: PlacedFace, inside: Tensor, turn: Tensor) -> MouthAnchor
 
 def inside_points(face: PlacedFace, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
     """weights (B, P), turn (B, 3, 3), shift (B, 2) as `FaceRig.driven` takes them -> (B, K, 2) the points inside the
-    mouth in pixels of the stage, placed by the template and the corners of the portrait's mouth."""
+    mouth in pixels of the stage, placed by the template and the corners of the portrait's mouth.
+    """
     canonical, rotation = face.canonical, face.fit.rotation
     found = face.to_camera(face.points[_CORNERS], face.depth[_CORNERS]).mean(0)
     template = canonical.mean - canonical.pivot + canonical.displacements(face.weights)
@@ -83,7 +84,8 @@ def own_mouth(face: PlacedFace) -> Tensor:
 
 def skull_affine(face: PlacedFace, turn: Tensor, shift: Tensor) -> Tensor:
     """turn (B, 3, 3), shift (B, 2) -> (B, 3, 2) the affine map from driving to source that the lips would have if they
-    only followed the head: a place of the stage (x, y, 1) times this is where the portrait shows it."""
+    only followed the head: a place of the stage (x, y, 1) times this is where the portrait shows it.
+    """
     lips = list(INNER_LIPS + OUTER_LIPS)
     rest = face.to_camera(face.points[lips], face.depth[lips])
     carried = rest @ turn.to(rest).transpose(1, 2) + F.pad(shift.to(rest), (0, 1))[:, None]

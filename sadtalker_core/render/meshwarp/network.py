@@ -15,7 +15,7 @@ Letters: `B` frames, `h` side of the window, or of a part of it in training. Sta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class Repair(NamedTuple):
 class FlowRenderer(nn.Module):
     """Two calls: `encode` once per source, `forward` once per batch of frames."""
 
-    def __init__(self, config: FlowRendererConfig = MINI_FLOW_RENDERER, *, ops=nn):
+    def __init__(self, config: FlowRendererConfig = MINI_FLOW_RENDERER, *, ops: Any = nn):
         super().__init__()
         self.config = config
         encoder, widths = config.encoder, config.widths
@@ -119,7 +119,8 @@ class FlowRenderer(nn.Module):
     ) -> Repair:
         """stage (B, 3, 160, 160), its features, displacement (B, 2, 128, 128) of the window in pixels of the stage,
         maps (B, 11, 128, 128), rigid (B, 4, 2) as `rigid_flow` gives it. Training gives a part of the window, h x h,
-        and where on the stage it begins, left_top (B, 2)."""
+        and where on the stage it begins, left_top (B, 2).
+        """
         if left_top is None:
             left_top = displacement.new_full((1, 2), MARGIN)
         warped = warp_window(stage, displacement, left_top)
@@ -152,12 +153,14 @@ class FlowRenderer(nn.Module):
         return Repair(displacement + shift * may, 1 - may * change, torch.sigmoid(colours[:, :3]))
 
 
-def _block(n_in: int, n_out: int, stride: int = 1, *, ops) -> nn.Sequential:
+def _block(n_in: int, n_out: int, stride: int = 1, *, ops: Any) -> nn.Sequential:
     return nn.Sequential(ops.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.LeakyReLU(0.1))
 
 
 class Residual(nn.Module):
-    def __init__(self, width: int, *, ops):
+    """Two convolutions, whose answer is added to the input; (B, width, H, W) stays that."""
+
+    def __init__(self, width: int, *, ops: Any):
         super().__init__()
         self.first = _block(width, width, ops=ops)
         self.second = nn.Sequential(ops.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
@@ -175,7 +178,8 @@ def _without_tears(answers: Tensor) -> Tensor:
 
 def _taken_along(rigid: Tensor, left_top: Tensor, side: int) -> Tensor:
     """(B, 2, 2, side, side) in pixels of the stage: how far the head takes along what lies in the plane of its pivot,
-    and how much further what lies a decimetre nearer."""
+    and how much further what lies a decimetre nearer.
+    """
     places = (torch.arange(side, device=rigid.device) + 0.5 + left_top[:, :, None]).expand(len(rigid), -1, -1)
     across = rigid[:, 0, :, None] * places[:, :1]
     down = rigid[:, 1, :, None] * places[:, 1:] + rigid[:, 2, :, None]

@@ -42,7 +42,8 @@ class FaceRig:
     @classmethod
     def from_points(cls, points: Tensor, weights: Tensor, canonical: CanonicalFace | None = None) -> FaceRig:
         """points (468, 3) as found in the portrait, already in pixels of the stage; weights (P,) blendshape weights of
-        the portrait."""
+        the portrait.
+        """
         face = place_face(points, weights, canonical)
         around = surroundings_of(face)
         return cls(face, around, blink_gain(face), torch.cat([face.points, around.places()]))
@@ -50,7 +51,8 @@ class FaceRig:
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """weights (B, P) of the driving frames, turn (B, 3, 3) from the portrait's head to theirs (times a growth, if
         they come nearer), shift (B, 2) decimetres, x right and y up -> all points (B, M, 2) in pixels of the stage, and
-        their depth (B, M) in decimetres, larger is nearer."""
+        their depth (B, M) in decimetres, larger is nearer.
+        """
         face, weights, turn = self.face, weights.to(self.source), turn.to(self.source)
         shift = F.pad(shift.to(self.source), (0, 1))[:, None]
         rest = face.camera_points

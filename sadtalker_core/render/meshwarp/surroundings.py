@@ -24,7 +24,8 @@ from .placement import STAGE, PlacedFace
 class Ring(NamedTuple):
     """size: how far out, 1 = the outline; depth in head coordinates, in decimetres, and head_share, what share of the
     motion of the head it takes, as cosine series of the angle from the top of the forehead; speech_share: what share of
-    the motion of the jaw."""
+    the motion of the jaw.
+    """
 
     size: float
     depth: tuple[float, ...]
@@ -80,7 +81,8 @@ def carried_along(
     around: Surroundings, face: PlacedFace, turn: Tensor, shift: Tensor, speech: Tensor
 ) -> tuple[Tensor, Tensor]:
     """turn (B, 3, 3) and shift (B, 1, 3) of the head, speech (B, V, 3) what the expression does to the outline of the
-    face, in camera coordinates -> places (B, R V + V, 2) in pixels of the stage, and their depth (B, R V + V)."""
+    face, in camera coordinates -> places (B, R V + V, 2) in pixels of the stage, and their depth (B, R V + V).
+    """
     parts, depths = [], []
     for ring, places, depth, head_share in zip(RINGS, around.rings, around.depth, around.head_share, strict=True):
         camera = face.to_camera(places, depth)

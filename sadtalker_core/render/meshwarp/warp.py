@@ -15,7 +15,8 @@ from .placement import STAGE
 def sample(picture: Tensor, grid: Tensor) -> Tensor:
     """picture (B, C, H, W), grid (B, h, w, 2) of x, y in -1..1 from edge to edge (`align_corners=False`) -> (B, C, h,
     w). Bilinear, the border carried on, in float32 whatever the picture is: half precision cannot name a pixel's
-    place."""
+    place.
+    """
     found = F.grid_sample(picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return found.to(picture.dtype)
 
@@ -23,7 +24,8 @@ def sample(picture: Tensor, grid: Tensor) -> Tensor:
 def warp_window(picture: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor:
     """What the window, or the part of it that begins at left_top (1 or B, 2), shows of a picture (B, C, h, h) of the
     whole stage, moved by displacement (B, 2, 128, 128). A picture smaller than the stage gives a window as much
-    smaller."""
+    smaller.
+    """
     shrink = STAGE // picture.shape[-1]
     flow = F.avg_pool2d(displacement.float(), shrink) if shrink > 1 else displacement.float()
     centres = (torch.arange(flow.shape[-1], device=flow.device, dtype=torch.float32) + 0.5) * shrink

@@ -29,10 +29,22 @@ from torch.nn import functional as F
 # Shapes, about as books of anatomy have them.
 #: the teeth of one side from the middle outwards, in decimetres: the width along the arch, the height of the crown, and
 #: how far its edge stands back from the line of the others
-UPPER_CROWNS = ((0.085, 0.104, 0.0), (0.065, 0.090, 0.007), (0.075, 0.100, 0.001), (0.070, 0.085, 0.007),
-                (0.068, 0.078, 0.010), (0.100, 0.070, 0.013))  # fmt: skip
-LOWER_CROWNS = ((0.053, 0.088, 0.0), (0.058, 0.092, 0.001), (0.068, 0.100, -0.003), (0.070, 0.085, 0.006),
-                (0.072, 0.078, 0.010), (0.110, 0.070, 0.013))  # fmt: skip
+UPPER_CROWNS = (
+    (0.085, 0.104, 0.0),
+    (0.065, 0.090, 0.007),
+    (0.075, 0.100, 0.001),
+    (0.070, 0.085, 0.007),
+    (0.068, 0.078, 0.010),
+    (0.100, 0.070, 0.013),
+)
+LOWER_CROWNS = (
+    (0.053, 0.088, 0.0),
+    (0.058, 0.092, 0.001),
+    (0.068, 0.100, -0.003),
+    (0.070, 0.085, 0.006),
+    (0.072, 0.078, 0.010),
+    (0.110, 0.070, 0.013),
+)
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
 SMILE = 0.7  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
@@ -45,7 +57,8 @@ _FINER = 3  #: drawn so much finer, and averaged
 
 def teeth(density: float, crowns: tuple[tuple[float, float, float], ...], rise: float = 0.0) -> Tensor:
     """(4, H, W) colour and cover of a row of upper teeth, their edges at y = 0, gums above; density in pixels per
-    decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2. For lower teeth: turn it upside down."""
+    decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2. For lower teeth: turn it upside down.
+    """
     widths, heights, setbacks = torch.tensor(crowns).T
     x, y = _paper(density)
     side = x.abs()

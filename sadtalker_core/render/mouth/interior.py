@@ -79,7 +79,8 @@ class Mouth:
 
     def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
         """frames (B, 3, S, S), the insides of their mouths painted roughly -> the same, filled; closed mouths as they
-        were."""
+        were.
+        """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge, wide = max(1.0, _EDGE * self.density), max(3, round(_BLUR * self.density) // 2 * 2 + 1)
         rows, columns, places = pixels_around(lips, edge + wide // 2, frames.shape[-1])
@@ -104,7 +105,8 @@ class Mouth:
     def _between(self, lips: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """places (B or 1, h, w, 2) -> (B, 1, h, w) three times, in pixels: how far below the upper lip, how far above
         the lower one (both negative beside the mouth), and how much further the lips are apart there than in the
-        portrait."""
+        portrait.
+        """
         upper, lower = lip_edges(lips)
         u, v = beside_line(places, upper)
         top, bottom = (below_edge(edge_curve(edge), u) for edge in (upper, lower))
@@ -139,7 +141,8 @@ class Mouth:
 
     def _own(self, places: Tensor, rigid_affine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the portrait's own mouth shows at that place of the skull (B, 3, h, w), where it shows teeth, and where
-        it shows the upper lip, which has risen since (B, 1, h, w)."""
+        it shows the upper lip, which has risen since (B, 1, h, w).
+        """
         n, side = len(rigid_affine), self.image.shape[-1]
         on_stage = F.pad(self.head.on_stage(places), (0, 1), value=1.0)
         source = torch.einsum("hwk,bkc->bhwc", on_stage, rigid_affine)

@@ -25,7 +25,8 @@ _LEAST_TINT, _MOST_TINT = 0.8, 1.2
 
 def light_of(image: Tensor, head: PosedRig) -> Tensor:
     """image (1, 3, S, S) in 0..1 -> (3,) what a white thing in this face looks like: the whites of the eyes, never
-    darker than the cheeks."""
+    darker than the cheeks.
+    """
     face, side = head.rig.face, image.shape[-1]
 
     def seen(places: Tensor) -> Tensor:

@@ -49,7 +49,8 @@ class LipEdges:
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
         """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, with the lips up to their
-        edges."""
+        edges.
+        """
         on_stage = flow.mesh[:, list(INNER_LIPS)]
         rows, columns, places = pixels_around(
             self.head.on_crop(on_stage), _REACH * float(self.head.zoom), warped.shape[-1]
@@ -85,7 +86,8 @@ class LipEdges:
 
 def _sides(lips: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
     """places (B or 1, h, w, 2) -> how far they lie within the upper and within the lower lip, and how far the lips are
-    apart there, (B, 1, h, w) each, in pixels; and 1 between the corners of the mouth, 0 beside it."""
+    apart there, (B, 1, h, w) each, in pixels; and 1 between the corners of the mouth, 0 beside it.
+    """
     upper, lower = lip_edges(lips)
     u, v = beside_line(places, upper)
     top, bottom = (below_edge(edge_curve(edge), u)[:, None] for edge in (upper, lower))

@@ -38,6 +38,7 @@ _MARGIN = (STAGE - WINDOW) // 2
 def make_shard(
     mesh: HeadMesh, landmarks: np.ndarray, seed: int, people: int = PEOPLE_PER_SHARD
 ) -> dict[str, np.ndarray]:
+    """`people` generated heads -> arrays by name, one row for each head; the same seed gives the same bytes."""
     rows = [_person_rows(mesh, landmarks, np.random.default_rng([seed, k])) for k in range(people)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -53,7 +54,7 @@ def _person_rows(mesh: HeadMesh, landmarks: np.ndarray, rng: np.random.Generator
         "source_points": _points(scene, landmarks, source),
         "source_weights": weights.astype(np.float16),
     }
-    several: dict[str, list] = {}
+    several: dict[str, list[np.ndarray]] = {}
     for _ in range(DRIVING):
         relative = random_turn(rng, 0.5) if rng.random() < 0.7 else np.eye(3, dtype=np.float32)
         moved = rng.normal(0, 0.03, 3) * [1, 1, 0] if rng.random() < 0.5 else np.zeros(3)
@@ -84,9 +85,17 @@ def _driving_weights(source: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return goal
 
 
-def _stage_camera(scene: Scene, landmarks, weights, head, place, rng) -> Camera:
+def _stage_camera(
+    scene: Scene,
+    landmarks: np.ndarray,
+    weights: np.ndarray,
+    head: np.ndarray,
+    place: np.ndarray,
+    rng: np.random.Generator,
+) -> Camera:
     """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a
-    little."""
+    little.
+    """
     import torch
 
     camera, pixels = scene.camera, 512
@@ -116,6 +125,7 @@ def _project(camera: Camera, points: np.ndarray, size: int) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the wheel and the shards")
     parser.add_argument("--shards", type=int, default=40)

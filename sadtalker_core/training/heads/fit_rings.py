@@ -35,7 +35,8 @@ _USED = ("turn", "shift", "source_points", "flow", "layer", "visible")
 
 def went_to(flow: Tensor, places: Tensor) -> Tensor:
     """flow (1, 2, h, h) of the window in pixels of the stage: where a driving spot lies in the source, minus where it
-    is. places (V, 2) in the source -> where they are in the driving picture, by fixed-point iteration."""
+    is. places (V, 2) in the source -> where they are in the driving picture, by fixed-point iteration.
+    """
     goal = places.clone()
     for _ in range(_ROUNDS):
         goal = places - _at(flow, goal)
@@ -50,7 +51,8 @@ def _at(picture: Tensor, places: Tensor) -> Tensor:
 
 def depth_and_share(spots: Tensor, moved: Tensor, turns: Tensor, shifts: Tensor) -> tuple[float, float]:
     """spots, moved (N, 2) in decimetres from the pivot, turns (N, 3, 3), shifts (N, 2) -> depth behind the pivot's
-    plane, and share, by least squares."""
+    plane, and share, by least squares.
+    """
     flat = ((turns[:, :2, :2] - torch.eye(2)) @ spots[..., None])[..., 0] + shifts
     inputs = torch.stack([flat, turns[:, :2, 2]], dim=-1).flatten(0, 1).double()
     share, both = torch.linalg.lstsq(inputs, moved.flatten()[:, None].double()).solution[:, 0].tolist()
@@ -67,7 +69,8 @@ def cosine_series(values: Tensor) -> list[float]:
 
 def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
     """For each pair with a turn: spots (V, 2), how they moved (V, 2), turn, shift, and whether a head was seen there
-    (V,)."""
+    (V,).
+    """
     found: list[tuple[Tensor, ...]] = []
     for k, d in np.ndindex(shard["turn"].shape[:2]):
         turn = torch.from_numpy(shard["turn"][k, d])
@@ -91,7 +94,8 @@ def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
 
 def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
     """-> depth in head coordinates, share of the motion, and how often a head was there, (V,) each; both sides
-    alike."""
+    alike.
+    """
     spots, moved, turns, shifts, seen = (torch.stack(column) for column in zip(*rows, strict=True))
     mirror = [-v % len(FACE_OUTLINE) for v in range(len(FACE_OUTLINE))]
     aside, flip = torch.tensor([-1.0, 1.0]), torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
@@ -111,6 +115,7 @@ def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with shards pairs_*.npz")
     parser.add_argument("--shards", type=int, nargs="+", default=[3, 5, 7])

@@ -9,8 +9,15 @@ from sadtalker_core.render.meshwarp.rasterizer import signed_areas
 from tests.render.heads import GRIN, NOTHING, SMILE, TALKING, A, M, driven, portrait_head, row, walk
 
 UPPER, LOWER = list(INNER_LIPS[1:10]), list(INNER_LIPS[:10:-1])
-SPOKEN = [NOTHING, M, A, {"jawOpen": 0.4, "mouthPucker": 0.4, "mouthFunnel": 0.5}, {"mouthPucker": 0.85},
-          {"mouthRollLower": 0.65, "mouthUpperUp": 0.2}, {"mouthStretch": 0.5, "mouthSmile": 0.3}]  # fmt: skip
+SPOKEN = [
+    NOTHING,
+    M,
+    A,
+    {"jawOpen": 0.4, "mouthPucker": 0.4, "mouthFunnel": 0.5},
+    {"mouthPucker": 0.85},
+    {"mouthRollLower": 0.65, "mouthUpperUp": 0.2},
+    {"mouthStretch": 0.5, "mouthSmile": 0.3},
+]
 PORTRAITS = pytest.mark.parametrize("portrait", [SMILE, GRIN, TALKING], ids=["smile", "grin", "talking"])
 
 

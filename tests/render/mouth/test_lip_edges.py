@@ -38,7 +38,8 @@ def test_the_preview_shows_the_lips_that_are_rendered():
 
 def frames_of(portrait, rows):
     """A grey portrait with white teeth between its lips -> its crop and its frames, by a network that repairs
-    nothing."""
+    nothing.
+    """
     net = FlowRenderer(FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))).eval()
     with torch.no_grad():
         for head in (net.shift, net.colours):
