@@ -1,8 +1,8 @@
 """Does the face say the sound? Numbers by a network that was trained to tell who speaks.
 
-    python -m tests.tools.sync_evaluator FILM.mp4 ...         any films; each one's sound is a wrong voice for the others
-    python -m tests.tools.sync_evaluator --mini               five portraits by five voices with the built-in model
-    python -m tests.tools.sync_evaluator --mini --quick       two by two, three seconds each
+    python -m tests.tools.sync_evaluator FILM.mp4 ...      any films; each one's sound is a wrong voice for the others
+    python -m tests.tools.sync_evaluator --mini            five portraits by five voices with the built-in model
+    python -m tests.tools.sync_evaluator --mini --quick    two by two, three seconds each
         [--judge FOLDER] [--portraits FOLDER] [--voices FOLDER]
 
 The weights, lr_asd_ava.safetensors, are not part of the project: they are looked for in --judge, in the folder that the
@@ -28,8 +28,11 @@ from .films import read_film
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when everything was looked at, or when the weights are not there, which a sentence says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.tools.sync_evaluator", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.tools.sync_evaluator",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("films", nargs="*", type=Path, metavar="FILM")
     parser.add_argument("--mini", action="store_true", help="portraits by voices with the built-in model")
     parser.add_argument("--quick", action="store_true", help="two portraits, two voices, three seconds")
@@ -48,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.films:
             print(as_table(judge_films(evaluator, options.films)))
         else:
-            cells = mini.grid(evaluator, *mini.chosen(home() / "mini_judge", options.quick, options.portraits,
-                                                      options.voices))  # fmt: skip
+            cells = mini.grid(
+                evaluator, *mini.chosen(home() / "mini_judge", options.quick, options.portraits, options.voices)
+            )
             print("", mini.as_table(cells), "", *mini.verdicts(cells), sep="\n")
     except (SadTalkerError, sources.Unavailable, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,7 +23,7 @@ from sadtalker_core.face.mesh import track_meshes
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
 from .mfcc import FRAME, HOP, mfcc
-from .network import MFCC_PER_FRAME, SIDE, LRASD, in_pieces, load_network
+from .network import LRASD, MFCC_PER_FRAME, SIDE, in_pieces, load_network
 
 WEIGHTS = "lr_asd_ava.safetensors"
 JUDGE = "JUDGE"  #: the environment variable with the folder of the weights

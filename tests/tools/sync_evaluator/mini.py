@@ -7,7 +7,7 @@ what it says alone; other readers come with --voices.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,20 +31,31 @@ NETWORK = "LR-ASD"
 
 
 def sync_rows(takes: Mapping[str, Take]) -> list[Row]:
-    """One value per portrait; without the weights no rows, and a sentence that says so."""
+    """One value per portrait that can be judged; without the weights no rows, and a sentence that says so."""
     weights = find_weights()
     if weights is None:
         print(missing_sentence(), file=sys.stderr)
         return []
     evaluator = SyncEvaluator(weights)
-    found = {name: evaluator.evaluate(take.film["spoken"], take.voice.utterance.wave) for name, take in takes.items()}
+    found = {}
+    for name, take in takes.items():
+        try:
+            found[name] = evaluator.evaluate(take.film["spoken"], take.voice.utterance.wave)
+        except ValueError as error:  # too short, or no face
+            print(f"{name}: no sync: {error}", file=sys.stderr)
     values = {LEVEL: "level", MARGIN: "margin", SHIFT: "best_shift"}
-    return [Row(what, NETWORK, {name: float(getattr(scores, value)) for name, scores in found.items()},
-                note=_controls(found.values()))
-            for what, value in values.items()]  # fmt: skip
+    return [
+        Row(
+            what,
+            NETWORK,
+            {name: float(getattr(scores, value)) for name, scores in found.items()},
+            note=_controls(found.values()),
+        )
+        for what, value in values.items()
+    ]
 
 
-def _controls(found) -> str:
+def _controls(found: Iterable[SyncScores]) -> str:
     broken = sum(not scores.controls_hold for scores in found)
     return f"controls fail in {broken} clips" if broken else "controls hold"
 
@@ -64,8 +75,13 @@ class Cell:
     loudness_shapes: Shapes
 
 
-def grid(evaluator: SyncEvaluator, pictures: Mapping[str, np.ndarray], spoken: Sequence[voices.Spoken],
-         wrong: Mapping[str, np.ndarray], n_frames: int) -> list[Cell]:  # fmt: skip
+def grid(
+    evaluator: SyncEvaluator,
+    pictures: Mapping[str, np.ndarray],
+    spoken: Sequence[voices.Spoken],
+    wrong: Mapping[str, np.ndarray],
+    n_frames: int,
+) -> list[Cell]:
     """Every portrait says the first n_frames of every voice. wrong: name of a voice -> its sound; all but the film's
     own stand against it.
     """
@@ -80,8 +96,9 @@ def grid(evaluator: SyncEvaluator, pictures: Mapping[str, np.ndarray], spoken: S
     return cells
 
 
-def _judged(evaluator: SyncEvaluator, film: Film, voice: voices.Spoken,
-            wrong: Sequence[np.ndarray]) -> tuple[SyncScores, Shapes]:  # fmt: skip
+def _judged(
+    evaluator: SyncEvaluator, film: Film, voice: voices.Spoken, wrong: Sequence[np.ndarray]
+) -> tuple[SyncScores, Shapes]:
     meshes = evaluator.meshes(film.frames)
     scores = evaluator.score(mouth_crops(film.frames, meshes), film.sound, wrong)
     return scores, shapes(meshes, voice.utterance.phones, film.sound)
@@ -90,9 +107,11 @@ def _judged(evaluator: SyncEvaluator, film: Film, voice: voices.Spoken,
 def cell_line(cell: Cell) -> str:
     """While it runs."""
     own, other = cell.scores, cell.loudness
-    return (f"{cell.portrait}, {cell.voice}: level {own.level:.2f}, margin {own.margin:.2f}, shapes "
-            f"{cell.shapes.mean:.2f}; jaw = loudness {other.level:.2f}, {other.margin:.2f}, "
-            f"{cell.loudness_shapes.mean:.2f}")  # fmt: skip
+    return (
+        f"{cell.portrait}, {cell.voice}: level {own.level:.2f}, margin {own.margin:.2f}, shapes "
+        f"{cell.shapes.mean:.2f}; jaw = loudness {other.level:.2f}, {other.margin:.2f}, "
+        f"{cell.loudness_shapes.mean:.2f}"
+    )
 
 
 def as_table(cells: Sequence[Cell]) -> str:
@@ -100,8 +119,10 @@ def as_table(cells: Sequence[Cell]) -> str:
     heads = ("portrait", "level", "best shift", "margin", "z", "noise", "still frame", "opening", "width")
     names = list(dict.fromkeys(cell.portrait for cell in cells))
     own = {name: [(c.scores, c.shapes) for c in cells if c.portrait == name] for name in names}
-    groups = own | {"all": [(c.scores, c.shapes) for c in cells],
-                    "jaw = loudness": [(c.loudness, c.loudness_shapes) for c in cells]}  # fmt: skip
+    groups = own | {
+        "all": [(c.scores, c.shapes) for c in cells],
+        "jaw = loudness": [(c.loudness, c.loudness_shapes) for c in cells],
+    }
     lines = [heads, ("---",) * len(heads)]
     lines += [(name, *(f"{value:.2f}" for value in _means(found))) for name, found in groups.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -115,8 +136,10 @@ def _means(found: Sequence[tuple[SyncScores, Shapes]]) -> list[float]:
 def verdicts(cells: Sequence[Cell]) -> list[str]:
     """What the table has to hold, each in a sentence."""
     beaten = sum(cell.shapes.mean > cell.loudness_shapes.mean for cell in cells)
-    own, other = (float(np.mean([s.mean for s in found])) for found in
-                  ([c.shapes for c in cells], [c.loudness_shapes for c in cells]))  # fmt: skip
+    own, other = (
+        float(np.mean([s.mean for s in found]))
+        for found in ([c.shapes for c in cells], [c.loudness_shapes for c in cells])
+    )
     broken = sum(not cell.scores.controls_hold for cell in cells)
     return [
         f"controls: {'hold in every film' if not broken else f'fail in {broken} of {len(cells)} films'}",
@@ -128,18 +151,28 @@ def verdicts(cells: Sequence[Cell]) -> list[str]:
 # ------------------------------------------------------------------------------------------------ what is looked at
 
 
-def chosen(folder: Path, quick: bool, own_portraits: Path | None, own_voices: Path | None,
-           ) -> tuple[dict[str, np.ndarray], list[voices.Spoken], dict[str, np.ndarray], int]:  # fmt: skip
+def chosen(
+    folder: Path,
+    quick: bool,
+    own_portraits: Path | None,
+    own_voices: Path | None,
+) -> tuple[dict[str, np.ndarray], list[voices.Spoken], dict[str, np.ndarray], int]:
     """-> pictures, the voices that are said, the sounds of all voices, and frames at most. quick: two by two, and
     three seconds.
     """
     if own_portraits:
-        pictures = {file.stem: portraits.read(file) for file in sorted(own_portraits.iterdir())
-                    if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")}  # fmt: skip
+        pictures = {
+            file.stem: portraits.read(file)
+            for file in sorted(own_portraits.iterdir())
+            if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")
+        }
     else:
         pictures = {one.name: portraits.photograph_of(one, folder) for one in trial.PHOTOGRAPHS}
-    heard = (voices.own_readings(own_voices, folder) if own_voices
-             else [voices.reading(number, folder) for number in trial.READINGS])  # fmt: skip
+    heard = (
+        voices.own_readings(own_voices, folder)
+        if own_voices
+        else [voices.reading(number, folder) for number in trial.READINGS]
+    )
     sounds = {voice.name: voice.utterance.wave for voice in heard}
     if not quick:
         return pictures, heard, sounds, trial.FULL.speech_frames

@@ -90,8 +90,12 @@ def _video_block(n_in: int, width: int, stride: int) -> nn.Sequential:
         conv = nn.Conv3d(n_in, width, kernel, (1, stride, stride), padding, bias=False)
         return [conv, nn.BatchNorm3d(width, NORM_EPS), nn.ReLU()]
 
-    return nn.Sequential(*layer(n_in, width // 2, (1, 5, 5), stride), *layer(width // 2, width, (1, 3, 3)),
-                         *layer(width, width, (5, 1, 1)), *layer(width, width, (3, 1, 1)))  # fmt: skip
+    return nn.Sequential(
+        *layer(n_in, width // 2, (1, 5, 5), stride),
+        *layer(width // 2, width, (1, 3, 3)),
+        *layer(width, width, (5, 1, 1)),
+        *layer(width, width, (3, 1, 1)),
+    )
 
 
 def _audio_block(n_in: int, width: int) -> nn.Sequential:
@@ -102,8 +106,12 @@ def _audio_block(n_in: int, width: int) -> nn.Sequential:
         conv = nn.Conv2d(n_in, width, kernel, padding=padding, bias=False)
         return [conv, nn.BatchNorm2d(width, NORM_EPS), nn.ReLU()]
 
-    return nn.Sequential(*layer(n_in, width // 2, (5, 1)), *layer(width // 2, width, (3, 1)),
-                         *layer(width, width, (1, 5)), *layer(width, width, (1, 3)))  # fmt: skip
+    return nn.Sequential(
+        *layer(n_in, width // 2, (5, 1)),
+        *layer(width // 2, width, (3, 1)),
+        *layer(width, width, (1, 5)),
+        *layer(width, width, (1, 3)),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ weights
@@ -134,7 +142,8 @@ def stored_name(own: str) -> str:
 
 def load_network(file: Path) -> LRASD:
     """The network with the weights of lr_asd_ava.safetensors, for evaluation. Raises ValueError when a key is missing
-    or left over."""
+    or left over.
+    """
     from safetensors.torch import load_file
 
     stored = {key: value for key, value in load_file(file).items() if not key.startswith(_DROPPED)}

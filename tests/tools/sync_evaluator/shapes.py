@@ -44,8 +44,9 @@ def shapes(meshes: Tensor, phones: Sequence[Phone], sound: np.ndarray) -> Shapes
     # without the wave: what is asked must not know how loud it is said
     wanted = canonical.mean + canonical.displacements(torch.from_numpy(blendshape_track(phones, n_frames)))
     known = loudness(sound, n_frames)
-    return Shapes(*(beyond(measure(meshes).numpy(), measure(wanted).numpy(), known)
-                    for measure in (inner_lip_gap, mouth_width)))  # fmt: skip
+    return Shapes(
+        *(beyond(measure(meshes).numpy(), measure(wanted).numpy(), known) for measure in (inner_lip_gap, mouth_width))
+    )
 
 
 def loudness(sound: np.ndarray, n_frames: int) -> np.ndarray:
