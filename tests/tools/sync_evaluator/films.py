@@ -20,7 +20,7 @@ from sadtalker_core.media import read_voice
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.expnet_mini import kept_share
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
+from sadtalker_core.training.voices.visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices
 
 from .shapes import loudness
 
@@ -63,11 +63,15 @@ def make_films(model: SadTalkerModel, picture: np.ndarray, sound: np.ndarray, se
 
 
 def loudness_jaw(said: Expression, source: FaceCoefficients, sound: np.ndarray) -> Expression:
-    """The same blinks, a mouth at rest, and a jaw that opens when it is loud: as far and with as much spread as the
-    model's.
+    """The same blinks, and a mouth that opens when it is loud, its lips parted as in an A: as far and with as much
+    spread as the model's jaw.
     """
-    rows = said.coefficients.clone()
+    rows, own = said.coefficients.clone(), said.coefficients[:, JAW]
     rows[:, list(SPEECH_BLENDSHAPES)] = (source.expression[0] * kept_share())[list(SPEECH_BLENDSHAPES)]
-    track, own = torch.from_numpy(loudness(sound, len(rows))).float(), said.coefficients[:, JAW]
-    rows[:, JAW] = ((track - track.mean()) / track.std().clamp(min=1e-6) * own.std() + own.mean()).clamp(0, 1)
+    track = torch.from_numpy(loudness(sound, len(rows))).float()
+    jaw = ((track - track.mean()) / track.std().clamp(min=1e-6) * own.std() + own.mean()).clamp(0, 1)
+    for gesture in ("jaw", "lower", "upper"):
+        for name, amount in GESTURE_BLENDSHAPES[gesture].items():
+            share = amount * SHAPES["ah"][gesture] / SHAPES["ah"]["jaw"]
+            rows[:, blendshape_indices(name)] = (share * jaw)[:, None]
     return replace(said, coefficients=rows)
