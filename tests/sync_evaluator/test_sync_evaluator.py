@@ -26,6 +26,7 @@ from tests.tools.sync_evaluator.evaluator import (
     mouth_crops,
     score_at,
 )
+from tests.tools.sync_evaluator.films import read_film
 from tests.tools.sync_evaluator.mfcc import mfcc
 from tests.tools.sync_evaluator.network import LRASD, in_pieces, load_network, stored_name
 from tests.tools.sync_evaluator.shapes import beyond, loudness, shapes
@@ -210,6 +211,11 @@ def test_without_weights_the_row_is_left_out_with_a_sentence(tmp_path, monkeypat
     assert f"no sync rows: lr_asd_ava.safetensors is not in {tmp_path}" in capsys.readouterr().err
     assert main(["film.mp4"]) == 0
     assert capsys.readouterr().out.startswith("no sync rows")
+
+
+def test_a_film_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(OSError, match="film.mp4 does not exist"):
+        read_film(tmp_path / "film.mp4")
 
 
 def test_a_table_says_when_controls_fail():

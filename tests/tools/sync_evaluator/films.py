@@ -35,9 +35,11 @@ class Film(NamedTuple):
 
 
 def read_film(file: Path) -> Film:
-    """A video of any rate and size that ffmpeg reads; its first audio track, mixed to mono."""
+    """A video of any rate and size that ffmpeg reads; its first audio track, mixed to mono. Raises OSError."""
     import imageio_ffmpeg
 
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist")
     reader = imageio_ffmpeg.read_frames(str(file), output_params=["-r", str(FRAMES_PER_SECOND)])
     width, height = next(reader)["size"]
     frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
