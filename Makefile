@@ -10,7 +10,7 @@ RUN ?= python3
 endif
 export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT NUMPY COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES QUICK
 
-.PHONY: demo serve setup test test-quick parity lint judges bench fuzz eval-mini train-mini
+.PHONY: demo serve setup test test-quick coverage parity lint judges bench fuzz eval-mini train-mini
 
 demo:
 	$(RUN) -m tests.comfyui demo
@@ -26,6 +26,9 @@ test:
 
 test-quick:
 	$(RUN) -m tests.comfyui test-quick
+
+coverage:
+	$(RUN) -m tests.comfyui coverage
 
 parity:
 	$(RUN) -m tests.comfyui parity

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
@@ -34,7 +36,7 @@ class SadTalkerAudioEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, idle_seconds: float, audio=_NOT_CONNECTED) -> io.NodeOutput:
+    def execute(cls, idle_seconds: float, audio: Any = _NOT_CONNECTED) -> io.NodeOutput:
         if audio is _NOT_CONNECTED:
             speech = pipeline.encode_audio(None, idle_seconds=idle_seconds)
         elif audio is None:  # core's Get Video Components, for a silent video

@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.datatypes import FaceCoefficients, SpeechWindows
 from . import widgets, wires
 from .progress import Progress
+from .residency import ManagedModel
 
 
 class SadTalkerExpNet(io.ComfyNode):
@@ -38,16 +40,16 @@ class SadTalkerExpNet(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        speech,
-        coefficients,
-        blink,
-        blink_rate,
-        blink_strength,
-        seed,
-        reference_mode,
-        reference_length,
-        reference=None,
+        model: ManagedModel,
+        speech: SpeechWindows,
+        coefficients: FaceCoefficients,
+        blink: str,
+        blink_rate: float,
+        blink_strength: float,
+        seed: int,
+        reference_mode: str,
+        reference_length: str,
+        reference: FaceCoefficients | None = None,
     ) -> io.NodeOutput:
         expression = pipeline.predict_expression(
             model,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from comfy import model_management
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.face.points import FaceSelector
+from ..sadtalker_core.datatypes import Portrait
+from ..sadtalker_core.face.points import FaceSelector, PointFinder
 from ..sadtalker_core.model import choose_points
 from . import video_frames, widgets, wires
 from .listed import named
 from .load_model import model_folders
 from .progress import Progress
+from .residency import ManagedModel
 
 
 class SadTalker3DMMExtract(io.ComfyNode):
@@ -42,7 +48,16 @@ class SadTalker3DMMExtract(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, portrait, crop_mode, crop_scale, crop_offset_x, crop_offset_y, landmarks) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: ManagedModel,
+        portrait: Portrait,
+        crop_mode: str,
+        crop_scale: float,
+        crop_offset_x: float,
+        crop_offset_y: float,
+        landmarks: str,
+    ) -> io.NodeOutput:
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(
@@ -85,7 +100,15 @@ class SadTalkerReferenceVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, fps, missing_face, face_index, face_order, landmarks, frames=None, video=None
+        cls,
+        model: ManagedModel,
+        fps: float,
+        missing_face: str,
+        face_index: int,
+        face_order: str,
+        landmarks: str,
+        frames: Tensor | None = None,
+        video: Any = None,
     ) -> io.NodeOutput:
         clip = video_frames.open_clip(frames, video, fps)
         progress = Progress(clip.n_frames)
@@ -102,5 +125,5 @@ class SadTalkerReferenceVideo(io.ComfyNode):
         )
 
 
-def _points(model, choice: str):
+def _points(model: ManagedModel, choice: str) -> Callable[[FaceSelector], PointFinder] | None:
     return choose_points(choice, model.family, model_folders(), model_management.get_torch_device())

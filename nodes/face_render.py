@@ -7,9 +7,11 @@ from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.compose.video import with_even_sides
+from ..sadtalker_core.datatypes import Motion, Portrait
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires
 from .frame_batch import collect
+from .residency import ManagedModel
 
 
 class SadTalkerFaceRender(io.ComfyNode):
@@ -34,6 +36,6 @@ class SadTalkerFaceRender(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, model, portrait, motion, batch_size: int) -> io.NodeOutput:
+    def execute(cls, model: ManagedModel, portrait: Portrait, motion: Motion, batch_size: int) -> io.NodeOutput:
         stream = with_even_sides(pipeline.render(model, portrait, motion, batch_size=batch_size))
         return io.NodeOutput(collect(stream, "Face Render"), float(FRAMES_PER_SECOND))

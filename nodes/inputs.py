@@ -47,7 +47,7 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     for text that is none; AudioError for AUDIO without samples or a rate; InputError for a wire that carries something
     else than it should.
     """
-    execute = node.execute.__func__  # type: ignore[attr-defined]
+    execute = node.execute.__func__
     signature = inspect.signature(execute)
 
     @functools.cache
@@ -55,14 +55,14 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         return {given.id: given for given in node.define_schema().inputs}
 
     @functools.wraps(execute)
-    def checked(cls, *args, **kwargs):
+    def checked(cls: Any, *args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(cls, *args, **kwargs)
         for name, value in bound.arguments.items():
             if name in declared():
                 bound.arguments[name] = _checked(declared()[name], value)
         return execute(*bound.args, **bound.kwargs)
 
-    node.execute = classmethod(checked)  # type: ignore[assignment]
+    node.execute = classmethod(checked)
     return node
 
 

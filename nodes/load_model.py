@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import comfy.ops
 import folder_paths
@@ -30,8 +31,12 @@ def register_folder() -> None:
     """
     default = Path(folder_paths.models_dir) / FOLDER
     folder_paths.add_model_folder_path(FOLDER, str(default))
-    theirs = [path for key in list(folder_paths.folder_names_and_paths) if key != FOLDER and key.lower() in _OTHER_KEYS
-              for path in folder_paths.get_folder_paths(key)]  # fmt: skip
+    theirs = [
+        path
+        for key in list(folder_paths.folder_names_and_paths)
+        if key != FOLDER and key.lower() in _OTHER_KEYS
+        for path in folder_paths.get_folder_paths(key)
+    ]
     beside = sorted(default.parent.iterdir()) if default.parent.is_dir() else []
     theirs += [str(path) for path in beside if path.name.lower() == FOLDER and path.is_dir()]
     for path in theirs:
@@ -42,6 +47,7 @@ def register_folder() -> None:
 
 
 def model_folders() -> list[Path]:
+    """Where model files may lie, in ComfyUI's order."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(FOLDER)]
 
 
@@ -95,7 +101,7 @@ class SadTalkerLoadModel(io.ComfyNode):
         return io.NodeOutput(residency.wrap_in_patchers(loaded, precision))
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool):
+    def fingerprint_inputs(cls, model: str, precision: str, allow_download: bool) -> Any:
         """A file that was replaced since the last run is read again."""
         if model == MINI_MODEL:
             return []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.datatypes import Expression, FaceCoefficients, HeadPose
 from . import widgets, wires
 from .progress import Progress
+from .residency import ManagedModel
 
 _OPTIONS = ("expression_scale", "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll")
 
@@ -33,18 +35,18 @@ class SadTalkerMappingNet(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        coefficients,
-        expression,
-        pose,
-        expression_scale,
-        yaw_scale,
-        pitch_scale,
-        roll_scale,
-        still,
-        yaw,
-        pitch,
-        roll,
+        model: ManagedModel,
+        coefficients: FaceCoefficients,
+        expression: Expression,
+        pose: HeadPose,
+        expression_scale: float,
+        yaw_scale: float,
+        pitch_scale: float,
+        roll_scale: float,
+        still: bool,
+        yaw: str,
+        pitch: str,
+        roll: str,
     ) -> io.NodeOutput:
         motion = pipeline.coefficients_to_motion(
             model,

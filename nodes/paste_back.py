@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.datatypes import Portrait
 from . import widgets, wires
 from .frame_batch import collect
 
@@ -39,7 +41,15 @@ class SadTalkerPasteBack(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, frames, portrait, feather, colour_match, mask=None, background=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        frames: Tensor,
+        portrait: Portrait,
+        feather: float,
+        colour_match: float,
+        mask: Tensor | None = None,
+        background: Tensor | None = None,
+    ) -> io.NodeOutput:
         stream, pasted = pipeline.paste(
             frames, portrait, feather=feather, colour_match=colour_match, mask=mask, background=background
         )

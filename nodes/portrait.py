@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import folder_paths
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 import nodes as core_nodes
 
@@ -15,7 +19,7 @@ from . import widgets, wires
 from .listed import named
 
 
-def _outputs():
+def _outputs() -> list[io.Output]:
     return [
         wires.Portrait.Output(
             "chosen_portrait", display_name="portrait", tooltip="The picture and which face to animate."
@@ -59,21 +63,18 @@ class SadTalkerLoadPortrait(io.ComfyNode):
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), mask.unsqueeze(0))
 
     @classmethod
-    def fingerprint_inputs(cls, image: str, face_index: int, face_order: str):
+    def fingerprint_inputs(cls, image: str, face_index: int, face_order: str) -> Any:
         return core_nodes.LoadImage.IS_CHANGED(image)
 
     @classmethod
-    def validate_inputs(cls, image: str):
+    def validate_inputs(cls, image: str) -> str | bool:
         if not folder_paths.exists_annotated_filepath(image):
             return f"The portrait '{shorten(image)}' is not in ComfyUI's input folder. Upload it, or choose another."
         return True
 
 
 def _pictures() -> list[str]:
-    import os
-
-    folder = folder_paths.get_input_directory()
-    files = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
+    files = [file.name for file in Path(folder_paths.get_input_directory()).iterdir() if file.is_file()]
     return sorted(folder_paths.filter_files_content_types(files, ["image"]))
 
 
@@ -100,7 +101,18 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, face_index, face_order, batch_index, x, y, width, height, mask=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Tensor,
+        face_index: int,
+        face_order: str,
+        batch_index: int,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
         with named():
             portrait = portrait_from_picture(
                 image,

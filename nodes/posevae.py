@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.datatypes import FaceCoefficients, SpeechWindows
 from . import widgets, wires
 from .progress import Progress
+from .residency import ManagedModel
 
 
 class SadTalkerPoseVAE(io.ComfyNode):
@@ -35,7 +37,15 @@ class SadTalkerPoseVAE(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, speech, coefficients, pose_style, seed, reference_mode, reference_length, reference=None
+        cls,
+        model: ManagedModel,
+        speech: SpeechWindows,
+        coefficients: FaceCoefficients,
+        pose_style: int,
+        seed: int,
+        reference_mode: str,
+        reference_length: str,
+        reference: FaceCoefficients | None = None,
     ) -> io.NodeOutput:
         pose = pipeline.predict_head_pose(
             model,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.utils
 from comfy import model_management
 from torch import Tensor
@@ -27,7 +29,7 @@ class Progress:
         model_management.throw_exception_if_processing_interrupted()
 
 
-def _as_pil(picture: Tensor):
+def _as_pil(picture: Tensor) -> Any:
     from PIL import Image
 
     pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.datatypes import Motion, Portrait
 from . import video_file, widgets, wires
 from .progress import Progress
+from .residency import ManagedModel
 
 
 class SadTalkerRenderVideo(io.ComfyNode):
@@ -43,9 +47,21 @@ class SadTalkerRenderVideo(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(
-        cls, model, portrait, motion, paste_back, feather, colour_match, batch_size, quality, filename_prefix,
-        keep_partial, audio=None, mask=None, output_fps=0.0,
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        model: ManagedModel,
+        portrait: Portrait,
+        motion: Motion,
+        paste_back: bool,
+        feather: float,
+        colour_match: float,
+        batch_size: int,
+        quality: str,
+        filename_prefix: str,
+        keep_partial: bool,
+        audio: Any = None,
+        mask: Tensor | None = None,
+        output_fps: float = 0.0,
+    ) -> io.NodeOutput:
         heads = pipeline.render(model, portrait, motion, batch_size=batch_size)
         whole = None
         width, height = heads.width, heads.height
@@ -55,9 +71,13 @@ class SadTalkerRenderVideo(io.ComfyNode):
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
         progress = Progress(heads.n_frames)
         claim, subfolder = video_file.claim(
-            filename_prefix, "talking", ".mp4", cls.hidden, size_wh=(width, height),
+            filename_prefix,
+            "talking",
+            ".mp4",
+            cls.hidden,
+            size_wh=(width, height),
             partial_ending=video_file.PARTIAL_ENDING if keep_partial else None,
-        )  # fmt: skip
+        )
         with claim:
             path = pipeline.render_video(
                 claim,
@@ -74,5 +94,5 @@ class SadTalkerRenderVideo(io.ComfyNode):
         return video_file.shown(path, subfolder)
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str | None = None):
+    def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:
         return video_file.prefix_fault(filename_prefix)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..sadtalker_core.datatypes import Expression, FaceCoefficients, HeadPose, SpeechWindows
 from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion import edit
 from ..sadtalker_core.motion.silence import silence_gate
 from . import widgets, wires
 
 
-def edited_or_blocked(name: str, tracks: tuple, work):
+def edited_or_blocked(name: str, tracks: tuple[Any, ...], work: Callable[..., Any]) -> Any:
     """What `work` makes of the tracks; a wire that stops its takers with a sentence when none of them is connected."""
     if all(track is None for track in tracks):
         return ExecutionBlocker(f"This {name} output is empty: connect the node's {name} input, or take this wire off.")
@@ -38,10 +42,12 @@ class SadTalkerEditExpression(io.ComfyNode):
                     "edited", display_name="expression", tooltip="The expression, edited. For MappingNet."
                 )
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
-    def execute(cls, expression, overall, mouth, eyes, brows, smoothing) -> io.NodeOutput:
+    def execute(
+        cls, expression: Expression, overall: float, mouth: float, eyes: float, brows: float, smoothing: int
+    ) -> io.NodeOutput:
         return io.NodeOutput(
             edit.edit_expression(expression, overall=overall, mouth=mouth, eyes=eyes, brows=brows, smoothing=smoothing)
         )
@@ -66,15 +72,15 @@ class SadTalkerEditPose(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        pose,
-        pitch_scale,
-        yaw_scale,
-        roll_scale,
-        translation_scale,
-        pitch_offset,
-        yaw_offset,
-        roll_offset,
-        smoothing,
+        pose: HeadPose,
+        pitch_scale: float,
+        yaw_scale: float,
+        roll_scale: float,
+        translation_scale: float,
+        pitch_offset: float,
+        yaw_offset: float,
+        roll_offset: float,
+        smoothing: int,
     ) -> io.NodeOutput:
         return io.NodeOutput(
             edit.edit_pose(
@@ -114,9 +120,16 @@ class SadTalkerBlendTracks(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, mode, weight, crossfade, expression=None, other_expression=None, pose=None, other_pose=None
+        cls,
+        mode: str,
+        weight: float,
+        crossfade: int,
+        expression: Expression | None = None,
+        other_expression: Expression | None = None,
+        pose: HeadPose | None = None,
+        other_pose: HeadPose | None = None,
     ) -> io.NodeOutput:
-        def join(track, other):
+        def join(track: Any, other: Any) -> Any:
             return edit.blend(track, other, weight) if mode == edit.BLEND else edit.concatenate(track, other, crossfade)
 
         if all(track is None for track in (expression, other_expression, pose, other_pose)):
@@ -153,10 +166,18 @@ class SadTalkerResizeTrack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames, method, crossfade, expression=None, pose=None, speech=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        frames: int,
+        method: str,
+        crossfade: int,
+        expression: Expression | None = None,
+        pose: HeadPose | None = None,
+        speech: SpeechWindows | None = None,
+    ) -> io.NodeOutput:
         n_frames = frames if speech is None else speech.n_frames
 
-        def fit(track):
+        def fit(track: Any) -> Any:
             return edit.resize(track, n_frames, method, crossfade=crossfade)
 
         if expression is None and pose is None:
@@ -193,7 +214,16 @@ class SadTalkerSilenceGate(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, expression, speech, coefficients, threshold, attack, release, strength) -> io.NodeOutput:
+    def execute(
+        cls,
+        expression: Expression,
+        speech: SpeechWindows,
+        coefficients: FaceCoefficients,
+        threshold: float,
+        attack: float,
+        release: float,
+        strength: float,
+    ) -> io.NodeOutput:
         return io.NodeOutput(
             silence_gate(
                 expression,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..sadtalker_core.claims import sweep
+from ..sadtalker_core.datatypes import Expression, HeadPose
 from ..sadtalker_core.errors import OptionError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks, save_tracks
 from . import video_file, widgets, wires
@@ -36,7 +38,9 @@ class SadTalkerSaveTrack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, filename_prefix: str, expression=None, pose=None) -> io.NodeOutput:
+    def execute(
+        cls, filename_prefix: str, expression: Expression | None = None, pose: HeadPose | None = None
+    ) -> io.NodeOutput:
         claim, subfolder = video_file.claim(filename_prefix, "track", TRACK_ENDING, cls.hidden)
         sweep(claim.path.parent)
         with claim, video_file.written_to(claim.path.parent):
@@ -45,7 +49,7 @@ class SadTalkerSaveTrack(io.ComfyNode):
         return io.NodeOutput(choice, ui=ui.PreviewText(choice))
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str | None = None):
+    def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:
         return video_file.prefix_fault(filename_prefix)
 
 
@@ -79,14 +83,14 @@ class SadTalkerLoadTrack(io.ComfyNode):
     def execute(cls, track: str) -> io.NodeOutput:
         tracks = load_tracks(track_path(track))
 
-        def held(name: str):
+        def held(name: str) -> Any:
             empty = ExecutionBlocker(f"{track} holds no {name}: take the wire off, or load a track that has one.")
             return empty if getattr(tracks, name) is None else getattr(tracks, name)
 
         return io.NodeOutput(held("expression"), held("pose"), tracks.n_frames)
 
     @classmethod
-    def fingerprint_inputs(cls, track: str):
+    def fingerprint_inputs(cls, track: str) -> Any:
         """A file that was replaced since the last run is read again."""
         try:
             said = track_path(track).stat()
@@ -95,7 +99,7 @@ class SadTalkerLoadTrack(io.ComfyNode):
         return [said.st_size, said.st_mtime_ns]
 
     @classmethod
-    def validate_inputs(cls, track: str):
+    def validate_inputs(cls, track: str) -> str | bool:
         try:
             track_path(track)
         except OptionError as error:

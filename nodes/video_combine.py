@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from . import video_file, widgets, wires
@@ -33,7 +36,9 @@ class SadTalkerVideoCombine(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, frames, fps, filename_prefix, quality, audio=None, output_fps=0.0) -> io.NodeOutput:
+    def execute(
+        cls, frames: Tensor, fps: float, filename_prefix: str, quality: str, audio: Any = None, output_fps: float = 0.0
+    ) -> io.NodeOutput:
         height, width = frames.shape[1:3] if frames.dim() == 4 else (0, 0)
         progress = Progress(len(frames))
         claim, subfolder = video_file.claim(filename_prefix, "talking", ".mp4", cls.hidden, size_wh=(width, height))
@@ -53,5 +58,5 @@ class SadTalkerVideoCombine(io.ComfyNode):
         return video_file.shown(path, subfolder)
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str | None = None):
+    def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:
         return video_file.prefix_fault(filename_prefix)

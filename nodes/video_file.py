@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy.cli_args import args
@@ -29,8 +31,15 @@ PARTIAL_ENDING = "partial.mp4"
 LONGEST_ENDING = f"_00000_{max(PARTIAL_ENDING, TRACK_ENDING, key=len)}{LONGEST_PART}"
 
 
-def claim(filename_prefix: str, default_stem: str, ending: str, hidden, *, size_wh: tuple[int, int] = (0, 0),
-          partial_ending: str | None = None) -> tuple[Claim, str]:  # fmt: skip
+def claim(
+    filename_prefix: str,
+    default_stem: str,
+    ending: str,
+    hidden: Any,
+    *,
+    size_wh: tuple[int, int] = (0, 0),
+    partial_ending: str | None = None,
+) -> tuple[Claim, str]:
     """A name in the output folder that nobody has, and its subfolder. hidden: the node's prompt and extra_pnginfo.
 
     Raises OptionError for a prefix that makes no name, and for a folder that cannot be written to.
@@ -44,7 +53,7 @@ def claim(filename_prefix: str, default_stem: str, ending: str, hidden, *, size_
 
 
 @contextmanager
-def written_to(folder: Path):
+def written_to(folder: Path) -> Iterator[None]:
     """Says what a disk that refuses has refused."""
     try:
         yield
@@ -73,10 +82,11 @@ def shown(path: Path, subfolder: str) -> io.NodeOutput:
 
 
 def outputs() -> list[io.Output]:
+    """What a node that writes a video gives."""
     return [io.Video.Output("video", display_name="video", tooltip="The file that was written.")]
 
 
-def workflow_metadata(hidden) -> dict[str, str]:
+def workflow_metadata(hidden: Any) -> dict[str, str]:
     """What the page needs to restore the graph from the dropped file; nothing with --disable-metadata."""
     if args.disable_metadata or hidden is None:
         return {}
@@ -88,7 +98,7 @@ def workflow_metadata(hidden) -> dict[str, str]:
     return found
 
 
-def _extra(hidden) -> dict:
+def _extra(hidden: Any) -> dict[str, Any]:
     """What the page sent along; other programs may send anything."""
     extra = None if hidden is None else hidden.extra_pnginfo
     return extra if isinstance(extra, dict) else {}
@@ -100,8 +110,9 @@ def signature() -> Signature | None:
     if not (certificates or private_key):
         return None
     if not (certificates and private_key):
-        raise SigningError(f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or "
-                           "none.")  # fmt: skip
+        raise SigningError(
+            f"to sign videos set both {CERTIFICATES} and {PRIVATE_KEY} in ComfyUI's environment, or none."
+        )
     return Signature(
         Path(certificates),
         Path(private_key),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from comfy_api.latest import InputImpl
 from torch import Tensor
@@ -30,7 +31,7 @@ class ReferenceClip:
     n_frames: int
 
 
-def open_clip(frames: Tensor | None, video, fps: float) -> ReferenceClip:
+def open_clip(frames: Tensor | None, video: Any, fps: float) -> ReferenceClip:
     """frames: an IMAGE batch at `fps`, or video: a VIDEO, which brings its own rate; exactly one of them."""
     if (frames is None) == (video is None):
         raise VideoError("3DMM from Video takes frames or a video, exactly one of them; disconnect the other.")
@@ -39,7 +40,7 @@ def open_clip(frames: Tensor | None, video, fps: float) -> ReferenceClip:
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
 
 
-def _is_a_file(video) -> bool:
+def _is_a_file(video: Any) -> bool:
     """Whether the VIDEO is a whole file. It may be made of pictures, and would be encoded to be streamed; newer
     ComfyUIs cut one without writing it anew, and stream the whole.
     """
@@ -55,13 +56,13 @@ def _is_a_file(video) -> bool:
         return True
 
 
-def _open_parts(video) -> ReferenceClip:
+def _open_parts(video: Any) -> ReferenceClip:
     with _readable():
         parts = video.get_components()
     return ReferenceClip(iter(parts.images[..., :3]), float(parts.frame_rate), len(parts.images))
 
 
-def _open_file(video) -> ReferenceClip:
+def _open_file(video: Any) -> ReferenceClip:
     """The pictures that a player shows at each 25th of a second, by their time stamps."""
     import av
 
@@ -78,7 +79,7 @@ def _open_file(video) -> ReferenceClip:
     return ReferenceClip(_play(video, rate, begin, announced), FRAMES_PER_SECOND, max(frames_in_seconds(announced), 1))
 
 
-def _play(video, rate: float, begin: float | None, announced: float) -> Iterator[Tensor]:
+def _play(video: Any, rate: float, begin: float | None, announced: float) -> Iterator[Tensor]:
     def warn(seconds: float) -> None:
         logging.warning("SadTalker: the reference video breaks off after %.1f of %.1f s.", seconds, announced)
 
@@ -88,7 +89,7 @@ def _play(video, rate: float, begin: float | None, announced: float) -> Iterator
 
 
 @contextmanager
-def _opened(video):
+def _opened(video: Any) -> Iterator[Any]:
     """The container of the file; what FFmpeg objects to, here or while it is read, is a VideoError."""
     import av
 
@@ -97,7 +98,7 @@ def _opened(video):
 
 
 @contextmanager
-def _readable():
+def _readable() -> Iterator[None]:
     import av
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..sadtalker_core.compose.label import label_frames
 from . import widgets, wires
@@ -27,7 +28,7 @@ class SadTalkerVisibleLabel(io.ComfyNode):
 
     @classmethod
     @torch.inference_mode()
-    def execute(cls, frames, text, corner, size, opacity) -> io.NodeOutput:
+    def execute(cls, frames: Tensor, text: str, corner: str, size: float, opacity: float) -> io.NodeOutput:
         return io.NodeOutput(
             label_frames(frames, text, corner=corner, size=size, opacity=opacity, on_progress=Progress(len(frames)))
         )

@@ -29,6 +29,7 @@ def option(name: str, tooltip: str = "", *, node: str = "", condition: str = "",
 
 
 def seed(tooltip: str = "") -> io.Input:
+    """A seed that the page counts on after each run."""
     return option("seed", tooltip, control_after_generate=True)
 
 
@@ -48,17 +49,20 @@ def seam(condition: str = "") -> list[io.Input]:
 
 
 def mask(condition: str = "") -> io.Mask.Input:
+    """Where a head may be pasted back; `condition` begins the tooltip."""
     tooltip = "Only where it is white the head replaces the picture; in the size of the picture."
     return io.Mask.Input("mask", optional=True, tooltip=_sentence(condition, tooltip))
 
 
 def audio() -> io.Audio.Input:
+    """The sound of the file, which may be left out."""
     return io.Audio.Input(
         "audio", optional=True, tooltip="The voice; cut or filled with silence to the length of the video."
     )
 
 
 def output_fps() -> io.Input:
+    """Frames per second of the file; 0 keeps those of the track."""
     return option("output_fps", optional=True)
 
 

@@ -42,15 +42,44 @@ if TYPE_CHECKING:
     from .options import OPTIONS, Option, Options
 
 __all__ = [
-    "load", "SadTalker", "Video", "Options", "Option", "OPTIONS", "Signature",
-    "SadTalkerError", "InputError", "PictureError", "FaceNotFound", "AudioError", "VideoError", "OptionError",
-    "JobListError", "WrongFamily", "CheckpointError", "CheckpointMissing", "CheckpointDamaged", "CheckpointMismatch",
-    "DownloadError", "SigningError", "PackageMissing", "InUse", "DoesNotFit", "Cancelled",
-]  # fmt: skip
+    "load",
+    "SadTalker",
+    "Video",
+    "Options",
+    "Option",
+    "OPTIONS",
+    "Signature",
+    "SadTalkerError",
+    "InputError",
+    "PictureError",
+    "FaceNotFound",
+    "AudioError",
+    "VideoError",
+    "OptionError",
+    "JobListError",
+    "WrongFamily",
+    "CheckpointError",
+    "CheckpointMissing",
+    "CheckpointDamaged",
+    "CheckpointMismatch",
+    "DownloadError",
+    "SigningError",
+    "PackageMissing",
+    "InUse",
+    "DoesNotFit",
+    "Cancelled",
+]
 
 #: where each lives; the errors in errors.py
-_MODULES = {"load": "api", "SadTalker": "api", "Video": "api", "Options": "options", "Option": "options",
-            "OPTIONS": "options", "Signature": "compose.signature"}  # fmt: skip
+_MODULES = {
+    "load": "api",
+    "SadTalker": "api",
+    "Video": "api",
+    "Options": "options",
+    "Option": "options",
+    "OPTIONS": "options",
+    "Signature": "compose.signature",
+}
 
 
 def __getattr__(name: str) -> Any:

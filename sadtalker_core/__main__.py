@@ -66,8 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if not memory_ran_out(error):
             raise
-        return _say(f"out of memory ({shorten(str(error).splitlines()[0])}); try --batch-size 1, --precision fp16 or a "
-                    "smaller model.", FAILED)  # fmt: skip
+        return _say(
+            f"out of memory ({shorten(str(error).splitlines()[0])}); try --batch-size 1, --precision fp16 or a "
+            "smaller model.",
+            FAILED,
+        )
 
 
 def _say(error: object, status: int) -> int:
@@ -90,9 +93,14 @@ def _make(asked: argparse.Namespace) -> int:
     try:
         with _bar("load", "B", asked.quiet) as progress:
             model = load(
-                options.model, device=asked.device, precision=options.precision, models=asked.models,
-                allow_download=asked.allow_download, batch_size=asked.batch_size, on_progress=progress,
-            )  # fmt: skip
+                options.model,
+                device=asked.device,
+                precision=options.precision,
+                models=asked.models,
+                allow_download=asked.allow_download,
+                batch_size=asked.batch_size,
+                on_progress=progress,
+            )
     except CheckpointMissing as error:
         hint = " Here, --allow-download is the switch." if options.model in RELEASED_MODELS else ""
         return _say(f"{error}{hint}", BAD_INPUT)
@@ -125,7 +133,7 @@ class _NoBar:
     def __enter__(self) -> Callable[[int, int], None]:
         return self.show
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def show(self, done: int, total: int) -> None:
@@ -144,8 +152,9 @@ class _TqdmBar(_NoBar):
         from tqdm import tqdm
 
         if self.bar is None:
-            self.bar = tqdm(total=total, desc=self.what, unit=self.unit, unit_scale=self.unit == "B",
-                            dynamic_ncols=True)  # fmt: skip
+            self.bar = tqdm(
+                total=total, desc=self.what, unit=self.unit, unit_scale=self.unit == "B", dynamic_ncols=True
+            )
         self.bar.total = total
         self.bar.update(done - self.bar.n)
 
@@ -245,9 +254,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
     models = commands.add_parser("models", help="which models are there, what is missing, and downloads")
     _add_models(models)
-    models.add_argument("--download", nargs="*", metavar="MODEL", choices=[*RELEASED_MODELS],
-                        help=f"fetch what is missing of these ({', '.join(RELEASED_MODELS)}; both when none is named); "
-                        "asks first, with the sizes")  # fmt: skip
+    models.add_argument(
+        "--download",
+        nargs="*",
+        metavar="MODEL",
+        choices=[*RELEASED_MODELS],
+        help=f"fetch what is missing of these ({', '.join(RELEASED_MODELS)}; both when none is named); "
+        "asks first, with the sizes",
+    )
     models.add_argument("--yes", action="store_true", help="download without asking")
     models.set_defaults(run=_models)
     return parser
@@ -255,8 +269,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument("portrait", type=Path, help="an image with a face that looks at the camera")
-    make.add_argument("audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see "
-                      "--idle-seconds")  # fmt: skip
+    make.add_argument(
+        "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
+    )
     make.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
     make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
     for title, names in GROUPS.items():
@@ -265,8 +280,13 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
             _add_option(group, OPTIONS[name])
     run = make.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ... (default: auto)")
-    run.add_argument("--batch-size", type=_count, default=0, metavar="N",
-                     help="frames rendered at once; 0 as many as the memory suggests (default: 0)")  # fmt: skip
+    run.add_argument(
+        "--batch-size",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="frames rendered at once; 0 as many as the memory suggests (default: 0)",
+    )
     _add_models(run)
     run.add_argument("--allow-download", action="store_true", help="fetch a released model that is missing, about 1 GB")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -275,10 +295,14 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
 
 def _add_models(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
-        "--models", type=Path, action="append", default=[], metavar="FOLDER",
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
         help=f"a folder with released models, searched before ${VARIABLE}, models/sadtalker of the ComfyUI around this "
         "pack, and the user's cache folder; may be given several times",
-    )  # fmt: skip
+    )
 
 
 def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
@@ -286,11 +310,16 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
     words = [option.help]
     if option.type is bool:
         words.append(f"(default: {'on' if option.default else 'off'})")
-        group.add_argument(flag, dest=option.name, action=argparse.BooleanOptionalAction, default=option.default,
-                           help=_escaped(" ".join(words)))  # fmt: skip
+        group.add_argument(
+            flag,
+            dest=option.name,
+            action=argparse.BooleanOptionalAction,
+            default=option.default,
+            help=_escaped(" ".join(words)),
+        )
         return
 
-    def read(text: str):
+    def read(text: str) -> Any:
         try:
             return option.read(text)
         except OptionError as error:
@@ -299,13 +328,17 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
 
     unit = f" {option.unit}" if option.unit else ""
     if option.type in (int, float):
-        words.append(f"({option.min:g} to {option.max:g}{unit}; default: {option.default:g})" if option.name != "seed"
-                     else f"({option.min} to {option.max}; default: {option.default})")  # fmt: skip
+        words.append(
+            f"({option.min:g} to {option.max:g}{unit}; default: {option.default:g})"
+            if option.name != "seed"
+            else f"({option.min} to {option.max}; default: {option.default})"
+        )
     else:
         words.append(f"(default: {option.default})" if option.default else "(default: empty)")
     shown = f"{{{','.join(option.choices)}}}" if option.choices else option.name.rpartition("_")[2].upper()
-    group.add_argument(flag, dest=option.name, type=read, default=option.default, metavar=shown,
-                       help=_escaped(" ".join(words)))  # fmt: skip
+    group.add_argument(
+        flag, dest=option.name, type=read, default=option.default, metavar=shown, help=_escaped(" ".join(words))
+    )
 
 
 def _escaped(text: str) -> str:

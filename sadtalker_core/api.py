@@ -183,10 +183,16 @@ class Video:
 
         with torch.no_grad():
             return pipeline.render_video(
-                target, self._heads(), paste_back_of(self.portrait, self.options), output_fps=self.options.output_fps,
-                audio=self.audio, quality=self.options.quality, metadata=metadata, signature=signature,
+                target,
+                self._heads(),
+                paste_back_of(self.portrait, self.options),
+                output_fps=self.options.output_fps,
+                audio=self.audio,
+                quality=self.options.quality,
+                metadata=metadata,
+                signature=signature,
                 on_progress=report,
-            )  # fmt: skip
+            )
 
     def _heads(self) -> FrameStream:
         return pipeline.render(self.model.networks, self.portrait, self.motion, batch_size=self.model.batch_size)
@@ -214,15 +220,27 @@ def predict_motion(
     else:
         speech = pipeline.encode_audio(*audio)
     expression = pipeline.predict_expression(
-        networks, speech, source, blink=options.blink, blinks_per_minute=options.blink_rate,
-        blink_strength=options.blink_strength, seed=options.seed,
-    )  # fmt: skip
+        networks,
+        speech,
+        source,
+        blink=options.blink,
+        blinks_per_minute=options.blink_rate,
+        blink_strength=options.blink_strength,
+        seed=options.seed,
+    )
     pose = pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
     motion = pipeline.coefficients_to_motion(
-        networks, source, expression, pose, expression_scale=options.expression_scale,
-        pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
-        yaw=options.yaw, pitch=options.pitch, roll=options.roll,
-    )  # fmt: skip
+        networks,
+        source,
+        expression,
+        pose,
+        expression_scale=options.expression_scale,
+        pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale),
+        still=options.still,
+        yaw=options.yaw,
+        pitch=options.pitch,
+        roll=options.roll,
+    )
     return portrait, motion
 
 
@@ -250,8 +268,9 @@ def as_image(portrait: PortraitLike) -> Tensor:
         except TypeError as error:
             raise PictureError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
     if not isinstance(portrait, str | Path):
-        raise PictureError("portrait: expected a path, a PIL image, a numpy array or a tensor, got "
-                           f"{type(portrait).__name__}.")  # fmt: skip
+        raise PictureError(
+            f"portrait: expected a path, a PIL image, a numpy array or a tensor, got {type(portrait).__name__}."
+        )
     path = _existing("portrait", portrait, PictureError)
     return read_picture(path, f"portrait: {shorten(path)}")
 
@@ -340,8 +359,9 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # each is how torch says no
         reason = shorten(str(error).split("\n")[0])
-        raise OptionError(f"device: expected auto, cpu or a device of this machine, got {shorten(repr(device))} "
-                          f"({reason}).") from error  # fmt: skip
+        raise OptionError(
+            f"device: expected auto, cpu or a device of this machine, got {shorten(repr(device))} ({reason})."
+        ) from error
     return chosen
 
 
@@ -385,5 +405,13 @@ def rendering_device(device: torch.device) -> torch.device:
     return torch.device("cpu")
 
 
-__all__ = ["SadTalker", "Video", "chosen_device", "in_precision", "load", "predict_motion", "rendering_device",
-           "to_device"]  # fmt: skip
+__all__ = [
+    "SadTalker",
+    "Video",
+    "chosen_device",
+    "in_precision",
+    "load",
+    "predict_motion",
+    "rendering_device",
+    "to_device",
+]

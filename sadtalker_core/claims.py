@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from .errors import shorten
@@ -35,8 +36,9 @@ _TRIES = 5
 class Claim:
     """A name that is ours until `release`. Made by `claim_next` or `claim_path`."""
 
-    def __init__(self, path: Path, descriptor: int, *, numbered: tuple[str, int, str] | None = None,
-                 partial: Path | None = None):  # fmt: skip
+    def __init__(
+        self, path: Path, descriptor: int, *, numbered: tuple[str, int, str] | None = None, partial: Path | None = None
+    ):
         self.path, self.partial = path, partial
         self._descriptor: int | None = descriptor
         self._numbered = numbered
@@ -50,7 +52,7 @@ class Claim:
         meanwhile, the next free number is used; a path that was claimed as such is replaced.
         """
         if self._numbered is None:
-            os.replace(part, self.path)
+            part.replace(self.path)
             return self.path
         stem, number, ending = self._numbered
         return _publish_new(part, (self.path.with_name(_numbered_name(stem, n, ending)) for n in count(number)))
@@ -59,7 +61,7 @@ class Claim:
         """As `publish`, under the name for what a run that did not come to its end has made."""
         assert self.partial is not None
         if self._numbered is None:
-            os.replace(part, self.partial)
+            part.replace(self.partial)
             return self.partial
         stem, ending = self.partial.stem, self.partial.suffix
         others = (self.partial.with_name(f"{stem}_{n}{ending}") for n in count(2))
@@ -86,7 +88,9 @@ class Claim:
     def __enter__(self) -> Claim:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
 
@@ -98,14 +102,15 @@ def claim_next(folder: Path, stem: str, ending: str, *, partial_ending: str | No
     """
     folder.mkdir(parents=True, exist_ok=True)
     taken = re.compile(re.escape(os.path.normcase(stem)) + r"_(\d{1,18})(?!\d)")
-    found = (taken.match(os.path.normcase(name)) for name in os.listdir(folder))
+    found = (taken.match(os.path.normcase(file.name)) for file in folder.iterdir())
     first = max((int(match[1]) for match in found if match), default=0) + 1
     for number in count(first):
         path = folder / _numbered_name(stem, number, ending)
         partial = None if partial_ending is None else folder / _numbered_name(stem, number, partial_ending)
         with contextlib.suppress(FileExistsError):
-            claim = Claim(path, make_lock(_claim_file(path), _wish(partial)), numbered=(stem, number, ending),
-                          partial=partial)  # fmt: skip
+            claim = Claim(
+                path, make_lock(_claim_file(path), _wish(partial)), numbered=(stem, number, ending), partial=partial
+            )
             if not os.path.lexists(path):
                 return claim
             claim.release()
@@ -149,7 +154,7 @@ def sweep(folder: Path, rescue: Rescue | None = None) -> None:
     Where a partial was asked for, `rescue` comes first; without one, such parts stay.
     """
     with contextlib.suppress(OSError):
-        for name in sorted({name for part in os.listdir(folder) if (name := _name_of(part))}):
+        for name in sorted({name for part in folder.iterdir() if (name := _name_of(part.name))}):
             with contextlib.suppress(OSError):
                 _sweep_one(folder / name, rescue)
 
@@ -165,12 +170,16 @@ def _sweep_one(path: Path, rescue: Rescue | None) -> None:
         left = ", ".join(part.name for part in _parts(path)) or _claim_file(path).name
         wanted = dead.partial is not None and not os.path.lexists(path)
         if wanted and (rescue is None or not rescue(dead)):
-            logging.warning("SadTalker: %s, which a run that was killed left in %s, cannot be used now and stays.",
-                            shorten(left), shorten(path.parent))  # fmt: skip
+            logging.warning(
+                "SadTalker: %s, which a run that was killed left in %s, cannot be used now and stays.",
+                shorten(left),
+                shorten(path.parent),
+            )
             return
         dead.release()
-        logging.warning("SadTalker: removed %s, which a run that was killed left in %s.", shorten(left),
-                        shorten(path.parent))  # fmt: skip
+        logging.warning(
+            "SadTalker: removed %s, which a run that was killed left in %s.", shorten(left), shorten(path.parent)
+        )
     finally:
         dead.abandon()
 
@@ -206,9 +215,9 @@ def _publish_new(part: Path, names: Iterator[Path]) -> Path:
 
 
 def _rename_to_new(part: Path, path: Path) -> None:
-    """os.rename that replaces nothing, on every system. Raises FileExistsError."""
+    """Path.rename that replaces nothing, on every system. Raises FileExistsError."""
     if os.name == "nt":
-        os.rename(part, path)
+        part.rename(path)
         return
     try:
         os.link(part, path)
@@ -217,7 +226,7 @@ def _rename_to_new(part: Path, path: Path) -> None:
     except OSError:  # a disk without hard links: the name is taken first
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
-            os.replace(part, path)
+            part.replace(path)
         except BaseException:
             path.unlink()
             raise
@@ -242,7 +251,7 @@ def _name_of(part: str) -> str | None:
 def _parts(path: Path) -> list[Path]:
     """The parts of a path that are there, without its claim."""
     try:
-        names = sorted(os.listdir(path.parent))
+        names = sorted(file.name for file in path.parent.iterdir())
     except OSError:
         return []
     claim_file = _claim_file(path).name

@@ -14,6 +14,9 @@ The released family speaks in the basis of its 3-D face model; the mini family k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 IDENTITY = 80
 EXPRESSION = 64
 TEXTURE = 80
@@ -59,7 +62,7 @@ ARKIT_BLENDSHAPES = (
 BLENDSHAPE_INDEX = {name: i for i, name in enumerate(ARKIT_BLENDSHAPES)}
 
 
-def split_row(row, layout):
+def split_row(row: Any, layout: Mapping[str, int]) -> dict[str, Any]:
     """Cut the last axis of `row` (..., sum of widths) into {name: part} as `layout` says; array or tensor."""
     parts, start = {}, 0
     for name, width in layout.items():

@@ -219,6 +219,14 @@ def _is_mine(folder: Path) -> bool:
 
 
 __all__ = [
-    "drop", "held", "in_use", "inherit", "make_lock", "read_signed", "sign", "sweep_work_folders", "try_lock",
+    "drop",
+    "held",
+    "in_use",
+    "inherit",
+    "make_lock",
+    "read_signed",
+    "sign",
+    "sweep_work_folders",
+    "try_lock",
     "work_folder",
-]  # fmt: skip
+]

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def _read_by_av(source: bytes | Path) -> tuple[Tensor, int]:
 
 
 @contextmanager
-def _opened_sound(source):
+def _opened_sound(source: Any) -> Iterator[tuple[Any, Any]]:
     import av
 
     try:
@@ -119,8 +120,12 @@ def _seconds_by_ffmpeg(path: Path) -> float:
 def _ffmpeg(path: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
         command = [*ffmpeg_command(), "-nostdin", "-hide_banner", "-i", f"file:{path}", *arguments]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
-                              creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))  # fmt: skip
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
     except (OSError, VideoError) as error:
         raise AudioError(f"it cannot be read: no ffmpeg can be run ({shorten(error)}).") from error
 

@@ -138,7 +138,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         "render.facevid2vid.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
     ),
     "linear_3dmm": NetworkSpec("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
-    "flow_renderer": NetworkSpec("render.meshwarp.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
+    "flow_renderer": NetworkSpec("render.meshwarp.network", "FlowRenderer", "FlowRendererConfig"),
 }
 FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
     RELEASED: ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator"),

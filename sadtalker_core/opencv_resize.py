@@ -1,5 +1,6 @@
 """Pictures change their size as OpenCV changes it, to the bit: several packages need the pixels that the original
-saw."""
+saw.
+"""
 
 from __future__ import annotations
 

@@ -142,8 +142,9 @@ def _float(default: float, low: float, high: float, step: float, help: str, unit
     return Option(name, float, default, help, low, high, step, unit=unit)
 
 
-def _int(default: int, low: int, high: int, help: str, unit: str = "", name: str = "",
-         step: float | None = None) -> Option:  # fmt: skip
+def _int(
+    default: int, low: int, high: int, help: str, unit: str = "", name: str = "", step: float | None = None
+) -> Option:
     return Option(name, int, default, help, low, high, step, unit=unit)
 
 
@@ -175,8 +176,12 @@ def _axis(axis: str) -> Option:
 
 
 def _angles(what: str) -> Option:
-    return _text("", f"Degrees that replace the predicted {what}: one number holds it, several are passed through in "
-                 "turn at an even pace (for example -20, 0, 20). Empty: as predicted.", DEGREES)  # fmt: skip
+    return _text(
+        "",
+        f"Degrees that replace the predicted {what}: one number holds it, several are passed through in "
+        "turn at an even pace (for example -20, 0, 20). Empty: as predicted.",
+        DEGREES,
+    )
 
 
 @dataclass(frozen=True)
@@ -318,10 +323,19 @@ def _table(*options: Option) -> Mapping[str, Option]:
     return {option.name: option for option in options}
 
 
-_BATCH_SIZE = _int(0, 0, 64, "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
-                   "one for each core, up to 4. The frames do not depend on it.", name="batch_size")  # fmt: skip
-_FILE = _text("sadtalker/talking", "Folder and beginning of the file's name inside the output folder; "
-              "%date:yyyy-MM-dd% and the like are filled in.", name="filename_prefix")  # fmt: skip
+_BATCH_SIZE = _int(
+    0,
+    0,
+    64,
+    "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
+    "one for each core, up to 4. The frames do not depend on it.",
+    name="batch_size",
+)
+_FILE = _text(
+    "sadtalker/talking",
+    "Folder and beginning of the file's name inside the output folder; %date:yyyy-MM-dd% and the like are filled in.",
+    name="filename_prefix",
+)
 _REFERENCE_LENGTH = _choice(
     ReferenceLength,
     "When the reference is shorter or longer than the voice: loop it, play it to and fro, hold its last frame, or cut "
@@ -329,8 +343,14 @@ _REFERENCE_LENGTH = _choice(
     name="reference_length",
 )
 _CROSSFADE = _int(10, 0, 250, "Frames (25 a second) over which one track melts into the next.", "frames", "crossfade")
-_SMOOTHING = _int(0, 0, LONGEST_SMOOTHING, "Calms the movement over so many frames; 0 to 3 = as it is, 25 = over a "
-                  "second.", "frames", "smoothing")  # fmt: skip
+_SMOOTHING = _int(
+    0,
+    0,
+    LONGEST_SMOOTHING,
+    "Calms the movement over so many frames; 0 to 3 = as it is, 25 = over a second.",
+    "frames",
+    "smoothing",
+)
 
 
 def _side(name: str, default: int) -> Option:
@@ -342,12 +362,14 @@ def _edge(name: str, help: str) -> Option:
 
 
 def _turn(axis: str, where: str) -> Option:
-    return _float(0.0, -45.0, 45.0, 0.5, f"Degrees added to every frame; above 0 the head {where}.", "degrees",
-                  f"{axis}_offset")  # fmt: skip
+    return _float(
+        0.0, -45.0, 45.0, 0.5, f"Degrees added to every frame; above 0 the head {where}.", "degrees", f"{axis}_offset"
+    )
 
 
-def _fraction(name: str, default: float, step: float, help: str, low: float = 0.0, high: float = 1.0,
-              unit: str = "") -> Option:  # fmt: skip
+def _fraction(
+    name: str, default: float, step: float, help: str, low: float = 0.0, high: float = 1.0, unit: str = ""
+) -> Option:
     return _float(default, low, high, step, help, unit, name)
 
 

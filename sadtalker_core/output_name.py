@@ -16,7 +16,7 @@ import ntpath
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,8 +54,7 @@ class OutputName(NamedTuple):
     subfolder: str
 
 
-def fill_in(prefix: str, now: datetime, size_wh: tuple[int, int], prompt: Any = None,
-            workflow: Any = None) -> str:  # fmt: skip
+def fill_in(prefix: str, now: datetime, size_wh: tuple[int, int], prompt: Any = None, workflow: Any = None) -> str:
     """The prefix with its placeholders filled in; one that names nothing stays as it is.
 
     prompt, workflow: the graph as ComfyUI's server and as its page knows it
@@ -93,8 +92,8 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
         raise OptionError(f"filename_prefix {shorten(repr(prefix))} is no text: it holds half a character.") from error
     if "\0" in prefix:
         raise OptionError(f"expected a filename_prefix without the character NUL, got {shorten(repr(prefix))}.")
-    output = Path(os.path.abspath(output))
-    if os.path.isabs(prefix):
+    output = Path(os.path.abspath(output))  # noqa: PTH100  resolve() would follow links
+    if Path(prefix).is_absolute():
         prefix = os.path.relpath(prefix, output) if _same_drive(prefix, output) else ".."
     normal = posixpath.normpath(prefix.replace("\\", "/"))
     if normal.startswith("/") or normal.split("/")[0] == "..":
@@ -205,12 +204,15 @@ def _widget(node: str, name: str, prompt: Mapping[str, Any], workflow: Mapping[s
         inputs = _record(_record(prompt.get(place_of)).get("inputs"))
         if name in inputs and not isinstance(inputs[name], (list, dict)):
             return _written(inputs[name])
-    logging.warning("SadTalker: %%%s.%s%% in a filename_prefix names no widget of this graph.", shorten(node),
-                    shorten(name))  # fmt: skip
+    logging.warning(
+        "SadTalker: %%%s.%s%% in a filename_prefix names no widget of this graph.", shorten(node), shorten(name)
+    )
     return None
 
 
-def _drawn(graph: Mapping[str, Any], behind: str = "", kinds: Mapping[str, Any] | None = None, depth: int = 0):
+def _drawn(
+    graph: Mapping[str, Any], behind: str = "", kinds: Mapping[str, Any] | None = None, depth: int = 0
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields (id in the prompt, the page's record) for every node of a workflow, those inside its boxes, too."""
     if kinds is None:
         boxes = _record(graph.get("definitions")).get("subgraphs")

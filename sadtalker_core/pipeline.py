@@ -48,7 +48,7 @@ from .render import driving
 from .render.driving import Degrees
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.facevid2vid.animate import render_frames, to_box_aspect
-from .render.meshwarp.flow_renderer import render_flow_frames
+from .render.meshwarp.compositor import render_flow_frames
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 

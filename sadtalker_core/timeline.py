@@ -27,6 +27,7 @@ def frames_in_seconds(seconds: float) -> int:
 
 
 def samples_in_frames(n_frames: int) -> int:
+    """Samples of 16 kHz audio that so many frames of video last."""
     return n_frames * SAMPLES_PER_FRAME
 
 

@@ -123,8 +123,12 @@ def test_a_partial_that_was_asked_for_is_made_before_the_parts_go(tmp_path, proj
 
 
 def test_parts_of_the_first_version_go_and_those_of_others_stay(tmp_path):
-    ours = ["a_00001_.mp4.part", "a_00001_.mp4.metadata.part", "a_00002_partial.mp4.silent.part",
-            "a_00003_.track.safetensors.part"]  # fmt: skip
+    ours = [
+        "a_00001_.mp4.part",
+        "a_00001_.mp4.metadata.part",
+        "a_00002_partial.mp4.silent.part",
+        "a_00003_.track.safetensors.part",
+    ]
     others = ["film.mp4.part", "a_00001_.mp4.metadata.part.txt", "weights.pth.part", "a_00001_.mp4.other.part"]
     for name in ours + others:
         (tmp_path / name).write_bytes(b"half")

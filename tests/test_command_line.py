@@ -71,8 +71,25 @@ def refused(capsys, *arguments: str) -> str:
 
 @pytest.mark.parametrize("command_word", [(), ("make",)])
 def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(pretender, capsys, command_word):
-    said = ["face.png", "hello.wav", "-o", "talk.mp4", "--seed", "7", "--still", "--yaw", "-20,0,20",
-            "--blink-rate", "9", "--models", "here", "--device", "cpu", "--batch-size", "2"]  # fmt: skip
+    said = [
+        "face.png",
+        "hello.wav",
+        "-o",
+        "talk.mp4",
+        "--seed",
+        "7",
+        "--still",
+        "--yaw",
+        "-20,0,20",
+        "--blink-rate",
+        "9",
+        "--models",
+        "here",
+        "--device",
+        "cpu",
+        "--batch-size",
+        "2",
+    ]
     assert main([*command_word, *said]) == 0
     (name, how), (portrait, voice, options) = pretender.asked
     assert name == "mini" and how["models"] == [Path("here")] and how["allow_download"] is False

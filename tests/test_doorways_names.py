@@ -11,16 +11,20 @@ from hypothesis import strategies as st
 from sadtalker_core.batch.jobs import read_jobs
 from sadtalker_core.checkpoint.catalog import find_files, missing_files
 from sadtalker_core.errors import SadTalkerError
-from tests.fuzz.mutations import ODD_TEXTS
+from tests.tools.fuzz.mutations import ODD_TEXTS
 
 LONGEST_SENTENCE = 600
-INSIDE = Path(__file__).resolve().parent / "fuzz" / "inside" / "doorways.py"
+INSIDE = Path(__file__).resolve().parent / "tools" / "fuzz" / "inside" / "doorways.py"
 quickly = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 #: any text, lone surrogates and NUL with it, and those that break what is built of names
 texts = st.one_of(st.sampled_from(ODD_TEXTS), st.text(st.characters(), max_size=30))
-names = st.builds("{}{}{}".format, st.sampled_from(("", "file/", "../", "a/", "~", "%")), texts,
-                  st.sampled_from(("", ".mp4", ".png", ".safetensors", "/", " [output]")))  # fmt: skip
+names = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(("", "file/", "../", "a/", "~", "%")),
+    texts,
+    st.sampled_from(("", ".mp4", ".png", ".safetensors", "/", " [output]")),
+)
 
 
 def refused_in_few_words(call) -> bool:

@@ -47,7 +47,8 @@ def video(model):
 
 def test_all_that_is_public_can_be_imported_and_every_error_is_public():
     assert {getattr(sadtalker_core, name).__name__ for name in sadtalker_core.__all__ if name != "OPTIONS"} | {
-        "OPTIONS"} == set(sadtalker_core.__all__)  # fmt: skip
+        "OPTIONS"
+    } == set(sadtalker_core.__all__)
     assert set(sadtalker_core.__all__) <= set(dir(sadtalker_core))
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SadTalkerError)}
     assert kinds <= set(sadtalker_core.__all__)
@@ -132,8 +133,18 @@ def test_a_voice_comes_as_a_path_or_as_samples_of_any_kind(tmp_path):
     assert as_audio(None) is None
 
 
-@pytest.mark.parametrize("audio", ["gone.wav", __file__, 7, (1, 2, 3), ("a", 16_000), (np.array(["a"]), 16_000),
-                                   (torch.ones(800, dtype=torch.bool), 16_000)])  # fmt: skip
+@pytest.mark.parametrize(
+    "audio",
+    [
+        "gone.wav",
+        __file__,
+        7,
+        (1, 2, 3),
+        ("a", 16_000),
+        (np.array(["a"]), 16_000),
+        (torch.ones(800, dtype=torch.bool), 16_000),
+    ],
+)
 def test_what_is_no_voice_gets_a_sentence(audio):
     with pytest.raises(AudioError, match="^audio: "):
         as_audio(audio)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_the_folder_of_a_killed_process_is_swept_and_named_and_that_of_a_living_
         with caplog.at_level(logging.WARNING):
             assert [str(folder) for folder in sweep_work_folders("swept-")] == [left]
         assert left in caplog.text
-        assert mine.is_dir() and not os.path.exists(left)
+        assert mine.is_dir() and not Path(left).exists()
     assert not mine.exists()
 
 

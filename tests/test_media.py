@@ -123,8 +123,22 @@ def test_both_readers_hear_the_same_in_any_container(container, tmp_path, monkey
     hello = Path(__file__).parent / "demo" / "hello.flac"
     codec = ["-c:a", "aac"] if container == "adts" else ["-c:a", "pcm_s16le"]
     sound = tmp_path / "sound"
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(hello), "-t", "1", *codec,
-                    "-f", container, str(sound)], check=True)  # fmt: skip
+    subprocess.run(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-i",
+            str(hello),
+            "-t",
+            "1",
+            *codec,
+            "-f",
+            container,
+            str(sound),
+        ],
+        check=True,
+    )
     by_av, seconds = read_voice(sound), seconds_of_sound(sound)
     monkeypatch.setitem(sys.modules, "av", None)
     for source in (sound, sound.read_bytes()):

@@ -143,8 +143,11 @@ def test_a_config_from_the_future_is_refused(tmp_path):
         _own_expnet(path)
 
 
-@pytest.mark.parametrize("config", [{"audio": {"width": value}} for value in ("2", -1, 2.0, True, None, [2], 10**9, {})]
-                         + [{"audio": 3}, {"audio": [["x" * 9999]]}, {"x" * 9999: 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [{"audio": {"width": value}} for value in ("2", -1, 2.0, True, None, [2], 10**9, {})]
+    + [{"audio": 3}, {"audio": [["x" * 9999]]}, {"x" * 9999: 1}],
+)
 def test_widths_of_another_kind_are_a_short_sentence(tmp_path, config):
     path = _narrow_expnet_file(tmp_path / "x.safetensors", config=config)
     with pytest.raises(CheckpointMismatch) as caught:
@@ -313,9 +316,15 @@ def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
     assert loaded.missing == {} and not caplog.records
 
 
-@pytest.mark.parametrize("name, side, said", [("my 512.safetensors", 512, ""), ("my 256.safetensors", 256, ""),
-                                              ("mine.safetensors", 256, "rename it so that its name contains 512"),
-                                              (catalog.SAFETENSORS_512.name, 512, "")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, side, said",
+    [
+        ("my 512.safetensors", 512, ""),
+        ("my 256.safetensors", 256, ""),
+        ("mine.safetensors", 256, "rename it so that its name contains 512"),
+        (catalog.SAFETENSORS_512.name, 512, ""),
+    ],
+)
 def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path, quick_nets, caplog, name, side, said):
     caplog.set_level("WARNING")
     loaded = load_model(f"file/{name}", [_touch(tmp_path, name, *catalog.MAPPINGS)])
@@ -454,8 +463,14 @@ def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path,
 
 
 @pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
-@pytest.mark.parametrize("content, said", [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git-LFS pointer"),
-                                           (b"<!DOCTYPE html>", "is a web page"), (b"", "is empty")])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git-LFS pointer"),
+        (b"<!DOCTYPE html>", "is a web page"),
+        (b"", "is empty"),
+    ],
+)
 def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, monkeypatch, file, content, said):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     (folder / file.name).write_bytes(content)
@@ -477,8 +492,10 @@ def test_a_broken_package_is_told_to_who_chose_it_and_costs_others_a_line_in_the
     monkeypatch.delattr(sys.modules["face_alignment"], "api")
     monkeypatch.delitem(sys.modules, "face_alignment.api")
     assert model.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
-    assert caplog.messages == ["SadTalker: landmarks by the built-in face mesh, face-alignment fails (ImportError: "
-                               "cannot import name 'api' from 'face_alignment' (unknown location))."]  # fmt: skip
+    assert caplog.messages == [
+        "SadTalker: landmarks by the built-in face mesh, face-alignment fails (ImportError: "
+        "cannot import name 'api' from 'face_alignment' (unknown location))."
+    ]
     with pytest.raises(OptionError, match="cannot be imported .ImportError: .*or choose the embedded mesh"):
         model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
 

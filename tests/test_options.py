@@ -95,9 +95,15 @@ def test_a_text_stands_for_a_value(name, text, value):
     assert OPTIONS[name].read(text) == value
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("still", "perhaps"), ("seed", "1.5"), ("blink_rate", "fast"), ("blink", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("still", "perhaps"),
+        ("seed", "1.5"),
+        ("blink_rate", "fast"),
+        ("blink", ""),
+    ],
+)
 def test_a_text_that_stands_for_none_gets_a_sentence(name, text):
     with pytest.raises(OptionError, match=f"^{name}: expected .*, got '{text}'"):
         OPTIONS[name].read(text)

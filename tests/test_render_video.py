@@ -229,8 +229,9 @@ def test_a_clip_without_pictures_cannot_be_pasted(n_frames, n_behind, named):
     crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)
     background = None if n_behind is None else torch.zeros(n_behind, 60, 80, 3)
     with pytest.raises(VideoError, match=f"at least one picture in {named}"):
-        pipeline.paste(torch.zeros(n_frames, 32, 32, 3), Portrait(torch.zeros(60, 80, 3), crop=crop),
-                       background=background)  # fmt: skip
+        pipeline.paste(
+            torch.zeros(n_frames, 32, 32, 3), Portrait(torch.zeros(60, 80, 3), crop=crop), background=background
+        )
 
 
 @pytest.mark.parametrize(("pixels", "sizes"), [(4_000_000, [4, 3]), (60 * 80 * 2, [2, 2, 2, 1]), (1, [1] * 7)])

@@ -71,8 +71,9 @@ for n in count():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_writer_that_is_killed_at_any_moment_leaves_whole_files_and_parts_that_are_swept(tmp_path, project, seed):
-    writer = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=project, stdout=subprocess.PIPE,
-                              text=True)  # fmt: skip
+    writer = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], cwd=project, stdout=subprocess.PIPE, text=True
+    )
     assert writer.stdout is not None and writer.stdout.readline() == "begun\n"
     time.sleep(random.Random(seed).uniform(0, 0.2))
     writer.kill()

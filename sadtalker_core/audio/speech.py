@@ -167,8 +167,9 @@ def _without_cancelled(channels: Tensor, step: Callable[[], None]) -> Tensor:
         return channels
     logging.warning(
         "SadTalker: the %d channels of the audio cancel each other out; channel %d alone is used.",
-        len(channels), loudest + 1,
-    )  # fmt: skip
+        len(channels),
+        loudest + 1,
+    )
     return channels[loudest : loudest + 1]
 
 

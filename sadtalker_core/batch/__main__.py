@@ -37,6 +37,7 @@ ALL_DONE, SOME_FAILED, NOT_BEGUN, NOT_RECORDED, STOPPED = 0, 1, 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a table of jobs -> exit status: 0, or what went wrong."""
     asked = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text, or none of the terminal's letters
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -56,9 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> int:
     options = WorkerPoolOptions(
-        asked.workers, asked.gpus_per_worker, asked.cpus_per_worker, asked.address, asked.batch_size, asked.retries,
+        asked.workers,
+        asked.gpus_per_worker,
+        asked.cpus_per_worker,
+        asked.address,
+        asked.batch_size,
+        asked.retries,
         tuple(asked.models),
-    )  # fmt: skip
+    )
     cut_frames = frames_in_seconds(asked.cut_seconds)
     pieces = sum(1 if job.n_frames <= cut_frames else -(-job.n_frames // CHUNK_FRAMES) for job in jobs)
     with WorkerPool(options, pieces) as pool, _Bar(jobs) as bar:
@@ -94,7 +100,7 @@ class _Bar:
         self.bar = tqdm(total=sum(job.n_frames for job in self.jobs.values()), unit="frame", dynamic_ncols=True)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
 
     def __call__(self, n_frames: int, outcome: Outcome | None) -> None:
@@ -115,9 +121,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("jobs", type=Path, help="the table, CSV in UTF-8")
     parser.add_argument("--run", type=Path, help="folder of manifest and report; else jobs.run beside jobs.csv")
-    parser.add_argument("--models", type=Path, nargs="+", default=[], metavar="FOLDER",
-                        help=f"folders with released weights, searched before ${VARIABLE}, models/sadtalker of the "
-                        "ComfyUI around this pack, and the user's cache folder")  # fmt: skip
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help=f"folders with released weights, searched before ${VARIABLE}, models/sadtalker of the "
+        "ComfyUI around this pack, and the user's cache folder",
+    )
     parser.add_argument("--workers", type=_count, help="processes that work; else as many as fit")
     parser.add_argument("--gpus-per-worker", type=_share, help="0.5 lets two share one; 1 where there are GPUs")
     parser.add_argument("--cpus-per-worker", type=_count, default=1, help="cores of a worker (1)")

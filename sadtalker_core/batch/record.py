@@ -68,7 +68,7 @@ class RunFolder:
             self._lock.enter_context(held(self.folder / "run.lock", f"The run folder {shorten(self.folder)}"))
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._lock.close()
 
     def done_before(self, jobs: Sequence[Job]) -> dict[str, Outcome]:

@@ -51,7 +51,7 @@ class Call:
     """
 
     task: str
-    args: Callable[[], tuple]
+    args: Callable[[], tuple[Any, ...]]
     callback: Callable[[Call], None] | None = None
     result: Result | None = None
     error: str = ""
@@ -99,7 +99,7 @@ class WorkerPool:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._began:
             self._ray.shutdown()
         else:

@@ -53,60 +53,77 @@ class WeightsFile:
 
 
 SAFETENSORS_256 = WeightsFile(
-    "SadTalker_V0.0.2_256.safetensors", 725_066_984,
+    "SadTalker_V0.0.2_256.safetensors",
+    725_066_984,
     "c211f5d6de003516bf1bbda9f47049a4c9c99133b1ab565c6961e5af16477bff",
-    _NEW_RELEASE + "SadTalker_V0.0.2_256.safetensors", {"": ""},
-)  # fmt: skip
+    _NEW_RELEASE + "SadTalker_V0.0.2_256.safetensors",
+    {"": ""},
+)
 SAFETENSORS_512 = WeightsFile(
-    "SadTalker_V0.0.2_512.safetensors", 725_066_984,
+    "SadTalker_V0.0.2_512.safetensors",
+    725_066_984,
     "0e063f7ff5258240bdb0f7690783a7b1374e6a4a81ce8fa33456f4cd49694340",
-    _NEW_RELEASE + "SadTalker_V0.0.2_512.safetensors", {"": ""},
-)  # fmt: skip
+    _NEW_RELEASE + "SadTalker_V0.0.2_512.safetensors",
+    {"": ""},
+)
 MAPPING_FULL = WeightsFile(
-    "mapping_00109-model.pth.tar", 155_779_231,
+    "mapping_00109-model.pth.tar",
+    155_779_231,
     "84a8642468a3fcfdd9ab6be955267043116c2bec2284686a5262f1eaf017f64c",
-    _NEW_RELEASE + "mapping_00109-model.pth.tar", {"mapping": "mapping_00109."},
-)  # fmt: skip
+    _NEW_RELEASE + "mapping_00109-model.pth.tar",
+    {"mapping": "mapping_00109."},
+)
 MAPPING = WeightsFile(
-    "mapping_00229-model.pth.tar", 155_521_183,
+    "mapping_00229-model.pth.tar",
+    155_521_183,
     "62a1e06006cc963220f6477438518ed86e9788226c62ae382ddc42fbcefb83f1",
-    _NEW_RELEASE + "mapping_00229-model.pth.tar", {"mapping": "mapping_00229."},
-)  # fmt: skip
+    _NEW_RELEASE + "mapping_00229-model.pth.tar",
+    {"mapping": "mapping_00229."},
+)
 
 #: the old style: one pickle a network. "auido" is how the files are spelled.
 OLD_FACE_RECON = WeightsFile(
-    "epoch_20.pth", 288_860_037,
+    "epoch_20.pth",
+    288_860_037,
     "6d17a6b23457b521801baae583cb6a58f7238fe6721fc3d65d76407460e9149b",
-    _OLD_RELEASE + "epoch_20.pth", {"net_recon": "face_3drecon."},
-)  # fmt: skip
+    _OLD_RELEASE + "epoch_20.pth",
+    {"net_recon": "face_3drecon."},
+)
 OLD_EXPNET = WeightsFile(
-    "auido2exp_00300-model.pth", 34_278_319,
+    "auido2exp_00300-model.pth",
+    34_278_319,
     "b7608f0e6b477e50e03ca569ac5b04a841b9217f89d502862fc78fda4e46dec4",
-    _OLD_RELEASE + "auido2exp_00300-model.pth", {"model": "audio2exp."},
-)  # fmt: skip
+    _OLD_RELEASE + "auido2exp_00300-model.pth",
+    {"model": "audio2exp."},
+)
 OLD_POSEVAE = WeightsFile(
-    "auido2pose_00140-model.pth", 95_916_155,
+    "auido2pose_00140-model.pth",
+    95_916_155,
     "4fba6701852dc57efbed25b1e4276e4ff752941860d69fc4429f08a02326ebce",
-    _OLD_RELEASE + "auido2pose_00140-model.pth", {"model": "audio2pose."},
-)  # fmt: skip
+    _OLD_RELEASE + "auido2pose_00140-model.pth",
+    {"model": "audio2pose."},
+)
 OLD_RENDERER = WeightsFile(
-    "facevid2vid_00189-model.pth.tar", 2_112_619_148,
+    "facevid2vid_00189-model.pth.tar",
+    2_112_619_148,
     "fbad01d46f0510276dc4521322dde6824a873a4222cd0740c85762e7067ea71d",
     _OLD_RELEASE + "facevid2vid_00189-model.pth.tar",
     {"generator": "generator.", "kp_detector": "kp_extractor.", "he_estimator": "he_estimator."},
-)  # fmt: skip
+)
 
 #: for the 68 landmarks of the released family; the face-alignment package knows them by exactly these names
 FACE_ALIGNMENT_DETECTOR = WeightsFile(
-    "s3fd-619a316812.pth", 89_843_225,
+    "s3fd-619a316812.pth",
+    89_843_225,
     "619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
     _FACE_ALIGNMENT + "s3fd-619a316812.pth",
-)  # fmt: skip
+)
 FACE_ALIGNMENT_LANDMARKS = WeightsFile(
-    "2DFAN4-11f355bf06.pth.tar", None,
+    "2DFAN4-11f355bf06.pth.tar",
+    None,
     "11f355bf0693120222f5955ce3f9dc8fb5763ebb30a47d7906e509490d32e4aa",
     _FACE_ALIGNMENT + "2DFAN4-11f355bf06.pth.tar",
-)  # fmt: skip
+)
 FACE_ALIGNMENT = (FACE_ALIGNMENT_DETECTOR, FACE_ALIGNMENT_LANDMARKS)
 
 RELEASED_FILES = (
@@ -119,7 +136,8 @@ BY_NAME = {file.name: file for file in RELEASED_FILES}
 @dataclass(frozen=True)
 class ReleasedModel:
     """image_size: the side of its square, in pixels;  sets: the file sets that make it, the first is preferred and
-    is the one that can be fetched."""
+    is the one that can be fetched.
+    """
 
     image_size: int
     sets: tuple[tuple[WeightsFile, ...], ...]
@@ -267,8 +285,9 @@ def searched(folders: Sequence[Path]) -> str:
 def _released(model: str) -> ReleasedModel:
     if model not in RELEASED_MODELS:
         known = ", ".join((MINI_MODEL, *RELEASED_MODELS))
-        raise CheckpointMissing(f"there is no model {shorten(repr(model))}; choose {known}, or {FILE_PREFIX} and a "
-                                f"file's path.")  # fmt: skip
+        raise CheckpointMissing(
+            f"there is no model {shorten(repr(model))}; choose {known}, or {FILE_PREFIX} and a file's path."
+        )
     return RELEASED_MODELS[model]
 
 
@@ -278,8 +297,10 @@ def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
         raise CheckpointMissing(f"{shorten(repr(model))} is not inside a model folder; choose a file of the list.")
     path = next((Path(folder, inner) for folder in folders if is_file(Path(folder, inner))), None)
     if path is None:
-        raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "
-                                f"another file of the list, or put it back there.")  # fmt: skip
+        raise CheckpointMissing(
+            f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "
+            f"another file of the list, or put it back there."
+        )
     return FoundFile(path, BY_NAME.get(path.name))
 
 

@@ -23,7 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError, shorten
@@ -44,8 +44,9 @@ _POLL_S = 0.2
 _NUMBER = "[0-9]{1,15}"
 
 
-def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = None,
-                on_progress: OnProgress | None = None) -> list[Path]:  # fmt: skip
+def fetch_model(
+    model: str, folders: Sequence[Path], *, base_url: str | None = None, on_progress: OnProgress | None = None
+) -> list[Path]:
     """Fetch what a released model lacks into the first folder; progress counts the bytes of all its files.
 
     Raises as `fetch` does.
@@ -67,8 +68,14 @@ def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = N
     return paths
 
 
-def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None, on_progress: OnProgress | None = None,
-          pause_s: float = 1.0) -> Path:  # fmt: skip
+def fetch(
+    file: WeightsFile,
+    folder: Path | str,
+    *,
+    base_url: str | None = None,
+    on_progress: OnProgress | None = None,
+    pause_s: float = 1.0,
+) -> Path:
     """Fetch one file into a folder (made where it is missing) and return its path.
 
     base_url: the folder to fetch from instead of where it was released; otherwise the variable SADTALKER_DOWNLOAD_URL.
@@ -88,7 +95,7 @@ def fetch(file: WeightsFile, folder: Path | str, *, base_url: str | None = None,
         with held(part.with_name(f"{part.name}.lock"), f"the download of {file.name} into {shorten(folder)}"):
             _persist(url, file, part, _Report(on_progress, file.size or 0), pause_s)
             _verify(file, part, url, _Report(on_progress, file.size or 0))
-            os.replace(part, target)
+            part.replace(target)
     return target
 
 
@@ -120,9 +127,11 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
         except _Interrupted as error:
             fruitless = 0 if _size(part) > before else fruitless + 1
             if fruitless >= _TRIES:
-                raise DownloadError(f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
-                                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
-                                    f"there.") from error  # fmt: skip
+                raise DownloadError(
+                    f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
+                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
+                    f"there."
+                ) from error
             end = time.monotonic() + pause_s * 2**fruitless
             while (left := end - time.monotonic()) > 0:
                 report(_size(part))
@@ -160,6 +169,8 @@ class _Line(threading.Thread):
                     self._say(block)
             self._say(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the answer as well, and holds the connection
             self._say(error)
 
     def _say(self, what: _Answer | bytes | Exception) -> None:
@@ -206,6 +217,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
             while done < most:
                 with _line_problems(url, file, part):
                     block = line.receive(lambda: report(done))  # noqa: B023 (called before done moves on)
+                assert not isinstance(block, _Answer)  # it came first
                 if not block:
                     break
                 done += _write(stream, block[: most - done])
@@ -219,7 +231,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
         line.left_alone.set()
 
 
-def _write(stream, block) -> int:
+def _write(stream: Any, block: bytes) -> int:
     left = memoryview(block)
     while left:
         left = left[stream.write(left) :]
@@ -245,8 +257,9 @@ def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(str(getattr(error, "reason", "") or error or type(error).__name__)) from error
     except ValueError as error:  # an address that is none, here or in a redirection
-        raise DownloadError(f"{shorten(url)} cannot be fetched: it, or what it leads to, is no web address "
-                            f"({shorten(error, 120)}).") from error  # fmt: skip
+        raise DownloadError(
+            f"{shorten(url)} cannot be fetched: it, or what it leads to, is no web address ({shorten(error, 120)})."
+        ) from error
 
 
 def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
@@ -254,8 +267,10 @@ def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[in
     if answer.status == 206:
         told = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
         if told is None or int(told[1]) != start:
-            raise DownloadError(f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
-                                f"from {start} on as asked.")  # fmt: skip
+            raise DownloadError(
+                f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
+                f"from {start} on as asked."
+            )
         total = int(told[2]) if told[2] != "*" else start + answer.length if answer.length else 0
     else:  # the server takes no ranges: from the beginning
         start, total = 0, answer.length
@@ -275,8 +290,10 @@ def _verify(file: WeightsFile, part: Path, url: str, report: _Report) -> None:
     if digest.hexdigest() != file.sha256:
         size = _size(part)
         part.unlink()
-        raise DownloadError(f"{shorten(url)}: checksum mismatch: got {size:,} bytes with SHA-256 "
-                            f"{digest.hexdigest()}, expected {file.describe()}; the download was deleted.")  # fmt: skip
+        raise DownloadError(
+            f"{shorten(url)}: checksum mismatch: got {size:,} bytes with SHA-256 "
+            f"{digest.hexdigest()}, expected {file.describe()}; the download was deleted."
+        )
 
 
 @contextmanager
@@ -291,18 +308,22 @@ def _folder_problems(folder: Path) -> Iterator[None]:
         if full:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
-        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
-                            f"that this program may write to, or name another in "
-                            f"extra_model_paths.yaml.") from error  # fmt: skip
+        raise DownloadError(
+            f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
+            f"that this program may write to, or name another in "
+            f"extra_model_paths.yaml."
+        ) from error
 
 
 def _require_room(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
-        raise DoesNotFit(f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
-                         f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
-                         f"folder in extra_model_paths.yaml.")  # fmt: skip
+        raise DoesNotFit(
+            f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
+            f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
+            f"folder in extra_model_paths.yaml."
+        )
 
 
 def _url(file: WeightsFile, base_url: str | None) -> str:

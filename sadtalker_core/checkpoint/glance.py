@@ -38,7 +38,7 @@ def could_be_model(path: Path) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _could_be_model(path: str, size: int, mtime_ns: int) -> bool:
     try:
-        with open(path, "rb") as stream:
+        with Path(path).open("rb") as stream:
             head = stream.read(16)
             if head[8:9] == b"{":
                 length = int.from_bytes(head[:8], "little")

@@ -129,8 +129,14 @@ class NamedTensors:
         return nets
 
 
-def read_tensors(path: Path | str, released: WeightsFile | None = None, folders: Sequence[Path] = (), *,
-                 use_mmap: bool = True, on_progress: Progress | None = None) -> NamedTensors:  # fmt: skip
+def read_tensors(
+    path: Path | str,
+    released: WeightsFile | None = None,
+    folders: Sequence[Path] = (),
+    *,
+    use_mmap: bool = True,
+    on_progress: Progress | None = None,
+) -> NamedTensors:
     """Read a weights file.
 
     released: the catalog's entry, where the file bears the name of one; found by the name otherwise.
@@ -300,8 +306,9 @@ class _File:
         if more > 0:
             raise self.damaged(self.cut_short() or f"is truncated: its header promises {more:,} more bytes")
 
-    def read(self, stored: Mapping[str, _Stored], names: Mapping[str, str],
-             on_progress: Progress | None = None) -> dict[str, Tensor]:  # fmt: skip
+    def read(
+        self, stored: Mapping[str, _Stored], names: Mapping[str, str], on_progress: Progress | None = None
+    ) -> dict[str, Tensor]:
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
         tensors: dict[str, Tensor] = {}
         tell = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
@@ -355,8 +362,9 @@ class _File:
             raise ValueError(f"{size:,} bytes that would become {unpacked:,}")
         return all(record.compress_type == zipfile.ZIP_STORED for record in records)
 
-    def copies(self, tensors: Mapping[str, Any], names: Mapping[str, str],
-               on_progress: Progress | None = None) -> dict[str, Tensor]:  # fmt: skip
+    def copies(
+        self, tensors: Mapping[str, Any], names: Mapping[str, str], on_progress: Progress | None = None
+    ) -> dict[str, Tensor]:
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
         copied: dict[str, Tensor] = {}
         given = [tensors[key] for key in names.values()]
@@ -401,8 +409,10 @@ def _our_names(file: _File, released: Iterable[str]) -> dict[str, str]:
     released = list(released)
     unknown = [key for key in released if not keys.is_released(key)]
     if len(unknown) == len(released):
-        raise file.mismatch(f"holds another model: none of its {len(released)} tensors is SadTalker's"
-                            f"{' (the first is ' + shorten(unknown[0], _NAME) + ')' if unknown else ''}")  # fmt: skip
+        raise file.mismatch(
+            f"holds another model: none of its {len(released)} tensors is SadTalker's"
+            f"{' (the first is ' + shorten(unknown[0], _NAME) + ')' if unknown else ''}"
+        )
     if unknown:
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
         named = ", ".join(shorten(key, _NAME) for key in unknown[:4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +26,15 @@ EASTERN_TYPEFACES = (
 _NO_SUCH_LETTER = "\uffff"
 
 
-def label_frames(frames: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05,
-                 opacity: float = 0.8, on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
+def label_frames(
+    frames: Tensor,
+    text: str = DEFAULT_TEXT,
+    *,
+    corner: str = CORNERS[0],
+    size: float = 0.05,
+    opacity: float = 0.8,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """frames (T, H, W, C) in 0..1 with three or more channels -> the same shape, a new tensor.
 
     White letters on a dark plate. size: height of the letters as a part of the picture's shorter side, but never below
@@ -111,13 +119,13 @@ def _missing_letters(face: str | None, words: str) -> list[str]:
     return sorted({letter for letter in words if letter != " " and bytes(font.getmask(letter)) == unknown})
 
 
-def _font(face: str | None, letters: int):
+def _font(face: str | None, letters: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.load_default(letters) if face is None else ImageFont.truetype(face, letters)
 
 
-def _measured(face: str | None, words: str, letters: int):
+def _measured(face: str | None, words: str, letters: int) -> tuple[Any, tuple[float, float, float, float]]:
     """The typeface at that height and the box (left, top, right, bottom) of the words in it."""
     font = _font(face, letters)
     return font, font.getbbox(words)

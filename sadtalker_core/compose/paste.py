@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +50,15 @@ class PasteBack:
     mask: (H, W) in 0..1, where and how much the frames show
     """
 
-    def __init__(self, portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0,
-                 mask: Tensor | None = None, blend: Blend | str = Blend.FEATHER):  # fmt: skip
+    def __init__(
+        self,
+        portrait: Portrait,
+        *,
+        feather: float = FEATHER,
+        colour_match: float = 1.0,
+        mask: Tensor | None = None,
+        blend: Blend | str = Blend.FEATHER,
+    ):
         """portrait: with its face cut out (3DMM Extract).
 
         feather: width of the fade as a part of the box's shorter side, 0 to 0.5. No fade along edges of the picture
@@ -137,7 +145,7 @@ class PasteBack:
         return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
 
 
-def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options) -> Iterator[Tensor]:
+def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> Iterator[Tensor]:
     """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. wishes: see `PasteBack`."""
     paste = PasteBack(portrait, **options)
     return map(paste, frames)

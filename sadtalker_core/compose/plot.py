@@ -5,7 +5,7 @@ Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,8 +40,14 @@ class Panel(NamedTuple):
     high: float
 
 
-def plot_motion(speech: SpeechWindows | None = None, expression: Expression | None = None,
-                pose: HeadPose | None = None, *, width: int = 1024, height: int = 640) -> Tensor:  # fmt: skip
+def plot_motion(
+    speech: SpeechWindows | None = None,
+    expression: Expression | None = None,
+    pose: HeadPose | None = None,
+    *,
+    width: int = 1024,
+    height: int = 640,
+) -> Tensor:
     """What there is of a voice, an expression and a pose -> a picture (height, width, 3) in 0..1.
 
     Raises OptionError when nothing is connected or the picture is too small to be read, WrongFamily when the tracks
@@ -70,7 +76,8 @@ def plot_motion(speech: SpeechWindows | None = None, expression: Expression | No
 
 def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Panel]:
     """The curves worth looking at. A mini expression has names for its numbers; a released one has none, so there the
-    size of the change since the first frame stands for them all."""
+    size of the change since the first frame stands for them all.
+    """
     panels = []
     if expression is not None:
         rows = expression.coefficients
@@ -92,8 +99,10 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
             panels.append(_fitted("expression", change, 0.0, 0.1))
     if pose is not None:
         moved = torch.rad2deg(pose.rotation - pose.rotation[:1])
-        lines = [Line(name, moved[:, k], colour) for k, (name, colour) in
-                 enumerate((("pitch", _RED), ("yaw", _YELLOW), ("roll", _BLUE)))]  # fmt: skip
+        lines = [
+            Line(name, moved[:, k], colour)
+            for k, (name, colour) in enumerate((("pitch", _RED), ("yaw", _YELLOW), ("roll", _BLUE)))
+        ]
         panels.append(_fitted("head, degrees since the first frame", lines, -2.0, 2.0))
     return panels
 
@@ -110,7 +119,8 @@ def _fitted(title: str, lines: list[Line], low: float, high: float) -> Panel:
 
 def _thinned(values: Tensor, n_columns: int) -> tuple[Tensor, Tensor]:
     """values (T,) -> frames and values (n,) that draw the same curve: of more frames than columns can show, the lowest
-    and the highest of every group of them."""
+    and the highest of every group of them.
+    """
     size = len(values) // n_columns
     if size < 4:
         return torch.arange(len(values)), values
@@ -125,7 +135,7 @@ def _thinned(values: Tensor, n_columns: int) -> tuple[Tensor, Tensor]:
 class _Pen:
     """Knows where on the picture a frame and a value lie."""
 
-    def __init__(self, draw, size: tuple[int, int], n_frames: int, n_panels: int):
+    def __init__(self, draw: Any, size: tuple[int, int], n_frames: int, n_panels: int):
         from PIL import ImageFont
 
         self.draw, self.n_frames = draw, n_frames

@@ -74,7 +74,7 @@ class Signature:
             ) from error
 
 
-def _c2pa():
+def _c2pa() -> Any:
     try:
         import c2pa
     except ImportError as error:

@@ -16,10 +16,11 @@ import queue
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -88,10 +89,20 @@ class VideoWriter:
     well, as `video.path`.
     """
 
-    def __init__(self, path: Path | str | Claim, size_wh: tuple[int, int], fps: float, *, output_fps: float = 0.0,
-                 audio: tuple[Tensor, float] | None = None, metadata: Mapping[str, str] | None = None,
-                 quality: str | int = "high", signature: Signature | None = None, partial: Path | None = None,
-                 check_stop: Callable[[], None] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        path: Path | str | Claim,
+        size_wh: tuple[int, int],
+        fps: float,
+        *,
+        output_fps: float = 0.0,
+        audio: tuple[Tensor, float] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        quality: str | int = "high",
+        signature: Signature | None = None,
+        partial: Path | None = None,
+        check_stop: Callable[[], None] | None = None,
+    ):
         """path: ends in .mp4, in a folder that exists; an older file of that name is replaced. Or a claim on a name
                   that nobody has.
 
@@ -144,13 +155,35 @@ class VideoWriter:
             self.claim.part("metadata").write_bytes(ffmetadata(self.metadata))
             even = f"{self.width + self.width % 2}x{self.height + self.height % 2}"
             self._encoder = Ffmpeg(
-                "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", even, "-r", str(self.output_fps), "-i", "pipe:0",
-                "-map", "0:v", "-c:v", "libx264", "-crf", str(self.quality.crf), "-preset", self.quality.preset,
-                "-vf", "scale=in_range=full:out_range=limited:out_color_matrix=bt709,format=yuv420p,"
+                "-f",
+                "rawvideo",
+                "-pix_fmt",
+                "rgb24",
+                "-s",
+                even,
+                "-r",
+                str(self.output_fps),
+                "-i",
+                "pipe:0",
+                "-map",
+                "0:v",
+                "-c:v",
+                "libx264",
+                "-crf",
+                str(self.quality.crf),
+                "-preset",
+                self.quality.preset,
+                "-vf",
+                "scale=in_range=full:out_range=limited:out_color_matrix=bt709,format=yuv420p,"
                 "setparams=range=limited:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
-                "-flush_packets", "1", "-f", "nut", _as_argument(self.claim.part("video")),
-                folder=self.path.parent, check_stop=self.check_stop,
-            )  # fmt: skip
+                "-flush_packets",
+                "1",
+                "-f",
+                "nut",
+                _as_argument(self.claim.part("video")),
+                folder=self.path.parent,
+                check_stop=self.check_stop,
+            )
         return self
 
     def write(self, frames: Tensor | np.ndarray) -> None:
@@ -165,7 +198,9 @@ class VideoWriter:
         self.n_shown = begun
         self._encoder.feed(pixels if places == list(range(len(pixels))) else pixels[places])
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         encoder = self._encoder
         assert encoder is not None
         if kind is not None:
@@ -217,7 +252,7 @@ class VideoWriter:
         return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager
-    def _left_clean(self):
+    def _left_clean(self) -> Iterator[None]:
         """Whatever goes wrong inside: no encoder runs on, no part stays."""
         try:
             yield
@@ -273,9 +308,21 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
 def _require_frame(claim: Claim, check_stop: Callable[[], None]) -> None:
     """Raises VideoError where not even the first encoded frame is whole; a copy of it would be an empty video."""
     reader = Ffmpeg(
-        "-f", "nut", "-i", _as_argument(claim.part("video")), "-frames:v", "1", "-abort_on", "empty_output",
-        "-f", "null", "-", folder=claim.path.parent, check_stop=check_stop, patience_seconds=PATIENCE_SECONDS,
-    )  # fmt: skip
+        "-f",
+        "nut",
+        "-i",
+        _as_argument(claim.part("video")),
+        "-frames:v",
+        "1",
+        "-abort_on",
+        "empty_output",
+        "-f",
+        "null",
+        "-",
+        folder=claim.path.parent,
+        check_stop=check_stop,
+        patience_seconds=PATIENCE_SECONDS,
+    )
     try:
         reader.finish()
     except BaseException:
@@ -283,8 +330,14 @@ def _require_frame(claim: Claim, check_stop: Callable[[], None]) -> None:
         raise
 
 
-def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: Signature | None,
-          check_stop: Callable[[], None], patience_seconds: float) -> Path:  # fmt: skip
+def _pack(
+    claim: Claim,
+    sound: Sound | None,
+    seconds: float | None,
+    signature: Signature | None,
+    check_stop: Callable[[], None],
+    patience_seconds: float,
+) -> Path:
     """The encoded frames, copied, the sound, cut to their length, and the metadata become one finished part."""
     whole, metadata = claim.part("whole"), claim.part("metadata")
     inputs: list[str] = []
@@ -297,20 +350,38 @@ def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: S
     if not metadata.is_file():  # the mark is in every file
         metadata.write_bytes(ffmetadata(AI_MARK))
     joiner = Ffmpeg(
-        "-f", "ffmetadata", "-i", _as_argument(metadata), "-f", "nut", "-i", _as_argument(claim.part("video")),
-        *inputs, *tracks,
+        "-f",
+        "ffmetadata",
+        "-i",
+        _as_argument(metadata),
+        "-f",
+        "nut",
+        "-i",
+        _as_argument(claim.part("video")),
+        *inputs,
+        *tracks,
         # Names of our own survive only as QuickTime tags; the index comes first, so that a page can begin to play.
-        "-map_metadata", "0", "-movflags", "+faststart+use_metadata_tags", "-f", "mp4", _as_argument(whole),
-        folder=claim.path.parent, check_stop=check_stop, patience_seconds=patience_seconds,
-    )  # fmt: skip
+        "-map_metadata",
+        "0",
+        "-movflags",
+        "+faststart+use_metadata_tags",
+        "-f",
+        "mp4",
+        _as_argument(whole),
+        folder=claim.path.parent,
+        check_stop=check_stop,
+        patience_seconds=patience_seconds,
+    )
     try:
         if sound is not None and seconds is not None:
             for samples in sound.chunks(round(seconds * sound.rate_hz)):
                 joiner.feed(samples)
         joiner.finish()
         if not (whole.is_file() and whole.stat().st_size):
-            raise VideoError(f"{_whose(joiner.command)} ended without a word and wrote no video; it is no ffmpeg that "
-                             "can encode H.264.")  # fmt: skip
+            raise VideoError(
+                f"{_whose(joiner.command)} ended without a word and wrote no video; it is no ffmpeg that "
+                "can encode H.264."
+            )
         if signature is None:
             return whole
         signed = claim.part("signed")
@@ -329,7 +400,7 @@ def with_even_sides(stream: FrameStream) -> FrameStream:
     if not (right or below):
         return stream
 
-    def batches():
+    def batches() -> Iterator[Tensor]:
         for frames in stream.batches():
             yield torch.nn.functional.pad(frames, (0, right, 0, below), mode="replicate")
 
@@ -341,8 +412,9 @@ class Ffmpeg:
     `check_stop` every moment.
     """
 
-    def __init__(self, *arguments: str, folder: Path, check_stop: Callable[[], None],
-                 patience_seconds: float = math.inf):  # fmt: skip
+    def __init__(
+        self, *arguments: str, folder: Path, check_stop: Callable[[], None], patience_seconds: float = math.inf
+    ):
         """folder: of the file, for messages;  patience_seconds: without an answer, until VideoError is raised"""
         self.folder, self.check_stop, self.patience_seconds = folder, check_stop, patience_seconds
         self.command = ffmpeg_command()
@@ -411,8 +483,11 @@ class Ffmpeg:
             if waited > self.patience_seconds:
                 raise VideoError(f"{_whose(self.command)} has not answered for {waited:.0f} s")
             if round(waited / POLL_SECONDS) == round(SILENCE_SECONDS / POLL_SECONDS):
-                logging.warning("SadTalker: ffmpeg has not answered for %.0f s; still waiting. Its folder is %s.",
-                                SILENCE_SECONDS, shorten(self.folder))  # fmt: skip
+                logging.warning(
+                    "SadTalker: ffmpeg has not answered for %.0f s; still waiting. Its folder is %s.",
+                    SILENCE_SECONDS,
+                    shorten(self.folder),
+                )
 
     def _ended(self, seconds: float) -> bool:
         try:
@@ -473,7 +548,7 @@ class Sound:
         self.rate_hz = round(sample_rate_hz)
         self.n_channels = min(wave.shape[0], 2)
 
-    def chunks(self, n_samples: int):
+    def chunks(self, n_samples: int) -> Iterator[np.ndarray]:
         """Yields (m, channels) float32 until n_samples have come; behind the end of the waveform there is silence."""
         for start in range(0, n_samples, SAMPLES_PER_CHUNK):
             n_wanted = min(SAMPLES_PER_CHUNK, n_samples - start)

@@ -10,6 +10,7 @@ The networks were trained with a padding that puts the odd pixel on the right an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,7 +29,9 @@ class SamePad(nn.Module):
         return F.pad(features, self.sides)
 
 
-def conv(n_in: int, n_out: int, kernel: int = 1, stride: int = 1, *, depthwise: bool = False, ops=nn) -> nn.Sequential:
+def conv(
+    n_in: int, n_out: int, kernel: int = 1, stride: int = 1, *, depthwise: bool = False, ops: Any = nn
+) -> nn.Sequential:
     """A padded convolution with bias; `depthwise` filters each channel by itself."""
     return nn.Sequential(
         SamePad(kernel, stride), ops.Conv2d(n_in, n_out, kernel, stride, groups=n_in if depthwise else 1)
@@ -36,7 +39,7 @@ def conv(n_in: int, n_out: int, kernel: int = 1, stride: int = 1, *, depthwise: 
 
 
 def activation(kind: str, channels: int) -> nn.Module:
-    """ "relu", or "prelu" with one slope for each channel."""
+    """The rectifier "relu", or "prelu" with one slope for each channel."""
     return nn.ReLU() if kind == "relu" else nn.PReLU(channels)
 
 
@@ -50,7 +53,7 @@ def shortcut(features: Tensor, n_out: int, stride: int) -> Tensor:
 class BlazeBlock(nn.Module):
     """(B, n_in, H, W) -> (B, n_out, H / stride, W / stride): depthwise, pointwise, plus the shortcut."""
 
-    def __init__(self, n_in: int, n_out: int, stride: int = 1, *, kind: str = "relu", ops=nn):
+    def __init__(self, n_in: int, n_out: int, stride: int = 1, *, kind: str = "relu", ops: Any = nn):
         super().__init__()
         self.n_out, self.stride = n_out, stride
         self.depthwise = conv(n_in, n_in, 3, stride, depthwise=True, ops=ops)
@@ -62,7 +65,7 @@ class BlazeBlock(nn.Module):
         return self.activation(shortcut(features, self.n_out, self.stride) + change)
 
 
-def blaze_chain(width: int, blocks: Sequence[tuple[int, int]], *, kind: str = "relu", ops=nn) -> nn.Sequential:
+def blaze_chain(width: int, blocks: Sequence[tuple[int, int]], *, kind: str = "relu", ops: Any = nn) -> nn.Sequential:
     """Blocks one after the other; each is (channels it gives, stride)."""
     chain = nn.Sequential()
     for n_out, stride in blocks:
@@ -74,7 +77,7 @@ def blaze_chain(width: int, blocks: Sequence[tuple[int, int]], *, kind: str = "r
 class DoubleBlazeBlock(nn.Module):
     """The same with two depthwise-pointwise pairs, squeezed to `n_squeezed` channels between them."""
 
-    def __init__(self, n_in: int, n_squeezed: int, n_out: int, stride: int = 1, *, ops=nn):
+    def __init__(self, n_in: int, n_squeezed: int, n_out: int, stride: int = 1, *, ops: Any = nn):
         super().__init__()
         self.n_out, self.stride = n_out, stride
         self.squeeze = nn.Sequential(

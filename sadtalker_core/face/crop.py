@@ -173,7 +173,7 @@ def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
     return resize_bilinear(part, size)
 
 
-def _move(points: Tensor, start: tuple, scale: tuple, end: tuple) -> Tensor:
+def _move(points: Tensor, start: tuple[float, ...], scale: tuple[float, ...], end: tuple[float, ...]) -> Tensor:
     depth = math.sqrt(scale[0] * scale[1])
     n = points.shape[-1]
     start_, scale_, end_ = ((*start, 0.0)[:n], (*scale, depth)[:n], (*end, 0.0)[:n])

@@ -11,9 +11,10 @@ Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +126,8 @@ def decode_anchors(
     features: Tensor, faces: nn.Module, places: nn.Module, cell: int, per_cell: int
 ) -> tuple[Tensor, Tensor]:
     """What two 1 x 1 heads say at each cell: logits (B, N), boxes and points (B, N, 16) moved from the cell to the
-    picture."""
+    picture.
+    """
     logits = faces(features).permute(0, 2, 3, 1).flatten(1)
     offsets = places(features).permute(0, 2, 3, 1).reshape(logits.shape[0], -1, VALUES_PER_ANCHOR)
     centres = cell_centres(features.shape[2], features.shape[3], cell, per_cell).to(offsets)
@@ -141,7 +143,7 @@ class ShortRangeNet(nn.Module):
 
     cell = 16
 
-    def __init__(self, config: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE, *, ops=nn):
+    def __init__(self, config: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 5, 2, ops=ops), nn.ReLU())
@@ -169,7 +171,7 @@ class FullRangeNet(nn.Module):
 
     cell = 32
 
-    def __init__(self, config: FullRangeConfig = MEDIAPIPE_FULL_RANGE, *, ops=nn):
+    def __init__(self, config: FullRangeConfig = MEDIAPIPE_FULL_RANGE, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 3, 2, ops=ops), nn.ReLU())
@@ -202,7 +204,7 @@ class FullRangeNet(nn.Module):
 class FusionBlock(nn.Module):
     """Coarse features and those of the next finer level -> the finer level, informed by both."""
 
-    def __init__(self, n_coarse: int, n_side: int, n_out: int, n_blocks: int, *, ops=nn):
+    def __init__(self, n_coarse: int, n_side: int, n_out: int, n_blocks: int, *, ops: Any = nn):
         super().__init__()
         self.coarse = ops.Conv2d(n_coarse, n_out, 1)
         self.side = ops.Conv2d(n_side, n_out, 1)
@@ -216,14 +218,15 @@ class FusionBlock(nn.Module):
 
 class FaceDetector(nn.Module):
     """Both networks in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
-    `full_range` themselves."""
+    `full_range` themselves.
+    """
 
     def __init__(
         self,
         short_range: ShortRangeConfig = MEDIAPIPE_SHORT_RANGE,
         full_range: FullRangeConfig = MEDIAPIPE_FULL_RANGE,
         *,
-        ops=nn,
+        ops: Any = nn,
     ):
         super().__init__()
         self.short_range = ShortRangeNet(short_range, ops=ops)
@@ -277,9 +280,10 @@ def detect_faces(
     found = _look_upright(net, small, min_score, thorough)
     if not found:
         found = apart(
-            face for angle in (math.pi / 2, -math.pi / 2, math.pi)
+            face
+            for angle in (math.pi / 2, -math.pi / 2, math.pi)
             for face in merge_same(_detect_in_whole(net, small, max(min_score, FINER_MIN_SCORE), (angle,)))
-        )  # fmt: skip
+        )
     elif found[-1].score < SURE:
         found = _stood_up(net, small, found, min_score, thorough)
     return [face.scaled(block) for face in found]
@@ -378,7 +382,9 @@ def _detect_finer(net: FaceDetector, image: Tensor, min_score: float, longer_sid
     return _read(logits[0], places[0], min_score, lambda xy: xy / scale, 1 / scale)
 
 
-def _read(logits: Tensor, places: Tensor, min_score: float, to_picture, scale: float) -> list[DetectedFace]:
+def _read(
+    logits: Tensor, places: Tensor, min_score: float, to_picture: Callable[[Tensor], Tensor], scale: float
+) -> list[DetectedFace]:
     """Logits and anchors (N,), (N, 16) in input pixels -> faces in pixels of the picture, those sure enough."""
     scores = logits.float().clamp(-80, 80).sigmoid()
     keep = (scores >= min_score).nonzero()[:, 0]
@@ -400,7 +406,8 @@ def overlap(one: DetectedFace, other: DetectedFace) -> tuple[float, float]:
 
 def merge_same(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
     """One face for each cluster of detections: the mean of those that agree with the surest, weighted by their
-    scores."""
+    scores.
+    """
     left = sorted(faces, key=lambda face: -face.score)  # stable: equal scores keep their order
     merged = []
     while left:

@@ -13,8 +13,17 @@ LINE_COLOUR = (250, 250, 250)
 BOX_COLOUR = (255, 190, 40)
 
 #: runs of the 68 points that are joined by a line: (first, last, closed)
-RUNS = ((0, 16, False), (17, 21, False), (22, 26, False), (27, 30, False), (31, 35, False),
-        (36, 41, True), (42, 47, True), (48, 59, True), (60, 67, True))  # fmt: skip
+RUNS = (
+    (0, 16, False),
+    (17, 21, False),
+    (22, 26, False),
+    (27, 30, False),
+    (31, 35, False),
+    (36, 41, True),
+    (42, 47, True),
+    (48, 59, True),
+    (60, 67, True),
+)
 
 
 def draw_landmarks(image: Tensor, points: Tensor, box: Box | None = None) -> Tensor:

@@ -7,6 +7,7 @@ half precision; training/convert_face_mesh.py made it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 FACE_MESH_FILE = ASSETS / "face_mesh.safetensors"
 
 
-def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector, FaceMesh]:
+def build_face_nets(tensors: dict[str, Tensor], *, ops: Any = nn) -> tuple[FaceDetector, FaceMesh]:
     """The tensors of face_mesh.safetensors -> both networks in float32, in eval mode, on the CPU."""
     detector, mesh = FaceDetector(ops=ops), FaceMesh(ops=ops)
     for name, net in (("detector", detector), ("mesh", mesh)):
@@ -31,7 +32,7 @@ def build_face_nets(tensors: dict[str, Tensor], *, ops=nn) -> tuple[FaceDetector
     return detector, mesh
 
 
-def embedded_face_nets(*, ops=nn) -> tuple[FaceDetector, FaceMesh]:
+def embedded_face_nets(*, ops: Any = nn) -> tuple[FaceDetector, FaceMesh]:
     """Read the pack's own file and build both networks."""
     from safetensors.torch import load_file
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -173,7 +173,7 @@ class FaceAlignmentPoints:
         own = [np.asarray(points, dtype=np.float64) - (0, top) for points, top in zip(found, tops, strict=True)]
         return [turn_back(torch.from_numpy(points).float(), quarters, whole_width, whole_height) for points in own]
 
-    def _nets(self):
+    def _nets(self) -> Any:
         if self._package is None:
             self._package = build(self.folder, self.device, self.batch_size, self.expected)
         return self._package
@@ -194,7 +194,7 @@ def import_package() -> tuple[Any, Any]:
     return face_alignment, api
 
 
-def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None):
+def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapping[str, str] | None = None) -> Any:
     """The package's `FaceAlignment`, its weights read from `folder`.
 
     Raises OptionError when the package cannot be imported, CheckpointMissing and CheckpointDamaged for its files.
@@ -202,7 +202,7 @@ def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapp
     face_alignment, api = import_package()
     expected = expected or {}
 
-    def from_folder(url: str, *_, **__) -> str:
+    def from_folder(url: str, *_: Any, **__: Any) -> str:
         return str(_weights(folder, Path(urlparse(url).path).name, expected))
 
     options = {"compile": False, "max_batch_size": batch_size}
@@ -255,7 +255,7 @@ def _cudnn_settings_kept() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def _detected(box, scale: float) -> DetectedFace:
+def _detected(box: Sequence[float], scale: float) -> DetectedFace:
     """The package's (left, top, right, bottom, score) as one of our faces, without the six points."""
     left, top, right, bottom = (float(v) * scale for v in box[:4])
     return DetectedFace((left, top, right - left, bottom - top), float(box[4]), torch.zeros(0, 2))

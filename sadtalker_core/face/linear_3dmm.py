@@ -14,7 +14,7 @@ basis.rotation_of_angles. Lengths of the head are decimetres, its origin is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ USUAL_SCALE = 0.35
 
 @dataclass(frozen=True)
 class Linear3DMMConfig:
+    """How many landmarks are read, and how many blendshapes they are explained by."""
+
     n_points: int = 468
     n_units: int = len(ARKIT_BLENDSHAPES)
 
@@ -57,7 +59,7 @@ class Linear3DMM(nn.Module):
     template: Tensor
     rigidity_weights: Tensor
 
-    def __init__(self, config: Linear3DMMConfig = MINI_LINEAR_3DMM, *, ops=nn):
+    def __init__(self, config: Linear3DMMConfig = MINI_LINEAR_3DMM, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.register_buffer("template", torch.zeros(config.n_points, 3))
@@ -112,8 +114,10 @@ def read_meshes(
     parameters = FaceParameters(*(part.float().cpu() for part in net(points.to(weight.device, torch.float32))))
     half = pic_size / 2
     nearness = torch.log(parameters.scale / (USUAL_SCALE * pic_size))
-    nothing = {name: torch.zeros(len(points), n) for name, n in
-               (("identity", IDENTITY), ("texture", TEXTURE), ("lighting", LIGHTING))}  # fmt: skip
+    nothing = {
+        name: torch.zeros(len(points), n)
+        for name, n in (("identity", IDENTITY), ("texture", TEXTURE), ("lighting", LIGHTING))
+    }
     return FaceCoefficients(
         expression=F.pad(parameters.blendshapes, (0, EXPRESSION - parameters.blendshapes.shape[1])),
         rotation=angles_of_rotation(parameters.rotation),

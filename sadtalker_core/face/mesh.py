@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class FaceMesh(nn.Module):
     The logit says how surely there is a face. z is in the same pixels, away from the viewer.
     """
 
-    def __init__(self, config: FaceMeshConfig = MEDIAPIPE_MESH, *, ops=nn):
+    def __init__(self, config: FaceMeshConfig = MEDIAPIPE_MESH, *, ops: Any = nn):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(conv(3, config.stem, 3, 2, ops=ops), nn.PReLU(config.stem))
@@ -76,7 +77,7 @@ class FaceMesh(nn.Module):
 class RegressionHead(nn.Module):
     """Features (B, n_in, 6, 6) -> (B, n_out): down to 3 x 3 cells, squeezed, and one look at all nine."""
 
-    def __init__(self, n_in: int, blocks, n_squeezed: int, n_out: int, *, ops=nn):
+    def __init__(self, n_in: int, blocks: Sequence[tuple[int, int]], n_squeezed: int, n_out: int, *, ops: Any = nn):
         super().__init__()
         self.blocks = blaze_chain(n_in, blocks, kind="prelu", ops=ops)
         self.squeeze = nn.Sequential(ops.Conv2d(blocks[-1][0], n_squeezed, 1), nn.PReLU(n_squeezed))
@@ -198,7 +199,13 @@ def track_meshes(
         yield previous
 
 
-def _find_again(detector, net, frame, last, choose) -> MeshLandmarks | None:
+def _find_again(
+    detector: FaceDetector,
+    net: FaceMesh,
+    frame: Tensor,
+    last: MeshLandmarks | None,
+    choose: Callable[[list[DetectedFace]], DetectedFace],
+) -> MeshLandmarks | None:
     detected = detect_faces(detector, frame, thorough=last is None)
     if not detected:
         return None

@@ -56,13 +56,13 @@ def check_picture(image: Tensor, what: str = "The picture") -> tuple[Tensor, Ten
     return colours.contiguous(), mask
 
 
-def upright(frame) -> Tensor:
+def upright(frame: Any) -> Tensor:
     """A frame that PyAV has decoded -> (H, W, 3) float32 in 0..1, turned as its file asks: phones record lying down."""
     pixels = frame.to_ndarray(format="rgb24")
     return torch.from_numpy(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))).float().div_(255)
 
 
-def timed_frames(container) -> Iterator[tuple[float | None, float | None, Any]]:
+def timed_frames(container: Any) -> Iterator[tuple[float | None, float | None, Any]]:
     """The pictures of a PyAV container as `playback.shown_at_25` wants them: time stamp, how long each stays, frame."""
     for frame in container.decode(video=0):
         lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def read_picture(source: bytes | Path | str, what: str = "it") -> Tensor:
     return pixels
 
 
-def picture_from_image(image, what: str = "it") -> Tensor:
+def picture_from_image(image: Any, what: str = "it") -> Tensor:
     """A PIL image -> the same as `read_picture`. Raises PictureError."""
     with _in_sentences(what):
         return _pixels(image, what)
@@ -77,7 +78,7 @@ def _read(source: bytes | Path | str, what: str) -> Tensor:
         return _pixels(image, what)
 
 
-def _pixels(image, what: str) -> Tensor:
+def _pixels(image: Any, what: str) -> Tensor:
     from PIL import ImageOps
 
     if _is_animated(image):
@@ -106,7 +107,7 @@ def _scaled(grey: np.ndarray, what: str) -> Tensor:
     return scaled[..., None].repeat(1, 1, 3)
 
 
-def _is_animated(image) -> bool:
+def _is_animated(image: Any) -> bool:
     try:
         animated = bool(getattr(image, "is_animated", False))
         image.seek(0)
@@ -116,7 +117,7 @@ def _is_animated(image) -> bool:
 
 
 @contextmanager
-def _opened(source: bytes | Path | str) -> Iterator:
+def _opened(source: bytes | Path | str) -> Iterator[Any]:
     from PIL import Image
 
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:

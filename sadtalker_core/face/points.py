@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -98,7 +98,8 @@ def follow_mesh(
     detector: FaceDetector, mesh: FaceMesh, frames: Iterable[Tensor], selector: FaceSelector
 ) -> Iterator[tuple[Tensor, MeshLandmarks | None]]:
     """Frames with the mesh of the same face; which one is decided in the first frame that shows any, where an index
-    beyond the last face means the last."""
+    beyond the last face means the last.
+    """
     waiting: deque[Tensor] = deque()
 
     def passing() -> Iterator[Tensor]:
@@ -117,11 +118,11 @@ def _select(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) ->
     return choose_face(faces, min(selector.index, len(faces) - 1), selector.order, (width, height))
 
 
-def nearest(faces: list, box: Box, box_of: Callable) -> DetectedFace:
+def nearest(faces: list[Any], box: Box, box_of: Callable[[Any], tuple[float, ...]]) -> DetectedFace:
     """The face whose middle lies nearest to the middle of a box; box_of(face) gives (x, y, width, height)."""
     middle_x, middle_y = box.x + box.width / 2, box.y + box.height / 2
 
-    def distance(face) -> float:
+    def distance(face: Any) -> float:
         x, y, width, height = box_of(face)
         return (x + width / 2 - middle_x) ** 2 + (y + height / 2 - middle_y) ** 2
 

@@ -62,8 +62,9 @@ def _say_if_transparent(alpha: Tensor | None) -> None:
     if part > TRANSPARENT:
         logging.info(
             "SadTalker: %.0f %% of the portrait is transparent; a video is not, and shows the colours that lie under "
-            "it, often black. The help of Load Portrait says how to lay the portrait on a colour.", 100 * part,
-        )  # fmt: skip
+            "it, often black. The help of Load Portrait says how to lay the portrait on a colour.",
+            100 * part,
+        )
 
 
 def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:

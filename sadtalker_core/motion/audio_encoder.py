@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,15 +33,17 @@ RELEASED_AUDIO_ENCODER = AudioEncoderConfig(width=32)
 class AudioEncoder(nn.Module):
     """windows (B, 1, 80, 16) in -4..4 -> (B, 16 * width)."""
 
-    def __init__(self, config: AudioEncoderConfig = RELEASED_AUDIO_ENCODER, ops=nn):
+    def __init__(self, config: AudioEncoderConfig = RELEASED_AUDIO_ENCODER, ops: Any = nn):
         super().__init__()
         self.config = config
         w = config.width
 
-        def step(n_in, n_out, kernel=3, stride=1, padding=1):
+        def step(
+            n_in: int, n_out: int, kernel: int = 3, stride: int | tuple[int, int] = 1, padding: int = 1
+        ) -> ConvNormRelu:
             return ConvNormRelu(n_in, n_out, kernel, stride, padding, residual=False, ops=ops)
 
-        def stay(n):
+        def stay(n: int) -> ConvNormRelu:
             return ConvNormRelu(n, n, 3, 1, 1, residual=True, ops=ops)
 
         self.layers = nn.Sequential(  # mel bands x steps
@@ -65,7 +67,19 @@ class AudioEncoder(nn.Module):
 
 
 class ConvNormRelu(nn.Module):
-    def __init__(self, n_in, n_out, kernel, stride, padding, *, residual: bool, ops):
+    """Convolution, batch normalisation, ReLU; (B, C, H, W) -> (B, C', H', W'). residual: the input is added first."""
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: int,
+        stride: int | tuple[int, int],
+        padding: int,
+        *,
+        residual: bool,
+        ops: Any,
+    ):
         super().__init__()
         self.conv = ops.Conv2d(n_in, n_out, kernel, stride, padding)
         self.norm = nn.BatchNorm2d(n_out)

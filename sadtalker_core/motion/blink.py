@@ -32,8 +32,9 @@ _SHORTEST_GAP_S = 0.3
 _GAP_SPREAD = 0.5
 
 
-def chosen_blinks(choice: str, n_frames: int, *, per_minute: float = NATURAL_RATE, strength: float = 1.0,
-                  seed: int = 0) -> Tensor:  # fmt: skip
+def chosen_blinks(
+    choice: str, n_frames: int, *, per_minute: float = NATURAL_RATE, strength: float = 1.0, seed: int = 0
+) -> Tensor:
     """-> (T,) in 0..strength, by one of BLINKS. The same seed gives the same track on every machine.
 
     per_minute: of "auto" alone.  seed: for "original" the track is the one that the original draws after
@@ -51,8 +52,9 @@ def chosen_blinks(choice: str, n_frames: int, *, per_minute: float = NATURAL_RAT
     )
 
 
-def blink_track(n_frames: int, *, per_minute: float = NATURAL_RATE, strength: float = 1.0,
-                generator: torch.Generator) -> Tensor:  # fmt: skip
+def blink_track(
+    n_frames: int, *, per_minute: float = NATURAL_RATE, strength: float = 1.0, generator: torch.Generator
+) -> Tensor:
     """-> (T,) in 0..strength. Gaps between blinks are log-normal with the mean that `per_minute` asks for.
 
     A longer track begins like a shorter one of the same seed. A blink that does not fit before the end is left out.
@@ -104,6 +106,15 @@ def _check_range(what: str, value: float, largest: float) -> None:
 
 
 __all__ = [
-    "AUTO", "BLINK", "BLINKS", "FASTEST_RATE", "NATURAL_RATE", "OFF", "ORIGINAL", "STRONGEST", "blink_track",
-    "chosen_blinks", "released_blinks",
-]  # fmt: skip
+    "AUTO",
+    "BLINK",
+    "BLINKS",
+    "FASTEST_RATE",
+    "NATURAL_RATE",
+    "OFF",
+    "ORIGINAL",
+    "STRONGEST",
+    "blink_track",
+    "chosen_blinks",
+    "released_blinks",
+]

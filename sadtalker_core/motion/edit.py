@@ -51,8 +51,15 @@ def blendshapes_of(group: str) -> list[int]:
     return [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(GROUPS[group])]
 
 
-def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float = 1.0, brows: float = 1.0,
-                    overall: float = 1.0, smoothing: int = 0) -> Expression:  # fmt: skip
+def edit_expression(
+    expression: Expression,
+    *,
+    mouth: float = 1.0,
+    eyes: float = 1.0,
+    brows: float = 1.0,
+    overall: float = 1.0,
+    smoothing: int = 0,
+) -> Expression:
     """Every number times `overall`, and in the mini family the units of each group times the group's number.
 
     smoothing: frames of the sliding parabola that calms the track, 0 for none. Lids of the mini family are left out:
@@ -80,9 +87,14 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     return replace(expression, coefficients=after)
 
 
-def edit_pose(pose: HeadPose, *, scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
-              offsets_deg: tuple[float, float, float] = (0.0, 0.0, 0.0), translation: float = 1.0,
-              smoothing: int = 0) -> HeadPose:  # fmt: skip
+def edit_pose(
+    pose: HeadPose,
+    *,
+    scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    offsets_deg: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    translation: float = 1.0,
+    smoothing: int = 0,
+) -> HeadPose:
     """Scales (pitch, yaw, roll) and the translation about the first frame, then turns the whole track by the offsets.
 
     About the first frame, because there the head is where the portrait has it: a scale of 0 holds it there.
@@ -104,7 +116,8 @@ def blend(track: Track, other: Track, weight: float) -> Track:
 
 def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
     """`other` behind `track`. The last `crossfade` frames of the one melt into the first ones of the other, so the
-    result is as much shorter; a crossfade longer than either track is cut down to the shorter."""
+    result is as much shorter; a crossfade longer than either track is cut down to the shorter.
+    """
     rows, others = _same_family(track, other)
     n_mixed = min(crossfade, len(rows), len(others))
     weight = (torch.arange(n_mixed) + 1.0) / (n_mixed + 1)
@@ -142,6 +155,13 @@ def _same_family(track: Track, other: Track) -> tuple[Tensor, Tensor]:
 
 
 __all__ = [
-    "GROUPS", "LONGEST_SMOOTHING", "FitHow", "blend", "concatenate", "edit_expression", "edit_pose", "resize",
+    "GROUPS",
+    "LONGEST_SMOOTHING",
+    "FitHow",
+    "blend",
+    "concatenate",
+    "edit_expression",
+    "edit_pose",
+    "resize",
     "blendshapes_of",
-]  # fmt: skip
+]

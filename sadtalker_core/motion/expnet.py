@@ -6,6 +6,7 @@ Letters: `B` video frames, each by itself. (SadTalker, section 3.1: Zhang et al.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class ExpNet(nn.Module):
     The output is the expression itself, not a difference to the reference (PARITY.md P13).
     """
 
-    def __init__(self, config: ExpNetConfig = RELEASED_EXPNET, ops=nn):
+    def __init__(self, config: ExpNetConfig = RELEASED_EXPNET, ops: Any = nn):
         super().__init__()
         self.config = config
         self.audio = AudioEncoder(config.audio, ops)

@@ -69,8 +69,9 @@ def run_expnet(
     return Expression(rows, source.family)
 
 
-def face_at_rest(source: FaceCoefficients, n_frames: int, reference: FaceCoefficients | None = None,
-                 reference_weight: float = 1.0) -> Tensor:  # fmt: skip
+def face_at_rest(
+    source: FaceCoefficients, n_frames: int, reference: FaceCoefficients | None = None, reference_weight: float = 1.0
+) -> Tensor:
     """(T, 64): the portrait's expression in every frame, or the reference's, or something between them."""
     rest = source.expression[:1].expand(n_frames, -1)
     if reference is None:

@@ -59,9 +59,15 @@ def run_posevae(
     return HeadPose(pose, source.family)
 
 
-def predict_motion(net: PoseVAE, speech: SpeechWindows, start_pose: Tensor, style: int, noise: Tensor,
-                   chunk: int = BLOCKS_PER_CHUNK,
-                   on_progress: Callable[[int, int], None] | None = None) -> Tensor:  # fmt: skip
+def predict_motion(
+    net: PoseVAE,
+    speech: SpeechWindows,
+    start_pose: Tensor,
+    style: int,
+    noise: Tensor,
+    chunk: int = BLOCKS_PER_CHUNK,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
     The frames behind the first are cut into blocks of 32 (PARITY.md P14). What remains is predicted as the end of a

@@ -8,7 +8,7 @@ A pose is six numbers (rotation, translation); the network speaks about its diff
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class PoseVAEConfig:
     unet_widths: tuple[int, int, int, int] = (32, 64, 128, 256)
     logvar_from_means: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.frames % 2**_HALVINGS:
             raise ValueError(f"expected frames to be a multiple of {2**_HALVINGS}, got {self.frames}")
         object.__setattr__(self, "unet_widths", tuple(self.unet_widths))
@@ -66,15 +66,16 @@ class PoseVAEOutput(NamedTuple):
 class PoseVAE(nn.Module):
     """See `decode` for driving and `forward` for training."""
 
-    def __init__(self, config: PoseVAEConfig = RELEASED_POSEVAE, ops=nn):
+    def __init__(self, config: PoseVAEConfig = RELEASED_POSEVAE, ops: Any = nn):
         super().__init__()
         self.config = config
         self.audio = AudioEncoder(config.audio, ops)
         self.encoder = PoseEncoder(config, ops)
         self.decoder = PoseDecoder(config, ops)
 
-    def forward(self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor,
-                noise: Tensor) -> PoseVAEOutput:  # fmt: skip
+    def forward(
+        self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor, noise: Tensor
+    ) -> PoseVAEOutput:
         """Reconstruct a motion that was seen.
 
         motion (B, L, 6) relative to reference (B, 6); windows (B, L, 1, 80, 16); style (B,) long; noise (B, Z)
@@ -97,7 +98,7 @@ class PoseVAE(nn.Module):
 class PoseEncoder(nn.Module):
     """A motion that was seen -> mean and log-variance (B, Z) of the latent it may have come from."""
 
-    def __init__(self, config: PoseVAEConfig, ops):
+    def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()
         self.logvar_from_means = config.logvar_from_means
         per_block = config.frames * (POSE + config.audio_dim)
@@ -120,7 +121,7 @@ class PoseEncoder(nn.Module):
 class PoseDecoder(nn.Module):
     """A latent and a voice -> motion (B, L, 6). Quirk 12: the perceptron and the U-net both end in a sigmoid."""
 
-    def __init__(self, config: PoseVAEConfig, ops):
+    def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()
         self.frames = config.frames
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
@@ -141,7 +142,7 @@ class PoseDecoder(nn.Module):
 class PoseUnet(nn.Module):
     """(B, L, 6) -> (B, L, 6) in 0..1: a residual U-net that sees the block as a one-channel picture of L x 6 pixels."""
 
-    def __init__(self, widths: tuple[int, int, int, int], ops):
+    def __init__(self, widths: tuple[int, int, int, int], ops: Any):
         super().__init__()
         w0, w1, w2, w3 = widths
         self.first_conv1 = ops.Conv2d(1, w0, 3, padding=1)
@@ -174,7 +175,7 @@ class PoseUnet(nn.Module):
 class PreActResidual(nn.Module):
     """norm, ReLU, convolution, twice; plus a convolution around it."""
 
-    def __init__(self, n_in: int, n_out: int, stride, ops):
+    def __init__(self, n_in: int, n_out: int, stride: int | tuple[int, int], ops: Any):
         super().__init__()
         self.norm1 = nn.BatchNorm2d(n_in)
         self.conv1 = ops.Conv2d(n_in, n_out, 3, stride, padding=1)

@@ -28,8 +28,9 @@ class ReferenceLength(str, Enum):
     CUT = "cut"  #: end the clip with the reference
 
 
-def fit_length(coefficients: FaceCoefficients, n_frames: int, how: ReferenceLength | str, *,
-               blend: int = 0) -> FaceCoefficients:  # fmt: skip
+def fit_length(
+    coefficients: FaceCoefficients, n_frames: int, how: ReferenceLength | str, *, blend: int = 0
+) -> FaceCoefficients:
     """L rows -> n_frames rows, or fewer for `cut`.
 
     blend: how many rows at the end of each round of a loop melt into the first ones of the next, so that nothing

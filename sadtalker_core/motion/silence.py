@@ -36,8 +36,9 @@ def loudness_db(speech: SpeechWindows) -> Tensor:
     return 10 * power.clamp(min=1e-12).log10().float()
 
 
-def speaking(speech: SpeechWindows, *, threshold_db: float = -30.0, attack: float = 0.08,
-             release: float = 0.2) -> Tensor:  # fmt: skip
+def speaking(
+    speech: SpeechWindows, *, threshold_db: float = -30.0, attack: float = 0.08, release: float = 0.2
+) -> Tensor:
     """(T,) in 0..1: 1 while somebody speaks, 0 in silence.
 
     threshold_db: a voice starts this far from its own loud passages, and ends HYSTERESIS_DB lower
@@ -56,9 +57,16 @@ def speaking(speech: SpeechWindows, *, threshold_db: float = -30.0, attack: floa
     return torch.maximum(behind, before)
 
 
-def silence_gate(expression: Expression, speech: SpeechWindows, source: FaceCoefficients, *,
-                 threshold_db: float = -30.0, attack: float = 0.08, release: float = 0.2,
-                 strength: float = 1.0) -> Expression:  # fmt: skip
+def silence_gate(
+    expression: Expression,
+    speech: SpeechWindows,
+    source: FaceCoefficients,
+    *,
+    threshold_db: float = -30.0,
+    attack: float = 0.08,
+    release: float = 0.2,
+    strength: float = 1.0,
+) -> Expression:
     """The mouth of the portrait in silence, that of the track in speech; `strength` below 1 goes only part of the way.
 
     Of a mini expression only the units of the mouth rest. The released basis does not tell the mouth from the lids, so

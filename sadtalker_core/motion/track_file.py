@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -62,7 +62,8 @@ def save_tracks(path: Path | str | Claim, expression: Expression | None = None, 
 
 def load_tracks(path: Path | str) -> Tracks:
     """Read such a file. Raises OptionError with a sentence when it is none, one of a later version, or one whose
-    numbers cannot be a track: another type or shape, NaN, or beyond LARGEST."""
+    numbers cannot be a track: another type or shape, NaN, or beyond LARGEST.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -101,7 +102,7 @@ def load_tracks(path: Path | str) -> Tracks:
     return tracks
 
 
-def _check_shape(name: str, kind: str, stored) -> None:
+def _check_shape(name: str, kind: str, stored: Any) -> None:
     """stored: a slice of safetensors, which knows its shape and type without being read"""
     shape, dtype = tuple(stored.get_shape()), stored.get_dtype()
     if len(shape) != 2 or not 1 <= shape[0] <= MOST_FRAMES or shape[1] != _WIDTHS[kind] or dtype != "F32":

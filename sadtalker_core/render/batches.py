@@ -27,9 +27,14 @@ def memory_ran_out(error: Exception) -> bool:
     return by_message or isinstance(error, torch.OutOfMemoryError)
 
 
-def in_batches(make: Callable[[int, int], Tensor], n_frames: int, batch_size: int, *,
-               on_progress: OnProgress | None = None, is_out_of_memory: OutOfMemory = memory_ran_out,
-               ) -> Iterator[Tensor]:  # fmt: skip
+def in_batches(
+    make: Callable[[int, int], Tensor],
+    n_frames: int,
+    batch_size: int,
+    *,
+    on_progress: OnProgress | None = None,
+    is_out_of_memory: OutOfMemory = memory_ran_out,
+) -> Iterator[Tensor]:
     """Yields make(start, stop), (B, …), until n_frames have come, B = batch_size and the last one maybe fewer.
 
     Where memory runs out, the same frames are made again half as many at a time, and so are all that follow; a single
@@ -41,7 +46,13 @@ def in_batches(make: Callable[[int, int], Tensor], n_frames: int, batch_size: in
     return _batches(make, n_frames, batch_size, on_progress, is_out_of_memory)
 
 
-def _batches(make, n_frames: int, at_once: int, on_progress, is_out_of_memory) -> Iterator[Tensor]:
+def _batches(
+    make: Callable[[int, int], Tensor],
+    n_frames: int,
+    at_once: int,
+    on_progress: OnProgress | None,
+    is_out_of_memory: OutOfMemory,
+) -> Iterator[Tensor]:
     start = 0
     while start < n_frames:
         stop = min(start + at_once, n_frames)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,7 @@ class MappingNet(nn.Module):
     Time is convolved without padding (27 -> 21 -> 15 -> 9 -> 3), averaged, and read by five linear heads.
     """
 
-    def __init__(self, config: MappingConfig = RELEASED_MAPPING, ops=nn):
+    def __init__(self, config: MappingConfig = RELEASED_MAPPING, ops: Any = nn):
         super().__init__()
         self.config = config
         self.stem = ops.Conv1d(config.coefficients, config.hidden, STEM_KERNEL)

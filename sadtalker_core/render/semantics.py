@@ -38,9 +38,16 @@ def source_row(source: FaceCoefficients, width: int) -> Tensor:
     return rows[:1]
 
 
-def driving_rows(source: FaceCoefficients, expression: Expression, pose: HeadPose, width: int, *,
-                 expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
-                 still: bool = False) -> Tensor:  # fmt: skip
+def driving_rows(
+    source: FaceCoefficients,
+    expression: Expression,
+    pose: HeadPose,
+    width: int,
+    *,
+    expression_scale: float = 1.0,
+    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    still: bool = False,
+) -> Tensor:
     """The rows that drive the portrait, (T, nc).
 
     expression_scale: times the expression of the driving rows, and of them only (PARITY.md P41).

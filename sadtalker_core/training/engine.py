@@ -178,7 +178,7 @@ def synchronise_norms(nets: Mapping[str, nn.Module]) -> None:
 
 
 class _Loop:
-    def __init__(self, fabric, trainer: Trainer, run: Run):
+    def __init__(self, fabric: Any, trainer: Trainer, run: Run):
         self.fabric, self.trainer, self.run = fabric, trainer, run
         self.done = 0
         self.recent: dict[str, list[Tensor]] = {}
@@ -260,9 +260,11 @@ class _Loop:
         """Raises InputError, so that nothing is saved, when a loss is no number."""
         lost = [name for name, losses in self.recent.items() if not torch.stack(losses).isfinite().all()]
         if lost:
-            raise InputError(f"the loss {lost[0]!r} is no number any more, at or before step {self.done}. The last "
-                             f"saved step in {self.run.folder} is sound; look at the coefficients of the clips, or try "
-                             f"--rate-scale 0.3 in a new folder.")  # fmt: skip
+            raise InputError(
+                f"the loss {lost[0]!r} is no number any more, at or before step {self.done}. The last "
+                f"saved step in {self.run.folder} is sound; look at the coefficients of the clips, or try "
+                f"--rate-scale 0.3 in a new folder."
+            )
 
     def _samples(self) -> dict[str, Tensor]:
         modules = [module for net in self.trainer.nets.values() for module in net.modules()]
@@ -277,7 +279,8 @@ class _Loop:
 
     def _save(self) -> None:
         """Running means, which each process keeps of its own examples, are averaged first: what goes on here is then
-        exactly what would go on after a kill."""
+        exactly what would go on after a kill.
+        """
         nets, folder = self.trainer.nets, self.run.folder
         self._average([b for net in nets.values() for b in net.buffers() if b.is_floating_point()])
         if self.fabric.is_global_zero:
@@ -343,8 +346,9 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 def _read_state(folder: Path) -> dict[str, Any]:
     file = folder / STATE_FILE
     if not file.is_file():
-        raise CheckpointMissing(f"{folder} holds no run: there is no {STATE_FILE} in it. Train first, or name another "
-                                f"folder.")  # fmt: skip
+        raise CheckpointMissing(
+            f"{folder} holds no run: there is no {STATE_FILE} in it. Train first, or name another folder."
+        )
     return torch.serialization.load(file, map_location="cpu", weights_only=True)
 
 
@@ -359,8 +363,10 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     other = sorted(name for name in there.keys() | told.keys() if there.get(name) != told.get(name))
     if other:
         name = other[0]
-        raise OptionError(f"{folder} holds a run with {name} = {there.get(name)!r}, and this one has "
-                          f"{told.get(name)!r}. Name another folder with --out, or give the same.")  # fmt: skip
+        raise OptionError(
+            f"{folder} holds a run with {name} = {there.get(name)!r}, and this one has "
+            f"{told.get(name)!r}. Name another folder with --out, or give the same."
+        )
 
 
 def _leaves(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
@@ -371,16 +377,23 @@ def _leaves(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _fabric(run: Run):
+def _fabric(run: Run) -> Any:
     if run.precision not in PRECISIONS:
         raise OptionError(f"expected the precision {' or '.join(PRECISIONS)}, got {run.precision!r}.")
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
-        raise OptionError("training needs lightning-fabric, tensorboard and tqdm; in the folder of the node pack: "
-                          "pip install .[train]") from error  # fmt: skip
-    return Fabric(accelerator=run.accelerator, devices=run.devices, num_nodes=run.num_nodes, strategy=run.strategy,
-                  precision=run.precision)  # fmt: skip
+        raise OptionError(
+            "training needs lightning-fabric, tensorboard and tqdm; in the folder of the node pack: "
+            "pip install .[train]"
+        ) from error
+    return Fabric(
+        accelerator=run.accelerator,
+        devices=run.devices,
+        num_nodes=run.num_nodes,
+        strategy=run.strategy,
+        precision=run.precision,
+    )
 
 
 # ---- the command line ------------------------------------------------------------------------------------------
@@ -390,8 +403,9 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, ba
     """The options of a `Run`, the same for every trainer. batch: None where a config decides about it."""
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the run; one there goes on ({out})")
     parser.add_argument("--steps", type=int, default=steps, help=f"steps in all ({steps})")
-    parser.add_argument("--batch", type=int, default=batch,
-                        help=f"examples per step and process ({batch or 'as the config has it'})")  # fmt: skip
+    parser.add_argument(
+        "--batch", type=int, default=batch, help=f"examples per step and process ({batch or 'as the config has it'})"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate-scale", type=float, default=1.0, help="multiply the learning rates of the config (1)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (500)")
@@ -420,12 +434,20 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
     """The `Run` that a command line with `add_run_options` asks for. batch: what the config says."""
     devices = options.devices
     return Run(
-        folder=options.out, steps=options.steps, batch=options.batch or batch, seed=options.seed,
-        rate_scale=options.rate_scale, save_every=options.save_every, report_every=options.report_every,
+        folder=options.out,
+        steps=options.steps,
+        batch=options.batch or batch,
+        seed=options.seed,
+        rate_scale=options.rate_scale,
+        save_every=options.save_every,
+        report_every=options.report_every,
         pictures_every=options.pictures_every,
-        accelerator=options.accelerator, devices=int(devices) if devices.isdigit() else devices,
-        num_nodes=options.num_nodes, strategy=options.strategy, precision=options.precision,
-    )  # fmt: skip
+        accelerator=options.accelerator,
+        devices=int(devices) if devices.isdigit() else devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=options.precision,
+    )
 
 
 __all__ = [

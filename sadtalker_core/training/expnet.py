@@ -89,23 +89,37 @@ class Speech:
 
 
 class ExpNetTrainer(Trainer):
-    def __init__(self, clips: Sequence[Clip], net: ExpNet, training: ExpNetTraining = PUBLISHED, *,
-                 face: Face | None, lip_reader: nn.Module | None = None):  # fmt: skip
+    """The step and the losses of ExpNet's training."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        net: ExpNet,
+        training: ExpNetTraining = PUBLISHED,
+        *,
+        face: Face | None,
+        lip_reader: nn.Module | None = None,
+    ):
         """net: pretrained or not;  clips: of L frames at least
         face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
         """
         if lip_reader is not None and face is None:
-            raise OptionError("a lip-reading network reads the lips of a face, and there is none: leave "
-                              "--coefficients-only out, or --lip-reader.")  # fmt: skip
+            raise OptionError(
+                "a lip-reading network reads the lips of a face, and there is none: leave "
+                "--coefficients-only out, or --lip-reader."
+            )
         self.clips, self.training, self.face = clips, training, face
         self.spans = Spans(clips, training.frames)
         self.net = net.requires_grad_(True)
         self.nets = {"expnet": net}
         self.frozen = {} if lip_reader is None else {"lip_reader": lip_reader}
         self.optimizers = {"expnet": torch.optim.Adam(net.parameters(), training.rate)}
-        self.settings = {"training": asdict(replace(training, net=net.config)), "landmarks": face is not None,
-                         "lip_reading": lip_reader is not None}  # fmt: skip
+        self.settings = {
+            "training": asdict(replace(training, net=net.config)),
+            "landmarks": face is not None,
+            "lip_reading": lip_reader is not None,
+        }
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         blinks = drawn_blinks(context.batch, self.training.frames, self.training.blinks, context.generator)
@@ -178,8 +192,10 @@ def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int)
     Raises OptionError for an audio encoder of another width.
     """
     if audio_encoder is not None and audio_encoder.config != config.audio:
-        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
-                          f"{audio_encoder.config.width}; a Wav2Lip file goes with --config published.")  # fmt: skip
+        raise OptionError(
+            f"expected an audio encoder of width {config.audio.width} for this network, got one of "
+            f"{audio_encoder.config.width}; a Wav2Lip file goes with --config published."
+        )
     with seeded(seed):
         net = ExpNet(config)
     if audio_encoder is not None:
@@ -207,11 +223,13 @@ def pretrained_net(net: nn.Module) -> ExpNet:
 
 def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceCoefficients:
     rows, crop = torch.cat([run.full_rows() for run in runs]), torch.cat([run.crop for run in runs])
-    return FaceCoefficients.from_full_rows(rows.to(device), crop.to(device), family=runs[0].family,
-                                           crop_mode=CropMode.CROP, pic_size=runs[0].pic_size)  # fmt: skip
+    return FaceCoefficients.from_full_rows(
+        rows.to(device), crop.to(device), family=runs[0].family, crop_mode=CropMode.CROP, pic_size=runs[0].pic_size
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument(

@@ -17,6 +17,7 @@ difference in spread over the batch: without the last one a network that is unsu
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,8 @@ def loss_weights(clips: list[SpeechClip]) -> Tensor:
     return weights
 
 
-def losses_of(net: ExpNet, clips: list[SpeechClip]):
+def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
+    """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips)
     mouth = list(SPEECH_BLENDSHAPES)
 
@@ -199,6 +201,7 @@ def evaluate(net: ExpNet, clips: list[SpeechClip]) -> dict[str, dict[str, tuple[
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument(

@@ -68,20 +68,39 @@ NEW, BASE = "new", "base"
 
 def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all other nets") -> None:
     """--base and --models, as `load_base_model` takes them."""
-    parser.add_argument("--base", default=MINI_MODEL, help=f"the model that {task}: mini (default), "
-                        "'SadTalker 256', 'SadTalker 512', or a file that was exported before")  # fmt: skip
-    parser.add_argument("--models", type=Path, action="append", default=[], metavar="FOLDER",
-                        help="where released weights lie, for such a base; may be said again")  # fmt: skip
+    parser.add_argument(
+        "--base",
+        default=MINI_MODEL,
+        help=f"the model that {task}: mini (default), "
+        "'SadTalker 256', 'SadTalker 512', or a file that was exported before",
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where released weights lie, for such a base; may be said again",
+    )
 
 
 def add_end_options(parser: argparse.ArgumentParser) -> None:
     """The options of `Ends`, the same for every trainer."""
     add_base_options(parser)
-    parser.add_argument("--init-from", "--begin", dest="init_from", choices=(NEW, BASE), default=NEW,
-                        help="new: a randomly initialised network as wide as --config says; base: continue from the "
-                             "base's")  # fmt: skip
-    parser.add_argument("--export", type=Path, metavar="FILE.safetensors",
-                        help="write the base with what was learnt, for models/sadtalker of ComfyUI")  # fmt: skip
+    parser.add_argument(
+        "--init-from",
+        "--begin",
+        dest="init_from",
+        choices=(NEW, BASE),
+        default=NEW,
+        help="new: a randomly initialised network as wide as --config says; base: continue from the base's",
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE.safetensors",
+        help="write the base with what was learnt, for models/sadtalker of ComfyUI",
+    )
 
 
 def ends_of(options: argparse.Namespace) -> Ends:

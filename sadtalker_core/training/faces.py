@@ -23,7 +23,7 @@ from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION, IDENTITY, TEXTURE
 from ..datatypes import MINI, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
-from ..render.meshwarp.mesh_flow import rasterise
+from ..render.meshwarp.rasterizer import rasterize
 
 PICTURE_SIDE = 224
 PIXELS_PER_DECIMETRE = 102.0
@@ -44,7 +44,8 @@ SKIN_GREY, LIP_GREY, INSIDE_GREY = 0.7, 0.45, 0.08
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """points (B, P, 2) in pixels;  depth (B, P) in decimetres, larger is nearer;  grey (B, N, 3) of the corners of
-    triangles (N, 3), lit from the viewer's side"""
+    triangles (N, 3), lit from the viewer's side
+    """
 
     points: Tensor
     depth: Tensor
@@ -68,7 +69,8 @@ class Face(Protocol):
 
 class MiniFace:
     """The face of the mini family: the mean head of canonical_face.py, moved by the blendshapes, turned as the row
-    says."""
+    says.
+    """
 
     def __init__(self) -> None:
         self.canonical = load_canonical_face()
@@ -178,7 +180,7 @@ def mouth_pictures(mesh: Mesh, centre: Tensor, side: int) -> Tensor:
     """
     points = mesh.points - centre[:, None].detach() + side / 2
     with torch.no_grad():
-        which, inside = rasterise(points, mesh.depth, mesh.triangles, side)
+        which, inside = rasterize(points, mesh.depth, mesh.triangles, side)
     covered = inside.sum(dim=-1) > 0.5
     frame = torch.arange(len(points), device=points.device)[:, None, None]
     corners = points[frame[..., None], mesh.triangles[which]]
@@ -224,14 +226,23 @@ def _read_bfm(file: Path) -> dict[str, Tensor]:
     try:
         read = loadmat(str(file))
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
-        raise CheckpointDamaged(f"{source} cannot be read as a MATLAB file ({error}). It should be "
-                                f"BFM_model_front.mat.") from error  # fmt: skip
-    wanted = {"meanshape": None, "idBase": IDENTITY, "exBase": EXPRESSION, "texBase": TEXTURE, "meantex": None,
-              "tri": 3, "keypoints": len(MESH_TO_68)}  # fmt: skip
+        raise CheckpointDamaged(
+            f"{source} cannot be read as a MATLAB file ({error}). It should be BFM_model_front.mat."
+        ) from error
+    wanted = {
+        "meanshape": None,
+        "idBase": IDENTITY,
+        "exBase": EXPRESSION,
+        "texBase": TEXTURE,
+        "meantex": None,
+        "tri": 3,
+        "keypoints": len(MESH_TO_68),
+    }
     wrong = [name for name, width in wanted.items() if name not in read or width not in (None, read[name].shape[-1])]
     if wrong:
-        raise CheckpointMismatch(f"{source} is not BFM_model_front.mat: {', '.join(wrong)} is missing or of another "
-                                 f"width.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{source} is not BFM_model_front.mat: {', '.join(wrong)} is missing or of another width."
+        )
     return {name: torch.from_numpy(read[name].astype("float32")) for name in wanted}
 
 

@@ -113,10 +113,16 @@ def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndar
             continue
         place, scale = _place(scene.camera, PIVOT + shift)
         flip = np.diag(HEAD_TO_PICTURE).astype(np.float32)
-        rows.append({
-            "points": points, "person": np.int64(seed), "weights": weights.astype(np.float32),
-            "rotation": flip @ turn @ flip, "scale": np.float32(scale), "origin": place,
-        })  # fmt: skip
+        rows.append(
+            {
+                "points": points,
+                "person": np.int64(seed),
+                "weights": weights.astype(np.float32),
+                "rotation": flip @ turn @ flip,
+                "scale": np.float32(scale),
+                "origin": place,
+            }
+        )
     return rows
 
 
@@ -167,6 +173,7 @@ class Heads:
 
 
 def heads_of(seen: Seen) -> Heads:
+    """What was seen as tensors, in double precision."""
     arrays = {field.name: torch.from_numpy(getattr(seen, field.name)) for field in fields(seen)}
     return Heads(**{name: t if name == "person" else t.double() for name, t in arrays.items()})
 
@@ -216,6 +223,7 @@ def fit(heads: Heads) -> Linear3DMM:
 
 
 def held_out(person: Tensor) -> Tensor:
+    """person (N,) numbers -> (N,) bool: the last HELD_OUT of them, which no fit sees."""
     return person >= int((int(person.max()) + 1) * (1 - HELD_OUT))
 
 
@@ -261,7 +269,8 @@ def _solve_ridges(inputs: Tensor, targets: Tensor, several: list[Tensor]) -> Ite
 
 def _rest_and_gain(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """What to take away (m,) and to multiply by (m,) then, so that `prediction` (N, m) cut to 0..1 is nearest the
-    truth."""
+    truth.
+    """
     best = torch.full(prediction.shape[1:], torch.inf, dtype=torch.float64)
     rest, gain = torch.zeros_like(best), torch.ones_like(best)
     for r in RESTS:
@@ -330,6 +339,7 @@ def _pairs(person: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the wheel of the heads and the parts")
     parser.add_argument("--people", type=int, default=1200)

@@ -38,10 +38,16 @@ def write_generated(folder: Path, spoken: Sequence[speech_set.SpeechClip], seed:
     for number, utterance in enumerate(spoken):
         draw = step_generator(seed, number)
         style = int(torch.randint(STYLES, (), generator=draw))
-        clips.append(write_clip(
-            folder, f"generated_{number:05d}", mel=torch.from_numpy(utterance.mel.astype(np.float32)),
-            coefficients=coefficients_of(utterance, style, draw), speaker=f"style {style:02d}", source=utterance.voice,
-        ))  # fmt: skip
+        clips.append(
+            write_clip(
+                folder,
+                f"generated_{number:05d}",
+                mel=torch.from_numpy(utterance.mel.astype(np.float32)),
+                coefficients=coefficients_of(utterance, style, draw),
+                speaker=f"style {style:02d}",
+                source=utterance.voice,
+            )
+        )
     return clips
 
 
@@ -56,8 +62,9 @@ def coefficients_of(utterance: speech_set.SpeechClip, style: int, draw: torch.Ge
     lids = blink_track(n_frames, per_minute=BLINKS_PER_MINUTE, generator=draw)
     rows["expression"] = target_expression(units, rest, lids)
     rows["rotation"], rows["translation"] = pose[:, :3], pose[:, 3:]
-    return FaceCoefficients(**rows, crop=torch.zeros(n_frames, 3), family=MINI, crop_mode=CropMode.CROP,
-                            pic_size=IMAGE_SIZE)  # fmt: skip
+    return FaceCoefficients(
+        **rows, crop=torch.zeros(n_frames, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=IMAGE_SIZE
+    )
 
 
 def head_motion(utterance: speech_set.SpeechClip, style: int, draw: torch.Generator) -> Tensor:
@@ -71,6 +78,7 @@ def head_motion(utterance: speech_set.SpeechClip, style: int, draw: torch.Genera
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/generated"), help="the folder of clips")

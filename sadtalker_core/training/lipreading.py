@@ -29,14 +29,18 @@ def read_lip_reader(file: Path) -> nn.Module:
     """Raises CheckpointMissing, CheckpointDamaged, or CheckpointMismatch for a network that takes something else."""
     source = f"{file.name} in {file.parent}"
     if not file.is_file():
-        raise CheckpointMissing(f"there is no lip-reading network {source}. Give a TorchScript file, or leave "
-                                f"--lip-reader out: then nothing reads the lips.")  # fmt: skip
+        raise CheckpointMissing(
+            f"there is no lip-reading network {source}. Give a TorchScript file, or leave "
+            f"--lip-reader out: then nothing reads the lips."
+        )
     try:
         net = torch.jit.load(str(file), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
-        raise CheckpointDamaged(f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the "
-                                "network "
-                                f"with torch.jit.save.") from error  # fmt: skip
+        raise CheckpointDamaged(
+            f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the "
+            "network "
+            f"with torch.jit.save."
+        ) from error
     try:
         with torch.no_grad():
             logits = net(torch.zeros(2, 1, FRAMES, SIDE, SIDE))
@@ -44,13 +48,15 @@ def read_lip_reader(file: Path) -> nn.Module:
     except RuntimeError:
         fits = False
     if not fits:
-        raise CheckpointMismatch(f"{source} does not take mouths (W, 1, {FRAMES}, {SIDE}, {SIDE}) and give logits "
-                                 f"(W, words).")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{source} does not take mouths (W, 1, {FRAMES}, {SIDE}, {SIDE}) and give logits (W, words)."
+        )
     return net
 
 
-def lip_reading_loss(reader: nn.Module, face: Face, who: FaceCoefficients, prediction: Tensor, wanted: Tensor,
-                     length: int) -> Tensor:  # fmt: skip
+def lip_reading_loss(
+    reader: nn.Module, face: Face, who: FaceCoefficients, prediction: Tensor, wanted: Tensor, length: int
+) -> Tensor:
     """Cross-entropy of what is read from the lips that should be to what is read from those that are.
 
     who: B rows, runs of `length` frames;  said, wanted (B, 64) expressions. Frames behind the last whole window of a

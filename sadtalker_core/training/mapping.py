@@ -77,8 +77,17 @@ ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
 
 class MappingTrainer(Trainer):
-    def __init__(self, clips: Sequence[Clip], net: MappingNet, frozen: Mapping[str, nn.Module], vgg: VggFeatures,
-                 steps: int, training: MappingTraining = RELEASED_WIDTH):  # fmt: skip
+    """The step and the losses of MappingNet's training."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        net: MappingNet,
+        frozen: Mapping[str, nn.Module],
+        vgg: VggFeatures,
+        steps: int,
+        training: MappingTraining = RELEASED_WIDTH,
+    ):
         """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
@@ -112,7 +121,8 @@ class MappingTrainer(Trainer):
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one's coefficients
-        say."""
+        say.
+        """
         rows = []
         for clip in self.clips[:4]:
             pair = Pair(clip, 0, clip.n_frames // 2)
@@ -145,6 +155,7 @@ def window(clip: Clip, frame: int, width: int, radius: int = WINDOW_RADIUS) -> T
 
 
 def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingNet:
+    """A MappingNet with random weights."""
     with seeded(seed):
         return MappingNet(MappingConfig(coefficients, hidden, offsets))
 
@@ -154,13 +165,16 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
     wants_full = ROWS[net] == CROP_ROW
     other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
     if other is not None:
-        raise OptionError(f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
-                          f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
-                          "videos "
-                          f"in another mode.")  # fmt: skip
+        raise OptionError(
+            f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
+            f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
+            "videos "
+            f"in another mode."
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
     parser.add_argument(

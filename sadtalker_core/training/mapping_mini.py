@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,10 @@ from ..render.mapping import (
     MINI_MAPPING,
     POOLED_FRAMES,
     STEM_KERNEL,
-    WINDOW_FRAMES,
-    WINDOW_RADIUS,
     MappingNet,
     run_mappingnet,
 )
+from ..render.semantics import WINDOW_FRAMES, WINDOW_RADIUS
 from .engine import StepContext, seeded, trained
 from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, train_mini
@@ -158,7 +158,8 @@ def new_net(seed: int) -> MappingNet:
     return net
 
 
-def losses_of(net: MappingNet, clips: list[SpeechClip]):
+def losses_of(net: MappingNet, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
+    """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips).sqrt()
 
     def losses(context: StepContext) -> dict[str, Tensor]:
@@ -228,6 +229,7 @@ def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[st
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")

@@ -26,6 +26,7 @@ def librosa_bands() -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=MEL_BANDS_FILE)
     options = parser.parse_args(arguments)

@@ -21,8 +21,16 @@ WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
 
 
 class MiniTrainer(Trainer):
-    def __init__(self, name: str, net: nn.Module, losses: Callable[[StepContext], dict[str, Tensor]], steps: int,
-                 rate: float = 2e-3):  # fmt: skip
+    """One network, AdamW, and losses that are summed."""
+
+    def __init__(
+        self,
+        name: str,
+        net: nn.Module,
+        losses: Callable[[StepContext], dict[str, Tensor]],
+        steps: int,
+        rate: float = 2e-3,
+    ):
         """losses: draws a batch with the step's generator; their sum is minimised."""
         self.name, self.losses, self.steps, self.rate = name, losses, steps, rate
         self.nets = {name: net}
@@ -47,6 +55,7 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 
 
 def train_mini(trainer: MiniTrainer, folder: Path, seed: int) -> None:
+    """Trains on one CPU, in `folder`; an earlier run there goes on."""
     train(trainer, Run(folder, trainer.steps, batch=1, seed=seed, save_every=200, accelerator="cpu", devices=1))
 
 

@@ -34,7 +34,7 @@ def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
 
 
-def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
+def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
     """nets: {"expnet": ..., "posevae": ..., "mapping": ...} -> one file; it appears whole or not at all."""
     metadata = Metadata(MINI, "mini", IMAGE_SIZE, {name: asdict(net.config) for name, net in nets.items()})
     tensors = {f"{name}.{path}": t.contiguous() for name, net in nets.items() for path, t in rounded(net).items()}
@@ -43,6 +43,7 @@ def pack(nets: dict[str, Any], recipe: dict, file: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("expnet", "posevae", "mapping"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the run of {name}_mini")

@@ -44,15 +44,19 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     sides = {clip.image_size: clip.name for clip in clips}
     if len(sides) > 1:
         (one, first), (other, second), *_ = sorted(sides.items())
-        raise InputError(f"expected pictures of one size in {folder}, got {first} with {one} and {second} with {other} "
-                         f"pixels. Prepare all videos with the same --size.")  # fmt: skip
+        raise InputError(
+            f"expected pictures of one size in {folder}, got {first} with {one} and {second} with {other} "
+            f"pixels. Prepare all videos with the same --size."
+        )
     step = DOWNSCALE * 2**levels
     (side,) = sides
     if side % step or side < least_side:
         fit = -(-least_side // step) * step
-        raise InputError(f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
-                         f"in {folder}. Prepare the videos with another --size, or train a network with fewer "
-                         f"levels.")  # fmt: skip
+        raise InputError(
+            f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
+            f"in {folder}. Prepare the videos with another --size, or train a network with fewer "
+            f"levels."
+        )
     return clips
 
 
@@ -65,14 +69,17 @@ def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> lis
     for i in torch.randint(len(clips), (n,), generator=generator).tolist():
         found = clips[i].coefficients().found.nonzero().flatten()
         if len(found) < 2:
-            raise InputError(f"expected a face in two frames of {clips[i].name} at least, it was found in "
-                             f"{len(found)}. Take the line of this clip out of the index.")  # fmt: skip
+            raise InputError(
+                f"expected a face in two frames of {clips[i].name} at least, it was found in "
+                f"{len(found)}. Take the line of this clip out of the index."
+            )
         source, driving = found[torch.randperm(len(found), generator=generator)[:2]].tolist()
         pairs.append(Pair(clips[i], source, driving))
     return pairs
 
 
 def read_pictures(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> Pictures:
+    """The frames of the pairs, source and driving, (B, 3, S, S) each."""
     both = torch.stack([pair.clip.pictures([pair.source, pair.driving]) for pair in pairs])
     source, driving = both.to(device).unbind(dim=1)
     return Pictures(source, driving)

@@ -16,6 +16,7 @@ import argparse
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +53,7 @@ class VggFeatures(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, config: VggConfig = PUBLISHED_VGG, ops=nn):
+    def __init__(self, config: VggConfig = PUBLISHED_VGG, ops: Any = nn):
         super().__init__()
         self.config = config
         self.levels = nn.ModuleList()
@@ -105,8 +106,12 @@ def shrink(image: Tensor, factor: int) -> Tensor:
 
 def add_vgg_option(parser: argparse.ArgumentParser) -> None:
     """--vgg19, as `vgg_of` takes it."""
-    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's VGG-19 for the perceptual loss; "
-                        "without it random features are compared")  # fmt: skip
+    parser.add_argument(
+        "--vgg19",
+        type=Path,
+        metavar="FILE",
+        help="torchvision's VGG-19 for the perceptual loss; without it random features are compared",
+    )
 
 
 def vgg_of(file: Path | None, config: VggConfig) -> VggFeatures:
@@ -147,7 +152,7 @@ def load_vgg(path: Path | str, config: VggConfig = PUBLISHED_VGG) -> VggFeatures
 
 
 def _torchvision_key(name: str) -> str:
-    """ "levels.1.0.weight" -> "features.5.weight": there each convolution, rectifier and pooling has a number."""
+    """Renames: "levels.1.0.weight" is "features.5.weight": each convolution, rectifier and pooling has a number."""
     _, level, place, leaf = name.split(".")
     before = sum(2 * count + 1 for count in CONVOLUTIONS[: int(level)])
     return f"features.{before + 2 * int(place)}.{leaf}"

@@ -74,8 +74,12 @@ PUBLISHED = PoseVAETraining()
 MINI_TRAINING = PoseVAETraining(
     net=PoseVAEConfig(audio=AudioEncoderConfig(width=8), unet_widths=(4, 8, 16, 32)),
     discriminator=SequenceDiscriminatorConfig(width=32),
-    batch=32, rate=2e-3, divergence=1e-3, adversarial=0.02, in_spreads=True,
-)  # fmt: skip
+    batch=32,
+    rate=2e-3,
+    divergence=1e-3,
+    adversarial=0.02,
+    in_spreads=True,
+)
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 
 
@@ -93,6 +97,8 @@ class Blocks:
 
 
 class PoseVAETrainer(Trainer):
+    """The step and the losses of PoseVAE's training, with its discriminator."""
+
     def __init__(self, clips: Sequence[Clip], net: PoseVAE, training: PoseVAETraining = PUBLISHED, seed: int = 0):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`."""
         self.clips, self.training = clips, training
@@ -201,12 +207,15 @@ def spreads_of(clips: Sequence[Clip], length: int) -> Tensor:
 
 def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor, seed: int) -> PoseVAE:
     """Randomly initialised but for the audio encoder, and for where heads are: the decoder ends in a sigmoid, whose
-    0..1 begins as six spreads around the reference."""
+    0..1 begins as six spreads around the reference.
+    """
     if audio_encoder.config != config.audio:
-        raise OptionError(f"expected an audio encoder of width {config.audio.width} for this network, got one of "
-                          f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
-                          "of one "
-                          f"width: mini and mini, or 'SadTalker 256' and published.")  # fmt: skip
+        raise OptionError(
+            f"expected an audio encoder of width {config.audio.width} for this network, got one of "
+            f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
+            "of one "
+            f"width: mini and mini, or 'SadTalker 256' and published."
+        )
     with seeded(seed):
         net = PoseVAE(config)
     net.audio.load_state_dict(audio_encoder.state_dict())
@@ -225,10 +234,12 @@ def pretrained_net(net: nn.Module) -> PoseVAE:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument("--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new "
-                        "net (default mini)")  # fmt: skip
+    parser.add_argument(
+        "--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new net (default mini)"
+    )
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)

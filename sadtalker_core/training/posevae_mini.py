@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,7 @@ ALLOWED = 0.25
 
 
 def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
+    """A PoseVAE with random weights, whose audio encoder is a frozen copy of the given one."""
     with seeded(seed):
         net = PoseVAE(MINI_POSEVAE)
     net.audio.load_state_dict(audio_encoder.state_dict())
@@ -74,7 +76,8 @@ def embedded_clips(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tupl
     return torch.cat(embeddings), torch.cat(degrees), torch.cat(starts)
 
 
-def losses_of(net: PoseVAE, clips: list[SpeechClip]):
+def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
+    """The losses of one step, drawn from `clips`."""
     embeddings, degrees, starts = embedded_clips(net.audio, clips[:CLIPS])
 
     def losses(context: StepContext) -> dict[str, Tensor]:
@@ -112,14 +115,23 @@ def portrait_at(pose: Tensor) -> FaceCoefficients:
     """One row at rest in a pose (6,)."""
     zeros = torch.zeros
     return FaceCoefficients(
-        identity=zeros(1, 80), expression=zeros(1, EXPRESSION), texture=zeros(1, 80), rotation=pose[None, :3],
-        lighting=zeros(1, 27), translation=pose[None, 3:], crop=zeros(1, 3), family="mini", crop_mode=CropMode.CROP,
+        identity=zeros(1, 80),
+        expression=zeros(1, EXPRESSION),
+        texture=zeros(1, 80),
+        rotation=pose[None, :3],
+        lighting=zeros(1, 27),
+        translation=pose[None, 3:],
+        crop=zeros(1, 3),
+        family="mini",
+        crop_mode=CropMode.CROP,
         pic_size=256,
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
-def evaluate(net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)) -> dict:
+def evaluate(
+    net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)
+) -> dict[str, float]:
     """Poses as inference makes them (blocks, smoothing) for kept-away voices: spread, seams, and how draws differ."""
     mel = np.concatenate([clip.mel[:-1] for clip in clips[:6]]).astype(np.float32)
     n_frames = len(mel) * 5 // 16
@@ -144,16 +156,19 @@ def evaluate(net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0
         calm = float(degrees.std(dim=0).mean()) if number == 0 else calm
     spread = torch.stack(spreads)
     return {
-        "pitch spread, degrees": float(spread[:, 0].mean()), "yaw spread, degrees": float(spread[:, 1].mean()),
-        "roll spread, degrees": float(spread[:, 2].mean()), "calm style's spread": calm,
+        "pitch spread, degrees": float(spread[:, 0].mean()),
+        "yaw spread, degrees": float(spread[:, 1].mean()),
+        "roll spread, degrees": float(spread[:, 2].mean()),
+        "calm style's spread": calm,
         "liveliest style's spread": float(spread.mean(dim=1).max()),
         "largest step, degrees per frame": float(torch.stack(steps).max()),
         "step at seams over elsewhere": float(torch.stack(seams).mean()),
         "another seed differs by (spreads)": float(torch.stack(differ).mean()),
-    }  # fmt: skip
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
     parser.add_argument(

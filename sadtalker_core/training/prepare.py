@@ -130,7 +130,9 @@ def report(outcomes: Sequence[Outcome], others: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _outcomes(videos: Sequence[Video], out: Path, reading: tuple, workers: int, bar) -> Iterator[tuple[Video, Outcome]]:
+def _outcomes(
+    videos: Sequence[Video], out: Path, reading: tuple[Any, ...], workers: int, bar: Any
+) -> Iterator[tuple[Video, Outcome]]:
     """(video, outcome) as they come to an end.  reading: what Reader.open wants."""
     if not videos:
         return
@@ -164,8 +166,8 @@ class _Worker:
     on_picture: Callable[[], None]
 
     @classmethod
-    def open(cls, reading: tuple, out: Path, workers: int, counted, lock) -> None:
-        def write(*named, **clip) -> None:
+    def open(cls, reading: tuple[Any, ...], out: Path, workers: int, counted: Any, lock: Any) -> None:
+        def write(*named: Any, **clip: Any) -> None:
             with lock:  # the index is one file for all
                 write_clip(out, *named, **clip)
 
@@ -195,13 +197,16 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
     there = json.loads(file.read_text(encoding="utf-8")) if (out / INDEX_FILE).exists() else settings
     for name, value in settings.items():
         if there[name] != value:
-            raise OptionError(f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
-                              f"mean other things: name another folder with --out.")  # fmt: skip
+            raise OptionError(
+                f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
+                f"mean other things: name another folder with --out."
+            )
     with atomic_write(file) as unfinished:
         unfinished.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(
         prog="python -m sadtalker_core.training.prepare",
         description=__doc__,
@@ -211,9 +216,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the clips; one that is there goes on")
     add_base_options(parser, "reads the faces")
     parser.add_argument(
-        "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
+        "--crop-mode",
+        choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE],
+        default="crop",
         help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
-    )  # fmt: skip
+    )
     parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
     parser.add_argument("--device", default="cpu", help="where its networks compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the networks (1)")

@@ -107,13 +107,17 @@ NARROW = RendererTraining(
     keypoints=KeypointConfig(width=8, widest=64, levels=3, depth=8),
     motion=MotionEstimatorConfig(stem=16, width=32, blocks=(1, 1, 1)),
     generator=GeneratorConfig(
-        width=16, volume_blocks=1, middle_blocks=1, modulation=32,
+        width=16,
+        volume_blocks=1,
+        middle_blocks=1,
+        modulation=32,
         motion=DenseMotionConfig(depth=8, features=8, width=8, widest=64, levels=3),
     ),
     discriminator=DiscriminatorConfig(width=8),
     vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)),
-    batch=4, rate=2e-3,
-)  # fmt: skip
+    batch=4,
+    rate=2e-3,
+)
 TRAININGS = {"published": PUBLISHED, "narrow": NARROW}
 
 #: our names of the networks that make a renderer; the discriminator stays behind
@@ -121,8 +125,17 @@ RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
 
 
 class RendererTrainer(Trainer):
-    def __init__(self, clips: Sequence[Clip], nets: dict[str, nn.Module], vgg: VggFeatures, steps: int,
-                 training: RendererTraining = PUBLISHED, seed: int = 0):  # fmt: skip
+    """The step and the losses of the renderer's first stage."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        nets: dict[str, nn.Module],
+        vgg: VggFeatures,
+        steps: int,
+        training: RendererTraining = PUBLISHED,
+        seed: int = 0,
+    ):
         """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate"""
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)
@@ -220,8 +233,12 @@ def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
         }
 
 
-def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures, family: str | None = None,
-                        ) -> list[Clip]:  # fmt: skip
+def read_renderer_clips(
+    folder: Path,
+    nets: Mapping[str, Any],
+    vgg: VggFeatures,
+    family: str | None = None,
+) -> list[Clip]:
     """The clips of a folder whose pictures these networks can take. Raises what `read_pair_clips` raises."""
     levels = max(nets["keypoint_detector"].config.levels, nets["generator"].config.motion.levels)
     return read_pair_clips(folder, levels, vgg.least_side, family)
@@ -229,8 +246,11 @@ def read_renderer_clips(folder: Path, nets: Mapping[str, Any], vgg: VggFeatures,
 
 def pretrained_nets(base: SadTalkerModel, estimator: MotionEstimator) -> dict[str, nn.Module]:
     """The RENDERER_NETS of a model, to go on from."""
-    return {"keypoint_detector": base.nets["keypoint_detector"], "motion_estimator": estimator,
-            "generator": base.nets["generator"]}  # fmt: skip
+    return {
+        "keypoint_detector": base.nets["keypoint_detector"],
+        "motion_estimator": estimator,
+        "generator": base.nets["generator"],
+    }
 
 
 def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
@@ -249,8 +269,10 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
     read = read_tensors(path)
     tensors = read.nets().get("motion_estimator")
     if tensors is None:
-        raise CheckpointMismatch(f"{read.source} holds no motion estimator. Give as --base a file that "
-                                 f"training.renderer exported, or a released model.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{read.source} holds no motion estimator. Give as --base a file that "
+            f"training.renderer exported, or a released model."
+        )
     spec = NETWORKS["motion_estimator"]
     config = read.metadata.configs["motion_estimator"] if read.metadata else {}
     return load_weights(spec.build(spec.read_config(config, read.source)), tensors, read.source)  # type: ignore[return-value]
@@ -259,19 +281,24 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
 def require_renderer_base(base: SadTalkerModel) -> None:
     """Raises OptionError for a model that draws by other means."""
     if base.family != RELEASED:
-        raise OptionError(f"expected a --base with a generator, as the released models have, got {base.name}, which "
-                          f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "
-                          f"family.")  # fmt: skip
+        raise OptionError(
+            f"expected a --base with a generator, as the released models have, got {base.name}, which "
+            f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "
+            f"family."
+        )
 
 
 def require_full_precision(precision: str) -> None:
     """Raises OptionError for anything but 32 bits."""
     if precision != PRECISIONS[0]:
-        raise OptionError(f"expected --precision {PRECISIONS[0]} for the renderer, got {precision}: 8 bits cannot tell "
-                          f"neighbouring places of a picture apart.")  # fmt: skip
+        raise OptionError(
+            f"expected --precision {PRECISIONS[0]} for the renderer, got {precision}: 8 bits cannot tell "
+            f"neighbouring places of a picture apart."
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
     parser.add_argument(

@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,15 +36,12 @@ from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
-from ..render.meshwarp.flow_renderer import (
-    FINE_MAPS,
-    MINI_FLOW_RENDERER,
-    FlowRenderer,
-    regions,
-    rigid_flow,
-    warp_window,
-)
-from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
+from ..render.meshwarp.compositor import regions
+from ..render.meshwarp.flow_maps import MAPS, mesh_flow, rigid_flow
+from ..render.meshwarp.network import FINE_MAPS, MINI_FLOW_RENDERER, FlowRenderer
+from ..render.meshwarp.placement import MARGIN, STAGE, WINDOW
+from ..render.meshwarp.rig import FaceRig
+from ..render.meshwarp.warp import warp_window
 from ..saving import atomic_write, save_arrays, save_tensors
 from .heads import mesh as layers
 
@@ -71,7 +69,7 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """A shard of pairs -> what the training reads: the pictures, and mesh flow and maps as inference makes them."""
     generator = torch.Generator().manual_seed(seed)
     find = _face_net()
-    rows: dict[str, list] = {"displacement": [], "ride": [], "fine": [], "coarse": []}
+    rows: dict[str, list[Any]] = {"displacement": [], "ride": [], "fine": [], "coarse": []}
     fine, coarse = [MAPS.index(name) for name in _FINE], [MAPS.index(name) for name in _COARSE]
     middle = slice(MARGIN, MARGIN + WINDOW)
     errors = []
@@ -83,9 +81,9 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
             points = _disturbed(true, generator)
         else:
             errors.append(float(error))
-        rig = FaceRig(points, torch.from_numpy(shard["source_weights"][k]).float())
+        rig = FaceRig.from_points(points, torch.from_numpy(shard["source_weights"][k]).float())
         turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
-        flow = rig.flow(torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
+        flow = mesh_flow(rig, torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
         rows["ride"].append(rigid_flow(rig, turn, shift).numpy())
         steps = (flow.displacement[:, :, middle, middle] * _DISPLACEMENT_STEPS).round().clamp(-32767, 32767)
         rows["displacement"].append(steps.short().numpy())
@@ -99,7 +97,7 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     return kept | {name: np.stack(values) for name, values in rows.items()}
 
 
-def _face_net():
+def _face_net() -> Callable[[Tensor, Tensor], Tensor]:
     """-> a function from a stage (160, 160, 3) and roughly known points to found points (468, 3) in its pixels."""
     from ..face.embedded import embedded_face_nets
     from ..face.sampling import Square, sample_squares
@@ -122,9 +120,10 @@ def _face_net():
 
 def _disturbed(points: Tensor, generator: torch.Generator) -> Tensor:
     """True points with the kind of error that a detector makes: smooth over the face, and a little of its own per
-    point."""
+    point.
+    """
 
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
     flat = (points[:, :2] - points[:, :2].mean(0)) / 40
@@ -137,7 +136,8 @@ def _disturbed(points: Tensor, generator: torch.Generator) -> Tensor:
 
 class Pairs:
     """All prepared shards, in memory. `batch` draws pairs, mirrors half of them and changes colours of both
-    pictures."""
+    pictures.
+    """
 
     def __init__(self, files: list[Path]):
         parts = []
@@ -154,7 +154,8 @@ class Pairs:
         self, part: int, person: int, which: int, place: Callable[[Tensor, Tensor], tuple[int, int]]
     ) -> dict[str, Tensor]:
         """One pair, float, channels first, without a batch axis. place: x and y of the head at half size -> left and
-        top of the part of the window to take, even numbers."""
+        top of the part of the window to take, even numbers.
+        """
         shard = self.parts[part]
         coarse = shard["coarse"][person, which].float() / 127
         left, top = place(coarse[_COARSE.index("x")], coarse[_COARSE.index("y")])
@@ -219,6 +220,7 @@ def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The losses of a batch by name, weighed; their sum is minimised."""
     with autocast("cpu", torch.bfloat16):
         features = net.encode(batch["source"].contiguous(memory_format=torch.channels_last))
         repair = net(batch["source"], features, batch["displacement"], batch["maps"], batch["ride"], batch["left_top"])
@@ -345,6 +347,7 @@ def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pai
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="the folder with the shards of pairs")
     parser.add_argument("--steps", type=int, default=4000)

@@ -86,8 +86,14 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_pictur
             notes.append(f"{most_faces} faces are seen; the largest at the beginning of a clip is taken")
         for clip in _clips(reader, video, spans, lost, on_picture):
             name = f"{video.name}_{len(clips):03}"
-            write(name, mel=clip.speech.mel, coefficients=clip.coefficients, speaker=video.speaker,
-                  source=video.source, jpegs=clip.jpegs)  # fmt: skip
+            write(
+                name,
+                mel=clip.speech.mel,
+                coefficients=clip.coefficients,
+                speaker=video.speaker,
+                source=video.source,
+                jpegs=clip.jpegs,
+            )
             clips[name] = clip.speech.seconds
         wrong = "" if spans else "no face is found in it"
     except InputError as error:
@@ -163,9 +169,13 @@ def _clips(
             jpegs: list[bytes] = []
             try:
                 coefficients = pipeline.extract_video(
-                    reader.model, _cut(piece, span.box, reader.model.image_size, jpegs), FRAMES_PER_SECOND,
-                    points=reader.points, mode=reader.mode, missing_face="error",
-                )  # fmt: skip
+                    reader.model,
+                    _cut(piece, span.box, reader.model.image_size, jpegs),
+                    FRAMES_PER_SECOND,
+                    points=reader.points,
+                    mode=reader.mode,
+                    missing_face="error",
+                )
             except FaceNotFound:
                 lost["with a face that cannot be read"] += 1
                 deque(piece, maxlen=0)

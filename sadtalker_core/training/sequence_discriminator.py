@@ -7,6 +7,7 @@ alone uses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,16 +24,22 @@ class SequenceDiscriminatorConfig:
 class SequenceDiscriminator(nn.Module):
     """motion (B, L, 6) -> (B, L / 4) logits: above 0 for what was seen. Each looks at 26 frames."""
 
-    def __init__(self, config: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig(), ops=nn):  # noqa: B008
+    def __init__(self, config: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig(), ops: Any = nn):  # noqa: B008
         super().__init__()
         self.config = config
         w = config.width
         self.layers = nn.Sequential(
-            ops.Conv1d(POSE, w, 4, 2, 1, bias=False), nn.BatchNorm1d(w), nn.ReLU(),
-            ops.Conv1d(w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm1d(2 * w), nn.ReLU(),
-            ops.Conv1d(2 * w, 4 * w, 3, 1, 1, bias=False), nn.BatchNorm1d(4 * w), nn.ReLU(),
+            ops.Conv1d(POSE, w, 4, 2, 1, bias=False),
+            nn.BatchNorm1d(w),
+            nn.ReLU(),
+            ops.Conv1d(w, 2 * w, 4, 2, 1, bias=False),
+            nn.BatchNorm1d(2 * w),
+            nn.ReLU(),
+            ops.Conv1d(2 * w, 4 * w, 3, 1, 1, bias=False),
+            nn.BatchNorm1d(4 * w),
+            nn.ReLU(),
             ops.Conv1d(4 * w, 1, 3, 1, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, motion: Tensor) -> Tensor:
         return self.layers(motion.transpose(1, 2)).squeeze(1)

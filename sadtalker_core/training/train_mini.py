@@ -48,9 +48,17 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    speech_hours=0.004, held_out_minutes=0.25, expnet_steps=2, posevae_steps=2, mapping_steps=2, landmark_heads=4,
-    linear_3dmm_people=10, shards=1, people_per_shard=2, renderer_steps=1,
-)  # fmt: skip
+    speech_hours=0.004,
+    held_out_minutes=0.25,
+    expnet_steps=2,
+    posevae_steps=2,
+    mapping_steps=2,
+    landmark_heads=4,
+    linear_3dmm_people=10,
+    shards=1,
+    people_per_shard=2,
+    renderer_steps=1,
+)
 SPEECH_SEED, SEED = 1, 0
 
 
@@ -83,16 +91,18 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
     def spoken() -> None:
         if not speech.exists():
             hours, minutes = str(scale.speech_hours), str(scale.held_out_minutes)
-            speech_set.main(["--hours", hours, "--held-out-minutes", minutes, "--seed", str(SPEECH_SEED),
-                             "--out", str(speech)])  # fmt: skip
+            speech_set.main(
+                ["--hours", hours, "--held-out-minutes", minutes, "--seed", str(SPEECH_SEED), "--out", str(speech)]
+            )
 
     def taught(name: str, main: Callable[[list[str]], None], steps: int, *more: str) -> Callable[[], None]:
         line = ["--speech", str(speech), "--out", str(runs[name]), "--steps", str(steps), "--seed", str(SEED), *more]
         return lambda: main(line)
 
     def rendered() -> None:
-        renderer_mini.main(["--work", str(heads), "--steps", str(scale.renderer_steps),
-                            "--out", str(out / renderer_mini.OUT.name)])  # fmt: skip
+        renderer_mini.main(
+            ["--work", str(heads), "--steps", str(scale.renderer_steps), "--out", str(out / renderer_mini.OUT.name)]
+        )
 
     return {
         "speech": spoken,
@@ -100,19 +110,31 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
         "posevae": taught("posevae", posevae_mini.main, scale.posevae_steps, "--expnet", str(runs["expnet"])),
         "mapping": taught("mapping", mapping_mini.main, scale.mapping_steps),
         "motion packed": lambda: pack_motion_mini.main(
-            [*(word for name in runs for word in (f"--{name}", str(runs[name]))), "--note", note,
-             "--out", str(out / pack_motion_mini.ASSET.name)]
+            [
+                *(word for name in runs for word in (f"--{name}", str(runs[name]))),
+                "--note",
+                note,
+                "--out",
+                str(out / pack_motion_mini.ASSET.name),
+            ]
         ),
         "heads": lambda: make_shards(heads, range(scale.shards), scale.people_per_shard, scale.landmark_heads),
         "linear 3DMM": lambda: fit_linear_3dmm.main(
-            ["--work", str(heads), "--people", str(scale.linear_3dmm_people),
-             "--out", str(out / fit_linear_3dmm.OUT.name)]
+            [
+                "--work",
+                str(heads),
+                "--people",
+                str(scale.linear_3dmm_people),
+                "--out",
+                str(out / fit_linear_3dmm.OUT.name),
+            ]
         ),
         "renderer": rendered,
-    }  # fmt: skip
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/mini"), help="folder (default runs/mini)")
     parser.add_argument("--quick", action="store_true", help="every stage, as small as it can be")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ class Sound:
         self._first = self._end = 0  # samples: where what is held begins and ends
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._open.__exit__(*error)
 
     def cut(self, start: int, stop: int) -> Tensor:
@@ -110,7 +111,7 @@ class Sound:
 
 
 @contextmanager
-def _opened(path: Path):
+def _opened(path: Path) -> Iterator[Any]:
     """A container with a picture track; whatever FFmpeg objects to, here or while it is read, is a VideoError."""
     import av
 

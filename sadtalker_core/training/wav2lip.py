@@ -29,8 +29,9 @@ def read_wav2lip_audio_encoder(file: Path) -> AudioEncoder:
             layer, part, rest = match.groups()
             tensors[f"layers.{layer}.{_PARTS[part]}.{rest}"] = tensor
     if not tensors:
-        raise CheckpointMismatch(f"{source} is no Wav2Lip checkpoint: it holds no audio_encoder. Give wav2lip.pth or "
-                                 f"wav2lip_gan.pth.")  # fmt: skip
+        raise CheckpointMismatch(
+            f"{source} is no Wav2Lip checkpoint: it holds no audio_encoder. Give wav2lip.pth or wav2lip_gan.pth."
+        )
     net = AudioEncoder(RELEASED_AUDIO_ENCODER)
     return load_weights(net, tensors, source, " It should be wav2lip.pth or wav2lip_gan.pth.")  # type: ignore[return-value]
 

@@ -10,16 +10,33 @@ from sadtalker_core.errors import AudioError, OptionError
 
 bounded = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 
-dtypes = st.sampled_from([
-    torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32,
-    torch.int64, torch.bool, torch.complex64, torch.uint16, torch.uint32,
-])  # fmt: skip
+dtypes = st.sampled_from(
+    [
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.float64,
+        torch.int8,
+        torch.uint8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.bool,
+        torch.complex64,
+        torch.uint16,
+        torch.uint32,
+    ]
+)
 shapes = st.lists(st.sampled_from([0, 1, 2, 3, 639, 640, 1300, 9000]), max_size=4).filter(lambda s: np.prod(s) < 60_000)
 rates = st.one_of(
     st.sampled_from([16000, 44100, 1000, 8000.5, np.float32(22050), np.int64(48000), torch.tensor(32000), True]),
-    st.floats(), st.integers(), st.text(max_size=9), st.none(), st.lists(st.integers(), max_size=2),
+    st.floats(),
+    st.integers(),
+    st.text(max_size=9),
+    st.none(),
+    st.lists(st.integers(), max_size=2),
     st.sampled_from([-1, 0, 1, 10, 999, 1_000_001, 1e9, "44100", 10**400, 1j, torch.zeros(2), b"16000"]),
-)  # fmt: skip
+)
 values = st.sampled_from([0.0, 0.3, 1.0, -1.0, 99.0, 101.0, 3e38, float("inf"), float("nan")])
 
 
@@ -48,9 +65,13 @@ def test_any_shape_type_value_and_rate(shape, dtype, value, rate_hz, odd):
 
 @bounded
 @given(
-    n_channels=st.integers(1, 4), n_samples=st.integers(640, 9000), dtype=dtypes, batched=st.booleans(),
-    rate_hz=st.sampled_from([1000, 8000, 16000, 44100, 1_000_000]), seed=st.integers(0, 99),
-)  # fmt: skip
+    n_channels=st.integers(1, 4),
+    n_samples=st.integers(640, 9000),
+    dtype=dtypes,
+    batched=st.booleans(),
+    rate_hz=st.sampled_from([1000, 8000, 16000, 44100, 1_000_000]),
+    seed=st.integers(0, 99),
+)
 def test_every_sound_of_a_frame_or_more_is_heard(n_channels, n_samples, dtype, batched, rate_hz, seed):
     noise = torch.rand(n_channels, n_samples, generator=torch.Generator().manual_seed(seed)) - 0.5
     if not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool):

@@ -54,8 +54,10 @@ def test_without_librosa_soxr_gives_the_same_and_the_log_says_so(monkeypatch, ca
     monkeypatch.setitem(sys.modules, "librosa", None)
     made = whole(resampled([wave], 44_100))
     assert torch.equal(made, expected[: len(made)]) and len(made) >= len(expected) - 1
-    assert caplog.messages == ["SadTalker: librosa fails (ModuleNotFoundError: import of librosa halted; None in "
-                               "sys.modules), so soxr resamples the audio."]  # fmt: skip
+    assert caplog.messages == [
+        "SadTalker: librosa fails (ModuleNotFoundError: import of librosa halted; None in "
+        "sys.modules), so soxr resamples the audio."
+    ]
 
 
 @pytest.mark.parametrize("rate_hz", [1000, *RATES, 1_000_000])

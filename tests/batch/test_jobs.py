@@ -32,8 +32,11 @@ def fault_of(table, columns: str, cells: str, portrait: str = PORTRAIT, out: str
 
 
 def test_a_line_becomes_a_job_with_the_options_it_names(table, folder):
-    path = table("jobs.csv", "portrait,voice,out,seed,still,crop_mode,yaw,blink_rate",
-                 f'{PORTRAIT},long voice.wav,videos/\u4f60.mp4,7,TRUE,extfull,"-20, 0, 20",')  # fmt: skip
+    path = table(
+        "jobs.csv",
+        "portrait,voice,out,seed,still,crop_mode,yaw,blink_rate",
+        f'{PORTRAIT},long voice.wav,videos/\u4f60.mp4,7,TRUE,extfull,"-20, 0, 20",',
+    )
     (job,) = read_jobs(path)
     assert (job.line, job.portrait, job.voice) == (2, folder / PORTRAIT, folder / "long voice.wav")
     assert (job.out, job.n_frames) == (folder / "videos" / "\u4f60.mp4", 32)
@@ -163,8 +166,9 @@ def test_of_very_many_faults_the_first_are_told(table):
 
 
 def test_every_wrong_line_is_told_at_once(table):
-    said = faults(table("many.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,x", f"{PORTRAIT},b.mp4,1",
-                        "gone.png,c.avi,1"))  # fmt: skip
+    said = faults(
+        table("many.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,x", f"{PORTRAIT},b.mp4,1", "gone.png,c.avi,1")
+    )
     assert [sentence.split(":")[0] for sentence in said] == ["many.csv, line 2"] + 2 * ["many.csv, line 4"]
 
 
@@ -209,8 +213,13 @@ def test_the_id_follows_what_goes_in_and_nothing_else(table, folder):
     write_voice(folder / "again.wav", 16 / 25)
     plain = ids("a.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,a.mp4")
     assert plain == ids("b.csv", "seed,out,voice,portrait", "", f"0,a.mp4,again.wav,{PORTRAIT}"), "the same in the end"
-    others = ids("c.csv", "portrait,voice,out,seed", f"{PORTRAIT},short.wav,a.mp4,1", f"{PORTRAIT},short.wav,b.mp4,",
-                 f"{PORTRAIT},long voice.wav,c.mp4,")  # fmt: skip
+    others = ids(
+        "c.csv",
+        "portrait,voice,out,seed",
+        f"{PORTRAIT},short.wav,a.mp4,1",
+        f"{PORTRAIT},short.wav,b.mp4,",
+        f"{PORTRAIT},long voice.wav,c.mp4,",
+    )
     assert len({*plain, *others}) == 4
 
 

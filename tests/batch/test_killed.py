@@ -21,12 +21,16 @@ N_JOBS = 90  #: of which each takes 20 ms and more: it is killed long before the
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_driver_that_is_killed_leaves_whole_videos_and_a_run_that_goes_on(table, folder, project, monkeypatch, seed):
-    path = table(f"killed{seed}.csv", "portrait,out,idle_seconds",
-                 *(f"{PORTRAIT},killed{seed}/{k}.mp4,1" for k in range(N_JOBS)))  # fmt: skip
+    path = table(
+        f"killed{seed}.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},killed{seed}/{k}.mp4,1" for k in range(N_JOBS))
+    )
     driver = subprocess.Popen(
         [sys.executable, "-m", "tests.batch.instant", str(path)],
-        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert driver.stdout is not None and driver.stdout.readline() == "begun\n"
     time.sleep(random.Random(seed).uniform(0, 0.4))
     driver.kill()

@@ -16,18 +16,22 @@ from tests.batch.conftest import PORTRAIT
 
 LONGEST_SENTENCE = 600
 quickly = settings(
-    derandomize=True, database=None, max_examples=50, deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+)
 
 #: what cells are made of: words that mean something, odd names, and anything
 ODD = ("~nobody/x.png", "a" * 300 + ".png", "b" * 300 + ".mp4", "x\0y.mp4", "/", "..", "~", "\ud7ff\U0010ffff", '"',
        "nan", "-inf", "1e999", "9" * 5000, "file/a\0b", "file/../x", "x" * 5000, "short.wav/x",
        "x.mp4/y.mp4")  # fmt: skip
 cells = st.one_of(
-    st.sampled_from((PORTRAIT, "short.wav", "a.mp4", "1", "yes", "mini", *ODD)), st.text(max_size=20),
+    st.sampled_from((PORTRAIT, "short.wav", "a.mp4", "1", "yes", "mini", *ODD)),
+    st.text(max_size=20),
     st.integers(200, 140_000).map(lambda n: "y" * n),
-)  # fmt: skip
+)
 names = st.one_of(st.sampled_from((*FILES, *OPTIONS)), st.text(max_size=8))
 rows = st.lists(cells, min_size=1, max_size=4).map(",".join)
 tables = st.one_of(
@@ -61,10 +65,17 @@ json_values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
     max_leaves=5,
 )
-whole = st.fixed_dictionaries({
-    "id": st.just("a"), "line": st.integers(), "out": st.just("a.mp4"), "status": st.just("done"),
-    "n_bytes": st.just(4), "seconds": st.floats(), "n_frames": st.integers(),
-})  # fmt: skip
+whole = st.fixed_dictionaries(
+    {
+        "id": st.just("a"),
+        "line": st.integers(),
+        "out": st.just("a.mp4"),
+        "status": st.just("done"),
+        "n_bytes": st.just(4),
+        "seconds": st.floats(),
+        "n_frames": st.integers(),
+    }
+)
 some = st.dictionaries(st.sampled_from([field.name for field in fields(Outcome)]), json_values, max_size=9)
 manifest_lines = st.one_of(
     st.builds(lambda one, other: json.dumps(one | other).encode(), whole, some),

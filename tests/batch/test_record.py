@@ -120,8 +120,11 @@ def test_a_name_that_is_no_text_can_be_reported(tmp_path):
 
 
 def test_the_report_counts_and_the_table_shows_every_job(tmp_path):
-    outcomes = [Outcome("c", 4, "c.mp4", FAILED, "no face found"), Outcome("b", 3, "b.mp4", SKIPPED, n_frames=10),
-                Outcome("a", 2, "a.mp4", DONE, seconds=2.0, n_frames=50)]  # fmt: skip
+    outcomes = [
+        Outcome("c", 4, "c.mp4", FAILED, "no face found"),
+        Outcome("b", 3, "b.mp4", SKIPPED, n_frames=10),
+        Outcome("a", 2, "a.mp4", DONE, seconds=2.0, n_frames=50),
+    ]
     report = summary(outcomes, 5.0, 2)
     RunFolder(tmp_path).write_report(report)
     read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

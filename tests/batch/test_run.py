@@ -37,8 +37,15 @@ def local_ray():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
-    ray.init("local", num_cpus=4, num_gpus=0, include_dashboard=False, object_store_memory=100 * 2**20,
-             log_to_driver=False, logging_level="error")  # fmt: skip
+    ray.init(
+        "local",
+        num_cpus=4,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=100 * 2**20,
+        log_to_driver=False,
+        logging_level="error",
+    )
     yield ray
     ray.shutdown()
 
@@ -79,8 +86,12 @@ def run(table: Path, pool: WorkerPool, **how):
 @pytest.mark.slow
 def test_what_many_make_is_what_one_makes_frame_for_frame(pool, table, alone):
     """Byte for byte, indeed: one clip whole, and one cut, whose colours follow the frames before."""
-    path = table("equal.csv", "portrait,voice,out,seed,paste_back", f"{PORTRAIT},short.wav,whole.mp4,3,",
-                 f"{PORTRAIT},long voice.wav,n\u00e9w/cut.mp4,5,yes")  # fmt: skip
+    path = table(
+        "equal.csv",
+        "portrait,voice,out,seed,paste_back",
+        f"{PORTRAIT},short.wav,whole.mp4,3,",
+        f"{PORTRAIT},long voice.wav,n\u00e9w/cut.mp4,5,yes",
+    )
     outcomes = sorted(run(path, pool).values(), key=lambda outcome: outcome.line)
     assert [(outcome.status, outcome.n_frames) for outcome in outcomes] == [(DONE, 16), (DONE, 32)]
     assert [call.task for call in pool.calls].count("heads") == 4
@@ -108,8 +119,9 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(pool, table, alone):
 
 @pytest.mark.slow
 def test_a_job_that_fails_stops_no_other_and_a_second_run_makes_only_what_is_missing(local_ray, table, folder, capsys):
-    path = table("some.csv", "portrait,voice,out,idle_seconds", f"{NOBODY},short.wav,nobody.mp4,",
-                 f"{PORTRAIT},,idle.mp4,0.2")  # fmt: skip
+    path = table(
+        "some.csv", "portrait,voice,out,idle_seconds", f"{NOBODY},short.wav,nobody.mp4,", f"{PORTRAIT},,idle.mp4,0.2"
+    )
     assert main([str(path), "--workers", "1"]) == 1
     report = json.loads((folder / "some.run" / "report.json").read_text(encoding="utf-8"))
     assert [job["status"] for job in report["jobs"]] == [FAILED, DONE]

@@ -266,8 +266,14 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
     jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))
     counted = []
-    (outcome,) = run_jobs(jobs, pool, RunFolder(folder / "order.run"), cut_frames=50, chunk_frames=10,
-                          on_progress=lambda n_frames, outcome: counted.append(n_frames))  # fmt: skip
+    (outcome,) = run_jobs(
+        jobs,
+        pool,
+        RunFolder(folder / "order.run"),
+        cut_frames=50,
+        chunk_frames=10,
+        on_progress=lambda n_frames, outcome: counted.append(n_frames),
+    )
     assert outcome.status == DONE and sum(counted) == outcome.n_frames == 95
     assert written == clip.motion.driving.yaw.tolist()
     assert max(ahead) == CHUNKS_PER_WORKER * pool.size
@@ -276,8 +282,13 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
 def test_jobs_for_the_same_nets_are_made_together(table, folder):
     pool = Backwards(PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(5), 1, 1))
     wishes = ["fp32", "bf16", "fp32", "bf16"]
-    jobs = read_jobs(table("nets.csv", "portrait,out,idle_seconds,precision",
-                           *(f"{PORTRAIT},nets{k}.mp4,1,{wish}" for k, wish in enumerate(wishes))))  # fmt: skip
+    jobs = read_jobs(
+        table(
+            "nets.csv",
+            "portrait,out,idle_seconds,precision",
+            *(f"{PORTRAIT},nets{k}.mp4,1,{wish}" for k, wish in enumerate(wishes)),
+        )
+    )
     run_jobs(jobs, pool, RunFolder(folder / "nets.run"), cut_frames=50)
     assert pool.made == ["bf16", "bf16", "fp32", "fp32"]
 

@@ -1,5 +1,6 @@
 """What one process does: networks where they shall compute, and pieces that make a whole. With tiny networks, without
-Ray."""
+Ray.
+"""
 
 from __future__ import annotations
 

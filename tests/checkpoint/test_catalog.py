@@ -64,8 +64,17 @@ def test_what_lacks_is_named_with_size_hash_folder_and_switch(tmp_path):
     with pytest.raises(CheckpointMissing) as caught:
         find_files("SadTalker 512", [folder])
     sentence = str(caught.value)
-    for fact in ("SadTalker_V0.0.2_512.safetensors", "725,066,984", catalog.SAFETENSORS_512.sha256, str(folder),
-                 NEW[2], "allow_download", "881 MB", "github.com/OpenTalker", "mini"):  # fmt: skip
+    for fact in (
+        "SadTalker_V0.0.2_512.safetensors",
+        "725,066,984",
+        catalog.SAFETENSORS_512.sha256,
+        str(folder),
+        NEW[2],
+        "allow_download",
+        "881 MB",
+        "github.com/OpenTalker",
+        "mini",
+    ):
         assert fact in sentence
     assert NEW[1] not in sentence
     assert missing_files("SadTalker 512", [folder]) == (catalog.SAFETENSORS_512, catalog.MAPPING_FULL)
@@ -179,8 +188,9 @@ def test_a_file_that_went_away_is_named(tmp_path):
         find_files("file/mine.safetensors", [tmp_path])
 
 
-@pytest.mark.parametrize("model", ["x" * 5000, "file/" + "x" * 5000, "file/../" + "x" * 5000, "file/a\0b",
-                                   "file/" + "x/" * 2500])  # fmt: skip
+@pytest.mark.parametrize(
+    "model", ["x" * 5000, "file/" + "x" * 5000, "file/../" + "x" * 5000, "file/a\0b", "file/" + "x/" * 2500]
+)
 def test_a_name_that_no_file_can_have_is_a_short_sentence(tmp_path, model):
     with pytest.raises(CheckpointMissing) as caught:
         find_files(model, [tmp_path])

@@ -376,9 +376,11 @@ def test_a_file_of_unknown_length_does_not_fill_the_disk(raw, file, tmp_path, mo
     assert (tmp_path / (NAME + ".part")).stat().st_size == 500_000
 
 
-@pytest.mark.parametrize("told", ["Content-Length: 12abc", "Content-Length: -5", "X: y",
-                                  "Content-Length: " + "9" * 5000],
-                         ids=["no number", "negative", "none", "endless"])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    ["Content-Length: 12abc", "Content-Length: -5", "X: y", "Content-Length: " + "9" * 5000],
+    ids=["no number", "negative", "none", "endless"],
+)
 def test_a_length_that_makes_no_sense_does_not_matter(raw, file, tmp_path, told):
     url = raw(lambda connection, request: connection.sendall(_head(told) + CONTENT))
     assert fetch.fetch(file, tmp_path, base_url=url).read_bytes() == CONTENT
@@ -386,8 +388,11 @@ def test_a_length_that_makes_no_sense_does_not_matter(raw, file, tmp_path, told)
 
 @pytest.mark.parametrize("place", ["http://[::1", "http://" + "a" * 70 + ".é/", "file:///etc/passwd"])
 def test_a_redirection_to_nowhere_is_a_sentence(raw, file, tmp_path, place):
-    url = raw(lambda connection, request: connection.sendall(
-        f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()))  # fmt: skip
+    url = raw(
+        lambda connection, request: connection.sendall(
+            f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+    )
     with pytest.raises(DownloadError, match="cannot be fetched"):
         fetch.fetch(file, tmp_path, base_url=url, pause_s=0.001)
 

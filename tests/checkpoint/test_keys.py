@@ -1,5 +1,6 @@
 """Every released tensor has exactly one home, and every tensor of our networks exactly one source; no weights
-needed."""
+needed.
+"""
 
 from __future__ import annotations
 

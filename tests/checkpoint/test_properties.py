@@ -1,5 +1,6 @@
 """Whatever lies in a weights file: networks, or a sentence of a class that says so; never another error, never a
-flood."""
+flood.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +79,11 @@ def look_at(path: Path) -> None:
 @given(st.sampled_from(["own.safetensors", "flat.safetensors", "zip.pth", "legacy.pth"]), st.data())
 def test_a_file_that_was_cut_or_whose_bits_fell_over_is_nets_or_a_sentence(tmp_path, name, data):
     content = bytearray(whole_files()[name])
-    near = st.one_of(st.integers(0, min(len(content), 700) - 1), st.integers(-min(len(content), 700), -1),
-                     st.integers(0, len(content) - 1))  # fmt: skip
+    near = st.one_of(
+        st.integers(0, min(len(content), 700) - 1),
+        st.integers(-min(len(content), 700), -1),
+        st.integers(0, len(content) - 1),
+    )
     for place in data.draw(st.lists(near, max_size=4)):
         content[place] ^= 1 << data.draw(st.integers(0, 7))
     end = data.draw(st.one_of(st.just(len(content)), near.map(lambda place: place % len(content))))
@@ -89,8 +93,10 @@ def test_a_file_that_was_cut_or_whose_bits_fell_over_is_nets_or_a_sentence(tmp_p
 
 
 @some(max_examples=40)
-@given(st.sampled_from([b"", b"\x80", b"\x80\x02", b"\x80\x04", b"PK\x03\x04", b"\x02\0\0\0\0\0\0\0{}", b"<html"]),
-       st.binary(max_size=200))  # fmt: skip
+@given(
+    st.sampled_from([b"", b"\x80", b"\x80\x02", b"\x80\x04", b"PK\x03\x04", b"\x02\0\0\0\0\0\0\0{}", b"<html"]),
+    st.binary(max_size=200),
+)
 def test_any_bytes_are_a_sentence(tmp_path, begin, rest):
     (tmp_path / "x.pth").write_bytes(begin + rest)
     look_at(tmp_path / "x.pth")
@@ -114,8 +120,9 @@ odd = st.recursive(
 
 
 @some(max_examples=60)
-@given(st.sampled_from(["format", "family", "name", "image_size", "configs", "base", "expnet", "audio", "width", "x"]),
-       odd)  # fmt: skip
+@given(
+    st.sampled_from(["format", "family", "name", "image_size", "configs", "base", "expnet", "audio", "width", "x"]), odd
+)
 def test_metadata_that_says_anything_is_nets_or_a_sentence(tmp_path, field, value):
     said = {"format": 1, "family": MINI, "name": "x", "image_size": 256, "configs": {"expnet": {"audio": {"width": 1}}}}
     place = {"expnet": said["configs"], "audio": said["configs"]["expnet"], "width": said["configs"]["expnet"]["audio"]}
@@ -124,16 +131,20 @@ def test_metadata_that_says_anything_is_nets_or_a_sentence(tmp_path, field, valu
     look_at(tmp_path / "x")
 
 
-header_entry = st.fixed_dictionaries({}, optional={
-    "dtype": st.one_of(st.sampled_from(["F32", "I64", "F99"]), odd),
-    "shape": st.one_of(st.lists(st.integers(-2, 1 << 50), max_size=3), odd),
-    "data_offsets": st.one_of(st.lists(st.integers(-8, 1 << 50), min_size=2, max_size=2), odd),
-})  # fmt: skip
+header_entry = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.one_of(st.sampled_from(["F32", "I64", "F99"]), odd),
+        "shape": st.one_of(st.lists(st.integers(-2, 1 << 50), max_size=3), odd),
+        "data_offsets": st.one_of(st.lists(st.integers(-8, 1 << 50), min_size=2, max_size=2), odd),
+    },
+)
 
 
 @some(max_examples=40)
-@given(st.dictionaries(st.one_of(st.text(max_size=9), st.just("__metadata__")), st.one_of(header_entry, odd),
-                       max_size=3))  # fmt: skip
+@given(
+    st.dictionaries(st.one_of(st.text(max_size=9), st.just("__metadata__")), st.one_of(header_entry, odd), max_size=3)
+)
 def test_a_header_that_says_anything_is_a_sentence(tmp_path, header):
     text = json.dumps(header).encode()
     (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text + bytes(64))
@@ -141,8 +152,10 @@ def test_a_header_that_says_anything_is_a_sentence(tmp_path, header):
 
 
 @some(max_examples=40)
-@given(st.sampled_from(["", "file/", "SadTalker "]),
-       st.one_of(st.text(max_size=30), st.sampled_from(["x" * 5000, "é" * 300])))  # fmt: skip
+@given(
+    st.sampled_from(["", "file/", "SadTalker "]),
+    st.one_of(st.text(max_size=30), st.sampled_from(["x" * 5000, "é" * 300])),
+)
 def test_any_name_of_a_model_is_a_sentence(tmp_path, begin, rest):
     with pytest.raises(CheckpointMissing) as caught:
         find_files(begin + rest if begin + rest not in ("SadTalker 256", "SadTalker 512") else "x", [tmp_path])
@@ -175,17 +188,24 @@ def liar():
 
 line = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
 header = st.one_of(
-    st.tuples(st.sampled_from(["Content-Length", "Content-Range", "Location", "Transfer-Encoding", "Retry-After"]),
-              st.one_of(line, st.sampled_from(["12abc", "2048", "0", "-1", "bytes 0-5/2048", "bytes 9-9/*", "chunked",
-                                               "http://[::1"]))),
+    st.tuples(
+        st.sampled_from(["Content-Length", "Content-Range", "Location", "Transfer-Encoding", "Retry-After"]),
+        st.one_of(
+            line,
+            st.sampled_from(["12abc", "2048", "0", "-1", "bytes 0-5/2048", "bytes 9-9/*", "chunked", "http://[::1"]),
+        ),
+    ),
     st.tuples(line, line),
-)  # fmt: skip
+)
 
 
 @some(max_examples=30)
-@given(st.sampled_from(["200 OK", "206 Partial", "302 Found", "404 No", "416 No", "503 Busy", "abc", ""]),
-       st.lists(header, max_size=3), st.sampled_from([CONTENT, CONTENT * 9, CONTENT[:999], b""]),
-       st.integers(0, 2500))  # fmt: skip
+@given(
+    st.sampled_from(["200 OK", "206 Partial", "302 Found", "404 No", "416 No", "503 Busy", "abc", ""]),
+    st.lists(header, max_size=3),
+    st.sampled_from([CONTENT, CONTENT * 9, CONTENT[:999], b""]),
+    st.integers(0, 2500),
+)
 def test_whatever_a_server_says_the_file_is_whole_or_not_there(tmp_path, liar, status, headers, body, there):
     file = WeightsFile("w.safetensors", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), liar + "w.safetensors")
     target, part = tmp_path / file.name, tmp_path / f"{file.name}.part"

@@ -213,9 +213,22 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, said):
         read_tensors(tmp_path / "x.safetensors")
 
 
-@pytest.mark.parametrize("change", [{"image_size": -5}, {"image_size": 100_000_000}, {"image_size": True},
-                                    {"image_size": 100}, {"name": 3}, {"family": ["mini"]}, {"configs": {"expnet": 3}},
-                                    {"base": 7}, {"image_size": 10**400}, {"format": "1"}, {"more": 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_size": -5},
+        {"image_size": 100_000_000},
+        {"image_size": True},
+        {"image_size": 100},
+        {"name": 3},
+        {"family": ["mini"]},
+        {"configs": {"expnet": 3}},
+        {"base": 7},
+        {"image_size": 10**400},
+        {"format": "1"},
+        {"more": 1},
+    ],
+)
 def test_metadata_of_another_kind_is_a_short_sentence(tmp_path, change):
     said = {"format": 1, "family": "mini", "name": "x", "image_size": 256, "configs": {}} | change
     save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x", metadata={METADATA_KEY: json.dumps(said)})
@@ -272,8 +285,23 @@ def test_a_header_that_is_not_true_is_a_short_sentence(tmp_path, content):
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int64",
-                                  "int32", "int16", "int8", "uint8", "bool"])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "float8_e4m3fn",
+        "float8_e5m2",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "bool",
+    ],
+)
 def test_every_kind_of_number_is_read_as_safetensors_reads_it(tmp_path, kind):
     numbers = torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.5, 100.0]]).to(getattr(torch, kind))
     save_file({"a": numbers, "b": numbers[0, 0].clone(), "c": numbers[:0].clone()}, tmp_path / "x.safetensors")
@@ -286,9 +314,20 @@ def test_every_kind_of_number_is_read_as_safetensors_reads_it(tmp_path, kind):
 # ------------------------------------------------------------------------------------------------ pickles of any kind
 
 
-@pytest.mark.parametrize("content", [b"\x80", b"\x80\x02", b"\x80\x02.", b"\x80\x04\x95", b"PK\x03\x04",
-                                     b"PK\x03\x04" * 9, b"\x80\x02]" + b"(" * 5000, b"\x80\x02U\xff",
-                                     b"\x80\x02c\xff\n\xff\n."])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80",
+        b"\x80\x02",
+        b"\x80\x02.",
+        b"\x80\x04\x95",
+        b"PK\x03\x04",
+        b"PK\x03\x04" * 9,
+        b"\x80\x02]" + b"(" * 5000,
+        b"\x80\x02U\xff",
+        b"\x80\x02c\xff\n\xff\n.",
+    ],
+)
 def test_a_few_bytes_of_a_pickle_are_a_short_sentence(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(CheckpointDamaged, match="cannot be read as weights|is truncated") as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -32,7 +34,7 @@ def test_half_precision_is_kept_in_the_file(tmp_path):
 
 def test_nothing_half_written_bears_the_name(tmp_path, monkeypatch):
     def breaks(tensors, path, metadata):
-        open(path, "wb").close()
+        Path(path).touch()
         raise OSError("no space left on device")
 
     monkeypatch.setattr("safetensors.torch.save_file", breaks)

@@ -42,12 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, text in (
         ("test", "set up what is needed and run all tests"),
         ("test-quick", "the tests that take no server, no browser and little time"),
+        ("coverage", "the quick tests, and how much of sadtalker_core they run"),
     ):
         command(name, _test, text).add_argument("arguments", nargs=argparse.REMAINDER, help="further pytest arguments")
     parity = command("parity", _parity, "the networks against recorded numbers of the original")
     parity.add_argument("--vectors", default=os.environ.get("VECTORS") or None, help="a folder of .npz files")
     parity.add_argument("--seed", default=os.environ.get("SEED") or None, help="the seed of the rule-made weights")
-    command("lint", lambda args: lint.main(_for_tests()), "ruff and mypy")
+    command("lint", lambda args: lint.main(_for_tests()), "ruff (rules and format) and mypy")
     bench = command("bench", _bench, "what a frame costs: plain, fast, bfloat16, the mini, all stages; and bench.json")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
     mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
@@ -100,15 +101,15 @@ def _parity(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.bench", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run([str(_for_tests()), "-m", "tests.tools.bench", *args.arguments], cwd=PROJECT).returncode
 
 
 def _eval_mini(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.mini_judge", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run([str(_for_tests()), "-m", "tests.tools.mini_judge", *args.arguments], cwd=PROJECT).returncode
 
 
 def _fuzz(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.fuzz", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run([str(_for_tests()), "-m", "tests.tools.fuzz", *args.arguments], cwd=PROJECT).returncode
 
 
 def _train_mini(args: argparse.Namespace) -> int:
@@ -128,9 +129,13 @@ def _test(args: argparse.Namespace) -> int:
     if env.get("NUMPY"):
         env["PYTHONPATH"] = str(environment.prepare_numpy(env["NUMPY"]))
     chosen = ["-n", "2", "--dist", "loadfile"]
-    if args.command == "test-quick":
+    if args.command == "coverage":
+        environment.prepare_coverage()
+        chosen = ["--cov=sadtalker_core", "--cov-report=term:skip-covered", *chosen]
+    if args.command in ("test-quick", "coverage"):
         chosen += ["-m", QUICK]
     else:
+        chosen += ["--durations=25"]
         environment.prepare_browser()
         environment.prepare_voices()
     command = [

@@ -53,6 +53,8 @@ TEST_TOOLS = (
     "hypothesis>=6.100,<7",
 )
 
+COVERAGE = "pytest-cov>=5"
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -118,6 +120,13 @@ def prepare_voices(say: Callable[[str], None] = print) -> list[Path | None]:
         Path(found) if (found := shutil.which(name)) else _from_debian(name, "training the built-in model", say)
         for name in ("espeak-ng", "flite")
     ]
+
+
+def prepare_coverage(say: Callable[[str], None] = print) -> None:
+    """Adds what `make coverage` needs to the tests' tools; nothing else needs it."""
+    steps, python = Steps(home(), say), venv_python(home() / "venv")
+    install = (python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", COVERAGE)
+    steps.do("coverage", COVERAGE, lambda: steps.run(*install), "the coverage tool")
 
 
 def _from_debian(name: str, purpose: str, say: Callable[[str], None]) -> Path | None:
@@ -206,7 +215,7 @@ class Steps:
             stamps[name] = stamp
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps(stamps, indent=1), encoding="utf-8")
-        os.replace(part, self.file)
+        part.replace(self.file)
 
     def run(self, *command: str | Path) -> None:
         """Runs a command with its output in the log; on failure the log's end comes with the error."""
@@ -332,7 +341,8 @@ def _runs(python: Path) -> bool:
 
 def _install_torch(steps: Steps, python: Path, pip: tuple, held: Path) -> None:
     """torch before all else, so that nothing later pulls another one: a CPU build where there is no CUDA card and one
-    is to be had, else what the registry gives. torchvision and torchaudio must fit it."""
+    is to be had, else what the registry gives. torchvision and torchaudio must fit it.
+    """
     index: tuple[str, ...] = ()
     attempts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     if sys.platform != "darwin" and not _has_cuda():

@@ -5,7 +5,6 @@ Pure standard library, so that it runs before anything is installed.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def unlink_folder(link: Path) -> None:
     if link.is_symlink():
         link.unlink()
     else:
-        os.rmdir(link)  # takes a junction or an empty folder; anything else is somebody's data and raises
+        link.rmdir()  # takes a junction or an empty folder; anything else is somebody's data and raises
 
 
 def make_base(base: Path, pack: Path = PROJECT) -> Path:

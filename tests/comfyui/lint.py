@@ -1,4 +1,4 @@
-"""ruff and mypy over the project, as one package.
+"""ruff's rules, ruff's format and mypy over the project, as one package.
 
 The project root is itself a package (ComfyUI loads its __init__.py), and the nodes import the core relatively. mypy
 therefore sees the root through a link with a name that Python accepts.
@@ -13,12 +13,13 @@ from pathlib import Path
 from tests.comfyui.layout import PROJECT, home, link_folder
 
 PACKAGE = "sadtalker_nodes"
+RUFF = (("check", "."), ("format", "--check", "."))
 
 
 def main(python: Path = Path(sys.executable)) -> int:
-    """Runs both; 0 when neither has anything to say."""
-    ruff = subprocess.run([str(python), "-m", "ruff", "check", "."], cwd=PROJECT).returncode
-    return types(python) or ruff
+    """Runs all three; 0 when none has anything to say."""
+    ruff = [subprocess.run([str(python), "-m", "ruff", *words], cwd=PROJECT).returncode for words in RUFF]
+    return types(python) or max(ruff)
 
 
 def types(python: Path, **how) -> int:

@@ -50,8 +50,13 @@ def put_upscale_model(server: Server) -> None:
     import torch
     from safetensors.torch import save_file
 
-    shapes = {"body.0.weight": (8, 3, 3, 3), "body.0.bias": (8,), "body.1.weight": (8,), "body.2.weight": (48, 8, 3, 3),
-              "body.2.bias": (48,)}  # fmt: skip
+    shapes = {
+        "body.0.weight": (8, 3, 3, 3),
+        "body.0.bias": (8,),
+        "body.1.weight": (8,),
+        "body.2.weight": (48, 8, 3, 3),
+        "body.2.bias": (48,),
+    }
     folder = server.base / "models" / "upscale_models"
     folder.mkdir(exist_ok=True)
     net = {name: torch.zeros(shape) for name, shape in shapes.items()}

@@ -151,8 +151,16 @@ def test_the_blueprint_is_found_added_opened_and_run(page, client, inputs):
     page.page.mouse.click(900, 500)
     page.page.evaluate(CONNECT, [inputs["portrait.png"], inputs["speech.wav"]])
     kinds = {node["class_type"] for node in page.prompt().values()}
-    stages = ("PortraitFromImage", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "FaceRender",
-              "VideoCombine")  # fmt: skip
+    stages = (
+        "PortraitFromImage",
+        "3DMMExtract",
+        "AudioEncode",
+        "ExpNet",
+        "PoseVAE",
+        "MappingNet",
+        "FaceRender",
+        "VideoCombine",
+    )
     assert {f"SadTalker{stage}" for stage in stages} <= kinds
     ended, pictures = page.run()
     assert ended == "execution_success" and pictures >= 10

@@ -10,6 +10,7 @@ import base64
 import os
 import socket
 import struct
+from contextlib import suppress
 
 CONTINUED, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10
 
@@ -56,10 +57,8 @@ class Websocket:
                 self.previews += last
 
     def close(self) -> None:
-        try:
+        with suppress(OSError):  # it is gone already, which is all that was wanted
             self._send(CLOSE, b"")
-        except OSError:
-            pass  # it is gone already, which is all that was wanted
         self._socket.close()
 
     def _frame(self) -> tuple[bool, int, bytes]:

@@ -111,8 +111,9 @@ def test_the_untouched_crop_pastes_to_the_picture():
     portrait = a_portrait(Box(30, 20, 50, 40))
     seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
     for blend in Blend:
-        torch.testing.assert_close(PasteBack(portrait, blend=blend)(seen)[0], channels_first(portrait.image),
-                                   rtol=0, atol=1e-5)  # fmt: skip
+        torch.testing.assert_close(
+            PasteBack(portrait, blend=blend)(seen)[0], channels_first(portrait.image), rtol=0, atol=1e-5
+        )
 
 
 def test_the_mask_says_where_the_frames_show():

@@ -69,8 +69,12 @@ def test_a_seamless_patch_is_the_slow_one(height, width):
 
 def test_a_patch_of_another_level_takes_the_level_of_the_picture():
     picture = noise(3, 40, 50)
-    torch.testing.assert_close(seamless(picture[None] + 0.3, picture)[0][:, 8:-8, 8:-8].mean(),
-                               picture[:, 8:-8, 8:-8].mean(), rtol=0, atol=2e-2)  # fmt: skip
+    torch.testing.assert_close(
+        seamless(picture[None] + 0.3, picture)[0][:, 8:-8, 8:-8].mean(),
+        picture[:, 8:-8, 8:-8].mean(),
+        rtol=0,
+        atol=2e-2,
+    )
 
 
 def test_the_picture_itself_comes_back():

@@ -29,8 +29,17 @@ def signature(tmp_path_factory) -> Signature:
 
     def certificate(who, public, by, by_key, root):
         now = datetime.datetime.now(datetime.timezone.utc)
-        uses = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-                              "encipher_only", "decipher_only"), False)  # fmt: skip
+        uses = dict.fromkeys(
+            (
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        )
         made = x509.CertificateBuilder().subject_name(name(who)).issuer_name(name(by)).public_key(public)
         made = made.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
         made = made.not_valid_after(now + datetime.timedelta(days=1))
@@ -44,8 +53,10 @@ def signature(tmp_path_factory) -> Signature:
         return made.add_extension(above, critical=False).sign(by_key, hashes.SHA256())
 
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    chain = [certificate("Studio", key.public_key(), "Root", root_key, root=False),
-             certificate("Root", root_key.public_key(), "Root", root_key, root=True)]  # fmt: skip
+    chain = [
+        certificate("Studio", key.public_key(), "Root", root_key, root=False),
+        certificate("Root", root_key.public_key(), "Root", root_key, root=True),
+    ]
     folder = tmp_path_factory.mktemp("certificates \u00fc")
     pem = serialization.Encoding.PEM
     (folder / "chain.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
@@ -58,8 +69,9 @@ def signature(tmp_path_factory) -> Signature:
 def write(path, signature=None):
     """A grey clip of five frames with a tone."""
     tone = torch.sin(torch.arange(3200) / 10)
-    with VideoWriter(path, (64, 48), 25.0, audio=(tone, 16_000), metadata={"workflow": "{}"},
-                     signature=signature) as video:  # fmt: skip
+    with VideoWriter(
+        path, (64, 48), 25.0, audio=(tone, 16_000), metadata={"workflow": "{}"}, signature=signature
+    ) as video:
         video.write(torch.full((5, 48, 64, 3), 0.5))
     return path
 

@@ -426,8 +426,10 @@ def test_an_encoder_that_hangs_can_be_stopped(tmp_path, hanging_ffmpeg, n_frames
             raise KeyboardInterrupt
 
     kept = folder / "a_partial.mp4" if partial else None
-    with pytest.raises(KeyboardInterrupt), VideoWriter(folder / "a.mp4", (64, 48), 25.0, check_stop=check_stop,
-                                                       partial=kept) as writer:  # fmt: skip
+    with (
+        pytest.raises(KeyboardInterrupt),
+        VideoWriter(folder / "a.mp4", (64, 48), 25.0, check_stop=check_stop, partial=kept) as writer,
+    ):
         writer.write(some_frames(n_frames))
         if n_frames == 1:
             writer._encoder.finish()
@@ -480,8 +482,9 @@ def test_a_run_that_is_killed_at_any_moment_leaves_videos_that_play_and_no_parts
         "            writer.write(torch.rand(5, 48, 64, 3))\n"
         "    print(flush=True)\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=project, stdout=subprocess.PIPE,
-                           start_new_session=True)  # fmt: skip
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=project, stdout=subprocess.PIPE, start_new_session=True
+    )
     assert run.stdout is not None and run.stdout.readline()
     time.sleep(random.Random(seed).uniform(0, 0.5))
     os.killpg(run.pid, signal.SIGKILL)  # its encoder, too

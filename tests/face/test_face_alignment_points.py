@@ -1,5 +1,6 @@
 """The 68 points by the face-alignment package: with a stand-in for its networks, and with its networks without
-training."""
+training.
+"""
 
 import socket
 import sys

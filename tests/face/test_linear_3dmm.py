@@ -65,9 +65,13 @@ def test_turning_about_an_axis_turns_by_its_length():
 
 
 def test_units_do_not_depend_on_where_how_large_and_how_turned_the_mesh_is(net, template_mesh):
-    readings = [net(mesh[None]) for mesh in (
-        template_mesh((0.0, 0.0, 0.0)), template_mesh((0.2, -0.4, 0.3), scale=31.0, origin=(20.0, 70.0, 5.0))
-    )]  # fmt: skip
+    readings = [
+        net(mesh[None])
+        for mesh in (
+            template_mesh((0.0, 0.0, 0.0)),
+            template_mesh((0.2, -0.4, 0.3), scale=31.0, origin=(20.0, 70.0, 5.0)),
+        )
+    ]
     torch.testing.assert_close(readings[0].blendshapes, readings[1].blendshapes, atol=1e-4, rtol=0)
 
 

@@ -75,8 +75,17 @@ def test_a_palette_with_a_transparent_colour_has_a_fourth_channel():
 def test_a_photograph_comes_as_the_camera_was_held(orientation):
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8] = 255  # upper left, as it is seen
-    undo = [None, None, np.fliplr, lambda a: np.rot90(a, 2), np.flipud, lambda a: a.swapaxes(0, 1), np.rot90,
-            lambda a: np.rot90(a, 2).swapaxes(0, 1), lambda a: np.rot90(a, 3)][orientation]  # fmt: skip
+    undo = [
+        None,
+        None,
+        np.fliplr,
+        lambda a: np.rot90(a, 2),
+        np.flipud,
+        lambda a: a.swapaxes(0, 1),
+        np.rot90,
+        lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        lambda a: np.rot90(a, 3),
+    ][orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     as_filmed = np.ascontiguousarray(undo(pixels)) if undo else pixels
@@ -84,6 +93,7 @@ def test_a_photograph_comes_as_the_camera_was_held(orientation):
     assert picture.shape == (16, 24, 3) and picture[:8, :8].min() == 1 and picture.sum() == 8 * 8 * 3
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's word on the damage
 def test_a_damaged_note_of_the_camera_does_not_cost_the_picture():
     picture = read_picture(saved(Image.new("RGB", (16, 24), "white"), exif=b"Exif\0\0II*\0\xff\xff\xff\x7f"))
     assert picture.shape == (24, 16, 3) and picture.min() == 1

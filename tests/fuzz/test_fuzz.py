@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from sadtalker_core.errors import OptionError
-from tests.fuzz import __main__ as fuzz
-from tests.fuzz import mutations
-from tests.fuzz.child import make_input, why_not_clean
-from tests.fuzz.doorways import DOORWAYS, Doorway
+from tests.tools.fuzz import __main__ as fuzz
+from tests.tools.fuzz import mutations
+from tests.tools.fuzz.child import make_input, why_not_clean
+from tests.tools.fuzz.doorways import DOORWAYS, Doorway
 
 LIMIT, HUGE = 64 << 20, 128 << 20
 
@@ -45,7 +45,7 @@ def fill_memory():
     (fill_memory, "GB of memory"),
 ])  # fmt: skip
 def test_a_doorway_is_clean_when_it_works_or_refuses_in_few_words(tmp_path, monkeypatch, what, why):
-    monkeypatch.setattr("tests.fuzz.child.MEMORY_BYTES", LIMIT)
+    monkeypatch.setattr("tests.tools.fuzz.child.MEMORY_BYTES", LIMIT)
     found = why_not_clean(Door(tmp_path, what), b"")
     assert why in found and bool(why) == bool(found)
 
@@ -94,16 +94,21 @@ for number in range(first, first + 1000):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "why"), [
-    ("os._exit(7)", "the process died with status 7"), ("time.sleep(60)", "more than 1 s"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("os._exit(7)", "the process died with status 7"),
+        ("time.sleep(60)", "more than 1 s"),
+    ],
+)
 def test_a_process_that_dies_or_hangs_is_started_again_and_its_input_kept(tmp_path, monkeypatch, what, why):
     (tmp_path / "child.py").write_text(CHILD.format(what=what), encoding="utf-8")
     started = fuzz.subprocess.Popen
     monkeypatch.setattr(fuzz, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(fuzz, "HANG_S", 1.0)
-    monkeypatch.setattr(fuzz.subprocess, "Popen", lambda line, **how: started(
-        [line[0], str(tmp_path / "child.py"), *line[3:]], **how))  # fmt: skip
+    monkeypatch.setattr(
+        fuzz.subprocess, "Popen", lambda line, **how: started([line[0], str(tmp_path / "child.py"), *line[3:]], **how)
+    )
     count = fuzz.knock("degrees", 4, 4.0)
     assert count.not_clean == 1 and count.kinds == {why: 1} and count.tried > 3
     assert (tmp_path / "kept" / "degrees" / "4-2").read_bytes() == b"2"

@@ -86,8 +86,9 @@ def choose(places: list[str], n: int, rng: Random) -> list[int]:
     of_a_line: dict[str, list[int]] = {}
     for number, place in enumerate(places, 1):
         of_a_line.setdefault(place, []).append(number)
-    kept = sorted(number for numbers in of_a_line.values()
-                  for number in rng.sample(numbers, min(len(numbers), MOST_OF_A_LINE)))  # fmt: skip
+    kept = sorted(
+        number for numbers in of_a_line.values() for number in rng.sample(numbers, min(len(numbers), MOST_OF_A_LINE))
+    )
     bounds = [len(kept) * step // n for step in range(n + 1)]
     return [kept[rng.randrange(low, max(high, low + 1))] for low, high in pairwise(bounds)]
 

@@ -57,10 +57,15 @@ class Nursery:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.kills.nursery", str(self.folder), *self.writers], cwd=PROJECT,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
+                [sys.executable, "-m", "tests.kills.nursery", str(self.folder), *self.writers],
+                cwd=PROJECT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "TQDM_DISABLE": "1"},
-            )  # fmt: skip
+            )
         self._answer(START_S)
         return self
 
@@ -91,8 +96,9 @@ class Nursery:
         return json.loads(line)
 
 
-def kill_and_run_again(nursery: Nursery, writer: str, folder: Path, n_moments: int, seed: int,
-                       ends: float = math.inf) -> tuple[int, list[str]]:  # fmt: skip
+def kill_and_run_again(
+    nursery: Nursery, writer: str, folder: Path, n_moments: int, seed: int, ends: float = math.inf
+) -> tuple[int, list[str]]:
     """Kills the writer at so many moments, spread over all that it has, and runs it again each time.
 
     ends: of time.monotonic, after which no more kills begin. Returns how many there were, and the faults found.

@@ -42,8 +42,11 @@ class Writer:
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         names = [path.relative_to(folder).as_posix() for path in paths]
         known = [any(fnmatch.fnmatchcase(name, pattern) for pattern in cls.files) for name in names]
-        found = [f"{name} is broken: {why}" for name, path, ours in zip(names, paths, known, strict=True)
-                 if ours and (why := cls.broken(path))]  # fmt: skip
+        found = [
+            f"{name} is broken: {why}"
+            for name, path, ours in zip(names, paths, known, strict=True)
+            if ours and (why := cls.broken(path))
+        ]
         if finished:
             found += [f"{name} stays" for name, ours in zip(names, known, strict=True) if not ours]
             found += cls.missing(folder)
@@ -86,9 +89,16 @@ class Render(Writer):
 
         graph = graphs.talking(idle_seconds=0.4)
         del graph["render"], graph["video"]
-        graph["plot"] = {"class_type": "SadTalkerMotionPreview", "inputs": {
-            "model": ["model", 0], "portrait": ["extract", 0], "motion": ["mapping", 0], "size": 64,
-            "over_portrait": False}}  # fmt: skip
+        graph["plot"] = {
+            "class_type": "SadTalkerMotionPreview",
+            "inputs": {
+                "model": ["model", 0],
+                "portrait": ["extract", 0],
+                "motion": ["mapping", 0],
+                "size": 64,
+                "over_portrait": False,
+            },
+        }
         graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["plot", 0]}}
         outcome = host.run(graph)
         if outcome.error:
@@ -159,8 +169,12 @@ class Download(Writer):
         from sadtalker_core.checkpoint.fetch import fetch
 
         sha = hashlib.sha256(self.CONTENT).hexdigest()
-        fetch(WeightsFile("x.safetensors", len(self.CONTENT), sha, "https://nowhere.invalid/x"), folder,
-              base_url=self.url, pause_s=0.01)  # fmt: skip
+        fetch(
+            WeightsFile("x.safetensors", len(self.CONTENT), sha, "https://nowhere.invalid/x"),
+            folder,
+            base_url=self.url,
+            pause_s=0.01,
+        )
 
     @classmethod
     def broken(cls, path: Path) -> str:
@@ -244,8 +258,10 @@ class Batch(Writer):
         (folder / "tmp").mkdir(exist_ok=True)
         if not (folder / "jobs.csv").exists():
             Image.fromarray(astronaut()).save(folder / "face.png")
-            (folder / "jobs.csv").write_text("portrait,out,idle_seconds,quality\nface.png,a.mp4,0.08,draft\n"
-                                             "face.png,b.mp4,0.12,draft\n", encoding="utf-8")  # fmt: skip
+            (folder / "jobs.csv").write_text(
+                "portrait,out,idle_seconds,quality\nface.png,a.mp4,0.08,draft\nface.png,b.mp4,0.12,draft\n",
+                encoding="utf-8",
+            )
 
     def act(self, folder: Path) -> None:
         tempfile.tempdir = str(folder / "tmp")
@@ -270,8 +286,11 @@ class Batch(Writer):
         videos = [name for name in ("a.mp4", "b.mp4") if not (folder / name).is_file()]
         left = [path.name for path in (folder / "tmp").iterdir()]
         made = report["done"] + report["done_before"]
-        return [*(f"{name} was not made" for name in videos), *(f"the temporary folder {name} stays" for name in left),
-                *([] if made == 2 else [f"the report knows {made} videos of 2"])]  # fmt: skip
+        return [
+            *(f"{name} was not made" for name in videos),
+            *(f"the temporary folder {name} stays" for name in left),
+            *([] if made == 2 else [f"the report knows {made} videos of 2"]),
+        ]
 
 
 class _Alone:

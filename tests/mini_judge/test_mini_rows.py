@@ -13,10 +13,10 @@ import torch
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
-from tests.mini_judge import heads, measures, portraits, rows, sources, table
-from tests.mini_judge.evaluators import EVALUATORS, Reading
-from tests.mini_judge.trial import FULL, QUICK, TARGETS, Target
-from tests.mini_judge.voices import Spoken
+from tests.tools.mini_judge import heads, measures, portraits, rows, sources, table
+from tests.tools.mini_judge.evaluators import EVALUATORS, Reading
+from tests.tools.mini_judge.trial import FULL, QUICK, TARGETS, Target
+from tests.tools.mini_judge.voices import Spoken
 
 N_FRAMES = 50
 NAMES = ("neutral", "blink", "yaw -12", "yaw +0", "yaw +12", "pitch -12", "pitch +0", "pitch +12")

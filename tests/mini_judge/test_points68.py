@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.mini_judge.points68 import SIDE, WIDTHS, Points68, dequantised
+from tests.tools.mini_judge.points68 import SIDE, WIDTHS, Points68, dequantised
 
 
 def slow_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, depthwise: bool) -> np.ndarray:
     """x (H, W, in), kernel (3, 3, in, out or 1) with TensorFlow's "same": the odd pixel of padding is right and
-    below."""
+    below.
+    """
     sides = [-(-side // stride) for side in x.shape[:2]]
     spare = [max((n - 1) * stride + 3 - side, 0) for n, side in zip(sides, x.shape[:2], strict=True)]
     x = np.pad(x, [(spare[0] // 2, spare[0] - spare[0] // 2), (spare[1] // 2, spare[1] - spare[1] // 2), (0, 0)])
@@ -58,8 +59,10 @@ def test_the_first_layers_are_those_that_tensorflow_would_compute():
     first = slow_convolution(x, selector["dense0/conv0/filters"], 2, depthwise=False) + selector["dense0/conv0/bias"]
     torch.testing.assert_close(
         net._convolution(tensor, "dense0/conv0", stride=2)[0].permute(1, 2, 0).double(),
-        torch.from_numpy(first), rtol=1e-4, atol=1e-4,
-    )  # fmt: skip
+        torch.from_numpy(first),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
     def separable(x: np.ndarray, name: str) -> np.ndarray:
         deep = slow_convolution(x, selector[f"{name}/depthwise_filter"], 1, depthwise=True)
@@ -69,9 +72,11 @@ def test_the_first_layers_are_those_that_tensorflow_would_compute():
     for layer in (1, 2, 3):
         total = total + separable(np.maximum(total, 0), f"dense0/conv{layer}")
     torch.testing.assert_close(
-        net._block(tensor, "dense0")[0].permute(1, 2, 0).double(), torch.from_numpy(np.maximum(total, 0)),
-        rtol=1e-3, atol=1e-3,
-    )  # fmt: skip
+        net._block(tensor, "dense0")[0].permute(1, 2, 0).double(),
+        torch.from_numpy(np.maximum(total, 0)),
+        rtol=1e-3,
+        atol=1e-3,
+    )
 
 
 def test_a_square_becomes_68_points():

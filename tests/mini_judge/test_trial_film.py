@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.mini_judge.__main__ import INSIDE, _filmed
-from tests.mini_judge.sheet import contact_sheet
-from tests.mini_judge.trial import TURN_DEG, VISEMES
-from tests.mini_judge.voices import Spoken
+from tests.tools.mini_judge.__main__ import INSIDE, _filmed
+from tests.tools.mini_judge.sheet import contact_sheet
+from tests.tools.mini_judge.trial import TURN_DEG, VISEMES
+from tests.tools.mini_judge.voices import Spoken
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 N_FRAMES, N_STILL = 5, 3
@@ -27,10 +27,15 @@ def film(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
     shutil.copy(astronaut, base / "input" / "astronaut.png")
     noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
     Spoken("noise", Utterance(noise, ())).save(base / "input" / "noise.wav", N_FRAMES)
-    take = {"portrait": "astronaut.png", "voice": "noise.wav", "out": str(folder / "astronaut.npz"),
-            "recipe": "this one"}  # fmt: skip
-    refused = run_inside(comfyui, INSIDE, base, takes=[take], visemes={"A": VISEMES["A"]}, turn=TURN_DEG,
-                         still_frames=N_STILL)  # fmt: skip
+    take = {
+        "portrait": "astronaut.png",
+        "voice": "noise.wav",
+        "out": str(folder / "astronaut.npz"),
+        "recipe": "this one",
+    }
+    refused = run_inside(
+        comfyui, INSIDE, base, takes=[take], visemes={"A": VISEMES["A"]}, turn=TURN_DEG, still_frames=N_STILL
+    )
     assert refused == {"astronaut.png": None}
     assert (folder / "astronaut.mp4").stat().st_size > 1000
     assert _filmed(take) and not _filmed(take | {"recipe": "another"})

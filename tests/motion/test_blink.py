@@ -98,8 +98,10 @@ def test_nothing_global_is_drawn_from():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("wish", [{"per_minute": -1}, {"per_minute": 61}, {"per_minute": float("nan")},
-                                  {"strength": -0.1}, {"strength": 1.6}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wish",
+    [{"per_minute": -1}, {"per_minute": 61}, {"per_minute": float("nan")}, {"strength": -0.1}, {"strength": 1.6}],
+)
 def test_impossible_blinks_get_a_sentence(wish):
     with pytest.raises(OptionError, match="expected a blink"):
         blink_track(100, generator=seeded(), **wish)
@@ -120,8 +122,9 @@ def test_the_original_blinks_about_34_times_a_minute():
 
 
 def test_the_choices_are_ours_none_and_the_originals():
-    assert torch.equal(chosen_blinks("auto", 500, per_minute=30, seed=3),
-                       blink_track(500, per_minute=30, generator=seeded(3)))  # fmt: skip
+    assert torch.equal(
+        chosen_blinks("auto", 500, per_minute=30, seed=3), blink_track(500, per_minute=30, generator=seeded(3))
+    )
     assert not chosen_blinks("off", 500, per_minute=30).any()
     torch.testing.assert_close(chosen_blinks("original", 500, strength=0.5), chosen_blinks("original", 500) / 2)
 

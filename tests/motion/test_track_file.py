@@ -48,10 +48,13 @@ def test_nothing_unfinished_is_left_behind(tmp_path, pose):
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.mark.parametrize("words", [
-    "Error while serializing: I/O error: No space left on device (os error 28)",
-    "I/O error: There is not enough space on the disk. (os error 112)",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error while serializing: I/O error: No space left on device (os error 28)",
+        "I/O error: There is not enough space on the disk. (os error 112)",
+    ],
+)
 def test_a_full_disk_gets_a_sentence_and_nothing_is_left(tmp_path, pose, words, monkeypatch):
     def half(tensors, name, metadata):
         Path(name).write_bytes(b"half of it")

@@ -33,8 +33,10 @@ def found(comfyui, astronaut, inside, tmp_path_factory):
     return run_inside(comfyui, inside / "inputs.py", base)
 
 
-@pytest.mark.parametrize(("kind", "n_inputs", "begins"), [("words", 20, "OptionError"), ("numbers", 50, "OptionError"),
-                                                          ("wires", 20, "InputError")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "n_inputs", "begins"),
+    [("words", 20, "OptionError"), ("numbers", 50, "OptionError"), ("wires", 20, "InputError")],
+)
 def test_every_input_of_every_node_refuses_what_it_did_not_ask_for(kind, n_inputs, begins, found):
     wrong = [case for case in found[kind] if not case[2].startswith(f"{begins}: {case[1]}: expected")]
     assert not wrong
@@ -48,8 +50,11 @@ def test_an_unknown_word_is_repeated_beside_those_that_are_known(found):
 
 
 def test_every_audio_input_refuses_what_is_no_sound(found):
-    assert {node for node, _, _ in found["sounds"]} == {"SadTalkerAudioEncode", "SadTalkerVideoCombine",
-                                                        "SadTalkerRenderVideo"}  # fmt: skip
+    assert {node for node, _, _ in found["sounds"]} == {
+        "SadTalkerAudioEncode",
+        "SadTalkerVideoCombine",
+        "SadTalkerRenderVideo",
+    }
     assert [case for case in found["sounds"] if not case[2].startswith("AudioError: ")] == []
 
 

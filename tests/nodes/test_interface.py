@@ -1,7 +1,7 @@
 """What shared workflow files depend on: ids, inputs, wire types, order of outputs and stored values never go away.
 
 frozen_interface.json is the checked-in list. It only grows: after appending an input or a node, write it anew with
-`python -m tests.nodes.freeze` (see there).
+`python -m tests.tools.freeze` (see there).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes.freeze import interface_of
+from tests.tools.freeze import interface_of
 
 pytestmark = pytest.mark.comfyui
 

@@ -1,13 +1,13 @@
 """Many prompts, two people, and somebody who stops: one server gives everybody what is theirs and keeps nothing.
 
-`python -m tests.bench.load` is the long version of this, with times.
+`python -m tests.tools.bench.load` is the long version of this, with times.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bench.load import cancel, changing, loaded_server, short, two_clients
+from tests.tools.bench.load import cancel, changing, loaded_server, short, two_clients
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 

@@ -42,8 +42,10 @@ def test_of_two_people_each_speaks_with_a_voice_of_their_own(client, comfyui, in
     assert media.complaints(media.probe(comfyui, file)[0], 2 * SECONDS) == []
     frames = _frames(file)
     assert frames.shape == (50, 512, 680, 3)
-    moves = [[frames[start : start + 25, 100:145, left : left + 60].std(axis=0).mean() for start in (0, 25)]
-             for left in (135, 485)]  # fmt: skip
+    moves = [
+        [frames[start : start + 25, 100:145, left : left + 60].std(axis=0).mean() for start in (0, 25)]
+        for left in (135, 485)
+    ]
     assert moves[0][0] > 2 * moves[0][1] and moves[1][1] > 2 * moves[1][0], moves
 
 

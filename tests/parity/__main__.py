@@ -50,8 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{file.name}: {error}", flush=True)
     out = [row for row in rows if not row.ok]
     n_fixed = sum(row.note.startswith("fixed") for row in rows)
-    print(f"\n{len(rows)} comparisons, {len(out)} out of tolerance, {n_fixed} fixed, {len(failures)} files that "
-          f"could not run, {time.monotonic() - started:.0f} s.")  # fmt: skip
+    print(
+        f"\n{len(rows)} comparisons, {len(out)} out of tolerance, {n_fixed} fixed, {len(failures)} files that "
+        f"could not run, {time.monotonic() - started:.0f} s."
+    )
     for row in out:
         print(f"OUT  {line(row)}")
     return 1 if out else 2 if failures else 0

@@ -63,7 +63,8 @@ class Vectors:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # opened here: numpy leaves a file open that is no zip
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 self._entries = dict(_unpacked(name, file[name]) for name in file.files)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ParityError(f"{self.path} cannot be read as a file of vectors (npz): {error}") from error
@@ -120,8 +121,16 @@ def spread(want: Any, share: float = 1e-4) -> float:
     return share * float(numbers.std() or np.abs(numbers).max() or 1.0)
 
 
-def compare(stage: str, case: str, field: str, got: Any, want: Any, max_tol: float, mean_tol: float | None = None,
-            note: str = "") -> Row:  # fmt: skip
+def compare(
+    stage: str,
+    case: str,
+    field: str,
+    got: Any,
+    want: Any,
+    max_tol: float,
+    mean_tol: float | None = None,
+    note: str = "",
+) -> Row:
     """got and want: tensors, arrays or numbers of one shape. In, when no number differs by more than `max_tol`, and
     all together by no more than `mean_tol` on average; NaN is never in. Frames of bytes: max_tol 1, mean_tol 0.01.
     """
@@ -135,8 +144,16 @@ def compare(stage: str, case: str, field: str, got: Any, want: Any, max_tol: flo
     return Row(stage, case, field, max_abs, mean_abs, max_tol, ok, note)
 
 
-def fixed(stage: str, case: str, field: str, reason: str, got: Any, independent: Any, max_tol: float = 0.0,
-          mean_tol: float | None = None) -> Row:  # fmt: skip
+def fixed(
+    stage: str,
+    case: str,
+    field: str,
+    reason: str,
+    got: Any,
+    independent: Any,
+    max_tol: float = 0.0,
+    mean_tol: float | None = None,
+) -> Row:
     """A row where the original is wrong and we are not: `got` is held against an independent calculation instead.
 
     Recognise such a case from its inputs, never from its name. The note says `fixed: reason`.
@@ -162,8 +179,16 @@ def thin(values: Any, step: int) -> Any:
     return values[..., ::step, ::step, :] if values.shape[-1] == 3 else values[..., ::step, ::step]
 
 
-def compare_stored(stage: str, case: str, field: str, got: Any, outputs: dict[str, Any], max_tol: float,
-                   mean_tol: float | None = None, note: str = "") -> Row:  # fmt: skip
+def compare_stored(
+    stage: str,
+    case: str,
+    field: str,
+    got: Any,
+    outputs: dict[str, Any],
+    max_tol: float,
+    mean_tol: float | None = None,
+    note: str = "",
+) -> Row:
     """`compare` for pictures, which may be stored whole or thinned out as `<field>_dsN`."""
     want, step = thinned(outputs, field)
     return compare(stage, case, field, thin(got, step), want, max_tol, mean_tol, note)

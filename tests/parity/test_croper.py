@@ -32,8 +32,15 @@ def stored_by_the_original(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarra
 @pytest.mark.parametrize(("degrees", "n_fixed"), [(0, 0), (30, 0), (-80, 0), (95, 4), (120, 4), (140, 4), (180, 4)])
 def test_a_face_rolled_by_more_than_a_quarter_is_ours_to_mend(degrees, n_fixed):
     landmarks = rolled_face(degrees)
-    rows = list(check_boxes(("croper", "rolled"), landmarks, SIZE_WH, look_at(landmarks, SIZE_WH, 512),
-                            *stored_by_the_original(landmarks)))  # fmt: skip
+    rows = list(
+        check_boxes(
+            ("croper", "rolled"),
+            landmarks,
+            SIZE_WH,
+            look_at(landmarks, SIZE_WH, 512),
+            *stored_by_the_original(landmarks),
+        )
+    )
     assert all(row.ok for row in rows), rows
     assert [row.note for row in rows if row.note] == n_fixed * [f"fixed: {WRONG_CORNERS}"]
 

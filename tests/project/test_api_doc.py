@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.project.make_api_doc import FILE, document
+from tests.tools.make_api_doc import FILE, document
 
 
 def test_the_page_is_what_the_docstrings_make_of_it():
     same = FILE.read_text(encoding="utf-8") == document()
-    assert same, "a public docstring has changed: run python -m tests.project.make_api_doc"
+    assert same, "a public docstring has changed: run python -m tests.tools.make_api_doc"
 
 
 def test_everything_public_is_described():

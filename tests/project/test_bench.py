@@ -5,14 +5,14 @@ import torch
 
 from sadtalker_core import threads
 from sadtalker_core.compose.paste import Blend
-from tests.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
-from tests.bench.frames import DTYPES, PLAIN
-from tests.bench.load import drift, judged
-from tests.bench.measuring import picture, voice
-from tests.bench.paste import SEAMS, jumps
-from tests.bench.precision import row
-from tests.bench.threads import crowd, small_nets_on
 from tests.face.pictures import astronaut
+from tests.tools.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
+from tests.tools.bench.frames import DTYPES, PLAIN
+from tests.tools.bench.load import drift, judged
+from tests.tools.bench.measuring import picture, voice
+from tests.tools.bench.paste import SEAMS, jumps
+from tests.tools.bench.precision import row
+from tests.tools.bench.threads import crowd, small_nets_on
 
 
 def test_every_arrangement_has_a_name():
@@ -44,8 +44,14 @@ def test_a_row_is_one_line():
 def test_frames_and_lips_of_halved_weights_are_held_against_the_exact_ones():
     exact = torch.zeros(2, 3, 8, 8), torch.tensor([[3.0, 1.0], [5.0, 1.0]])
     narrow = torch.full((2, 3, 8, 8), 0.5), torch.tensor([[3.0, 1.0], [4.0, 1.0]])
-    assert row("half", narrow, exact) == {"what": "half", "max": 0.5, "mean": 0.5, "lips_max_px": 1.0,
-                                          "lips_mean_px": 0.25, "lips_opening_px": 1.0}  # fmt: skip
+    assert row("half", narrow, exact) == {
+        "what": "half",
+        "max": 0.5,
+        "mean": 0.5,
+        "lips_max_px": 1.0,
+        "lips_mean_px": 0.25,
+        "lips_opening_px": 1.0,
+    }
 
 
 def test_every_blend_hides_the_edge_of_the_box_and_no_blend_does_not():
@@ -67,8 +73,18 @@ def test_the_picture_is_a_portrait_or_as_wide_as_a_film():
 
 def sampled(n, **rising):
     """n prompts after which a server holds the same, but for what rises by so much with each."""
-    return [{"memory_mb": 600.0, "files": 11.0, "threads": 4.0, "programs": 0.0, "temporary": 1.0, "seconds": 1.0,
-             **{what: start + k * step for what, (start, step) in rising.items()}} for k in range(n)]  # fmt: skip
+    return [
+        {
+            "memory_mb": 600.0,
+            "files": 11.0,
+            "threads": 4.0,
+            "programs": 0.0,
+            "temporary": 1.0,
+            "seconds": 1.0,
+            **{what: start + k * step for what, (start, step) in rising.items()},
+        }
+        for k in range(n)
+    ]
 
 
 def test_a_server_that_keeps_nothing_is_flat():

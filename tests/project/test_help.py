@@ -1,7 +1,7 @@
 """Every node explains itself: a help page in two languages that names each input, and locales that leave nothing out.
 
 locales/en/nodeDefs.json is what a running server says about the nodes, word for word; after a change of a node write it
-anew with `python -m tests.project.locale_of` (see there), then mend the Chinese beside it and the node's pages.
+anew with `python -m tests.tools.locale_of` (see there), then mend the Chinese beside it and the node's pages.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.project.locale_of import locales_of
-from tests.project.pictures import LARGEST_PICTURE
+from tests.tools.locale_of import locales_of
+from tests.tools.pictures.saving import LARGEST_PICTURE
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"

@@ -38,8 +38,15 @@ def python(*arguments: str, path: Path | None = None, cwd: Path, blocked: tuple[
     if blocked:
         lines = f"import runpy, sys; sys.modules.update(dict.fromkeys({blocked!r})); sys.argv[:] = sys.argv[1:]"
         arguments = ("-c", f"{lines}; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)", *arguments)
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, encoding="utf-8")  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -55,8 +62,13 @@ def pack(project, tmp_path_factory) -> Path:
     """The files that git knows or would take, where ComfyUI would have them."""
     folder = tmp_path_factory.mktemp("ComfyUI") / "custom_nodes" / "sadtalker-nodes"
     what = ("*.py", "*.md", "*.toml", "LICENSE", "sadtalker_core")
-    named = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z", "--", *what], cwd=project,
-                           capture_output=True, check=True, text=True)  # fmt: skip
+    named = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", *what],
+        cwd=project,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
     for name in filter(None, named.stdout.split("\0")):
         if (project / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +91,9 @@ def wheel(pack, tmp_path_factory) -> Path:
 def installed(wheel, tmp_path_factory) -> Path:
     """The folder that the wheel was installed into."""
     folder = tmp_path_factory.mktemp("site") / "packages"
-    python("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(folder), str(wheel),
-           cwd=folder.parent)  # fmt: skip
+    python(
+        "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(folder), str(wheel), cwd=folder.parent
+    )
     return folder
 
 
@@ -110,12 +123,25 @@ def test_the_wheel_holds_the_core_all_of_its_files_and_nothing_else(wheel, proje
 @pytest.mark.slow
 def test_an_installed_copy_makes_a_video_without_comfyui_ray_av_and_tqdm(installed, inputs):
     blocked = ("comfy", "folder_paths", "ray", "av", "tqdm")
-    said = python("sadtalker_core", "face.png", "hello.wav", "-o", "talk.mp4", "--device", "cpu", "--quality", "draft",
-                  path=installed, cwd=inputs, blocked=blocked)  # fmt: skip
+    said = python(
+        "sadtalker_core",
+        "face.png",
+        "hello.wav",
+        "-o",
+        "talk.mp4",
+        "--device",
+        "cpu",
+        "--quality",
+        "draft",
+        path=installed,
+        cwd=inputs,
+        blocked=blocked,
+    )
     assert said.startswith(str(inputs / "talk.mp4")) and "12 frames" in said
     assert (inputs / "talk.mp4").read_bytes()[4:8] == b"ftyp"
-    status, words = python_fails("-m", "sadtalker_core", "face.png", "hello.wav", "-o", "talk.mp4", path=installed,
-                                 cwd=inputs)  # fmt: skip
+    status, words = python_fails(
+        "-m", "sadtalker_core", "face.png", "hello.wav", "-o", "talk.mp4", path=installed, cwd=inputs
+    )
     assert status == 2 and words.count("\n") == 1 and "talk.mp4 cannot be written: it exists" in words
 
 

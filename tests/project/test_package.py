@@ -26,8 +26,12 @@ def test_pip_and_the_manager_install_the_same(project, pyproject):
 
 
 #: by another name than that of the package that brings it
-PACKAGES = {"PIL": "Pillow", "face_alignment": "face-alignment", "imageio_ffmpeg": "imageio-ffmpeg",
-            "c2pa": "c2pa-python"}  # fmt: skip
+PACKAGES = {
+    "PIL": "Pillow",
+    "face_alignment": "face-alignment",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "c2pa": "c2pa-python",
+}
 
 
 def imported(folder: Path) -> set[str]:

@@ -34,11 +34,19 @@ def test_any_text(text):
 
 
 @bounded
-@given(values=st.one_of(
-    st.none(), st.floats(), st.integers(), st.booleans(), st.complex_numbers(), st.binary(max_size=9),
-    st.lists(st.floats() | st.integers() | st.text(max_size=5) | st.none(), max_size=5),
-    st.dictionaries(st.floats(), st.floats(), max_size=2), st.sampled_from([10**400, [10**400], [[1]], {1, 2}]),
-))  # fmt: skip
+@given(
+    values=st.one_of(
+        st.none(),
+        st.floats(),
+        st.integers(),
+        st.booleans(),
+        st.complex_numbers(),
+        st.binary(max_size=9),
+        st.lists(st.floats() | st.integers() | st.text(max_size=5) | st.none(), max_size=5),
+        st.dictionaries(st.floats(), st.floats(), max_size=2),
+        st.sampled_from([10**400, [10**400], [[1]], {1, 2}]),
+    )
+)
 def test_any_value(values):
     read(values)
 

@@ -43,7 +43,8 @@ def generator(seed: int = 0) -> Generator:
 
 def cramp(monkeypatch, net: Generator, room: int) -> list[int]:
     """From now on the network runs out of memory with more frames than `room`; the sizes that were tried come in
-    here."""
+    here.
+    """
     tried: list[int] = []
     warp_and_decode = net.warp_and_decode
 

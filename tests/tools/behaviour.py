@@ -71,8 +71,11 @@ def syllables(seconds: float, seed: int = 7, rate_hz: int = 16_000) -> torch.Ten
 
 
 def tracks_of(motion: Any) -> list[torch.Tensor]:
-    return [part for rows in (motion.driving, motion.source) for part in
-            (rows.yaw, rows.pitch, rows.roll, rows.translation, pick(rows, "offsets"))]  # fmt: skip
+    return [
+        part
+        for rows in (motion.driving, motion.source)
+        for part in (rows.yaw, rows.pitch, rows.roll, rows.translation, pick(rows, "offsets"))
+    ]
 
 
 #: mode of the crop, style, seed, seconds (no voice: an idle clip), further wishes for the motion
@@ -127,9 +130,12 @@ def released_tracks() -> None:
     speech = encode_audio(syllables(3.0), 16_000)
     chance = torch.Generator().manual_seed(11)
     source = datatypes.FaceCoefficients.from_full_rows(
-        torch.randn(1, 257, generator=chance) * 0.1, torch.tensor([[1.0, 112.0, 112.0]]), family="released",
-        crop_mode=datatypes.CropMode.CROP, pic_size=256,
-    )  # fmt: skip
+        torch.randn(1, 257, generator=chance) * 0.1,
+        torch.tensor([[1.0, 112.0, 112.0]]),
+        family="released",
+        crop_mode=datatypes.CropMode.CROP,
+        pic_size=256,
+    )
     nets = {name: rule_net(name, 0) for name in ("expnet", "posevae", "mapping")}
     model = pick(loading, "Talker", "SadTalkerModel")("rule-made", "released", 256, nets)
     expression = predict_expression(model, speech, source, seed=5, blinks_per_minute=15.0)

@@ -44,7 +44,8 @@ def grey_steps(n_frames: int) -> Tensor:
 def film(path: Path, frames: Tensor, fps: float = 25.0, sound: Tensor | None = None) -> Path:
     """frames (T, H, W, 3), and a sound (1, n) at 16 kHz, as an mp4."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, (frames.shape[2], frames.shape[1]), fps, audio=None if sound is None else (sound, 16_000),
-                     quality="best") as video:  # fmt: skip
+    with VideoWriter(
+        path, (frames.shape[2], frames.shape[1]), fps, audio=None if sound is None else (sound, 16_000), quality="best"
+    ) as video:
         video.write(frames)
     return path

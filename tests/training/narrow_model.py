@@ -34,14 +34,26 @@ RENDERER = RendererTraining(
     keypoints=KeypointConfig(n_keypoints=N_KEYPOINTS, width=4, widest=16, levels=2, depth=4),
     motion=MotionEstimatorConfig(stem=8, width=16, blocks=(1, 1), offsets=3 * N_KEYPOINTS),
     generator=GeneratorConfig(
-        width=8, volume_blocks=1, middle_blocks=1, modulation=8,
+        width=8,
+        volume_blocks=1,
+        middle_blocks=1,
+        modulation=8,
         motion=DenseMotionConfig(
-            n_keypoints=N_KEYPOINTS, depth=4, features=4, compact=2, width=4, widest=16, levels=2,
+            n_keypoints=N_KEYPOINTS,
+            depth=4,
+            features=4,
+            compact=2,
+            width=4,
+            widest=16,
+            levels=2,
         ),
     ),
     discriminator=DiscriminatorConfig(width=4, widest=32, blocks=3),
-    vgg=VGG, rate=1.5e-3, jitter=0.0, mirrored=0.0,
-)  # fmt: skip
+    vgg=VGG,
+    rate=1.5e-3,
+    jitter=0.0,
+    mirrored=0.0,
+)
 MAPPING = MappingTraining(hidden=64, vgg=VGG, rate=3e-3)
 
 

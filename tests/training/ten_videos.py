@@ -27,8 +27,18 @@ from sadtalker_core.training.voices.texts import english_sentence
 
 N_VIDEOS = 10
 SIDE = 320
-VOICES = ("en-us+m1", "en-us+f2", "en-us+m3", "en-us+f4", "en-us+m7", "en-us+f1", "en-us+m4", "en-us+f3", "en-us+m6",
-          "en-us+f5")  # fmt: skip
+VOICES = (
+    "en-us+m1",
+    "en-us+f2",
+    "en-us+m3",
+    "en-us+f4",
+    "en-us+m7",
+    "en-us+f1",
+    "en-us+m4",
+    "en-us+f3",
+    "en-us+m6",
+    "en-us+f5",
+)
 SEED = 2400
 
 

@@ -1,5 +1,6 @@
 """Both stages of the renderer's training, one after the other from the command line, on one small clip; then the nodes'
-own functions, and the nodes of a real ComfyUI, are driven by the file that came of it."""
+own functions, and the nodes of a real ComfyUI, are driven by the file that came of it.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +33,20 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     toy_clips.write(folder / "clips", n_frames=N_FRAMES, hurry=HURRY)
     narrow_model.write(folder / "base.safetensors")
-    common = ["--data", str(folder / "clips"), "--config", "narrow", "--accelerator", "cpu", "--devices", "1",
-              "--batch", "4", "--report-every", "5"]  # fmt: skip
+    common = [
+        "--data",
+        str(folder / "clips"),
+        "--config",
+        "narrow",
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "1",
+        "--batch",
+        "4",
+        "--report-every",
+        "5",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(renderer.TRAININGS, "narrow", narrow_model.RENDERER)
         patch.setitem(mapping.TRAININGS, "narrow", narrow_model.MAPPING)

@@ -22,8 +22,12 @@ def convolved_plainly(image, weight, bias):
     """(C, H, W) with (O, C, k, k): place by place, without padding."""
     size = weight.shape[-1]
     rows, columns = (n - size + 1 for n in image.shape[1:])
-    return np.array([[[(image[:, y : y + size, x : x + size] * w).sum() + b for x in range(columns)]
-                      for y in range(rows)] for w, b in zip(weight, bias, strict=True)])  # fmt: skip
+    return np.array(
+        [
+            [[(image[:, y : y + size, x : x + size] * w).sum() + b for x in range(columns)] for y in range(rows)]
+            for w, b in zip(weight, bias, strict=True)
+        ]
+    )
 
 
 def test_a_judge_is_convolutions_norms_and_halvings_written_out():

@@ -40,12 +40,18 @@ def bfm_file(tmp_path_factory):
 
     draw = np.random.default_rng(0)
     file = tmp_path_factory.mktemp("bfm") / "BFM_model_front.mat"
-    savemat(file, {
-        "meanshape": draw.normal(0, 1, (1, 3 * VERTICES)), "idBase": draw.normal(0, 0.1, (3 * VERTICES, 80)),
-        "exBase": draw.normal(0, 0.1, (3 * VERTICES, 64)), "meantex": draw.uniform(50, 200, (1, 3 * VERTICES)),
-        "texBase": draw.normal(0, 1, (3 * VERTICES, 80)), "tri": draw.integers(1, VERTICES + 1, (30, 3)),
-        "keypoints": draw.permutation(VERTICES)[None, :68] + 1,
-    })  # fmt: skip
+    savemat(
+        file,
+        {
+            "meanshape": draw.normal(0, 1, (1, 3 * VERTICES)),
+            "idBase": draw.normal(0, 0.1, (3 * VERTICES, 80)),
+            "exBase": draw.normal(0, 0.1, (3 * VERTICES, 64)),
+            "meantex": draw.uniform(50, 200, (1, 3 * VERTICES)),
+            "texBase": draw.normal(0, 1, (3 * VERTICES, 80)),
+            "tri": draw.integers(1, VERTICES + 1, (30, 3)),
+            "keypoints": draw.permutation(VERTICES)[None, :68] + 1,
+        },
+    )
     return file
 
 

@@ -51,8 +51,12 @@ def test_after_a_kill_the_losses_and_the_nets_are_those_of_an_unbroken_run(name,
     assert losses(tmp_path) == losses(unbroken / name) and len(losses(tmp_path)) == STEPS
     nets, wanted = saved_nets(tmp_path), saved_nets(unbroken / name)
     assert nets.keys() == wanted.keys()
-    assert [f"{net}.{path}" for net in wanted for path, tensor in wanted[net].items()
-            if not torch.equal(nets[net][path], tensor)] == []  # fmt: skip
+    assert [
+        f"{net}.{path}"
+        for net in wanted
+        for path, tensor in wanted[net].items()
+        if not torch.equal(nets[net][path], tensor)
+    ] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
-from sadtalker_core.render.meshwarp.mesh_flow import rasterise as torch_rasterise
+from sadtalker_core.render.meshwarp.rasterizer import rasterize as torch_rasterize
 from sadtalker_core.training.heads import mesh as parts
 from sadtalker_core.training.heads.expressions import expression, random_turn, turn, weights_of
 from sadtalker_core.training.heads.mesh import HeadMesh, _read_obj, _read_target
@@ -52,7 +52,7 @@ def test_numba_and_torch_see_the_same_triangles_in_front():
     faces = rng.integers(0, 60, (50, 3)).astype(np.int32)
     _, triangle, weights = rasterise(points, faces, 40, 40)
     tensor = torch.from_numpy(points)[None]
-    other, corners = torch_rasterise(tensor[..., :2], tensor[..., 2], torch.from_numpy(faces).long(), 40)
+    other, corners = torch_rasterize(tensor[..., :2], tensor[..., 2], torch.from_numpy(faces).long(), 40)
     covered = corners[0].sum(-1).numpy() > 0.5
     assert (covered == (triangle >= 0)).mean() > 0.99
     both = covered & (triangle >= 0)
@@ -90,9 +90,14 @@ def sheet_mesh():
     vertices = np.array([[-1, 6, 0], [1, 6, 0], [1, 8, 0], [-1, 8, 0]], np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     return HeadMesh(
-        vertices, faces, np.zeros(2, np.int32), np.zeros((2, 3, 2), np.float32),
-        np.zeros((len(ARKIT_BLENDSHAPES), 4, 3), np.float32), {}, np.zeros((3, 4, 4), np.float32),
-    )  # fmt: skip
+        vertices,
+        faces,
+        np.zeros(2, np.int32),
+        np.zeros((2, 3, 2), np.float32),
+        np.zeros((len(ARKIT_BLENDSHAPES), 4, 3), np.float32),
+        {},
+        np.zeros((3, 4, 4), np.float32),
+    )
 
 
 def frame_of(mesh, shift, size=32):

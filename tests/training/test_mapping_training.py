@@ -73,8 +73,10 @@ def test_the_losses_of_a_step_written_out(data):
         for clip, source, driving in pairs:
             portrait, frame = clip.pictures([source, driving])[:, None]
             canonical, rows = detector(portrait), clip.coefficients().motion_rows()
-            said = [trainer.net(semantic_windows(rows[source : source + 1])).motion(),
-                    trainer.net(semantic_windows(rows, driving, driving + 1)).motion()]  # fmt: skip
+            said = [
+                trainer.net(semantic_windows(rows[source : source + 1])).motion(),
+                trainer.net(semantic_windows(rows, driving, driving + 1)).motion(),
+            ]
             seen = [estimator(portrait).motion(), estimator(frame).motion()]
             points = [transform_keypoints(canonical, motion) for motion in said]
             for mine, theirs, place in zip(said, seen, points, strict=True):

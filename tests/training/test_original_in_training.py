@@ -51,8 +51,17 @@ def test_key_points_and_the_frame_drawn_with_them(pictures):
     source, _ = pictures
     detector, generator = rule_net("keypoint_detector"), rule_net("generator")
     points = detector(source)
-    says(points[0, :2], [0.1622624397277832, 0.17450100183486938, -0.172322079539299,
-                         -0.3297048807144165, 0.1206481009721756, -0.33091163635253906])  # fmt: skip
+    says(
+        points[0, :2],
+        [
+            0.1622624397277832,
+            0.17450100183486938,
+            -0.172322079539299,
+            -0.3297048807144165,
+            0.1206481009721756,
+            -0.33091163635253906,
+        ],
+    )
     says(points[1, 14], [0.20627611875534058, -0.32468217611312866, -0.6784470677375793])
     says(detector.up[-1].norm.running_mean[:2], [0.04612733796238899, -0.07415905594825745])
 
@@ -62,8 +71,9 @@ def test_key_points_and_the_frame_drawn_with_them(pictures):
     says(drawn.image[1, :, 100, 64], [0.28391051292419434, 0.4493028521537781, 0.7284099459648132])
     says(drawn.motion.occlusion.mean(), [0.3443959355354309])
     says(generator.flatten.norm.running_var[:2], [1.00562584400177, 1.1169732809066772])
-    says(generator.decoder.up[0].first_conv.left[:3], [0.030349675565958023, -0.018744051456451416,
-                                                       -0.06395188719034195])  # fmt: skip
+    says(
+        generator.decoder.up[0].first_conv.left[:3], [0.030349675565958023, -0.018744051456451416, -0.06395188719034195]
+    )
 
 
 @pytest.mark.slow
@@ -103,10 +113,28 @@ def test_the_latent_of_a_motion_and_what_is_rebuilt_from_it_and_the_verdict_abou
     says(net.encoder.unet.down3.norm1.running_mean[:2], [-0.03187017887830734, -0.07122144103050232])
 
     rebuilt = net.decode(mean + torch.exp(0.5 * logvar) * waves(2, 64, turns=700), embedded_clips, reference, style)
-    says(rebuilt[0, 0], [0.031954746693372726, -0.20221976935863495, 0.02752040885388851,
-                         0.024260004982352257, 0.0476214624941349, -0.07846362143754959])  # fmt: skip
-    says(rebuilt[1, 31], [0.033685628324747086, -0.21111613512039185, -0.005516711622476578,
-                          0.03741883113980293, -0.00039118528366088867, -0.13169600069522858])  # fmt: skip
+    says(
+        rebuilt[0, 0],
+        [
+            0.031954746693372726,
+            -0.20221976935863495,
+            0.02752040885388851,
+            0.024260004982352257,
+            0.0476214624941349,
+            -0.07846362143754959,
+        ],
+    )
+    says(
+        rebuilt[1, 31],
+        [
+            0.033685628324747086,
+            -0.21111613512039185,
+            -0.005516711622476578,
+            0.03741883113980293,
+            -0.00039118528366088867,
+            -0.13169600069522858,
+        ],
+    )
     says(net.decoder.unet.up3.skip_norm.running_var[:2], [1.2284152507781982, 1.2141331434249878])
 
     judge = rule_discriminator()

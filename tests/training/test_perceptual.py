@@ -58,8 +58,9 @@ def shrunk_plainly(image, factor):
     padded = np.pad(image, ((0, 0), (radius, radius), (radius, radius)))
     size = len(steps)
     rows = range(0, image.shape[1], factor)
-    return np.array([[[(padded[c, y : y + size, x : x + size] * bell).sum() for x in rows] for y in rows]
-                     for c in range(3)])  # fmt: skip
+    return np.array(
+        [[[(padded[c, y : y + size, x : x + size] * bell).sum() for x in rows] for y in rows] for c in range(3)]
+    )
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
@@ -87,8 +88,11 @@ def test_the_loss_is_the_distance_of_torchvisions_features_at_each_scale(tmp_pat
             seen[number] = x.detach().numpy()
         return [seen[number] for number in (1, 6, 11, 20, 29)]
 
-    plain = sum(np.abs(a - b).mean() for factor in NARROW.scales
-                for a, b in zip(features(made, factor), features(real, factor), strict=True))  # fmt: skip
+    plain = sum(
+        np.abs(a - b).mean()
+        for factor in NARROW.scales
+        for a, b in zip(features(made, factor), features(real, factor), strict=True)
+    )
     loss = perceptual_loss(load_vgg(tmp_path / "vgg.pth", NARROW), made, real)
     assert loss.item() == pytest.approx(float(plain), rel=1e-4)
 
@@ -135,8 +139,13 @@ def test_a_file_of_another_width_is_told_apart(tmp_path):
     vgg_file(tmp_path / "narrow.pth")
     with pytest.raises(CheckpointMismatch) as caught:
         load_vgg(tmp_path / "narrow.pth")
-    for fact in ("narrow.pth is not torchvision's VGG-19", "features.0.weight of the shape (64, 3, 3, 3)",
-                 "got (4, 3, 3, 3)", "vgg19-dcbb9e9d.pth", "leave the option out"):  # fmt: skip
+    for fact in (
+        "narrow.pth is not torchvision's VGG-19",
+        "features.0.weight of the shape (64, 3, 3, 3)",
+        "got (4, 3, 3, 3)",
+        "vgg19-dcbb9e9d.pth",
+        "leave the option out",
+    ):
         assert fact in str(caught.value)
 
 

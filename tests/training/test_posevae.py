@@ -21,9 +21,10 @@ from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator
 from tests.training.toy_voices import write_voices
 
 NARROW = replace(
-    posevae.PUBLISHED, discriminator=SequenceDiscriminatorConfig(width=4),
+    posevae.PUBLISHED,
+    discriminator=SequenceDiscriminatorConfig(width=4),
     net=PoseVAEConfig(audio=AudioEncoderConfig(width=2), unet_widths=(2, 2, 4, 4), latent=5),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

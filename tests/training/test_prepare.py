@@ -252,8 +252,17 @@ def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, 
 def test_a_clip_is_as_long_as_its_sound(tmp_path):
     film(tmp_path / "long.mp4", moving_face(40), sound=hello())
     (tmp_path / "videos").mkdir()
-    ffmpeg("-i", tmp_path / "long.mp4", "-c:v", "copy", "-c:a", "pcm_s16le", "-af", "atrim=end=1.37",
-           tmp_path / "videos" / "talk.mkv")  # fmt: skip
+    ffmpeg(
+        "-i",
+        tmp_path / "long.mp4",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "pcm_s16le",
+        "-af",
+        "atrim=end=1.37",
+        tmp_path / "videos" / "talk.mkv",
+    )
     prepare.prepare(tmp_path / "videos", tmp_path / "data")
     assert [clip.n_frames for clip in read_clips(tmp_path / "data")] == [34]
 

@@ -76,8 +76,15 @@ def test_the_losses_of_a_step_are_the_published_weights_times_those_of_the_modul
     bare = replace(narrow_model.RENDERER, weights=renderer.LossWeights(**ones))
     _, weighted, _ = one_step(data)
     _, plain, _ = one_step(data, bare)
-    published = {"perceptual": 10, "feature matching": 10, "adversarial": 1, "equivariance": 10, "keypoint prior": 10,
-                 "head pose": 20, "deformation": 5}  # fmt: skip
+    published = {
+        "perceptual": 10,
+        "feature matching": 10,
+        "adversarial": 1,
+        "equivariance": 10,
+        "keypoint prior": 10,
+        "head pose": 20,
+        "deformation": 5,
+    }
     assert {name: (weighted[name] / plain[name]).item() for name in published} == pytest.approx(published, rel=1e-4)
     assert weighted["discriminators"].item() == pytest.approx(plain["discriminators"].item())
 

@@ -58,9 +58,20 @@ def test_pictures_are_decoded_when_they_are_asked_for(tmp_path, monkeypatch):
 def with_pcm(tmp_path, *options):
     """25 fps, sound of 44.1 kHz in two channels stored as it is."""
     film(tmp_path / "silent.mp4", grey_steps(30))
-    ffmpeg("-i", tmp_path / "silent.mp4", *options, "-f", "lavfi", "-i",
-           "aevalsrc=sin(2*PI*100*t*t)|0.1:s=44100:d=1.2", "-c:v", "copy", "-c:a", "pcm_s16le",
-           tmp_path / "pcm.mkv")  # fmt: skip
+    ffmpeg(
+        "-i",
+        tmp_path / "silent.mp4",
+        *options,
+        "-f",
+        "lavfi",
+        "-i",
+        "aevalsrc=sin(2*PI*100*t*t)|0.1:s=44100:d=1.2",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "pcm_s16le",
+        tmp_path / "pcm.mkv",
+    )
     seconds = np.arange(int(1.2 * 44_100)) / 44_100
     return tmp_path / "pcm.mkv", np.stack([np.sin(2 * np.pi * 100 * seconds**2), np.full(len(seconds), 0.1)])
 
@@ -85,8 +96,17 @@ def test_sound_that_starts_late_is_silent_until_then(tmp_path):
 def test_a_sound_of_eight_channels_is_read_as_it_is(tmp_path):
     film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
     ffmpeg("-i", tmp_path / "talk.mp4", "-c:v", "copy", "-c:a", "pcm_s16le", tmp_path / "one.mkv")
-    ffmpeg("-i", tmp_path / "one.mkv", "-c:v", "copy", "-c:a", "pcm_s16le",
-           "-af", f"pan=7.1|{'|'.join(f'c{k}=c0' for k in range(8))}", tmp_path / "eight.mkv")  # fmt: skip
+    ffmpeg(
+        "-i",
+        tmp_path / "one.mkv",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "pcm_s16le",
+        "-af",
+        f"pan=7.1|{'|'.join(f'c{k}=c0' for k in range(8))}",
+        tmp_path / "eight.mkv",
+    )
     with Sound(tmp_path / "one.mkv") as one, Sound(tmp_path / "eight.mkv") as eight:
         assert torch.equal(eight.cut(0, 3), one.cut(0, 3).expand(8, -1))
 
@@ -94,8 +114,17 @@ def test_a_sound_of_eight_channels_is_read_as_it_is(tmp_path):
 def test_titles_in_any_encoding_do_no_harm(tmp_path):
     """Of the file, which is read when it is opened, and of its tracks, which are read later."""
     film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
-    ffmpeg("-i", tmp_path / "talk.mp4", "-c", "copy", "-metadata", "title=the title", "-metadata:s:a",
-           "title=the title", tmp_path / "talk.mkv")  # fmt: skip
+    ffmpeg(
+        "-i",
+        tmp_path / "talk.mp4",
+        "-c",
+        "copy",
+        "-metadata",
+        "title=the title",
+        "-metadata:s:a",
+        "title=the title",
+        tmp_path / "talk.mkv",
+    )
     content = (tmp_path / "talk.mkv").read_bytes()
     assert content.count(b"the title") == 2
     (tmp_path / "odd.mkv").write_bytes(content.replace(b"the title", "Zo\u00eb title".encode("latin-1")))

@@ -32,8 +32,13 @@ def coefficients(n_frames: int, family: str = RELEASED, seed: int = 0, *, hurry:
     rows = torch.zeros(n_frames, 257)
     rows[:, 80] = torch.from_numpy(0.5 - 0.5 * np.cos(2 * np.pi * 1.3 * time))
     rows[:, 224:227] = torch.from_numpy(angles)
-    return FaceCoefficients.from_full_rows(rows, torch.tensor([[50.0, SIDE / 2, SIDE / 2]]).expand(n_frames, 3),
-                                           family=family, crop_mode=CropMode.CROP, pic_size=SIDE)  # fmt: skip
+    return FaceCoefficients.from_full_rows(
+        rows,
+        torch.tensor([[50.0, SIDE / 2, SIDE / 2]]).expand(n_frames, 3),
+        family=family,
+        crop_mode=CropMode.CROP,
+        pic_size=SIDE,
+    )
 
 
 def pictures(rows: FaceCoefficients, seed: int = 0) -> np.ndarray:
@@ -41,9 +46,18 @@ def pictures(rows: FaceCoefficients, seed: int = 0) -> np.ndarray:
     return np.stack([_drawn(rows, t, seed) for t in range(len(rows))])
 
 
-def write(folder: Path, n_clips: int = 1, n_frames: int = 24, family: str = RELEASED, *, first: int = 0,
-          lost: tuple[int, ...] = (), with_pictures: bool = True, pic_size: int = SIDE, hurry: int = 1,
-          ) -> Path:  # fmt: skip
+def write(
+    folder: Path,
+    n_clips: int = 1,
+    n_frames: int = 24,
+    family: str = RELEASED,
+    *,
+    first: int = 0,
+    lost: tuple[int, ...] = (),
+    with_pictures: bool = True,
+    pic_size: int = SIDE,
+    hurry: int = 1,
+) -> Path:
     """lost: frames without a face;  pic_size: what the clip says of its pictures"""
     for seed in range(first, first + n_clips):
         found = torch.ones(n_frames, dtype=torch.bool)

@@ -20,7 +20,7 @@ from ...errors import CheckpointMismatch
 
 
 @functools.cache
-def rules() -> tuple[tuple[re.Pattern, str | None], ...]:
+def rules() -> tuple[tuple[re.Pattern[str], str | None], ...]:
     """The rules of all packages, in the order of their names."""
     tables = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return tuple((re.compile(pattern), name) for table in tables for pattern, name in table.RULES)

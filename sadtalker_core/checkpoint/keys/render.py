@@ -50,7 +50,7 @@ def _estimator() -> tuple[tuple[str, str | None], ...]:
 
 
 def _spade_blocks(released: str, ours: str) -> tuple[tuple[str, str | None], ...]:
-    """`released` is a pattern with the block's number as its first group; `ours` has it as \\1."""
+    r"""`released` is a pattern with the block's number as its first group; `ours` has it as \1."""
     rules: list[tuple[str, str | None]] = []
     for theirs, mine in (("0", "first"), ("1", "second"), ("s", "skip")):
         rules += [

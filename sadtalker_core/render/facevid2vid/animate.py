@@ -22,9 +22,16 @@ from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
 
 
-def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
-                  batch_size: int = 1, on_progress: OnProgress | None = None,
-                  is_out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
+def render_frames(
+    keypoint_detector: KeypointDetector,
+    generator: Generator,
+    crop: FaceCrop,
+    motion: Motion,
+    *,
+    batch_size: int = 1,
+    on_progress: OnProgress | None = None,
+    is_out_of_memory: OutOfMemory = memory_ran_out,
+) -> Iterator[Tensor]:
     """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
 
     What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
@@ -35,12 +42,17 @@ def render_frames(keypoint_detector: KeypointDetector, generator: Generator, cro
     """
     _check(keypoint_detector, generator, crop, motion)
     return in_batches(
-        _frame_maker(keypoint_detector, generator, crop, motion), len(motion), batch_size,
-        on_progress=on_progress, is_out_of_memory=is_out_of_memory,
-    )  # fmt: skip
+        _frame_maker(keypoint_detector, generator, crop, motion),
+        len(motion),
+        batch_size,
+        on_progress=on_progress,
+        is_out_of_memory=is_out_of_memory,
+    )
 
 
-def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+def _frame_maker(
+    keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion
+) -> Callable[[int, int], Tensor]:
     """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
 
     @functools.cache

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def convolution(ops, dims: int):
+def convolution(ops: Any, dims: int) -> Any:
     """The factory's convolution over pictures (2) or volumes (3)."""
     return ops.Conv3d if dims == 3 else ops.Conv2d
 
 
-def batch_norm(dims: int):
+def batch_norm(dims: int) -> type[nn.BatchNorm2d] | type[nn.BatchNorm3d]:
+    """The class of batch normalisation for so many spatial dimensions, 2 or 3."""
     return nn.BatchNorm3d if dims == 3 else nn.BatchNorm2d
 
 
 class ConvBlock(nn.Module):
     """Convolution that keeps the size, batch norm, rectifier."""
 
-    def __init__(self, inputs: int, outputs: int, dims: int, ops, *, slope: float = 0.0):
+    def __init__(self, inputs: int, outputs: int, dims: int, ops: Any, *, slope: float = 0.0):
         super().__init__()
         self.conv = convolution(ops, dims)(inputs, outputs, 3, padding=1)
         self.norm = batch_norm(dims)(outputs)
@@ -34,7 +36,7 @@ class ConvBlock(nn.Module):
 class ResidualBlock(nn.Module):
     """Twice (batch norm, rectifier, convolution), added to what came in."""
 
-    def __init__(self, channels: int, dims: int, ops):
+    def __init__(self, channels: int, dims: int, ops: Any):
         super().__init__()
         self.first_norm = batch_norm(dims)(channels)
         self.first_conv = convolution(ops, dims)(channels, channels, 3, padding=1)
@@ -72,8 +74,8 @@ def spectral(conv2d: type) -> type:
     are taken as they are, so the numbers are those of the released weights.
     """
 
-    class SpectralConv(conv2d):  # type: ignore[misc, valid-type]
-        def __init__(self, *args, **kwargs):
+    class SpectralConv(conv2d):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             matrix = self.weight.detach().flatten(1)
             self.register_buffer("left", F.normalize(torch.ones_like(matrix[:, 0]), dim=0))
@@ -82,7 +84,7 @@ def spectral(conv2d: type) -> type:
                 self._iterate(matrix)
 
         # every convolution, ComfyUI's casting ones too, hands its final weight to this method
-        def _conv_forward(self, x, weight, bias):
+        def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             return super()._conv_forward(x, weight / self.largest_singular_value(weight), bias)
 
         def largest_singular_value(self, weight: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,9 @@ class MotionField(NamedTuple):
 
 
 class DenseMotion(nn.Module):
-    def __init__(self, config: DenseMotionConfig, ops=nn):
+    """Where each voxel of the driving frame comes from in the source: a softmax over K + 1 motions; and occlusion."""
+
+    def __init__(self, config: DenseMotionConfig, ops: Any = nn):
         super().__init__()
         self.config = config
         n_motions = config.n_keypoints + 1
@@ -64,7 +66,8 @@ class DenseMotion(nn.Module):
 
     def forward(self, compressed_features: Tensor, source: Tensor, driving: Tensor) -> MotionField:
         """compressed_features: from `compress`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key
-        points."""
+        points.
+        """
         motions = sparse_motions(source, driving, compressed_features.shape[2:])
         features = self.hourglass(self.hourglass_input(compressed_features, motions, source, driving))
         mask = self.mask(features).to(driving.dtype).softmax(dim=1)
@@ -99,7 +102,7 @@ def sparse_motions(source: Tensor, driving: Tensor, shape: Sequence[int]) -> Ten
 class Hourglass(nn.Module):
     """A U-Net over volumes that halves rows and columns but not depth; what comes in is also seen by the last layer."""
 
-    def __init__(self, inputs: int, config: DenseMotionConfig, ops):
+    def __init__(self, inputs: int, config: DenseMotionConfig, ops: Any):
         super().__init__()
         widths = [min(config.widest, config.width * 2**level) for level in range(config.levels + 1)]
         skips = [inputs, *widths[1:]]

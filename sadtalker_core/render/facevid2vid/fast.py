@@ -39,8 +39,9 @@ SLOPE = 0.2
 
 
 @few_threads()
-def accelerate(generator: Generator, decoder_dtype: torch.dtype = torch.float32,
-               motion_dtype: torch.dtype = torch.float32) -> FastGenerator:  # fmt: skip
+def accelerate(
+    generator: Generator, decoder_dtype: torch.dtype = torch.float32, motion_dtype: torch.dtype = torch.float32
+) -> FastGenerator:
     """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
@@ -123,6 +124,8 @@ class FoldedBlock(nn.Module):
 
 
 class FastDenseMotion(nn.Module):
+    """`DenseMotion` arranged for speed: the same numbers but for rounding."""
+
     def __init__(self, motion: DenseMotion):
         super().__init__()
         self.hourglass = FastHourglass(motion.hourglass)
@@ -134,7 +137,8 @@ class FastDenseMotion(nn.Module):
 
     def forward(self, compressed_features: Tensor, source: Tensor, driving: Tensor) -> MotionField:
         """compressed_features: from `encode_source`, (B or 1, …);  source (B or 1, K, 3) and driving (B, K, 3): key
-        points."""
+        points.
+        """
         shape = compressed_features.shape[2:]
         shifts = F.pad(source - driving, (0, 0, 1, 0))
         features = self.hourglass(hourglass_input(compressed_features, shifts, source, driving)).contiguous()
@@ -182,6 +186,8 @@ def line_reading(n: int, shifts: Tensor) -> Tensor:
 
 
 class FastHourglass(nn.Module):
+    """`Hourglass` with its batch normalisation folded into the convolutions."""
+
     def __init__(self, hourglass: Hourglass):
         super().__init__()
         self.down = nn.ModuleList(FoldedBlock(block) for block in parts(hourglass.down))
@@ -215,6 +221,8 @@ def halved(x: Tensor) -> Tensor:
 
 
 class FastDecoder(nn.Module):
+    """`Decoder` with its SPADE blocks arranged for speed."""
+
     def __init__(self, decoder: Decoder):
         super().__init__()
         self.stem = Kernel(decoder.stem.weight, decoder.stem.bias, padding=1)

@@ -32,8 +32,15 @@ class Kernel(nn.Module):
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, padding: Sequence[int] | int = 0,
-                 stride: int = 1, *, channels_last: bool = True):  # fmt: skip
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        padding: Sequence[int] | int = 0,
+        stride: int = 1,
+        *,
+        channels_last: bool = True,
+    ):
         super().__init__()
         layout = LAST[weight.ndim] if channels_last else torch.contiguous_format
         self.weight = nn.Parameter(weight.detach().clone(memory_format=layout), requires_grad=False)

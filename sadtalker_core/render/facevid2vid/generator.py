@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,9 @@ class Rendered(NamedTuple):
 
 
 class Generator(nn.Module):
-    def __init__(self, config: GeneratorConfig = RELEASED_GENERATOR, ops=nn):
+    """face-vid2vid's generator: features of the source are warped by key points, and decoded into a frame."""
+
+    def __init__(self, config: GeneratorConfig = RELEASED_GENERATOR, ops: Any = nn):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config, ops)
@@ -103,7 +105,7 @@ class Generator(nn.Module):
 class Encoder(nn.Module):
     """Picture (B, 3, S, S) -> feature volume (B, C, D, S/4, S/4)."""
 
-    def __init__(self, config: GeneratorConfig, ops):
+    def __init__(self, config: GeneratorConfig, ops: Any):
         super().__init__()
         widths = [config.width * 2**level for level in range(LEVELS + 1)]
         self.depth = config.motion.depth
@@ -125,7 +127,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Features (B, F, H, W) -> picture (B, 3, 4H, 4W); the features also modulate every block on the way."""
 
-    def __init__(self, config: GeneratorConfig, ops):
+    def __init__(self, config: GeneratorConfig, ops: Any):
         super().__init__()
         features, wide, modulation = config.features, 2 * config.features, config.modulation
         self.stem = ops.Conv2d(features, wide, 3, padding=1)
@@ -151,7 +153,7 @@ class SpadeBlock(nn.Module):
     through a SPADE and a 1 x 1 convolution of its own, without a rectifier (PARITY.md P53).
     """
 
-    def __init__(self, inputs: int, outputs: int, features: int, modulation: int, ops):
+    def __init__(self, inputs: int, outputs: int, features: int, modulation: int, ops: Any):
         super().__init__()
         conv = spectral(ops.Conv2d)
         between = min(inputs, outputs)
@@ -173,7 +175,7 @@ class SpadeBlock(nn.Module):
 class Spade(nn.Module):
     """Normalises each channel over the picture, then scales and shifts it pixel by pixel, as the features say."""
 
-    def __init__(self, channels: int, features: int, modulation: int, ops):
+    def __init__(self, channels: int, features: int, modulation: int, ops: Any):
         super().__init__()
         self.shared = ops.Conv2d(features, modulation, 3, padding=1)
         self.scale = ops.Conv2d(modulation, channels, 3, padding=1)

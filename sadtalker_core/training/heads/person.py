@@ -19,7 +19,8 @@ PIVOT = np.array([0.0, 6.45, 0.25], np.float32)  #: the head turns around this p
 LIP_LINE = 6.66  #: height of the closed mouth in the base mesh
 NOISE_GRID = 16
 
-# The base mesh hides its teeth deep behind the lips, where no smile would show them.
+# The base mesh hides its teeth deep behind the lips, where no smile would show them: decimetres along x, y and z of the
+# head by which they are moved. Where that puts them, from the lips: render/mouth/dentition.py.
 UPPER_TEETH_SHIFT = np.array([0.0, -0.075, 0.02], np.float32)
 LOWER_TEETH_SHIFT = np.array([0.0, -0.07, -0.03], np.float32)
 TONGUE_SHIFT = np.array([0.0, -0.07, -0.06], np.float32)
@@ -67,7 +68,8 @@ class Look(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest, vertices (V, 3), faces (F, 3), layer (F,), face_uv (F, 3, 2), units (52, V, 3), follow (V,): how much of a
-    head turn reaches the vertex, 1 the head, 0 the chest."""
+    head turn reaches the vertex, 1 the head, 0 the chest.
+    """
 
     rest: np.ndarray
     vertices: np.ndarray
@@ -86,12 +88,14 @@ class Person:
         return moved + self.follow[:, None] * (turned - moved)
 
 
-def smoothstep(low: float, high: float, x):
+def smoothstep(low: float, high: float, x: Any) -> Any:
+    """0 below `low`, 1 above `high`, smooth between them."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def make_person(mesh: HeadMesh, rng: np.random.Generator) -> Person:
+    """A person drawn at random: shape, skin, hair and eyes."""
     male = float(np.clip(rng.choice([rng.beta(1, 6), rng.beta(6, 1)]), 0, 1))
     origin = rng.dirichlet([0.5, 0.5, 0.5])  # african, asian, caucasian targets
     age = rng.dirichlet([0.05, 0.15, 1.6, 0.7])  # baby, child, young, old
@@ -150,12 +154,15 @@ def scalp(rest: np.ndarray, hairline: float) -> np.ndarray:
     return np.clip(np.maximum(front, side), 0, 1).astype(np.float32)
 
 
-def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
+def _make_shape(
+    mesh: HeadMesh, rng: np.random.Generator, male: float, origin: np.ndarray, age: np.ndarray
+) -> np.ndarray:
     """Macro blend of sex, age, origin, muscle and weight, plus a handful of local targets, placed like the base
-    mesh."""
+    mesh.
+    """
     shape = mesh.vertices.copy()
 
-    def thirds(x):
+    def thirds(x: float) -> dict[str, float]:
         return {"min": max(0, 1 - 2 * x), "average": 1 - abs(2 * x - 1), "max": max(0, 2 * x - 1)}
 
     muscles, weights = thirds(rng.beta(3, 3)), thirds(rng.beta(3, 3))
@@ -187,8 +194,8 @@ def _make_shape(mesh: HeadMesh, rng, male, origin, age) -> np.ndarray:
     return ((shape - between) * size + target).astype(np.float32)
 
 
-def _make_look(rng, male, origin, age) -> Look:
-    def colour(*rgb):
+def _make_look(rng: np.random.Generator, male: float, origin: np.ndarray, age: np.ndarray) -> Look:
+    def colour(*rgb: float) -> np.ndarray:
         return np.array(rgb, np.float32)
 
     melanin = np.clip(origin @ [0.85, 0.3, 0.16] + rng.normal(0, 0.09), 0.02, 0.97)
@@ -252,7 +259,7 @@ def _strip_faces(rows: int, columns: int) -> np.ndarray:
     return np.concatenate([upper, lower]).astype(np.int32)
 
 
-def _long_hair(rng) -> tuple[np.ndarray, np.ndarray]:
+def _long_hair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A curtain around the back of the head and down to the shoulders."""
     opening = rng.uniform(1.75, 2.15)
     around = np.linspace(-opening, opening, 28)
@@ -265,7 +272,7 @@ def _long_hair(rng) -> tuple[np.ndarray, np.ndarray]:
     return (points + rng.normal(0, 0.012, points.shape)).astype(np.float32), _strip_faces(len(heights), len(around))
 
 
-def _glasses(rng) -> tuple[np.ndarray, np.ndarray]:
+def _glasses(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Two rims, a bridge and temples, as flat bands in front of the eyes."""
     half_width, half_height = rng.uniform(0.2, 0.27), rng.uniform(0.13, 0.24)
     rim, squareness, y, front = rng.uniform(0.015, 0.045), rng.uniform(1, 3), 7.27 + rng.uniform(-0.03, 0.02), 1.52
@@ -274,7 +281,7 @@ def _glasses(rng) -> tuple[np.ndarray, np.ndarray]:
     unit = np.stack([np.sign(c) * np.abs(c) ** (1 / squareness), np.sign(s) * np.abs(s) ** (1 / squareness)], 1)
     points, triangles, count = [], [], 0
 
-    def band(inner, outer):
+    def band(inner: np.ndarray, outer: np.ndarray) -> None:
         nonlocal count
         rows = np.concatenate([inner, outer])
         points.append(rows)

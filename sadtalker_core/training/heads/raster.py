@@ -12,9 +12,12 @@ NOTHING = -1  #: triangle id of a pixel that no triangle covers
 
 
 @numba.njit(cache=True, fastmath=True)
-def rasterise(points, faces, height, width):
+def rasterise(
+    points: np.ndarray, faces: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """points (V, 3) x, y in pixels and depth -> depth (h, w), triangle id (h, w), barycentric weights (h, w, 2) of the
-    second and third corner. Degenerate triangles are left out."""
+    second and third corner. Degenerate triangles are left out.
+    """
     depth = np.full((height, width), -1e9, np.float32)
     triangle = np.full((height, width), -1, np.int32)
     weights = np.zeros((height, width, 2), np.float32)
@@ -43,7 +46,7 @@ def rasterise(points, faces, height, width):
 
 
 @numba.njit(cache=True, fastmath=True)
-def vertex_normals(points, faces):
+def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals, the triangles around a vertex weighted by their area."""
     normals = np.zeros_like(points)
     for t in range(faces.shape[0]):
@@ -62,7 +65,7 @@ def vertex_normals(points, faces):
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def noise_at(grid, x, y, z):
+def noise_at(grid: np.ndarray, x: float, y: float, z: float) -> float:
     """Smooth noise: the periodic grid (n, n, n) of random numbers, interpolated at one point."""
     n = grid.shape[0]
     xi, yi, zi = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
@@ -77,7 +80,7 @@ def noise_at(grid, x, y, z):
 
 
 @numba.njit(cache=True, fastmath=True)
-def noise_over(grid, points, frequency):
+def noise_over(grid: np.ndarray, points: np.ndarray, frequency: float) -> np.ndarray:
     """(n,) noise at points (n, 3)."""
     values = np.empty(points.shape[0], np.float32)
     for i in range(points.shape[0]):

@@ -40,7 +40,8 @@ class Camera:
 @dataclass(frozen=True, eq=False)
 class Frame:
     """rgb (S, S, 3) in 0..1, layer (S, S) ids of mesh.py, vertices (V, 3) decimetres, and the rasteriser's own arrays
-    at twice the size: points (V, 3) pixels, depth, triangle, weights."""
+    at twice the size: points (V, 3) pixels, depth, triangle, weights.
+    """
 
     rgb: np.ndarray
     layer: np.ndarray
@@ -70,8 +71,19 @@ class Scene:
         depth, triangle, corners = rasterise(points, person.faces, big, big)
         picture = self.background.copy()
         normals = vertex_normals(vertices, person.faces)
-        ids = shade(picture, triangle, corners, person.faces, person.layer, person.face_uv, person.rest, normals,
-                    self.mesh.masks, person.look, self.light)  # fmt: skip
+        ids = shade(
+            picture,
+            triangle,
+            corners,
+            person.faces,
+            person.layer,
+            person.face_uv,
+            person.rest,
+            normals,
+            self.mesh.masks,
+            person.look,
+            self.light,
+        )
         rgb = picture.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))
         if self.blur:
             from scipy.ndimage import gaussian_filter
@@ -83,7 +95,8 @@ class Scene:
 
 def exact_flow(person: Person, source: Frame, driving: Frame) -> tuple[np.ndarray, np.ndarray]:
     """For each driving pixel (S, S): where it lies in the source, minus where it is, in pixels (S, S, 2), and whether
-    the source shows that spot (S, S) bool. The background stays where it is."""
+    the source shows that spot (S, S) bool. The background stays where it is.
+    """
     middle = slice(OVERSAMPLING // 2, None, OVERSAMPLING)
     triangle, weights = driving.triangle[middle, middle], driving.weights[middle, middle]
     rows, columns = np.nonzero(triangle >= 0)
@@ -118,8 +131,8 @@ def photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
-def _random_light(rng) -> Light:
-    def unit(vector):
+def _random_light(rng: np.random.Generator) -> Light:
+    def unit(vector: np.ndarray) -> np.ndarray:
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
     return Light(
@@ -134,7 +147,7 @@ def _random_light(rng) -> Light:
     )
 
 
-def _background(rng, size: int) -> np.ndarray:
+def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A plain wall, a gradient, soft blotches or hard blocks."""
     from scipy.ndimage import gaussian_filter, zoom
 

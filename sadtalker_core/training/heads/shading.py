@@ -24,7 +24,8 @@ _LIP_DEPTH = 1.56  #: how far the lips come forward in the base mesh
 
 class Light(NamedTuple):
     """key and fill: (3,) unit vectors towards two lights, tint (3,), the strengths, and `steps` of shade (0 =
-    smooth)."""
+    smooth).
+    """
 
     key: np.ndarray
     fill: np.ndarray
@@ -37,19 +38,31 @@ class Light(NamedTuple):
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _step(low, high, x):
+def _step(low: float, high: float, x: float) -> float:
     t = min(1.0, max(0.0, (x - low) / (high - low)))
     return t * t * (3 - 2 * t)
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _mix(colour, other, amount):
+def _mix(colour: np.ndarray, other: np.ndarray, amount: float) -> None:
     for k in range(3):
         colour[k] += (other[k] - colour[k]) * amount
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, masks, look: Look, light: Light):
+def shade(
+    picture: np.ndarray,
+    triangle: np.ndarray,
+    weights: np.ndarray,
+    faces: np.ndarray,
+    layer: np.ndarray,
+    face_uv: np.ndarray,
+    rest: np.ndarray,
+    normals: np.ndarray,
+    masks: np.ndarray,
+    look: Look,
+    light: Light,
+) -> np.ndarray:
     """Paint over `picture` (h, w, 3) in place -> layer ids (h, w) uint8."""
     height, width = triangle.shape
     ids = np.full((height, width), 255, np.uint8)
@@ -147,9 +160,22 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                         other[k] = look.hair[k] * min(1.6, max(0.2, 0.75 + 0.9 * (strands - 0.5) + 0.6 * middle))
                     _mix(colour, other, cover)
                 if look.pattern > 0:
-                    _mix(colour, look.pattern_colour, look.pattern * _step(
-                        0.0, 0.2, noise_at(look.noise[2], x * look.pattern_frequency, y * look.pattern_frequency,
-                                           z * look.pattern_frequency) - 0.5))  # fmt: skip
+                    _mix(
+                        colour,
+                        look.pattern_colour,
+                        look.pattern
+                        * _step(
+                            0.0,
+                            0.2,
+                            noise_at(
+                                look.noise[2],
+                                x * look.pattern_frequency,
+                                y * look.pattern_frequency,
+                                z * look.pattern_frequency,
+                            )
+                            - 0.5,
+                        ),
+                    )
                 if y < look.collar + 0.12 * (z - 0.6) and y < 6.1:
                     ids[row, column] = _CLOTHES
                     striped = 0.6 if look.stripe_frequency > 4 and np.sin(y * look.stripe_frequency * 3) > 0 else 0.0
@@ -164,7 +190,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                         colour[k] = look.gums[k]
                     dark = 0.4 * min(1.0, max(0.1, 1 - (_LIP_DEPTH - 0.1 - z) * 1.6))
                     shine = 0.15
-            elif part == _LEFT_EYE or part == _RIGHT_EYE:
+            elif part in (_LEFT_EYE, _RIGHT_EYE):
                 dx, dy, dz = side - _EYE_X, y - _EYE_Y, z - _EYE_Z
                 angle = np.arccos(min(1.0, max(-1.0, dz / (np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9))))
                 red = 0.12 * _step(0.5, 1.1, angle)
@@ -182,7 +208,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
                 _mix(colour, other, _step(0.2, 0.16, angle))
                 shine, gloss = 0.9, 90.0
                 dark = 0.72 + 0.28 * _step(0.14, 0.02, abs(dy))
-            elif part == _UPPER_TEETH or part == _LOWER_TEETH:
+            elif part in (_UPPER_TEETH, _LOWER_TEETH):
                 gap = np.exp(-((side * 8.5 - np.floor(side * 8.5) - 0.02) ** 2) / 0.004)
                 gum = _step(6.79, 6.83, y) if part == _UPPER_TEETH else _step(6.47, 6.43, y)
                 for k in range(3):
@@ -207,7 +233,7 @@ def shade(picture, triangle, weights, faces, layer, face_uv, rest, normals, mask
             else:  # lashes
                 for k in range(3):
                     colour[k] = look.hair[k] * 0.15
-            if part == _SKIN or part == _TONGUE:
+            if part in (_SKIN, _TONGUE):
                 nx, ny, nz = nx + look.bump * fine, ny + look.bump * middle * 0.7, nz + look.bump * coarse * 0.2
             length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
             if nz < 0:

@@ -45,7 +45,8 @@ HELD_OUT_FLITE = ("kal16", "kal")
 @dataclass(frozen=True, eq=False)
 class SpeechClip:
     """mel (n_mel, 80) in -4..4; units (T, len(SPEECH_BLENDSHAPES)) in 0..1; whose voice; whether it is kept from
-    training."""
+    training.
+    """
 
     mel: np.ndarray
     units: np.ndarray
@@ -67,6 +68,7 @@ def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: 
 
 
 def with_pauses(utterance: Utterance, before_s: float, after_s: float) -> Utterance:
+    """The utterance with silence before and after it, in seconds."""
     before, after = int(before_s * SAMPLE_RATE_HZ), int(after_s * SAMPLE_RATE_HZ)
     shift = before / SAMPLE_RATE_HZ
     phones = tuple(Phone(p.start + shift, p.end + shift, p.ipa) for p in utterance.phones)
@@ -74,6 +76,7 @@ def with_pauses(utterance: Utterance, before_s: float, after_s: float) -> Uttera
 
 
 def stretched(utterance: Utterance, wave: np.ndarray, factor: float) -> Utterance:
+    """The utterance with another wave, `factor` times as long."""
     return Utterance(wave, tuple(Phone(p.start * factor, p.end * factor, p.ipa) for p in utterance.phones))
 
 
@@ -140,6 +143,7 @@ def held_out_clips(seed: int, minutes: float) -> Iterator[SpeechClip]:
 
 
 def save(clips: list[SpeechClip], file: Path) -> None:
+    """Writes the clips into one .npz."""
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         "mel": np.concatenate([c.mel for c in clips]),
@@ -153,6 +157,7 @@ def save(clips: list[SpeechClip], file: Path) -> None:
 
 
 def load(file: Path) -> list[SpeechClip]:
+    """Reads what `save` wrote."""
     with np.load(file) as stored:
         mels = np.split(stored["mel"], stored["mel_ends"][:-1])
         units = np.split(stored["units"], stored["unit_ends"][:-1])
@@ -162,6 +167,7 @@ def load(file: Path) -> list[SpeechClip]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=3.0, help="speech to train on (default 3)")
     parser.add_argument(

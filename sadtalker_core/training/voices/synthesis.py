@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class Espeak:
         self._hear = _Callback(self._on_synth)  # kept alive as long as the library may call it
         self._library.espeak_SetSynthCallback(self._hear)
 
-    def _on_synth(self, samples, n_samples, events) -> int:
+    def _on_synth(self, samples: Any, n_samples: int, events: Any) -> int:
         if samples and n_samples > 0:
             self._blocks.append(np.ctypeslib.as_array(samples, (n_samples,)).copy())
         i = 0

@@ -12,7 +12,8 @@ import av
 
 def probe(path: str) -> dict:
     """{"video": {codec, width, height, fps, frames, seconds, pixels}, "audio": {codec, rate, channels, seconds},
-    "metadata": {...}} with the parts that are there, or {"error": sentence}."""
+    "metadata": {...}} with the parts that are there, or {"error": sentence}.
+    """
     try:
         with av.open(path) as file:
             found: dict = {"format": file.format.name, "metadata": dict(file.metadata)}

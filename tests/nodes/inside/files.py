@@ -18,10 +18,12 @@ def main(host) -> dict:
 
     def files() -> dict:
         return {
-            os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/"):
-                os.stat(os.path.join(folder, name)).st_mtime_ns
-            for folder, _, names in os.walk(output) for name in names
-        }  # fmt: skip
+            os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/"): os.stat(
+                os.path.join(folder, name)
+            ).st_mtime_ns
+            for folder, _, names in os.walk(output)
+            for name in names
+        }
 
     def written(prefix, **changes) -> list[str]:
         before = files()
@@ -49,8 +51,9 @@ def main(host) -> dict:
         found["refused"][f"track, {case}"] = sentence(graph)
 
     graph = {"save": save | {"inputs": save["inputs"] | {"filename_prefix": "n" * 218}}}
-    found["refused"]["track, by its parts"] = sentence(graph | {k: v for k, v in graphs.talking(0.12).items()
-                                                                if k not in ("video", "render")})  # fmt: skip
+    found["refused"]["track, by its parts"] = sentence(
+        graph | {k: v for k, v in graphs.talking(0.12).items() if k not in ("video", "render")}
+    )
 
     claims = host.core("claims")
     make_lock = claims.make_lock
@@ -70,10 +73,14 @@ def main(host) -> dict:
     )
     graph = graphs.talking(0.12, image="tall.png", crop_mode="resize")
     graph["video"] = {"class_type": "CreateVideo", "inputs": {"images": ["render", 0], "fps": 25.0}}
-    graph["core"] = {"class_type": "SaveVideo", "inputs": {
-        "video": ["video", 0], "filename_prefix": "core/a", "format": "auto", "codec": "auto"}}  # fmt: skip
-    graph["pasted"] = {"class_type": "SadTalkerPasteBack", "inputs": {
-        "frames": ["render", 0], "portrait": ["extract", 0], "feather": 0.1, "colour_match": 1.0}}  # fmt: skip
+    graph["core"] = {
+        "class_type": "SaveVideo",
+        "inputs": {"video": ["video", 0], "filename_prefix": "core/a", "format": "auto", "codec": "auto"},
+    }
+    graph["pasted"] = {
+        "class_type": "SadTalkerPasteBack",
+        "inputs": {"frames": ["render", 0], "portrait": ["extract", 0], "feather": 0.1, "colour_match": 1.0},
+    }
     graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["pasted", 0]}}
     outcome = host.run(graph)
     crop = host.value("extract").crop
@@ -100,8 +107,11 @@ def main(host) -> dict:
 
     before = files()
     stopped = host.run(graphs.talking(0.4), on_progress=begun)
-    found["hanging"] = [stopped.error and stopped.error.get("node_id"), time.monotonic() - pressed[0],
-                        sorted(set(files()) - set(before))]  # fmt: skip
+    found["hanging"] = [
+        stopped.error and stopped.error.get("node_id"),
+        time.monotonic() - pressed[0],
+        sorted(set(files()) - set(before)),
+    ]
     os.environ["IMAGEIO_FFMPEG_EXE"] = os.path.join(host.base, "nowhere")
     found["wrong ffmpeg"] = sentence(graphs.talking(0.2))[0]
     return found

@@ -15,8 +15,18 @@ SOUNDS = [7, "voice.wav", {}, {"waveform": torch.zeros(1, 1, 9000)}, torch.zeros
           {"waveform": [0.0] * 9000, "sample_rate": 16000}, *({"waveform": torch.zeros(1, 1, 9000), "sample_rate": rate}
            for rate in ("16000", None, 0, 10, 1e9, float("nan")))]  # fmt: skip
 #: nodes that read no file and need little time, so that any values may be tried on them
-QUICK = ["AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "EditExpression", "EditPose", "BlendTracks", "ResizeTrack",
-         "SilenceGate", "MotionPlot"]  # fmt: skip
+QUICK = [
+    "AudioEncode",
+    "ExpNet",
+    "PoseVAE",
+    "MappingNet",
+    "EditExpression",
+    "EditPose",
+    "BlendTracks",
+    "ResizeTrack",
+    "SilenceGate",
+    "MotionPlot",
+]
 TEXTS = ["", "0", "-20, 0, 20", "nan", "1e999", "\u2212" * 400, "\0", "²", "9" * 5000, ";;,,", "\ud800"]
 
 

@@ -113,4 +113,4 @@ def main(host) -> dict:
         "both": raised(lambda: open_clip(batch, InputImpl.VideoFromFile(path), 25.0)),
         "a voice": raised(lambda: seen(InputImpl.VideoFromFile(os.path.join(host.base, "input", "hello.flac")))),
         **{name: raised(lambda video=video: seen(video)) for name, video in wire.items()},
-    }  # fmt: skip
+    }

@@ -18,25 +18,54 @@ def main(host) -> dict:
         file.writeframes(bytes(2 * 48_000 * 60))
     graph = graphs.talking(idle_seconds=8.0)
     graph |= {
-        "video_reference": {"class_type": "SadTalkerReferenceVideo", "inputs": {
-            "model": ["model", 0], "fps": 25.0, "missing_face": "hold", "face_index": 0, "face_order": "largest",
-            "landmarks": "auto", "frames": ["portrait", 1]}},
-        "paste": {"class_type": "SadTalkerPasteBack", "inputs": {
-            "frames": ["repeated", 0], "portrait": ["extract", 0], "feather": 0.1, "colour_match": 1.0}},
+        "video_reference": {
+            "class_type": "SadTalkerReferenceVideo",
+            "inputs": {
+                "model": ["model", 0],
+                "fps": 25.0,
+                "missing_face": "hold",
+                "face_index": 0,
+                "face_order": "largest",
+                "landmarks": "auto",
+                "frames": ["portrait", 1],
+            },
+        },
+        "paste": {
+            "class_type": "SadTalkerPasteBack",
+            "inputs": {"frames": ["repeated", 0], "portrait": ["extract", 0], "feather": 0.1, "colour_match": 1.0},
+        },
         "repeated": {"class_type": "RepeatImageBatch", "inputs": {"image": ["extract", 2], "amount": 40}},
         "repeated_portrait": {"class_type": "RepeatImageBatch", "inputs": {"image": ["portrait", 1], "amount": 8}},
-        "label": {"class_type": "SadTalkerVisibleLabel", "inputs": {
-            "frames": ["repeated", 0], "text": "AI", "corner": "top left", "size": 0.1, "opacity": 1.0}},
-        "preview": {"class_type": "SadTalkerMotionPreview", "inputs": {
-            "model": ["model", 0], "portrait": ["extract", 0], "motion": ["mapping", 0], "size": 64,
-            "over_portrait": False}},
-    }  # fmt: skip
+        "label": {
+            "class_type": "SadTalkerVisibleLabel",
+            "inputs": {"frames": ["repeated", 0], "text": "AI", "corner": "top left", "size": 0.1, "opacity": 1.0},
+        },
+        "preview": {
+            "class_type": "SadTalkerMotionPreview",
+            "inputs": {
+                "model": ["model", 0],
+                "portrait": ["extract", 0],
+                "motion": ["mapping", 0],
+                "size": 64,
+                "over_portrait": False,
+            },
+        },
+    }
     graph["video_reference"]["inputs"]["frames"] = ["repeated_portrait", 0]
     del graph["video"]
     ends = {"class_type": "PreviewAny", "inputs": {}}
     found = {}
-    for stage, output in (("speech", 0), ("expnet", 0), ("posevae", 0), ("mapping", 0), ("render", 0), ("paste", 0),
-                          ("label", 0), ("preview", 0), ("video_reference", 0)):  # fmt: skip
+    for stage, output in (
+        ("speech", 0),
+        ("expnet", 0),
+        ("posevae", 0),
+        ("mapping", 0),
+        ("render", 0),
+        ("paste", 0),
+        ("label", 0),
+        ("preview", 0),
+        ("video_reference", 0),
+    ):
         prompt = _needed(graph | {"end": {**ends, "inputs": {"source": [stage, output]}}}, "end")
         if stage == "speech":
             prompt["voice"] = {"class_type": "LoadAudio", "inputs": {"audio": "long.wav"}}

@@ -47,8 +47,12 @@ def main(host) -> dict:
 
     load_model.load_model = listening
     for args.disable_mmap in (False, True):
-        host.run({"model": graphs.talking()["model"], "view": {"class_type": "PreviewAny", "inputs": {
-            "source": ["model", 0]}}})  # fmt: skip
+        host.run(
+            {
+                "model": graphs.talking()["model"],
+                "view": {"class_type": "PreviewAny", "inputs": {"source": ["model", 0]}},
+            }
+        )
         loaded = host.value("model")
         host.executor.reset()
     found["use_mmap"] = asked

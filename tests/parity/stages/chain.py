@@ -1,5 +1,6 @@
 """From windows to frames: mapping, key points, transformation and the fast generator, as the nodes
-walk through render/."""
+walk through render/.
+"""
 
 from __future__ import annotations
 

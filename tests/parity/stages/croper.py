@@ -63,13 +63,15 @@ def look_at(landmarks: np.ndarray, size_wh: tuple[int, int], output_size: int) -
     smallest = min(inner[2] - inner[0], inner[3] - inner[1])
     right, bottom = (max(corner[axis] for corner in corners) + 0.5 - outer[axis] for axis in (0, 1))
     return Truth(
-        outer, inner, max(int(side / output_size * 0.5), 1),
+        outer,
+        inner,
+        max(int(side / output_size * 0.5), 1),
         empty=smallest < 8,
         wrong_right=min(right, width) != min(right, wide),
         wrong_bottom=min(bottom, width) != min(bottom, high),
         lost_rows=min(bottom, high) > width,
         rolled=tuple(theirs != ours for theirs, ours in zip(upright_bounds(corners), bounds(corners), strict=True)),
-    )  # fmt: skip
+    )
 
 
 def bounds(corners: list[tuple[float, float]]) -> tuple[float, float, float, float]:
@@ -87,9 +89,13 @@ def upright_bounds(corners: list[tuple[float, float]]) -> tuple[float, float, fl
 
 
 def check_boxes(
-    case: tuple[str, str], landmarks: np.ndarray, size_wh: tuple[int, int], truth: Truth, crop: np.ndarray,
+    case: tuple[str, str],
+    landmarks: np.ndarray,
+    size_wh: tuple[int, int],
+    truth: Truth,
+    crop: np.ndarray,
     quad: np.ndarray,
-) -> Iterator[Row]:  # fmt: skip
+) -> Iterator[Row]:
     """Both boxes of a face against what the original stored."""
     if truth.empty:
         yield refused(case, landmarks, size_wh)

@@ -106,9 +106,14 @@ class _Walk:
 
         degrees = {axis: [float(v) for v in given[axis]] for axis in ("yaw", "pitch", "roll") if axis in given}
         motion = coefficients_to_motion(
-            self.net("mapping_full" if source.crop_mode.full else "mapping"), source, expression, pose,
-            expression_scale=given["expression_scale"], still=given["still"], **degrees,
-        )  # fmt: skip
+            self.net("mapping_full" if source.crop_mode.full else "mapping"),
+            source,
+            expression,
+            pose,
+            expression_scale=given["expression_scale"],
+            still=given["still"],
+            **degrees,
+        )
         for axis, values in degrees.items():
             motion = yield from self.restore(motion, axis, values)
         return motion

@@ -96,8 +96,9 @@ def on_the_edge(mask: Tensor) -> Tensor:
     return (mask - MIN_MASK).abs() < EDGE
 
 
-def settled(generator: Generator, source: Source, driving: Tensor, rendered: Rendered,
-            want: dict) -> tuple[Rendered, int]:  # fmt: skip
+def settled(
+    generator: Generator, source: Source, driving: Tensor, rendered: Rendered, want: dict
+) -> tuple[Rendered, int]:
     """The frame with every voxel on the edge fallen to the side to which it fell in the original, and how many that
     turned. Only where the picture is out, and near the worst pixel, is the other side tried; all tolerances stay.
     """

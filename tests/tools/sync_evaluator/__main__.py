@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sadtalker_core.errors import SadTalkerError
 from tests.comfyui.layout import home
-from tests.mini_judge import sources
+from tests.tools.mini_judge import sources
 
 from . import mini
 from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence

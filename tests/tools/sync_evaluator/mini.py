@@ -15,9 +15,9 @@ import numpy as np
 
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from tests.mini_judge import portraits, trial, voices
-from tests.mini_judge.rows import Take
-from tests.mini_judge.table import Row
+from tests.tools.mini_judge import portraits, trial, voices
+from tests.tools.mini_judge.rows import Take
+from tests.tools.mini_judge.table import Row
 
 from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence, mouth_crops
 from .films import Film, make_films

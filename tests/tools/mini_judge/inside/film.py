@@ -1,0 +1,100 @@
+"""For the trial of the built-in model: portraits through the eight nodes of a real ComfyUI, frames out to a file each.
+
+Three takes of every portrait: a reading (the whole graph, with its video file), a still and idle clip, and faces that
+are commanded: tracks of one frame, which MappingNet sees as held, so a shape is judged as it is when it has arrived.
+"""
+
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "..", "nodes", "inside"))
+
+import graphs  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+
+def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> dict:
+    """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
+    -> portrait -> what went wrong, or None
+    """
+    return {take["portrait"]: _film(host, take, visemes, turn, still_frames) for take in takes}
+
+
+def _film(host, take, visemes, turn, still_frames):
+    print("filming", take["portrait"], flush=True)
+    picture = {"image": take["portrait"]}
+    outcome = host.run(graphs.talking(voice=take["voice"], **picture))
+    if outcome.error:
+        return outcome.error["exception_message"]
+    model, portrait, coefficients = host.value("model"), host.value("extract"), host.value("extract", 1)
+    spoken = {name: host.value(name) for name in ("render", "mapping", "expnet", "posevae")}
+    video = outcome.outputs["video"]["images"][0]
+    film = os.path.join(host.base, "output", video["subfolder"], video["filename"])
+    shutil.copy(film, os.path.splitext(take["out"])[0] + ".mp4")
+
+    idle = {"expnet.blink": "off", "mapping.still": True}
+    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **picture, **idle))
+    if outcome.error:
+        return outcome.error["exception_message"]
+    still = host.value("render")
+
+    names, motion = _commanded(host, model, coefficients, visemes, turn)
+    frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
+    crop = portrait.require_crop()
+    source = host.core("pipeline").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
+    height = len(source)  # Face Render repeats the last row of an odd one
+    stretch = torch.tensor([source.shape[1], source.shape[0]]) / crop.pic_size
+    np.savez(
+        take["out"] + ".part.npz",
+        recipe=np.array(take["recipe"]),
+        source=_bytes(source),
+        landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
+        spoken=_bytes(spoken["render"][:, :height]),
+        said=spoken["expnet"].coefficients.numpy(),
+        offsets=spoken["mapping"].driving.offsets.numpy(),
+        own=spoken["mapping"].source.offsets.numpy(),
+        still=_bytes(still[:, :height]),
+        names=np.array(names),
+        commanded=_bytes(frames[:, :height]),
+        orders=motion.driving.offsets.numpy(),
+    )
+    os.replace(take["out"] + ".part.npz", take["out"])
+    return None
+
+
+def _commanded(host, model, coefficients, visemes, turn):
+    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns by the node's own
+    yaw and pitch inputs.
+    """
+    types = host.core("datatypes")
+    own = coefficients.expression[0]
+    kept = own * host.core("training.expnet_mini").kept_share()
+    blink = host.core("training.heads.expressions").weights_of(eyeBlink=1.0)
+    weights_of = host.core("training.heads.expressions").weights_of
+    faces = {"neutral": (own, {})}
+    for name, units in visemes.items():
+        faces[name] = (kept + _wide(weights_of(**units)), {})
+    faces["blink"] = (own + _wide(blink), {})
+    for axis in ("yaw", "pitch"):
+        for degrees in (-turn, 0.0, turn):
+            faces[f"{axis} {degrees:+g}"] = (own, {axis: str(degrees)})
+    mapping = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerMappingNet"]
+    motions = []
+    for expression, written in faces.values():
+        track = types.Expression(expression[None], coefficients.family)
+        pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
+        said = {"yaw": "", "pitch": "", "roll": ""} | written
+        motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
+    parts = ("yaw", "pitch", "roll", "translation", "offsets")
+    rows = types.KeypointMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
+    return list(faces), types.Motion(rows, motions[0].source, motions[0].family)
+
+
+def _wide(weights):
+    return torch.nn.functional.pad(torch.from_numpy(weights), (0, 64 - len(weights)))
+
+
+def _bytes(pictures):
+    return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

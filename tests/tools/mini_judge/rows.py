@@ -1,0 +1,183 @@
+"""From films, voices and generated heads to the rows of the table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.model import assemble_mini
+from sadtalker_core.training.expnet_mini import predict_clip
+from sadtalker_core.training.voices.speech_set import SpeechClip
+from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
+
+from . import heads, measures, truth, voices
+from .evaluators import Evaluators
+from .table import Row
+from .trial import CLOSED_GAP, TURN_DEG, Trial
+
+JAW = BLENDSHAPE_INDEX["jawOpen"]
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """film: the arrays of inside/film.py;  voice: what was said."""
+
+    film: Mapping[str, np.ndarray]
+    voice: voices.Spoken
+
+
+def of_portraits(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
+    values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for name, take in takes.items():
+        for key, value in _of_portrait(take, evaluators).items():
+            values[key][name] = float(value)
+    return [Row(what, evaluator, found) for (what, evaluator), found in values.items()]
+
+
+def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], float]:
+    film, found = take.film, {}
+    landmarks = torch.from_numpy(film["landmarks"])
+    n_frames = len(film["spoken"])
+    asked, ruled = measures.commanded_gap(film["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
+    closures = take.voice.closures(n_frames)
+    names = [str(name) for name in film["names"]]
+    spoken, commanded = evaluators.read(film["spoken"], landmarks), evaluators.read(film["commanded"], landmarks)
+    for evaluator in spoken:
+        gap, limit = spoken[evaluator].gap, CLOSED_GAP[evaluator]
+        ear = dict(zip(names, commanded[evaluator].eyes, strict=True))
+        found |= {
+            ("lips follow the coefficients, r", evaluator): measures.correlation(gap, asked),
+            ("opening, spread by spread of the target", evaluator): measures.spread_ratio(gap, asked),
+            ("lips follow the alignment, r", evaluator): measures.correlation(gap, ruled),
+            ("opening, spread by spread of the alignment's", evaluator): measures.spread_ratio(gap, ruled),
+            ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),
+            ("lips closed on p, b, m, share of frames", evaluator): measures.share_below(
+                gap, np.concatenate(closures), limit
+            ),
+            ("blink, eye aspect ratio falls by", evaluator): 1 - ear["blink"] / ear["neutral"],
+            ("yaw, off by degrees", evaluator): _off(commanded[evaluator].yaw, names, "yaw"),
+            ("pitch, off by degrees", evaluator): _off(commanded[evaluator].pitch, names, "pitch"),
+        }
+    neutral = film["commanded"][names.index("neutral")]
+    box, away = _regions(film["landmarks"], *neutral.shape[:2])
+    everywhere = np.ones_like(box)
+    shut = film["commanded"][names.index("blink")]
+    contrast = [measures.eye_contrast(picture, film["landmarks"]) for picture in (neutral, shut)]
+    return found | {
+        ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
+        ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
+        ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, film["source"], away),
+        ("idle and still, away from the face, dB", "pixels"): min(
+            measures.psnr(frame, film["source"], away) for frame in film["still"]
+        ),
+        ("neutral and still, flicker, of 255", "pixels"): measures.flicker(film["still"], everywhere),
+    }
+
+
+def _off(angles: np.ndarray, names: list[str], axis: str) -> float:
+    """The worse of the two sides: what the head turned from 0, against what it was told."""
+    middle = angles[names.index(f"{axis} +0")]
+    return max(abs(angles[names.index(f"{axis} {d:+g}")] - middle - d) for d in (-TURN_DEG, TURN_DEG))
+
+
+def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (rows, columns): the box around the mesh; and what is further from it than a quarter of its size. The
+    head is held still there, so hair and neck count as away, too; in the idle clip a mouth that was open closes, and
+    the neck below the chin goes with it.
+    """
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    width, height = high - low
+
+    def mask(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+        y, x = np.mgrid[0:rows, 0:columns] + 0.5
+        return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+
+    box = mask(*low, *high)
+    x, y = width / 4, height / 4
+    return box, ~mask(low[0] - x, low[1] - y, high[0] + x, high[1] + y)
+
+
+# ---- voices ----------------------------------------------------------------------------------------------------------
+
+
+def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
+    """The jaw that ExpNet opens, for a portrait at rest, against the rules."""
+    (net,) = assemble_mini().use("expnet")
+    rows = []
+    for kind, clips in (
+        ("generated voices", voices.generated(trial.voice_minutes)),
+        ("real speech", [spoken.clip() for spoken in heard]),
+    ):
+        said, wanted = _jaws(net, clips)
+        whole = {"all": (np.concatenate(said), np.concatenate(wanted))} if clips else {}
+        rows += [
+            Row(
+                f"voice to jaw, {kind}, r",
+                "coefficients",
+                {name: measures.correlation(a, b) for name, (a, b) in whole.items()},
+            ),
+            Row(
+                "voice to jaw, best lag, frames",
+                f"coefficients, {kind}",
+                {name: float(measures.best_lag(a, b)) for name, (a, b) in whole.items()},
+            ),
+            Row(
+                f"voice to jaw, {kind}, spread by spread of the target",
+                "coefficients",
+                {name: measures.spread_ratio(a, b) for name, (a, b) in whole.items()},
+            ),
+            Row(
+                f"voice to jaw, {kind}, r of each voice",
+                "coefficients",
+                {
+                    f"{clip.voice} {k}": measures.correlation(a, b)
+                    for k, (clip, a, b) in enumerate(zip(clips, said, wanted, strict=True))
+                },
+            ),
+        ]
+    return rows
+
+
+def _jaws(net, clips: list[SpeechClip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    column = SPEECH_BLENDSHAPES.index(JAW)
+    said = [predict_clip(net, clip)[:, JAW].numpy() for clip in clips]
+    return said, [clip.units[:, column].astype(np.float32) for clip in clips]
+
+
+# ---- generated heads -------------------------------------------------------------------------------------------------
+
+
+def of_heads(evaluators: Evaluators, trial: Trial, folder: Path) -> list[Row]:
+    (net,) = assemble_mini().use("flow_renderer")
+    found = heads.evaluator(net.float().eval(), evaluators.mesh, heads.people(folder, trial.pairs))
+    everybody = f"{trial.pairs} people"
+
+    def row(what: str, name: str, of_truth: float | None = None) -> Row:
+        return Row(what, "exact", {everybody: found[name]}, of_truth)
+
+    return [
+        row("generated heads, flow off by pixels at 128", "flow"),
+        row("generated heads, flow of the mesh alone", "flow, mesh alone"),
+        row("generated heads, flow within the face", "flow, face"),
+        row("generated heads, flow of the worst person", "flow, worst person"),
+        row("generated heads, colour by copying the source", "colour"),
+        row("generated heads, teeth, intersection over union", "teeth", found["teeth, of the true picture"]),
+        row("generated heads, mouth colour by constant fill", "mouth colour"),
+    ]
+
+
+def with_truth(rows: list[Row], evaluators: Evaluators, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:
+    """The same rows, and beside them the worst that the evaluators say of a perfect head."""
+    n_frames = min(trial.speech_frames, int(spoken.utterance.seconds * 25))
+    perfect = truth.of_heads(trial.truths, evaluators, spoken, n_frames, folder)
+    found = []
+    for row in rows:
+        values = perfect.get((row.what, row.evaluator))
+        found.append(replace(row, of_truth=Row(row.what, row.evaluator, values).worst()[1]) if values else row)
+    return found

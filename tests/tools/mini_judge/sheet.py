@@ -1,0 +1,35 @@
+"""The contact sheet: a row for each portrait, a column for each commanded face, names along the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+CELL = 144
+_TOP, _LEFT = 18, 118
+
+
+def contact_sheet(films: Mapping[str, Mapping[str, np.ndarray]], cell: int = CELL) -> Image.Image:
+    """films: portrait -> source (S, S, 3), names (n,), commanded (n, S, S, 3) as film.py writes them. The zero angles
+    and the neutral face look like the source and are left out.
+    """
+    columns = ["source"]
+    for film in films.values():
+        columns += [str(name) for name in film["names"] if name not in columns and _shown(str(name))]
+    sheet = Image.new("RGB", (_LEFT + cell * len(columns), _TOP + cell * len(films)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for x, column in enumerate(columns):
+        draw.text((_LEFT + x * cell + 4, 3), column, fill="black")
+    for y, (name, film) in enumerate(films.items()):
+        draw.text((4, _TOP + y * cell + cell // 2), name, fill="black")
+        pictures = {"source": film["source"]} | dict(zip(map(str, film["names"]), film["commanded"], strict=True))
+        for x, column in enumerate(columns):
+            small = Image.fromarray(pictures[column]).resize((cell, cell), Image.Resampling.LANCZOS)
+            sheet.paste(small, (_LEFT + x * cell, _TOP + y * cell))
+    return sheet
+
+
+def _shown(name: str) -> bool:
+    return name != "neutral" and not name.endswith(" +0")

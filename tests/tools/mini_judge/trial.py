@@ -1,0 +1,150 @@
+"""What the built-in model is tried on, and how well it must do: seeds, motion ranges and targets, fixed before
+training.
+
+Nothing here is tuned to a result. Weights that come later are measured with the same numbers; a change of one of them
+is a new trial and says so in its commit. Training must not touch these seeds or these portraits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Heads and pairs are drawn from numpy's default_rng([TEST_SEED, k]), as training draws from [shard, k] with small
+#: shard numbers; generated voices from held_out_clips(TEST_SEED, ...), in timbres that training never hears.
+TEST_SEED = 314159
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture out of a package of the registry. package: "skimage" or the source package; member: its path there."""
+
+    name: str
+    package: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A generated person in front of the camera: default_rng([TEST_SEED, number])."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Stylised:
+    """Another portrait of the trial, redrawn by one of the filters of portraits.py."""
+
+    name: str
+    of: str
+    style: str
+
+
+_FACES = "face_recognition"
+PHOTOGRAPHS = (
+    Photograph("astronaut", "skimage"),
+    Photograph("biden", _FACES, "tests/test_images/biden.jpg"),
+    Photograph("obama", _FACES, "tests/test_images/obama.jpg"),
+    Photograph("obama2", _FACES, "tests/test_images/obama2.jpg"),
+    Photograph("obama3", _FACES, "tests/test_images/obama3.jpg"),
+)
+HEADS = tuple(Head(f"head{k}", 1000 + k) for k in range(4))
+STYLISED = (
+    Stylised("astronaut, painted", "astronaut", "painted"),
+    Stylised("biden, line art", "biden", "line art"),
+    Stylised("obama3, posterised", "obama3", "posterised"),
+    Stylised("head1, painted", "head1", "painted"),
+)
+
+#: the shapes of the sheet: blendshape weights that a mouth holds, over the portrait's own face
+VISEMES: dict[str, dict[str, float]] = {
+    "A": {"jawOpen": 0.60, "mouthStretch": 0.05, "mouthLowerDown": 0.38, "mouthUpperUp": 0.16},
+    "E": {"jawOpen": 0.36, "mouthStretch": 0.18, "mouthSmile": 0.08, "mouthLowerDown": 0.34, "mouthUpperUp": 0.18},
+    "I": {"jawOpen": 0.17, "mouthStretch": 0.30, "mouthSmile": 0.12, "mouthLowerDown": 0.34, "mouthUpperUp": 0.16},
+    "O": {"jawOpen": 0.40, "mouthPucker": 0.40, "mouthFunnel": 0.50, "mouthLowerDown": 0.10},
+    "U": {"jawOpen": 0.16, "mouthPucker": 0.85, "mouthFunnel": 0.30},
+    "M": {"mouthPress": 0.45, "mouthRollLower": 0.20, "mouthRollUpper": 0.20},
+    "F": {"jawOpen": 0.03, "mouthRollLower": 0.65, "mouthUpperUp": 0.20},
+}
+
+TURN_DEG = 12.0  #: yaw and pitch are commanded to both sides of the camera's axis by this much, and to 0
+STILL_FRAMES = 12  #: of the idle clip with a still head, for the flicker; the eyes stay open
+
+#: recordings of the pocketsphinx tests: all are listened to, and those that close the lips often are spoken by the
+#: portraits in turn, from the beginning
+LIBRIVOX = "sense_and_sensibility_01_austen_64kb-"
+READINGS = ("0870", "0880", "0890", "0920", "0930")
+SPOKEN = ("0930", "0920")
+CLOSED_PHONES = ("p", "b", "m")
+
+#: the lips count as closed when the gap between their inner edges is below this part of the distance between the outer
+#: corners of the eyes (about 90 mm)
+CLOSED_GAP = {"mesh": 0.035, "68 points": 0.035}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How much is tried. speech_frames: of each portrait's reading, at most; pairs: generated people, three driving
+    frames each, for the flow, the colours and the mouth; voice_minutes: of generated speech; truths: heads of which the
+    evaluators see perfect frames, too.
+    """
+
+    photographs: tuple[Photograph, ...] = PHOTOGRAPHS
+    heads: tuple[Head, ...] = HEADS
+    stylised: tuple[Stylised, ...] = STYLISED
+    readings: tuple[str, ...] = READINGS
+    spoken: tuple[str, ...] = SPOKEN
+    speech_frames: int = 100
+    pairs: int = 40
+    voice_minutes: float = 6.0
+    truths: tuple[Head, ...] = HEADS
+
+
+FULL = Trial()
+#: for looking while training goes on: minutes on one core
+QUICK = Trial(
+    photographs=(PHOTOGRAPHS[0], PHOTOGRAPHS[1]),
+    heads=HEADS[1:2],
+    stylised=(),
+    spoken=("0930",),
+    speech_frames=60,
+    pairs=8,
+    voice_minutes=1.0,
+    truths=(),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """At least, or at most, or both; what is measured is told by its name in the table."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def met(self, value: float) -> bool:
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+    def __str__(self) -> str:
+        if self.at_least is not None and self.at_most is not None:
+            return f"{self.at_least:g} .. {self.at_most:g}"
+        return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
+
+
+TARGETS: dict[str, Target] = {
+    "lips follow the coefficients, r": Target(at_least=0.85),
+    "voice to jaw, generated voices, r": Target(at_least=0.8),
+    "voice to jaw, real speech, r": Target(at_least=0.65),
+    "voice to jaw, best lag, frames": Target(at_least=-1, at_most=1),
+    "lips closed on p, b, m, share of frames": Target(at_least=0.8),
+    "opening, spread by spread of the target": Target(at_least=0.8, at_most=1.2),
+    "blink, eye aspect ratio falls by": Target(at_least=0.6),
+    "yaw, off by degrees": Target(at_most=3.0),
+    "pitch, off by degrees": Target(at_most=3.0),
+    "neutral and still, face box, dB": Target(at_least=34.0),
+    "neutral and still, away from the head, dB": Target(at_least=45.0),
+    "neutral and still, flicker, of 255": Target(at_most=0.5),
+    "generated heads, flow off by pixels at 128": Target(at_most=0.5),
+    "generated heads, colour by copying the source": Target(at_most=0.45),
+    "generated heads, teeth, intersection over union": Target(at_least=0.4),
+    "generated heads, mouth colour by constant fill": Target(at_most=0.5),
+}

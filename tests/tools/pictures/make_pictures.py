@@ -1,0 +1,196 @@
+"""Makes web/pictures anew, which the help pages show: the built-in model on a public portrait.
+
+Not made here: node_*.jpg and page_templates.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo's
+video; page_talking_portrait.jpg, from the screenshots of the page's tests.
+
+    python -m tests.tools.pictures.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sadtalker_core import pipeline
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.compose.label import label_frames
+from sadtalker_core.compose.plot import plot_motion
+from sadtalker_core.datatypes import CropMode, Motion, Portrait
+from sadtalker_core.face.draw import draw_landmarks
+from sadtalker_core.face.portrait import portrait_from_picture
+from sadtalker_core.model import load_model
+from sadtalker_core.motion import edit
+from sadtalker_core.motion.silence import silence_gate
+from sadtalker_core.render.preview import preview_frames
+from tests.tools.pictures.saving import save_small
+
+PROJECT = Path(__file__).resolve().parents[3]
+FOLDER = PROJECT / "web" / "pictures"
+SEED = 1
+YAWS = (-12.0, 0.0, 12.0)
+
+
+def main() -> None:
+    import skimage.data
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    nets = load_model("mini", [])
+    whole = torch.from_numpy(skimage.data.astronaut().copy()).float() / 255
+    portrait, face = pipeline.extract(nets, portrait_from_picture(whole))
+    save("landmarks", pipeline.landmarks_picture(portrait))
+    save(
+        "crop_modes",
+        side_by_side(
+            [
+                boxes_drawn(nets, whole),
+                *(
+                    pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().image.permute(1, 2, 0)
+                    for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)
+                ),
+            ],
+            height=256,
+        ),
+    )
+
+    speech = pipeline.encode_audio(*voice())
+    expression = pipeline.predict_expression(nets, speech, face, seed=SEED)
+    pose = pipeline.predict_head_pose(nets, speech, face, seed=SEED)
+    motion = pipeline.coefficients_to_motion(nets, face, expression, pose)
+    save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
+    wide = int(motion.driving.offsets[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
+    ahead = replace(motion, driving=motion.driving[wide : wide + 1])
+    drawn = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=False)))
+    over = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=True)))
+    frame = painted(nets, portrait, ahead)
+    save("motion_preview", side_by_side([drawn, over, frame[0]], height=256))
+
+    save("blink", side_by_side([eyes(frame) for frame in painted(nets, portrait, shutting(motion))], height=120))
+    turned = [pose_at(motion, yaw) for yaw in YAWS]
+    save("head_angles", side_by_side([painted(nets, portrait, one)[0] for one in turned], height=256))
+
+    stream, mask = pipeline.paste(frame, portrait)
+    back = next(iter(stream.batches())).permute(0, 2, 3, 1)
+    save("paste_back", side_by_side([frame[0], mask[..., None].expand(-1, -1, 3), back[0]], height=256))
+    save("visible_label", label_frames(back[:, :384, :384], size=0.07)[0])
+
+    def shown(expression, pose):
+        """(h, w, 3): the frame of the widest mouth, made of other tracks."""
+        moved = pipeline.coefficients_to_motion(nets, face, expression, pose)
+        return painted(nets, portrait, replace(moved, driving=moved.driving[wide : wide + 1]))[0]
+
+    mouths = [edit.edit_expression(expression, mouth=scale) for scale in (0.3, 1.0, 1.8)]
+    save("edit_expression", side_by_side([shown(mouth, pose) for mouth in mouths], height=256))
+    turns = [edit.edit_pose(pose, offsets_deg=degrees) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
+    save("edit_pose", side_by_side([shown(expression, turn) for turn in turns], height=256))
+
+    styles = [pipeline.predict_head_pose(nets, speech, face, style=style, seed=SEED) for style in (0, 20, 45)]
+    save("pose_styles", side_by_side([plotted(pose=style) for style in styles], height=240))
+    gated = silence_gate(expression, speech, face)
+    save("silence_gate", side_by_side([plotted(speech, track) for track in (expression, gated)], height=360))
+    short = edit.resize(pose, 60, edit.FitHow.CUT)
+    resized = [
+        edit.resize(short, 180, how, crossfade=10)
+        for how in (edit.FitHow.LOOP, edit.FitHow.PING_PONG, edit.FitHow.HOLD)
+    ]
+    save("resize_track", side_by_side([plotted(pose=track) for track in resized], height=240))
+    one, other = (edit.resize(style, 60, edit.FitHow.CUT) for style in styles[:2])
+    joined = [one, other, edit.blend(one, other, 0.5), edit.concatenate(one, other, 10)]
+    save("blend_tracks", side_by_side([plotted(pose=track, width=360) for track in joined], height=240))
+    save("face_order", faces_counted(whole))
+
+
+def plotted(speech=None, expression=None, pose=None, width: int = 480) -> Tensor:
+    return plot_motion(speech, expression, pose, width=width, height=240 if speech is None else 360)
+
+
+def faces_counted(whole: Tensor) -> Tensor:
+    """Two faces in one picture, with the numbers that face_order "left to right" gives them."""
+    from PIL import ImageDraw, ImageFont
+
+    nets = load_model("mini", [])
+    both = torch.cat([whole[:320, 60:400], whole[:320, 60:400].flip(1)], dim=1)
+    picture = as_pil(both)
+    pen = ImageDraw.Draw(picture)
+    for index in (0, 1):
+        portrait = portrait_from_picture(both, face_index=index, face_order="left to right")
+        box = pipeline.extract(nets, portrait)[0].require_crop().box
+        pen.rectangle([box.x, box.y, box.right, box.bottom], outline=(250, 205, 90), width=3)
+        pen.text((box.x + 8, box.y + 4), str(index), fill=(250, 205, 90), font=ImageFont.load_default(36))
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return pixels.view(picture.height, picture.width, 3).float() / 255
+
+
+def voice() -> tuple[Tensor, int]:
+    """The demo's: (1, n) and its sample rate."""
+    import soundfile
+
+    samples, rate_hz = soundfile.read(PROJECT / "tests" / "demo" / "hello.flac", dtype="float32")
+    return torch.from_numpy(samples)[None], rate_hz
+
+
+def painted(nets, portrait: Portrait, motion: Motion) -> Tensor:
+    """(T, h, w, 3)"""
+    with torch.inference_mode():
+        frames = torch.cat(list(pipeline.render(nets, portrait, motion).batches()))
+    return frames.permute(0, 2, 3, 1).clone()
+
+
+def shutting(motion: Motion) -> Motion:
+    """Four frames of a lid that goes down, the mouth at rest."""
+    own = motion.source
+    rows = {name: track.expand(4, *track.shape[1:]).clone() for name, track in vars(own).items()}
+    for lid in ("eyeBlinkLeft", "eyeBlinkRight"):
+        rows["offsets"][:, BLENDSHAPE_INDEX[lid]] = torch.linspace(0, 1, 4)
+    return replace(motion, driving=replace(own, **rows))
+
+
+def pose_at(motion: Motion, yaw: float) -> Motion:
+    """One frame of the portrait's own face, with the head turned."""
+    own = motion.source
+    return replace(motion, driving=replace(own[:1], yaw=torch.full_like(own.yaw[:1], yaw)))
+
+
+def boxes_drawn(nets, whole: Tensor) -> Tensor:
+    drawn = whole
+    for mode in (CropMode.CROP, CropMode.EXTENDED_CROP):
+        box = pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().box
+        drawn = draw_landmarks(drawn, torch.tensor([[0.0, 0.0], [400.0, 400.0]]) - 1000, box)
+    return drawn
+
+
+def eyes(frame: Tensor) -> Tensor:
+    side = frame.shape[1]
+    return frame[round(side * 0.38) : round(side * 0.58), round(side * 0.22) : round(side * 0.78)]
+
+
+def side_by_side(pictures: list[Tensor], height: int) -> Tensor:
+    from PIL import Image
+
+    gap = torch.ones(height, 4, 3)
+    row: list[Tensor] = []
+    for picture in pictures:
+        wide = round(picture.shape[1] * height / picture.shape[0])
+        small = as_pil(picture).resize((wide, height), Image.Resampling.LANCZOS)
+        pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8)
+        row += [gap, pixels.view(height, wide, 3).float() / 255]
+    return torch.cat(row[1:], dim=1)
+
+
+def as_pil(picture: Tensor):
+    from PIL import Image
+
+    return Image.fromarray((picture.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+
+
+def save(name: str, picture: Tensor) -> None:
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
+    save_small(as_pil(picture), FOLDER / f"{name}.jpg")
+
+
+if __name__ == "__main__":
+    main()
