@@ -1,0 +1,183 @@
+"""The built-in model before the sync evaluator: rows for the mini evaluation, and a table of portraits by voices.
+
+Portraits and voices are those of the mini evaluation. Its five readings are by one reader, so a wrong voice differs in
+what it says alone; other readers come with --voices.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sadtalker_core.model import assemble_mini
+from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+from tests.tools.mini_judge import portraits, trial, voices
+from tests.tools.mini_judge.rows import Take
+from tests.tools.mini_judge.table import Row
+
+from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence, mouth_crops
+from .films import Film, make_films
+from .shapes import Shapes, shapes
+
+LEVEL, MARGIN, SHIFT = "sync, level", "sync, margin", "sync, best shift, frames"
+NETWORK = "LR-ASD"
+
+
+# ------------------------------------------------------------------------------------------------ the mini evaluation
+
+
+def sync_rows(takes: Mapping[str, Take]) -> list[Row]:
+    """One value per portrait that can be judged; without the weights no rows, and a sentence that says so."""
+    weights = find_weights()
+    if weights is None:
+        print(missing_sentence(), file=sys.stderr)
+        return []
+    evaluator = SyncEvaluator(weights)
+    found = {}
+    for name, take in takes.items():
+        try:
+            found[name] = evaluator.evaluate(take.film["spoken"], take.voice.utterance.wave)
+        except ValueError as error:  # too short, or no face
+            print(f"{name}: no sync: {error}", file=sys.stderr)
+    values = {LEVEL: "level", MARGIN: "margin", SHIFT: "best_shift"}
+    return [
+        Row(
+            what,
+            NETWORK,
+            {name: float(getattr(scores, value)) for name, scores in found.items()},
+            note=_controls(found.values()),
+        )
+        for what, value in values.items()
+    ]
+
+
+def _controls(found: Iterable[SyncScores]) -> str:
+    broken = sum(not scores.controls_hold for scores in found)
+    return f"controls fail in {broken} clips" if broken else "controls hold"
+
+
+# --------------------------------------------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One portrait with one voice: the model's film, and that of a jaw that is loudness alone."""
+
+    portrait: str
+    voice: str
+    scores: SyncScores
+    shapes: Shapes
+    loudness: SyncScores
+    loudness_shapes: Shapes
+
+
+def grid(
+    evaluator: SyncEvaluator,
+    pictures: Mapping[str, np.ndarray],
+    spoken: Sequence[voices.Spoken],
+    wrong: Mapping[str, np.ndarray],
+    n_frames: int,
+) -> list[Cell]:
+    """Every portrait says the first n_frames of every voice. wrong: name of a voice -> its sound; all but the film's
+    own stand against it.
+    """
+    model, cells = assemble_mini(), []
+    for name, picture in pictures.items():
+        for voice in spoken:
+            sound = voice.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND]
+            others = [other for key, other in wrong.items() if key != voice.name]
+            judged = [_judged(evaluator, film, voice, others) for film in make_films(model, picture, sound)]
+            cells.append(Cell(name, voice.name, *judged[0], *judged[1]))
+            print(cell_line(cells[-1]), flush=True)
+    return cells
+
+
+def _judged(
+    evaluator: SyncEvaluator, film: Film, voice: voices.Spoken, wrong: Sequence[np.ndarray]
+) -> tuple[SyncScores, Shapes]:
+    meshes = evaluator.meshes(film.frames)
+    scores = evaluator.score(mouth_crops(film.frames, meshes), film.sound, wrong)
+    return scores, shapes(meshes, voice.utterance.phones, film.sound)
+
+
+def cell_line(cell: Cell) -> str:
+    """While it runs."""
+    own, other = cell.scores, cell.loudness
+    return (
+        f"{cell.portrait}, {cell.voice}: level {own.level:.2f}, margin {own.margin:.2f}, shapes "
+        f"{cell.shapes.mean:.2f}; jaw = loudness {other.level:.2f}, {other.margin:.2f}, "
+        f"{cell.loudness_shapes.mean:.2f}"
+    )
+
+
+def as_table(cells: Sequence[Cell]) -> str:
+    """Markdown: a line per portrait, means over its voices; then all, and the jaw that is loudness alone."""
+    heads = ("portrait", "level", "best shift", "margin", "z", "noise", "still frame", "opening", "width")
+    names = list(dict.fromkeys(cell.portrait for cell in cells))
+    own = {name: [(c.scores, c.shapes) for c in cells if c.portrait == name] for name in names}
+    groups = own | {
+        "all": [(c.scores, c.shapes) for c in cells],
+        "jaw = loudness": [(c.loudness, c.loudness_shapes) for c in cells],
+    }
+    lines = [heads, ("---",) * len(heads)]
+    lines += [(name, *(f"{value:.2f}" for value in _means(found))) for name, found in groups.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _means(found: Sequence[tuple[SyncScores, Shapes]]) -> list[float]:
+    rows = [(s.level, s.best_shift, s.margin, s.z, s.noise, s.still, w.opening, w.width) for s, w in found]
+    return np.mean(rows, axis=0).tolist()
+
+
+def verdicts(cells: Sequence[Cell]) -> list[str]:
+    """What the table has to hold, each in a sentence."""
+    beaten = sum(cell.shapes.mean > cell.loudness_shapes.mean for cell in cells)
+    own, other = (
+        float(np.mean([s.mean for s in found]))
+        for found in ([c.shapes for c in cells], [c.loudness_shapes for c in cells])
+    )
+    broken = sum(not cell.scores.controls_hold for cell in cells)
+    return [
+        f"controls: {'hold in every film' if not broken else f'fail in {broken} of {len(cells)} films'}",
+        f"guard: shapes {own:.2f} against {other:.2f} of a jaw that is loudness alone, better in {beaten} of "
+        f"{len(cells)} films: {'holds' if own > other else 'FAILS'}",
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ what is looked at
+
+
+def chosen(
+    folder: Path,
+    quick: bool,
+    own_portraits: Path | None,
+    own_voices: Path | None,
+) -> tuple[dict[str, np.ndarray], list[voices.Spoken], dict[str, np.ndarray], int]:
+    """-> pictures, the voices that are said, the sounds of all voices, and frames at most. quick: two by two, and
+    three seconds.
+    """
+    if own_portraits:
+        pictures = {
+            file.stem: portraits.read(file)
+            for file in sorted(own_portraits.iterdir())
+            if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")
+        }
+    else:
+        pictures = {one.name: portraits.photograph_of(one, folder) for one in trial.PHOTOGRAPHS}
+    heard = (
+        voices.own_readings(own_voices, folder)
+        if own_voices
+        else [voices.reading(number, folder) for number in trial.READINGS]
+    )
+    sounds = {voice.name: voice.utterance.wave for voice in heard}
+    if not quick:
+        return pictures, heard, sounds, trial.FULL.speech_frames
+    spoken = heard[:2] if own_voices else [voice for n in trial.SPOKEN for voice in heard if voice.name == n]
+    return dict(list(pictures.items())[:2]), spoken, sounds, QUICK_FRAMES
+
+
+QUICK_FRAMES = 75
