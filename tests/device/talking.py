@@ -56,7 +56,9 @@ def load(model: str, folder: Path, **wishes) -> sadtalker_core.SadTalker:
     return sadtalker_core.load(model, models=folder, **wishes)
 
 
-def clip(model: sadtalker_core.SadTalker, crop_mode: str = "crop", paste_back: bool = False, **wishes) -> sadtalker_core.Video:
+def clip(
+    model: sadtalker_core.SadTalker, crop_mode: str = "crop", paste_back: bool = False, **wishes
+) -> sadtalker_core.Video:
     """0.2 s of talk, 5 frames."""
     options = sadtalker_core.Options(
         crop_mode=crop_mode, paste_back=paste_back, pose_style=3, blink_rate=60.0, landmarks="embedded mesh", **wishes

@@ -4,12 +4,12 @@
         picture = torch.rand(3, 8, 8).to(DEVICE)
         picture + torch.rand(8, 8)  # MixedDevices, as CUDA raises
 
-What CUDA refuses is refused here: an operation on tensors of both devices, but for scalars of no dimensions in pointwise
-operations, CPU indices into a tensor of the device, and `copy_`; a CPU generator for numbers on the device; `numpy()`.
-What lies on the device is counted, and where it is full torch.OutOfMemoryError is raised. Kernels, and so results, are
-the CPU's, whatever the precision. There are no streams and no pinned memory, shapes cannot be changed in place, and
-`torch.inference_mode` is `torch.no_grad` meanwhile, for tensors of a subclass cannot be made within it. Tensors are
-brought to the device by the thread alone that has entered it.
+What CUDA refuses is refused here: an operation on tensors of both devices, but for scalars of no dimensions in
+pointwise operations, CPU indices into a tensor of the device, and `copy_`; a CPU generator for numbers on the device;
+`numpy()`. What lies on the device is counted, and where it is full torch.OutOfMemoryError is raised. Kernels, and so
+results, are the CPU's, whatever the precision. There are no streams and no pinned memory, shapes cannot be changed in
+place, and `torch.inference_mode` is `torch.no_grad` meanwhile, for tensors of a subclass cannot be made within it.
+Tensors are brought to the device by the thread alone that has entered it.
 
 This module needs torch alone: scripts inside a ComfyUI process import it, too.
 """
