@@ -153,7 +153,7 @@ def test_a_device_is_chosen_by_name_or_by_what_is_there():
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 def test_only_the_painting_networks_leave_fp32_and_auto_goes_by_the_device(device):
     def dtype(name: str, precision: str, **fastest) -> torch.dtype:
-        net = in_precision(name, torch.nn.Linear(2, 2), precision, torch.device(device), **fastest)
+        net = in_precision(name, torch.nn.PReLU(), precision, torch.device(device), **fastest)
         return next(net.parameters()).dtype
 
     assert {dtype("expnet", precision) for precision in PRECISIONS} == {torch.float32}

@@ -67,7 +67,7 @@ def test_without_a_drawn_graph_titles_and_kinds_name_a_node(workflow):
         ("dots. /aux/con.x/nul", "dots/aux_/con_.x", "nul"),
         ("falcon/bacon.x/silicon.y", "falcon/bacon.x", "silicon.y"),
         ("con.x", "", "con_.x"),
-        ("ü中😀", "", "ü中😀"),
+        ("ü\u4e2d\U0001f600", "", "ü\u4e2d\U0001f600"),
     ],
 )
 def test_a_prefix_names_the_same_file_on_every_system(tmp_path, prefix, subfolder, stem):
@@ -91,7 +91,7 @@ def test_a_full_path_inside_the_output_folder_is_one(tmp_path):
         ("n\0l", "NUL"),
         ("\ud800", "half a character"),
         ("a" * 300, "longer than this disk allows"),
-        ("中" * 90, "longer than this disk allows"),
+        ("\u4e2d" * 90, "longer than this disk allows"),
         ("a" * 300 + "/b", "longer than this disk allows"),
         ("/".join(["a" * 200] * 30), "longer than this disk allows"),
         ("a/" * 101 + "b", "has 101 folders in one another; 100 are possible"),
@@ -127,9 +127,9 @@ def test_a_placeholder_does_not_count_by_its_own_length(tmp_path):
 def test_any_text_is_refused_or_names_a_file_inside_the_output_folder(tmp_path):
     output, generator = tmp_path / "output", random.Random(9)
     output.mkdir()
-    pieces = ["..", ".", "/", "\\", "a", "ü", "中" * 40, "x" * 120, " ", "%", "%date:", "yyyy", "%width%", "%a.b%",
+    pieces = ["..", ".", "/", "\\", "a", "ü", "\u4e2d" * 40, "x" * 120, " ", "%", "%date:", "yyyy", "%width%", "%a.b%",
               ":", "*", "con", "nul.",
-              "~", "\n", "\0", "\ud800", "\x7f", "-", "'", '"', "C:", str(output), "😀"]  # fmt: skip
+              "~", "\n", "\0", "\ud800", "\x7f", "-", "'", '"', "C:", str(output), "\U0001f600"]  # fmt: skip
     n_named = 0
     for _ in range(400):
         prefix = "".join(generator.choices(pieces, k=generator.randint(0, 6)))

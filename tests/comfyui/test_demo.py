@@ -99,7 +99,7 @@ def test_what_a_node_says_is_what_the_person_reads(tmp_path, astronaut):
     moon = astronaut.with_name("moon.png")
     done = make_demo(PORTRAIT=str(moon), OUT=str(tmp_path / "talk.mp4"))
     assert done.returncode == 1
-    assert done.stderr.startswith("error: 3DMM Extract: no face found in the picture")
+    assert done.stderr.startswith("error: 3DMM Extract: The portrait 'demo_image.png': no face found in the picture")
 
 
 @pytest.mark.slow

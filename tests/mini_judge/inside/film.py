@@ -43,14 +43,22 @@ def _film(host, take, visemes, turn, still_frames):
     frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
     crop = portrait.require_crop()
     source = host.core("pipeline").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
+    height = len(source)  # Face Render repeats the last row of an odd one
     stretch = torch.tensor([source.shape[1], source.shape[0]]) / crop.pic_size
     np.savez(
-        take["out"] + ".part.npz", recipe=np.array(take["recipe"]),
-        source=_bytes(source), landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
-        spoken=_bytes(spoken["render"]), said=spoken["expnet"].coefficients.numpy(),
-        offsets=spoken["mapping"].driving.offsets.numpy(), own=spoken["mapping"].source.offsets.numpy(),
-        still=_bytes(still), names=np.array(names), commanded=_bytes(frames), orders=motion.driving.offsets.numpy(),
-    )  # fmt: skip
+        take["out"] + ".part.npz",
+        recipe=np.array(take["recipe"]),
+        source=_bytes(source),
+        landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
+        spoken=_bytes(spoken["render"][:, :height]),
+        said=spoken["expnet"].coefficients.numpy(),
+        offsets=spoken["mapping"].driving.offsets.numpy(),
+        own=spoken["mapping"].source.offsets.numpy(),
+        still=_bytes(still[:, :height]),
+        names=np.array(names),
+        commanded=_bytes(frames[:, :height]),
+        orders=motion.driving.offsets.numpy(),
+    )
     os.replace(take["out"] + ".part.npz", take["out"])
     return None
 
