@@ -111,7 +111,7 @@ def main(host, cases, gpu_only=False) -> dict:
                 "filename_prefix": "second/again", "expression": ["load", 0], "pose": ["load", 1]}}}  # fmt: skip
     host.executor.reset()
     take_for_the_gpu(host.mm, gpu_only=gpu_only)
-    found = {"classes": sorted({node["class_type"] for graph in (every_node("mini", "fp32", "crop"), load)
+    found = {"gpu_only": gpu_only, "classes": sorted({node["class_type"] for graph in (every_node("mini", "fp32", "crop"), load)
                                 for node in graph.values()}), "cases": []}  # fmt: skip
     with second_device():
         for case in cases:
@@ -129,8 +129,6 @@ def main(host, cases, gpu_only=False) -> dict:
             })  # fmt: skip
             if error:
                 return found
-        found["track"] = host.run(load).error
-
         before = memory.used
         host.mm.free_memory(1e30, DEVICE)
         found["freed"] = [before, memory.used]
@@ -140,6 +138,7 @@ def main(host, cases, gpu_only=False) -> dict:
         memory.capacity = int(host.mm.minimum_inference_memory()) + (8 << 20)
         graph["posevae"]["inputs"]["pose_style"] = 8
         found["pressed"] = [host.run(graph).error, loaded_on_the_device(host)]
+        found["track"] = host.run(load).error
         host.executor.reset()
         del graph
         gc.collect()
