@@ -111,8 +111,8 @@ def main(host, cases, gpu_only=False) -> dict:
                 "filename_prefix": "second/again", "expression": ["load", 0], "pose": ["load", 1]}}}  # fmt: skip
     host.executor.reset()
     take_for_the_gpu(host.mm, gpu_only=gpu_only)
-    found = {"gpu_only": gpu_only, "classes": sorted({node["class_type"] for graph in (every_node("mini", "fp32", "crop"), load)
-                                for node in graph.values()}), "cases": []}  # fmt: skip
+    used = [*every_node("mini", "fp32", "crop").values(), *load.values()]
+    found = {"gpu_only": gpu_only, "classes": sorted({node["class_type"] for node in used}), "cases": []}
     with second_device():
         for case in cases:
             memory.peak = memory.used
