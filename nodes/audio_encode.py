@@ -21,15 +21,15 @@ class SadTalkerAudioEncode(io.ComfyNode):
             node_id="SadTalkerAudioEncode",
             display_name="Audio Encode",
             category=wires.CATEGORY,
-            description="Turns a voice into mel windows, one per video frame (25 a second). Without a voice it makes "
-            "an idle clip of some seconds: the head moves and blinks, the mouth rests.",
+            description="Turns audio into mel windows, one per video frame (25 fps). Without audio it makes an idle "
+            "clip of the given length: the head moves and blinks, the mouth rests.",
             inputs=[
                 widgets.option("idle_seconds"),
-                io.Audio.Input("audio", optional=True, tooltip="The voice; any rate and number of channels."),
+                io.Audio.Input("audio", optional=True, tooltip="The voice; any sample rate and number of channels."),
             ],
             outputs=[
-                wires.Speech.Output("speech", display_name="speech", tooltip="The voice as mel windows."),
-                io.Int.Output("n_frames", display_name="frame count", tooltip="Video frames that the voice lasts."),
+                wires.Speech.Output("speech", display_name="speech", tooltip="The audio as mel windows."),
+                io.Int.Output("n_frames", display_name="frame count", tooltip="Length of the audio in video frames."),
             ],
         )
 

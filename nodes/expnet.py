@@ -16,8 +16,8 @@ class SadTalkerExpNet(io.ComfyNode):
             node_id="SadTalkerExpNet",
             display_name="ExpNet",
             category=wires.CATEGORY,
-            description="Predicts 64 expression coefficients for every frame from the voice, and blinks of its own "
-            "or from a reference video.",
+            description="Predicts 64 expression coefficients per frame from the audio. Blinks are generated or taken "
+            "from a reference video.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Speech.Input("speech", tooltip="From Audio Encode."),
@@ -25,13 +25,11 @@ class SadTalkerExpNet(io.ComfyNode):
                 widgets.option("blink"),
                 widgets.option("blink_rate"),
                 widgets.option("blink_strength"),
-                widgets.seed("When the blinks fall. The same seed gives the same blinks on every machine."),
+                widgets.seed("Timing of the blinks. The same seed gives the same blinks on every machine."),
                 *widgets.reference("ExpNet"),
             ],
             outputs=[
-                wires.Expression.Output(
-                    "expression", display_name="expression", tooltip="64 coefficients for every frame."
-                )
+                wires.Expression.Output("expression", display_name="expression", tooltip="64 coefficients per frame.")
             ],
         )
 

@@ -21,7 +21,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
             node_id="SadTalker3DMMExtract",
             display_name="3DMM Extract",
             category=wires.CATEGORY,
-            description="Finds the face, cuts it out and describes it by the coefficients of a 3-D face model: "
+            description="Finds and crops the face, and describes it by the coefficients of a 3D face model (3DMM): "
             "identity, expression, head pose.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
@@ -30,10 +30,12 @@ class SadTalker3DMMExtract(io.ComfyNode):
             ],
             outputs=[
                 wires.Portrait.Output(
-                    "cropped_portrait", display_name="portrait", tooltip="The portrait with its face cut out."
+                    "cropped_portrait", display_name="portrait", tooltip="The portrait with its face cropped."
                 ),
                 wires.Coefficients.Output(
-                    "face_coefficients", display_name="coefficients", tooltip="The face in one row of coefficients."
+                    "face_coefficients",
+                    display_name="coefficients",
+                    tooltip="One row of coefficients that describes the face.",
                 ),
                 io.Image.Output(
                     "drawn_landmarks", display_name="landmarks", tooltip="The crop with the landmarks drawn on it."
@@ -63,22 +65,24 @@ class SadTalkerReferenceVideo(io.ComfyNode):
             node_id="SadTalkerReferenceVideo",
             display_name="3DMM from Video",
             category=wires.CATEGORY,
-            description="Reads head pose, blinks and expression from a video of somebody, frame by frame, at 25 fps. "
+            description="Reads head pose, blinks and expression from a video of a person, frame by frame, at 25 fps. "
             "Connect frames or a video.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model; the same as in the other stages."),
+                wires.Model.Input(
+                    "model", tooltip="From Load SadTalker Model; the same loader as for the other stages."
+                ),
                 *widgets.own("ReferenceVideo"),
-                widgets.option("face_index", "Which face of the first frame, from 0."),
-                widgets.option("face_order", "How the faces of the first frame are counted."),
+                widgets.option("face_index", "Which face of the first frame, counted from 0."),
+                widgets.option("face_order", "Order in which the faces of the first frame are counted."),
                 widgets.option("landmarks"),
-                io.Image.Input("frames", optional=True, tooltip="The video as a batch of pictures."),
-                io.Video.Input("video", optional=True, tooltip="The video as core's Load Video gives it."),
+                io.Image.Input("frames", optional=True, tooltip="The video as an image batch."),
+                io.Video.Input("video", optional=True, tooltip="The video, from ComfyUI's Load Video."),
             ],
             outputs=[
                 wires.Coefficients.Output(
                     "reference",
                     display_name="coefficients",
-                    tooltip="One row per frame at 25 fps; connect it to a 'reference' input.",
+                    tooltip="One row per frame at 25 fps, for a 'reference' input.",
                 )
             ],
         )

@@ -19,10 +19,10 @@ class SadTalkerFaceRender(io.ComfyNode):
             node_id="SadTalkerFaceRender",
             display_name="Face Render",
             category=wires.CATEGORY,
-            description="Moves the portrait and renders the frames at 25 fps, with a live preview in the node.",
+            description="Animates the portrait and renders the frames at 25 fps, with a live preview in the node.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
-                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
+                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cropped."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
                 *widgets.own("FaceRender"),
             ],

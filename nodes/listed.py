@@ -29,7 +29,7 @@ def named(name: str = "") -> Iterator[None]:
 def _label(name: str) -> str:
     context = get_executing_context()
     place = context.list_index if context is not None else None
-    called = f"The portrait '{shorten(name, 100)}'" if name else "The portrait"
+    called = f"the portrait '{shorten(name, 100)}'" if name else "the portrait"
     if place:
         return f"{called}, number {place} of the list (counting from 0)"
     return called if name else ""

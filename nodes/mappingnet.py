@@ -18,8 +18,8 @@ class SadTalkerMappingNet(io.ComfyNode):
             node_id="SadTalkerMappingNet",
             display_name="MappingNet",
             category=wires.CATEGORY,
-            description="Translates expression and head pose into the key points that move the picture. Scales "
-            "expression and head movement.",
+            description="Maps expression and head pose to the key points that drive the renderer. Scales expression "
+            "and head movement.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
@@ -27,7 +27,7 @@ class SadTalkerMappingNet(io.ComfyNode):
                 wires.Pose.Input("pose", tooltip="From PoseVAE."),
                 *map(widgets.option, _OPTIONS),
             ],
-            outputs=[wires.Motion.Output("motion", display_name="motion", tooltip="The movement of every frame.")],
+            outputs=[wires.Motion.Output("motion", display_name="motion", tooltip="The motion of every frame.")],
         )
 
     @classmethod

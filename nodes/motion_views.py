@@ -20,15 +20,17 @@ class SadTalkerMotionPlot(io.ComfyNode):
             node_id="SadTalkerMotionPlot",
             display_name="Motion Plot",
             category=wires.CATEGORY,
-            description="Draws expression and pose over the waveform of the voice: jaw, lips, lids and brows with the "
-            "mini model, the size of the change with the released models, the head in degrees.",
+            description="Plots expression and pose over the waveform: jaw, lips, eyelids and brows with mini, the "
+            "amount of change with the released models, the head in degrees.",
             inputs=[
                 *widgets.own("MotionPlot"),
-                wires.Speech.Input("speech", optional=True, tooltip="From Audio Encode: its waveform lies behind."),
+                wires.Speech.Input(
+                    "speech", optional=True, tooltip="From Audio Encode: the waveform behind the curves."
+                ),
                 wires.Expression.Input("expression", optional=True, tooltip="From ExpNet or an edit of it."),
                 wires.Pose.Input("pose", optional=True, tooltip="From PoseVAE or an edit of it."),
             ],
-            outputs=[io.Image.Output("plot", display_name="plot", tooltip="One picture; look at it in Preview Image.")],
+            outputs=[io.Image.Output("plot", display_name="plot", tooltip="One image; view it with Preview Image.")],
         )
 
     @classmethod
@@ -43,8 +45,8 @@ class SadTalkerMotionPreview(io.ComfyNode):
             node_id="SadTalkerMotionPreview",
             display_name="Motion Preview",
             category=wires.CATEGORY,
-            description="Shows how the face will move, in seconds: the moving face mesh with the mini model, the 15 "
-            "key points that drive the renderer with the released models.",
+            description="Previews the motion in seconds: the animated face mesh with mini, the 15 key points that "
+            "drive the renderer with the released models.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract."),
@@ -52,7 +54,7 @@ class SadTalkerMotionPreview(io.ComfyNode):
                 *widgets.own("MotionPreview"),
             ],
             outputs=[
-                io.Image.Output("frames", display_name="frames", tooltip="The drawing, frame by frame."),
+                io.Image.Output("frames", display_name="frames", tooltip="The preview, frame by frame."),
                 io.Float.Output("fps", display_name="fps", tooltip="25, for Video Combine."),
             ],
         )
@@ -60,7 +62,7 @@ class SadTalkerMotionPreview(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, model, portrait, motion, size, over_portrait) -> io.NodeOutput:
-        require_family("The motion", motion.family, model.family)
+        require_family("the motion", motion.family, model.family)
         detector = None if model.family == MINI else model.use("keypoint_detector")[0]
         crop = portrait.require_crop()
 

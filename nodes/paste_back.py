@@ -17,23 +17,23 @@ class SadTalkerPasteBack(io.ComfyNode):
             node_id="SadTalkerPasteBack",
             display_name="Paste Back",
             category=wires.CATEGORY,
-            description="Puts the talking head back into the whole picture. The frames may have any size: restore or "
-            "upscale them before, if you like.",
+            description="Puts the talking head back into the whole image. The frames may have any size: restore or "
+            "upscale them first if you like.",
             inputs=[
-                io.Image.Input("frames", tooltip="From Face Render, or from a face restorer behind it."),
-                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: it knows where the head was."),
+                io.Image.Input("frames", tooltip="From Face Render, or from a face restorer after it."),
+                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract; it holds the position of the head."),
                 *widgets.seam(),
                 widgets.mask(),
                 io.Image.Input(
                     "background",
                     optional=True,
-                    tooltip="The frames of another Paste Back in the same picture, where somebody else talks: this "
-                    "head goes into them. The shorter clip holds its last frame.",
+                    tooltip="Frames of another Paste Back of the same image, where somebody else talks: this head is "
+                    "pasted into them. The shorter clip holds its last frame.",
                 ),
             ],
             outputs=[
-                io.Image.Output("pictures", display_name="frames", tooltip="The whole picture, frame by frame."),
-                io.Mask.Output("pasted", display_name="mask", tooltip="Where the frames were put, 0..1."),
+                io.Image.Output("pictures", display_name="frames", tooltip="The whole image, frame by frame."),
+                io.Mask.Output("pasted", display_name="mask", tooltip="Where the frames were pasted, 0..1."),
             ],
         )
 

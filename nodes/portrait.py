@@ -18,11 +18,11 @@ from .listed import named
 def _outputs():
     return [
         wires.Portrait.Output(
-            "chosen_portrait", display_name="portrait", tooltip="The picture and which face to animate."
+            "chosen_portrait", display_name="portrait", tooltip="The image, and which face to animate."
         ),
-        io.Image.Output("picture", display_name="image", tooltip="The picture itself, for other nodes."),
+        io.Image.Output("picture", display_name="image", tooltip="The image itself, for other nodes."),
         io.Mask.Output(
-            "alpha", display_name="mask", tooltip="1 where the picture is transparent, as core's Load Image gives it."
+            "alpha", display_name="mask", tooltip="1 where the image is transparent, as in ComfyUI's Load Image."
         ),
     ]
 
@@ -35,14 +35,14 @@ class SadTalkerLoadPortrait(io.ComfyNode):
             node_id="SadTalkerLoadPortrait",
             display_name="Load Portrait",
             category=wires.CATEGORY,
-            description="Loads a picture of somebody and says which face to animate.",
+            description="Loads an image of a person and selects the face to animate.",
             inputs=[
                 io.Combo.Input(
                     "image",
                     options=_pictures(),
                     upload=io.UploadType.image,
                     image_folder=io.FolderType.input,
-                    tooltip="The portrait. Faces looking at the camera work best; at least 256 pixels of face.",
+                    tooltip="The portrait. Faces that look at the camera work best, 256 pixels or larger.",
                 ),
                 *map(widgets.option, ("face_index", "face_order")),
             ],
@@ -52,7 +52,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
     @classmethod
     def execute(cls, image: str, face_index: int, face_order: str) -> io.NodeOutput:
         with named(image):
-            pixels = read_picture(folder_paths.get_annotated_filepath(image), f"The portrait '{shorten(image, 100)}'")
+            pixels = read_picture(folder_paths.get_annotated_filepath(image), f"the portrait '{shorten(image, 100)}'")
             portrait = portrait_from_picture(pixels, face_index=face_index, face_order=face_order, name=image)
         # core's Load Image gives an empty mask of this size, too, where nothing is transparent
         mask = torch.zeros(64, 64) if portrait.mask is None else portrait.mask
@@ -65,7 +65,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, image: str):
         if not folder_paths.exists_annotated_filepath(image):
-            return f"The portrait '{shorten(image)}' is not in ComfyUI's input folder. Upload it, or choose another."
+            return f"the portrait '{shorten(image)}' is not in ComfyUI's input folder; upload it, or choose another."
         return True
 
 
@@ -84,16 +84,16 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
             node_id="SadTalkerPortraitFromImage",
             display_name="Portrait from Image",
             category=wires.CATEGORY,
-            description="Makes a portrait of a picture that another node made. The face is found by itself, or "
-            "pointed out by a MASK or a box (for drawings that the face detector does not know).",
+            description="Makes a portrait from another node's image. The face is detected, or selected by a MASK or a"
+            " box (for drawings that the face detector does not recognise).",
             inputs=[
-                io.Image.Input("image", tooltip="One picture, or a batch of which batch_index chooses one."),
+                io.Image.Input("image", tooltip="One image, or a batch from which batch_index selects one."),
                 *map(widgets.option, ("face_index", "face_order")),
                 *widgets.own("PortraitFromImage"),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Paint over the face to animate; the box around the painted part is used.",
+                    tooltip="Paint over the face to animate; the bounding box of the mask is used.",
                 ),
             ],
             outputs=_outputs(),

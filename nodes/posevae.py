@@ -16,7 +16,7 @@ class SadTalkerPoseVAE(io.ComfyNode):
             node_id="SadTalkerPoseVAE",
             display_name="PoseVAE",
             category=wires.CATEGORY,
-            description="Invents how the head moves with the voice, in one of 46 styles, or takes it from a reference "
+            description="Predicts head movement from the audio in one of 46 styles, or takes it from a reference "
             "video.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
@@ -27,9 +27,7 @@ class SadTalkerPoseVAE(io.ComfyNode):
                 *widgets.reference("PoseVAE"),
             ],
             outputs=[
-                wires.Pose.Output(
-                    "pose", display_name="pose", tooltip="Rotation and translation of the head for every frame."
-                )
+                wires.Pose.Output("pose", display_name="pose", tooltip="Head rotation and translation per frame.")
             ],
         )
 

@@ -19,12 +19,12 @@ class SadTalkerRenderVideo(io.ComfyNode):
             node_id="SadTalkerRenderVideo",
             display_name="Render Video",
             category=wires.CATEGORY,
-            description="Face Render, Paste Back and Video Combine in one, batch by batch: a clip of any length in the "
-            "memory of a few frames.",
+            description="Face Render, Paste Back and Video Combine in one, batch by batch: clips of any length in the"
+            " memory of a few frames.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
-                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cut out."),
-                wires.Motion.Input("motion", tooltip="From MappingNet: as many frames as the video will have."),
+                wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cropped."),
+                wires.Motion.Input("motion", tooltip="From MappingNet; it sets the number of frames."),
                 widgets.option("paste_back"),
                 *widgets.seam("With paste_back:"),
                 widgets.option("batch_size", node="RenderVideo"),

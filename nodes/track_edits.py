@@ -14,7 +14,7 @@ from . import widgets, wires
 def edited_or_blocked(name: str, tracks: tuple, work):
     """What `work` makes of the tracks; a wire that stops its takers with a sentence when none of them is connected."""
     if all(track is None for track in tracks):
-        return ExecutionBlocker(f"This {name} output is empty: connect the node's {name} input, or take this wire off.")
+        return ExecutionBlocker(f"this {name} output is empty: connect the node's {name} input, or remove this wire.")
     if any(track is None for track in tracks):
         raise OptionError(f"the {name} needs both of its inputs; connect the other {name} as well.")
     return work(*tracks)
@@ -27,8 +27,8 @@ class SadTalkerEditExpression(io.ComfyNode):
             node_id="SadTalkerEditExpression",
             display_name="Edit Expression",
             category=wires.CATEGORY,
-            description="Makes an expression stronger, weaker or calmer: mouth, eyes and brows each by their own scale "
-            "with the mini model, the whole face with the released models.",
+            description="Scales and smooths an expression: mouth, eyes and brows separately with mini, the whole face"
+                        " with the released models.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from another edit."),
                 *widgets.own("EditExpression"),
@@ -54,8 +54,8 @@ class SadTalkerEditPose(io.ComfyNode):
             node_id="SadTalkerEditPose",
             display_name="Edit Pose",
             category=wires.CATEGORY,
-            description="Makes the movement of the head larger, smaller or calmer about its first frame, axis by axis, "
-            "and turns the head by some degrees.",
+            description="Scales and smooths head movement relative to the first frame, axis by axis, and rotates the "
+            "head by a fixed angle.",
             inputs=[
                 wires.Pose.Input("pose", tooltip="From PoseVAE, or from another edit."),
                 *widgets.own("EditPose"),
@@ -98,17 +98,21 @@ class SadTalkerBlendTracks(io.ComfyNode):
             inputs=[
                 *widgets.own("BlendTracks"),
                 wires.Expression.Input("expression", optional=True, tooltip="The first expression."),
-                wires.Expression.Input("other_expression", optional=True, tooltip="What is blended in or follows."),
+                wires.Expression.Input(
+                    "other_expression", optional=True, tooltip="The one that is mixed in or follows."
+                ),
                 wires.Pose.Input("pose", optional=True, tooltip="The first pose."),
-                wires.Pose.Input("other_pose", optional=True, tooltip="What is blended in or follows."),
+                wires.Pose.Input("other_pose", optional=True, tooltip="The one that is mixed in or follows."),
             ],
             outputs=[
                 wires.Expression.Output(
                     "joined_expression",
                     display_name="expression",
-                    tooltip="Made of the two expressions; empty without.",
+                    tooltip="From the two expressions; empty without them.",
                 ),
-                wires.Pose.Output("joined_pose", display_name="pose", tooltip="Made of the two poses; empty without."),
+                wires.Pose.Output(
+                    "joined_pose", display_name="pose", tooltip="From the two poses; empty without them."
+                ),
             ],
         )
 
@@ -134,20 +138,20 @@ class SadTalkerResizeTrack(io.ComfyNode):
             node_id="SadTalkerResizeTrack",
             display_name="Resize Track",
             category=wires.CATEGORY,
-            description="Brings an expression, a pose or both to a length: by looping, playing to and fro, holding the "
-            "last frame, stretching or cutting.",
+            description="Changes the length of an expression, a pose or both: loop, ping-pong, hold the last frame, "
+            "stretch or cut.",
             inputs=[
                 *widgets.own("ResizeTrack"),
                 wires.Expression.Input("expression", optional=True, tooltip="The expression to resize."),
                 wires.Pose.Input("pose", optional=True, tooltip="The pose to resize."),
-                wires.Speech.Input("speech", optional=True, tooltip="The tracks become as long as this voice."),
+                wires.Speech.Input("speech", optional=True, tooltip="The tracks become as long as this audio."),
             ],
             outputs=[
                 wires.Expression.Output(
-                    "resized_expression", display_name="expression", tooltip="As long as wished; empty without input."
+                    "resized_expression", display_name="expression", tooltip="At the new length; empty without input."
                 ),
                 wires.Pose.Output(
-                    "resized_pose", display_name="pose", tooltip="As long as wished; empty without input."
+                    "resized_pose", display_name="pose", tooltip="At the new length; empty without input."
                 ),
             ],
         )
@@ -173,21 +177,21 @@ class SadTalkerSilenceGate(io.ComfyNode):
             node_id="SadTalkerSilenceGate",
             display_name="Silence Gate",
             category=wires.CATEGORY,
-            description="Lets the mouth rest, as in the portrait, wherever the voice is silent. Good against lips that "
-            "mumble in pauses or follow the noise of the room.",
+            description="Rests the mouth, as in the portrait, wherever the audio is silent. Helps when lips mumble in"
+            " pauses or follow background noise.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, made from the same speech."),
-                wires.Speech.Input("speech", tooltip="From Audio Encode: where it is silent the mouth rests."),
+                wires.Speech.Input("speech", tooltip="From Audio Encode; where it is silent the mouth rests."),
                 wires.Coefficients.Input(
                     "coefficients",
-                    tooltip="The portrait's, from 3DMM Extract: how the mouth looks at rest. With the released models "
-                    "the whole face rests, blinks too: their numbers do not tell the mouth from the lids.",
+                    tooltip="The portrait's, from 3DMM Extract: the mouth at rest. With the released models the whole"
+                    " face rests, including blinks: their coefficients do not separate mouth and eyelids.",
                 ),
                 *widgets.own("SilenceGate"),
             ],
             outputs=[
                 wires.Expression.Output(
-                    "gated", display_name="expression", tooltip="The expression with its pauses. For MappingNet."
+                    "gated", display_name="expression", tooltip="The expression with pauses. For MappingNet."
                 )
             ],
         )

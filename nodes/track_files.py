@@ -21,16 +21,14 @@ class SadTalkerSaveTrack(io.ComfyNode):
             node_id="SadTalkerSaveTrack",
             display_name="Save Track",
             category=wires.CATEGORY,
-            description="Writes an expression, a pose or both into a small file in the output folder, to be loaded "
-            "again for another portrait or another day.",
+            description="Saves an expression, a pose or both to a small file in the output folder, to load again "
+            "later or for another portrait.",
             inputs=[
                 *widgets.own("SaveTrack"),
                 wires.Expression.Input("expression", optional=True, tooltip="The expression to save."),
                 wires.Pose.Input("pose", optional=True, tooltip="The pose to save."),
             ],
-            outputs=[
-                io.String.Output("file", display_name="file", tooltip="What was written, as Load Track names it.")
-            ],
+            outputs=[io.String.Output("file", display_name="file", tooltip="The saved file, as listed in Load Track.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
@@ -56,22 +54,22 @@ class SadTalkerLoadTrack(io.ComfyNode):
             node_id="SadTalkerLoadTrack",
             display_name="Load Track",
             category=wires.CATEGORY,
-            description="Reads what Save Track wrote. A track belongs to the model family that made it, mini or "
-            "released; its length may be any.",
+            description="Loads a file from Save Track. A track only works with the model family that made it, mini or"
+            " released; it may have any length.",
             inputs=[
                 io.Combo.Input(
                     "track",
                     options=track_choices(),
-                    tooltip=f"A file that ends in {TRACK_ENDING}, in the input or the output folder. Press R to see "
-                    "new ones.",
+                    tooltip=f"A file that ends in {TRACK_ENDING}, in the input or the output folder. Press R to "
+                    "refresh the list.",
                 ),
             ],
             outputs=[
                 wires.Expression.Output(
-                    "expression", display_name="expression", tooltip="The saved expression; empty if there was none."
+                    "expression", display_name="expression", tooltip="The saved expression; empty if there is none."
                 ),
-                wires.Pose.Output("pose", display_name="pose", tooltip="The saved pose; empty if there was none."),
-                io.Int.Output("n_frames", display_name="frame count", tooltip="Frames that the track lasts."),
+                wires.Pose.Output("pose", display_name="pose", tooltip="The saved pose; empty if there is none."),
+                io.Int.Output("n_frames", display_name="frame count", tooltip="Length of the track in frames."),
             ],
         )
 
@@ -80,7 +78,7 @@ class SadTalkerLoadTrack(io.ComfyNode):
         tracks = load_tracks(track_path(track))
 
         def held(name: str):
-            empty = ExecutionBlocker(f"{track} holds no {name}: take the wire off, or load a track that has one.")
+            empty = ExecutionBlocker(f"{track} holds no {name}: remove the wire, or load a track that has one.")
             return empty if getattr(tracks, name) is None else getattr(tracks, name)
 
         return io.NodeOutput(held("expression"), held("pose"), tracks.n_frames)

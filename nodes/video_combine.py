@@ -17,8 +17,8 @@ class SadTalkerVideoCombine(io.ComfyNode):
             node_id="SadTalkerVideoCombine",
             display_name="Video Combine",
             category=wires.CATEGORY,
-            description="Writes frames and a voice as an mp4 (H.264, AAC) into the output folder, marked as "
-            "AI-generated, with the workflow inside: drop the file on the page and the graph is back.",
+            description="Writes frames and audio to an mp4 (H.264, AAC) in the output folder, marked as AI-generated "
+            "and with the workflow inside: drop the file on the canvas to restore the graph.",
             inputs=[
                 io.Image.Input("frames", tooltip="From Face Render or Paste Back."),
                 *widgets.own("VideoCombine"),

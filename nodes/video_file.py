@@ -73,7 +73,7 @@ def shown(path: Path, subfolder: str) -> io.NodeOutput:
 
 
 def outputs() -> list[io.Output]:
-    return [io.Video.Output("video", display_name="video", tooltip="The file that was written.")]
+    return [io.Video.Output("video", display_name="video", tooltip="The written file.")]
 
 
 def workflow_metadata(hidden) -> dict[str, str]:

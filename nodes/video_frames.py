@@ -33,7 +33,7 @@ class ReferenceClip:
 def open_clip(frames: Tensor | None, video, fps: float) -> ReferenceClip:
     """frames: an IMAGE batch at `fps`, or video: a VIDEO, which brings its own rate; exactly one of them."""
     if (frames is None) == (video is None):
-        raise VideoError("3DMM from Video takes frames or a video, exactly one of them; disconnect the other.")
+        raise VideoError("expected frames or a video, exactly one of them; connect one.")
     if frames is not None:
         return ReferenceClip(iter(frames[..., :3]), fps, len(frames))
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
@@ -67,7 +67,7 @@ def _open_file(video) -> ReferenceClip:
 
     with _opened(video) as container:
         if not container.streams.video:
-            raise VideoError("The reference video has no picture track.")
+            raise VideoError("the reference video has no video track.")
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND)
         begin = None if container.start_time is None else container.start_time / av.time_base
@@ -80,7 +80,7 @@ def _open_file(video) -> ReferenceClip:
 
 def _play(video, rate: float, begin: float | None, announced: float) -> Iterator[Tensor]:
     def warn(seconds: float) -> None:
-        logging.warning("SadTalker: the reference video breaks off after %.1f of %.1f s.", seconds, announced)
+        logging.warning("SadTalker: the reference video ends early, after %.1f of %.1f s.", seconds, announced)
 
     with _opened(video) as container:
         frames = timed_frames(container)
@@ -103,4 +103,4 @@ def _readable():
     try:
         yield
     except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
-        raise VideoError(f"The reference video cannot be read: {error}. Is the file whole?") from error
+        raise VideoError(f"the reference video cannot be read: {error}. Is the file whole?") from error

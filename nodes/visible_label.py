@@ -17,7 +17,7 @@ class SadTalkerVisibleLabel(io.ComfyNode):
             node_id="SadTalkerVisibleLabel",
             display_name="Visible Label",
             category=wires.CATEGORY,
-            description="Writes a few words, AI-generated, into a corner of every frame, where everybody can see them.",
+            description="Writes a label, such as AI-generated, into a corner of every frame.",
             inputs=[
                 io.Image.Input("frames", tooltip="From Face Render or Paste Back."),
                 *widgets.own("VisibleLabel"),

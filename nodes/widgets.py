@@ -48,13 +48,13 @@ def seam(condition: str = "") -> list[io.Input]:
 
 
 def mask(condition: str = "") -> io.Mask.Input:
-    tooltip = "Only where it is white the head replaces the picture; in the size of the picture."
+    tooltip = "The head shows only where it is white; same size as the image."
     return io.Mask.Input("mask", optional=True, tooltip=_sentence(condition, tooltip))
 
 
 def audio() -> io.Audio.Input:
     return io.Audio.Input(
-        "audio", optional=True, tooltip="The voice; cut or filled with silence to the length of the video."
+        "audio", optional=True, tooltip="The voice; cut or padded with silence to the length of the video."
     )
 
 

@@ -69,14 +69,14 @@ def load(
     """Load a model, ready to animate portraits.
 
     model:      "mini" (built in), "SadTalker 256", "SadTalker 512", or "file/" and a path below a model folder
-    device:     "auto" (CUDA where there is one, then MPS, then the CPU), or any device that torch knows
-    precision:  of the networks that paint: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16" or "bf16"
+    device:     "auto" (CUDA if available, then MPS, then the CPU), or any torch device
+    precision:  of the renderer: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16" or "bf16"
     models:     folders to look for released weights in, before $SADTALKER_MODELS, the ComfyUI around this pack and the
                 user's cache folder
-    allow_download: whether missing weights may be fetched into the first of these folders; `on_progress(done, total)`
+    allow_download: whether missing weights may be downloaded to the first of these folders; `on_progress(done, total)`
                 then counts bytes, and may raise to stop
-    batch_size: frames rendered at once; 0 chooses by the device and its free memory
-    Raises OptionError for a device or precision that is not there, CheckpointMissing, CheckpointDamaged or
+    batch_size: frames rendered at once; 0 chooses by device and free memory
+    Raises OptionError for a device or precision that is not available, CheckpointMissing, CheckpointDamaged or
     CheckpointMismatch for weights, DownloadError and DoesNotFit while fetching.
     """
     where = chosen_device(device)
@@ -105,12 +105,12 @@ class SadTalker:
 
     @torch.no_grad()
     def animate(self, portrait: PortraitLike, audio: AudioLike | None = None, options: Options | None = None) -> Video:
-        """Work out how a portrait moves. The frames are rendered when they are asked for.
+        """Predict the motion of a portrait. Frames are rendered on demand.
 
         portrait: the path of an image, a PIL image, or an array or tensor (H, W, 1, 3 or 4), bytes or floats in 0..1
-        audio:    the path of a sound file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats in
-                  -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
-        options:  the defaults when None. `model` and `precision` of it were arguments of `load` and are not looked at
+        audio:    the path of an audio file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats
+                  in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
+        options:  the defaults when None; its `model` and `precision` are ignored, see `load`
         Raises PictureError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
@@ -121,7 +121,7 @@ class SadTalker:
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """A talking head whose motion is known. Frames are made anew by each call of `frames` or `save`."""
+    """A talking head, its motion predicted. Each call of `frames` or `save` renders it."""
 
     model: SadTalker = field(repr=False)
     portrait: Portrait = field(repr=False)
@@ -168,8 +168,8 @@ class Video:
     ) -> Path:
         """Write an mp4 (H.264, AAC), marked as AI-generated, and return its path.
 
-        overwrite:   whether a file that is there may be replaced
-        metadata:    names and texts that the file carries along
+        overwrite:   whether an existing file may be replaced
+        metadata:    names and texts to store in the file
         signature:   who signs it (C2PA), or nobody
         on_progress: called with (frames done, of how many) after each batch; may raise to stop, and nothing is left
         Raises OptionError, before any work, for a path that cannot be written to or is taken; VideoError, SigningError
@@ -381,7 +381,10 @@ def rendering_device(device: torch.device) -> torch.device:
     """Where the renderers compute: on the device, or on the CPU when the device lacks one of their operations."""
     if can_render_on(device):
         return device
-    logging.info("SadTalker: %s lacks an operation of the renderer (grid_sample): Face Render runs on the CPU.", device)
+    logging.info(
+        "SadTalker: %s does not support an operation of the renderer (grid_sample): Face Render runs on the CPU.",
+        device,
+    )
     return torch.device("cpu")
 
 

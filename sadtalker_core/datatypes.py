@@ -117,7 +117,7 @@ class Portrait:
     def require_crop(self) -> FaceCrop:
         """The face cut out; OptionError when the portrait has not been through 3DMM Extract yet."""
         if self.crop is None:
-            raise OptionError("This portrait has no face cut out yet; connect the portrait output of 3DMM Extract.")
+            raise OptionError("this portrait has no cropped face yet; connect the portrait output of 3DMM Extract.")
         return self.crop
 
     @property
@@ -313,7 +313,8 @@ class FrameStream:
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
-                "Use a shorter voice, a smaller picture, or cut the voice and run the parts one after the other."
+                "Use shorter audio or a smaller image, split the audio and run the parts one by one, or use Render "
+                "Video."
             )
 
 

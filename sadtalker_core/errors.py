@@ -11,7 +11,7 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 |   `-- WrongFamily            a wire made with one family of weights meets a node that holds the other
 |-- CheckpointError            a weights file
 |   |-- CheckpointMissing      not in the folders that were searched
-|   |-- CheckpointDamaged      truncated, a Git-LFS pointer, wrong size or hash, not a checkpoint at all
+|   |-- CheckpointDamaged      truncated, a Git LFS pointer, wrong size or hash, not a checkpoint at all
 |   `-- CheckpointMismatch     readable, but with other keys or shapes than the net has
 |-- DownloadError              fetching a weights file failed; the part that came is kept
 |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
@@ -23,11 +23,11 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 
 
 class SadTalkerError(Exception):
-    """Anything this pack refuses; its text is one or two sentences for the user."""
+    """Base of all errors of this package; the message is one or two sentences for the user."""
 
 
 class InputError(SadTalkerError, ValueError):
-    """What came in by a wire or a widget cannot be used."""
+    """An input cannot be used."""
 
 
 class PictureError(InputError):
@@ -35,11 +35,11 @@ class PictureError(InputError):
 
 
 class FaceNotFound(PictureError):
-    """No face, fewer faces than asked for, or landmarks that do not make a face."""
+    """No face, fewer faces than asked for, or landmarks that do not form a face."""
 
 
 class AudioError(InputError):
-    """A voice is empty, too short, batched, or contains NaN or infinite values."""
+    """The audio is empty, too short, batched, or contains NaN or infinite values."""
 
 
 class VideoError(InputError):
@@ -47,15 +47,15 @@ class VideoError(InputError):
 
 
 class OptionError(InputError):
-    """A widget's value is outside what it can mean."""
+    """An option has an invalid value."""
 
 
 class JobListError(InputError):
-    """A table of jobs has lines that cannot be done; one sentence for each."""
+    """A table of jobs has invalid lines; one message for each."""
 
 
 class WrongFamily(InputError):
-    """A wire that was made with one family of weights meets a node that holds the other."""
+    """A result of one model family was given to a model of the other."""
 
 
 class CheckpointError(SadTalkerError):
@@ -67,7 +67,7 @@ class CheckpointMissing(CheckpointError, FileNotFoundError):
 
 
 class CheckpointDamaged(CheckpointError):
-    """A weights file is truncated, a Git-LFS pointer, of the wrong size or hash, or no checkpoint at all."""
+    """A weights file is truncated, a Git LFS pointer, of the wrong size or hash, or no checkpoint at all."""
 
 
 class CheckpointMismatch(CheckpointError):
@@ -75,11 +75,11 @@ class CheckpointMismatch(CheckpointError):
 
 
 class DownloadError(SadTalkerError):
-    """Fetching a weights file failed; what came so far is kept beside the target as `.part`."""
+    """A download failed; the part received so far is kept as `.part`."""
 
 
 class SigningError(SadTalkerError):
-    """A video cannot be signed: the package is not there, or the certificate or its key cannot be used."""
+    """A video cannot be signed: the package is missing, or the certificate or its key is invalid."""
 
 
 class PackageMissing(SadTalkerError):
@@ -87,11 +87,11 @@ class PackageMissing(SadTalkerError):
 
 
 class InUse(SadTalkerError):
-    """Another process is at work on the same files; who it is, and since when."""
+    """Another process is using the same files; the message says which, and since when."""
 
 
 class DoesNotFit(SadTalkerError):
-    """The job needs more memory or disk than there is; said before it starts."""
+    """The job needs more memory or disk space than available; raised before it starts."""
 
 
 class Cancelled(SadTalkerError):

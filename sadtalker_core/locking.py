@@ -155,7 +155,7 @@ def in_use(file: Path, what: str) -> InUse:
                 holder = shorten(f"process {said['pid']} on {said['host']} since {said['since']}", 200)
                 break
             time.sleep(_LOOK_AGAIN_S)
-    return InUse(f"{what} is in use by {holder}. Wait until it has ended, or stop it.")
+    return InUse(f"{what} is in use by {holder}. Wait until it ends, or stop it.")
 
 
 def _has_this_name(descriptor: int, file: Path) -> bool:
@@ -201,7 +201,7 @@ def sweep_work_folders(prefix: str) -> list[Path]:
             if lock is None:
                 continue
             _remove(folder, lock)
-            log.warning("Removed %s, which a process that was killed had left behind.", folder)
+            log.warning("Removed %s, left behind by a killed process.", folder)
             swept.append(folder)
     return swept
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from .compose.video import ffmpeg_command
 from .errors import AudioError, VideoError, shorten
 
-NO_SOUND = "it holds no sound."
+NO_SOUND = "it has no audio."
 #: the header of a Sun audio file: a word, where the samples begin, their bytes, their kind, their rate, the channels
 _AU_HEADER = struct.Struct(">4s5I")
 
@@ -65,7 +65,7 @@ def _read_by_av(source: bytes | Path) -> tuple[Tensor, int]:
             n_channels, rate_hz = len(frame.layout.channels), frame.sample_rate
             kinds.add((n_channels, rate_hz))
             if len(kinds) > 1:
-                raise AudioError("its sample rate or number of channels changes on the way; convert it to a WAV file.")
+                raise AudioError("its sample rate or number of channels changes within the file; convert it to WAV.")
             for part in packed.resample(frame):
                 pieces.append(torch.from_numpy(part.to_ndarray()).view(-1, n_channels).T)
     if not pieces:
@@ -83,7 +83,7 @@ def _opened_sound(source):
                 raise AudioError(NO_SOUND)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
-        raise AudioError(f"it cannot be read as sound ({error}).") from error
+        raise AudioError(f"it cannot be read as audio ({error}).") from error
 
 
 # --------------------------------------------------------------------------------------------------------- by ffmpeg
@@ -142,7 +142,7 @@ def _fault(done: subprocess.CompletedProcess[bytes]) -> str:
     if "matches no streams" in words or "does not contain any stream" in words:
         return NO_SOUND
     last = next((line for line in reversed(words.splitlines()) if line.strip()), "ffmpeg gave no reason")
-    return f"it cannot be read as sound ({shorten(last)})."
+    return f"it cannot be read as audio ({shorten(last)})."
 
 
 __all__ = ["read_voice", "seconds_of_sound"]

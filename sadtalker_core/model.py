@@ -138,7 +138,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         "render.facevid2vid.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
     ),
     "linear_3dmm": NetworkSpec("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
-    "flow_renderer": NetworkSpec("render.meshwarp.flow_renderer", "FlowRenderer", "FlowRendererConfig"),
+    "flow_renderer": NetworkSpec("render.meshwarp.network", "FlowRenderer", "FlowRendererConfig"),
 }
 FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
     RELEASED: ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator"),
@@ -327,14 +327,14 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
         least, most = (float(value) for value in tensor.aminmax())
         if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
             what = f"{least:.3g} to {most:.3g}" if least == least else "values that are NaN"
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. It was damaged, or the "
-                                    f"training that made it went wrong.{expected}")  # fmt: skip
+            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net} holds {what}. The file is damaged, or "
+                                    f"its training diverged.{expected}")  # fmt: skip
         if name.endswith("running_var") and least < 0:
-            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. It was "
-                                    f"damaged.{expected}")  # fmt: skip
+            raise CheckpointDamaged(f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. The "
+                                    f"file is damaged.{expected}")  # fmt: skip
         silent = silent and (tensor.ndim < 2 or least == most == 0)
     if silent and any(tensor.ndim >= 2 for tensor in tensors.values()):
-        raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Get it again.{expected}")
+        raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Download it again.{expected}")
 
 
 def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
@@ -349,7 +349,7 @@ def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
     missing = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
     if missing:
         raise CheckpointMismatch(
-            f"{read.source} holds {_shorten(sorted(held))} and lacks {_shorten(sorted(missing))}: it is a part of a "
+            f"{read.source} holds {_shorten(sorted(held))} but not {_shorten(sorted(missing))}: it is a partial "
             "model."
             f"{read.expected} Choose one of {', '.join(RELEASED_MODELS)}."
         )
@@ -370,12 +370,12 @@ def _side_by_name(file: FoundFile) -> int:
         return size
     name = shorten(file.path.name)
     if "512" in file.path.name:
-        logging.info("SadTalker: %s is taken for a 512 model, for its name contains 512.", name)
+        logging.info("SadTalker: %s is treated as a 512 model, because its name contains 512.", name)
         return 512
     if "256" not in file.path.name:
         logging.warning(
-            "SadTalker: %s is taken for a 256 model. The files of both sizes look the same inside: if it is the 512 "
-            "one, rename it so that its name contains 512; if not, so that it contains 256, and this line goes.", name
+            "SadTalker: %s is treated as a 256 model. The files of both sizes look the same inside: if it is 512, "
+            "rename it so that its name contains 512; if not, put 256 into its name to silence this message.", name
         )  # fmt: skip
     return 256
 

@@ -42,12 +42,12 @@ class Option:
 
     name:      as the nodes, the columns of a table and the fields of `Options` spell it
     type:      bool, int, float or str
-    default:   what holds when nothing is said
+    default:   the value if none is given
     help:      what it does, in a sentence or two
     min, max:  the range, both ends included; None where there is none
-    step:      of the arrows beside a number
-    choices:   the words that are allowed; none where any text is
-    unit:      of the number, or of the numbers that a text lists
+    step:      increment of the widget
+    choices:   the allowed values of a text; empty if any text is allowed
+    unit:      of the value, or of the values that a text lists
     """
 
     name: str
@@ -67,7 +67,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What a sentence says about the values that are allowed."""
+        """The allowed values, as an error message words them."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.type is bool:
@@ -81,7 +81,7 @@ class Option:
         return "text"
 
     def read(self, text: str) -> Any:
-        """The value that a text stands for, in a table or on the command line. Raises OptionError."""
+        """Parse the text of a table cell or a command line argument. Raises OptionError."""
         value: Any = text
         try:
             if self.type is bool:
@@ -93,7 +93,7 @@ class Option:
         return self.check(value)
 
     def check(self, value: Any) -> Any:
-        """The value in the type of this option, when it is allowed. Raises OptionError."""
+        """The value in the type of this option. Raises OptionError if it is not allowed."""
         if self.choices:
             return one_of(self.name, value, self.choices)
         if self.type is bool:
@@ -171,17 +171,17 @@ def _scale(help: str, name: str = "") -> Option:
 
 
 def _axis(axis: str) -> Option:
-    return _scale(f"Makes the {axis} movement of the head larger or smaller; 0 holds it as in the portrait.")
+    return _scale(f"Scales the {axis} movement of the head; 0 keeps it as in the portrait.")
 
 
-def _angles(what: str) -> Option:
-    return _text("", f"Degrees that replace the predicted {what}: one number holds it, several are passed through in "
-                 "turn at an even pace (for example -20, 0, 20). Empty: as predicted.", DEGREES)  # fmt: skip
+def _angles(axis: str) -> Option:
+    return _text("", f"Replaces the predicted {axis}, in degrees. One value is held; several are interpolated evenly "
+                 "over the clip (for example -20, 0, 20). Empty: as predicted.", DEGREES)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a video is made: one value for each option of the table, the nodes' defaults where nothing is said.
+    """How a video is made: one value per option, by default those of the nodes.
 
     Raises OptionError for a value that its option does not allow.
     """
@@ -189,50 +189,46 @@ class Options:
     model: str = _field(
         _text(
             MINI_MODEL,
-            "mini: built in, preview quality, nothing to download. SadTalker 256 / 512: the released weights, looked "
-            "for "
-            "in models/sadtalker and the folders in it. file/...: a file of your own there; a renamed released file "
-            "counts "
-            "as 512 where its name contains 512, and else as 256.",
+            "mini: built in, preview quality, no download. SadTalker 256 / 512: the released weights, searched for in"
+            " models/sadtalker and its subfolders. file/...: your own file there; a renamed released file is treated "
+            "as 512 if its name contains 512, otherwise as 256.",
         )
     )
     precision: str = _field(
         _choice(
             PRECISIONS,
-            "How the renderer computes. auto: half precision where the GPU is fast with it, fp32 on a CPU. Landmarks "
-            "and "
-            "motion always stay in fp32.",
+            "Precision of the renderer. auto: half precision if the GPU is fast with it, fp32 on a CPU. Landmarks and"
+            " motion always use fp32.",
         )
     )
-    face_index: int = _field(_int(0, 0, 99, "Which face, counted from 0 after ordering; 0 is the first."))
+    face_index: int = _field(_int(0, 0, 99, "Which face, counted from 0 in the chosen order."))
     face_order: str = _field(
         _choice(
             FACE_ORDERS,
-            "How the faces of the picture are counted: the largest first, or by place in the picture.",
+            "Order in which faces are counted: largest first, or by position in the image.",
         )
     )
     crop_mode: str = _field(
         _choice(
             CropMode,
-            "crop: the head alone. extcrop: with more around it. resize: the whole picture is the face. full, extfull: "
-            "the head, meant for Paste Back into the whole picture.",
+            "crop: the head. extcrop: with more around it. resize: the whole image, resized. full, extfull: the same "
+            "boxes as crop and extcrop, for Paste Back.",
         )
     )
     crop_scale: float = _field(
-        _float(1.0, 0.5, 3.0, 0.05, "Makes the box around the head larger (hair, chin) or smaller.")
+        _float(1.0, 0.5, 3.0, 0.05, "Scales the box around the head: above 1 includes more hair and chin.")
     )
     crop_offset_x: float = _field(
-        _float(0.0, -1.0, 1.0, 0.01, "Moves the box to the right, as a part of its width.", "widths of the box")
+        _float(0.0, -1.0, 1.0, 0.01, "Moves the box to the right, as a fraction of its width.", "widths of the box")
     )
     crop_offset_y: float = _field(
-        _float(0.0, -1.0, 1.0, 0.01, "Moves the box down, as a part of its height.", "heights of the box")
+        _float(0.0, -1.0, 1.0, 0.01, "Moves the box down, as a fraction of its height.", "heights of the box")
     )
     landmarks: str = _field(
         _choice(
             LANDMARKS,
-            "auto: the face-alignment package when its two weight files are in models/sadtalker, else the built-in "
-            "face "
-            "mesh. The mini model always uses the built-in mesh.",
+            "auto: the face-alignment package if its two weight files are in models/sadtalker, otherwise the built-in"
+            " face mesh. mini always uses the built-in mesh.",
         )
     )
     idle_seconds: float = _field(
@@ -241,38 +237,42 @@ class Options:
             0.0,
             36_000.0,
             0.1,
-            "Length of an idle clip when no voice is connected. Ignored when audio is connected.",
+            "Length of the idle clip when no audio is connected. Ignored when audio is connected.",
             "seconds",
         )
     )
     blink: str = _field(
         _choice(
             BLINKS,
-            "auto: blinks at the rate below. off: none. original: as the original SadTalker draws them, about 34 a "
-            "minute, "
-            "whatever the rate.",
+            "auto: blinks at the rate below. off: no blinks. original: as the original SadTalker draws them, about 34"
+            " per minute, ignoring the rate.",
         )
     )
     blink_rate: float = _field(
         _float(
-            NATURAL_RATE, 0.0, FASTEST_RATE, 1.0, "Blinks a minute; people blink 15 to 20 times.", "blinks per minute"
+            NATURAL_RATE, 0.0, FASTEST_RATE, 1.0, "Blinks per minute; people blink 15 to 20 times.", "blinks per minute"
         )
     )
-    blink_strength: float = _field(_float(1.0, 0.0, STRONGEST, 0.05, "How far the lids close: 1 shuts the eyes."))
-    pose_style: int = _field(_int(0, 0, 45, "One of the 46 manners of moving the head."))
+    blink_strength: float = _field(_float(1.0, 0.0, STRONGEST, 0.05, "How far the eyelids close; 1 closes the eyes."))
+    pose_style: int = _field(_int(0, 0, 45, "One of 46 styles of head movement."))
     seed: int = _field(
-        _int(0, 0, LARGEST_SEED, "Another seed, another movement. The same seed gives the same video on every machine.")
+        _int(
+            0,
+            0,
+            LARGEST_SEED,
+            "Another seed gives another movement. The same seed gives the same video on every machine.",
+        )
     )
-    expression_scale: float = _field(_scale("Makes the expression stronger or weaker; 1 as predicted."))
+    expression_scale: float = _field(_scale("Scales the expression; 1 is as predicted."))
     yaw_scale: float = _field(_axis("yaw"))
     pitch_scale: float = _field(_axis("pitch"))
     roll_scale: float = _field(_axis("roll"))
-    still: bool = _field(_bool(False, "The head stays as in the portrait; the face talks and blinks."))
-    yaw: str = _field(_angles("turn of the head"))
-    pitch: str = _field(_angles("up-and-down turn of the head"))
-    roll: str = _field(_angles("tilt of the head"))
+    still: bool = _field(_bool(False, "Keeps the head as in the portrait; the face still talks and blinks."))
+    yaw: str = _field(_angles("yaw"))
+    pitch: str = _field(_angles("pitch"))
+    roll: str = _field(_angles("roll"))
     paste_back: bool = _field(
-        _bool(False, "On: the head is put back into the whole picture. Off: the video shows the head alone.")
+        _bool(False, "On: the head is pasted back into the whole image. Off: the video shows the head alone.")
     )
     feather: float = _field(
         _float(
@@ -280,14 +280,12 @@ class Options:
             0.0,
             WIDEST_FEATHER,
             0.01,
-            "How softly the head fades into the picture at the edge of its box, as a part of the box.",
+            "How softly the head fades into the image at the edge of its box, as a fraction of the box.",
             "sides of the box",
         )
     )
     colour_match: float = _field(
-        _float(
-            1.0, 0.0, 1.0, 0.05, "How far the head takes the colours of the picture around the seam; 0 = not at all."
-        )
+        _float(1.0, 0.0, 1.0, 0.05, "How far the head takes the colours of the image around the seam; 0: not at all.")
     )
     quality: str = _field(
         _choice(QUALITIES, "draft: small and fast. high: looks like the frames. best: nearly lossless.", default="high")
@@ -298,9 +296,8 @@ class Options:
             0.0,
             240.0,
             0.001,
-            "Frames per second of the file, 30 for example; 0 = as many as come in. Frames are repeated or left out, "
-            "so that "
-            "the video lasts as long as before and the sound stays in step.",
+            "Frame rate of the file, for example 30; 0: as the input. Frames are repeated or dropped, so that "
+            "duration and sync stay the same.",
             "frames per second",
         )
     )
@@ -318,23 +315,23 @@ def _table(*options: Option) -> Mapping[str, Option]:
     return {option.name: option for option in options}
 
 
-_BATCH_SIZE = _int(0, 0, 64, "Frames rendered at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
-                   "one for each core, up to 4. The frames do not depend on it.", name="batch_size")  # fmt: skip
-_FILE = _text("sadtalker/talking", "Folder and beginning of the file's name inside the output folder; "
-              "%date:yyyy-MM-dd% and the like are filled in.", name="filename_prefix")  # fmt: skip
+_BATCH_SIZE = _int(0, 0, 64, "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to "
+                             "4. The frames do not depend on it.", name="batch_size")  # fmt: skip
+_FILE = _text("sadtalker/talking", "Subfolder and start of the file name, inside the output folder; %date:yyyy-MM-dd%"
+                                   " and the like are filled in.", name="filename_prefix")  # fmt: skip
 _REFERENCE_LENGTH = _choice(
     ReferenceLength,
-    "When the reference is shorter or longer than the voice: loop it, play it to and fro, hold its last frame, or cut "
-    "the clip to it.",
+    "If the reference is shorter than the audio: loop it, ping-pong it, hold its last frame, or cut the clip to it. A"
+    " longer reference loses its end.",
     name="reference_length",
 )
-_CROSSFADE = _int(10, 0, 250, "Frames (25 a second) over which one track melts into the next.", "frames", "crossfade")
-_SMOOTHING = _int(0, 0, LONGEST_SMOOTHING, "Calms the movement over so many frames; 0 to 3 = as it is, 25 = over a "
-                  "second.", "frames", "smoothing")  # fmt: skip
+_CROSSFADE = _int(10, 0, 250, "Frames (25 fps) of crossfade from one track into the next.", "frames", "crossfade")
+_SMOOTHING = _int(0, 0, LONGEST_SMOOTHING, "Smoothing window in frames (25 fps). 0 to 3: none; 25 is one second.",
+                  "frames", "smoothing")  # fmt: skip
 
 
 def _side(name: str, default: int) -> Option:
-    return _int(default, SMALLEST, 4096, f"{name.capitalize()} of the picture.", "pixels", name, 8)
+    return _int(default, SMALLEST, 4096, f"{name.capitalize()} of the image, in pixels.", "pixels", name, 8)
 
 
 def _edge(name: str, help: str) -> Option:
@@ -354,101 +351,105 @@ def _fraction(name: str, default: float, step: float, help: str, low: float = 0.
 #: what only one node or another asks for beside these: its name without SadTalker -> name -> option
 NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "LoadModel": _table(
-        _bool(False, "Off: a released model that is missing is an error that says which files to get. On: its files "
-              "(about 1 GB) are fetched once into models/sadtalker and checked by SHA-256.", "allow_download"),
+        _bool(False, "Off: if a released model is missing, the error lists the files to get. On: they (about 1 GB) "
+                     "are downloaded once to models/sadtalker and checked by SHA-256.", "allow_download"),
     ),
     "PortraitFromImage": _table(
-        _int(0, 0, 4095, "Which picture of the batch, from 0.", name="batch_index"),
-        _edge("x", "Left edge of a box around the face, pixels."),
-        _edge("y", "Top edge of the box, pixels."),
-        _edge("width", "Width of the box; 0 = find the face."),
-        _edge("height", "Height of the box; 0 = find the face."),
+        _int(0, 0, 4095, "Which image of the batch, counted from 0.", name="batch_index"),
+        _edge("x", "Left edge of a box around the face, in pixels."),
+        _edge("y", "Top edge of the box, in pixels."),
+        _edge("width", "Width of the box; 0: detect the face."),
+        _edge("height", "Height of the box; 0: detect the face."),
     ),
     "ReferenceVideo": _table(
-        _fraction("fps", 25.0, 0.001, "Frames per second of the picture batch. A connected video brings its own.", 1.0,
+        _fraction("fps", 25.0, 0.001, "Frame rate of the image batch. A connected video has its own.", 1.0,
                   240.0, "frames per second"),
-        _choice(MissingFace, "A frame without a face: hold the last one, skip the frame, or stop with an error.",
+        _choice(MissingFace, "Frames without a face: hold repeats the previous one, skip drops the frame, error "
+                             "stops.",
                 name="missing_face"),
     ),
     "ExpNet": _table(
-        _choice(EXPRESSION_REFERENCE, "What a connected reference gives. blink: its eyes. all: its whole expression, "
-                "the voice then moves nothing.", name="reference_mode"),
+        _choice(EXPRESSION_REFERENCE, "What to take from a connected reference. blink: its blinks. all: its whole "
+                                      "expression; the audio is then ignored.", name="reference_mode"),
         _REFERENCE_LENGTH,
     ),
     "PoseVAE": _table(
-        _choice(POSE_REFERENCE, "What a connected reference gives. pose: its head movement on top of the invented one. "
-                "all: its head movement alone.", name="reference_mode"),
+        _choice(POSE_REFERENCE, "What to take from a connected reference. pose: its head movement, added to the "
+                                "predicted one. all: its head movement alone.", name="reference_mode"),
         _REFERENCE_LENGTH,
     ),
     "FaceRender": _table(_BATCH_SIZE),
     "VideoCombine": _table(
-        _fraction("fps", 25.0, 0.001, "Frames per second, from Face Render.", 1.0, 240.0, "frames per second"), _FILE,
+        _fraction("fps", 25.0, 0.001, "Frame rate of the frames, from Face Render.", 1.0, 240.0, "frames per second"),
+        _FILE,
     ),
     "RenderVideo": _table(
-        replace(_BATCH_SIZE, help="Frames made at once; 0 = as many as the memory suggests; on a CPU 1, and with mini "
-                "one for each core, up to 4. The video does not depend on it."),
+        replace(_BATCH_SIZE, help="Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up"
+                                  " to 4. The video does not depend on it."),
         _FILE,
-        _bool(False, "When the run is stopped or fails, keep what was made so far as a playable file whose name ends "
-              "in _partial.mp4. Off: nothing stays.", "keep_partial"),
+        _bool(False, "If the run is stopped or fails, keep the frames so far as a playable file whose name ends in "
+                     "_partial.mp4. Off: nothing is kept.", "keep_partial"),
     ),
     "MotionPlot": _table(_side("width", 1024), _side("height", 640)),
     "MotionPreview": _table(
-        _int(384, 64, 2048, "Side of the square frames, pixels.", "pixels", "size", 8),
-        _bool(False, "On: drawn over the darkened portrait. Off: over black.", "over_portrait"),
+        _int(384, 64, 2048, "Side of the square frames, in pixels.", "pixels", "size", 8),
+        _bool(False, "On: drawn over the darkened portrait. Off: on black.", "over_portrait"),
     ),
     "EditExpression": _table(
-        _scale("Scales the whole expression; 1 leaves it. The only scale for the released models.", "overall"),
-        _scale("Scales jaw, lips, cheeks and nose. mini only: the numbers of the released models each move mouth, eyes "
-               "and brows together and cannot be told apart; leave it at 1 there.", "mouth"),
+        _scale("Scales the whole expression; 1 leaves it unchanged. The only scale for the released models.",
+               "overall"),
+        _scale("Scales jaw, lips, cheeks and nose. mini only: each coefficient of the released models moves mouth, "
+               "eyes and brows together; leave it at 1 there.", "mouth"),
         _scale("Scales blinks, gaze and squints; 0 keeps the eyes open. mini only, see mouth.", "eyes"),
         _scale("Scales the brows. mini only, see mouth.", "brows"),
-        replace(_SMOOTHING, help="Calms the track over so many frames (25 a second); 0 to 3 = as it is, 7 removes "
-                                 "jitter, above 13 speech blurs. With mini the blinks stay crisp."),
+        replace(_SMOOTHING, help="Smoothing window in frames (25 fps). 0 to 3: none; 7 removes jitter; above 13 blurs"
+                                 " speech. Blinks of mini stay sharp."),
     ),
     "EditPose": _table(
-        _scale("Scales the nodding about the first frame; 0 holds it.", "pitch_scale"),
-        _scale("Scales the turning left and right about the first frame; 0 holds it.", "yaw_scale"),
-        _scale("Scales the tilting about the first frame; 0 holds it.", "roll_scale"),
-        _scale("Scales the shifting of the head about the first frame; 0 holds it.", "translation_scale"),
+        _scale("Scales pitch (nodding) relative to the first frame; 0 freezes it.", "pitch_scale"),
+        _scale("Scales yaw (turning) relative to the first frame; 0 freezes it.", "yaw_scale"),
+        _scale("Scales roll (tilting) relative to the first frame; 0 freezes it.", "roll_scale"),
+        _scale("Scales translation relative to the first frame; 0 freezes it.", "translation_scale"),
         _turn("pitch", "looks down"),
-        _turn("yaw", "looks to the left of the picture"),
+        _turn("yaw", "looks to the left of the image"),
         _turn("roll", "tilts clockwise"),
         _SMOOTHING,
     ),
     "BlendTracks": _table(
-        _choice(JOIN_MODES, "blend: both at once, by weight; the shorter track says how long. one after the other: the "
-                "other track follows the first.", name="mode"),
-        _fraction("weight", 0.5, 0.05, "blend: 0 is the first track, 1 the other one."),
-        replace(_CROSSFADE, help="one after the other: frames (25 a second) over which the first melts into the other; "
-                "the result is as much shorter."),
+        _choice(JOIN_MODES, "blend: both mixed by weight, as long as the shorter track. one after the other: the "
+                            "other track follows the first.", name="mode"),
+        _fraction("weight", 0.5, 0.05, "For blend: 0 is the first track, 1 the other one."),
+        replace(_CROSSFADE, help="For one after the other: frames (25 fps) of crossfade; the result is that much "
+                                 "shorter."),
     ),
     "ResizeTrack": _table(
-        _int(125, 1, 900_000, "How long the tracks become, in frames (25 a second). Ignored when speech is "
-                              "connected.", "frames",
-             "frames"),
-        _choice(FitHow, "loop: begin again. ping-pong: to and fro. hold: stay on the last frame. stretch: slower or "
-                "faster. cut: shorten only. A longer track loses its end, except with stretch.", name="method"),
-        replace(_CROSSFADE, help="loop: frames over which the end of a round melts into the next one, so nothing "
-                "jumps."),
+        _int(125, 1, 900_000, "New length of the tracks, in frames (25 fps). Ignored when speech is connected.",
+             "frames", "frames"),
+        _choice(FitHow, "loop: start again. ping-pong: forwards and backwards. hold: stay on the last frame. stretch:"
+                        " slower or faster. cut: shorten only. A longer track loses its end, except with stretch.",
+                name="method"),
+        replace(_CROSSFADE, help="For loop: frames of crossfade from the end of a loop into the next, so that nothing"
+                                 " jumps."),
     ),
     "SilenceGate": _table(
-        _fraction("threshold", -30.0, 1.0, "How far below the loud passages of this voice silence begins, in dB. "
-                  "Nearer to 0 closes the mouth more often; in a noisy room try -20.", -80.0, 0.0, "dB"),
-        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth gets going before the voice starts.", 0.0, 2.0,
+        _fraction("threshold", -30.0, 1.0, "Level below which it counts as silence, in dB relative to the loud "
+                                           "passages. Closer to 0 closes the mouth more often; with background noise "
+                                           "try -20.", -80.0, 0.0, "dB"),
+        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth starts to move before the voice.", 0.0, 2.0,
                   "seconds"),
         _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the voice.", 0.0, 2.0,
                   "seconds"),
-        _fraction("strength", 1.0, 0.05, "How far the mouth goes to rest: 1 wholly, 0 not at all."),
+        _fraction("strength", 1.0, 0.05, "How far the mouth rests: 1 fully, 0 not at all."),
     ),
     "SaveTrack": _table(
-        replace(_FILE, default="sadtalker/track", help="Folder and beginning of the file's name inside the output "
-                f"folder; a number and {TRACK_ENDING} are added."),
+        replace(_FILE, default="sadtalker/track", help="Subfolder and start of the file name, inside the output "
+                f"folder; a counter and {TRACK_ENDING} are added."),
     ),
     "VisibleLabel": _table(
-        _text(DEFAULT_TEXT, "What it says, on one line. Chinese and other letters are taken from a typeface of the "
-              "computer that ComfyUI runs on.", name="text"),
-        _choice(CORNERS, "Which corner of the picture.", name="corner"),
-        _fraction("size", 0.05, 0.01, "Height of the letters as a part of the shorter side of the picture.", 0.01,
+        _text(DEFAULT_TEXT, "Text of the label, one line. Chinese and other scripts need a font on the computer that "
+                            "runs ComfyUI.", name="text"),
+        _choice(CORNERS, "Corner of the image for the label.", name="corner"),
+        _fraction("size", 0.05, 0.01, "Text height as a fraction of the shorter side of the image.", 0.01,
                   0.25),
         _fraction("opacity", 0.8, 0.05, "1 hides what is behind the label.", 0.1),
     ),

@@ -90,7 +90,9 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
     try:
         prefix.encode()
     except UnicodeEncodeError as error:
-        raise OptionError(f"filename_prefix {shorten(repr(prefix))} is no text: it holds half a character.") from error
+        raise OptionError(
+            f"filename_prefix {shorten(repr(prefix))} is not valid text: it contains half a character."
+        ) from error
     if "\0" in prefix:
         raise OptionError(f"expected a filename_prefix without the character NUL, got {shorten(repr(prefix))}.")
     output = Path(os.path.abspath(output))
@@ -98,13 +100,13 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
         prefix = os.path.relpath(prefix, output) if _same_drive(prefix, output) else ".."
     normal = posixpath.normpath(prefix.replace("\\", "/"))
     if normal.startswith("/") or normal.split("/")[0] == "..":
-        raise OptionError(f"{said} leads out of ComfyUI's output folder; give a folder and a name inside it.")
+        raise OptionError(f"{said} is outside ComfyUI's output folder; use a folder and a name inside it.")
     *folders, stem = (_safe(part) for part in normal.split("/"))
     if normal == ".":
         stem = default_stem
     folders = [_no_device(part.rstrip(" .")) or "_" for part in folders]
     if len(folders) > DEEPEST_FOLDER:
-        raise OptionError(f"{said} has {len(folders)} folders in one another; {DEEPEST_FOLDER} are possible.")
+        raise OptionError(f"{said} has {len(folders)} nested folders; at most {DEEPEST_FOLDER} are possible.")
     if "." in stem:  # otherwise its number stands before the first full stop
         stem = _no_device(stem)
     folder = output.joinpath(*folders)
@@ -118,7 +120,7 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
 def fault_of_target(path: Path) -> str:
     """Why a video cannot be written to an absolute path, or ""; its folders need not exist yet."""
     if len(os.fsencode(path.name)) > LONGEST_NAME - APPENDED:
-        return f"its name is too long, use {LONGEST_NAME - APPENDED} bytes at most"
+        return f"its name is too long; use {LONGEST_NAME - APPENDED} bytes at most"
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
         return "the name of one of its folders is too long"
     fault = fault_on_windows(str(path)) if os.name == "nt" else ""
@@ -139,9 +141,9 @@ def fault_on_windows(path: str) -> str:
         if wrong:
             return f"Windows forbids {wrong[0]!r} in a name"
         if _DEVICES.match(part):
-            return f"Windows keeps the name {shorten(part, 40)} for a device"
+            return f"Windows reserves the name {shorten(part, 40)}"
         if part != part.rstrip(" ."):
-            return "Windows drops blanks and full stops at the end of a name"
+            return "Windows drops spaces and dots at the end of a name"
     return ""
 
 
@@ -166,7 +168,7 @@ def _require_possible(folder: Path, name: str, said: str) -> None:
 
 
 def _too_long(said: str) -> str:
-    return f"{said} is longer than this disk allows; shorten it to 200 letters or less."
+    return f"{said} is longer than this disk allows; shorten it to 200 characters or less."
 
 
 def _same_drive(path: str, output: Path) -> bool:

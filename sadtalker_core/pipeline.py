@@ -48,7 +48,7 @@ from .render import driving
 from .render.driving import Degrees
 from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
 from .render.facevid2vid.animate import render_frames, to_box_aspect
-from .render.meshwarp.flow_renderer import render_flow_frames
+from .render.meshwarp.compositor import render_flow_frames
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
@@ -209,14 +209,14 @@ def predict_expression(
 
     blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
     """
-    require_family("The coefficients wire", source.family, nets.family)
+    require_family("the coefficients", source.family, nets.family)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
     blink = one_of("blink", blink, BLINKS)
     (net,) = nets.use("expnet")
     if reference is None:
         drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
         return run_expnet(net, speech, source, drawn, on_progress=on_progress)
-    require_family("The reference", reference.family, nets.family)
+    require_family("the reference", reference.family, nets.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
@@ -238,10 +238,10 @@ def predict_head_pose(
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
-    require_family("The coefficients wire", source.family, nets.family)
+    require_family("the coefficients", source.family, nets.family)
     reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
-        require_family("The reference", reference.family, nets.family)
+        require_family("the reference", reference.family, nets.family)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
         if reference_mode == "all":
             return reenact(reference, source)[1]
@@ -275,7 +275,7 @@ def coefficients_to_motion(
     on_progress: OnProgress | None = None,
 ) -> Motion:
     """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
-    require_family("The coefficients wire", source.family, nets.family)
+    require_family("the coefficients", source.family, nets.family)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
@@ -296,7 +296,7 @@ def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 
     batch_size: frames at once; 0 chooses by the device and what is free there: on the CPU 1, or with the mini one a
     thread, up to MINI_AT_ONCE. Halved where memory runs out.
     """
-    require_family("The motion", motion.family, nets.family)
+    require_family("the motion", motion.family, nets.family)
     crop = portrait.require_crop()
     side = crop.pic_size
     names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
@@ -448,9 +448,9 @@ def _at_once(pixels: int, most_pixels: int, most: int) -> int:
 def _require_clip(name: str, clip: Tensor) -> None:
     if clip.dim() != 4 or clip.shape[3] < 3:
         raise VideoError(f"expected {name} as (batch, height, width, 3 channels), got the shape {tuple(clip.shape)}; "
-                         "look at the node that made them.")  # fmt: skip
+                         "check the node that made them.")  # fmt: skip
     if len(clip) == 0:
-        raise VideoError(f"expected at least one picture in {name}, got none; look at the node that made them.")
+        raise VideoError(f"expected at least one frame in {name}, got none; check the node that made them.")
 
 
 @few_threads()

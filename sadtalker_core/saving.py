@@ -110,5 +110,5 @@ def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | No
     """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
     told = isinstance(error, OSError) and error.errno in _FULL
     if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
-        return DoesNotFit(f"The disk of {shorten(folder)} is full; make room there and run again.")
+        return DoesNotFit(f"the disk of {shorten(folder)} is full; free some space and run again.")
     return None

@@ -51,11 +51,11 @@ def holder(temporary, project):
 
 def test_who_comes_second_is_told_who_has_it_until_that_one_is_killed(holder, temporary):
     process, _ = holder
-    with pytest.raises(InUse, match=f"^The folder is in use by process {process.pid} on .+ since 20"):
-        held(temporary / "lock", "The folder").__enter__()
+    with pytest.raises(InUse, match=f"^the folder is in use by process {process.pid} on .+ since 20"):
+        held(temporary / "lock", "the folder").__enter__()
     process.kill()
     process.wait()
-    with held(temporary / "lock", "The folder"):
+    with held(temporary / "lock", "the folder"):
         assert str(os.getpid()) in (temporary / "lock").read_text()
 
 

@@ -87,11 +87,11 @@ def test_the_length_is_known_before_the_sound_is_decoded(tmp_path, reader):
 
 
 def test_what_is_neither_gets_a_sentence(reader):
-    with pytest.raises(PictureError, match="cannot be read as a picture"):
+    with pytest.raises(PictureError, match="cannot be read as an image"):
         read_picture(b"no picture")
-    with pytest.raises(AudioError, match="cannot be read as sound"):
+    with pytest.raises(AudioError, match="cannot be read as audio"):
         read_voice(b"no sound")
-    with pytest.raises(AudioError, match="holds no sound"):
+    with pytest.raises(AudioError, match="has no audio"):
         read_voice(png(Image.new("RGB", (64, 64))))
 
 

@@ -216,7 +216,7 @@ def test_our_names_and_the_released_names_give_the_same_net(tmp_path, released):
 
 def test_a_part_of_a_model_is_not_taken_for_the_model(tmp_path):
     released_files.write(catalog.MAPPING, tmp_path)
-    with pytest.raises(CheckpointMismatch, match="holds mapping and lacks expnet, .* is a part of a model.*62a1e060"):
+    with pytest.raises(CheckpointMismatch, match="holds mapping but not expnet, .* is a partial model.*62a1e060"):
         load_model(f"file/{catalog.MAPPING.name}", [tmp_path])
 
 
@@ -454,7 +454,7 @@ def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path,
 
 
 @pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
-@pytest.mark.parametrize("content, said", [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git-LFS pointer"),
+@pytest.mark.parametrize("content, said", [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
                                            (b"<!DOCTYPE html>", "is a web page"), (b"", "is empty")])  # fmt: skip
 def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, monkeypatch, file, content, said):
     folder = _with_face_alignment(tmp_path, monkeypatch)

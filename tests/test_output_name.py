@@ -83,18 +83,18 @@ def test_a_full_path_inside_the_output_folder_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("prefix", "sentence"),
     [
-        ("../x", "out of ComfyUI's output folder"),
-        ("..\\x", "out of ComfyUI's output folder"),
-        ("/etc/x", "out of ComfyUI's output folder"),
-        ("a/../../x", "out of ComfyUI's output folder"),
-        ("..", "out of ComfyUI's output folder"),
+        ("../x", "outside ComfyUI's output folder"),
+        ("..\\x", "outside ComfyUI's output folder"),
+        ("/etc/x", "outside ComfyUI's output folder"),
+        ("a/../../x", "outside ComfyUI's output folder"),
+        ("..", "outside ComfyUI's output folder"),
         ("n\0l", "NUL"),
         ("\ud800", "half a character"),
         ("a" * 300, "longer than this disk allows"),
         ("\u4e2d" * 90, "longer than this disk allows"),
         ("a" * 300 + "/b", "longer than this disk allows"),
         ("/".join(["a" * 200] * 30), "longer than this disk allows"),
-        ("a/" * 101 + "b", "has 101 folders in one another; 100 are possible"),
+        ("a/" * 101 + "b", "has 101 nested folders; at most 100 are possible"),
         ("file/b", "a folder that is a file"),
     ],
 )
@@ -112,8 +112,8 @@ def test_what_no_disk_takes_is_refused_before_anything_runs(tmp_path, prefix, se
         ("\\\\server\\share\\console\\talk.mp4", ""),
         ("C:\\a\\12:30.mp4", "Windows forbids ':' in a name"),
         ("C:\\what?\\a.mp4", "Windows forbids '?' in a name"),
-        ("C:\\a\\nul.mp4", "Windows keeps the name nul.mp4 for a device"),
-        ("C:\\a.\\a.mp4", "Windows drops blanks and full stops at the end of a name"),
+        ("C:\\a\\nul.mp4", "Windows reserves the name nul.mp4"),
+        ("C:\\a.\\a.mp4", "Windows drops spaces and dots at the end of a name"),
     ],
 )
 def test_what_windows_does_not_take_as_a_path_is_known_before(path, fault):

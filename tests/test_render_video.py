@@ -228,7 +228,7 @@ def test_frames_without_a_batch_axis_or_colours_are_refused(tmp_path, shape):
 def test_a_clip_without_pictures_cannot_be_pasted(n_frames, n_behind, named):
     crop = FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(20, 10, 40, 40), CropMode.FULL)
     background = None if n_behind is None else torch.zeros(n_behind, 60, 80, 3)
-    with pytest.raises(VideoError, match=f"at least one picture in {named}"):
+    with pytest.raises(VideoError, match=f"at least one frame in {named}"):
         pipeline.paste(torch.zeros(n_frames, 32, 32, 3), Portrait(torch.zeros(60, 80, 3), crop=crop),
                        background=background)  # fmt: skip
 

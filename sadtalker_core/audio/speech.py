@@ -60,8 +60,8 @@ def encode_speech(waveform: Tensor, sample_rate_hz: float, *, on_progress: OnPro
     if n_frames < 1:
         milliseconds = 1000 * wave.shape[0] / SAMPLE_RATE_HZ
         raise AudioError(
-            f"expected at least one video frame of sound ({1000 * SAMPLES_PER_FRAME // SAMPLE_RATE_HZ} ms), "
-            f"got {milliseconds:.1f} ms; connect a longer voice."
+            f"expected at least one video frame of audio ({1000 * SAMPLES_PER_FRAME // SAMPLE_RATE_HZ} ms), "
+            f"got {milliseconds:.1f} ms; connect longer audio."
         )
     wave = wave[: samples_in_frames(n_frames)]
     return SpeechWindows(mel=mel_spectrogram(wave, step), n_frames=n_frames, wave=wave)
@@ -74,8 +74,8 @@ def idle_speech(seconds: float) -> SpeechWindows:
     """
     if not (0 <= seconds <= LONGEST_IDLE_S and frames_in_seconds(seconds) >= 1):
         raise OptionError(
-            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or connect a "
-            "voice instead."
+            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or connect "
+            "audio instead."
         )
     n_frames = frames_in_seconds(seconds)
     mel = torch.zeros(mel_steps_in_samples(samples_in_frames(n_frames)), N_BANDS)
@@ -105,7 +105,9 @@ def _checked(waveform: Tensor) -> Tensor:
     wave = waveform.detach().cpu()
     if wave.dim() == 3:
         if wave.shape[0] > 1:
-            raise AudioError(f"expected one voice, got a batch of {wave.shape[0]}; pick one, or run them one by one.")
+            raise AudioError(
+                f"expected one audio clip, got a batch of {wave.shape[0]}; pick one, or run them one by one."
+            )
         wave = wave[0] if wave.shape[0] else wave.reshape(1, 0)
     if wave.dim() == 1:
         wave = wave.unsqueeze(0)
@@ -116,7 +118,7 @@ def _checked(waveform: Tensor) -> Tensor:
     if wave.is_complex():
         raise AudioError("expected real samples, got complex numbers; connect a waveform, not its spectrum.")
     if wave.dtype == torch.bool:
-        raise AudioError("expected samples, got true and false.")
+        raise AudioError("expected samples, got booleans.")
     return wave
 
 

@@ -88,7 +88,7 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         text = table.read_text(encoding="utf-8-sig")  # spreadsheets begin theirs with a byte order mark
     except FileNotFoundError as error:
-        raise JobListError(f"There is no file {_told(table)}.") from error
+        raise JobListError(f"there is no file {_told(table)}.") from error
     except (OSError, ValueError) as error:
         reason = shorten(error, REPEATED)
         raise JobListError(f"{_told(table)} cannot be read: {reason}. Save it as CSV in UTF-8.") from error
@@ -102,7 +102,7 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if len(cells) > len(names):
                 raise JobListError(
                     f"{_told(table.name)}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; put "
-                    "quotes around a text with commas in it."
+                    "quotes around text that contains commas."
                 )
             yield reader.line_num, {name: cell.strip() for name, cell in zip_longest(names, cells, fillvalue="")}
     except csv.Error as error:  # a cell of more than 131,072 letters, say: a quote that is never closed
@@ -120,7 +120,7 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
         raise JobListError(f"{head}unknown column {shorten(', '.join(unknown), 100)}; known are {', '.join(known)}.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise JobListError(f"{head}the column {', '.join(twice)} is there twice.")
+        raise JobListError(f"{head}the column {', '.join(twice)} appears twice.")
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
@@ -161,7 +161,7 @@ class _Row:
         if self.cells.get("voice"):
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
-            self.complain("it has no voice; name one, or give idle_seconds for a clip in which nobody speaks.")
+            self.complain("it has no voice; set voice, or idle_seconds for a silent clip.")
         if portrait is None or out is None or len(self.faults) > self.n_faults_before:
             return None
         voice_path = None if voice is None else voice[0]
@@ -246,7 +246,7 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
-            yield f"line {job.line}: out: {_told(job.out)} is written by line {written[name]} already."
+            yield f"line {job.line}: out: {_told(job.out)} is already written by line {written[name]}."
         if name in read:
             yield f"line {job.line}: out: {_told(job.out)} is a portrait or voice of this table."
         written.setdefault(name, job.line)

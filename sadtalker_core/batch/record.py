@@ -65,7 +65,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         """Raises InUse where another run has it."""
         with self._reported():
-            self._lock.enter_context(held(self.folder / "run.lock", f"The run folder {shorten(self.folder)}"))
+            self._lock.enter_context(held(self.folder / "run.lock", f"the run folder {shorten(self.folder)}"))
         return self
 
     def __exit__(self, *error) -> None:
@@ -103,8 +103,8 @@ class RunFolder:
 
     def _not_kept(self, error: Exception) -> str:
         return (
-            f"The record of this run could not be kept in {shorten(self.folder)} ({_reason(error)}); the next run "
-            "makes again what is not recorded. Make room there, or name another folder with --run."
+            f"the record of this run could not be written to {shorten(self.folder)} ({_reason(error)}); the next run "
+            "repeats what is not recorded. Free some space there, or choose another folder with --run."
         )
 
     @contextmanager
@@ -115,8 +115,8 @@ class RunFolder:
         except OSError as error:
             if not disk_full_error(error, self.folder):
                 raise OptionError(
-                    f"The run folder {shorten(self.folder)} cannot be written to ({_reason(error)}); "
-                    "name another with --run."
+                    f"the run folder {shorten(self.folder)} cannot be written to ({_reason(error)}); "
+                    "choose another with --run."
                 ) from error
             self.fault = self._not_kept(error)
 

@@ -199,7 +199,7 @@ class WorkerPool:
             if self._n_lost_before_work <= self.options.retries:
                 self._start_worker()
             elif not (self._coming or self._idle or self._running):
-                self._fatal_error = f"no worker could begin: {_first_line(error)}"
+                self._fatal_error = f"no worker could start: {_first_line(error)}"
                 self._give_up()
 
     def _give_up(self) -> None:
@@ -236,7 +236,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise PackageMissing(f"Jobs are spread over workers by Ray, which is not installed: {INSTALL}") from error
+        raise PackageMissing(f"batch runs need the package ray, which is not installed: {INSTALL}") from error
     return ray
 
 

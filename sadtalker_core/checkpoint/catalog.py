@@ -261,7 +261,7 @@ def _nearest(model: str, look: _Look) -> tuple[WeightsFile, ...]:
 
 def searched(folders: Sequence[Path]) -> str:
     """For a sentence: the folders that were searched."""
-    return shorten(", ".join(str(folder) for folder in folders)) or "no folder at all"
+    return shorten(", ".join(str(folder) for folder in folders)) or "no folder"
 
 
 def _released(model: str) -> ReleasedModel:
@@ -275,11 +275,11 @@ def _released(model: str) -> ReleasedModel:
 def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
     inner = PurePosixPath(model[len(FILE_PREFIX) :])
     if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-        raise CheckpointMissing(f"{shorten(repr(model))} is not inside a model folder; choose a file of the list.")
+        raise CheckpointMissing(f"{shorten(repr(model))} is not inside a model folder; choose a file from the list.")
     path = next((Path(folder, inner) for folder in folders if is_file(Path(folder, inner))), None)
     if path is None:
         raise CheckpointMissing(f"{shorten(inner)} is in none of the folders searched: {searched(folders)}. Choose "
-                                f"another file of the list, or put it back there.")  # fmt: skip
+                                f"another file from the list, or put it back.")  # fmt: skip
     return FoundFile(path, BY_NAME.get(path.name))
 
 
@@ -308,7 +308,9 @@ def _cheaper(model: str, missing: Sequence[WeightsFile], look: _Look) -> str:
     if sum(file.size or 0 for file in least) >= sum(file.size or 0 for file in missing):
         return ""
     names = ", ".join(file.name for file in least)
-    return f" Fewer bytes make it whole, too: {names} ({_megabytes(least)}), from {least[0].url.rpartition('/')[0]}."
+    return (
+        f" A smaller download also completes it: {names} ({_megabytes(least)}), from {least[0].url.rpartition('/')[0]}."
+    )
 
 
 def _look_alikes(files: Sequence[WeightsFile], look: _Look) -> str:
@@ -317,4 +319,4 @@ def _look_alikes(files: Sequence[WeightsFile], look: _Look) -> str:
     alike = [path.name for name, path in sorted(look.below.items()) if name.startswith(stems)]
     alike = [name for name in alike if not name.lower().endswith(".part") and name not in BY_NAME]
     several = shorten(", ".join(alike))
-    return f"There is {several}: if that is one of them, give it its exact name. " if alike else ""
+    return f"Found {several}: if it is one of these, rename it to the exact name. " if alike else ""

@@ -54,7 +54,7 @@ def fetch_model(model: str, folders: Sequence[Path], *, base_url: str | None = N
     if not files:
         return []
     if not folders:
-        raise DownloadError(f"{model} cannot be fetched: there is no model folder to put it into.")
+        raise DownloadError(f"{model} cannot be downloaded: there is no model folder.")
     folder = Path(folders[0])
     total = sum(file.size or 0 for file in files)
     with _folder_problems(folder):
@@ -120,8 +120,8 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
         except _Interrupted as error:
             fruitless = 0 if _size(part) > before else fruitless + 1
             if fruitless >= _TRIES:
-                raise DownloadError(f"{shorten(url)} could not be fetched in {_TRIES} tries: {shorten(error, 160)}. "
-                                    f"The {_size(part):,} bytes that came are kept, and the next try goes on from "
+                raise DownloadError(f"{shorten(url)} could not be downloaded in {_TRIES} tries: {shorten(error, 160)}. "
+                                    f"The {_size(part):,} bytes received are kept; the next try resumes "
                                     f"there.") from error  # fmt: skip
             end = time.monotonic() + pause_s * 2**fruitless
             while (left := end - time.monotonic()) > 0:
@@ -177,7 +177,7 @@ class _Line(threading.Thread):
                     raise facts
                 return facts
             if not self.is_alive() and self.facts.empty():
-                raise ConnectionError("the line went dead")
+                raise ConnectionError("the connection timed out")
             idle()
 
 
@@ -212,7 +212,7 @@ def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
                 report(done)
         report(done, now=True)
         if not file.size and not total and done >= _MOST_BYTES:
-            raise DownloadError(f"{shorten(url)} does not come to an end: {done:,} bytes have come.")
+            raise DownloadError(f"{shorten(url)} does not end: {done:,} bytes received so far.")
         if total and done < total:
             raise _Interrupted(f"the connection dropped after {done:,} of {total:,} bytes")
     finally:
@@ -235,17 +235,17 @@ def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
         reason = shorten(f"{error.code} {error.reason}", 120)
         if error.code == 416:  # the part is as long as the file, or longer
             part.unlink(missing_ok=True)
-            raise _Interrupted("the server has fewer bytes than were there already") from error
+            raise _Interrupted("the server's file is smaller than the part downloaded already") from error
         if error.code in (408, 425, 429) or error.code >= 500:
             raise _Interrupted(f"the server answered {reason}") from error
         raise DownloadError(
-            f"{shorten(url)} cannot be fetched: the server answered {reason}. Get the file by other means and put it "
-            f"into {shorten(part.parent)}: {file.describe()}."
+            f"{shorten(url)} cannot be downloaded: the server answered {reason}. Download the file in another way "
+            f"and put it into {shorten(part.parent)}: {file.describe()}."
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(str(getattr(error, "reason", "") or error or type(error).__name__)) from error
     except ValueError as error:  # an address that is none, here or in a redirection
-        raise DownloadError(f"{shorten(url)} cannot be fetched: it, or what it leads to, is no web address "
+        raise DownloadError(f"{shorten(url)} cannot be downloaded: it is not a web address, or redirects to none "
                             f"({shorten(error, 120)}).") from error  # fmt: skip
 
 
@@ -260,9 +260,7 @@ def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[in
     else:  # the server takes no ranges: from the beginning
         start, total = 0, answer.length
     if file.size is not None and total and total != file.size:
-        raise DownloadError(
-            f"{shorten(url)} is {total:,} bytes long, so it is not {file.describe()}. Nothing of it was kept."
-        )
+        raise DownloadError(f"{shorten(url)} is {total:,} bytes long, expected {file.describe()}; nothing was kept.")
     return start, file.size or total
 
 
@@ -291,8 +289,8 @@ def _folder_problems(folder: Path) -> Iterator[None]:
         if full:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
-        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it a folder "
-                            f"that this program may write to, or name another in "
+        raise DownloadError(f"the model folder {shorten(folder)} cannot be written to ({what}). Make it "
+                            f"writable, or set another folder in "
                             f"extra_model_paths.yaml.") from error  # fmt: skip
 
 
@@ -301,7 +299,7 @@ def _require_room(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
         raise DoesNotFit(f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
-                         f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Make room, or name another model "
+                         f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Free some space, or set another model "
                          f"folder in extra_model_paths.yaml.")  # fmt: skip
 
 
@@ -313,7 +311,9 @@ def _url(file: WeightsFile, base_url: str | None) -> str:
     except ValueError:
         known = False
     if not known:
-        raise DownloadError(f"{shorten(url)} is no web address: expected http:// or https://, see {BASE_URL_VARIABLE}.")
+        raise DownloadError(
+            f"{shorten(url)} is not a web address: expected http:// or https://, see {BASE_URL_VARIABLE}."
+        )
     return url
 
 

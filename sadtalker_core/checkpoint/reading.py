@@ -89,13 +89,13 @@ class Metadata:
         try:
             facts = json.loads(text)
             if facts.pop("format") > FORMAT:
-                raise CheckpointDamaged(f"{source} was written by a newer SadTalker Nodes; update the pack to read it.")
+                raise CheckpointDamaged(f"{source} was written by a newer version of SadTalker Nodes; update the pack.")
             metadata = cls(**facts)
             for name, kind in (("family", str), ("name", str), ("image_size", int), ("configs", dict)):
                 if type(getattr(metadata, name)) is not kind:
                     raise TypeError(f"{name} is {shorten(repr(getattr(metadata, name)), _NAME)}")
             if not all(isinstance(config, dict) for config in metadata.configs.values()):
-                raise TypeError("a config is no object")
+                raise TypeError("a config is not an object")
             if metadata.base is not None and not isinstance(metadata.base, str):
                 raise TypeError(f"base is {shorten(repr(metadata.base), _NAME)}")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -186,7 +186,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise file.mismatch("holds no named tensors")
+        raise file.mismatch("contains no named tensors")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     return file.copies(tensors, {key: key for key in tensors}) if pickled else tensors
 
@@ -232,7 +232,7 @@ class _File:
         return what + where
 
     def damaged(self, what: str) -> CheckpointDamaged:
-        return CheckpointDamaged(f"{self.source} {what}.{self.expected()} Delete it and get it again.")
+        return CheckpointDamaged(f"{self.source} {what}.{self.expected()} Delete it and download it again.")
 
     def mismatch(self, what: str) -> CheckpointMismatch:
         return CheckpointMismatch(f"{self.source} {what}.{self.expected()}")
@@ -249,9 +249,9 @@ class _File:
         if not head:
             raise self.damaged("is empty")
         if head.startswith(_LFS_POINTER):
-            raise self.damaged("is a Git-LFS pointer: a note of a hundred bytes that stands for the file, not the file")
+            raise self.damaged("is a Git LFS pointer, not the file itself")
         if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-            raise self.damaged("is a web page: something saved the page about the file, not the file")
+            raise self.damaged("is a web page, not the file itself")
         return head
 
     def cut_short(self) -> str | None:
@@ -279,26 +279,26 @@ class _File:
             metadata = facts.pop("__metadata__", None) or {}
             stored = {key: self._stored(entry, 8 + length) for key, entry in facts.items()}
             if not all(isinstance(value, str) for value in metadata.values()):
-                raise TypeError("its metadata is no text")
+                raise TypeError("its metadata is not text")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self.unreadable(error) from error
         self._promised(max((entry.start + entry.n_bytes for entry in stored.values()), default=0) - size)
         if sum(entry.n_bytes for entry in stored.values()) > size - 8 - length:
-            raise self.damaged("cannot be read as weights (its tensors lie over one another)")
+            raise self.damaged("cannot be read as weights (its tensors overlap)")
         return stored, metadata
 
     def _stored(self, entry: Mapping[str, Any], behind: int) -> _Stored:
         dtype = getattr(torch, _DTYPES[entry["dtype"]])
         shape, (start, end) = tuple(entry["shape"]), entry["data_offsets"]
         if not all(type(number) is int and 0 <= number < 1 << 48 for number in (*shape, start, end)):
-            raise ValueError("a shape or place is no whole number")
+            raise ValueError("a shape or offset is not an integer")
         if end - start != math.prod(shape) * dtype.itemsize:
             raise ValueError("a tensor is not as long as its shape says")
         return _Stored(dtype, shape, behind + start, end - start)
 
     def _promised(self, more: int) -> None:
         if more > 0:
-            raise self.damaged(self.cut_short() or f"is truncated: its header promises {more:,} more bytes")
+            raise self.damaged(self.cut_short() or f"is truncated: its header declares {more:,} more bytes")
 
     def read(self, stored: Mapping[str, _Stored], names: Mapping[str, str],
              on_progress: Progress | None = None) -> dict[str, Tensor]:  # fmt: skip
@@ -340,7 +340,7 @@ class _File:
         except pickle.UnpicklingError as error:
             if "Unsupported global" in str(error) or "Unsupported class" in str(error):
                 raise self.damaged(
-                    "holds more than weights: it asks to run code when it is read, which is never done"
+                    "contains more than weights: it would run code when loaded, which is refused"
                 ) from error
             raise self.unreadable(error) from error
         except _UNREADABLE as error:
@@ -364,11 +364,11 @@ class _File:
         for name, key in names.items():
             tensor = tensors[key]
             if not isinstance(tensor, Tensor):
-                raise self.mismatch(f"holds no tensor but a {type(tensor).__name__} under {shorten(key, _NAME)}")
+                raise self.mismatch(f"contains no tensor but a {type(tensor).__name__} under {shorten(key, _NAME)}")
             if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-                raise self.mismatch(f"holds no plain tensor under {shorten(key, _NAME)}")
+                raise self.mismatch(f"contains no plain tensor under {shorten(key, _NAME)}")
             if _n_bytes(tensor) > tensor.untyped_storage().nbytes():
-                raise self.damaged(f"promises more numbers than it has under {shorten(key, _NAME)}")
+                raise self.damaged(f"declares more values than it has under {shorten(key, _NAME)}")
             copied[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
             tell(_n_bytes(tensor))
         return copied
@@ -385,13 +385,15 @@ def _torch_entries(file: _File, content: Any) -> dict[str, Tensor]:
     if file.released is None or "" in file.released.entries:
         if not any(isinstance(value, Tensor) for value in content.values()):
             known = ", ".join(name for name, known in BY_NAME.items() if known.entries)
-            raise file.mismatch(f"is a pickle of another layout; the ones that can be read keep their names: {known}")
+            raise file.mismatch(
+                f"is a pickle of unknown layout; those that can be read keep their original names: {known}"
+            )
         return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     tensors = {}
     for entry, prefix in file.released.entries.items():
         if not isinstance(content.get(entry), Mapping):
             has = shorten(", ".join(map(str, content)), 200)
-            raise file.mismatch(f"lacks the entry {entry!r}; it has {has or 'none'}")
+            raise file.mismatch(f"has no entry {entry!r}, only {has or 'none'}")
         tensors.update({f"{prefix}{key}": tensor for key, tensor in content[entry].items()})
     return tensors
 
@@ -401,12 +403,12 @@ def _our_names(file: _File, released: Iterable[str]) -> dict[str, str]:
     released = list(released)
     unknown = [key for key in released if not keys.is_released(key)]
     if len(unknown) == len(released):
-        raise file.mismatch(f"holds another model: none of its {len(released)} tensors is SadTalker's"
+        raise file.mismatch(f"is another model: none of its {len(released)} tensors is SadTalker's"
                             f"{' (the first is ' + shorten(unknown[0], _NAME) + ')' if unknown else ''}")  # fmt: skip
     if unknown:
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
         named = ", ".join(shorten(key, _NAME) for key in unknown[:4])
-        raise file.mismatch(f"holds tensors that SadTalker does not have: {named}{more}")
+        raise file.mismatch(f"contains tensors that SadTalker does not have: {named}{more}")
     return keys.rename(released)
 
 

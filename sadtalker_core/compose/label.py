@@ -65,7 +65,7 @@ def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor,
 
     words = " ".join(text.split())
     if not words:
-        raise OptionError("the label has no words; write for example AI-generated.")
+        raise OptionError("the label is empty; write for example AI-generated.")
     letters = max(round(size * min(height, width)), SMALLEST_LETTERS)
     face = typeface_for(words)
     font, box = _measured(face, words, letters)
@@ -74,7 +74,7 @@ def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor,
         font, box = _measured(face, words, letters)
     n_wide, n_high = round(box[2] + letters), round(letters * 1.7)
     if n_wide > width or n_high > height:
-        raise OptionError(f"{words!r} does not fit into frames of {width} x {height}; use fewer words.")
+        raise OptionError(f"{words!r} does not fit into frames of {width} x {height}; use a shorter text.")
     plate = Image.new("L", (n_wide * 4, n_high * 4), 0)
     ImageDraw.Draw(plate).rounded_rectangle([0, 0, n_wide * 4 - 1, n_high * 4 - 1], radius=letters * 1.4, fill=255)
     plate = plate.resize((n_wide, n_high), Image.Resampling.LANCZOS)
@@ -99,7 +99,7 @@ def typeface_for(words: str) -> str | None:
         except OSError:  # not on this computer
             continue
     raise OptionError(
-        f"no typeface on this computer has {' '.join(missing)}. For Chinese, Japanese or Korean labels install one, "
+        f"no font on this computer has {' '.join(missing)}. For Chinese, Japanese or Korean labels install one, "
         "for example Noto Sans CJK (Debian and Ubuntu: fonts-noto-cjk), or write the label in Latin letters."
     )
 

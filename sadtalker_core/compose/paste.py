@@ -93,8 +93,8 @@ class PasteBack:
         elif background.shape != (frames.shape[0], *self.picture.shape):
             height, width = self.picture.shape[1:]
             raise VideoError(
-                f"expected a background in the size of the portrait's picture, {width} x {height}, got "
-                f"{background.shape[-1]} x {background.shape[-2]}; connect a Paste Back of the same picture."
+                f"expected a background of the portrait image's size, {width} x {height}, got "
+                f"{background.shape[-1]} x {background.shape[-2]}; connect a Paste Back of the same image."
             )
         whole = background.to(frames).clone()
         self._under(whole).copy_(self._covered(frames, self._under(whole)))
@@ -248,7 +248,7 @@ def _inside(box: Box, size_wh: tuple[int, int]) -> Box:
     left, top = max(box.x, 0), max(box.y, 0)
     visible_box = Box(left, top, min(box.right, width) - left, min(box.bottom, height) - top)
     if visible_box.width < 1 or visible_box.height < 1:
-        raise PictureError(f"expected the face box on the picture of {width} x {height} pixels, got {tuple(box)}.")
+        raise PictureError(f"expected the face box on the image of {width} x {height} pixels, got {tuple(box)}.")
     return visible_box
 
 
@@ -267,7 +267,7 @@ def _users_mask(mask: Tensor, size_wh: tuple[int, int]) -> Tensor:
     if mask.dim() != 2 or 0 in mask.shape:
         raise OptionError(f"expected one mask (height, width), got the shape {tuple(mask.shape)}.")
     if not torch.isfinite(mask).all():
-        raise OptionError("expected a mask of numbers between 0 and 1, got NaN or infinity.")
+        raise OptionError("expected mask values between 0 and 1, got NaN or infinity.")
     width, height = size_wh
     mask = mask.detach().float().cpu()
     if mask.shape != (height, width):
@@ -279,7 +279,7 @@ def _check_frames(frames: Tensor) -> None:
     if frames.dim() != 4 or frames.shape[1] != 3 or 0 in frames.shape:
         raise VideoError(f"expected frames (batch, 3, height, width), got the shape {tuple(frames.shape)}.")
     if not torch.isfinite(frames).all():
-        raise VideoError("expected frames of numbers, got NaN or infinity; try the renderer in fp32.")
+        raise VideoError("expected finite frames, got NaN or infinity; try precision fp32.")
 
 
 def _check_range(what: str, value: float, largest: float) -> None:

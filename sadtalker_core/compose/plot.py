@@ -50,12 +50,12 @@ def plot_motion(speech: SpeechWindows | None = None, expression: Expression | No
     from PIL import Image, ImageDraw
 
     if min(width, height) < SMALLEST:
-        raise OptionError(f"expected a picture of at least {SMALLEST} x {SMALLEST} pixels, got {width} x {height}.")
+        raise OptionError(f"expected an image of at least {SMALLEST} x {SMALLEST} pixels, got {width} x {height}.")
     if expression is not None and pose is not None:
-        require_family("The pose", pose.family, expression.family)
+        require_family("the pose", pose.family, expression.family)
     panels = panels_of(expression, pose)
     if not panels and (speech is None or speech.wave is None):
-        raise OptionError("there is nothing to plot; connect an expression, a pose, or the speech of a voice.")
+        raise OptionError("there is nothing to plot; connect an expression, a pose, or speech.")
     lengths = [len(line.values) for panel in panels for line in panel.lines]
     n_frames = max([*lengths, speech.n_frames if speech is not None else 0])
     picture = Image.new("RGB", (width * _FINER, height * _FINER), _PAPER)

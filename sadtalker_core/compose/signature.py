@@ -26,9 +26,9 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
 @dataclass(frozen=True)
 class Signature:
-    """Whose name a file gets.
+    """Who signs a video (C2PA).
 
-    certificates: a PEM file, the signer's own certificate first, then those that vouch for it
+    certificates: a PEM file, the signer's certificate first, then its issuers
     private_key:  a PEM file (PKCS#8) with the key of the first certificate
     algorithm:    one of ALGORITHMS; it must fit the key
     time_stamp_url: a time stamp authority (RFC 3161) to ask over the internet; empty asks nobody
@@ -44,10 +44,10 @@ class Signature:
             raise OptionError(f"expected a signing algorithm out of {', '.join(ALGORITHMS)}, got {self.algorithm}.")
         for what, file in (("certificates", self.certificates), ("private key", self.private_key)):
             if not file.is_file():
-                raise SigningError(f"the video shall be signed, but there is no file with the {what} at {file}.")
+                raise SigningError(f"the video is to be signed, but there is no file with the {what} at {file}.")
 
     def require_usable(self) -> None:
-        """Signs a picture of one pixel. Raises SigningError where package, certificates or key do not do."""
+        """Signs an image of one pixel. Raises SigningError if package, certificates or key cannot be used."""
         from PIL import Image
 
         pixel = io.BytesIO()
@@ -70,7 +70,7 @@ class Signature:
         except c2pa.C2paError as error:
             raise SigningError(
                 f"the video cannot be signed with {self.certificates} ({self.algorithm}): {error}. The first "
-                "certificate must belong to the key and be made for signing, and those that vouch for it must follow."
+                "certificate must belong to the key and allow signing; its issuers must follow."
             ) from error
 
 
@@ -79,8 +79,8 @@ def _c2pa():
         import c2pa
     except ImportError as error:
         raise SigningError(
-            "the video shall be signed, which needs the package c2pa-python: install it into ComfyUI's Python "
-            "(pip install c2pa-python), or take the settings for signing away."
+            "signing videos needs the package c2pa-python: install it into ComfyUI's Python (pip install "
+            "c2pa-python), or remove the signing settings."
         ) from error
     return c2pa
 

@@ -187,7 +187,9 @@ class VideoWriter:
         """Of what the encoder has written; what stopped the run goes on as the error, whether that works or not."""
         before = self._n_bytes_written()
         if not encoder.stop(after_seconds=FLUSH_SECONDS) and self._n_bytes_written() <= before:
-            logging.warning("SadTalker: the encoder hangs; the next run makes a partial video of what is written.")
+            logging.warning(
+                "SadTalker: the encoder hangs; the next run makes a partial video from the frames written so far."
+            )
             self.claim.abandon()
             return
         try:
@@ -227,7 +229,7 @@ class VideoWriter:
             self._clear()
             if isinstance(error, OSError):
                 folder = self.path.parent
-                sentence = f"The video cannot be written to {shorten(folder)}: {shorten(error)}."
+                sentence = f"the video cannot be written to {shorten(folder)}: {shorten(error)}."
                 raise disk_full_error(error, folder) or VideoError(sentence) from error
             raise
 
@@ -309,8 +311,8 @@ def _pack(claim: Claim, sound: Sound | None, seconds: float | None, signature: S
                 joiner.feed(samples)
         joiner.finish()
         if not (whole.is_file() and whole.stat().st_size):
-            raise VideoError(f"{_whose(joiner.command)} ended without a word and wrote no video; it is no ffmpeg that "
-                             "can encode H.264.")  # fmt: skip
+            raise VideoError(f"{_whose(joiner.command)} exited without output and wrote no video; it is not an ffmpeg "
+                             "that can encode H.264.")  # fmt: skip
         if signature is None:
             return whole
         signed = claim.part("signed")
@@ -441,9 +443,9 @@ class Ffmpeg:
     def _raise_its_words(self) -> None:
         self._wait(self._ended)
         self.listener.join(STOP_SECONDS)
-        words = "\n".join(self.last_lines) or f"no words, exit status {self.process.returncode}"
+        words = "\n".join(self.last_lines) or f"no output, exit status {self.process.returncode}"
         raise disk_full_error(words, self.folder) or VideoError(
-            f"{_whose(self.command)} could not write the video. Its last words:\n{words}"
+            f"{_whose(self.command)} could not write the video. Its last output:\n{words}"
         )
 
 
@@ -534,8 +536,8 @@ def ffmpeg_command() -> list[str]:
         return [imageio_ffmpeg.get_ffmpeg_exe()]
     except (ImportError, RuntimeError) as error:
         raise VideoError(
-            "ffmpeg was not found, which writes the video: install the package imageio-ffmpeg into ComfyUI's Python, "
-            "or name an ffmpeg in the environment variable IMAGEIO_FFMPEG_EXE."
+            "ffmpeg, which writes the video, was not found: install the package imageio-ffmpeg into ComfyUI's Python,"
+            " or set the environment variable IMAGEIO_FFMPEG_EXE."
         ) from error
 
 
@@ -546,7 +548,7 @@ def _bytes(frames: Tensor | np.ndarray, width: int, height: int) -> np.ndarray:
         raise VideoError(f"expected frames (batch, {height}, {width}, 3), got the shape {tuple(frames.shape)}.")
     if frames.is_floating_point():
         if not torch.isfinite(frames).all():
-            raise VideoError("expected frames of numbers, got NaN or infinity; try the renderer in fp32.")
+            raise VideoError("expected finite frames, got NaN or infinity; try precision fp32.")
         frames = (frames.float().clamp(0, 1) * 255).round().to(torch.uint8)
     elif frames.dtype != torch.uint8:
         raise VideoError(f"expected frames as bytes or as floats in 0..1, got {frames.dtype}.")

@@ -69,7 +69,7 @@ def align_face(square: Tensor, landmarks: Tensor | None) -> AlignedFace:
     if scale > LARGEST_ENLARGEMENT:
         raise FaceNotFound(
             f"the face is only about {2 * face_scale:.0f} pixels wide in the {width} x {height} square, too small to "
-            f"read. Use a crop mode other than resize, or a picture with a larger face."
+            f"read; use a crop mode other than resize, or an image with a larger face."
         )
     image = _resize_and_cut(square, origin, scale)
     return AlignedFace(image, torch.tensor([scale, *origin], dtype=torch.float32))
@@ -102,12 +102,12 @@ def fit_template(points: np.ndarray) -> tuple[tuple[float, float], float]:
     is the mean length of the two, so turning the head hardly changes it.
     """
     if not np.isfinite(points).all():
-        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another picture or face.")
+        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another image or face.")
     design = np.concatenate([TEMPLATE, np.ones((5, 1))], axis=1)
     solution = np.linalg.lstsq(design, points.astype(np.float64), rcond=None)[0]  # (4, 2): three directions, the origin
     scale = float(np.linalg.norm(solution[:3], axis=0).mean())
     if scale < 1e-3:
-        raise FaceNotFound("the landmarks all lie on one spot and do not make a face; choose another picture or face.")
+        raise FaceNotFound("the landmarks are all at one point and do not form a face; choose another image or face.")
     return (float(solution[3, 0]), float(solution[3, 1])), scale
 
 
@@ -118,7 +118,7 @@ def _resize_and_cut(square: Tensor, origin: tuple[float, float], scale: float) -
     height, width = square.shape[-2:]
     wide, high = int(width * scale), int(height * scale)
     if wide < 1 or high < 1:
-        raise FaceNotFound("the landmarks reach far beyond the picture and do not make a face; choose another face.")
+        raise FaceNotFound("the landmarks reach far outside the image and do not form a face; choose another face.")
     left = int(wide / 2 - ALIGNED_SIZE / 2 + (origin[0] - width / 2) * scale)
     top = int(high / 2 - ALIGNED_SIZE / 2 + (height / 2 - origin[1]) * scale)
     pixels = (square.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -58,7 +58,7 @@ def face_box(
     if min(box.width, box.height) < SMALLEST_BOX:
         raise FaceNotFound(
             f"the box around the face, x {left:.0f}..{right:.0f} and y {top:.0f}..{bottom:.0f}, leaves nothing of the "
-            f"{width} x {height} picture. Choose the face with a box, or set crop scale and offset nearer to 1 and 0."
+            f"{width} x {height} image. Select the face with a box, or set crop scale and offset closer to 1 and 0."
         )
     return box
 
@@ -133,14 +133,14 @@ def oriented_square(landmarks: Tensor) -> np.ndarray:
     if points.shape != (68, 2):
         raise FaceNotFound(f"expected landmarks (68, 2), got {points.shape}")
     if not np.isfinite(points).all():
-        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another picture or face.")
+        raise FaceNotFound("the landmarks contain NaN or infinite values; choose another image or face.")
     eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     eyes, mouth = (eye_left + eye_right) * 0.5, (points[48] + points[54]) * 0.5
     eye_to_eye, eyes_to_mouth = eye_right - eye_left, mouth - eyes
     across = eye_to_eye.astype(np.float64) + (eyes_to_mouth[1], -eyes_to_mouth[0])
     length = np.hypot(*across)
     if length < 1e-3:
-        raise FaceNotFound("the landmarks do not make a face; choose another picture or face.")
+        raise FaceNotFound("the landmarks do not form a face; choose another image or face.")
     # in the precision of the points, which a Python number would raise under NumPy 1 and not under NumPy 2
     reach = max(np.hypot(*eye_to_eye) * np.float32(2), np.hypot(*eyes_to_mouth) * np.float32(1.8))
     across *= reach / length
@@ -182,6 +182,8 @@ def _move(points: Tensor, start: tuple, scale: tuple, end: tuple) -> Tensor:
 
 def _check_adjustment(crop_scale: float, offset: tuple[float, float]) -> None:
     if not (math.isfinite(crop_scale) and crop_scale > 0):
-        raise OptionError(f"the crop scale must be above 0 (1 leaves the box as it is), got {crop_scale}.")
+        raise OptionError(f"expected a crop scale above 0 (1 leaves the box unchanged), got {crop_scale}.")
     if not all(math.isfinite(part) for part in offset):
-        raise OptionError(f"the crop offset must be two numbers, parts of the box's width and height, got {offset}.")
+        raise OptionError(
+            f"expected the crop offset as two values, fractions of the box's width and height, got {offset}."
+        )

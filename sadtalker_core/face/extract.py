@@ -49,7 +49,7 @@ def extract_released(
     face, and silently so.
     Raises FaceNotFound, PictureError, OptionError.
     """
-    picture, _ = check_picture(portrait.image, "The portrait")
+    picture, _ = check_picture(portrait.image, "the portrait")
     points = None if mode is CropMode.RESIZE else find_points(picture, None)
     box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
     square = cut_square(picture, box, pic_size)
@@ -81,7 +81,7 @@ def extract_mini(
     the face is looked for once, because a point of the picture is as good as one of the square, and the box stays
     square near the edge of the picture (crop.square_box).
     """
-    picture, _ = check_picture(portrait.image, "The portrait")
+    picture, _ = check_picture(portrait.image, "the portrait")
     points = find_mesh(detector, mesh, picture, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
@@ -94,8 +94,8 @@ def _say_if_small(points: Tensor) -> None:
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())
     if size < SMALL_FACE:
         logging.warning(
-            "SadTalker: the face is only about %.0f pixels large, and the head will be blurred. Use a larger picture, "
-            "or enlarge this one with an upscale model before it comes here; 256 pixels of face are good.", size,
+            "SadTalker: the face is only about %.0f pixels large, so the head will be blurred. Use a larger image, or"
+            " upscale this one first; 256 pixels or more are good.", size,
         )  # fmt: skip
 
 

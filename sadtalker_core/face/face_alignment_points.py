@@ -111,7 +111,7 @@ class FaceAlignmentPoints:
             return nearest(faces, box, lambda face: face.box)
         if near is None or self._quarters:
             return DetectedFace((box.x, box.y, box.width, box.height), 1.0, torch.zeros(0, 2))
-        raise FaceNotFound("no face found in the cropped square; set the crop scale and offset nearer to 1 and 0.")
+        raise FaceNotFound("no face found in the cropped square; set the crop scale and offset closer to 1 and 0.")
 
     def _choose_in_video(self, faces: list[DetectedFace], picture: Tensor, last: Box | None) -> DetectedFace | None:
         if not faces:
@@ -219,7 +219,7 @@ def build(folder: Path, device: str = "cpu", batch_size: int = 1, expected: Mapp
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
             raise CheckpointDamaged(
                 f"the weight files of face-alignment in {folder} cannot be read ({type(error).__name__}). "
-                f"Delete {DETECTOR_FILE} and {LANDMARKS_FILE} there and fetch them again."
+                f"Delete {DETECTOR_FILE} and {LANDMARKS_FILE} there and download them again."
                 f"{_expected_files(expected, DETECTOR_FILE, LANDMARKS_FILE)}"
             ) from error
         finally:
@@ -230,7 +230,7 @@ def _weights(folder: Path, name: str, expected: Mapping[str, str]) -> Path:
     path = folder / name
     if not path.is_file():
         raise CheckpointMissing(
-            f"the installed face-alignment needs the file {name}, and it is not in {folder}. "
+            f"face-alignment needs the file {name}, which is not in {folder}. "
             f"Put it there, or choose the embedded mesh.{_expected_files(expected, name)}"
         )
     return path

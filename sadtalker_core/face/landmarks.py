@@ -28,7 +28,7 @@ def order_faces(
     """
     order = one_of("face_order", order, FACE_ORDERS)
     if order == "centre" and size_wh is None:
-        raise OptionError('the order "centre" needs the size of the picture.')
+        raise OptionError('the order "centre" needs the size of the image.')
     middle = (size_wh[0] / 2, size_wh[1] / 2) if size_wh else (0.0, 0.0)
     keys = {
         "largest": lambda face: -face.area,
@@ -48,8 +48,8 @@ def choose_face(
     """The face with this index, from 0, after ordering. Raises FaceNotFound, saying what was found and where."""
     if not faces:
         raise FaceNotFound(
-            "no face found in the picture; use one with a face in frontal or three-quarter view, "
-            "upright, sharp and not too small, or give a box around the face."
+            "no face found in the image; use one with a sharp face in frontal or three-quarter view that is not too "
+            "small, or select the face with a box."
         )
     if index < 0:
         raise OptionError(f"expected a face index of 0 or more, got {index}.")
@@ -58,8 +58,8 @@ def choose_face(
         places = "; ".join(f"{i}: around ({f.centre[0]:.0f}, {f.centre[1]:.0f})" for i, f in enumerate(ordered[:8]))
         count = "1 face was found" if len(ordered) == 1 else f"{len(ordered)} faces were found"
         raise FaceNotFound(
-            f"face index {index} was asked for, but {count} (indices count from 0, order {order!r}: {places}); "
-            f"use an index up to {len(ordered) - 1}."
+            f"expected a face index up to {len(ordered) - 1}, got {index}; {count} "
+            f"(counted from 0, order {order!r}: {places})."
         )
     return ordered[index]
 

@@ -107,7 +107,7 @@ def read_meshes(
             "the mini model reads the points of the face mesh only."
         )
     if not bool(torch.isfinite(points).all()):
-        raise FaceNotFound("the points of the face mesh are NaN or infinite; look at the picture they come from.")
+        raise FaceNotFound("the points of the face mesh are NaN or infinite; check the image they come from.")
     weight = net.read.weight
     parameters = FaceParameters(*(part.float().cpu() for part in net(points.to(weight.device, torch.float32))))
     half = pic_size / 2

@@ -160,9 +160,9 @@ def face_mesh(
         box = where.box if isinstance(where, DetectedFace) else where
         x, y, width, height = (round(v) for v in box)
         raise FaceNotFound(
-            f"no face can be made out in the box at ({x}, {y}) of {width} x {height} pixels "
+            f"no face found in the box at ({x}, {y}) of {width} x {height} pixels "
             f"(score {mesh.score:.2f}, expected at least {min_score:.2f}); "
-            "choose another face, or draw the box around the face from the brows to the chin."
+            "choose another face, or draw the box from the eyebrows to the chin."
         )
     return mesh
 

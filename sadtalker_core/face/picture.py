@@ -15,7 +15,7 @@ from ..errors import PictureError
 SMALLEST_SIDE = 64
 
 
-def check_picture(image: Tensor, what: str = "The picture") -> tuple[Tensor, Tensor | None]:
+def check_picture(image: Tensor, what: str = "the image") -> tuple[Tensor, Tensor | None]:
     """Any usable picture -> (H, W, 3) float32 RGB in 0..1, and its mask, or None.
 
     image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), floating in 0..1 or uint8 in 0..255; a batch of one is opened.
@@ -27,29 +27,29 @@ def check_picture(image: Tensor, what: str = "The picture") -> tuple[Tensor, Ten
     shape, for NaN or infinity, and when the shorter side is below 64 pixels.
     """
     if not isinstance(image, Tensor):
-        raise PictureError(f"{what} should be a tensor of shape (height, width, 3), got {type(image).__name__}.")
+        raise PictureError(f"{what}: expected a tensor of shape (height, width, 3), got {type(image).__name__}.")
     got = tuple(image.shape)
     if image.ndim == 4 and image.shape[0] == 1:
         image = image[0]
     if image.ndim == 4:
-        raise PictureError(f"{what} is a batch of {got[0]} pictures; one is needed. Choose one with batch_index.")
+        raise PictureError(f"{what}: expected one image, got a batch of {got[0]} images; choose one with batch_index.")
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
-        raise PictureError(f"{what} should have the shape (height, width, 1, 3 or 4 channels), got {got}.")
+        raise PictureError(f"{what}: expected the shape (height, width, 1, 3 or 4 channels), got {got}.")
     height, width, channels = image.shape
     if min(height, width) < SMALLEST_SIDE:
         raise PictureError(
             f"{what} is {width} x {height} pixels, too small to find a face in. "
-            f"Use a picture of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}, better 512 x 512."
+            f"Use an image of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}, better 512 x 512."
         )
     if image.dtype == torch.uint8:
         image = image.float() / 255
     elif not image.is_floating_point():
-        raise PictureError(f"{what} should hold float values in 0..1 or uint8 values, got {image.dtype}.")
+        raise PictureError(f"{what}: expected float values in 0..1 or uint8 values, got {image.dtype}.")
     image = image.cpu().float()
     if not torch.isfinite(image).all():
-        raise PictureError(f"{what} contains NaN or infinite values; look at the node that made it.")
+        raise PictureError(f"{what} contains NaN or infinite values; check the node that made it.")
     image = image.clamp(0, 1)
     mask = 1 - image[..., 3] if channels == 4 else None
     colours = image.expand(-1, -1, 3) if channels == 1 else image[..., :3]

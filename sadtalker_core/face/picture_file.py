@@ -56,7 +56,7 @@ def read_picture(source: bytes | Path | str, what: str = "it") -> Tensor:
                 pixels = _read(source, what)
         except PILLOW_SAYS:
             raise reason from None
-    logging.warning("SadTalker: %s is damaged, or ends early; it is used as far as it can be read.", what)
+    logging.warning("SadTalker: %s is damaged or truncated; it is used as far as it can be read.", what)
     return pixels
 
 
@@ -81,7 +81,7 @@ def _pixels(image, what: str) -> Tensor:
     from PIL import ImageOps
 
     if _is_animated(image):
-        logging.info("SadTalker: %s is animated; its first picture is used.", what)
+        logging.info("SadTalker: %s is animated; its first frame is used.", what)
     image.load()
     try:
         upright = ImageOps.exif_transpose(image)
@@ -152,14 +152,14 @@ def _in_sentences(what: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         size, limit = (int(number) for number in [*re.findall(r"\d+", str(error)), "0", "0"][:2])
         raise PictureError(
-            f"{what} has {size / 1e6:.0f} megapixels, and at most {limit / 1e6:.0f} are read; make it smaller, for "
+            f"{what} has {size / 1e6:.0f} megapixels, at most {limit / 1e6:.0f} are supported; make it smaller, for "
             "example 2048 pixels on its longer side."
         ) from error
     except PILLOW_SAYS as error:
-        kind = "of no kind that is known here" if isinstance(error, UnidentifiedImageError) else _short(error)
+        kind = "unknown format" if isinstance(error, UnidentifiedImageError) else _short(error)
         raise PictureError(
-            f"{what} cannot be read as a picture ({kind}). Open it in a picture viewer: if that cannot, get the file "
-            "again; if it can, save it there as PNG and use that."
+            f"{what} cannot be read as an image ({kind}). Open it in an image viewer: if that fails, get the file "
+            "again; otherwise save it as PNG and use that."
         ) from error
 
 

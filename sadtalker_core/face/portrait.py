@@ -39,7 +39,7 @@ def portrait_from_picture(
     """
     if image.ndim == 4:
         if len(image) == 0:
-            raise PictureError("The batch of pictures is empty; look at the node that made it.")
+            raise PictureError("the image batch is empty; check the node that made it.")
         if not 0 <= batch_index < len(image):
             raise OptionError(f"expected a batch_index from 0 to {len(image) - 1}, got {batch_index}.")
         image = image[batch_index]
@@ -51,7 +51,7 @@ def portrait_from_picture(
     if painted is not None:
         if face_box is not None:
             raise OptionError(
-                "Give a mask or a box around the face, not both: disconnect the mask, or set the width to 0."
+                "expected a mask or a box around the face, got both; disconnect the mask, or set the width to 0."
             )
         face_box = _painted_box(painted, picture)
     return Portrait(picture, own_alpha, face_index, face_order, face_box, name=name)
@@ -61,8 +61,8 @@ def _say_if_transparent(alpha: Tensor | None) -> None:
     part = 0.0 if alpha is None else float((alpha > 0.5).float().mean())
     if part > TRANSPARENT:
         logging.info(
-            "SadTalker: %.0f %% of the portrait is transparent; a video is not, and shows the colours that lie under "
-            "it, often black. The help of Load Portrait says how to lay the portrait on a colour.", 100 * part,
+            "SadTalker: %.0f %% of the portrait is transparent; the video shows the colours underneath, often black. "
+            "The help of Load Portrait says how to put the portrait on a background colour.", 100 * part,
         )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + wide, width), min(y + high, height)
     if right - left < 2 or bottom - top < 2:
         raise OptionError(
-            f"the box at ({x}, {y}) of {wide} x {high} pixels leaves nothing of the {width} x {height} picture."
+            f"the box at ({x}, {y}) of {wide} x {high} pixels leaves nothing of the {width} x {height} image."
         )
     return Box(left, top, right - left, bottom - top)
 
@@ -90,7 +90,7 @@ def _painted_box(painted: Tensor, picture: Tensor) -> Box:
     rows, columns = torch.nonzero(mask >= PAINTED, as_tuple=True)
     if len(rows) == 0:
         raise OptionError(
-            "The mask is empty; paint over the face to animate, or disconnect the mask to look for faces."
+            "the mask is empty; paint over the face to animate, or disconnect the mask to look for faces."
         )
     x, y = int(columns.min()), int(rows.min())
     return Box(x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y)

@@ -28,7 +28,7 @@ HEADS = {
     "translation_z": 1,
 }
 if sum(HEADS.values()) != layout.FULL_ROW:
-    raise RuntimeError("the heads of the 3-D face network must make one full row of coefficients")
+    raise RuntimeError("the heads of the 3DMM regressor must make one full row of coefficients")
 
 
 @dataclass(frozen=True)

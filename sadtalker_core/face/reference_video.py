@@ -145,7 +145,7 @@ class _FaceTrack:
         read:       a batch of that -> rows
         """
         if not (math.isfinite(fps) and fps > 0):
-            raise VideoError(f"the reference video's frame rate must be above 0, got {fps}; set the fps of the frames.")
+            raise VideoError(f"expected a frame rate above 0 for the reference video, got {fps}; set fps.")
         box: Box | None = None
         rows: list[Tensor] = []
         waiting: list[Any] = []
@@ -173,7 +173,7 @@ class _FaceTrack:
                     raise FaceNotFound(
                         f"no face in frame {len(found)} of the reference video (counting from 0, at "
                         f"{len(found) / fps:.2f} s): {error} "
-                        "Cut that frame away, or set missing_face to hold or skip."
+                        "Remove that frame, or set missing_face to hold or skip."
                     ) from error
                 found.append(False)
             if len(waiting) == self.batch_size:
@@ -235,7 +235,7 @@ def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
             if size is not None and picture.shape != size:
                 raise VideoError(
                     f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
-                    f"the frames before it are {size[1]} x {size[0]}; give frames of one size."
+                    f"the frames before it are {size[1]} x {size[0]}; all frames must have one size."
                 )
             came = frame
         yield picture

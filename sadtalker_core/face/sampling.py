@@ -51,15 +51,15 @@ def require_picture(image: Tensor) -> None:
     """Refuse what is no picture (H, W, 3) of float numbers; what a user brings passes picture.py first."""
     if image.ndim != 3 or image.shape[-1] != 3:
         raise PictureError(
-            f"expected a picture (height, width, 3), got {tuple(image.shape)}; "
-            "turn grey pictures and pictures with transparency into RGB first."
+            f"expected an image (height, width, 3), got {tuple(image.shape)}; "
+            "convert grey and transparent images to RGB first."
         )
     if not image.is_floating_point():
-        raise PictureError(f"expected float values in 0..1, got {image.dtype}; divide 8-bit pictures by 255.")
+        raise PictureError(f"expected float values in 0..1, got {image.dtype}; divide 8-bit images by 255.")
     if min(image.shape[:2]) < 1:
-        raise PictureError(f"expected a picture of at least one pixel, got {image.shape[1]} x {image.shape[0]}.")
+        raise PictureError(f"expected an image of at least one pixel, got {image.shape[1]} x {image.shape[0]}.")
     if not bool(torch.isfinite(image.sum())):  # one number tells, and much faster than asking each
-        raise PictureError("the picture holds NaN or infinite values; look at the node that made it.")
+        raise PictureError("the image contains NaN or infinite values; check the node that made it.")
 
 
 def shrink(image: Tensor, block: int) -> Tensor:

@@ -64,8 +64,8 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     mini = expression.family == MINI
     if not mini and any(scale != 1 for scale in groups.values()):
         raise OptionError(
-            f"a {expression.family} expression cannot be scaled by group: each of its numbers moves mouth, eyes and "
-            "brows together. Leave mouth, eyes and brows at 1 and use overall, or choose the mini model."
+            f"a {expression.family} expression cannot be scaled by group: each of its coefficients moves mouth, eyes "
+            "and brows together. Leave mouth, eyes and brows at 1 and use overall, or choose the mini model."
         )
     before = expression.coefficients
     scale = torch.full((EXPRESSION,), float(overall))
@@ -116,7 +116,7 @@ def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0
     """-> n_frames frames, or fewer for `cut`. crossfade: frames over which a loop melts into its next round."""
     how, rows = one_of("method", how, FitHow), track.coefficients
     if n_frames < 1 or len(rows) == 0:
-        raise OptionError(f"expected at least one frame to come and one to go, got {len(rows)} and {n_frames}.")
+        raise OptionError(f"expected at least one frame in and one frame out, got {len(rows)} and {n_frames}.")
     if how is FitHow.STRETCH:
         stretched = F.interpolate(rows.T[None], size=n_frames, mode="linear", align_corners=True)
         return replace(track, coefficients=stretched[0].T.contiguous())
@@ -137,7 +137,7 @@ def _calm(rows: Tensor, window: int) -> Tensor:
 
 
 def _same_family(track: Track, other: Track) -> tuple[Tensor, Tensor]:
-    require_family("The other track", other.family, track.family)
+    require_family("the other track", other.family, track.family)
     return track.coefficients, other.coefficients
 
 

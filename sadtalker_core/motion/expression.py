@@ -49,7 +49,7 @@ def run_expnet(
     n_frames = speech.n_frames
     require_same_length(n_frames, blink=blink)
     if not torch.isfinite(blink).all():
-        raise OptionError("expected a blink track of numbers, got NaN or infinity.")
+        raise OptionError("expected a finite blink track, got NaN or infinity.")
     rest = face_at_rest(source, n_frames, reference, reference_weight)
     like = next(net.parameters())
     embed_audio = FoldedAudioEncoder(net.audio)
@@ -75,7 +75,7 @@ def face_at_rest(source: FaceCoefficients, n_frames: int, reference: FaceCoeffic
     rest = source.expression[:1].expand(n_frames, -1)
     if reference is None:
         return rest
-    require_family("The reference", reference.family, source.family)
+    require_family("the reference", reference.family, source.family)
     require_same_length(n_frames, reference=reference)
     return torch.lerp(rest, reference.expression, reference_weight)
 

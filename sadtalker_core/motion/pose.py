@@ -49,7 +49,7 @@ def run_posevae(
     if not 0 <= style < n_styles:
         raise OptionError(f"expected a pose_style between 0 and {n_styles - 1}, got {style}.")
     if reference is not None:
-        require_family("The reference", reference.family, source.family)
+        require_family("the reference", reference.family, source.family)
         require_same_length(speech.n_frames, reference=reference)
     noise = _draws(net, speech, generator, noise)
     motion = predict_motion(net, speech, source.pose[:1], style, noise, chunk, on_progress)

@@ -65,7 +65,7 @@ def silence_gate(expression: Expression, speech: SpeechWindows, source: FaceCoef
     there the whole face goes to that of the portrait, blinks too. A track longer than the voice rests behind its end.
     Raises WrongFamily.
     """
-    require_family("The expression", expression.family, source.family)
+    require_family("the expression", expression.family, source.family)
     gate = speaking(speech, threshold_db=threshold_db, attack=attack, release=release)[: len(expression)]
     gate = torch.nn.functional.pad(gate, (0, len(expression) - len(gate)))
     rest = source.expression[:1]

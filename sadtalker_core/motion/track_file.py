@@ -49,7 +49,7 @@ def save_tracks(path: Path | str | Claim, expression: Expression | None = None, 
     if not tracks:
         raise OptionError("there is no track to save; connect an expression, a pose, or both.")
     if expression is not None and pose is not None:
-        require_family("The pose", pose.family, expression.family)
+        require_family("the pose", pose.family, expression.family)
     header = {
         "version": VERSION,
         "family": next(iter(tracks.values())).family,
@@ -71,7 +71,7 @@ def load_tracks(path: Path | str) -> Tracks:
         with safe_open(str(path), framework="pt") as file:
             header = (file.metadata() or {}).get(TRACK_KEY)
             if header is None:
-                raise OptionError(f"{name} is no track: it does not come from Save Track.")
+                raise OptionError(f"{name} is not a track of Save Track.")
             found = [kind for kind in file.keys() if kind in _WIDTHS]  # noqa: SIM118
             for kind in found:  # before anything is read: a file may be of any size
                 _check_shape(name, kind, file.get_slice(kind))
@@ -95,8 +95,7 @@ def load_tracks(path: Path | str) -> Tracks:
     )
     if n_frames is not None and n_frames != tracks.n_frames:
         raise OptionError(
-            f"{name} says that it has {shorten(n_frames)} frames and has {tracks.n_frames}. Save it again with Save "
-            "Track."
+            f"{name} declares {shorten(n_frames)} frames but has {tracks.n_frames}. Save it again with Save Track."
         )
     return tracks
 
@@ -125,9 +124,11 @@ def _facts(name: str, header: str) -> tuple[str, object]:
         facts = json.loads(header)
         version, family, fps = facts["version"], facts["family"], facts["fps"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OptionError(f"{name} does not say what its tracks are. Save it again with Save Track.") from error
+        raise OptionError(f"{name} has no metadata about its tracks. Save it again with Save Track.") from error
     if version != VERSION:
-        raise OptionError(f"{name} is a track of version {shorten(version)}, not {VERSION}. Update this node pack.")
+        raise OptionError(
+            f"{name} is a track of version {shorten(version)}, expected {VERSION}; update SadTalker Nodes."
+        )
     if family not in (MINI, RELEASED):
         raise OptionError(f"{name} is of the family {shorten(repr(family))}; known are {MINI} and {RELEASED}.")
     if fps != FRAMES_PER_SECOND:

@@ -54,7 +54,7 @@ def _batches(make, n_frames: int, at_once: int, on_progress, is_out_of_memory) -
         # Tried again only out here, where the error is gone, and with it what the frames it remembers were holding.
         if frames is None:
             at_once = (stop - start) // 2
-            logging.warning("SadTalker: memory ran out; going on with %d frames at once.", at_once)
+            logging.warning("SadTalker: out of memory; continuing with batches of %d frames.", at_once)
             continue
         start = stop
         if on_progress is not None:

@@ -115,8 +115,8 @@ def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) 
 
 def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose,
            expression_scale: float, pose_scale: tuple[float, float, float]) -> None:  # fmt: skip
-    require_family("The expression", expression.family, source.family)
-    require_family("The pose", pose.family, source.family)
+    require_family("the expression", expression.family, source.family)
+    require_family("the pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)
     if len(expression) == 0 or len(source) == 0:
         raise OptionError("expected at least one frame of expression and one row of coefficients, got none.")
@@ -124,8 +124,8 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
     if source.family == RELEASED and wants_crop != source.crop_mode.full:
         raise OptionError(
             f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping network "
-            "of "
-            f"{'70' if wants_crop else '73'} numbers, got the one of {net.config.coefficients}; load the model again."
+            f"of {'70' if wants_crop else '73'} coefficients, got the one of {net.config.coefficients}; load the model "
+            "again."
         )
     for name, value in (
         ("expression_scale", expression_scale),
@@ -141,4 +141,4 @@ def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, po
     for name, rows in tracks:
         bad = torch.nonzero(~rows.isfinite().all(dim=-1))
         if len(bad):
-            raise InputError(f"the {name} of frame {int(bad[0])} contains NaN or infinite values; make it again.")
+            raise InputError(f"the {name} of frame {int(bad[0])} contains NaN or infinite values; generate it again.")

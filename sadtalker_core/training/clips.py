@@ -77,7 +77,7 @@ class Clip:
 
         with self._open() as file:
             if "jpegs" not in file.keys():  # noqa: SIM118
-                raise InputError(f"{self.name} has no pictures, only a voice and coefficients; this training needs "
+                raise InputError(f"{self.name} has no images, only a voice and coefficients; this training needs "
                                  f"clips that were cut from videos.")  # fmt: skip
             ends = [0, *file.get_tensor("jpeg_ends").tolist()]
             strip = file.get_slice("jpegs")
@@ -126,7 +126,7 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pi
                         len(clips), shortest)  # fmt: skip
     bare = next((clip for clip in long_enough if pictures and not clip.has_pictures()), None)
     if bare is not None:
-        raise InputError(f"{bare.name} in {folder} has no pictures, only a voice and coefficients; this training needs "
+        raise InputError(f"{bare.name} in {folder} has no images, only a voice and coefficients; this training needs "
                          f"clips that were cut from videos.")  # fmt: skip
     return long_enough
 
@@ -183,7 +183,7 @@ def write_clip(folder: Path, name: str, *, mel: Tensor, coefficients: FaceCoeffi
     if jpegs is not None:
         strip = list(jpegs)
         if len(strip) != n_frames:
-            raise InputError(f"expected {n_frames} pictures of {name}, got {len(strip)}.")
+            raise InputError(f"expected {n_frames} images of {name}, got {len(strip)}.")
         tensors["jpegs"] = torch.frombuffer(bytearray(b"".join(strip)), dtype=torch.uint8)
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
     folder = Path(folder)

@@ -396,7 +396,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, ba
     parser.add_argument("--rate-scale", type=float, default=1.0, help="multiply the learning rates of the config (1)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (500)")
     parser.add_argument("--report-every", type=int, default=50, help="steps between two lines of the log (50)")
-    parser.add_argument("--pictures-every", type=int, default=1000, help="steps between two sample pictures (1000)")
+    parser.add_argument("--pictures-every", type=int, default=1000, help="steps between two sample images (1000)")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu, mps (Lightning Fabric)")
     parser.add_argument("--devices", default="auto", help="auto, a number, or a list like 0,1 (Lightning Fabric)")
     parser.add_argument("--num-nodes", type=int, default=1, help="machines that work together (Lightning Fabric)")

@@ -23,7 +23,7 @@ from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION, IDENTITY, TEXTURE
 from ..datatypes import MINI, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
-from ..render.meshwarp.mesh_flow import rasterise
+from ..render.meshwarp.rasterizer import rasterize
 
 PICTURE_SIDE = 224
 PIXELS_PER_DECIMETRE = 102.0
@@ -178,7 +178,7 @@ def mouth_pictures(mesh: Mesh, centre: Tensor, side: int) -> Tensor:
     """
     points = mesh.points - centre[:, None].detach() + side / 2
     with torch.no_grad():
-        which, inside = rasterise(points, mesh.depth, mesh.triangles, side)
+        which, inside = rasterize(points, mesh.depth, mesh.triangles, side)
     covered = inside.sum(dim=-1) > 0.5
     frame = torch.arange(len(points), device=points.device)[:, None, None]
     corners = points[frame[..., None], mesh.triangles[which]]

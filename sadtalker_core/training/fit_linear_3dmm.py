@@ -90,7 +90,7 @@ def look_at_people(work: Path, people: int) -> Seen:
             mesh, net = mesh or load_head_mesh(work), net or embedded_face_nets()[1]
             rows = [row for person in range(first, last) for row in _look_at(mesh, net, person)]
             save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
-            print(f"{path.name}: {len(rows)} pictures in {time.time() - start:.0f} s", flush=True)
+            print(f"{path.name}: {len(rows)} images in {time.time() - start:.0f} s", flush=True)
         with np.load(path) as stored:
             parts.append({name: stored[name] for name in stored.files})
     return Seen(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
@@ -310,7 +310,7 @@ def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
     found = {f"{name} degrees": float(wrong[:, k].abs().mean()) for k, name in enumerate(("pitch", "yaw", "roll"))}
     first, second = _pairs(heads.person)
     within = (wrong[first] - wrong[second]).abs().mean(0)
-    found |= {f"{name} degrees, from picture to picture": float(within[k]) for k, name in enumerate(("pitch", "yaw"))}
+    found |= {f"{name} degrees, from image to image": float(within[k]) for k, name in enumerate(("pitch", "yaw"))}
     found["scale"] = float((parameters.scale / heads.scale - 1).abs().mean())
     found["origin decimetres"] = float(((parameters.origin - heads.origin).norm(dim=1) / heads.scale).mean())
     told = _correlation(parameters.blendshapes.double(), heads.weights)
@@ -336,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     heads = heads_of(look_at_people(options.work, options.people))
-    print(f"{len(heads.person)} pictures of {int(heads.person.max()) + 1} people")
+    print(f"{len(heads.person)} images of {int(heads.person.max()) + 1} people")
     net = fit(heads)
     halves = {name: tensor.half() for name, tensor in net.state_dict().items()}
     net.load_state_dict({name: tensor.float() for name, tensor in halves.items()})

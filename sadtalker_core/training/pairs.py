@@ -44,13 +44,13 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     sides = {clip.image_size: clip.name for clip in clips}
     if len(sides) > 1:
         (one, first), (other, second), *_ = sorted(sides.items())
-        raise InputError(f"expected pictures of one size in {folder}, got {first} with {one} and {second} with {other} "
+        raise InputError(f"expected images of one size in {folder}, got {first} with {one} and {second} with {other} "
                          f"pixels. Prepare all videos with the same --size.")  # fmt: skip
     step = DOWNSCALE * 2**levels
     (side,) = sides
     if side % step or side < least_side:
         fit = -(-least_side // step) * step
-        raise InputError(f"expected pictures whose side is a multiple of {step} and at least {fit} pixels, got {side} "
+        raise InputError(f"expected images whose side is a multiple of {step} and at least {fit} pixels, got {side} "
                          f"in {folder}. Prepare the videos with another --size, or train a network with fewer "
                          f"levels.")  # fmt: skip
     return clips

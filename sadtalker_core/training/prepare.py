@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--crop-mode", choices=[mode.value for mode in CropMode if mode is not CropMode.RESIZE], default="crop",
         help="how much is cut, as in 3DMM Extract; full and extfull for training.mapping --net mapping_full (crop)",
     )  # fmt: skip
-    parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels (0: as the base has it)")
+    parser.add_argument("--size", type=int, default=0, help="side of the images in pixels (0: as the base has it)")
     parser.add_argument("--device", default="cpu", help="where its networks compute: cpu, cuda, cuda:1, mps (cpu)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the networks (1)")
     options = parser.parse_args(arguments)

@@ -242,7 +242,7 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
     path = find(OLD_RENDERER.name, folders) if base in RELEASED_MODELS else Path(base)
     if path is None:
         raise CheckpointMissing(
-            f"{base} says nothing about what its key points look like in a picture; that is in "
+            f"{base} does not say what its key points look like in an image; that is in "
             f"{OLD_RENDERER.describe()}, from {OLD_RENDERER.url}. Put it into a folder of --models: "
             f"{searched(folders)} has none."
         )
@@ -268,7 +268,7 @@ def require_full_precision(precision: str) -> None:
     """Raises OptionError for anything but 32 bits."""
     if precision != PRECISIONS[0]:
         raise OptionError(f"expected --precision {PRECISIONS[0]} for the renderer, got {precision}: 8 bits cannot tell "
-                          f"neighbouring places of a picture apart.")  # fmt: skip
+                          f"neighbouring places of an image apart.")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -35,15 +35,12 @@ from torch import Tensor, autocast
 from torch.nn import functional as F
 
 from ..checkpoint.reading import METADATA_KEY, Metadata
-from ..render.meshwarp.flow_renderer import (
-    FINE_MAPS,
-    MINI_FLOW_RENDERER,
-    FlowRenderer,
-    regions,
-    rigid_flow,
-    warp_window,
-)
-from ..render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
+from ..render.meshwarp.compositor import regions
+from ..render.meshwarp.flow_maps import MAPS, mesh_flow, rigid_flow
+from ..render.meshwarp.network import FINE_MAPS, MINI_FLOW_RENDERER, FlowRenderer
+from ..render.meshwarp.placement import MARGIN, STAGE, WINDOW
+from ..render.meshwarp.rig import FaceRig
+from ..render.meshwarp.warp import warp_window
 from ..saving import atomic_write, save_arrays, save_tensors
 from .heads import mesh as layers
 
@@ -83,9 +80,9 @@ def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
             points = _disturbed(true, generator)
         else:
             errors.append(float(error))
-        rig = FaceRig(points, torch.from_numpy(shard["source_weights"][k]).float())
+        rig = FaceRig.from_points(points, torch.from_numpy(shard["source_weights"][k]).float())
         turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
-        flow = rig.flow(torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
+        flow = mesh_flow(rig, torch.from_numpy(shard["driving_weights"][k]).float(), turn, shift)
         rows["ride"].append(rigid_flow(rig, turn, shift).numpy())
         steps = (flow.displacement[:, :, middle, middle] * _DISPLACEMENT_STEPS).round().clamp(-32767, 32767)
         rows["displacement"].append(steps.short().numpy())

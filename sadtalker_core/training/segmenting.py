@@ -212,7 +212,7 @@ class Reader:
         """
         model = load_base_model(base, folders)
         if size and size < SMALLEST_SIDE:
-            raise OptionError(f"expected pictures of {SMALLEST_SIDE} pixels or more, got {size}.")
+            raise OptionError(f"expected images of {SMALLEST_SIDE} pixels or more, got {size}.")
         model = replace(model, image_size=size or model.image_size)
         for net in model.nets.values():
             net.to(device)

@@ -30,7 +30,7 @@ def announced_seconds(path: Path) -> float:
 
     with _opened(path) as container:
         if not container.streams.audio:
-            raise AudioError("it has no sound")
+            raise AudioError("it has no audio")
         stream = container.streams.video[0]
         if stream.duration:
             return float(stream.duration * stream.time_base)
@@ -117,7 +117,7 @@ def _opened(path: Path):
     try:
         with av.open(str(path), metadata_errors="replace") as container:  # titles come in any encoding
             if not container.streams.video:
-                raise VideoError("it has no picture track")
+                raise VideoError("it has no video track")
             yield container
     except av.FFmpegError as error:
         empty = path.is_file() and path.stat().st_size == 0

@@ -215,7 +215,7 @@ def test_an_idle_clip_needs_a_time(seconds):
         (torch.zeros(1, 1, 1, 1000), 16000, "shape"),
         (torch.tensor(1.0), 16000, "shape"),
         (torch.zeros(639), 16000, r"40 ms\), got 39.9 ms"),
-        (torch.zeros(100), 44100, "longer voice"),
+        (torch.zeros(100), 44100, "longer audio"),
         (torch.zeros(1000), 0, "sample rate"),
         (torch.zeros(1000), -16000, "sample rate"),
         (torch.zeros(1000), float("nan"), "sample rate"),
@@ -229,7 +229,7 @@ def test_an_idle_clip_needs_a_time(seconds):
         (torch.full((1000,), float("nan")), 16000, "NaN"),
         (torch.cat([torch.zeros(5000), torch.tensor([float("inf")])]), 16000, "infinite"),
         (32767 * torch.ones(1000), 16000, "divide by 32768"),
-        (torch.zeros(1000, dtype=torch.bool), 16000, "true and false"),
+        (torch.zeros(1000, dtype=torch.bool), 16000, "booleans"),
         (torch.zeros(1000, dtype=torch.complex64), 16000, "complex"),
     ],
 )

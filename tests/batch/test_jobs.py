@@ -83,7 +83,7 @@ def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
 
 
 @pytest.mark.parametrize(("columns", "cells", "sentence"), [
-    ("idle_seconds", "", "it has no voice; name one, or give idle_seconds for a clip in which nobody speaks."),
+    ("idle_seconds", "", "it has no voice; set voice, or idle_seconds for a silent clip."),
     ("idle_seconds", "soon", "idle_seconds: expected a number from 0 to 36000, got 'soon'."),
     ("idle_seconds,crop_scale", "1,nan", "crop_scale: expected a number from 0.5 to 3, got 'nan'."),
     ("idle_seconds,pose_style", "1,46", "pose_style: expected a whole number from 0 to 45, got '46'."),
@@ -102,9 +102,9 @@ def test_a_file_that_is_not_there_is_named_with_its_line(table, folder):
 
 
 def test_files_of_the_wrong_kind_are_named(table, folder):
-    assert fault_of(table, "voice", PORTRAIT).startswith("voice: it holds no sound")
+    assert fault_of(table, "voice", PORTRAIT).startswith("voice: it has no audio")
     sentence = faults(table("kind.csv", "portrait,voice,out", "short.wav,short.wav,x.mp4"))[0]
-    assert sentence.startswith("kind.csv, line 2: portrait: it cannot be read as a picture")
+    assert sentence.startswith("kind.csv, line 2: portrait: it cannot be read as an image")
 
 
 def test_a_file_is_known_by_what_it_holds_and_not_by_the_end_of_its_name(table, folder):
@@ -132,7 +132,7 @@ def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
 
 @pytest.mark.parametrize(("out", "reason"), [
     ("x\0y.mp4", "is not the name of a file"), ("~nobody_of_that_name/x.mp4", "is not the name of a file"),
-    ("\u4f60" * 80 + ".mp4", "its name is too long, use 215 bytes at most"),
+    ("\u4f60" * 80 + ".mp4", "its name is too long; use 215 bytes at most"),
     ("b" * 300 + "/x.mp4", "too long"), ("short.wav/x.mp4", "short.wav is no folder"),
 ])  # fmt: skip
 def test_a_video_that_could_not_be_written_is_told_before_it_is_made(table, out, reason):
@@ -170,7 +170,7 @@ def test_every_wrong_line_is_told_at_once(table):
 
 def test_no_video_is_written_twice(table, folder):
     said = faults(table("twice.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,1", f"{PORTRAIT},x/../a.mp4,2"))
-    assert said == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is written by line 2 already."]
+    assert said == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is already written by line 2."]
 
 
 @pytest.mark.parametrize("out", ["voice.mp4", "x/../voice.mp4"])
@@ -183,7 +183,7 @@ def test_no_input_is_written_over(table, folder, out):
 @pytest.mark.parametrize(("head", "sentence"), [
     ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, out, model, "),
     ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
-    ("portrait,out,seed,seed", "one.csv, line 1: the column seed is there twice."),
+    ("portrait,out,seed,seed", "one.csv, line 1: the column seed appears twice."),
     ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
 ])  # fmt: skip
 def test_the_first_line_is_looked_at_first(table, head, sentence):
@@ -192,12 +192,12 @@ def test_the_first_line_is_looked_at_first(table, head, sentence):
 
 def test_a_comma_too_many_is_said_with_its_line(table):
     path = table("one.csv", "portrait,out,yaw", f"{PORTRAIT},a.mp4,-20,20")
-    assert faults(path) == ["one.csv, line 2: 4 cells below 3 columns; put quotes around a text with commas in it."]
+    assert faults(path) == ["one.csv, line 2: 4 cells below 3 columns; put quotes around text that contains commas."]
 
 
 def test_a_table_of_nothing_and_one_that_is_not_there_get_a_sentence(table, folder):
     assert faults(table("empty.csv", "portrait,voice,out"))[0].startswith("empty.csv names no job")
-    assert faults(folder / "nowhere.csv") == [f"There is no file {folder / 'nowhere.csv'}."]
+    assert faults(folder / "nowhere.csv") == [f"there is no file {folder / 'nowhere.csv'}."]
     (folder / "latin.csv").write_bytes("portrait,out\nf\u00e4ce.png,a.mp4\n".encode("latin-1"))
     assert faults(folder / "latin.csv")[0].endswith("Save it as CSV in UTF-8.")
 

@@ -80,7 +80,7 @@ def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_
     monkeypatch.setattr(record, "append_jsonl", append_line)
     folder.add(done(jobs[0]))
     folder.add(done(jobs[1]))
-    assert folder.fault.startswith("The record of this run could not be kept in") and "No space left" in folder.fault
+    assert folder.fault.startswith("the record of this run could not be written to") and "No space left" in folder.fault
     full.clear()
     folder.add(done(jobs[2]))
     assert not folder.fault and list(folder.done_before(jobs)) == ["a", "b", "c"]
@@ -88,7 +88,7 @@ def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_
 
 def test_a_run_folder_that_cannot_be_made_is_told_before_anything_begins(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match=r"cannot be written to \(Not a directory\); name another with --run"):
+    with pytest.raises(OptionError, match=r"cannot be written to \(Not a directory\); choose another with --run"):
         RunFolder(tmp_path / "file" / "run")
 
 
@@ -99,7 +99,7 @@ def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, m
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     if begins:
-        assert "could not be kept" in RunFolder(tmp_path / "run").fault
+        assert "could not be written" in RunFolder(tmp_path / "run").fault
     else:
         with pytest.raises(OptionError, match="cannot be written to"):
             RunFolder(tmp_path / "run")
@@ -107,7 +107,7 @@ def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, m
 
 def test_a_second_run_in_the_same_folder_is_told_who_has_it(tmp_path):
     with RunFolder(tmp_path / "run"):
-        with pytest.raises(InUse, match="^The run folder .* is in use by process "):
+        with pytest.raises(InUse, match="^the run folder .* is in use by process "):
             RunFolder(tmp_path / "run").__enter__()
     with RunFolder(tmp_path / "run") as again:
         assert not again.fault

@@ -113,8 +113,8 @@ def test_a_job_that_fails_stops_no_other_and_a_second_run_makes_only_what_is_mis
     assert main([str(path), "--workers", "1"]) == 1
     report = json.loads((folder / "some.run" / "report.json").read_text(encoding="utf-8"))
     assert [job["status"] for job in report["jobs"]] == [FAILED, DONE]
-    assert report["jobs"][0]["sentence"].startswith("no face found in the picture")
-    assert "no face found in the picture" in capsys.readouterr().out
+    assert report["jobs"][0]["sentence"].startswith("no face found in the image")
+    assert "no face found in the image" in capsys.readouterr().out
     assert (folder / "idle.mp4").is_file() and not (folder / "nobody.mp4").exists()
 
     path.write_text(path.read_text(encoding="utf-8").replace(NOBODY, PORTRAIT), encoding="utf-8")
@@ -157,7 +157,7 @@ def test_workers_that_cannot_begin_end_the_run_with_a_reason(local_ray, monkeypa
         while pool.busy:
             pool.wait(1.0)
         too_late = pool.ask(Call("run_job", tuple))
-    assert call.error.startswith("no worker could begin: ")
+    assert call.error.startswith("no worker could start: ")
     assert too_late.error == call.error, "nobody would ever answer it"
 
 

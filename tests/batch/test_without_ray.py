@@ -156,7 +156,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     assert main([str(path)]) == 3
     assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
     said = capsys.readouterr().err
-    assert said.count("The record of this run could not be kept in") == 1 and "(No space left on device)" in said
+    assert said.count("the record of this run could not be written to") == 1 and "(No space left on device)" in said
     monkeypatch.undo()
     monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     assert main([str(path)]) == 0, "with room there it is an ordinary run"
@@ -177,7 +177,7 @@ def test_a_run_folder_that_cannot_be_written_to_begins_nothing(table, folder, mo
     monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     path = table("norun.csv", "portrait,out,idle_seconds", f"{PORTRAIT},norun.mp4,1")
     assert main([str(path), "--run", str(folder / "short.wav" / "run")]) == 2
-    assert "cannot be written to (Not a directory); name another with --run." in capsys.readouterr().err
+    assert "cannot be written to (Not a directory); choose another with --run." in capsys.readouterr().err
     assert not (folder / "norun.mp4").exists()
 
 

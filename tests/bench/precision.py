@@ -20,7 +20,7 @@ from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.mesh import detect_landmarks, mesh_square
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
-from sadtalker_core.render.meshwarp.flow_renderer import render_flow_frames
+from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from tests.bench.frames import BF16, FP16, FP32, given
 from tests.bench.measuring import picture, voice
 from tests.parity.harness import rule_net

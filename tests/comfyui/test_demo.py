@@ -38,9 +38,9 @@ def make_demo(**variables) -> subprocess.CompletedProcess:
     ("variable", "content", "sentence"),
     [
         ("PORTRAIT", None, "there is no such file"),
-        ("PORTRAIT", b"this is no picture", "cannot be read as a picture"),
+        ("PORTRAIT", b"this is no picture", "cannot be read as an image"),
         ("VOICE", None, "there is no such file"),
-        ("VOICE", b"this is no sound", "cannot be read as sound"),
+        ("VOICE", b"this is no sound", "cannot be read as audio"),
         ("WORKFLOW", b"{not json", "is not JSON"),
         ("WORKFLOW", None, "there is no workflow file"),
     ],
@@ -99,7 +99,7 @@ def test_what_a_node_says_is_what_the_person_reads(tmp_path, astronaut):
     moon = astronaut.with_name("moon.png")
     done = make_demo(PORTRAIT=str(moon), OUT=str(tmp_path / "talk.mp4"))
     assert done.returncode == 1
-    assert done.stderr.startswith("error: 3DMM Extract: The portrait 'demo_image.png': no face found in the picture")
+    assert done.stderr.startswith("error: 3DMM Extract: the portrait 'demo_image.png': no face found in the image")
 
 
 @pytest.mark.slow

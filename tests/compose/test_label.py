@@ -56,7 +56,7 @@ def test_words_too_long_for_the_picture_are_made_smaller(frames):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "no words"), (" \n ", "no words"), ("\uffff", "install one"), ("word " * 40, "does not fit")],
+    [("", "is empty"), (" \n ", "is empty"), ("\uffff", "install one"), ("word " * 40, "does not fit")],
 )
 def test_what_cannot_be_written_is_told(frames, text, words):
     with pytest.raises(OptionError, match=words):

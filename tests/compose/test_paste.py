@@ -247,7 +247,7 @@ def test_nothing_that_came_in_is_written_on():
 
 @pytest.mark.parametrize("box", [Box(120, 0, 10, 10), Box(-10, 5, 10, 10), Box(0, 90, 5, 5), Box(5, 5, 0, 9)])
 def test_a_box_off_the_picture_gets_a_sentence(box):
-    with pytest.raises(PictureError, match="box on the picture of 120 x 90"):
+    with pytest.raises(PictureError, match="box on the image of 120 x 90"):
         PasteBack(a_portrait(box))
 
 

@@ -387,7 +387,7 @@ def test_ffmpegs_last_words_are_repeated(tmp_path, broken_ffmpeg, n_frames):
     broken_ffmpeg("first\nUnknown encoder 'libx264'\n")
     folder = tmp_path / "out"
     folder.mkdir()
-    with pytest.raises(VideoError, match="last words:\nfirst\nUnknown encoder 'libx264'"):
+    with pytest.raises(VideoError, match="last output:\nfirst\nUnknown encoder 'libx264'"):
         write(folder / "a.mp4", some_frames(n_frames))
     assert not list(folder.iterdir())
 
@@ -566,7 +566,7 @@ def test_a_program_that_is_no_ffmpeg_and_says_nothing_is_named(tmp_path, monkeyp
     script = tmp_path / "silent.py"
     script.write_text("import sys\nsys.stdin.buffer.read()\n")
     monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
-    with pytest.raises(VideoError, match="ffmpeg ended without a word and wrote no video"):
+    with pytest.raises(VideoError, match="ffmpeg exited without output and wrote no video"):
         write(tmp_path / "a.mp4", some_frames(1))
     assert [file.name for file in tmp_path.iterdir()] == ["silent.py"]
 

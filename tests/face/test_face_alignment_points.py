@@ -210,7 +210,7 @@ def test_it_is_put_back_after_an_error_too(package, folder, monkeypatch, error, 
 @pytest.mark.parametrize("name", [DETECTOR_FILE, LANDMARKS_FILE])
 def test_a_missing_file_is_named_and_not_downloaded(package, folder, name):
     (folder / name).unlink()
-    with pytest.raises(CheckpointMissing, match=f"{name}, and it is not in .* Expected: seven bytes.$"):
+    with pytest.raises(CheckpointMissing, match=f"{name}, which is not in .* Expected: seven bytes.$"):
         FaceAlignmentPoints(folder, expected={name: "seven bytes"})(picture_with(LARGE))
 
 

@@ -49,7 +49,7 @@ def test_the_picture_that_came_in_is_not_written_on():
         (torch.rand(600, 40, 3), "40 x 600 pixels, too small"),
         (torch.rand(64, 64, 2), r"got \(64, 64, 2\)"),
         (torch.rand(64), r"got \(64,\)"),
-        (torch.rand(2, 64, 64, 3), "batch of 2 pictures"),
+        (torch.rand(2, 64, 64, 3), "got a batch of 2"),
         (torch.full((64, 64, 3), float("nan")), "NaN"),
         (torch.full((64, 64, 3), float("inf")), "NaN"),
         (torch.ones(64, 64, 3, dtype=torch.int64), "torch.int64"),
@@ -58,8 +58,8 @@ def test_the_picture_that_came_in_is_not_written_on():
 )
 def test_each_bad_picture_gets_its_sentence(picture, words):
     with pytest.raises(PictureError, match=words) as error:
-        check_picture(picture, "The portrait")
-    assert str(error.value).startswith("The portrait ")
+        check_picture(picture, "the portrait")
+    assert str(error.value).startswith("the portrait")
 
 
 @pytest.mark.slow

@@ -93,17 +93,17 @@ def test_a_damaged_note_of_the_camera_does_not_cost_the_picture():
 def test_of_an_animation_the_first_picture_is_used_and_the_log_says_so(kind, caplog):
     caplog.set_level(logging.INFO)
     frames = [Image.new("RGB", (20, 16), colour) for colour in ("white", "black", "red")]
-    picture = read_picture(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "The portrait 'a.gif'")
+    picture = read_picture(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "the portrait 'a.gif'")
     assert picture.shape[:2] == (16, 20) and picture[..., :3].min() > 0.98
-    assert "The portrait 'a.gif' is animated" in caplog.text
+    assert "the portrait 'a.gif' is animated" in caplog.text
 
 
 def test_a_file_that_ends_early_is_read_as_far_as_it_goes_and_the_log_says_so(caplog):
     content = saved(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), "JPEG")
-    picture = read_picture(content[: len(content) * 3 // 4], "The portrait")
+    picture = read_picture(content[: len(content) * 3 // 4], "the portrait")
     whole = read_picture(content)
     assert torch.equal(picture[:8], whole[:8]) and not torch.equal(picture[-8:], whole[-8:])
-    assert "The portrait is damaged, or ends early" in caplog.text
+    assert "the portrait is damaged or truncated" in caplog.text
 
 
 def png_of(width: int, height: int, pixels: bytes = b"") -> bytes:
@@ -119,12 +119,12 @@ def png_of(width: int, height: int, pixels: bytes = b"") -> bytes:
 def test_a_picture_of_200_megapixels_is_refused_with_its_size_and_the_limit(tmp_path):
     (tmp_path / "huge.png").write_bytes(png_of(20_000, 10_000))
     for read in (check_picture_file, read_picture):
-        with pytest.raises(PictureError, match="The portrait has 200 megapixels, and at most 179 are read"):
-            read(tmp_path / "huge.png", "The portrait")
+        with pytest.raises(PictureError, match="the portrait has 200 megapixels, at most 179 are supported"):
+            read(tmp_path / "huge.png", "the portrait")
 
 
 def test_a_file_that_claims_more_than_it_holds_is_not_filled_up():
-    with pytest.raises(PictureError, match="cannot be read as a picture"):
+    with pytest.raises(PictureError, match="cannot be read as an image"):
         read_picture(png_of(9_000, 9_000))
 
 
@@ -136,13 +136,13 @@ def test_a_picture_of_one_pixel_is_a_picture():
 def test_what_is_no_picture_gets_a_sentence(content, tmp_path):
     (tmp_path / "x.png").write_bytes(content)
     for source in (content, tmp_path / "x.png"):
-        with pytest.raises(PictureError, match=r"^The portrait 'x.png' cannot be read as a picture \(.+\)\. Open it"):
-            read_picture(source, "The portrait 'x.png'")
+        with pytest.raises(PictureError, match=r"^the portrait 'x.png' cannot be read as an image \(.+\)\. Open it"):
+            read_picture(source, "the portrait 'x.png'")
 
 
 def test_what_is_no_file_gets_a_sentence(tmp_path):
     for path in (tmp_path, tmp_path / "nothing.png"):
-        with pytest.raises(PictureError, match="cannot be read as a picture"):
+        with pytest.raises(PictureError, match="cannot be read as an image"):
             read_picture(path)
-        with pytest.raises(PictureError, match="cannot be read as a picture"):
+        with pytest.raises(PictureError, match="cannot be read as an image"):
             check_picture_file(path)

@@ -31,7 +31,7 @@ def test_a_cut_out_says_in_one_line_what_becomes_of_it(log):
     portrait = portrait_from_picture(cut_out(0.4), name="me.png")
     assert portrait.mask.mean() == pytest.approx(0.4) and portrait.name == "me.png"
     (line,) = log.messages
-    assert "40 % of the portrait is transparent" in line and "lay the portrait on a colour" in line
+    assert "40 % of the portrait is transparent" in line and "put the portrait on a background colour" in line
 
 
 def test_an_opaque_picture_says_nothing(log):
@@ -41,7 +41,7 @@ def test_an_opaque_picture_says_nothing(log):
 
 
 def test_an_empty_batch_and_an_empty_mask_are_told():
-    with pytest.raises(PictureError, match="batch of pictures is empty"):
+    with pytest.raises(PictureError, match="image batch is empty"):
         portrait_from_picture(torch.zeros(0, 100, 100, 3))
     for shape in [(0, 100), (1, 0, 0), (3, 100, 100), (100,)]:
         with pytest.raises(PictureError, match="expected one mask"):
@@ -57,4 +57,4 @@ def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(detector, m
     torch.nn.init.zeros_(net.read.weight)
     extract_mini(detector, mesh_net, net, Portrait(resized(astronaut(), side, side)), CropMode.CROP, 256)
     lines = [line for line in log.messages if "pixels large" in line]
-    assert len(lines) == said and all("larger picture" in line for line in lines)
+    assert len(lines) == said and all("larger image" in line for line in lines)

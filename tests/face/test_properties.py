@@ -63,19 +63,19 @@ def pixels_or_a_sentence(call) -> None:
 @BOUNDED
 @given(st.binary(max_size=300))
 def test_any_bytes_are_pixels_or_a_sentence(content):
-    pixels_or_a_sentence(lambda: read_picture(content, "The portrait"))
+    pixels_or_a_sentence(lambda: read_picture(content, "the portrait"))
 
 
 @BOUNDED
 @given(damaged())
 def test_a_damaged_picture_is_pixels_or_a_sentence(content):
-    pixels_or_a_sentence(lambda: read_picture(content, "The portrait"))
+    pixels_or_a_sentence(lambda: read_picture(content, "the portrait"))
 
 
 @BOUNDED
 @given(picture_files(st.integers(1, 90)))
 def test_a_whole_picture_of_any_mode_and_size_passes_both_doors_or_is_told(content):
-    pixels_or_a_sentence(lambda: check_picture(read_picture(content), "The portrait")[0])
+    pixels_or_a_sentence(lambda: check_picture(read_picture(content), "the portrait")[0])
 
 
 @BOUNDED
@@ -88,4 +88,4 @@ def test_any_tensor_is_a_picture_or_a_sentence(shape, dtype, value):
     if torch.tensor(shape or [1]).prod() > 100_000:
         shape = shape[:3]
     number = torch.tensor(value if dtype.is_floating_point else 1, dtype=torch.float64).to(dtype)
-    pixels_or_a_sentence(lambda: check_picture(number.expand(shape), "The portrait")[0])
+    pixels_or_a_sentence(lambda: check_picture(number.expand(shape), "the portrait")[0])

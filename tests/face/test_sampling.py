@@ -61,7 +61,7 @@ def test_outside_the_picture_is_black():
     "image, word",
     [
         (torch.zeros(10, 10), "height, width, 3"),
-        (torch.zeros(10, 10, 4), "transparency"),
+        (torch.zeros(10, 10, 4), "transparent"),
         (torch.zeros(10, 10, 3, dtype=torch.uint8), "255"),
         (torch.full((10, 10, 3), float("nan")), "NaN"),
     ],

@@ -20,8 +20,11 @@ from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import MINI, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.render.meshwarp.flow_renderer import FlowRenderer, render_flow_frames, rigid_flow
-from sadtalker_core.render.meshwarp.mesh_flow import MARGIN, STAGE, WINDOW, FaceRig, fit_head
+from sadtalker_core.render.meshwarp.compositor import render_flow_frames
+from sadtalker_core.render.meshwarp.flow_maps import mesh_flow, rigid_flow
+from sadtalker_core.render.meshwarp.network import FlowRenderer
+from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW, fit_head
+from sadtalker_core.render.meshwarp.rig import FaceRig
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
 from sadtalker_core.training.heads.landmarks import landmark_weights
@@ -102,15 +105,15 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
     turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
     stage, count = source.permute(2, 0, 1), len(weights)
     with torch.inference_mode():
-        rig = FaceRig(points, own)
-        flow, rigid = rig.flow(weights, turn, shift), rigid_flow(rig, turn, shift)
+        rig = FaceRig.from_points(points, own)
+        flow, rigid = mesh_flow(rig, weights, turn, shift), rigid_flow(rig, turn, shift)
         window = flow.displacement[:, :, _MIDDLE, _MIDDLE]
         features = [f.expand(count, -1, -1, -1) for f in net.encode(stage[None])]
         repaired = net(stage[None], features, window, flow.maps, rigid).flow
     to_128 = 128 / WINDOW
     flip = torch.diag(torch.tensor(HEAD_TO_PICTURE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)
-    half = STAGE / 2 / fit_head(points[None]).scale[0]
+    half = STAGE / 2 / fit_head(points).scale
     moved = torch.stack([shift[:, 0] / half, -shift[:, 1] / half, torch.zeros(count)], -1).float()
     driving = KeypointMotion(yaw, pitch, roll, moved, _wide(weights))
     at_rest = torch.zeros(1)

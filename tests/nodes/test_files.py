@@ -40,7 +40,7 @@ def test_a_prefix_that_names_nothing_replaces_nothing(found):
 
 @pytest.mark.parametrize(
     ("case", "words"),
-    [("long", "shorten it to 200 letters"), ("outside", "out of ComfyUI's output folder"), ("nul", "NUL")],
+    [("long", "shorten it to 200 characters"), ("outside", "outside ComfyUI's output folder"), ("nul", "NUL")],
 )
 @pytest.mark.parametrize("node", ["", "track, "])
 def test_a_name_that_cannot_be_is_refused_before_anything_runs(found, node, case, words):
@@ -50,7 +50,7 @@ def test_a_name_that_cannot_be_is_refused_before_anything_runs(found, node, case
 
 def test_a_name_that_its_parts_would_make_too_long_is_refused_before_anything_runs(found):
     said, ran = found["refused"]["track, by its parts"]
-    assert "shorten it to 200 letters" in said and not ran
+    assert "shorten it to 200 characters" in said and not ran
 
 
 @pytest.mark.parametrize("case", ["read-only track", "read-only video"])

@@ -61,7 +61,7 @@ def test_a_batch_has_the_rate_of_the_widget_and_loses_its_alpha(found):
         ("words", "cannot be read"),
         ("half", "cannot be read"),
         ("half of the frames", "cannot be read"),
-        ("a voice", "no picture track"),
+        ("a voice", "no video track"),
     ],
 )
 def test_what_is_no_video_gets_a_sentence(found, case, words):

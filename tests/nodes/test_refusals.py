@@ -10,15 +10,15 @@ pytestmark = pytest.mark.comfyui
 
 #: the case -> words of its sentence
 SENTENCES = {
-    "no face": ("The portrait 'meadow.png': no face found", "box"),
+    "no face": ("the portrait 'meadow.png': no face found", "box"),
     "too small": ("16 x 16", "too small"),
-    "a picture that is none": ("pointer.png", "cannot be read as a picture", "get the file again"),
-    "a picture of 200 megapixels": ("The portrait 'huge.png' has 200 megapixels", "at most 179"),
-    "fourth of a list of pictures": ("The portrait, number 3 of the list (counting from 0)", "too small"),
-    "fourth of a list of files": ("The portrait 'tiny.png', number 3 of the list", "16 x 16"),
-    "fourth of a list of portraits": ("The portrait 'green.png', number 3 of the list", "no face found"),
-    "third of two faces": ("face index 2", "2 faces were found", "up to 1"),
-    "no voice and no idle time": ("idle_seconds", "voice"),
+    "a picture that is none": ("pointer.png", "cannot be read as an image", "get the file again"),
+    "a picture of 200 megapixels": ("the portrait 'huge.png' has 200 megapixels", "at most 179"),
+    "fourth of a list of pictures": ("the portrait, number 3 of the list (counting from 0)", "too small"),
+    "fourth of a list of files": ("the portrait 'tiny.png', number 3 of the list", "16 x 16"),
+    "fourth of a list of portraits": ("the portrait 'green.png', number 3 of the list", "no face found"),
+    "third of two faces": ("face index up to 1, got 2", "2 faces were found"),
+    "no voice and no idle time": ("idle_seconds", "audio"),
     "released weights not there": (
         "SadTalker_V0.0.2_256.safetensors", "725,066,984 bytes", "c211f5d6de00", "allow_download", "models",
     ),

@@ -64,9 +64,9 @@ def test_the_mini_family_uses_its_one_net_in_all_modes():
 
 
 def test_wires_of_two_families_are_refused():
-    with pytest.raises(WrongFamily, match="The expression was made with a mini model"):
+    with pytest.raises(WrongFamily, match="the expression was made with a mini model"):
         coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3, MINI), tiny.pose(3))
-    with pytest.raises(WrongFamily, match="The pose was made with a mini model"):
+    with pytest.raises(WrongFamily, match="the pose was made with a mini model"):
         coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3, MINI))
 
 

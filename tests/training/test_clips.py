@@ -106,9 +106,9 @@ def test_clips_that_are_too_short_are_left_out_and_a_folder_of_them_is_refused(t
 
 def test_clips_without_pictures_are_refused_where_pictures_are_needed(tmp_path):
     clip = write(tmp_path, "voice")
-    with pytest.raises(InputError, match="voice in .* has no pictures"):
+    with pytest.raises(InputError, match="voice in .* has no images"):
         read_clips(tmp_path, pictures=True)
-    with pytest.raises(InputError, match="voice has no pictures"):
+    with pytest.raises(InputError, match="voice has no images"):
         clip.pictures([0])
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_named(tmp_path):
 
 
 def test_a_clip_whose_parts_are_not_equally_long_is_not_written(tmp_path):
-    with pytest.raises(InputError, match="expected 40 pictures of anna_000, got 3"):
+    with pytest.raises(InputError, match="expected 40 images of anna_000, got 3"):
         write(tmp_path, jpegs=[jpeg(0)] * 3)
     rows = FaceCoefficients.from_full_rows(
         torch.zeros(5, 257), torch.zeros(5, 3), family=MINI, pic_size=SIDE, crop_mode=CropMode.CROP

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sadtalker_core.canonical_face import FACE_OUTLINE, HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
-from sadtalker_core.render.meshwarp.mesh_flow import WINDOW, _around
+from sadtalker_core.render.meshwarp.placement import WINDOW
+from sadtalker_core.render.meshwarp.surroundings import cosine_sum
 from sadtalker_core.training.heads.fit_rings import cosine_series, depth_and_share, fit_ring, went_to
 
 
@@ -50,8 +51,8 @@ def test_a_place_is_followed_through_the_flow():
     assert torch.allclose(went_to(flow, places), places + torch.tensor([4.0, -2.5]), atol=1e-3)
 
 
-def test_a_cosine_series_is_what_mesh_flow_reads():
+def test_a_cosine_series_is_what_the_rings_are_made_of():
     series = (0.6, 0.2, 0.1, -0.05, 0.02)
-    values = _around(series)
+    values = cosine_sum(series)
     values[5] = torch.nan
     assert cosine_series(values) == pytest.approx(series, abs=1e-5)

@@ -6,7 +6,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
-from sadtalker_core.render.meshwarp.mesh_flow import rasterise as torch_rasterise
+from sadtalker_core.render.meshwarp.rasterizer import rasterize as torch_rasterize
 from sadtalker_core.training.heads import mesh as parts
 from sadtalker_core.training.heads.expressions import expression, random_turn, turn, weights_of
 from sadtalker_core.training.heads.mesh import HeadMesh, _read_obj, _read_target
@@ -52,7 +52,7 @@ def test_numba_and_torch_see_the_same_triangles_in_front():
     faces = rng.integers(0, 60, (50, 3)).astype(np.int32)
     _, triangle, weights = rasterise(points, faces, 40, 40)
     tensor = torch.from_numpy(points)[None]
-    other, corners = torch_rasterise(tensor[..., :2], tensor[..., 2], torch.from_numpy(faces).long(), 40)
+    other, corners = torch_rasterize(tensor[..., :2], tensor[..., 2], torch.from_numpy(faces).long(), 40)
     covered = corners[0].sum(-1).numpy() > 0.5
     assert (covered == (triangle >= 0)).mean() > 0.99
     both = covered & (triangle >= 0)

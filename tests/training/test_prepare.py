@@ -187,7 +187,7 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
     said = capsys.readouterr().out
     reasons = {entry["name"]: entry["reason"] for entry in read_index(tmp_path / "data") if "reason" in entry}
     assert reasons == {
-        "mute": "it has no sound",
+        "mute": "it has no audio",
         "silent": "none of its pieces can be used: 1 silent",
         "short": "none of its pieces can be used: 1 shorter than 32 frames (1.28 s)",
         "nobody": "no face is found in it",

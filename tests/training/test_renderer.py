@@ -264,7 +264,7 @@ def test_a_wrong_vgg_file_is_named_before_anything_is_trained(data, tmp_path, na
 
 def test_clips_without_pictures_cannot_teach_a_renderer(tmp_path, narrow_command):
     data = toy_clips.write(tmp_path / "clips", with_pictures=False)
-    with pytest.raises(InputError, match="toy_0 in .* has no pictures"):
+    with pytest.raises(InputError, match="toy_0 in .* has no images"):
         narrow_command(data, tmp_path / "run")
 
 

@@ -7,14 +7,10 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.model import load_weights
-from sadtalker_core.render.meshwarp.flow_renderer import (
-    FINE_MAPS,
-    MINI_FLOW_RENDERER,
-    FlowRenderer,
-    FlowRendererConfig,
-    rigid_flow,
-)
-from sadtalker_core.render.meshwarp.mesh_flow import MAPS, MARGIN, STAGE, WINDOW, FaceRig
+from sadtalker_core.render.meshwarp.flow_maps import MAPS, mesh_flow, rigid_flow
+from sadtalker_core.render.meshwarp.network import FINE_MAPS, MINI_FLOW_RENDERER, FlowRenderer, FlowRendererConfig
+from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
+from sadtalker_core.render.meshwarp.rig import FaceRig
 from sadtalker_core.training import renderer_mini
 from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, mirrored
 
@@ -24,11 +20,11 @@ def prepared(tmp_path_factory):
     """A shard with one person whose head turns a little: noise for a picture, the real flow and maps."""
     rng = np.random.default_rng(0)
     points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * 53
-    rig = FaceRig(points + torch.tensor([STAGE / 2, STAGE / 2, 0.0]), torch.zeros(64))
+    rig = FaceRig.from_points(points + torch.tensor([STAGE / 2, STAGE / 2, 0.0]), torch.zeros(64))
     weights = torch.zeros(1, 64)
     weights[0, 24] = 0.6  # jawOpen
     turn, shift = torch.eye(3)[None], torch.tensor([[0.04, 0.0]])
-    flow = rig.flow(weights, turn, shift)
+    flow = mesh_flow(rig, weights, turn, shift)
     middle = slice(MARGIN, MARGIN + WINDOW)
     fine = [MAPS.index(name) for name in FINE_MAPS]
     coarse = [k for k in range(len(MAPS)) if k not in fine]
@@ -71,7 +67,7 @@ def test_mirrored_twice_is_the_pair_itself(prepared):
 
 
 def test_the_mirrored_warp_is_the_mirror_of_the_warp(prepared):
-    from sadtalker_core.render.meshwarp.flow_renderer import warp_window
+    from sadtalker_core.render.meshwarp.warp import warp_window
 
     pair = Pairs([prepared]).pick(0, 0, 0, lambda x, y: (20, 40))
     warps = [

@@ -10,7 +10,7 @@ from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.model import load_weights
 from sadtalker_core.render.mapping import MINI_MAPPING, MappingNet
-from sadtalker_core.render.meshwarp.flow_renderer import MINI_FLOW_RENDERER, FlowRenderer
+from sadtalker_core.render.meshwarp.network import MINI_FLOW_RENDERER, FlowRenderer
 from sadtalker_core.training import train_mini
 from tests.comfyui.layout import home
 

@@ -113,10 +113,10 @@ def test_what_is_no_talking_video_is_refused_with_a_reason(tmp_path):
         announced_seconds(tmp_path / "empty.mp4")
     with pytest.raises(VideoError, match="it is no video, or damaged"):
         announced_seconds(tmp_path / "text.mp4")
-    with pytest.raises(AudioError, match="it has no sound"):
+    with pytest.raises(AudioError, match="it has no audio"):
         announced_seconds(tmp_path / "mute.mp4")
     ffmpeg("-i", film(tmp_path / "talk.mp4", grey_steps(3), sound=hello()), "-vn", tmp_path / "sound.mp4")
-    with pytest.raises(VideoError, match="no picture track"):
+    with pytest.raises(VideoError, match="no video track"):
         announced_seconds(tmp_path / "sound.mp4")
 
 

@@ -1,7 +1,8 @@
 """The line that lashes draw where an eye closes, over the frames, as sharp as the crop.
 
-The warp (mesh_flow.py) brings the upper lid down; where it meets the lower one there is nothing in the portrait to
-show, and the whites of the eye would shine through. In: frames and where the lids are. Out: the frames with the line.
+The warp brings the upper lid down (meshwarp/lid_contact.py); where it meets the lower one there is nothing in the
+portrait to show, and the whites of the eye would shine through. In: frames and where the lids are. Out: the frames with
+the line.
 Letters: `B` frames, `S` side of the crop, `h w` the rectangle around an eye.
 """
 
@@ -12,12 +13,16 @@ from torch import Tensor
 
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
-from ..meshwarp.mesh_flow import MeshFlow
+from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
 
 _UPPER = (tuple(LEFT_EYE[k] for k in (8, 7, 6, 5, 4, 3, 2, 1, 0)), tuple(RIGHT_EYE[:9]))
+
+# Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "blink".
 _THICK, _HANGING = 0.010, 0.018  #: decimetres: the line upwards from the edge of the lid, and the lashes below it
 _STRENGTH = 0.85  #: of a line where the eye is shut
+_INNER_FADE, _OUTER_FADE = 0.12, 0.06  #: of the width of the eye, over which the line begins and ends
+_DARK_FROM, _DARK_TO = -0.02, 0.03  #: decimetres around the edge of the lid: there the lashes' colour is looked for
 
 
 class LashLine:
@@ -26,7 +31,7 @@ class LashLine:
     def __init__(self, image: Tensor, head: PosedRig):
         self.head, self.density = head, head.density
         edges = head.on_crop(head.rig.source[[k for edge in _UPPER for k in edge[1:-1]]])
-        near = torch.linspace(-0.02, 0.03, 6, device=image.device) * self.density
+        near = torch.linspace(_DARK_FROM, _DARK_TO, 6, device=image.device) * self.density
         places = (edges[:, None] + torch.stack([torch.zeros_like(near), near], dim=-1)).flatten(0, 1)
         x, y = places.round().long().clamp(0, image.shape[-1] - 1).unbind(-1)
         colours = image[0][:, y, x]
@@ -44,7 +49,7 @@ class LashLine:
             u, v = beside_line(places[None], points)
             below = v - below_edge(edge_curve(points), u)
             reach = torch.where(below < 0, max(1.0, _THICK * self.density), max(1.2, _HANGING * self.density))
-            ends = (u / 0.12).clamp(0, 1) * ((1 - u) / 0.06).clamp(0, 1)
+            ends = (u / _INNER_FADE).clamp(0, 1) * ((1 - u) / _OUTER_FADE).clamp(0, 1)
             line = (
                 torch.exp(-((below / reach) ** 2)) * ends * (_STRENGTH * flow.eye_closure[:, eye, None, None].square())
             )

@@ -95,7 +95,7 @@ def can_render_on(device: torch.device | str) -> bool:
 
 
 def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion) -> None:
-    require_family("The motion", motion.family, RELEASED)
+    require_family("the motion", motion.family, RELEASED)
     if len(motion) == 0:
         raise OptionError("expected a motion of at least one frame, got none.")
 
@@ -105,7 +105,7 @@ def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: Face
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] == 0 or shape[1] % step:
         raise PictureError(f"expected a cropped portrait (3, S, S) with S a multiple of {step}, got {shape}.")
     if not crop.image.isfinite().all():
-        raise PictureError("the cropped portrait contains NaN or infinite values; load the picture again.")
+        raise PictureError("the cropped portrait contains NaN or infinite values; load the image again.")
 
     n_offsets = 3 * keypoint_detector.config.n_keypoints
     for whose, rows in (("source", motion.source), ("driving", motion.driving)):

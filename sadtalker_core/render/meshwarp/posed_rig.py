@@ -1,6 +1,6 @@
 """A portrait's mesh and the rows of its motion -> the head on its stage, and how far it turns and goes in each frame.
 
-Letters: `B` frames, `S` side of the crop; stage and head coordinates as in mesh_flow.py.
+Letters: `B` frames, `S` side of the crop; stage and head coordinates as in placement.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from torch import Tensor
 from ...canonical_face import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
 from ...datatypes import KeypointMotion
 from ...errors import FaceNotFound
-from .mesh_flow import STAGE, FaceRig, fit_head
+from .placement import STAGE, fit_head
+from .rig import FaceRig
 
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
 #: A real head hides one cheek as it turns and shows more of the other; a moved mesh cannot, and the network only in
@@ -35,11 +36,11 @@ class PosedRig:
                 f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
                 "run 3DMM Extract with the mini model."
             )
-        fit = fit_head(landmarks[None])
-        self.left_top = fit.stage_centre()[0] - fit.stage_side()[0] / 2
-        self.zoom = fit.stage_side()[0] / STAGE
-        self.density = float(fit.scale[0])
-        self.rig = FaceRig(
+        fit = fit_head(landmarks)
+        self.left_top = fit.stage_centre() - fit.stage_side() / 2
+        self.zoom = fit.stage_side() / STAGE
+        self.density = float(fit.scale)
+        self.rig = FaceRig.from_points(
             torch.cat([self.on_stage(landmarks[:, :2]), landmarks[:, 2:] / self.zoom], dim=1),
             source.offsets[0].to(landmarks),
         )

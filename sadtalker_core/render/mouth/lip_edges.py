@@ -3,6 +3,9 @@
 The warp is known on the stage, whose pixels are as large as a row of teeth is high in a mouth that has nearly closed.
 Between two of them it would lead from one lip over everything that lies between both in the portrait. So what moves a
 lip is carried on over its edge, and the edge is drawn as sharp as the crop.
+How far apart lips are in a frame: meshwarp/lip_contact.py.
+
+In: the warped frames, and where the lips are. Out: the frames with the edges of the lips drawn.
 Letters: `B` frames, `S` side of the crop, `h w` the rectangle around the mouth.
 """
 
@@ -14,10 +17,15 @@ from torch.nn import functional as F
 
 from ...canonical_face import INNER_LIPS
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
-from ..meshwarp.mesh_flow import STAGE, MeshFlow
+from ..meshwarp.flow_maps import MeshFlow
+from ..meshwarp.placement import STAGE
 from ..meshwarp.posed_rig import PosedRig
+from ..meshwarp.warp import sample
 
 _HALF = len(INNER_LIPS) // 2
+
+# Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "M" of those
+# who show teeth in the portrait (astronaut, obama, obama2).
 _REACH = 3  #: pixels of the stage over which a lip is carried on
 _CORNER = 0.04  #: of the width of the mouth, over which that begins
 #: The shade between lips that have met: how dark, and how far it reaches up and down, in decimetres. It begins where
@@ -71,8 +79,8 @@ class LipEdges:
         """What a displacement (B, 2, 160, 160) brings to places (h, w, 2) of the crop: (B, 3, h, w)."""
         n = len(displacement)
         grid = (self.head.on_stage(places) * (2 / STAGE) - 1).expand(n, -1, -1, -1)
-        moved = _sample(displacement, grid).permute(0, 2, 3, 1) * self.head.zoom
-        return _sample(self.image.expand(n, -1, -1, -1), (places + moved) * (2 / self.image.shape[-1]) - 1)
+        moved = sample(displacement, grid).permute(0, 2, 3, 1) * self.head.zoom
+        return sample(self.image.expand(n, -1, -1, -1), (places + moved) * (2 / self.image.shape[-1]) - 1)
 
 
 def _sides(lips: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
@@ -94,7 +102,3 @@ def _carried_on(values: Tensor, known: Tensor) -> Tensor:
         values = torch.where(known | (share == 0), values, around)
         known = share > 0
     return values
-
-
-def _sample(picture: Tensor, grid: Tensor) -> Tensor:
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.heads.dataset --work FOLDER --shards 40 --first 0
 
 Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving pictures each; pixels of the stage,
-the square of render/meshwarp/mesh_flow.py that is cut out around a head):
+the square of render/meshwarp/placement.py that is cut out around a head):
 
     source (P, 160, 160, 3) uint8           driving (P, D, 128, 128, 3) uint8, the middle of the stage
     layer (P, D, 128, 128) uint8            ids of mesh.py
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...render.meshwarp.mesh_flow import PITCH, STAGE, WINDOW, fit_head
+from ...render.meshwarp.placement import PITCH, STAGE, WINDOW, fit_head
 from ...saving import save_arrays
 from .expressions import expression, random_turn
 from .landmarks import N_HEADS, landmark_weights
@@ -91,10 +91,10 @@ def _stage_camera(scene: Scene, landmarks, weights, head, place, rng) -> Camera:
 
     camera, pixels = scene.camera, 512
     points = _project(camera, landmarks @ scene.person.posed(weights, head, place)[: landmarks.shape[1]], pixels)
-    fitted = fit_head(torch.from_numpy(points)[None])
+    fitted = fit_head(torch.from_numpy(points))
     decimetre = pixels / (2 * camera.half)
-    half = STAGE * PITCH / 2 * float(fitted.scale[0]) / decimetre * rng.uniform(0.96, 1.04)
-    x, y = fitted.stage_centre()[0].tolist()
+    half = STAGE * PITCH / 2 * float(fitted.scale) / decimetre * rng.uniform(0.96, 1.04)
+    x, y = fitted.stage_centre().tolist()
     shift = rng.normal(0, 0.03, 2)
     return Camera(
         x=camera.x + (x - pixels / 2) / decimetre + shift[0],

@@ -1,4 +1,4 @@
-"""How deep hair, ears and neck lie around a face, and what share of the head's motion they take: RINGS of mesh_flow.py.
+"""How deep hair, ears and neck lie around a face, and what share of the head's motion they take: `surroundings.RINGS`.
 
     python -m sadtalker_core.training.heads.fit_rings --work FOLDER
 
@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...canonical_face import FACE_OUTLINE, load_canonical_face
-from ...render.meshwarp.mesh_flow import MARGIN, RINGS, STAGE, WINDOW, fit_head
+from ...render.meshwarp.placement import MARGIN, STAGE, WINDOW, fit_head
+from ...render.meshwarp.surroundings import RINGS
 from . import mesh as layers
 
 ORDER = 4
@@ -73,7 +74,7 @@ def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
         if (turn - torch.eye(3)).abs().max() < 0.02:
             continue
         points = torch.from_numpy(shard["source_points"][k])
-        fit = fit_head(points[None])
+        fit = fit_head(points)
         outline = points[list(FACE_OUTLINE), :2]
         middle = (outline.amin(0) + outline.amax(0)) / 2
         ring = middle + (outline - middle) * out
@@ -82,8 +83,8 @@ def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
         goal = went_to(flow, ring)
         seen = (_at(head[None, None].float(), goal)[:, 0] > 0.99) & ((goal + _at(flow, goal) - ring).norm(dim=1) < 0.5)
         seen &= ((goal > MARGIN + 1) & (goal < STAGE - MARGIN - 1)).all(1)
-        up = torch.tensor([1.0, -1.0]) / fit.scale[0]
-        spots = ring * up - fit.origin[0, :2] / fit.scale[0]
+        up = torch.tensor([1.0, -1.0]) / fit.scale
+        spots = ring * up - fit.origin[:2] / fit.scale
         found.append((spots, (goal - ring) * up, turn, torch.from_numpy(shard["shift"][k, d]), seen))
     return found
 

@@ -19,7 +19,8 @@ PIVOT = np.array([0.0, 6.45, 0.25], np.float32)  #: the head turns around this p
 LIP_LINE = 6.66  #: height of the closed mouth in the base mesh
 NOISE_GRID = 16
 
-# The base mesh hides its teeth deep behind the lips, where no smile would show them.
+# The base mesh hides its teeth deep behind the lips, where no smile would show them: decimetres along x, y and z of the
+# head by which they are moved. Where that puts them, from the lips: render/mouth/dentition.py.
 UPPER_TEETH_SHIFT = np.array([0.0, -0.075, 0.02], np.float32)
 LOWER_TEETH_SHIFT = np.array([0.0, -0.07, -0.03], np.float32)
 TONGUE_SHIFT = np.array([0.0, -0.07, -0.06], np.float32)

@@ -10,7 +10,7 @@ import torch  # noqa: E402
 
 
 def main(host) -> dict:
-    clip = host.core("render.meshwarp.flow_renderer")._MeshClip
+    clip = host.core("render.meshwarp.compositor")._MeshClip
     paint, asked, emptied = clip.frames, [], []
     host.run(graphs.talking(0.4, **{"render.batch_size": 8}))
     want = host.value("render")

@@ -113,7 +113,7 @@ def refuse(error, sentence, crop=None, motion=None, **options):
 
 
 def test_a_motion_of_the_other_family_is_refused():
-    refuse(WrongFamily, "The motion was made with a mini model", motion=tiny.motion(2, MINI))
+    refuse(WrongFamily, "the motion was made with a mini model", motion=tiny.motion(2, MINI))
 
 
 @pytest.mark.parametrize("field", ["yaw", "roll", "translation", "offsets"])

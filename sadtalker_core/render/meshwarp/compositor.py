@@ -1,0 +1,153 @@
+"""Face Render of the mini family: a portrait and its motion in, frames out.
+
+The mesh says where each pixel comes from (flow_maps.py), the network what that gets wrong (network.py). The portrait
+itself stays sharp, because the flow is applied to it at full size. Over it come, in this order:
+
+    lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
+    the network's paint                                 but not on lips and lids, which are only moved
+    what lips uncover           mouth/interior.py       teeth, tongue and the dark
+    what lids draw              eyes/lash_line.py
+
+Where nothing moves, nothing is repaired: such pixels are the portrait's own.
+Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...datatypes import FaceCrop, KeypointMotion, Motion
+from ...threads import pieces_at_once, side_by_side
+from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ..eyes.lash_line import LashLine
+from ..mouth.interior import Mouth
+from ..mouth.lip_edges import LipEdges
+from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
+from .network import FlowRenderer
+from .placement import MARGIN, STAGE, WINDOW
+from .posed_rig import PosedRig
+from .warp import sample
+
+_NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
+
+# Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
+# columns of mouth shapes and of the blink stay as sharp as the portrait. Middle and half axes in the units of the maps
+# "x" and "y", about decimetres: soft ellipses around the mouth, and around each eye.
+_MOUTH_MIDDLE_Y, _MOUTH_AXES = -0.45, (0.36, 0.22)
+_EYE_MIDDLE, _EYE_AXES = (0.31, 0.2), (0.2, 0.12)
+
+
+def render_flow_frames(
+    net: FlowRenderer,
+    crop: FaceCrop,
+    motion: Motion,
+    *,
+    batch_size: int = 8,
+    on_progress: OnProgress | None = None,
+    is_out_of_memory: OutOfMemory = memory_ran_out,
+) -> Iterator[Tensor]:
+    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
+    parameters.
+
+    crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
+    the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
+    and blendshape weights. Only their difference counts: nobody has to know what the source's are. A frame does not
+    depend on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and
+    OptionError.
+    """
+    parameter = next(net.parameters())
+    head = PosedRig(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)
+
+    @functools.cache
+    def clip() -> _MeshClip:
+        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving)
+
+    @torch.inference_mode()
+    def make_frames(start: int, stop: int) -> Tensor:
+        whole = clip()
+        parts = torch.arange(start, stop).tensor_split(pieces_at_once(stop - start, parameter.device))
+        edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+        return torch.cat(list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device)))
+
+    return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, is_out_of_memory=is_out_of_memory)
+
+
+class _MeshClip:
+    """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
+
+    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: KeypointMotion):
+        self.net, self.image, self.head, self.driving = net, image[None], head, driving
+        self.precision = next(net.parameters()).dtype
+        self.stage = self._cut_stage()
+        self.lips = LipEdges(self.image, head)
+        self.mouth = Mouth(self.image, head)
+        self.lashes = LashLine(self.image, head)
+        self.features = net.encode(self.stage.to(self.precision))
+        self.identity, self.on_stage = self._crop_grid()
+
+    def frames(self, start: int, stop: int) -> Tensor:
+        driving, device = self.driving[start:stop], self.image.device
+        turn, shift = self.head.pose(driving)
+        flow = mesh_flow(self.head.rig, driving.offsets.to(device), turn.to(device), shift.to(device))
+        middle = slice(MARGIN, MARGIN + WINDOW)
+        window = flow.displacement[:, :, middle, middle]
+        features = [f.expand(len(window), -1, -1, -1) for f in self.features]
+        rigid = rigid_flow(self.head.rig, turn, shift)
+        repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
+        displacement = flow.displacement.clone()
+        displacement[:, :, middle, middle] = repair.flow.float()
+        border = (MARGIN,) * 4
+        # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
+        # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
+        mouth, eyes = regions(flow.maps)
+        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
+        change = F.pad(change, border) * flow.face
+        paint = F.pad(repair.paint.float(), border, mode="replicate")
+        return self._compose(displacement, change, paint, flow)
+
+    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
+        """From the stage to the crop: bilinear in between, nothing outside."""
+        n, side = len(displacement), self.image.shape[-1]
+        on_crop = sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
+        moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
+        change = on_crop[:, 2:3].masked_fill(outside, 0)
+        warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        warped = self.lips.draw(warped, displacement, flow)
+        frames = warped + change * (on_crop[:, 3:] - warped)
+        frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
+        still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
+        return torch.where(still, self.image, frames).clamp(0, 1)
+
+    def _cut_stage(self) -> Tensor:
+        """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""
+        side = self.image.shape[-1]
+        several = max(1, math.ceil(float(self.head.zoom)))
+        centres = (torch.arange(STAGE * several, device=self.image.device) + 0.5) / several * self.head.zoom
+        x, y = (((centres + self.head.left_top[k]) / side) * 2 - 1 for k in (0, 1))
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)[None]
+        return F.avg_pool2d(sample(self.image, grid), several)
+
+    def _crop_grid(self) -> tuple[Tensor, Tensor]:
+        """(1, S, S, 2) twice: where the crop's pixels are in the crop and on the stage, both in -1..1."""
+        side = self.image.shape[-1]
+        centres = torch.arange(side, device=self.image.device) + 0.5
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        places = torch.stack([x, y], dim=-1)[None]
+        return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is seen."""
+    x, y, inside = (maps[:, [MAPS.index(name)]] for name in ("x", "y", "mouth"))
+    mouth = torch.exp(-(((x / _MOUTH_AXES[0]) ** 2 + ((y - _MOUTH_MIDDLE_Y) / _MOUTH_AXES[1]) ** 2) ** 2))
+    across, down = (x.abs() - _EYE_MIDDLE[0]) / _EYE_AXES[0], (y - _EYE_MIDDLE[1]) / _EYE_AXES[1]
+    eyes = torch.exp(-((across**2 + down**2) ** 2))
+    return torch.maximum(mouth, inside), eyes

@@ -1,0 +1,113 @@
+"""What is around the face, which the mesh does not know: hair, ears and neck, and the background that stays.
+
+In: the portrait's face, and how its head moves. Out: three rings of anchors around the outline of the face, which
+follow the head part way, and the border of the stage, which never moves; and the triangles between them.
+
+    border ---- ring 3 ---- ring 2 ---- ring 1 ---- outline of the face, 36 points each
+
+Letters: `B` frames, `V` the 36 points of FACE_OUTLINE, `R` rings. Camera coordinates and stage as in placement.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...canonical_face import FACE_OUTLINE, N_POINTS
+from .placement import STAGE, PlacedFace
+
+
+class Ring(NamedTuple):
+    """size: how far out, 1 = the outline; depth in head coordinates, in decimetres, and head_share, what share of the
+    motion of the head it takes, as cosine series of the angle from the top of the forehead; speech_share: what share of
+    the motion of the jaw."""
+
+    size: float
+    depth: tuple[float, ...]
+    head_share: tuple[float, ...]
+    speech_share: float
+
+
+# Depth and share are least squares on the exact flow of hair, ears and necks of 600 generated heads
+# (training/heads/fit_rings.py), then made smaller by eye where the ring is rarely on a head, or the background would be
+# dragged along, and at the crown: tuned on the columns of turns of the sheet that `make eval-mini` draws (docs/MINI.md,
+# "The sheet").
+RINGS = (
+    Ring(1.15, (0.84, 0.13, 0.35, 0.04, 0.08), (0.87, 0.09, 0.06, -0.10, 0.06), 0.45),
+    Ring(1.40, (0.63, 0.22, 0.31, -0.06, 0.11), (0.65, 0.01, 0.28, 0.03, 0.07), 0.15),
+    Ring(1.70, (0.57, 0.03, 0.33, -0.08, 0.10), (0.45, 0.10, 0.17, 0.03, 0.02), 0.02),
+)
+_BEHIND = -1.0  #: depth of the border, in decimetres
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """Of one portrait.
+
+    rings (R, V, 2) in pixels of the stage;  depth (R, V) decimetres in front of the pivot;  head_share (R, V)
+    border (V, 2) in pixels of the stage
+    """
+
+    rings: Tensor
+    depth: Tensor
+    head_share: Tensor
+    border: Tensor
+
+    def places(self) -> Tensor:
+        """(R V + V, 2) all of them in the portrait, in pixels of the stage."""
+        return torch.cat([self.rings.flatten(0, 1), self.border])
+
+
+def surroundings_of(face: PlacedFace) -> Surroundings:
+    """Of a portrait whose face has been placed: rings that stay on the stage, and its border straight out of them."""
+    outline = face.points[list(FACE_OUTLINE)]
+    middle = (outline.amin(0) + outline.amax(0)) / 2
+    direction = outline - middle
+    reach = (STAGE / 2) / direction.abs().amax(-1, keepdim=True).clamp_min(1e-3)
+    return Surroundings(
+        rings=torch.stack([(middle + direction * ring.size).clamp(1.0, STAGE - 1.0) for ring in RINGS]),
+        depth=torch.stack([cosine_sum(ring.depth).to(outline) - face.canonical.pivot[2] for ring in RINGS]),
+        head_share=torch.stack([cosine_sum(ring.head_share).to(outline) for ring in RINGS]),
+        border=STAGE / 2 + direction * reach,
+    )
+
+
+def carried_along(
+    around: Surroundings, face: PlacedFace, turn: Tensor, shift: Tensor, speech: Tensor
+) -> tuple[Tensor, Tensor]:
+    """turn (B, 3, 3) and shift (B, 1, 3) of the head, speech (B, V, 3) what the expression does to the outline of the
+    face, in camera coordinates -> places (B, R V + V, 2) in pixels of the stage, and their depth (B, R V + V)."""
+    parts, depths = [], []
+    for ring, places, depth, head_share in zip(RINGS, around.rings, around.depth, around.head_share, strict=True):
+        camera = face.to_camera(places, depth)
+        carried = camera @ turn.transpose(1, 2) + shift - camera
+        camera = camera + head_share[:, None] * carried + ring.speech_share * speech
+        parts.append(face.to_stage(camera))
+        depths.append(depth.expand(len(camera), -1))
+    parts.append(around.border.expand(len(turn), -1, -1))
+    depths.append(torch.full_like(parts[-1][..., 0], _BEHIND))
+    return torch.cat(parts, dim=1), torch.cat(depths, dim=1)
+
+
+def surrounding_triangles() -> Tensor:
+    """(N, 3) from the outline of the face to the border, by the numbers of the points of a whole rig."""
+    n_outline = len(FACE_OUTLINE)
+    loops = [torch.tensor(FACE_OUTLINE)]
+    for k in range(len(RINGS) + 1):
+        loops.append(N_POINTS + k * n_outline + torch.arange(n_outline))
+    strips = []
+    for inner, outer in pairwise(loops):
+        ahead_inner, ahead_outer = inner.roll(-1), outer.roll(-1)
+        strips += [torch.stack([inner, ahead_inner, outer], 1), torch.stack([ahead_inner, ahead_outer, outer], 1)]
+    return torch.cat(strips)
+
+
+def cosine_sum(series: tuple[float, ...]) -> Tensor:
+    """(V,) a cosine series at the points of FACE_OUTLINE, taken as evenly spread from the top of the forehead on."""
+    angle = torch.arange(len(FACE_OUTLINE)) * (2 * torch.pi / len(FACE_OUTLINE))
+    waves = torch.cos(torch.arange(len(series))[:, None] * angle)
+    return torch.tensor(series) @ waves

@@ -1,0 +1,132 @@
+"""The mini renderer with a network of random weights: which pixels are the portrait's own, and where the others go."""
+
+import pytest
+import torch
+
+from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
+from sadtalker_core.datatypes import FaceCrop, Motion
+from sadtalker_core.errors import FaceNotFound, OptionError
+from sadtalker_core.render.meshwarp.compositor import render_flow_frames
+from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
+from tests.render.heads import noise_crop, rows
+
+SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
+
+
+@pytest.fixture
+def net():
+    """Not trained, and so eager that it would repaint everything it may."""
+    torch.manual_seed(3)
+    net = FlowRenderer(SMALL)
+    with torch.no_grad():
+        net.colours.bias.fill_(1.0)
+        net.shift.weight.normal_(0, 0.1)
+    return net.eval()
+
+
+def frames_of(net, crop, driving, source=None, batch_size=4):
+    motion = Motion(driving, source or rows(1), "mini")
+    return torch.cat(list(render_flow_frames(net, crop, motion, batch_size=batch_size)))
+
+
+def test_who_does_not_move_is_the_portrait_itself(net):
+    crop = noise_crop()
+    assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
+def test_motion_is_relative_to_the_source(net):
+    crop, pose = noise_crop(), dict(yaw=14.0, pitch=-6.0, jawOpen=0.5)
+    frame = frames_of(net, crop, rows(1, **pose), source=rows(1, **pose))[0]
+    assert torch.equal(frame, crop.image)
+
+
+def test_the_head_goes_where_the_translation_says(net):
+    crop = noise_crop()
+    driving = rows(1)
+    driving.translation[0, :2] = torch.tensor([8 / 128, -6 / 128])  # pixels of a square of 256
+    with torch.no_grad():
+        for head in (net.shift, net.colours):
+            head.weight.zero_()
+        net.colours.bias.fill_(-9.0)  # paint nothing
+    frame = frames_of(net, crop, driving)[0]
+    nose = frame[:, 118:128, 124:134]
+    assert (nose - crop.image[:, 124:134, 116:126]).abs().mean() < 0.02
+    assert (nose - crop.image[:, 118:128, 124:134]).abs().mean() > 0.1
+
+
+def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
+    crop = noise_crop()
+    canonical = load_canonical_face()
+    smile = rows(1, jawOpen=0.5, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
+    points = crop.landmarks + canonical.displacements(smile.offsets)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
+    crop = FaceCrop(0.6 + 0.2 * crop.image, points, crop.box, crop.mode)  # bright enough for teeth
+    frame = frames_of(net, crop, rows(1, jawOpen=0.9, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5), source=smile)[0]
+    x, y = points[13, :2].long().tolist()
+    kept = (frame - crop.image)[:, y + 6 : y + 10, x - 6 : x + 7].abs().mean()
+    below = (frame - crop.image)[:, y + 30 : y + 40, x - 6 : x + 7].abs().mean()
+    assert kept < 0.03 < below
+
+
+def test_pixels_away_from_the_head_are_the_portraits_own(net):
+    crop = noise_crop(pixels_per_decimetre=50.0)  # the stage is then 150 pixels wide
+    frame = frames_of(net, crop, rows(1, yaw=15.0, jawOpen=1.0))[0]
+    changed = (frame != crop.image).any(0)
+    assert changed[100:156, 100:156].float().mean() > 0.8
+    outside = torch.ones_like(changed)
+    outside[50:206, 50:206] = False
+    assert not changed[outside].any()
+
+
+@pytest.mark.parametrize("side", [256, 512, 200])
+def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side):
+    frames = frames_of(net, noise_crop(side), rows(3, yaw=10.0, jawOpen=0.6), batch_size=2)
+    assert frames.shape == (3, 3, side, side)
+    assert frames.dtype == torch.float32
+    assert frames.amin() >= 0 and frames.amax() <= 1
+
+
+def test_a_frame_does_not_depend_on_its_batch(net):
+    crop = noise_crop()
+    driving = rows(5, yaw=torch.linspace(-8, 8, 5), jawOpen=torch.linspace(0, 1, 5))
+    one, all_at_once = (frames_of(net, crop, driving, batch_size=n) for n in (1, 5))
+    assert torch.allclose(one, all_at_once, atol=2e-3)
+
+
+def test_the_same_clip_twice_is_the_same(net):
+    crop, driving = noise_crop(), rows(2, jawOpen=0.4, yaw=4.0)
+    assert torch.equal(frames_of(net, crop, driving), frames_of(net, crop, driving))
+
+
+def test_a_slow_motion_changes_the_frame_slowly(net):
+    crop = noise_crop()
+    driving = rows(9, jawOpen=torch.linspace(0.0, 0.08, 9))
+    steps = (frames_of(net, crop, driving).diff(dim=0)).abs().mean((1, 2, 3))
+    assert steps.amax() < 4 * steps.mean()
+
+
+def test_progress_counts_frames(net):
+    seen = []
+    motion = Motion(rows(5, jawOpen=0.2), rows(1), "mini")
+    for _ in render_flow_frames(net, noise_crop(), motion, batch_size=2, on_progress=lambda *a: seen.append(a)):
+        pass
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_half_precision_is_close_to_single(net):
+    crop, driving = noise_crop(), rows(1, jawOpen=0.5, yaw=6.0)
+    single = frames_of(net, crop, driving)
+    half = frames_of(net.to(torch.bfloat16), crop, driving)
+    assert half.dtype == torch.float32
+    assert (single - half).abs().mean() < 0.02
+
+
+def test_sixty_eight_points_are_refused(net):
+    crop = noise_crop()
+    crop = FaceCrop(crop.image, torch.zeros(68, 2), crop.box, crop.mode)
+    with pytest.raises(FaceNotFound, match="468"):
+        next(render_flow_frames(net, crop, Motion(rows(1), rows(1), "mini")))
+
+
+def test_a_batch_of_nothing_is_refused(net):
+    with pytest.raises(OptionError, match="batch_size"):
+        next(render_flow_frames(net, noise_crop(), Motion(rows(1), rows(1), "mini"), batch_size=0))

@@ -1,0 +1,34 @@
+"""Hair, ears and neck follow the head part way, the border of the stage not at all."""
+
+import torch
+
+from sadtalker_core.canonical_face import FACE_OUTLINE, N_POINTS, rotation_of_angles
+from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
+from sadtalker_core.render.meshwarp.surroundings import RINGS, surrounding_triangles
+from tests.render.heads import rig as make_rig
+from tests.render.heads import weights
+
+
+def test_the_border_of_the_stage_never_moves():
+    turn = rotation_of_angles(torch.tensor([[0.1, 0.3, 0.1]]))
+    flow = mesh_flow(make_rig(), weights(jawOpen=1), turn, torch.tensor([[0.1, 0.1]]))
+    d = flow.displacement[0]
+    edge = torch.cat([d[:, 0], d[:, -1], d[:, :, 0], d[:, :, -1]], dim=1)
+    assert edge.abs().max() < 0.6
+    assert d.abs().max() > 5
+
+
+def test_rings_follow_a_shift_by_their_share():
+    rig = make_rig()
+    driven, _ = rig.driven(weights(), torch.eye(3)[None], torch.tensor([[0.1, 0.0]]))
+    moved = (driven[0] - rig.source)[N_POINTS:, 0].view(len(RINGS) + 1, len(FACE_OUTLINE))
+    assert torch.allclose(moved[:-1], rig.around.head_share * 0.1 * rig.face.fit.scale, atol=1e-3)
+    assert not moved[-1].any()
+
+
+def test_triangles_lead_from_the_outline_to_the_border():
+    triangles = surrounding_triangles()
+    assert len(triangles) == 2 * len(FACE_OUTLINE) * (len(RINGS) + 1)
+    used = torch.unique(triangles)
+    ours = torch.arange(N_POINTS, N_POINTS + len(FACE_OUTLINE) * (len(RINGS) + 1))
+    assert used.tolist() == sorted(FACE_OUTLINE) + ours.tolist()
