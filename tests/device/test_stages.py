@@ -127,7 +127,7 @@ def test_where_the_device_is_full_fewer_frames_are_made_at_once(model, models, o
     video = talking.clip(on_the_device(model, models, batch_size=5))
     memory.capacity = (small + large) // 2
     got = torch.cat([batch.cpu() for batch in video.frames()])
-    assert "memory ran out; going on with 2 frames at once" in caplog.text
+    assert "memory" in caplog.text and "2 frames" in caplog.text
     assert (got - want).abs().max() < ARRANGEMENTS
 
 
