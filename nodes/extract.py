@@ -92,7 +92,6 @@ class SadTalkerReferenceVideo(io.ComfyNode):
         cls, model, fps, missing_face, face_index, face_order, landmarks, frames=None, video=None
     ) -> io.NodeOutput:
         clip = video_frames.open_clip(frames, video, fps)
-        progress = Progress(clip.n_frames)
         return io.NodeOutput(
             pipeline.extract_video(
                 model,
@@ -101,7 +100,8 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 points=_points(model, landmarks),
                 selector=FaceSelector(face_index, face_order),
                 missing_face=missing_face,
-                on_progress=lambda done: progress(done, max(done, clip.n_frames)),
+                n_frames=clip.n_frames,
+                on_progress=Progress(clip.n_frames),
             )
         )
 

@@ -25,5 +25,6 @@ def collect(stream: FrameStream, what: str) -> Tensor:
     for batch in stream.batches():
         frames[done : done + len(batch)] = batch.permute(0, 2, 3, 1)
         done += len(batch)
-        progress(done, stream.n_frames, batch[-1])
+        progress.show(batch[-1])
+        progress(done, stream.n_frames)
     return frames

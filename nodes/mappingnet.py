@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.datatypes import PoseAngles
 from . import widgets, wires
 from .progress import Progress
 
@@ -52,7 +53,7 @@ class SadTalkerMappingNet(io.ComfyNode):
             expression,
             pose,
             expression_scale=expression_scale,
-            pose_scale=(yaw_scale, pitch_scale, roll_scale),
+            pose_scale=PoseAngles(pitch=pitch_scale, yaw=yaw_scale, roll=roll_scale),
             still=still,
             yaw=yaw,
             pitch=pitch,

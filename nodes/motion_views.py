@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
+from ..sadtalker_core import pipeline
 from ..sadtalker_core.compose.plot import plot_motion
-from ..sadtalker_core.datatypes import MINI, FrameStream, require_family
-from ..sadtalker_core.render.preview import preview_frames
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires
 from .frame_batch import collect
@@ -62,13 +61,5 @@ class SadTalkerMotionPreview(io.ComfyNode):
     @classmethod
     @torch.inference_mode()
     def execute(cls, model, portrait, motion, size, over_portrait) -> io.NodeOutput:
-        require_family("the motion", motion.family, model.family)
-        detector = None if model.family == MINI else model.use("keypoint_detector")[0]
-        crop = portrait.require_crop()
-
-        def batches():
-            for frame in preview_frames(crop, motion, detector, side=size, behind=over_portrait):
-                yield frame.permute(2, 0, 1).unsqueeze(0)
-
-        frames = collect(FrameStream(len(motion), size, size, batches), "Motion Preview")
-        return io.NodeOutput(frames, float(FRAMES_PER_SECOND))
+        frames = pipeline.preview(model, portrait, motion, side=size, over_portrait=over_portrait)
+        return io.NodeOutput(collect(frames, "Motion Preview"), float(FRAMES_PER_SECOND))

@@ -14,11 +14,16 @@ class Progress:
 
     def __init__(self, total: int = 1):
         self._bar = comfy.utils.ProgressBar(max(total, 1))
+        self._picture: Tensor | None = None
 
-    def __call__(self, done: int, total: int, picture: Tensor | None = None) -> None:
-        """picture: (3, H, W) in 0..1, shown in the node while it works."""
+    def show(self, picture: Tensor) -> None:
+        """picture: (3, H, W) in 0..1, shown in the node with the next movement of the bar."""
+        self._picture = picture
+
+    def __call__(self, done: int, total: int) -> None:
         self.check_stop()
-        preview = None if picture is None else ("JPEG", _as_pil(picture), PREVIEW_SIDE)
+        preview = None if self._picture is None else ("JPEG", _as_pil(self._picture), PREVIEW_SIDE)
+        self._picture = None
         self._bar.update_absolute(done, max(total, 1), preview)
 
     @staticmethod

@@ -68,6 +68,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 quality=quality,
                 metadata=video_file.workflow_metadata(cls.hidden),
                 signature=video_file.signature(),
+                on_head=progress.show,
                 on_progress=progress,
                 check_stop=progress.check_stop,
             )

@@ -4,7 +4,7 @@ ModelPatcher."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,12 +20,13 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
+from ..sadtalker_core.families.networks import NetworkHost
 from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
 
 
 @dataclass(frozen=True, eq=False)
-class ManagedModel:
+class ManagedModel(NetworkHost):
     """What travels on a SADTALKER_MODEL wire: the assembled networks, each in its patcher.
 
     missing: {net: why it is not there}, as in SadTalkerModel
@@ -44,13 +45,13 @@ class ManagedModel:
     def __contains__(self, net: str) -> bool:
         return net in self.patchers
 
-    def use(self, *nets: str, working_bytes: int = 0) -> list[torch.nn.Module]:
+    def bring(self, names: Sequence[str], *, working_bytes: int = 0) -> list[torch.nn.Module]:
         """Bring these networks to their device, whole, beside `working_bytes` of activations; hand them out in order.
 
         Raises CheckpointMissing for one whose file is missing.
         """
-        require_nets(nets, self.missing)
-        chosen = [self.patchers[net] for net in nets]
+        require_nets(names, self.missing)
+        chosen = [self.patchers[name] for name in names]
         model_management.load_models_gpu(chosen, memory_required=working_bytes, force_full_load=True)
         return [patcher.model for patcher in chosen]
 

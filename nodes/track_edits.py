@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..sadtalker_core.datatypes import PoseAngles
 from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion import edit
 from ..sadtalker_core.motion.silence import silence_gate
@@ -79,9 +80,9 @@ class SadTalkerEditPose(io.ComfyNode):
         return io.NodeOutput(
             edit.edit_pose(
                 pose,
-                scales=(pitch_scale, yaw_scale, roll_scale),
+                scales=PoseAngles(pitch=pitch_scale, yaw=yaw_scale, roll=roll_scale),
                 translation=translation_scale,
-                offsets_deg=(pitch_offset, yaw_offset, roll_offset),
+                offsets_deg=PoseAngles(pitch=pitch_offset, yaw=yaw_offset, roll=roll_offset),
                 smoothing=smoothing,
             )
         )

@@ -23,7 +23,7 @@ from . import pipeline
 from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
-from .datatypes import FrameStream, Motion, Portrait
+from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
 from .errors import AudioError, OptionError, PictureError, shorten
 from .face.picture_file import picture_from_image, read_picture
 from .face.portrait import portrait_from_picture
@@ -32,9 +32,9 @@ from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
-from .render.facevid2vid.animate import can_render_on
 from .render.facevid2vid.fast import accelerate
 from .render.facevid2vid.generator import Generator
+from .render.frames import can_render_on
 from .timeline import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     PortraitLike = str | Path | Image | np.ndarray | Tensor
     AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
-
-OnProgress = Callable[[int, int], None]
 
 #: the networks that paint pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
 PAINTERS = ("generator", "flow_renderer")
@@ -125,7 +123,7 @@ class Video:
 
     model: SadTalker = field(repr=False)
     portrait: Portrait = field(repr=False)
-    motion: Motion = field(repr=False)
+    motion: AnyMotion = field(repr=False)
     audio: tuple[Tensor, float] | None = field(repr=False)
     options: Options
 
@@ -177,15 +175,11 @@ class Video:
         """
         target = require_target(path, overwrite=overwrite)
 
-        def report(done: int, total: int, _: Tensor) -> None:
-            if on_progress is not None:
-                on_progress(done, total)
-
         with torch.no_grad():
             return pipeline.render_video(
                 target, self._heads(), paste_back_of(self.portrait, self.options), output_fps=self.options.output_fps,
                 audio=self.audio, quality=self.options.quality, metadata=metadata, signature=signature,
-                on_progress=report,
+                on_progress=on_progress,
             )  # fmt: skip
 
     def _heads(self) -> FrameStream:
@@ -199,7 +193,7 @@ def predict_motion(
     options: Options,
     folders: Sequence[Path],
     device: torch.device,
-) -> tuple[Portrait, Motion]:
+) -> tuple[Portrait, AnyMotion]:
     """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
     portrait, source = pipeline.extract(
         networks,
@@ -220,7 +214,7 @@ def predict_motion(
     pose = pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
     motion = pipeline.coefficients_to_motion(
         networks, source, expression, pose, expression_scale=options.expression_scale,
-        pose_scale=(options.yaw_scale, options.pitch_scale, options.roll_scale), still=options.still,
+        pose_scale=PoseAngles(options.pitch_scale, options.yaw_scale, options.roll_scale), still=options.still,
         yaw=options.yaw, pitch=options.pitch, roll=options.roll,
     )  # fmt: skip
     return portrait, motion

@@ -9,10 +9,10 @@ Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +21,13 @@ from . import coefficients as layout
 from .errors import DoesNotFit, OptionError, WrongFamily
 from .timeline import FRAMES_PER_SECOND, MEL_STEPS_PER_WINDOW, SAMPLES_PER_FRAME, window_start
 
+#: (how much is done, of how much); may raise to stop
+OnProgress = Callable[[int, int], None]
+
 RELEASED = "released"
 MINI = "mini"
+#: the families whose expression coefficients have names
+_NAMED_BASES: Mapping[str, Mapping[str, int]] = {MINI: layout.BLENDSHAPE_INDEX}
 
 
 class CropMode(str, Enum):
@@ -41,6 +46,20 @@ class CropMode(str, Enum):
     @property
     def full(self) -> bool:
         return self in (CropMode.FULL, CropMode.EXTENDED_FULL)
+
+
+class PoseAngles(NamedTuple):
+    """A number for each angle of the head, in the one order that rows of coefficients have: degrees, radians, or
+    factors.
+    """
+
+    pitch: float
+    yaw: float
+    roll: float
+
+
+#: factors that leave the head as it is
+UNSCALED = PoseAngles(1.0, 1.0, 1.0)
 
 
 class Box(NamedTuple):
@@ -227,6 +246,12 @@ class Expression:
     def __len__(self) -> int:
         return self.coefficients.shape[0]
 
+    @property
+    def blendshapes(self) -> Mapping[str, int]:
+        """Which column is which blendshape, by ARKit's names; empty in a basis whose numbers have none, where each of
+        them moves mouth, eyes and brows together."""
+        return _NAMED_BASES.get(self.family, {})
+
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
@@ -248,37 +273,82 @@ class HeadPose:
 
 
 @dataclass(frozen=True, eq=False)
-class KeypointMotion:
-    """What MappingNet says about each frame.
-
-    yaw, pitch, roll: (T,) degrees;  translation: (T, 3);  offsets: (T, P), 45 key-point offsets or 64 blendshape
-    weights
-    """
+class _HeadMotion:
+    """How the head moves, which both families say alike, and one row per frame of whatever a subclass adds."""
 
     yaw: Tensor
     pitch: Tensor
     roll: Tensor
     translation: Tensor
-    offsets: Tensor
 
     def __len__(self) -> int:
         return self.yaw.shape[0]
 
-    def __getitem__(self, rows: slice) -> KeypointMotion:
-        parts = (self.yaw, self.pitch, self.roll, self.translation, self.offsets)
-        return KeypointMotion(*(part[rows] for part in parts))
+    def __getitem__(self: _Rows, rows: slice) -> _Rows:
+        taken: dict[str, Any] = {part.name: getattr(self, part.name)[rows] for part in fields(self)}
+        return replace(self, **taken)
+
+
+_Rows = TypeVar("_Rows", bound=_HeadMotion)
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class KeypointMotion(_HeadMotion):
+    """What MappingNet says about each frame in the released family.
+
+    yaw, pitch, roll: (T,) degrees;  translation: (T, 3), of which only y is used
+    offsets: (T, 45), where the 15 key points go beside that: (x, y, z) each, in halves of the square
+    """
+
+    offsets: Tensor
+    family: ClassVar[str] = RELEASED
+
+
+@dataclass(frozen=True, eq=False)
+class BlendshapeMotion(_HeadMotion):
+    """What MappingNet says about each frame in the mini family.
+
+    yaw, pitch, roll: (T,) degrees
+    translation: (T, 3), x and y in halves of the square, y down, and the logarithm of the scale
+    weights:     (T, 64), 0 not at all, 1 fully, in the order of coefficients.ARKIT_BLENDSHAPES
+    """
+
+    weights: Tensor
+    family: ClassVar[str] = MINI
+
+
+MotionRows = TypeVar("MotionRows", KeypointMotion, BlendshapeMotion)
+_Wanted = TypeVar("_Wanted", KeypointMotion, BlendshapeMotion)
+
+
+@dataclass(frozen=True, eq=False)
+class Motion(Generic[MotionRows]):
     """The driving rows, one per frame, and the row of the source picture, so that a renderer knows the difference."""
 
-    driving: KeypointMotion
-    source: KeypointMotion
-    family: str
+    driving: MotionRows
+    source: MotionRows
 
     def __len__(self) -> int:
         return len(self.driving)
+
+    @property
+    def family(self) -> str:
+        return self.driving.family
+
+    def __getitem__(self, frames: slice) -> Motion[MotionRows]:
+        """A piece of the clip."""
+        return Motion(self.driving[frames], self.source)
+
+    def of(self, kind: type[_Wanted]) -> Motion[_Wanted]:
+        """The same, known to have rows of that kind. Raises WrongFamily where it has the other."""
+        require_family("the motion", self.family, kind.family)
+        if not (isinstance(self.driving, kind) and isinstance(self.source, kind)):
+            raise TypeError(f"expected driving and source rows of one kind, got {type(self.source).__name__}")
+        return Motion(self.driving, self.source)
+
+
+#: what travels on a wire, and knows itself of which kind it is
+AnyMotion = Motion[KeypointMotion] | Motion[BlendshapeMotion]
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,7 +407,7 @@ def require_same_length(n_frames: int, **tracks) -> None:
 
 
 __all__ = [
-    "MINI", "RELEASED", "Box", "CropMode", "Expression", "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose",
-    "KeypointMotion",
-    "Motion", "Portrait", "SpeechWindows", "require_family", "require_same_length",
+    "MINI", "RELEASED", "UNSCALED", "AnyMotion", "BlendshapeMotion", "Box", "CropMode", "Expression",
+    "FaceCoefficients", "FaceCrop", "FrameStream", "HeadPose", "KeypointMotion", "Motion", "MotionRows", "OnProgress",
+    "Portrait", "PoseAngles", "SpeechWindows", "require_family", "require_same_length",
 ]  # fmt: skip

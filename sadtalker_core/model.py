@@ -1,19 +1,17 @@
 """A model's name and the folders of its files come in, networks that are ready to run go out.
 
-Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `NETWORKS` says in which
-module each network is defined. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
+Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `families.networks` says
+which class each network is. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -41,24 +39,27 @@ from .checkpoint.writing import write_checkpoint
 from .choices import one_of
 from .datatypes import MINI, RELEASED
 from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
+from .face.embedded import embedded_face_nets
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import FaceSelector, PointFinder
+from .families import FAMILIES
+from .families.networks import LARGEST_WEIGHT, NETWORKS, N, NetworkHost, config_of, shorten_names
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
 
 OnProgress = Callable[[int, int], None]
+#: (path, the released file that it bears the name of) -> what it holds
+_ReadFile = Callable[[Path, "WeightsFile | None"], NamedTensors]
 
 
 @dataclass(frozen=True, eq=False)
-class SadTalkerModel:
+class SadTalkerModel(NetworkHost):
     """Everything that a model brings: its networks by our names, in float32 on the CPU, in eval mode, without
     gradients.
 
-    name: what the user chose;  family: RELEASED or MINI;  image_size: the side of the square it drives, in pixels
-    nets: "face_detector" and "face_mesh" always; then
-          released: face_recon, expnet, posevae, mapping, mapping_full, keypoint_detector, generator
-          mini:     linear_3dmm, expnet, posevae, mapping, flow_renderer
+    name: what the user chose;  family: one of FAMILIES;  image_size: the side of the square it drives, in pixels
+    nets: "face_detector" and "face_mesh" always; then what `family_of(model).networks` lists
     missing: {net: why it is not among them}: one of the two mapping networks may lack, and is missed where it is needed
     """
 
@@ -68,13 +69,14 @@ class SadTalkerModel:
     nets: Mapping[str, nn.Module]
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    def use(self, *nets: str, working_bytes: int = 0) -> list[nn.Module]:
-        """These networks, in that order. They compute where they are; working_bytes is for a host that frees memory.
+    def bring(self, names: Sequence[str], *, working_bytes: int = 0) -> list[nn.Module]:
+        """The networks of these names, in that order. They compute where they are; working_bytes is for a host that
+        frees memory.
 
         Raises CheckpointMissing for one whose file is missing.
         """
-        require_nets(nets, self.missing)
-        return [self.nets[net] for net in nets]
+        require_nets(names, self.missing)
+        return [self.nets[name] for name in names]
 
     def free_bytes(self, device: torch.device) -> int:
         """What is free there, as far as torch knows."""
@@ -92,66 +94,13 @@ def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
             raise CheckpointMissing(missing[net])
 
 
-@dataclass(frozen=True)
-class NetworkSpec:
-    """Where a network is drawn.  module: where;  network, config: names in there;  released: name of the released
-    config."""
-
-    module: str
-    net: str
-    config: str
-    released: str | None = None
-
-    def released_config(self) -> Any:
-        if self.released is None:
-            raise ValueError(f"{self.net} belongs to the mini family and has no released config")
-        return getattr(self._module(), self.released)
-
-    def read_config(self, config: Mapping[str, Any], source: str) -> Any:
-        """The config that a file's metadata spells out; fields that it leaves out keep their defaults.
-
-        Raises CheckpointMismatch for a field that the config does not have, or a value that it cannot have.
-        """
-        return _config(getattr(self._module(), self.config), config, f"{source}, the config of {self.net}")
-
-    def build(self, config: Any, ops=nn) -> nn.Module:
-        """The network on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
-        with torch.device("meta"):
-            return getattr(self._module(), self.net)(config, ops=ops)
-
-    def _module(self):
-        return importlib.import_module(f".{self.module}", __package__)
-
-
-#: our name of a net = the prefix of its tensor names
-NETWORKS: Mapping[str, NetworkSpec] = {
-    "face_recon": NetworkSpec("face.recon", "FaceReconNet", "FaceReconConfig", "RELEASED_FACE_RECON"),
-    "expnet": NetworkSpec("motion.expnet", "ExpNet", "ExpNetConfig", "RELEASED_EXPNET"),
-    "posevae": NetworkSpec("motion.posevae", "PoseVAE", "PoseVAEConfig", "RELEASED_POSEVAE"),
-    "mapping": NetworkSpec("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING"),
-    "mapping_full": NetworkSpec("render.mapping", "MappingNet", "MappingConfig", "RELEASED_MAPPING_FULL"),
-    "keypoint_detector": NetworkSpec(
-        "render.facevid2vid.keypoints", "KeypointDetector", "KeypointConfig", "RELEASED_KEYPOINTS"
-    ),
-    "generator": NetworkSpec("render.facevid2vid.generator", "Generator", "GeneratorConfig", "RELEASED_GENERATOR"),
-    "motion_estimator": NetworkSpec(
-        "render.facevid2vid.motion_estimator", "MotionEstimator", "MotionEstimatorConfig", "RELEASED_MOTION_ESTIMATOR"
-    ),
-    "linear_3dmm": NetworkSpec("face.linear_3dmm", "Linear3DMM", "Linear3DMMConfig"),
-    "flow_renderer": NetworkSpec("render.meshwarp.network", "FlowRenderer", "FlowRendererConfig"),
-}
+#: the networks of each family by their names in files, which are the prefixes of their tensors' names, too
 FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
-    RELEASED: ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator"),
-    MINI: ("linear_3dmm", "expnet", "posevae", "mapping", "flow_renderer"),
+    name: tuple(network.name for network in family.networks.own()) for name, family in FAMILIES.items()
 }
 #: the embedded files of the mini family, each with our own metadata
 MINI_FILES = ("linear_3dmm.safetensors", "mini_motion.safetensors", "mini_renderer.safetensors")
 MINI_IMAGE_SIZE = 256
-
-#: what a file may say about the widths of its networks, and about how many layers they have
-WIDEST, MOST_LAYERS = 8192, 64
-#: Numbers beyond this are no weights: trained ones stay far below, and squares of larger ones leave float32.
-LARGEST_WEIGHT = 1e12
 
 #: which landmarks the released family goes by; the mini family has its own mesh
 LANDMARKS = AUTO, FACE_ALIGNMENT_PACKAGE, EMBEDDED_MESH = ("auto", "face-alignment", "embedded mesh")
@@ -176,17 +125,10 @@ def load_model(
     use_mmap: whether a pickle may be mapped while it is read; the networks are in memory of their own in any case
     Raises CheckpointMissing, CheckpointDamaged or CheckpointMismatch, and what fetching raises.
     """
-    if model == MINI_MODEL:
-        return assemble_mini(ops)
     if allow_download and model in RELEASED_MODELS:
         fetch_model(model, folders, on_progress=on_progress)
-    found = find_files(model, folders)
     read = functools.partial(read_tensors, folders=folders, use_mmap=use_mmap, on_progress=on_progress)
-    if model.startswith(FILE_PREFIX):
-        loaded = _assemble_file(model, found[0], folders, ops, read)
-    else:
-        files = [read(file.path, file.released) for file in found]
-        loaded = _assemble(model, RELEASED_MODELS[model].image_size, files, folders, ops)
+    loaded = _build(_read_model(model, folders, read), ops)
     for sentence in loaded.missing.values():
         logging.warning("SadTalker: %s", sentence)
     return loaded
@@ -197,20 +139,125 @@ def assemble_released(name: str, image_size: int, files: Sequence[FoundFile], fo
     """The released networks out of their files, whichever file holds which. One of the two mapping networks may
     lack."""
     read = [read_tensors(file.path, file.released, folders) for file in files]
-    return _assemble(name, image_size, read, folders, ops)
+    return _build(_ModelFiles.of_released(name, image_size, read, folders), ops)
 
 
-def _assemble(name: str, image_size: int, read: Sequence[NamedTensors], folders: Sequence[Path], ops) -> SadTalkerModel:
+def assemble_mini(ops=nn) -> SadTalkerModel:
+    """The built-in networks, out of the pack's own files."""
+    return _build(_read_mini(), ops)
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelFiles:
+    """A model that is read and not built yet.
+
+    own: files that say what their networks are; an earlier one goes before a later one, and all before the released
+    released: files with the released keys;  folders: those that were searched for them
+    source, expected: for sentences, as in NamedTensors
+    """
+
+    name: str
+    family: str
+    image_size: int
+    source: str
+    own: Sequence[NamedTensors] = ()
+    released: Sequence[NamedTensors] = ()
+    folders: Sequence[Path] = ()
+    expected: str = ""
+
+    @classmethod
+    def of_released(
+        cls, name: str, image_size: int, files: Sequence[NamedTensors], folders: Sequence[Path]
+    ) -> _ModelFiles:
+        sources, expected = " and ".join(file.source for file in files), "".join(file.expected for file in files)
+        return cls(name, RELEASED, image_size, sources, released=files, folders=folders, expected=expected)
+
+
+def _read_model(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelFiles:
+    """The files that a model's name stands for. A file of ours may build on others, which are then read, too."""
+    if model == MINI_MODEL:
+        return _read_mini()
+    if model.startswith(FILE_PREFIX):
+        (found,) = find_files(model, folders)
+        file = read(found.path, found.released)
+        if file.metadata is not None:
+            return _read_with_base(model, file, file.metadata, folders, read)
+        return _read_with_mappings(model, found, file, folders, read)
+    return _read_released(model, folders, read)
+
+
+def _read_mini() -> _ModelFiles:
+    files = [read_tensors(ASSETS / name) for name in MINI_FILES]
+    return _ModelFiles(MINI_MODEL, MINI, MINI_IMAGE_SIZE, "the pack itself", own=files)
+
+
+def _read_released(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelFiles:
+    files = [read(file.path, file.released) for file in find_files(model, folders)]
+    return _ModelFiles.of_released(model, RELEASED_MODELS[model].image_size, files, folders)
+
+
+def _read_with_base(
+    model: str, file: NamedTensors, metadata: Metadata, folders: Sequence[Path], read: _ReadFile
+) -> _ModelFiles:
+    """A file of ours, and below it the model that it builds on, where it does not hold all networks itself."""
+    if metadata.family not in FAMILY_NETS:
+        raise CheckpointMismatch(f"{file.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
+                                 f"{shorten_names(FAMILY_NETS)}.")  # fmt: skip
+    whole = _ModelFiles(model, metadata.family, metadata.image_size, file.source, own=[file])
+    base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
+    if base is None or set(FAMILY_NETS[metadata.family]) <= set(file.nets()):
+        return whole
+    if base.startswith(FILE_PREFIX):
+        raise CheckpointMismatch(f"{file.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
+                                 f"released model can be.")  # fmt: skip
+    below = _read_mini() if base == MINI_MODEL else _read_released(base, folders, read)
+    return replace(whole, own=[file, *below.own], released=below.released, folders=below.folders)
+
+
+def _read_with_mappings(
+    model: str, found: FoundFile, file: NamedTensors, folders: Sequence[Path], read: _ReadFile
+) -> _ModelFiles:
+    """A file with the released keys, and the two mapping networks, which were released apart, from beside it."""
+    held = file.nets()
+    siblings = [mapping for mapping in MAPPINGS if mapping is not found.released]
+    missing = set(FAMILY_NETS[RELEASED]) - set(held) - set(_MAPPED)
+    if missing:
+        raise CheckpointMismatch(
+            f"{file.source} holds {shorten_names(sorted(held))} but not {shorten_names(sorted(missing))}: it is "
+            f"a partial model.{file.expected} Choose one of {', '.join(RELEASED_MODELS)}."
+        )
+    folders = (found.path.parent, *folders)
+    paths = {mapping: find(mapping.name, folders) for mapping in siblings}
+    if not any(paths.values()):
+        absent = "; ".join(mapping.describe() for mapping in siblings)
+        raise CheckpointMissing(f"{found.path.name} needs the mapping networks beside it, and there is no {absent}. "
+                                f"Folders searched: {searched(folders)}.")  # fmt: skip
+    mappings = [read(path, mapping) for mapping, path in paths.items() if path]
+    return _ModelFiles.of_released(model, _side_by_name(found), [file, *mappings], folders)
+
+
+def _build(files: _ModelFiles, ops) -> SadTalkerModel:
+    """The networks out of what was read. Raises CheckpointMismatch where one lacks."""
     nets: dict[str, nn.Module] = {}
-    for file in read:
+    for file in files.own:
+        nets = {**_own_nets(file, ops, but=nets), **nets}
+    own = frozenset(nets)
+    for file in files.released:
         for net, tensors in file.nets().items():
-            if net in FAMILY_NETS[RELEASED]:  # what a file holds for training alone stays there
+            if net in FAMILY_NETS[RELEASED] and net not in own:  # what a file holds for training alone stays there
                 nets[net] = load_weights(build_released(net, ops), tensors, file.source, file.expected)
-    sources, expected = " and ".join(file.source for file in read), "".join(file.expected for file in read)
-    missing = {net: _not_there(file, folders) for net, file in _MAPPED.items() if net not in nets}
-    if len(missing) == len(_MAPPED):
-        missing = {}  # one of them has to be there
-    return _checked_model(name, RELEASED, image_size, nets, sources, ops, expected, missing)
+    lacking = [net for net in _MAPPED if net not in nets] if files.released else []
+    missing = {}
+    if len(lacking) < len(_MAPPED):  # one of them has to be there
+        missing = {net: _not_there(_MAPPED[net], files.folders) for net in lacking}
+    wanted = FAMILY_NETS[files.family]
+    absent = [net for net in wanted if net not in nets and net not in missing]
+    if absent:
+        raise CheckpointMismatch(f"{files.source} lacks {shorten_names(absent)}: a {files.family} model has "
+                                 f"{', '.join(wanted)}.{files.expected}")  # fmt: skip
+    detector, mesh = embedded_face_nets(ops=ops)
+    whole = {"face_detector": detector, "face_mesh": mesh, **{net: nets[net] for net in wanted if net in nets}}
+    return SadTalkerModel(files.name, files.family, files.image_size, whole, missing)
 
 
 #: the networks of which one may lack, and their files
@@ -223,14 +270,6 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
         f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker "
         f"Model, or choose another crop_mode."
     )
-
-
-def assemble_mini(ops=nn) -> SadTalkerModel:
-    """The built-in networks, out of the pack's own files."""
-    nets = {}
-    for name in MINI_FILES:
-        nets.update(_own_nets(read_tensors(ASSETS / name), ops))
-    return _checked_model(MINI_MODEL, MINI, MINI_IMAGE_SIZE, nets, "the pack itself", ops)
 
 
 def choose_points(choice: str, family: str, folders: Sequence[Path],
@@ -274,19 +313,19 @@ def choose_points(choice: str, family: str, folders: Sequence[Path],
 def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | None = None) -> Path:
     """Write networks of a model (those of its family, when none are named) into one file that `load_model` reads."""
     names = nets or FAMILY_NETS[loaded.family]
-    chosen = dict(zip(names, loaded.use(*names), strict=True))
-    configs = {name: _config_dict(net.config) for name, net in chosen.items()}
+    chosen = dict(zip(names, loaded.bring(names), strict=True))
+    configs = {name: config_of(net) for name, net in chosen.items()}
     metadata = Metadata(loaded.family, loaded.name, loaded.image_size, configs)
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
 
 def build_released(name: str, ops=nn) -> nn.Module:
     """A network of the released family with its released widths, on the meta device; `load_weights` it before use."""
-    spec = NETWORKS[name]
-    return spec.build(spec.released_config(), ops)
+    network = NETWORKS[name]
+    return network.build(network.released_config(), ops)
 
 
-def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str, expected: str = "") -> nn.Module:
+def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: str = "") -> N:
     """Pour tensors into a network, every parameter and buffer exactly once, and still it: eval mode, no gradients,
     float32.
 
@@ -304,7 +343,7 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str, exp
     other_kind = [f"{name} in {tensors[name].dtype}" for name in both
                   if tensors[name].is_floating_point() != wanted[name].is_floating_point()]  # fmt: skip
     faults = (("lacks", missing), ("has too many:", unexpected), ("has", misshapen), ("has", other_kind))
-    problems = [f"it {verb} {_shorten(names)}" for verb, names in faults if names]
+    problems = [f"it {verb} {shorten_names(names)}" for verb, names in faults if names]
     if problems:
         raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(problems)}.{expected}")
     ready = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -337,32 +376,6 @@ def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected
         raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Download it again.{expected}")
 
 
-def _assemble_file(model: str, file: FoundFile, folders: Sequence[Path], ops,
-                   read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
-    """One file that the user chose. It may be ours, and then it says what it is, or hold the released keys: then the
-    two mapping networks, which were released apart, are looked for beside it."""
-    read = read_file(file.path, file.released)
-    if read.metadata is not None:
-        return _assemble_own(model, read, read.metadata, folders, ops, read_file)
-    held = read.nets()
-    siblings = [mapping for mapping in MAPPINGS if mapping is not file.released]
-    missing = set(FAMILY_NETS[RELEASED]) - set(held) - {"mapping", "mapping_full"}
-    if missing:
-        raise CheckpointMismatch(
-            f"{read.source} holds {_shorten(sorted(held))} but not {_shorten(sorted(missing))}: it is a partial "
-            "model."
-            f"{read.expected} Choose one of {', '.join(RELEASED_MODELS)}."
-        )
-    folders = (file.path.parent, *folders)
-    paths = {mapping: find(mapping.name, folders) for mapping in siblings}
-    if not any(paths.values()):
-        absent = "; ".join(mapping.describe() for mapping in siblings)
-        raise CheckpointMissing(f"{file.path.name} needs the mapping networks beside it, and there is no {absent}. "
-                                f"Folders searched: {searched(folders)}.")  # fmt: skip
-    mappings = [read_file(path, mapping) for mapping, path in paths.items() if path]
-    return _assemble(model, _side_by_name(file), [read, *mappings], folders, ops)
-
-
 def _side_by_name(file: FoundFile) -> int:
     """256 or 512: the tensors of both releases have the same names and shapes, so only the file's name can tell."""
     size = next((m.image_size for m in RELEASED_MODELS.values() if file.released in m.sets[0]), None)
@@ -380,32 +393,8 @@ def _side_by_name(file: FoundFile) -> int:
     return 256
 
 
-def _assemble_own(model: str, read: NamedTensors, metadata: Metadata, folders: Sequence[Path], ops,
-                  read_file: Callable[..., NamedTensors]) -> SadTalkerModel:  # fmt: skip
-    if metadata.family not in FAMILY_NETS:
-        raise CheckpointMismatch(f"{read.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
-                                 f"{_shorten(FAMILY_NETS)}.")  # fmt: skip
-    nets, missing = _own_nets(read, ops), {}
-    base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
-    if base and set(FAMILY_NETS[metadata.family]) - set(nets):
-        if base.startswith(FILE_PREFIX):
-            raise CheckpointMismatch(f"{read.source} builds on {shorten(repr(base), 60)}; only {MINI_MODEL} or a "
-                                     f"released model can be.")  # fmt: skip
-        below = _load_base(base, folders, ops, read_file)
-        missing = {net: why for net, why in below.missing.items() if net not in nets}
-        nets = {**below.nets, **nets}
-    return _checked_model(model, metadata.family, metadata.image_size, nets, read.source, ops, missing=missing)
-
-
-def _load_base(base: str, folders: Sequence[Path], ops, read_file: Callable[..., NamedTensors]) -> SadTalkerModel:
-    if base == MINI_MODEL:
-        return assemble_mini(ops)
-    files = [read_file(file.path, file.released) for file in find_files(base, folders)]
-    return _assemble(base, RELEASED_MODELS[base].image_size, files, folders, ops)
-
-
-def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
-    """The networks of a file with our names, as wide as its metadata says."""
+def _own_nets(read: NamedTensors, ops, but: Container[str] = ()) -> dict[str, nn.Module]:
+    """The networks of a file with our names, as wide as its metadata says, without those that are there already."""
     if read.metadata is None:
         raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its networks are.")
     nets = {}
@@ -416,10 +405,12 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
                 "metadata; "
                 f"known are {', '.join(NETWORKS)}."
             )
-        spec = NETWORKS[name]
-        config = spec.read_config(read.metadata.configs[name], read.source)
+        if name in but:
+            continue
+        network = NETWORKS[name]
+        config = network.read_config(read.metadata.configs[name], read.source)
         try:
-            net = spec.build(config, ops)
+            net = network.build(config, ops)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
             raise CheckpointMismatch(f"no {name} can be made as wide as the metadata of {read.source} says "
                                      f"({shorten(error, 100)}).") from error  # fmt: skip
@@ -427,89 +418,14 @@ def _own_nets(read: NamedTensors, ops) -> dict[str, nn.Module]:
     return nets
 
 
-def _checked_model(
-    name: str,
-    family: str,
-    image_size: int,
-    nets: dict[str, nn.Module],
-    source: str,
-    ops,
-    expected: str = "",
-    missing: Mapping[str, str] | None = None,
-) -> SadTalkerModel:
-    """missing: {net: why} of those that may lack"""
-    missing = missing or {}
-    absent = [net for net in FAMILY_NETS[family] if net not in nets and net not in missing]
-    if absent:
-        whole = ", ".join(FAMILY_NETS[family])
-        raise CheckpointMismatch(f"{source} lacks {_shorten(absent)}: a {family} model has {whole}.{expected}")
-    from .face.embedded import embedded_face_nets
-
-    detector, mesh = embedded_face_nets(ops=ops)
-    own = {net: nets[net] for net in FAMILY_NETS[family] if net in nets}
-    return SadTalkerModel(name, family, image_size, {"face_detector": detector, "face_mesh": mesh, **own}, missing)
-
-
-def _config(kind: type, config: Any, source: str) -> Any:
-    if not isinstance(config, Mapping):
-        raise CheckpointMismatch(f"{source} is {shorten(repr(config), 60)}; expected names and values.")
-    hints = get_type_hints(kind)
-    unknown = set(config) - {field.name for field in fields(kind)}
-    if unknown:
-        raise CheckpointMismatch(f"{source} names {_shorten(sorted(unknown))}, unknown to this version of the pack.")
-    values = {}
-    for name, value in config.items():
-        if is_dataclass(hints[name]):
-            values[name] = _config(hints[name], value, source)
-        elif _can_be(hints[name], value, MOST_LAYERS if name.endswith(("levels", "blocks")) else WIDEST):
-            values[name] = _frozen(value)
-        else:
-            raise CheckpointMismatch(f"{source} says {name} = {shorten(repr(value), 60)}, which cannot be.")
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise CheckpointMismatch(f"{source} cannot be: {shorten(error, 100)}.") from error
-
-
-def _can_be(hint: Any, value: Any, most: int) -> bool:
-    """Whether a value out of JSON is of the kind that a config's field has: a number in bounds, a list of such, yes."""
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        whole = isinstance(value, (list, tuple)) and 0 < len(value) <= MOST_LAYERS
-        if whole and kinds[-1] is not ...:
-            whole = len(value) == len(kinds)
-        return whole and all(_can_be(kinds[0], item, most) for item in value)
-    if hint is float:
-        return type(value) in (int, float) and 0 < value <= LARGEST_WEIGHT
-    if hint is int:
-        return type(value) is int and (0 if most == MOST_LAYERS else 1) <= value <= most
-    return type(value) is hint
-
-
-def _config_dict(config: Any) -> dict[str, Any]:
-    return asdict(config)
-
-
-def _frozen(value: Any) -> Any:
-    """JSON has lists where configs have tuples."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
 def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a single number"
-
-
-def _shorten(names, shown: int = 4) -> str:
-    names = list(names)
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(shorten(name, 100) for name in names[:shown]) + more
 
 
 __all__ = [
     "FAMILY_NETS",
     "LANDMARKS",
     "NETWORKS",
-    "NetworkSpec",
     "SadTalkerModel",
     "assemble_mini",
     "assemble_released",

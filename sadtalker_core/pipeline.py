@@ -1,18 +1,16 @@
 """The pipeline, in order: a portrait and a voice pass through every package. The only file that knows them all.
 
-Each function is one stage, and one node. `nets` is whatever brings networks to where they compute: an assembled
-`SadTalkerModel`, or the node layer's resident one. `on_progress(done, total)` may raise to stop. Letters: `T` video
-frames.
+Each function is one stage, and one node. `model` is whatever brings networks to where they compute: a loaded
+`SadTalkerModel`, or the node layer's resident one. What the families do in their own way is in `families`.
+`on_progress(done, total)` may raise to stop. Letters: `T` video frames.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -24,35 +22,32 @@ from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
 from .compose.video import VideoWriter
 from .datatypes import (
-    MINI,
+    UNSCALED,
+    AnyMotion,
     CropMode,
     Expression,
     FaceCoefficients,
     FrameStream,
     HeadPose,
-    Motion,
+    OnProgress,
     Portrait,
+    PoseAngles,
     SpeechWindows,
     require_family,
 )
 from .errors import VideoError
 from .face.draw import draw_landmarks
-from .face.extract import extract_mini, extract_released
-from .face.points import FaceSelector, MeshPoints, PointFinder
-from .face.reference_video import read_mini_video, read_released_video
+from .face.points import FaceSelector
+from .families import Model, family_of
+from .families.base import Points
+from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
 from .motion.expression import run_expnet
 from .motion.pose import run_posevae
-from .motion.reference import ReferenceLength, eyelids_of, fit_length, reenact
-from .render import driving
+from .motion.reference import ReferenceLength, fit_length, reenact
 from .render.driving import Degrees
-from .render.estimate import auto_batch_size, seconds_per_frame, working_bytes
-from .render.facevid2vid.animate import render_frames, to_box_aspect
-from .render.meshwarp.compositor import render_flow_frames
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
-
-OnProgress = Callable[[int, int], None]
 
 #: what a reference video may lend to ExpNet and to PoseVAE
 EXPRESSION_REFERENCE = ("blink", "all")
@@ -65,56 +60,13 @@ PIXELS_AT_ONCE = 4_000_000
 #: the same for pictures that are written
 WRITTEN_AT_ONCE = 16
 PIXELS_WRITTEN_AT_ONCE = 16_000_000
-#: frames of the mini that a CPU makes side by side when nobody says how many
-MINI_AT_ONCE = 4
-
-
-class Nets(Protocol):
-    """Where a stage gets its networks from: assembly.SadTalkerModel, or the node layer's ManagedModel."""
-
-    @property
-    def family(self) -> str: ...
-
-    @property
-    def image_size(self) -> int: ...
-
-    def use(self, *nets: str, working_bytes: int = 0) -> Sequence[Any]:
-        """The networks of these names, in that order, where they shall compute, with so much room beside them."""
-        ...
-
-    def free_bytes(self, device: torch.device) -> int:
-        """What is free there, when the networks have come."""
-        ...
-
-    def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether that was it; room that nobody uses any more is then made."""
-        ...
-
-
-#: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
-Points = Callable[[FaceSelector], PointFinder]
-_Look = TypeVar("_Look", bound=Callable[..., Any])
 
 
 # --------------------------------------------------------------------------------------------------- the portrait
 
 
-def _few_threads_unless_points_are_brought(look: _Look) -> _Look:
-    """All networks of ours that look at faces are small; those of a finder that somebody brings along (face-alignment)
-    are not, and keep all threads.
-    """
-
-    @functools.wraps(look)
-    def with_the_threads_for_it(*given: Any, points: Points | None = None, **wishes: Any) -> Any:
-        with few_threads() if points is None else nullcontext():
-            return look(*given, points=points, **wishes)
-
-    return cast(_Look, with_the_threads_for_it)
-
-
-@_few_threads_unless_points_are_brought
 def extract(
-    nets: Nets,
+    model: Model,
     portrait: Portrait,
     mode: CropMode | str = CropMode.CROP,
     *,
@@ -123,13 +75,9 @@ def extract(
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
-    size, mode = nets.image_size, one_of("crop_mode", mode, CropMode)
-    if nets.family == MINI:
-        detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
-        return extract_mini(detector, mesh, model, portrait, mode, size, crop_scale=crop_scale, offset=offset)
-    finder = _finder(nets, points, FaceSelector.of(portrait))
-    (recon,) = nets.use("face_recon")
-    return extract_released(recon, portrait, finder, mode, size, crop_scale=crop_scale, offset=offset)
+    mode = one_of("crop_mode", mode, CropMode)
+    with _threads_to_look(points):
+        return family_of(model).extract(model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset)
 
 
 @few_threads()
@@ -139,9 +87,8 @@ def landmarks_picture(portrait: Portrait) -> Tensor:
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
 
 
-@_few_threads_unless_points_are_brought
 def extract_video(
-    nets: Nets,
+    model: Model,
     frames: Iterable[Tensor],
     fps: float,
     *,
@@ -149,28 +96,25 @@ def extract_video(
     selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
     mode: CropMode = CropMode.CROP,
     missing_face: str = "hold",
-    on_progress: Callable[[int], None] | None = None,
+    n_frames: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> FaceCoefficients:
-    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps."""
-    size = nets.image_size
-    if nets.family == MINI:
-        detector, mesh, model = nets.use("face_detector", "face_mesh", "linear_3dmm")
-        return read_mini_video(
-            detector, mesh, model, frames, fps, size, selector=selector, mode=mode, missing_face=missing_face,
-            on_progress=on_progress,
+    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps.
+
+    n_frames: how many will come, where that is known; on_progress's total
+    """
+    with _threads_to_look(points):
+        return family_of(model).extract_video(
+            model, frames, fps, points=points, selector=selector, mode=mode, missing_face=missing_face,
+            n_frames=n_frames, on_progress=on_progress,
         )  # fmt: skip
-    finder = _finder(nets, points, selector)
-    (recon,) = nets.use("face_recon")
-    return read_released_video(
-        recon, finder, frames, fps, size, mode=mode, missing_face=missing_face, on_progress=on_progress
-    )
 
 
-def _finder(nets: Nets, points: Points | None, selector: FaceSelector) -> PointFinder:
-    if points is not None:
-        return points(selector)
-    detector, mesh = nets.use("face_detector", "face_mesh")
-    return MeshPoints(detector, mesh, selector)
+def _threads_to_look(points: Points | None) -> AbstractContextManager[None]:
+    """All networks of ours that look at faces are small; those of a finder that somebody brings along (face-alignment)
+    are not, and keep all threads.
+    """
+    return few_threads() if points is None else nullcontext()
 
 
 # ------------------------------------------------------------------------------------------------------ the voice
@@ -192,7 +136,7 @@ def encode_audio(
 
 @few_threads()
 def predict_expression(
-    nets: Nets,
+    model: Model,
     speech: SpeechWindows,
     source: FaceCoefficients,
     *,
@@ -209,24 +153,24 @@ def predict_expression(
 
     blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
     """
-    require_family("the coefficients", source.family, nets.family)
+    require_family("the coefficients", source.family, model.family)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
     blink = one_of("blink", blink, BLINKS)
-    (net,) = nets.use("expnet")
+    (net,) = model.use(EXPNET)
     if reference is None:
         drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
         return run_expnet(net, speech, source, drawn, on_progress=on_progress)
-    require_family("the reference", reference.family, nets.family)
+    require_family("the reference", reference.family, model.family)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = eyelids_of(reference, net) * blink_strength
+    lids = family_of(model).eyelids(reference, net) * blink_strength
     return run_expnet(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
 @few_threads()
 def predict_head_pose(
-    nets: Nets,
+    model: Model,
     speech: SpeechWindows,
     source: FaceCoefficients,
     *,
@@ -238,15 +182,15 @@ def predict_head_pose(
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
-    require_family("the coefficients", source.family, nets.family)
+    require_family("the coefficients", source.family, model.family)
     reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
-        require_family("the reference", reference.family, nets.family)
+        require_family("the reference", reference.family, model.family)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
         if reference_mode == "all":
             return reenact(reference, source)[1]
         speech = _cut(speech, len(reference))
-    (net,) = nets.use("posevae")
+    (net,) = model.use(POSEVAE)
     generator = torch.Generator().manual_seed(seed)
     return run_posevae(net, speech, source, style, generator=generator, reference=reference, on_progress=on_progress)
 
@@ -261,67 +205,53 @@ def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
 
 @few_threads()
 def coefficients_to_motion(
-    nets: Nets,
+    model: Model,
     source: FaceCoefficients,
     expression: Expression,
     pose: HeadPose,
     *,
     expression_scale: float = 1.0,
-    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    pose_scale: PoseAngles = UNSCALED,
     still: bool = False,
     yaw: Degrees = None,
     pitch: Degrees = None,
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
-) -> Motion:
+) -> AnyMotion:
     """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
-    require_family("the coefficients", source.family, nets.family)
+    require_family("the coefficients", source.family, model.family)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
-    steered_by_crop = source.crop_mode.full and nets.family != MINI
-    (net,) = nets.use("mapping_full" if steered_by_crop else "mapping")
-    return driving.coefficients_to_motion(
-        net, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
+    return family_of(model).coefficients_to_motion(
+        model, source, expression, pose, expression_scale=expression_scale, pose_scale=pose_scale, still=still,
         yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
     )  # fmt: skip
+
+
+def preview(
+    model: Model, portrait: Portrait, motion: AnyMotion, *, side: int = 384, over_portrait: bool = False
+) -> FrameStream:
+    """Motion Preview: drawings of how the face will move, `side` pixels wide and high."""
+    require_family("the motion", motion.family, model.family)
+    drawings = family_of(model).preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
+    return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
 
 # ----------------------------------------------------------------------------------------------------- the frames
 
 
-def render(nets: Nets, portrait: Portrait, motion: Motion, *, batch_size: int = 0) -> FrameStream:
+def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: int = 0) -> FrameStream:
     """Face Render: the frames of the head, in the aspect of its box.
 
-    batch_size: frames at once; 0 chooses by the device and what is free there: on the CPU 1, or with the mini one a
-    thread, up to MINI_AT_ONCE. Halved where memory runs out.
+    batch_size: frames at once; 0 lets the family choose, by the device and what is free there. Halved where memory
+    runs out.
     """
-    require_family("the motion", motion.family, nets.family)
+    require_family("the motion", motion.family, model.family)
     crop = portrait.require_crop()
-    side = crop.pic_size
-    names = ("flow_renderer",) if nets.family == MINI else ("keypoint_detector", "generator")
-    networks = nets.use(*names, working_bytes=max(batch_size, 1) * working_bytes(nets.family, side))
-    place = next(networks[-1].parameters())
-    at_once = batch_size or auto_batch_size(nets.family, side, place.device, nets.free_bytes(place.device))
-    if not batch_size and nets.family == MINI and place.device.type == "cpu":
-        at_once = min(torch.get_num_threads(), MINI_AT_ONCE)  # side by side, each on a thread
-    render_frames_of: Callable[..., Iterator[Tensor]] = render_flow_frames if nets.family == MINI else render_frames
-
-    def painted() -> Iterator[Tensor]:
-        for frames in render_frames_of(
-            *networks, crop, motion, batch_size=at_once, is_out_of_memory=nets.is_out_of_memory
-        ):
-            yield to_box_aspect(frames, crop.box)
-
-    def batches() -> Iterator[Tensor]:
-        return each_on_few_threads(painted()) if nets.family == MINI else painted()
-
-    def estimate() -> float:
-        with few_threads() if nets.family == MINI else nullcontext():
-            return seconds_per_frame(nets.family, side, place.device, place.dtype)
-
+    renderer = family_of(model).renderer(model, crop, motion, batch_size=batch_size)
     height, width = crop.frame_hw
-    return FrameStream(len(motion), height, width, batches, seconds_per_frame=estimate)
+    return FrameStream(len(motion), height, width, renderer.batches, seconds_per_frame=renderer.seconds_per_frame)
 
 
 # --------------------------------------------------------------------------------------------- the whole picture
@@ -405,7 +335,8 @@ def render_video(
     metadata: Mapping[str, str] | None = None,
     signature: Signature | None = None,
     partial: Path | None = None,
-    on_progress: Callable[[int, int, Tensor], None] | None = None,
+    on_head: Callable[[Tensor], None] | None = None,
+    on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
 ) -> Path:
     """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
@@ -415,7 +346,7 @@ def render_video(
     `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
-    on_progress: (done, total, the last head (3, h, w)); may raise to stop
+    on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
     check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
     """
     size_wh = (
@@ -435,8 +366,10 @@ def render_video(
                         if check_stop is not None:
                             check_stop()
                         video.write(paste_back.as_bytes(head))
+            if on_head is not None:
+                on_head(batch[-1])
             if on_progress is not None:
-                on_progress(video.n_frames, heads.n_frames, batch[-1])
+                on_progress(video.n_frames, heads.n_frames)
     return writer.path
 
 

@@ -12,6 +12,7 @@ from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
+from sadtalker_core.families.networks import EXPNET
 from sadtalker_core.model import assemble_mini, choose_points
 from sadtalker_core.motion.blink import chosen_blinks
 from sadtalker_core.motion.edit import resize
@@ -77,7 +78,7 @@ def test_the_chosen_blinks_are_those_of_the_face(blink):
     with torch.inference_mode():
         expression = pipeline.predict_expression(model, speech, face, blink=blink, blinks_per_minute=20, seed=5)
         track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
-        (net,) = model.use("expnet")
+        (net,) = model.use(EXPNET)
         expected = run_expnet(net, speech, face, track)
     assert torch.equal(expression.coefficients, expected.coefficients)
     lids = expression.coefficients[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]]

@@ -23,6 +23,7 @@ from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.points import FaceSelector
+from sadtalker_core.families.networks import EXPNET, POSEVAE
 from sadtalker_core.model import FAMILY_NETS, SadTalkerModel, load_model, load_weights, save_model
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
@@ -302,9 +303,9 @@ def test_a_missing_mapping_file_blocks_the_crop_modes_that_need_it(
     _touch(tmp_path, catalog.SAFETENSORS_256, "mine 256.safetensors", there)
     loaded = load_model(model, [tmp_path])
     assert lacks not in loaded.nets and set(FAMILY_NETS[RELEASED]) - set(loaded.nets) == {lacks}
-    assert len(loaded.use("expnet", "mapping" if lacks != "mapping" else "mapping_full")) == 2
+    assert len(loaded.bring(["expnet", "mapping" if lacks != "mapping" else "mapping_full"])) == 2
     with pytest.raises(CheckpointMissing, match=f"crop modes {modes} need mapping_00.*allow_download.*other crop_mode"):
-        loaded.use(lacks)
+        loaded.bring([lacks])
     assert modes in caplog.text
 
 
@@ -406,8 +407,9 @@ def test_the_mini_makes_the_round_trip_through_a_file(tmp_path):
 
 def test_a_talker_hands_its_nets_out_in_the_order_asked():
     first, second = Linear(1, 1), Linear(1, 1)
-    loaded = SadTalkerModel("x", MINI, 256, {"a": first, "b": second})
-    assert loaded.use("b", "a", working_bytes=7) == [second, first]
+    loaded = SadTalkerModel("x", MINI, 256, {"expnet": first, "posevae": second})
+    assert loaded.bring(["posevae", "expnet"], working_bytes=7) == [second, first]
+    assert loaded.use(POSEVAE, EXPNET, working_bytes=7) == (second, first)
 
 
 # --------------------------------------------------------------------------------------------------------- landmarks

@@ -13,6 +13,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
+from sadtalker_core.families import released
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.face.pictures import astronaut
@@ -36,7 +37,7 @@ def frames_in(file):
 
 
 def stop_after(n_frames):
-    def on_progress(done, total, picture):
+    def on_progress(done, total):
         if done >= n_frames:
             raise Cancelled("enough")
 
@@ -48,13 +49,14 @@ def test_every_head_comes_into_the_film_in_its_order(tmp_path):
     pipeline.render_video(
         tmp_path / "film.mp4",
         some_heads(),
-        on_progress=lambda done, total, head: seen.append((done, total, tuple(head.shape))),
+        on_head=lambda head: seen.append(tuple(head.shape)),
+        on_progress=lambda done, total: seen.append((done, total)),
     )
     about, frames = frames_in(tmp_path / "film.mp4")
     assert about["size"] == (32, 32) and about["fps"] == 25
     brightness = torch.stack([frame.float().mean() / 255 for frame in frames])
     torch.testing.assert_close(brightness, torch.arange(5) / 5, rtol=0, atol=0.02)
-    assert seen == [(2, 5, (3, 32, 32)), (4, 5, (3, 32, 32)), (5, 5, (3, 32, 32))]
+    assert seen == [(3, 32, 32), (2, 5), (3, 32, 32), (4, 5), (3, 32, 32), (5, 5)]
 
 
 def test_heads_come_back_into_their_picture(tmp_path):
@@ -184,7 +186,7 @@ def test_no_batch_is_kept_when_the_next_one_comes(tmp_path):
 def measured(monkeypatch):
     """One entry for every time that somebody measures how fast this machine paints: a second a frame."""
     times = []
-    monkeypatch.setattr(pipeline, "seconds_per_frame", lambda *where: times.append(where) or 1.0)
+    monkeypatch.setattr(released, "seconds_per_frame", lambda *where: times.append(where) or 1.0)
     return times
 
 

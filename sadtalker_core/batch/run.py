@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -156,8 +155,7 @@ class _Run:
                 self.pool.wait(0)
 
     def _ask_for_chunk(self, job: Job, clip: PlannedClip, portrait: Any, start: int) -> Call:
-        rows = clip.motion.driving[start : start + self.chunk_frames]
-        args = job.options, portrait, replace(clip.motion, driving=rows)
+        args = job.options, portrait, clip.motion[start : start + self.chunk_frames]
         return self.pool.ask(Call("heads", lambda: args, self._count), first=True)
 
     def _result(self, call: Call) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import pipeline
 from ..api import paste_back_of, predict_motion, to_device
 from ..claims import Claim
-from ..datatypes import FrameStream, Motion, Portrait
+from ..datatypes import AnyMotion, FrameStream, Portrait
 from ..face.picture_file import read_picture
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_voice
@@ -50,7 +50,7 @@ class PlannedClip:
     """A job whose motion is known: all that its frames need. height, width: of a head, in pixels."""
 
     portrait: Portrait
-    motion: Motion
+    motion: AnyMotion
     height: int
     width: int
 
@@ -118,7 +118,7 @@ class Worker:
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
         return PlannedClip(portrait, motion, heads.height, heads.width)
 
-    def heads(self, options: Options, portrait: Portrait, motion: Motion) -> np.ndarray:
+    def heads(self, options: Options, portrait: Portrait, motion: AnyMotion) -> np.ndarray:
         """(T, 3, h, w) float32: the frames of a piece of motion, as an array, which Ray hands over without copying."""
         stream = pipeline.render(self._nets(options), portrait, motion, batch_size=self.batch_size)
         frames = np.empty((stream.n_frames, 3, stream.height, stream.width), np.float32)

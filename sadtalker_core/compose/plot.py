@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..coefficients import BLENDSHAPE_INDEX
-from ..datatypes import MINI, Expression, HeadPose, SpeechWindows, require_family
+from ..datatypes import Expression, HeadPose, SpeechWindows, require_family
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
@@ -74,7 +74,7 @@ def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Pane
     panels = []
     if expression is not None:
         rows = expression.coefficients
-        if expression.family == MINI:
+        if expression.blendshapes:
             mouth = [
                 Line("jaw open", rows[:, BLENDSHAPE_INDEX["jawOpen"]], _RED),
                 Line("lips round", _mean(rows, "mouthFunnel", "mouthPucker"), _YELLOW),

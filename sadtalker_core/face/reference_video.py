@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import coefficients as layout
 from ..choices import one_of
-from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients
+from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgress
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
@@ -32,8 +32,6 @@ from .recon import FaceReconNet
 
 #: A full row with the crop parameters behind it: what is collected and resampled.
 ROW = layout.FULL_ROW + layout.CROP
-
-OnFrame = Callable[[int], None]
 
 
 class MissingFace(str, Enum):
@@ -55,7 +53,8 @@ def read_released_video(
     box_follows_face: bool = False,
     missing_face: MissingFace | str = MissingFace.HOLD,
     batch_size: int = 16,
-    on_progress: OnFrame | None = None,
+    n_frames: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> FaceCoefficients:
     """Frames (H, W, 3) of one size in 0..1 -> T rows of the released family at 25 a second.
 
@@ -65,7 +64,8 @@ def read_released_video(
     box_follows_face: cut each frame at its own box, for a head that moves away; otherwise all at the box of the first
         found face, as the original does, and the crop parameters tell where the head went
     batch_size:  faces that pass the network together
-    on_progress: called with the number of frames read so far; may raise to stop
+    n_frames:    how many will come, where that is known
+    on_progress: called with the number of frames read so far, and of how many; may raise to stop
     Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
     FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.
     """
@@ -81,7 +81,7 @@ def read_released_video(
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return face_box(points, size_wh, mode)
 
-    clip = _FaceTrack(box_follows_face, missing_face, batch_size, on_progress)
+    clip = _FaceTrack(box_follows_face, missing_face, batch_size, n_frames, on_progress)
     rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, choose_box, prepare, read)
     return _record(rows, found, RELEASED, mode, pic_size)
 
@@ -99,7 +99,8 @@ def read_mini_video(
     box_follows_face: bool = False,
     missing_face: MissingFace | str = MissingFace.HOLD,
     batch_size: int = 16,
-    on_progress: OnFrame | None = None,
+    n_frames: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> FaceCoefficients:
     """The same in the mini family: meshes are followed from frame to frame and read by the linear fit."""
 
@@ -114,7 +115,7 @@ def read_mini_video(
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return square_box(mesh_to_68(points), size_wh, mode)
 
-    clip = _FaceTrack(box_follows_face, missing_face, batch_size, on_progress)
+    clip = _FaceTrack(box_follows_face, missing_face, batch_size, n_frames, on_progress)
     meshes = follow_mesh(detector, mesh, _checked(frames), selector)
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
@@ -125,9 +126,15 @@ class _FaceTrack:
     """The loop over the frames, which both families share."""
 
     def __init__(
-        self, box_follows_face: bool, missing_face: MissingFace | str, batch_size: int, on_progress: OnFrame | None
+        self,
+        box_follows_face: bool,
+        missing_face: MissingFace | str,
+        batch_size: int,
+        n_frames: int,
+        on_progress: OnProgress | None,
     ):
-        self.box_follows_face, self.batch_size, self.on_progress = box_follows_face, max(batch_size, 1), on_progress
+        self.box_follows_face, self.batch_size = box_follows_face, max(batch_size, 1)
+        self.n_frames, self.on_progress = n_frames, on_progress
         self.missing_face = one_of("missing_face", missing_face, MissingFace)
 
     def rows_at_25(
@@ -156,8 +163,7 @@ class _FaceTrack:
             if frame is last:
                 found.append(found[-1])
                 own_row += own_row[-1:] if found[-1] else []
-                if self.on_progress is not None:
-                    self.on_progress(len(found))
+                self._tell(len(found))
                 continue
             last = frame
             try:
@@ -179,8 +185,7 @@ class _FaceTrack:
             if len(waiting) == self.batch_size:
                 rows.append(read(waiting))
                 waiting = []
-            if self.on_progress is not None:
-                self.on_progress(len(found))
+            self._tell(len(found))
         if not found:
             raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
         if not any(found):
@@ -191,6 +196,10 @@ class _FaceTrack:
         if waiting:
             rows.append(read(waiting))
         return resample_to_25(*self._fill(torch.cat(rows)[own_row], torch.tensor(found)), fps)
+
+    def _tell(self, done: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, max(done, self.n_frames))
 
     def _fill(self, rows: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the frames that show the face -> rows of all frames that count."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, POSE, ROTATION
-from ..datatypes import MINI, Expression, HeadPose, require_family
+from ..datatypes import UNSCALED, Expression, HeadPose, PoseAngles, require_family
 from ..errors import OptionError
 from .reference import ReferenceLength, plan_fit
 from .smoothing import ORDER, smooth
@@ -30,6 +30,7 @@ GROUPS = {
 }
 MOUTH_GROUP, EYES_GROUP, BROWS_GROUP = GROUPS
 _LIDS = "eyeBlink"
+_UNTURNED = PoseAngles(0.0, 0.0, 0.0)
 #: a smoothing window above this many frames (2 s) leaves no speech in a track
 LONGEST_SMOOTHING = 51
 #: how two tracks become one
@@ -61,29 +62,29 @@ def edit_expression(expression: Expression, *, mouth: float = 1.0, eyes: float =
     The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
     """
     groups = {MOUTH_GROUP: mouth, EYES_GROUP: eyes, BROWS_GROUP: brows}
-    mini = expression.family == MINI
-    if not mini and any(scale != 1 for scale in groups.values()):
+    named = expression.blendshapes
+    if not named and any(scale != 1 for scale in groups.values()):
         raise OptionError(
             f"a {expression.family} expression cannot be scaled by group: each of its coefficients moves mouth, eyes "
             "and brows together. Leave mouth, eyes and brows at 1 and use overall, or choose the mini model."
         )
     before = expression.coefficients
     scale = torch.full((EXPRESSION,), float(overall))
-    if mini:
+    if named:
         for group, factor in groups.items():
             scale[blendshapes_of(group)] *= factor
     after = _calm(before * scale, smoothing)
-    if mini:
+    if named:
         lids = [i for i, name in enumerate(ARKIT_BLENDSHAPES) if name.startswith(_LIDS)]
         after[:, lids] = before[:, lids] * scale[lids]
         after = after.clamp(min=before.clamp(max=0) * scale, max=before.clamp(min=1))
     return replace(expression, coefficients=after)
 
 
-def edit_pose(pose: HeadPose, *, scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
-              offsets_deg: tuple[float, float, float] = (0.0, 0.0, 0.0), translation: float = 1.0,
+def edit_pose(pose: HeadPose, *, scales: PoseAngles = UNSCALED,
+              offsets_deg: PoseAngles = _UNTURNED, translation: float = 1.0,
               smoothing: int = 0) -> HeadPose:  # fmt: skip
-    """Scales (pitch, yaw, roll) and the translation about the first frame, then turns the whole track by the offsets.
+    """Scales the angles and the translation about the first frame, then turns the whole track by the offsets, degrees.
 
     About the first frame, because there the head is where the portrait has it: a scale of 0 holds it there.
     smoothing: as for expressions.

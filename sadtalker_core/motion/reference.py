@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..coefficients import BLENDSHAPE_INDEX
-from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose
+from ..datatypes import Expression, FaceCoefficients, HeadPose
 from ..errors import OptionError, VideoError
 from .expnet import ExpNet
 
@@ -89,20 +89,20 @@ def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
     return replace(coefficients, **taken)
 
 
-def eyelids_of(reference: FaceCoefficients, net: ExpNet | None = None) -> Tensor:
-    """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say.
+def eyelids_by_blendshapes(reference: FaceCoefficients) -> Tensor:
+    """(L,) in 0..1: how far the lids of a mini reference are down, which has two blendshapes for it."""
+    lids = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
+    return reference.expression[:, lids].mean(dim=1).clamp(0, 1)
 
-    The mini family has two units for it. The basis of the released family knows no lids of their own: there we
-    measure along the direction in which the ExpNet itself moves a face when told to blink (the last column of its
-    head), starting where the eyes are open, which we take to be where the lowest tenth of the frames ends. What else
-    moves along that direction is taken for lids. The original hands all 64 numbers of the reference to the network
-    instead, mouth included; see `predict_expression`.
+
+def eyelids_by_expnet(reference: FaceCoefficients, net: ExpNet) -> Tensor:
+    """(L,) in 0..1: how far the lids of a released reference are down; its mouth has no say.
+
+    The basis of the released family knows no lids of their own: we measure along the direction in which the ExpNet
+    itself moves a face when told to blink (the last column of its head), starting where the eyes are open, which we
+    take to be where the lowest tenth of the frames ends. What else moves along that direction is taken for lids. The
+    original hands all 64 numbers of the reference to the network instead, mouth included; see `predict_expression`.
     """
-    if reference.family == MINI:
-        lids = [BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]]
-        return reference.expression[:, lids].mean(dim=1).clamp(0, 1)
-    if net is None:
-        raise OptionError("a reference of the released family needs the ExpNet to tell its lids from its mouth.")
     closing = net.head.weight[:, -1].detach().float().cpu()
     shut = reference.expression @ closing / closing.square().sum().clamp(min=1e-12)
     return (shut - shut.quantile(0.1)).clamp(0, 1)
@@ -143,4 +143,7 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-__all__ = ["Fit", "ReferenceLength", "fit_length", "follow", "eyelids_of", "plan_fit", "reenact", "take_rows"]
+__all__ = [
+    "Fit", "ReferenceLength", "eyelids_by_blendshapes", "eyelids_by_expnet", "fit_length", "follow", "plan_fit",
+    "reenact", "take_rows",
+]  # fmt: skip

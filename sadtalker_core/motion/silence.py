@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..datatypes import MINI, Expression, FaceCoefficients, SpeechWindows, require_family
+from ..datatypes import Expression, FaceCoefficients, SpeechWindows, require_family
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from .edit import MOUTH_GROUP, blendshapes_of
@@ -70,7 +70,7 @@ def silence_gate(expression: Expression, speech: SpeechWindows, source: FaceCoef
     gate = torch.nn.functional.pad(gate, (0, len(expression) - len(gate)))
     rest = source.expression[:1]
     to_rest = ((1 - gate) * strength)[:, None].expand(-1, rest.shape[1]).clone()
-    if expression.family == MINI:
+    if expression.blendshapes:
         other = torch.ones(rest.shape[1], dtype=torch.bool)
         other[blendshapes_of(MOUTH_GROUP)] = False
         to_rest[:, other] = 0

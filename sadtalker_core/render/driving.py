@@ -16,17 +16,19 @@ from torch import Tensor
 
 from ..coefficients import CROP_ROW
 from ..datatypes import (
-    RELEASED,
+    UNSCALED,
+    CropMode,
     Expression,
     FaceCoefficients,
     HeadPose,
-    KeypointMotion,
     Motion,
+    MotionRows,
+    OnProgress,
+    PoseAngles,
     require_family,
     require_same_length,
 )
 from ..errors import InputError, OptionError, shorten
-from .batches import OnProgress
 from .mapping import MappingNet, run_mappingnet
 from .semantics import driving_rows, source_row
 
@@ -40,23 +42,26 @@ def coefficients_to_motion(
     expression: Expression,
     pose: HeadPose,
     *,
+    kind: type[MotionRows],
     expression_scale: float = 1.0,
-    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    pose_scale: PoseAngles = UNSCALED,
     still: bool = False,
     yaw: Degrees = None,
     pitch: Degrees = None,
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
-) -> Motion:
+) -> Motion[MotionRows]:
     """What the driving rows and the portrait's own row mean to the renderer.
 
-    expression_scale, pose_scale (yaw, pitch, roll), still: see `driving_rows`.
+    kind: what the network's numbers are: KeypointMotion of a released one, BlendshapeMotion of a mini one
+    expression_scale, pose_scale, still: see `driving_rows`.
     yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
     on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
     nothing, InputError for NaN or infinite coefficients.
     """
-    _check(net, source, expression, pose, expression_scale, pose_scale)
+    require_family("the coefficients", source.family, kind.family)
+    _check(source, expression, pose, expression_scale, pose_scale)
     n_frames = len(expression)
     written = {name: parse_degrees(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))}
     replaced = {
@@ -69,8 +74,19 @@ def coefficients_to_motion(
         source, expression, pose, width, expression_scale=expression_scale, pose_scale=pose_scale, still=still
     )
     with torch.no_grad():
-        driving, own = _read(net, rows, on_progress), _read(net, source_row(source, width))
-    return Motion(driving=replace(driving, **replaced), source=own, family=source.family)
+        driving, own = _read(net, rows, kind, on_progress), _read(net, source_row(source, width), kind)
+    return Motion(driving=replace(driving, **replaced), source=own)
+
+
+def require_mapping(net: MappingNet, mode: CropMode) -> None:
+    """Refuse the released mapping network that was not trained for this crop mode. Raises OptionError."""
+    wants_crop = net.config.coefficients == CROP_ROW
+    if wants_crop != mode.full:
+        raise OptionError(
+            f"the coefficients were extracted in crop mode {mode.value}, which needs the mapping network of "
+            f"{'70' if wants_crop else '73'} coefficients, got the one of {net.config.coefficients}; load the model "
+            "again."
+        )
 
 
 def degree_track(values: Sequence[float], n_frames: int) -> np.ndarray:
@@ -107,29 +123,24 @@ def parse_degrees(name: str, values: Degrees) -> list[float]:
     return degrees
 
 
-def _read(net: MappingNet, rows: Tensor, on_progress: OnProgress | None = None) -> KeypointMotion:
+def _read(net: MappingNet, rows: Tensor, kind: type[MotionRows], on_progress: OnProgress | None = None) -> MotionRows:
     """Through the network where it is, and back to the CPU in float32."""
-    motion = run_mappingnet(net, rows.to(next(net.parameters())), on_progress=on_progress)
-    return KeypointMotion(**{part.name: getattr(motion, part.name).float().cpu() for part in fields(motion)})
+    motion = run_mappingnet(net, rows.to(next(net.parameters())), kind, on_progress=on_progress)
+    return kind(*(getattr(motion, part.name).float().cpu() for part in fields(motion)))
 
 
-def _check(net: MappingNet, source: FaceCoefficients, expression: Expression, pose: HeadPose,
-           expression_scale: float, pose_scale: tuple[float, float, float]) -> None:  # fmt: skip
+def _check(source: FaceCoefficients, expression: Expression, pose: HeadPose,
+           expression_scale: float, pose_scale: PoseAngles) -> None:  # fmt: skip
     require_family("the expression", expression.family, source.family)
     require_family("the pose", pose.family, source.family)
     require_same_length(len(expression), pose=pose)
     if len(expression) == 0 or len(source) == 0:
         raise OptionError("expected at least one frame of expression and one row of coefficients, got none.")
-    wants_crop = net.config.coefficients == CROP_ROW
-    if source.family == RELEASED and wants_crop != source.crop_mode.full:
-        raise OptionError(
-            f"the coefficients were extracted in crop mode {source.crop_mode.value}, which needs the mapping network "
-            f"of {'70' if wants_crop else '73'} coefficients, got the one of {net.config.coefficients}; load the model "
-            "again."
-        )
     for name, value in (
         ("expression_scale", expression_scale),
-        *zip(("yaw", "pitch", "roll"), pose_scale, strict=True),
+        ("yaw", pose_scale.yaw),
+        ("pitch", pose_scale.pitch),
+        ("roll", pose_scale.roll),
     ):
         if not math.isfinite(value):
             raise OptionError(f"expected {name} to be a number, got {value}.")

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from ..datatypes import MINI
 
-#: One 3x3 convolution 512 -> 256 at 128 x 128 is the reference convolution: the cost of a frame counted in them is
-#: nearly the same on every machine. (family, side of the square) -> reference convolutions a frame on one thread, by
-#: the networks as the nodes use them (docs/BENCH.md); of the mini with its encoding.
-REFERENCE_CONVOLUTIONS_PER_FRAME = {
-    ("released", 256): 27.0,
-    ("released", 512): 120.0,
-    (MINI, 256): 0.25,
-    (MINI, 512): 0.3,
-}
+@dataclass(frozen=True)
+class RenderCost:
+    """What a frame takes of a square of up to 256 pixels, and of a larger one, which counts as 512.
 
-#: what a frame of a batch needs beside the weights while it is rendered in fp32, bytes
-WORKING_BYTES_PER_FRAME = {
-    ("released", 256): 1_600_000_000,
-    ("released", 512): 3_200_000_000,
-    (MINI, 256): 120_000_000,
-    (MINI, 512): 200_000_000,
-}
+    convolutions: reference convolutions of one thread, by the networks as the nodes use them (docs/BENCH.md)
+    working_bytes: beside the weights, in fp32
+    One 3x3 convolution 512 -> 256 at 128 x 128 is the reference convolution: the cost of a frame counted in them is
+    nearly the same on every machine.
+    """
+
+    convolutions: tuple[float, float]
+    working_bytes: tuple[int, int]
+
+
+RELEASED_COST = RenderCost(convolutions=(27.0, 120.0), working_bytes=(1_600_000_000, 3_200_000_000))
+#: with its encoding
+MINI_COST = RenderCost(convolutions=(0.25, 0.3), working_bytes=(120_000_000, 200_000_000))
+
 LARGEST_AUTO_BATCH = 8
 
 
-def working_bytes(family: str, image_size: int) -> int:
+def working_bytes(cost: RenderCost, image_size: int) -> int:
     """Activations of one frame, bytes; sizes between the known ones count as the larger."""
-    return WORKING_BYTES_PER_FRAME[family, 256 if image_size <= 256 else 512]
+    return cost.working_bytes[image_size > 256]
 
 
-def auto_batch_size(family: str, image_size: int, device: torch.device, free_bytes: int) -> int:
+def auto_batch_size(cost: RenderCost, image_size: int, device: torch.device, free_bytes: int) -> int:
     """Frames at once. On a CPU 1: more is slower there, the cache is the limit. On a GPU what fits, up to 8."""
     if device.type == "cpu":
         return 1
-    return max(1, min(LARGEST_AUTO_BATCH, free_bytes // working_bytes(family, image_size)))
+    return max(1, min(LARGEST_AUTO_BATCH, free_bytes // working_bytes(cost, image_size)))
 
 
 def free_bytes(device: torch.device) -> int:
@@ -63,8 +64,6 @@ def reference_convolution_seconds(device: torch.device, dtype: torch.dtype, n_th
     return min(times[1:])
 
 
-def seconds_per_frame(family: str, image_size: int, device: torch.device, dtype: torch.dtype) -> float:
+def seconds_per_frame(cost: RenderCost, image_size: int, device: torch.device, dtype: torch.dtype) -> float:
     """About how long one frame takes there."""
-    return REFERENCE_CONVOLUTIONS_PER_FRAME[family, 256 if image_size <= 256 else 512] * reference_convolution_seconds(
-        device, dtype, torch.get_num_threads()
-    )
+    return cost.convolutions[image_size > 256] * reference_convolution_seconds(device, dtype, torch.get_num_threads())

@@ -7,7 +7,7 @@ Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coefficients import CROP_ROW, EXPRESSION, MOTION_ROW
-from ..datatypes import KeypointMotion
+from ..datatypes import KeypointMotion, MotionRows
 from .semantics import WINDOW_FRAMES, WINDOW_RADIUS, clamped_rows
 
 #: a head angle is spoken as 66 bins of 3 degrees, the first of them at -99
@@ -58,9 +58,13 @@ class MappedWindows(NamedTuple):
     offsets: Tensor
 
     def motion(self) -> KeypointMotion:
-        """The same with the angles in degrees."""
+        """The same with the angles in degrees, of the released family."""
+        return self.rows(KeypointMotion)
+
+    def rows(self, kind: type[MotionRows]) -> MotionRows:
+        """The same with the angles in degrees; the kind of rows says what the offsets are."""
         yaw, pitch, roll = (bins_to_degrees(bins) for bins in (self.yaw, self.pitch, self.roll))
-        return KeypointMotion(yaw, pitch, roll, self.translation, self.offsets)
+        return kind(yaw, pitch, roll, self.translation, self.offsets)
 
 
 class MappingNet(nn.Module):
@@ -120,9 +124,16 @@ def bins_to_degrees(bins: Tensor) -> Tensor:
 
 
 def run_mappingnet(
-    net: MappingNet, rows: Tensor, *, chunk: int = 1024, on_progress: Callable[[int, int], None] | None = None
-) -> KeypointMotion:
+    net: MappingNet,
+    rows: Tensor,
+    kind: type[MotionRows],
+    *,
+    chunk: int = 1024,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> MotionRows:
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
+
+    kind: KeypointMotion or BlendshapeMotion, as the network was trained
 
     Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (PARITY.md P39). A single row is
     therefore seen as a face that holds still, which is what a source portrait is.
@@ -133,8 +144,7 @@ def run_mappingnet(
     parts = []
     for start in range(0, n_frames, chunk):
         stop = min(start + chunk, n_frames)
-        parts.append(net.track(clamped_rows(rows, start - WINDOW_RADIUS, stop + WINDOW_RADIUS)).motion())
+        parts.append(net.track(clamped_rows(rows, start - WINDOW_RADIUS, stop + WINDOW_RADIUS)).rows(kind))
         if on_progress is not None:
             on_progress(stop, n_frames)
-    fields = ("yaw", "pitch", "roll", "translation", "offsets")
-    return KeypointMotion(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
+    return kind(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(kind)))

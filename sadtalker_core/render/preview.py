@@ -8,6 +8,7 @@ Letters: `B` frames, `S` side of the crop, `K` key points.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,11 +23,14 @@ from ..canonical_face import (
     SKIN,
     load_canonical_face,
 )
-from ..datatypes import FaceCrop, KeypointMotion, Motion
+from ..datatypes import BlendshapeMotion, FaceCrop, KeypointMotion, Motion
 from ..errors import OptionError
 from .facevid2vid.keypoints import KeypointDetector
 from .facevid2vid.transform import transform_keypoints
 from .meshwarp.posed_rig import PosedRig
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SMALLEST, LARGEST = 64, 2048
 _AT_ONCE = 32
@@ -38,40 +42,39 @@ _FAINT = 0.45
 _FEATURES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)
 
 
-def preview_frames(crop: FaceCrop, motion: Motion, detector: KeypointDetector | None = None, *, side: int = 384,
-                   behind: bool = False) -> Iterator[Tensor]:  # fmt: skip
-    """-> pictures (side, side, 3) in 0..1, frame by frame, of the whole crop square.
+def preview_mesh(
+    crop: FaceCrop, motion: Motion[BlendshapeMotion], *, side: int = 384, behind: bool = False
+) -> Iterator[Tensor]:
+    """A motion of the mini family -> pictures (side, side, 3) in 0..1, frame by frame, of the whole crop square.
 
-    detector: the released family's; the mini family needs none
     behind: lay the drawing over the portrait, darkened, and not over an empty ground
     """
-    if not SMALLEST <= side <= LARGEST:
-        raise OptionError(f"expected a preview of {SMALLEST} to {LARGEST} pixels, got {side}.")
-    places = moved_mesh(crop, motion) if detector is None else moved_keypoints(crop, motion, detector)
-    ground = _ground(crop, side * _FINER, behind)
-    scale = side * _FINER / crop.pic_size
+    ground, scale = _ground(crop, side, behind)
+    for points in moved_mesh(crop, motion):
+        yield _reduced(_draw_mesh(ground, points * scale), side)
+
+
+def preview_keypoints(
+    crop: FaceCrop, motion: Motion[KeypointMotion], detector: KeypointDetector, *, side: int = 384, behind: bool = False
+) -> Iterator[Tensor]:
+    """The same of the released family, whose motion moves the points that its detector finds."""
+    ground, scale = _ground(crop, side, behind)
     first = None
-    for points in places:
+    for points in moved_keypoints(crop, motion, detector):
         first = points if first is None else first
-        drawn = (
-            _draw_mesh(ground, points * scale)
-            if detector is None
-            else _draw_dots(ground, points * scale, first * scale)
-        )
-        small = drawn.resize((side, side), resample=3)
-        yield torch.from_numpy(np.array(small)).float() / 255
+        yield _reduced(_draw_dots(ground, points * scale, first * scale), side)
 
 
-def moved_mesh(crop: FaceCrop, motion: Motion) -> Iterator[Tensor]:
+def moved_mesh(crop: FaceCrop, motion: Motion[BlendshapeMotion]) -> Iterator[Tensor]:
     """The 468 points of every frame, (468, 2) in pixels of the crop: the source's, moved as Face Render moves them."""
     head = PosedRig(crop.landmarks.detach().cpu().float(), crop.pic_size, motion.source)
     for start in range(0, len(motion), _AT_ONCE):
         driving = motion.driving[start : start + _AT_ONCE]
-        points, _ = head.rig.driven(driving.offsets.cpu().float(), *head.pose(driving))
+        points, _ = head.rig.driven(driving.weights.cpu().float(), *head.pose(driving))
         yield from head.on_crop(points[:, :N_POINTS])
 
 
-def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) -> Iterator[Tensor]:
+def moved_keypoints(crop: FaceCrop, motion: Motion[KeypointMotion], detector: KeypointDetector) -> Iterator[Tensor]:
     """The key points of every frame, (K, 2) in pixels of the crop."""
     like = next(detector.parameters())
     with torch.no_grad():
@@ -83,16 +86,25 @@ def moved_keypoints(crop: FaceCrop, motion: Motion, detector: KeypointDetector) 
         yield from (transform_keypoints(canonical, rows)[..., :2] + 1) * (crop.pic_size / 2)
 
 
-def _ground(crop: FaceCrop, side: int, behind: bool):
+def _ground(crop: FaceCrop, side: int, behind: bool) -> tuple[Image, float]:
+    """What is drawn on, larger than asked for, and how many of its pixels one of the crop's is."""
     from PIL import Image
 
+    if not SMALLEST <= side <= LARGEST:
+        raise OptionError(f"expected a preview of {SMALLEST} to {LARGEST} pixels, got {side}.")
+    side *= _FINER
+    scale = side / crop.pic_size
     if not behind:
-        return Image.new("RGB", (side, side), _PAPER)
+        return Image.new("RGB", (side, side), _PAPER), scale
     pixels = (crop.image.detach().cpu().float().clamp(0, 1) * _FAINT * 255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(pixels.numpy()).resize((side, side), resample=Image.Resampling.BILINEAR)
+    return Image.fromarray(pixels.numpy()).resize((side, side), resample=Image.Resampling.BILINEAR), scale
 
 
-def _draw_mesh(ground, points: Tensor):
+def _reduced(drawn: Image, side: int) -> Tensor:
+    return torch.from_numpy(np.array(drawn.resize((side, side), resample=3))).float() / 255
+
+
+def _draw_mesh(ground: Image, points: Tensor) -> Image:
     """Only what faces us is drawn: a triangle that runs counter-clockwise in the picture is seen from behind."""
     from PIL import ImageDraw
 
@@ -113,7 +125,7 @@ def _draw_mesh(ground, points: Tensor):
     return picture
 
 
-def _draw_dots(ground, points: Tensor, first: Tensor):
+def _draw_dots(ground: Image, points: Tensor, first: Tensor) -> Image:
     """Every key point, and a line to where it was in the first frame."""
     from PIL import ImageDraw
 
@@ -126,4 +138,4 @@ def _draw_dots(ground, points: Tensor, first: Tensor):
     return picture
 
 
-__all__ = ["moved_keypoints", "moved_mesh", "preview_frames"]
+__all__ = ["moved_keypoints", "moved_mesh", "preview_keypoints", "preview_mesh"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..coefficients import CROP_ROW
-from ..datatypes import Expression, FaceCoefficients, HeadPose
+from ..datatypes import UNSCALED, Expression, FaceCoefficients, HeadPose, PoseAngles
 
 #: frames on each side of the one a window speaks about
 WINDOW_RADIUS = 13
@@ -39,12 +39,12 @@ def source_row(source: FaceCoefficients, width: int) -> Tensor:
 
 
 def driving_rows(source: FaceCoefficients, expression: Expression, pose: HeadPose, width: int, *,
-                 expression_scale: float = 1.0, pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+                 expression_scale: float = 1.0, pose_scale: PoseAngles = UNSCALED,
                  still: bool = False) -> Tensor:  # fmt: skip
     """The rows that drive the portrait, (T, nc).
 
     expression_scale: times the expression of the driving rows, and of them only (PARITY.md P41).
-    pose_scale: for yaw, pitch and roll, how far the head turns away from where the portrait holds it: 0 not at all.
+    pose_scale: for each angle, how far the head turns away from where the portrait holds it: 0 not at all.
     still: rotation and translation stay the portrait's own (PARITY.md P41).
     """
     n_frames = len(expression)
@@ -52,10 +52,9 @@ def driving_rows(source: FaceCoefficients, expression: Expression, pose: HeadPos
     if still:
         head = source.pose[:1].expand(n_frames, -1)
     else:
-        yaw, pitch, roll = pose_scale
         own = source.rotation[:1].to(pose.rotation)
         # lerp at 1 gives exactly the end that it goes to
-        rotation = torch.lerp(own, pose.rotation, own.new_tensor([[pitch, yaw, roll]]))
+        rotation = torch.lerp(own, pose.rotation, own.new_tensor([[pose_scale.pitch, pose_scale.yaw, pose_scale.roll]]))
         head = torch.cat([rotation, pose.translation], dim=-1)
     parts = [face, head]
     if width == CROP_ROW:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, smooth_l1_loss
 
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, ROTATION
-from ..datatypes import KeypointMotion
+from ..datatypes import BlendshapeMotion
 from ..render.mapping import (
     ANGLE_BINS,
     DEGREES_PER_BIN,
@@ -167,13 +167,13 @@ def losses_of(net: MappingNet, clips: list[SpeechClip]):
         rows = torch.from_numpy(np.stack(tracks))
         middle = rows[:, WINDOW_RADIUS:-WINDOW_RADIUS]
         features = avg_pool1d(net.encode(rows.transpose(1, 2)), POOLED_FRAMES, stride=1)
-        motion = net.heads(features.transpose(1, 2)).motion()
+        motion = net.heads(features.transpose(1, 2)).rows(BlendshapeMotion)
         units = wanted_blendshapes(middle[..., :EXPRESSION])
         degrees = torch.rad2deg(middle[..., ANGLES])
-        error = (motion.offsets - units) * weights
+        error = (motion.weights - units) * weights
         angle = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=-1) - degrees
         posed = still_rows(STILL_PER_STEP, draw)
-        held = net(posed[:, :, None].expand(-1, -1, WINDOW_FRAMES)).motion()
+        held = net(posed[:, :, None].expand(-1, -1, WINDOW_FRAMES)).rows(BlendshapeMotion)
         held_angle = torch.stack([held.pitch, held.yaw, held.roll], dim=-1) - torch.rad2deg(posed[:, ANGLES])
         return {
             "units": 60 * error.square().mean(),
@@ -191,23 +191,23 @@ def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[st
     """How closely the middle row is followed on talking tracks that were not trained on."""
     draw = np.random.default_rng([seed, 2**31])
     tracks = [torch.from_numpy(random_track(clips, 150, draw)) for _ in range(40)]
-    motions = [run_mappingnet(net, track) for track in tracks]
+    motions = [run_mappingnet(net, track, BlendshapeMotion) for track in tracks]
     rows = torch.cat(tracks)
-    motion = KeypointMotion(*(torch.cat(parts) for parts in zip(*(vars(m).values() for m in motions), strict=True)))
+    motion = BlendshapeMotion(*(torch.cat(parts) for parts in zip(*(vars(m).values() for m in motions), strict=True)))
     wanted = wanted_blendshapes(rows[:, :EXPRESSION])
     named = [unit for unit in range(len(ARKIT_BLENDSHAPES)) if wanted[:, unit].std() > 0.02]
-    follows = [np.corrcoef(motion.offsets[:, u], wanted[:, u])[0, 1] for u in named]
-    gain = [float(motion.offsets[:, u].std() / wanted[:, u].std()) for u in named]
+    follows = [np.corrcoef(motion.weights[:, u], wanted[:, u])[0, 1] for u in named]
+    gain = [float(motion.weights[:, u].std() / wanted[:, u].std()) for u in named]
     small = rows[:, ANGLES].abs().amax(dim=1) < math.radians(30)
     angle = torch.stack([motion.pitch, motion.yaw, motion.roll], 1) - torch.rad2deg(rows[:, ANGLES])
 
     talk = torch.zeros(len(rows), MOTION_ROW)
     talk[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(_talk(clips, len(rows), draw))
-    prediction = run_mappingnet(net, talk).offsets
+    prediction = run_mappingnet(net, talk, BlendshapeMotion).weights
     by_unit = {ARKIT_BLENDSHAPES[u]: np.corrcoef(prediction[:, u], talk[:, u])[0, 1] for u in SPEECH_BLENDSHAPES}
     press = blendshape_indices("mouthPress")[0]
     closed = talk[:, press] > 0.4
-    still = run_mappingnet(net, torch.zeros(1, MOTION_ROW))
+    still = run_mappingnet(net, torch.zeros(1, MOTION_ROW), BlendshapeMotion)
     return {
         "unit r, least": float(min(follows)),
         "unit r, mean": float(np.mean(follows)),
@@ -222,7 +222,7 @@ def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[st
         "degrees off below 30, 95 %": float(angle[small].abs().quantile(0.95)),
         "degrees off below 30, most": float(angle[small].abs().max()),
         "translation off, 95 %": float((motion.translation - rows[:, -3:]).abs().quantile(0.95)),
-        "rest: units": float(still.offsets.abs().max()),
+        "rest: units": float(still.weights.abs().max()),
         "rest: degrees": float(torch.cat([still.yaw, still.pitch, still.roll]).abs().max()),
     }
 

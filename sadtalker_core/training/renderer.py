@@ -37,7 +37,8 @@ from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
 from ..datatypes import RELEASED, FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
-from ..model import NETWORKS, SadTalkerModel, load_weights
+from ..families.networks import MOTION_ESTIMATOR
+from ..model import SadTalkerModel, load_weights
 from ..render.facevid2vid.dense_motion import DenseMotionConfig
 from ..render.facevid2vid.generator import Generator, GeneratorConfig
 from ..render.facevid2vid.keypoints import KeypointConfig, KeypointDetector
@@ -251,9 +252,8 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
     if tensors is None:
         raise CheckpointMismatch(f"{read.source} holds no motion estimator. Give as --base a file that "
                                  f"training.renderer exported, or a released model.")  # fmt: skip
-    spec = NETWORKS["motion_estimator"]
     config = read.metadata.configs["motion_estimator"] if read.metadata else {}
-    return load_weights(spec.build(spec.read_config(config, read.source)), tensors, read.source)  # type: ignore[return-value]
+    return load_weights(MOTION_ESTIMATOR.build(MOTION_ESTIMATOR.read_config(config, read.source)), tensors, read.source)
 
 
 def require_renderer_base(base: SadTalkerModel) -> None:

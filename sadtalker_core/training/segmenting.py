@@ -26,6 +26,7 @@ from ..errors import FaceNotFound, InputError, OptionError
 from ..face.crop import cut_square, face_box, square_box
 from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
+from ..families.base import Points
 from ..model import AUTO, SadTalkerModel, choose_points
 from ..timeline import FRAMES_PER_SECOND
 from .export import load_base_model
@@ -199,7 +200,7 @@ class Reader:
     """The networks that read faces, as inference has them, and how much of the picture they are shown."""
 
     model: SadTalkerModel
-    points: pipeline.Points | None
+    points: Points | None
     mode: CropMode
 
     @classmethod

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
+from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import (
@@ -133,7 +134,7 @@ def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
         "face and coefficients, a picture": (1, lambda: pipeline.extract(nets, whole, CropMode.CROP)),
     }
     if nets.family == RELEASED:
-        (detector,) = nets.use("keypoint_detector")
+        (detector,) = nets.use(KEYPOINT_DETECTOR)
         image = torch.rand(1, 3, nets.image_size, nets.image_size)
         found["key points, a clip"] = (1, lambda: detector(image))
     return found

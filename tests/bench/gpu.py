@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sadtalker_core.render.estimate import auto_batch_size
+from sadtalker_core.render.estimate import RELEASED_COST, auto_batch_size
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from sadtalker_core.timeline import FRAMES_PER_SECOND
 from tests.bench.end_to_end import Steps, film
@@ -38,7 +38,7 @@ def measure(device: torch.device | None = None, rounds: int = 20) -> list[dict[s
         for dtype in (FP32, FP16):
             net = accelerate(rule_net("generator", 0), dtype).to(device)
             free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-            batch = auto_batch_size("released", side, device, free)
+            batch = auto_batch_size(RELEASED_COST, side, device, free)
             found = rate(net, side, batch, device, rounds)
             rows.append({"what": f"fast {dtype}", "side": side, "batch": batch, "frames_per_second": found,
                          "factor": found / plain, "target": TARGET})  # fmt: skip

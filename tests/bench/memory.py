@@ -102,7 +102,7 @@ def run_pipeline(mode: str, seconds: float) -> dict[str, Any]:
         found["handed_mb"] = (wave.nbytes + sum(rows.nbytes for rows in vars(motion.driving).values())) / 1e6
         forget_peak()
 
-        def watch(done: int, total: int, head) -> None:
+        def watch(done: int, total: int) -> None:
             nonlocal encoder_mb
             encoder_mb = max([encoder_mb, *children_mb()])
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import CropMode, Motion, Portrait
 from sadtalker_core.face.mesh import detect_landmarks, mesh_square
+from sadtalker_core.families.networks import FACE_MESH, FLOW_RENDERER
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
@@ -81,7 +82,7 @@ def driven(net: FastGenerator, image: Tensor, lips: Tensor, n_frames: int = 4) -
 
 def clip(nets, crop, motion: Motion, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Frames (T, 3, S, S), and how far the lips are open in each (T,), pixels."""
-    renderer, mesh = nets.use("flow_renderer", "face_mesh")
+    renderer, mesh = nets.use(FLOW_RENDERER, FACE_MESH)
     frames = torch.cat(list(render_flow_frames(copy.deepcopy(renderer).to(dtype), crop, motion)))
     opened, around = [], mesh_square(crop.landmarks)
     for frame in frames:

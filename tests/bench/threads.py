@@ -24,6 +24,8 @@ from torch import Tensor
 
 from sadtalker_core import pipeline, threads
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
+from sadtalker_core.families import mini
+from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.bench.measuring import picture, talker_by_rule, voice
@@ -31,7 +33,7 @@ from tests.render import tiny
 
 VOICE_SECONDS, ROUNDS = 4, 4
 #: frames at once
-BATCH = {MINI: pipeline.MINI_AT_ONCE, RELEASED: 1}
+BATCH = {MINI: mini.FRAMES_AT_ONCE, RELEASED: 1}
 #: rounds stop when a stage has had so many seconds
 ENOUGH_S = 6.0
 _BUSY = "while True: pass"
@@ -148,10 +150,10 @@ def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], C
         f"PoseVAE, {VOICE_SECONDS} s": lambda: pipeline.predict_head_pose(nets, speech, source).coefficients,
         f"MappingNet, {VOICE_SECONDS} s": lambda: pipeline.coefficients_to_motion(
             nets, source, expression, pose
-        ).driving.offsets,
+        ).driving.yaw,
     }  # fmt: skip
     if nets.family == RELEASED:
-        (detector,) = nets.use("keypoint_detector")
+        (detector,) = nets.use(KEYPOINT_DETECTOR)
         image = portrait.require_crop().image[None]
         found["key points, a clip"] = lambda: detector(image)
     return found, lambda batch: pipeline.render(nets, portrait, motion, batch_size=batch).batches()

@@ -155,6 +155,7 @@ class Tracks(Doorway):
         return odd.nearly(rng, sample, self.samples, odd.safetensors)
 
     def knock(self, data: bytes) -> None:
+        from sadtalker_core.datatypes import PoseAngles
         from sadtalker_core.motion import edit
         from sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks
 
@@ -165,7 +166,7 @@ class Tracks(Doorway):
             edited = edit.edit_expression(tracks.expression, overall=1.5, smoothing=5)
             assert edited.coefficients.isfinite().all(), "an expression was read that cannot be scaled"
         if tracks.pose is not None:
-            turned = edit.edit_pose(tracks.pose, scales=(2.0, 2.0, 2.0), smoothing=5)
+            turned = edit.edit_pose(tracks.pose, scales=PoseAngles(2.0, 2.0, 2.0), smoothing=5)
             assert turned.coefficients.isfinite().all(), "a pose was read that cannot be scaled"
 
 

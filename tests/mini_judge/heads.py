@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
-from sadtalker_core.datatypes import MINI, Box, CropMode, FaceCrop, KeypointMotion, Motion
+from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, Motion
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow, rigid_flow
@@ -115,9 +115,9 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)
     half = STAGE / 2 / fit_head(points).scale
     moved = torch.stack([shift[:, 0] / half, -shift[:, 1] / half, torch.zeros(count)], -1).float()
-    driving = KeypointMotion(yaw, pitch, roll, moved, _wide(weights))
+    driving = BlendshapeMotion(yaw, pitch, roll, moved, _wide(weights))
     at_rest = torch.zeros(1)
-    motion = Motion(driving, KeypointMotion(at_rest, at_rest, at_rest, torch.zeros(1, 3), _wide(own[None])), MINI)
+    motion = Motion(driving, BlendshapeMotion(at_rest, at_rest, at_rest, torch.zeros(1, 3), _wide(own[None])))
     crop = FaceCrop(stage, points, Box(0, 0, STAGE, STAGE), CropMode.CROP)
     frames = torch.cat(list(render_flow_frames(net, crop, motion, batch_size=count)))
     face = flow.face[:, 0, _MIDDLE, _MIDDLE] > 0.5

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.families.networks import EXPNET, FLOW_RENDERER
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.training.expnet_mini import predict_clip
 from sadtalker_core.training.voices.speech_set import SpeechClip
@@ -107,7 +108,7 @@ def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray
 
 def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
     """The jaw that ExpNet opens, for a portrait at rest, against the rules."""
-    (net,) = assemble_mini().use("expnet")
+    (net,) = assemble_mini().use(EXPNET)
     rows = []
     for kind, clips in (("generated voices", voices.generated(trial.voice_minutes)),
                         ("real speech", [spoken.clip() for spoken in heard])):  # fmt: skip
@@ -137,7 +138,7 @@ def _jaws(net, clips: list[SpeechClip]) -> tuple[list[np.ndarray], list[np.ndarr
 
 
 def of_heads(evaluators: Evaluators, trial: Trial, folder: Path) -> list[Row]:
-    (net,) = assemble_mini().use("flow_renderer")
+    (net,) = assemble_mini().use(FLOW_RENDERER)
     found = heads.evaluator(net.float().eval(), evaluators.mesh, heads.people(folder, trial.pairs))
     everybody = f"{trial.pairs} people"
 

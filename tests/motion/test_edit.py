@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
+from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose, PoseAngles
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.edit import (
     GROUPS,
@@ -94,7 +94,7 @@ def test_a_window_beyond_two_seconds_is_refused(pose):
 
 
 def test_a_pose_scale_of_zero_holds_the_first_frame(pose):
-    edited = edit_pose(pose, scales=(1.0, 0.0, 2.0), translation=0.0).coefficients
+    edited = edit_pose(pose, scales=PoseAngles(1.0, 0.0, 2.0), translation=0.0).coefficients
     rows = pose.coefficients
     torch.testing.assert_close(edited[:, 0], rows[:, 0])
     assert torch.equal(edited[:, 1], rows[:1, 1].expand(12))
@@ -103,7 +103,7 @@ def test_a_pose_scale_of_zero_holds_the_first_frame(pose):
 
 
 def test_offsets_are_degrees_of_pitch_yaw_and_roll(pose):
-    moved = edit_pose(pose, offsets_deg=(10.0, -20.0, 90.0)).coefficients - pose.coefficients
+    moved = edit_pose(pose, offsets_deg=PoseAngles(10.0, -20.0, 90.0)).coefficients - pose.coefficients
     expected = torch.tensor([math.radians(10), math.radians(-20), math.pi / 2, 0, 0, 0]).expand(12, 6)
     torch.testing.assert_close(moved, expected, atol=1e-6, rtol=0)
 
@@ -111,7 +111,7 @@ def test_offsets_are_degrees_of_pitch_yaw_and_roll(pose):
 def test_an_edit_leaves_the_track_that_came_in_alone(mini, pose):
     before = mini.coefficients.clone(), pose.coefficients.clone()
     edit_expression(mini, overall=2.0, smoothing=5)
-    edit_pose(pose, scales=(0, 0, 0), offsets_deg=(1, 1, 1), smoothing=5)
+    edit_pose(pose, scales=PoseAngles(0, 0, 0), offsets_deg=PoseAngles(1, 1, 1), smoothing=5)
     resize(pose, 20, FitHow.LOOP, crossfade=3).coefficients.zero_()
     assert torch.equal(before[0], mini.coefficients) and torch.equal(before[1], pose.coefficients)
 

@@ -10,7 +10,8 @@ from sadtalker_core.errors import OptionError, VideoError
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.reference import (
     ReferenceLength,
-    eyelids_of,
+    eyelids_by_blendshapes,
+    eyelids_by_expnet,
     fit_length,
     follow,
     plan_fit,
@@ -100,7 +101,7 @@ def test_lids_of_a_mini_face_are_its_two_units(make_mini_face):
     face = make_mini_face(3)
     face.expression[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]] = torch.tensor([0.0, 0.5, 1.4])
     face.expression[:, BLENDSHAPE_INDEX["eyeBlinkRight"]] = torch.tensor([0.0, 0.7, 1.4])
-    torch.testing.assert_close(eyelids_of(face), torch.tensor([0.0, 0.6, 1.0]))
+    torch.testing.assert_close(eyelids_by_blendshapes(face), torch.tensor([0.0, 0.6, 1.0]))
 
 
 def test_lids_of_a_released_face_are_measured_along_the_nets_own_blink(make_face, small_expnet):
@@ -109,7 +110,7 @@ def test_lids_of_a_released_face_are_measured_along_the_nets_own_blink(make_face
     face = take_rows(make_face(), torch.zeros(12, dtype=torch.long))
     closing = small_expnet.head.weight[:, -1].detach()
     face.expression[:] = face.expression + track[:, None] * closing
-    torch.testing.assert_close(eyelids_of(face, small_expnet), track, rtol=0, atol=1e-5)
+    torch.testing.assert_close(eyelids_by_expnet(face, small_expnet), track, rtol=0, atol=1e-5)
 
 
 def test_a_mouth_that_moves_across_the_blink_does_not_shut_the_eyes(make_face, small_expnet):
@@ -118,7 +119,7 @@ def test_a_mouth_that_moves_across_the_blink_does_not_shut_the_eyes(make_face, s
     mouth = torch.randn(64, generator=torch.Generator().manual_seed(3))
     mouth -= (mouth @ closing) / closing.square().sum() * closing
     face.expression[:] = face.expression + torch.sin(torch.arange(20.0))[:, None] * mouth
-    assert eyelids_of(face, small_expnet).max() < 1e-4
+    assert eyelids_by_expnet(face, small_expnet).max() < 1e-4
 
 
 def test_a_blink_reference_lends_its_lids_and_not_its_mouth(make_speech, make_face, small_expnet):
@@ -135,11 +136,6 @@ def test_a_blink_reference_lends_its_lids_and_not_its_mouth(make_speech, make_fa
     lent = predict_expression(nets, speech, portrait, reference=reference, reference_length="hold")
     own = run_expnet(small_expnet, speech, portrait, blink)
     torch.testing.assert_close(lent.coefficients, own.coefficients, rtol=0, atol=1e-5)
-
-
-def test_a_released_face_without_its_net_gets_a_sentence(make_face):
-    with pytest.raises(OptionError, match="ExpNet"):
-        eyelids_of(make_face(3))
 
 
 def test_reenactment_takes_everything(make_face):

@@ -19,13 +19,13 @@ from sadtalker_core import pipeline
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.plot import plot_motion
-from sadtalker_core.datatypes import CropMode, Motion, Portrait
+from sadtalker_core.datatypes import CropMode, Motion, Portrait, PoseAngles
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_picture
 from sadtalker_core.model import load_model
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
-from sadtalker_core.render.preview import preview_frames
+from sadtalker_core.render.preview import preview_mesh
 from tests.project.pictures import save_small
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -53,10 +53,10 @@ def main() -> None:
     pose = pipeline.predict_head_pose(nets, speech, face, seed=SEED)
     motion = pipeline.coefficients_to_motion(nets, face, expression, pose)
     save("motion_plot", plot_motion(speech, expression, pose, width=720, height=480))
-    wide = int(motion.driving.offsets[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
+    wide = int(motion.driving.weights[:, BLENDSHAPE_INDEX["jawOpen"]].argmax())
     ahead = replace(motion, driving=motion.driving[wide : wide + 1])
-    drawn = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=False)))
-    over = next(iter(preview_frames(portrait.require_crop(), ahead, None, side=256, behind=True)))
+    drawn = next(iter(preview_mesh(portrait.require_crop(), ahead, side=256, behind=False)))
+    over = next(iter(preview_mesh(portrait.require_crop(), ahead, side=256, behind=True)))
     frame = painted(nets, portrait, ahead)
     save("motion_preview", side_by_side([drawn, over, frame[0]], height=256))
 
@@ -76,7 +76,7 @@ def main() -> None:
 
     mouths = [edit.edit_expression(expression, mouth=scale) for scale in (0.3, 1.0, 1.8)]
     save("edit_expression", side_by_side([shown(mouth, pose) for mouth in mouths], height=256))
-    turns = [edit.edit_pose(pose, offsets_deg=degrees) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
+    turns = [edit.edit_pose(pose, offsets_deg=PoseAngles(*degrees)) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
     save("edit_pose", side_by_side([shown(expression, turn) for turn in turns], height=256))
 
     styles = [pipeline.predict_head_pose(nets, speech, face, style=style, seed=SEED) for style in (0, 20, 45)]

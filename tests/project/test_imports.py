@@ -15,7 +15,7 @@ import pytest
 PACKAGES = {"audio", "face", "motion", "render", "compose", "checkpoint"}
 ORCHESTRATORS = {"pipeline.py", "model.py"}
 FRONT_DOOR = {"__init__.py", "__main__.py", "api.py", "media.py", "options.py"}
-INNER = {"pipeline", "model", "api", "media", "options"}
+INNER = {"pipeline", "model", "families", "api", "media", "options"}
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
@@ -67,6 +67,15 @@ def test_packages_do_not_import_one_another(project):
         f"{file} imports {name}"
         for file, name in core_imports(project / "sadtalker_core")
         if name in PACKAGES and file.parts[0] in PACKAGES and name != file.parts[0]
+    ]
+    assert found == []
+
+
+def test_packages_and_families_do_not_know_who_calls_them(project):
+    found = [
+        f"{file} imports {name}"
+        for file, name in core_imports(project / "sadtalker_core")
+        if file.parts[0] in PACKAGES | {"families"} and name in INNER - {file.parts[0]}
     ]
     assert found == []
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sadtalker_core.canonical_face import HEAD_TO_PICTURE, N_POINTS, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import Box, CropMode, FaceCrop, KeypointMotion
+from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop
 from sadtalker_core.render.meshwarp.placement import HEAD_CENTRE, STAGE
 from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from sadtalker_core.render.meshwarp.rig import FaceRig
@@ -31,14 +31,14 @@ def row(units: dict[str, float]) -> Tensor:
     return values
 
 
-def moving(offsets: Tensor, yaw=0.0, pitch=0.0) -> KeypointMotion:
+def moving(offsets: Tensor, yaw=0.0, pitch=0.0) -> BlendshapeMotion:
     """Weights (n, 64), and angles in degrees, -> the motion of a head that stays where it is."""
     n = len(offsets)
     angles = [torch.as_tensor(a, dtype=torch.float32).expand(n).clone() for a in (yaw, pitch, 0.0)]
-    return KeypointMotion(*angles, torch.zeros(n, 3), offsets)
+    return BlendshapeMotion(*angles, torch.zeros(n, 3), offsets)
 
 
-def rows(n: int = 1, yaw=0.0, pitch=0.0, **units) -> KeypointMotion:
+def rows(n: int = 1, yaw=0.0, pitch=0.0, **units) -> BlendshapeMotion:
     """n rows of motion; units: one weight for all of them, or (n,)."""
     offsets = torch.zeros(n, 64)
     for name, amount in units.items():
@@ -66,10 +66,10 @@ def rig(points: Tensor | None = None, source: Tensor | None = None) -> FaceRig:
     return FaceRig.from_points(points, torch.zeros(64) if source is None else source)
 
 
-def posed_head(source: KeypointMotion | None = None) -> PosedRig:
+def posed_head(source: BlendshapeMotion | None = None) -> PosedRig:
     """A crop's head with the face of `source`."""
     source = source or rows()
-    return PosedRig(head_points(source.offsets[0]), SIDE, source)
+    return PosedRig(head_points(source.weights[0]), SIDE, source)
 
 
 def noise_crop(side: int = SIDE, pixels_per_decimetre: float = DENSITY, seed: int = 0) -> FaceCrop:

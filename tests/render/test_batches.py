@@ -9,7 +9,14 @@ import torch
 from sadtalker_core.errors import Cancelled, OptionError
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.render.batches import in_batches, memory_ran_out
-from sadtalker_core.render.estimate import LARGEST_AUTO_BATCH, auto_batch_size, free_bytes, working_bytes
+from sadtalker_core.render.estimate import (
+    LARGEST_AUTO_BATCH,
+    MINI_COST,
+    RELEASED_COST,
+    auto_batch_size,
+    free_bytes,
+    working_bytes,
+)
 from sadtalker_core.render.facevid2vid.animate import render_frames
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.render import tiny
@@ -126,11 +133,11 @@ def test_a_full_computer_is_known_by_its_words():
     assert not memory_ran_out(ValueError(str(full.value))), "somebody else's"
 
 
-@pytest.mark.parametrize("family", ["released", "mini"])
+@pytest.mark.parametrize("cost", [RELEASED_COST, MINI_COST])
 @pytest.mark.parametrize("side", [256, 512])
-def test_nothing_chosen_is_what_fits_on_a_gpu_and_one_on_a_cpu(family, side):
-    gpu, one = torch.device("cuda"), working_bytes(family, side)
-    assert auto_batch_size(family, side, torch.device("cpu"), 1 << 50) == 1
-    assert auto_batch_size(family, side, gpu, 0) == 1
-    assert auto_batch_size(family, side, gpu, 3 * one) == 3
-    assert auto_batch_size(family, side, gpu, 1 << 50) == LARGEST_AUTO_BATCH
+def test_nothing_chosen_is_what_fits_on_a_gpu_and_one_on_a_cpu(cost, side):
+    gpu, one = torch.device("cuda"), working_bytes(cost, side)
+    assert auto_batch_size(cost, side, torch.device("cpu"), 1 << 50) == 1
+    assert auto_batch_size(cost, side, gpu, 0) == 1
+    assert auto_batch_size(cost, side, gpu, 3 * one) == 3
+    assert auto_batch_size(cost, side, gpu, 1 << 50) == LARGEST_AUTO_BATCH

@@ -1,12 +1,16 @@
 import dataclasses
+import functools
 
 import pytest
 import torch
 
-from sadtalker_core.datatypes import MINI, CropMode, Expression
+from sadtalker_core.datatypes import MINI, BlendshapeMotion, CropMode, Expression, KeypointMotion, PoseAngles
 from sadtalker_core.errors import InputError, OptionError, WrongFamily
-from sadtalker_core.render.driving import coefficients_to_motion, degree_track, parse_degrees
+from sadtalker_core.render import driving
+from sadtalker_core.render.driving import degree_track, parse_degrees, require_mapping
 from tests.render import tiny
+
+coefficients_to_motion = functools.partial(driving.coefficients_to_motion, kind=KeypointMotion)
 
 
 def equal(a, b):
@@ -40,7 +44,7 @@ def test_degrees_replace_one_angle_and_nothing_else():
 def test_the_inputs_are_left_as_they_were():
     source, expression, pose = tiny.coefficients(), tiny.expression(5), tiny.pose(5)
     before = [t.clone() for t in (source.crop_rows(), expression.coefficients, pose.coefficients)]
-    coefficients_to_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=(2, 2, 2))
+    coefficients_to_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=PoseAngles(2, 2, 2))
     after = (source.crop_rows(), expression.coefficients, pose.coefficients)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -50,15 +54,20 @@ def test_full_modes_want_the_wide_net_and_the_others_the_narrow_one():
     assert (
         len(coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.EXTENDED_FULL), expression, pose)) == 3
     )
+    require_mapping(tiny.mapping(73), CropMode.FULL)
     with pytest.raises(OptionError, match="crop mode full, which needs the mapping network of 73"):
-        coefficients_to_motion(tiny.mapping(70), tiny.coefficients(CropMode.FULL), expression, pose)
+        require_mapping(tiny.mapping(70), CropMode.FULL)
     with pytest.raises(OptionError, match="crop mode resize, which needs the mapping network of 70"):
-        coefficients_to_motion(tiny.mapping(73), tiny.coefficients(CropMode.RESIZE), expression, pose)
+        require_mapping(tiny.mapping(73), CropMode.RESIZE)
 
 
 def test_the_mini_family_uses_its_one_net_in_all_modes():
     motion = coefficients_to_motion(
-        tiny.mapping(), tiny.coefficients(CropMode.FULL, MINI), tiny.expression(3, MINI), tiny.pose(3, MINI)
+        tiny.mapping(),
+        tiny.coefficients(CropMode.FULL, MINI),
+        tiny.expression(3, MINI),
+        tiny.pose(3, MINI),
+        kind=BlendshapeMotion,
     )
     assert motion.family == MINI
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sadtalker_core.datatypes import KeypointMotion
 from sadtalker_core.errors import Cancelled
 from sadtalker_core.render.mapping import (
     MINI_MAPPING,
@@ -43,7 +44,7 @@ def test_forward_is_the_net_written_out_tap_by_tap():
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_track_says_what_its_windows_say(n_frames, chunk):
     net, rows = tiny.mapping().double(), tiny.normal(n_frames, 70).double()
-    track, windows = run_mappingnet(net, rows, chunk=chunk), net(semantic_windows(rows)).motion()
+    track, windows = run_mappingnet(net, rows, KeypointMotion, chunk=chunk), net(semantic_windows(rows)).motion()
     for part in dataclasses.fields(track):
         assert torch.allclose(getattr(track, part.name), getattr(windows, part.name), rtol=0, atol=1e-9), part.name
 
@@ -57,7 +58,7 @@ def test_a_long_track_can_be_stopped_between_its_chunks():
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        run_mappingnet(net, tiny.normal(40, 70), chunk=7, on_progress=stop)
+        run_mappingnet(net, tiny.normal(40, 70), KeypointMotion, chunk=7, on_progress=stop)
     assert seen == [(7, 40), (14, 40)]
 
 

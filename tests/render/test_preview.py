@@ -5,9 +5,9 @@ import torch
 
 from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import MINI, RELEASED, Box, CropMode, FaceCrop, KeypointMotion, Motion
+from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, KeypointMotion, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.render.preview import moved_keypoints, moved_mesh, preview_frames
+from sadtalker_core.render.preview import moved_keypoints, moved_mesh, preview_keypoints, preview_mesh
 
 SIDE = 256
 
@@ -20,16 +20,16 @@ def crop():
     return FaceCrop(torch.full((3, SIDE, SIDE), 0.8), points, Box(0, 0, SIDE, SIDE), CropMode.CROP)
 
 
-def motion(n_offsets=64, yaw=(0.0,), family=MINI, **units):
+def motion(n_offsets=64, yaw=(0.0,), kind=BlendshapeMotion, **units):
     """One row for every yaw; units: weights by name, the same in all of them."""
     n = len(yaw)
     offsets = torch.zeros(n, n_offsets)
     for name, weight in units.items():
         offsets[:, BLENDSHAPE_INDEX[name]] = weight
     zeros = torch.zeros(n)
-    driving = KeypointMotion(torch.tensor(yaw), zeros, zeros, torch.zeros(n, 3), offsets)
-    source = KeypointMotion(zeros[:1], zeros[:1], zeros[:1], torch.zeros(1, 3), torch.zeros(1, n_offsets))
-    return Motion(driving, source, family)
+    driving = kind(torch.tensor(yaw), zeros, zeros, torch.zeros(n, 3), offsets)
+    source = kind(zeros[:1], zeros[:1], zeros[:1], torch.zeros(1, 3), torch.zeros(1, n_offsets))
+    return Motion(driving, source)
 
 
 def test_a_face_that_does_not_move_stays_on_its_points(crop):
@@ -60,14 +60,14 @@ def test_a_head_that_comes_nearer_grows(crop):
 
 
 def test_frames_are_pictures_that_follow_the_motion(crop):
-    still, again, turned = preview_frames(crop, motion(yaw=(0.0, 0.0, 20.0)), side=96)
+    still, again, turned = preview_mesh(crop, motion(yaw=(0.0, 0.0, 20.0)), side=96)
     assert still.shape == (96, 96, 3) and 0 <= still.min() and still.max() <= 1
     assert torch.equal(still, again) and not torch.equal(still, turned)
 
 
 def test_the_portrait_lies_behind_where_wished(crop):
-    (over_nothing,) = preview_frames(crop, motion(), side=64)
-    (over_portrait,) = preview_frames(crop, motion(), side=64, behind=True)
+    (over_nothing,) = preview_mesh(crop, motion(), side=64)
+    (over_portrait,) = preview_mesh(crop, motion(), side=64, behind=True)
     assert over_nothing[0, 0].max() < 0.15
     assert over_portrait[0, 0].min() > 0.3
 
@@ -85,22 +85,22 @@ class Detector(torch.nn.Module):
 
 
 def test_released_key_points_are_in_pixels_of_the_crop(crop):
-    (points,) = moved_keypoints(crop, motion(45, family=RELEASED), Detector())
+    (points,) = moved_keypoints(crop, motion(45, kind=KeypointMotion), Detector())
     torch.testing.assert_close(points[:, 0], torch.linspace(64, 192, 15))
     assert (points[:, 1] == 128).all()
 
 
 def test_a_released_motion_is_drawn_as_dots(crop):
-    first, second = preview_frames(crop, motion(45, (0.0, 30.0), RELEASED), Detector(), side=96)
+    first, second = preview_keypoints(crop, motion(45, (0.0, 30.0), KeypointMotion), Detector(), side=96)
     assert (first[48] > 0.5).any() and not torch.equal(first, second)
 
 
 def test_a_crop_without_a_mesh_is_refused(crop):
     released = FaceCrop(crop.image, crop.landmarks[:68, :2], crop.box, crop.mode)
     with pytest.raises(FaceNotFound, match=r"\(68, 2\)"):
-        next(preview_frames(released, motion()))
+        next(preview_mesh(released, motion()))
 
 
 def test_a_preview_has_a_sensible_size(crop):
     with pytest.raises(OptionError, match="64 to 2048"):
-        next(preview_frames(crop, motion(), side=10))
+        next(preview_mesh(crop, motion(), side=10))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sadtalker_core.coefficients import CROP_ROW, EXPRESSION, MOTION_ROW
-from sadtalker_core.datatypes import CropMode
+from sadtalker_core.datatypes import CropMode, PoseAngles
 from sadtalker_core.render.semantics import driving_rows, semantic_windows, source_row
 from tests.render import tiny
 
@@ -49,7 +49,9 @@ def test_wide_rows_carry_the_crop_parameters_of_the_portrait(still):
 
 def test_pose_scale_is_the_way_from_where_the_portrait_holds_its_head():
     source, pose = tiny.coefficients(), tiny.pose(4)
-    rows = driving_rows(source, tiny.expression(4), pose, MOTION_ROW, pose_scale=(0.0, 2.0, 1.0))
+    rows = driving_rows(
+        source, tiny.expression(4), pose, MOTION_ROW, pose_scale=PoseAngles(yaw=0.0, pitch=2.0, roll=1.0)
+    )
     pitch, yaw, roll = rows[:, EXPRESSION : EXPRESSION + 3].T
     own_pitch, own_yaw, _ = source.rotation[0]
     assert torch.equal(yaw, own_yaw.expand(4))

@@ -6,6 +6,7 @@ import torch
 
 from sadtalker_core.datatypes import (
     RELEASED,
+    BlendshapeMotion,
     Box,
     CropMode,
     Expression,
@@ -92,8 +93,15 @@ def keypoint_motion(n_frames: int, seed: int = 4) -> KeypointMotion:
     )
 
 
-def motion(n_frames: int, family: str = RELEASED) -> Motion:
-    return Motion(keypoint_motion(n_frames), keypoint_motion(1, seed=9), family)
+def motion(n_frames: int) -> Motion[KeypointMotion]:
+    return Motion(keypoint_motion(n_frames), keypoint_motion(1, seed=9))
+
+
+def blendshape_motion(n_frames: int) -> Motion[BlendshapeMotion]:
+    def rows(n: int) -> BlendshapeMotion:
+        return BlendshapeMotion(*torch.zeros(3, n), torch.zeros(n, 3), torch.zeros(n, 64))
+
+    return Motion(rows(n_frames), rows(1))
 
 
 def crop(side: int = SIDE) -> FaceCrop:

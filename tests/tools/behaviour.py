@@ -52,6 +52,9 @@ to_motion = pick(pipeline, "map_tracks", "coefficients_to_motion")
 paste_back = pick(pipeline, "whole_picture", "make_paste_back")
 
 
+PoseAngles = module("datatypes").PoseAngles
+
+
 def show(name: str, *values: Any) -> None:
     digest = hashlib.sha256()
     for value in values:
@@ -72,13 +75,13 @@ def syllables(seconds: float, seed: int = 7, rate_hz: int = 16_000) -> torch.Ten
 
 def tracks_of(motion: Any) -> list[torch.Tensor]:
     return [part for rows in (motion.driving, motion.source) for part in
-            (rows.yaw, rows.pitch, rows.roll, rows.translation, pick(rows, "offsets"))]  # fmt: skip
+            (rows.yaw, rows.pitch, rows.roll, rows.translation, pick(rows, "offsets", "weights"))]  # fmt: skip
 
 
 #: mode of the crop, style, seed, seconds (no voice: an idle clip), further wishes for the motion
 CLIPS = (
     ("crop", 0, 1, 0.4, True, {}),
-    ("full", 3, 2, 0.4, True, {"expression_scale": 1.4, "pose_scale": (1.5, 0.5, 2.0)}),
+    ("full", 3, 2, 0.4, True, {"expression_scale": 1.4, "pose_scale": PoseAngles(yaw=1.5, pitch=0.5, roll=2.0)}),
     ("extcrop", 11, 3, 0.32, False, {"yaw": "-20, 20", "pitch": 8.0}),
     ("resize", 45, 4, 0.32, True, {"still": True}),
     ("extfull", 7, 2**63 + 5, 0.4, True, {"roll": "10"}),
@@ -105,7 +108,7 @@ def mini_clips(picture: torch.Tensor) -> None:
             pasted, mask = pipeline.paste(frames.permute(0, 2, 3, 1), portrait, mask=torch.ones(picture.shape[:2]))
             show("paste back, with a mask", *pasted.batches(), mask)
         if mode == "crop":
-            preview = module("render.preview").preview_frames(portrait.require_crop(), motion, side=96)
+            preview = module("render.preview").preview_mesh(portrait.require_crop(), motion, side=96)
             show("motion preview", *preview)
             show("landmarks drawn", pipeline.landmarks_picture(portrait))
             show("motion plot", module("compose.plot").plot_motion(speech, expression, pose, width=320, height=240))

@@ -16,7 +16,7 @@ import torch
 from sadtalker_core.checkpoint.catalog import ASSETS
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, POSE
-from sadtalker_core.datatypes import SpeechWindows
+from sadtalker_core.datatypes import BlendshapeMotion, SpeechWindows
 from sadtalker_core.model import NETWORKS, load_weights
 from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.render.mapping import run_mappingnet
@@ -104,7 +104,7 @@ def test_brows_follow_the_portrait_a_smile_half_stays_an_open_mouth_closes(nets)
 def test_the_mapping_hands_over_what_the_mouth_says(nets, voices):
     rows = torch.zeros(sum(len(clip.units) for clip in voices), MOTION_ROW)
     rows[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(np.concatenate([c.units for c in voices]).astype(np.float32))
-    handed = run_mappingnet(nets["mapping"], rows).offsets
+    handed = run_mappingnet(nets["mapping"], rows, BlendshapeMotion).weights
     for name in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower", "mouthStretchRight"):
         unit = BLENDSHAPE_INDEX[name]
         assert np.corrcoef(handed[:, unit], rows[:, unit])[0, 1] >= 0.97, name
@@ -116,7 +116,7 @@ def test_the_mapping_hands_over_what_the_mouth_says(nets, voices):
 def test_a_blink_of_five_frames_passes_the_mapping_and_shut_is_shut(nets):
     rows = torch.zeros(60, MOTION_ROW)
     rows[28:33, LIDS] = torch.tensor([0.5, 0.9, 1.0, 0.9, 0.5])[:, None] * 1.3
-    lids = run_mappingnet(nets["mapping"], rows).offsets[:, LIDS]
+    lids = run_mappingnet(nets["mapping"], rows, BlendshapeMotion).weights[:, LIDS]
     assert lids[30].min() > 0.85
     assert lids.max() < 1.15
     assert lids[:22].abs().max() < 0.1 and lids[39:].abs().max() < 0.1
@@ -128,7 +128,7 @@ def test_angles_and_place_pass_the_mapping(nets, degrees):
         row = torch.zeros(1, MOTION_ROW)
         row[0, EXPRESSION + axis] = math.radians(degrees)
         row[0, EXPRESSION + 3 :] = torch.tensor([0.1, -0.1, 0.2])
-        motion = run_mappingnet(nets["mapping"], row)
+        motion = run_mappingnet(nets["mapping"], row, BlendshapeMotion)
         got = torch.stack([motion.pitch, motion.yaw, motion.roll], dim=1)[0]
         wanted = torch.zeros(3)
         wanted[axis] = degrees

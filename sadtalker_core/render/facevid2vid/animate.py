@@ -8,22 +8,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...datatypes import RELEASED, Box, FaceCrop, KeypointMotion, Motion, require_family
+from ...datatypes import FaceCrop, KeypointMotion, Motion
 from ...errors import InputError, OptionError, PictureError
 from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
-from .generator import Generator
+from .generator import Generator, Source
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
 
 
-def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion, *,
-                  batch_size: int = 1, on_progress: OnProgress | None = None,
+def render_frames(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop,
+                  motion: Motion[KeypointMotion], *, batch_size: int = 1, on_progress: OnProgress | None = None,
                   is_out_of_memory: OutOfMemory = memory_ran_out) -> Iterator[Tensor]:  # fmt: skip
     """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
 
@@ -40,12 +38,14 @@ def render_frames(keypoint_detector: KeypointDetector, generator: Generator, cro
     )  # fmt: skip
 
 
-def _frame_maker(keypoint_detector, generator, crop, motion) -> Callable[[int, int], Tensor]:
+def _frame_maker(
+    keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion[KeypointMotion]
+) -> Callable[[int, int], Tensor]:
     """Makes the frames from start to stop; what depends on the portrait alone, with the first ones."""
 
     @functools.cache
     @torch.no_grad()
-    def portrait() -> tuple[Tensor, Any]:
+    def portrait() -> tuple[Tensor, Source]:
         image = crop.image.unsqueeze(0).to(next(generator.parameters()))
         canonical = keypoint_detector(image.to(next(keypoint_detector.parameters()))).to(image.device)
         return canonical, generator.encode_source(
@@ -66,36 +66,10 @@ def _beside(tensor: Tensor, motion: KeypointMotion) -> KeypointMotion:
     return KeypointMotion(**{part.name: getattr(motion, part.name).to(tensor) for part in fields(motion)})
 
 
-def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
-    """Square frames (B, 3, S, S) -> (B, 3, S * height // width of the box, S): as wide as before, the box's aspect.
-
-    Undoes the squeezing of a box that is no square (PARITY.md P57). Bilinear between pixel centres, without
-    antialiasing, like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
-    """
-    side = frames.shape[-1]
-    height = box.height_at(side)
-    if height == side:
-        return frames
-    return F.interpolate(frames, size=(height, side), mode="bilinear", align_corners=False)
-
-
-@functools.cache
-def can_render_on(device: torch.device | str) -> bool:
-    """Whether the renderers can run there: some devices lack operations of theirs (Apple's MPS: 5-D grid_sample, and
-    2-D sampling that repeats the border). Tried once per device, on eight voxels and four pixels.
-    """
-    volume, picture = torch.zeros(1, 1, 2, 2, 2, device=device), torch.zeros(1, 1, 2, 2, device=device)
-    try:
-        F.grid_sample(volume, torch.zeros(1, 2, 2, 2, 3, device=device), align_corners=False)
-        F.grid_sample(picture, torch.zeros(1, 2, 2, 2, device=device), padding_mode="border", align_corners=False)
-        F.conv3d(volume, torch.zeros(1, 1, 1, 1, 1, device=device))
-    except (NotImplementedError, RuntimeError):
-        return False
-    return True
-
-
-def _check(keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion) -> None:
-    require_family("the motion", motion.family, RELEASED)
+def _check(
+    keypoint_detector: KeypointDetector, generator: Generator, crop: FaceCrop, motion: Motion[KeypointMotion]
+) -> None:
+    motion.of(KeypointMotion)
     if len(motion) == 0:
         raise OptionError("expected a motion of at least one frame, got none.")
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datatypes import FaceCrop, KeypointMotion, Motion
+from ...datatypes import BlendshapeMotion, FaceCrop, Motion
 from ...threads import pieces_at_once, side_by_side
 from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from ..eyes.lash_line import LashLine
@@ -46,7 +46,7 @@ _EYE_MIDDLE, _EYE_AXES = (0.31, 0.2), (0.2, 0.12)
 def render_flow_frames(
     net: FlowRenderer,
     crop: FaceCrop,
-    motion: Motion,
+    motion: Motion[BlendshapeMotion],
     *,
     batch_size: int = 8,
     on_progress: OnProgress | None = None,
@@ -81,7 +81,7 @@ def render_flow_frames(
 class _MeshClip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: KeypointMotion):
+    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: BlendshapeMotion):
         self.net, self.image, self.head, self.driving = net, image[None], head, driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
@@ -94,7 +94,7 @@ class _MeshClip:
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
         turn, shift = self.head.pose(driving)
-        flow = mesh_flow(self.head.rig, driving.offsets.to(device), turn.to(device), shift.to(device))
+        flow = mesh_flow(self.head.rig, driving.weights.to(device), turn.to(device), shift.to(device))
         middle = slice(MARGIN, MARGIN + WINDOW)
         window = flow.displacement[:, :, middle, middle]
         features = [f.expand(len(window), -1, -1, -1) for f in self.features]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...canonical_face import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
-from ...datatypes import KeypointMotion
+from ...datatypes import BlendshapeMotion
 from ...errors import FaceNotFound
 from .placement import STAGE, fit_head
 from .rig import FaceRig
@@ -30,7 +30,7 @@ class PosedRig:
     FaceNotFound.
     """
 
-    def __init__(self, landmarks: Tensor, side: int, source: KeypointMotion):
+    def __init__(self, landmarks: Tensor, side: int, source: BlendshapeMotion):
         if landmarks.ndim != 2 or tuple(landmarks.shape) != (N_POINTS, 3):
             raise FaceNotFound(
                 f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
@@ -42,13 +42,13 @@ class PosedRig:
         self.density = float(fit.scale)
         self.rig = FaceRig.from_points(
             torch.cat([self.on_stage(landmarks[:, :2]), landmarks[:, 2:] / self.zoom], dim=1),
-            source.offsets[0].to(landmarks),
+            source.weights[0].to(landmarks),
         )
         self._back = _head_rotation(source)[:1].mT
         self._translation = source.translation
         self._half_side = side / 2 / self.density  # in decimetres
 
-    def pose(self, driving: KeypointMotion) -> tuple[Tensor, Tensor]:
+    def pose(self, driving: BlendshapeMotion) -> tuple[Tensor, Tensor]:
         """turn (B, 3, 3), times the growth of a head that comes nearer, and shift (B, 2), as `FaceRig` takes them."""
         x, y, nearer = (driving.translation - self._translation).float().cpu().unbind(-1)
         growth = nearer.exp().clamp(1 / _FURTHEST_GROWTH, _FURTHEST_GROWTH)
@@ -65,7 +65,7 @@ class PosedRig:
         return (places - self.left_top) / self.zoom
 
 
-def _head_rotation(rows: KeypointMotion) -> Tensor:
+def _head_rotation(rows: BlendshapeMotion) -> Tensor:
     """The angles of each row -> (T, 3, 3) in the axes of head coordinates."""
     angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw * _YAW_GAIN, rows.roll], dim=-1).float().cpu())
     axes = torch.tensor(HEAD_TO_PICTURE)

@@ -42,7 +42,7 @@ def _film(host, take, visemes, turn, still_frames):
     names, motion = _commanded(host, model, coefficients, visemes, turn)
     frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
     crop = portrait.require_crop()
-    source = host.core("pipeline").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
+    source = host.core("render.frames").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
     height = len(source)  # Face Render repeats the last row of an odd one
     stretch = torch.tensor([source.shape[1], source.shape[0]]) / crop.pic_size
     np.savez(
@@ -52,12 +52,12 @@ def _film(host, take, visemes, turn, still_frames):
         landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
         spoken=_bytes(spoken["render"][:, :height]),
         said=spoken["expnet"].coefficients.numpy(),
-        offsets=spoken["mapping"].driving.offsets.numpy(),
-        own=spoken["mapping"].source.offsets.numpy(),
+        offsets=spoken["mapping"].driving.weights.numpy(),
+        own=spoken["mapping"].source.weights.numpy(),
         still=_bytes(still[:, :height]),
         names=np.array(names),
         commanded=_bytes(frames[:, :height]),
-        orders=motion.driving.offsets.numpy(),
+        orders=motion.driving.weights.numpy(),
     )
     os.replace(take["out"] + ".part.npz", take["out"])
     return None
@@ -85,9 +85,9 @@ def _commanded(host, model, coefficients, visemes, turn):
         pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
         said = {"yaw": "", "pitch": "", "roll": ""} | written
         motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
-    parts = ("yaw", "pitch", "roll", "translation", "offsets")
-    rows = types.KeypointMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
-    return list(faces), types.Motion(rows, motions[0].source, motions[0].family)
+    parts = ("yaw", "pitch", "roll", "translation", "weights")
+    rows = types.BlendshapeMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
+    return list(faces), types.Motion(rows, motions[0].source)
 
 
 def _wide(weights):

@@ -27,7 +27,7 @@ def main(host) -> dict:
     for precision in core("options").PRECISIONS:
         with torch.inference_mode():
             resident = residency.wrap_in_patchers(loaded, precision)
-            (net,) = resident.use("generator", working_bytes=1)
+            (net,) = resident.bring(["generator"], working_bytes=1)
             got = net.warp_and_decode(net.encode_source(image, source), driving).image.float()
         found[precision] = {
             "class": type(net).__name__,

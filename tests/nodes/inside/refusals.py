@@ -75,7 +75,8 @@ def main(host) -> dict:
     nodes = host.nodes.NODE_CLASS_MAPPINGS
     found["announced"] = _announced(host)
     model, portrait, motion = host.value("model"), host.value("extract"), host.value("mapping")
-    foreign = types.Motion(motion.driving, motion.source, types.RELEASED)
+    other = [types.KeypointMotion(*vars(rows).values()) for rows in (motion.driving, motion.source)]
+    foreign = types.Motion(*other)
 
     def raised(call) -> str:
         try:
@@ -86,7 +87,7 @@ def main(host) -> dict:
 
     render = nodes["SadTalkerFaceRender"].execute
     found["motion of the other family"] = raised(lambda: render(model, portrait, foreign, 0))
-    long = types.KeypointMotion(
+    long = types.BlendshapeMotion(
         *(
             part[:1].expand(9_000_000, *part.shape[1:])
             for part in (
@@ -94,11 +95,11 @@ def main(host) -> dict:
                 motion.driving.pitch,
                 motion.driving.roll,
                 motion.driving.translation,
-                motion.driving.offsets,
+                motion.driving.weights,
             )
         )
     )
-    endless = types.Motion(long, motion.source, motion.family)
+    endless = types.Motion(long, motion.source)
     found["a clip that fits into no memory"] = raised(lambda: render(model, portrait, endless, 0))
     encode = nodes["SadTalkerAudioEncode"].execute
     two = {"waveform": torch.zeros(2, 1, 16000), "sample_rate": 16000}

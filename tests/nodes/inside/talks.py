@@ -24,11 +24,11 @@ def main(host, seconds: float) -> dict:
 
     measure, mesh_room, types = host.core("face.metrics"), host.core("face.mesh"), host.core("datatypes")
     units = host.core("coefficients").BLENDSHAPE_INDEX
-    (mesh_net,) = model.use("face_mesh")
+    (mesh_net,) = model.bring(["face_mesh"])
     low, high = portrait.crop.landmarks[:, :2].amin(0).tolist(), portrait.crop.landmarks[:, :2].amax(0).tolist()
     around = types.Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
     meshes = torch.stack([mesh_room.face_mesh(mesh_net, frame, around).points for frame in frames])
-    driving = motion.driving.offsets
+    driving = motion.driving.weights
     return {
         "error": None,
         "gap": measure.inner_lip_gap(meshes).tolist(),

@@ -57,7 +57,7 @@ def main(host) -> dict:
     found["patchers"] = all(hasattr(patcher, "is_clone") for patcher in given)
     lacking = type(loaded)("x", "released", 256, {}, {"mapping_full": "crop modes full need it."})
     try:
-        lacking.use("mapping_full")
+        lacking.bring(["mapping_full"])
     except host.core("errors").CheckpointMissing as error:
         found["lacking"] = str(error)
     return found

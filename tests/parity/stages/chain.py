@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, Motion
+from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Motion
 from sadtalker_core.render.facevid2vid.animate import render_frames
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net
 from tests.parity.stages.keypoints import AsTheOriginalAdds
@@ -50,4 +50,4 @@ def _motion(given: dict, seed: int) -> Motion:
         for axis in ("yaw", "pitch", "roll")
         if f"{axis}_c_seq" in given
     }
-    return Motion(driving=replace(driving, **angles), source=source, family=RELEASED)
+    return Motion(driving=replace(driving, **angles), source=source)

@@ -16,14 +16,15 @@ import numpy as np
 import torch
 
 from sadtalker_core.audio.speech import encode_speech
-from sadtalker_core.datatypes import CropMode, FaceCoefficients, Motion, Portrait
+from sadtalker_core.datatypes import CropMode, FaceCoefficients, KeypointMotion, Motion, Portrait
 from sadtalker_core.face.extract import extract_released
 from sadtalker_core.motion.blink import released_blinks
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import predict_motion, run_posevae
 from sadtalker_core.opencv_resize import resize_bilinear
 from sadtalker_core.render.driving import coefficients_to_motion
-from sadtalker_core.render.facevid2vid.animate import render_frames, to_box_aspect
+from sadtalker_core.render.facevid2vid.animate import render_frames
+from sadtalker_core.render.frames import to_box_aspect
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fixed, rule_net, spread
 from tests.parity.stages.croper import WRONG_CORNERS, look_at
@@ -107,7 +108,7 @@ class _Walk:
         degrees = {axis: [float(v) for v in given[axis]] for axis in ("yaw", "pitch", "roll") if axis in given}
         motion = coefficients_to_motion(
             self.net("mapping_full" if source.crop_mode.full else "mapping"), source, expression, pose,
-            expression_scale=given["expression_scale"], still=given["still"], **degrees,
+            kind=KeypointMotion, expression_scale=given["expression_scale"], still=given["still"], **degrees,
         )  # fmt: skip
         for axis, values in degrees.items():
             motion = yield from self.restore(motion, axis, values)

@@ -12,7 +12,7 @@ import torch
 
 from sadtalker_core.datatypes import Box
 from sadtalker_core.opencv_resize import resize_bilinear
-from sadtalker_core.render.facevid2vid.animate import to_box_aspect
+from sadtalker_core.render.frames import to_box_aspect
 from tests.parity.harness import Row, Vectors, compare_stored
 
 

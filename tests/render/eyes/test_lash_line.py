@@ -17,7 +17,7 @@ def blinks(*amounts, sides=("Left", "Right")):
 
 
 def flow_of(placed, driving):
-    return mesh_flow(placed.rig, driving.offsets, *placed.pose(driving))
+    return mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
 
 
 def drawn(driving):

@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sadtalker_core.datatypes import MINI, Box
+from sadtalker_core.datatypes import Box
 from sadtalker_core.errors import Cancelled, InputError, OptionError, PictureError, WrongFamily
-from sadtalker_core.render.facevid2vid.animate import can_render_on, render_frames, to_box_aspect
+from sadtalker_core.render.facevid2vid.animate import render_frames
+from sadtalker_core.render.frames import can_render_on, to_box_aspect
 from tests.render import tiny
 
 
@@ -113,7 +114,7 @@ def refuse(error, sentence, crop=None, motion=None, **options):
 
 
 def test_a_motion_of_the_other_family_is_refused():
-    refuse(WrongFamily, "the motion was made with a mini model", motion=tiny.motion(2, MINI))
+    refuse(WrongFamily, "the motion was made with a mini model", motion=tiny.blendshape_motion(2))
 
 
 @pytest.mark.parametrize("field", ["yaw", "roll", "translation", "offsets"])

@@ -25,7 +25,7 @@ def net():
 
 
 def frames_of(net, crop, driving, source=None, batch_size=4):
-    motion = Motion(driving, source or rows(1), "mini")
+    motion = Motion(driving, source or rows(1))
     return torch.cat(list(render_flow_frames(net, crop, motion, batch_size=batch_size)))
 
 
@@ -58,7 +58,7 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     crop = noise_crop()
     canonical = load_canonical_face()
     smile = rows(1, jawOpen=0.5, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
-    points = crop.landmarks + canonical.displacements(smile.offsets)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
+    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
     crop = FaceCrop(0.6 + 0.2 * crop.image, points, crop.box, crop.mode)  # bright enough for teeth
     frame = frames_of(net, crop, rows(1, jawOpen=0.9, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5), source=smile)[0]
     x, y = points[13, :2].long().tolist()
@@ -106,7 +106,7 @@ def test_a_slow_motion_changes_the_frame_slowly(net):
 
 def test_progress_counts_frames(net):
     seen = []
-    motion = Motion(rows(5, jawOpen=0.2), rows(1), "mini")
+    motion = Motion(rows(5, jawOpen=0.2), rows(1))
     for _ in render_flow_frames(net, noise_crop(), motion, batch_size=2, on_progress=lambda *a: seen.append(a)):
         pass
     assert seen == [(2, 5), (4, 5), (5, 5)]
@@ -124,9 +124,9 @@ def test_sixty_eight_points_are_refused(net):
     crop = noise_crop()
     crop = FaceCrop(crop.image, torch.zeros(68, 2), crop.box, crop.mode)
     with pytest.raises(FaceNotFound, match="468"):
-        next(render_flow_frames(net, crop, Motion(rows(1), rows(1), "mini")))
+        next(render_flow_frames(net, crop, Motion(rows(1), rows(1))))
 
 
 def test_a_batch_of_nothing_is_refused(net):
     with pytest.raises(OptionError, match="batch_size"):
-        next(render_flow_frames(net, noise_crop(), Motion(rows(1), rows(1), "mini"), batch_size=0))
+        next(render_flow_frames(net, noise_crop(), Motion(rows(1), rows(1)), batch_size=0))

@@ -14,14 +14,14 @@ def test_teeth_turn_with_the_head():
     placed = posed_head()
     driving = rows(2, jawOpen=0.8)
     driving.yaw[1] = 15.0  # to the left of the picture
-    still, turned = mesh_flow(placed.rig, driving.offsets, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
+    still, turned = mesh_flow(placed.rig, driving.weights, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
     assert turned[0] < still[0] - 3
 
 
 def test_the_jaw_takes_the_lower_teeth_along_and_not_the_upper():
     placed = posed_head()
     driving = rows(2, jawOpen=torch.tensor([0.0, 0.8]))
-    closed, opened = mesh_flow(placed.rig, driving.offsets, *placed.pose(driving)).mouth_anchors.anchors
+    closed, opened = mesh_flow(placed.rig, driving.weights, *placed.pose(driving)).mouth_anchors.anchors
     assert (opened[0] - closed[0]).abs().amax() < 1e-3
     assert opened[1, 1] > closed[1, 1] + 5
 

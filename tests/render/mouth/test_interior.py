@@ -10,7 +10,7 @@ from tests.render.heads import SIDE, posed_head, rows
 def filled(placed, driving, grey=0.5):
     """-> frames (B, 3, 256, 256) of a grey portrait whose mouth is filled, and the mesh on them."""
     image = torch.full((1, 3, SIDE, SIDE), grey)
-    flow = mesh_flow(placed.rig, driving.offsets, *placed.pose(driving))
+    flow = mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
     return Mouth(image, placed).fill(image.expand(len(driving), -1, -1, -1), flow), placed.on_crop(flow.mesh)
 
 

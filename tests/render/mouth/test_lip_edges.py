@@ -31,7 +31,7 @@ PORTRAITS = pytest.mark.parametrize("portrait", [SMILE, GRIN, TALKING], ids=["sm
 
 def test_the_preview_shows_the_lips_that_are_rendered():
     crop = FaceCrop(torch.zeros(3, SIDE, SIDE), portrait_points(GRIN), Box(0, 0, SIDE, SIDE), CropMode.CROP)
-    motion = Motion(moving(row(M)[None]), moving(row(GRIN[0])[None]), "mini")
+    motion = Motion(moving(row(M)[None]), moving(row(GRIN[0])[None]))
     head, drawn = portrait_head(GRIN), next(moved_mesh(crop, motion))
     assert (drawn - head.on_crop(driven(head.rig, row(M)[None])[0])).abs().amax() < 1e-3
 
@@ -49,7 +49,7 @@ def frames_of(portrait, rows):
     ImageDraw.Draw(picture).polygon([tuple(p) for p in points[list(INNER_LIPS), :2].tolist()], fill=255)
     image = (torch.from_numpy(np.array(picture)).float() / 255).expand(3, -1, -1).contiguous()
     crop = FaceCrop(image, points, Box(0, 0, SIDE, SIDE), CropMode.CROP)
-    motion = Motion(moving(rows), moving(row(portrait[0])[None]), "mini")
+    motion = Motion(moving(rows), moving(row(portrait[0])[None]))
     return image, torch.cat(list(render_flow_frames(net, crop, motion, batch_size=8)))
 
 

@@ -1,0 +1,142 @@
+"""What a family of weights has to be able to do, and what it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, overload
+
+import torch
+from torch import Tensor
+
+from ..datatypes import (
+    UNSCALED,
+    AnyMotion,
+    CropMode,
+    Expression,
+    FaceCoefficients,
+    FaceCrop,
+    HeadPose,
+    OnProgress,
+    Portrait,
+    PoseAngles,
+)
+from ..face.points import FaceSelector, PointFinder
+from ..motion.expnet import ExpNet
+from ..render.driving import Degrees
+from .networks import N2, N3, FamilyNetworks, N, Network
+
+#: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
+Points = Callable[[FaceSelector], PointFinder]
+
+
+class Model(Protocol):
+    """Where a stage gets its networks from: model.SadTalkerModel, or the node layer's ManagedModel."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def image_size(self) -> int: ...
+
+    @overload
+    def use(self, first: Network[N], /, *, working_bytes: int = 0) -> tuple[N]: ...
+
+    @overload
+    def use(self, first: Network[N], second: Network[N2], /, *, working_bytes: int = 0) -> tuple[N, N2]: ...
+
+    @overload
+    def use(
+        self, first: Network[N], second: Network[N2], third: Network[N3], /, *, working_bytes: int = 0
+    ) -> tuple[N, N2, N3]: ...
+
+    def free_bytes(self, device: torch.device) -> int:
+        """What is free there, when the networks have come."""
+        ...
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether that was it; room that nobody uses any more is then made."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Renderer:
+    """A clip that is ready to be drawn.
+
+    batches: called once; yields (B, 3, height, width) in 0..1, float32, in the aspect of the crop's box
+    seconds_per_frame: an estimate, which may have to be measured
+    """
+
+    batches: Callable[[], Iterator[Tensor]]
+    seconds_per_frame: Callable[[], float]
+
+
+class Family(Protocol):
+    """What one kind of weights does in its own way. `model` is always one of this family, and so are the records."""
+
+    @property
+    def name(self) -> str:
+        """As the records and the files have it."""
+        ...
+
+    @property
+    def networks(self) -> FamilyNetworks: ...
+
+    def extract(
+        self,
+        model: Model,
+        portrait: Portrait,
+        mode: CropMode,
+        *,
+        points: Points | None = None,
+        crop_scale: float = 1.0,
+        offset: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[Portrait, FaceCoefficients]:
+        """The portrait with its face cut out, and one row of coefficients."""
+        ...
+
+    def extract_video(
+        self,
+        model: Model,
+        frames: Iterable[Tensor],
+        fps: float,
+        *,
+        points: Points | None,
+        selector: FaceSelector,
+        mode: CropMode,
+        missing_face: str,
+        n_frames: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> FaceCoefficients:
+        """Frames (H, W, 3) of a clip -> one row for each frame at 25 fps.  n_frames: how many, where that is known"""
+        ...
+
+    def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
+        """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say."""
+        ...
+
+    def coefficients_to_motion(
+        self,
+        model: Model,
+        source: FaceCoefficients,
+        expression: Expression,
+        pose: HeadPose,
+        *,
+        expression_scale: float = 1.0,
+        pose_scale: PoseAngles = UNSCALED,
+        still: bool = False,
+        yaw: Degrees = None,
+        pitch: Degrees = None,
+        roll: Degrees = None,
+        on_progress: OnProgress | None = None,
+    ) -> AnyMotion:
+        """Tracks -> what moves the picture, see render.driving."""
+        ...
+
+    def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
+        """What draws the frames of this motion.  batch_size: frames at once; 0 chooses"""
+        ...
+
+    def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
+        """Drawings (side, side, 3) of how the face will move, see render.preview."""
+        ...

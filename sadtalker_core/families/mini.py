@@ -1,0 +1,138 @@
+"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..datatypes import (
+    MINI,
+    UNSCALED,
+    AnyMotion,
+    BlendshapeMotion,
+    CropMode,
+    Expression,
+    FaceCoefficients,
+    FaceCrop,
+    HeadPose,
+    Motion,
+    OnProgress,
+    Portrait,
+    PoseAngles,
+)
+from ..face.extract import extract_mini
+from ..face.points import FaceSelector
+from ..face.reference_video import read_mini_video
+from ..motion.expnet import ExpNet
+from ..motion.reference import eyelids_by_blendshapes
+from ..render.driving import Degrees, coefficients_to_motion
+from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
+from ..render.frames import to_box_aspect
+from ..render.meshwarp.compositor import render_flow_frames
+from ..render.preview import preview_mesh
+from ..threads import each_on_few_threads, few_threads
+from .base import Model, Points, Renderer
+from .networks import MiniNetworks
+
+#: frames that a CPU makes side by side when nobody says how many
+FRAMES_AT_ONCE = 4
+
+
+class Mini:
+    """mini, and what is trained from it."""
+
+    name = MINI
+    networks = MiniNetworks()
+
+    def extract(
+        self,
+        model: Model,
+        portrait: Portrait,
+        mode: CropMode,
+        *,
+        points: Points | None = None,
+        crop_scale: float = 1.0,
+        offset: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[Portrait, FaceCoefficients]:
+        """points: of no use here, where the mesh is all that is asked"""
+        detector, mesh, linear_3dmm = model.use(
+            self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
+        )
+        return extract_mini(
+            detector, mesh, linear_3dmm, portrait, mode, model.image_size, crop_scale=crop_scale, offset=offset
+        )
+
+    def extract_video(
+        self,
+        model: Model,
+        frames: Iterable[Tensor],
+        fps: float,
+        *,
+        points: Points | None,
+        selector: FaceSelector,
+        mode: CropMode,
+        missing_face: str,
+        n_frames: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> FaceCoefficients:
+        """points: as for `extract`"""
+        detector, mesh, linear_3dmm = model.use(
+            self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
+        )
+        return read_mini_video(
+            detector, mesh, linear_3dmm, frames, fps, model.image_size, selector=selector, mode=mode,
+            missing_face=missing_face, n_frames=n_frames, on_progress=on_progress,
+        )  # fmt: skip
+
+    def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
+        """expnet: of no use here, where the lids have blendshapes of their own"""
+        return eyelids_by_blendshapes(reference)
+
+    def coefficients_to_motion(
+        self,
+        model: Model,
+        source: FaceCoefficients,
+        expression: Expression,
+        pose: HeadPose,
+        *,
+        expression_scale: float = 1.0,
+        pose_scale: PoseAngles = UNSCALED,
+        still: bool = False,
+        yaw: Degrees = None,
+        pitch: Degrees = None,
+        roll: Degrees = None,
+        on_progress: OnProgress | None = None,
+    ) -> Motion[BlendshapeMotion]:
+        (mapping,) = model.use(self.networks.mapping)
+        return coefficients_to_motion(
+            mapping, source, expression, pose, kind=BlendshapeMotion, expression_scale=expression_scale,
+            pose_scale=pose_scale, still=still, yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
+        )  # fmt: skip
+
+    def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
+        """batch_size 0: on the CPU one a thread, up to FRAMES_AT_ONCE, on a GPU what fits there."""
+        side, rows = crop.pic_size, motion.of(BlendshapeMotion)
+        (net,) = model.use(
+            self.networks.flow_renderer, working_bytes=max(batch_size, 1) * working_bytes(MINI_COST, side)
+        )
+        place = next(net.parameters())
+        at_once = batch_size or auto_batch_size(MINI_COST, side, place.device, model.free_bytes(place.device))
+        if not batch_size and place.device.type == "cpu":
+            at_once = min(torch.get_num_threads(), FRAMES_AT_ONCE)  # side by side, each on a thread
+
+        def painted() -> Iterator[Tensor]:
+            for frames in render_flow_frames(
+                net, crop, rows, batch_size=at_once, is_out_of_memory=model.is_out_of_memory
+            ):
+                yield to_box_aspect(frames, crop.box)
+
+        @few_threads()
+        def estimate() -> float:
+            return seconds_per_frame(MINI_COST, side, place.device, place.dtype)
+
+        return Renderer(lambda: each_on_few_threads(painted()), estimate)
+
+    def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
+        return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)

@@ -1,0 +1,131 @@
+"""The released SadTalker weights: a 3-D face network reads the face, 15 key points move the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor
+
+from ..datatypes import (
+    RELEASED,
+    UNSCALED,
+    AnyMotion,
+    CropMode,
+    Expression,
+    FaceCoefficients,
+    FaceCrop,
+    HeadPose,
+    KeypointMotion,
+    Motion,
+    OnProgress,
+    Portrait,
+    PoseAngles,
+)
+from ..face.extract import extract_released
+from ..face.points import FaceSelector, MeshPoints, PointFinder
+from ..face.reference_video import read_released_video
+from ..motion.expnet import ExpNet
+from ..motion.reference import eyelids_by_expnet
+from ..render.driving import Degrees, coefficients_to_motion, require_mapping
+from ..render.estimate import RELEASED_COST, auto_batch_size, seconds_per_frame, working_bytes
+from ..render.facevid2vid.animate import render_frames
+from ..render.frames import to_box_aspect
+from ..render.preview import preview_keypoints
+from .base import Model, Points, Renderer
+from .networks import ReleasedNetworks
+
+
+class Released:
+    """SadTalker 256, SadTalker 512, and what is trained from them."""
+
+    name = RELEASED
+    networks = ReleasedNetworks()
+
+    def extract(
+        self,
+        model: Model,
+        portrait: Portrait,
+        mode: CropMode,
+        *,
+        points: Points | None = None,
+        crop_scale: float = 1.0,
+        offset: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[Portrait, FaceCoefficients]:
+        finder = self._finder(model, points, FaceSelector.of(portrait))
+        (recon,) = model.use(self.networks.face_recon)
+        return extract_released(recon, portrait, finder, mode, model.image_size, crop_scale=crop_scale, offset=offset)
+
+    def extract_video(
+        self,
+        model: Model,
+        frames: Iterable[Tensor],
+        fps: float,
+        *,
+        points: Points | None,
+        selector: FaceSelector,
+        mode: CropMode,
+        missing_face: str,
+        n_frames: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> FaceCoefficients:
+        finder = self._finder(model, points, selector)
+        (recon,) = model.use(self.networks.face_recon)
+        return read_released_video(
+            recon, finder, frames, fps, model.image_size, mode=mode, missing_face=missing_face, n_frames=n_frames,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def _finder(self, model: Model, points: Points | None, selector: FaceSelector) -> PointFinder:
+        if points is not None:
+            return points(selector)
+        detector, mesh = model.use(self.networks.face_detector, self.networks.face_mesh)
+        return MeshPoints(detector, mesh, selector)
+
+    def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
+        return eyelids_by_expnet(reference, expnet)
+
+    def coefficients_to_motion(
+        self,
+        model: Model,
+        source: FaceCoefficients,
+        expression: Expression,
+        pose: HeadPose,
+        *,
+        expression_scale: float = 1.0,
+        pose_scale: PoseAngles = UNSCALED,
+        still: bool = False,
+        yaw: Degrees = None,
+        pitch: Degrees = None,
+        roll: Degrees = None,
+        on_progress: OnProgress | None = None,
+    ) -> Motion[KeypointMotion]:
+        """In the full crop modes the crop parameters steer the network, which is then another one (PARITY.md P45)."""
+        (mapping,) = model.use(self.networks.mapping_full if source.crop_mode.full else self.networks.mapping)
+        require_mapping(mapping, source.crop_mode)
+        return coefficients_to_motion(
+            mapping, source, expression, pose, kind=KeypointMotion, expression_scale=expression_scale,
+            pose_scale=pose_scale, still=still, yaw=yaw, pitch=pitch, roll=roll, on_progress=on_progress,
+        )  # fmt: skip
+
+    def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
+        """batch_size 0: on the CPU 1, on a GPU what fits there."""
+        side, rows = crop.pic_size, motion.of(KeypointMotion)
+        detector, generator = model.use(
+            self.networks.keypoint_detector,
+            self.networks.generator,
+            working_bytes=max(batch_size, 1) * working_bytes(RELEASED_COST, side),
+        )
+        place = next(generator.parameters())
+        at_once = batch_size or auto_batch_size(RELEASED_COST, side, place.device, model.free_bytes(place.device))
+
+        def batches() -> Iterator[Tensor]:
+            for frames in render_frames(
+                detector, generator, crop, rows, batch_size=at_once, is_out_of_memory=model.is_out_of_memory
+            ):
+                yield to_box_aspect(frames, crop.box)
+
+        return Renderer(batches, lambda: seconds_per_frame(RELEASED_COST, side, place.device, place.dtype))
+
+    def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
+        (detector,) = model.use(self.networks.keypoint_detector)
+        return preview_keypoints(crop, motion.of(KeypointMotion), detector, side=side, behind=behind)
