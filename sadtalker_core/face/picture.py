@@ -23,8 +23,8 @@ def check_picture(image: Tensor, what: str = "the image") -> tuple[Tensor, Tenso
     what: how the user knows the picture; the sentences begin with it.
 
     The mask is (H, W) in 0..1 and 1 where an RGBA picture is transparent, as ComfyUI's Load Image gives it. The colours
-    under transparent pixels are kept. Raises PictureError for another shape, for NaN or infinity, and when the shorter
-    side is below 64 pixels.
+    under transparent pixels are kept. Both lie on the CPU, wherever the picture did. Raises PictureError for another
+    shape, for NaN or infinity, and when the shorter side is below 64 pixels.
     """
     if not isinstance(image, Tensor):
         raise PictureError(f"{what}: expected a tensor of shape (height, width, 3), got {type(image).__name__}.")
@@ -47,7 +47,7 @@ def check_picture(image: Tensor, what: str = "the image") -> tuple[Tensor, Tenso
         image = image.float() / 255
     elif not image.is_floating_point():
         raise PictureError(f"{what}: expected float values in 0..1 or uint8 values, got {image.dtype}.")
-    image = image.float()
+    image = image.cpu().float()
     if not torch.isfinite(image).all():
         raise PictureError(f"{what} contains NaN or infinite values; check the node that made it.")
     image = image.clamp(0, 1)
