@@ -54,13 +54,13 @@ from sadtalker_core.claims import claim_next
 from sadtalker_core.coefficients import POSE
 from sadtalker_core.datatypes import MINI, HeadPose
 from sadtalker_core.motion.track_file import save_tracks
-from sadtalker_core.saving import append_line, save_arrays, save_bytes, save_whole
+from sadtalker_core.saving import append_jsonl, save_arrays, save_bytes, save_tensors
 folder = Path(sys.argv[1])
 for n in count():
-    save_whole(folder / "a.safetensors", {"x": torch.full((50_000,), float(n))})
+    save_tensors(folder / "a.safetensors", {"x": torch.full((50_000,), float(n))})
     save_arrays(folder / "a.npz", {"x": np.full(50_000, n)})
     save_bytes(folder / "a.bin", bytes([n % 256]) * 200_000)
-    append_line(folder / "a.jsonl", {"n": n, "more": "x" * 5_000})
+    append_jsonl(folder / "a.jsonl", {"n": n, "more": "x" * 5_000})
     with claim_next(folder, "t", ".track.safetensors") as claim:
         save_tracks(claim, pose=HeadPose(torch.full((500, POSE), float(n)), MINI))
     if n == 1:

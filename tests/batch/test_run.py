@@ -58,7 +58,7 @@ def pool(local_ray):
 
 @pytest.fixture(autouse=True)
 def nothing_asked(request):
-    if "crew" in request.fixturenames:
+    if "pool" in request.fixturenames:
         request.getfixturevalue("pool").calls = []
 
 

@@ -19,7 +19,6 @@ from sadtalker_core.__main__ import main
 from sadtalker_core.datatypes import Portrait
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
-from sadtalker_core.render.preview import preview_frames
 from tests.device import talking
 from tests.device.talking import MINI, RELEASED
 from tests.tolerances import ARRANGEMENTS
@@ -89,9 +88,8 @@ def test_a_reference_tracks_previews_and_a_second_face(model, models):
     motion = pipeline.coefficients_to_motion(nets, source, expression, pose, yaw="-10, 10")
     assert all(t.device.type == "cpu" for record in (reference, expression, motion) for t in tensors_of(record))
 
-    detector = None if model == MINI else nets.use("keypoint_detector")[0]
-    drawn = list(preview_frames(portrait.require_crop(), motion, detector, side=64, behind=True))
-    assert len(drawn) == len(motion) and drawn[0].device.type == "cpu"
+    drawn = torch.cat(list(pipeline.preview(nets, portrait, motion, side=64, over_portrait=True).batches()))
+    assert len(drawn) == len(motion) and drawn.device.type == "cpu"
     heads = torch.cat([batch.permute(0, 2, 3, 1) for batch in pipeline.render(nets, portrait, motion).batches()])
     assert heads.device == DEVICE and pipeline.landmarks_picture(portrait).shape[-1] == 3
     for kept in (heads, heads.cpu()):  # ComfyUI --gpu-only leaves pictures on the device

@@ -58,7 +58,7 @@ class Writer:
         raise NotImplementedError
 
     @classmethod
-    def lacking(cls, folder: Path) -> list[str]:
+    def missing(cls, folder: Path) -> list[str]:
         """What should be there in the end and is not."""
         return [] if list(folder.glob(cls.files[0])) else [f"there is no {cls.files[0]}"]
 
@@ -231,7 +231,7 @@ class Train(Writer):
         return ""
 
     @classmethod
-    def lacking(cls, folder: Path) -> list[str]:
+    def missing(cls, folder: Path) -> list[str]:
         from sadtalker_core.training.engine import read_log, steps_done
 
         done, steps = steps_done(folder), [line["step"] for line in read_log(folder)]
@@ -265,7 +265,7 @@ class Batch(Writer):
 
     def act(self, folder: Path) -> None:
         tempfile.tempdir = str(folder / "tmp")
-        self.command.Crew = lambda options, n: _Alone(self.worker)  # type: ignore[assignment,misc]
+        self.command.WorkerPool = lambda options, n: _Alone(self.worker)  # type: ignore[assignment,misc]
         try:
             if self.command.main([str(folder / "jobs.csv")]):
                 raise RuntimeError("the batch did not make its videos")
@@ -281,7 +281,7 @@ class Batch(Writer):
         return ""
 
     @classmethod
-    def lacking(cls, folder: Path) -> list[str]:
+    def missing(cls, folder: Path) -> list[str]:
         report = json.loads((folder / "jobs.run" / "report.json").read_text(encoding="utf-8"))
         videos = [name for name in ("a.mp4", "b.mp4") if not (folder / name).is_file()]
         left = [path.name for path in (folder / "tmp").iterdir()]
@@ -294,7 +294,7 @@ class Batch(Writer):
 
 
 class _Alone:
-    """The crew of a batch, in this process."""
+    """The worker pool of a batch, in this process."""
 
     size = 1
 
@@ -302,7 +302,7 @@ class _Alone:
         self.worker, self.queue = worker, []
 
     def __enter__(self) -> _Alone:
-        self.worker.greet()
+        self.worker.ping()
         return self
 
     def __exit__(self, *_) -> None:
@@ -319,8 +319,9 @@ class _Alone:
     def wait(self, timeout_s: float) -> None:
         if self.queue:
             call = self.queue.pop(0)
-            call.answer = self.worker.do(call.task, *call.given())
-            call.then(call)
+            call.result = self.worker.do(call.task, *call.args())
+            if call.callback is not None:
+                call.callback(call)
 
 
 WRITERS: dict[str, type[Writer]] = {
