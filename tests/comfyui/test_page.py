@@ -49,7 +49,7 @@ def page(server, client):
 
 def plain(prompt: dict) -> dict:
     """Without titles and the page's own extras (an upload button's value, a player)."""
-    ours = {"audioUI", "upload", "is_changed"}
+    ours = {"audioUI", "upload", "is_changed", "video-preview"}
     return {
         node_id: (node["class_type"], {k: v for k, v in node["inputs"].items() if k not in ours})
         for node_id, node in prompt.items()
