@@ -2,7 +2,7 @@
 
     import sadtalker_core
 
-    model = sadtalker_core.load("mini", device="cuda")
+    model = sadtalker_core.load("mini")
     video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
     video.save("talk.mp4")
 

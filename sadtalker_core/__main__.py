@@ -113,7 +113,7 @@ def _make(asked: argparse.Namespace) -> int:
 
 
 def _told(video: Video) -> str:
-    width, height = video.size
+    width, height = (side + side % 2 for side in video.size)  # as the file has them
     return f"{video.n_frames} frames of {width} x {height}, {video.n_frames / video.fps:.2f} s"
 
 

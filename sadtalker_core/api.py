@@ -1,6 +1,6 @@
 """The front door: load a model by its name, make a video with it. Device and precision are chosen here.
 
-    model = sadtalker_core.load("mini", device="cuda")
+    model = sadtalker_core.load("mini")
     video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))
     video.save("talk.mp4")
 

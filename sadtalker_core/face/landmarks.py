@@ -49,7 +49,8 @@ def choose_face(
     if not faces:
         raise FaceNotFound(
             "no face found in the image; use one with a sharp face in frontal or three-quarter view that is not too "
-            "small, or select the face with a box."
+            "small, or, in ComfyUI, select the face with a box in "
+            "Portrait from Image."
         )
     if index < 0:
         raise OptionError(f"expected a face index of 0 or more, got {index}.")

@@ -71,6 +71,9 @@ class _Module:
     current_device = staticmethod(lambda: 0)
     _is_in_bad_fork = staticmethod(lambda: False)
     manual_seed_all = staticmethod(lambda seed: None)
+    # it draws nothing of its own; `torch.random.fork_rng` asks every device that there is
+    get_rng_state = staticmethod(lambda device=0: torch.empty(0, dtype=torch.uint8))
+    set_rng_state = staticmethod(lambda state, device=0: None)
     get_amp_supported_dtype = staticmethod(lambda: [torch.float16, torch.bfloat16])
 
 

@@ -146,7 +146,7 @@ def _mirror(points: np.ndarray) -> np.ndarray:
 
 
 def canonical_face_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray) -> dict[str, np.ndarray]:
-    """The tensors of mini_basis.safetensors; see basis.CanonicalFace."""
+    """The tensors of mini_basis.safetensors; see canonical_face.CanonicalFace."""
     mean = weights @ mesh.vertices
     units = np.einsum("kv,uvc->ukc", weights, mesh.units, optimize=True)
     triangles, kind = _triangulate(found)
