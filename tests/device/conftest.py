@@ -1,13 +1,22 @@
-"""A folder with the narrow released model, and what the CPU makes of each clip, once for all tests."""
+"""A folder with the narrow released model, and what the CPU makes of each clip, once for all tests.
+
+A device stays known to torch until its process ends, and some of torch then asks it wherever it goes. So these tests
+run in a process of their own, which tests/test_on_a_second_device.py starts; to run one of them by hand:
+
+    SECOND_DEVICE=1 python -m pytest -c tests/pytest.ini --rootdir tests tests/device -k name
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 
 import pytest
 import torch
 
 from tests.device import talking
+
+collect_ignore_glob = [] if os.environ.get("SECOND_DEVICE") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
