@@ -74,6 +74,7 @@ class CanonicalFace:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # training, later in this process, could not use tensors of that mode
 def load_canonical_face() -> CanonicalFace:
     """The embedded table; read once, never written on."""
     from safetensors.torch import load_file

@@ -78,6 +78,7 @@ def slaney_mel_bands() -> Tensor:
 
 
 @functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)
 def _slaney_mel_bands() -> Tensor:
     from safetensors.torch import load_file
 

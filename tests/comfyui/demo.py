@@ -48,8 +48,8 @@ def demo(
         "image": Path(portrait).expanduser() if portrait else default_picture(host, source.stem),
         "audio": Path(voice).expanduser() if voice else media.VOICE,
     }
-    media.need(host, "PORTRAIT", files["image"], "video", "a picture")
-    voice_seconds = media.need(host, "VOICE", files["audio"], "audio", "sound")["audio"]["seconds"]
+    media.need(host, "PORTRAIT", files["image"], "video", "an image")
+    voice_seconds = media.need(host, "VOICE", files["audio"], "audio", "audio")["audio"]["seconds"]
     if reference:
         files["video"] = Path(reference).expanduser()
         media.need(host, "REFERENCE", files["video"], "video", "a video")

@@ -156,6 +156,7 @@ class _Topology:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def _topology(device: torch.device) -> _Topology:
     canonical, around = load_canonical_face(), surrounding_triangles()
     kind = torch.where(canonical.kind == SKIN, _HIDEABLE, canonical.kind)

@@ -107,6 +107,7 @@ def _pressed(face: PlacedFace, weights: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def spread_of_lips(device: torch.device) -> Tensor:
     """(468, 18) by what share each point follows the edge of the upper lip (9 points), and that of the lower."""
     canonical = load_canonical_face()

@@ -36,7 +36,7 @@ STAGES = {
     "dense_motion_network.compress": "dense_motion.compression",
     "dense_motion_network.norm": "dense_motion.compression_norm",
     "dense_motion_network.hourglass": "dense_motion.hourglass",
-    "dense_motion_network.mask": "dense_motion.say",
+    "dense_motion_network.mask": "dense_motion.mask",
     "dense_motion_network.occlusion": "dense_motion.occlusion",
     "third": "flatten",
     "fourth": "flatten_out",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import modules as layers
 
 SIDE = 112  #: of the grey crops, in pixels
 MFCC_PER_FRAME = 4
@@ -39,7 +40,7 @@ class LRASD(nn.Module):
         self.forwards = nn.GRU(2 * WIDTHS[-1], HIDDEN, batch_first=True)
         self.backwards = nn.GRU(2 * WIDTHS[-1], HIDDEN, batch_first=True)
         self.detector_gate = Gate(2 * HIDDEN)
-        self.head = nn.Linear(2 * HIDDEN, 2)
+        self.head = layers.Linear(2 * HIDDEN, 2)
 
     def forward(self, crops: Tensor, mfcc: Tensor) -> Tensor:
         return self.compare(self.encode_video(crops), self.encode_audio(mfcc))
@@ -75,7 +76,7 @@ class Gate(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.mix = nn.Conv1d(width, width, 1, bias=False)
+        self.mix = layers.Conv1d(width, width, 1, bias=False)
         self.norm = nn.BatchNorm1d(width, NORM_EPS)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ def _video_block(n_in: int, width: int, stride: int) -> nn.Sequential:
 
     def layer(n_in: int, width: int, kernel: tuple[int, ...], stride: int = 1) -> list[nn.Module]:
         padding = tuple(k // 2 for k in kernel)
-        conv = nn.Conv3d(n_in, width, kernel, (1, stride, stride), padding, bias=False)
+        conv = layers.Conv3d(n_in, width, kernel, (1, stride, stride), padding, bias=False)
         return [conv, nn.BatchNorm3d(width, NORM_EPS), nn.ReLU()]
 
     return nn.Sequential(
@@ -103,7 +104,7 @@ def _audio_block(n_in: int, width: int) -> nn.Sequential:
 
     def layer(n_in: int, width: int, kernel: tuple[int, int]) -> list[nn.Module]:
         padding = (kernel[0] // 2, kernel[1] // 2)
-        conv = nn.Conv2d(n_in, width, kernel, padding=padding, bias=False)
+        conv = layers.Conv2d(n_in, width, kernel, padding=padding, bias=False)
         return [conv, nn.BatchNorm2d(width, NORM_EPS), nn.ReLU()]
 
     return nn.Sequential(
