@@ -83,7 +83,7 @@ def test_inference_mode_works_within():
 
 
 def test_a_network_moves_there_and_back():
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+    net = torch.nn.Sequential(torch.nn.modules.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
     picture = torch.rand(1, 3, 8, 8)
     want = net(picture)
     assert torch.equal(net.to(DEVICE)(picture.to(DEVICE)).cpu(), want)
