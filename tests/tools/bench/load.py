@@ -33,14 +33,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.comfyui import environment, media
-from tests.comfyui.client import Client, ClientError, Progress, RunInterrupted
-from tests.comfyui.environment import Environment
-from tests.comfyui.layout import make_base, remove_base
-from tests.comfyui.server import Server
-from tests.comfyui.websocket import Websocket
 from tests.nodes.inside.graphs import talking
 from tests.tools.bench.measuring import load, machine
+from tests.tools.comfyui import environment, media
+from tests.tools.comfyui.client import Client, ClientError, Progress, RunInterrupted
+from tests.tools.comfyui.environment import Environment
+from tests.tools.comfyui.layout import make_base, remove_base
+from tests.tools.comfyui.server import Server
+from tests.tools.comfyui.websocket import Websocket
 
 VOICE_SECONDS = (0.4, 0.3, 0.5)
 SIDES = (256, 320, 288)
