@@ -54,10 +54,10 @@ EXPRESSION_REFERENCE = ("blink", "all")
 POSE_REFERENCE = ("pose", "all")
 #: frames over which the end of a looped reference melts into its beginning
 LOOP_BLEND = 10
-#: whole pictures that are made together, and how many pixels they may have: a large one takes a second by itself
+#: whole images that are made together, and how many pixels they may have: a large one takes a second by itself
 PASTED_AT_ONCE = 4
 PIXELS_AT_ONCE = 4_000_000
-#: the same for pictures that are written
+#: the same for images that are written
 WRITTEN_AT_ONCE = 16
 PIXELS_WRITTEN_AT_ONCE = 16_000_000
 
@@ -81,7 +81,7 @@ def extract(
 
 
 @few_threads()
-def landmarks_picture(portrait: Portrait) -> Tensor:
+def landmarks_image(portrait: Portrait) -> Tensor:
     """(S, S, 3): the cropped face with its landmarks drawn."""
     crop = portrait.require_crop()
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
@@ -225,7 +225,7 @@ def coefficients_to_motion(
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
 ) -> AnyMotion:
-    """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
+    """MappingNet: tracks -> what moves the image. A track that a reference has cut ends the clip."""
     require_family("the coefficients", source.family, model.family)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
@@ -270,7 +270,7 @@ def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: i
     return FrameStream(len(motion), height, width, renderer.batches, seconds_per_frame=renderer.seconds_per_frame)
 
 
-# --------------------------------------------------------------------------------------------- the whole picture
+# --------------------------------------------------------------------------------------------- the whole image
 
 
 def paste(
@@ -282,9 +282,9 @@ def paste(
     mask: Tensor | None = None,
     background: Tensor | None = None,
 ) -> tuple[FrameStream, Tensor]:
-    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole picture, and the mask (H, W) of where.
+    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole image, and the mask (H, W) of where.
 
-    background: (T', H, W, 3) frames of that picture in which somebody else talks already. The longer of the two clips
+    background: (T', H, W, 3) frames of that image in which somebody else talks already. The longer of the two clips
     says how long it lasts, the shorter one holds its last frame.
     """
     for name, clip in (("frames", frames), ("background", background)):
@@ -362,7 +362,7 @@ def render_video(
     on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
 ) -> Path:
-    """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
+    """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
     heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
@@ -370,7 +370,7 @@ def render_video(
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
-    check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
+    check_stop: asked before every whole image and every moment while the encoder is waited for; may raise to stop
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
@@ -392,7 +392,7 @@ def render_video(
             with few_threads():
                 if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large picture may need more room than the heads did
+                else:  # one by one: a large image may need more room than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()
@@ -405,7 +405,7 @@ def render_video(
 
 
 def _at_once(pixels: int, most_pixels: int, most: int) -> int:
-    """How many pictures of so many pixels are worked on between two looks at the stop button."""
+    """How many images of so many pixels are worked on between two looks at the stop button."""
     return min(max(most_pixels // max(pixels, 1), 1), most)
 
 
@@ -423,7 +423,7 @@ def _require_clip(name: str, clip: Tensor) -> None:
 def make_paste_back(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:
-    """What `render_video` needs to put the heads back into their picture; see `paste`. A mask says where the head ends:
+    """What `render_video` needs to put the heads back into their image; see `paste`. A mask says where the head ends:
     then no colours fade beyond it.
     """
     blend = Blend.MULTIBAND if mask is None else Blend.FEATHER

@@ -18,7 +18,7 @@ from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FrameStream, Port
 from sadtalker_core.errors import FaceNotFound
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.threads import each_on_few_threads, few_threads, side_by_side
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 from tests.render import tiny
 
 

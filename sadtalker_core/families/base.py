@@ -130,7 +130,7 @@ class Family(Protocol):
         roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> AnyMotion:
-        """Tracks -> what moves the picture, see render.driving."""
+        """Tracks -> what moves the image, see render.driving."""
         ...
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:

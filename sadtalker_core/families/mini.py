@@ -1,4 +1,4 @@
-"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the picture."""
+"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released SadTalker weights: a 3-D face network reads the face, 15 key points move the picture."""
+"""The released SadTalker weights: a 3-D face network reads the face, 15 key points move the image."""
 
 from __future__ import annotations
 

@@ -150,11 +150,11 @@ class PoseVAETrainer(Trainer):
         drawn = self.net.decode(torch.zeros(1, self.net.config.latent, device=device), *told)
         parts = {"seen": blocks.motion, "rebuilt": rebuilt, "drawn at 0": drawn}
         family = self.clips[0].family
-        pictures = {
+        images = {
             name: plot_motion(pose=HeadPose((motion + blocks.reference[:, None])[0].float().cpu(), family), height=320)
             for name, motion in parts.items()
         }
-        return {name: picture.permute(2, 0, 1) for name, picture in pictures.items()}
+        return {name: image.permute(2, 0, 1) for name, image in images.items()}
 
     def _blocks(self, places: Sequence[tuple[Clip, int]], device: torch.device) -> Blocks:
         """(clip, frame of the reference) of each."""

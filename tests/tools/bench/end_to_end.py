@@ -1,4 +1,4 @@
-"""Whole pipelines and their stages: the mini and the released networks from picture to film, and an hour of audio.
+"""Whole pipelines and their stages: the mini and the released networks from image to film, and an hour of audio.
 
 Letters: `T` frames of a clip.
 """
@@ -25,9 +25,9 @@ from tests.tools.bench.measuring import (
     forget_peak,
     in_reference_convolutions,
     peak_mb,
-    picture,
     processor_seconds,
     talker_by_rule,
+    test_image,
     voice,
     yardstick,
 )
@@ -43,8 +43,8 @@ STEREO_HZ = 44_100
 
 
 def film(nets, folder: str, wave: Tensor, step: Callable[[str, Callable[[], Any]], Any], wide: bool = False) -> int:
-    """Crop mode, from the picture and the voice to the film; -> T. wide: back into a picture of 1920 x 1080."""
-    portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(picture(wide)), CropMode.CROP))
+    """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
+    portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(test_image(wide)), CropMode.CROP))
     speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
     expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))
     pose = step("pose", lambda: pipeline.predict_head_pose(nets, speech, source))
@@ -96,8 +96,8 @@ def mini() -> dict[str, Any]:
 
 @torch.inference_mode()
 def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
-    """Picture to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
-    put back into a picture of 1920 x 1080.
+    """Image to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
+    put back into an image of 1920 x 1080.
     """
     torch.set_num_threads(1)
     nets = talker_by_rule(side)
@@ -135,7 +135,7 @@ def stages() -> list[dict[str, Any]]:
 
 def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Name -> how much of it (seconds of voice, or one), and the doing."""
-    n, wave, whole = 4, voice(4.0), Portrait(picture(wide=False))
+    n, wave, whole = 4, voice(4.0), Portrait(test_image(wide=False))
     speech = pipeline.encode_audio(wave, 16_000)
     expression, pose = pipeline.predict_expression(nets, speech, face), pipeline.predict_head_pose(nets, speech, face)
     found: dict[str, tuple[int, Callable[[], Any]]] = {

@@ -127,7 +127,7 @@ class Page:
         )
 
     def run(self) -> tuple[str, int]:
-        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live pictures."""
+        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live images."""
         self.page.evaluate(WATCH)
         self.page.locator('[data-testid="queue-button"]').first.click()
         ended, words = self.page.wait_for_function("() => seen.ended").json_value()
