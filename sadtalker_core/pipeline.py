@@ -38,7 +38,7 @@ from .datatypes import (
 from .errors import VideoError
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
-from .families import Model, family_of
+from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
@@ -77,7 +77,7 @@ def extract(
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
     mode = one_of("crop_mode", mode, CropMode)
     with _threads_to_look(points):
-        return family_of(model).extract(model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset)
+        return model.family.extract(model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset)
 
 
 @few_threads()
@@ -104,7 +104,7 @@ def extract_video(
     n_frames: how many will come, where that is known; on_progress's total
     """
     with _threads_to_look(points):
-        return family_of(model).extract_video(
+        return model.family.extract_video(
             model,
             frames,
             fps,
@@ -160,18 +160,18 @@ def predict_expression(
 
     blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
     """
-    require_family("the coefficients", source.family, model.family)
+    require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
     blink = one_of("blink", blink, BLINKS)
     (net,) = model.use(EXPNET)
     if reference is None:
         drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
         return run_expnet(net, speech, source, drawn, on_progress=on_progress)
-    require_family("the reference", reference.family, model.family)
+    require_family("the reference", reference.family, model.family.name)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = family_of(model).eyelids(reference, net) * blink_strength
+    lids = model.family.eyelids(reference, net) * blink_strength
     return run_expnet(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
 
 
@@ -189,10 +189,10 @@ def predict_head_pose(
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
-    require_family("the coefficients", source.family, model.family)
+    require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
-        require_family("the reference", reference.family, model.family)
+        require_family("the reference", reference.family, model.family.name)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
         if reference_mode == "all":
             return reenact(reference, source)[1]
@@ -226,11 +226,11 @@ def coefficients_to_motion(
     on_progress: OnProgress | None = None,
 ) -> AnyMotion:
     """MappingNet: tracks -> what moves the image. A track that a reference has cut ends the clip."""
-    require_family("the coefficients", source.family, model.family)
+    require_family("the coefficients", source.family, model.family.name)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
-    return family_of(model).coefficients_to_motion(
+    return model.family.coefficients_to_motion(
         model,
         source,
         expression,
@@ -249,8 +249,8 @@ def preview(
     model: Model, portrait: Portrait, motion: AnyMotion, *, side: int = 384, over_portrait: bool = False
 ) -> FrameStream:
     """Motion Preview: drawings of how the face will move, `side` pixels wide and high."""
-    require_family("the motion", motion.family, model.family)
-    drawings = family_of(model).preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
+    require_family("the motion", motion.family, model.family.name)
+    drawings = model.family.preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
 
@@ -263,9 +263,9 @@ def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: i
     batch_size: frames at once; 0 lets the family choose, by the device and what is free there. Halved where memory
     runs out.
     """
-    require_family("the motion", motion.family, model.family)
+    require_family("the motion", motion.family, model.family.name)
     crop = portrait.require_crop()
-    renderer = family_of(model).renderer(model, crop, motion, batch_size=batch_size)
+    renderer = model.family.renderer(model, crop, motion, batch_size=batch_size)
     height, width = crop.frame_hw
     return FrameStream(len(motion), height, width, renderer.batches, seconds_per_frame=renderer.seconds_per_frame)
 

@@ -26,6 +26,7 @@ from sadtalker_core.api import (
 )
 from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalkerError
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import PRECISIONS, Options
 from tests.face.images import astronaut
@@ -177,7 +178,7 @@ def test_only_the_painting_networks_leave_fp32_and_auto_goes_by_the_device(devic
 
 def test_the_released_family_gives_its_frames_as_well():
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
-    loaded = to_device(SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets), torch.device("cpu"), "auto")
+    loaded = to_device(SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets), torch.device("cpu"), "auto")
     portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
     video = Video(SadTalker(loaded, torch.device("cpu"), batch_size=2), portrait, tiny.motion(5), None, Options())
     batches = list(video.frames())

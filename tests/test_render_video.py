@@ -13,7 +13,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
-from sadtalker_core.families import released
+from sadtalker_core.families import FAMILIES, released
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.face.images import astronaut
@@ -106,7 +106,7 @@ def test_a_whole_image_is_made_for_one_head_at_a_time(tmp_path, monkeypatch):
 def test_a_film_goes_on_in_smaller_batches_where_memory_runs_out(tmp_path, monkeypatch, batch_size, asked):
     generator = accelerate(tiny.generator())
     nets = SadTalkerModel(
-        "tiny", RELEASED, tiny.SIDE, {"keypoint_detector": tiny.keypoint_detector(), "generator": generator}
+        "tiny", FAMILIES[RELEASED], tiny.SIDE, {"keypoint_detector": tiny.keypoint_detector(), "generator": generator}
     )
     portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
 
@@ -194,7 +194,7 @@ def rendered_heads(n_frames=3):
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
     crop = tiny.crop()
     portrait = Portrait(crop.image.permute(1, 2, 0), crop=crop)
-    return pipeline.render(SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets), portrait, tiny.motion(n_frames))
+    return pipeline.render(SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets), portrait, tiny.motion(n_frames))
 
 
 def test_nobody_waits_for_an_estimate_that_nobody_hears(tmp_path, measured):

@@ -255,8 +255,8 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
-    clips = read_clips(options.data, family=base.family, shortest=training.frames)
-    face = None if options.coefficients_only else face_of(base.family, options.bfm)
+    clips = read_clips(options.data, family=base.family.name, shortest=training.frames)
+    face = None if options.coefficients_only else face_of(base.family.name, options.bfm)
     reader = read_lip_reader(options.lip_reader) if options.lip_reader else None
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["expnet"])

@@ -10,6 +10,7 @@ network looks at, x right, y down; a decimetre of face is about 102 of them, in 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +21,7 @@ from torch.nn.functional import normalize
 
 from ..canonical_face import HEAD_TO_IMAGE, INNER_LIPS, MOUTH, OUTER_LIPS, load_canonical_face, rotation_of_angles
 from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION, IDENTITY, TEXTURE
-from ..datatypes import MINI, FaceCoefficients
+from ..datatypes import MINI, RELEASED, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
 from ..render.meshwarp.rasterizer import rasterize
@@ -144,8 +145,10 @@ class BfmFace:
 
 def face_of(family: str, bfm: Path | None) -> Face:
     """Who turns a family's coefficients into a face. Raises OptionError for a released one without its file."""
-    if family == MINI:
-        return MiniFace()
+    return _FACES[family](bfm)
+
+
+def _bfm_face(bfm: Path | None) -> Face:
     if bfm is None:
         raise OptionError(
             "the landmark, blink and lip-reading losses need the face that released coefficients describe, and its "
@@ -155,6 +158,10 @@ def face_of(family: str, bfm: Path | None) -> Face:
             "the lids will not obey the blink track."
         )
     return BfmFace(bfm)
+
+
+#: by the family's name
+_FACES: Mapping[str, Callable[[Path | None], Face]] = {MINI: lambda bfm: MiniFace(), RELEASED: _bfm_face}
 
 
 def eye_openness(points: Tensor) -> Tensor:

@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     frozen: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
     frozen = {name: frozen[name] for name in TEACHERS}
     vgg = vgg_of(options.vgg19, training.vgg)
-    clips = read_renderer_clips(options.data, frozen, vgg, base.family)
+    clips = read_renderer_clips(options.data, frozen, vgg, base.family.name)
     require_crop_mode(clips, options.net)
     if ends.init_from == BASE:
         net: Any = base.nets[options.net]

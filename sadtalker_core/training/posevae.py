@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
-    clips = read_blocks(options.data, base.family, training.net.frames)
+    clips = read_blocks(options.data, base.family.name, training.net.frames)
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["posevae"])
     else:

@@ -32,11 +32,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..canonical_face import angles_of_rotation, rotation_of_angles
 from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
-from ..datatypes import RELEASED, FaceCoefficients
+from ..datatypes import FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
+from ..families import FAMILIES
 from ..families.networks import MOTION_ESTIMATOR
 from ..model import SadTalkerModel, load_weights
 from ..render.facevid2vid.dense_motion import DenseMotionConfig
@@ -212,16 +212,8 @@ def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tenso
 
 
 def head_degrees(coefficients: FaceCoefficients) -> Tensor:
-    """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned.
-
-    The mini family's coefficients are such angles. The released family's face model has y up and z to the viewer, and
-    turns by pitch first, then yaw, then roll: so yaw and roll change their signs, and the order is undone.
-    """
-    angles = coefficients.rotation
-    if coefficients.family == RELEASED:
-        # the other order is the inverse of this one by the negative angles
-        angles = angles_of_rotation(rotation_of_angles(angles * angles.new_tensor([-1.0, 1.0, 1.0])).mT)
-    return torch.rad2deg(angles)
+    """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned."""
+    return FAMILIES[coefficients.family].head_degrees(coefficients)
 
 
 def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
@@ -280,7 +272,7 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
 
 def require_renderer_base(base: SadTalkerModel) -> None:
     """Raises OptionError for a model that draws by other means."""
-    if base.family != RELEASED:
+    if "generator" not in base.nets:
         raise OptionError(
             f"expected a --base with a generator, as the released models have, got {base.name}, which "
             f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
+from ..datatypes import Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
-from ..face.crop import cut_square, face_box, square_box
+from ..face.crop import cut_square
 from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..families.base import Points
@@ -237,7 +237,7 @@ class Reader:
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""
-        return (square_box if self.model.family == MINI else face_box)(points, size_wh, self.mode)
+        return self.model.family.face_box(points, size_wh, self.mode)
 
     def count_faces(self, image: Tensor) -> int:
         return len(find_faces(*self._face_nets(), image))

@@ -129,7 +129,7 @@ def stages() -> list[dict[str, Any]]:
         for what, (amount, stage) in _stages_of(nets, face).items():
             stage()
             cost, spent, _ = in_reference_convolutions(stage)
-            rows.append({"what": f"{nets.family}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
+            rows.append({"what": f"{nets.family.name}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
     return rows
 
 
@@ -145,7 +145,7 @@ def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
         "mapping, a second": (n, lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)),
         "face and coefficients, a picture": (1, lambda: pipeline.extract(nets, whole, CropMode.CROP)),
     }
-    if nets.family == RELEASED:
+    if "keypoint_detector" in nets.nets:
         (detector,) = nets.use(KEYPOINT_DETECTOR)
         image = torch.rand(1, 3, nets.image_size, nets.image_size)
         found["key points, a clip"] = (1, lambda: detector(image))

@@ -142,10 +142,11 @@ def talker_by_rule(side: int, *only: str):
     embedded ones.
     """
     from sadtalker_core.datatypes import RELEASED
+    from sadtalker_core.families import FAMILIES
     from sadtalker_core.model import SadTalkerModel, assemble_mini
     from tests.parity.harness import rule_net
 
     embedded = assemble_mini().nets
     nets = {name: embedded[name] for name in ("face_detector", "face_mesh")}
     names = only or ("face_recon", "expnet", "posevae", "mapping", "keypoint_detector", "generator")
-    return SadTalkerModel("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})
+    return SadTalkerModel("by rule", FAMILIES[RELEASED], side, nets | {name: rule_net(name, 0) for name in names})

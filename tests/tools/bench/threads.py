@@ -136,7 +136,7 @@ def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], C
     face_image, wave = Portrait(test_image(wide=False)), voice(VOICE_SECONDS)
     speech = pipeline.encode_audio(wave, 16_000)
     portrait, source = pipeline.extract(nets, face_image, CropMode.CROP)
-    if nets.family == RELEASED:
+    if "face_recon" in nets.nets:
         source = tiny.coefficients()  # weights made by rule know no faces
     expression, pose = (
         pipeline.predict_expression(nets, speech, source),
@@ -152,7 +152,7 @@ def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], C
             nets, source, expression, pose
         ).driving.yaw,
     }  # fmt: skip
-    if nets.family == RELEASED:
+    if "keypoint_detector" in nets.nets:
         (detector,) = nets.use(KEYPOINT_DETECTOR)
         image = portrait.require_crop().image[None]
         found["key points, a clip"] = lambda: detector(image)
