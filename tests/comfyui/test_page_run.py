@@ -143,10 +143,7 @@ def test_the_blueprint_is_found_added_opened_and_run(page, client, inputs):
         ("Talking Portrait", "custom_nodes.sadtalker-nodes")
     ]
     page.clear()
-    page.page.mouse.dblclick(700, 600)
-    page.page.locator("input:focus").wait_for()
-    page.page.keyboard.type("Talking Portrait")
-    page.page.locator("li", has_text="Subgraph Blueprints").first.click()
+    page.search("Talking Portrait", "Subgraph Blueprints")
     page.page.wait_for_function("() => app.graph.nodes.length === 1")
     page.page.mouse.click(900, 500)
     page.page.evaluate(CONNECT, [inputs["portrait.png"], inputs["speech.wav"]])
