@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from tests.comfyui import media
-from tests.comfyui.client import Client, ClientError
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.server import free_port
+from tests.tools.comfyui import media
+from tests.tools.comfyui.client import Client, ClientError
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.server import free_port
 
 pytestmark = pytest.mark.comfyui
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.comfyui import workflow
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.page import CLICKS, Page
+from tests.tools.comfyui import workflow
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.page import CLICKS, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -6,10 +6,10 @@ import urllib.parse
 
 import pytest
 
-from tests.comfyui import media, shipped, workflow
-from tests.comfyui.client import Client
-from tests.comfyui.layout import home
-from tests.comfyui.page import Page
+from tests.tools.comfyui import media, shipped, workflow
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import home
+from tests.tools.comfyui.page import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

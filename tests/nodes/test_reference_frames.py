@@ -11,8 +11,8 @@ pytestmark = pytest.mark.comfyui
 def found(comfyui, voice, inside, tmp_path_factory):
     import shutil
 
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("clips") / "base")
     shutil.copy(voice, base / "input" / voice.name)

@@ -25,8 +25,8 @@ HALF_PRECISION = 3e-2, 3e-3
 
 @pytest.fixture(scope="module", params=[False, True], ids=["offloading", "gpu-only"])
 def found(request, comfyui, astronaut, inside, tmp_path_factory):
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("second") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui import media, shipped, workflow
+from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 

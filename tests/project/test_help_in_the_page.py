@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.comfyui.page import Page
 from tests.project.test_help import EN, LANGUAGES, NODES, locale, page_of, pictures_in
+from tests.tools.comfyui.page import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import read_log
 from sadtalker_core.training.renderer import head_degrees, read_estimator
-from tests.comfyui import media
+from tests.tools.comfyui import media
 from tests.training import narrow_model, overfit, toy_clips
 from tests.training.own_model import in_the_nodes
 

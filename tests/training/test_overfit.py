@@ -14,7 +14,7 @@ from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.training.expnet import measured_blinks
 from sadtalker_core.training.faces import BLINK_BLENDSHAPES, MiniFace
-from tests.comfyui import media
+from tests.tools.comfyui import media
 from tests.training import overfit
 from tests.training.own_model import in_the_nodes
 

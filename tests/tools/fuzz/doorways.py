@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from tests.tools.fuzz import mutations as odd
 
-Host = Any  #: tests/comfyui/inside/host.py
+Host = Any  #: tests/tools/comfyui/inside/host.py
 
 
 class Doorway:
@@ -803,9 +803,9 @@ def open_doorway(name: str, folder: Path) -> Doorway:
     kind = DOORWAYS[name]
     host = None
     if kind.needs_host:  # type: ignore[attr-defined]
-        from tests.comfyui import environment
-        from tests.comfyui.inside.host import Host as RealHost
-        from tests.comfyui.layout import PACK_NAME, make_base
+        from tests.tools.comfyui import environment
+        from tests.tools.comfyui.inside.host import Host as RealHost
+        from tests.tools.comfyui.layout import PACK_NAME, make_base
 
         base = make_base(folder / "base")
         host = RealHost(str(environment.find().tree), str(base), str(base / "custom_nodes" / PACK_NAME))

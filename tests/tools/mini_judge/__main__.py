@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.comfyui import environment
-from tests.comfyui.inprocess import run_inside
-from tests.comfyui.layout import PROJECT, SetupError, home, make_base
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.inprocess import run_inside
+from tests.tools.comfyui.layout import PROJECT, SetupError, home, make_base
 from tests.tools.sync_evaluator.mini import sync_rows
 
 from . import portraits, rows, sources, trial, voices

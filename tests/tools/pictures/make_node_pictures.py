@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import environment, media, shipped
-from tests.comfyui.client import Client
-from tests.comfyui.layout import PACK_NAME, PROJECT, make_base
-from tests.comfyui.page import Page
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media, shipped
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT, make_base
+from tests.tools.comfyui.page import Page
+from tests.tools.comfyui.server import Server
 from tests.tools.pictures.saving import save_small
 
 FOLDER = PROJECT / "web" / "pictures"

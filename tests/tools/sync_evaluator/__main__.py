@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sadtalker_core.errors import SadTalkerError
-from tests.comfyui.layout import home
+from tests.tools.comfyui.layout import home
 from tests.tools.mini_judge import sources
 
 from . import mini

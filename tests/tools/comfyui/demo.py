@@ -18,11 +18,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import environment, media, workflow
-from tests.comfyui.client import Client, ClientError, Progress, RunFailed
-from tests.comfyui.environment import Environment
-from tests.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, make_base
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media, workflow
+from tests.tools.comfyui.client import Client, ClientError, Progress, RunFailed
+from tests.tools.comfyui.environment import Environment
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, make_base
+from tests.tools.comfyui.server import Server
 
 DAY = 24 * 3600.0
 DEFAULT_WORKFLOW = PROJECT / "workflows" / "talking_portrait.json"

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import media, workflow
-from tests.comfyui.client import Client, Run
-from tests.comfyui.environment import INSIDE, Environment
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.server import Server
+from tests.tools.comfyui import media, workflow
+from tests.tools.comfyui.client import Client, Run
+from tests.tools.comfyui.environment import INSIDE, Environment
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.server import Server
 
 FILES = {file.stem: file for file in sorted((PROJECT / "workflows").glob("*.json"))}
 VOICES = ("speech.wav", "voice_1.wav", "voice_2.wav")

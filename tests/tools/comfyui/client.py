@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui.websocket import Closed, Websocket
+from tests.tools.comfyui.websocket import Closed, Websocket
 
 
 class ClientError(Exception):

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui.environment import INSIDE, Environment
-from tests.comfyui.layout import PROJECT, SetupError
+from tests.tools.comfyui.environment import INSIDE, Environment
+from tests.tools.comfyui.layout import PROJECT, SetupError
 
 FPS = 25
 VOICE = PROJECT / "tests" / "demo" / "hello.flac"

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import environment
-from tests.comfyui.client import Client
-from tests.comfyui.layout import SetupError
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import SetupError
 
 READY = "() => window.app && window.app.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
 SWITCHES = (
