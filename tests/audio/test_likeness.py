@@ -9,7 +9,7 @@ import torch
 
 from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.media import read_voice
-from tests.comfyui.media import VOICE
+from tests.tools.comfyui.media import VOICE
 
 RATE_HZ, SECONDS = 16_000, 4
 

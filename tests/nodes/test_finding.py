@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from tests.comfyui.layout import PROJECT
 from tests.tools.blueprints import BOXES, text_of
+from tests.tools.comfyui.layout import PROJECT
 
 ALIASES = json.loads((PROJECT / "nodes" / "search_aliases.json").read_text(encoding="utf-8"))
 FROZEN = json.loads((PROJECT / "tests" / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
