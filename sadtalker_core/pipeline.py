@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .audio.loudness import OFF
 from .audio.speech import encode_speech, idle_speech
 from .choices import one_of
 from .claims import Claim
@@ -132,12 +133,16 @@ def encode_audio(
     sample_rate_hz: float = 16_000,
     idle_seconds: float = 0.0,
     *,
+    loudness: str = OFF,
     on_progress: OnProgress | None = None,
 ) -> SpeechWindows:
-    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds."""
+    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds.
+
+    loudness: "off" leaves it as it is, "auto" makes all voices alike; see encode_speech
+    """
     if waveform is None:
         return idle_speech(idle_seconds)
-    return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
+    return encode_speech(waveform, sample_rate_hz, loudness=loudness, on_progress=on_progress)
 
 
 @few_threads()
