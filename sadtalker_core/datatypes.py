@@ -119,6 +119,7 @@ class Portrait:
     face_box:   the user's own box around the face, or None to look for faces
     crop:       filled in by 3DMM Extract
     name:       what the user knows it by, a file's name; for sentences
+    checked:    whether `image` is one that all stages can use; `face.portrait.check_portrait` sees to it
     """
 
     image: Tensor
@@ -128,6 +129,7 @@ class Portrait:
     face_box: Box | None = None
     crop: FaceCrop | None = None
     name: str = ""
+    checked: bool = False
 
     def mask_or_zeros(self) -> Tensor:
         """(H, W), zeros when the image has no transparency."""
