@@ -85,25 +85,21 @@ def extract_mini(
     points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-<<<<<<< HEAD
-    crop = FaceCrop(cut_square(portrait.image, box, pic_size), image_to_square(points, box, pic_size), box, mode)
-=======
     crop = FaceCrop(
-        cut_square(picture, box, pic_size),
-        picture_to_square(points, box, pic_size),
+        cut_square(portrait.image, box, pic_size),
+        image_to_square(points, box, pic_size),
         box,
         mode,
-        _irises_in_square(find_irises(picture.permute(2, 0, 1), points), box, pic_size),
+        _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
     )
->>>>>>> eyes
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 
 
 def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:
-    """(2, 3) from pixels of the picture to those of the square."""
+    """(2, 3) from pixels of the image to those of the square."""
     if irises is None:
         return None
-    return torch.cat([picture_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
+    return torch.cat([image_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
 
 
 def _say_if_small(points: Tensor) -> None:

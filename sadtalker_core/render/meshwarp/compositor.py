@@ -26,12 +26,8 @@ from torch.nn import functional as F
 
 from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
-<<<<<<< HEAD
 from ..batches import OutOfMemory, in_batches, memory_ran_out
-=======
-from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
 from ..eyes.gaze import GAZE_UNITS, Gaze
->>>>>>> eyes
 from ..eyes.lash_line import LashLine
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
