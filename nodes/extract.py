@@ -70,7 +70,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 crop_scale=crop_scale,
                 offset=(crop_offset_x, crop_offset_y),
             )
-        return io.NodeOutput(cropped, coefficients, pipeline.landmarks_picture(cropped).unsqueeze(0))
+        return io.NodeOutput(cropped, coefficients, pipeline.landmarks_image(cropped).unsqueeze(0))
 
 
 class SadTalkerReferenceVideo(io.ComfyNode):

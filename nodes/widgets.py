@@ -44,7 +44,7 @@ def reference(node: str) -> list[io.Input]:
 
 
 def seam(condition: str = "") -> list[io.Input]:
-    """How the head gets back into its picture. condition: words that each tooltip begins with."""
+    """How the head gets back into its image. condition: words that each tooltip begins with."""
     return [option(name, condition=condition) for name in ("feather", "colour_match")]
 
 

@@ -1,7 +1,7 @@
 """The bytes or the path of a sound file come in, a waveform goes out, as Load Audio would make it.
 
 It is read by PyAV where that is installed, and else by the ffmpeg that the package imageio-ffmpeg brings along; images
-are read by face/picture_file.py. Letters: `C` channels, `n` samples.
+are read by face/image_file.py. Letters: `C` channels, `n` samples.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def test_what_cannot_be_used_gets_one_sentence_and_begins_nothing(pretender, cap
     assert sentence in refused(capsys, *arguments) and pretender.asked == []
 
 
-def test_a_device_that_is_not_there_and_a_picture_of_nobody_are_inputs(files, capsys):
+def test_a_device_that_is_not_there_and_a_image_of_nobody_are_inputs(files, capsys):
     made = "face.png", "hello.wav", "-o", "a.mp4"
     assert "device: expected auto, cpu" in refused(capsys, *made, "--device", "cuda:99")
     assert "no face found" in refused(capsys, *made)

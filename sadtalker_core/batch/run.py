@@ -1,7 +1,7 @@
 """Jobs and a worker pool come in, videos go out: short jobs whole, each by one worker, and long ones cut into chunks.
 
 Of a long clip the motion is worked out once. Its chunks are rendered wherever there is a worker, and come back as they
-were rendered, in float32, through Ray's store; they are put back into the picture and encoded here, once and in
+were rendered, in float32, through Ray's store; they are put back into the image and encoded here, once and in
 order, by the same `pipeline.render_video` that Render Video uses. So the cut clip is the uncut one, frame for frame:
 the colours of Paste Back follow the frames before, and pieces that had been encoded would have been rounded. No more
 than two chunks a worker are under way or waiting, so memory does not grow with the clip.

@@ -1,4 +1,4 @@
-"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the picture."""
+"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..datatypes import (
     UNSCALED,
     AnyMotion,
     BlendshapeMotion,
+    Box,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -21,12 +22,17 @@ from ..datatypes import (
     OnProgress,
     Portrait,
     PoseAngles,
+    SpeechWindows,
 )
+from ..face.crop import square_box
 from ..face.extract import extract_mini
 from ..face.points import FaceSelector
 from ..face.reference_video import read_mini_video
+from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
+from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
+from ..motion.upper_face import upper_face, with_upper_face
 from ..render.driving import Degrees, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.frames import to_box_aspect
@@ -45,6 +51,13 @@ class Mini:
 
     name = MINI
     networks = MiniNetworks()
+    needs_landmarks = False
+
+    def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
+        return square_box(points, size_wh, mode)
+
+    def head_degrees(self, coefficients: FaceCoefficients) -> Tensor:
+        return torch.rad2deg(coefficients.rotation)
 
     def extract(
         self,
@@ -98,6 +111,21 @@ class Mini:
     def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
         """expnet: of no use here, where the lids have blendshapes of their own"""
         return eyelids_by_blendshapes(reference)
+
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        """ExpNet moves the mouth; what moves above it is drawn."""
+        face = upper_face(speech, blinks, lids)
+        said = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
+        return with_upper_face(said, face, source)
 
     def coefficients_to_motion(
         self,

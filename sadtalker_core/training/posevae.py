@@ -150,11 +150,11 @@ class PoseVAETrainer(Trainer):
         drawn = self.net.decode(torch.zeros(1, self.net.config.latent, device=device), *told)
         parts = {"seen": blocks.motion, "rebuilt": rebuilt, "drawn at 0": drawn}
         family = self.clips[0].family
-        pictures = {
+        images = {
             name: plot_motion(pose=HeadPose((motion + blocks.reference[:, None])[0].float().cpu(), family), height=320)
             for name, motion in parts.items()
         }
-        return {name: picture.permute(2, 0, 1) for name, picture in pictures.items()}
+        return {name: image.permute(2, 0, 1) for name, image in images.items()}
 
     def _blocks(self, places: Sequence[tuple[Clip, int]], device: torch.device) -> Blocks:
         """(clip, frame of the reference) of each."""
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
-    clips = read_blocks(options.data, base.family, training.net.frames)
+    clips = read_blocks(options.data, base.family.name, training.net.frames)
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["posevae"])
     else:

@@ -88,7 +88,7 @@ def test_a_pause_in_the_middle_of_a_message_loses_nothing():
     assert socket.text(5) == "slow but sure"
 
 
-def test_pictures_are_counted_and_passed_over():
+def test_images_are_counted_and_passed_over():
     socket, _ = listen(frame(b"\x00" * 300, opcode=2), frame(b"text"))
     assert socket.text(5) == "text" and socket.previews == 1
 

@@ -76,9 +76,9 @@ def test_a_dropped_workflow_is_whole(page, name):
 def run_and_bring_back(page: Page, client: Client, name: str) -> None:
     """Runs the open graph as a person does, looks at what it shows, and drops the saved video on an empty canvas."""
     asked = what_it_does(page.serialize())
-    ended, pictures = page.run()
+    ended, images = page.run()
     assert ended == "execution_success"
-    assert pictures >= 10, "a live picture of every frame"
+    assert images >= 10, "a live picture of every frame"
     (video,) = (video for video in page.playing() if "type=output" in video["url"])
     assert video["seconds"] == pytest.approx(SECONDS * (2 if name == "two_speakers" else 1), abs=0.06)
     assert video["shown"] > 100 and min(video["width"], video["height"]) >= 256
@@ -101,7 +101,7 @@ def test_a_dropped_workflow_runs_shows_its_video_and_comes_back_out_of_it(page, 
 
 
 @BOTH_MODES
-def test_render_video_shows_pictures_while_it_works_and_then_its_video(page, client, inputs):
+def test_render_video_shows_images_while_it_works_and_then_its_video(page, client, inputs):
     prompt = workflow.to_prompt(workflow.load(shipped.FILES["talking_portrait"]), client.object_info())
     (render,) = (node for node in prompt.values() if node["class_type"] == "SadTalkerFaceRender")
     (combine,) = (node for node in prompt.values() if node["class_type"] == "SadTalkerVideoCombine")
@@ -111,8 +111,8 @@ def test_render_video_shows_pictures_while_it_works_and_then_its_video(page, cli
     page.clear()
     page.load_api({node_id: node for node_id, node in prompt.items() if node is not render})
     page.set_values(inputs, pose_style=3 + page.settings["Comfy.VueNodes.Enabled"])
-    ended, pictures = page.run()
-    assert ended == "execution_success" and pictures >= 10
+    ended, images = page.run()
+    assert ended == "execution_success" and images >= 10
     (video,) = page.playing()
     assert "type=output" in video["url"] and video["shown"] > 100
     page.screenshot(SCREENSHOTS / "render_video_after_its_run.png")
@@ -161,8 +161,8 @@ def test_a_blueprint_is_found_added_opened_and_run(page, inputs, name):
     page.page.evaluate(CONNECT, [picture, inputs["speech.wav"]])
     kinds = {node["class_type"] for node in page.prompt().values()}
     assert {f"SadTalker{stage}" for stage in BOXES[name]} <= kinds
-    ended, pictures = page.run()
-    assert ended == "execution_success" and pictures >= 10
+    ended, images = page.run()
+    assert ended == "execution_success" and images >= 10
     page.screenshot(SCREENSHOTS / f"blueprint_{name}.png")
     page.page.evaluate("""() => {
         const box = app.graph.nodes.find(node => node.subgraph)
@@ -174,7 +174,7 @@ def test_a_blueprint_is_found_added_opened_and_run(page, inputs, name):
     assert page.errors == [words for words in page.complaints if "sadtalker" in words.lower()] == []
 
 
-#: a picture, and a voice for each socket of the box that was added
+#: an image, and a voice for each socket of the box that was added
 CONNECT = """([picture, voice]) => {
     const box = app.graph.nodes[0]
     const files = {IMAGE: ["LoadImage", picture], AUDIO: ["LoadAudio", voice]}

@@ -15,7 +15,7 @@ PROMPT = {
 }
 
 
-def test_a_prompt_runs_and_its_picture_comes_back(client):
+def test_a_prompt_runs_and_its_image_comes_back(client):
     run = client.run(PROMPT)
     assert run.executed == ["1", "2"]
     assert client.download(run.files(".png")[0]).startswith(b"\x89PNG")

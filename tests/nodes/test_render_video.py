@@ -31,11 +31,11 @@ def test_the_video_shows_the_frames_of_face_render(found):
     assert found["files"] == ["film_00001_.mp4"]
 
 
-def test_every_batch_moves_the_bar_and_shows_a_picture(found):
+def test_every_batch_moves_the_bar_and_shows_a_image(found):
     assert found["pictures"] == 8
 
 
-def test_with_paste_back_the_picture_stands_still_around_the_head(found):
+def test_with_paste_back_the_image_stands_still_around_the_head(found):
     assert found["pasted_error"] is None
     assert found["pasted_size"]
     assert found["outside"] < 3.0, "levels of 255, through 4:2:0 colours"

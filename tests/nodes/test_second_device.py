@@ -19,7 +19,7 @@ CASES = [
     (talking.RELEASED, "auto", "crop"),
     (talking.RELEASED, "bf16", "extfull"),
 ]
-#: twice of what was measured, of pictures in 0..1: at most, on average
+#: twice of what was measured, of images in 0..1: at most, on average
 HALF_PRECISION = 3e-2, 3e-3
 
 

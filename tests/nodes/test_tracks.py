@@ -39,7 +39,7 @@ def test_the_edited_pose_holds_one_axis_and_turns_it(found):
     assert found["yaw_held_and_turned"] == pytest.approx([expected] * 10, abs=1e-6)
 
 
-def test_the_preview_and_the_plot_are_pictures(found):
+def test_the_preview_and_the_plot_are_images(found):
     assert found["preview"] == [6, 96, 96, 3] and found["preview_fps"] == 25.0
     assert found["preview_shows"] > 0.5
     assert found["plot"] == [1, 240, 320, 3]

@@ -1,4 +1,4 @@
-"""The help of every node, opened in ComfyUI's own page, in both languages, with its pictures."""
+"""The help of every node, opened in ComfyUI's own page, in both languages, with its images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.project.test_help import EN, LANGUAGES, NODES, locale, page_of, pictures_in
+from tests.project.test_help import EN, LANGUAGES, NODES, images_in, locale, page_of
 from tests.tools.comfyui.page import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -47,7 +47,7 @@ def test_the_page_shows_the_help_of_every_node(server, language):
             last_word = re.findall(r"\w+", file.read_text(encoding="utf-8"))[-1]
             shown = page.page.wait_for_function(SHOWN, arg=[entry["display_name"], last_word]).json_value()
             named = "**" not in shown["text"] and all(name in shown["text"] for name in EN[node]["inputs"])
-            if not (named and len(shown["pictures"]) == len(pictures_in(file)) and all(shown["pictures"])):
+            if not (named and len(shown["pictures"]) == len(images_in(file)) and all(shown["pictures"])):
                 wrong[node] = shown
         errors = page.errors
     assert wrong == {}

@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return sub
 
     command("setup", _setup, "set a real ComfyUI and the tests' tools up in .comfyui")
-    demo = command("demo", _demo, "a picture and a voice become a talking portrait")
+    demo = command("demo", _demo, "an image and audio become a talking portrait")
     for name, text in (
-        ("portrait", "a picture"),
-        ("voice", "a sound"),
+        ("portrait", "an image"),
+        ("voice", "audio"),
         ("out", "the mp4 to write"),
         ("workflow", "another workflow"),
         ("reference", "a video, for workflows that load one"),

@@ -84,7 +84,7 @@ def new_server(comfyui: Environment, tmp_path: Path) -> Iterator[Callable[..., S
 def in_process(comfyui: Environment, tmp_path: Path, astronaut: Path, voice: Path) -> Callable[..., Any]:
     """in_process(script, name=value, ...) runs the script's main(host, name=value) in a ComfyUI of its own.
 
-    The demo's picture and speech lie in its input folder, as astronaut.png and hello.flac.
+    The demo's image and speech lie in its input folder, as astronaut.png and hello.flac.
     """
 
     def run(script: Path, **arguments: Any) -> Any:

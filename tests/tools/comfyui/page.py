@@ -157,7 +157,7 @@ class Page:
         )
 
     def run(self) -> tuple[str, int]:
-        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live pictures."""
+        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live images."""
         self.page.evaluate(WATCH)
         button = self.page.locator('[data-testid="queue-button"]').first
         self.click_until(
