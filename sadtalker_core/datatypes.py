@@ -91,12 +91,15 @@ class FaceCrop:
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
     box:       where the square lies in the image; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
+    irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
+               clearly seen, or where nobody has looked
     """
 
     image: Tensor
     landmarks: Tensor
     box: Box
     mode: CropMode
+    irises: Tensor | None = None
 
     @property
     def pic_size(self) -> int:
@@ -119,6 +122,7 @@ class Portrait:
     face_box:   the user's own box around the face, or None to look for faces
     crop:       filled in by 3DMM Extract
     name:       what the user knows it by, a file's name; for sentences
+    checked:    whether `image` is one that all stages can use; `face.portrait.check_portrait` sees to it
     """
 
     image: Tensor
@@ -128,6 +132,7 @@ class Portrait:
     face_box: Box | None = None
     crop: FaceCrop | None = None
     name: str = ""
+    checked: bool = False
 
     def mask_or_zeros(self) -> Tensor:
         """(H, W), zeros when the image has no transparency."""

@@ -84,7 +84,7 @@ def _opened_sound(source: Any) -> Iterator[tuple[Any, Any]]:
                 raise AudioError(NO_SOUND)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
-        raise AudioError(f"it cannot be read as audio ({error}).") from error
+        raise AudioError(_unreadable(error.strerror or error)) from error
 
 
 # --------------------------------------------------------------------------------------------------------- by ffmpeg
@@ -147,7 +147,11 @@ def _fault(done: subprocess.CompletedProcess[bytes]) -> str:
     if "matches no streams" in words or "does not contain any stream" in words:
         return NO_SOUND
     last = next((line for line in reversed(words.splitlines()) if line.strip()), "ffmpeg gave no reason")
-    return f"it cannot be read as audio ({shorten(last)})."
+    return _unreadable(last)
+
+
+def _unreadable(why: object) -> str:
+    return f"it cannot be read as audio ({shorten(why)}). Play it to see whether it is damaged, or convert it to WAV."
 
 
 __all__ = ["read_voice", "seconds_of_sound"]

@@ -38,7 +38,7 @@ from .checkpoint.fetch import fetch_model
 from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_weights
 from .checkpoint.writing import write_checkpoint
 from .choices import one_of
-from .datatypes import MINI, RELEASED
+from .datatypes import MINI, RELEASED, OnProgress
 from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
 from .face.embedded import embedded_face_nets
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
@@ -49,7 +49,6 @@ from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
 
-OnProgress = Callable[[int, int], None]
 #: (path, the released file that it bears the name of) -> what it holds
 _ReadFile = Callable[[Path, "WeightsFile | None"], NamedTensors]
 
@@ -274,8 +273,8 @@ _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     return (
         f"the crop modes {MODES_OF_MAPPING[mapping.name]} need {mapping.describe()}, which is not below the folders "
-        f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker "
-        f"Model, or choose another crop_mode."
+        f"searched: {searched(folders)}. Get it from {mapping.url}, load the model with allow_download on, or choose "
+        f"another crop_mode."
     )
 
 

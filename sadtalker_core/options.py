@@ -243,7 +243,7 @@ class Options:
             0.0,
             36_000.0,
             0.1,
-            "Length of the idle clip when no audio is connected. Ignored when audio is connected.",
+            "Length of the idle clip that is made when there is no audio; not used when there is.",
             "seconds",
         )
     )

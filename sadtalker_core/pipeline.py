@@ -39,6 +39,7 @@ from .datatypes import (
 from .errors import VideoError
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
+from .face.portrait import check_portrait
 from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
@@ -74,8 +75,12 @@ def extract(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Portrait, FaceCoefficients]:
-    """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
+    """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
+
+    Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
+    """
     mode = one_of("crop_mode", mode, CropMode)
+    portrait = check_portrait(portrait)
     with _threads_to_look(points):
         return model.family.extract(model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset)
 

@@ -250,7 +250,7 @@ def test_nothing_is_fetched_unless_allowed(tmp_path, monkeypatch):
         raise AssertionError("the line was opened")
 
     monkeypatch.setattr(urllib.request, "urlopen", call)
-    with pytest.raises(CheckpointMissing, match="switch on allow_download"):
+    with pytest.raises(CheckpointMissing, match="load the model with allow_download on"):
         load_model("SadTalker 256", [tmp_path])
 
 

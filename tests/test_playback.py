@@ -31,7 +31,7 @@ def test_50_then_12_and_a_half_a_second_keep_their_times():
     assert shown(stamps, rate=62 / 1.96) == [*range(0, 50, 2), *(50 + k // 2 for k in range(24))]
 
 
-def test_time_stamps_rounded_to_a_thousandth_do_not_move_a_image():
+def test_time_stamps_rounded_to_a_thousandth_do_not_move_an_image():
     exact = np.arange(300) / 25
     for rounded in (np.floor(exact * 1000) / 1000, np.ceil(exact * 1000) / 1000):
         assert shown(rounded.tolist()) == list(range(300))
@@ -77,7 +77,7 @@ def test_nothing_is_shown_of_nothing():
     assert shown([], broken_off=told.append) == [] and told == [0.0]
 
 
-def test_a_image_that_nobody_sees_is_not_made():
+def test_an_image_that_nobody_sees_is_not_made():
     made = []
     images = [(i / 100, None, i) for i in range(40)]
     assert len(list(shown_at_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))

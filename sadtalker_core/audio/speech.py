@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..choices import one_of
-from ..datatypes import SpeechWindows
+from ..datatypes import OnProgress, SpeechWindows
 from ..errors import AudioError, OptionError, shorten
 from ..timeline import (
     FRAMES_PER_SECOND,
@@ -28,8 +28,6 @@ from .likeness import could_be_speech
 from .loudness import AUTO, LOUDNESS, OFF, gain_to_target, measure, pieces_of
 from .mel import N_BANDS, STEPS_PER_CHUNK, mel_spectrogram
 from .resample import resampled
-
-OnProgress = Callable[[int, int], None]
 
 EMPTY = "the audio is empty (does the video have an audio track?)."
 #: a float wave beyond this is no loud voice but integers that somebody forgot to scale
@@ -68,7 +66,7 @@ def encode_speech(
         milliseconds = 1000 * wave.shape[0] / SAMPLE_RATE_HZ
         raise AudioError(
             f"expected at least one video frame of audio ({1000 * SAMPLES_PER_FRAME // SAMPLE_RATE_HZ} ms), "
-            f"got {milliseconds:.1f} ms; connect longer audio."
+            f"got {milliseconds:.1f} ms; use longer audio."
         )
     wave = wave[: samples_in_frames(n_frames)]
     if loudness == AUTO:
@@ -89,7 +87,7 @@ def idle_speech(seconds: float) -> SpeechWindows:
     """
     if not (0 <= seconds <= LONGEST_IDLE_S and frames_in_seconds(seconds) >= 1):
         raise OptionError(
-            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or connect "
+            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or use "
             "audio instead."
         )
     n_frames = frames_in_seconds(seconds)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
-from ..errors import InputError, JobListError, OptionError, SadTalkerError, shorten
+from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import seconds_of_sound
 from ..options import OPTIONS, Options
@@ -232,6 +232,8 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
         return f"model: there is no model {_told(model)}."
     try:
         find_files(model, folders)
+    except CheckpointMissing as error:
+        return f"model: {error} A batch downloads nothing; `sadtalker models --download` does."
     except SadTalkerError as error:
         return f"model: {error}"
     except (OSError, ValueError) as error:

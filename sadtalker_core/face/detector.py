@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blaze import DoubleBlazeBlock, blaze_chain, conv
-from .sampling import Square, require_image, sample_squares, shrink
+from .sampling import Square, sample_squares, shrink
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,9 +272,7 @@ def detect_faces(
     Faces may be tilted by any angle: the networks know up to about 60 degrees, and a face that is found without
     certainty is looked at from all four sides. When none is found, the image is looked at on its side and on its
     head. A face that is certain is what the look at the upright image says, to the last bit.
-    Raises ImageError when `image` is no image.
     """
-    require_image(image)
     block = max(1, max(image.shape[:2]) // WORKING_SIDE)
     small = shrink(image, block)
     found = _look_upright(net, small, min_score, thorough)

@@ -1,7 +1,8 @@
 """A portrait comes in; the portrait with its face cropped, and the face in the words of the 3-D face model, go out.
 
 Two doors of the same shape, one for each family: `extract_released` asks a point finder (points.py) and the 3-D face
-network, `extract_mini` the embedded detector and mesh and a linear fit. Letters: `H W` the image, `S` the square.
+network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
+(portrait.check_portrait). Letters: `H W` the image, `S` the square.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..errors import FaceNotFound
 from .align import align_face
 from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
-from .image import check_image
+from .iris import find_irises
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM, read_meshes
 from .mesh import FaceMesh
@@ -47,9 +48,9 @@ def extract_released(
     The face is looked for in the image and, with its place known, once more in the square, as the original does.
     Where the second look finds nothing, the points of the first are moved into the square; the original took the mean
     face, and silently so.
-    Raises FaceNotFound, ImageError, OptionError.
+    Raises FaceNotFound, OptionError.
     """
-    image, _ = check_image(portrait.image, "the portrait")
+    image = portrait.image
     points = None if mode is CropMode.RESIZE else find_points(image, None)
     box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
     square = cut_square(image, box, pic_size)
@@ -81,12 +82,28 @@ def extract_mini(
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
     square near the edge of the image (crop.square_box).
     """
-    image, _ = check_image(portrait.image, "the portrait")
-    points = find_mesh(detector, mesh, image, FaceSelector.of(portrait)).points
+    points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    crop = FaceCrop(cut_square(image, box, pic_size), image_to_square(points, box, pic_size), box, mode)
+<<<<<<< HEAD
+    crop = FaceCrop(cut_square(portrait.image, box, pic_size), image_to_square(points, box, pic_size), box, mode)
+=======
+    crop = FaceCrop(
+        cut_square(picture, box, pic_size),
+        picture_to_square(points, box, pic_size),
+        box,
+        mode,
+        _irises_in_square(find_irises(picture.permute(2, 0, 1), points), box, pic_size),
+    )
+>>>>>>> eyes
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
+
+
+def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:
+    """(2, 3) from pixels of the picture to those of the square."""
+    if irises is None:
+        return None
+    return torch.cat([picture_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
 
 
 def _say_if_small(points: Tensor) -> None:

@@ -22,7 +22,7 @@ from ..datatypes import Box
 from ..errors import FaceNotFound
 from .blaze import BlazeBlock, blaze_chain, conv
 from .detector import DetectedFace, FaceDetector, detect_faces
-from .sampling import Square, require_image, sample_squares
+from .sampling import Square, sample_squares
 
 N_POINTS = 468
 
@@ -144,7 +144,6 @@ def face_mesh(
     passes: each frames the face by the mesh of the one before; three make the result nearly independent of the box
     Raises FaceNotFound when the network is not sure enough that there is a face.
     """
-    require_image(image)
     if isinstance(where, DetectedFace):
         squares = [face_square(where)]
     else:
@@ -190,7 +189,6 @@ def track_meshes(
             yield previous
             continue
         came = frame
-        require_image(frame)
         mesh = detect_landmarks(net, frame, [mesh_square(previous.points)])[0] if previous else None
         if mesh is None or mesh.score < min_score:
             mesh = _find_again(detector, net, frame, last, choose)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -71,7 +72,18 @@ def portrait_from_image(
             "or set the width to 0."
         )
     face_box = found or face_box
-    return Portrait(pixels, own_alpha, face_index, face_order, face_box, name=name)
+    return Portrait(pixels, own_alpha, face_index, face_order, face_box, name=name, checked=True)
+
+
+def check_portrait(portrait: Portrait) -> Portrait:
+    """The portrait with an image (H, W, 3) that all stages can use: the one check, whoever made the record.
+
+    What `portrait_from_image` made comes back as it is. Raises ImageError as `image.check_image` does.
+    """
+    if portrait.checked:
+        return portrait
+    pixels, own_alpha = check_image(portrait.image, "the portrait")
+    return replace(portrait, image=pixels, mask=own_alpha if portrait.mask is None else portrait.mask, checked=True)
 
 
 def _say_if_transparent(alpha: Tensor | None) -> None:

@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import ImageError
-
 
 class Square(NamedTuple):
     """Where a square lies in the image: its centre and the length of its side in pixels, its angle in radians."""
@@ -45,21 +43,6 @@ class Square(NamedTuple):
         x, y = points[..., 0] - self.x, points[..., 1] - self.y
         moved = torch.stack([side / 2 + c * x + s * y, side / 2 - s * x + c * y], dim=-1)
         return torch.cat([moved, scale * points[..., 2:]], dim=-1)
-
-
-def require_image(image: Tensor) -> None:
-    """Refuse what is no image (H, W, 3) of float numbers; what a user brings passes image.py first."""
-    if image.ndim != 3 or image.shape[-1] != 3:
-        raise ImageError(
-            f"expected an image (height, width, 3), got {tuple(image.shape)}; "
-            "convert grey and transparent images to RGB first."
-        )
-    if not image.is_floating_point():
-        raise ImageError(f"expected float values in 0..1, got {image.dtype}; divide 8-bit images by 255.")
-    if min(image.shape[:2]) < 1:
-        raise ImageError(f"expected an image of at least one pixel, got {image.shape[1]} x {image.shape[0]}.")
-    if not bool(torch.isfinite(image.sum())):  # one number tells, and much faster than asking each
-        raise ImageError("the image contains NaN or infinite values; check the node that made it.")
 
 
 def shrink(image: Tensor, block: int) -> Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import (
     MINI,
     UNSCALED,
@@ -42,6 +44,9 @@ from ..threads import each_on_few_threads, few_threads
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
+#: what moves faster than MappingNet can say, and how far
+_QUICK_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("eyeBlink", "eyeLook"))]
+_LEAST, _MOST = 0.0, 1.0
 #: frames that a CPU makes side by side when nobody says how many
 FRAMES_AT_ONCE = 4
 
@@ -142,8 +147,11 @@ class Mini:
         roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> Motion[BlendshapeMotion]:
+        """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow: lids and gaze are
+        handed over as they are.
+        """
         (mapping,) = model.use(self.networks.mapping)
-        return coefficients_to_motion(
+        motion = coefficients_to_motion(
             mapping,
             source,
             expression,
@@ -156,6 +164,10 @@ class Mini:
             pitch=pitch,
             roll=roll,
             on_progress=on_progress,
+        )
+        return Motion(
+            _with_quick_units(motion.driving, expression.coefficients * expression_scale),
+            _with_quick_units(motion.source, source.expression[:1]),
         )
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
@@ -183,3 +195,10 @@ class Mini:
 
     def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
+
+
+def _with_quick_units(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
+    """coefficients: (T, 64) as they were given to MappingNet"""
+    weights = rows.weights.clone()
+    weights[:, _QUICK_UNITS] = coefficients[:, _QUICK_UNITS].to(weights).clamp(_LEAST, _MOST)
+    return replace(rows, weights=weights)

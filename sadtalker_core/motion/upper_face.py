@@ -38,6 +38,14 @@ _MOOD_SPREAD, _MOOD_LASTS_S, _MOOD_CHANGE = 0.22, (2.5, 7.0), 10.0  #: the last 
 _INNER, _OUTER, _DOWN, _WIDE = 0.85, 0.9, 0.55, 0.2  #: of the units for brows that are up, or down, by 1
 _SQUINT, _CHEEK, _CHEEK_BY_SMILE = 0.35, 0.3, 0.4
 
+# Gaze, in degrees across and up: it rests for a while, leaps a little, and now and then goes away for a second, mostly
+# as somebody begins to say something.
+_REST_S, _LEAP_DEG = (0.5, 2.2), (1.1, 0.7)
+_AWAY_EVERY_S, _AWAY_AT_A_START, _AWAY_S = 9.0, 0.3, (0.5, 1.6)
+_AWAY_DEG, _AWAY_UP_DEG, _AWAY_DOWN_DEG = (6.0, 12.0), 3.5, 7.0
+#: degrees of a whole unit: in towards the nose and out, up and down (render/eyes/gaze.py)
+_IN_DEG, _OUT_DEG, _UP_DEG, _DOWN_DEG = 22.0, 21.0, 10.3, 15.3
+
 _STRESS_NEAR, _STRESS_AROUND = 1.5, 15.0  #: frames: sigma of a syllable, and of what it is louder than
 _STRESS_APART = 7  #: frames between two of them
 _STRONG_DB = 10.0  #: louder than its surroundings by this: a stress of 1
@@ -61,7 +69,7 @@ def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None
     """
     n_frames = speech.n_frames
     seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(blinks.seed)).tolist()
-    accents, moods, lid_chance, _ = (torch.Generator().manual_seed(seed) for seed in seeds)
+    accents, moods, lid_chance, gaze_chance = (torch.Generator().manual_seed(seed) for seed in seeds)
     voice = _listen(speech)
     if lids is not None:
         both = lids[:, None].expand(-1, 2)
@@ -78,6 +86,8 @@ def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None
     units = _accents(voice, accents).clamp(max=1)
     if blinks.choice != OFF or speech.wave is not None:
         units = (units + _mood(voice, moods)).clamp(max=1)
+    if blinks.choice != OFF and lids is None:
+        units = units + _gaze(voice, gaze_chance)
     if blinks.choice == OFF:
         units[:, [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eye")]] = 0
     return UpperFace(both, units)
@@ -195,6 +205,49 @@ def _mood(voice: _Voice, generator: torch.Generator) -> Tensor:
     return units
 
 
+def _gaze(voice: _Voice, generator: torch.Generator) -> Tensor:
+    """(T, 64) where the eyes look: straight at first."""
+    n_frames = voice.n_frames
+    across, up = torch.zeros(n_frames), torch.zeros(n_frames)
+    starts = [start for start, _ in voice.phrases]
+    frame = away_until = 0
+    while frame < n_frames:
+        rests, away, how_long, how_far, how_high, side = torch.rand(6, generator=generator).tolist()
+        leap = torch.randn(2, generator=generator).clamp(-2, 2).tolist()
+        lasts = round(_between(_REST_S, rests) * FRAMES_PER_SECOND)
+        begins = any(frame - 6 <= start <= frame + lasts for start in starts)
+        likely = _AWAY_AT_A_START if begins else sum(_REST_S) / 2 / _AWAY_EVERY_S
+        look = (_LEAP_DEG[0] * leap[0], _LEAP_DEG[1] * leap[1])
+        if frame == 0:
+            look = (0.0, 0.0)
+        elif away < likely and frame > away_until + lasts:
+            lasts = away_until = round(_between(_AWAY_S, how_long) * FRAMES_PER_SECOND)
+            away_until += frame
+            far = _between(_AWAY_DEG, how_far) * (1 if side < 0.5 else -1)
+            look = (far, _between((-_AWAY_DOWN_DEG, _AWAY_UP_DEG), how_high))
+        lasts = max(lasts, 1)
+        across[frame : frame + lasts], up[frame : frame + lasts] = look
+        frame += lasts
+    return look_units(*(_saccades(track) for track in (across, up)))
+
+
+def look_units(across: Tensor, up: Tensor) -> Tensor:
+    """(T,) degrees to the left of the person, and up -> (T, 64)."""
+    units = torch.zeros(len(across), EXPRESSION)
+    for side, outwards in (("Left", across), ("Right", -across)):
+        units[:, BLENDSHAPE_INDEX[f"eyeLookOut{side}"]] = outwards.clamp(min=0) / _OUT_DEG
+        units[:, BLENDSHAPE_INDEX[f"eyeLookIn{side}"]] = (-outwards).clamp(min=0) / _IN_DEG
+        units[:, BLENDSHAPE_INDEX[f"eyeLookUp{side}"]] = up.clamp(min=0) / _UP_DEG
+        units[:, BLENDSHAPE_INDEX[f"eyeLookDown{side}"]] = (-up).clamp(min=0) / _DOWN_DEG
+    return units
+
+
+def _saccades(track: Tensor) -> Tensor:
+    """A large leap takes two frames, the eye is seen on its way in one."""
+    before = torch.cat([track[:1], track[:-1]])
+    return torch.where((track - before).abs() > 4.0, torch.lerp(before, track, 0.65), track)
+
+
 def _brows(left: Tensor, right: Tensor) -> Tensor:
     """(T,) each how high a brow is, above 0 up -> (T, 64)."""
     units = torch.zeros(len(left), EXPRESSION)
@@ -224,4 +277,4 @@ def _between(ends: tuple[float, float], share: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * share
 
 
-__all__ = ["UpperFace", "upper_face", "with_upper_face"]
+__all__ = ["UpperFace", "look_units", "upper_face", "with_upper_face"]

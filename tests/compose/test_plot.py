@@ -80,7 +80,7 @@ def test_nothing_is_nothing_to_plot():
             plot_motion(speech)
 
 
-def test_a_image_too_small_to_read_is_refused(pose):
+def test_an_image_too_small_to_read_is_refused(pose):
     with pytest.raises(OptionError, match="240 x 240"):
         plot_motion(pose=pose, width=100, height=400)
 

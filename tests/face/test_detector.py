@@ -41,7 +41,7 @@ def test_a_tilted_head_is_found_and_its_tilt_told(detector, degrees):
     assert abs(torch.rad2deg(torch.tensor(face.roll)) - degrees - 4) < 12  # she holds it 4 degrees to begin with
 
 
-def test_a_image_on_its_side_still_has_a_face(detector):
+def test_an_image_on_its_side_still_has_a_face(detector):
     lying = torch.rot90(astronaut(), 1).contiguous()
     x, y = detect_faces(detector, lying)[0].centre
     assert abs(x - 122) < 20 and abs(y - (512 - 225)) < 20
@@ -67,7 +67,7 @@ def test_a_face_that_fills_the_image_is_found(detector):
     assert 80 < face.box[2] < 130
 
 
-def test_a_image_of_sixteen_pixels_is_enough_for_a_guess(detector):
+def test_an_image_of_sixteen_pixels_is_enough_for_a_guess(detector):
     (face,) = detect_faces(detector, resized(astronaut()[60:190, 160:290], 16, 16))
     assert 10 < face.box[2] < 20
 
@@ -95,7 +95,7 @@ def test_images_of_no_face_have_no_face(detector, name):
     assert detect_faces(detector, photograph(name)) == []
 
 
-def test_a_image_of_one_colour_has_no_face(detector):
+def test_an_image_of_one_colour_has_no_face(detector):
     assert detect_faces(detector, torch.ones(300, 400, 3)) == []
 
 

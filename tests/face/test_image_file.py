@@ -126,7 +126,7 @@ def png_of(width: int, height: int, pixels: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_a_image_of_200_megapixels_is_refused_with_its_size_and_the_limit(tmp_path):
+def test_an_image_of_200_megapixels_is_refused_with_its_size_and_the_limit(tmp_path):
     (tmp_path / "huge.png").write_bytes(png_of(20_000, 10_000))
     for read in (check_image_file, read_image):
         with pytest.raises(ImageError, match="the portrait has 200 megapixels, at most 179 are supported"):
@@ -138,7 +138,7 @@ def test_a_file_that_claims_more_than_it_holds_is_not_filled_up():
         read_image(png_of(9_000, 9_000))
 
 
-def test_a_image_of_one_pixel_is_a_image():
+def test_an_image_of_one_pixel_is_an_image():
     assert read_image(saved(Image.new("RGB", (1, 1), "white"))).tolist() == [[[1, 1, 1]]]
 
 

@@ -5,12 +5,13 @@ import logging
 import pytest
 import torch
 
+from sadtalker_core import pipeline
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face
 from sadtalker_core.datatypes import CropMode, Portrait
 from sadtalker_core.errors import ImageError
 from sadtalker_core.face.extract import extract_mini
 from sadtalker_core.face.linear_3dmm import Linear3DMM
-from sadtalker_core.face.portrait import portrait_from_image
+from sadtalker_core.face.portrait import check_portrait, portrait_from_image
 from tests.face.images import astronaut, resized
 
 
@@ -46,6 +47,39 @@ def test_an_empty_batch_and_an_empty_mask_are_told():
     for shape in [(0, 100), (1, 0, 0), (3, 100, 100), (100,)]:
         with pytest.raises(ImageError, match="expected one mask"):
             portrait_from_image(torch.zeros(100, 100, 3), painted=torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "image, words",
+    [
+        (torch.zeros(100), r"^the portrait: expected the shape .*got \(100,\)"),
+        (torch.zeros(2, 100, 100, 3), "^the portrait: expected one image, got a batch of 2"),
+        (torch.zeros(100, 100, 2), r"^the portrait: expected the shape .*got \(100, 100, 2\)"),
+        (torch.zeros(100, 100, 3, dtype=torch.int32), "^the portrait: expected float values .*int32"),
+        (torch.zeros(100, 40, 3), "^the portrait is 40 x 100 pixels, too small"),
+        (torch.full((100, 100, 3), float("nan")), "^the portrait contains NaN"),
+        ("face.jpg", "^the portrait: expected a tensor .*got str"),
+    ],
+)
+def test_a_portrait_made_by_hand_gets_the_sentences_that_an_image_gets(image, words):
+    with pytest.raises(ImageError, match=words):
+        pipeline.extract(None, Portrait(image))
+
+
+def test_a_portrait_made_by_hand_is_brought_into_the_form_of_all_others():
+    alpha = torch.linspace(0, 255, 100).byte().expand(100, 100)
+    made = check_portrait(Portrait(torch.full((100, 100, 4), 51, dtype=torch.uint8).index_fill(2, torch.tensor(3), 0)))
+    assert made.image.shape == (100, 100, 3) and torch.allclose(made.image, torch.tensor(0.2))
+    assert made.mask.shape == (100, 100) and (made.mask == 1).all()
+    own = check_portrait(Portrait(torch.zeros(100, 100), mask=alpha / 255, name="grey"))
+    assert own.image.shape == (100, 100, 3) and torch.equal(own.mask, alpha / 255) and own.name == "grey"
+
+
+def test_a_portrait_is_looked_at_once():
+    portrait = portrait_from_image(torch.zeros(100, 100, 3))
+    assert check_portrait(portrait) is portrait
+    once = check_portrait(Portrait(torch.zeros(100, 100, 3)))
+    assert check_portrait(once) is once
 
 
 @pytest.mark.parametrize("pixels, said", [(22, True), (105, False)])

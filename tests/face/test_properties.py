@@ -84,7 +84,7 @@ def test_a_whole_image_of_any_mode_and_size_passes_both_doors_or_is_told(content
     st.sampled_from([torch.float16, torch.float32, torch.float64, torch.uint8, torch.int32, torch.bool]),
     st.floats(),
 )
-def test_any_tensor_is_a_image_or_a_sentence(shape, dtype, value):
+def test_any_tensor_is_an_image_or_a_sentence(shape, dtype, value):
     if torch.tensor(shape or [1]).prod() > 100_000:
         shape = shape[:3]
     number = torch.tensor(value if dtype.is_floating_point else 1, dtype=torch.float64).to(dtype)

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
-from sadtalker_core.errors import ImageError
-from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.sampling import Square, sample_squares, shrink
 
 
@@ -55,17 +52,3 @@ def test_shrink_means_blocks_and_repeats_the_border():
 
 def test_outside_the_image_is_black():
     assert sample_squares(torch.ones(10, 10, 3), [Square(100.0, 100.0, 20.0)], 8).abs().max() == 0
-
-
-@pytest.mark.parametrize(
-    "image, word",
-    [
-        (torch.zeros(10, 10), "height, width, 3"),
-        (torch.zeros(10, 10, 4), "transparent"),
-        (torch.zeros(10, 10, 3, dtype=torch.uint8), "255"),
-        (torch.full((10, 10, 3), float("nan")), "NaN"),
-    ],
-)
-def test_what_is_no_image_is_refused_with_a_sentence(detector, image, word):
-    with pytest.raises(ImageError, match=word):
-        detect_faces(detector, image)

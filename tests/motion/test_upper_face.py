@@ -8,7 +8,7 @@ from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, Expression
 from sadtalker_core.motion.blink import Blinks, chosen_blinks
-from sadtalker_core.motion.upper_face import UpperFace, upper_face, with_upper_face
+from sadtalker_core.motion.upper_face import UpperFace, look_units, upper_face, with_upper_face
 
 BROWS = [285, 295, 282, 334, 296, 336, 55, 65, 52, 105, 66, 107]  #: of the mesh, both sides
 LOUD_EVERY, FRAMES_OF_A_PHRASE, FRAMES_OF_A_PAUSE = 20, 60, 15
@@ -73,7 +73,7 @@ def test_no_global_chance_is_drawn_from(spoken):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_face_begins_as_the_portrait_has_it(seed):
-    face = upper_face(idle_speech(6.0), Blinks(seed=seed))
+    face = upper_face(idle_speech(8.0), Blinks(seed=seed))
     assert face.units[:5].abs().max() < 0.01 and face.lids[:5].max() == 0
     assert face.units.abs().max() > 0.02
 
@@ -134,3 +134,52 @@ def test_any_length_will_do(n_frames, make_speech):
     for choice in ("auto", "off", "original"):
         face = upper_face(make_speech(n_frames), Blinks(choice))
         assert face.lids.shape == (n_frames, 2) and face.units.shape == (n_frames, 64)
+
+
+# ---- gaze ------------------------------------------------------------------------------------------------------------
+
+
+def across(units):
+    """(T,) degrees to the left of the person, by the left eye and by the right."""
+    return [
+        sign * (units[:, BLENDSHAPE_INDEX[f"{a}{side}"]] * 21 - units[:, BLENDSHAPE_INDEX[f"{b}{side}"]] * 22)
+        for side, a, b, sign in (
+            ("Left", "eyeLookOut", "eyeLookIn", 1),
+            ("Right", "eyeLookOut", "eyeLookIn", -1),
+        )
+    ]
+
+
+def test_both_eyes_look_at_the_same_place():
+    left, right = across(look_units(torch.tensor([-10.0, 0.0, 7.0]), torch.zeros(3)))
+    torch.testing.assert_close(left, torch.tensor([-10.0, 0.0, 7.0]))
+    torch.testing.assert_close(right, left)
+
+
+def test_eyes_rest_leap_a_little_and_sometimes_go_away(spoken):
+    """Away is more than 4 degrees; a look away is over within 1.6 s."""
+    away = changes = 0
+    for seed in range(20):
+        look, _ = across(upper_face(spoken, Blinks(seed=seed)).units)
+        far = look.abs() > 4
+        away += far.float().mean().item() / 20
+        changes += (look.diff().abs() > 1e-6).sum().item() / (24 * 20)
+        assert look.abs().max() < 13
+        edges = torch.nn.functional.pad(far.int(), (1, 1)).diff()
+        lasts = torch.nonzero(edges == -1)[:, 0] - torch.nonzero(edges == 1)[:, 0]
+        assert not len(lasts) or lasts.max() <= 42
+    assert 0.03 < away < 0.25
+    assert 0.5 < changes < 2.0
+
+
+def test_a_leap_is_over_in_two_frames(spoken):
+    for seed in range(20):
+        look, _ = across(upper_face(spoken, Blinks(seed=seed)).units)
+        moving = look.diff().abs() > 1e-6
+        assert not (moving[2:] & moving[1:-1] & moving[:-2]).any()
+
+
+def test_eyes_look_about_without_a_voice_and_not_where_a_reference_has_the_lids(spoken):
+    looks = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eyeLook")]
+    assert upper_face(idle_speech(20.0), Blinks()).units[:, looks].any()
+    assert not upper_face(spoken, Blinks(), torch.zeros(spoken.n_frames)).units[:, looks].any()

@@ -31,7 +31,7 @@ def test_the_video_shows_the_frames_of_face_render(found):
     assert found["files"] == ["film_00001_.mp4"]
 
 
-def test_every_batch_moves_the_bar_and_shows_a_image(found):
+def test_every_batch_moves_the_bar_and_shows_an_image(found):
     assert found["pictures"] == 8
 
 

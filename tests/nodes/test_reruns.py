@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_frames(found):
     assert found["same_seed_same_frames"]
 
 
-def test_face_render_shows_a_image_for_every_batch(found):
+def test_face_render_shows_an_image_for_every_batch(found):
     assert found["n_frames"] == 25
     assert found["pictures"] >= 3
 

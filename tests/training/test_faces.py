@@ -146,7 +146,7 @@ def test_a_jaw_that_opens_darkens_the_grey_mouth_and_images_hand_gradients_on():
     assert expression.grad[:, BLENDSHAPE_INDEX["jawOpen"]].abs().min() > 0
 
 
-def test_the_grey_mouth_of_a_bfm_face_has_a_image(bfm_file):
+def test_the_grey_mouth_of_a_bfm_face_has_an_image(bfm_file):
     face, who = BfmFace(bfm_file), rows_of(1, RELEASED, scale=0.1)
     mesh = face.mesh(who, torch.zeros(1, 64))
     images = mouth_images(mesh, torch.tensor([[112.0, 112.0]]), 64)

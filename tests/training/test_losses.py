@@ -132,7 +132,7 @@ def test_equivariance_asks_whether_the_bend_leads_from_one_to_the_other():
     assert losses.equivariance(points, when_bent, bend().places).item() == pytest.approx(plain, rel=1e-5)
 
 
-def test_no_bend_leaves_a_image_alone():
+def test_no_bend_leaves_an_image_alone():
     image = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(bend(BendConfig(0.0, 0.0), n=1).bent(image), image, atol=1e-6)
 

@@ -77,7 +77,7 @@ def test_key_points_and_the_frame_drawn_with_them(images):
 
 
 @pytest.mark.slow
-def test_the_motion_of_a_image(images):
+def test_the_motion_of_an_image(images):
     estimator = rule_net("motion_estimator")
     original = (
         [0.8850204348564148, -0.7608484029769897],

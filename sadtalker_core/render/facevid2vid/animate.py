@@ -12,9 +12,9 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from ...datatypes import FaceCrop, KeypointMotion, Motion
+from ...datatypes import FaceCrop, KeypointMotion, Motion, OnProgress
 from ...errors import ImageError, InputError, OptionError
-from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ..batches import OutOfMemory, in_batches, memory_ran_out
 from .generator import Generator, Source
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
