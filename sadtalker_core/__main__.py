@@ -33,9 +33,10 @@ COMMANDS = ("make", "batch", "models")
 GROUPS = {
     "model": ("model", "precision"),
     "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks"),
-    "motion": ("idle_seconds", "loudness", "blink", "blink_rate", "blink_strength", "pose_style", "seed",
-               "expression_scale", "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
+    "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
+               "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
+    "voice": ("loudness",),
 }  # fmt: skip
 
 
