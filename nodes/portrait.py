@@ -96,6 +96,7 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
                     optional=True,
                     tooltip="Paint over the face to animate; the bounding box of the mask is used.",
                 ),
+                *widgets.face_hints("the selected image"),
             ],
             outputs=_outputs(),
         )
@@ -112,6 +113,8 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
         width: int,
         height: int,
         mask: Tensor | None = None,
+        face_landmarks: Any = None,
+        bounding_box: Any = None,
     ) -> io.NodeOutput:
         with named():
             portrait = portrait_from_image(
@@ -121,5 +124,7 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
                 face_order=face_order,
                 box=(x, y, width, height),
                 painted=mask,
+                face_landmarks=face_landmarks,
+                bounding_box=bounding_box,
             )
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), portrait.mask_or_zeros().unsqueeze(0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_api.latest import InputImpl
@@ -38,6 +39,14 @@ def open_clip(frames: Tensor | None, video: Any, fps: float) -> ReferenceClip:
     if frames is not None:
         return ReferenceClip(iter(frames[..., :3]), fps, len(frames))
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
+
+
+def with_size(clip: ReferenceClip) -> tuple[ReferenceClip, tuple[int, int]]:
+    """The same clip, and the width and height of its first frame; 0 x 0 for a clip without frames."""
+    first = next(clip.frames, None)
+    if first is None:
+        return clip, (0, 0)
+    return replace(clip, frames=itertools.chain([first], clip.frames)), (first.shape[1], first.shape[0])
 
 
 def _is_a_file(video: Any) -> bool:

@@ -54,6 +54,22 @@ def mask(condition: str = "") -> io.Mask.Input:
     return io.Mask.Input("mask", optional=True, tooltip=_sentence(condition, tooltip))
 
 
+def face_hints(where: str) -> list[io.Input]:
+    """Where other nodes have found faces. where: which of them count"""
+    tip = f"selects the face instead of the detector; face_index counts the faces of {where}."
+    return [
+        wires.FaceLandmarks.Input(
+            "face_landmarks", optional=True, tooltip=f"From ComfyUI's Detect Face Landmarks (MediaPipe): {tip}"
+        ),
+        wires.BoundingBox.Input(
+            "bounding_box",
+            optional=True,
+            tooltip=f"From a node that finds boxes: {tip}",
+            extra_dict={"forceInput": True},  # newer pages would draw a widget for it
+        ),
+    ]
+
+
 def audio() -> io.Audio.Input:
     """The sound of the file, which may be left out."""
     return io.Audio.Input(

@@ -36,6 +36,7 @@ GROUPS = {
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
+    "voice": ("loudness",),
 }  # fmt: skip
 
 

@@ -212,7 +212,7 @@ def predict_motion(
     if audio is None:
         speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
     else:
-        speech = pipeline.encode_audio(*audio)
+        speech = pipeline.encode_audio(*audio, loudness=options.loudness)
     expression = pipeline.predict_expression(
         networks,
         speech,

@@ -91,12 +91,15 @@ class FaceCrop:
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
     box:       where the square lies in the image; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
+    irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
+               clearly seen, or where nobody has looked
     """
 
     image: Tensor
     landmarks: Tensor
     box: Box
     mode: CropMode
+    irises: Tensor | None = None
 
     @property
     def pic_size(self) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .audio.loudness import OFF
 from .audio.speech import encode_speech, idle_speech
 from .choices import one_of
 from .claims import Claim
@@ -42,8 +43,7 @@ from .face.portrait import check_portrait
 from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
-from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
-from .motion.expression import run_expnet
+from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
 from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, fit_length, reenact
 from .render.driving import Degrees
@@ -138,12 +138,16 @@ def encode_audio(
     sample_rate_hz: float = 16_000,
     idle_seconds: float = 0.0,
     *,
+    loudness: str = OFF,
     on_progress: OnProgress | None = None,
 ) -> SpeechWindows:
-    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds."""
+    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds.
+
+    loudness: "off" leaves it as it is, "auto" makes all voices alike; see encode_speech
+    """
     if waveform is None:
         return idle_speech(idle_seconds)
-    return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
+    return encode_speech(waveform, sample_rate_hz, loudness=loudness, on_progress=on_progress)
 
 
 @few_threads()
@@ -167,17 +171,18 @@ def predict_expression(
     """
     require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
-    blink = one_of("blink", blink, BLINKS)
+    blinks = Blinks(one_of("blink", blink, BLINKS), blinks_per_minute, blink_strength, seed)
     (net,) = model.use(EXPNET)
+    family = model.family
     if reference is None:
-        drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
-        return run_expnet(net, speech, source, drawn, on_progress=on_progress)
+        return family.express(net, speech, source, blinks, on_progress=on_progress)
     require_family("the reference", reference.family, model.family.name)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = model.family.eyelids(reference, net) * blink_strength
-    return run_expnet(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
+    lids = family.eyelids(reference, net) * blink_strength
+    speech = _cut(speech, len(reference))
+    return family.express(net, speech, source, blinks, lids=lids, on_progress=on_progress)
 
 
 @few_threads()

@@ -19,6 +19,7 @@ from ..errors import FaceNotFound
 from .align import align_face
 from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
+from .iris import find_irises
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM, read_meshes
 from .mesh import FaceMesh
@@ -84,8 +85,21 @@ def extract_mini(
     points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    crop = FaceCrop(cut_square(portrait.image, box, pic_size), image_to_square(points, box, pic_size), box, mode)
+    crop = FaceCrop(
+        cut_square(portrait.image, box, pic_size),
+        image_to_square(points, box, pic_size),
+        box,
+        mode,
+        _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
+    )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
+
+
+def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:
+    """(2, 3) from pixels of the image to those of the square."""
+    if irises is None:
+        return None
+    return torch.cat([image_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
 
 
 def _say_if_small(points: Tensor) -> None:

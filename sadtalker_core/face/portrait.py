@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..datatypes import Box, Portrait
 from ..errors import ImageError, OptionError
+from .hints import hinted_box
 from .image import check_image
 
 #: of a painted mask, what is at least this white points at the face
@@ -28,6 +30,8 @@ def portrait_from_image(
     face_order: str = "largest",
     box: tuple[int, int, int, int] = (0, 0, 0, 0),
     painted: Tensor | None = None,
+    face_landmarks: Any = None,
+    bounding_box: Any = None,
     name: str = "",
 ) -> Portrait:
     """image (H, W, C) or a batch (B, H, W, C) -> the portrait of one of its faces.
@@ -35,8 +39,11 @@ def portrait_from_image(
     alpha:   (H, W), 1 where the image is transparent; of another size (core's placeholder) it is left out
     box:     x, y, width, height in pixels around the face; a width or height of 0 means: look for the face
     painted: (H, W) or (1, H, W), white over the face that is meant; stretched when it has another size
+    face_landmarks, bounding_box: faces that another node has found, in the shapes of hints.py; index and order count
+             them
     name:    what the user knows the image by
-    Raises ImageError for an image that cannot be used, OptionError for a hint that points nowhere.
+    Raises ImageError for an image that cannot be used, OptionError for a hint that points nowhere and for
+    two of them, InputError and FaceNotFound for what another node has found.
     """
     if image.ndim == 4:
         if len(image) == 0:
@@ -55,6 +62,16 @@ def portrait_from_image(
                 "expected a mask or a box around the face, got both; disconnect the mask, or set the width to 0."
             )
         face_box = _painted_box(painted, pixels)
+    size_wh = (pixels.shape[1], pixels.shape[0])
+    found = hinted_box(
+        face_landmarks, bounding_box, frame=batch_index, index=face_index, order=face_order, size_wh=size_wh
+    )
+    if found is not None and face_box is not None:
+        raise OptionError(
+            "expected one hint at the face, got face_landmarks or bounding_box beside a mask or a box; disconnect one, "
+            "or set the width to 0."
+        )
+    face_box = found or face_box
     return Portrait(pixels, own_alpha, face_index, face_order, face_box, name=name, checked=True)
 
 

@@ -21,8 +21,10 @@ from ..datatypes import (
     OnProgress,
     Portrait,
     PoseAngles,
+    SpeechWindows,
 )
 from ..face.points import FaceSelector, PointFinder
+from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..render.driving import Degrees
 from .networks import N2, N3, FamilyNetworks, N, Network
@@ -127,6 +129,19 @@ class Family(Protocol):
 
     def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
         """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say."""
+        ...
+
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        """How the face moves while it says this.  lids: (T,) in place of blinks, from a reference's `eyelids`"""
         ...
 
     def coefficients_to_motion(

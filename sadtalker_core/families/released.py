@@ -23,12 +23,15 @@ from ..datatypes import (
     OnProgress,
     Portrait,
     PoseAngles,
+    SpeechWindows,
 )
 from ..face.crop import face_box
 from ..face.extract import extract_released
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..face.reference_video import read_released_video
+from ..motion.blink import Blinks, chosen_blinks
 from ..motion.expnet import ExpNet
+from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_expnet
 from ..render.driving import Degrees, coefficients_to_motion, require_mapping
 from ..render.estimate import RELEASED_COST, auto_batch_size, seconds_per_frame, working_bytes
@@ -106,6 +109,26 @@ class Released:
 
     def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
         return eyelids_by_expnet(reference, expnet)
+
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        if lids is None:
+            lids = chosen_blinks(
+                blinks.choice,
+                speech.n_frames,
+                per_minute=blinks.per_minute,
+                strength=blinks.strength,
+                seed=blinks.seed,
+            )
+        return run_expnet(expnet, speech, source, lids, on_progress=on_progress)
 
     def coefficients_to_motion(
         self,

@@ -39,7 +39,8 @@ def test_the_page_shows_the_help_of_every_node(server, language):
     wrong = {}
     with Page(server.url, settings={"Comfy.Locale": language}) as page:
         page.page.evaluate(CHOOSE, NODES[0])
-        page.page.locator(BUTTON).first.click()
+        button, panel = page.page.locator(BUTTON).first, page.page.locator(".node-help-content").first
+        page.click_until(button.click, lambda patience: panel.wait_for(timeout=patience))
         for node in NODES:
             page.page.evaluate(OPEN, node)
             entry, file = locale(language)[node], page_of(node, language)

@@ -26,7 +26,7 @@ from tests.tools.comfyui.inprocess import run_inside
 from tests.tools.comfyui.layout import PROJECT, SetupError, home, make_base
 from tests.tools.sync_evaluator.mini import sync_rows
 
-from . import portraits, rows, sources, trial, voices
+from . import head_rows, portraits, rows, sources, trial, voices
 from .evaluators import Evaluators
 from .sheet import contact_sheet
 from .table import as_text
@@ -87,6 +87,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     found = (
         rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
     )
+    found += head_rows.of_head(heard)
     found += sync_rows(takes)
     if chosen.truths:
         found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)

@@ -65,8 +65,8 @@ def _film(host, take, visemes, turn, still_frames):
 
 
 def _commanded(host, model, coefficients, visemes, turn):
-    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns by the node's own
-    yaw and pitch inputs.
+    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns from the portrait's
+    own pose by the node's yaw and pitch inputs, which take absolute angles.
     """
     types = host.core("datatypes")
     own = coefficients.expression[0]
@@ -79,13 +79,15 @@ def _commanded(host, model, coefficients, visemes, turn):
     faces["blink"] = (own + _wide(blink), {})
     for axis in ("yaw", "pitch"):
         for degrees in (-turn, 0.0, turn):
-            faces[f"{axis} {degrees:+g}"] = (own, {axis: str(degrees)})
+            faces[f"{axis} {degrees:+g}"] = (own, {axis: degrees})
     mapping = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerMappingNet"]
     motions = []
     for expression, written in faces.values():
         track = types.Expression(expression[None], coefficients.family)
         pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
-        said = {"yaw": "", "pitch": "", "roll": ""} | written
+        held = motions[0].source if motions else None  # how MappingNet reads the portrait
+        said = {"yaw": "", "pitch": "", "roll": ""}
+        said |= {axis: str(float(getattr(held, axis)[0]) + degrees) for axis, degrees in written.items()}
         motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
     parts = ("yaw", "pitch", "roll", "translation", "weights")
     rows = types.BlendshapeMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
