@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..datatypes import (
-    UNSCALED,
     AnyMotion,
     Box,
     CropMode,
@@ -20,13 +19,12 @@ from ..datatypes import (
     HeadPose,
     OnProgress,
     Portrait,
-    PoseAngles,
     SpeechWindows,
 )
 from ..face.points import FaceSelector, PointFinder
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
-from ..render.driving import Degrees
+from ..render.driving import DrivingOptions
 from .networks import N2, N3, FamilyNetworks, N, Network
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
@@ -150,13 +148,8 @@ class Family(Protocol):
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> AnyMotion:
         """Tracks -> what moves the image, see render.driving."""
