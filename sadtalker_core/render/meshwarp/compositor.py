@@ -36,6 +36,13 @@ from .warp import sample
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
+#: pixels of the stage: the two sides of the face's edge may differ by so much; its edge is drawn anew where they differ
+#: by twice as much. Each side is carried on across it by half of _ACROSS
+_TORN, _ACROSS = 0.8, 7
+#: the part of the way to the side of the picture that may be moved as it is
+_FREE = 0.3
+_CRISP = 4.0  #: how much sharper than the soft face its edge is drawn
+
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
 # columns of mouth shapes and of the blink stay as sharp as the portrait. Middle and half axes in the units of the maps
 # "x" and "y", about decimetres: soft ellipses around the mouth, and around each eye.
@@ -103,11 +110,11 @@ class _MeshClip:
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
-        # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
-        # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
+        # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
+        # painted softly. So are lips and lids; paint is seen at the edge of what is drawn in the open mouth.
         mouth, eyes = regions(flow.maps)
         opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
-        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow)
@@ -115,13 +122,17 @@ class _MeshClip:
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
-        on_crop = sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        sides = beside_the_edge(displacement, flow.face)
+        on_crop = sample(torch.cat([displacement, change, paint, *sides], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
-        moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
-        change = on_crop[:, 2:3].masked_fill(outside, 0)
+        to_crop = self.head.zoom * 2 / side
+        moved = within_the_picture((on_crop[:, :2] * to_crop).masked_fill(outside, 0), self.identity)
+        change, paint = on_crop[:, 2:3].masked_fill(outside, 0), on_crop[:, 3:6]
         warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
-        frames = warped + change * (on_crop[:, 3:] - warped)
+        within, beyond, face = on_crop[:, 6:].split((2, 2, 1), dim=1)
+        draw_edge(warped, self.image, self.identity, within * to_crop, beyond * to_crop, face, _TORN * to_crop)
+        frames = warped + change * (paint - warped)
         frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
@@ -142,6 +153,53 @@ class _MeshClip:
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         places = torch.stack([x, y], dim=-1)[None]
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def draw_edge(
+    warped: Tensor, image: Tensor, identity: Tensor, within: Tensor, beyond: Tensor, face: Tensor, torn: Tensor
+) -> None:
+    """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
+    torn there, and what is between its two values would show places of the portrait that have no business there.
+
+    warped (B, 3, S, S);  image (1, 3, S, S);  identity (1, S, S, 2);  within, beyond (B, 2, S, S) of
+    `beside_the_edge`, in halves of the side;  face (B, 1, S, S) soft;  torn () by how much the two
+    differ where nothing need be done
+    """
+    much = ((within - beyond).square().sum(1, keepdim=True).sqrt() / torn - 1).clamp(0, 1)
+    share = ((face - 0.5) * _CRISP + 0.5).clamp(0, 1)
+    for frame, where in enumerate(much[:, 0] > 0):
+        if not where.any():
+            continue
+        places = identity[0, where]
+        colours = [sample(image, (places + side[frame][:, where].T)[None, None])[0, :, 0] for side in (beyond, within)]
+        edge = torch.lerp(*colours, share[frame][:, where])
+        warped[frame][:, where] = torch.lerp(warped[frame][:, where], edge, much[frame][:, where])
+
+
+def within_the_picture(moved: Tensor, identity: Tensor) -> Tensor:
+    """moved (B, 2, S, S) in halves of the side, identity (1, S, S, 2) -> the same, but smaller near a side that it
+    comes close to or would look beyond: what is there is pressed together instead of the last row being drawn out.
+    """
+    room = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
+    part = moved / room
+    beyond = ((part.abs() - _FREE) / (1 - _FREE)).clamp_min(0)
+    pressed = _FREE + (1 - _FREE) * beyond / (1 + beyond)
+    return torch.where(beyond > 0, pressed * part.sign() * room, moved)
+
+
+def beside_the_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """displacement (B, 2, h, h), face (B, 1, h, h) soft -> what the displacement within the face, and beyond it, would
+    be a little across the edge (B, 2, h, h) each, and the face.
+    """
+    within = (face > 0.5).to(displacement)
+    return _carried_on(displacement, within), _carried_on(displacement, 1 - within), face
+
+
+def _carried_on(values: Tensor, known: Tensor) -> Tensor:
+    """The values where they are known, and the mean of those that are nearby elsewhere; as they are further away."""
+    near = F.avg_pool2d(known, _ACROSS, 1, _ACROSS // 2)
+    mean = F.avg_pool2d(values * known, _ACROSS, 1, _ACROSS // 2) / near.clamp_min(1e-4)
+    return torch.where((known > 0) | (near < 1e-4), values, mean)
 
 
 def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
