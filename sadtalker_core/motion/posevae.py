@@ -173,7 +173,7 @@ class VoiceSteering(nn.Module):
 
 
 class PoseUnet(nn.Module):
-    """(B, L, 6) -> (B, L, 6) in 0..1: a residual U-net that sees the block as a one-channel picture of L x 6 pixels."""
+    """(B, L, 6) -> (B, L, 6) in 0..1: a residual U-net that sees the block as a one-channel image of L x 6 pixels."""
 
     def __init__(self, widths: tuple[int, int, int, int], ops: Any):
         super().__init__()

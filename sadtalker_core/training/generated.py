@@ -4,7 +4,7 @@
     python -m sadtalker_core.training.generated --speech runs/speech.npz --out runs/generated
 
 Each clip has a portrait's expression at rest, the mouth of its voice, blinks, and a head that sways in one of the 46
-styles of head_sway, which stand for its speakers. There are no pictures; PoseVAE and ExpNet need none.
+styles of head_sway, which stand for its speakers. There are no images; PoseVAE and ExpNet need none.
 """
 
 from __future__ import annotations

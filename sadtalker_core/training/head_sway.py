@@ -126,6 +126,6 @@ def course(numbers: Tensor, style_number: int, heard: Tensor) -> Tensor:
 
 
 def _with_shift(motion: Tensor) -> Tensor:
-    """A head that turns to the picture's left goes there a little, one that tilts or nods follows, too."""
+    """A head that turns to the image's left goes there a little, one that tilts or nods follows, too."""
     pitch, yaw, roll, x, y, z = motion.unbind(dim=-1)
     return torch.stack([pitch, yaw, roll, x - 0.12 * yaw + 0.15 * roll, y + 0.12 * pitch, z], dim=-1)

@@ -153,11 +153,11 @@ class PoseVAETrainer(Trainer):
         family = self.clips[0].family
         if self.net.config.changes:
             parts = {name: changes.cumsum(dim=1) for name, changes in parts.items()}
-        pictures = {
+        images = {
             name: plot_motion(pose=HeadPose((motion + blocks.reference[:, None])[0].float().cpu(), family), height=320)
             for name, motion in parts.items()
         }
-        return {name: picture.permute(2, 0, 1) for name, picture in pictures.items()}
+        return {name: image.permute(2, 0, 1) for name, image in images.items()}
 
     def _blocks(self, places: Sequence[tuple[Clip, int]], device: torch.device) -> Blocks:
         """(clip, frame of the reference) of each."""
@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
-    clips = read_blocks(options.data, base.family, training.net.frames)
+    clips = read_blocks(options.data, base.family.name, training.net.frames)
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["posevae"])
     else:

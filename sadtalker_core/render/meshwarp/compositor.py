@@ -3,6 +3,7 @@
 The mesh says where each pixel comes from (flow_maps.py), the network what that gets wrong (network.py). The portrait
 itself stays sharp, because the flow is applied to it at full size. Over it come, in this order:
 
+    irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
     the network's paint                                 but not on lips and lids, which are only moved
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
@@ -17,31 +18,27 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datatypes import BlendshapeMotion, FaceCrop, Motion
+from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
-from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ..batches import OutOfMemory, in_batches, memory_ran_out
+from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.lash_line import LashLine
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from .face_edge import TORN, beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample
+from .warp import sample, within_the_picture
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
-
-#: pixels of the stage: the two sides of the face's edge may differ by so much; its edge is drawn anew where they differ
-#: by twice as much. Each side is carried on across it by half of _ACROSS
-_TORN, _ACROSS = 0.8, 7
-#: the part of the way to the side of the picture that may be moved as it is
-_FREE = 0.3
-_CRISP = 4.0  #: how much sharper than the soft face its edge is drawn
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
 # columns of mouth shapes and of the blink stay as sharp as the portrait. Middle and half axes in the units of the maps
@@ -73,7 +70,7 @@ def render_flow_frames(
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving)
+        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving, crop.irises)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -88,8 +85,17 @@ def render_flow_frames(
 class _MeshClip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: BlendshapeMotion):
-        self.net, self.image, self.head, self.driving = net, image[None], head, driving
+    def __init__(
+        self,
+        net: FlowRenderer,
+        image: Tensor,
+        head: PosedRig,
+        driving: BlendshapeMotion,
+        irises: Tensor | None,
+    ):
+        self.net, self.image, self.head = net, image[None], head
+        self.gaze = None if irises is None else Gaze(irises, head)
+        self.driving = driving if self.gaze else _looking_as_before(driving, head)
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
         self.lips = LipEdges(self.image, head)
@@ -117,9 +123,9 @@ class _MeshClip:
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
-        return self._compose(displacement, change, paint, flow)
+        return self._compose(displacement, change, paint, flow, driving.weights.to(device))
 
-    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
+    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
         sides = beside_the_edge(displacement, flow.face)
@@ -128,10 +134,12 @@ class _MeshClip:
         to_crop = self.head.zoom * 2 / side
         moved = within_the_picture((on_crop[:, :2] * to_crop).masked_fill(outside, 0), self.identity)
         change, paint = on_crop[:, 2:3].masked_fill(outside, 0), on_crop[:, 3:6]
+        if self.gaze:
+            moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)
         warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
         within, beyond, face = on_crop[:, 6:].split((2, 2, 1), dim=1)
-        draw_edge(warped, self.image, self.identity, within * to_crop, beyond * to_crop, face, _TORN * to_crop)
+        draw_edge(warped, self.image, self.identity, within * to_crop, beyond * to_crop, face, TORN * to_crop)
         frames = warped + change * (paint - warped)
         frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
@@ -155,51 +163,12 @@ class _MeshClip:
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
 
 
-def draw_edge(
-    warped: Tensor, image: Tensor, identity: Tensor, within: Tensor, beyond: Tensor, face: Tensor, torn: Tensor
-) -> None:
-    """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
-    torn there, and what is between its two values would show places of the portrait that have no business there.
-
-    warped (B, 3, S, S);  image (1, 3, S, S);  identity (1, S, S, 2);  within, beyond (B, 2, S, S) of
-    `beside_the_edge`, in halves of the side;  face (B, 1, S, S) soft;  torn () by how much the two
-    differ where nothing need be done
-    """
-    much = ((within - beyond).square().sum(1, keepdim=True).sqrt() / torn - 1).clamp(0, 1)
-    share = ((face - 0.5) * _CRISP + 0.5).clamp(0, 1)
-    for frame, where in enumerate(much[:, 0] > 0):
-        if not where.any():
-            continue
-        places = identity[0, where]
-        colours = [sample(image, (places + side[frame][:, where].T)[None, None])[0, :, 0] for side in (beyond, within)]
-        edge = torch.lerp(*colours, share[frame][:, where])
-        warped[frame][:, where] = torch.lerp(warped[frame][:, where], edge, much[frame][:, where])
-
-
-def within_the_picture(moved: Tensor, identity: Tensor) -> Tensor:
-    """moved (B, 2, S, S) in halves of the side, identity (1, S, S, 2) -> the same, but smaller near a side that it
-    comes close to or would look beyond: what is there is pressed together instead of the last row being drawn out.
-    """
-    room = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
-    part = moved / room
-    beyond = ((part.abs() - _FREE) / (1 - _FREE)).clamp_min(0)
-    pressed = _FREE + (1 - _FREE) * beyond / (1 + beyond)
-    return torch.where(beyond > 0, pressed * part.sign() * room, moved)
-
-
-def beside_the_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """displacement (B, 2, h, h), face (B, 1, h, h) soft -> what the displacement within the face, and beyond it, would
-    be a little across the edge (B, 2, h, h) each, and the face.
-    """
-    within = (face > 0.5).to(displacement)
-    return _carried_on(displacement, within), _carried_on(displacement, 1 - within), face
-
-
-def _carried_on(values: Tensor, known: Tensor) -> Tensor:
-    """The values where they are known, and the mean of those that are nearby elsewhere; as they are further away."""
-    near = F.avg_pool2d(known, _ACROSS, 1, _ACROSS // 2)
-    mean = F.avg_pool2d(values * known, _ACROSS, 1, _ACROSS // 2) / near.clamp_min(1e-4)
-    return torch.where((known > 0) | (near < 1e-4), values, mean)
+def _looking_as_before(driving: BlendshapeMotion, head: PosedRig) -> BlendshapeMotion:
+    """The same without a gaze of its own: lids would follow one that nobody sees."""
+    weights = driving.weights.clone()
+    units = list(GAZE_UNITS)
+    weights[:, units] = head.rig.face.weights[units].to(weights)
+    return replace(driving, weights=weights)
 
 
 def regions(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,15 +3,10 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face
 from sadtalker_core.datatypes import FaceCrop, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.render.meshwarp.compositor import (
-    beside_the_edge,
-    draw_edge,
-    render_flow_frames,
-    within_the_picture,
-)
+from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
 from tests.render.heads import noise_crop, rows
 
@@ -63,7 +58,7 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     crop = noise_crop()
     canonical = load_canonical_face()
     smile = rows(1, jawOpen=0.5, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
-    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
+    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_IMAGE) * 85.0
     crop = FaceCrop(0.6 + 0.2 * crop.image, points, crop.box, crop.mode)  # bright enough for teeth
     frame = frames_of(net, crop, rows(1, jawOpen=0.9, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5), source=smile)[0]
     x, y = points[13, :2].long().tolist()
@@ -135,64 +130,3 @@ def test_sixty_eight_points_are_refused(net):
 def test_a_batch_of_nothing_is_refused(net):
     with pytest.raises(OptionError, match="batch_size"):
         next(render_flow_frames(net, noise_crop(), Motion(rows(1), rows(1)), batch_size=0))
-
-
-# ---- edges -----------------------------------------------------------------------------------------------------------
-
-
-def grid(side: int) -> torch.Tensor:
-    """(1, S, S, 2) where the pixels of a picture are, in -1..1"""
-    y, x = torch.meshgrid(*(2 * [(torch.arange(side) + 0.5) / side * 2 - 1]), indexing="ij")
-    return torch.stack([x, y], dim=-1)[None]
-
-
-def torn_at_the_middle(side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
-    """The displacement of a face in the left half that has come 12 pixels over what is beside it, and where it is."""
-    displacement, face = torch.zeros(1, 2, side, side), torch.zeros(1, 1, side, side)
-    displacement[:, 0, :, : side // 2] = -12.0
-    face[..., : side // 2] = 1
-    for _ in range(2):
-        face = torch.nn.functional.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
-    return displacement, face
-
-
-def test_either_side_of_an_edge_is_carried_on_across_it():
-    displacement, face = torn_at_the_middle()
-    within, beyond, _ = beside_the_edge(displacement, face)
-    torch.testing.assert_close(within[:, 0, :, :23], torch.full_like(within[:, 0, :, :23], -12.0))
-    assert within[:, 1].abs().max() == 0 and beyond[..., 17:].abs().max() == 0
-
-
-def test_nothing_from_between_is_seen_at_a_torn_edge():
-    """The portrait is black to the left, white to the right, and red where neither side of the edge looks."""
-    side = 40
-    image = torch.zeros(1, 3, side, side)
-    image[..., 17:] = 1.0
-    image[:, 1:, :, 10:17] = 0.0
-    image[:, 0, :, 10:17] = 1.0
-    displacement, face = torn_at_the_middle(side)
-    identity, to_picture = grid(side), 2 / side
-    blurred = torch.nn.functional.avg_pool2d(displacement, 3, 1, 1, count_include_pad=False)  # as when it is enlarged
-    looked_up = identity + to_picture * blurred.permute(0, 2, 3, 1)
-    warped = torch.nn.functional.grid_sample(image, looked_up, padding_mode="border", align_corners=False)
-
-    def red(picture: torch.Tensor) -> float:
-        return (picture[:, 0] - picture[:, 1]).max().item()
-
-    assert red(warped) > 0.9
-    within, beyond, _ = beside_the_edge(displacement, face)
-    before = warped.clone()
-    draw_edge(warped, image, identity, within * to_picture, beyond * to_picture, face, torch.tensor(0.8 * to_picture))
-    assert red(warped) == 0
-    assert torch.equal(warped[..., :14], before[..., :14]) and torch.equal(warped[..., 26:], before[..., 26:])
-
-
-def test_what_moves_up_from_the_side_of_the_picture_is_pressed_together_there():
-    side = 64
-    identity, moved = grid(side), torch.zeros(2, 2, side, side)
-    moved[0, 1], moved[1, 0] = 0.2, -0.5
-    kept = within_the_picture(moved, identity)
-    looked_up = identity.permute(0, 3, 1, 2) + kept
-    assert looked_up.abs().max() <= 1
-    assert torch.equal(kept[0, :, :20], moved[0, :, :20])  # there is room enough
-    assert (looked_up[0, 1, :, 0].diff() > 0).all() and (looked_up[1, 0, 0].diff() > 0).all()  # nothing folds

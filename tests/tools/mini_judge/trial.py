@@ -16,7 +16,7 @@ TEST_SEED = 314159
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture out of a package of the registry. package: "skimage" or the source package; member: its path there."""
+    """An image out of a package of the registry. package: "skimage" or the source package; member: its path there."""
 
     name: str
     package: str

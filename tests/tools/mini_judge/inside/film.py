@@ -24,8 +24,8 @@ def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> di
 
 def _film(host, take, visemes, turn, still_frames):
     print("filming", take["portrait"], flush=True)
-    picture = {"image": take["portrait"]}
-    outcome = host.run(graphs.talking(voice=take["voice"], **picture))
+    image = {"image": take["portrait"]}
+    outcome = host.run(graphs.talking(voice=take["voice"], **image))
     if outcome.error:
         return outcome.error["exception_message"]
     model, portrait, coefficients = host.value("model"), host.value("extract"), host.value("extract", 1)
@@ -35,7 +35,7 @@ def _film(host, take, visemes, turn, still_frames):
     shutil.copy(film, os.path.splitext(take["out"])[0] + ".mp4")
 
     idle = {"expnet.blink": "off", "mapping.still": True}
-    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **picture, **idle))
+    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **image, **idle))
     if outcome.error:
         return outcome.error["exception_message"]
     still = host.value("render")
@@ -98,5 +98,5 @@ def _wide(weights):
     return torch.nn.functional.pad(torch.from_numpy(weights), (0, 64 - len(weights)))
 
 
-def _bytes(pictures):
-    return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+def _bytes(images):
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
