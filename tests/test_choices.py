@@ -12,6 +12,7 @@ from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.families.networks import EXPNET
 from sadtalker_core.model import assemble_mini, choose_points
 from sadtalker_core.motion.blink import Blinks
@@ -36,7 +37,7 @@ def doors(tmp_path_factory):
 
     return {
         "crop_mode": lambda word: pipeline.extract(model, portrait, word),
-        "landmarks": lambda word: choose_points(word, MINI, [], torch.device("cpu")),
+        "landmarks": lambda word: choose_points(word, FAMILIES[MINI], [], torch.device("cpu")),
         "missing_face": lambda word: pipeline.extract_video(model, [], 25, missing_face=word),
         "blink": lambda word: pipeline.predict_expression(model, speech, face, blink=word),
         "reference_mode": lambda word: pipeline.predict_expression(model, speech, face, reference_mode=word),

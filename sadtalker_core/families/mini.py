@@ -1,4 +1,4 @@
-"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the picture."""
+"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the image."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..datatypes import (
     UNSCALED,
     AnyMotion,
     BlendshapeMotion,
+    Box,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -25,6 +26,7 @@ from ..datatypes import (
     PoseAngles,
     SpeechWindows,
 )
+from ..face.crop import square_box
 from ..face.extract import extract_mini
 from ..face.points import FaceSelector
 from ..face.reference_video import read_mini_video
@@ -54,6 +56,13 @@ class Mini:
 
     name = MINI
     networks = MiniNetworks()
+    needs_landmarks = False
+
+    def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
+        return square_box(points, size_wh, mode)
+
+    def head_degrees(self, coefficients: FaceCoefficients) -> Tensor:
+        return torch.rad2deg(coefficients.rotation)
 
     def extract(
         self,

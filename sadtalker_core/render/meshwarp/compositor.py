@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datatypes import BlendshapeMotion, FaceCrop, Motion
+from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
-from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ..batches import OutOfMemory, in_batches, memory_ran_out
 from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin

@@ -46,7 +46,7 @@ def test_a_shut_eye_has_a_dark_line_where_the_lids_meet():
 
 def test_one_eye_can_wink():
     change = drawn(blinks(1.0, sides=("Left",)))[0].mean(0)
-    assert change[:, SIDE // 2 :].min() < -0.2  # her left, the right of the picture
+    assert change[:, SIDE // 2 :].min() < -0.2  # her left, the right of the image
     assert change[:, : SIDE // 2].abs().max() == 0
 
 

@@ -1,4 +1,4 @@
-"""Pictures looked up at other places."""
+"""Images looked up at other places."""
 
 import torch
 
@@ -23,8 +23,8 @@ def test_a_displacement_says_where_a_pixel_comes_from():
 
 
 def test_half_precision_is_sampled_in_single():
-    picture = torch.rand(1, 1, STAGE, STAGE).bfloat16()
+    image = torch.rand(1, 1, STAGE, STAGE).bfloat16()
     grid = torch.rand(1, 5, 5, 2) * 2 - 1
-    found = sample(picture, grid)
+    found = sample(image, grid)
     assert found.dtype == torch.bfloat16
-    assert torch.equal(found, sample(picture.float(), grid).bfloat16())
+    assert torch.equal(found, sample(image.float(), grid).bfloat16())

@@ -1,4 +1,4 @@
-"""A picture and a voice -> a talking portrait, through the real server and the shipped workflow.
+"""An image and a voice -> a talking portrait, through the real server and the shipped workflow.
 
 In, as arguments or environment variables of the same name: PORTRAIT, VOICE, OUT, WORKFLOW, REFERENCE (a video, for
 workflows that load one). Out: an mp4 that has been looked at, and what to do next.
@@ -18,11 +18,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import environment, media, workflow
-from tests.comfyui.client import Client, ClientError, Progress, RunFailed
-from tests.comfyui.environment import Environment
-from tests.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, make_base
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media, workflow
+from tests.tools.comfyui.client import Client, ClientError, Progress, RunFailed
+from tests.tools.comfyui.environment import Environment
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, make_base
+from tests.tools.comfyui.server import Server
 
 DAY = 24 * 3600.0
 DEFAULT_WORKFLOW = PROJECT / "workflows" / "talking_portrait.json"
@@ -45,7 +45,7 @@ def demo(
     graph = workflow.load(source)
     host = environment.prepare()
     files = {
-        "image": Path(portrait).expanduser() if portrait else default_picture(host, source.stem),
+        "image": Path(portrait).expanduser() if portrait else default_image(host, source.stem),
         "audio": Path(voice).expanduser() if voice else media.VOICE,
     }
     media.need(host, "PORTRAIT", files["image"], "video", "an image")
@@ -89,7 +89,7 @@ def demo(
 
 
 def serve(port: int | None = None) -> int:
-    """Leaves the server up, with the pack, the example picture and the example voice in place, until it is stopped:
+    """Leaves the server up, with the pack, the example image and the example voice in place, until it is stopped:
     by Ctrl-C, or by a polite kill where it was started in the background, where shells switch Ctrl-C off.
     """
     for polite in (signal.SIGINT, signal.SIGTERM):
@@ -104,7 +104,7 @@ def serve(port: int | None = None) -> int:
                 client,
                 workflow.to_prompt(workflow.load(file), schema),
                 schema,
-                {"image": default_picture(host, file.stem), "audio": media.VOICE},
+                {"image": default_image(host, file.stem), "audio": media.VOICE},
             )
         print(
             f"ComfyUI {host.version} is up: {server.url}\n"
@@ -164,8 +164,8 @@ def need_pack(schema: dict[str, Any], server: Server) -> None:
         raise ClientError(f"ComfyUI came up without the SadTalker nodes. The end of its log:\n{server.log_tail()}")
 
 
-def default_picture(host: Environment, workflow_name: str) -> Path:
-    """The demo's portrait, or for the workflow of two speakers a picture of two people."""
+def default_image(host: Environment, workflow_name: str) -> Path:
+    """The demo's portrait, or for the workflow of two speakers an image of two people."""
     if workflow_name != "two_speakers":
         return media.default_portrait(host)
     home().mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def default_picture(host: Environment, workflow_name: str) -> Path:
 
 
 def fill_input_folder(client: Client, prompt: dict, schema: dict, files: dict[str, Path]) -> None:
-    """Puts the demo's picture and voice where a shipped workflow looks for its own, so that it runs at once."""
+    """Puts the demo's image and voice where a shipped workflow looks for its own, so that it runs at once."""
     for kind, file in files.items():
         for node_id, key in workflow.uploads(prompt, schema, kind):
             client.upload(file, prompt[node_id]["inputs"][key])

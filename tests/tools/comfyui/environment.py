@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tests.comfyui.layout import PROJECT, SetupError, home, venv_python
+from tests.tools.comfyui.layout import PROJECT, SetupError, home, venv_python
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 """Scripts that run in ComfyUI's Python, started by path."""

@@ -8,12 +8,14 @@ Runs where the tests' tools are installed (playwright drives the chromium that e
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import environment
-from tests.comfyui.client import Client
-from tests.comfyui.layout import SetupError
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import SetupError
 
 READY = "() => window.app && window.app.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
 SWITCHES = (
@@ -23,13 +25,19 @@ SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # the page must not wait for the internet
 PATIENCE = 300_000  # milliseconds
+CLICKS = 20  # in that time, where the page may swallow one
 #: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
 NOT_OURS = ("api.comfy.org", "Content Security Policy", "ERR_NAME_NOT_RESOLVED", "Failed to load resource")
 
 WATCH = """() => {
     const again = Boolean(window.seen)
-    window.seen = {pictures: 0, ended: null}
+    window.seen = {asked: false, pictures: 0, ended: null}
     if (again) return
+    const queuePrompt = app.api.queuePrompt
+    app.api.queuePrompt = function (...given) {
+        seen.asked = true
+        return queuePrompt.apply(this, given)
+    }
     app.api.addEventListener("b_preview", () => seen.pictures++)
     for (const end of ["execution_success", "execution_error", "execution_interrupted"])
         app.api.addEventListener(end, event => seen.ended = [end, event.detail.exception_message ?? ""])
@@ -46,6 +54,7 @@ PLAYING = f"""() => {VIDEOS}.map(video => {{
 }}).every(Boolean) && {VIDEOS}.some(video => video.src.includes("type=output")) && {VIDEOS}.map(video => ({{
     url: video.src, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
     shown: video.getBoundingClientRect().width}}))"""
+DRAWN_TWICE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 DROP = """([name, type, base64]) => {
     const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
     const dataTransfer = new DataTransfer()
@@ -107,9 +116,30 @@ class Page:
         """An empty canvas, and nothing said yet: what the page complained about before is its own affair."""
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
         self.page.wait_for_function("() => app.graph.nodes.length === 0")
-        self.page.wait_for_timeout(500)  # it takes no clicks before it has drawn itself
+        self.page.evaluate(DRAWN_TWICE)
         self.errors.clear()
         self.complaints.clear()
+
+    def search(self, words: str, chosen: str, at: tuple[int, int] = (700, 600)) -> None:
+        """Adds a node as a person does: a double click on the empty canvas, words, a click on the row that says
+        `chosen`.
+        """
+        box = self.page.locator("input:focus").first
+        self.click_until(lambda: self.page.mouse.dblclick(*at), lambda patience: box.wait_for(timeout=patience))
+        self.page.keyboard.type(words)
+        self.page.locator("li", has_text=chosen).first.click()
+
+    def click_until(self, click: Callable[[], None], wait: Callable[[float], Any]) -> None:
+        """Clicks, and again when wait(milliseconds) was in vain: a page under load swallows clicks."""
+        from playwright.sync_api import TimeoutError
+
+        for _ in range(CLICKS - 1):
+            click()
+            with suppress(TimeoutError):
+                wait(PATIENCE / CLICKS)
+                return
+        click()
+        wait(PATIENCE / CLICKS)
 
     def drop(self, name: str, content: bytes) -> None:
         """Drops a file on the canvas: a workflow, or a video that carries one."""
@@ -127,9 +157,12 @@ class Page:
         )
 
     def run(self) -> tuple[str, int]:
-        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live pictures."""
+        """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live images."""
         self.page.evaluate(WATCH)
-        self.page.locator('[data-testid="queue-button"]').first.click()
+        button = self.page.locator('[data-testid="queue-button"]').first
+        self.click_until(
+            button.click, lambda patience: self.page.wait_for_function("() => seen.asked", timeout=patience)
+        )
         ended, words = self.page.wait_for_function("() => seen.ended").json_value()
         return words or ended, self.page.evaluate("() => seen.pictures")
 

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui.environment import INSIDE, Environment
-from tests.comfyui.layout import PACK_NAME, PROJECT, make_base
+from tests.tools.comfyui.environment import INSIDE, Environment
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT, make_base
 
 
 class InsideError(Exception):

@@ -1,4 +1,4 @@
-"""What the shipped workflows ask for, as short things in a server's folders: pictures, voices, a clip, models."""
+"""What the shipped workflows ask for, as short things in a server's folders: images, voices, a clip, models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import media, workflow
-from tests.comfyui.client import Client, Run
-from tests.comfyui.environment import INSIDE, Environment
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.server import Server
+from tests.tools.comfyui import media, workflow
+from tests.tools.comfyui.client import Client, Run
+from tests.tools.comfyui.environment import INSIDE, Environment
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.server import Server
 
 FILES = {file.stem: file for file in sorted((PROJECT / "workflows").glob("*.json"))}
 VOICES = ("speech.wav", "voice_1.wav", "voice_2.wav")
@@ -63,14 +63,14 @@ def put_upscale_model(server: Server) -> None:
     save_file(net, str(folder / "RealESRGAN_x4plus.safetensors"))
 
 
-def stand_in_checkpoint(base: Path, picture: Path) -> dict[str, Any]:
+def stand_in_checkpoint(base: Path, image: Path) -> dict[str, Any]:
     """Prepares a server's folder so that core loads small stand-ins for a Stable Diffusion checkpoint.
 
-    Its network steps through the noise like a large one, and its VAE answers every latent with the picture.
+    Its network steps through the noise like a large one, and its VAE answers every latent with the image.
     Returns Server's argument for it.
     """
     for folder in ("custom_nodes", "models/checkpoints"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     shutil.copy(INSIDE / "stand_in_checkpoint.py", base / "custom_nodes")
     (base / "models" / "checkpoints" / CHECKPOINT).touch()
-    return {"base": base, "env": {"PICTURE_OF_THE_STAND_IN": str(picture)}}
+    return {"base": base, "env": {"PICTURE_OF_THE_STAND_IN": str(image)}}

@@ -1,4 +1,4 @@
-"""probe.py FILE...: what is in a picture, sound or video, as one JSON object per file on a line of its own.
+"""probe.py FILE...: what is in an image, sound or video, as one JSON object per file on a line of its own.
 
 Runs in ComfyUI's Python, with the PyAV that ComfyUI brings. Every frame is decoded: a number here is one that a player
 would find, not one that a header claims.

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.comfyui import environment, lint, validators
-from tests.comfyui.client import ClientError
-from tests.comfyui.layout import PROJECT, SetupError, home, venv_python
-from tests.comfyui.server import ServerError
-from tests.comfyui.workflow import WorkflowError
+from tests.tools.comfyui import environment, lint, validators
+from tests.tools.comfyui.client import ClientError
+from tests.tools.comfyui.layout import PROJECT, SetupError, home, venv_python
+from tests.tools.comfyui.server import ServerError
+from tests.tools.comfyui.workflow import WorkflowError
 
 QUICK = "not slow and not comfyui and not browser"
 
@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return sub
 
     command("setup", _setup, "set a real ComfyUI and the tests' tools up in .comfyui")
-    demo = command("demo", _demo, "a picture and a voice become a talking portrait")
+    demo = command("demo", _demo, "an image and audio become a talking portrait")
     for name, text in (
-        ("portrait", "a picture"),
-        ("voice", "a sound"),
+        ("portrait", "an image"),
+        ("voice", "audio"),
         ("out", "the mp4 to write"),
         ("workflow", "another workflow"),
         ("reference", "a video, for workflows that load one"),
@@ -81,14 +81,14 @@ def _setup(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from tests.comfyui.demo import demo
+    from tests.tools.comfyui.demo import demo
 
     demo(args.portrait, args.voice, args.out, args.workflow, args.reference)
     return 0
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from tests.comfyui.demo import serve
+    from tests.tools.comfyui.demo import serve
 
     return serve(args.port)
 

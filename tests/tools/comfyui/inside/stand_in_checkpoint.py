@@ -1,7 +1,7 @@
 """A custom node that is none: CheckpointLoaderSimple gives networks of a few kilobytes, whatever file it is asked for.
 
 The model is a U-Net of Stable Diffusion's own kind with weights of zero, the text encoder hears nothing, and the VAE
-answers with the picture that PICTURE_OF_THE_STAND_IN names.
+answers with the image that IMAGE_OF_THE_STAND_IN names.
 """
 
 import os
@@ -34,9 +34,9 @@ class Painter:
 
     def decode(self, latent):
         assert latent.isfinite().all()
-        picture = Image.open(os.environ["PICTURE_OF_THE_STAND_IN"]).convert("RGB")
-        picture = picture.resize((latent.shape[-1] * 8, latent.shape[-2] * 8))
-        return torch.from_numpy(np.array(picture)).float()[None] / 255
+        image = Image.open(os.environ["PICTURE_OF_THE_STAND_IN"]).convert("RGB")
+        image = image.resize((latent.shape[-1] * 8, latent.shape[-2] * 8))
+        return torch.from_numpy(np.array(image)).float()[None] / 255
 
 
 def load_checkpoint(self, ckpt_name):

@@ -22,7 +22,7 @@ class Outcome:
     error:    None, or the server's message with exception_type, exception_message, node_id
     executed: node ids in the order in which they ran;  cached: ids of nodes whose earlier result was taken
     outputs:  node id -> what it shows on the page
-    progress: (node id, value, maximum, whether a picture came with it)
+    progress: (node id, value, maximum, whether an image came with it)
     """
 
     error: dict | None

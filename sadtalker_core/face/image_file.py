@@ -1,6 +1,6 @@
-"""The doorway for picture files: a file, or its bytes, comes in; pixels as floats, or a sentence, go out.
+"""The doorway for image files: a file, or its bytes, comes in; pixels as floats, or a sentence, go out.
 
-Load Portrait and the batch read by this one function. Letters: `H W` a picture in pixels.
+Load Portrait and the batch read by this one function. Letters: `H W` an image in pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import PictureError, shorten
+from ..errors import ImageError, shorten
 
 #: Pillow's decoders meet a broken file at whatever line it is that fails, and say so in all these ways
 PILLOW_SAYS = (
@@ -34,19 +34,19 @@ EMPTIEST = 2000
 _forgiving_lock = Lock()
 
 
-def read_picture(source: bytes | Path | str, what: str = "it") -> Tensor:
+def read_image(source: bytes | Path | str, what: str = "it") -> Tensor:
     """A file or its bytes -> (H, W, 3), or (H, W, 4) when it has transparency, float32 in 0..1, upright.
 
-    what: how the user knows the picture; the sentences begin with it.
+    what: how the user knows the image; the sentences begin with it.
 
     Grey becomes RGB. Sixteen bits, whole numbers of 32 and floats are scaled to 0..1; of an animation it is the first
-    picture. A file that ends early is read as far as it goes, and the log says so. The orientation that a camera wrote
-    is followed where it can be read. Raises PictureError for everything that is no picture, or too large a one.
+    image. A file that ends early is read as far as it goes, and the log says so. The orientation that a camera wrote
+    is followed where it can be read. Raises ImageError for everything that is no image, or too large a one.
     """
     with _in_sentences(what):
         try:
             return _read(source, what)
-        except PictureError:
+        except ImageError:
             raise
         except PILLOW_SAYS as error:
             reason = error
@@ -61,14 +61,14 @@ def read_picture(source: bytes | Path | str, what: str = "it") -> Tensor:
     return pixels
 
 
-def picture_from_image(image: Any, what: str = "it") -> Tensor:
-    """A PIL image -> the same as `read_picture`. Raises PictureError."""
+def image_from_pil(image: Any, what: str = "it") -> Tensor:
+    """A PIL image -> the same as `read_image`. Raises ImageError."""
     with _in_sentences(what):
         return _pixels(image, what)
 
 
-def check_picture_file(path: Path | str, what: str = "it") -> None:
-    """Raises PictureError for what is no picture; its pixels are not read yet."""
+def check_image_file(path: Path | str, what: str = "it") -> None:
+    """Raises ImageError for what is no image; its pixels are not read yet."""
     with _in_sentences(what), _opened(path):
         pass
 
@@ -86,7 +86,7 @@ def _pixels(image: Any, what: str) -> Tensor:
     image.load()
     try:
         upright = ImageOps.exif_transpose(image)
-    except PILLOW_SAYS:  # what the camera wrote is damaged, the picture is not
+    except PILLOW_SAYS:  # what the camera wrote is damaged, the image is not
         upright = image
     if upright.mode.startswith(("I", "F")):
         return _scaled(np.asarray(upright), what)
@@ -100,7 +100,7 @@ def _scaled(grey: np.ndarray, what: str) -> Tensor:
     """Grey of more than eight bits (H, W) -> (H, W, 3): by the smallest scale of 1, 8, 16 or 32 bits that holds it."""
     grey = grey.astype(np.float32 if grey.itemsize == 2 else np.float64)
     if not np.isfinite(grey).all():
-        raise PictureError(f"{what} contains NaN or infinite values; save it as an 8-bit PNG.")
+        raise ImageError(f"{what} contains NaN or infinite values; save it as an 8-bit PNG.")
     brightest = grey.max(initial=0)
     scale = next((limit for limit in (1, 255, 65_535, 2**31 - 1, 2**32 - 1) if brightest <= limit), brightest)
     scaled = torch.from_numpy((grey / scale).clip(0, 1).astype(np.float32))
@@ -111,7 +111,7 @@ def _is_animated(image: Any) -> bool:
     try:
         animated = bool(getattr(image, "is_animated", False))
         image.seek(0)
-    except PILLOW_SAYS:  # its second picture is damaged
+    except PILLOW_SAYS:  # its second image is damaged
         return False
     return animated and image.format != "MPO"  # a photograph with a preview or a depth map behind it
 
@@ -143,22 +143,22 @@ def _forgiving() -> Iterator[None]:
 
 @contextmanager
 def _in_sentences(what: str) -> Iterator[None]:
-    """Whatever Pillow objects to is a PictureError."""
+    """Whatever Pillow objects to is a ImageError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         yield
-    except PictureError:
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:
         size, limit = (int(number) for number in [*re.findall(r"\d+", str(error)), "0", "0"][:2])
-        raise PictureError(
+        raise ImageError(
             f"{what} has {size / 1e6:.0f} megapixels, at most {limit / 1e6:.0f} are supported; make it smaller, for "
             "example 2048 pixels on its longer side."
         ) from error
     except PILLOW_SAYS as error:
         kind = "unknown format" if isinstance(error, UnidentifiedImageError) else _short(error)
-        raise PictureError(
+        raise ImageError(
             f"{what} cannot be read as an image ({kind}). Open it in an image viewer: if that fails, get the file "
             "again; otherwise save it as PNG and use that."
         ) from error

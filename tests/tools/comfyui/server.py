@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.comfyui.environment import Environment
+from tests.tools.comfyui.environment import Environment
 
 
 class ServerError(Exception):

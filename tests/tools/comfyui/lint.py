@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.comfyui.layout import PROJECT, home, link_folder
+from tests.tools.comfyui.layout import PROJECT, home, link_folder
 
 PACKAGE = "sadtalker_nodes"
 RUFF = (("check", "."), ("format", "--check", "."))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui.websocket import Closed, Websocket
+from tests.tools.comfyui.websocket import Closed, Websocket
 
 
 class ClientError(Exception):
@@ -65,7 +65,7 @@ class Run:
 
     outputs:  node id -> what that node showed on the page
     executed: ids of the nodes that ran, in order;  cached: ids of those whose earlier result was taken
-    previews: how many live pictures came;  seconds: wall time
+    previews: how many live images came;  seconds: wall time
     """
 
     prompt_id: str
@@ -112,7 +112,7 @@ class Client:
         return self.get("/object_info")
 
     def upload(self, file: Path, name: str | None = None) -> str:
-        """Puts a file into the server's input folder (pictures, sounds and videos go the same way); the name there."""
+        """Puts a file into the server's input folder (images, sounds and videos go the same way); the name there."""
         mark, name = uuid.uuid4().hex, (name or file.name).replace('"', "_")
         parts = [
             f'--{mark}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'.encode(),

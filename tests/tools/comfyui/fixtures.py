@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from tests.comfyui import environment, media
-from tests.comfyui.client import Client
-from tests.comfyui.environment import Environment
-from tests.comfyui.inprocess import run_inside
-from tests.comfyui.layout import make_base, remove_base
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.environment import Environment
+from tests.tools.comfyui.inprocess import run_inside
+from tests.tools.comfyui.layout import make_base, remove_base
+from tests.tools.comfyui.server import Server
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def new_server(comfyui: Environment, tmp_path: Path) -> Iterator[Callable[..., S
 def in_process(comfyui: Environment, tmp_path: Path, astronaut: Path, voice: Path) -> Callable[..., Any]:
     """in_process(script, name=value, ...) runs the script's main(host, name=value) in a ComfyUI of its own.
 
-    The demo's picture and speech lie in its input folder, as astronaut.png and hello.flac.
+    The demo's image and speech lie in its input folder, as astronaut.png and hello.flac.
     """
 
     def run(script: Path, **arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Real pictures for tests, read from scikit-image at run time: the astronaut (NASA, public domain) and no faces."""
+"""Real images for tests, read from scikit-image at run time: the astronaut (NASA, public domain) and no faces."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def astronaut() -> Tensor:
     return torch.from_numpy(astronaut()).float() / 255
 
 
-def picture(name: str) -> Tensor:
-    """Any picture of skimage.data, as (H, W, 3) in 0..1."""
+def photograph(name: str) -> Tensor:
+    """Any image of skimage.data, as (H, W, 3) in 0..1."""
     import skimage.data
 
     array = np.asarray(getattr(skimage.data, name)(), np.float32) / 255
@@ -32,7 +32,7 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def turned(image: Tensor, degrees: float, middle=(225.0, 122.0), size: int = 300) -> Tensor:
-    """A square of the picture with what is in it turned clockwise by `degrees`."""
+    """A square of the image with what is in it turned clockwise by `degrees`."""
     from sadtalker_core.face.sampling import Square, sample_squares
 
     square = Square(*middle, float(size), np.radians(-degrees))

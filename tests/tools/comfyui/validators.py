@@ -16,9 +16,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.comfyui import environment
-from tests.comfyui.environment import Environment, Steps
-from tests.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, venv_python
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.environment import Environment, Steps
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT, SetupError, home, venv_python
 
 PACKAGES = {
     "comfy-cli": "comfy-cli==1.23.0",

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 PACK_NAME = "sadtalker-nodes"
 """The pack's folder under custom_nodes; the page asks for help pages under this name."""
 

@@ -1,4 +1,4 @@
-"""Pictures, sounds and videos on disk, looked at with ComfyUI's own Python.
+"""Images, sounds and videos on disk, looked at with ComfyUI's own Python.
 
 In: files. Out: what is in them, or a sentence that says why they cannot be used.
 """
@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui.environment import INSIDE, Environment
-from tests.comfyui.layout import PROJECT, SetupError
+from tests.tools.comfyui.environment import INSIDE, Environment
+from tests.tools.comfyui.layout import PROJECT, SetupError
 
 FPS = 25
 VOICE = PROJECT / "tests" / "demo" / "hello.flac"
@@ -32,7 +32,7 @@ def probe(environment: Environment, *files: Path) -> list[dict[str, Any]]:
 
 
 def default_portrait(environment: Environment) -> Path:
-    """scikit-image's picture "astronaut" (NASA, public domain), where the installed package has it."""
+    """scikit-image's image "astronaut" (NASA, public domain), where the installed package has it."""
     done = subprocess.run(
         [
             str(environment.python),
@@ -43,13 +43,13 @@ def default_portrait(environment: Environment) -> Path:
         text=True,
         encoding="utf-8",
     )
-    picture = Path(done.stdout.strip()) / "data" / "astronaut.png"
-    if done.returncode or not picture.is_file():
+    image = Path(done.stdout.strip()) / "data" / "astronaut.png"
+    if done.returncode or not image.is_file():
         raise SetupError(
             "the default portrait comes with scikit-image, which ComfyUI's Python does not have; "
-            "name a picture in PORTRAIT"
+            "name an image in PORTRAIT"
         )
-    return picture
+    return image
 
 
 def beginning(environment: Environment, sound: Path, seconds: float, file: Path) -> Path:
@@ -68,7 +68,7 @@ def beginning(environment: Environment, sound: Path, seconds: float, file: Path)
 
 
 def two_people(environment: Environment, file: Path) -> Path:
-    """Writes a picture with two faces: the default portrait, and beside it the same in a mirror, in other colours."""
+    """Writes an image with two faces: the default portrait, and beside it the same in a mirror, in other colours."""
     code = (
         "import sys\nfrom PIL import Image, ImageEnhance, ImageOps\n"
         "one = Image.open(sys.argv[1]).convert('RGB').crop((60, 0, 400, 512))\n"
@@ -82,7 +82,7 @@ def two_people(environment: Environment, file: Path) -> Path:
 
 
 def need(environment: Environment, variable: str, file: Path, part: str, what: str) -> dict[str, Any]:
-    """The record of a file that must hold `part` ("video" for pictures too, or "audio"), or a sentence."""
+    """The record of a file that must hold `part` ("video" for images too, or "audio"), or a sentence."""
     if not file.is_file():
         raise SetupError(f"{variable}={file}: there is no such file")
     record = probe(environment, file)[0]
@@ -102,7 +102,7 @@ def complaints(record: dict[str, Any], voice_seconds: float | None) -> list[str]
     found = []
     video, audio = record.get("video"), record.get("audio")
     if not video:
-        return ["has no picture"]
+        return ["has no image"]
     if video["codec"] != "h264":
         found.append(f"is {video['codec']}, not H.264")
     if abs(video["fps"] - FPS) > 1e-3:
