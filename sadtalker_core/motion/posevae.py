@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..coefficients import POSE
 from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderConfig
-from .course import WAVE_NUMBERS
+from .course import CHANGE, WAVE_NUMBERS
 
 #: the U-net halves the frames three times
 _HALVINGS = 3
@@ -110,7 +110,7 @@ class PoseEncoder(nn.Module):
 
     def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()
-        self.logvar_from_means = config.logvar_from_means
+        self.logvar_from_means, self.changes = config.logvar_from_means, config.changes
         per_block = config.frames * (POSE + config.audio_dim)
         self.unet = PoseUnet(config.unet_widths, ops)
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
@@ -120,7 +120,7 @@ class PoseEncoder(nn.Module):
         self.logvar = ops.Linear(config.encoder_hidden, config.latent)
 
     def forward(self, motion: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.unet(motion).flatten(1)
+        seen = self.unet(motion / motion.new_tensor(CHANGE) if self.changes else motion).flatten(1)
         audio_embedding = self.audio(audio).flatten(1)
         bias = self.style_bias[style].to(audio_embedding)
         hidden = torch.relu(self.hidden(torch.cat([reference, seen, audio_embedding, bias], dim=1)))
