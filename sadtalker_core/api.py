@@ -27,7 +27,7 @@ from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
 from .errors import AudioError, ImageError, OptionError, shorten
 from .face.image_file import image_from_pil, read_image
 from .face.portrait import portrait_from_image
-from .media import read_voice
+from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
@@ -276,7 +276,7 @@ def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
     if isinstance(audio, str | Path):
         path = _existing("audio", audio, AudioError)
         try:
-            return read_voice(path)
+            return read_audio(path)
         except AudioError as error:
             raise AudioError(f"audio: {shorten(path)}: {error}") from error
     if not (isinstance(audio, tuple | list) and len(audio) == 2):
