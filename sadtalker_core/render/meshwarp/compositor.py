@@ -4,7 +4,7 @@ The mesh says where each pixel comes from (flow_maps.py), the network what that 
 itself stays sharp, because the flow is applied to it at full size. Over it come, in this order:
 
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 but not on lips and lids, which are only moved
+    the network's paint                                 but not on mouth and eyes, which are moved or drawn
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lash_line.py
 
@@ -104,10 +104,8 @@ class _MeshClip:
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
         # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
-        # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
-        mouth, eyes = regions(flow.maps)
-        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
-        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
+        # lids, and what they uncover is drawn.
+        change = (1 - repair.keep).float() * (1 - torch.maximum(*regions(flow.maps)))
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow)
