@@ -20,7 +20,7 @@ class ExpNetConfig:
     """audio: the width of the audio encoder.
 
     from_rest: whether an opened jaw has some of the portrait's own opening beyond what the voice asks for, so that who
-        rests with parted lips opens as far as others. For the built-in basis alone, where the jaw has a number of its own.
+        rests with parted lips opens as far as others. For the built-in basis alone, where the jaw has its own number.
     """
 
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
@@ -60,8 +60,8 @@ class ExpNet(nn.Module):
 
 
 def opened_from_rest(said: Tensor, reference: Tensor) -> Tensor:
-    """said, reference (B, 64) of the built-in basis -> (B, 64): where the voice opens the jaw, half of the portrait's own
-    opening comes on top; a jaw that is shut stays shut.
+    """said, reference (B, 64) of the built-in basis -> (B, 64): where the voice opens the jaw, half of the portrait's
+    own opening comes on top; a jaw that is shut stays shut.
     """
     jaw = said[:, _JAW : _JAW + 1]
     opened = ((jaw - _SHUT) / (_OPEN - _SHUT)).clamp(0, 1)
