@@ -22,6 +22,7 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
+from ..sadtalker_core.families import Family
 from ..sadtalker_core.families.networks import NetworkHost
 from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
@@ -35,7 +36,7 @@ class ManagedModel(NetworkHost):
     """
 
     name: str
-    family: str
+    family: Family
     image_size: int
     patchers: Mapping[str, Patcher]
     missing: Mapping[str, str] = field(default_factory=dict)

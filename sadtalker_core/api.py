@@ -24,9 +24,9 @@ from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
 from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
-from .errors import AudioError, OptionError, PictureError, shorten
-from .face.picture_file import picture_from_image, read_picture
-from .face.portrait import portrait_from_picture
+from .errors import AudioError, ImageError, OptionError, shorten
+from .face.image_file import image_from_pil, read_image
+from .face.portrait import portrait_from_image
 from .media import read_voice
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
@@ -109,7 +109,7 @@ class SadTalker:
         audio:    the path of an audio file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats
                   in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None; its `model` and `precision` are ignored, see `load`
-        Raises PictureError, FaceNotFound, AudioError or OptionError for what cannot be used.
+        Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
         sound = as_audio(audio)
@@ -203,7 +203,7 @@ def predict_motion(
     """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
     portrait, source = pipeline.extract(
         networks,
-        portrait_from_picture(image, face_index=options.face_index, face_order=options.face_order),
+        portrait_from_image(image, face_index=options.face_index, face_order=options.face_order),
         options.crop_mode,
         points=choose_points(options.landmarks, networks.family, folders, device),
         crop_scale=options.crop_scale,
@@ -212,7 +212,7 @@ def predict_motion(
     if audio is None:
         speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
     else:
-        speech = pipeline.encode_audio(*audio)
+        speech = pipeline.encode_audio(*audio, loudness=options.loudness)
     expression = pipeline.predict_expression(
         networks,
         speech,
@@ -249,24 +249,24 @@ def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
 
 
 def as_image(portrait: PortraitLike) -> Tensor:
-    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises PictureError."""
+    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises ImageError."""
     from PIL.Image import Image
 
     if isinstance(portrait, Tensor):
         return portrait
     if isinstance(portrait, Image):
-        return picture_from_image(portrait, "portrait: the image")
+        return image_from_pil(portrait, "portrait: the image")
     if isinstance(portrait, np.ndarray):
         try:
             return torch.from_numpy(np.ascontiguousarray(portrait))
         except TypeError as error:
-            raise PictureError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
+            raise ImageError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
     if not isinstance(portrait, str | Path):
-        raise PictureError(
+        raise ImageError(
             f"portrait: expected a path, a PIL image, a numpy array or a tensor, got {type(portrait).__name__}."
         )
-    path = _existing("portrait", portrait, PictureError)
-    return read_picture(path, f"portrait: {shorten(path)}")
+    path = _existing("portrait", portrait, ImageError)
+    return read_image(path, f"portrait: {shorten(path)}")
 
 
 def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
@@ -298,7 +298,7 @@ def _from_pcm(samples: Tensor) -> Tensor:
     return ((samples.double() - middle) / (middle or limits.max + 1)).float()
 
 
-def _existing(what: str, path: str | Path, kind: type[PictureError] | type[AudioError]) -> Path:
+def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError]) -> Path:
     path = Path(path).expanduser()
     try:
         there = path.is_file()
@@ -388,7 +388,7 @@ def in_precision(
         dtype = DTYPES[precision]
     else:
         dtype = torch.float32 if device.type == "cpu" else fastest(device)
-    return accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+    return accelerate(net, dtype, device=device) if isinstance(net, Generator) else net.to(dtype)
 
 
 def rendering_device(device: torch.device) -> torch.device:

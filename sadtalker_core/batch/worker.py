@@ -21,7 +21,7 @@ from .. import pipeline
 from ..api import paste_back_of, predict_motion, to_device
 from ..claims import Claim
 from ..datatypes import AnyMotion, FrameStream, Portrait
-from ..face.picture_file import read_picture
+from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_voice
 from ..model import SadTalkerModel, load_model
@@ -115,7 +115,7 @@ class Worker:
         options, nets = payload.options, self._nets(payload.options)
         voice = None if payload.voice is None else read_voice(payload.voice)
         portrait, motion = predict_motion(
-            nets, read_picture(payload.portrait), voice, options, self.model_folders, self.device
+            nets, read_image(payload.portrait), voice, options, self.model_folders, self.device
         )
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
         return PlannedClip(portrait, motion, heads.height, heads.width)
@@ -142,7 +142,7 @@ class Worker:
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
-    """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
+    """Heads, put back into their image if that is wished, become the mp4, at a path or under a claimed name."""
     whole = paste_back_of(portrait, options)
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 

@@ -23,17 +23,19 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError, shorten
 from ..locking import held
 from .catalog import WeightsFile, missing_files
 
+if TYPE_CHECKING:
+    from ..datatypes import OnProgress
+
 #: where to fetch from instead, a mirror's folder; an argument wins over it
 BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
-OnProgress = Callable[[int, int], None]
 
 _BLOCK = 1 << 18  # at most: what has come is taken at once, however little it is
 _SPARE_BYTES = 64 << 20  # the disk is not filled to the last byte

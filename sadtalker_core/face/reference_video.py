@@ -20,13 +20,13 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square, square_box
+from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
+from .image import check_image
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
-from .picture import check_picture
 from .points import FaceSelector, PointFinder, follow_mesh
 from .recon import FaceReconNet
 
@@ -66,12 +66,12 @@ def read_released_video(
     batch_size:  faces that pass the network together
     n_frames:    how many will come, where that is known
     on_progress: called with the number of frames read so far, and of how many; may raise to stop
-    Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
+    Raises VideoError without frames or with an impossible rate, ImageError for a frame that is no image, and
     FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.
     """
 
     def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Tensor]:
-        face = align_face(cut_square(frame, box, pic_size), picture_to_square(points, box, pic_size))
+        face = align_face(cut_square(frame, box, pic_size), image_to_square(points, box, pic_size))
         return face.image, face.crop
 
     def read(faces: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -236,15 +236,15 @@ def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: 
 
 def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
     came: Tensor | None = None
-    picture = torch.empty(0)
+    image = torch.empty(0)
     for i, frame in enumerate(frames):
         if frame is not came:  # else it is shown for longer than a 25th of a second
-            size = picture.shape if i else None
-            picture, _ = check_picture(frame, f"Frame {i} of the reference video")
-            if size is not None and picture.shape != size:
+            size = image.shape if i else None
+            image, _ = check_image(frame, f"Frame {i} of the reference video")
+            if size is not None and image.shape != size:
                 raise VideoError(
-                    f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
+                    f"frame {i} of the reference video is {image.shape[1]} x {image.shape[0]} pixels, "
                     f"the frames before it are {size[1]} x {size[0]}; all frames must have one size."
                 )
             came = frame
-        yield picture
+        yield image

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..datatypes import (
     UNSCALED,
     AnyMotion,
+    Box,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -20,8 +21,10 @@ from ..datatypes import (
     OnProgress,
     Portrait,
     PoseAngles,
+    SpeechWindows,
 )
 from ..face.points import FaceSelector, PointFinder
+from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..render.driving import Degrees
 from .networks import N2, N3, FamilyNetworks, N, Network
@@ -34,7 +37,7 @@ class Model(Protocol):
     """Where a stage gets its networks from: model.SadTalkerModel, or the node layer's ManagedModel."""
 
     @property
-    def family(self) -> str: ...
+    def family(self) -> Family: ...
 
     @property
     def image_size(self) -> int: ...
@@ -82,6 +85,19 @@ class Family(Protocol):
     @property
     def networks(self) -> FamilyNetworks: ...
 
+    @property
+    def needs_landmarks(self) -> bool:
+        """Whether a face is read by its 68 landmarks, so that it matters who finds them."""
+        ...
+
+    def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
+        """The part of an image that is driven, around these points (N, 2); see face.crop."""
+        ...
+
+    def head_degrees(self, coefficients: FaceCoefficients) -> Tensor:
+        """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned."""
+        ...
+
     def extract(
         self,
         model: Model,
@@ -115,6 +131,19 @@ class Family(Protocol):
         """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say."""
         ...
 
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        """How the face moves while it says this.  lids: (T,) in place of blinks, from a reference's `eyelids`"""
+        ...
+
     def coefficients_to_motion(
         self,
         model: Model,
@@ -130,7 +159,7 @@ class Family(Protocol):
         roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> AnyMotion:
-        """Tracks -> what moves the picture, see render.driving."""
+        """Tracks -> what moves the image, see render.driving."""
         ...
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:

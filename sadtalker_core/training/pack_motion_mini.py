@@ -3,8 +3,11 @@
     python -m sadtalker_core.training.pack_motion_mini --expnet runs/expnet_mini --posevae runs/posevae_mini \
         --mapping runs/mapping_mini --note "4 hours of speech, seed 1, one core of a CPU"
 
-A net without a run stays as it is in the file that `--base` names. The weights are rounded to half precision. The
-metadata holds each net's config, which is all that loading needs, and under "recipe" how it was made.
+A network whose run is not given stays as it is in the file that is there: `--posevae runs/posevae_mini` alone packs a
+new PoseVAE beside the others. In the place of a run another packed file will do.
+
+The weights are rounded to half precision. The metadata holds each net's config, which is all that loading needs, and
+under "recipe" how it was made.
 """
 
 from __future__ import annotations
@@ -22,20 +25,32 @@ from torch import nn
 
 from ..checkpoint.reading import METADATA_KEY, Metadata, read_tensors
 from ..datatypes import MINI
-from ..errors import CheckpointMismatch
 from ..families.networks import NETWORKS
+from ..model import load_weights
 from ..saving import save_tensors
 from . import expnet_mini, mapping_mini, posevae_mini
 from .engine import steps_done, trained
 
 ASSET = Path(__file__).resolve().parent.parent / "assets" / "mini_motion.safetensors"
 IMAGE_SIZE = 256
+NAMES = ("expnet", "posevae", "mapping")
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
     """The net's tensors, weights in half precision."""
     kept = {name for name, _ in net.named_buffers()}
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
+
+
+def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a packed file holds: {"expnet": ..., "posevae": ..., "mapping": ...}, and the recipe."""
+    read, nets = read_tensors(file), {}
+    assert read.metadata is not None  # `pack` writes it
+    for name, tensors in read.nets().items():
+        plan = NETWORKS[name]
+        nets[name] = load_weights(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
+    with safe_open(str(file), framework="pt") as stored:
+        return nets, json.loads((stored.metadata() or {}).get("recipe", "{}"))
 
 
 def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
@@ -46,48 +61,37 @@ def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
     return save_tensors(file, tensors, about)
 
 
-def kept(file: Path, name: str) -> Any:
-    """A net of a file as it is there, to be packed again."""
-    read = read_tensors(file)
-    if read.metadata is None:
-        raise CheckpointMismatch(f"{file} says nothing about its networks; expected a file of the mini family.")
-    plan = NETWORKS[name]
-    net = plan.kind(plan.read_config(read.metadata.configs[name], file.name))
-    net.load_state_dict(read.nets()[name])
-    return net
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("expnet", "posevae", "mapping"):
-        parser.add_argument(f"--{name}", type=Path, help=f"folder of the run of {name}_mini")
-    parser.add_argument("--base", type=Path, default=ASSET, help="the file whose nets stay where no run is named")
+    for name in NAMES:
+        parser.add_argument(f"--{name}", type=Path, help=f"run of {name}_mini, or a file (default: as it is)")
     parser.add_argument("--note", default="", help="hours of speech, seeds, kind of machine")
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args(arguments)
-    runs = {name: getattr(options, name) for name in ("expnet", "posevae", "mapping")}
+    runs = {name: folder for name in NAMES if (folder := getattr(options, name))}
+    there = options.out if options.out.exists() else ASSET
+    nets, recipe = packed(there) if len(runs) < len(NAMES) else ({}, {})
+    ear = expnet_mini.new_net(0).audio  # of the right shape; a run holds its own
     new: dict[str, Callable[[], nn.Module]] = {
         "expnet": lambda: expnet_mini.new_net(0),
-        "posevae": lambda: posevae_mini.new_net(0, expnet_mini.new_net(0).audio),
+        "posevae": lambda: posevae_mini.new_net(0, ear),
         "mapping": lambda: mapping_mini.new_net(0),
     }
-    nets = {name: trained(new[name](), run, name) if run else kept(options.base, name) for name, run in runs.items()}
+    steps = recipe.get("steps", {})
+    for name, run in runs.items():
+        if run.is_file():
+            theirs, about = packed(run)
+            nets[name], steps[name] = theirs[name], about["steps"][name]
+        else:
+            nets[name], steps[name] = trained(new[name](), run, name), steps_done(run)
     recipe = {
         "made by": "sadtalker_core.training: voices.speech_set, expnet_mini, posevae_mini, mapping_mini",
-        "steps": {name: steps_done(run) for name, run in runs.items() if run},
-        "note": options.note,
+        "steps": steps,
+        "note": options.note or recipe.get("note", ""),
     }
-    if not all(runs.values()):
-        recipe["the others"] = earlier_recipe(options.base)
-    file = pack(nets, recipe, options.out)
+    file = pack({name: nets[name] for name in NAMES}, recipe, options.out)
     print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
-
-
-def earlier_recipe(file: Path) -> Any:
-    """What a file says about how it was made."""
-    with safe_open(file, "pt") as stored:
-        return json.loads((stored.metadata() or {}).get("recipe", "null"))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Scale:
     speech_hours: float = 4.0
     held_out_minutes: float = 6.0
     expnet_steps: int = 3500
-    posevae_steps: int = 1800
+    posevae_steps: int = 3600
     mapping_steps: int = 8600
     landmark_heads: int = N_HEADS
     linear_3dmm_people: int = 1200

@@ -13,9 +13,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.comfyui.client import Client, ClientError, PromptRefused, RunFailed, RunInterrupted, _refusal
-from tests.comfyui.demo import Bar
-from tests.comfyui.websocket import Closed, Websocket
+from tests.tools.comfyui.client import Client, ClientError, PromptRefused, RunFailed, RunInterrupted, _refusal
+from tests.tools.comfyui.demo import Bar
+from tests.tools.comfyui.websocket import Closed, Websocket
 
 pytestmark = pytest.mark.plain
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -88,7 +88,7 @@ def test_a_pause_in_the_middle_of_a_message_loses_nothing():
     assert socket.text(5) == "slow but sure"
 
 
-def test_pictures_are_counted_and_passed_over():
+def test_images_are_counted_and_passed_over():
     socket, _ = listen(frame(b"\x00" * 300, opcode=2), frame(b"text"))
     assert socket.text(5) == "text" and socket.previews == 1
 
@@ -118,7 +118,7 @@ class FakeComfy:
             def close(self) -> None:
                 pass
 
-        monkeypatch.setattr("tests.comfyui.client.Websocket", Socket)
+        monkeypatch.setattr("tests.tools.comfyui.client.Websocket", Socket)
         self.asked, self.history = [], history or [{"p": {"outputs": {}}}]
         self.client = Client("http://127.0.0.1:1")
         self.client._open = lambda request: fake.open(request, answer or {"prompt_id": "p"})

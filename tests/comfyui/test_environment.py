@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests.comfyui import environment
-from tests.comfyui.environment import Steps
-from tests.comfyui.layout import PROJECT, SetupError
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.environment import Steps
+from tests.tools.comfyui.layout import PROJECT, SetupError
 
 pytestmark = pytest.mark.plain
 
@@ -64,7 +64,7 @@ def test_a_second_setup_waits_for_the_first(tmp_path):
             sys.executable,
             "-c",
             "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-            "from pathlib import Path; from tests.comfyui import environment as e\n"
+            "from pathlib import Path; from tests.tools.comfyui import environment as e\n"
             "with e._only_one(Path(sys.argv[2]), print):\n"
             "    print('held', flush=True); sys.stdin.read()",
             str(PROJECT),

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sadtalker_core import coefficients as layout
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
 from sadtalker_core.datatypes import CropMode
-from sadtalker_core.errors import FaceNotFound, OptionError, PictureError, VideoError
+from sadtalker_core.errors import FaceNotFound, ImageError, OptionError, VideoError
 from sadtalker_core.face import reference_video
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.mesh import MeshLandmarks
@@ -154,7 +154,7 @@ def test_frames_of_two_sizes_are_refused_by_number(net):
 def test_a_frame_with_nan_is_refused_by_number(net):
     frames = list(video(150, 150))
     frames[1][5, 5] = math.nan
-    with pytest.raises(PictureError, match="^Frame 1 of the reference video"):
+    with pytest.raises(ImageError, match="^Frame 1 of the reference video"):
         read_released_video(net, Finder(), frames, 25, 256)
 
 
@@ -243,7 +243,7 @@ def reading_nothing():
     """A linear fit that says what the similarity says: the mean face, and no units."""
     net = Linear3DMM()
     canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
+    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))
     torch.nn.init.zeros_(net.read.weight)
     torch.nn.init.zeros_(net.read.bias)
     return net

@@ -44,11 +44,11 @@ def take() -> rows.Take:
     offsets[:, BLENDSHAPE_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
     offsets[10:12, BLENDSHAPE_INDEX["jawOpen"]] = 0
     draw = np.random.default_rng(0)
-    picture = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
+    image = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
     film = {
-        "source": picture, "landmarks": draw.uniform(24, 40, (468, 2)), "offsets": offsets,
-        "spoken": np.zeros((N_FRAMES, 64, 64, 3), np.uint8), "still": np.stack([picture] * 3),
-        "names": np.array(NAMES), "commanded": np.stack([picture] * len(NAMES)),
+        "source": image, "landmarks": draw.uniform(24, 40, (468, 2)), "offsets": offsets,
+        "spoken": np.zeros((N_FRAMES, 64, 64, 3), np.uint8), "still": np.stack([image] * 3),
+        "names": np.array(NAMES), "commanded": np.stack([image] * len(NAMES)),
     }  # fmt: skip
     phones = (Phone(0.0, 0.4, "a"), Phone(0.4, 0.48, "m"), Phone(0.48, 2.0, "a"))
     return rows.Take(film, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
@@ -142,11 +142,11 @@ def test_the_full_trial_shows_twelve_portraits_or_more_and_redraws_only_what_it_
 
 
 @pytest.mark.parametrize("style", portraits.STYLES)
-def test_a_filter_keeps_the_size_and_changes_the_picture(style):
-    picture = np.random.default_rng(0).integers(0, 256, (80, 60, 3), dtype=np.uint8)
-    redrawn = portraits.STYLES[style](picture)
-    assert redrawn.shape == picture.shape and redrawn.dtype == np.uint8
-    assert np.abs(redrawn.astype(int) - picture).mean() > 5
+def test_a_filter_keeps_the_size_and_changes_the_image(style):
+    image = np.random.default_rng(0).integers(0, 256, (80, 60, 3), dtype=np.uint8)
+    redrawn = portraits.STYLES[style](image)
+    assert redrawn.shape == image.shape and redrawn.dtype == np.uint8
+    assert np.abs(redrawn.astype(int) - image).mean() > 5
 
 
 def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():

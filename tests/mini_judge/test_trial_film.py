@@ -19,8 +19,8 @@ N_FRAMES, N_STILL = 5, 3
 @pytest.fixture(scope="module")
 def film(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
     from sadtalker_core.training.voices.synthesis import Utterance
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     folder = tmp_path_factory.mktemp("film")
     base = make_base(folder / "base")

@@ -59,7 +59,7 @@ class SpeechClip:
 
 
 def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: np.ndarray | None = None) -> SpeechClip:
-    """The picture comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
+    """The image comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
     n_frames = frames_in_samples(len(utterance.wave))
     units = blendshape_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_BLENDSHAPES]
     wave = utterance.wave if recorded is None else recorded

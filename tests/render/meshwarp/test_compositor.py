@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face
 from sadtalker_core.datatypes import FaceCrop, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
@@ -58,7 +58,7 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     crop = noise_crop()
     canonical = load_canonical_face()
     smile = rows(1, jawOpen=0.5, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
-    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
+    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_IMAGE) * 85.0
     crop = FaceCrop(0.6 + 0.2 * crop.image, points, crop.box, crop.mode)  # bright enough for teeth
     frame = frames_of(net, crop, rows(1, jawOpen=0.9, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5), source=smile)[0]
     x, y = points[13, :2].long().tolist()

@@ -48,9 +48,9 @@ class Evaluators:
         self.detector, self.mesh = embedded_face_nets()
         self.points68 = Points68(read_weights(sources.points68(folder)))
 
-    def find(self, picture: np.ndarray) -> Tensor:
-        """(468, 3) the mesh of the largest face of a picture (H, W, 3) uint8."""
-        floats = _floats(picture)
+    def find(self, image: np.ndarray) -> Tensor:
+        """(468, 3) the mesh of the largest face of an image (H, W, 3) uint8."""
+        floats = _floats(image)
         return face_mesh(self.mesh, floats, detect_faces(self.detector, floats)[0]).points
 
     def read(self, frames: np.ndarray, landmarks: Tensor) -> dict[str, Reading]:
@@ -72,5 +72,5 @@ def _reading(gap: Tensor, eyes: Tensor, angles: Tensor) -> Reading:
     return Reading(gap.numpy(), eyes.mean(-1).numpy(), pitch, yaw)
 
 
-def _floats(picture: np.ndarray) -> Tensor:
-    return torch.from_numpy(picture).float() / 255
+def _floats(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image).float() / 255

@@ -1,4 +1,4 @@
-"""What is measured, on plain arrays: tracks, points and pictures in, a number out. Nothing here is fitted.
+"""What is measured, on plain arrays: tracks, points and images in, a number out. Nothing here is fitted.
 
 Letters: `T` frames. 68-point faces are (T, 68, 2) in any unit, x right, y down; meshes are those of face/metrics.py.
 """
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.canonical_face import (
-    HEAD_TO_PICTURE,
+    HEAD_TO_IMAGE,
     LEFT_EYE,
     RIGHT_EYE,
     angles_of_rotation,
@@ -107,7 +107,7 @@ def head_angles_68(points: Tensor) -> Tensor:
     4 degrees on average; the nose and the corners of the eyes alone, which no face moves, 5.7 and 4.1.
     """
     canonical = load_canonical_face()
-    head = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
+    head = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))[list(MESH_TO_68)]
     points = points.float()
     rotation = torch.eye(3).expand(len(points), -1, -1)
     size = (points - points.mean(1, keepdim=True)).norm(dim=(1, 2)) / (head - head.mean(0))[:, :2].norm()
@@ -117,14 +117,14 @@ def head_angles_68(points: Tensor) -> Tensor:
     return angles_of_rotation(rotation.float())
 
 
-# ---- pictures --------------------------------------------------------------------------------------------------------
+# ---- images --------------------------------------------------------------------------------------------------------
 
 _INSIDE_THE_LIDS = 0.85  #: the part of the eye opening that is looked at, so that lashes and lids stay out
 _FINER = 4
 
 
 def psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray | None = None) -> float:
-    """Decibels between pictures (..., H, W, 3) uint8, over the pixels of the mask (H, W); 99 when they are equal,
+    """Decibels between images (..., H, W, 3) uint8, over the pixels of the mask (H, W); 99 when they are equal,
     nan when the mask is empty.
     """
     error = (one.astype(np.float64) - other.astype(np.float64)) ** 2
@@ -147,15 +147,15 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.sum(one & other) / union) if union else float("nan")
 
 
-def eye_contrast(picture: np.ndarray, points: np.ndarray) -> float:
+def eye_contrast(image: np.ndarray, points: np.ndarray) -> float:
     """How much light and dark there is inside the eyes: the standard deviation of the light within the edges of the
     lids, where an open eye shows white, iris and pupil, and a shut one skin. Mean of both eyes.
 
-    picture (H, W, 3) uint8;  points (468, 2) the mesh of the same face with its eyes open, in pixels
+    image (H, W, 3) uint8;  points (468, 2) the mesh of the same face with its eyes open, in pixels
     """
     from PIL import Image, ImageDraw
 
-    light, spreads = picture.astype(np.float64).mean(-1), []
+    light, spreads = image.astype(np.float64).mean(-1), []
     for edge in (RIGHT_EYE, LEFT_EYE):
         outline = points[list(edge)].astype(np.float64)
         inner = outline.mean(0) + (outline - outline.mean(0)) * _INSIDE_THE_LIDS

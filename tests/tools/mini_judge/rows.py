@@ -71,7 +71,7 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
     box, away = _regions(film["landmarks"], *neutral.shape[:2])
     everywhere = np.ones_like(box)
     shut = film["commanded"][names.index("blink")]
-    contrast = [measures.eye_contrast(picture, film["landmarks"]) for picture in (neutral, shut)]
+    contrast = [measures.eye_contrast(image, film["landmarks"]) for image in (neutral, shut)]
     return found | {
         ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
         ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),

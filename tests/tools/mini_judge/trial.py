@@ -16,7 +16,7 @@ TEST_SEED = 314159
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture out of a package of the registry. package: "skimage" or the source package; member: its path there."""
+    """An image out of a package of the registry. package: "skimage" or the source package; member: its path there."""
 
     name: str
     package: str
@@ -67,7 +67,7 @@ VISEMES: dict[str, dict[str, float]] = {
     "F": {"jawOpen": 0.03, "mouthRollLower": 0.65, "mouthUpperUp": 0.20},
 }
 
-TURN_DEG = 12.0  #: yaw and pitch are commanded to both sides of the camera's axis by this much, and to 0
+TURN_DEG = 12.0  #: yaw and pitch are commanded to both sides of the portrait's own pose by this much, and to that
 STILL_FRAMES = 12  #: of the idle clip with a still head, for the flicker; the eyes stay open
 
 #: recordings of the pocketsphinx tests: all are listened to, and those that close the lips often are spoken by the
@@ -158,4 +158,15 @@ TARGETS: dict[str, Target] = {
     "generated heads, colour by copying the source": Target(at_most=0.45),
     "generated heads, teeth, intersection over union": Target(at_least=0.4),
     "generated heads, mouth colour by constant fill": Target(at_most=0.5),
+    "head, range of pitch, degrees in 8 s": Target(7.0, 12.0),
+    "head, range of yaw, degrees in 8 s": Target(8.5, 14.5),
+    "head, range of roll, degrees in 8 s": Target(6.0, 10.5),
+    "head, speed of pitch, degrees per second": Target(6.0, 10.5),
+    "head, speed of yaw, degrees per second": Target(7.0, 11.5),
+    "head, speed of roll, degrees per second": Target(4.5, 8.0),
+    "head, centroid, Hz": Target(0.3, 0.46),
+    "head, share of time below 3 degrees per second": Target(0.02, 0.13),
+    "head, distance from the start at block seams, by elsewhere": Target(0.85, 1.15),
+    "head, pitch by loudness, r": Target(0.1, 0.25),
+    "head, range of the liveliest style by that of style 0": Target(1.6, 2.4),
 }

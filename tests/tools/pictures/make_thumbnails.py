@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.comfyui import environment, media, shipped
-from tests.comfyui.client import Client
-from tests.comfyui.layout import make_base
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media, shipped
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import make_base
+from tests.tools.comfyui.server import Server
 from tests.tools.pictures.saving import save_small
 
 SIDE = 512  # the cards of the template browser are square

@@ -47,9 +47,9 @@ def read_film(file: Path) -> Film:
     return Film(np.stack(frames), torch.cat(list(resampled([waveform.mean(0)], rate_hz))).numpy())
 
 
-def make_films(model: SadTalkerModel, picture: np.ndarray, sound: np.ndarray, seed: int = 0) -> tuple[Film, Film]:
+def make_films(model: SadTalkerModel, image: np.ndarray, sound: np.ndarray, seed: int = 0) -> tuple[Film, Film]:
     """A portrait (H, W, 3) uint8 says the sound: as the model does it, and with the jaw that is loudness alone."""
-    portrait = Portrait(torch.from_numpy(picture.copy()).float() / 255)
+    portrait = Portrait(torch.from_numpy(image.copy()).float() / 255)
     portrait, source = pipeline.extract(model, portrait)
     speech = pipeline.encode_audio(torch.from_numpy(np.asarray(sound, np.float32))[None], SAMPLE_RATE_HZ)
     said = pipeline.predict_expression(model, speech, source, seed=seed)

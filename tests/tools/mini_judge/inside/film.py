@@ -24,8 +24,8 @@ def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> di
 
 def _film(host, take, visemes, turn, still_frames):
     print("filming", take["portrait"], flush=True)
-    picture = {"image": take["portrait"]}
-    outcome = host.run(graphs.talking(voice=take["voice"], **picture))
+    image = {"image": take["portrait"]}
+    outcome = host.run(graphs.talking(voice=take["voice"], **image))
     if outcome.error:
         return outcome.error["exception_message"]
     model, portrait, coefficients = host.value("model"), host.value("extract"), host.value("extract", 1)
@@ -35,7 +35,7 @@ def _film(host, take, visemes, turn, still_frames):
     shutil.copy(film, os.path.splitext(take["out"])[0] + ".mp4")
 
     idle = {"expnet.blink": "off", "mapping.still": True}
-    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **picture, **idle))
+    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **image, **idle))
     if outcome.error:
         return outcome.error["exception_message"]
     still = host.value("render")
@@ -65,8 +65,8 @@ def _film(host, take, visemes, turn, still_frames):
 
 
 def _commanded(host, model, coefficients, visemes, turn):
-    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns by the node's own
-    yaw and pitch inputs.
+    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns from the portrait's
+    own pose by the node's yaw and pitch inputs, which take absolute angles.
     """
     types = host.core("datatypes")
     own = coefficients.expression[0]
@@ -79,13 +79,15 @@ def _commanded(host, model, coefficients, visemes, turn):
     faces["blink"] = (own + _wide(blink), {})
     for axis in ("yaw", "pitch"):
         for degrees in (-turn, 0.0, turn):
-            faces[f"{axis} {degrees:+g}"] = (own, {axis: str(degrees)})
+            faces[f"{axis} {degrees:+g}"] = (own, {axis: degrees})
     mapping = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerMappingNet"]
     motions = []
     for expression, written in faces.values():
         track = types.Expression(expression[None], coefficients.family)
         pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
-        said = {"yaw": "", "pitch": "", "roll": ""} | written
+        held = motions[0].source if motions else None  # how MappingNet reads the portrait
+        said = {"yaw": "", "pitch": "", "roll": ""}
+        said |= {axis: str(float(getattr(held, axis)[0]) + degrees) for axis, degrees in written.items()}
         motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
     parts = ("yaw", "pitch", "roll", "translation", "weights")
     rows = types.BlendshapeMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
@@ -96,5 +98,5 @@ def _wide(weights):
     return torch.nn.functional.pad(torch.from_numpy(weights), (0, 64 - len(weights)))
 
 
-def _bytes(pictures):
-    return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+def _bytes(images):
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
