@@ -5,7 +5,7 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 but not on lips and lids, which are only moved
+    the network's paint                                 but not on mouth and eyes, which are moved or drawn
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
@@ -119,10 +119,10 @@ class _MeshClip:
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
-        # painted softly. So are lips and lids; paint is seen at the edge of what is drawn in the open mouth.
+        # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
         opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
-        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes)) * opening
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow, driving.weights.to(device))
