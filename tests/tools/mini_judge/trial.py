@@ -145,6 +145,10 @@ TARGETS: dict[str, Target] = {
     "neutral and still, flicker, of 255": Target(at_most=0.5),
     "generated heads, flow off by pixels at 128": Target(at_most=0.5),
     "generated heads, colour by copying the source": Target(at_most=0.45),
-    "generated heads, teeth, intersection over union": Target(at_least=0.4),
+    "upper tooth edge below the lip at rest, mm": Target(at_least=2.0, at_most=4.0),
+    "lower tooth edge above the lip at jaw .3, mm": Target(at_least=0.5),
+    "generated heads, share of the mouth that is teeth, off by": Target(at_most=0.15),
+    "generated heads, share of the mouth that is red, off by": Target(at_most=0.15),
+    "generated heads, share of the mouth that is dark, off by": Target(at_most=0.15),
     "generated heads, mouth colour by constant fill": Target(at_most=0.5),
 }
