@@ -26,6 +26,18 @@ def test_rings_follow_a_shift_by_their_share():
     assert not moved[-1].any()
 
 
+def test_the_neck_goes_half_of_the_way_and_what_is_near_the_shoulders_hardly():
+    rig = make_rig()
+    chin = rig.face.points[FACE_OUTLINE[18]]
+    below = (rig.around.rings - chin) @ rig.face.down_on_stage / rig.face.down_on_stage.square().sum()  # decimetres
+    share = rig.around.head_share
+    low = below > 0.55
+    assert low.any() and share[low].abs().max() < 0.2
+    neck = (below > 0.3) & (below < 0.5)
+    assert neck.any() and 0.1 < share[neck].min() and share[neck].max() < 0.7
+    assert share[below < 0].min() > 0.3
+
+
 def test_triangles_lead_from_the_outline_to_the_border():
     triangles = surrounding_triangles()
     assert len(triangles) == 2 * len(FACE_OUTLINE) * (len(RINGS) + 1)
