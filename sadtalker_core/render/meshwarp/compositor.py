@@ -5,9 +5,9 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 but not on lips and lids, which are only moved
+    the network's paint                                 but not on mouth and eyes, which are moved or drawn
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
-    what lids draw              eyes/lash_line.py
+    what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
@@ -29,6 +29,7 @@ from ...threads import pieces_at_once, side_by_side
 from ..batches import OutOfMemory, in_batches, memory_ran_out
 from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.lash_line import LashLine
+from ..eyes.lid_skin import LidSkin
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
 from .face_edge import TORN, beside_the_edge, draw_edge
@@ -100,6 +101,7 @@ class _MeshClip:
         self.stage = self._cut_stage()
         self.lips = LipEdges(self.image, head)
         self.mouth = Mouth(self.image, head)
+        self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
@@ -117,10 +119,10 @@ class _MeshClip:
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
-        # painted softly. So are lips and lids; paint is seen at the edge of what is drawn in the open mouth.
+        # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
         opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
-        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes)) * opening
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow, driving.weights.to(device))
@@ -141,7 +143,8 @@ class _MeshClip:
         within, beyond, face = on_crop[:, 6:].split((2, 2, 1), dim=1)
         draw_edge(warped, self.image, self.identity, within * to_crop, beyond * to_crop, face, TORN * to_crop)
         frames = warped + change * (paint - warped)
-        frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
+        frames = self.lids.draw(self.mouth.fill(frames, flow), moved * (side / 2), flow)
+        frames = self.lashes.draw(frames, flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
 
