@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--heads", action="store_true", help="only the generated heads that need no ComfyUI: flow, colour, teeth"
     )
+    parser.add_argument("--motion", action="store_true", help="only how the head moves, of which no frame is made")
     for name, text in (("portraits", "a folder of images, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
                        ("out", "where the table, the sheet and the films go")):  # fmt: skip
@@ -59,6 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     out = Path(options.out or folder / ("quick" if options.quick else "out")).absolute()
     if options.heads:
         print(as_text(rows.of_heads(Evaluators(folder), chosen, folder)))
+        return 0
+    if options.motion:
+        print(as_text(head_rows.of_head([voices.reading(number, folder) for number in chosen.readings])))
         return 0
     try:
         evaluate(chosen, folder, out, options.portraits, options.voices)
