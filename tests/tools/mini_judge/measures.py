@@ -90,6 +90,11 @@ def inner_lip_gap_68(points: Tensor) -> Tensor:
     return gaps / _apart(points, 36, 45)
 
 
+def mouth_width_68(points: Tensor) -> Tensor:
+    """(T,) between the corners of the mouth, in the same measure."""
+    return _apart(points, 48, 54) / _apart(points, 36, 45)
+
+
 def eye_aspect_ratio_68(points: Tensor) -> Tensor:
     """(T, 2) height by width of both eyes."""
     eyes = []

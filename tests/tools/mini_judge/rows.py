@@ -58,6 +58,7 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
         found |= {
             ("lips follow the coefficients, r", evaluator): measures.correlation(gap, asked),
             ("opening, spread by spread of the target", evaluator): measures.spread_ratio(gap, asked),
+            ("width goes along with opening, r", evaluator): measures.correlation(spoken[evaluator].width, gap),
             ("lips follow the alignment, r", evaluator): measures.correlation(gap, ruled),
             ("opening, spread by spread of the alignment's", evaluator): measures.spread_ratio(gap, ruled),
             ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),

@@ -147,6 +147,7 @@ TARGETS: dict[str, Target] = {
     "silence without a voice, moving frames, share": Target(at_most=0.02),
     "music and noise without a voice, jaw": Target(at_most=0.03),
     "lips closed on p, b, m, share of frames": Target(at_least=0.8),
+    "width goes along with opening, r": Target(at_least=0.2),
     "opening, spread by spread of the target": Target(at_least=0.8, at_most=1.2),
     "blink, eye aspect ratio falls by": Target(at_least=0.6),
     "yaw, off by degrees": Target(at_most=3.0),
