@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sadtalker_core import coefficients as layout
-from sadtalker_core.canonical_face import rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import FaceNotFound, ImageError, OptionError, VideoError
 from sadtalker_core.face import reference_video
@@ -254,3 +255,26 @@ def test_the_mini_family_reads_the_meshes_it_follows(mean_face, monkeypatch):
     assert rows.family == "mini" and rows.found.tolist() == [True, True, False, True]
     assert rows.rotation[:, 1].tolist() == pytest.approx([0.0, 0.1, 0.1, 0.3], abs=0.01)
     assert rows.crop_rows().shape == (4, 73)
+
+
+def test_brows_and_gaze_of_a_clip_are_read_against_its_usual_ones(monkeypatch, reading_nothing):
+    """Low brows that go up by .03 decimetres for two frames of seven, while the eyes look 10 degrees aside."""
+    units = load_canonical_face().blendshapes[BLENDSHAPE_INDEX["browInnerUp"]]
+    raised = [0, 0, 0, 1, 1, 0, 0]
+
+    def follow(detector, mesh, frames, selector):
+        for frame, up in zip(frames, raised, strict=True):
+            head = reading_nothing.template - 0.02 * units.new_tensor([0, -1, 0]) * (units[:, 1:2] > 0.01)
+            head = head + up * units * torch.tensor(HEAD_TO_IMAGE)
+            yield frame, MeshLandmarks(head * 60 + torch.tensor([160.0, 120.0, 0.0]), 0.99)
+
+    aside = iter([math.nan, 0.05, 0.05, 0.05 + 0.087, 0.05 + 0.087, 0.05, 0.05])
+    monkeypatch.setattr(reference_video, "follow_mesh", follow)
+    monkeypatch.setattr(reference_video, "find_irises", lambda picture, points: torch.zeros(2, 3))
+    monkeypatch.setattr(reference_video, "looks_aside", lambda irises, points: next(aside))
+    rows = read_mini_video(None, None, reading_nothing, video(*[1] * 7), 25, 256).expression
+    inner = rows[:, BLENDSHAPE_INDEX["browInnerUp"]]
+    assert (inner[[3, 4]] > 0.5).all() and (inner[[0, 1, 2, 5, 6]] < 0.02).all()
+    out, into = (rows[:, BLENDSHAPE_INDEX[name]] for name in ("eyeLookOutLeft", "eyeLookInRight"))
+    assert out[[3, 4]].tolist() == pytest.approx([10 / 21] * 2, rel=0.05) and not out[[0, 1, 2, 5, 6]].any()
+    assert into[3] == pytest.approx(10 / 22, rel=0.05)

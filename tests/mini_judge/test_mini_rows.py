@@ -16,7 +16,7 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
 from tests.render.heads import SIDE, head_points
-from tests.tools.mini_judge import heads, measures, mouths, portraits, rows, sources, table
+from tests.tools.mini_judge import eyes, heads, measures, mouths, portraits, rows, sources, table
 from tests.tools.mini_judge.evaluators import EVALUATORS, Reading
 from tests.tools.mini_judge.trial import FULL, QUICK, TARGETS, Target
 from tests.tools.mini_judge.voices import Spoken
@@ -218,3 +218,32 @@ def test_another_archive_than_the_one_of_the_trial_is_refused(tmp_path):
 def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_film(take):
     assert take.voice.units(N_FRAMES).shape == (N_FRAMES, 52)
     assert torch.from_numpy(take.voice.units(N_FRAMES)).isfinite().all()
+
+
+# ---- eyes ------------------------------------------------------------------------------------------------------------
+
+
+def test_brow_heights_are_those_of_the_face_however_it_is_held():
+    """browInnerUp lifts what is looked at by .029 of .62 decimetres between the eyes."""
+    canonical = load_canonical_face()
+    lifted = canonical.mean + canonical.blendshapes[BLENDSHAPE_INDEX["browInnerUp"]]
+    meshes = torch.stack([canonical.mean, lifted]) * torch.tensor([80.0, -80.0, -80.0])
+    heights = eyes.brow_heights(meshes)
+    assert heights[1] - heights[0] == pytest.approx(0.029 / 0.62, rel=0.15)
+    turned = torch.stack([meshes[..., 1], -meshes[..., 0], meshes[..., 2]], dim=-1)
+    torch.testing.assert_close(eyes.brow_heights(turned), heights)
+
+
+def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
+    film = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
+            "commanded": np.zeros((3, 8, 8, 3), np.uint8)}  # fmt: skip
+    monkeypatch.setattr(eyes, "find_irises", lambda image, points: torch.zeros(2, 3))
+    monkeypatch.setattr(eyes, "looks_aside", lambda irises, points: 0.1)
+    assert eyes.gaze_off(film) == pytest.approx(12)
+    monkeypatch.setattr(eyes, "find_irises", lambda image, points: None)
+    assert np.isnan(eyes.gaze_off(film))
+
+
+def test_blinks_differ():
+    found = eyes.blinks()
+    assert found["a minute"] == pytest.approx(18, rel=0.2) and found["spread of these frames"] > 0.5
