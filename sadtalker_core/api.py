@@ -388,7 +388,7 @@ def in_precision(
         dtype = DTYPES[precision]
     else:
         dtype = torch.float32 if device.type == "cpu" else fastest(device)
-    return accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+    return accelerate(net, dtype, device=device) if isinstance(net, Generator) else net.to(dtype)
 
 
 def rendering_device(device: torch.device) -> torch.device:

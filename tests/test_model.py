@@ -249,7 +249,7 @@ def test_nothing_is_fetched_unless_allowed(tmp_path, monkeypatch):
     def call(*arguments, **more):
         raise AssertionError("the line was opened")
 
-    monkeypatch.setattr(urllib.request, "urlopen", call)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", call)
     with pytest.raises(CheckpointMissing, match="load the model with allow_download on"):
         load_model("SadTalker 256", [tmp_path])
 

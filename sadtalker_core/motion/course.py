@@ -25,6 +25,8 @@ from ..timeline import FRAMES_PER_SECOND
 
 BLOCK = 32
 HOP = BLOCK // 2
+#: by how much a calm head changes from frame to frame, as a spread: three angles in radians, the place, the size
+CHANGE = (0.0059, 0.0058, 0.0044, 0.0013, 0.0012, 0.0006)
 #: seconds in which a head that is left alone comes back to 1/e of the way
 RETURN_S = 3.2
 #: the slow waves that go on from block to block: seconds of each; breath is the first
@@ -83,4 +85,15 @@ def added_up(changes: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(led)).to(changes)
 
 
-__all__ = ["BLOCK", "GOES_ON", "HOP", "PERIODS_S", "RETURN_S", "WAVE_NUMBERS", "added_up", "blended", "connected"]
+__all__ = [
+    "BLOCK",
+    "CHANGE",
+    "GOES_ON",
+    "HOP",
+    "PERIODS_S",
+    "RETURN_S",
+    "WAVE_NUMBERS",
+    "added_up",
+    "blended",
+    "connected",
+]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..coefficients import POSE
 from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderConfig
-from .course import WAVE_NUMBERS
+from .course import CHANGE, WAVE_NUMBERS
 
 #: the U-net halves the frames three times
 _HALVINGS = 3
@@ -110,17 +110,21 @@ class PoseEncoder(nn.Module):
 
     def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()
-        self.logvar_from_means = config.logvar_from_means
+        self.logvar_from_means, self.changes = config.logvar_from_means, config.changes
         per_block = config.frames * (POSE + config.audio_dim)
         self.unet = PoseUnet(config.unet_widths, ops)
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
-        self.style_bias = nn.Parameter(torch.randn(config.styles, config.latent))
+        self.style_bias = nn.Parameter(torch.empty(config.styles, config.latent))
+        if (
+            not self.style_bias.is_meta
+        ):  # there a file fills it; chance without numbers makes torch import half of itself
+            nn.init.normal_(self.style_bias)
         self.hidden = ops.Linear(POSE + per_block + config.latent, config.encoder_hidden)
         self.mean = ops.Linear(config.encoder_hidden, config.latent)
         self.logvar = ops.Linear(config.encoder_hidden, config.latent)
 
     def forward(self, motion: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.unet(motion).flatten(1)
+        seen = self.unet(motion / motion.new_tensor(CHANGE) if self.changes else motion).flatten(1)
         audio_embedding = self.audio(audio).flatten(1)
         bias = self.style_bias[style].to(audio_embedding)
         hidden = torch.relu(self.hidden(torch.cat([reference, seen, audio_embedding, bias], dim=1)))
@@ -135,7 +139,11 @@ class PoseDecoder(nn.Module):
         super().__init__()
         self.frames = config.frames
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
-        self.style_bias = nn.Parameter(torch.randn(config.styles, config.latent))
+        self.style_bias = nn.Parameter(torch.empty(config.styles, config.latent))
+        if (
+            not self.style_bias.is_meta
+        ):  # there a file fills it; chance without numbers makes torch import half of itself
+            nn.init.normal_(self.style_bias)
         self.hidden = ops.Linear(POSE + config.latent + config.frames * config.audio_dim, config.decoder_hidden)
         self.sketch = ops.Linear(config.decoder_hidden, config.frames * POSE)
         self.unet = PoseUnet(config.unet_widths, ops)

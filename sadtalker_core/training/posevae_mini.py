@@ -12,7 +12,6 @@ as lively as those we made, which a small autoencoder alone does not reach.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..families.networks import EXPNET
 from ..model import assemble_mini
 from ..motion.audio_encoder import AudioEncoder
-from ..motion.course import BLOCK
+from ..motion.course import BLOCK, CHANGE
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .engine import StepContext, seeded, trained
@@ -46,8 +45,8 @@ BLOCKS_PER_BATCH = 32
 CLIPS = 250
 #: the encoder, which driving never uses, learns at every fourth step only
 ENCODER_EVERY = 4
-#: the spread of a frame's change at style 0, which makes the errors comparable
-SCALE = torch.tensor([*(math.radians(d) for d in (0.34, 0.33, 0.25)), 0.0013, 0.0012, 0.0006])
+#: makes the errors comparable
+SCALE = torch.tensor(CHANGE)
 #: the network can say so many spreads
 REACH = 5.0
 #: weight of where the changes of a block have led, beside the changes themselves
@@ -121,7 +120,7 @@ def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], 
         parts = {"told": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
         if context.index % ENCODER_EVERY:
             return parts
-        mean, logvar = net.encoder(motion / SCALE, audio, reference, styles)
+        mean, logvar = net.encoder(motion, audio, reference, styles)
         noise = torch.randn(mean.shape, generator=draw)
         rebuilt = net.decoder(mean + torch.exp(0.5 * logvar) * noise, audio, reference, styles)
         parts["rebuilt"] = errors(rebuilt, motion, gain)

@@ -5,9 +5,9 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 but not on lips and lids, which are only moved
+    the network's paint                                 but not on mouth and eyes, which are moved or drawn
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
-    what lids draw              eyes/lash_line.py
+    what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
@@ -29,13 +29,15 @@ from ...threads import pieces_at_once, side_by_side
 from ..batches import OutOfMemory, in_batches, memory_ran_out
 from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.lash_line import LashLine
+from ..eyes.lid_skin import LidSkin
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from .face_edge import TORN, beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample
+from .warp import sample, within_the_picture
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -99,6 +101,7 @@ class _MeshClip:
         self.stage = self._cut_stage()
         self.lips = LipEdges(self.image, head)
         self.mouth = Mouth(self.image, head)
+        self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
@@ -115,11 +118,11 @@ class _MeshClip:
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
-        # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
-        # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
+        # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
+        # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
         opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
-        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow, driving.weights.to(device))
@@ -127,16 +130,21 @@ class _MeshClip:
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
-        on_crop = sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        sides = beside_the_edge(displacement, flow.face)
+        on_crop = sample(torch.cat([displacement, change, paint, *sides], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
-        moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
-        change = on_crop[:, 2:3].masked_fill(outside, 0)
+        to_crop = self.head.zoom * 2 / side
+        moved = within_the_picture((on_crop[:, :2] * to_crop).masked_fill(outside, 0), self.identity)
+        change, paint = on_crop[:, 2:3].masked_fill(outside, 0), on_crop[:, 3:6]
         if self.gaze:
             moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)
         warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
-        frames = warped + change * (on_crop[:, 3:] - warped)
-        frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
+        within, beyond, face = on_crop[:, 6:].split((2, 2, 1), dim=1)
+        draw_edge(warped, self.image, self.identity, within * to_crop, beyond * to_crop, face, TORN * to_crop)
+        frames = warped + change * (paint - warped)
+        frames = self.lids.draw(self.mouth.fill(frames, flow), moved * (side / 2), flow)
+        frames = self.lashes.draw(frames, flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
 

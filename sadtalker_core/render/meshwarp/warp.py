@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from .placement import STAGE
 
+#: the part of the way to the side of the picture that may be moved as it is
+_FREE = 0.3
+
 
 def sample(image: Tensor, grid: Tensor) -> Tensor:
     """image (B, C, H, W), grid (B, h, w, 2) of x, y in -1..1 from edge to edge (`align_corners=False`) -> (B, C, h,
@@ -35,3 +38,14 @@ def warp_window(image: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor
     if len(image) != len(grid):
         image = image.expand(len(grid), -1, -1, -1)
     return sample(image, grid)
+
+
+def within_the_picture(moved: Tensor, identity: Tensor) -> Tensor:
+    """moved (B, 2, S, S) in halves of the side, identity (1, S, S, 2) -> the same, but smaller near a side that it
+    comes close to or would look beyond: what is there is pressed together instead of the last row being drawn out.
+    """
+    room = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
+    part = moved / room
+    beyond = ((part.abs() - _FREE) / (1 - _FREE)).clamp_min(0)
+    pressed = _FREE + (1 - _FREE) * beyond / (1 + beyond)
+    return torch.where(beyond > 0, pressed * part.sign() * room, moved)

@@ -17,10 +17,12 @@ from sadtalker_core.canonical_face import (
     fit_similarity,
     load_canonical_face,
 )
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.landmarks import MESH_TO_68
-from sadtalker_core.face.metrics import inner_lip_gap
+from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
 
 FURTHEST_LAG = 5
+_LEADS = range(-FURTHEST_LAG, FURTHEST_LAG + 1)
 
 # ---- tracks ----------------------------------------------------------------------------------------------------------
 
@@ -40,6 +42,25 @@ def best_lag(seen: np.ndarray, wanted: np.ndarray) -> int:
         return correlation(seen[max(lag, 0) :][:n], wanted[max(-lag, 0) :][:n])
 
     return max(range(-FURTHEST_LAG, FURTHEST_LAG + 1), key=lambda lag: (shifted(lag), -abs(lag)))
+
+
+def ahead(seen: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """By how many frames `seen` comes before `wanted`, where they agree best, and how well they agree there.
+
+    -> frames, with what lies between two of them by a parabola, and Pearson's r
+    """
+    n = len(seen) - FURTHEST_LAG
+    ends = [correlation(seen[FURTHEST_LAG - k :][: n - FURTHEST_LAG], wanted[FURTHEST_LAG:n]) for k in _LEADS]
+    best = int(np.argmax(ends))
+    if best in (0, len(ends) - 1):
+        return float(_LEADS[best]), ends[best]
+    before, top, after = ends[best - 1 : best + 2]
+    return _LEADS[best] + 0.5 * (before - after) / min(before - 2 * top + after, -1e-9), top
+
+
+def moving(tracks: np.ndarray, by: float = 0.02) -> float:
+    """(T, N) -> the share of frames in which any of the numbers moves on by more than `by`."""
+    return float((np.abs(np.diff(tracks, axis=0)).max(1) > by).mean())
 
 
 def spread_ratio(seen: np.ndarray, wanted: np.ndarray) -> float:
@@ -153,6 +174,26 @@ def commanded_gap(weights: np.ndarray) -> np.ndarray:
 
     Only its changes count: at rest it is .07, because the basis keeps its points a little inside the lips' edges.
     """
+    return inner_lip_gap(_mean_face_under(weights)).numpy()
+
+
+def commanded_width(weights: np.ndarray) -> np.ndarray:
+    """The same for the width of the mouth."""
+    return mouth_width(_mean_face_under(weights)).numpy()
+
+
+_SHUT_GAP = 0.02  #: beyond the gap at rest, as a part of the distance of the eyes: 1.8 mm
+_PRESSED = 0.18  #: so much of `mouthPress` holds the lips together (render/meshwarp/lip_contact.py)
+
+
+def commanded_shut(weights: np.ndarray) -> np.ndarray:
+    """(T, 52 or more) -> (T,) whether the renderer brings the lips of the mean face together."""
+    weights = np.asarray(weights, np.float32)
+    gap = commanded_gap(weights) - commanded_gap(np.zeros_like(weights[:1]))
+    pressed = weights[:, [BLENDSHAPE_INDEX[f"mouthPress{side}"] for side in ("Left", "Right")]].mean(1) / _PRESSED
+    return gap * (1 - pressed.clip(0, 1)) < _SHUT_GAP
+
+
+def _mean_face_under(weights: np.ndarray) -> Tensor:
     canonical = load_canonical_face()
-    moved = canonical.mean + canonical.displacements(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
-    return inner_lip_gap(moved).numpy()
+    return canonical.mean + canonical.displacements(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
