@@ -40,14 +40,14 @@ _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of t
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
-_SHADY = 0.28  #: how much darker it is before that
+_SHADY = 0.20  #: how much darker it is before that
 #: How dark it is right at the upper lip and at the lower lip, and how far that reaches, in decimetres.
-_UPPER_SHADE, _UPPER_REACH = 0.42, 0.02
-_LOWER_SHADE, _LOWER_REACH = 0.40, 0.020
-_CORNER_SHADE, _CORNER = 0.6, 0.2  #: how dark it is in the corners of the mouth, over which part of its width
+_UPPER_SHADE, _UPPER_REACH = 0.32, 0.018
+_LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
+_CORNER_SHADE, _CORNER = 0.5, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, and over how many
 #: decimetres below it.
-_ROOF_SHADE, _ROOF = 0.85, 0.07
+_ROOF_SHADE, _ROOF = 0.75, 0.07
 
 
 class Mouth:
