@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.comfyui import workflow
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.page import Page
+from tests.tools.comfyui import workflow
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.page import CLICKS, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -77,3 +77,22 @@ def test_a_shipped_workflow_opens_whole_and_becomes_the_pages_own_prompt(page, o
     sent = page.prompt()
     assert plain(workflow.to_prompt(graph, object_info)) == plain(json.loads(json.dumps(sent)))
     assert page.errors == []
+
+
+def test_a_click_that_a_busy_page_swallowed_is_repeated_but_not_for_ever():
+    from playwright.sync_api import TimeoutError
+
+    clicks: list[str] = []
+
+    def wait(_: float) -> None:
+        if len(clicks) < 3:
+            raise TimeoutError("nothing came")
+
+    def in_vain(_: float) -> None:
+        raise TimeoutError("nothing comes")
+
+    Page("http://127.0.0.1").click_until(lambda: clicks.append("click"), wait)
+    assert len(clicks) == 3
+    with pytest.raises(TimeoutError):
+        Page("http://127.0.0.1").click_until(lambda: clicks.append("click"), in_vain)
+    assert len(clicks) == 3 + CLICKS

@@ -81,7 +81,7 @@ def _votes(mesh: HeadMesh, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _face_net() -> Callable[[np.ndarray], np.ndarray]:
-    """-> a function from a picture (S, S, 3) with the head in its middle to points (468, 3) in pixels."""
+    """-> a function from pixels (S, S, 3) with the head in its middle to points (468, 3) in pixels."""
     import torch
 
     from ...face.embedded import embedded_face_nets
@@ -90,11 +90,11 @@ def _face_net() -> Callable[[np.ndarray], np.ndarray]:
     _, net = embedded_face_nets()
 
     @torch.no_grad()
-    def find(picture: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(np.ascontiguousarray(picture, np.float32))
+    def find(pixels: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
         square = Square(_SIDE / 2, _SIDE / 2, _SIDE * 0.95)
         for _ in range(3):
-            points = square.to_picture(net(sample_squares(image, [square], net.config.side))[0][0], net.config.side)
+            points = square.to_image(net(sample_squares(image, [square], net.config.side))[0][0], net.config.side)
             low, high = points[:, :2].amin(0), points[:, :2].amax(0)
             centre = (low + high) / 2
             square = Square(float(centre[0]), float(centre[1]), float((high - low).max()) * 1.5)

@@ -51,7 +51,7 @@ def _mix(colour: np.ndarray, other: np.ndarray, amount: float) -> None:
 
 @numba.njit(cache=True, fastmath=True)
 def shade(
-    picture: np.ndarray,
+    image: np.ndarray,
     triangle: np.ndarray,
     weights: np.ndarray,
     faces: np.ndarray,
@@ -63,7 +63,7 @@ def shade(
     look: Look,
     light: Light,
 ) -> np.ndarray:
-    """Paint over `picture` (h, w, 3) in place -> layer ids (h, w) uint8."""
+    """Paint over `image` (h, w, 3) in place -> layer ids (h, w) uint8."""
     height, width = triangle.shape
     ids = np.full((height, width), 255, np.uint8)
     size = masks.shape[1]
@@ -248,5 +248,5 @@ def shade(
             glint = shine * 0.5 * max(0.0, nx * halfway[0] + ny * halfway[1] + nz * halfway[2]) ** gloss
             for k in range(3):
                 value = (colour[k] * lit * light.tint[k] + glint) * dark
-                picture[row, column, k] = min(1.0, max(0.0, value)) ** light.gamma
+                image[row, column, k] = min(1.0, max(0.0, value)) ** light.gamma
     return ids

@@ -14,7 +14,7 @@ from tests.render.heads import rig as make_rig
 def test_teeth_turn_with_the_head():
     placed = posed_head()
     driving = rows(2, jawOpen=0.8)
-    driving.yaw[1] = 15.0  # to the left of the picture
+    driving.yaw[1] = 15.0  # to the left of the image
     still, turned = mesh_flow(placed.rig, driving.weights, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
     assert turned[0] < still[0] - 3
 

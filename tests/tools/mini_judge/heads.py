@@ -1,4 +1,4 @@
-"""Generated people never trained on: the renderer against pictures, flow and layers that are known exactly.
+"""Generated people never trained on: the renderer against images, flow and layers that are known exactly.
 
 In: people drawn from TEST_SEED by the generator of training. Out: one number per row of the table, and per person.
 The face network finds the mesh in the source, as it would in a portrait; blendshape weights and turn are the true ones.
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, Motion
 from sadtalker_core.face.mesh import face_mesh
@@ -114,7 +114,7 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
         features = [f.expand(count, -1, -1, -1) for f in net.encode(stage[None])]
         repaired = net(stage[None], features, window, flow.maps, rigid).flow
     to_128 = 128 / WINDOW
-    flip = torch.diag(torch.tensor(HEAD_TO_PICTURE))
+    flip = torch.diag(torch.tensor(HEAD_TO_IMAGE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)
     half = STAGE / 2 / fit_head(points).scale
     moved = torch.stack([shift[:, 0] / half, -shift[:, 1] / half, torch.zeros(count)], -1).float()
