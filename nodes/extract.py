@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import Portrait
+from ..sadtalker_core.face.crop import AS_BEFORE
 from ..sadtalker_core.face.points import FaceSelector, PointFinder
 from ..sadtalker_core.model import choose_points
 from . import video_frames, widgets, wires
@@ -33,6 +34,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From Load Portrait or Portrait from Image."),
                 *map(widgets.option, ("crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks")),
+                widgets.option("render_size", optional=True),
             ],
             outputs=[
                 wires.Portrait.Output(
@@ -59,7 +61,9 @@ class SadTalker3DMMExtract(io.ComfyNode):
         crop_offset_x: float,
         crop_offset_y: float,
         landmarks: str,
+        render_size: int = AS_BEFORE,
     ) -> io.NodeOutput:
+        """render_size: 0 for new nodes, as their widget says; where a stored workflow has none, what was there before."""
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(
@@ -69,6 +73,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 points=points,
                 crop_scale=crop_scale,
                 offset=(crop_offset_x, crop_offset_y),
+                render_size=render_size,
             )
         return io.NodeOutput(cropped, coefficients, pipeline.landmarks_picture(cropped).unsqueeze(0))
 

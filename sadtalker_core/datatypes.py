@@ -91,12 +91,15 @@ class FaceCrop:
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
     box:       where the square lies in the picture; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
+    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; otherwise as
+               before there was a choice of sizes
     """
 
     image: Tensor
     landmarks: Tensor
     box: Box
     mode: CropMode
+    fine: bool = False
 
     @property
     def pic_size(self) -> int:
@@ -386,8 +389,8 @@ class FrameStream:
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
-                "Use shorter audio or a smaller image, split the audio and run the parts one by one, or use Render "
-                "Video."
+                "Use shorter audio, a smaller image or a smaller render_size, split the audio and run the parts one by "
+                "one, or use Render Video."
             )
 
 

@@ -32,7 +32,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample
+from .warp import Lookup, sample
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -66,7 +66,7 @@ def render_flow_frames(
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving)
+        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -81,11 +81,12 @@ def render_flow_frames(
 class _MeshClip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: BlendshapeMotion):
+    def __init__(self, net: FlowRenderer, image: Tensor, fine: bool, head: PosedRig, driving: BlendshapeMotion):
         self.net, self.image, self.head, self.driving = net, image[None], head, driving
+        self.look = Lookup(self.image, fine)
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
-        self.lips = LipEdges(self.image, head)
+        self.lips = LipEdges(self.look, self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
@@ -115,16 +116,29 @@ class _MeshClip:
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
-        on_crop = sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        layers = [displacement, change, paint]
+        if self.look.fine:
+            layers.append(self._roughly(displacement))
+        on_crop = sample(torch.cat(layers, dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
         moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
         change = on_crop[:, 2:3].masked_fill(outside, 0)
-        warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        warped = self.look(self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
-        frames = warped + change * (on_crop[:, 3:] - warped)
+        frames = warped + change * (on_crop[:, 3:6] - warped)
+        if self.look.fine:  # the paint has no detail to offer: where it says little, the portrait's stays
+            frames = frames + change * (1 - change) * (warped - on_crop[:, 6:])
         frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
+
+    def _roughly(self, displacement: Tensor) -> Tensor:
+        """(B, 3, 160, 160) what the warp shows, at the resolution of the stage, as the paint has it."""
+        centres = torch.arange(STAGE, device=displacement.device) + 0.5
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        places = torch.stack([x, y]) + displacement
+        stage = self.stage.expand(len(displacement), -1, -1, -1)
+        return sample(stage, places.permute(0, 2, 3, 1) * (2 / STAGE) - 1)
 
     def _cut_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""

@@ -9,7 +9,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...lanczos import resize_lanczos
 from .placement import STAGE
+
+#: A portrait that is looked up finely has been made so many times larger, with so many lobes of the sinc on each side:
+#: between two of its pixels lies then what a sharp lens would have seen there. With 3 lobes sharpness still breathed by
+#: 5 % of its mean over shifts of parts of a pixel; with 6 by 2.
+_FINER, _LOBES = 2, 6
+
+
+class Lookup:
+    """A portrait's crop (1, C, S, S) in 0..1, looked up between its pixels.
+
+    fine: keep its sharpness wherever a pixel falls; otherwise bilinear, which blurs most half-way between two pixels.
+    """
+
+    def __init__(self, image: Tensor, fine: bool):
+        self.fine = fine
+        side = image.shape[-1] * (_FINER if fine else 1)
+        self.picture = resize_lanczos(image, (side, side), lobes=_LOBES) if fine else image
+
+    def __call__(self, grid: Tensor) -> Tensor:
+        """grid (B, h, w, 2) as `sample` takes it -> (B, C, h, w), float32 where it is fine."""
+        picture = self.picture.expand(len(grid), -1, -1, -1)
+        if not self.fine:
+            return sample(picture, grid)
+        return F.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def sample(picture: Tensor, grid: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The mini renderer with a network of random weights: which pixels are the portrait's own, and where the others go."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,25 @@ def frames_of(net, crop, driving, source=None, batch_size=4):
 def test_who_does_not_move_is_the_portrait_itself(net):
     crop = noise_crop()
     assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
+@pytest.mark.parametrize("side", [256, 512])
+def test_a_fine_crop_that_does_not_move_is_the_portrait_itself_too(net, side):
+    crop = replace(noise_crop(side), fine=True)
+    assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
+def test_where_the_paint_says_little_a_fine_crop_keeps_its_detail(net):
+    """The same colours, for the paint changes those alike; of the noise of the portrait more is left."""
+    with torch.no_grad():
+        for head in (net.shift, net.colours):
+            head.weight.zero_()
+        net.colours.bias.fill_(0.0)  # grey, a tenth of it
+    driving = rows(1, yaw=6.0)
+    plain, fine = (frames_of(net, replace(noise_crop(), fine=fine), driving)[0] for fine in (False, True))
+    cheeks = (slice(None), slice(120, 150), slice(90, 166))
+    assert (plain[cheeks].mean((1, 2)) - fine[cheeks].mean((1, 2))).abs().max() < 0.01
+    assert fine[cheeks].std() > 1.15 * plain[cheeks].std()
 
 
 def test_motion_is_relative_to_the_source(net):

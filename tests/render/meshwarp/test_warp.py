@@ -2,8 +2,9 @@
 
 import torch
 
+from sadtalker_core.lanczos import resize_lanczos
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
-from sadtalker_core.render.meshwarp.warp import sample, warp_window
+from sadtalker_core.render.meshwarp.warp import Lookup, sample, warp_window
 
 CORNER = torch.full((1, 2), float(MARGIN))
 
@@ -28,3 +29,38 @@ def test_half_precision_is_sampled_in_single():
     found = sample(picture, grid)
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, sample(picture.float(), grid).bfloat16())
+
+
+def shifted(look, side, pixels):
+    """(S, S) what is looked up that far to the right and down."""
+    places = (torch.arange(side) + 0.5 + pixels) * (2 / side) - 1
+    grid = torch.stack(torch.meshgrid(places, places, indexing="ij")[::-1], dim=-1)[None]
+    return look(grid)[0, 0, 8:-8, 8:-8]
+
+
+def sharpness(picture):
+    return (
+        (4 * picture[1:-1, 1:-1] - picture[:-2, 1:-1] - picture[2:, 1:-1] - picture[1:-1, :-2] - picture[1:-1, 2:])
+        .abs()
+        .mean()
+    )
+
+
+def test_a_fine_lookup_is_as_sharp_between_pixels_as_on_them_and_a_plain_one_is_not():
+    skin = resize_lanczos(torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(0)), (128, 128))
+    found = {fine: [sharpness(shifted(Lookup(skin, fine), 128, k / 8)) for k in range(8)] for fine in (True, False)}
+    assert min(found[True]) > 0.95 * max(found[True])
+    assert min(found[False]) < 0.6 * max(found[False])
+
+
+def test_a_fine_lookup_finds_each_pixel_where_it_is():
+    picture = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2)) * 0.6 + 0.2
+    smooth = torch.nn.functional.avg_pool2d(picture, 3, 1, 1)
+    for pixels in (0, 1, -2):
+        wanted = smooth.roll((-pixels, -pixels), (2, 3))[0, 0, 8:-8, 8:-8]
+        assert (shifted(Lookup(smooth, True), 64, pixels) - wanted).abs().max() < 0.02
+
+
+def test_a_plain_lookup_is_the_sample_that_it_always_was():
+    picture, grid = torch.rand(1, 3, 40, 40), torch.rand(2, 9, 9, 2) * 2 - 1
+    assert torch.equal(Lookup(picture, False)(grid), sample(picture.expand(2, -1, -1, -1), grid))
