@@ -63,7 +63,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
         landmarks: str,
         render_size: int = AS_BEFORE,
     ) -> io.NodeOutput:
-        """render_size: 0 for new nodes, as their widget says; where a stored workflow has none, what was there before."""
+        """render_size: a new node has a widget that says 0; a stored workflow without one gets what was there before"""
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(
