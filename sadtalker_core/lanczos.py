@@ -12,6 +12,7 @@ from torch import Tensor
 
 #: of the kernel on each side, where nobody says how many; more keep more of the finest detail, and ring further
 LOBES = 3
+_ROWS_AT_ONCE = 32
 
 
 def resize_lanczos(picture: Tensor, size_hw: tuple[int, int], *, lobes: int = LOBES) -> Tensor:
@@ -20,21 +21,21 @@ def resize_lanczos(picture: Tensor, size_hw: tuple[int, int], *, lobes: int = LO
     The first and the last pixel are carried on beyond the border. The same size comes back as it is.
     """
     height, width = size_hw
-    rows = _along_rows(picture.float(), height, lobes)
-    return _along_rows(rows.mT, width, lobes).mT.clamp(0, 1).contiguous()
+    turned = _along_rows(picture.float(), height, lobes).mT.contiguous()
+    return _along_rows(turned, width, lobes).mT.clamp(0, 1).contiguous()
 
 
 def _along_rows(picture: Tensor, height: int, lobes: int) -> Tensor:
-    """(..., H, W) -> (..., h, W), tap by tap, which needs the memory of the result and no more."""
+    """(..., H, W) -> (..., h, W), a few rows at a time, each from the few that it is made of."""
     n = picture.shape[-2]
     if n == height:
         return picture
-    taps, weights = _taps(n, height, lobes)
-    taps, weights = taps.to(picture.device), weights.to(picture.device)
-    result = picture.new_zeros(*picture.shape[:-2], height, picture.shape[-1])
-    for tap, weight in zip(taps.T, weights.T[..., None], strict=True):
-        result.addcmul_(picture.index_select(-2, tap), weight)
-    return result
+    parts = []
+    for taps, weights in zip(*(table.split(_ROWS_AT_ONCE) for table in _taps(n, height, lobes)), strict=True):
+        first = int(taps.min())
+        mixing = torch.zeros(len(taps), int(taps.max()) + 1 - first).scatter_add_(1, taps - first, weights)
+        parts.append(mixing.to(picture) @ picture[..., first : first + mixing.shape[1], :])
+    return torch.cat(parts, dim=-2)
 
 
 def _taps(n_in: int, n_out: int, lobes: int) -> tuple[Tensor, Tensor]:

@@ -91,6 +91,7 @@ class _MeshClip:
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
+        self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
@@ -115,22 +116,43 @@ class _MeshClip:
 
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
-        n, side = len(displacement), self.image.shape[-1]
-        layers = [displacement, change, paint]
         if self.look.fine:
-            layers.append(self._roughly(displacement))
-        on_crop = sample(torch.cat(layers, dim=1), self.on_stage.expand(n, -1, -1, -1))
+            return self._compose_finely(displacement, change, paint, flow)
+        n, side = len(displacement), self.image.shape[-1]
+        on_crop = sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
         moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
         change = on_crop[:, 2:3].masked_fill(outside, 0)
         warped = self.look(self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
-        frames = warped + change * (on_crop[:, 3:6] - warped)
-        if self.look.fine:  # the paint has no detail to offer: where it says little, the portrait's stays
-            frames = frames + change * (1 - change) * (warped - on_crop[:, 6:])
+        frames = warped + change * (on_crop[:, 3:] - warped)
         frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
+
+    def _compose_finely(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
+        """The same for a crop that is looked up finely. The paint has no finer detail than the stage: it takes the
+        place of what the warp shows at that resolution, and where it says little, the portrait's detail stays:
+
+            frame = (1 - change) * rough + change * paint + (1 - change^2) * (warped - rough)
+        """
+        n, side, (rows, columns) = len(displacement), self.image.shape[-1], self.covered
+        frames = self.image.repeat(n, 1, 1, 1)
+        if rows.stop == rows.start:  # the head is not on the crop
+            return frames
+        places = (..., rows, columns)
+        kept = 1 - change.square()
+        added = change * paint + (1 - change - kept) * self._roughly(displacement)
+        shift = displacement * (self.head.zoom * 2 / side)
+        moves = (shift.abs().amax(1, keepdim=True) >= _NOTHING) | (change > 0)
+        layers = torch.cat([shift, 1 - kept, added, moves.to(shift)], dim=1)
+        on_crop = sample(layers, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
+        frames[places] = self.look(self.identity[:, rows, columns] + on_crop[:, :2].permute(0, 2, 3, 1))
+        frames = self.lips.draw(frames, displacement, flow)
+        frames[places] = torch.addcmul(on_crop[:, 3:6], frames[places], 1 - on_crop[:, 2:3])
+        frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
+        frames[places] = torch.lerp(self.image[places], frames[places], on_crop[:, 6:])
+        return frames.clamp_(0, 1)
 
     def _roughly(self, displacement: Tensor) -> Tensor:
         """(B, 3, 160, 160) what the warp shows, at the resolution of the stage, as the paint has it."""
@@ -156,6 +178,15 @@ class _MeshClip:
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         places = torch.stack([x, y], dim=-1)[None]
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def _rectangle(where: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the rectangle that where (S, S) is true in; of nothing, where it is nowhere."""
+    sides = []
+    for axis in (1, 0):
+        found = torch.nonzero(where.any(axis)).flatten().tolist()
+        sides.append(slice(found[0], found[-1] + 1) if found else slice(0, 0))
+    return sides[0], sides[1]
 
 
 def regions(maps: Tensor) -> tuple[Tensor, Tensor]:

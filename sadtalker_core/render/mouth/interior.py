@@ -157,5 +157,6 @@ def _blurred(picture: Tensor, where: Tensor, wide: int) -> Tensor:
     """picture (B, 3, h, w), averaged twice over squares of `wide` pixels, as far as they lie in where (B, 1, h, w)."""
     both = torch.cat([picture * where, where], dim=1)
     for _ in range(2):
-        both = F.avg_pool2d(both, wide, 1, wide // 2)
+        both = F.avg_pool2d(both, (wide, 1), 1, (wide // 2, 0))
+        both = F.avg_pool2d(both, (1, wide), 1, (0, wide // 2))
     return both[:, :3] / both[:, 3:].clamp_min(1e-3)
