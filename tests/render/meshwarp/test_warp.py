@@ -64,3 +64,12 @@ def test_a_fine_lookup_finds_each_pixel_where_it_is():
 def test_a_plain_lookup_is_the_sample_that_it_always_was():
     picture, grid = torch.rand(1, 3, 40, 40), torch.rand(2, 9, 9, 2) * 2 - 1
     assert torch.equal(Lookup(picture, False)(grid), sample(picture.expand(2, -1, -1, -1), grid))
+
+
+def test_a_fine_lookup_puts_no_rings_around_a_hard_edge():
+    edge = torch.full((1, 1, 64, 64), 0.8)
+    edge[..., 32:] = 0.1
+    for pixels in (0.25, 0.5):
+        seen = shifted(Lookup(edge, True), 64, pixels)
+        assert 0.08 < seen.min() and seen.max() < 0.83, "the cubic lookup alone overshoots that much"
+        assert (seen[:, :16] - 0.8).abs().max() < 1e-4 and (seen[:, 32:] - 0.1).abs().max() < 1e-4
