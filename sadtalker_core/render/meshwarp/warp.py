@@ -14,7 +14,8 @@ from .placement import STAGE
 
 #: A portrait that is looked up finely has been made so many times larger, with so many lobes of the sinc on each side:
 #: between two of its pixels lies then what a sharp lens would have seen there.
-#: Over shifts of parts of a pixel the sharpness of skin varies by 1.5 % of its mean, with 6 lobes by 2.7, bilinear by 19.
+#: Over shifts of parts of a pixel the sharpness of skin varies by 1.5 % of its mean; with 6 lobes by 2.7, bilinearly by
+#: 19.
 _FINER, _LOBES = 2, 16
 _NEAR = 5  #: pixels, the side of the square around a pixel whose darkest and lightest bound it, so that nothing rings
 
