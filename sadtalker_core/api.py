@@ -24,14 +24,15 @@ from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
 from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
-from .errors import AudioError, OptionError, PictureError, shorten
-from .face.picture_file import picture_from_image, read_picture
-from .face.portrait import portrait_from_picture
-from .media import read_voice
+from .errors import AudioError, ImageError, OptionError, shorten
+from .face.image_file import image_from_pil, read_image
+from .face.portrait import portrait_from_image
+from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
+from .render.estimate import half_precision_cost
 from .render.facevid2vid.fast import accelerate
 from .render.facevid2vid.generator import Generator
 from .render.frames import can_render_on
@@ -48,7 +49,12 @@ PAINTERS = ("generator", "flow_renderer")
 #: those of Face Render, which compute in one place
 RENDERERS = ("keypoint_detector", *PAINTERS)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
 AUTO = "auto"
+#: of the precisions, the one in which the released decoder alone is narrowed; mini has none, and stays in fp32
+BF16_DECODER = "bf16 decoder"
+#: on a CPU, where the released renderer is half as fast again at least
+PAYS = 0.7
 
 
 # ------------------------------------------------------------------------------------------------ a model and a video
@@ -68,7 +74,8 @@ def load(
 
     model:      "mini" (built in), "SadTalker 256", "SadTalker 512", or "file/" and a path below a model folder
     device:     "auto" (CUDA if available, then MPS, then the CPU), or any torch device
-    precision:  of the renderer: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16" or "bf16"
+    precision:  of the renderer: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16", "bf16", or
+                "bf16 decoder" (bf16 in the released decoder alone)
     models:     folders to look for released weights in, before $SADTALKER_MODELS, the ComfyUI around this pack and the
                 user's cache folder
     allow_download: whether missing weights may be downloaded to the first of these folders; `on_progress(done, total)`
@@ -109,7 +116,7 @@ class SadTalker:
         audio:    the path of an audio file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats
                   in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None; its `model` and `precision` are ignored, see `load`
-        Raises PictureError, FaceNotFound, AudioError or OptionError for what cannot be used.
+        Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
         sound = as_audio(audio)
@@ -203,7 +210,7 @@ def predict_motion(
     """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
     portrait, source = pipeline.extract(
         networks,
-        portrait_from_picture(image, face_index=options.face_index, face_order=options.face_order),
+        portrait_from_image(image, face_index=options.face_index, face_order=options.face_order),
         options.crop_mode,
         points=choose_points(options.landmarks, networks.family, folders, device),
         crop_scale=options.crop_scale,
@@ -213,7 +220,7 @@ def predict_motion(
     if audio is None:
         speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
     else:
-        speech = pipeline.encode_audio(*audio)
+        speech = pipeline.encode_audio(*audio, loudness=options.loudness)
     expression = pipeline.predict_expression(
         networks,
         speech,
@@ -250,24 +257,24 @@ def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
 
 
 def as_image(portrait: PortraitLike) -> Tensor:
-    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises PictureError."""
+    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises ImageError."""
     from PIL.Image import Image
 
     if isinstance(portrait, Tensor):
         return portrait
     if isinstance(portrait, Image):
-        return picture_from_image(portrait, "portrait: the image")
+        return image_from_pil(portrait, "portrait: the image")
     if isinstance(portrait, np.ndarray):
         try:
             return torch.from_numpy(np.ascontiguousarray(portrait))
         except TypeError as error:
-            raise PictureError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
+            raise ImageError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
     if not isinstance(portrait, str | Path):
-        raise PictureError(
+        raise ImageError(
             f"portrait: expected a path, a PIL image, a numpy array or a tensor, got {type(portrait).__name__}."
         )
-    path = _existing("portrait", portrait, PictureError)
-    return read_picture(path, f"portrait: {shorten(path)}")
+    path = _existing("portrait", portrait, ImageError)
+    return read_image(path, f"portrait: {shorten(path)}")
 
 
 def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
@@ -277,7 +284,7 @@ def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
     if isinstance(audio, str | Path):
         path = _existing("audio", audio, AudioError)
         try:
-            return read_voice(path)
+            return read_audio(path)
         except AudioError as error:
             raise AudioError(f"audio: {shorten(path)}: {error}") from error
     if not (isinstance(audio, tuple | list) and len(audio) == 2):
@@ -299,7 +306,7 @@ def _from_pcm(samples: Tensor) -> Tensor:
     return ((samples.double() - middle) / (middle or limits.max + 1)).float()
 
 
-def _existing(what: str, path: str | Path, kind: type[PictureError] | type[AudioError]) -> Path:
+def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError]) -> Path:
     path = Path(path).expanduser()
     try:
         there = path.is_file()
@@ -385,11 +392,30 @@ def in_precision(
     precision = one_of("precision", precision, PRECISIONS)
     if name not in PAINTERS:
         return net
-    if precision != AUTO:
-        dtype = DTYPES[precision]
-    else:
+    released = isinstance(net, Generator)
+    if precision == BF16_DECODER:
+        dtype = torch.bfloat16 if released else torch.float32
+    elif precision == AUTO:
         dtype = torch.float32 if device.type == "cpu" else fastest(device)
-    return accelerate(net, dtype) if isinstance(net, Generator) else net.to(dtype)
+    else:
+        dtype = DTYPES[precision]
+    if not released:
+        return net.to(dtype)
+    if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
+        _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
+    return accelerate(net, dtype, device=device)
+
+
+def _say_what_half_precision_is_worth(dtype: torch.dtype, *, chosen: bool) -> None:
+    """One line of the log: whether the renderer gains by it on this CPU. Where nobody asked for it, only if it does."""
+    cost = half_precision_cost(dtype)
+    measured = f"in {NAMES[dtype]} a convolution of the renderer takes {cost:.2g} times as long as in fp32 on this CPU"
+    if cost > PAYS and chosen:
+        logging.info("SadTalker: %s: fp32 is %s.", measured, "faster" if cost > 1 else "about as fast, and exact")
+    elif cost <= PAYS and chosen:
+        logging.info("SadTalker: %s: this precision pays here.", measured)
+    elif cost <= PAYS:
+        logging.info("SadTalker: %s: the precision '%s' would render faster than fp32 here.", measured, BF16_DECODER)
 
 
 def rendering_device(device: torch.device) -> torch.device:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from .audio.loudness import LOUDNESS
 from .checkpoint.catalog import MINI_MODEL
 from .choices import one_of
 from .compose.label import CORNERS, DEFAULT_TEXT
@@ -31,7 +32,7 @@ from .pipeline import EXPRESSION_REFERENCE, POSE_REFERENCE
 from .render.driving import parse_degrees
 
 #: how the networks that paint compute; "auto" chooses by the device
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "bf16 decoder")
 LARGEST_SEED = 2**64 - 1
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 DEGREES = "degrees"
@@ -209,8 +210,9 @@ class Options:
     precision: str = _field(
         _choice(
             PRECISIONS,
-            "Precision of the renderer. auto: half precision if the GPU is fast with it, fp32 on a CPU. Landmarks and"
-            " motion always use fp32.",
+            "Precision of the renderer. auto: half precision if the GPU is fast with it, fp32 on a CPU. bf16 decoder: "
+            "bf16 where the released models paint, the rest in fp32; about twice as fast on CPUs that are built for "
+            "bf16 (the log says whether yours is). Landmarks and motion always use fp32.",
         )
     )
     face_index: int = _field(_int(0, 0, 99, "Which face, counted from 0 in the chosen order."))
@@ -264,7 +266,7 @@ class Options:
             0.0,
             36_000.0,
             0.1,
-            "Length of the idle clip when no audio is connected. Ignored when audio is connected.",
+            "Length of the idle clip that is made when there is no audio; not used when there is.",
             "seconds",
         )
     )
@@ -326,6 +328,14 @@ class Options:
             "Frame rate of the file, for example 30; 0: as the input. Frames are repeated or dropped, so that "
             "duration and sync stay the same.",
             "frames per second",
+        )
+    )
+
+    loudness: str = _field(
+        _choice(
+            LOUDNESS,
+            "Loudness of the voice for the networks; the sound of the video stays as it is. off: as recorded. auto: "
+            "brought to -23 LUFS, so that whispers and shouts move the mouth alike.",
         )
     )
 
@@ -484,6 +494,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the voice.", 0.0, 2.0,
                   "seconds"),
         _fraction("strength", 1.0, 0.05, "How far the mouth rests: 1 fully, 0 not at all."),
+        _bool(True, "On: the mouth rests in pauses. Off: the expression passes unchanged.", "rest_in_pauses"),
     ),
     "SaveTrack": _table(
         replace(_FILE, default="sadtalker/track", help="Subfolder and start of the file name, inside the output "

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.comfyui import workflow
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.page import Page
+from tests.tools.comfyui import workflow
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.page import CLICKS, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -89,3 +89,22 @@ def test_a_graph_stored_before_there_was_a_size_keeps_the_one_it_had(page):
     new = "() => LiteGraph.createNode('SadTalker3DMMExtract').widgets.find(one => one.name === 'render_size').value"
     assert page.page.evaluate(new) == 0
     assert page.errors == []
+
+
+def test_a_click_that_a_busy_page_swallowed_is_repeated_but_not_for_ever():
+    from playwright.sync_api import TimeoutError
+
+    clicks: list[str] = []
+
+    def wait(_: float) -> None:
+        if len(clicks) < 3:
+            raise TimeoutError("nothing came")
+
+    def in_vain(_: float) -> None:
+        raise TimeoutError("nothing comes")
+
+    Page("http://127.0.0.1").click_until(lambda: clicks.append("click"), wait)
+    assert len(clicks) == 3
+    with pytest.raises(TimeoutError):
+        Page("http://127.0.0.1").click_until(lambda: clicks.append("click"), in_vain)
+    assert len(clicks) == 3 + CLICKS

@@ -43,8 +43,8 @@ SENTENCES = {
 def found(comfyui, astronaut, inside, tmp_path_factory):
     import shutil
 
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("refusals") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")

@@ -1,15 +1,17 @@
 """make bench goes on when a part fails or takes too long, and says which."""
 
+import os
+
 import pytest
 import torch
 
 from sadtalker_core import threads
 from sadtalker_core.compose.paste import Blend
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 from tests.tools.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
 from tests.tools.bench.frames import DTYPES, PLAIN
-from tests.tools.bench.load import drift, judged
-from tests.tools.bench.measuring import picture, voice
+from tests.tools.bench.load import NO_WORK, drift, judged, processor_seconds_of, small_convolution, table
+from tests.tools.bench.measuring import test_image, voice
 from tests.tools.bench.paste import SEAMS, jumps
 from tests.tools.bench.precision import row
 from tests.tools.bench.threads import crowd, small_nets_on
@@ -67,8 +69,8 @@ def test_the_voice_of_any_length_begins_with_the_same_syllables():
     assert torch.equal(short, long[:, :16_000]) and 0.1 < long.abs().max() <= 1.5
 
 
-def test_the_picture_is_a_portrait_or_as_wide_as_a_film():
-    assert picture(wide=False).shape == (512, 512, 3) and picture(wide=True).shape == (1080, 1920, 3)
+def test_the_image_is_a_portrait_or_as_wide_as_a_film():
+    assert test_image(wide=False).shape == (512, 512, 3) and test_image(wide=True).shape == (1080, 1920, 3)
 
 
 def sampled(n, **rising):
@@ -81,6 +83,8 @@ def sampled(n, **rising):
             "programs": 0.0,
             "temporary": 1.0,
             "seconds": 1.0,
+            "cpu_s": 2.0,
+            "small_convolutions": 300.0,
             **{what: start + k * step for what, (start, step) in rising.items()},
         }
         for k in range(n)
@@ -95,6 +99,35 @@ def test_a_server_that_keeps_nothing_is_flat():
 def test_what_a_server_keeps_of_every_prompt_is_named(what, step):
     (complaint,) = judged(sampled(200, **{what: (10.0, step)}))["complaints"]
     assert complaint.startswith(f"{what} is not flat: ")
+
+
+def test_a_prompt_that_works_more_and_more_is_named():
+    rising = {"cpu_s": (2.0, 0.01), "small_convolutions": (300.0, 1.5)}
+    (complaint,) = judged(sampled(200, **rising))["complaints"]
+    assert complaint.startswith("the work of a prompt is not flat: 2.7")
+    assert judged(sampled(10, cpu_s=(2.0, 1.0), small_convolutions=(300.0, 150.0)))["complaints"] == [], (
+        "too few to say"
+    )
+
+
+@pytest.mark.parametrize("what", ["cpu_s", "small_convolutions"])
+def test_a_crowd_that_slows_everything_down_is_not_held_against_the_server(what):
+    assert judged(sampled(200, **{what: (2.0, 0.01)}))["complaints"] == []
+
+
+def test_where_processor_time_is_not_to_be_had_the_table_says_so():
+    samples = sampled(8)
+    for sample in samples:
+        del sample["cpu_s"], sample["small_convolutions"]
+    found = judged(samples) | {"took_s": 1.0, "load": None}
+    assert found["complaints"] == [] and NO_WORK in table("short", found)
+    assert processor_seconds_of(2**22 + 1) is None, "no process has this number"
+
+
+def test_the_processor_time_of_a_process_rises_with_its_work():
+    before = processor_seconds_of(os.getpid())
+    while processor_seconds_of(os.getpid()) < before + 0.02:
+        small_convolution()
 
 
 def test_a_slope_is_that_of_one_prompt_and_not_of_what_fills_caches():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sadtalker_core.errors import Cancelled, OptionError
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.render.batches import in_batches, memory_ran_out
 from sadtalker_core.render.estimate import (
@@ -119,7 +120,7 @@ def test_the_released_frames_stay_the_same_when_memory_runs_out(fast, monkeypatc
 
 
 def test_a_house_says_what_is_free_and_when_it_is_full():
-    model = SadTalkerModel("tiny", "released", 32, {})
+    model = SadTalkerModel("tiny", FAMILIES["released"], 32, {})
     assert model.free_bytes(torch.device("cpu")) == free_bytes(torch.device("cpu")) == 0
     assert model.is_out_of_memory(FULL) and memory_ran_out(FULL)
     assert not model.is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))

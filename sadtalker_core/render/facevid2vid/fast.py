@@ -4,10 +4,11 @@ The plain networks are the ones that load, train and explain themselves; this ar
 all exact but for rounding:
 
   - batch norms are folded into the convolution before, spectral norms are divided out once;
-  - SPADE's features are never enlarged, nor is the picture that it modulates: see fast_layers.py for the convolutions,
+  - SPADE's features are never enlarged, nor is the image that it modulates: see fast_layers.py for the convolutions,
     and statistics of a repeated map are those of the map;
   - scale and shift are one convolution, the 1 added to the scale being part of its bias; on the way around a block,
     where no rectifier follows, the shift and the 1 x 1 convolution after it are one;
+  - on a CPU in float32, wide convolutions answer two rows at once from fewer products (`Paired`);
   - the decoder and the hourglass keep channels last, where wide convolutions are faster;
   - key points move volumes without turning them, so the hourglass input is read axis by axis, by small matrices;
   - a frame like the one before is not painted again.
@@ -30,17 +31,23 @@ from ...batchnorm_folding import fold_batchnorm
 from ...threads import few_threads
 from .blocks import ConvBlock
 from .dense_motion import MIN_MASK, DenseMotion, Hourglass, MotionField
-from .fast_layers import Axis, Enlarging, Kernel, Mix, empty_last, merged, normalised, parts
+from .fast_layers import Axis, Enlarging, Kernel, Mix, Paired, empty_last, merged, normalised, parts
 from .generator import Decoder, Generator, Rendered, Spade, SpadeBlock
 from .grids import ALIGN_CORNERS, heat_maps, read_volume, volume_grid
 
 #: of the decoder's leaky rectifiers
 SLOPE = 0.2
+#: channels that a convolution over a map or a volume must have, new and old, to be worth a `Paired`
+WIDE = {4: (256, 128), 5: (64, 64)}
 
 
 @few_threads()
 def accelerate(
-    generator: Generator, decoder_dtype: torch.dtype = torch.float32, motion_dtype: torch.dtype = torch.float32
+    generator: Generator,
+    decoder_dtype: torch.dtype = torch.float32,
+    motion_dtype: torch.dtype = torch.float32,
+    *,
+    device: torch.device | None = None,
 ) -> FastGenerator:
     """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
 
@@ -48,9 +55,12 @@ def accelerate(
     motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
         decoder
         is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would notice first.
+    device: where it will compute, None for a CPU; another one computes the same in the arrangement that suits it
     """
+    on_a_cpu = device is None or device.type == "cpu"
+    paired_motion, paired_painting = (on_a_cpu and dtype == torch.float32 for dtype in (motion_dtype, decoder_dtype))
     with torch.no_grad():
-        fast = FastGenerator(generator).eval().requires_grad_(False)
+        fast = FastGenerator(generator, paired_motion, paired_painting).eval().requires_grad_(False)
     for name, part in fast.named_children():
         part.to(decoder_dtype if name == "decoder" else motion_dtype)
     return fast
@@ -67,19 +77,22 @@ class FastSource:
 
 
 class FastGenerator(nn.Module):
-    """Use it like a Generator: `encode_source` once a clip, `warp_and_decode` once a batch."""
+    """Use it like a Generator: `encode_source` once a clip, `warp_and_decode` once a batch.
 
-    def __init__(self, generator: Generator):
+    paired_motion, paired_painting: whether wide convolutions answer two rows at once, `Paired`
+    """
+
+    def __init__(self, generator: Generator, paired_motion: bool = False, paired_painting: bool = False):
         super().__init__()
         self.config = generator.config
         # once a clip, so it may stay as it is; a copy, because this network may come to have another dtype
         self.encoder = copy.deepcopy(generator.encoder)
         motion = generator.dense_motion
         self.compress = Kernel(*fold_batchnorm(motion.compression, motion.compression_norm))
-        self.dense_motion = FastDenseMotion(motion)
+        self.dense_motion = FastDenseMotion(motion, paired_motion)
         self.flatten = FoldedBlock(generator.flatten)
         self.flatten_out = Kernel(generator.flatten_out.weight, generator.flatten_out.bias)
-        self.decoder = FastDecoder(generator.decoder)
+        self.decoder = FastDecoder(generator.decoder, paired_painting)
 
     def forward(self, image: Tensor, source_keypoints: Tensor, driving_keypoints: Tensor) -> Rendered:
         """image (B, 3, S, S) in 0..1, S a multiple of 4 * 2**levels of the hourglass; key points (B, K, 3)."""
@@ -101,7 +114,7 @@ class FastGenerator(nn.Module):
         return rendered
 
     def decode(self, source: FastSource, motion: MotionField) -> Tensor:
-        """The source moved so: pictures (B, 3, S, S) in 0..1."""
+        """The source moved so: images (B, 3, S, S) in 0..1."""
         volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)
         features = self.flatten_out(self.flatten(moved.contiguous(memory_format=torch.channels_last)))
@@ -111,13 +124,22 @@ class FastGenerator(nn.Module):
 class FoldedBlock(nn.Module):
     """ConvBlock: one convolution and its rectifier."""
 
-    def __init__(self, block: ConvBlock):
+    def __init__(self, block: ConvBlock, paired: bool = False):
         super().__init__()
-        self.kernel = Kernel(*fold_batchnorm(block.conv, block.norm), padding=1)
+        self.kernel = bordered(*fold_batchnorm(block.conv, block.norm), paired)
         self.slope = block.slope
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu_(self.kernel(x), self.slope)
+
+
+def bordered(weight: Tensor, bias: Tensor, paired: bool) -> Kernel | Paired:
+    """A 3 x 3 (x 3) convolution with a border of zeros, in pairs of rows where that is wanted and the faster way."""
+    n_new, n_old = weight.shape[:2]
+    fewest_new, fewest_old = WIDE[weight.ndim]
+    if paired and n_new >= fewest_new and n_old >= fewest_old:
+        return Paired(weight, bias)
+    return Kernel(weight, bias, padding=1)
 
 
 # ------------------------------------------------------------------------------------------------- what moves where
@@ -126,9 +148,9 @@ class FoldedBlock(nn.Module):
 class FastDenseMotion(nn.Module):
     """`DenseMotion` arranged for speed: the same numbers but for rounding."""
 
-    def __init__(self, motion: DenseMotion):
+    def __init__(self, motion: DenseMotion, paired: bool):
         super().__init__()
-        self.hourglass = FastHourglass(motion.hourglass)
+        self.hourglass = FastHourglass(motion.hourglass, paired)
         # sixteen answers from large kernels: the plain layout is the faster one here
         self.mask = Kernel(motion.mask.weight, motion.mask.bias, padding=3, channels_last=False)
         # One answer from a large kernel: every tap is multiplied first, then they are laid over one another.
@@ -188,13 +210,16 @@ def line_reading(n: int, shifts: Tensor) -> Tensor:
 class FastHourglass(nn.Module):
     """`Hourglass` with its batch normalisation folded into the convolutions."""
 
-    def __init__(self, hourglass: Hourglass):
+    def __init__(self, hourglass: Hourglass, paired: bool):
         super().__init__()
-        self.down = nn.ModuleList(FoldedBlock(block) for block in parts(hourglass.down))
+        # only the widest volume is worth it: the others are so small that oneDNN has slower kernels for half their rows
+        self.down = nn.ModuleList(
+            FoldedBlock(block, paired and level == 0) for level, block in enumerate(parts(hourglass.down))
+        )
         self.up = nn.ModuleList(
             Enlarging(*fold_batchnorm(block.conv, block.norm), factor=2) for block in parts(hourglass.up)
         )
-        self.last = FoldedBlock(hourglass.last)
+        self.last = FoldedBlock(hourglass.last, paired)
 
     def forward(self, x: Tensor) -> Tensor:
         way_down = [x]
@@ -223,12 +248,12 @@ def halved(x: Tensor) -> Tensor:
 class FastDecoder(nn.Module):
     """`Decoder` with its SPADE blocks arranged for speed."""
 
-    def __init__(self, decoder: Decoder):
+    def __init__(self, decoder: Decoder, paired: bool):
         super().__init__()
         self.stem = Kernel(decoder.stem.weight, decoder.stem.bias, padding=1)
-        self.middle = nn.ModuleList(FastSpadeBlock(block, 1, 1) for block in parts(decoder.middle))
+        self.middle = nn.ModuleList(FastSpadeBlock(block, 1, 1, paired) for block in parts(decoder.middle))
         ways_up = enumerate(parts(decoder.up), start=1)
-        self.up = nn.ModuleList(FastSpadeBlock(block, 2**level, 2) for level, block in ways_up)
+        self.up = nn.ModuleList(FastSpadeBlock(block, 2**level, 2, paired) for level, block in ways_up)
         self.to_rgb = Kernel(decoder.to_rgb.weight, decoder.to_rgb.bias, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -244,13 +269,13 @@ class FastSpadeBlock(nn.Module):
     in is repeated on the way out.
     """
 
-    def __init__(self, block: SpadeBlock, factor: int, repeat: int):
+    def __init__(self, block: SpadeBlock, factor: int, repeat: int, paired: bool):
         super().__init__()
-        self.first_norm = FastSpade(block.first_norm, factor, repeat)
-        self.first_conv = Kernel(divided(block.first_conv), block.first_conv.bias, padding=1)
-        self.second_norm = FastSpade(block.second_norm, factor, 1)
-        self.second_conv = Kernel(divided(block.second_conv), block.second_conv.bias, padding=1)
-        self.skip = None if block.skip_norm is None else FastSkip(block, factor, repeat)
+        self.first_norm = FastSpade(block.first_norm, factor, repeat, paired)
+        self.first_conv = bordered(divided(block.first_conv), block.first_conv.bias, paired)
+        self.second_norm = FastSpade(block.second_norm, factor, 1, paired)
+        self.second_conv = bordered(divided(block.second_conv), block.second_conv.bias, paired)
+        self.skip = None if block.skip_norm is None else FastSkip(block, factor, repeat, paired)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         even = normalised(x)
@@ -269,11 +294,15 @@ class Modulation(nn.Module):
     with a rectifier between, for one pixel of every cell at a time, so that no enlarged answer is ever stored.
     """
 
-    def __init__(self, shared: Any, weight: Tensor, bias: Tensor, factor: int):
+    def __init__(self, shared: Any, weight: Tensor, bias: Tensor, factor: int, paired: bool = False):
         super().__init__()
+        self.factor = factor
         axis = Axis.enlarged(factor)
         self.n_kinds, self.pixels = len(axis.kinds), axis.pixels
         self.shared = Enlarging(shared.weight, shared.bias, factor)
+        if factor == 1:
+            self.kernels = nn.ModuleList([bordered(weight, bias, paired)])
+            return
         weight = weight.contiguous(memory_format=torch.channels_last)
         self.kernels = nn.ModuleList(
             Kernel(merged(weight, down, right), bias, stride=self.n_kinds)
@@ -284,7 +313,11 @@ class Modulation(nn.Module):
     def forward(self, features: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """features (B, F, n, m) -> row and column within its cell, and the answers (B, out, n, m), of every pixel."""
         n_frames, _, n_rows, n_columns = features.shape
-        hidden = next(parts(self.kernels)).weight.shape[1]
+        hidden = next(parts(self.shared.kernels)).weight.shape[0]
+        if self.factor == 1:
+            (kernel,) = parts(self.kernels)
+            yield 0, 0, kernel(self.shared(features, empty_last(n_frames, hidden, n_rows, n_columns, like=features)))
+            return
         height, width = self.n_kinds * n_rows + 2, self.n_kinds * n_columns + 2
         # Pixel after pixel, and some more, so that the grid can be looked at from a later column without being copied:
         # what then stands beyond the right edge is the next row, and answers from there are not asked for.
@@ -308,12 +341,13 @@ class Modulation(nn.Module):
 
 
 class FastSpade(nn.Module):
-    """Spade on a picture that is normalised already, and the leaky rectifier after it."""
+    """Spade on an image that is normalised already, and the leaky rectifier after it."""
 
-    def __init__(self, spade: Spade, factor: int, repeat: int):
+    def __init__(self, spade: Spade, factor: int, repeat: int, paired: bool = False):
         super().__init__()
         weight = torch.cat([spade.scale.weight, spade.shift.weight])
-        self.modulation = Modulation(spade.shared, weight, torch.cat([1 + spade.scale.bias, spade.shift.bias]), factor)
+        bias = torch.cat([1 + spade.scale.bias, spade.shift.bias])
+        self.modulation = Modulation(spade.shared, weight, bias, factor, paired)
         self.factor, self.repeat = factor, repeat
 
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
@@ -328,14 +362,14 @@ class FastSpade(nn.Module):
 class FastSkip(nn.Module):
     """The way around a block: Spade and a 1 x 1 convolution. The shift goes through both at once, being linear."""
 
-    def __init__(self, block: SpadeBlock, factor: int, repeat: int):
+    def __init__(self, block: SpadeBlock, factor: int, repeat: int, paired: bool):
         super().__init__()
         spade, mix = block.skip_norm, divided(block.skip_conv)
         assert spade is not None  # a block without a way around has no FastSkip
         through = mix.flatten(1)
         weight = torch.cat([spade.scale.weight, torch.einsum("oc,cmyx->omyx", through, spade.shift.weight)])
         bias = torch.cat([1 + spade.scale.bias, through @ spade.shift.bias])
-        self.modulation = Modulation(spade.shared, weight, bias, factor)
+        self.modulation = Modulation(spade.shared, weight, bias, factor, paired)
         self.mix = Mix(through)
         self.factor, self.repeat = factor, repeat
 
@@ -350,6 +384,6 @@ class FastSkip(nn.Module):
 
 
 def every(even: Tensor, row: int, column: int, factor: int, repeat: int) -> Tensor:
-    """Of a picture whose pixels shall be repeated: those that show up at every factor-th row and column from there."""
+    """Of an image whose pixels shall be repeated: those that show up at every factor-th row and column from there."""
     step = factor // repeat
     return even[..., row // repeat :: step, column // repeat :: step]

@@ -109,13 +109,13 @@ def main(host) -> dict:
     short = {"waveform": torch.zeros(1, 1, 100), "sample_rate": 16000}
     found["a voice of six milliseconds"] = raised(lambda: encode(0.0, audio=short))
     from_image = nodes["SadTalkerPortraitFromImage"].execute
-    picture = torch.rand(2, 128, 128, 3)
-    found["third of two pictures"] = raised(lambda: from_image(picture, 0, "largest", 2, 0, 0, 0, 0))
+    image = torch.rand(2, 128, 128, 3)
+    found["third of two pictures"] = raised(lambda: from_image(image, 0, "largest", 2, 0, 0, 0, 0))
     found["an empty mask"] = raised(
-        lambda: from_image(picture, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128))
+        lambda: from_image(image, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128))
     )
     with CurrentNodeContext("a prompt", "a node", 3):
-        found["fourth of a list of pictures"] = raised(lambda: from_image(picture[:, :9], 0, "largest", 0, 0, 0, 0, 0))
+        found["fourth of a list of pictures"] = raised(lambda: from_image(image[:, :9], 0, "largest", 0, 0, 0, 0, 0))
         load = nodes["SadTalkerLoadPortrait"].execute
         found["fourth of a list of files"] = raised(lambda: load("tiny.png", 0, "largest"))
         extract = nodes["SadTalker3DMMExtract"].execute

@@ -10,7 +10,7 @@ from torch import nn
 from sadtalker_core.batchnorm_folding import fold_batchnorm
 from sadtalker_core.render.facevid2vid.dense_motion import sparse_motions
 from sadtalker_core.render.facevid2vid.fast import Modulation, accelerate, hourglass_input
-from sadtalker_core.render.facevid2vid.fast_layers import Enlarging, Kernel, empty_last, normalised
+from sadtalker_core.render.facevid2vid.fast_layers import Enlarging, Kernel, Paired, empty_last, normalised
 from sadtalker_core.render.facevid2vid.generator import Generator
 from tests.parity.harness import rule_net
 from tests.parity.stages.render import on_the_edge
@@ -53,6 +53,22 @@ def test_both_arrangements_paint_the_same_frames(n_frames, reach):
     given = image(), points(1), points(n_frames, 1, reach)
     with torch.no_grad():
         assert apart(accelerate(net)(*given), net(*given)) < CLOSE
+
+
+def test_convolutions_in_pairs_of_rows_paint_the_same_frames(monkeypatch):
+    monkeypatch.setattr("sadtalker_core.render.facevid2vid.fast.WIDE", {4: (1, 1), 5: (1, 1)})
+    net, given = lived_in(tiny.generator()), (image(), points(1), points(3, 1))
+    with torch.no_grad():
+        fast = accelerate(net)
+        assert sum(isinstance(layer, Paired) for layer in fast.modules()) >= 8
+        assert apart(fast(*given), net(*given)) < CLOSE
+
+
+@pytest.mark.parametrize(("dtype", "device"), [(torch.bfloat16, "cpu"), (torch.float32, "meta")])
+def test_only_float32_on_a_cpu_is_convolved_in_pairs_of_rows(dtype, device, monkeypatch):
+    monkeypatch.setattr("sadtalker_core.render.facevid2vid.fast.WIDE", {4: (1, 1), 5: (1, 1)})
+    fast = accelerate(tiny.generator(), dtype, dtype, device=torch.device(device))
+    assert not any(isinstance(layer, Paired) for layer in fast.modules())
 
 
 def test_a_portrait_for_each_frame_works_too():
@@ -118,11 +134,11 @@ def test_motion_stays_in_float32_when_the_painting_is_narrowed():
 def test_both_arrangements_of_the_released_size_agree(side):
     net = rule_net("generator", 0)
     fast = accelerate(net)
-    picture = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(side, side), mode="bicubic").clamp(0, 1)
+    image = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(side, side), mode="bicubic").clamp(0, 1)
     source = 1.6 * tiny.uniform(1, 15, 3) - 0.8
     near, far = source + 0.1 * tiny.normal(1, 15, 3), 1.5 * tiny.normal(1, 15, 3, seed=1)
     with torch.no_grad():
-        plain_source, fast_source = net.encode_source(picture, source), fast.encode_source(picture, source)
+        plain_source, fast_source = net.encode_source(image, source), fast.encode_source(image, source)
         for driving in (near, far):
             quick, slow = (
                 fast.dense_motion(fast_source.compressed_features, source, driving),
@@ -155,7 +171,7 @@ def test_a_large_map_is_normalised_exactly():
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 5])
-def test_features_modulate_enlarged_pictures_without_being_enlarged(factor):
+def test_features_modulate_enlarged_images_without_being_enlarged(factor):
     first, second = convolution(2), convolution(2, 4, 6)
     features = tiny.normal(2, 5, 3, 4)
     large = F.interpolate(features, scale_factor=factor, mode="nearest")
@@ -180,13 +196,22 @@ def test_a_kernel_larger_than_its_volume_gives_the_same_answers(padding):
     assert torch.allclose(Kernel(conv.weight, conv.bias, padding)(volume), want, atol=1e-5)
 
 
+@pytest.mark.parametrize(("dims", "shape"), [(2, (10, 3)), (2, (2, 4)), (3, (3, 6, 5))])
+def test_two_rows_at_once_are_the_convolution(dims, shape, monkeypatch):
+    monkeypatch.setattr(Paired, "ROWS", 4)  # so that ten rows are handled in three strips
+    conv, numbers = convolution(dims), tiny.normal(2, 5, *shape)
+    paired = Paired(conv.weight, conv.bias)
+    got, exact = paired(numbers), conv.double()(numbers.double())
+    assert got.shape == exact.shape and (got - exact).abs().max() < 2e-6
+
+
 def test_a_norm_goes_into_the_convolution_before_it():
     conv, norm = convolution(2), nn.BatchNorm2d(4).eval()
     norm.running_mean.uniform_(-1, 1)
     norm.running_var.uniform_(0.5, 2)
-    picture = tiny.normal(1, 5, 6, 6)
+    image = tiny.normal(1, 5, 6, 6)
     weight, bias = fold_batchnorm(conv, norm)
-    assert torch.allclose(F.conv2d(picture, weight, bias, padding=1), norm(conv(picture)), atol=1e-5)
+    assert torch.allclose(F.conv2d(image, weight, bias, padding=1), norm(conv(image)), atol=1e-5)
 
 
 @pytest.mark.parametrize("reach", [0.5, 3.0])

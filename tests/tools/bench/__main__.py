@@ -1,5 +1,5 @@
 """What a frame costs, side by side in one run: the plain generator, the fast one, the fast one in bfloat16, batches,
-the stages around them, the mini from picture to film, an hour of audio, paste-back, loading, threads. Out: a table,
+the stages around them, the mini from image to film, an hour of audio, paste-back, loading, threads. Out: a table,
 and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine
@@ -37,6 +37,7 @@ PARTS = (
     "paste",
     "precision",
     "loading",
+    "start",
     "threads",
     "gpu",
 )
@@ -95,7 +96,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def work(part: str, **how: Any) -> list[dict[str, Any]]:
     """One part, in this process."""
-    from tests.tools.bench import end_to_end, frames, gpu, loading, paste, precision, threads
+    from tests.tools.bench import end_to_end, frames, gpu, loading, paste, precision, start, threads
 
     if part == "frames":
         file = Path(how.pop("folder")) / "plain.npz"
@@ -111,6 +112,7 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         "paste": paste.measure,
         "precision": precision.measure,
         "loading": loading.measure,
+        "start": start.measure,
         "threads": threads.measure,
         "gpu": gpu.measure,
     }[part]

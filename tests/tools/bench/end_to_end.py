@@ -1,4 +1,4 @@
-"""Whole pipelines and their stages: the mini and the released networks from picture to film, and an hour of audio.
+"""Whole pipelines and their stages: the mini and the released networks from image to film, and an hour of audio.
 
 Letters: `T` frames of a clip.
 """
@@ -26,9 +26,9 @@ from tests.tools.bench.measuring import (
     forget_peak,
     in_reference_convolutions,
     peak_mb,
-    picture,
     processor_seconds,
     talker_by_rule,
+    test_image,
     voice,
     yardstick,
 )
@@ -55,8 +55,8 @@ def film(
     wide: bool = False,
     render_size: int = AS_BEFORE,
 ) -> int:
-    """Crop mode, from the picture and the voice to the film; -> T. wide: back into a picture of 1920 x 1080."""
-    whole = Portrait(picture(wide))
+    """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
+    whole = Portrait(test_image(wide))
     portrait, source = step("face", lambda: pipeline.extract(nets, whole, CropMode.CROP, render_size=render_size))
     speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
     expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))
@@ -109,7 +109,7 @@ def mini() -> dict[str, Any]:
 
 @torch.inference_mode()
 def mini_sizes() -> list[dict[str, Any]]:
-    """Picture to film at each size, by processor time, which two cores share; and by the clock on all cores against one
+    """Image to film at each size, by processor time, which two cores share; and by the clock on all cores against one
     thread alone, which shows what a crowd does to work that is done side by side.
     """
     nets, rows = assemble_mini(), []
@@ -133,7 +133,7 @@ def mini_sizes() -> list[dict[str, Any]]:
             cost = spent / n_frames / stick
             rows.append(
                 {
-                    "what": f"picture to film at {side}",
+                    "what": f"image to film at {side}",
                     "cpu_convolutions": cost,
                     "bar_convolutions": 2 / wanted / IDLE_CONVOLUTION_S,
                     "fps_on_two_idle_cores": 2 / cost / IDLE_CONVOLUTION_S,
@@ -148,8 +148,8 @@ def mini_sizes() -> list[dict[str, Any]]:
 
 @torch.inference_mode()
 def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
-    """Picture to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
-    put back into a picture of 1920 x 1080.
+    """Image to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
+    put back into an image of 1920 x 1080.
     """
     torch.set_num_threads(1)
     nets = talker_by_rule(side)
@@ -181,13 +181,13 @@ def stages() -> list[dict[str, Any]]:
         for what, (amount, stage) in _stages_of(nets, face).items():
             stage()
             cost, spent, _ = in_reference_convolutions(stage)
-            rows.append({"what": f"{nets.family}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
+            rows.append({"what": f"{nets.family.name}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
     return rows
 
 
 def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Name -> how much of it (seconds of voice, or one), and the doing."""
-    n, wave, whole = 4, voice(4.0), Portrait(picture(wide=False))
+    n, wave, whole = 4, voice(4.0), Portrait(test_image(wide=False))
     speech = pipeline.encode_audio(wave, 16_000)
     expression, pose = pipeline.predict_expression(nets, speech, face), pipeline.predict_head_pose(nets, speech, face)
     found: dict[str, tuple[int, Callable[[], Any]]] = {
@@ -197,7 +197,7 @@ def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
         "mapping, a second": (n, lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)),
         "face and coefficients, a picture": (1, lambda: pipeline.extract(nets, whole, CropMode.CROP)),
     }
-    if nets.family == RELEASED:
+    if "keypoint_detector" in nets.nets:
         (detector,) = nets.use(KEYPOINT_DETECTOR)
         image = torch.rand(1, 3, nets.image_size, nets.image_size)
         found["key points, a clip"] = (1, lambda: detector(image))

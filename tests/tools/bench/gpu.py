@@ -69,7 +69,7 @@ def rate(net, side: int, batch: int, device: torch.device, rounds: int) -> float
 
 
 def whole_job(device: torch.device) -> dict[str, Any]:
-    """Crop mode at 256 in fp16, picture to film."""
+    """Crop mode at 256 in fp16, image to film."""
     nets = talker_by_rule(256)
     fast = nets.nets | {"generator": accelerate(nets.nets["generator"], FP16)}
     nets = replace(nets, nets={name: net.to(device) for name, net in fast.items()})

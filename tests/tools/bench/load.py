@@ -14,8 +14,11 @@ there.
     cancel     one prompt is taken out of the queue, the running one is interrupted, the next one runs
 
 Flat: the median of the last quarter is above that of the second quarter by no more than its bound. (The first quarter
-fills caches.) Bounds are for that distance of half the prompts; time has one for the eye only, since other programs may
-come and go.
+fills caches.) Bounds are for that distance of half the prompts. Time by the clock has one for the eye only, since other
+programs may come and go; so the work of a prompt is judged, which is the processor time of the server's process and of
+the encoders that it has waited for: as it is, and in units of a small convolution that is timed after each prompt.
+Whoever shares caches and clock with us makes both longer, what a server keeps of every prompt makes the work alone
+longer; so either of the two within its factor is flat.
 """
 
 from __future__ import annotations
@@ -33,14 +36,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.comfyui import environment, media
-from tests.comfyui.client import Client, ClientError, Progress, RunInterrupted
-from tests.comfyui.environment import Environment
-from tests.comfyui.layout import make_base, remove_base
-from tests.comfyui.server import Server
-from tests.comfyui.websocket import Websocket
 from tests.nodes.inside.graphs import talking
 from tests.tools.bench.measuring import load, machine
+from tests.tools.comfyui import environment, media
+from tests.tools.comfyui.client import Client, ClientError, Progress, RunInterrupted
+from tests.tools.comfyui.environment import Environment
+from tests.tools.comfyui.layout import make_base, remove_base
+from tests.tools.comfyui.server import Server
+from tests.tools.comfyui.websocket import Websocket
 
 VOICE_SECONDS = (0.4, 0.3, 0.5)
 SIDES = (256, 320, 288)
@@ -50,6 +53,11 @@ RELOADED_EVERY = 5
 #: from the second quarter to the last one
 BOUNDS = {"memory_mb": 30.0, "files": 1.0, "threads": 1.0, "programs": 0.0, "temporary": 0.0}
 FOR_THE_EYE = {"seconds": 1.25}
+#: processor seconds of a prompt, as they are and in small convolutions: times as much in the last quarter
+WORK, WORK_FACTOR = ("cpu_s", "small_convolutions"), 1.2
+#: fewer prompts have too few in a quarter for that
+ENOUGH_FOR_WORK = 40
+NO_WORK = "the processor time of the server's process is not to be had here: nothing is said about the work of a prompt"
 PATIENCE_S = 300.0
 
 
@@ -80,10 +88,13 @@ def main() -> int:
 def table(name: str, row: dict[str, Any]) -> str:
     lines = [f"{name}: {row['prompts']} prompts, {row['took_s']:.0f} s since the start, load {row['load']}"]
     for what, drift in row.get("drift", {}).items():
+        bound = f"{drift['bound']:g} times" if what in (*FOR_THE_EYE, *WORK) else f"{drift['bound']:g}"
         lines.append(
-            f"  {what:10} second quarter {drift['before']:8.2f}   last quarter {drift['after']:8.2f}   "
-            f"a prompt {drift['each']:+9.4f}   bound {drift['bound']:g}"
+            f"  {what:18} second quarter {drift['before']:8.2f}   last quarter {drift['after']:8.2f}   "
+            f"a prompt {drift['each']:+9.4f}   bound {bound}"
         )
+    if "drift" in row and not row["drift"].keys() & set(WORK):
+        lines.append(f"  {NO_WORK}")
     return "\n".join(lines + [f"  {key}: {row[key]:.2f}" for key in ("interrupted_after_s",) if key in row])
 
 
@@ -108,9 +119,9 @@ def fill(comfyui: Environment, folder: Path) -> None:
     """portrait0.png… and voice0.wav…, as small and as short as SIDES and VOICE_SECONDS say."""
     from PIL import Image
 
-    with Image.open(media.default_portrait(comfyui)) as picture:
+    with Image.open(media.default_portrait(comfyui)) as test_image:
         for k, side in enumerate(SIDES):
-            picture.convert("RGB").crop((60, 0, 400, 340)).resize((side, side)).save(folder / f"portrait{k}.png")
+            test_image.convert("RGB").crop((60, 0, 400, 340)).resize((side, side)).save(folder / f"portrait{k}.png")
     for k, seconds in enumerate(VOICE_SECONDS):
         media.beginning(comfyui, media.VOICE, seconds, folder / f"voice{k}.wav")
 
@@ -170,6 +181,47 @@ def held(server: Server) -> dict[str, float]:
         }
 
 
+class Work:
+    """What the server's process has worked since it was last asked; nothing where this system does not tell."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.last = server, processor_seconds_of(server.pid)
+
+    def since(self) -> dict[str, float]:
+        now = processor_seconds_of(self.server.pid)
+        if now is None or self.last is None:
+            return {}
+        spent, self.last = now - self.last, now
+        return {"cpu_s": spent, "small_convolutions": spent / small_convolution()}
+
+
+def processor_seconds_of(number: int) -> float | None:
+    """Of the process of that number and, on Linux, of those that it has waited for (elsewhere they are not counted);
+    None where nobody may know.
+    """
+    import psutil
+
+    try:
+        times = psutil.Process(number).cpu_times()
+    except psutil.Error:
+        return None
+    return times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+
+
+def small_convolution() -> float:
+    """Processor seconds of a 3 x 3 convolution 128 -> 128 at 64 x 64 on one thread, the best of five."""
+    import torch
+
+    torch.set_num_threads(1)
+    image, kernel = torch.ones(1, 128, 64, 64), torch.ones(128, 128, 3, 3)
+    times = []
+    for _ in range(5):
+        started = time.process_time()
+        torch.nn.functional.conv2d(image, kernel, padding=1)
+        times.append(time.process_time() - started)
+    return min(times)
+
+
 def drift(values: Sequence[float], bound: float) -> dict[str, float]:
     """The medians of the second and of the last quarter, and what that is for each prompt."""
     quarter = len(values) // 4
@@ -186,6 +238,15 @@ def judged(samples: list[dict[str, float]]) -> dict[str, Any]:
         if found["after"] - found["before"] > found["bound"]
     ]
     drifts |= {what: drift([sample[what] for sample in samples], bound) for what, bound in FOR_THE_EYE.items()}
+    if all(what in sample for sample in samples for what in WORK):
+        work = {what: drift([sample[what] for sample in samples], WORK_FACTOR) for what in WORK}
+        drifts |= work
+        rises = all(found["after"] > WORK_FACTOR * found["before"] for found in work.values())
+        if rises and len(samples) >= ENOUGH_FOR_WORK:
+            was, now = work["cpu_s"]["before"], work["cpu_s"]["after"]
+            complaints.append(
+                f"the work of a prompt is not flat: {was:.2f} s, then {now:.2f} s (bound {WORK_FACTOR:g} times)"
+            )
     return {"prompts": len(samples), "drift": drifts, "samples": samples, "complaints": complaints}
 
 
@@ -199,12 +260,12 @@ def short(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[str, 
     socket = Websocket(where.hostname or "127.0.0.1", where.port or 80, f"/ws?clientId={client.client_id}")
     try:
         waiting = [client.queue(prompt(k, f"short{k:04}", streamed=bool(k % 2))) for k in range(n_prompts)]
-        samples, begun = [], time.monotonic()
+        samples, work, begun = [], Work(server), time.monotonic()
         last = begun
         for prompt_id in waiting:
             _until_it_ends(socket, prompt_id)
             now = time.monotonic()
-            samples.append(held(server) | {"seconds": now - last})
+            samples.append(held(server) | {"seconds": now - last} | work.since())
             last = now
             _tell(len(samples), n_prompts)
             if now - begun > limit_s:
@@ -245,7 +306,7 @@ def _until_it_is_idle(client: Client) -> None:
 
 def changing(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[str, Any]:
     """One after the other, each with other inputs; the model is loaded again every so often."""
-    client, samples, begun = Client(server.url), [], time.monotonic()
+    client, samples, work, begun = Client(server.url), [], Work(server), time.monotonic()
     for k in range(n_prompts):
         if time.monotonic() - begun > limit_s:
             break
@@ -254,7 +315,7 @@ def changing(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[st
         precision = PRECISIONS[k // RELOADED_EVERY % len(PRECISIONS)]
         wish = prompt(k, f"changing{k:04}", kind=k, streamed=k % 4 == 1, **{"model.precision": precision})
         run = client.run(wish, timeout=PATIENCE_S)
-        samples.append(held(server) | {"seconds": run.seconds})
+        samples.append(held(server) | {"seconds": run.seconds} | work.since())
         _tell(len(samples), n_prompts)
     row = judged(samples)
     row["complaints"] += not_made(server, **{f"changing{k:04}": 1 for k in range(len(samples))})

@@ -1,4 +1,4 @@
-"""What all benches measure with: the reference convolution, processor time, peaks of memory, a picture and a voice to
+"""What all benches measure with: the reference convolution, processor time, peaks of memory, an image and a voice to
 work on.
 """
 
@@ -111,7 +111,7 @@ def _high_water_mb(process: Path) -> float:
 # ----------------------------------------------------------------------------------------------------- what to do
 
 
-def picture(wide: bool):
+def test_image(wide: bool):
     """(H, W, 3): the portrait as it is, 512 x 512, or enlarged and with its left edge drawn out to 1920 x 1080."""
     import numpy as np
     import torch
@@ -125,6 +125,28 @@ def picture(wide: bool):
         return torch.from_numpy(np.array(astronaut)).float() / 255
     pixels = np.pad(np.array(astronaut.resize((1080, 1080))), ((0, 0), (840, 0), (0, 0)), mode="edge")
     return torch.from_numpy(pixels).float() / 255
+
+
+def drawn_face(side: int = 512, wide: bool = False):
+    """(S, S, 3), or (9 / 16 W, W, 3): a face drawn with torch alone, which the pack's own detector finds."""
+    import torch
+
+    height, width = (side * 9 // 16, side) if wide else (side, side)
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-width / height, width / height, width), indexing="ij"
+    )
+    drawn = torch.full((height, width, 3), 0.35)
+    skin, white, dark, lip = (0.85, 0.65, 0.55), (0.95, 0.95, 0.95), (0.15, 0.1, 0.1), (0.7, 0.25, 0.25)
+    ovals = [(0.0, 0.0, 0.42, 0.56, 2.0, skin), (0.0, 0.07, 0.05, 0.14, 0.3, (0.7, 0.45, 0.4)),
+             (0.0, 0.28, 0.16, 0.05, 2.0, lip)]  # fmt: skip
+    for eye in (-0.17, 0.17):
+        ovals += [(eye, -0.1, 0.09, 0.045, 2.0, white), (eye, -0.1, 0.035, 0.04, 3.0, dark),
+                  (eye, -0.22, 0.11, 0.02, 2.0, dark)]  # fmt: skip
+    for middle_x, middle_y, radius_x, radius_y, strength, colour in ovals:
+        inside = 1 - ((x - middle_x) / radius_x) ** 2 - ((y - middle_y) / radius_y) ** 2
+        share = (strength * inside.clamp(min=0).sqrt()).clamp(max=1)[..., None]
+        drawn = drawn + share * (torch.tensor(colour) - drawn)
+    return drawn
 
 
 def voice(seconds: float):
@@ -142,10 +164,11 @@ def talker_by_rule(side: int, *only: str):
     embedded ones.
     """
     from sadtalker_core.datatypes import RELEASED
+    from sadtalker_core.families import FAMILIES
     from sadtalker_core.model import SadTalkerModel, assemble_mini
     from tests.parity.harness import rule_net
 
     embedded = assemble_mini().nets
     nets = {name: embedded[name] for name in ("face_detector", "face_mesh")}
     names = only or ("face_recon", "expnet", "posevae", "mapping", "keypoint_detector", "generator")
-    return SadTalkerModel("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})
+    return SadTalkerModel("by rule", FAMILIES[RELEASED], side, nets | {name: rule_net(name, 0) for name in names})
