@@ -215,6 +215,7 @@ def predict_motion(
         points=choose_points(options.landmarks, networks.family, folders, device),
         crop_scale=options.crop_scale,
         offset=(options.crop_offset_x, options.crop_offset_y),
+        render_size=options.render_size,
     )
     if audio is None:
         speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)

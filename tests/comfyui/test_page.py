@@ -79,6 +79,18 @@ def test_a_shipped_workflow_opens_whole_and_becomes_the_pages_own_prompt(page, o
     assert page.errors == []
 
 
+def test_a_graph_stored_before_there_was_a_size_keeps_the_one_it_had(page):
+    graph = workflow.load(PROJECT / "workflows" / "talking_portrait.json")
+    (extract,) = (node for node in graph["nodes"] if node["type"] == "SadTalker3DMMExtract")
+    assert extract["inputs"].pop()["name"] == "render_size" and extract["widgets_values"].pop() == 0
+    page.load(graph)
+    (prompt,) = (node for node in page.prompt().values() if node["class_type"] == "SadTalker3DMMExtract")
+    assert prompt["inputs"]["render_size"] == 256
+    new = "() => LiteGraph.createNode('SadTalker3DMMExtract').widgets.find(one => one.name === 'render_size').value"
+    assert page.page.evaluate(new) == 0
+    assert page.errors == []
+
+
 def test_a_click_that_a_busy_page_swallowed_is_repeated_but_not_for_ever():
     from playwright.sync_api import TimeoutError
 
