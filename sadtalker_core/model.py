@@ -43,8 +43,8 @@ from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, Op
 from .face.embedded import embedded_face_nets
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import FaceSelector, PointFinder
-from .families import FAMILIES, Family
-from .families.networks import LARGEST_WEIGHT, NETWORKS, N, NetworkHost, config_of, shorten_names
+from .families import FAMILIES, Family, Model
+from .families.networks import LARGEST_WEIGHT, NETWORKS, N, config_of, shorten_names
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
@@ -54,7 +54,7 @@ _ReadFile = Callable[[Path, "WeightsFile | None"], NamedTensors]
 
 
 @dataclass(frozen=True, eq=False)
-class SadTalkerModel(NetworkHost):
+class SadTalkerModel(Model):
     """Everything that a model brings: its networks by our names, in float32 on the CPU, in eval mode, without
     gradients.
 

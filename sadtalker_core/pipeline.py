@@ -46,7 +46,7 @@ from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
 from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, fit_length, reenact
-from .render.driving import Degrees
+from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
@@ -245,12 +245,7 @@ def coefficients_to_motion(
         source,
         expression,
         pose,
-        expression_scale=expression_scale,
-        pose_scale=pose_scale,
-        still=still,
-        yaw=yaw,
-        pitch=pitch,
-        roll=roll,
+        DrivingOptions(expression_scale, pose_scale, still, yaw, pitch, roll),
         on_progress=on_progress,
     )
 

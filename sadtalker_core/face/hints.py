@@ -32,12 +32,12 @@ def hinted_box(
     order: str,
     size_wh: tuple[int, int],
 ) -> Box | None:
-    """The box of one face of a picture of this size; None where neither wire is connected.
+    """The box of one face of an image of this size; None where neither wire is connected.
 
     frame: which frame's faces, those of the last where there are fewer; None: those of the first frame that has any
     index, order: as for faces that the detector finds
     Raises InputError for a wire that carries something else, OptionError for both wires at once and for a box outside
-    of the picture, FaceNotFound where there are not so many faces.
+    of the image, FaceNotFound where there are not so many faces.
     """
     if face_landmarks is None and bounding_box is None:
         return None
@@ -100,7 +100,7 @@ def _refusal(name: str, kind: str, parts: str, wire: Any) -> InputError:
 
 
 def _whole(box: _Corners, size_wh: tuple[int, int]) -> Box:
-    """In whole pixels, and inside of the picture."""
+    """In whole pixels, and inside of the image."""
     left, top = max(math.floor(box[0]), 0), max(math.floor(box[1]), 0)
     right = min(math.ceil(box[0] + box[2]), size_wh[0])
     bottom = min(math.ceil(box[1] + box[3]), size_wh[1])

@@ -1,4 +1,4 @@
-r"""A picture and the mesh of its face come in; where the irises are goes out, or that they are not to be seen.
+r"""An image and the mesh of its face come in; where the irises are goes out, or that they are not to be seen.
 
 An iris is the darkest round thing between the lids, with the bright of the eye on one side of it at least. It is looked
 for on a patch of each eye, which is laid along the line from corner to corner:
@@ -76,8 +76,8 @@ class Eye(NamedTuple):
         return float((self.lower[3:6] - self.upper[3:6]).mean(0) @ self.axes[1] / self.along.square().sum())
 
 
-def find_irises(picture: Tensor, points: Tensor) -> Tensor | None:
-    """picture (3, H, W) in 0..1, points (468, 2 or 3) its mesh, pixels of the picture -> (2, 3): x, y and radius of the
+def find_irises(image: Tensor, points: Tensor) -> Tensor | None:
+    """image (3, H, W) in 0..1, points (468, 2 or 3) its mesh, pixels of the image -> (2, 3): x, y and radius of the
     left and of the right iris in pixels of it, or None where they are not clearly seen.
     """
     points = points.to("cpu")
@@ -92,7 +92,7 @@ def find_irises(picture: Tensor, points: Tensor) -> Tensor | None:
     for eye, width in zip(eyes, widths, strict=True):
         if eye.opening < _LEAST_OPENING * widest / width:
             return None
-        scores.append(_scores(*_patch(picture, eye), widest / width))
+        scores.append(_scores(*_patch(image, eye), widest / width))
     # Both irises have one radius, and look up or down together; of each alone that is hard to see.
     along_rows = scores[0].amax(2) + scores[1].amax(2)
     if not bool(torch.isfinite(along_rows).any()):
@@ -110,9 +110,9 @@ def find_irises(picture: Tensor, points: Tensor) -> Tensor | None:
     return None if abs(looks[0] - looks[1]) > _LARGEST_SQUINT else torch.stack(found)
 
 
-def _patch(picture: Tensor, eye: Eye) -> tuple[Tensor, Tensor]:
+def _patch(image: Tensor, eye: Eye) -> tuple[Tensor, Tensor]:
     """-> brightness (h, w), and which of its pixels lie between the lids (h, w) bool."""
-    size = torch.tensor([picture.shape[-1], picture.shape[-2]])
+    size = torch.tensor([image.shape[-1], image.shape[-2]])
     several = max(1, math.ceil(float(eye.along.norm()) / _FINE))
     columns, rows = round(2 * _REACH_X * _FINE), round(2 * _REACH_Y * _FINE)
     y, x = torch.meshgrid(
@@ -122,7 +122,7 @@ def _patch(picture: Tensor, eye: Eye) -> tuple[Tensor, Tensor]:
     )
     places = torch.stack([x, y], dim=-1)
     grid = (eye.middle + places @ eye.axes) / size * 2 - 1
-    seen = F.grid_sample(picture[None].float().cpu(), grid[None], padding_mode="border", align_corners=False)
+    seen = F.grid_sample(image[None].float().cpu(), grid[None], padding_mode="border", align_corners=False)
     bright = F.avg_pool2d(seen.mean(1, keepdim=True), several)[0, 0]
     places = places[several // 2 :: several, several // 2 :: several]
     above, below = (_edge(eye, edge, places[0, :, 0].contiguous()) for edge in (eye.upper, eye.lower))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..datatypes import (
-    UNSCALED,
     AnyMotion,
     Box,
     CropMode,
@@ -20,46 +19,31 @@ from ..datatypes import (
     HeadPose,
     OnProgress,
     Portrait,
-    PoseAngles,
     SpeechWindows,
 )
 from ..face.points import FaceSelector, PointFinder
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
-from ..render.driving import Degrees
-from .networks import N2, N3, FamilyNetworks, N, Network
+from ..render.driving import DrivingOptions
+from .networks import FamilyNetworks, NetworkHost
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[FaceSelector], PointFinder]
 
 
-class Model(Protocol):
+class Model(NetworkHost):
     """Where a stage gets its networks from: model.SadTalkerModel, or the node layer's ManagedModel."""
 
-    @property
-    def family(self) -> Family: ...
-
-    @property
-    def image_size(self) -> int: ...
-
-    @overload
-    def use(self, first: Network[N], /, *, working_bytes: int = 0) -> tuple[N]: ...
-
-    @overload
-    def use(self, first: Network[N], second: Network[N2], /, *, working_bytes: int = 0) -> tuple[N, N2]: ...
-
-    @overload
-    def use(
-        self, first: Network[N], second: Network[N2], third: Network[N3], /, *, working_bytes: int = 0
-    ) -> tuple[N, N2, N3]: ...
+    family: Family
+    image_size: int  #: the side of the square that it drives, in pixels
 
     def free_bytes(self, device: torch.device) -> int:
         """What is free there, when the networks have come."""
-        ...
+        raise NotImplementedError
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it; room that nobody uses any more is then made."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +134,8 @@ class Family(Protocol):
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> AnyMotion:
         """Tracks -> what moves the image, see render.driving."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import (
     MINI,
-    UNSCALED,
     AnyMotion,
     BlendshapeMotion,
     Box,
@@ -23,7 +22,6 @@ from ..datatypes import (
     Motion,
     OnProgress,
     Portrait,
-    PoseAngles,
     SpeechWindows,
 )
 from ..face.crop import square_box
@@ -35,7 +33,7 @@ from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
 from ..motion.upper_face import upper_face, with_upper_face
-from ..render.driving import Degrees, coefficients_to_motion
+from ..render.driving import DrivingOptions, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.frames import to_box_aspect
 from ..render.meshwarp.compositor import render_flow_frames
@@ -138,13 +136,8 @@ class Mini:
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> Motion[BlendshapeMotion]:
         """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow: lids and gaze are
@@ -156,17 +149,12 @@ class Mini:
             source,
             expression,
             pose,
+            options,
             kind=BlendshapeMotion,
-            expression_scale=expression_scale,
-            pose_scale=pose_scale,
-            still=still,
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
             on_progress=on_progress,
         )
         return Motion(
-            _with_quick_units(motion.driving, expression.coefficients * expression_scale),
+            _with_quick_units(motion.driving, expression.coefficients * options.expression_scale),
             _with_quick_units(motion.source, source.expression[:1]),
         )
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from ..canonical_face import angles_of_rotation, rotation_of_angles
 from ..datatypes import (
     RELEASED,
-    UNSCALED,
     AnyMotion,
     Box,
     CropMode,
@@ -22,7 +21,6 @@ from ..datatypes import (
     Motion,
     OnProgress,
     Portrait,
-    PoseAngles,
     SpeechWindows,
 )
 from ..face.crop import face_box
@@ -33,7 +31,7 @@ from ..motion.blink import Blinks, chosen_blinks
 from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_expnet
-from ..render.driving import Degrees, coefficients_to_motion, require_mapping
+from ..render.driving import DrivingOptions, coefficients_to_motion, require_mapping
 from ..render.estimate import RELEASED_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.facevid2vid.animate import render_frames
 from ..render.frames import to_box_aspect
@@ -136,13 +134,8 @@ class Released:
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> Motion[KeypointMotion]:
         """In the full crop modes the crop parameters steer the network, which is then another one (PARITY.md P45)."""
@@ -153,13 +146,8 @@ class Released:
             source,
             expression,
             pose,
+            options,
             kind=KeypointMotion,
-            expression_scale=expression_scale,
-            pose_scale=pose_scale,
-            still=still,
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
             on_progress=on_progress,
         )
 

@@ -114,7 +114,11 @@ class PoseEncoder(nn.Module):
         per_block = config.frames * (POSE + config.audio_dim)
         self.unet = PoseUnet(config.unet_widths, ops)
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
-        self.style_bias = nn.Parameter(torch.randn(config.styles, config.latent))
+        self.style_bias = nn.Parameter(torch.empty(config.styles, config.latent))
+        if (
+            not self.style_bias.is_meta
+        ):  # there a file fills it; chance without numbers makes torch import half of itself
+            nn.init.normal_(self.style_bias)
         self.hidden = ops.Linear(POSE + per_block + config.latent, config.encoder_hidden)
         self.mean = ops.Linear(config.encoder_hidden, config.latent)
         self.logvar = ops.Linear(config.encoder_hidden, config.latent)
@@ -135,7 +139,11 @@ class PoseDecoder(nn.Module):
         super().__init__()
         self.frames = config.frames
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
-        self.style_bias = nn.Parameter(torch.randn(config.styles, config.latent))
+        self.style_bias = nn.Parameter(torch.empty(config.styles, config.latent))
+        if (
+            not self.style_bias.is_meta
+        ):  # there a file fills it; chance without numbers makes torch import half of itself
+            nn.init.normal_(self.style_bias)
         self.hidden = ops.Linear(POSE + config.latent + config.frames * config.audio_dim, config.decoder_hidden)
         self.sketch = ops.Linear(config.decoder_hidden, config.frames * POSE)
         self.unet = PoseUnet(config.unet_widths, ops)

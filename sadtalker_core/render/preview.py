@@ -106,7 +106,7 @@ def _reduced(drawn: Image, side: int) -> Tensor:
 
 
 def _draw_mesh(ground: Image, points: Tensor) -> Image:
-    """Only what faces us is drawn: a triangle that runs counter-clockwise in the image is seen from behind."""
+    """Only what faces us is drawn: a triangle that runs clockwise in the image is seen from behind."""
     from PIL import ImageDraw
 
     image = ground.copy()

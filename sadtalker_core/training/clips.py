@@ -35,8 +35,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoint.reading import TensorFile
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
-from ..errors import CheckpointDamaged, InputError, WrongFamily
+from ..errors import InputError, WrongFamily
 from ..saving import append_jsonl, complete_lines, save_tensors
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
 
@@ -74,39 +75,31 @@ class Clip:
         )
 
     def has_images(self) -> bool:
-        with self._open() as file:
-            return "jpegs" in file.keys()  # noqa: SIM118
+        return "jpegs" in self._open()
 
     def images(self, frames: Sequence[int]) -> Tensor:
         """(len(frames), 3, S, S) in 0..1. Raises InputError for a clip without images."""
         from PIL import Image
 
-        with self._open() as file:
-            if "jpegs" not in file.keys():  # noqa: SIM118
-                raise InputError(
-                    f"{self.name} has no images, only a voice and coefficients; this training needs "
-                    f"clips that were cut from videos."
-                )
-            ends = [0, *file.get_tensor("jpeg_ends").tolist()]
-            strip = file.get_slice("jpegs")
-            codes = [bytes(strip[ends[i] : ends[i + 1]].numpy()) for i in frames]
+        file = self._open()
+        if "jpegs" not in file:
+            raise InputError(
+                f"{self.name} has no images, only a voice and coefficients; this training needs "
+                f"clips that were cut from videos."
+            )
+        ends = [0, *file.rows("jpeg_ends").tolist()]
+        codes = [bytes(file.rows("jpegs", ends[i], ends[i + 1]).numpy()) for i in frames]
         images = [np.asarray(Image.open(io.BytesIO(code)).convert("RGB")) for code in codes]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
     def _read(self, *names: str, start: int = 0, stop: int | None = None) -> list[Tensor]:
-        with self._open() as file:
-            return [file.get_slice(name)[start:stop] for name in names]
+        file = self._open()
+        return [file.rows(name, start, stop) for name in names]
 
-    def _open(self) -> Any:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            return safe_open(str(self.file), framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise CheckpointDamaged(
-                f"the clip {self.file} cannot be read ({error}). Delete its file and its line in "
-                f"{INDEX_FILE}, and prepare it again."
-            ) from error
+    def _open(self) -> TensorFile:
+        return TensorFile(
+            self.file, f"Delete it and the line of {self.name} in {INDEX_FILE}, and prepare the video again."
+        )
 
 
 def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, images: bool = False) -> list[Clip]:

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
 
-from ..checkpoint.reading import METADATA_KEY, Metadata, read_tensors
+from ..checkpoint.reading import METADATA_KEY, Metadata, TensorFile, read_tensors
 from ..datatypes import MINI
 from ..families.networks import NETWORKS
 from ..model import load_weights
@@ -49,8 +48,7 @@ def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name, tensors in read.nets().items():
         plan = NETWORKS[name]
         nets[name] = load_weights(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
-    with safe_open(str(file), framework="pt") as stored:
-        return nets, json.loads((stored.metadata() or {}).get("recipe", "{}"))
+    return nets, json.loads(TensorFile(file).metadata.get("recipe", "{}"))
 
 
 def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:

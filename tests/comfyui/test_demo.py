@@ -125,5 +125,6 @@ def test_the_server_stays_up_until_it_is_stopped_even_in_the_background():
     assert "portrait.png" in str(inputs)  # the shipped workflows find their image
     process.send_signal(signal.SIGINT)
     process.wait(30)
+    process.stdout.close()
     with pytest.raises(ClientError, match="no answer"):
         Client(url).object_info()

@@ -157,8 +157,8 @@ def test_a_blueprint_is_found_added_opened_and_run(page, inputs, name):
     page.search(name, "Subgraph Blueprints")
     page.page.wait_for_function("() => app.graph.nodes.length === 1")
     page.page.mouse.click(900, 500)
-    picture = "two_people.png" if name == "Two Speakers" else inputs["portrait.png"]
-    page.page.evaluate(CONNECT, [picture, inputs["speech.wav"]])
+    image = "two_people.png" if name == "Two Speakers" else inputs["portrait.png"]
+    page.page.evaluate(CONNECT, [image, inputs["speech.wav"]])
     kinds = {node["class_type"] for node in page.prompt().values()}
     assert {f"SadTalker{stage}" for stage in BOXES[name]} <= kinds
     ended, images = page.run()

@@ -23,20 +23,20 @@ def drawn(x=0.0, y=0.0, density=100.0, side=180, turn=0.0, iris=IRIS, white=WHIT
     rows, columns = torch.meshgrid(torch.arange(2 * side) / 2 + 0.25, torch.arange(2 * side) / 2 + 0.25, indexing="ij")
     # pixels as the upright head has them
     place = (torch.stack([columns, rows], dim=-1) - middle) @ rotation + middle
-    picture = torch.full((2 * side, 2 * side), SKIN)
+    image = torch.full((2 * side, 2 * side), SKIN)
     for ring, more in ((LEFT_EYE, apart), (RIGHT_EYE, 0.0)):
         eye = Eye.of(points, ring)
-        inside = torch.ones_like(picture, dtype=torch.bool)
+        inside = torch.ones_like(image, dtype=torch.bool)
         edges = torch.cat([eye.upper, eye.lower.flip(0)])
         for a, b in zip(edges, edges.roll(-1, 0), strict=True):
             step, off = b - a, place - a
             inside &= step[0] * off[..., 1] - step[1] * off[..., 0] >= -1e-3
         centre = (eye.upper[3:6] + eye.lower[3:6]).mean(0) / 2 + torch.tensor([x + more, y]) * density
         disc = (place - centre).norm(dim=-1) < RADIUS * density
-        picture[inside] = white
-        picture[inside & disc] = iris
-    picture = torch.nn.functional.avg_pool2d(picture[None], 2)
-    return picture.expand(3, -1, -1), (points - middle) @ rotation.T + middle
+        image[inside] = white
+        image[inside & disc] = iris
+    image = torch.nn.functional.avg_pool2d(image[None], 2)
+    return image.expand(3, -1, -1), (points - middle) @ rotation.T + middle
 
 
 def centres(points, x, y, density, turn):
@@ -50,25 +50,25 @@ def centres(points, x, y, density, turn):
 @pytest.mark.parametrize("density", [40.0, 100.0, 250.0])
 @pytest.mark.parametrize("x", [-0.05, 0.0, 0.03])
 def test_irises_are_found_where_they_are(x, density):
-    picture, points = drawn(x, density=density, side=round(1.4 * density))
-    found = find_irises(picture, points)
+    image, points = drawn(x, density=density, side=round(1.4 * density))
+    found = find_irises(image, points)
     assert (found[:, :2] - centres(points, x, 0.0, density, 0.0))[:, 0].abs().max() < 0.012 * density
     assert found[:, 2] == pytest.approx(RADIUS * density, rel=0.25)
 
 
 @pytest.mark.parametrize("turn", [-90.0, -30.0, 20.0, 180.0])
 def test_a_tilted_head_looks_the_same(turn):
-    picture, points = drawn(0.03, turn=turn)
-    off = find_irises(picture, points)[:, :2] - centres(points, 0.03, 0.0, 100.0, turn)
+    image, points = drawn(0.03, turn=turn)
+    off = find_irises(image, points)[:, :2] - centres(points, 0.03, 0.0, 100.0, turn)
     angle = math.radians(turn)
     along = off @ torch.tensor([math.cos(angle), math.sin(angle)])
     assert along.abs().max() < 1.2
 
 
 def test_a_mesh_with_depth_will_do():
-    picture, points = drawn()
+    image, points = drawn()
     deep = torch.nn.functional.pad(points, (0, 1), value=7.0)
-    assert torch.equal(find_irises(picture, points), find_irises(picture, deep))
+    assert torch.equal(find_irises(image, points), find_irises(image, deep))
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_what_is_not_clear_is_not_guessed_at(wish):
 
 
 def test_closed_eyes_have_none():
-    picture, points = drawn()
+    image, points = drawn()
     for ring in (LEFT_EYE, RIGHT_EYE):
         points[list(ring[1:8])] = points[list(ring[:8:-1])] - torch.tensor([0.0, 1.0])
-    assert find_irises(picture, points) is None
+    assert find_irises(image, points) is None
 
 
 def test_points_that_are_no_numbers_have_none():
-    picture, points = drawn()
+    image, points = drawn()
     points[RIGHT_EYE[3]] = math.nan
-    assert find_irises(picture, points) is None
+    assert find_irises(image, points) is None
 
 
-def test_faces_that_reach_beyond_the_picture_do_no_harm():
-    picture, points = drawn()
-    find_irises(picture, points + torch.tensor([60.0, 0.0]))
-    assert find_irises(picture, points + torch.tensor([1000.0, 0.0])) is None
+def test_faces_that_reach_beyond_the_image_do_no_harm():
+    image, points = drawn()
+    find_irises(image, points + torch.tensor([60.0, 0.0]))
+    assert find_irises(image, points + torch.tensor([1000.0, 0.0])) is None

@@ -120,7 +120,7 @@ def test_nothing_heavy_travels_with_the_clone(project):
     assert sum(size for name, size in sizes.items() if name.startswith("sadtalker_core/assets/")) <= 20 * 2**20
 
 
-def test_the_pictures_of_the_registry_are_there_in_the_sizes_that_it_takes(project, pyproject):
+def test_the_images_of_the_registry_are_there_in_the_sizes_that_it_takes(project, pyproject):
     """Icon: square, 400 pixels at most; banner: 21:9. Made by tests.tools.pictures.make_registry_pictures."""
     from PIL import Image
 
@@ -131,8 +131,8 @@ def test_the_pictures_of_the_registry_are_there_in_the_sizes_that_it_takes(proje
         assert address.startswith(f"{repository}/main/")
         file = project / address.removeprefix(f"{repository}/main/")
         assert file.stat().st_size < 100_000
-        with Image.open(file) as picture:
-            sizes[name] = picture.size
+        with Image.open(file) as image:
+            sizes[name] = image.size
     assert sizes["Icon"][0] == sizes["Icon"][1] <= 400
     assert sizes["Banner"][0] * 9 == sizes["Banner"][1] * 21
 

@@ -1,6 +1,10 @@
-"""Writes subgraphs/*.json, the boxes that hold all stages as one node, out of the list below.
+"""Writes subgraphs/*.json, the boxes that hold all stages as one node, workflows/*.app.json, the apps, and
+docs/talking_portrait.api.json out of the lists below.
 
 python -m tests.tools.blueprints
+
+An app is a workflow of which a newer page shows a few inputs, a button and the result, also on a phone; an older page
+shows its graph.
 
 What a node's sockets and widgets are is read from tests/nodes/frozen_interface.json, so that an input that was
 appended to a node stands in the boxes, too. Letters in a wire: node.input <- node.output, IN.name for a socket of
@@ -18,11 +22,13 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "subgraphs"
+API_FILE = PROJECT / "docs" / "talking_portrait.api.json"
 FROZEN = json.loads((PROJECT / "tests" / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 PACK = "sadtalker-nodes"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 #: what a box uses of core: inputs with their types and defaults, outputs
 CORE = {
+    "LoadAudio": ({"audio": {"type": "COMBO", "required": True, "default": ""}}, [["AUDIO", "AUDIO"]]),
     "AudioAdjustVolume": (
         {"audio": {"type": "AUDIO", "required": True}, "volume": {"type": "INT", "required": True, "default": 1}},
         [["AUDIO", "AUDIO"]],
@@ -44,6 +50,8 @@ CORE = {
         [["AUDIO", "AUDIO"]],
     ),
 }
+#: what the page saves behind a node's own widgets: an upload button, a player
+ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None]}
 COLUMN, ROW = 360, 430
 
 
@@ -238,6 +246,77 @@ def two_speakers() -> Box:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class App:
+    """One app.
+
+    title, text: its note;  nodes, wires: as in a box;  inputs: what it shows, "key.widget";  output: the key of a node
+    """
+
+    name: str
+    title: str
+    text: str
+    nodes: Mapping[str, tuple[str, tuple[float, float], dict[str, Any]]]
+    wires: Mapping[str, str]
+    inputs: tuple[str, ...]
+    output: str
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+
+def app(name: str, title: str, text: str, crop: str, values: dict[str, Any], *, still: bool = False) -> App:
+    """From an image file and a voice file to the film, with Render Video."""
+    nodes, wires = stages(crop=crop, still=still)
+    del wires["portrait.image"]
+    return App(
+        name,
+        title,
+        text,
+        {
+            "model": ("LoadModel", (0, -0.5), {}),
+            **nodes,
+            "portrait": ("LoadPortrait", (0, 0), {"image": ""}),
+            "voice": ("=LoadAudio", (0, 1.2), {"audio": ""}),
+            "video": ("RenderVideo", (4, 0), values),
+        },
+        {
+            **wires,
+            "speech.audio": "voice.AUDIO",
+            "video.model": "model.model",
+            "video.portrait": "extract.portrait",
+            "video.motion": "mapping.motion",
+            "video.audio": "voice.AUDIO",
+        },
+        ("portrait.image", "voice.audio", "model.model", "posevae.pose_style"),
+        "video",
+    )
+
+
+def talking_portrait_app() -> App:
+    return app(
+        "1_talking_portrait.app",
+        "Talking portrait",
+        "1. **image**: a face that looks at the camera.\n2. **audio**: the voice.\n3. Run. The film is in the output "
+        "folder, too.\n\n*mini* is built in (preview quality). For the released quality choose **SadTalker 256** in "
+        "Load SadTalker Model and switch *allow_download* on, or put its files into *models/sadtalker*.\n\nUse "
+        "portraits and voices only of people who have agreed.",
+        "crop",
+        {},
+    )
+
+
+def full_body_app() -> App:
+    return app(
+        "2_full_body.app",
+        "Talking full body",
+        "1. **image**: a picture of a person, head to feet if you like.\n2. **audio**: the voice.\n3. Run. The head "
+        "talks inside the whole picture.\n\nUse portraits and voices only of people who have agreed.",
+        "full",
+        {"paste_back": True, "filename_prefix": "sadtalker/full_body"},
+        still=True,
+    )
+
+
+APPS = (talking_portrait_app, full_body_app)
 BOXES = (talking_portrait, talking_full_body, two_speakers)
 
 
@@ -342,7 +421,7 @@ def _socket(box: Box, side: str, slot: int, name: str, kind: str, links: list[in
     return {"id": _id(box, f"{side} {name}"), "name": name, "type": kind, "linkIds": links, "pos": [x, 20 * (slot + 1)]}
 
 
-def _node(box: Box, key: str, number: int) -> dict[str, Any]:
+def _node(box: Box | App, key: str, number: int) -> dict[str, Any]:
     kind, (column, row), values = box.nodes[key]
     core = kind.startswith("=")
     name = kind[1:] if core else f"SadTalker{kind}"
@@ -362,6 +441,7 @@ def _node(box: Box, key: str, number: int) -> dict[str, Any]:
             widgets.append({"name": id, "type": given["type"], "widget": {"name": id}, "link": None})
             saved.append(values.get(id, given.get("default")))
             saved += ["fixed"] if given.get("control_after_generate") else []
+    saved += ADDED_BY_THE_PAGE.get(name, [])
     title = box.titles.get(key)
     return {
         "id": number,
@@ -379,8 +459,79 @@ def _node(box: Box, key: str, number: int) -> dict[str, Any]:
     }
 
 
-def text_of(box: Box) -> str:
-    return json.dumps(written(box), indent=1, ensure_ascii=False) + "\n"
+def written_app(app: App) -> dict[str, Any]:
+    """The file of an app, as the page would save it."""
+    numbers = {key: number for number, key in enumerate(app.nodes, start=2)}
+    nodes = {key: _node(app, key, numbers[key]) for key in app.nodes}
+    links: list[list[Any]] = []
+    for target, source in app.wires.items():
+        (to, socket), (of, output) = target.split("."), source.split(".")
+        slots = [given["name"] for given in nodes[to]["inputs"]], [given["name"] for given in nodes[of]["outputs"]]
+        taken, given = slots[0].index(socket), nodes[of]["outputs"][slots[1].index(output)]
+        number = len(links) + 1
+        links.append([number, numbers[of], slots[1].index(output), numbers[to], taken, given["type"]])
+        nodes[to]["inputs"][taken]["link"] = number
+        given["links"] = [*(given["links"] or []), number]
+    note = {
+        "id": 1,
+        "type": "MarkdownNote",
+        "pos": [-400, 0],
+        "size": [340, 420],
+        "flags": {},
+        "order": 0,
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "properties": {},
+        "widgets_values": [f"## {app.title}\n{app.text}"],
+        "title": "Read me",
+        "color": "#432",
+        "bgcolor": "#653",
+    }
+    shown = [[numbers[key], name] for key, name in (way.split(".") for way in app.inputs)]
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK}/{app.name}")),
+        "revision": 0,
+        "last_node_id": max(numbers.values()),
+        "last_link_id": len(links),
+        "nodes": [note, *nodes.values()],
+        "links": links,
+        "groups": [],
+        "config": {},
+        "extra": {
+            "ds": {"scale": 0.6, "offset": [550, 313]},
+            "linearData": {"inputs": shown, "outputs": [numbers[app.output]]},
+            "linearMode": True,
+        },
+        "version": 0.4,
+    }
+
+
+def written_api(app: App) -> dict[str, Any]:
+    """The same graph as ComfyUI's API takes it, with the names of files that docs/WORKFLOWS.md uploads."""
+    files = {"portrait": {"image": "face.png"}, "voice": {"audio": "hello.wav"}}
+    prompt = {}
+    for key, (kind, _, values) in app.nodes.items():
+        core = kind.startswith("=")
+        name = kind[1:] if core else f"SadTalker{kind}"
+        inputs = CORE[name][0] if core else FROZEN[name]["inputs"]
+        given = {id: entry["default"] for id, entry in inputs.items() if "default" in entry}
+        prompt[key] = {"class_type": name, "inputs": {**given, **values, **files.get(key, {})}}
+    for target, source in app.wires.items():
+        (to, socket), (of, output) = target.split("."), source.split(".")
+        kind = app.nodes[of][0]
+        outputs = CORE[kind[1:]][1] if kind.startswith("=") else FROZEN[f"SadTalker{kind}"]["outputs"]
+        prompt[to]["inputs"][socket] = [of, [name for _, name in outputs].index(output)]
+    return {"prompt": prompt}
+
+
+def api_text() -> str:
+    return json.dumps(written_api(talking_portrait_app()), indent=1) + "\n"
+
+
+def text_of(made: Box | App) -> str:
+    graph = written(made) if isinstance(made, Box) else written_app(made)
+    return json.dumps(graph, indent=1, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
@@ -388,6 +539,12 @@ def main() -> None:
         box = make()
         (FOLDER / f"{box.name}.json").write_text(text_of(box), encoding="utf-8")
         print(f"{box.name}.json")
+    for begin in APPS:
+        app = begin()
+        (PROJECT / "workflows" / f"{app.name}.json").write_text(text_of(app), encoding="utf-8")
+        print(f"{app.name}.json")
+    API_FILE.write_text(api_text(), encoding="utf-8")
+    print(API_FILE.name)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Images at 25 a second and the sound in step with them, out of files of many kinds."""
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -8,6 +7,7 @@ import torch
 from sadtalker_core.errors import AudioError, VideoError
 from sadtalker_core.training import video_reader
 from sadtalker_core.training.video_reader import Sound, announced_seconds, frames_at_25
+from tests.decoded import decoded
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
 
@@ -39,9 +39,7 @@ def test_a_file_filmed_lying_down_comes_upright(tmp_path):
     ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", tmp_path / "phone.mp4")
     image = next(frames_at_25(tmp_path / "phone.mp4"))
     assert (image - moving_face(1)[0]).abs().mean() < 0.02
-    shown = imageio_ffmpeg.read_frames(str(tmp_path / "phone.mp4"))  # ffmpeg itself turns it
-    width, height = next(shown)["size"]
-    by_ffmpeg = np.frombuffer(next(shown), np.uint8).reshape(height, width, 3)
+    by_ffmpeg = decoded(tmp_path / "phone.mp4").frames[0]  # ffmpeg itself turns it
     assert np.abs(image.numpy() * 255 - by_ffmpeg).mean() < 1
 
 

@@ -30,7 +30,7 @@ _LOOKS = {
 }  # fmt: skip
 GAZE_UNITS = tuple(BLENDSHAPE_INDEX[name] for name in _LOOKS)
 
-#: left eye, then right: the points of the upper and of the lower lid from the left to the right of the picture
+#: left eye, then right: the points of the upper and of the lower lid from the left to the right of the image
 _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     (tuple(LEFT_EYE[8::-1]), (*LEFT_EYE[8:], LEFT_EYE[0])),
     (tuple(RIGHT_EYE[:9]), (RIGHT_EYE[0], *RIGHT_EYE[:7:-1])),

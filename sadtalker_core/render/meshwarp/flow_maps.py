@@ -91,7 +91,7 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
         face=_smooth(_smooth(face)),
         mesh=driving[:, :N_POINTS],
         eye_closure=closure,
-        mouth_anchors=mouth_anchors(rig.face, inside, turn),
+        mouth_anchors=mouth_anchors(rig.face, inside, weights, turn),
         rigid_affine=skull_affine(rig.face, turn, shift),
     )
 

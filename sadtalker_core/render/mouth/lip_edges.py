@@ -23,6 +23,7 @@ from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import sample
 
 _HALF = len(INNER_LIPS) // 2
+_FINER = 4  #: points of an edge for one of the mesh
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "M" of those
 # who show teeth in the portrait (astronaut, obama, obama2).
@@ -36,8 +37,19 @@ _NEAR, _NEARER, _MUCH_NEARER = 0.02, 0.03, 0.08
 
 
 def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
-    """lips (B, 20, 2) -> upper and lower edge (B, 11, 2), both from the first corner to the second."""
-    return lips[:, : _HALF + 1], torch.cat([lips[:, :1], lips[:, _HALF:].flip(1)], dim=1)
+    """lips (B, 20, 2) -> upper and lower edge (B, 41, 2), both from the first corner to the second, without kinks."""
+    return _smooth(lips[:, : _HALF + 1]), _smooth(torch.cat([lips[:, :1], lips[:, _HALF:].flip(1)], dim=1))
+
+
+def _smooth(edge: Tensor) -> Tensor:
+    """edge (B, n, 2) -> (B, _FINER (n - 1) + 1, 2): cubic between its points (Catmull and Rom 1974)."""
+    ends = torch.cat([2 * edge[:, :1] - edge[:, 1:2], edge, 2 * edge[:, -1:] - edge[:, -2:-1]], dim=1)
+    before, left, right, after = (ends[:, k : k + edge.shape[1] - 1, None] for k in range(4))
+    t = (torch.arange(_FINER, device=edge.device) / _FINER)[None, None, :, None]
+    curve = left + t / 2 * (
+        right - before + t * (2 * before - 5 * left + 4 * right - after + t * (3 * (left - right) + after - before))
+    )
+    return torch.cat([curve.flatten(1, 2), edge[:, -1:]], dim=1)
 
 
 class LipEdges:

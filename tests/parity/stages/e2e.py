@@ -22,7 +22,7 @@ from sadtalker_core.motion.blink import released_blinks
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import predict_motion, run_posevae
 from sadtalker_core.opencv_resize import resize_bilinear
-from sadtalker_core.render.driving import coefficients_to_motion
+from sadtalker_core.render.driving import DrivingOptions, coefficients_to_motion
 from sadtalker_core.render.facevid2vid.animate import render_frames
 from sadtalker_core.render.frames import to_box_aspect
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
@@ -111,10 +111,8 @@ class _Walk:
             source,
             expression,
             pose,
+            DrivingOptions(given["expression_scale"], still=given["still"], **degrees),
             kind=KeypointMotion,
-            expression_scale=given["expression_scale"],
-            still=given["still"],
-            **degrees,
         )
         for axis, values in degrees.items():
             motion = yield from self.restore(motion, axis, values)

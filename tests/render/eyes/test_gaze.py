@@ -27,7 +27,7 @@ def portrait():
 
 
 def seen(image, moved):
-    """The picture that a frame shows, (B, S, S)."""
+    """The image that a frame shows, (B, S, S)."""
     y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
     grid = (torch.stack([x, y], dim=-1) + moved.permute(0, 2, 3, 1)) * (2 / SIDE) - 1
     return F.grid_sample(image.expand(len(moved), -1, -1, -1), grid, padding_mode="border", align_corners=False)[:, 0]
@@ -41,12 +41,12 @@ def looked(faces):
     return Gaze(irises, placed).look(torch.zeros(len(faces), 2, SIDE, SIDE), faces, flow)
 
 
-def dark_places(picture, irises):
+def dark_places(shown, irises):
     """(2, 2) the middle of what is dark around each iris."""
     y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
     found = []
     for cx, cy, _ in irises.tolist():
-        near = (1 - picture) * (((x - cx).abs() < 15) & ((y - cy).abs() < 12))
+        near = (1 - shown) * (((x - cx).abs() < 15) & ((y - cy).abs() < 12))
         found.append([float((near * x).sum() / near.sum()), float((near * y).sum() / near.sum())])
     return torch.tensor(found)
 
@@ -62,11 +62,11 @@ def dark_places(picture, irises):
 def test_irises_go_as_far_as_eyeballs_would(units, across):
     """Less what the mesh moves with the lids already, an eighth; the disc keeps its shape."""
     image, _, irises = portrait()
-    picture = seen(image, looked(row(units)[None]))[0]
-    came = dark_places(picture, irises) - dark_places(image[0, 0], irises)
+    shown = seen(image, looked(row(units)[None]))[0]
+    came = dark_places(shown, irises) - dark_places(image[0, 0], irises)
     assert came[:, 0] == pytest.approx(across * DENSITY, rel=0.2, abs=0.1)
     assert came[:, 1].abs().max() < 0.2
-    assert float((1 - picture).sum()) == pytest.approx(float((1 - image).sum()), rel=0.06)
+    assert float((1 - shown).sum()) == pytest.approx(float((1 - image).sum()), rel=0.06)
 
 
 def test_eyes_look_up_and_down():

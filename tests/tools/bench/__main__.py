@@ -27,7 +27,7 @@ from typing import Any
 from tests.tools.bench.measuring import PROJECT, load, machine
 
 ARRANGEMENTS = ("plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16")
-PARTS = ("mini", "frames", "stages", "audio", "released", "paste", "precision", "loading", "threads", "gpu")
+PARTS = ("mini", "frames", "stages", "audio", "released", "paste", "precision", "loading", "start", "threads", "gpu")
 LIMIT_S = 1800.0
 #: seconds of voice from which an hour is reckoned; --hour runs the whole of it
 AUDIO_SECONDS, HOUR_SECONDS = 60.0, 3600.0
@@ -83,7 +83,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def work(part: str, **how: Any) -> list[dict[str, Any]]:
     """One part, in this process."""
-    from tests.tools.bench import end_to_end, frames, gpu, loading, paste, precision, threads
+    from tests.tools.bench import end_to_end, frames, gpu, loading, paste, precision, start, threads
 
     if part == "frames":
         file = Path(how.pop("folder")) / "plain.npz"
@@ -98,6 +98,7 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         "paste": paste.measure,
         "precision": precision.measure,
         "loading": loading.measure,
+        "start": start.measure,
         "threads": threads.measure,
         "gpu": gpu.measure,
     }[part]

@@ -127,6 +127,28 @@ def test_image(wide: bool):
     return torch.from_numpy(pixels).float() / 255
 
 
+def drawn_face(side: int = 512, wide: bool = False):
+    """(S, S, 3), or (9 / 16 W, W, 3): a face drawn with torch alone, which the pack's own detector finds."""
+    import torch
+
+    height, width = (side * 9 // 16, side) if wide else (side, side)
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-width / height, width / height, width), indexing="ij"
+    )
+    drawn = torch.full((height, width, 3), 0.35)
+    skin, white, dark, lip = (0.85, 0.65, 0.55), (0.95, 0.95, 0.95), (0.15, 0.1, 0.1), (0.7, 0.25, 0.25)
+    ovals = [(0.0, 0.0, 0.42, 0.56, 2.0, skin), (0.0, 0.07, 0.05, 0.14, 0.3, (0.7, 0.45, 0.4)),
+             (0.0, 0.28, 0.16, 0.05, 2.0, lip)]  # fmt: skip
+    for eye in (-0.17, 0.17):
+        ovals += [(eye, -0.1, 0.09, 0.045, 2.0, white), (eye, -0.1, 0.035, 0.04, 3.0, dark),
+                  (eye, -0.22, 0.11, 0.02, 2.0, dark)]  # fmt: skip
+    for middle_x, middle_y, radius_x, radius_y, strength, colour in ovals:
+        inside = 1 - ((x - middle_x) / radius_x) ** 2 - ((y - middle_y) / radius_y) ** 2
+        share = (strength * inside.clamp(min=0).sqrt()).clamp(max=1)[..., None]
+        drawn = drawn + share * (torch.tensor(colour) - drawn)
+    return drawn
+
+
 def voice(seconds: float):
     """(1, n) at 16 kHz: noise in syllables, four a second; the same ten seconds over and over, to save memory."""
     import torch

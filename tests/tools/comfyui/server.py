@@ -63,6 +63,8 @@ class Server:
             str(base),
             *extra,
         ]
+        if environment.page is not None:
+            self.command += ["--front-end-root", str(environment.page)]
         if environment.cpu if cpu is None else cpu:
             self.command.append("--cpu")
 

@@ -35,7 +35,12 @@ def provide(host: Environment, server: Server, client: Client, seconds: float, s
 def run(client: Client, name: str, replaced: dict[str, str], seconds: float | None = None) -> Run:
     """Runs a shipped workflow, other values in the places of some; seconds: how long an idle portrait idles."""
     graph = workflow.load(FILES[name])
-    prompt = workflow.to_prompt(graph, client.object_info())
+    info = client.object_info()
+    prompt = workflow.to_prompt(graph, info)
+    for kind, name in (("image", "portrait.png"), ("audio", "speech.wav")):
+        for node_id, key in workflow.uploads(prompt, info, kind):
+            if prompt[node_id]["inputs"][key] == "":  # an app names no file
+                prompt[node_id]["inputs"][key] = replaced.get(name, name)
     for node in prompt.values():
         for key, value in node["inputs"].items():
             if isinstance(value, str) and value in replaced:

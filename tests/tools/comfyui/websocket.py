@@ -25,6 +25,13 @@ class Websocket:
         self._socket = socket.create_connection((host, port), timeout=timeout)
         self._buffer = b""
         self._kind, self._message = TEXT, b""
+        try:
+            self._shake_hands(host, port, path)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _shake_hands(self, host: str, port: int, path: str) -> None:
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             (

@@ -28,6 +28,7 @@ from tests.tools.sync_evaluator.mini import sync_rows
 
 from . import head_rows, portraits, rows, sources, trial, voices
 from .evaluators import Evaluators
+from .eyes import of_eyes
 from .sheet import contact_sheet
 from .table import as_text
 
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--heads", action="store_true", help="only the generated heads that need no ComfyUI: flow, colour, teeth"
     )
+    parser.add_argument("--motion", action="store_true", help="only how the head moves, of which no frame is made")
     parser.add_argument(
         "--speech", action="store_true", help="only the rows that need no ComfyUI: what the voice network says"
     )
@@ -62,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     out = Path(options.out or folder / ("quick" if options.quick else "out")).absolute()
     if options.heads:
         print(as_text(rows.of_heads(Evaluators(folder), chosen, folder)))
+        return 0
+    if options.motion:
+        print(as_text(head_rows.of_head([voices.reading(number, folder) for number in chosen.readings])))
         return 0
     try:
         if options.speech:
@@ -90,6 +95,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
         rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
     )
     found += head_rows.of_head(heard)
+    found += of_eyes(takes, evaluators)
     found += sync_rows(takes)
     if chosen.truths:
         found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)
@@ -147,6 +153,7 @@ def _film(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -
             takes=missing,
             visemes=trial.VISEMES,
             turn=trial.TURN_DEG,
+            look=trial.LOOK_DEG,
             still_frames=trial.STILL_FRAMES,
         )
     takes = {}

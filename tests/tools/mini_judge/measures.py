@@ -146,12 +146,6 @@ def flicker(frames: np.ndarray, where: np.ndarray) -> float:
     return float(steps.mean(axis=(1, 2)).max()) if len(steps) else 0.0
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks; nan where both are empty."""
-    union = np.sum(one | other)
-    return float(np.sum(one & other) / union) if union else float("nan")
-
-
 def eye_contrast(image: np.ndarray, points: np.ndarray) -> float:
     """How much light and dark there is inside the eyes: the standard deviation of the light within the edges of the
     lids, where an open eye shows white, iris and pupil, and a shut one skin. Mean of both eyes.
