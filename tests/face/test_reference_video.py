@@ -12,7 +12,6 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import FaceNotFound, ImageError, OptionError, VideoError
 from sadtalker_core.face import reference_video
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.mesh import MeshLandmarks
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from sadtalker_core.face.reference_video import ROW, read_mini_video, read_released_video, resample_to_25
@@ -239,18 +238,7 @@ def test_a_row_between_a_seen_and_a_held_frame_is_not_seen():
 # --------------------------------------------------------------------------------------------------- the mini family
 
 
-@pytest.fixture
-def reading_nothing():
-    """A linear fit that says what the similarity says: the mean face, and no units."""
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))
-    torch.nn.init.zeros_(net.read.weight)
-    torch.nn.init.zeros_(net.read.bias)
-    return net
-
-
-def test_the_mini_family_reads_the_meshes_it_follows(reading_nothing, monkeypatch):
+def test_the_mini_family_reads_the_meshes_it_follows(mean_face, monkeypatch):
     yaws = [0.0, 0.1, None, 0.3]
 
     def follow(detector, mesh, frames, selector):
@@ -259,11 +247,11 @@ def test_the_mini_family_reads_the_meshes_it_follows(reading_nothing, monkeypatc
                 yield frame, None
                 continue
             turn = rotation_of_angles(torch.tensor([[0.0, yaw, 0.0]]))[0]
-            points = reading_nothing.template @ turn.T * 60
+            points = mean_face.template @ turn.T * 60
             yield frame, MeshLandmarks(points + torch.tensor([160.0, 120.0, 0.0]), 0.99)
 
     monkeypatch.setattr(reference_video, "follow_mesh", follow)
-    rows = read_mini_video(None, None, reading_nothing, video(1, 1, 1, 1), 25, 256)
+    rows = read_mini_video(None, None, mean_face, video(1, 1, 1, 1), 25, 256)
     assert rows.family == "mini" and rows.found.tolist() == [True, True, False, True]
     assert rows.rotation[:, 1].tolist() == pytest.approx([0.0, 0.1, 0.1, 0.3], abs=0.01)
     assert rows.crop_rows().shape == (4, 73)

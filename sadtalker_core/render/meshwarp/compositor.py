@@ -38,7 +38,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample, within_the_picture
+from .warp import sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -139,7 +139,7 @@ class _MeshClip:
         on_crop = sample(torch.cat([displacement, change, paint, *sides], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
         to_crop = self.head.zoom * 2 / side
-        moved = within_the_picture((on_crop[:, :2] * to_crop).masked_fill(outside, 0), self.identity)
+        moved = within_the_image((on_crop[:, :2] * to_crop).masked_fill(outside, 0), self.identity)
         change, paint = on_crop[:, 2:3].masked_fill(outside, 0), on_crop[:, 3:6]
         if self.gaze:
             moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)

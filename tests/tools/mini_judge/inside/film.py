@@ -51,6 +51,8 @@ def _film(host, take, visemes, turn, look, still_frames):
         recipe=np.array(take["recipe"]),
         source=_bytes(source),
         landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
+        mesh=crop.landmarks.numpy(),
+        side=np.array(crop.pic_size),
         spoken=_bytes(spoken["render"][:, :height]),
         said=spoken["expnet"].coefficients.numpy(),
         offsets=spoken["mapping"].driving.weights.numpy(),
