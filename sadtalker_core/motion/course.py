@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,12 +76,13 @@ def blended(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def added_up(changes: Tensor) -> Tensor:
-    """changes (T, 6) from frame to frame -> (T, 6) where they lead."""
-    from scipy.signal import lfilter
-
-    kept = math.exp(-1 / (RETURN_S * FRAMES_PER_SECOND))
-    led = lfilter([1.0], [1.0, -kept], changes.double().numpy(), axis=0)
-    return torch.from_numpy(np.ascontiguousarray(led)).to(changes)
+    """changes (T, 6) from frame to frame -> (T, 6) where they lead: each frame keeps a part of the one before."""
+    led, reach = changes.double(), 1
+    while reach < len(led):  # holds what the last `reach` changes have led to, then twice as many
+        kept = math.exp(-reach / (RETURN_S * FRAMES_PER_SECOND))
+        led = torch.cat([led[:reach], led[reach:] + kept * led[:-reach]])
+        reach *= 2
+    return led.to(changes)
 
 
 __all__ = [

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .placement import STAGE
 
-#: the part of the way to the side of the picture that may be moved as it is
+#: the part of the way to the side of the image that may be moved as it is
 _FREE = 0.3
 
 
@@ -40,7 +40,7 @@ def warp_window(image: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor
     return sample(image, grid)
 
 
-def within_the_picture(moved: Tensor, identity: Tensor) -> Tensor:
+def within_the_image(moved: Tensor, identity: Tensor) -> Tensor:
     """moved (B, 2, S, S) in halves of the side, identity (1, S, S, 2) -> the same, but smaller near a side that it
     comes close to or would look beyond: what is there is pressed together instead of the last row being drawn out.
     """
