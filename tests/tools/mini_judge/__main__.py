@@ -26,7 +26,7 @@ from tests.tools.comfyui.inprocess import run_inside
 from tests.tools.comfyui.layout import PROJECT, SetupError, home, make_base
 from tests.tools.sync_evaluator.mini import sync_rows
 
-from . import head_rows, portraits, rows, sources, trial, voices
+from . import blind, head_rows, portraits, rows, sources, trial, voices
 from .evaluators import Evaluators
 from .eyes import of_eyes
 from .sheet import contact_sheet
@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for name, text in (("portraits", "a folder of images, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
-                       ("out", "where the table, the sheet and the films go")):  # fmt: skip
+                       ("out", "where the table, the sheet and the films go"),
+                       ("beside", "films of another run, its --out: films.html shows both in pairs, unnamed")):  # fmt: skip
         parser.add_argument(f"--{name}", type=Path, default=os.environ.get(name.upper()) or None, help=text)
     options = parser.parse_args(arguments)
     chosen = trial.QUICK if options.quick else trial.FULL
@@ -73,7 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(as_text(rows.of_voices(_heard(options.voices, chosen, folder), chosen)))
             return 0
         evaluate(chosen, folder, out, options.portraits, options.voices)
-    except (SetupError, sources.Unavailable) as error:
+        if options.beside:
+            n = len(blind.make_pairs(Path(options.beside), out, out.with_name(out.name + "_blind")))
+            print(f"{n} pairs for a blind choice: {out.with_name(out.name + '_blind') / 'films.html'}")
+    except (SetupError, sources.Unavailable, blind.NoPairs) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
