@@ -16,7 +16,7 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
 from tests.render.heads import SIDE, head_points
-from tests.tools.mini_judge import eyes, heads, measures, mouths, portraits, rows, sources, table
+from tests.tools.mini_judge import eyes, heads, measures, mouths, portraits, reading, rows, sources, table
 from tests.tools.mini_judge.evaluators import EVALUATORS, Reading
 from tests.tools.mini_judge.trial import FULL, QUICK, TARGETS, Target
 from tests.tools.mini_judge.voices import Spoken
@@ -247,3 +247,9 @@ def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
 def test_blinks_differ():
     found = eyes.blinks()
     assert found["a minute"] == pytest.approx(18, rel=0.2) and found["spread of these frames"] > 0.5
+
+
+def test_each_person_is_measured_from_their_own_usual_face():
+    person, where = np.array([0, 0, 0, 1, 1]), np.array([True, True, True, True, False])
+    found = reading._apart(np.array([3.0, 5.0, 4.0, 9.0, 7.0]), person, where)
+    assert found[:4].tolist() == [-1, 1, 0, 0] and np.isnan(found[4])

@@ -29,6 +29,7 @@ from tests.tools.sync_evaluator.mini import sync_rows
 from . import blind, head_rows, portraits, rows, sources, trial, voices
 from .evaluators import Evaluators
 from .eyes import of_eyes
+from .reading import of_generated
 from .sheet import contact_sheet
 from .table import as_text
 
@@ -99,7 +100,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
         rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
     )
     found += head_rows.of_head(heard)
-    found += of_eyes(takes, evaluators)
+    found += of_eyes(takes, evaluators) + of_generated(folder, chosen.pairs // 2)
     found += sync_rows(takes)
     if chosen.truths:
         found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)

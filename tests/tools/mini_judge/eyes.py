@@ -50,8 +50,8 @@ def of_eyes(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
         heights = brow_heights(_meshes(film["spoken"][::_EVERY], film["landmarks"], evaluators))
         values["brow height, spread by distance of the eyes", MESH][name] = float(heights.std())
         values["gaze told 12 degrees, off by", "iris"][name] = gaze_off(film)
-        for unit, r in read_back(film).items():
-            values[f"read back from the film, {unit}, r", "3DMM from Video"][name] = r
+        for what, value in read_back(film).items():
+            values[f"read back from the film, {what}", "3DMM from Video"][name] = value
     rows = [Row(what, evaluator, found) for (what, evaluator), found in values.items()]
     return rows + [Row(f"blinks, {what}", "coefficients", {"idle": value}) for what, value in blinks().items()]
 
@@ -80,17 +80,18 @@ def gaze_off(film: Mapping[str, np.ndarray]) -> float:
 
 
 def read_back(film: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """jaw, brows, lids and gaze: correlation of what drove the film with what is read out of it; empty where no face is
-    found.
+    """jaw, brows, lids and gaze: correlation of what drove the film with what is read out of it, and how much of the
+    jaw's spread is read; empty where no face is found.
     """
     try:
         seen = pipeline.extract_video(assemble_mini(), _floats(film["spoken"]), 25.0).expression.numpy()
     except SadTalkerError:
         return {}
-    return {
-        unit: measures.correlation(track(film["offsets"]), track(seen))
+    found = {
+        f"{unit}, r": measures.correlation(track(film["offsets"]), track(seen))
         for unit, track in (("jaw", _jaw), ("brows", _brows), ("lids", _lids), ("gaze across", _across))
     }
+    return found | {"jaw, share of its spread": measures.spread_ratio(_jaw(seen), _jaw(film["offsets"]))}
 
 
 def blinks() -> dict[str, float]:

@@ -153,7 +153,8 @@ TARGETS: dict[str, Target] = {
     "blink, eye aspect ratio falls by": Target(at_least=0.6),
     "yaw, off by degrees": Target(at_most=3.0),
     "pitch, off by degrees": Target(at_most=3.0),
-    "brow height, spread by distance of the eyes": Target(at_least=0.01, at_most=0.025),
+    # .015 by networks of 68 points; the mesh sees about half of it (.016 of a real speaker's .030)
+    "brow height, spread by distance of the eyes": Target(at_least=0.007, at_most=0.02),
     "gaze told 12 degrees, off by": Target(at_most=4.0),
     "neutral and still, face box, dB": Target(at_least=34.0),
     "neutral and still, away from the head, dB": Target(at_least=45.0),
