@@ -1,6 +1,6 @@
-"""Pictures change their size as sharply as their pixels allow, by Lanczos' windowed sinc: several packages need that.
+"""Images change their size as sharply as their pixels allow, by Lanczos' windowed sinc: several packages need that.
 
-Letters: `H W` the picture, `h w` the new size.
+Letters: `H W` the image, `h w` the new size.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ LOBES = 3
 _ROWS_AT_ONCE = 32
 
 
-def resize_lanczos(picture: Tensor, size_hw: tuple[int, int], *, lobes: int = LOBES) -> Tensor:
+def resize_lanczos(image: Tensor, size_hw: tuple[int, int], *, lobes: int = LOBES) -> Tensor:
     """(..., H, W) in 0..1 -> (..., h, w) in 0..1, float32: what gets smaller is filtered, so nothing aliases.
 
     The first and the last pixel are carried on beyond the border. The same size comes back as it is.
     """
     height, width = size_hw
-    turned = _along_rows(picture.float(), height, lobes).mT.contiguous()
+    turned = _along_rows(image.float(), height, lobes).mT.contiguous()
     return _along_rows(turned, width, lobes).mT.clamp(0, 1).contiguous()
 
 
-def _along_rows(picture: Tensor, height: int, lobes: int) -> Tensor:
+def _along_rows(image: Tensor, height: int, lobes: int) -> Tensor:
     """(..., H, W) -> (..., h, W), a few rows at a time, each from the few that it is made of."""
-    n = picture.shape[-2]
+    n = image.shape[-2]
     if n == height:
-        return picture
+        return image
     parts = []
     for taps, weights in zip(*(table.split(_ROWS_AT_ONCE) for table in _taps(n, height, lobes)), strict=True):
         first = int(taps.min())
         mixing = torch.zeros(len(taps), int(taps.max()) + 1 - first).scatter_add_(1, taps - first, weights)
-        parts.append(mixing.to(picture) @ picture[..., first : first + mixing.shape[1], :])
+        parts.append(mixing.to(image) @ image[..., first : first + mixing.shape[1], :])
     return torch.cat(parts, dim=-2)
 
 

@@ -1,4 +1,4 @@
-"""A picture made larger or smaller by Lanczos' kernel keeps its place and its detail, and nothing aliases."""
+"""An image made larger or smaller by Lanczos' kernel keeps its place and its detail, and nothing aliases."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_each_row_and_each_column_is_what_the_textbook_says(n_in, n_out, lobes):
     assert torch.allclose(down, wanted[:, None].expand(n_out, 4), atol=1e-5)
 
 
-def test_the_same_size_is_the_same_picture():
-    picture = torch.rand(3, 20, 30)
-    assert torch.equal(resize_lanczos(picture, (20, 30)), picture)
+def test_the_same_size_is_the_same_image():
+    image = torch.rand(3, 20, 30)
+    assert torch.equal(resize_lanczos(image, (20, 30)), image)
 
 
 def test_a_checkerboard_made_smaller_is_grey():

@@ -204,9 +204,9 @@ def render_side(box: Box, size: int) -> int:
     return min(max(side, AS_BEFORE), LARGEST_RENDER) // 2 * 2
 
 
-def cut_sharply(picture: Tensor, box: Box, size: int) -> Tensor:
-    """picture (H, W, 3) in 0..1 -> (3, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
-    part = picture[box.y : box.bottom, box.x : box.right]
+def cut_sharply(image: Tensor, box: Box, size: int) -> Tensor:
+    """image (H, W, 3) in 0..1 -> (3, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
+    part = image[box.y : box.bottom, box.x : box.right]
     return resize_lanczos(part.permute(2, 0, 1), (size, size))
 
 

@@ -107,8 +107,8 @@ def test_an_app_opens_in_the_early_view_of_an_old_page_and_makes_its_film(page, 
     page.page.get_by_role("button", name="Open Workflow").wait_for()
     page.screenshot(SCREENSHOTS / "app_in_the_oldest_page.png")
     page.set_values(inputs, pose_style=13)
-    ended, pictures = page.run()
-    assert ended == "execution_success" and pictures
+    ended, images = page.run()
+    assert ended == "execution_success" and images
     assert page.errors == page.complaints == []
 
 

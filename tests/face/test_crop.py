@@ -237,9 +237,9 @@ def test_a_box_that_is_nearly_square_becomes_even_and_others_stay():
     assert even_box(Box(3, 4, 313, 300)) == Box(3, 4, 313, 300)
 
 
-def test_a_square_of_its_own_size_is_the_picture_to_the_bit():
-    picture, box = torch.rand(90, 100, 3), Box(20, 10, 70, 70)
-    assert torch.equal(cut_sharply(picture, box, 70), picture[10:80, 20:90].permute(2, 0, 1))
+def test_a_square_of_its_own_size_is_the_image_to_the_bit():
+    image, box = torch.rand(90, 100, 3), Box(20, 10, 70, 70)
+    assert torch.equal(cut_sharply(image, box, 70), image[10:80, 20:90].permute(2, 0, 1))
 
 
 @pytest.mark.parametrize("side", [400, 700, 1500])

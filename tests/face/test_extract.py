@@ -162,13 +162,13 @@ def test_without_a_size_the_mini_door_cuts_what_it_always_cut(detector, mesh_net
 
 @pytest.mark.parametrize("asked", [0, 300])
 def test_a_head_is_cut_as_large_as_it_is_or_as_asked_and_read_alike(detector, mesh_net, mean_face, asked):
-    picture = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=2)[0].permute(1, 2, 0)
-    doors = detector, mesh_net, mean_face, Portrait(picture), CropMode.CROP, 256
+    image = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=2)[0].permute(1, 2, 0)
+    doors = detector, mesh_net, mean_face, Portrait(image), CropMode.CROP, 256
     (plain, row), (done, same) = extract_mini(*doors), extract_mini(*doors, render_size=asked)
     box, square = done.crop.box, done.crop.image
     assert done.crop.fine and box.width == box.height and plain.crop.box.width - box.width in (0, 1)
     assert square.shape[-1] == same.pic_size == (asked or box.width)
-    assert torch.equal(square, cut_sharply(picture, box, asked or box.width))
+    assert torch.equal(square, cut_sharply(image, box, asked or box.width))
     assert (same.motion_rows() - row.motion_rows()).abs().max() < 0.02
 
 

@@ -31,14 +31,14 @@ class Lookup:
 
     def __init__(self, image: Tensor, fine: bool):
         self.fine = fine
-        self.picture = _finer(image) if fine else image
+        self.image = _finer(image) if fine else image
 
     def __call__(self, grid: Tensor) -> Tensor:
         """grid (B, h, w, 2) as `sample` takes it -> (B, C, h, w), float32 where it is fine."""
-        picture = self.picture.expand(len(grid), -1, -1, -1)
+        image = self.image.expand(len(grid), -1, -1, -1)
         if not self.fine:
-            return sample(picture, grid)
-        return F.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=False)
+            return sample(image, grid)
+        return F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def _finer(image: Tensor) -> Tensor:

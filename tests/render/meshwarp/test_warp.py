@@ -55,11 +55,9 @@ def shifted(look, side, pixels):
     return look(grid)[0, 0, 8:-8, 8:-8]
 
 
-def sharpness(picture):
+def sharpness(image):
     return (
-        (4 * picture[1:-1, 1:-1] - picture[:-2, 1:-1] - picture[2:, 1:-1] - picture[1:-1, :-2] - picture[1:-1, 2:])
-        .abs()
-        .mean()
+        (4 * image[1:-1, 1:-1] - image[:-2, 1:-1] - image[2:, 1:-1] - image[1:-1, :-2] - image[1:-1, 2:]).abs().mean()
     )
 
 
@@ -71,16 +69,16 @@ def test_a_fine_lookup_is_as_sharp_between_pixels_as_on_them_and_a_plain_one_is_
 
 
 def test_a_fine_lookup_finds_each_pixel_where_it_is():
-    picture = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2)) * 0.6 + 0.2
-    smooth = torch.nn.functional.avg_pool2d(picture, 3, 1, 1)
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2)) * 0.6 + 0.2
+    smooth = torch.nn.functional.avg_pool2d(image, 3, 1, 1)
     for pixels in (0, 1, -2):
         wanted = smooth.roll((-pixels, -pixels), (2, 3))[0, 0, 8:-8, 8:-8]
         assert (shifted(Lookup(smooth, True), 64, pixels) - wanted).abs().max() < 0.02
 
 
 def test_a_plain_lookup_is_the_sample_that_it_always_was():
-    picture, grid = torch.rand(1, 3, 40, 40), torch.rand(2, 9, 9, 2) * 2 - 1
-    assert torch.equal(Lookup(picture, False)(grid), sample(picture.expand(2, -1, -1, -1), grid))
+    image, grid = torch.rand(1, 3, 40, 40), torch.rand(2, 9, 9, 2) * 2 - 1
+    assert torch.equal(Lookup(image, False)(grid), sample(image.expand(2, -1, -1, -1), grid))
 
 
 def test_a_fine_lookup_puts_no_rings_around_a_hard_edge():

@@ -36,7 +36,7 @@ from tests.tools.bench.measuring import (
 #: wall-clock reference convolutions a frame of the mini may cost on two cores, all networks and the encoding included
 MINI_TARGET = 0.40
 MINI_SECONDS = 8.0
-#: frames per second on two idle cores, picture to film, by the side of the head; and how long a reference convolution
+#: frames per second on two idle cores, image to film, by the side of the head; and how long a reference convolution
 #: takes one of these cores (docs/BENCH.md)
 MINI_FPS = {256: 40.0, 512: 28.0, 1024: 12.0}
 IDLE_CONVOLUTION_S = 0.19
