@@ -27,11 +27,12 @@ from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
 from .errors import AudioError, ImageError, OptionError, shorten
 from .face.image_file import image_from_pil, read_image
 from .face.portrait import portrait_from_image
-from .media import read_voice
+from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
+from .render.estimate import half_precision_cost
 from .render.facevid2vid.fast import accelerate
 from .render.facevid2vid.generator import Generator
 from .render.frames import can_render_on
@@ -48,7 +49,12 @@ PAINTERS = ("generator", "flow_renderer")
 #: those of Face Render, which compute in one place
 RENDERERS = ("keypoint_detector", *PAINTERS)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
 AUTO = "auto"
+#: of the precisions, the one in which the released decoder alone is narrowed; mini has none, and stays in fp32
+BF16_DECODER = "bf16 decoder"
+#: on a CPU, where the released renderer is half as fast again at least
+PAYS = 0.7
 
 
 # ------------------------------------------------------------------------------------------------ a model and a video
@@ -68,7 +74,8 @@ def load(
 
     model:      "mini" (built in), "SadTalker 256", "SadTalker 512", or "file/" and a path below a model folder
     device:     "auto" (CUDA if available, then MPS, then the CPU), or any torch device
-    precision:  of the renderer: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16" or "bf16"
+    precision:  of the renderer: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "fp16", "bf16", or
+                "bf16 decoder" (bf16 in the released decoder alone)
     models:     folders to look for released weights in, before $SADTALKER_MODELS, the ComfyUI around this pack and the
                 user's cache folder
     allow_download: whether missing weights may be downloaded to the first of these folders; `on_progress(done, total)`
@@ -276,7 +283,7 @@ def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
     if isinstance(audio, str | Path):
         path = _existing("audio", audio, AudioError)
         try:
-            return read_voice(path)
+            return read_audio(path)
         except AudioError as error:
             raise AudioError(f"audio: {shorten(path)}: {error}") from error
     if not (isinstance(audio, tuple | list) and len(audio) == 2):
@@ -384,11 +391,30 @@ def in_precision(
     precision = one_of("precision", precision, PRECISIONS)
     if name not in PAINTERS:
         return net
-    if precision != AUTO:
-        dtype = DTYPES[precision]
-    else:
+    released = isinstance(net, Generator)
+    if precision == BF16_DECODER:
+        dtype = torch.bfloat16 if released else torch.float32
+    elif precision == AUTO:
         dtype = torch.float32 if device.type == "cpu" else fastest(device)
-    return accelerate(net, dtype, device=device) if isinstance(net, Generator) else net.to(dtype)
+    else:
+        dtype = DTYPES[precision]
+    if not released:
+        return net.to(dtype)
+    if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
+        _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
+    return accelerate(net, dtype, device=device)
+
+
+def _say_what_half_precision_is_worth(dtype: torch.dtype, *, chosen: bool) -> None:
+    """One line of the log: whether the renderer gains by it on this CPU. Where nobody asked for it, only if it does."""
+    cost = half_precision_cost(dtype)
+    measured = f"in {NAMES[dtype]} a convolution of the renderer takes {cost:.2g} times as long as in fp32 on this CPU"
+    if cost > PAYS and chosen:
+        logging.info("SadTalker: %s: fp32 is %s.", measured, "faster" if cost > 1 else "about as fast, and exact")
+    elif cost <= PAYS and chosen:
+        logging.info("SadTalker: %s: this precision pays here.", measured)
+    elif cost <= PAYS:
+        logging.info("SadTalker: %s: the precision '%s' would render faster than fp32 here.", measured, BF16_DECODER)
 
 
 def rendering_device(device: torch.device) -> torch.device:

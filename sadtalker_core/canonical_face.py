@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .coefficients import ARKIT_BLENDSHAPES
+from .coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 
 CANONICAL_FACE_FILE = Path(__file__).resolve().parent / "assets" / "mini_basis.safetensors"
 N_POINTS = 468
@@ -84,6 +84,35 @@ def load_canonical_face() -> CanonicalFace:
     read = load_file(CANONICAL_FACE_FILE).items()
     tensors = {name: t.to(torch.int64 if name in whole else torch.float32, copy=True) for name, t in read}
     return CanonicalFace(**{STORED_NAMES.get(name, name): tensor for name, tensor in tensors.items()})
+
+
+#: degrees by which whole gaze units turn an eye: towards the nose and away from it, up and down
+IN_DEG, OUT_DEG, UP_DEG, DOWN_DEG = 22.0, 21.0, 10.3, 15.3
+#: how much of each unit lifts, or lowers, brows by the usual range of a lively face
+INNER_UP, OUTER_UP, BROW_DOWN = 0.85, 0.9, 0.55
+#: decimetres by which brows go up, or down, then, in the mean over their length
+LIFTED, LOWERED = 0.040, 0.028
+
+
+def look_weights(across: Tensor, up: Tensor) -> Tensor:
+    """(T,) degrees to the left of the person, and up -> (T, 64) blendshape weights of eyes that look there."""
+    weights = torch.zeros(len(across), EXPRESSION)
+    for side, outwards in (("Left", across), ("Right", -across)):
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookOut{side}"]] = outwards.clamp(min=0) / OUT_DEG
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookIn{side}"]] = (-outwards).clamp(min=0) / IN_DEG
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookUp{side}"]] = up.clamp(min=0) / UP_DEG
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookDown{side}"]] = (-up).clamp(min=0) / DOWN_DEG
+    return weights
+
+
+def brow_weights(left: Tensor, right: Tensor) -> Tensor:
+    """(T,) each how high a brow is: 1 lifted, -1 lowered -> (T, 64) blendshape weights."""
+    weights = torch.zeros(len(left), EXPRESSION)
+    weights[:, BLENDSHAPE_INDEX["browInnerUp"]] = INNER_UP * ((left + right) / 2).clamp(min=0)
+    for side, height in (("Left", left), ("Right", right)):
+        weights[:, BLENDSHAPE_INDEX[f"browOuterUp{side}"]] = OUTER_UP * height.clamp(min=0)
+        weights[:, BLENDSHAPE_INDEX[f"browDown{side}"]] = BROW_DOWN * (-height).clamp(min=0)
+    return weights
 
 
 #: from head coordinates (y up, z to the viewer) to the axes of images (y down, z away from the viewer), and back

@@ -29,12 +29,12 @@ NO_SOUND = "it has no audio."
 _AU_HEADER = struct.Struct(">4s5I")
 
 
-def read_voice(source: bytes | Path) -> tuple[Tensor, int]:
+def read_audio(source: bytes | Path) -> tuple[Tensor, int]:
     """(C, n) float32 in -1..1 and the sample rate, Hz, as the file has them. Raises AudioError."""
     return _read_by_av(source) if _av() else _read_by_ffmpeg(source)
 
 
-def seconds_of_sound(path: Path) -> float:
+def audio_seconds(path: Path) -> float:
     """How long a sound file says it is; where it does not say, what it holds is counted. Raises AudioError."""
     if not _av():
         return _seconds_by_ffmpeg(path)
@@ -154,4 +154,4 @@ def _unreadable(why: object) -> str:
     return f"it cannot be read as audio ({shorten(why)}). Play it to see whether it is damaged, or convert it to WAV."
 
 
-__all__ = ["read_voice", "seconds_of_sound"]
+__all__ = ["read_audio", "audio_seconds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 import sadtalker_core
 from sadtalker_core import errors
 from sadtalker_core.api import (
+    BF16_DECODER,
     DTYPES,
     SadTalker,
     Video,
@@ -29,6 +31,7 @@ from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalker
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import PRECISIONS, Options
+from sadtalker_core.render.estimate import half_precision_cost
 from tests.face.images import astronaut
 from tests.render import tiny
 from tests.waves import write_wave
@@ -174,6 +177,44 @@ def test_only_the_painting_networks_leave_fp32_and_auto_goes_by_the_device(devic
     assert dtype("flow_renderer", "auto") == (torch.float32 if device == "cpu" else torch.float16)
     slow = dtype("flow_renderer", "auto", fastest=lambda device: torch.float32)
     assert slow == torch.float32, "ComfyUI knows GPUs that are slow with half precision"
+    assert dtype("flow_renderer", BF16_DECODER) == torch.float32, "mini has no decoder of that kind"
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_bf16_decoder_paints_in_bf16_and_moves_in_fp32_on_every_device(device):
+    fast = in_precision("generator", tiny.generator(), BF16_DECODER, torch.device(device))
+    assert {tensor.dtype for tensor in fast.decoder.parameters()} == {torch.bfloat16}
+    assert {tensor.dtype for tensor in fast.dense_motion.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("precision", "cost", "said"),
+    [
+        ("auto", 0.3, "the precision 'bf16 decoder' would render faster than fp32 here"),
+        ("auto", 1.7, ""),
+        ("fp32", 0.3, ""),
+        (
+            BF16_DECODER,
+            0.3,
+            "in bf16 a convolution of the renderer takes 0.3 times as long as in fp32 on this CPU: this",
+        ),
+        (BF16_DECODER, 1.7, "fp32 is faster"),
+        ("fp16", 1.7, "in fp16 "),
+    ],
+)
+def test_one_line_says_whether_half_precision_pays_on_this_cpu(precision, cost, said, monkeypatch, caplog):
+    monkeypatch.setattr("sadtalker_core.api.half_precision_cost", lambda dtype: cost)
+    caplog.set_level(logging.INFO)
+    in_precision("generator", tiny.generator(), precision, torch.device("cpu"))
+    assert len(caplog.messages) == bool(said) and said in caplog.text
+    in_precision("flow_renderer", torch.nn.PReLU(), precision, torch.device("cpu"))
+    in_precision("generator", tiny.generator(), precision, torch.device("meta"), lambda device: torch.float32)
+    assert len(caplog.messages) == bool(said), "on other devices and for mini there is nothing to say"
+
+
+def test_what_half_precision_costs_is_measured_once_on_every_cpu():
+    assert half_precision_cost(torch.bfloat16) > 0
+    assert half_precision_cost(torch.bfloat16) == half_precision_cost(torch.bfloat16)
 
 
 def test_the_released_family_gives_its_frames_as_well():

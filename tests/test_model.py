@@ -337,7 +337,7 @@ def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path,
 def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
     seen, before = [], torch.get_num_threads()
     monkeypatch.setattr(model, "load_weights", lambda net, *given: seen.append(torch.get_num_threads()) or net)
-    monkeypatch.setattr(fast, "FastGenerator", lambda net: seen.append(torch.get_num_threads()) or net)
+    monkeypatch.setattr(fast, "FastGenerator", lambda net, *given: seen.append(torch.get_num_threads()) or net)
     torch.set_num_threads(2)
     try:
         load_model("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])

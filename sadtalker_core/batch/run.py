@@ -22,7 +22,7 @@ from ..claims import Claim, claim_path
 from ..compose.video import sweep
 from ..datatypes import FrameStream, OnProgress
 from ..errors import SadTalkerError
-from ..media import read_voice
+from ..media import read_audio
 from ..saving import save_bytes
 from .jobs import Job
 from .record import DONE, FAILED, Outcome, RunFolder
@@ -145,7 +145,7 @@ class _Run:
             plan = self.pool.ask(self._call("plan", job), first=True)
             clip: PlannedClip = self._result(plan)
             heads = FrameStream(len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces))
-            voice = None if job.voice is None else read_voice(job.voice.read_bytes())
+            voice = None if job.voice is None else read_audio(job.voice.read_bytes())
             write_job_video(self._claim(job), heads, clip.portrait, voice, job.options)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on

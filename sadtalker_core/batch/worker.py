@@ -23,7 +23,7 @@ from ..claims import Claim
 from ..datatypes import AnyMotion, FrameStream, Portrait
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
-from ..media import read_voice
+from ..media import read_audio
 from ..model import SadTalkerModel, load_model
 from ..options import Options
 from .jobs import Job
@@ -98,7 +98,7 @@ class Worker:
         """The whole job: the bytes of its mp4, and how many frames it has."""
         nets = self._nets(payload.options)
         clip = self.plan(payload)
-        voice = None if payload.voice is None else read_voice(payload.voice)
+        voice = None if payload.voice is None else read_audio(payload.voice)
         with work_folder(WORK_FOLDER) as folder:
             path = folder / "video.mp4"
             write_job_video(
@@ -113,7 +113,7 @@ class Worker:
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
         options, nets = payload.options, self._nets(payload.options)
-        voice = None if payload.voice is None else read_voice(payload.voice)
+        voice = None if payload.voice is None else read_audio(payload.voice)
         portrait, motion = predict_motion(
             nets, read_image(payload.portrait), voice, options, self.model_folders, self.device
         )

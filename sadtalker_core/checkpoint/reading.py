@@ -20,7 +20,7 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..datatypes import OnProgress
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, shorten
 from . import keys, stored_names
 from .catalog import BY_NAME, WeightsFile, is_file, searched
@@ -37,7 +38,7 @@ from .catalog import BY_NAME, WeightsFile, is_file, searched
 METADATA_KEY = "sadtalker_nodes"
 FORMAT = 1
 
-Progress = Callable[[int, int], None]
+
 _POLL_S = 0.2
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -136,7 +137,7 @@ def read_tensors(
     folders: Sequence[Path] = (),
     *,
     use_mmap: bool = True,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> NamedTensors:
     """Read a weights file.
 
@@ -201,7 +202,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
 class _Bytes:
     """Adds up bytes and tells of them a few times a second: there are tensors by the thousand."""
 
-    def __init__(self, on_progress: Progress | None, total: int):
+    def __init__(self, on_progress: OnProgress | None, total: int):
         self.on_progress, self.total, self.done, self._next_s = on_progress, total, 0, 0.0
 
     def __call__(self, n_bytes: int) -> None:
@@ -309,7 +310,7 @@ class _File:
             raise self.damaged(self.cut_short() or f"is truncated: its header declares {more:,} more bytes")
 
     def read(
-        self, stored: Mapping[str, _Stored], names: Mapping[str, str], on_progress: Progress | None = None
+        self, stored: Mapping[str, _Stored], names: Mapping[str, str], on_progress: OnProgress | None = None
     ) -> dict[str, Tensor]:
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
         tensors: dict[str, Tensor] = {}
@@ -367,7 +368,7 @@ class _File:
         return all(record.compress_type == zipfile.ZIP_STORED for record in records)
 
     def copies(
-        self, tensors: Mapping[str, Any], names: Mapping[str, str], on_progress: Progress | None = None
+        self, tensors: Mapping[str, Any], names: Mapping[str, str], on_progress: OnProgress | None = None
     ) -> dict[str, Tensor]:
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
         copied: dict[str, Tensor] = {}

@@ -63,7 +63,7 @@ class FaceAlignmentPoints:
         device = torch.device(device)
         self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
         self._package = None
-        self._judge: FaceDetector | None = None
+        self._detector: FaceDetector | None = None
         self._quarters: int | None = None  #: of the face in the image, which stands the same way in the square
 
     def __call__(self, image: Tensor, near: Box | None = None) -> Tensor:
@@ -124,17 +124,17 @@ class FaceAlignmentPoints:
 
     def _quarters_of(self, image: Tensor, face: DetectedFace) -> int:
         """Quarter turns to the left after which the face stands upright, by the embedded detector, which knows."""
-        return _quarters(find_tilt(self._upright_judge(), image, _whole_box(face)))
+        return _quarters(find_tilt(self._own_detector(), image, _whole_box(face)))
 
     def _quarters_of_image(self, image: Tensor) -> int:
         """The same for an image in which the package sees no face."""
-        faces = detect_faces(self._upright_judge(), image)
+        faces = detect_faces(self._own_detector(), image)
         return _quarters(faces[0].roll) if faces else 0
 
-    def _upright_judge(self) -> FaceDetector:
-        if self._judge is None:
-            self._judge, _ = embedded_face_nets()
-        return self._judge
+    def _own_detector(self) -> FaceDetector:
+        if self._detector is None:
+            self._detector, _ = embedded_face_nets()
+        return self._detector
 
     def _detect(self, images: Tensor, quarters: int = 0) -> list[list[DetectedFace]]:
         """(B, H, W, 3) -> the faces of each, in its own pixels; looked at after so many quarter turns to the left."""

@@ -20,10 +20,12 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
+from .brows_and_gaze import UpperFaceSeen, brow_heights, looks_aside, with_brows_and_gaze
 from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
 from .image import check_image
+from .iris import find_irises
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
@@ -102,15 +104,23 @@ def read_mini_video(
     n_frames: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FaceCoefficients:
-    """The same in the mini family: meshes are followed from frame to frame and read by the linear fit."""
+    """The same in the mini family: meshes are followed from frame to frame and read by the linear fit; brows and gaze
+    are told from how they differ from the clip's usual ones (brows_and_gaze.py).
+    """
+    look = math.nan  # of the last frame that showed one
 
-    def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box]:
-        return points, box
+    def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box, float]:
+        nonlocal look
+        irises = find_irises(frame.permute(2, 0, 1), points)
+        look = look if irises is None else looks_aside(irises, points)
+        return points, box, look
 
-    def read(faces: list[tuple[Tensor, Box]]) -> Tensor:
-        meshes, boxes = zip(*faces, strict=True)
-        rows = read_meshes_at(linear_3dmm, torch.stack(meshes), list(boxes), pic_size, mode)
-        return torch.cat([rows.full_rows(), rows.crop], dim=1)
+    def read(faces: list[tuple[Tensor, Box, float]]) -> Tensor:
+        meshes, boxes, looks = zip(*faces, strict=True)
+        points = torch.stack(meshes)
+        rows = read_meshes_at(linear_3dmm, points, list(boxes), pic_size, mode)
+        heights = brow_heights(linear_3dmm, points)
+        return torch.cat([rows.full_rows(), rows.crop, heights, torch.tensor(looks)[:, None]], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return square_box(mesh_to_68(points), size_wh, mode)
@@ -119,7 +129,8 @@ def read_mini_video(
     meshes = follow_mesh(detector, mesh, _checked(frames), selector)
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
-    return _record(rows, found, MINI, mode, pic_size)
+    record = _record(rows[:, :ROW], found, MINI, mode, pic_size)
+    return with_brows_and_gaze(record, UpperFaceSeen(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:

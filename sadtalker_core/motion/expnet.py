@@ -19,12 +19,20 @@ from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderCon
 class ExpNetConfig:
     """audio: the width of the audio encoder.
 
+    ahead: whether each frame hears the window of the next one. Lips are one to two frames ahead of the sound, and its
+        own window ends 0.1 s after its middle, where the sound that they prepare may only begin.
     from_rest: whether an opened jaw has some of the portrait's own opening beyond what the voice asks for, so that who
         rests with parted lips opens as far as others. For the built-in basis alone, where the jaw has its own number.
     """
 
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
+    ahead: bool = False
     from_rest: bool = False
+
+    @property
+    def frames_ahead(self) -> int:
+        """The window that a frame is told is that of so many frames later."""
+        return int(self.ahead)
 
 
 RELEASED_EXPNET = ExpNetConfig()

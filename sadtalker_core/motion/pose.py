@@ -145,18 +145,20 @@ def _course(
         return embed_audio(place(speech.windows(frames.start, frames.stop)))
 
     def blocks() -> Iterator[Tensor]:
-        done, heard = 0, torch.empty(0)
+        done, embedding = 0, torch.empty(0)
         for frames, piece in zip(chunks, pieces, strict=True):
-            heard = torch.cat([heard, piece]) if len(heard) else piece
+            embedding = torch.cat([embedding, piece]) if len(embedding) else piece
             if frames.stop == speech.n_frames:
-                heard = torch.cat([heard, heard[-1:].expand((n_blocks + 1 - done) * hop - len(heard), -1)])
-            n = len(heard) // hop - 1
+                embedding = torch.cat(
+                    [embedding, embedding[-1:].expand((n_blocks + 1 - done) * hop - len(embedding), -1)]
+                )
+            n = len(embedding) // hop - 1
             if n < 1:
                 continue
             told = place(start_pose).expand(n, -1), torch.full((n,), style, dtype=torch.long, device=like.device)
-            audio = heard[: (n + 1) * hop].unfold(0, length, hop).mT
+            audio = embedding[: (n + 1) * hop].unfold(0, length, hop).mT
             yield from net.decode(place(noise[done : done + n]), audio, *told).float().cpu()
-            done, heard = done + n, heard[n * hop :]
+            done, embedding = done + n, embedding[n * hop :]
             if on_progress is not None:
                 on_progress(done, n_blocks)
 

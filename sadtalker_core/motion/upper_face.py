@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
+from ..canonical_face import brow_weights, look_weights
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows
 from ..timeline import FRAMES_PER_SECOND
 from .blink import AUTO, OFF, Blinks, chosen_blinks, varied_blinks
@@ -35,7 +36,7 @@ _KNIT, _ONE_SIDED = 0.15, 0.15  #: shares of the accents that knit the brows, th
 _RISE, _HOLD, _FALL = (3.0, 6.0), (0.0, 8.0), (6.0, 14.0)  #: frames of an accent
 _LEAD = 2.0  #: frames by which it has risen before the syllable is loudest
 _MOOD_SPREAD, _MOOD_LASTS_S, _MOOD_CHANGE = 0.22, (2.5, 7.0), 10.0  #: the last in frames, how slowly it changes
-_INNER, _OUTER, _DOWN, _WIDE = 0.85, 0.9, 0.55, 0.2  #: of the units for brows that are up, or down, by 1
+_WIDE = 0.2  #: eyes that open wider where brows are lifted wholly
 _SQUINT, _CHEEK, _CHEEK_BY_SMILE = 0.35, 0.3, 0.4
 
 # Gaze, in degrees across and up: it rests for a while, leaps a little, and now and then goes away for a second, mostly
@@ -43,8 +44,6 @@ _SQUINT, _CHEEK, _CHEEK_BY_SMILE = 0.35, 0.3, 0.4
 _REST_S, _LEAP_DEG = (0.5, 2.2), (1.1, 0.7)
 _AWAY_EVERY_S, _AWAY_AT_A_START, _AWAY_S = 9.0, 0.3, (0.5, 1.6)
 _AWAY_DEG, _AWAY_UP_DEG, _AWAY_DOWN_DEG = (6.0, 12.0), 3.5, 7.0
-#: degrees of a whole unit: in towards the nose and out, up and down (render/eyes/gaze.py)
-_IN_DEG, _OUT_DEG, _UP_DEG, _DOWN_DEG = 22.0, 21.0, 10.3, 15.3
 
 _STRESS_NEAR, _STRESS_AROUND = 1.5, 15.0  #: frames: sigma of a syllable, and of what it is louder than
 _STRESS_APART = 7  #: frames between two of them
@@ -228,18 +227,7 @@ def _gaze(voice: _Voice, generator: torch.Generator) -> Tensor:
         lasts = max(lasts, 1)
         across[frame : frame + lasts], up[frame : frame + lasts] = look
         frame += lasts
-    return look_units(*(_saccades(track) for track in (across, up)))
-
-
-def look_units(across: Tensor, up: Tensor) -> Tensor:
-    """(T,) degrees to the left of the person, and up -> (T, 64)."""
-    units = torch.zeros(len(across), EXPRESSION)
-    for side, outwards in (("Left", across), ("Right", -across)):
-        units[:, BLENDSHAPE_INDEX[f"eyeLookOut{side}"]] = outwards.clamp(min=0) / _OUT_DEG
-        units[:, BLENDSHAPE_INDEX[f"eyeLookIn{side}"]] = (-outwards).clamp(min=0) / _IN_DEG
-        units[:, BLENDSHAPE_INDEX[f"eyeLookUp{side}"]] = up.clamp(min=0) / _UP_DEG
-        units[:, BLENDSHAPE_INDEX[f"eyeLookDown{side}"]] = (-up).clamp(min=0) / _DOWN_DEG
-    return units
+    return look_weights(*(_saccades(track) for track in (across, up)))
 
 
 def _saccades(track: Tensor) -> Tensor:
@@ -250,11 +238,8 @@ def _saccades(track: Tensor) -> Tensor:
 
 def _brows(left: Tensor, right: Tensor) -> Tensor:
     """(T,) each how high a brow is, above 0 up -> (T, 64)."""
-    units = torch.zeros(len(left), EXPRESSION)
-    units[:, BLENDSHAPE_INDEX["browInnerUp"]] = _INNER * ((left + right) / 2).clamp(min=0)
+    units = brow_weights(left, right)
     for side, height in (("Left", left), ("Right", right)):
-        units[:, BLENDSHAPE_INDEX[f"browOuterUp{side}"]] = _OUTER * height.clamp(min=0)
-        units[:, BLENDSHAPE_INDEX[f"browDown{side}"]] = _DOWN * (-height).clamp(min=0)
         units[:, BLENDSHAPE_INDEX[f"eyeWide{side}"]] = _WIDE * height.clamp(min=0).square()
     return units
 
@@ -277,4 +262,4 @@ def _between(ends: tuple[float, float], share: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * share
 
 
-__all__ = ["UpperFace", "look_units", "upper_face", "with_upper_face"]
+__all__ = ["UpperFace", "upper_face", "with_upper_face"]

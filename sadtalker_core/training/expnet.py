@@ -159,7 +159,9 @@ class ExpNetTrainer(Trainer):
     def _speech(self, places: Sequence[tuple[Clip, int]], blinks: Tensor, device: torch.device) -> Speech:
         """(clip, first frame) of each run, blinks (B, L) asked for."""
         length = blinks.shape[1]
-        windows = torch.cat([clip.speech().windows(start, start + length) for clip, start in places]).to(device)
+        first = [start + self.net.config.frames_ahead for _, start in places]
+        heard = [clip.speech().windows(at, at + length) for (clip, _), at in zip(places, first, strict=True)]
+        windows = torch.cat(heard).to(device)
         rest = torch.cat([clip.coefficients(0, 1).expression.expand(length, -1) for clip, _ in places]).to(device)
         face = _end_to_end([clip.coefficients(start, start + length) for clip, start in places], device)
         blink = blinks.flatten().to(device)

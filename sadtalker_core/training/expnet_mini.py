@@ -34,7 +34,7 @@ from .mini_trainer import MiniTrainer, train_mini
 from .voices.speech_set import SpeechClip, load
 from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
-MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), from_rest=True)
+MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)
 
 #: how much of the portrait's own expression stays while it speaks; what is not named here stays whole
 KEPT = {
@@ -119,6 +119,11 @@ def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
     return mel
 
 
+def heard(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
+    """(stop - start, 1, 80, 16): the windows that the network is told in these frames."""
+    return clip.windows(start + config.frames_ahead, stop + config.frames_ahead)
+
+
 def batch(clips: list[SpeechClip], draw: np.random.Generator) -> tuple[Tensor, Tensor]:
     """(clips, L, 1, 80, 16) windows and (clips, L, len(SPEECH_BLENDSHAPES)) targets; and one clip in forty is the
     idle mode's zeros.
@@ -129,7 +134,7 @@ def batch(clips: list[SpeechClip], draw: np.random.Generator) -> tuple[Tensor, T
     for i in chosen:
         clip = clips[i]
         start = int(draw.integers(0, max(1, len(clip.units) - FRAMES_PER_CLIP + 1)))
-        mel, seen = clip.windows(start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
+        mel, seen = heard(clip, start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
         short = FRAMES_PER_CLIP - len(seen)
         windows.append(mel)
         units.append(torch.from_numpy(np.pad(seen, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
@@ -182,7 +187,8 @@ def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None)
     """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
     n = len(clip.units)
     reference = torch.zeros(EXPRESSION) if reference is None else reference
-    parts = [net(w, reference.expand(len(w), -1), torch.zeros(len(w))) for w in clip.windows().split(256)]
+    windows = heard(clip, 0, n, net.config)
+    parts = [net(w, reference.expand(len(w), -1), torch.zeros(len(w))) for w in windows.split(256)]
     return torch.cat(parts)[:n]
 
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from sadtalker_core.audio.speech import encode_speech
-from sadtalker_core.media import read_voice
+from sadtalker_core.media import read_audio
 from tests.tools.comfyui.media import VOICE
 
 RATE_HZ, SECONDS = 16_000, 4
 
 
 def hello():
-    wave, rate_hz = read_voice(VOICE)
+    wave, rate_hz = read_audio(VOICE)
     assert rate_hz == RATE_HZ
     return wave[0]
 

@@ -123,8 +123,8 @@ def test_a_dropped_workflow_runs_in_the_newest_page(page, inputs):
     n_nodes = len(workflow.load(file)["nodes"])
     page.page.wait_for_function("n => app.graph.nodes.length === n", arg=n_nodes)
     page.set_values(inputs, pose_style=11)
-    ended, pictures = page.run()
-    assert ended == "execution_success" and pictures >= 8
+    ended, images = page.run()
+    assert ended == "execution_success" and images >= 8
     (video,) = (video for video in page.playing() if "type=output" in video["url"])
     assert video["shown"] > 100
     page.screenshot(SCREENSHOTS / "newest_page.png")

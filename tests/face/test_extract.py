@@ -5,13 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound
 from sadtalker_core.face.crop import face_box, image_to_square
 from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.points import FaceSelector, MeshPoints
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from tests.face.drawn_face import face_68
@@ -134,17 +133,6 @@ def test_a_net_in_half_precision_is_spoken_to_in_half_precision(generator):
 
 
 # --------------------------------------------------------------------------------------------------- the mini family
-
-
-@pytest.fixture(scope="module")
-def mean_face():
-    """A linear fit that says what laying the mean face on the mesh says."""
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))
-    torch.nn.init.zeros_(net.read.weight)
-    torch.nn.init.zeros_(net.read.bias)
-    return net
 
 
 @pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.EXTENDED_FULL, CropMode.RESIZE])

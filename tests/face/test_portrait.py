@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
-from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face
 from sadtalker_core.datatypes import CropMode, Portrait
 from sadtalker_core.errors import ImageError
 from sadtalker_core.face.extract import extract_mini
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.portrait import check_portrait, portrait_from_image
 from tests.face.images import astronaut, resized
 
@@ -83,12 +81,8 @@ def test_a_portrait_is_looked_at_once():
 
 
 @pytest.mark.parametrize("pixels, said", [(22, True), (105, False)])
-def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(detector, mesh_net, log, pixels, said):
+def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(detector, mesh_net, mean_face, log, pixels, said):
     side = round(512 * pixels / 105)
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))
-    torch.nn.init.zeros_(net.read.weight)
-    extract_mini(detector, mesh_net, net, Portrait(resized(astronaut(), side, side)), CropMode.CROP, 256)
+    extract_mini(detector, mesh_net, mean_face, Portrait(resized(astronaut(), side, side)), CropMode.CROP, 256)
     lines = [line for line in log.messages if "pixels large" in line]
     assert len(lines) == said and all("larger image" in line for line in lines)

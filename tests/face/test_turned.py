@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.face import detector as looking
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.extract import extract_mini, extract_released
 from sadtalker_core.face.face_alignment_points import FaceAlignmentPoints
 from sadtalker_core.face.landmarks import find_faces, mesh_to_68
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.mesh import face_mesh, track_meshes
 from sadtalker_core.face.points import FaceSelector, MeshPoints, find_mesh
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
@@ -32,17 +31,6 @@ def upright(detector, mesh_net):
     """(468, 3) her mesh in the image as it is."""
     (face,) = detect_faces(detector, astronaut())
     return face_mesh(mesh_net, astronaut(), face).points
-
-
-@pytest.fixture(scope="module")
-def mean_face():
-    """A linear fit that says what laying the mean face on the mesh says."""
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))
-    torch.nn.init.zeros_(net.read.weight)
-    torch.nn.init.zeros_(net.read.bias)
-    return net
 
 
 @pytest.fixture

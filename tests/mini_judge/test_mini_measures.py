@@ -94,10 +94,6 @@ def test_flicker_is_the_worst_step_between_frames():
     assert measures.flicker(frames, np.ones((2, 2), bool)) == 6
 
 
-def test_two_masks_that_share_half_of_what_they_cover():
-    assert measures.overlap(np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)) == 0.5
-
-
 def test_a_lid_over_the_iris_takes_the_contrast_out_of_the_eyes():
     points = np.zeros((468, 2))
     for edge, x in ((RIGHT_EYE, 30.0), (LEFT_EYE, 80.0)):

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from sadtalker_core.audio.speech import encode_speech, idle_speech
-from sadtalker_core.canonical_face import load_canonical_face
+from sadtalker_core.canonical_face import load_canonical_face, look_weights
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, Expression
 from sadtalker_core.motion.blink import Blinks, chosen_blinks
-from sadtalker_core.motion.upper_face import UpperFace, look_units, upper_face, with_upper_face
+from sadtalker_core.motion.upper_face import UpperFace, upper_face, with_upper_face
 
 BROWS = [285, 295, 282, 334, 296, 336, 55, 65, 52, 105, 66, 107]  #: of the mesh, both sides
 LOUD_EVERY, FRAMES_OF_A_PHRASE, FRAMES_OF_A_PAUSE = 20, 60, 15
@@ -151,7 +151,7 @@ def across(units):
 
 
 def test_both_eyes_look_at_the_same_place():
-    left, right = across(look_units(torch.tensor([-10.0, 0.0, 7.0]), torch.zeros(3)))
+    left, right = across(look_weights(torch.tensor([-10.0, 0.0, 7.0]), torch.zeros(3)))
     torch.testing.assert_close(left, torch.tensor([-10.0, 0.0, 7.0]))
     torch.testing.assert_close(right, left)
 

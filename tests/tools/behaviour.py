@@ -140,7 +140,9 @@ def released_tracks() -> None:
         pic_size=256,
     )
     nets = {name: rule_net(name, 0) for name in ("expnet", "posevae", "mapping")}
-    model = pick(loading, "Talker", "SadTalkerModel")("rule-made", "released", 256, nets)
+    families = module("families")
+    family = "released" if hasattr(families, "family_of") else families.FAMILIES["released"]  # before, or after
+    model = pick(loading, "Talker", "SadTalkerModel")("rule-made", family, 256, nets)
     expression = predict_expression(model, speech, source, seed=5, blinks_per_minute=15.0)
     pose = predict_head_pose(model, speech, source, style=20, seed=5)
     show("released expression", expression.coefficients)

@@ -1,5 +1,5 @@
-"""Writes subgraphs/*.json, the boxes that hold all stages as one node, and workflows/*.app.json, the apps, out of the
-lists below.
+"""Writes subgraphs/*.json, the boxes that hold all stages as one node, workflows/*.app.json, the apps, and
+docs/talking_portrait.api.json out of the lists below.
 
 python -m tests.tools.blueprints
 
@@ -22,6 +22,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "subgraphs"
+API_FILE = PROJECT / "docs" / "talking_portrait.api.json"
 FROZEN = json.loads((PROJECT / "tests" / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 PACK = "sadtalker-nodes"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
@@ -506,6 +507,28 @@ def written_app(app: App) -> dict[str, Any]:
     }
 
 
+def written_api(app: App) -> dict[str, Any]:
+    """The same graph as ComfyUI's API takes it, with the names of files that docs/WORKFLOWS.md uploads."""
+    files = {"portrait": {"image": "face.png"}, "voice": {"audio": "hello.wav"}}
+    prompt = {}
+    for key, (kind, _, values) in app.nodes.items():
+        core = kind.startswith("=")
+        name = kind[1:] if core else f"SadTalker{kind}"
+        inputs = CORE[name][0] if core else FROZEN[name]["inputs"]
+        given = {id: entry["default"] for id, entry in inputs.items() if "default" in entry}
+        prompt[key] = {"class_type": name, "inputs": {**given, **values, **files.get(key, {})}}
+    for target, source in app.wires.items():
+        (to, socket), (of, output) = target.split("."), source.split(".")
+        kind = app.nodes[of][0]
+        outputs = CORE[kind[1:]][1] if kind.startswith("=") else FROZEN[f"SadTalker{kind}"]["outputs"]
+        prompt[to]["inputs"][socket] = [of, [name for _, name in outputs].index(output)]
+    return {"prompt": prompt}
+
+
+def api_text() -> str:
+    return json.dumps(written_api(talking_portrait_app()), indent=1) + "\n"
+
+
 def text_of(made: Box | App) -> str:
     graph = written(made) if isinstance(made, Box) else written_app(made)
     return json.dumps(graph, indent=1, ensure_ascii=False) + "\n"
@@ -520,6 +543,8 @@ def main() -> None:
         app = begin()
         (PROJECT / "workflows" / f"{app.name}.json").write_text(text_of(app), encoding="utf-8")
         print(f"{app.name}.json")
+    API_FILE.write_text(api_text(), encoding="utf-8")
+    print(API_FILE.name)
 
 
 if __name__ == "__main__":

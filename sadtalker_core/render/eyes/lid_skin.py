@@ -20,7 +20,7 @@ from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_a
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
 
-#: left eye, then right: the edges of the upper and of the lower lid from the left to the right of the picture
+#: left eye, then right: the edges of the upper and of the lower lid from the left to the right of the image
 _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     (tuple(LEFT_EYE[8::-1]), (*LEFT_EYE[8:], LEFT_EYE[0])),
     (tuple(RIGHT_EYE[:9]), (RIGHT_EYE[0], *RIGHT_EYE[:7:-1])),
@@ -133,10 +133,10 @@ def _calm(colours: Tensor) -> Tensor:
     return F.avg_pool1d(F.pad(middle[None], (2, 2), mode="replicate"), 5, 1)[0]
 
 
-def _blurred(pictures: Tensor, size: int) -> Tensor:
+def _blurred(images: Tensor, size: int) -> Tensor:
     for _ in range(2):
-        pictures = F.avg_pool2d(pictures, size, 1, size // 2, count_include_pad=False)
-    return pictures
+        images = F.avg_pool2d(images, size, 1, size // 2, count_include_pad=False)
+    return images
 
 
 def _ease(share: Tensor) -> Tensor:

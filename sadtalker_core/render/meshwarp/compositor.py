@@ -28,6 +28,7 @@ from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
 from ..batches import OutOfMemory, in_batches, memory_ran_out
 from ..eyes.gaze import GAZE_UNITS, Gaze
+from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
 from ..mouth.interior import Mouth
@@ -37,7 +38,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample, within_the_picture
+from .warp import sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -96,7 +97,11 @@ class _MeshClip:
     ):
         self.net, self.image, self.head = net, image[None], head
         self.gaze = None if irises is None else Gaze(irises, head)
-        self.driving = driving if self.gaze else _looking_as_before(driving, head)
+        if not self.gaze:  # lids would follow a look that nobody sees
+            driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
+        if wears_glasses(self.image, head):
+            driving = _calmer(driving, head, RIM_UNITS, KEPT)
+        self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
         self.lips = LipEdges(self.image, head)
@@ -132,7 +137,7 @@ class _MeshClip:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
         to_crop = self.head.zoom * 2 / side
-        moved = within_the_picture(displacement * to_crop, self.stage_on_crop)
+        moved = within_the_image(displacement * to_crop, self.stage_on_crop)
         on_crop = sample(torch.cat([moved, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
         moved, change = (part.masked_fill(outside, 0) for part in (on_crop[:, :2], on_crop[:, 2:3]))
@@ -171,11 +176,10 @@ def _pixels(side: int, device: torch.device) -> Tensor:
     return torch.stack([x, y], dim=-1)[None]
 
 
-def _looking_as_before(driving: BlendshapeMotion, head: PosedRig) -> BlendshapeMotion:
-    """The same without a gaze of its own: lids would follow one that nobody sees."""
+def _calmer(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:
+    """The same, but of what these units do beyond the portrait's only a share."""
     weights = driving.weights.clone()
-    units = list(GAZE_UNITS)
-    weights[:, units] = head.rig.face.weights[units].to(weights)
+    weights[:, units] = torch.lerp(head.rig.face.weights[units].to(weights), weights[:, units], kept)
     return replace(driving, weights=weights)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .placement import STAGE
 
-#: the part of the way to the side of the picture that may be moved as it is
+#: the part of the way to the side of the image that may be moved as it is
 _FREE = 0.3
 
 
@@ -40,9 +40,9 @@ def warp_window(image: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor
     return sample(image, grid)
 
 
-def within_the_picture(moved: Tensor, identity: Tensor) -> Tensor:
-    """moved (B, 2, h, w) and identity (1, h, w, 2), where its pixels are, in halves of a picture's side -> the same,
-    but smaller near a side of the picture that it comes close to or would look beyond: what is there is pressed
+def within_the_image(moved: Tensor, identity: Tensor) -> Tensor:
+    """moved (B, 2, h, w) and identity (1, h, w, 2), where its pixels are, in halves of an image's side -> the same,
+    but smaller near a side of the image that it comes close to or would look beyond: what is there is pressed
     together instead of the last row being drawn out.
     """
     room = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)

@@ -48,12 +48,12 @@ def shown(image, placed, faces):
     return F.grid_sample(image.expand(len(faces), -1, -1, -1), grid, align_corners=False), moved, flow
 
 
-def lids(picture, placed, flow):
+def lids(shown, placed, flow):
     """(n,) brightness of the lids in the middle of the eyes, from .02 to .06 decimetres above their edge."""
     seen = []
     for edge in UPPER:
         above, u = over(placed.on_crop(flow.mesh[0, list(edge)]))
-        seen.append(picture[0].mean(0)[(above > 0.02) & (above < 0.06) & (u > 0.3) & (u < 0.7)])
+        seen.append(shown[0].mean(0)[(above > 0.02) & (above < 0.06) & (u > 0.3) & (u < 0.7)])
     return torch.cat(seen)
 
 
@@ -87,7 +87,7 @@ def test_a_shut_eye_shows_no_rim_of_itself():
     for amount, least in ((1.0, 0.5), (0.5, -0.05)):
         frames, moved, flow = shown(low, placed, weights(eyeBlink=amount))
         drawn = LidSkin(low, placed).draw(frames, moved, flow)
-        white = [(picture[0, 0] > 0.8).sum().item() for picture in (frames, drawn)]
+        white = [(shown[0, 0] > 0.8).sum().item() for shown in (frames, drawn)]
         assert white[0] > 20
         assert (1 - white[1] / white[0] > least) == (amount == 1.0) or white[1] == white[0]
 

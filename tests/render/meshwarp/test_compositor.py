@@ -1,14 +1,16 @@
 """The mini renderer with a network of random weights: which pixels are the portrait's own, and where the others go."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.datatypes import FaceCrop, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
-from tests.render.heads import noise_crop, rows
+from tests.render.heads import moving, noise_crop, rows, weights
 
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 
@@ -130,3 +132,35 @@ def test_sixty_eight_points_are_refused(net):
 def test_a_batch_of_nothing_is_refused(net):
     with pytest.raises(OptionError, match="batch_size"):
         next(render_flow_frames(net, noise_crop(), Motion(rows(1), rows(1)), batch_size=0))
+
+
+def test_a_gaze_that_cannot_be_shown_does_not_move_the_lids(net):
+    """Without irises the units that look do nothing, not even to the lids."""
+    crop = noise_crop()
+    looks = moving(torch.cat([weights(eyeLookDown=0.8), weights(eyeLookOutLeft=0.5)]))
+    assert torch.equal(frames_of(net, crop, looks), crop.image.expand(2, -1, -1, -1))
+
+
+def test_an_iris_that_was_found_looks_about(net):
+    crop = noise_crop()
+    eyes = [crop.landmarks[list(ring), :2].mean(0) for ring in (LEFT_EYE, RIGHT_EYE)]
+    crop = replace(crop, irises=torch.stack([torch.cat([eye, torch.tensor([5.0])]) for eye in eyes]))
+    frames = frames_of(net, crop, moving(torch.cat([weights(), weights(eyeLookOutLeft=0.5)])))
+    assert torch.equal(frames[0], crop.image)
+    change = (frames[1] - crop.image).abs().amax(0)
+    x, y = eyes[0].long().tolist()
+    assert change[y - 3 : y + 4, x - 3 : x + 4].max() > 0.1
+
+
+def test_glasses_hold_the_brows(net):
+    """A light picture with noise: where a bar lies across the nose, less of the noise around a brow moves."""
+    moved = []
+    for bar in (0.0, 0.6):
+        crop = noise_crop()
+        image = 0.7 + 0.05 * crop.image
+        x, y = crop.landmarks[6, :2].long().tolist()
+        image[:, y - 1 : y + 2, x - 12 : x + 12] -= bar
+        frame = frames_of(net, replace(crop, image=image), moving(weights(browInnerUp=0.3)))[0]
+        x, y = crop.landmarks[105, :2].long().tolist()
+        moved.append(float((frame - image)[:, y - 6 : y + 6, x - 6 : x + 6].abs().mean()))
+    assert 0 < moved[1] < 0.8 * moved[0]

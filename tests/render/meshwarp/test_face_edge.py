@@ -6,7 +6,7 @@ from sadtalker_core.render.meshwarp.face_edge import beside_the_edge, draw_edge
 
 
 def grid(side: int) -> torch.Tensor:
-    """(1, S, S, 2) where the pixels of a picture are, in -1..1"""
+    """(1, S, S, 2) where the pixels of an image are, in -1..1"""
     y, x = torch.meshgrid(*(2 * [(torch.arange(side) + 0.5) / side * 2 - 1]), indexing="ij")
     return torch.stack([x, y], dim=-1)[None]
 
@@ -42,17 +42,17 @@ def test_nothing_from_between_is_seen_at_a_torn_edge():
     image[:, 1:, :, 10:17] = 0.0
     image[:, 0, :, 10:17] = 1.0
     displacement, face = torn_at_the_middle(side)
-    identity, to_picture = grid(side), 2 / side
+    identity, to_image = grid(side), 2 / side
     blurred = torch.nn.functional.avg_pool2d(displacement, 3, 1, 1, count_include_pad=False)  # as when it is enlarged
-    looked_up = identity + to_picture * blurred.permute(0, 2, 3, 1)
+    looked_up = identity + to_image * blurred.permute(0, 2, 3, 1)
     warped = torch.nn.functional.grid_sample(image, looked_up, padding_mode="border", align_corners=False)
 
-    def red(picture: torch.Tensor) -> float:
-        return (picture[:, 0] - picture[:, 1]).max().item()
+    def red(shown: torch.Tensor) -> float:
+        return (shown[:, 0] - shown[:, 1]).max().item()
 
     assert red(warped) > 0.9
     within, beyond, _ = beside_the_edge(displacement, face)
     before = warped.clone()
-    draw_edge(warped, image, identity, identity, (within, beyond, face), torch.tensor(to_picture))
+    draw_edge(warped, image, identity, identity, (within, beyond, face), torch.tensor(to_image))
     assert red(warped) == 0
     assert torch.equal(warped[..., :14], before[..., :14]) and torch.equal(warped[..., 26:], before[..., 26:])

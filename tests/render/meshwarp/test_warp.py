@@ -3,7 +3,7 @@
 import torch
 
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
-from sadtalker_core.render.meshwarp.warp import sample, warp_window, within_the_picture
+from sadtalker_core.render.meshwarp.warp import sample, warp_window, within_the_image
 
 CORNER = torch.full((1, 2), float(MARGIN))
 
@@ -31,16 +31,16 @@ def test_half_precision_is_sampled_in_single():
 
 
 def grid(side: int) -> torch.Tensor:
-    """(1, S, S, 2) where the pixels of a picture are, in -1..1"""
+    """(1, S, S, 2) where the pixels of an image are, in -1..1"""
     y, x = torch.meshgrid(*(2 * [(torch.arange(side) + 0.5) / side * 2 - 1]), indexing="ij")
     return torch.stack([x, y], dim=-1)[None]
 
 
-def test_what_moves_up_from_the_side_of_the_picture_is_pressed_together_there():
+def test_what_moves_up_from_the_side_of_the_image_is_pressed_together_there():
     side = 64
     identity, moved = grid(side), torch.zeros(2, 2, side, side)
     moved[0, 1], moved[1, 0] = 0.2, -0.5
-    kept = within_the_picture(moved, identity)
+    kept = within_the_image(moved, identity)
     looked_up = identity.permute(0, 3, 1, 2) + kept
     assert looked_up.abs().max() <= 1
     assert torch.equal(kept[0, :, :20], moved[0, :, :20])  # there is room enough

@@ -395,18 +395,18 @@ class Sounds(Doorway):
 
     def knock(self, data: bytes) -> None:
         from sadtalker_core.audio.speech import encode_speech
-        from sadtalker_core.media import read_voice, seconds_of_sound
+        from sadtalker_core.media import audio_seconds, read_audio
 
         path = self.folder / "x.wav"
         path.write_bytes(data)
         refused = None
         try:
-            assert seconds_of_sound(path) >= 0, "a voice of negative length"
+            assert audio_seconds(path) >= 0, "a voice of negative length"
         except Exception as error:  # noqa: BLE001 (judged by whoever called)
             if not is_ours(error):
                 raise
             refused = error
-        waveform, rate_hz = read_voice(data)
+        waveform, rate_hz = read_audio(data)
         encode_speech(waveform, rate_hz)
         if refused is not None:
             raise refused

@@ -28,6 +28,7 @@ from tests.tools.sync_evaluator.mini import sync_rows
 
 from . import head_rows, portraits, rows, sources, trial, voices
 from .evaluators import Evaluators
+from .eyes import of_eyes
 from .sheet import contact_sheet
 from .table import as_text
 
@@ -50,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--heads", action="store_true", help="only the generated heads that need no ComfyUI: flow, colour, teeth"
     )
     parser.add_argument("--motion", action="store_true", help="only how the head moves, of which no frame is made")
+    parser.add_argument(
+        "--speech", action="store_true", help="only the rows that need no ComfyUI: what the voice network says"
+    )
     for name, text in (("portraits", "a folder of images, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
                        ("out", "where the table, the sheet and the films go")):  # fmt: skip
@@ -65,6 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(as_text(head_rows.of_head([voices.reading(number, folder) for number in chosen.readings])))
         return 0
     try:
+        if options.speech:
+            print(as_text(rows.of_voices(_heard(options.voices, chosen, folder), chosen)))
+            return 0
         evaluate(chosen, folder, out, options.portraits, options.voices)
     except (SetupError, sources.Unavailable) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -77,11 +84,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     comfyui = environment.prepare(tests=True)
     out.mkdir(parents=True, exist_ok=True)
     images = _own_images(own_portraits) if own_portraits else portraits.all_portraits(chosen, folder)
-    heard = (
-        voices.own_readings(own_voices, folder)
-        if own_voices
-        else [voices.reading(number, folder) for number in chosen.readings]
-    )
+    heard = _heard(own_voices, chosen, folder)
     spoken = heard if own_voices else [s for n in chosen.spoken for s in heard if s.name.endswith(n)]
     if not images or not spoken:
         raise SetupError("there is nothing to try: no image, or no .wav with a .txt of the same name beside it")
@@ -92,6 +95,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
         rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
     )
     found += head_rows.of_head(heard)
+    found += of_eyes(takes, evaluators)
     found += sync_rows(takes)
     if chosen.truths:
         found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)
@@ -104,6 +108,12 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     (out / "table.json").write_text(result + "\n", encoding="utf-8")
     print(text)
     print(f"\n{about['seconds']} s; table.json, sheet.png and the films are in {out}")
+
+
+def _heard(own_voices: Path | None, chosen: trial.Trial, folder: Path) -> list[voices.Spoken]:
+    if own_voices:
+        return voices.own_readings(own_voices, folder)
+    return [voices.reading(number, folder) for number in chosen.readings]
 
 
 def _own_images(place: Path) -> dict[str, np.ndarray]:
@@ -143,6 +153,7 @@ def _film(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -
             takes=missing,
             visemes=trial.VISEMES,
             turn=trial.TURN_DEG,
+            look=trial.LOOK_DEG,
             still_frames=trial.STILL_FRAMES,
         )
     takes = {}

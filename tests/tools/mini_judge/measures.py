@@ -90,6 +90,11 @@ def inner_lip_gap_68(points: Tensor) -> Tensor:
     return gaps / _apart(points, 36, 45)
 
 
+def mouth_width_68(points: Tensor) -> Tensor:
+    """(T,) between the corners of the mouth, in the same measure."""
+    return _apart(points, 48, 54) / _apart(points, 36, 45)
+
+
 def eye_aspect_ratio_68(points: Tensor) -> Tensor:
     """(T, 2) height by width of both eyes."""
     eyes = []
@@ -139,12 +144,6 @@ def flicker(frames: np.ndarray, where: np.ndarray) -> float:
     """The largest mean change from one frame to the next, of 255, over the pixels of the mask (H, W)."""
     steps = np.abs(np.diff(frames[:, where].astype(np.float64), axis=0))
     return float(steps.mean(axis=(1, 2)).max()) if len(steps) else 0.0
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks; nan where both are empty."""
-    union = np.sum(one | other)
-    return float(np.sum(one & other) / union) if union else float("nan")
 
 
 def eye_contrast(image: np.ndarray, points: np.ndarray) -> float:

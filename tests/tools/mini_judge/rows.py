@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from sadtalker_core.training.voices.speech_set import clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 
-from . import damages, heads, measures, truth, voices
+from . import damages, heads, measures, mouths, truth, voices
 from .evaluators import Evaluators
 from .table import Row
 from .trial import CLOSED_GAP, TURN_DEG, Trial
@@ -57,6 +58,7 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
         found |= {
             ("lips follow the coefficients, r", evaluator): measures.correlation(gap, asked),
             ("opening, spread by spread of the target", evaluator): measures.spread_ratio(gap, asked),
+            ("width goes along with opening, r", evaluator): measures.correlation(spoken[evaluator].width, gap),
             ("lips follow the alignment, r", evaluator): measures.correlation(gap, ruled),
             ("opening, spread by spread of the alignment's", evaluator): measures.spread_ratio(gap, ruled),
             ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),
@@ -72,7 +74,12 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
     everywhere = np.ones_like(box)
     shut = film["commanded"][names.index("blink")]
     contrast = [measures.eye_contrast(image, film["landmarks"]) for image in (neutral, shut)]
+    upper, lower = mouths.tooth_edges(
+        torch.from_numpy(film["mesh"]), int(film["side"]), torch.from_numpy(film["own"][0])
+    )
     return found | {
+        ("upper tooth edge below the lip at rest, mm", "anchors"): upper,
+        ("lower tooth edge above the lip at jaw .3, mm", "anchors"): lower,
         ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
         ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
         ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, film["source"], away),
@@ -196,9 +203,20 @@ def of_heads(evaluators: Evaluators, trial: Trial, folder: Path) -> list[Row]:
         row("generated heads, flow within the face", "flow, face"),
         row("generated heads, flow of the worst person", "flow, worst person"),
         row("generated heads, colour by copying the source", "colour"),
-        row("generated heads, teeth, intersection over union", "teeth", found["teeth, of the true picture"]),
         row("generated heads, mouth colour by constant fill", "mouth colour"),
+        *_shares(found),
     ]
+
+
+def _shares(found: Mapping[Any, Any]) -> list[Row]:
+    """By how much the share of a mouth that is teeth, tongue or dark is off, by opening."""
+    rows = []
+    for kind in mouths.KINDS:
+        pairs = {opening: found[kind, opening] for opening in mouths.OPENINGS if (kind, opening) in found}
+        off = {opening: abs(rendered - true) for opening, (rendered, true) in pairs.items()}
+        note = "; ".join(f"{opening}: {rendered:.2f}, true {true:.2f}" for opening, (rendered, true) in pairs.items())
+        rows.append(Row(f"generated heads, share of the mouth that is {kind}, off by", "exact", off, note=note))
+    return rows
 
 
 def with_truth(rows: list[Row], evaluators: Evaluators, spoken: voices.Spoken, trial: Trial, folder: Path) -> list[Row]:

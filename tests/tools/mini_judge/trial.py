@@ -68,6 +68,7 @@ VISEMES: dict[str, dict[str, float]] = {
 }
 
 TURN_DEG = 12.0  #: yaw and pitch are commanded to both sides of the portrait's own pose by this much, and to that
+LOOK_DEG = 12.0  #: gaze is commanded to both sides of the portrait's by this much
 STILL_FRAMES = 12  #: of the idle clip with a still head, for the flicker; the eyes stay open
 
 #: recordings of the pocketsphinx tests: all are listened to, and those that close the lips often are spoken by the
@@ -147,16 +148,23 @@ TARGETS: dict[str, Target] = {
     "silence without a voice, moving frames, share": Target(at_most=0.02),
     "music and noise without a voice, jaw": Target(at_most=0.03),
     "lips closed on p, b, m, share of frames": Target(at_least=0.8),
+    "width goes along with opening, r": Target(at_least=0.2),
     "opening, spread by spread of the target": Target(at_least=0.8, at_most=1.2),
     "blink, eye aspect ratio falls by": Target(at_least=0.6),
     "yaw, off by degrees": Target(at_most=3.0),
     "pitch, off by degrees": Target(at_most=3.0),
+    "brow height, spread by distance of the eyes": Target(at_least=0.01, at_most=0.025),
+    "gaze told 12 degrees, off by": Target(at_most=4.0),
     "neutral and still, face box, dB": Target(at_least=34.0),
     "neutral and still, away from the head, dB": Target(at_least=45.0),
     "neutral and still, flicker, of 255": Target(at_most=0.5),
     "generated heads, flow off by pixels at 128": Target(at_most=0.5),
     "generated heads, colour by copying the source": Target(at_most=0.45),
-    "generated heads, teeth, intersection over union": Target(at_least=0.4),
+    "upper tooth edge below the lip at rest, mm": Target(at_least=2.0, at_most=4.0),
+    "lower tooth edge above the lip at jaw .3, mm": Target(at_least=0.5),
+    "generated heads, share of the mouth that is teeth, off by": Target(at_most=0.15),
+    "generated heads, share of the mouth that is red, off by": Target(at_most=0.15),
+    "generated heads, share of the mouth that is dark, off by": Target(at_most=0.15),
     "generated heads, mouth colour by constant fill": Target(at_most=0.5),
     "head, range of pitch, degrees in 8 s": Target(7.0, 12.0),
     "head, range of yaw, degrees in 8 s": Target(8.5, 14.5),

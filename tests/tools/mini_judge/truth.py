@@ -66,6 +66,7 @@ def _of_images(images: np.ndarray, evaluators: Evaluators, spoken: Spoken) -> di
         found |= {
             ("lips follow the coefficients, r", evaluator): correlation(gap, target),
             ("opening, spread by spread of the target", evaluator): spread_ratio(gap, target),
+            ("width goes along with opening, r", evaluator): correlation(seen.width[:n_frames], gap),
             ("lips closed on p, b, m, share of frames", evaluator): share_below(gap, np.concatenate(closures), limit),
             ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),
             ("blink, eye aspect ratio falls by", evaluator): 1 - seen.eyes[closed] / seen.eyes[neutral],

@@ -16,7 +16,7 @@ from sadtalker_core import pipeline
 from sadtalker_core.audio.resample import resampled
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Expression, FaceCoefficients, Portrait
-from sadtalker_core.media import read_voice
+from sadtalker_core.media import read_audio
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.expnet_mini import kept_share
@@ -40,7 +40,7 @@ def read_film(file: Path) -> Film:
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist")
     frames = decoded(file, FRAMES_PER_SECOND).frames
-    waveform, rate_hz = read_voice(file)
+    waveform, rate_hz = read_audio(file)
     return Film(frames, torch.cat(list(resampled([waveform.mean(0)], rate_hz))).numpy())
 
 

@@ -15,14 +15,14 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 
-def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> dict:
+def main(host, takes: list, visemes: dict, turn: float, look: float, still_frames: int) -> dict:
     """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
     -> portrait -> what went wrong, or None
     """
-    return {take["portrait"]: _film(host, take, visemes, turn, still_frames) for take in takes}
+    return {take["portrait"]: _film(host, take, visemes, turn, look, still_frames) for take in takes}
 
 
-def _film(host, take, visemes, turn, still_frames):
+def _film(host, take, visemes, turn, look, still_frames):
     print("filming", take["portrait"], flush=True)
     image = {"image": take["portrait"]}
     outcome = host.run(graphs.talking(voice=take["voice"], **image))
@@ -40,7 +40,7 @@ def _film(host, take, visemes, turn, still_frames):
         return outcome.error["exception_message"]
     still = host.value("render")
 
-    names, motion = _commanded(host, model, coefficients, visemes, turn)
+    names, motion = _commanded(host, model, coefficients, visemes, turn, look)
     frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
     crop = portrait.require_crop()
     source = host.core("render.frames").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
@@ -51,6 +51,8 @@ def _film(host, take, visemes, turn, still_frames):
         recipe=np.array(take["recipe"]),
         source=_bytes(source),
         landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
+        mesh=crop.landmarks.numpy(),
+        side=np.array(crop.pic_size),
         spoken=_bytes(spoken["render"][:, :height]),
         said=spoken["expnet"].coefficients.numpy(),
         offsets=spoken["mapping"].driving.weights.numpy(),
@@ -64,9 +66,9 @@ def _film(host, take, visemes, turn, still_frames):
     return None
 
 
-def _commanded(host, model, coefficients, visemes, turn):
-    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns from the portrait's
-    own pose by the node's yaw and pitch inputs, which take absolute angles.
+def _commanded(host, model, coefficients, visemes, turn, look):
+    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, looks to both sides, and turns
+    from the portrait's own pose by the node's yaw and pitch inputs, which take absolute angles.
     """
     types = host.core("datatypes")
     own = coefficients.expression[0]
@@ -77,6 +79,9 @@ def _commanded(host, model, coefficients, visemes, turn):
     for name, units in visemes.items():
         faces[name] = (kept + _wide(weights_of(**units)), {})
     faces["blink"] = (own + _wide(blink), {})
+    for degrees in (-look, look):
+        aside = host.core("canonical_face").look_weights(torch.tensor([degrees]), torch.zeros(1))[0]
+        faces[f"look {degrees:+g}"] = (own + aside, {})
     for axis in ("yaw", "pitch"):
         for degrees in (-turn, 0.0, turn):
             faces[f"{axis} {degrees:+g}"] = (own, {axis: degrees})
