@@ -38,7 +38,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample, within_the_image
+from .warp import Lookup, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -72,7 +72,7 @@ def render_flow_frames(
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving, crop.irises)
+        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop.irises)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -91,11 +91,13 @@ class _MeshClip:
         self,
         net: FlowRenderer,
         image: Tensor,
+        fine: bool,
         head: PosedRig,
         driving: BlendshapeMotion,
         irises: Tensor | None,
     ):
         self.net, self.image, self.head = net, image[None], head
+        self.look = Lookup(self.image, fine)
         self.gaze = None if irises is None else Gaze(irises, head)
         if not self.gaze:  # lids would follow a look that nobody sees
             driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
@@ -104,7 +106,7 @@ class _MeshClip:
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
-        self.lips = LipEdges(self.image, head)
+        self.lips = LipEdges(self.look, self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
@@ -143,7 +145,7 @@ class _MeshClip:
         moved, change = (part.masked_fill(outside, 0) for part in (on_crop[:, :2], on_crop[:, 2:3]))
         if self.gaze:
             moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)
-        warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        warped = self.look(self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
         sides = beside_the_edge(displacement, flow.face)
         draw_edge(warped, self.image, self.identity, self.on_stage, sides, to_crop)
