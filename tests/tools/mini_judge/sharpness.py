@@ -1,7 +1,7 @@
 """How sharp films are beside the portrait, and whether their sharpness breathes.
 
-Sharpness is the mean absolute Laplacian of the light. It is looked at where nothing is meant to change: on the skin above
-the nose, without eyes and brows, which goes along with the mesh that the renderer moved.
+Sharpness is the mean absolute Laplacian of the light. It is looked at where nothing is meant to change: on the skin
+above the nose, without eyes and brows, which goes along with the mesh that the renderer moved.
 Letters: `T` frames, `H W` images.
 """
 
@@ -51,9 +51,12 @@ def skin(points: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def of_film(film: Mapping[str, np.ndarray]) -> dict[Key, float]:
-    """film: spoken (T, H, W, 3) and its mesh moved (T, 468, 2); source (H, W, 3), its landmarks; between (n, H, W, 3) is
-    the source moved by parts of a pixel; pasted (n, h, w, 3) the box of the head in whole frames, whole (h, w, 3) in
-    the image.
+    """film, as inside/film.py writes it:
+
+    spoken (T, H, W, 3), moved (T, 468, 2)       frames, and the mesh that the renderer moved
+    source (H, W, 3), landmarks (468, 2)         the portrait's crop and its mesh
+    between (n, H, W, 3)                         the source moved by parts of a pixel
+    pasted (n, h, w, 3), whole (h, w, 3)         the box of the head in whole frames, and in the image
     """
     shape = film["source"].shape[:2]
     rest = skin(film["landmarks"], *shape)
