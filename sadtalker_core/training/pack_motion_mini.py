@@ -83,6 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
             nets[name], steps[name] = theirs[name], about["steps"][name]
         else:
             nets[name], steps[name] = trained(new[name](), run, name), steps_done(run)
+            if name == "expnet":
+                expnet_mini.livened(nets[name])
     recipe = {
         "made by": "sadtalker_core.training: voices.speech_set, expnet_mini, posevae_mini, mapping_mini",
         "steps": steps,

@@ -75,8 +75,9 @@ def warp_window(image: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor
 
 
 def within_the_image(moved: Tensor, identity: Tensor) -> Tensor:
-    """moved (B, 2, S, S) in halves of the side, identity (1, S, S, 2) -> the same, but smaller near a side that it
-    comes close to or would look beyond: what is there is pressed together instead of the last row being drawn out.
+    """moved (B, 2, h, w) and identity (1, h, w, 2), where its pixels are, in halves of an image's side -> the same,
+    but smaller near a side of the image that it comes close to or would look beyond: what is there is pressed
+    together instead of the last row being drawn out.
     """
     room = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
     part = moved / room

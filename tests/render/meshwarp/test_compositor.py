@@ -181,7 +181,7 @@ def test_an_iris_that_was_found_looks_about(net):
 
 
 def test_glasses_hold_the_brows(net):
-    """A light picture with noise: where a bar lies across the nose, less of the noise around a brow moves."""
+    """A light image with noise: where a bar lies across the nose, less of the noise around a brow moves."""
     moved = []
     for bar in (0.0, 0.6):
         crop = noise_crop()
