@@ -49,8 +49,9 @@ def take() -> rows.Take:
     draw = np.random.default_rng(0)
     image = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
     film = {
-        "source": image, "landmarks": draw.uniform(24, 40, (468, 2)), "offsets": offsets,
-        "spoken": np.zeros((N_FRAMES, 64, 64, 3), np.uint8), "still": np.stack([image] * 3),
+        "source": image, "landmarks": head_points()[:, :2].numpy() * 64 / SIDE, "offsets": offsets,
+        "moved": np.stack([head_points()[:, :2].numpy() * 64 / SIDE] * N_FRAMES), "between": np.stack([image] * 4),
+        "pasted": image[None], "whole": image, "spoken": np.stack([image] * N_FRAMES), "still": np.stack([image] * 3),
         "names": np.array(NAMES), "commanded": np.stack([image] * len(NAMES)),
         "mesh": head_points().numpy(), "side": np.array(SIDE), "own": np.zeros((1, 64), np.float32),
     }  # fmt: skip
@@ -71,7 +72,7 @@ def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]
 def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
     result = found(take, Told(gap_of(take)))
     barred = {what: row for (what, _), row in result.items() if row.target}
-    assert len(barred) == 12
+    assert len(barred) == 16
     assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
 
 

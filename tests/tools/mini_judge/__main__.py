@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, text in (("portraits", "a folder of images, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
                        ("out", "where the table, the sheet and the films go"),
-                       ("beside", "films of another run, its --out: films.html shows both in pairs, unnamed")):  # fmt: skip
+                       ("beside", "the --out of another run: films.html shows both in pairs, unnamed")):  # fmt: skip
         parser.add_argument(f"--{name}", type=Path, default=os.environ.get(name.upper()) or None, help=text)
     options = parser.parse_args(arguments)
     chosen = trial.QUICK if options.quick else trial.FULL

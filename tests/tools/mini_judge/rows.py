@@ -19,7 +19,7 @@ from sadtalker_core.training.voices.speech_set import clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 
-from . import damages, heads, measures, mouths, truth, voices
+from . import damages, heads, measures, mouths, sharpness, truth, voices
 from .evaluators import Evaluators
 from .table import Row
 from .trial import CLOSED_GAP, TURN_DEG, Trial
@@ -86,6 +86,7 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
         ("idle and still, away from the face, dB", "pixels"): min(
             measures.psnr(frame, film["source"], away) for frame in film["still"]
         ),
+        **sharpness.of_film(film),
         ("neutral and still, flicker, of 255", "pixels"): measures.flicker(film["still"], everywhere),
     }
 

@@ -136,6 +136,10 @@ class Target:
 
 VOICES = ("generated voices", "unheard languages", "real speech")
 TARGETS: dict[str, Target] = {
+    "sharpness of the face, by the source's": Target(at_least=0.85),
+    "sharpness pulses in the film, sd by mean": Target(at_most=0.015),
+    "sharpness pulses between pixels, sd by mean": Target(at_most=0.015),
+    "sharpness around the head in the whole image, by its own": Target(at_least=0.8),
     "lips follow the coefficients, r": Target(at_least=0.85),
     "voice to jaw, generated voices, r": Target(at_least=0.8),
     "voice to jaw, unheard languages, r": Target(at_least=0.8),

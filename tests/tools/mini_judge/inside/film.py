@@ -14,6 +14,9 @@ import graphs  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+#: parts of a pixel by which the portrait is moved, and frames that are pasted back
+STEPS, PASTED = 8, 6
+
 
 def main(host, takes: list, visemes: dict, turn: float, look: float, still_frames: int) -> dict:
     """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
@@ -24,7 +27,7 @@ def main(host, takes: list, visemes: dict, turn: float, look: float, still_frame
 
 def _film(host, take, visemes, turn, look, still_frames):
     print("filming", take["portrait"], flush=True)
-    image = {"image": take["portrait"]}
+    image = {"image": take["portrait"], "extract.render_size": 0}
     outcome = host.run(graphs.talking(voice=take["voice"], **image))
     if outcome.error:
         return outcome.error["exception_message"]
@@ -43,6 +46,13 @@ def _film(host, take, visemes, turn, look, still_frames):
     names, motion = _commanded(host, model, coefficients, visemes, turn, look)
     frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
     crop = portrait.require_crop()
+    between = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(
+        model, portrait, _between_pixels(host, motion, crop.pic_size), 0
+    )
+    paste = host.core("pipeline").make_paste_back(portrait)
+    box, heads = crop.box, spoken["render"][:: max(len(spoken["render"]) // PASTED, 1)]
+    pasted = torch.cat([paste(head[None]) for head in heads.permute(0, 3, 1, 2)])
+    whole = portrait.image[box.y : box.bottom, box.x : box.right]
     source = host.core("render.frames").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
     height = len(source)  # Face Render repeats the last row of an odd one
     stretch = torch.tensor([source.shape[1], source.shape[0]]) / crop.pic_size
@@ -60,10 +70,29 @@ def _film(host, take, visemes, turn, look, still_frames):
         still=_bytes(still[:, :height]),
         names=np.array(names),
         commanded=_bytes(frames[:, :height]),
+        moved=torch.stack(
+            [points * stretch for points in host.core("render.preview").moved_mesh(crop, spoken["mapping"])]
+        ).numpy(),
+        between=_bytes(between.result[0][:, :height]),
+        pasted=_bytes(pasted[:, :, box.y : box.bottom, box.x : box.right].permute(0, 2, 3, 1)),
+        whole=_bytes(whole),
         orders=motion.driving.weights.numpy(),
     )
     os.replace(take["out"] + ".part.npz", take["out"])
     return None
+
+
+def _between_pixels(host, motion, side):
+    """The portrait at rest, moved right and down by eighths of a pixel, and right alone."""
+    types, source = host.core("datatypes"), motion.source
+    eighths = torch.arange(1, STEPS) / STEPS
+    shifts = torch.cat([torch.stack([eighths, down * eighths], -1) for down in (0, 1)]) * (2 / side)
+    n = len(shifts)
+    held = [part.expand(n, *part.shape[1:]).clone() for part in (source.yaw, source.pitch, source.roll)]
+    place = source.translation.float().expand(n, -1).clone()
+    place[:, :2] += shifts
+    weights = source.weights.expand(n, -1).clone()
+    return types.Motion(types.BlendshapeMotion(*held, place, weights), source)
 
 
 def _commanded(host, model, coefficients, visemes, turn, look):
