@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import Portrait
+from ..sadtalker_core.face.crop import AS_BEFORE
 from ..sadtalker_core.face.hints import hinted_box
 from ..sadtalker_core.face.points import FaceSelector, PointFinder
 from ..sadtalker_core.model import choose_points
@@ -34,6 +35,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From Load Portrait or Portrait from Image."),
                 *map(widgets.option, ("crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks")),
+                widgets.option("render_size", optional=True),
             ],
             outputs=[
                 wires.Portrait.Output(
@@ -60,7 +62,9 @@ class SadTalker3DMMExtract(io.ComfyNode):
         crop_offset_x: float,
         crop_offset_y: float,
         landmarks: str,
+        render_size: int = AS_BEFORE,
     ) -> io.NodeOutput:
+        """render_size: a new node has a widget that says 0; a stored workflow without one gets what was there before"""
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(
@@ -70,6 +74,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 points=points,
                 crop_scale=crop_scale,
                 offset=(crop_offset_x, crop_offset_y),
+                render_size=render_size,
             )
         return io.NodeOutput(cropped, coefficients, pipeline.landmarks_image(cropped).unsqueeze(0))
 

@@ -32,7 +32,8 @@ COMMANDS = ("make", "batch", "models")
 #: where options of `make` belong, in its help
 GROUPS = {
     "model": ("model", "precision"),
-    "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks"),
+    "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks",
+                 "render_size"),
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),

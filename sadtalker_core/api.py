@@ -215,6 +215,7 @@ def predict_motion(
         points=choose_points(options.landmarks, networks.family, folders, device),
         crop_scale=options.crop_scale,
         offset=(options.crop_offset_x, options.crop_offset_y),
+        render_size=options.render_size,
     )
     if audio is None:
         speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
@@ -398,7 +399,7 @@ def in_precision(
         dtype = torch.float32 if device.type == "cpu" else fastest(device)
     else:
         dtype = DTYPES[precision]
-    if not released:
+    if not isinstance(net, Generator):
         return net.to(dtype)
     if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
         _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)

@@ -91,6 +91,8 @@ class FaceCrop:
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
     box:       where the square lies in the image; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
+    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; otherwise as
+               before there was a choice of sizes
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
                clearly seen, or where nobody has looked
     """
@@ -100,6 +102,7 @@ class FaceCrop:
     box: Box
     mode: CropMode
     irises: Tensor | None = None
+    fine: bool = False
 
     @property
     def pic_size(self) -> int:
@@ -391,8 +394,8 @@ class FrameStream:
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
-                "Use shorter audio or a smaller image, split the audio and run the parts one by one, or use Render "
-                "Video."
+                "Use shorter audio, a smaller image or a smaller render_size, split the audio and run the parts one by "
+                "one, or use Render Video."
             )
 
 

@@ -20,6 +20,7 @@ from .compose.plot import SMALLEST
 from .compose.video import QUALITIES
 from .datatypes import CropMode
 from .errors import OptionError, shorten
+from .face.crop import AS_BEFORE, BY_THE_FACE, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
@@ -49,6 +50,7 @@ class Option:
     step:      increment of the widget
     choices:   the allowed values of a text; empty if any text is allowed
     unit:      of the value, or of the values that a text lists
+    least:     the smallest value beside `min`, which then stands for a choice of ours; None where all are alike
     """
 
     name: str
@@ -60,6 +62,7 @@ class Option:
     step: float | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
+    least: float | None = None
 
     @property
     def lists_angles(self) -> bool:
@@ -75,6 +78,8 @@ class Option:
             return "true or false"
         if self.lists_angles:
             return "degrees from -180 to 180, such as '-20, 0, 20'"
+        if self.type is int and self.least is not None:
+            return f"{self.min} or a whole number from {self.least} to {self.max}"
         if self.type is int:
             return f"a whole number from {self.min} to {self.max}"
         if self.type is float:
@@ -114,6 +119,8 @@ class Option:
         return value
 
     def _in_range(self, number: float) -> bool:
+        if self.least is not None and self.min is not None and self.min < number < self.least:
+            return False
         return (self.min is None or number >= self.min) and (self.max is None or number <= self.max)
 
     def _refusal(self, value: Any) -> OptionError:
@@ -236,6 +243,21 @@ class Options:
             LANDMARKS,
             "auto: the face-alignment package if its two weight files are in models/sadtalker, otherwise the built-in"
             " face mesh. mini always uses the built-in mesh.",
+        )
+    )
+    render_size: int = _field(
+        Option(
+            "",
+            int,
+            BY_THE_FACE,
+            "mini only: side of the rendered head, 256 to 1024 pixels. 0: as large as the head is in the image. 256: "
+            "as in workflows saved before this input, softer. As an IMAGE batch a minute weighs 1.2 GB at 256, 4.7 GB "
+            "at 512, 19 GB at 1024; Render Video holds a few frames.",
+            min=BY_THE_FACE,
+            max=LARGEST_RENDER,
+            step=AS_BEFORE,
+            unit="pixels",
+            least=AS_BEFORE,
         )
     )
     idle_seconds: float = _field(

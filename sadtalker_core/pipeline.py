@@ -37,6 +37,7 @@ from .datatypes import (
     require_family,
 )
 from .errors import VideoError
+from .face.crop import AS_BEFORE
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
 from .face.portrait import check_portrait
@@ -74,15 +75,20 @@ def extract(
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
+    render_size: int = AS_BEFORE,
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
 
+    render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
+                 256 gives what workflows without a choice gave. The released family renders at the size of its weights.
     Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
     """
     mode = one_of("crop_mode", mode, CropMode)
     portrait = check_portrait(portrait)
     with _threads_to_look(points):
-        return model.family.extract(model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset)
+        return model.family.extract(
+            model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset, render_size=render_size
+        )
 
 
 @few_threads()

@@ -1,10 +1,10 @@
 """What the meshes and irises of a clip say about brows and gaze, as blendshape weights.
 
 How high somebody's brows are, and where between the corners an iris is, differs more from person to person than with
-what they do. So neither is read from one picture; in a clip they are told by how far they are from where they usually
+what they do. So neither is read from one image; in a clip they are told by how far they are from where they usually
 are, which is taken for rest and for a look into the camera.
 
-How well, on 400 pictures of 50 generated heads (training/heads; each picture against the person's own median): brow
+How well, on 400 images of 50 generated heads (training/heads; each image against the person's own median): brow
 height r .70, gaze across r .88, off by 2.5 degrees in the mean. Up and down is not read: lids go along, and hide it.
 Letters: `T` frames.
 """

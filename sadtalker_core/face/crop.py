@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..datatypes import Box, CropMode
-from ..errors import FaceNotFound, OptionError
+from ..errors import FaceNotFound, OptionError, shorten
+from ..lanczos import resize_lanczos
 from ..opencv_resize import resize_bilinear
 
 #: The extended modes add this part of the oriented square's side all around, and never less than three pixels.
@@ -28,6 +29,9 @@ SMALLEST_BOX = 8
 #: From twice this many pixels on, a face is first averaged down by a whole factor, because the resize below takes
 #: single pixels of a large image and would make noise of it (PARITY.md P35 has the factor, too).
 LARGE_FACE = 1024
+
+#: What `render_size` may be: 0 goes by the face, 256 is what workflows had before they could choose.
+BY_THE_FACE, AS_BEFORE, LARGEST_RENDER = 0, 256, 1024
 
 
 def face_box(
@@ -171,6 +175,39 @@ def cut_square(image: Tensor, box: Box, size: int) -> Tensor:
     if factor > 1:
         part = torch.nn.functional.avg_pool2d(part[None], factor, ceil_mode=False)[0]
     return resize_bilinear(part, size)
+
+
+def check_render_size(size: int) -> None:
+    """Raises OptionError for a side that no square may have."""
+    if size != BY_THE_FACE and not AS_BEFORE <= size <= LARGEST_RENDER:
+        raise OptionError(
+            f"render_size: expected 0 (by the size of the face) or {AS_BEFORE} to {LARGEST_RENDER} pixels, got "
+            f"{shorten(repr(size))}."
+        )
+
+
+def even_box(box: Box) -> Box:
+    """A box that is square to within a pixel -> square, its side even: so it can be rendered pixel by pixel, and videos
+    have even sides. Others come back as they are.
+    """
+    if abs(box.width - box.height) > 1:
+        return box
+    side = min(box.width, box.height) // 2 * 2
+    return Box(box.x, box.y, side, side)
+
+
+def render_side(box: Box, size: int) -> int:
+    """The side of the square for this box, even: the size that is asked for; by the face it is the box's own longer
+    side, in 256..1024.
+    """
+    side = max(box.width, box.height) if size == BY_THE_FACE else size
+    return min(max(side, AS_BEFORE), LARGEST_RENDER) // 2 * 2
+
+
+def cut_sharply(picture: Tensor, box: Box, size: int) -> Tensor:
+    """picture (H, W, 3) in 0..1 -> (3, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
+    part = picture[box.y : box.bottom, box.x : box.right]
+    return resize_lanczos(part.permute(2, 0, 1), (size, size))
 
 
 def _move(points: Tensor, start: tuple[float, ...], scale: tuple[float, ...], end: tuple[float, ...]) -> Tensor:

@@ -17,7 +17,17 @@ from torch import Tensor
 from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
 from ..errors import FaceNotFound
 from .align import align_face
-from .crop import cut_square, face_box, image_to_square, square_box
+from .crop import (
+    AS_BEFORE,
+    check_render_size,
+    cut_sharply,
+    cut_square,
+    even_box,
+    face_box,
+    image_to_square,
+    render_side,
+    square_box,
+)
 from .detector import FaceDetector
 from .iris import find_irises
 from .landmarks import mesh_to_68
@@ -75,22 +85,32 @@ def extract_mini(
     *,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
+    render_size: int = AS_BEFORE,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, read it.
+
+    render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
+                 and looked up finely. 256 is what came before there was a choice: pic_size, cut without one.
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
     square near the edge of the image (crop.square_box).
     """
+    check_render_size(render_size)
     points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
+    fine = render_size != AS_BEFORE
+    if fine:
+        box = box if mode is CropMode.RESIZE else even_box(box)
+        pic_size = render_side(box, render_size)
     crop = FaceCrop(
-        cut_square(portrait.image, box, pic_size),
+        (cut_sharply if fine else cut_square)(portrait.image, box, pic_size),
         image_to_square(points, box, pic_size),
         box,
         mode,
         _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
+        fine,
     )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 

@@ -21,6 +21,7 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
+from ..face.crop import AS_BEFORE
 from ..face.points import FaceSelector, PointFinder
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
@@ -91,8 +92,12 @@ class Family(Protocol):
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
+        render_size: int = AS_BEFORE,
     ) -> tuple[Portrait, FaceCoefficients]:
-        """The portrait with its face cut out, and one row of coefficients."""
+        """The portrait with its face cut out, and one row of coefficients.
+
+        render_size: the side of the square in pixels, 0 by the size of the face, for a family that has the choice
+        """
         ...
 
     def extract_video(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -18,13 +19,14 @@ from ..datatypes import (
     Expression,
     FaceCoefficients,
     FaceCrop,
+    FrameStream,
     HeadPose,
     Motion,
     OnProgress,
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import square_box
+from ..face.crop import AS_BEFORE, square_box
 from ..face.extract import extract_mini
 from ..face.points import FaceSelector
 from ..face.reference_video import read_mini_video
@@ -39,6 +41,7 @@ from ..render.frames import to_box_aspect
 from ..render.meshwarp.compositor import render_flow_frames
 from ..render.preview import preview_mesh
 from ..threads import each_on_few_threads, few_threads
+from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
@@ -71,14 +74,26 @@ class Mini:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
+        render_size: int = AS_BEFORE,
     ) -> tuple[Portrait, FaceCoefficients]:
         """points: of no use here, where the mesh is all that is asked"""
         detector, mesh, linear_3dmm = model.use(
             self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
         )
-        return extract_mini(
-            detector, mesh, linear_3dmm, portrait, mode, model.image_size, crop_scale=crop_scale, offset=offset
+        cropped, row = extract_mini(
+            detector,
+            mesh,
+            linear_3dmm,
+            portrait,
+            mode,
+            model.image_size,
+            crop_scale=crop_scale,
+            offset=offset,
+            render_size=render_size,
         )
+        if render_size != AS_BEFORE:
+            _say_size(cropped.require_crop())
+        return cropped, row
 
     def extract_video(
         self,
@@ -183,6 +198,21 @@ class Mini:
 
     def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
+
+
+def _say_size(crop: FaceCrop) -> None:
+    """How large the head will be, and what a minute of it weighs for those who want it as one batch."""
+    height, width = crop.frame_hw
+    minute = FrameStream(60 * FRAMES_PER_SECOND, height, width, lambda: iter(()))
+    logging.info(
+        "SadTalker: the head is rendered at %d x %d pixels (its box in the image: %d x %d). A minute of it weighs %.1f "
+        "GB as an IMAGE batch (Face Render); Render Video holds a few frames at a time.",
+        width,
+        height,
+        crop.box.width,
+        crop.box.height,
+        minute.n_bytes / 1e9,
+    )
 
 
 def _with_quick_units(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -23,7 +24,7 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import face_box
+from ..face.crop import AS_BEFORE, BY_THE_FACE, check_render_size, face_box
 from ..face.extract import extract_released
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..face.reference_video import read_released_video
@@ -67,7 +68,16 @@ class Released:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
+        render_size: int = AS_BEFORE,
     ) -> tuple[Portrait, FaceCoefficients]:
+        """render_size: of no use here, where the weights know one size; that another was asked for is said"""
+        check_render_size(render_size)
+        if render_size not in (BY_THE_FACE, AS_BEFORE, model.image_size):
+            logging.warning(
+                "SadTalker: render_size %d is ignored: the released weights of this model render %d pixels.",
+                render_size,
+                model.image_size,
+            )
         finder = self._finder(model, points, FaceSelector.of(portrait))
         (recon,) = model.use(self.networks.face_recon)
         return extract_released(recon, portrait, finder, mode, model.image_size, crop_scale=crop_scale, offset=offset)

@@ -17,7 +17,6 @@ network that is unsure mumbles.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig, opened_from_rest
 from .engine import StepContext, seeded, trained
-from .mini_trainer import MiniTrainer, train_mini
+from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
 from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
@@ -231,17 +230,11 @@ def evaluate(net: ExpNet, clips: list[SpeechClip]) -> dict[str, dict[str, tuple[
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speech", type=Path, required=True, nargs="+", help="the .npz of voices.speech_set")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/expnet_mini"), help="folder of the run; an earlier one goes on"
+    parser = command_line(
+        __doc__, out="runs/expnet_mini", steps=3500, evaluate="how well kept-away voices are understood"
     )
     parser.add_argument("--on-top-of", type=Path, metavar="FILE", help="begin with the ExpNet of a mini model's file")
-    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate (default 2e-3)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--evaluate", action="store_true", help="only print how well kept-away voices are understood")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     clips = [clip for file in options.speech for clip in load(file)]

@@ -11,7 +11,6 @@ as lively as those we made, which a small autoencoder alone does not reach.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_measures import at_seams, centroid_hz, head_range, head_speed, nods_with_loudness, rests
 from .head_sway import NUMBERS, STYLES, changes, cues, scale_of
-from .mini_trainer import MiniTrainer, train_mini
+from .mini_trainer import MiniTrainer, command_line, train_mini
 from .posevae import divergence
 from .voices.speech_set import SpeechClip, load
 
@@ -191,19 +190,13 @@ def evaluate(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
+    parser = command_line(__doc__, out="runs/posevae_mini", steps=STEPS, evaluate="how heads move")
     parser.add_argument(
         "--expnet", type=Path, help="folder of the run of expnet_mini, whose ear is used (default: that of mini)"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/posevae_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--evaluate", action="store_true", help="only print how heads move")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    clips = load(options.speech)
+    clips = [clip for file in options.speech for clip in load(file)]
     (built_in,) = assemble_mini().use(EXPNET)
     net = new_net(
         options.seed, (trained(new_expnet(0), options.expnet, "expnet") if options.expnet else built_in).audio

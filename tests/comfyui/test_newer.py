@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.slow]
 SCREENSHOTS = home() / "screenshots"
 SECONDS = 0.4
 APPS = {"1_talking_portrait.app": (1400, 900), "2_full_body.app": (420, 880)}
+PLAYED = """() => [...document.querySelectorAll('video')].some(
+    film => film.src.includes('type=output') && film.videoWidth > 0 && film.currentTime > 0)"""
 #: the wheel of the oldest ComfyUI fills the newer one's menus, too, and the page would complain about that
 SETTINGS = {"Comfy.VueNodes.Enabled": True, "Comfy.VersionCompatibility.DisableWarnings": True}
 
@@ -151,5 +153,7 @@ def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
         page.page.get_by_text("Outputs", exact=True).click()
     film = page.page.locator('video[src*="type=output"]:visible').first
     film.wait_for()
+    film.evaluate("film => { film.muted = true; film.play().catch(() => null) }")
+    page.page.wait_for_function(PLAYED)
     page.screenshot(SCREENSHOTS / f"{name}_after_its_run.png")
     assert page.errors == page.complaints == []

@@ -62,7 +62,7 @@ def what_it_does(graph: dict) -> dict:
 
 
 @BOTH_MODES
-@pytest.mark.parametrize("name", shipped.FILES)
+@pytest.mark.parametrize("name", shipped.GRAPHS)
 def test_a_dropped_workflow_is_whole(page, name):
     drop_workflow(page, name)
     mode = "nodes_2" if page.settings["Comfy.VueNodes.Enabled"] else "classic"
@@ -92,12 +92,24 @@ def run_and_bring_back(page: Page, client: Client, name: str) -> None:
 
 
 @BOTH_MODES
-@pytest.mark.parametrize("name", [name for name in shipped.FILES if name != NEEDS_A_CHECKPOINT])
+@pytest.mark.parametrize("name", [name for name in shipped.GRAPHS if name != NEEDS_A_CHECKPOINT])
 def test_a_dropped_workflow_runs_shows_its_video_and_comes_back_out_of_it(page, client, inputs, name):
     drop_workflow(page, name)
     style = 20 if page.settings["Comfy.VueNodes.Enabled"] else 7  # a run like the last one would be remembered
     page.set_values(inputs, pose_style=style, **({"idle_seconds": SECONDS} if name == "idle_portrait" else {}))
     run_and_bring_back(page, client, name)
+
+
+@CLASSIC
+def test_an_app_opens_in_the_early_view_of_an_old_page_and_makes_its_film(page, inputs):
+    """It shows the widgets of all nodes, and Run; newer pages are in test_newer.py."""
+    drop_workflow(page, "1_talking_portrait.app")
+    page.page.get_by_role("button", name="Open Workflow").wait_for()
+    page.screenshot(SCREENSHOTS / "app_in_the_oldest_page.png")
+    page.set_values(inputs, pose_style=13)
+    ended, pictures = page.run()
+    assert ended == "execution_success" and pictures
+    assert page.errors == page.complaints == []
 
 
 @BOTH_MODES

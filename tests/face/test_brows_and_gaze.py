@@ -41,7 +41,7 @@ def test_heights_are_those_of_the_mesh(net):
 @pytest.mark.parametrize("away", [-0.1, 0.0, 0.08])
 @pytest.mark.parametrize("degrees", [0.0, 35.0])
 def test_a_look_is_where_the_irises_are_between_the_corners(away, degrees):
-    """away: to the left of the person, right in the picture, in widths of the eye"""
+    """away: to the left of the person, right in the image, in widths of the eye"""
     angle = math.radians(degrees)
     turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     points = head_points()[:, :2] @ turn.T

@@ -9,7 +9,17 @@ import torch
 
 from sadtalker_core.datatypes import Box, CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.face.crop import cut_square, face_box, image_to_square, square_box, square_to_image
+from sadtalker_core.face.crop import (
+    check_render_size,
+    cut_sharply,
+    cut_square,
+    even_box,
+    face_box,
+    image_to_square,
+    render_side,
+    square_box,
+    square_to_image,
+)
 from sadtalker_core.opencv_resize import resize_bilinear
 from tests.face.drawn_face import face_68
 
@@ -203,3 +213,39 @@ def test_away_from_the_edge_the_unsqueezed_box_is_the_box(mode):
 def test_a_face_that_fills_a_tall_image_is_squeezed_rather_than_cut():
     points = face_68(50, 150, 95)
     assert square_box(points, (100, 400), CropMode.CROP) == face_box(points, (100, 400), CropMode.CROP)
+
+
+# ------------------------------------------------------------------------------------------------- the size of a head
+
+
+@pytest.mark.parametrize(("wh", "asked", "side"), [
+    ((438, 438), 0, 438), ((300, 410), 0, 410), ((90, 90), 0, 256), ((1500, 1500), 0, 1024), ((313, 313), 0, 312),
+    ((438, 438), 512, 512), ((438, 438), 301, 300), ((2000, 2000), 1024, 1024),
+])  # fmt: skip
+def test_a_head_is_rendered_as_large_as_it_is_or_as_is_asked_for(wh, asked, side):
+    assert render_side(Box(0, 0, *wh), asked) == side
+
+
+@pytest.mark.parametrize("size", [-1, 1, 255, 1025, 4096])
+def test_a_size_that_no_head_may_have_is_refused_with_what_is_possible(size):
+    with pytest.raises(OptionError, match=rf"render_size: expected 0 .* or 256 to 1024 pixels, got {size}"):
+        check_render_size(size)
+
+
+def test_a_box_that_is_nearly_square_becomes_even_and_others_stay():
+    assert even_box(Box(3, 4, 313, 312)) == Box(3, 4, 312, 312) == even_box(Box(3, 4, 313, 313))
+    assert even_box(Box(3, 4, 313, 300)) == Box(3, 4, 313, 300)
+
+
+def test_a_square_of_its_own_size_is_the_picture_to_the_bit():
+    picture, box = torch.rand(90, 100, 3), Box(20, 10, 70, 70)
+    assert torch.equal(cut_sharply(picture, box, 70), picture[10:80, 20:90].permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("side", [400, 700, 1500])
+def test_what_is_finer_than_the_square_turns_grey_and_not_into_a_pattern(side):
+    board = ((torch.arange(side)[:, None] + torch.arange(side)) % 2).float()[..., None].expand(-1, -1, 3)
+    square = cut_sharply(board, Box(0, 0, side, side), 256)[:, 8:-8, 8:-8]
+    assert (square - 0.5).abs().max() < 0.02
+    if side == 400:
+        assert (cut_square(board, Box(0, 0, side, side), 256) - 0.5).abs().max() > 0.4  # what stored workflows have

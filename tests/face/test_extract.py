@@ -8,7 +8,7 @@ import torch
 from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound
-from sadtalker_core.face.crop import face_box, image_to_square
+from sadtalker_core.face.crop import cut_sharply, cut_square, face_box, image_to_square
 from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.points import FaceSelector, MeshPoints
@@ -151,6 +151,25 @@ def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, me
     smaller = {"crop_scale": 0.8, "offset": (0.1, 0.0)}
     moved, _ = extract_mini(detector, mesh_net, mean_face, portrait, CropMode.CROP, 256, **smaller)
     assert moved.crop.box.width == pytest.approx(0.8 * plain.crop.box.width, abs=2)
+
+
+def test_without_a_size_the_mini_door_cuts_what_it_always_cut(detector, mesh_net, mean_face):
+    doors = detector, mesh_net, mean_face, Portrait(astronaut()), CropMode.CROP, 256
+    (silent, row), (said, same_row) = extract_mini(*doors), extract_mini(*doors, render_size=256)
+    assert torch.equal(silent.crop.image, cut_square(astronaut(), silent.crop.box, 256)) and not silent.crop.fine
+    assert torch.equal(said.crop.image, silent.crop.image) and torch.equal(same_row.full_rows(), row.full_rows())
+
+
+@pytest.mark.parametrize("asked", [0, 300])
+def test_a_head_is_cut_as_large_as_it_is_or_as_asked_and_read_alike(detector, mesh_net, mean_face, asked):
+    picture = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=2)[0].permute(1, 2, 0)
+    doors = detector, mesh_net, mean_face, Portrait(picture), CropMode.CROP, 256
+    (plain, row), (done, same) = extract_mini(*doors), extract_mini(*doors, render_size=asked)
+    box, square = done.crop.box, done.crop.image
+    assert done.crop.fine and box.width == box.height and plain.crop.box.width - box.width in (0, 1)
+    assert square.shape[-1] == same.pic_size == (asked or box.width)
+    assert torch.equal(square, cut_sharply(picture, box, asked or box.width))
+    assert (same.motion_rows() - row.motion_rows()).abs().max() < 0.02
 
 
 def test_the_embedded_mesh_serves_the_released_family_too(net, detector, mesh_net):

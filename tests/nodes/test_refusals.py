@@ -17,6 +17,7 @@ SENTENCES = {
     "fourth of a list of pictures": ("the portrait, number 3 of the list (counting from 0)", "too small"),
     "fourth of a list of files": ("the portrait 'tiny.png', number 3 of the list", "16 x 16"),
     "fourth of a list of portraits": ("the portrait 'green.png', number 3 of the list", "no face found"),
+    "a head of 100 pixels": ("render_size", "0 (by the size of the face) or 256 to 1024", "got 100"),
     "third of two faces": ("face index up to 1, got 2", "2 faces were found"),
     "no voice and no idle time": ("idle_seconds", "audio"),
     "released weights not there": (

@@ -134,6 +134,16 @@ def test_a_full_computer_is_known_by_its_words():
     assert not memory_ran_out(ValueError(str(full.value))), "somebody else's"
 
 
+@pytest.mark.parametrize(("cost", "sides"), [(RELEASED_COST, (256, 512)), (MINI_COST, (256, 512, 1024))])
+def test_a_frame_takes_what_is_known_of_its_size_and_in_between_by_its_pixels(cost, sides):
+    assert [working_bytes(cost, side) for side in sides] == [cost.working_bytes[side] for side in sides]
+    assert working_bytes(cost, 64) == working_bytes(cost, 256), "the smallest that is known"
+    half_as_many_more = working_bytes(cost, round((sides[0] ** 2 / 2 + sides[1] ** 2 / 2) ** 0.5))
+    assert half_as_many_more == pytest.approx(sum(cost.working_bytes[side] for side in sides[:2]) / 2, rel=0.01)
+    steps = [working_bytes(cost, side) for side in range(256, 1400, 50)]
+    assert steps == sorted(steps) and steps[-1] > working_bytes(cost, sides[-1])
+
+
 @pytest.mark.parametrize("cost", [RELEASED_COST, MINI_COST])
 @pytest.mark.parametrize("side", [256, 512])
 def test_nothing_chosen_is_what_fits_on_a_gpu_and_one_on_a_cpu(cost, side):

@@ -33,12 +33,12 @@ from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
-from .face_edge import TORN, beside_the_edge, draw_edge
+from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample, within_the_image
+from .warp import Lookup, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -72,7 +72,7 @@ def render_flow_frames(
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving, crop.irises)
+        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop.irises)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -91,11 +91,13 @@ class _MeshClip:
         self,
         net: FlowRenderer,
         image: Tensor,
+        fine: bool,
         head: PosedRig,
         driving: BlendshapeMotion,
         irises: Tensor | None,
     ):
         self.net, self.image, self.head = net, image[None], head
+        self.look = Lookup(self.image, fine)
         self.gaze = None if irises is None else Gaze(irises, head)
         if not self.gaze:  # lids would follow a look that nobody sees
             driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
@@ -104,12 +106,13 @@ class _MeshClip:
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
-        self.lips = LipEdges(self.image, head)
+        self.lips = LipEdges(self.look, self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
+        self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
@@ -135,19 +138,18 @@ class _MeshClip:
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
-        sides = beside_the_edge(displacement, flow.face)
-        on_crop = sample(torch.cat([displacement, change, paint, *sides], dim=1), self.on_stage.expand(n, -1, -1, -1))
-        outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
         to_crop = self.head.zoom * 2 / side
-        moved = within_the_image((on_crop[:, :2] * to_crop).masked_fill(outside, 0), self.identity)
-        change, paint = on_crop[:, 2:3].masked_fill(outside, 0), on_crop[:, 3:6]
+        moved = within_the_image(displacement * to_crop, self.stage_on_crop)
+        on_crop = sample(torch.cat([moved, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
+        moved, change = (part.masked_fill(outside, 0) for part in (on_crop[:, :2], on_crop[:, 2:3]))
         if self.gaze:
             moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)
-        warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        warped = self.look(self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
-        within, beyond, face = on_crop[:, 6:].split((2, 2, 1), dim=1)
-        draw_edge(warped, self.image, self.identity, within * to_crop, beyond * to_crop, face, TORN * to_crop)
-        frames = warped + change * (paint - warped)
+        sides = beside_the_edge(displacement, flow.face)
+        draw_edge(warped, self.image, self.identity, self.on_stage, sides, to_crop)
+        frames = warped + change * (on_crop[:, 3:] - warped)
         frames = self.lids.draw(self.mouth.fill(frames, flow), moved * (side / 2), flow)
         frames = self.lashes.draw(frames, flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
@@ -165,10 +167,15 @@ class _MeshClip:
     def _crop_grid(self) -> tuple[Tensor, Tensor]:
         """(1, S, S, 2) twice: where the crop's pixels are in the crop and on the stage, both in -1..1."""
         side = self.image.shape[-1]
-        centres = torch.arange(side, device=self.image.device) + 0.5
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        places = torch.stack([x, y], dim=-1)[None]
+        places = _pixels(side, self.image.device)
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def _pixels(side: int, device: torch.device) -> Tensor:
+    """(1, side, side, 2) the centres of a square's pixels, in pixels."""
+    centres = torch.arange(side, device=device) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
 
 
 def _calmer(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:

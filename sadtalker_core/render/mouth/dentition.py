@@ -47,7 +47,7 @@ LOWER_CROWNS = (
     (0.110, 0.070, 0.013),
 )
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
-SMILE = 0.55  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
+SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
 
 # Colours, of a face in white light: tuned by eye on the open mouths of the sheet that `make eval-mini` draws

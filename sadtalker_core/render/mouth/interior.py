@@ -33,20 +33,21 @@ _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): light and edges on the
 # open mouths, columns "A", "E" and "O", one's own teeth on those who smile in the portrait (astronaut, obama, obama2).
-_CAVITY = (0.11, 0.036, 0.034)  #: its colour in white light
+_CAVITY = (0.13, 0.045, 0.042)  #: its colour in white light
 _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of the lips
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
+_SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
-_SHADY = 0.28  #: how much darker it is before that
+_SHADY = 0.20  #: how much darker it is before that
 #: How dark it is right at the upper lip and at the lower lip, and how far that reaches, in decimetres.
-_UPPER_SHADE, _UPPER_REACH = 0.45, 0.022
-_LOWER_SHADE, _LOWER_REACH = 0.40, 0.020
-_CORNER_SHADE, _CORNER = 0.75, 0.22  #: how dark it is in the corners of the mouth, over which part of its width
-#: On lower teeth and tongue light falls from below the upper teeth: how much less where these are, and from how many
-#: decimetres below the upper lip on all of it.
-_ROOF_SHADE, _ROOF = 0.65, 0.12
+_UPPER_SHADE, _UPPER_REACH = 0.32, 0.018
+_LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
+_CORNER_SHADE, _CORNER = 0.5, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
+#: The upper teeth keep the light off what is behind and below them: how much at their edge, and over how many
+#: decimetres below it.
+_ROOF_SHADE, _ROOF = 0.75, 0.07
 
 
 class Mouth:
@@ -93,6 +94,8 @@ class Mouth:
         parted = (height - was.clamp_min(0)).flatten(1)
         was_open = ((was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
+        if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
+            changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
 
     def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> Tensor:
@@ -101,25 +104,36 @@ class Mouth:
         picture = self.dark[:, None, None].expand(n, -1, *places.shape[:2])
         axes = anchors.axes * self.head.zoom
         back = torch.linalg.inv(axes[:, :, :2])
-        front, deep = self._light(gap)
-        for layer in (TONGUE, LOWER_TEETH, UPPER_TEETH):  # from the back to the front
-            middle = self.head.on_crop(anchors.anchors[:, layer])
-            if layer == self.own.row:
-                middle = middle + self.own.lift * axes[:, :, 1]
+        flats = []
+        for layer in (UPPER_TEETH, LOWER_TEETH, TONGUE):
+            middle = self.head.on_crop(anchors.anchors[:, layer]) + self._lift(layer) * axes[:, :, 1]
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
-            flat = flat + torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None] * behind
-            grid = flat * flat.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
+            flats.append(flat + torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None] * behind)
+        x, y = flats[UPPER_TEETH].unbind(-1)
+        front, deep = self._light(gap, (SMILE * x.square() - y)[:, None])
+        for layer in (TONGUE, LOWER_TEETH, UPPER_TEETH):  # from the back to the front
+            grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
             light = front if layer == UPPER_TEETH else deep
             picture = picture + sampled[:, 3:] * (sampled[:, :3] * light - picture)
         return picture
 
-    def _light(self, gap: Opening) -> tuple[Tensor, Tensor]:
-        """(B, 1, h, w) twice: how much of it reaches the upper teeth, and what lies behind and below them."""
+    def _lift(self, layer: int) -> Tensor:
+        """() decimetres, up in the head: rows of teeth follow the portrait's own; and where its upper row reaches
+        further down, what bites on it does, too.
+        """
+        if layer == self.own.row:
+            return self.own.lift
+        return self.own.lift.clamp_max(0) if self.own.row == UPPER_TEETH else torch.zeros_like(self.own.lift)
+
+    def _light(self, gap: Opening, below_teeth: Tensor) -> tuple[Tensor, Tensor]:
+        """below_teeth (B, 1, h, w): decimetres below the upper tooth edge -> (B, 1, h, w) twice: how much light reaches
+        the upper teeth, and what lies behind and below them.
+        """
         opened = (gap.height / (_WIDE_OPEN * self.density)).clamp(0, 1)
         falls_in = (1 - _SHADY + _SHADY * opened) * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         above, below = gap.above.clamp_min(0) / self.density, gap.below.clamp_min(0) / self.density
         front = falls_in * (1 - _UPPER_SHADE * torch.exp(-above / _UPPER_REACH))
-        roofed = 1 - _ROOF_SHADE * (1 - (above / _ROOF).clamp_max(1))
+        roofed = 1 - _ROOF_SHADE * (1 - (below_teeth / _ROOF).clamp(0, 1))
         return front, falls_in * roofed * (1 - _LOWER_SHADE * torch.exp(-below / _LOWER_REACH))

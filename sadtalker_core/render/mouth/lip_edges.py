@@ -20,7 +20,7 @@ from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_a
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.placement import STAGE
 from ..meshwarp.posed_rig import PosedRig
-from ..meshwarp.warp import sample
+from ..meshwarp.warp import Lookup, sample
 
 _HALF = len(INNER_LIPS) // 2
 _FINER = 4  #: points of an edge for one of the mesh
@@ -53,10 +53,10 @@ def _smooth(edge: Tensor) -> Tensor:
 
 
 class LipEdges:
-    """A portrait's crop (1, 3, S, S) in 0..1, and its head."""
+    """A portrait's crop as it is looked up, its side in pixels, and its head."""
 
-    def __init__(self, image: Tensor, head: PosedRig):
-        self.image, self.head, self.density = image, head, head.density
+    def __init__(self, look: Lookup, side: int, head: PosedRig):
+        self.look, self.side, self.head, self.density = look, side, head, head.density
         self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
@@ -93,7 +93,7 @@ class LipEdges:
         n = len(displacement)
         grid = (self.head.on_stage(places) * (2 / STAGE) - 1).expand(n, -1, -1, -1)
         moved = sample(displacement, grid).permute(0, 2, 3, 1) * self.head.zoom
-        return sample(self.image.expand(n, -1, -1, -1), (places + moved) * (2 / self.image.shape[-1]) - 1)
+        return self.look((places + moved) * (2 / self.side) - 1)
 
 
 def _sides(lips: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:

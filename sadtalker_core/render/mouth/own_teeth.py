@@ -26,11 +26,12 @@ from .opening import Opening, lips_apart, opening
 #: So bright beside the white of the face, and so grey (the least of its colours by the largest); from the first, where
 #: it could be one, over so much further, where it surely is.
 _BRIGHT, _GREY = (0.45, 0.2), (0.5, 0.15)
+_DIM = (0.55, 0.15)  #: the same of the light of the portrait's teeth, below which it is something else
 _EDGE = 0.010  #: decimetres over which lips and teeth blend in the portrait
 _PARTED = 0.03  #: decimetres between the lips, below which they are closed
+_GAP = 0.3  #: as little of a tooth ends a row
 _FEWEST = 0.004  #: square decimetres of teeth, below which there are none to keep
 _LOW = 0.6  #: teeth that lie lower than this between the lips, on average, are the lower row
-_CROWN = 0.13  #: decimetres that the lower row is high at most
 _MIDDLE = (0.4, 0.6)  #: of the width of the mouth: where the edge of a row is looked for
 _FURTHEST = 0.08  #: decimetres by which the edge may be off what anatomy says
 
@@ -56,6 +57,10 @@ class OwnTeeth:
         gap, edge = opening(lips, places[None]), max(1.0, _EDGE * head.density)
         window = image[:, :, rows, columns]
         mask = gap.cover(edge) * _whiteness(F.avg_pool2d(window, 3, 1, 1, count_include_pad=False), white)
+        light = window.mean(1, keepdim=True)
+        if (mask > 0.5).any():  # the tongue is grey, too, where it shines
+            dim_from, dim_over = _DIM
+            mask = mask * ((light / light[mask > 0.5].quantile(0.9) - dim_from) / dim_over).clamp(0, 1)
         total = mask.sum()
         middle = torch.linspace(*_MIDDLE, 5, device=image.device)[None, None]
         parted = lips_apart(lips, middle).mean() > _PARTED * head.density
@@ -63,10 +68,9 @@ class OwnTeeth:
             return
         low = (mask * (gap.above / gap.height.clamp_min(1.0)).clamp(0, 1)).sum() / total
         self.row = LOWER_TEETH if low > _LOW else UPPER_TEETH
-        if self.row == LOWER_TEETH:
-            mask = mask * ((_CROWN - gap.below / head.density) / _EDGE).clamp(0, 1)
+        mask = _first_row(mask) if self.row == UPPER_TEETH else _first_row(mask.flip(2)).flip(2)
         self.mask[:, :, rows, columns] = mask
-        bright = mask * window.mean(1, keepdim=True)
+        bright = mask * light
         self.colour = (window * bright).sum((0, 2, 3)) / bright.sum()
         self.lift = self._lift(mask[0, 0], gap, places)
 
@@ -97,6 +101,12 @@ class OwnTeeth:
         both = torch.cat([self.image, self.mask], dim=1).expand(n, -1, -1, -1)
         found = sample(both, grid)
         return found[:, :3], found[:, 3:]
+
+
+def _first_row(mask: Tensor) -> Tensor:
+    """mask (1, 1, h, w) -> the same without what comes after a gap, from the top: the tongue shines below the teeth."""
+    ended = ((mask.cummax(2).values > 0.5) & (mask < _GAP)).to(mask).cummax(2).values
+    return mask * (1 - F.max_pool2d(ended, (1, 5), 1, (0, 2)))
 
 
 def _whiteness(seen: Tensor, white: Tensor) -> Tensor:

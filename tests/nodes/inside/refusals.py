@@ -121,6 +121,7 @@ def main(host) -> dict:
         extract = nodes["SadTalker3DMMExtract"].execute
         green = types.Portrait(torch.full((128, 128, 3), 0.5), name="green.png")
         found["fourth of a list of portraits"] = raised(lambda: extract(model, green, "crop", 1.0, 0.0, 0.0, "auto"))
+        found["a head of 100 pixels"] = raised(lambda: extract(model, green, "crop", 1.0, 0.0, 0.0, "auto", 100))
     reference = nodes["SadTalkerReferenceVideo"].execute
     found["neither frames nor video"] = raised(lambda: reference(model, 25.0, "hold", 0, "largest", "auto"))
     return found

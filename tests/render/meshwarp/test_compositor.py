@@ -36,6 +36,31 @@ def test_who_does_not_move_is_the_portrait_itself(net):
     assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
 
 
+@pytest.mark.parametrize("side", [256, 512])
+def test_a_fine_crop_that_does_not_move_is_the_portrait_itself_too(net, side):
+    crop = replace(noise_crop(side), fine=True)
+    assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
+def test_a_fine_crop_beside_the_head_stays_as_it_is(net):
+    crop = noise_crop()
+    aside = replace(crop, fine=True, landmarks=crop.landmarks + torch.tensor([500.0, 0.0, 0.0]))
+    assert torch.equal(frames_of(net, aside, rows(2, yaw=9.0, jawOpen=0.7)), crop.image.expand(2, -1, -1, -1))
+
+
+def test_where_the_paint_says_little_a_fine_crop_keeps_its_detail(net):
+    """The same colours, for the paint changes those alike; of the noise of the portrait more is left."""
+    with torch.no_grad():
+        for head in (net.shift, net.colours):
+            head.weight.zero_()
+        net.colours.bias.fill_(0.0)  # grey, a tenth of it
+    driving = rows(1, yaw=6.0)
+    plain, fine = (frames_of(net, replace(noise_crop(), fine=fine), driving)[0] for fine in (False, True))
+    cheeks = (slice(None), slice(120, 150), slice(90, 166))
+    assert (plain[cheeks].mean((1, 2)) - fine[cheeks].mean((1, 2))).abs().max() < 0.01
+    assert fine[cheeks].std() > 1.15 * plain[cheeks].std()
+
+
 def test_motion_is_relative_to_the_source(net):
     crop, pose = noise_crop(), dict(yaw=14.0, pitch=-6.0, jawOpen=0.5)
     frame = frames_of(net, crop, rows(1, **pose), source=rows(1, **pose))[0]
@@ -69,8 +94,9 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     assert kept < 0.03 < below
 
 
-def test_pixels_away_from_the_head_are_the_portraits_own(net):
-    crop = noise_crop(pixels_per_decimetre=50.0)  # the stage is then 150 pixels wide
+@pytest.mark.parametrize("fine", [False, True])
+def test_pixels_away_from_the_head_are_the_portraits_own(net, fine):
+    crop = replace(noise_crop(pixels_per_decimetre=50.0), fine=fine)  # the stage is then 150 pixels wide
     frame = frames_of(net, crop, rows(1, yaw=15.0, jawOpen=1.0))[0]
     changed = (frame != crop.image).any(0)
     assert changed[100:156, 100:156].float().mean() > 0.8
@@ -79,16 +105,18 @@ def test_pixels_away_from_the_head_are_the_portraits_own(net):
     assert not changed[outside].any()
 
 
+@pytest.mark.parametrize("fine", [False, True])
 @pytest.mark.parametrize("side", [256, 512, 200])
-def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side):
-    frames = frames_of(net, noise_crop(side), rows(3, yaw=10.0, jawOpen=0.6), batch_size=2)
+def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side, fine):
+    frames = frames_of(net, replace(noise_crop(side), fine=fine), rows(3, yaw=10.0, jawOpen=0.6), batch_size=2)
     assert frames.shape == (3, 3, side, side)
     assert frames.dtype == torch.float32
     assert frames.amin() >= 0 and frames.amax() <= 1
 
 
-def test_a_frame_does_not_depend_on_its_batch(net):
-    crop = noise_crop()
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_frame_does_not_depend_on_its_batch(net, fine):
+    crop = replace(noise_crop(), fine=fine)
     driving = rows(5, yaw=torch.linspace(-8, 8, 5), jawOpen=torch.linspace(0, 1, 5))
     one, all_at_once = (frames_of(net, crop, driving, batch_size=n) for n in (1, 5))
     assert torch.allclose(one, all_at_once, atol=2e-3)
@@ -153,7 +181,7 @@ def test_an_iris_that_was_found_looks_about(net):
 
 
 def test_glasses_hold_the_brows(net):
-    """A light picture with noise: where a bar lies across the nose, less of the noise around a brow moves."""
+    """A light image with noise: where a bar lies across the nose, less of the noise around a brow moves."""
     moved = []
     for bar in (0.0, 0.6):
         crop = noise_crop()

@@ -28,6 +28,12 @@ def test_either_side_of_an_edge_is_carried_on_across_it():
     assert within[:, 1].abs().max() == 0 and beyond[..., 17:].abs().max() == 0
 
 
+def test_a_face_that_is_not_there_has_no_edge():
+    displacement, face = torch.randn(1, 2, 40, 40), torch.zeros(1, 1, 40, 40)
+    within, beyond, _ = beside_the_edge(displacement, face)
+    assert torch.equal(within, displacement) and torch.equal(beyond, displacement)
+
+
 def test_nothing_from_between_is_seen_at_a_torn_edge():
     """The portrait is black to the left, white to the right, and red where neither side of the edge looks."""
     side = 40
@@ -47,6 +53,6 @@ def test_nothing_from_between_is_seen_at_a_torn_edge():
     assert red(warped) > 0.9
     within, beyond, _ = beside_the_edge(displacement, face)
     before = warped.clone()
-    draw_edge(warped, image, identity, within * to_image, beyond * to_image, face, torch.tensor(0.8 * to_image))
+    draw_edge(warped, image, identity, identity, (within, beyond, face), torch.tensor(to_image))
     assert red(warped) == 0
     assert torch.equal(warped[..., :14], before[..., :14]) and torch.equal(warped[..., 26:], before[..., 26:])

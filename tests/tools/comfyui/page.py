@@ -25,8 +25,13 @@ SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # the page must not wait for the internet
 PATIENCE = 300_000  # milliseconds
-#: Run, above the graph and in an app
-RUN = ':is([data-testid="queue-button"], button:has([data-testid="linear-run-button-icon"])):visible'
+#: Run, above the graph, in an app, and in an app of an old page
+RUN_BUTTONS = (
+    '[data-testid="queue-button"]',
+    'button:has([data-testid="linear-run-button-icon"])',
+    'button:has(.p-button-label:text-is("Run"))',
+)
+RUN = ", ".join(f"{button}:visible" for button in RUN_BUTTONS)
 CLICKS = 20  # in that time, where the page may swallow one
 #: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
 NOT_OURS = ("api.comfy.org", "Content Security Policy", "ERR_NAME_NOT_RESOLVED", "Failed to load resource")

@@ -13,6 +13,8 @@ from tests.tools.comfyui.layout import PROJECT
 from tests.tools.comfyui.server import Server
 
 FILES = {file.stem: file for file in sorted((PROJECT / "workflows").glob("*.json"))}
+#: those that a page opens as a graph; an app is another view, see tests/comfyui/test_newer.py
+GRAPHS = [name for name in FILES if not name.endswith(".app")]
 VOICES = ("speech.wav", "voice_1.wav", "voice_2.wav")
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 

@@ -1,6 +1,6 @@
 """What is seen in a mouth: where the tooth edges lie, and how much of it is teeth, tongue and dark.
 
-In: a portrait's mesh and weights; or pictures of generated heads, rendered and true, whose layers are known. Out:
+In: a portrait's mesh and weights; or images of generated heads, rendered and true, whose layers are known. Out:
 millimetres (a decimetre of the canonical head is 100), and shares of the opening.
 """
 
@@ -35,7 +35,7 @@ KINDS = ("teeth", "red", "dark")
 
 def tooth_edges(mesh: Tensor, side: int, own: Tensor) -> tuple[float, float]:
     """mesh (468, 3) in pixels of a crop of `side`, own (52 or more,) the portrait's weights -> millimetres, in the
-    picture and down the head: by how much the upper edge lies below the upper lip at rest; and the lower edge above the
+    image and down the head: by how much the upper edge lies below the upper lip at rest; and the lower edge above the
     lower lip once the jaw has opened (`OPEN`).
     """
     nothing = torch.zeros(1)
@@ -66,7 +66,7 @@ class SeenMouth(NamedTuple):
 
 
 def shares(mouths: Iterable[SeenMouth]) -> dict[tuple[str, str], tuple[float, float]]:
-    """-> (kind, opening) -> the share of the opening in the rendered and in the true pictures, means over mouths."""
+    """-> (kind, opening) -> the share of the opening in the rendered and in the true images, means over mouths."""
     sums: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for mouth in mouths:
         white = light_of(mouth.true, mouth.teeth)
