@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
+from sadtalker_core.motion.expnet import ExpNetConfig
 from sadtalker_core.training.voices import texts
 from sadtalker_core.training.voices.speech_set import FLITE, HELD_OUT_FLITE, HELD_OUT_VARIANTS, VARIANTS
 from sadtalker_core.training.voices.synthesis import Utterance
@@ -59,6 +60,7 @@ class Obedient(torch.nn.Module):
 
     def __init__(self, track: np.ndarray, late: int = 0):
         super().__init__()
+        self.config = ExpNetConfig()
         self.track, self.late = torch.from_numpy(track), late
 
     def forward(self, windows, reference, blink):

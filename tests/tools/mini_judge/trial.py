@@ -98,7 +98,7 @@ class Trial:
     spoken: tuple[str, ...] = SPOKEN
     speech_frames: int = 100
     pairs: int = 40
-    voice_minutes: float = 6.0
+    voice_minutes: float = 3.0
     no_voice_seconds: float = 20.0
     truths: tuple[Head, ...] = HEADS
 
