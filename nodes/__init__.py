@@ -6,6 +6,7 @@ from .audio_encode import SadTalkerAudioEncode
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
+from .finding import easy_to_find
 from .inputs import with_checked_inputs
 from .load_model import SadTalkerLoadModel, register_folder
 from .mappingnet import SadTalkerMappingNet
@@ -54,4 +55,4 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerVisibleLabel,
             SadTalkerRenderVideo,
         ]
-        return [with_checked_inputs(node) for node in nodes]
+        return [with_checked_inputs(easy_to_find(node)) for node in nodes]

@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.audio.loudness import OFF
 from ..sadtalker_core.audio.speech import EMPTY
 from ..sadtalker_core.errors import AudioError
 from . import widgets, wires
@@ -28,6 +29,7 @@ class SadTalkerAudioEncode(io.ComfyNode):
             inputs=[
                 widgets.option("idle_seconds"),
                 io.Audio.Input("audio", optional=True, tooltip="The voice; any sample rate and number of channels."),
+                widgets.option("loudness", optional=True),
             ],
             outputs=[
                 wires.Speech.Output("speech", display_name="speech", tooltip="The audio as mel windows."),
@@ -36,11 +38,13 @@ class SadTalkerAudioEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, idle_seconds: float, audio: Any = _NOT_CONNECTED) -> io.NodeOutput:
+    def execute(cls, idle_seconds: float, audio: Any = _NOT_CONNECTED, loudness: str = OFF) -> io.NodeOutput:
         if audio is _NOT_CONNECTED:
             speech = pipeline.encode_audio(None, idle_seconds=idle_seconds)
         elif audio is None:  # core's Get Video Components, for a silent video
             raise AudioError(EMPTY)
         else:
-            speech = pipeline.encode_audio(audio["waveform"], audio["sample_rate"], on_progress=Progress())
+            speech = pipeline.encode_audio(
+                audio["waveform"], audio["sample_rate"], loudness=loudness, on_progress=Progress()
+            )
         return io.NodeOutput(speech, speech.n_frames)

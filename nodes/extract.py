@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import Portrait
+from ..sadtalker_core.face.crop import AS_BEFORE
+from ..sadtalker_core.face.hints import hinted_box
 from ..sadtalker_core.face.points import FaceSelector, PointFinder
 from ..sadtalker_core.model import choose_points
 from . import video_frames, widgets, wires
@@ -33,6 +35,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 wires.Portrait.Input("portrait", tooltip="From Load Portrait or Portrait from Image."),
                 *map(widgets.option, ("crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks")),
+                widgets.option("render_size", optional=True),
             ],
             outputs=[
                 wires.Portrait.Output(
@@ -59,7 +62,9 @@ class SadTalker3DMMExtract(io.ComfyNode):
         crop_offset_x: float,
         crop_offset_y: float,
         landmarks: str,
+        render_size: int = AS_BEFORE,
     ) -> io.NodeOutput:
+        """render_size: a new node has a widget that says 0; a stored workflow without one gets what was there before"""
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(
@@ -69,8 +74,9 @@ class SadTalker3DMMExtract(io.ComfyNode):
                 points=points,
                 crop_scale=crop_scale,
                 offset=(crop_offset_x, crop_offset_y),
+                render_size=render_size,
             )
-        return io.NodeOutput(cropped, coefficients, pipeline.landmarks_picture(cropped).unsqueeze(0))
+        return io.NodeOutput(cropped, coefficients, pipeline.landmarks_image(cropped).unsqueeze(0))
 
 
 class SadTalkerReferenceVideo(io.ComfyNode):
@@ -92,6 +98,7 @@ class SadTalkerReferenceVideo(io.ComfyNode):
                 widgets.option("landmarks"),
                 io.Image.Input("frames", optional=True, tooltip="The video as an image batch."),
                 io.Video.Input("video", optional=True, tooltip="The video, from ComfyUI's Load Video."),
+                *widgets.face_hints("the first frame that has any"),
             ],
             outputs=[
                 wires.Coefficients.Output(
@@ -113,15 +120,18 @@ class SadTalkerReferenceVideo(io.ComfyNode):
         landmarks: str,
         frames: Tensor | None = None,
         video: Any = None,
+        face_landmarks: Any = None,
+        bounding_box: Any = None,
     ) -> io.NodeOutput:
-        clip = video_frames.open_clip(frames, video, fps)
+        clip, size_wh = video_frames.with_size(video_frames.open_clip(frames, video, fps))
+        box = hinted_box(face_landmarks, bounding_box, frame=None, index=face_index, order=face_order, size_wh=size_wh)
         return io.NodeOutput(
             pipeline.extract_video(
                 model,
                 clip.frames,
                 clip.fps,
                 points=_points(model, landmarks),
-                selector=FaceSelector(face_index, face_order),
+                selector=FaceSelector(face_index, face_order, box),
                 missing_face=missing_face,
                 n_frames=clip.n_frames,
                 on_progress=Progress(clip.n_frames),

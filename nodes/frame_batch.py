@@ -1,4 +1,4 @@
-"""A stream of frames becomes one IMAGE batch, with the bar, the live picture and the stop button in between."""
+"""A stream of frames becomes one IMAGE batch, with the bar, the live image and the stop button in between."""
 
 from __future__ import annotations
 

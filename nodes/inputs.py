@@ -36,6 +36,8 @@ RECORDS = {
         (wires.Expression, datatypes.Expression),
         (wires.Pose, datatypes.HeadPose),
         (wires.Motion, datatypes.Motion),
+        (wires.FaceLandmarks, dict),
+        (wires.BoundingBox, (dict, list)),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Motion Plot and Motion Preview: tracks and motion in, pictures of them out, before anything is rendered."""
+"""Motion Plot and Motion Preview: tracks and motion in, images of them out, before anything is rendered."""
 
 from __future__ import annotations
 

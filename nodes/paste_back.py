@@ -1,4 +1,4 @@
-"""Paste Back: frames of the head in, frames of the whole picture out."""
+"""Paste Back: frames of the head in, frames of the whole image out."""
 
 from __future__ import annotations
 

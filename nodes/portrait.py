@@ -1,4 +1,4 @@
-"""Load Portrait and Portrait from Image: a picture in, the record of whose face is meant out."""
+"""Load Portrait and Portrait from Image: an image in, the record of whose face is meant out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 import nodes as core_nodes
 
 from ..sadtalker_core.errors import shorten
-from ..sadtalker_core.face.picture_file import read_picture
-from ..sadtalker_core.face.portrait import portrait_from_picture
+from ..sadtalker_core.face.image_file import read_image
+from ..sadtalker_core.face.portrait import portrait_from_image
 from . import widgets, wires
 from .listed import named
 
@@ -43,7 +43,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "image",
-                    options=_pictures(),
+                    options=_images(),
                     upload=io.UploadType.image,
                     image_folder=io.FolderType.input,
                     tooltip="The portrait. Faces that look at the camera work best, 256 pixels or larger.",
@@ -56,8 +56,8 @@ class SadTalkerLoadPortrait(io.ComfyNode):
     @classmethod
     def execute(cls, image: str, face_index: int, face_order: str) -> io.NodeOutput:
         with named(image):
-            pixels = read_picture(folder_paths.get_annotated_filepath(image), f"the portrait '{shorten(image, 100)}'")
-            portrait = portrait_from_picture(pixels, face_index=face_index, face_order=face_order, name=image)
+            pixels = read_image(folder_paths.get_annotated_filepath(image), f"the portrait '{shorten(image, 100)}'")
+            portrait = portrait_from_image(pixels, face_index=face_index, face_order=face_order, name=image)
         # core's Load Image gives an empty mask of this size, too, where nothing is transparent
         mask = torch.zeros(64, 64) if portrait.mask is None else portrait.mask
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), mask.unsqueeze(0))
@@ -73,7 +73,7 @@ class SadTalkerLoadPortrait(io.ComfyNode):
         return True
 
 
-def _pictures() -> list[str]:
+def _images() -> list[str]:
     files = [file.name for file in Path(folder_paths.get_input_directory()).iterdir() if file.is_file()]
     return sorted(folder_paths.filter_files_content_types(files, ["image"]))
 
@@ -96,6 +96,7 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
                     optional=True,
                     tooltip="Paint over the face to animate; the bounding box of the mask is used.",
                 ),
+                *widgets.face_hints("the selected image"),
             ],
             outputs=_outputs(),
         )
@@ -112,14 +113,18 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
         width: int,
         height: int,
         mask: Tensor | None = None,
+        face_landmarks: Any = None,
+        bounding_box: Any = None,
     ) -> io.NodeOutput:
         with named():
-            portrait = portrait_from_picture(
+            portrait = portrait_from_image(
                 image,
                 batch_index=batch_index,
                 face_index=face_index,
                 face_order=face_order,
                 box=(x, y, width, height),
                 painted=mask,
+                face_landmarks=face_landmarks,
+                bounding_box=bounding_box,
             )
         return io.NodeOutput(portrait, portrait.image.unsqueeze(0), portrait.mask_or_zeros().unsqueeze(0))

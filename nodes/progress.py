@@ -1,4 +1,4 @@
-"""The bar, the live picture and the stop button, as one callable that the core can call without knowing ComfyUI."""
+"""The bar, the live image and the stop button, as one callable that the core can call without knowing ComfyUI."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Progress:
 
     def __init__(self, total: int = 1):
         self._bar = comfy.utils.ProgressBar(max(total, 1))
-        self._picture: Tensor | None = None
+        self._image: Tensor | None = None
 
-    def show(self, picture: Tensor) -> None:
-        """picture: (3, H, W) in 0..1, shown in the node with the next movement of the bar."""
-        self._picture = picture
+    def show(self, image: Tensor) -> None:
+        """image: (3, H, W) in 0..1, shown in the node with the next movement of the bar."""
+        self._image = image
 
     def __call__(self, done: int, total: int) -> None:
         self.check_stop()
-        preview = None if self._picture is None else ("JPEG", _as_pil(self._picture), PREVIEW_SIDE)
-        self._picture = None
+        preview = None if self._image is None else ("JPEG", _as_pil(self._image), PREVIEW_SIDE)
+        self._image = None
         self._bar.update_absolute(done, max(total, 1), preview)
 
     @staticmethod
@@ -34,8 +34,8 @@ class Progress:
         model_management.throw_exception_if_processing_interrupted()
 
 
-def _as_pil(picture: Tensor) -> Any:
+def _as_pil(image: Tensor) -> Any:
     from PIL import Image
 
-    pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte()
+    pixels = (image.detach().float().clamp(0, 1) * 255).round().byte()
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())

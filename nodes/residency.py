@@ -22,20 +22,20 @@ except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
 from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
-from ..sadtalker_core.families.networks import NetworkHost
+from ..sadtalker_core.families import Family, Model
 from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
 
 
 @dataclass(frozen=True, eq=False)
-class ManagedModel(NetworkHost):
+class ManagedModel(Model):
     """What travels on a SADTALKER_MODEL wire: the assembled networks, each in its patcher.
 
     missing: {net: why it is not there}, as in SadTalkerModel
     """
 
     name: str
-    family: str
+    family: Family
     image_size: int
     patchers: Mapping[str, Patcher]
     missing: Mapping[str, str] = field(default_factory=dict)

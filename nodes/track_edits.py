@@ -208,7 +208,8 @@ class SadTalkerSilenceGate(io.ComfyNode):
                     tooltip="The portrait's, from 3DMM Extract: the mouth at rest. With the released models the whole"
                     " face rests, including blinks: their coefficients do not separate mouth and eyelids.",
                 ),
-                *widgets.own("SilenceGate"),
+                *(widgets.option(name, node="SilenceGate") for name in ("threshold", "attack", "release", "strength")),
+                widgets.option("rest_in_pauses", node="SilenceGate", optional=True),
             ],
             outputs=[
                 wires.Expression.Output(
@@ -227,7 +228,10 @@ class SadTalkerSilenceGate(io.ComfyNode):
         attack: float,
         release: float,
         strength: float,
+        rest_in_pauses: bool = True,
     ) -> io.NodeOutput:
+        if not rest_in_pauses:
+            return io.NodeOutput(expression)
         return io.NodeOutput(
             silence_gate(
                 expression,

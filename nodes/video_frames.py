@@ -1,18 +1,19 @@
-"""A reference clip, from a picture batch or a VIDEO wire, as frames that come one at a time, never all in memory."""
+"""A reference clip, from an image batch or a VIDEO wire, as frames that come one at a time, never all in memory."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from ..sadtalker_core.errors import VideoError
-from ..sadtalker_core.face.picture import timed_frames, upright
+from ..sadtalker_core.face.image import timed_frames, upright
 from ..sadtalker_core.playback import shown_at_25
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND, frames_in_seconds
 
@@ -40,8 +41,16 @@ def open_clip(frames: Tensor | None, video: Any, fps: float) -> ReferenceClip:
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
 
 
+def with_size(clip: ReferenceClip) -> tuple[ReferenceClip, tuple[int, int]]:
+    """The same clip, and the width and height of its first frame; 0 x 0 for a clip without frames."""
+    first = next(clip.frames, None)
+    if first is None:
+        return clip, (0, 0)
+    return replace(clip, frames=itertools.chain([first], clip.frames)), (first.shape[1], first.shape[0])
+
+
 def _is_a_file(video: Any) -> bool:
-    """Whether the VIDEO is a whole file. It may be made of pictures, and would be encoded to be streamed; newer
+    """Whether the VIDEO is a whole file. It may be made of images, and would be encoded to be streamed; newer
     ComfyUIs cut one without writing it anew, and stream the whole.
     """
     import av
@@ -63,7 +72,7 @@ def _open_parts(video: Any) -> ReferenceClip:
 
 
 def _open_file(video: Any) -> ReferenceClip:
-    """The pictures that a player shows at each 25th of a second, by their time stamps."""
+    """The images that a player shows at each 25th of a second, by their time stamps."""
     import av
 
     with _opened(video) as container:

@@ -44,7 +44,7 @@ def reference(node: str) -> list[io.Input]:
 
 
 def seam(condition: str = "") -> list[io.Input]:
-    """How the head gets back into its picture. condition: words that each tooltip begins with."""
+    """How the head gets back into its image. condition: words that each tooltip begins with."""
     return [option(name, condition=condition) for name in ("feather", "colour_match")]
 
 
@@ -52,6 +52,22 @@ def mask(condition: str = "") -> io.Mask.Input:
     """Where a head may be pasted back; `condition` begins the tooltip."""
     tooltip = "The head shows only where it is white; same size as the image."
     return io.Mask.Input("mask", optional=True, tooltip=_sentence(condition, tooltip))
+
+
+def face_hints(where: str) -> list[io.Input]:
+    """Where other nodes have found faces. where: which of them count"""
+    tip = f"selects the face instead of the detector; face_index counts the faces of {where}."
+    return [
+        wires.FaceLandmarks.Input(
+            "face_landmarks", optional=True, tooltip=f"From ComfyUI's Detect Face Landmarks (MediaPipe): {tip}"
+        ),
+        wires.BoundingBox.Input(
+            "bounding_box",
+            optional=True,
+            tooltip=f"From a node that finds boxes: {tip}",
+            extra_dict={"forceInput": True},  # newer pages would draw a widget for it
+        ),
+    ]
 
 
 def audio() -> io.Audio.Input:

@@ -11,3 +11,7 @@ Speech = io.Custom("SADTALKER_SPEECH")
 Expression = io.Custom("SADTALKER_EXPRESSION")
 Pose = io.Custom("SADTALKER_POSE")
 Motion = io.Custom("SADTALKER_MOTION")
+
+#: wires of newer ComfyUIs' own face nodes; an older one has nothing to connect here
+FaceLandmarks = io.Custom("FACE_LANDMARKS")
+BoundingBox = io.Custom("BOUNDING_BOX")

@@ -32,10 +32,12 @@ COMMANDS = ("make", "batch", "models")
 #: where options of `make` belong, in its help
 GROUPS = {
     "model": ("model", "precision"),
-    "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks"),
+    "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks",
+                 "render_size"),
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
+    "voice": ("loudness",),
 }  # fmt: skip
 
 
@@ -102,7 +104,7 @@ def _make(asked: argparse.Namespace) -> int:
                 on_progress=progress,
             )
     except CheckpointMissing as error:
-        hint = " Here, --allow-download is the switch." if options.model in RELEASED_MODELS else ""
+        hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
         return _say(f"{error}{hint}", BAD_INPUT)
     video = model.animate(asked.portrait, asked.audio, options)
     with _bar("render", "frame", asked.quiet) as progress:

@@ -24,10 +24,10 @@ from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
 from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
-from .errors import AudioError, OptionError, PictureError, shorten
-from .face.picture_file import picture_from_image, read_picture
-from .face.portrait import portrait_from_picture
-from .media import read_voice
+from .errors import AudioError, ImageError, OptionError, shorten
+from .face.image_file import image_from_pil, read_image
+from .face.portrait import portrait_from_image
+from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .options import OPTIONS, PRECISIONS, Options
@@ -116,7 +116,7 @@ class SadTalker:
         audio:    the path of an audio file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats
                   in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None; its `model` and `precision` are ignored, see `load`
-        Raises PictureError, FaceNotFound, AudioError or OptionError for what cannot be used.
+        Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
         sound = as_audio(audio)
@@ -210,16 +210,17 @@ def predict_motion(
     """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
     portrait, source = pipeline.extract(
         networks,
-        portrait_from_picture(image, face_index=options.face_index, face_order=options.face_order),
+        portrait_from_image(image, face_index=options.face_index, face_order=options.face_order),
         options.crop_mode,
         points=choose_points(options.landmarks, networks.family, folders, device),
         crop_scale=options.crop_scale,
         offset=(options.crop_offset_x, options.crop_offset_y),
+        render_size=options.render_size,
     )
     if audio is None:
         speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
     else:
-        speech = pipeline.encode_audio(*audio)
+        speech = pipeline.encode_audio(*audio, loudness=options.loudness)
     expression = pipeline.predict_expression(
         networks,
         speech,
@@ -256,24 +257,24 @@ def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
 
 
 def as_image(portrait: PortraitLike) -> Tensor:
-    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises PictureError."""
+    """A portrait in any of the forms that `SadTalker.animate` takes -> (H, W, C). Raises ImageError."""
     from PIL.Image import Image
 
     if isinstance(portrait, Tensor):
         return portrait
     if isinstance(portrait, Image):
-        return picture_from_image(portrait, "portrait: the image")
+        return image_from_pil(portrait, "portrait: the image")
     if isinstance(portrait, np.ndarray):
         try:
             return torch.from_numpy(np.ascontiguousarray(portrait))
         except TypeError as error:
-            raise PictureError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
+            raise ImageError(f"portrait: expected an array of bytes or floats, got {portrait.dtype}.") from error
     if not isinstance(portrait, str | Path):
-        raise PictureError(
+        raise ImageError(
             f"portrait: expected a path, a PIL image, a numpy array or a tensor, got {type(portrait).__name__}."
         )
-    path = _existing("portrait", portrait, PictureError)
-    return read_picture(path, f"portrait: {shorten(path)}")
+    path = _existing("portrait", portrait, ImageError)
+    return read_image(path, f"portrait: {shorten(path)}")
 
 
 def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
@@ -283,7 +284,7 @@ def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
     if isinstance(audio, str | Path):
         path = _existing("audio", audio, AudioError)
         try:
-            return read_voice(path)
+            return read_audio(path)
         except AudioError as error:
             raise AudioError(f"audio: {shorten(path)}: {error}") from error
     if not (isinstance(audio, tuple | list) and len(audio) == 2):
@@ -305,7 +306,7 @@ def _from_pcm(samples: Tensor) -> Tensor:
     return ((samples.double() - middle) / (middle or limits.max + 1)).float()
 
 
-def _existing(what: str, path: str | Path, kind: type[PictureError] | type[AudioError]) -> Path:
+def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError]) -> Path:
     path = Path(path).expanduser()
     try:
         there = path.is_file()
@@ -398,7 +399,7 @@ def in_precision(
         dtype = torch.float32 if device.type == "cpu" else fastest(device)
     else:
         dtype = DTYPES[precision]
-    if not released:
+    if not isinstance(net, Generator):
         return net.to(dtype)
     if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
         _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)

@@ -3,7 +3,7 @@
 It lies outside the packages because face (mesh -> coefficients), render (coefficients -> mesh) and training share it.
 The table assets/mini_basis.safetensors is made by training/heads/landmarks.py from CC0 data.
 
-Canonical head coordinates: decimetres, x to the left of the person (right in the picture), y up, z to the viewer. The
+Canonical head coordinates: decimetres, x to the left of the person (right in the image), y up, z to the viewer. The
 points are those of MediaPipe's face mesh, in its order.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .coefficients import ARKIT_BLENDSHAPES
+from .coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 
 CANONICAL_FACE_FILE = Path(__file__).resolve().parent / "assets" / "mini_basis.safetensors"
 N_POINTS = 468
@@ -31,11 +31,11 @@ INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 3
 UPPER_INNER_LIP = INNER_LIPS[1:10]
 LOWER_INNER_LIP = INNER_LIPS[11:]
 OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-#: the edges of the eye openings, the person's right eye (left in the picture) first
+#: the edges of the eye openings, the person's right eye (left in the image) first
 RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
 
-#: around the face, from the top of the forehead clockwise as seen in the picture
+#: around the face, from the top of the forehead clockwise as seen in the image
 FACE_OUTLINE = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -86,16 +86,45 @@ def load_canonical_face() -> CanonicalFace:
     return CanonicalFace(**{STORED_NAMES.get(name, name): tensor for name, tensor in tensors.items()})
 
 
-#: from head coordinates (y up, z to the viewer) to the axes of pictures (y down, z away from the viewer), and back
-HEAD_TO_PICTURE = (1.0, -1.0, -1.0)
+#: degrees by which whole gaze units turn an eye: towards the nose and away from it, up and down
+IN_DEG, OUT_DEG, UP_DEG, DOWN_DEG = 22.0, 21.0, 10.3, 15.3
+#: how much of each unit lifts, or lowers, brows by the usual range of a lively face
+INNER_UP, OUTER_UP, BROW_DOWN = 0.85, 0.9, 0.55
+#: decimetres by which brows go up, or down, then, in the mean over their length
+LIFTED, LOWERED = 0.040, 0.028
+
+
+def look_weights(across: Tensor, up: Tensor) -> Tensor:
+    """(T,) degrees to the left of the person, and up -> (T, 64) blendshape weights of eyes that look there."""
+    weights = torch.zeros(len(across), EXPRESSION)
+    for side, outwards in (("Left", across), ("Right", -across)):
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookOut{side}"]] = outwards.clamp(min=0) / OUT_DEG
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookIn{side}"]] = (-outwards).clamp(min=0) / IN_DEG
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookUp{side}"]] = up.clamp(min=0) / UP_DEG
+        weights[:, BLENDSHAPE_INDEX[f"eyeLookDown{side}"]] = (-up).clamp(min=0) / DOWN_DEG
+    return weights
+
+
+def brow_weights(left: Tensor, right: Tensor) -> Tensor:
+    """(T,) each how high a brow is: 1 lifted, -1 lowered -> (T, 64) blendshape weights."""
+    weights = torch.zeros(len(left), EXPRESSION)
+    weights[:, BLENDSHAPE_INDEX["browInnerUp"]] = INNER_UP * ((left + right) / 2).clamp(min=0)
+    for side, height in (("Left", left), ("Right", right)):
+        weights[:, BLENDSHAPE_INDEX[f"browOuterUp{side}"]] = OUTER_UP * height.clamp(min=0)
+        weights[:, BLENDSHAPE_INDEX[f"browDown{side}"]] = BROW_DOWN * (-height).clamp(min=0)
+    return weights
+
+
+#: from head coordinates (y up, z to the viewer) to the axes of images (y down, z away from the viewer), and back
+HEAD_TO_IMAGE = (1.0, -1.0, -1.0)
 
 
 def rotation_of_angles(angles: Tensor) -> Tensor:
     """Pitch, yaw, roll (..., 3) in radians, as coefficients and motion carry them -> rotations (..., 3, 3).
 
-    The rotation is the released family's, pitch @ yaw @ roll, in the axes of pictures: x right, y down, z away from the
-    viewer. Positive pitch looks down, positive yaw looks to the left of the picture, positive roll tilts the head
-    clockwise as seen in the picture. With F = diag(HEAD_TO_PICTURE), the same turn of head coordinates is F @ R @ F.
+    The rotation is the released family's, pitch @ yaw @ roll, in the axes of images: x right, y down, z away from the
+    viewer. Positive pitch looks down, positive yaw looks to the left of the image, positive roll tilts the head
+    clockwise as seen in the image. With F = diag(HEAD_TO_IMAGE), the same turn of head coordinates is F @ R @ F.
     """
     # by hand, because three of kornia's rotations, multiplied, take ten times as long and round the same
     (cp, cy, cr), (sp, sy, sr) = (part.unbind(-1) for part in (torch.cos(angles), torch.sin(angles)))

@@ -109,7 +109,7 @@ def claim_next(folder: Path, stem: str, ending: str, *, partial_ending: str | No
         partial = None if partial_ending is None else folder / _numbered_name(stem, number, partial_ending)
         with contextlib.suppress(FileExistsError):
             claim = Claim(
-                path, make_lock(_claim_file(path), _wish(partial)), numbered=(stem, number, ending), partial=partial
+                path, make_lock(_claim_file(path), _request(partial)), numbered=(stem, number, ending), partial=partial
             )
             if not os.path.lexists(path):
                 return claim
@@ -126,7 +126,7 @@ def claim_path(path: Path, *, partial: Path | None = None) -> Claim:
     claim_file = _claim_file(path)
     for _ in range(_TRIES):
         try:
-            claim = Claim(path, make_lock(claim_file, _wish(partial)), partial=partial)
+            claim = Claim(path, make_lock(claim_file, _request(partial)), partial=partial)
         except FileExistsError:
             try:
                 descriptor = inherit(claim_file, where_nobody_can_tell=True)
@@ -136,7 +136,7 @@ def claim_path(path: Path, *, partial: Path | None = None) -> Claim:
                 break
             claim = Claim(path, descriptor, partial=partial)
             try:
-                sign(descriptor, _wish(partial))
+                sign(descriptor, _request(partial))
             except BaseException:
                 claim.release()
                 raise
@@ -192,16 +192,16 @@ def _claim_of_the_dead(path: Path) -> Claim | None:
         descriptor = inherit(_claim_file(path))
         if descriptor is None:
             return None
-        wish = read_signed(descriptor).get("partial")
+        request = read_signed(descriptor).get("partial")
     except FileNotFoundError:
         if not _NUMBERED.fullmatch(path.name):
             return None
-        descriptor, wish = make_lock(_claim_file(path)), None  # FileExistsError: somebody was quicker
-    partial = path.with_name(Path(wish).name) if wish and isinstance(wish, str) else None
+        descriptor, request = make_lock(_claim_file(path)), None  # FileExistsError: somebody was quicker
+    partial = path.with_name(Path(request).name) if request and isinstance(request, str) else None
     return Claim(path, descriptor, numbered=(path.stem, 1, path.suffix), partial=partial)
 
 
-def _wish(partial: Path | None) -> dict[str, Any]:
+def _request(partial: Path | None) -> dict[str, Any]:
     """What a claim says to whoever may have to sweep it."""
     return {"partial": None if partial is None else partial.name}
 

@@ -1,9 +1,9 @@
 """What is passed between the packages, and so on the wires between the nodes: frozen records, shapes and units beside
 them.
 
-Letters: `H W` a picture in pixels, `S` the side of the cropped square, `T` video frames, `P` numbers per frame that
+Letters: `H W` an image in pixels, `S` the side of the cropped square, `T` video frames, `P` numbers per frame that
 move the key points (45 = 15 x 3 offsets in the released family, 64 blendshape weights in the mini family).
-Pictures are float32 in 0..1, RGB. Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
+Images are float32 in 0..1, RGB. Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 Records hold tensors on the CPU; whoever computes moves them. Nobody writes on a tensor that came in by a record.
 """
 
@@ -31,11 +31,11 @@ _NAMED_BASES: Mapping[str, Mapping[str, int]] = {MINI: layout.BLENDSHAPE_INDEX}
 
 
 class CropMode(str, Enum):
-    """How much of the picture is driven, and whether the head is put back into it."""
+    """How much of the image is driven, and whether the head is put back into it."""
 
     CROP = "crop"  #: a square-ish box around the head
     EXTENDED_CROP = "extcrop"  #: the same, wider
-    RESIZE = "resize"  #: the whole picture is squeezed into the square
+    RESIZE = "resize"  #: the whole image is squeezed into the square
     FULL = "full"  #: as crop, and meant to be pasted back; the crop parameters steer the mapping network
     EXTENDED_FULL = "extfull"  #: as extcrop, likewise
 
@@ -79,24 +79,30 @@ class Box(NamedTuple):
         return self.y + self.height
 
     def height_at(self, width: int) -> int:
-        """How high a picture of this width is in the aspect of the box: rounded down, as the original's frames are."""
+        """How high an image of this width is in the aspect of the box: rounded down, as the original's frames are."""
         return max(1, width * self.height // self.width)
 
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
-    """A face cut out of its picture, and the way back.
+    """A face cut out of its image, and the way back.
 
-    image:     (3, S, S) the box of the picture, resized to the square
+    image:     (3, S, S) the box of the image, resized to the square
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
-    box:       where the square lies in the picture; may be wider than high, the square is then squeezed
+    box:       where the square lies in the image; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
+    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; otherwise as
+               before there was a choice of sizes
+    irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
+               clearly seen, or where nobody has looked
     """
 
     image: Tensor
     landmarks: Tensor
     box: Box
     mode: CropMode
+    irises: Tensor | None = None
+    fine: bool = False
 
     @property
     def pic_size(self) -> int:
@@ -110,15 +116,16 @@ class FaceCrop:
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A picture of somebody, and which face of it is meant.
+    """An image of somebody, and which face of it is meant.
 
     image:      (H, W, 3)
-    mask:       (H, W) in 0..1, 1 where the picture is transparent (as ComfyUI's Load Image gives it), or None
+    mask:       (H, W) in 0..1, 1 where the image is transparent (as ComfyUI's Load Image gives it), or None
     face_index: the face after ordering, from 0
     face_order: see face/landmarks.py: "largest", "left to right", ...
     face_box:   the user's own box around the face, or None to look for faces
     crop:       filled in by 3DMM Extract
     name:       what the user knows it by, a file's name; for sentences
+    checked:    whether `image` is one that all stages can use; `face.portrait.check_portrait` sees to it
     """
 
     image: Tensor
@@ -128,9 +135,10 @@ class Portrait:
     face_box: Box | None = None
     crop: FaceCrop | None = None
     name: str = ""
+    checked: bool = False
 
     def mask_or_zeros(self) -> Tensor:
-        """(H, W), zeros when the picture has no transparency."""
+        """(H, W), zeros when the image has no transparency."""
         return torch.zeros(self.image.shape[:2]) if self.mask is None else self.mask
 
     def require_crop(self) -> FaceCrop:
@@ -326,7 +334,7 @@ _Wanted = TypeVar("_Wanted", KeypointMotion, BlendshapeMotion)
 
 @dataclass(frozen=True, eq=False)
 class Motion(Generic[MotionRows]):
-    """The driving rows, one per frame, and the row of the source picture, so that a renderer knows the difference."""
+    """The driving rows, one per frame, and the row of the source image, so that a renderer knows the difference."""
 
     driving: MotionRows
     source: MotionRows
@@ -386,8 +394,8 @@ class FrameStream:
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "
-                "Use shorter audio or a smaller image, split the audio and run the parts one by one, or use Render "
-                "Video."
+                "Use shorter audio, a smaller image or a smaller render_size, split the audio and run the parts one by "
+                "one, or use Render Video."
             )
 
 

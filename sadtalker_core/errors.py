@@ -2,7 +2,7 @@
 
 SadTalkerError                 anything this pack refuses, with a sentence that says what to do
 |-- InputError                 what came in by a wire or a widget cannot be used
-|   |-- PictureError           a portrait or frame: shape, channels, size, not a number
+|   |-- ImageError             a portrait or frame: shape, channels, size, not a number
 |   |   `-- FaceNotFound       no face, not that many faces, or landmarks that are no face
 |   |-- AudioError             a voice: empty, too short, batched, not a number
 |   |-- VideoError             a reference video or the frames to write
@@ -30,11 +30,11 @@ class InputError(SadTalkerError, ValueError):
     """An input cannot be used."""
 
 
-class PictureError(InputError):
+class ImageError(InputError):
     """A portrait or frame has the wrong shape, channels or size, or contains NaN or infinite values."""
 
 
-class FaceNotFound(PictureError):
+class FaceNotFound(ImageError):
     """No face, fewer faces than asked for, or landmarks that do not form a face."""
 
 

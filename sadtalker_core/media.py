@@ -1,7 +1,7 @@
 """The bytes or the path of a sound file come in, a waveform goes out, as Load Audio would make it.
 
 It is read by PyAV where that is installed, and else by the ffmpeg that the package imageio-ffmpeg brings along; images
-are read by face/picture_file.py. Letters: `C` channels, `n` samples.
+are read by face/image_file.py. Letters: `C` channels, `n` samples.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NO_SOUND = "it has no audio."
 _AU_HEADER = struct.Struct(">4s5I")
 
 
-def read_voice(source: bytes | Path) -> tuple[Tensor, int]:
+def read_audio(source: bytes | Path) -> tuple[Tensor, int]:
     """(C, n) float32 in -1..1 and the sample rate, Hz, as the file has them. Raises AudioError."""
     return _read_by_av(source) if _av() else _read_by_ffmpeg(source)
 
 
-def seconds_of_sound(path: Path) -> float:
+def audio_seconds(path: Path) -> float:
     """How long a sound file says it is; where it does not say, what it holds is counted. Raises AudioError."""
     if not _av():
         return _seconds_by_ffmpeg(path)
@@ -84,7 +84,7 @@ def _opened_sound(source: Any) -> Iterator[tuple[Any, Any]]:
                 raise AudioError(NO_SOUND)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
-        raise AudioError(f"it cannot be read as audio ({error}).") from error
+        raise AudioError(_unreadable(error.strerror or error)) from error
 
 
 # --------------------------------------------------------------------------------------------------------- by ffmpeg
@@ -147,7 +147,11 @@ def _fault(done: subprocess.CompletedProcess[bytes]) -> str:
     if "matches no streams" in words or "does not contain any stream" in words:
         return NO_SOUND
     last = next((line for line in reversed(words.splitlines()) if line.strip()), "ffmpeg gave no reason")
-    return f"it cannot be read as audio ({shorten(last)})."
+    return _unreadable(last)
 
 
-__all__ = ["read_voice", "seconds_of_sound"]
+def _unreadable(why: object) -> str:
+    return f"it cannot be read as audio ({shorten(why)}). Play it to see whether it is damaged, or convert it to WAV."
+
+
+__all__ = ["read_audio", "audio_seconds"]

@@ -38,34 +38,34 @@ from .checkpoint.fetch import fetch_model
 from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_weights
 from .checkpoint.writing import write_checkpoint
 from .choices import one_of
-from .datatypes import MINI, RELEASED
+from .datatypes import MINI, RELEASED, OnProgress
 from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
 from .face.embedded import embedded_face_nets
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import FaceSelector, PointFinder
-from .families import FAMILIES
-from .families.networks import LARGEST_WEIGHT, NETWORKS, N, NetworkHost, config_of, shorten_names
+from .families import FAMILIES, Family, Model
+from .families.networks import LARGEST_WEIGHT, NETWORKS, N, config_of, shorten_names
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
 
-OnProgress = Callable[[int, int], None]
 #: (path, the released file that it bears the name of) -> what it holds
 _ReadFile = Callable[[Path, "WeightsFile | None"], NamedTensors]
 
 
 @dataclass(frozen=True, eq=False)
-class SadTalkerModel(NetworkHost):
+class SadTalkerModel(Model):
     """Everything that a model brings: its networks by our names, in float32 on the CPU, in eval mode, without
     gradients.
 
-    name: what the user chose;  family: one of FAMILIES;  image_size: the side of the square it drives, in pixels
-    nets: "face_detector" and "face_mesh" always; then what `family_of(model).networks` lists
+    name: what the user chose;  family: what it does in its own way
+    image_size: the side of the square it drives, in pixels
+    nets: "face_detector" and "face_mesh" always; then what `family.networks` lists
     missing: {net: why it is not among them}: one of the two mapping networks may lack, and is missed where it is needed
     """
 
     name: str
-    family: str
+    family: Family
     image_size: int
     nets: Mapping[str, nn.Module]
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -95,10 +95,6 @@ def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
             raise CheckpointMissing(missing[net])
 
 
-#: the networks of each family by their names in files, which are the prefixes of their tensors' names, too
-FAMILY_NETS: Mapping[str, tuple[str, ...]] = {
-    name: tuple(network.name for network in family.networks.own()) for name, family in FAMILIES.items()
-}
 #: the embedded files of the mini family, each with our own metadata
 MINI_FILES = ("linear_3dmm.safetensors", "mini_motion.safetensors", "mini_renderer.safetensors")
 MINI_IMAGE_SIZE = 256
@@ -160,7 +156,7 @@ class _ModelFiles:
     """
 
     name: str
-    family: str
+    family: Family
     image_size: int
     source: str
     own: Sequence[NamedTensors] = ()
@@ -173,7 +169,7 @@ class _ModelFiles:
         cls, name: str, image_size: int, files: Sequence[NamedTensors], folders: Sequence[Path]
     ) -> _ModelFiles:
         sources, expected = " and ".join(file.source for file in files), "".join(file.expected for file in files)
-        return cls(name, RELEASED, image_size, sources, released=files, folders=folders, expected=expected)
+        return cls(name, FAMILIES[RELEASED], image_size, sources, released=files, folders=folders, expected=expected)
 
 
 def _read_model(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelFiles:
@@ -191,7 +187,7 @@ def _read_model(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelF
 
 def _read_mini() -> _ModelFiles:
     files = [read_tensors(ASSETS / name) for name in MINI_FILES]
-    return _ModelFiles(MINI_MODEL, MINI, MINI_IMAGE_SIZE, "the pack itself", own=files)
+    return _ModelFiles(MINI_MODEL, FAMILIES[MINI], MINI_IMAGE_SIZE, "the pack itself", own=files)
 
 
 def _read_released(model: str, folders: Sequence[Path], read: _ReadFile) -> _ModelFiles:
@@ -203,14 +199,14 @@ def _read_with_base(
     model: str, file: NamedTensors, metadata: Metadata, folders: Sequence[Path], read: _ReadFile
 ) -> _ModelFiles:
     """A file of ours, and below it the model that it builds on, where it does not hold all networks itself."""
-    if metadata.family not in FAMILY_NETS:
+    family = FAMILIES.get(metadata.family)
+    if family is None:
         raise CheckpointMismatch(
-            f"{file.source} is of the family {shorten(repr(metadata.family), 60)}; known are "
-            f"{shorten_names(FAMILY_NETS)}."
+            f"{file.source} is of the family {shorten(repr(metadata.family), 60)}; known are {shorten_names(FAMILIES)}."
         )
-    whole = _ModelFiles(model, metadata.family, metadata.image_size, file.source, own=[file])
-    base = metadata.base or (MINI_MODEL if metadata.family == MINI else None)
-    if base is None or set(FAMILY_NETS[metadata.family]) <= set(file.nets()):
+    whole = _ModelFiles(model, family, metadata.image_size, file.source, own=[file])
+    base = metadata.base or (MINI_MODEL if family is FAMILIES[MINI] else None)
+    if base is None or set(family.networks.names()) <= set(file.nets()):
         return whole
     if base.startswith(FILE_PREFIX):
         raise CheckpointMismatch(
@@ -226,7 +222,7 @@ def _read_with_mappings(
     """A file with the released keys, and the two mapping networks, which were released apart, from beside it."""
     held = file.nets()
     siblings = [mapping for mapping in MAPPINGS if mapping is not found.released]
-    missing = set(FAMILY_NETS[RELEASED]) - set(held) - set(_MAPPED)
+    missing = set(FAMILIES[RELEASED].networks.names()) - set(held) - set(_MAPPED)
     if missing:
         raise CheckpointMismatch(
             f"{file.source} holds {shorten_names(sorted(held))} but not {shorten_names(sorted(missing))}: it is "
@@ -249,20 +245,20 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
     nets: dict[str, nn.Module] = {}
     for file in files.own:
         nets = {**_own_nets(file, ops, but=nets), **nets}
-    own = frozenset(nets)
+    own, released = frozenset(nets), FAMILIES[RELEASED].networks.names()
     for file in files.released:
         for net, tensors in file.nets().items():
-            if net in FAMILY_NETS[RELEASED] and net not in own:  # what a file holds for training alone stays there
+            if net in released and net not in own:  # what a file holds for training alone stays there
                 nets[net] = load_weights(build_released(net, ops), tensors, file.source, file.expected)
     lacking = [net for net in _MAPPED if net not in nets] if files.released else []
     missing = {}
     if len(lacking) < len(_MAPPED):  # one of them has to be there
         missing = {net: _not_there(_MAPPED[net], files.folders) for net in lacking}
-    wanted = FAMILY_NETS[files.family]
+    wanted = files.family.networks.names()
     absent = [net for net in wanted if net not in nets and net not in missing]
     if absent:
         raise CheckpointMismatch(
-            f"{files.source} lacks {shorten_names(absent)}: a {files.family} model has "
+            f"{files.source} lacks {shorten_names(absent)}: a {files.family.name} model has "
             f"{', '.join(wanted)}.{files.expected}"
         )
     detector, mesh = embedded_face_nets(ops=ops)
@@ -277,13 +273,13 @@ _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     return (
         f"the crop modes {MODES_OF_MAPPING[mapping.name]} need {mapping.describe()}, which is not below the folders "
-        f"searched: {searched(folders)}. Get it from {mapping.url} or switch on allow_download at Load SadTalker "
-        f"Model, or choose another crop_mode."
+        f"searched: {searched(folders)}. Get it from {mapping.url}, load the model with allow_download on, or choose "
+        f"another crop_mode."
     )
 
 
 def choose_points(
-    choice: str, family: str, folders: Sequence[Path], device: torch.device
+    choice: str, family: Family, folders: Sequence[Path], device: torch.device
 ) -> Callable[[FaceSelector], PointFinder] | None:
     """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
 
@@ -294,7 +290,7 @@ def choose_points(
     package that cannot be imported is left alone with a line in the log.
     """
     choice = one_of("landmarks", choice, LANDMARKS)
-    if family == MINI or choice == EMBEDDED_MESH:
+    if not family.needs_landmarks or choice == EMBEDDED_MESH:
         return None
     together = find_together(FACE_ALIGNMENT, folders)
     if together is not None and importlib.util.find_spec("face_alignment") is not None:
@@ -323,10 +319,10 @@ def choose_points(
 
 def save_model(path: Path | str, loaded: SadTalkerModel, nets: Sequence[str] | None = None) -> Path:
     """Write networks of a model (those of its family, when none are named) into one file that `load_model` reads."""
-    names = nets or FAMILY_NETS[loaded.family]
+    names = nets or loaded.family.networks.names()
     chosen = dict(zip(names, loaded.bring(names), strict=True))
     configs = {name: config_of(net) for name, net in chosen.items()}
-    metadata = Metadata(loaded.family, loaded.name, loaded.image_size, configs)
+    metadata = Metadata(loaded.family.name, loaded.name, loaded.image_size, configs)
     return write_checkpoint(path, {name: net.state_dict() for name, net in chosen.items()}, metadata)
 
 
@@ -445,7 +441,6 @@ def _shape(tensor: Tensor) -> str:
 
 
 __all__ = [
-    "FAMILY_NETS",
     "LANDMARKS",
     "NETWORKS",
     "SadTalkerModel",

@@ -1,4 +1,4 @@
-"""Pictures change their size as OpenCV changes it, to the bit: several packages need the pixels that the original
+"""Images change their size as OpenCV changes it, to the bit: several packages need the pixels that the original
 saw.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def resize_bilinear(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     """(..., H, W) in 0..1 -> (..., S, S), or the size (height, width): between the four nearest pixels, in 256 levels.
 
-    OpenCV resizes 8-bit pictures in whole numbers: weights in 2048ths, the sum along x cut to 12 bits above the pixel,
+    OpenCV resizes 8-bit images in whole numbers: weights in 2048ths, the sum along x cut to 12 bits above the pixel,
     two products along y cut to 2 bits above it, and one rounding at the end. Along x a place beyond the outermost
     centres takes the border pixel; along y both rows are clamped instead, which is the same but for the last bit.
     """

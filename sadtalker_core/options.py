@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from .audio.loudness import LOUDNESS
 from .checkpoint.catalog import MINI_MODEL
 from .choices import one_of
 from .compose.label import CORNERS, DEFAULT_TEXT
@@ -19,6 +20,7 @@ from .compose.plot import SMALLEST
 from .compose.video import QUALITIES
 from .datatypes import CropMode
 from .errors import OptionError, shorten
+from .face.crop import AS_BEFORE, BY_THE_FACE, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
@@ -48,6 +50,7 @@ class Option:
     step:      increment of the widget
     choices:   the allowed values of a text; empty if any text is allowed
     unit:      of the value, or of the values that a text lists
+    least:     the smallest value beside `min`, which then stands for a choice of ours; None where all are alike
     """
 
     name: str
@@ -59,6 +62,7 @@ class Option:
     step: float | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
+    least: float | None = None
 
     @property
     def lists_angles(self) -> bool:
@@ -74,6 +78,8 @@ class Option:
             return "true or false"
         if self.lists_angles:
             return "degrees from -180 to 180, such as '-20, 0, 20'"
+        if self.type is int and self.least is not None:
+            return f"{self.min} or a whole number from {self.least} to {self.max}"
         if self.type is int:
             return f"a whole number from {self.min} to {self.max}"
         if self.type is float:
@@ -113,6 +119,8 @@ class Option:
         return value
 
     def _in_range(self, number: float) -> bool:
+        if self.least is not None and self.min is not None and self.min < number < self.least:
+            return False
         return (self.min is None or number >= self.min) and (self.max is None or number <= self.max)
 
     def _refusal(self, value: Any) -> OptionError:
@@ -237,13 +245,28 @@ class Options:
             " face mesh. mini always uses the built-in mesh.",
         )
     )
+    render_size: int = _field(
+        Option(
+            "",
+            int,
+            BY_THE_FACE,
+            "mini only: side of the rendered head, 256 to 1024 pixels. 0: as large as the head is in the image. 256: "
+            "as in workflows saved before this input, softer. As an IMAGE batch a minute weighs 1.2 GB at 256, 4.7 GB "
+            "at 512, 19 GB at 1024; Render Video holds a few frames.",
+            min=BY_THE_FACE,
+            max=LARGEST_RENDER,
+            step=AS_BEFORE,
+            unit="pixels",
+            least=AS_BEFORE,
+        )
+    )
     idle_seconds: float = _field(
         _float(
             0.0,
             0.0,
             36_000.0,
             0.1,
-            "Length of the idle clip when no audio is connected. Ignored when audio is connected.",
+            "Length of the idle clip that is made when there is no audio; not used when there is.",
             "seconds",
         )
     )
@@ -305,6 +328,14 @@ class Options:
             "Frame rate of the file, for example 30; 0: as the input. Frames are repeated or dropped, so that "
             "duration and sync stay the same.",
             "frames per second",
+        )
+    )
+
+    loudness: str = _field(
+        _choice(
+            LOUDNESS,
+            "Loudness of the voice for the networks; the sound of the video stays as it is. off: as recorded. auto: "
+            "brought to -23 LUFS, so that whispers and shouts move the mouth alike.",
         )
     )
 
@@ -463,6 +494,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the voice.", 0.0, 2.0,
                   "seconds"),
         _fraction("strength", 1.0, 0.05, "How far the mouth rests: 1 fully, 0 not at all."),
+        _bool(True, "On: the mouth rests in pauses. Off: the expression passes unchanged.", "rest_in_pauses"),
     ),
     "SaveTrack": _table(
         replace(_FILE, default="sadtalker/track", help="Subfolder and start of the file name, inside the output "

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .audio.loudness import OFF
 from .audio.speech import encode_speech, idle_speech
 from .choices import one_of
 from .claims import Claim
@@ -36,16 +37,17 @@ from .datatypes import (
     require_family,
 )
 from .errors import VideoError
+from .face.crop import AS_BEFORE
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
-from .families import Model, family_of
+from .face.portrait import check_portrait
+from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
-from .motion.blink import AUTO, BLINKS, NATURAL_RATE, chosen_blinks
-from .motion.expression import run_expnet
+from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
 from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, fit_length, reenact
-from .render.driving import Degrees
+from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
@@ -54,10 +56,10 @@ EXPRESSION_REFERENCE = ("blink", "all")
 POSE_REFERENCE = ("pose", "all")
 #: frames over which the end of a looped reference melts into its beginning
 LOOP_BLEND = 10
-#: whole pictures that are made together, and how many pixels they may have: a large one takes a second by itself
+#: whole images that are made together, and how many pixels they may have: a large one takes a second by itself
 PASTED_AT_ONCE = 4
 PIXELS_AT_ONCE = 4_000_000
-#: the same for pictures that are written
+#: the same for images that are written
 WRITTEN_AT_ONCE = 16
 PIXELS_WRITTEN_AT_ONCE = 16_000_000
 
@@ -73,15 +75,24 @@ def extract(
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
+    render_size: int = AS_BEFORE,
 ) -> tuple[Portrait, FaceCoefficients]:
-    """3DMM Extract: the portrait with its face cut out, and one row of coefficients."""
+    """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
+
+    render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
+                 256 gives what workflows without a choice gave. The released family renders at the size of its weights.
+    Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
+    """
     mode = one_of("crop_mode", mode, CropMode)
+    portrait = check_portrait(portrait)
     with _threads_to_look(points):
-        return family_of(model).extract(model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset)
+        return model.family.extract(
+            model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset, render_size=render_size
+        )
 
 
 @few_threads()
-def landmarks_picture(portrait: Portrait) -> Tensor:
+def landmarks_image(portrait: Portrait) -> Tensor:
     """(S, S, 3): the cropped face with its landmarks drawn."""
     crop = portrait.require_crop()
     return draw_landmarks(crop.image.permute(1, 2, 0), crop.landmarks)
@@ -104,7 +115,7 @@ def extract_video(
     n_frames: how many will come, where that is known; on_progress's total
     """
     with _threads_to_look(points):
-        return family_of(model).extract_video(
+        return model.family.extract_video(
             model,
             frames,
             fps,
@@ -133,12 +144,16 @@ def encode_audio(
     sample_rate_hz: float = 16_000,
     idle_seconds: float = 0.0,
     *,
+    loudness: str = OFF,
     on_progress: OnProgress | None = None,
 ) -> SpeechWindows:
-    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds."""
+    """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds.
+
+    loudness: "off" leaves it as it is, "auto" makes all voices alike; see encode_speech
+    """
     if waveform is None:
         return idle_speech(idle_seconds)
-    return encode_speech(waveform, sample_rate_hz, on_progress=on_progress)
+    return encode_speech(waveform, sample_rate_hz, loudness=loudness, on_progress=on_progress)
 
 
 @few_threads()
@@ -160,19 +175,20 @@ def predict_expression(
 
     blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
     """
-    require_family("the coefficients", source.family, model.family)
+    require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
-    blink = one_of("blink", blink, BLINKS)
+    blinks = Blinks(one_of("blink", blink, BLINKS), blinks_per_minute, blink_strength, seed)
     (net,) = model.use(EXPNET)
+    family = model.family
     if reference is None:
-        drawn = chosen_blinks(blink, speech.n_frames, per_minute=blinks_per_minute, strength=blink_strength, seed=seed)
-        return run_expnet(net, speech, source, drawn, on_progress=on_progress)
-    require_family("the reference", reference.family, model.family)
+        return family.express(net, speech, source, blinks, on_progress=on_progress)
+    require_family("the reference", reference.family, model.family.name)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = family_of(model).eyelids(reference, net) * blink_strength
-    return run_expnet(net, _cut(speech, len(reference)), source, lids, on_progress=on_progress)
+    lids = family.eyelids(reference, net) * blink_strength
+    speech = _cut(speech, len(reference))
+    return family.express(net, speech, source, blinks, lids=lids, on_progress=on_progress)
 
 
 @few_threads()
@@ -189,10 +205,10 @@ def predict_head_pose(
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
-    require_family("the coefficients", source.family, model.family)
+    require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
-        require_family("the reference", reference.family, model.family)
+        require_family("the reference", reference.family, model.family.name)
         reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
         if reference_mode == "all":
             return reenact(reference, source)[1]
@@ -225,22 +241,17 @@ def coefficients_to_motion(
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
 ) -> AnyMotion:
-    """MappingNet: tracks -> what moves the picture. A track that a reference has cut ends the clip."""
-    require_family("the coefficients", source.family, model.family)
+    """MappingNet: tracks -> what moves the image. A track that a reference has cut ends the clip."""
+    require_family("the coefficients", source.family, model.family.name)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
-    return family_of(model).coefficients_to_motion(
+    return model.family.coefficients_to_motion(
         model,
         source,
         expression,
         pose,
-        expression_scale=expression_scale,
-        pose_scale=pose_scale,
-        still=still,
-        yaw=yaw,
-        pitch=pitch,
-        roll=roll,
+        DrivingOptions(expression_scale, pose_scale, still, yaw, pitch, roll),
         on_progress=on_progress,
     )
 
@@ -249,8 +260,8 @@ def preview(
     model: Model, portrait: Portrait, motion: AnyMotion, *, side: int = 384, over_portrait: bool = False
 ) -> FrameStream:
     """Motion Preview: drawings of how the face will move, `side` pixels wide and high."""
-    require_family("the motion", motion.family, model.family)
-    drawings = family_of(model).preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
+    require_family("the motion", motion.family, model.family.name)
+    drawings = model.family.preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
 
@@ -263,14 +274,14 @@ def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: i
     batch_size: frames at once; 0 lets the family choose, by the device and what is free there. Halved where memory
     runs out.
     """
-    require_family("the motion", motion.family, model.family)
+    require_family("the motion", motion.family, model.family.name)
     crop = portrait.require_crop()
-    renderer = family_of(model).renderer(model, crop, motion, batch_size=batch_size)
+    renderer = model.family.renderer(model, crop, motion, batch_size=batch_size)
     height, width = crop.frame_hw
     return FrameStream(len(motion), height, width, renderer.batches, seconds_per_frame=renderer.seconds_per_frame)
 
 
-# --------------------------------------------------------------------------------------------- the whole picture
+# --------------------------------------------------------------------------------------------- the whole image
 
 
 def paste(
@@ -282,9 +293,9 @@ def paste(
     mask: Tensor | None = None,
     background: Tensor | None = None,
 ) -> tuple[FrameStream, Tensor]:
-    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole picture, and the mask (H, W) of where.
+    """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole image, and the mask (H, W) of where.
 
-    background: (T', H, W, 3) frames of that picture in which somebody else talks already. The longer of the two clips
+    background: (T', H, W, 3) frames of that image in which somebody else talks already. The longer of the two clips
     says how long it lasts, the shorter one holds its last frame.
     """
     for name, clip in (("frames", frames), ("background", background)):
@@ -362,7 +373,7 @@ def render_video(
     on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
 ) -> Path:
-    """Render Video: heads are rendered, put into the whole picture and encoded, one batch after the other, to path or
+    """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
     heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
@@ -370,7 +381,7 @@ def render_video(
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
-    check_stop: asked before every whole picture and every moment while the encoder is waited for; may raise to stop
+    check_stop: asked before every whole image and every moment while the encoder is waited for; may raise to stop
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
@@ -392,7 +403,7 @@ def render_video(
             with few_threads():
                 if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large picture may need more room than the heads did
+                else:  # one by one: a large image may need more room than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()
@@ -405,7 +416,7 @@ def render_video(
 
 
 def _at_once(pixels: int, most_pixels: int, most: int) -> int:
-    """How many pictures of so many pixels are worked on between two looks at the stop button."""
+    """How many images of so many pixels are worked on between two looks at the stop button."""
     return min(max(most_pixels // max(pixels, 1), 1), most)
 
 
@@ -423,7 +434,7 @@ def _require_clip(name: str, clip: Tensor) -> None:
 def make_paste_back(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:
-    """What `render_video` needs to put the heads back into their picture; see `paste`. A mask says where the head ends:
+    """What `render_video` needs to put the heads back into their image; see `paste`. A mask says where the head ends:
     then no colours fade beyond it.
     """
     blend = Blend.MULTIBAND if mask is None else Blend.FEATHER

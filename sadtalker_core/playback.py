@@ -1,7 +1,7 @@
-"""What a player shows: pictures with their time stamps come in, the one that is to be seen at each 25th of a second
+"""What a player shows: images with their time stamps come in, the one that is to be seen at each 25th of a second
 goes out.
 
-A file may have any frame rate, a changing one too, and its pictures may begin later than its sound. Training and the
+A file may have any frame rate, a changing one too, and its images may begin later than its sound. Training and the
 reference video read footage by this one function.
 """
 
@@ -12,40 +12,40 @@ from typing import TypeVar
 
 from .timeline import FRAMES_PER_SECOND
 
-Picture = TypeVar("Picture")
+Frame = TypeVar("Frame")
 Shown = TypeVar("Shown")
 
-#: a picture counts as shown when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
+#: an image counts as shown when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
 ROUNDED_S = 0.002
 #: what a file announces and does not hold: less is a rounding of its length, more is a lost end
 LOST_S, LOST_PART = 0.5, 0.05
-#: seconds by which a first picture may come later than its file begins and still counts as the beginning: sound often
+#: seconds by which a first image may come later than its file begins and still counts as the beginning: sound often
 #: begins a little early, to fill the decoder
 LATE_S = 0.1
 
 
 def shown_at_25(
-    timed: Iterable[tuple[float | None, float | None, Picture]],
+    timed: Iterable[tuple[float | None, float | None, Frame]],
     rate: float,
-    show: Callable[[Picture], Shown],
+    show: Callable[[Frame], Shown],
     *,
     begin: float | None = None,
     announced: float = 0.0,
     broken_off: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Shown]:
-    """Pictures in the order of their time -> what is to be seen k / 25 s after the beginning, for k = 0, 1, 2, ...
+    """Images in the order of their time -> what is to be seen k / 25 s after the beginning, for k = 0, 1, 2, ...
 
-    timed:  (time stamp in s, how long it stays in s, the picture); None: not said, then it follows from `rate`
-    rate:   pictures a second, on average
-    show:   what goes out of a picture; called once for each picture that is seen, and not for those that are skipped
-    begin:  the time stamp at which the clip begins, or None: with its first picture. Until that comes, it is shown.
+    timed:  (time stamp in s, how long it stays in s, the image); None: not said, then it follows from `rate`
+    rate:   images a second, on average
+    show:   what goes out of an image; called once for each image that is seen, and not for those that are skipped
+    begin:  the time stamp at which the clip begins, or None: with its first image. Until that comes, it is shown.
     announced:  how long the clip is by its own word, in s
     broken_off: called with the length found, when it is clearly shorter than that; may raise
     """
     start, seconds, stay, n_shown = None, 0.0, 1 / rate, 0
-    waiting: Picture | None = None
+    waiting: Frame | None = None
     shown: Shown | None = None
-    for i, (stamp, lasts, picture) in enumerate(timed):
+    for i, (stamp, lasts, frame) in enumerate(timed):
         at = i / rate if stamp is None else stamp
         if start is None:
             start = at if begin is None or at - begin < LATE_S else begin
@@ -59,9 +59,9 @@ def shown_at_25(
             n_shown += 1
         if lasts is not None:
             stay = lasts
-        elif waiting is not None:  # the last picture stays as long as the one before it
+        elif waiting is not None:  # the last image stays as long as the one before it
             stay = seconds - before
-        waiting, shown = picture, None
+        waiting, shown = frame, None
     end = 0.0 if waiting is None else seconds + stay
     if waiting is None or end < announced - max(LOST_S, LOST_PART * announced):
         broken_off(end)

@@ -23,7 +23,7 @@ with suppress(ImportError):  # the interpreters for the tests marked plain have 
     hypothesis.settings.register_profile("sadtalker", derandomize=True, database=None, deadline=None)
     hypothesis.settings.load_profile("sadtalker")
 
-pytest_plugins = ["tests.comfyui.fixtures"]
+pytest_plugins = ["tests.tools.comfyui.fixtures"]
 
 
 @pytest.fixture(scope="session")

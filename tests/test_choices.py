@@ -12,11 +12,13 @@ from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.families.networks import EXPNET
 from sadtalker_core.model import assemble_mini, choose_points
-from sadtalker_core.motion.blink import chosen_blinks
+from sadtalker_core.motion.blink import Blinks
 from sadtalker_core.motion.edit import resize
 from sadtalker_core.motion.expression import run_expnet
+from sadtalker_core.motion.upper_face import upper_face, with_upper_face
 
 WRONG = ["sometimes", "", "CROP", None, 7, float("nan"), [], {"a": 1}, b"crop", "x" * 5000]
 
@@ -35,7 +37,7 @@ def doors(tmp_path_factory):
 
     return {
         "crop_mode": lambda word: pipeline.extract(model, portrait, word),
-        "landmarks": lambda word: choose_points(word, MINI, [], torch.device("cpu")),
+        "landmarks": lambda word: choose_points(word, FAMILIES[MINI], [], torch.device("cpu")),
         "missing_face": lambda word: pipeline.extract_video(model, [], 25, missing_face=word),
         "blink": lambda word: pipeline.predict_expression(model, speech, face, blink=word),
         "reference_mode": lambda word: pipeline.predict_expression(model, speech, face, reference_mode=word),
@@ -77,9 +79,10 @@ def test_the_chosen_blinks_are_those_of_the_face(blink):
     face = FaceCoefficients.from_crop_rows(torch.zeros(1, 73), family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     with torch.inference_mode():
         expression = pipeline.predict_expression(model, speech, face, blink=blink, blinks_per_minute=20, seed=5)
-        track = chosen_blinks(blink, speech.n_frames, per_minute=20, seed=5)
+        above = upper_face(speech, Blinks(blink, per_minute=20, seed=5))
+        track = above.lids.mean(dim=1)
         (net,) = model.use(EXPNET)
-        expected = run_expnet(net, speech, face, track)
+        expected = with_upper_face(run_expnet(net, speech, face, track), above, face)
     assert torch.equal(expression.coefficients, expected.coefficients)
     lids = expression.coefficients[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]]
     assert (lids[track > 0.9] > 0.6).all() and (lids[track == 0] < 0.4).all()

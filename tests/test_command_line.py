@@ -141,7 +141,7 @@ def test_what_cannot_be_used_gets_one_sentence_and_begins_nothing(pretender, cap
     assert sentence in refused(capsys, *arguments) and pretender.asked == []
 
 
-def test_a_device_that_is_not_there_and_a_picture_of_nobody_are_inputs(files, capsys):
+def test_a_device_that_is_not_there_and_an_image_of_nobody_are_inputs(files, capsys):
     made = "face.png", "hello.wav", "-o", "a.mp4"
     assert "device: expected auto, cpu" in refused(capsys, *made, "--device", "cuda:99")
     assert "no face found" in refused(capsys, *made)
@@ -163,7 +163,7 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(("model", "sentence"), [
-    ("SadTalker 256", "--allow-download is the switch."), ("huge", "there is no model 'huge'"),
+    ("SadTalker 256", "allow_download is --allow-download."), ("huge", "there is no model 'huge'"),
     ("file/gone.safetensors", "gone.safetensors is in none of the folders searched"),
 ])  # fmt: skip
 def test_a_model_that_is_not_there_is_an_argument_that_cannot_be_used(files, monkeypatch, capsys, model, sentence):

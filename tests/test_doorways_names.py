@@ -62,6 +62,6 @@ def test_a_file_of_any_name_in_a_table_is_taken_or_named(tmp_path, column, name)
 
 @pytest.mark.comfyui
 def test_nodes_take_or_refuse_any_name_and_any_input_with_a_sentence(in_process, project):
-    found = in_process(INSIDE, project=str(project), wanted={"names": 60, "nodes": 80}, seed=0)
+    found = in_process(INSIDE, project=str(project), wanted={"names": 24, "nodes": 30}, seed=0)
     faults = [f"{name}: {fault}" for name, faults in found.items() for fault in faults]
     assert not faults, "\n".join(faults)

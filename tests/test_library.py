@@ -27,11 +27,12 @@ from sadtalker_core.api import (
     to_device,
 )
 from sadtalker_core.datatypes import RELEASED, Portrait
-from sadtalker_core.errors import AudioError, OptionError, PictureError, SadTalkerError
+from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalkerError
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import PRECISIONS, Options
 from sadtalker_core.render.estimate import half_precision_cost
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 from tests.render import tiny
 from tests.waves import write_wave
 
@@ -74,13 +75,13 @@ def test_a_video_knows_its_frames_before_it_renders_them(video):
     torch.testing.assert_close(torch.cat(list(video.frames())), frames, rtol=0, atol=0)
 
 
-def test_with_paste_back_the_frames_are_whole_pictures(model):
-    picture = astronaut()
-    video = model.animate(picture, None, Options(idle_seconds=0.08, paste_back=True))
+def test_with_paste_back_the_frames_are_whole_images(model):
+    image = astronaut()
+    video = model.animate(image, None, Options(idle_seconds=0.08, paste_back=True))
     frames = torch.cat(list(video.frames()))
-    assert video.size == (picture.shape[1], picture.shape[0])
-    assert frames.shape == (2, 3, *picture.shape[:2])
-    torch.testing.assert_close(frames[:, :, -8:], picture.permute(2, 0, 1)[None, :, -8:].expand(2, -1, -1, -1))
+    assert video.size == (image.shape[1], image.shape[0])
+    assert frames.shape == (2, 3, *image.shape[:2])
+    torch.testing.assert_close(frames[:, :, -8:], image.permute(2, 0, 1)[None, :, -8:].expand(2, -1, -1, -1))
 
 
 def test_a_video_is_saved_once_and_replaced_only_when_that_is_asked_for(video, tmp_path):
@@ -118,7 +119,7 @@ def test_a_portrait_comes_as_a_path_an_image_an_array_or_a_tensor(tmp_path):
 
 @pytest.mark.parametrize("portrait", ["gone.png", "x\0y", HELLO, 7, None, np.array(["a"])])
 def test_what_is_no_portrait_gets_a_sentence(portrait):
-    with pytest.raises(PictureError, match="^portrait: "):
+    with pytest.raises(ImageError, match="^portrait: "):
         as_image(portrait)
 
 
@@ -218,7 +219,7 @@ def test_what_half_precision_costs_is_measured_once_on_every_cpu():
 
 def test_the_released_family_gives_its_frames_as_well():
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
-    loaded = to_device(SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets), torch.device("cpu"), "auto")
+    loaded = to_device(SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets), torch.device("cpu"), "auto")
     portrait = Portrait(torch.zeros(64, 64, 3), crop=tiny.crop())
     video = Video(SadTalker(loaded, torch.device("cpu"), batch_size=2), portrait, tiny.motion(5), None, Options())
     batches = list(video.frames())

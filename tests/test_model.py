@@ -23,8 +23,9 @@ from sadtalker_core.checkpoint.writing import write_checkpoint
 from sadtalker_core.datatypes import MINI, RELEASED
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from sadtalker_core.face.points import FaceSelector
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.families.networks import EXPNET, POSEVAE
-from sadtalker_core.model import FAMILY_NETS, SadTalkerModel, load_model, load_weights, save_model
+from sadtalker_core.model import SadTalkerModel, load_model, load_weights, save_model
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.render.facevid2vid import fast
@@ -119,7 +120,7 @@ def test_biases_of_zero_and_large_variances_are_weights():
     )
 
 
-@pytest.mark.parametrize("net", FAMILY_NETS[RELEASED])
+@pytest.mark.parametrize("net", FAMILIES[RELEASED].networks.names())
 def test_every_released_net_can_be_drawn_without_numbers(net):
     assert all(tensor.is_meta for tensor in model.build_released(net).state_dict().values())
 
@@ -248,8 +249,8 @@ def test_nothing_is_fetched_unless_allowed(tmp_path, monkeypatch):
     def call(*arguments, **more):
         raise AssertionError("the line was opened")
 
-    monkeypatch.setattr(urllib.request, "urlopen", call)
-    with pytest.raises(CheckpointMissing, match="switch on allow_download"):
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", call)
+    with pytest.raises(CheckpointMissing, match="load the model with allow_download on"):
         load_model("SadTalker 256", [tmp_path])
 
 
@@ -305,7 +306,7 @@ def test_a_missing_mapping_file_blocks_the_crop_modes_that_need_it(
 ):
     _touch(tmp_path, catalog.SAFETENSORS_256, "mine 256.safetensors", there)
     loaded = load_model(model, [tmp_path])
-    assert lacks not in loaded.nets and set(FAMILY_NETS[RELEASED]) - set(loaded.nets) == {lacks}
+    assert lacks not in loaded.nets and set(FAMILIES[RELEASED].networks.names()) - set(loaded.nets) == {lacks}
     assert len(loaded.bring(["expnet", "mapping" if lacks != "mapping" else "mapping_full"])) == 2
     with pytest.raises(CheckpointMissing, match=f"crop modes {modes} need mapping_00.*allow_download.*other crop_mode"):
         loaded.bring([lacks])
@@ -336,7 +337,7 @@ def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path,
 def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
     seen, before = [], torch.get_num_threads()
     monkeypatch.setattr(model, "load_weights", lambda net, *given: seen.append(torch.get_num_threads()) or net)
-    monkeypatch.setattr(fast, "FastGenerator", lambda net: seen.append(torch.get_num_threads()) or net)
+    monkeypatch.setattr(fast, "FastGenerator", lambda net, *given: seen.append(torch.get_num_threads()) or net)
     torch.set_num_threads(2)
     try:
         load_model("SadTalker 256", [_touch(tmp_path, catalog.SAFETENSORS_256, *catalog.MAPPINGS)])
@@ -349,12 +350,12 @@ def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path
 @pytest.mark.slow
 def test_new_style_old_style_and_our_names_give_the_same_talker(released_folder, tmp_path):
     new, old = (load_model("SadTalker 256", [folder]) for folder in released_folder)
-    assert (new.family, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
-    assert list(new.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[RELEASED]]
+    assert (new.family.name, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
+    assert list(new.nets) == ["face_detector", "face_mesh", *FAMILIES[RELEASED].networks.names()]
     assert all(_same(new.nets[name], old.nets[name]) for name in new.nets)
     save_model(tmp_path / "ours.safetensors", new)
     ours = load_model("file/ours.safetensors", [tmp_path])
-    assert (ours.family, ours.image_size) == (RELEASED, 256)
+    assert (ours.family.name, ours.image_size) == (RELEASED, 256)
     assert all(_same(new.nets[name], ours.nets[name]) for name in new.nets)
     for net in ours.nets.values():
         assert not net.training and not any(p.requires_grad for p in net.parameters())
@@ -367,7 +368,7 @@ def test_a_renamed_released_file_takes_the_mapping_nets_beside_it(released_folde
     with pytest.raises(CheckpointMissing, match="needs the mapping networks beside it"):
         load_model("file/a copy, 512.safetensors", [tmp_path])
     loaded = load_model("file/a copy, 512.safetensors", [tmp_path, new])
-    assert (loaded.family, loaded.image_size) == (RELEASED, 512)
+    assert (loaded.family.name, loaded.image_size) == (RELEASED, 512)
 
 
 @pytest.mark.slow
@@ -393,8 +394,8 @@ def test_nothing_of_the_pack_stays_mapped():
 
 def test_the_mini_needs_no_folder():
     loaded = load_model("mini", [])
-    assert (loaded.name, loaded.family, loaded.image_size) == ("mini", MINI, 256)
-    assert list(loaded.nets) == ["face_detector", "face_mesh", *FAMILY_NETS[MINI]]
+    assert (loaded.name, loaded.family.name, loaded.image_size) == ("mini", MINI, 256)
+    assert list(loaded.nets) == ["face_detector", "face_mesh", *FAMILIES[MINI].networks.names()]
     for net in loaded.nets.values():
         assert not net.training and not any(p.requires_grad for p in net.parameters())
         assert {p.dtype for p in net.parameters()} == {torch.float32}
@@ -416,7 +417,7 @@ def test_the_mini_makes_the_round_trip_through_a_file(tmp_path):
 
 def test_a_talker_hands_its_nets_out_in_the_order_asked():
     first, second = Linear(1, 1), Linear(1, 1)
-    loaded = SadTalkerModel("x", MINI, 256, {"expnet": first, "posevae": second})
+    loaded = SadTalkerModel("x", FAMILIES[MINI], 256, {"expnet": first, "posevae": second})
     assert loaded.bring(["posevae", "expnet"], working_bytes=7) == [second, first]
     assert loaded.use(POSEVAE, EXPNET, working_bytes=7) == (second, first)
 
@@ -439,29 +440,29 @@ def _with_face_alignment(folder, monkeypatch, installed=True):
 
 def test_the_face_alignment_package_is_taken_where_it_and_its_weights_are(tmp_path, monkeypatch):
     folder = _with_face_alignment(tmp_path, monkeypatch)
-    finder = model.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
+    finder = model.choose_points("auto", FAMILIES[RELEASED], [tmp_path / "other", folder], torch.device("cpu"))
     assert finder is not None and finder(FaceSelector()).folder == folder
     assert finder(FaceSelector()).expected.keys() == {file.name for file in catalog.FACE_ALIGNMENT}
-    assert model.choose_points("embedded mesh", RELEASED, [folder], torch.device("cpu")) is None
-    assert model.choose_points("face-alignment", MINI, [folder], torch.device("cpu")) is None
+    assert model.choose_points("embedded mesh", FAMILIES[RELEASED], [folder], torch.device("cpu")) is None
+    assert model.choose_points("face-alignment", FAMILIES[MINI], [folder], torch.device("cpu")) is None
 
 
 def test_without_the_weights_auto_takes_the_mesh_and_the_package_is_refused(tmp_path):
-    assert model.choose_points("auto", RELEASED, [tmp_path], torch.device("cpu")) is None
+    assert model.choose_points("auto", FAMILIES[RELEASED], [tmp_path], torch.device("cpu")) is None
     with pytest.raises(CheckpointMissing, match=r"Missing: s3fd.*; 2DFAN4.*Or choose 'embedded mesh'"):
-        model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+        model.choose_points("face-alignment", FAMILIES[RELEASED], [tmp_path], torch.device("cpu"))
 
 
 def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path, monkeypatch):
     below = tmp_path / "hub" / "checkpoints"
     below.mkdir(parents=True)
     _with_face_alignment(below, monkeypatch)
-    finder = model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+    finder = model.choose_points("face-alignment", FAMILIES[RELEASED], [tmp_path], torch.device("cpu"))
     assert finder is not None and finder(FaceSelector()).folder == below
     one = catalog.FACE_ALIGNMENT_DETECTOR.name
     (below / one).rename(tmp_path / one)
     with pytest.raises(CheckpointMissing, match="Missing: one folder that holds both"):
-        model.choose_points("face-alignment", RELEASED, [tmp_path], torch.device("cpu"))
+        model.choose_points("face-alignment", FAMILIES[RELEASED], [tmp_path], torch.device("cpu"))
 
 
 @pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
@@ -477,7 +478,7 @@ def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, 
     folder = _with_face_alignment(tmp_path, monkeypatch)
     (folder / file.name).write_bytes(content)
     with pytest.raises(CheckpointDamaged, match=said) as caught:
-        model.choose_points("auto", RELEASED, [tmp_path / "other", folder], torch.device("cpu"))
+        model.choose_points("auto", FAMILIES[RELEASED], [tmp_path / "other", folder], torch.device("cpu"))
     for fact in (file.describe(), str(folder), str(tmp_path / "other"), "again"):
         assert fact in str(caught.value)
 
@@ -486,24 +487,24 @@ def test_half_of_the_face_alignment_detector_is_truncated(tmp_path, monkeypatch)
     folder = _with_face_alignment(tmp_path, monkeypatch)
     os.truncate(folder / catalog.FACE_ALIGNMENT_DETECTOR.name, 40_000_000)
     with pytest.raises(CheckpointDamaged, match="truncated: 40,000,000 of 89,843,225 bytes"):
-        model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+        model.choose_points("face-alignment", FAMILIES[RELEASED], [folder], torch.device("cpu"))
 
 
 def test_a_broken_package_is_told_to_who_chose_it_and_costs_others_a_line_in_the_log(tmp_path, monkeypatch, caplog):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     monkeypatch.delattr(sys.modules["face_alignment"], "api")
     monkeypatch.delitem(sys.modules, "face_alignment.api")
-    assert model.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    assert model.choose_points("auto", FAMILIES[RELEASED], [folder], torch.device("cpu")) is None
     assert caplog.messages == [
         "SadTalker: landmarks by the built-in face mesh, face-alignment fails (ImportError: "
         "cannot import name 'api' from 'face_alignment' (unknown location))."
     ]
     with pytest.raises(OptionError, match="cannot be imported .ImportError: .*or choose the embedded mesh"):
-        model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+        model.choose_points("face-alignment", FAMILIES[RELEASED], [folder], torch.device("cpu"))
 
 
 def test_weights_without_the_package_are_not_enough(tmp_path, monkeypatch):
     folder = _with_face_alignment(tmp_path, monkeypatch, installed=False)
-    assert model.choose_points("auto", RELEASED, [folder], torch.device("cpu")) is None
+    assert model.choose_points("auto", FAMILIES[RELEASED], [folder], torch.device("cpu")) is None
     with pytest.raises(CheckpointMissing, match="Missing: the package"):
-        model.choose_points("face-alignment", RELEASED, [folder], torch.device("cpu"))
+        model.choose_points("face-alignment", FAMILIES[RELEASED], [folder], torch.device("cpu"))

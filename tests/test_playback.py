@@ -1,4 +1,4 @@
-"""Which picture a player shows at each 25th of a second, by time stamps alone."""
+"""Which image a player shows at each 25th of a second, by time stamps alone."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sadtalker_core.playback import shown_at_25
 
 
 def shown(stamps, rate=25.0, lasts=None, **how):
-    """Which pictures are shown, by their place; the last stays for `lasts`."""
+    """Which images are shown, by their place; the last stays for `lasts`."""
     stays = [*[None] * (len(stamps) - 1), lasts][: len(stamps)]
     return list(shown_at_25(zip(stamps, stays, range(len(stamps)), strict=True), rate, lambda i: i, **how))
 
@@ -21,7 +21,7 @@ def test_at_any_rate_it_is_the_last_one_that_has_come(fps):
 
 
 def test_a_turn_in_a_screen_recording_comes_when_it_came():
-    """Five pictures in five seconds; their average rate would put the turn at 0.36 s."""
+    """Five images in five seconds; their average rate would put the turn at 0.36 s."""
     got = shown([0.0, 1.8, 1.84, 1.88, 4.9], rate=1.0, lasts=0.1)
     assert got[:45] == [0] * 45 and got[45:48] == [1, 2, 3] and len(got) == 125
 
@@ -31,13 +31,13 @@ def test_50_then_12_and_a_half_a_second_keep_their_times():
     assert shown(stamps, rate=62 / 1.96) == [*range(0, 50, 2), *(50 + k // 2 for k in range(24))]
 
 
-def test_time_stamps_rounded_to_a_thousandth_do_not_move_a_picture():
+def test_time_stamps_rounded_to_a_thousandth_do_not_move_an_image():
     exact = np.arange(300) / 25
     for rounded in (np.floor(exact * 1000) / 1000, np.ceil(exact * 1000) / 1000):
         assert shown(rounded.tolist()) == list(range(300))
 
 
-def test_until_the_first_picture_comes_it_is_shown_already():
+def test_until_the_first_image_comes_it_is_shown_already():
     stamps = [0.6 + i / 25 for i in range(5)]
     assert shown(stamps, begin=0.0) == [0] * 15 + [0, 1, 2, 3, 4]
     assert shown(stamps) == [0, 1, 2, 3, 4]
@@ -48,11 +48,11 @@ def test_sound_that_fills_the_decoder_first_delays_nothing():
     assert shown(stamps, begin=0.0) == [0, 1, 2, 3, 4]
 
 
-def test_a_file_that_begins_at_any_other_time_begins_with_its_first_picture():
+def test_a_file_that_begins_at_any_other_time_begins_with_its_first_image():
     assert shown([1234.5 + i / 25 for i in range(4)], begin=1234.5) == [0, 1, 2, 3]
 
 
-def test_pictures_without_time_stamps_come_at_their_rate():
+def test_images_without_time_stamps_come_at_their_rate():
     assert shown([None] * 6, rate=50.0) == [0, 2, 4]
 
 
@@ -60,7 +60,7 @@ def test_joined_clips_that_each_count_from_0_follow_one_another():
     assert shown([0.0, 0.04, 0.08, 0.0, 0.04, 0.08]) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_last_picture_stays_as_long_as_it_says():
+def test_a_last_image_stays_as_long_as_it_says():
     assert shown([0.0, 0.04], lasts=1.0) == [0] + [1] * 25
 
 
@@ -77,7 +77,7 @@ def test_nothing_is_shown_of_nothing():
     assert shown([], broken_off=told.append) == [] and told == [0.0]
 
 
-def test_a_picture_that_nobody_sees_is_not_made():
+def test_an_image_that_nobody_sees_is_not_made():
     made = []
-    pictures = [(i / 100, None, i) for i in range(40)]
-    assert len(list(shown_at_25(pictures, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))
+    images = [(i / 100, None, i) for i in range(40)]
+    assert len(list(shown_at_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))

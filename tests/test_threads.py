@@ -16,9 +16,10 @@ from torch.overrides import TorchFunctionMode
 from sadtalker_core import pipeline, threads
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FrameStream, Portrait
 from sadtalker_core.errors import FaceNotFound
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.threads import each_on_few_threads, few_threads, side_by_side
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 from tests.render import tiny
 
 
@@ -186,7 +187,8 @@ def test_every_stage_of_the_mini_computes_on_one_thread():
 
 
 def test_a_finder_of_points_that_is_brought_along_keeps_all_threads():
-    released, seen = SimpleNamespace(family=RELEASED, image_size=256, use=lambda *names: [None] * len(names)), []
+    released = SimpleNamespace(family=FAMILIES[RELEASED], image_size=256, use=lambda *names: [None] * len(names))
+    seen = []
 
     def look(selector):
         seen.append(torch.get_num_threads())

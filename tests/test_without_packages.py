@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soxr
 
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 from tests.without_packages import ERROR, a_voice
 
 #: what requirements.txt brings, itself or with another, and ComfyUI does not

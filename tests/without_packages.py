@@ -2,7 +2,7 @@
 
     python -m tests.without_packages FOLDER PACKAGE ...
 
-Imports every module of the core but its trainings, makes FOLDER/film.mp4 of the picture FOLDER/face.npy and a voice at
+Imports every module of the core but its trainings, makes FOLDER/film.mp4 of the image FOLDER/face.npy and a voice at
 16 kHz, writes to FOLDER/wave.npy how the networks hear a voice at 44.1 kHz, and prints what the log said of each as
 JSON.
 """

@@ -1,5 +1,5 @@
 // Tells the page that these nodes show a video: the first Nodes 2.0 takes every node without a VIDEO input for one
-// that shows pictures. Render Video does show pictures while it works, and the page would keep the last of them.
+// that shows images. Render Video does show images while it works, and the page would keep the last of them.
 import { app } from "../../scripts/app.js"
 
 app.registerExtension({
@@ -22,7 +22,7 @@ app.registerExtension({
     },
 })
 
-// Newer pages keep the pictures in a store that they do not hand out.
+// Newer pages keep the images in a store that they do not hand out.
 function pageStore(name) {
     return document.querySelector("#vue-app")?.__vue_app__?.config.globalProperties.$pinia?._s.get(name)
 }

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ..datatypes import SpeechWindows
+from ..choices import one_of
+from ..datatypes import OnProgress, SpeechWindows
 from ..errors import AudioError, OptionError, shorten
 from ..timeline import (
     FRAMES_PER_SECOND,
@@ -23,10 +24,10 @@ from ..timeline import (
     mel_steps_in_samples,
     samples_in_frames,
 )
+from .likeness import could_be_speech
+from .loudness import AUTO, LOUDNESS, OFF, gain_to_target, measure, pieces_of
 from .mel import N_BANDS, STEPS_PER_CHUNK, mel_spectrogram
 from .resample import resampled
-
-OnProgress = Callable[[int, int], None]
 
 EMPTY = "the audio is empty (does the video have an audio track?)."
 #: a float wave beyond this is no loud voice but integers that somebody forgot to scale
@@ -41,30 +42,42 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000.0, 1_000_000.0
 CANCELLED = 0.01
 
 
-def encode_speech(waveform: Tensor, sample_rate_hz: float, *, on_progress: OnProgress | None = None) -> SpeechWindows:
+def encode_speech(
+    waveform: Tensor, sample_rate_hz: float, *, loudness: str = OFF, on_progress: OnProgress | None = None
+) -> SpeechWindows:
     """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the networks read, at 25 fps.
 
     The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (PARITY.md P1 and P2). Where
     the channels cancel each other out (one is the other upside down), the loudest is taken instead, and the log says
-    so. The loudness is left alone.
+    so. What is mostly music or noise is taken all the same, and the log says that, too.
 
+    loudness: "off" leaves it as it is; "auto" brings it to -23 LUFS (ITU-R BS.1770), with true peaks up to -1 dBTP
     sample_rate_hz: 1,000 to 1,000,000
     on_progress: called with (done, total) pieces of a second or less of work; may raise to stop
     Raises AudioError for no sound, a batch, fewer samples than one frame (1/25 s), samples that are NaN or infinite,
     and a sample rate that is no number in that range.
     """
+    loudness = one_of("loudness", loudness, LOUDNESS)
     channels, rate_hz = _checked(waveform), checked_rate(sample_rate_hz)
-    step = _steps(channels, rate_hz, on_progress)
+    step = _steps(channels, rate_hz, loudness == AUTO, on_progress)
     wave = _at_16_khz(channels, rate_hz, step)
     n_frames = frames_in_samples(wave.shape[0])
     if n_frames < 1:
         milliseconds = 1000 * wave.shape[0] / SAMPLE_RATE_HZ
         raise AudioError(
             f"expected at least one video frame of audio ({1000 * SAMPLES_PER_FRAME // SAMPLE_RATE_HZ} ms), "
-            f"got {milliseconds:.1f} ms; connect longer audio."
+            f"got {milliseconds:.1f} ms; use longer audio."
         )
     wave = wave[: samples_in_frames(n_frames)]
-    return SpeechWindows(mel=mel_spectrogram(wave, step), n_frames=n_frames, wave=wave)
+    if loudness == AUTO:
+        wave *= gain_to_target(*measure(wave, SAMPLE_RATE_HZ, step))
+    mel = mel_spectrogram(wave, step)
+    if not could_be_speech(mel):
+        logging.warning(
+            "SadTalker: the audio is mostly music or noise; the mouth may not follow it. Connect the voice alone if "
+            "you have it."
+        )
+    return SpeechWindows(mel=mel, n_frames=n_frames, wave=wave)
 
 
 def idle_speech(seconds: float) -> SpeechWindows:
@@ -74,7 +87,7 @@ def idle_speech(seconds: float) -> SpeechWindows:
     """
     if not (0 <= seconds <= LONGEST_IDLE_S and frames_in_seconds(seconds) >= 1):
         raise OptionError(
-            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or connect "
+            f"expected idle_seconds from {1 / FRAMES_PER_SECOND:g} to {LONGEST_IDLE_S}, got {seconds:g}; or use "
             "audio instead."
         )
     n_frames = frames_in_seconds(seconds)
@@ -122,12 +135,16 @@ def _checked(waveform: Tensor) -> Tensor:
     return wave
 
 
-def _steps(channels: Tensor, rate_hz: float, on_progress: OnProgress | None) -> Callable[[], None]:
-    """What is called after each piece of the work. There are as many: two passes over the samples, one over the mel."""
+def _steps(channels: Tensor, rate_hz: float, measured: bool, on_progress: OnProgress | None) -> Callable[[], None]:
+    """What is called after each piece of the work. There are as many: two passes over the samples, one over the mel,
+    and one that measures the loudness.
+    """
     n_samples = channels.shape[1]
     passes = 1 + (len(channels) > 1)
-    n_mel = mel_steps_in_samples(math.ceil(n_samples * SAMPLE_RATE_HZ / rate_hz))
+    n_at_16_khz = math.ceil(n_samples * SAMPLE_RATE_HZ / rate_hz)
+    n_mel = mel_steps_in_samples(n_at_16_khz)
     total = passes * math.ceil(n_samples / SAMPLES_PER_CHUNK) + math.ceil(n_mel / STEPS_PER_CHUNK)
+    total += pieces_of(samples_in_frames(frames_in_samples(n_at_16_khz)), SAMPLE_RATE_HZ) if measured else 0
     done = 0
 
     def step() -> None:

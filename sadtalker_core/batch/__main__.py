@@ -71,7 +71,7 @@ def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> i
         started = time.perf_counter()
         stopped = False
         try:
-            run_jobs(jobs, pool, folder, cut_frames=cut_frames, on_progress=bar)
+            run_jobs(jobs, pool, folder, cut_frames=cut_frames, on_progress=bar.move, on_outcome=bar.tell)
         except KeyboardInterrupt:
             stopped = True
         report = summary(bar.outcomes, time.perf_counter() - started, pool.size)
@@ -103,10 +103,11 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def __call__(self, n_frames: int, outcome: Outcome | None) -> None:
-        self.bar.update(n_frames)
-        if outcome is None:
-            return
+    def move(self, done: int, total: int) -> None:
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def tell(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         if outcome.status == SKIPPED:
             self.bar.total -= self.jobs[outcome.id].n_frames

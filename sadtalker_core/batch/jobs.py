@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
-from ..errors import InputError, JobListError, OptionError, SadTalkerError, shorten
-from ..face.picture_file import check_picture_file
-from ..media import seconds_of_sound
+from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
+from ..face.image_file import check_image_file
+from ..media import audio_seconds
 from ..options import OPTIONS, Options
 from ..output_name import fault_of_target
 from ..timeline import frames_in_seconds
@@ -155,7 +155,7 @@ class _Row:
 
     def job(self, options: Options) -> Job | None:
         """The job, or None for a line with a fault."""
-        portrait, voice = self._file("portrait", check_picture_file), self._file("voice", seconds_of_sound)
+        portrait, voice = self._file("portrait", check_image_file), self._file("voice", audio_seconds)
         out = self._out()
         seconds = options.idle_seconds
         if self.cells.get("voice"):
@@ -232,6 +232,8 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
         return f"model: there is no model {_told(model)}."
     try:
         find_files(model, folders)
+    except CheckpointMissing as error:
+        return f"model: {error} A batch downloads nothing; `sadtalker models --download` does."
     except SadTalkerError as error:
         return f"model: {error}"
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Jobs and a worker pool come in, videos go out: short jobs whole, each by one worker, and long ones cut into chunks.
 
 Of a long clip the motion is worked out once. Its chunks are rendered wherever there is a worker, and come back as they
-were rendered, in float32, through Ray's store; they are put back into the picture and encoded here, once and in
+were rendered, in float32, through Ray's store; they are put back into the image and encoded here, once and in
 order, by the same `pipeline.render_video` that Render Video uses. So the cut clip is the uncut one, frame for frame:
 the colours of Paste Back follow the frames before, and pieces that had been encoded would have been rounded. No more
 than two chunks a worker are under way or waiting, so memory does not grow with the clip.
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ..claims import Claim, claim_path
 from ..compose.video import sweep
-from ..datatypes import FrameStream
+from ..datatypes import FrameStream, OnProgress
 from ..errors import SadTalkerError
-from ..media import read_voice
+from ..media import read_audio
 from ..saving import save_bytes
 from .jobs import Job
 from .record import DONE, FAILED, Outcome, RunFolder
@@ -35,8 +35,8 @@ CHUNKS_PER_WORKER = 2
 #: frames that are put back and encoded between two looks at the workers
 WRITTEN_AT_ONCE = 8
 
-#: told (frames that were just made, the outcome of a job that has just ended or None)
-OnOutcome = Callable[[int, Outcome | None], None]
+#: told the outcome of each job as it ends, of one that was done before at the start
+OnOutcome = Callable[[Outcome], None]
 
 
 class CallFailed(SadTalkerError):
@@ -50,27 +50,39 @@ def run_jobs(
     *,
     cut_frames: int,
     chunk_frames: int = CHUNK_FRAMES,
-    on_progress: OnOutcome | None = None,
+    on_progress: OnProgress | None = None,
+    on_outcome: OnOutcome | None = None,
 ) -> list[Outcome]:
     """Makes every job that is not done yet; a job that fails stops none of the others.
 
     cut_frames: clips with more frames than this are cut
+    on_progress(done, total): frames of the jobs that were not done before
     """
-    return _Run(pool, folder, chunk_frames, on_progress).run(jobs, cut_frames)
+    return _Run(pool, folder, chunk_frames, on_progress, on_outcome).run(jobs, cut_frames)
 
 
 class _Run:
-    def __init__(self, pool: WorkerPool, folder: RunFolder, chunk_frames: int, on_progress: OnOutcome | None):
-        self.pool, self.folder, self.chunk_frames, self.on_progress = pool, folder, chunk_frames, on_progress
+    def __init__(
+        self,
+        pool: WorkerPool,
+        folder: RunFolder,
+        chunk_frames: int,
+        on_progress: OnProgress | None,
+        on_outcome: OnOutcome | None,
+    ):
+        self.pool, self.folder, self.chunk_frames = pool, folder, chunk_frames
+        self.on_progress, self.on_outcome = on_progress, on_outcome
         self.outcomes: list[Outcome] = []
+        self.n_made = self.n_frames = 0
         self._claims: dict[str, Claim] = {}  # by the job's id: on the videos that are being made
 
     def run(self, jobs: Sequence[Job], cut_frames: int) -> list[Outcome]:
         before = self.folder.done_before(jobs)
         for job in jobs:
             if job.id in before:
-                self._say(0, before[job.id])
+                self._tell(before[job.id])
         todo = sorted((job for job in jobs if job.id not in before), key=_nets_of)
+        self.n_frames = sum(job.n_frames for job in todo)
         for folder in {job.out.parent for job in todo}:
             sweep(folder)
         try:
@@ -121,7 +133,8 @@ class _Run:
         except (OSError, SadTalkerError) as error:
             self._end(_failed(job, sentence_of(error)))
             return
-        self._end(outcome, n_frames)
+        self._made(n_frames)
+        self._end(outcome)
 
     # ------------------------------------------------------------------------------------------ many workers a job
 
@@ -132,7 +145,7 @@ class _Run:
             plan = self.pool.ask(self._call("plan", job), first=True)
             clip: PlannedClip = self._result(plan)
             heads = FrameStream(len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces))
-            voice = None if job.voice is None else read_voice(job.voice.read_bytes())
+            voice = None if job.voice is None else read_audio(job.voice.read_bytes())
             write_job_video(self._claim(job), heads, clip.portrait, voice, job.options)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
@@ -167,22 +180,26 @@ class _Run:
 
     def _count(self, call: Call) -> None:
         if call.result is not None:
-            self._say(len(call.result.value))
+            self._made(len(call.result.value))
 
     # ----------------------------------------------------------------------------------------------------- the ends
 
-    def _end(self, outcome: Outcome, n_frames: int = 0) -> None:
+    def _end(self, outcome: Outcome) -> None:
         claim = self._claims.pop(outcome.id, None)
         if claim is not None:
             claim.release()
         self.folder.add(outcome)
-        self._say(n_frames, outcome)
+        self._tell(outcome)
 
-    def _say(self, n_frames: int, outcome: Outcome | None = None) -> None:
-        if outcome is not None:
-            self.outcomes.append(outcome)
+    def _tell(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if self.on_outcome is not None:
+            self.on_outcome(outcome)
+
+    def _made(self, n_frames: int) -> None:
+        self.n_made += n_frames
         if self.on_progress is not None:
-            self.on_progress(n_frames, outcome)
+            self.on_progress(self.n_made, self.n_frames)
 
 
 def _nets_of(job: Job) -> tuple[str, str]:

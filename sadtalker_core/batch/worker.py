@@ -21,9 +21,9 @@ from .. import pipeline
 from ..api import paste_back_of, predict_motion, to_device
 from ..claims import Claim
 from ..datatypes import AnyMotion, FrameStream, Portrait
-from ..face.picture_file import read_picture
+from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
-from ..media import read_voice
+from ..media import read_audio
 from ..model import SadTalkerModel, load_model
 from ..options import Options
 from .jobs import Job
@@ -98,7 +98,7 @@ class Worker:
         """The whole job: the bytes of its mp4, and how many frames it has."""
         nets = self._nets(payload.options)
         clip = self.plan(payload)
-        voice = None if payload.voice is None else read_voice(payload.voice)
+        voice = None if payload.voice is None else read_audio(payload.voice)
         with work_folder(WORK_FOLDER) as folder:
             path = folder / "video.mp4"
             write_job_video(
@@ -113,9 +113,9 @@ class Worker:
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
         options, nets = payload.options, self._nets(payload.options)
-        voice = None if payload.voice is None else read_voice(payload.voice)
+        voice = None if payload.voice is None else read_audio(payload.voice)
         portrait, motion = predict_motion(
-            nets, read_picture(payload.portrait), voice, options, self.model_folders, self.device
+            nets, read_image(payload.portrait), voice, options, self.model_folders, self.device
         )
         heads = pipeline.render(nets, portrait, motion, batch_size=1)
         return PlannedClip(portrait, motion, heads.height, heads.width)
@@ -142,7 +142,7 @@ class Worker:
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
-    """Heads, put back into their picture if that is wished, become the mp4, at a path or under a claimed name."""
+    """Heads, put back into their image if that is wished, become the mp4, at a path or under a claimed name."""
     whole = paste_back_of(portrait, options)
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 

@@ -313,7 +313,7 @@ def _missing(model: str, look: _Look) -> str:
     return (
         f"{model} {whose} in none of the folders searched ({searched(look.folders)}), nor below them: {names}. "
         f"{_look_alikes(missing, look)}"
-        f"Put them there, or switch on allow_download at Load SadTalker Model to fetch these {_megabytes(missing)} "
+        f"Put them there, or load the model with allow_download on, which fetches these {_megabytes(missing)} "
         f"from {homes}.{_cheaper(model, missing, look)} The model {MINI_MODEL!r} is built in and needs no file."
     )
 

@@ -23,17 +23,19 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ..errors import DoesNotFit, DownloadError, shorten
 from ..locking import held
 from .catalog import WeightsFile, missing_files
 
+if TYPE_CHECKING:
+    from ..datatypes import OnProgress
+
 #: where to fetch from instead, a mirror's folder; an argument wins over it
 BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
-OnProgress = Callable[[int, int], None]
 
 _BLOCK = 1 << 18  # at most: what has come is taken at once, however little it is
 _SPARE_BYTES = 64 << 20  # the disk is not filled to the last byte
@@ -146,6 +148,19 @@ class _Answer(NamedTuple):
     span: str
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """urllib's own, which leaves the connection open where a redirection leads to no address."""
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
 class _Line(threading.Thread):
     """Asks for a URL, from a byte on, and hands over: an _Answer, blocks of bytes, then b"" or what went wrong."""
 
@@ -161,7 +176,7 @@ class _Line(threading.Thread):
             headers["Range"] = f"bytes={self.start_byte}-"
         try:
             request = urllib.request.Request(self.url, headers=headers)
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S) as answer:
                 told = answer.headers.get("Content-Length", "").strip()
                 length = int(told) if re.fullmatch(_NUMBER, told) else 0
                 self._say(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))

@@ -20,14 +20,16 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..datatypes import OnProgress
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, shorten
 from . import keys, stored_names
 from .catalog import BY_NAME, WeightsFile, is_file, searched
@@ -36,7 +38,7 @@ from .catalog import BY_NAME, WeightsFile, is_file, searched
 METADATA_KEY = "sadtalker_nodes"
 FORMAT = 1
 
-Progress = Callable[[int, int], None]
+
 _POLL_S = 0.2
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -135,7 +137,7 @@ def read_tensors(
     folders: Sequence[Path] = (),
     *,
     use_mmap: bool = True,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> NamedTensors:
     """Read a weights file.
 
@@ -200,7 +202,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
 class _Bytes:
     """Adds up bytes and tells of them a few times a second: there are tensors by the thousand."""
 
-    def __init__(self, on_progress: Progress | None, total: int):
+    def __init__(self, on_progress: OnProgress | None, total: int):
         self.on_progress, self.total, self.done, self._next_s = on_progress, total, 0, 0.0
 
     def __call__(self, n_bytes: int) -> None:
@@ -227,6 +229,7 @@ class _File:
     path: Path
     released: WeightsFile | None
     folders: Sequence[Path]
+    advice: str = "Delete it and download it again."
 
     @property
     def source(self) -> str:
@@ -238,7 +241,7 @@ class _File:
         return what + where
 
     def damaged(self, what: str) -> CheckpointDamaged:
-        return CheckpointDamaged(f"{self.source} {what}.{self.expected()} Delete it and download it again.")
+        return CheckpointDamaged(f"{self.source} {what}.{self.expected()} {self.advice}")
 
     def mismatch(self, what: str) -> CheckpointMismatch:
         return CheckpointMismatch(f"{self.source} {what}.{self.expected()}")
@@ -307,7 +310,7 @@ class _File:
             raise self.damaged(self.cut_short() or f"is truncated: its header declares {more:,} more bytes")
 
     def read(
-        self, stored: Mapping[str, _Stored], names: Mapping[str, str], on_progress: Progress | None = None
+        self, stored: Mapping[str, _Stored], names: Mapping[str, str], on_progress: OnProgress | None = None
     ) -> dict[str, Tensor]:
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
         tensors: dict[str, Tensor] = {}
@@ -315,20 +318,22 @@ class _File:
         try:
             with self.path.open("rb", buffering=0) as stream:
                 for name, key in names.items():
-                    entry = stored[key]
-                    numbers = torch.empty(entry.n_bytes, dtype=torch.uint8)
-                    left = numbers.numpy().data
-                    stream.seek(entry.start)
-                    while left:
-                        n_read = stream.readinto(left)
-                        if not n_read:
-                            raise self.damaged(f"is truncated: it became {len(left):,} bytes shorter while it was read")
-                        left = left[n_read:]
-                    tensors[name] = numbers.view(entry.dtype).reshape(entry.shape)
-                    tell(entry.n_bytes)
+                    tensors[name] = self._tensor(stream, stored[key])
+                    tell(stored[key].n_bytes)
         except (OSError, MemoryError, RuntimeError) as error:  # torch says RuntimeError where there is no memory
             raise self.unreadable(error) from error
         return tensors
+
+    def _tensor(self, stream: FileIO, entry: _Stored) -> Tensor:
+        numbers = torch.empty(entry.n_bytes, dtype=torch.uint8)
+        left = numbers.numpy().data
+        stream.seek(entry.start)
+        while left:
+            n_read = stream.readinto(left)
+            if not n_read:
+                raise self.damaged(f"is truncated: it became {len(left):,} bytes shorter while it was read")
+            left = left[n_read:]
+        return numbers.view(entry.dtype).reshape(entry.shape)
 
     def unpickle(self, head: bytes, use_mmap: bool = True) -> Any:
         """What a torch pickle holds, read by torch's own reader of weights; its tensors may be mapped: see `copies`."""
@@ -363,7 +368,7 @@ class _File:
         return all(record.compress_type == zipfile.ZIP_STORED for record in records)
 
     def copies(
-        self, tensors: Mapping[str, Any], names: Mapping[str, str], on_progress: Progress | None = None
+        self, tensors: Mapping[str, Any], names: Mapping[str, str], on_progress: OnProgress | None = None
     ) -> dict[str, Tensor]:
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
         copied: dict[str, Tensor] = {}
@@ -380,6 +385,32 @@ class _File:
             copied[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
             tell(_n_bytes(tensor))
         return copied
+
+
+class TensorFile:
+    """A safetensors file of whose tensors only what is asked for is read, into memory of its own. What is wrong with it
+    is raised as by `read_tensors`.
+
+    metadata: its texts by name;  advice: what to do with a damaged one
+    """
+
+    def __init__(self, path: Path | str, advice: str = _File.advice):
+        self._file = _File(Path(path), None, (), advice)
+        self._file.look()
+        self._stored, self.metadata = self._file.header()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._stored
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """The rows start..stop of a tensor, all of it by default."""
+        if name not in self._stored:
+            raise self._file.mismatch(f"holds no {name!r}")
+        whole = self._stored[name]
+        first, last, _ = slice(start, stop).indices(whole.shape[0])
+        n_rows, row = max(last - first, 0), whole.n_bytes // max(whole.shape[0], 1)
+        part = _Stored(whole.dtype, (n_rows, *whole.shape[1:]), whole.start + first * row, n_rows * row)
+        return self._file.read({name: part}, {name: name})[name]
 
 
 def _n_bytes(tensor: Tensor) -> int:

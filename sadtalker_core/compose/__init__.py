@@ -1,1 +1,1 @@
-"""Frames come in; the whole picture, then a video file, goes out."""
+"""Frames come in; the whole image, then a video file, goes out."""

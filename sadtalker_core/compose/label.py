@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..choices import one_of
-from ..errors import OptionError, PictureError
+from ..errors import ImageError, OptionError
 
 CORNERS = ("bottom right", "bottom left", "top right", "top left")
 DEFAULT_TEXT = "AI-generated"
@@ -37,14 +37,14 @@ def label_frames(
 ) -> Tensor:
     """frames (T, H, W, C) in 0..1 with three or more channels -> the same shape, a new tensor.
 
-    White letters on a dark plate. size: height of the letters as a part of the picture's shorter side, but never below
-    SMALLEST_LETTERS; words that would not fit across the picture are made smaller. opacity: 1 hides what is behind.
+    White letters on a dark plate. size: height of the letters as a part of the image's shorter side, but never below
+    SMALLEST_LETTERS; words that would not fit across the image are made smaller. opacity: 1 hides what is behind.
     Only the plate's pixels change; of a fourth channel nothing does.
     on_progress: (frames done, of how many); may raise to stop
     Raises OptionError for no words, and for letters that no typeface here has.
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
-        raise PictureError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
+        raise ImageError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
     corner = one_of("corner", corner, CORNERS)
     plate, ink = draw_plate(text, frames.shape[1], frames.shape[2], size)
     height, width = plate.shape
@@ -67,7 +67,7 @@ def label_frames(
 def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor, Tensor]:
     """-> the plate (h, w) in 0..1, 1 where it covers, with round corners; and its greys (h, w): the letters are 1.
 
-    height, width: of the picture it must fit into.
+    height, width: of the image it must fit into.
     """
     from PIL import Image, ImageDraw
 

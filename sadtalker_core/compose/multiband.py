@@ -1,8 +1,8 @@
-"""What shall be added to a picture comes in, what of it shows goes out: fine detail ends sharply, colours fade widely.
+"""What shall be added to an image comes in, what of it shows goes out: fine detail ends sharply, colours fade widely.
 
-Burt and Adelson, "A multiresolution spline with application to image mosaics", 1983: both pictures are cut into bands
+Burt and Adelson, "A multiresolution spline with application to image mosaics", 1983: both images are cut into bands
 of frequencies, each band is blended over a width of its own, and the bands are added up. All of that is linear, so here
-the difference of both pictures is cut once instead of each of them.
+the difference of both images is cut once instead of each of them.
 Letters: `B` frames, `h w` the patch. Level k has 2**k times fewer rows and columns.
 """
 
@@ -34,7 +34,7 @@ class Multiband:
             self.mask.append(pyrdown(self.mask[-1], border_type="replicate"))
 
     def __call__(self, difference: Tensor) -> Tensor:
-        """(B, 3, h, w), patch minus picture -> what is to be added to the picture"""
+        """(B, 3, h, w), patch minus image -> what is to be added to the image"""
         height, width = difference.shape[-2:]
         levels = [self._even(difference)]
         for _ in range(self.n_levels):

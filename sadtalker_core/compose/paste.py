@@ -1,8 +1,8 @@
-"""Frames of the head come in at any resolution, frames of the whole picture go out, batch by batch.
+"""Frames of the head come in at any resolution, frames of the whole image go out, batch by batch.
 
-Letters: `B` frames of a batch, `h w` a frame, `H W` the picture. The square that was animated lies at
+Letters: `B` frames of a batch, `h w` a frame, `H W` the image. The square that was animated lies at
          `portrait.crop.box`;
-outside that box every pixel stays the picture's, to the bit.
+outside that box every pixel stays the image's, to the bit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..datatypes import Box, FaceCrop, Portrait
-from ..errors import OptionError, PictureError, VideoError
+from ..errors import ImageError, OptionError, VideoError
 from .multiband import Multiband
 from .poisson import seamless
 
@@ -38,13 +38,13 @@ COLOR_FRAMES = 25
 class Blend(str, Enum):
     """How the head gets its place back."""
 
-    FEATHER = "feather"  #: fades into the picture along the edge of the box
+    FEATHER = "feather"  #: fades into the image along the edge of the box
     MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing is seen double where it fades
     SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the border (slow)
 
 
 class PasteBack:
-    """Holds the picture, the mask and the running colour transfer; call it with one batch of frames after the other, in
+    """Holds the image, the mask and the running colour transfer; call it with one batch of frames after the other, in
     order.
 
     mask: (H, W) in 0..1, where and how much the frames show
@@ -61,15 +61,15 @@ class PasteBack:
     ):
         """portrait: with its face cut out (3DMM Extract).
 
-        feather: width of the fade as a part of the box's shorter side, 0 to 0.5. No fade along edges of the picture
+        feather: width of the fade as a part of the box's shorter side, 0 to 0.5. No fade along edges of the image
                  itself.
-        colour_match: 0 leaves the colours of the frames, 1 moves them all the way to those of the picture near the edge
-        mask: the user's own (H, W), (1, H, W), or of another size and then stretched; 1 shows the frames, 0 the picture
-        Raises OptionError or PictureError for a portrait, widths and masks that cannot be used.
+        colour_match: 0 leaves the colours of the frames, 1 moves them all the way to those of the image near the edge
+        mask: the user's own (H, W), (1, H, W), or of another size and then stretched; 1 shows the frames, 0 the image
+        Raises OptionError or ImageError for a portrait, widths and masks that cannot be used.
         """
         _check_range("feather", feather, WIDEST_FEATHER)
         _check_range("colour_match", colour_match, 1.0)
-        self.picture = portrait.image.permute(2, 0, 1)
+        self.image = portrait.image.permute(2, 0, 1)
         self.crop = portrait.require_crop()
         self.box = self.crop.box
         self.visible_box = _inside(self.box, portrait.size_wh)
@@ -88,18 +88,18 @@ class PasteBack:
             self._bands = Multiband(inner * self._under(user_mask), width)
             self._border = fade(self.visible_box, portrait.size_wh, width / 4)
         near = near_a_seam(self.visible_box, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
-        self._color_transfer = ColorTransfer(self._under(self.picture), near)
-        self._picture_bytes: Tensor | None = None
+        self._color_transfer = ColorTransfer(self._under(self.image), near)
+        self._image_bytes: Tensor | None = None
 
     def __call__(self, frames: Tensor, background: Tensor | None = None) -> Tensor:
         """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames.
 
-        background: (B, 3, H, W), what the head is put into; None stands for the picture, which stands still
+        background: (B, 3, H, W), what the head is put into; None stands for the image, which stands still
         """
         if background is None:
-            background = self.picture.expand(frames.shape[0], -1, -1, -1)
-        elif background.shape != (frames.shape[0], *self.picture.shape):
-            height, width = self.picture.shape[1:]
+            background = self.image.expand(frames.shape[0], -1, -1, -1)
+        elif background.shape != (frames.shape[0], *self.image.shape):
+            height, width = self.image.shape[1:]
             raise VideoError(
                 f"expected a background of the portrait image's size, {width} x {height}, got "
                 f"{background.shape[-1]} x {background.shape[-2]}; connect a Paste Back of the same image."
@@ -111,12 +111,12 @@ class PasteBack:
     def as_bytes(self, frames: Tensor) -> Tensor:
         """frames (B, 3, h, w) in 0..1 -> (B, H, W, 3) bytes on the CPU, for a video: what `__call__` gives, rounded.
 
-        Only the box is computed; around it the bytes of the picture are copied.
+        Only the box is computed; around it the bytes of the image are copied.
         """
-        covered = to_bytes(self._covered(frames, self._under(self.picture).to(frames))).permute(0, 2, 3, 1).cpu()
-        if self._picture_bytes is None:
-            self._picture_bytes = to_bytes(self.picture).permute(1, 2, 0).contiguous().cpu()
-        whole = self._picture_bytes.expand(frames.shape[0], -1, -1, -1).clone()
+        covered = to_bytes(self._covered(frames, self._under(self.image).to(frames))).permute(0, 2, 3, 1).cpu()
+        if self._image_bytes is None:
+            self._image_bytes = to_bytes(self.image).permute(1, 2, 0).contiguous().cpu()
+        whole = self._image_bytes.expand(frames.shape[0], -1, -1, -1).clone()
         whole[:, _rows(self.visible_box), _columns(self.visible_box)] = covered
         return whole
 
@@ -135,12 +135,12 @@ class PasteBack:
         # (1 - m) p + m f would leave p a rounding error away where m is 0
         return under + shown * (head.clamp(0, 1) - under)
 
-    def _under(self, picture: Tensor) -> Tensor:
-        """The part of a picture (..., H, W) that the box covers; a view."""
-        return picture[..., _rows(self.visible_box), _columns(self.visible_box)]
+    def _under(self, image: Tensor) -> Tensor:
+        """The part of an image (..., H, W) that the box covers; a view."""
+        return image[..., _rows(self.visible_box), _columns(self.visible_box)]
 
     def _under_box(self, head: Tensor) -> Tensor:
-        """The part of the resized head (..., box height, box width) that lies on the picture."""
+        """The part of the resized head (..., box height, box width) that lies on the image."""
         left, top = self.visible_box.x - self.box.x, self.visible_box.y - self.box.y
         return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
 
@@ -152,23 +152,23 @@ def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> 
 
 
 class ColorTransfer:
-    """The colour cast of the frames against the picture, measured in a band of pixels and averaged over time.
+    """The colour cast of the frames against the image, measured in a band of pixels and averaged over time.
 
     Frames must come in order; how they are cut into batches makes no difference.
     """
 
-    def __init__(self, picture: Tensor, band: Tensor):
-        """picture (3, h, w), band (h, w) of truths."""
+    def __init__(self, image: Tensor, band: Tensor):
+        """image (3, h, w), band (h, w) of truths."""
         self.band = band.flatten().nonzero().flatten()
-        self.wanted = self._moments(picture) if len(self.band) else None
+        self.wanted = self._moments(image) if len(self.band) else None
         self.found: Tensor | None = None
         self.n_frames = 0
 
     def remove(self, frames: Tensor, amount: float = 1.0) -> Tensor:
-        """frames (B, 3, h, w) -> the same with the mean and the spread that the picture has in the band, or on the way
+        """frames (B, 3, h, w) -> the same with the mean and the spread that the image has in the band, or on the way
         to them: amount 0..1.
         """
-        if self.wanted is None:  # the box is the whole picture: there is no seam to hide
+        if self.wanted is None:  # the box is the whole image: there is no seam to hide
             return frames
         gains, offsets = [], []
         want_mean, want_spread = (x.to(frames) for x in self.wanted)
@@ -184,16 +184,16 @@ class ColorTransfer:
         gain, offset = (torch.stack(numbers)[..., None, None] for numbers in (gains, offsets))
         return torch.addcmul(offset, frames, gain)
 
-    def _moments(self, pictures: Tensor) -> Tensor:
+    def _moments(self, images: Tensor) -> Tensor:
         """(..., 3, h, w) -> (2, ..., 3): mean and spread in the band."""
-        pixels = pictures.flatten(-2)[..., self.band.to(pictures.device)]
+        pixels = images.flatten(-2)[..., self.band.to(images.device)]
         return torch.stack([pixels.mean(dim=-1), pixels.std(dim=-1, correction=0)])
 
 
 def fade(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
-    """(h, w) of a box on a picture: 0 at its edges, 1 from `width` pixels inside on, smooth in between.
+    """(h, w) of a box on an image: 0 at its edges, 1 from `width` pixels inside on, smooth in between.
 
-    An edge that is the picture's own edge does not fade: nothing lies behind it.
+    An edge that is the image's own edge does not fade: nothing lies behind it.
     """
     if width <= 0:
         return torch.ones(visible_box.height, visible_box.width)
@@ -203,7 +203,7 @@ def fade(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
 
 
 def near_a_seam(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
-    """(h, w) of truths: pixels of a box on a picture that are less than `width` away from an edge behind which it
+    """(h, w) of truths: pixels of a box on an image that are less than `width` away from an edge behind which it
     goes on.
     """
     across, down = _distances(visible_box, size_wh)
@@ -245,18 +245,18 @@ def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return F.interpolate(frames, size_hw, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
-def to_bytes(picture: Tensor) -> Tensor:
+def to_bytes(image: Tensor) -> Tensor:
     """0..1 -> 0..255, rounded as the video writer rounds."""
-    return (picture.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _inside(box: Box, size_wh: tuple[int, int]) -> Box:
-    """The part of a box that lies on the picture."""
+    """The part of a box that lies on the image."""
     width, height = size_wh
     left, top = max(box.x, 0), max(box.y, 0)
     visible_box = Box(left, top, min(box.right, width) - left, min(box.bottom, height) - top)
     if visible_box.width < 1 or visible_box.height < 1:
-        raise PictureError(f"expected the face box on the image of {width} x {height} pixels, got {tuple(box)}.")
+        raise ImageError(f"expected the face box on the image of {width} x {height} pixels, got {tuple(box)}.")
     return visible_box
 
 

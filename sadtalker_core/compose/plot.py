@@ -1,4 +1,4 @@
-"""Tracks and a voice come in; a picture of them goes out, one panel under the other over the same seconds.
+"""Tracks and a voice come in; an image of them goes out, one panel under the other over the same seconds.
 
 Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at its left say to what.
 """
@@ -48,9 +48,9 @@ def plot_motion(
     width: int = 1024,
     height: int = 640,
 ) -> Tensor:
-    """What there is of a voice, an expression and a pose -> a picture (height, width, 3) in 0..1.
+    """What there is of a voice, an expression and a pose -> an image (height, width, 3) in 0..1.
 
-    Raises OptionError when nothing is connected or the picture is too small to be read, WrongFamily when the tracks
+    Raises OptionError when nothing is connected or the image is too small to be read, WrongFamily when the tracks
     are of two families.
     """
     from PIL import Image, ImageDraw
@@ -64,14 +64,14 @@ def plot_motion(
         raise OptionError("there is nothing to plot; connect an expression, a pose, or speech.")
     lengths = [len(line.values) for panel in panels for line in panel.lines]
     n_frames = max([*lengths, speech.n_frames if speech is not None else 0])
-    picture = Image.new("RGB", (width * _FINER, height * _FINER), _PAPER)
-    pen = _Pen(ImageDraw.Draw(picture), picture.size, n_frames, len(panels) or 1)
+    image = Image.new("RGB", (width * _FINER, height * _FINER), _PAPER)
+    pen = _Pen(ImageDraw.Draw(image), image.size, n_frames, len(panels) or 1)
     wave = None if speech is None else speech.wave
     for row, panel in enumerate(panels or [Panel("voice", [], -1, 1)]):
         pen.panel(row, panel, wave, bare=not panels)
     pen.seconds()
-    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(picture)).float() / 255
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(image)).float() / 255
 
 
 def panels_of(expression: Expression | None, pose: HeadPose | None) -> list[Panel]:
@@ -133,13 +133,13 @@ def _thinned(values: Tensor, n_columns: int) -> tuple[Tensor, Tensor]:
 
 
 class _Pen:
-    """Knows where on the picture a frame and a value lie."""
+    """Knows where on the image a frame and a value lie."""
 
     def __init__(self, draw: Any, size: tuple[int, int], n_frames: int, n_panels: int):
         from PIL import ImageFont
 
         self.draw, self.n_frames = draw, n_frames
-        self.unit = max(min(size[1] // 320, size[0] // 160), _FINER)  # a narrow picture needs narrow margins, too
+        self.unit = max(min(size[1] // 320, size[0] // 160), _FINER)  # a narrow image needs narrow margins, too
         self.font = ImageFont.load_default(11 * self.unit)
         self.left, self.right = 46 * self.unit, size[0] - 10 * self.unit
         self.top, self.bottom = 6 * self.unit, size[1] - 20 * self.unit

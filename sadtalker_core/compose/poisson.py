@@ -1,7 +1,7 @@
-"""A patch and the picture around it come in, the patch as if it had always been there goes out (Perez et al. 2003).
+"""A patch and the image around it come in, the patch as if it had always been there goes out (Perez et al. 2003).
 
-The patch keeps its gradients and takes its level from the picture: the steps between neighbouring pixels come from the
-patch, and from the picture in a thin border, and the outermost pixels are those of the picture. Letters: `h w` the
+The patch keeps its gradients and takes its level from the image: the steps between neighbouring pixels come from the
+patch, and from the image in a thin border, and the outermost pixels are those of the image. Letters: `h w` the
 patch.
 """
 
@@ -10,18 +10,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: pixels inside the box that keep the picture's gradients: one for the border itself and three for a little room
+#: pixels inside the box that keep the image's gradients: one for the border itself and three for a little room
 BORDER = 4
 
 
-def seamless(patch: Tensor, picture: Tensor) -> Tensor:
-    """patch (B, 3, h, w), and the picture (3, h, w) that lies under it -> (B, 3, h, w), not clamped.
+def seamless(patch: Tensor, image: Tensor) -> Tensor:
+    """patch (B, 3, h, w), and the image (3, h, w) that lies under it -> (B, 3, h, w), not clamped.
 
     What `cv2.seamlessClone` (NORMAL_CLONE of OpenCV 4.11 and newer, which leaves everything outside the box alone)
-    does with a mask that is white all over. A patch that is all border comes back as the picture.
+    does with a mask that is white all over. A patch that is all border comes back as the image.
     """
-    height, width = picture.shape[-2:]
-    under = picture.expand_as(patch)
+    height, width = image.shape[-2:]
+    under = image.expand_as(patch)
     if min(height, width) <= 2 * BORDER:
         return under.clone()
     # OpenCV leaves the outermost ring alone altogether; the border condition then lies on the next one.

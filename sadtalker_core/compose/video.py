@@ -43,7 +43,7 @@ class Quality:
     preset: str
 
 
-#: What the node offers; "high" looks like the frames. On a picture of 1920 x 1080 it is as near to them and as large as
+#: What the node offers; "high" looks like the frames. On an image of 1920 x 1080 it is as near to them and as large as
 #: crf 18 with the preset fast, in 40 % of the time (SSIM 0.9954 and 0.9955).
 QUALITIES = {"draft": Quality(28, "veryfast"), "high": Quality(16, "veryfast"), "best": Quality(12, "medium")}
 

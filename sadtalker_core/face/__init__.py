@@ -1,1 +1,1 @@
-"""A picture comes in; landmarks, a FaceCrop and FaceCoefficients go out."""
+"""An image comes in; landmarks, a FaceCrop and FaceCoefficients go out."""

@@ -19,13 +19,13 @@ from torch import Tensor
 from ..errors import FaceNotFound
 from .recon import ALIGNED_SIZE
 
-#: How large the mean face is drawn: pixels per unit of the template in the aligned picture.
+#: How large the mean face is drawn: pixels per unit of the template in the aligned image.
 ALIGNED_SCALE = 102.0
 
 #: A face that must be enlarged more than this has hardly a dozen pixels; its coefficients would be made up.
 LARGEST_ENLARGEMENT = 16.0
 
-#: Five points of the mean face: the eyes, the nose tip and the corners of the mouth, left of the picture before right;
+#: Five points of the mean face: the eyes, the nose tip and the corners of the mouth, left of the image before right;
 #: x right, y up, z to the viewer, in units of the face model. In float32, as the original holds them: the points that
 #: stand in for a face that is not found (`template_points`) then miss a whole pixel by a hair, and the cut with int()
 #: falls on the same side of it.
@@ -46,7 +46,7 @@ class AlignedFace:
     """What the 3-D face network looks at, and where it came from.
 
     image: (3, 224, 224) in 0..1, black where the square ended
-    crop:  (3,) s, tx, ty: the scale from the square to the aligned picture, and the place of the template's origin in
+    crop:  (3,) s, tx, ty: the scale from the square to the aligned image, and the place of the template's origin in
            pixels of the square, ty counting up
     """
 
@@ -91,7 +91,7 @@ def five_points(points: np.ndarray) -> np.ndarray:
 
 
 def template_points(width: int, height: int) -> np.ndarray:
-    """(5, 2) where the template's points lie when -1..1 of the face model fills the picture, y up."""
+    """(5, 2) where the template's points lie when -1..1 of the face model fills the image, y up."""
     return (TEMPLATE[:, :2] + 1) / 2 * np.array([width, height], dtype=np.float32)
 
 
@@ -112,7 +112,7 @@ def fit_template(points: np.ndarray) -> tuple[tuple[float, float], float]:
 
 
 def _resize_and_cut(square: Tensor, origin: tuple[float, float], scale: float) -> Tensor:
-    """Scale the picture with Pillow's bicubic filter and cut 224 x 224 around the origin; int() as in PARITY.md P24."""
+    """Scale the image with Pillow's bicubic filter and cut 224 x 224 around the origin; int() as in PARITY.md P24."""
     from PIL import Image
 
     height, width = square.shape[-2:]
@@ -122,6 +122,6 @@ def _resize_and_cut(square: Tensor, origin: tuple[float, float], scale: float) -
     left = int(wide / 2 - ALIGNED_SIZE / 2 + (origin[0] - width / 2) * scale)
     top = int(high / 2 - ALIGNED_SIZE / 2 + (height / 2 - origin[1]) * scale)
     pixels = (square.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(pixels).resize((wide, high), resample=Image.Resampling.BICUBIC)
-    picture = picture.crop((left, top, left + ALIGNED_SIZE, top + ALIGNED_SIZE))
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+    image = Image.fromarray(pixels).resize((wide, high), resample=Image.Resampling.BICUBIC)
+    image = image.crop((left, top, left + ALIGNED_SIZE, top + ALIGNED_SIZE))
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

@@ -1,4 +1,4 @@
-"""Points of a face come in, the box to cut around it goes out; a box of the picture becomes the square the networks
+"""Points of a face come in, the box to cut around it goes out; a box of the image becomes the square the networks
 see.
 
 The box is the bounding box of the oriented square that the FFHQ portraits are cut with: its middle and size come from
@@ -15,19 +15,23 @@ import torch
 from torch import Tensor
 
 from ..datatypes import Box, CropMode
-from ..errors import FaceNotFound, OptionError
+from ..errors import FaceNotFound, OptionError, shorten
+from ..lanczos import resize_lanczos
 from ..opencv_resize import resize_bilinear
 
 #: The extended modes add this part of the oriented square's side all around, and never less than three pixels.
 EXTENDED_BORDER = 0.1
 SMALLEST_BORDER = 3
 
-#: A box with a shorter side than this is what is left of a face that lies off the picture.
+#: A box with a shorter side than this is what is left of a face that lies off the image.
 SMALLEST_BOX = 8
 
 #: From twice this many pixels on, a face is first averaged down by a whole factor, because the resize below takes
-#: single pixels of a large picture and would make noise of it (PARITY.md P35 has the factor, too).
+#: single pixels of a large image and would make noise of it (PARITY.md P35 has the factor, too).
 LARGE_FACE = 1024
+
+#: What `render_size` may be: 0 goes by the face, 256 is what workflows had before they could choose.
+BY_THE_FACE, AS_BEFORE, LARGEST_RENDER = 0, 256, 1024
 
 
 def face_box(
@@ -38,13 +42,13 @@ def face_box(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Box:
-    """The part of the picture that is driven, in whole pixels, cut off where the picture ends (PARITY.md P31 and P35).
+    """The part of the image that is driven, in whole pixels, cut off where the image ends (PARITY.md P31 and P35).
 
-    landmarks:  (68, 2) pixels of the picture; None will do in the resize mode, whose box is the whole picture
-    size_wh:    of the picture
+    landmarks:  (68, 2) pixels of the image; None will do in the resize mode, whose box is the whole image
+    size_wh:    of the image
     crop_scale: 1.2 makes the box a fifth larger around its middle
     offset:     (x, y) moves the box right and down, in parts of its width and height
-    Raises FaceNotFound when the points are no face or lie off the picture, OptionError for a scale of 0 or less.
+    Raises FaceNotFound when the points are no face or lie off the image, OptionError for a scale of 0 or less.
     """
     _check_adjustment(crop_scale, offset)
     width, height = size_wh
@@ -71,10 +75,10 @@ def square_box(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Box:
-    """The same box, but near the edge of the picture moved inwards, or made smaller, and not cut off: it stays square.
+    """The same box, but near the edge of the image moved inwards, or made smaller, and not cut off: it stays square.
 
     A cut-off box is squeezed into the square the networks see. The released networks know such faces; the mini family's
-    do not. Only where the square would lose a point of the face that the picture shows, the box is cut off after all.
+    do not. Only where the square would lose a point of the face that the image shows, the box is cut off after all.
     """
     cut_off = face_box(landmarks, size_wh, mode, crop_scale=crop_scale, offset=offset)
     if mode is CropMode.RESIZE or abs(cut_off.width - cut_off.height) <= 1:
@@ -105,7 +109,7 @@ def _adjusted(
 
 
 def head_bounds(landmarks: Tensor, *, extended: bool) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the head, not yet cut off where the picture ends.
+    """(left, top, right, bottom) of the head, not yet cut off where the image ends.
 
     Half a pixel is added before the bounds of the plain box are rounded down; the extended box has whole numbers.
     """
@@ -121,7 +125,7 @@ def head_bounds(landmarks: Tensor, *, extended: bool) -> tuple[float, float, flo
 
 
 def oriented_square(landmarks: Tensor) -> np.ndarray:
-    """(68, 2) points -> (4, 2) corners of the square that stands on the face as the face stands in the picture.
+    """(68, 2) points -> (4, 2) corners of the square that stands on the face as the face stands in the image.
 
     0 ------- 3       `across` points from the middle to the right side and is half a side long,
     |  o   o  |       `down` to the lower side
@@ -149,28 +153,61 @@ def oriented_square(landmarks: Tensor) -> np.ndarray:
     return np.stack([middle - across - down, middle - across + down, middle + across + down, middle + across - down])
 
 
-def picture_to_square(points: Tensor, box: Box, size: int) -> Tensor:
-    """(N, 2) or (N, 3) points of the picture -> pixels of the square cut at `box`; z grows by the mean of both."""
+def image_to_square(points: Tensor, box: Box, size: int) -> Tensor:
+    """(N, 2) or (N, 3) points of the image -> pixels of the square cut at `box`; z grows by the mean of both."""
     scale_x, scale_y = size / box.width, size / box.height
     return _move(points, (box.x, box.y), (scale_x, scale_y), (0.0, 0.0))
 
 
-def square_to_picture(points: Tensor, box: Box, size: int) -> Tensor:
-    """The way back of `picture_to_square`."""
+def square_to_image(points: Tensor, box: Box, size: int) -> Tensor:
+    """The way back of `image_to_square`."""
     return _move(points, (0.0, 0.0), (box.width / size, box.height / size), (box.x, box.y))
 
 
-def cut_square(picture: Tensor, box: Box, size: int) -> Tensor:
-    """picture (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
+def cut_square(image: Tensor, box: Box, size: int) -> Tensor:
+    """image (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
 
     The released networks were trained on squares that had been written to a PNG file, hence the levels (PARITY.md P38).
     """
-    part = picture[box.y : box.bottom, box.x : box.right]
+    part = image[box.y : box.bottom, box.x : box.right]
     factor = min(box.width, box.height) // LARGE_FACE
     part = part.permute(2, 0, 1)
     if factor > 1:
         part = torch.nn.functional.avg_pool2d(part[None], factor, ceil_mode=False)[0]
     return resize_bilinear(part, size)
+
+
+def check_render_size(size: int) -> None:
+    """Raises OptionError for a side that no square may have."""
+    if size != BY_THE_FACE and not AS_BEFORE <= size <= LARGEST_RENDER:
+        raise OptionError(
+            f"render_size: expected 0 (by the size of the face) or {AS_BEFORE} to {LARGEST_RENDER} pixels, got "
+            f"{shorten(repr(size))}."
+        )
+
+
+def even_box(box: Box) -> Box:
+    """A box that is square to within a pixel -> square, its side even: so it can be rendered pixel by pixel, and videos
+    have even sides. Others come back as they are.
+    """
+    if abs(box.width - box.height) > 1:
+        return box
+    side = min(box.width, box.height) // 2 * 2
+    return Box(box.x, box.y, side, side)
+
+
+def render_side(box: Box, size: int) -> int:
+    """The side of the square for this box, even: the size that is asked for; by the face it is the box's own longer
+    side, in 256..1024.
+    """
+    side = max(box.width, box.height) if size == BY_THE_FACE else size
+    return min(max(side, AS_BEFORE), LARGEST_RENDER) // 2 * 2
+
+
+def cut_sharply(picture: Tensor, box: Box, size: int) -> Tensor:
+    """picture (H, W, 3) in 0..1 -> (3, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
+    part = picture[box.y : box.bottom, box.x : box.right]
+    return resize_lanczos(part.permute(2, 0, 1), (size, size))
 
 
 def _move(points: Tensor, start: tuple[float, ...], scale: tuple[float, ...], end: tuple[float, ...]) -> Tensor:

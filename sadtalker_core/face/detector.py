@@ -1,10 +1,10 @@
-"""Faces in a picture: (H, W, 3) in, boxes with six points each out.
+"""Faces in an image: (H, W, 3) in, boxes with six points each out.
 
 Two small networks look for faces, `ShortRangeNet` for those that fill the view and `FullRangeNet` for those further
 away. Both are BlazeFace detectors (see blaze.py) whose weights come from MediaPipe (see assets/NOTICE). They are
-convolutional, so a picture with small faces is looked at again at a finer scale.
+convolutional, so an image with small faces is looked at again at a finer scale.
 
-Letters: `B` batch, `N` places where a network may see a face, `H W` a picture, `S` the side of a net's input.
+Letters: `B` batch, `N` places where a network may see a face, `H W` an image, `S` the side of a net's input.
 Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 """
 
@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blaze import DoubleBlazeBlock, blaze_chain, conv
-from .sampling import Square, require_picture, sample_squares, shrink
+from .sampling import Square, sample_squares, shrink
 
 
 @dataclass(frozen=True, eq=False)
 class DetectedFace:
-    """A face somewhere in a picture.
+    """A face somewhere in an image.
 
-    box:       (x, y, width, height) in pixels, brows to chin and about as wide; may reach over the picture's edge
+    box:       (x, y, width, height) in pixels, brows to chin and about as wide; may reach over the image's edge
     score:     how sure the network is, 0..1
     keypoints: (6, 2) see KEYPOINT_NAMES
     """
@@ -38,13 +38,13 @@ class DetectedFace:
     keypoints: Tensor
 
     def scaled(self, factor: float) -> DetectedFace:
-        """The same face in the picture enlarged by `factor`."""
+        """The same face in the image enlarged by `factor`."""
         x, y, width, height = self.box
         box = (x * factor, y * factor, width * factor, height * factor)
         return DetectedFace(box, self.score, self.keypoints * factor)
 
     def turned_back(self, quarters: int, width: int, height: int) -> DetectedFace:
-        """The face that was found in torch.rot90(picture, quarters), in the picture, which is width x height pixels."""
+        """The face that was found in torch.rot90(image, quarters), in the image, which is width x height pixels."""
         x, y, wide, high = self.box
         ends = torch.tensor([[x, y], [x + wide, y + high]])
         (left, top), (right, bottom) = turn_back(ends, quarters, width, height).tolist()
@@ -68,19 +68,19 @@ class DetectedFace:
 
 
 def turn_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
-    """Points (N, 2) of torch.rot90(picture, quarters) -> of the picture, which is width x height pixels."""
+    """Points (N, 2) of torch.rot90(image, quarters) -> of the image, which is width x height pixels."""
     x, y = points.unbind(-1)
     turned = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[quarters % 4]
     return torch.stack(turned, dim=-1)
 
 
-#: the six points of a detected face; left and right are the picture's when the face is upright
+#: the six points of a detected face; left and right are the image's when the face is upright
 KEYPOINT_NAMES = ("left eye", "right eye", "nose tip", "mouth", "left ear", "right ear")
 
 
 @dataclass(frozen=True)
 class ShortRangeConfig:
-    """side: of the picture the network was trained on; fine, coarse: (channels, stride) of the blocks."""
+    """side: of the image the network was trained on; fine, coarse: (channels, stride) of the blocks."""
 
     side: int = 128
     stem: int = 24
@@ -126,7 +126,7 @@ def decode_anchors(
     features: Tensor, faces: nn.Module, places: nn.Module, cell: int, per_cell: int
 ) -> tuple[Tensor, Tensor]:
     """What two 1 x 1 heads say at each cell: logits (B, N), boxes and points (B, N, 16) moved from the cell to the
-    picture.
+    image.
     """
     logits = faces(features).permute(0, 2, 3, 1).flatten(1)
     offsets = places(features).permute(0, 2, 3, 1).reshape(logits.shape[0], -1, VALUES_PER_ANCHOR)
@@ -136,7 +136,7 @@ def decode_anchors(
 
 
 class ShortRangeNet(nn.Module):
-    """Pictures (B, 3, S, S) in 0..1, S a multiple of 16 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
+    """Images (B, 3, S, S) in 0..1, S a multiple of 16 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
 
     An anchor gives (x, y of the box centre, width, height, then x, y of the six points).
     """
@@ -155,8 +155,8 @@ class ShortRangeNet(nn.Module):
         self.coarse_faces = ops.Conv2d(n_coarse, config.coarse_faces, 1)
         self.coarse_places = ops.Conv2d(n_coarse, config.coarse_faces * VALUES_PER_ANCHOR, 1)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.fine(self.stem(2 * pictures - 1))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.fine(self.stem(2 * images - 1))
         coarse = self.coarse(fine)
         near = decode_anchors(fine, self.fine_faces, self.fine_places, self.cell // 2, self.config.fine_faces)
         nearer = decode_anchors(coarse, self.coarse_faces, self.coarse_places, self.cell, self.config.coarse_faces)
@@ -164,7 +164,7 @@ class ShortRangeNet(nn.Module):
 
 
 class FullRangeNet(nn.Module):
-    """Pictures (B, 3, S, S) in 0..1, S a multiple of 32 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
+    """Images (B, 3, S, S) in 0..1, S a multiple of 32 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
 
     Goes down a pyramid of four levels and comes back up, so that small faces are seen with their surroundings.
     """
@@ -191,8 +191,8 @@ class FullRangeNet(nn.Module):
         self.faces = ops.Conv2d(width, 1, 1)
         self.places = ops.Conv2d(width, VALUES_PER_ANCHOR, 1)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        features, heights = self.stem(2 * pictures - 1), []
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, heights = self.stem(2 * images - 1), []
         for level in self.levels:
             features = level(features)
             heights.append(features)
@@ -232,20 +232,20 @@ class FaceDetector(nn.Module):
         self.short_range = ShortRangeNet(short_range, ops=ops)
         self.full_range = FullRangeNet(full_range, ops=ops)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Square pictures (B, 3, S, S), S a multiple of 32 -> what both networks find: (B, N), (B, N, 16)."""
-        short, full = self.short_range(pictures), self.full_range(pictures)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Square images (B, 3, S, S), S a multiple of 32 -> what both networks find: (B, N), (B, N, 16)."""
+        short, full = self.short_range(images), self.full_range(images)
         return torch.cat([short[0], full[0]], dim=1), torch.cat([short[1], full[1]], dim=1)
 
 
 # ----------------------------------------------------------------- looking for faces
 
-#: the whole picture is looked at with so much black around it, so that faces which fill it or touch its edge are seen
+#: the whole image is looked at with so much black around it, so that faces which fill it or touch its edge are seen
 MARGINS = (1.0, 1.5)
 #: then again so that its longer side has so many pixels, as far as it has them; the full-range network sees faces of 14
 #: and more
 FINER_SIDES = (384, 768, 1536)
-#: a bigger picture is first averaged down by a whole number of pixels, so that little more than this is left
+#: a bigger image is first averaged down by a whole number of pixels, so that little more than this is left
 WORKING_SIDE = 1536
 #: small patterns look like faces more easily
 FINER_MIN_SCORE = 0.6
@@ -265,16 +265,14 @@ SAME_UNION, SAME_PART = 0.3, 0.6
 def detect_faces(
     net: FaceDetector, image: Tensor, *, min_score: float = 0.5, thorough: bool = True
 ) -> list[DetectedFace]:
-    """All faces of a picture (H, W, 3) in 0..1, the surest first. The same picture gives the same faces.
+    """All faces of an image (H, W, 3) in 0..1, the surest first. The same image gives the same faces.
 
-    thorough: look again at finer scales for small faces in a big picture (up to a second or so of work on a CPU);
+    thorough: look again at finer scales for small faces in a big image (up to a second or so of work on a CPU);
               without it faces smaller than about a twelfth of the longer side are missed.
     Faces may be tilted by any angle: the networks know up to about 60 degrees, and a face that is found without
-    certainty is looked at from all four sides. When none is found, the picture is looked at on its side and on its
-    head. A face that is certain is what the look at the upright picture says, to the last bit.
-    Raises PictureError when `image` is no picture.
+    certainty is looked at from all four sides. When none is found, the image is looked at on its side and on its
+    head. A face that is certain is what the look at the upright image says, to the last bit.
     """
-    require_picture(image)
     block = max(1, max(image.shape[:2]) // WORKING_SIDE)
     small = shrink(image, block)
     found = _look_upright(net, small, min_score, thorough)
@@ -290,7 +288,7 @@ def detect_faces(
 
 
 def _look_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: bool) -> list[DetectedFace]:
-    """The picture as it is, as a whole and, if wished, at finer scales."""
+    """The image as it is, as a whole and, if wished, at finer scales."""
     found = _detect_in_whole(net, image, min_score, (0.0,))
     if thorough:
         for side in FINER_SIDES:
@@ -304,7 +302,7 @@ def _stood_up(
 ) -> list[DetectedFace]:
     """Faces that an upright look found -> the same, those that stand another way as a turned look sees them.
 
-    Where none stands as the picture does, the picture itself is turned, and shows more faces that way.
+    Where none stands as the image does, the image itself is turned, and shows more faces that way.
     """
     turned = [face if face.score >= SURE else _surest_way(net, image, face) for face in found]
     changed = [new for new, old in zip(turned, found, strict=True) if new is not old]
@@ -347,32 +345,32 @@ def _look_around(
     """The near network on those surroundings, turned by each angle -> the surest face there, or None, of each."""
     side = net.short_range.config.side
     squares = [Square(x, y, max(size, 1.0) * room, angle) for angle in angles for room in AROUND]
-    pictures = sample_squares(image, squares, side).to(next(net.short_range.parameters()).device)
-    logits, places = (t.cpu() for t in net.short_range(pictures))
+    images = sample_squares(image, squares, side).to(next(net.short_range.parameters()).device)
+    logits, places = (t.cpu() for t in net.short_range(images))
     seen: list[list[DetectedFace]] = [[] for _ in angles]
     for i, square in enumerate(squares):
-        faces = _read(logits[i], places[i], AROUND_MIN_SCORE, partial(square.to_picture, side=side), square.size / side)
+        faces = _read(logits[i], places[i], AROUND_MIN_SCORE, partial(square.to_image, side=side), square.size / side)
         seen[i // len(AROUND)] += [face for face in faces if math.dist(face.centre, (x, y)) < size / 2]
     return [max(faces, key=lambda face: face.score, default=None) for faces in seen]
 
 
 def _detect_in_whole(net: FaceDetector, image: Tensor, min_score: float, angles: Sequence[float]) -> list[DetectedFace]:
-    """Both networks, on squares around the whole picture."""
+    """Both networks, on squares around the whole image."""
     height, width = image.shape[:2]
     squares = [Square(width / 2, height / 2, max(height, width) * m, angle) for angle in angles for m in MARGINS]
     found = []
     for detector in (net.short_range, net.full_range):
         side = detector.config.side
-        pictures = sample_squares(image, squares, side).to(next(detector.parameters()).device)
-        logits, places = (t.cpu() for t in detector(pictures))
+        images = sample_squares(image, squares, side).to(next(detector.parameters()).device)
+        logits, places = (t.cpu() for t in detector(images))
         for square, row_logits, row_places in zip(squares, logits, places, strict=True):
-            to_picture = partial(square.to_picture, side=side)
-            found += _read(row_logits, row_places, min_score, to_picture, square.size / side)
+            to_image = partial(square.to_image, side=side)
+            found += _read(row_logits, row_places, min_score, to_image, square.size / side)
     return found
 
 
 def _detect_finer(net: FaceDetector, image: Tensor, min_score: float, longer_side: int) -> list[DetectedFace]:
-    """The full-range network, on the picture shrunk so that its longer side has `longer_side` pixels."""
+    """The full-range network, on the image shrunk so that its longer side has `longer_side` pixels."""
     height, width = image.shape[:2]
     scale = longer_side / max(height, width)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -383,14 +381,14 @@ def _detect_finer(net: FaceDetector, image: Tensor, min_score: float, longer_sid
 
 
 def _read(
-    logits: Tensor, places: Tensor, min_score: float, to_picture: Callable[[Tensor], Tensor], scale: float
+    logits: Tensor, places: Tensor, min_score: float, to_image: Callable[[Tensor], Tensor], scale: float
 ) -> list[DetectedFace]:
-    """Logits and anchors (N,), (N, 16) in input pixels -> faces in pixels of the picture, those sure enough."""
+    """Logits and anchors (N,), (N, 16) in input pixels -> faces in pixels of the image, those sure enough."""
     scores = logits.float().clamp(-80, 80).sigmoid()
     keep = (scores >= min_score).nonzero()[:, 0]
     faces = []
     for i in keep[torch.argsort(scores[keep], descending=True, stable=True)].tolist():
-        points = to_picture(torch.cat([places[i, :2], places[i, 4:]]).float().reshape(-1, 2))
+        points = to_image(torch.cat([places[i, :2], places[i, 4:]]).float().reshape(-1, 2))
         width, height = (abs(float(v)) * scale for v in places[i, 2:4])
         x, y = points[0].tolist()
         faces.append(DetectedFace((x - width / 2, y - height / 2, width, height), float(scores[i]), points[1:]))

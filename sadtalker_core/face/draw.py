@@ -1,4 +1,4 @@
-"""A picture and the points of a face come in; the picture with the points drawn on it goes out, to be looked at."""
+"""An image and the points of a face come in; the image with the points drawn on it goes out, to be looked at."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ RUNS = (
 
 
 def draw_landmarks(image: Tensor, points: Tensor, box: Box | None = None) -> Tensor:
-    """image (H, W, 3) in 0..1 and points (N, 2 or 3) in its pixels -> (H, W, 3), a new picture.
+    """image (H, W, 3) in 0..1 and points (N, 2 or 3) in its pixels -> (H, W, 3), a new image.
 
     68 points are joined along the face's features; any other number is drawn as dots. box: drawn as a frame.
-    Marks grow with the face. Points outside the picture are not seen and do no harm.
+    Marks grow with the face. Points outside the image are not seen and do no harm.
     """
     from PIL import Image, ImageDraw
 
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    picture = Image.fromarray(pixels)
-    pen = ImageDraw.Draw(picture)
+    drawn = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(drawn)
     flat = points[:, :2].detach().cpu().float()
     width = max(1, round(float((flat.amax(dim=0) - flat.amin(dim=0)).max()) / 160))
     if box is not None:
@@ -49,4 +49,4 @@ def draw_landmarks(image: Tensor, points: Tensor, box: Box | None = None) -> Ten
     radius = 1.5 * width if len(places) == 68 else 0.75 * width
     for x, y in places:
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=POINT_COLOUR)
-    return torch.from_numpy(np.array(picture)).float() / 255
+    return torch.from_numpy(np.array(drawn)).float() / 255

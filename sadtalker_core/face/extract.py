@@ -1,7 +1,8 @@
 """A portrait comes in; the portrait with its face cropped, and the face in the words of the 3-D face model, go out.
 
 Two doors of the same shape, one for each family: `extract_released` asks a point finder (points.py) and the 3-D face
-network, `extract_mini` the embedded detector and mesh and a linear fit. Letters: `H W` the picture, `S` the square.
+network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
+(portrait.check_portrait). Letters: `H W` the image, `S` the square.
 """
 
 from __future__ import annotations
@@ -16,12 +17,22 @@ from torch import Tensor
 from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
 from ..errors import FaceNotFound
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square, square_box
+from .crop import (
+    AS_BEFORE,
+    check_render_size,
+    cut_sharply,
+    cut_square,
+    even_box,
+    face_box,
+    image_to_square,
+    render_side,
+    square_box,
+)
 from .detector import FaceDetector
+from .iris import find_irises
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM, read_meshes
 from .mesh import FaceMesh
-from .picture import check_picture
 from .points import FaceSelector, find_mesh
 from .recon import FaceReconNet
 
@@ -41,24 +52,24 @@ def extract_released(
 ) -> tuple[Portrait, FaceCoefficients]:
     """The released family's 3DMM Extract: crop, look again at the square, align, read the 257 coefficients.
 
-    find_points: (picture (H, W, 3), where the face is or None) -> (68, 2) pixels of that picture; a points.PointFinder
+    find_points: (image (H, W, 3), where the face is or None) -> (68, 2) pixels of that image; a points.PointFinder
     pic_size:    S, 256 or 512 as the checkpoint has it
     crop_scale, offset: the user's adjustment of the box, see crop.face_box
-    The face is looked for in the picture and, with its place known, once more in the square, as the original does.
+    The face is looked for in the image and, with its place known, once more in the square, as the original does.
     Where the second look finds nothing, the points of the first are moved into the square; the original took the mean
     face, and silently so.
-    Raises FaceNotFound, PictureError, OptionError.
+    Raises FaceNotFound, OptionError.
     """
-    picture, _ = check_picture(portrait.image, "the portrait")
-    points = None if mode is CropMode.RESIZE else find_points(picture, None)
+    image = portrait.image
+    points = None if mode is CropMode.RESIZE else find_points(image, None)
     box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    square = cut_square(picture, box, pic_size)
+    square = cut_square(image, box, pic_size)
     near = _face_in_square(points, portrait.face_box, box, pic_size)
     try:
         seen = find_points(square.permute(1, 2, 0).contiguous(), near)
     except FaceNotFound:
-        points = find_points(picture, None) if points is None else points
-        seen = picture_to_square(points, box, pic_size)
+        points = find_points(image, None) if points is None else points
+        seen = image_to_square(points, box, pic_size)
     _say_if_small(seen * box.width / pic_size)
     coefficients = read_squares(net, square[None], [seen], mode)
     return replace(portrait, crop=FaceCrop(square, seen, box, mode)), coefficients
@@ -74,23 +85,45 @@ def extract_mini(
     *,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
+    render_size: int = AS_BEFORE,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, read it.
 
+    render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
+                 and looked up finely. 256 is what came before there was a choice: pic_size, cut without one.
+
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
-    the face is looked for once, because a point of the picture is as good as one of the square, and the box stays
-    square near the edge of the picture (crop.square_box).
+    the face is looked for once, because a point of the image is as good as one of the square, and the box stays
+    square near the edge of the image (crop.square_box).
     """
-    picture, _ = check_picture(portrait.image, "the portrait")
-    points = find_mesh(detector, mesh, picture, FaceSelector.of(portrait)).points
+    check_render_size(render_size)
+    points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
     _say_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    crop = FaceCrop(cut_square(picture, box, pic_size), picture_to_square(points, box, pic_size), box, mode)
+    fine = render_size != AS_BEFORE
+    if fine:
+        box = box if mode is CropMode.RESIZE else even_box(box)
+        pic_size = render_side(box, render_size)
+    crop = FaceCrop(
+        (cut_sharply if fine else cut_square)(portrait.image, box, pic_size),
+        image_to_square(points, box, pic_size),
+        box,
+        mode,
+        _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
+        fine,
+    )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 
 
+def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:
+    """(2, 3) from pixels of the image to those of the square."""
+    if irises is None:
+        return None
+    return torch.cat([image_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
+
+
 def _say_if_small(points: Tensor) -> None:
-    """points: (68, 2) in pixels of the picture"""
+    """points: (68, 2) in pixels of the image"""
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())
     if size < SMALL_FACE:
         logging.warning(
@@ -103,7 +136,7 @@ def _say_if_small(points: Tensor) -> None:
 def read_meshes_at(
     net: Linear3DMM, meshes: Tensor, boxes: list[Box], pic_size: int, mode: CropMode
 ) -> FaceCoefficients:
-    """Meshes (T, 468, 3) in pixels of the PICTURE and the box of each -> T rows in pixels of the square.
+    """Meshes (T, 468, 3) in pixels of the IMAGE and the box of each -> T rows in pixels of the square.
 
     A box that is wider than high is squeezed into the square, and a squeezed face would be read as another expression.
     So the mesh is read with both axes at their mean scale, and only then its place is squeezed with the box.
@@ -149,6 +182,6 @@ def _face_in_square(points: Tensor | None, face_box: Box | None, box: Box, size:
         low, high = torch.tensor([face_box.x, face_box.y]), torch.tensor([face_box.right, face_box.bottom])
     else:
         return None
-    corners = picture_to_square(torch.stack([low, high]).float(), box, size).round().int()
+    corners = image_to_square(torch.stack([low, high]).float(), box, size).round().int()
     (left, top), (right, bottom) = corners.tolist()
     return Box(left, top, max(right - left, 1), max(bottom - top, 1))

@@ -1,6 +1,6 @@
-"""The 68 points by the face-alignment package: a picture comes in, the points of the face that is meant go out.
+"""The 68 points by the face-alignment package: an image comes in, the points of the face that is meant go out.
 
-The package (Bulat and Tzimiropoulos 2017) is imported when the first picture comes, and its two networks are read from
+The package (Bulat and Tzimiropoulos 2017) is imported when the first image comes, and its two networks are read from
 a folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for
 the whole process is put back. Points are (x, y) in pixels, y down.
 """
@@ -34,7 +34,7 @@ DETECTOR_FILE = "s3fd-619a316812.pth"
 #: as face-alignment 1.5 names it; other versions may ask for another file, and then the error names that one
 LANDMARKS_FILE = "2DFAN4-11f355bf06.pth.tar"
 
-#: Pictures are shrunk to this longer side before faces are looked for; a face of a tenth of that is still found.
+#: Images are shrunk to this longer side before faces are looked for; a face of a tenth of that is still found.
 DETECTION_SIDE = 640
 
 _package_lock = RLock()
@@ -63,20 +63,20 @@ class FaceAlignmentPoints:
         device = torch.device(device)
         self.device = str(device) if device.type in ("cpu", "cuda", "mps") else "cpu"
         self._package = None
-        self._judge: FaceDetector | None = None
-        self._quarters: int | None = None  #: of the face in the picture, which stands the same way in the square
+        self._detector: FaceDetector | None = None
+        self._quarters: int | None = None  #: of the face in the image, which stands the same way in the square
 
-    def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
-        """picture (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the networks raises."""
+    def __call__(self, image: Tensor, near: Box | None = None) -> Tensor:
+        """image (H, W, 3) in 0..1 -> (68, 2). Raises FaceNotFound, and what building the networks raises."""
         with _cudnn_settings_kept():
-            faces = self._detect(picture[None])[0]
+            faces = self._detect(image[None])[0]
             if not faces and (near or self.selector.box) is None:
-                self._quarters = self._quarters_of_picture(picture)
-                faces = self._detect(picture[None], self._quarters)[0]
-            face = self._choose(faces, picture, near)
+                self._quarters = self._quarters_of_image(image)
+                faces = self._detect(image[None], self._quarters)[0]
+            face = self._choose(faces, image, near)
             if near is None or self._quarters is None:
-                self._quarters = self._quarters_of(picture, face)
-            return self._points([picture], [face], self._quarters)[0]
+                self._quarters = self._quarters_of(image, face)
+            return self._points([image], [face], self._quarters)[0]
 
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Frames (H, W, 3) of one size -> each with the points of the same face, None where it is not to be seen.
@@ -89,87 +89,87 @@ class FaceAlignmentPoints:
             with _cudnn_settings_kept():
                 chosen: list[DetectedFace | None] = []
                 found = self._detect(torch.stack(batch), quarters or 0)
-                if quarters is None and not any(found) and (quarters := self._quarters_of_picture(batch[0])):
+                if quarters is None and not any(found) and (quarters := self._quarters_of_image(batch[0])):
                     found = self._detect(torch.stack(batch), quarters)
-                for picture, faces in zip(batch, found, strict=True):
-                    face = self._choose_in_video(faces, picture, last)
+                for image, faces in zip(batch, found, strict=True):
+                    face = self._choose_in_video(faces, image, last)
                     if face and last is None:
-                        quarters = self._quarters_of(picture, face)
+                        quarters = self._quarters_of(image, face)
                     last = _whole_box(face) if face else last
                     chosen.append(face)
-                seen = [(picture, face) for picture, face in zip(batch, chosen, strict=True) if face]
-                shown, theirs = [picture for picture, _ in seen], [face for _, face in seen]
+                seen = [(image, face) for image, face in zip(batch, chosen, strict=True) if face]
+                shown, theirs = [image for image, _ in seen], [face for _, face in seen]
                 points = iter(self._points(shown, theirs, quarters or 0) if seen else [])
-            for picture, face in zip(batch, chosen, strict=True):
-                yield picture, next(points) if face else None
+            for image, face in zip(batch, chosen, strict=True):
+                yield image, next(points) if face else None
 
-    def _choose(self, faces: list[DetectedFace], picture: Tensor, near: Box | None) -> DetectedFace:
+    def _choose(self, faces: list[DetectedFace], image: Tensor, near: Box | None) -> DetectedFace:
         box = near or self.selector.box
         if box is None:
-            return choose_face(faces, self.selector.index, self.selector.order, (picture.shape[1], picture.shape[0]))
+            return choose_face(faces, self.selector.index, self.selector.order, (image.shape[1], image.shape[0]))
         if faces:
             return nearest(faces, box, lambda face: face.box)
         if near is None or self._quarters:
             return DetectedFace((box.x, box.y, box.width, box.height), 1.0, torch.zeros(0, 2))
         raise FaceNotFound("no face found in the cropped square; set the crop scale and offset closer to 1 and 0.")
 
-    def _choose_in_video(self, faces: list[DetectedFace], picture: Tensor, last: Box | None) -> DetectedFace | None:
+    def _choose_in_video(self, faces: list[DetectedFace], image: Tensor, last: Box | None) -> DetectedFace | None:
         if not faces:
             return None
         box = last or self.selector.box
         if box is not None:
             return nearest(faces, box, lambda face: face.box)
         index = min(self.selector.index, len(faces) - 1)
-        return choose_face(faces, index, self.selector.order, (picture.shape[1], picture.shape[0]))
+        return choose_face(faces, index, self.selector.order, (image.shape[1], image.shape[0]))
 
-    def _quarters_of(self, picture: Tensor, face: DetectedFace) -> int:
+    def _quarters_of(self, image: Tensor, face: DetectedFace) -> int:
         """Quarter turns to the left after which the face stands upright, by the embedded detector, which knows."""
-        return _quarters(find_tilt(self._upright_judge(), picture, _whole_box(face)))
+        return _quarters(find_tilt(self._own_detector(), image, _whole_box(face)))
 
-    def _quarters_of_picture(self, picture: Tensor) -> int:
-        """The same for a picture in which the package sees no face."""
-        faces = detect_faces(self._upright_judge(), picture)
+    def _quarters_of_image(self, image: Tensor) -> int:
+        """The same for an image in which the package sees no face."""
+        faces = detect_faces(self._own_detector(), image)
         return _quarters(faces[0].roll) if faces else 0
 
-    def _upright_judge(self) -> FaceDetector:
-        if self._judge is None:
-            self._judge, _ = embedded_face_nets()
-        return self._judge
+    def _own_detector(self) -> FaceDetector:
+        if self._detector is None:
+            self._detector, _ = embedded_face_nets()
+        return self._detector
 
-    def _detect(self, pictures: Tensor, quarters: int = 0) -> list[list[DetectedFace]]:
+    def _detect(self, images: Tensor, quarters: int = 0) -> list[list[DetectedFace]]:
         """(B, H, W, 3) -> the faces of each, in its own pixels; looked at after so many quarter turns to the left."""
-        height, width = pictures.shape[1:3]
+        height, width = images.shape[1:3]
         scale = min(1.0, DETECTION_SIDE / max(height, width))
-        small = torch.rot90(pictures, quarters, dims=(1, 2)).permute(0, 3, 1, 2).float()
+        small = torch.rot90(images, quarters, dims=(1, 2)).permute(0, 3, 1, 2).float()
         if scale < 1:
             shape = [max(round(length * scale), 1) for length in small.shape[2:]]
             small = F.interpolate(small, size=shape, mode="bilinear", antialias=True)
         found = self._nets().face_detector.detect_from_batch((small.clamp(0, 1) * 255).round())
         return [[_detected(box, 1 / scale).turned_back(quarters, width, height) for box in boxes] for boxes in found]
 
-    def _points(self, pictures: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int) -> list[Tensor]:
-        """One face in each picture of one size -> their points; the networks see it after quarter turns to the left.
+    def _points(self, images: Iterable[Tensor], faces: Iterable[DetectedFace], quarters: int) -> list[Tensor]:
+        """One face in each image of one size -> their points; the networks see it after quarter turns to the left.
 
-        The package takes one picture with many faces, so the pictures are stacked into a tall one, with black between
+        The package takes one image with many faces, so the images are stacked into a tall one, with black between
         them that is as high as any face's surroundings that the network looks at.
         """
-        pictures, faces = list(pictures), list(faces)
-        whole_height, whole_width = pictures[0].shape[:2]
+        images, faces = list(images), list(faces)
+        whole_height, whole_width = images[0].shape[:2]
         if quarters:
-            pictures = [torch.rot90(picture, quarters) for picture in pictures]
+            images = [torch.rot90(image, quarters) for image in images]
             size = (whole_height, whole_width) if quarters % 2 else (whole_width, whole_height)
             faces = [face.turned_back(-quarters, *size) for face in faces]
-        height, width = pictures[0].shape[:2]
+        height, width = images[0].shape[:2]
         gap = max(math.ceil(0.52 * (face.box[2] + face.box[3]) + 0.12 * face.box[3]) + 2 for face in faces)
         step = height + gap
-        tall = np.zeros((step * len(pictures), width, 3), dtype=np.uint8)
+        tall = np.zeros((step * len(images), width, 3), dtype=np.uint8)
         boxes = []
-        for i, (picture, face) in enumerate(zip(pictures, faces, strict=True)):
-            tall[i * step : i * step + height] = (picture.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        for i, (image, face) in enumerate(zip(images, faces, strict=True)):
+            tall[i * step : i * step + height] = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
             x, y, wide, high = face.box
             boxes.append(np.array([x, y + i * step, x + wide, y + i * step + high, face.score]))
         found = self._nets().get_landmarks_from_image(tall, detected_faces=boxes)
-        tops = np.arange(len(pictures), dtype=np.float64) * step
+        tops = np.arange(len(images), dtype=np.float64) * step
         own = [np.asarray(points, dtype=np.float64) - (0, top) for points, top in zip(found, tops, strict=True)]
         return [turn_back(torch.from_numpy(points).float(), quarters, whole_width, whole_height) for points in own]
 

@@ -1,6 +1,6 @@
 """Which face is meant, and the 68 points the released family speaks in: faces or a mesh in, a choice or points out.
 
-Points are (x, y) in pixels, x right, y down. "Left" and "right" are the picture's unless a person's side is named.
+Points are (x, y) in pixels, x right, y down. "Left" and "right" are the image's unless a person's side is named.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def order_faces(
 ) -> list[DetectedFace]:
     """Faces in one of FACE_ORDERS; equals keep the order they came in.
 
-    size_wh: width and height of the picture, needed for "centre" (nearest to the middle first).
+    size_wh: width and height of the image, needed for "centre" (nearest to the middle first).
     Raises OptionError for an unknown order.
     """
     order = one_of("face_order", order, FACE_ORDERS)
@@ -70,7 +70,7 @@ def find_faces(
 ) -> list[DetectedFace]:
     """detect_faces, and then only those in which the mesh network sees a face, too; cats and cups drop out here.
 
-    thorough: small faces, too, also where the picture stands on its head
+    thorough: small faces, too, also where the image stands on its head
     """
     faces = detect_faces(detector, image, thorough=thorough)
     if not faces and thorough:
@@ -85,7 +85,7 @@ def find_faces(
 
 # fmt: off
 #: The 68 points in the iBUG order, by index of the mesh. Each row names its run; runs go from left to right in the
-#: picture, and the eyes and lips clockwise from their left corner.
+#: image, and the eyes and lips clockwise from their left corner.
 MESH_TO_68 = (
     127, 234, 132, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 454, 356,  # 0-16 jaw, ear to ear
     70, 63, 105, 66, 107,                                                                # 17-21 left brow

@@ -106,7 +106,7 @@ def read_meshes(
     expression: the 52 blendshape weights, then zeros;  rotation: pitch, yaw, roll;
     translation: where the head's origin is, -1..1 in the square (x right, y down), and ln(scale / (USUAL_SCALE S));
     crop: (scale, origin x, origin y) in pixels of the square. Identity, texture and lighting are zeros: the mini family
-    keeps them in the picture.  found: (T,) which meshes were seen and not held over, or None.
+    keeps them in the image.  found: (T,) which meshes were seen and not held over, or None.
     Raises FaceNotFound when the points are no mesh.
     """
     if points.ndim != 3 or tuple(points.shape[1:]) != (net.config.n_points, 3):

@@ -1,10 +1,10 @@
-"""The 468-point mesh of a face: a picture and where the face is in, points in pixels of the picture out.
+"""The 468-point mesh of a face: an image and where the face is in, points in pixels of the image out.
 
 The network and its weights come from MediaPipe (Kartynnik et al. 2019, "Real-time Facial Surface Geometry from
 Monocular Video on Mobile GPUs"; see assets/NOTICE). It looks at an upright square of 192 pixels around the face.
 
-Letters: `B` batch, `T` video frames, `H W` a picture. Points are x right, y down, z away from the viewer, in pixels of
-the picture; the centre of the first pixel is at (0.5, 0.5), z is about 0 in the middle of the face and negative at the
+Letters: `B` batch, `T` video frames, `H W` an image. Points are x right, y down, z away from the viewer, in pixels of
+the image; the centre of the first pixel is at (0.5, 0.5), z is about 0 in the middle of the face and negative at the
 tip of the nose.
 """
 
@@ -22,14 +22,14 @@ from ..datatypes import Box
 from ..errors import FaceNotFound
 from .blaze import BlazeBlock, blaze_chain, conv
 from .detector import DetectedFace, FaceDetector, detect_faces
-from .sampling import Square, require_picture, sample_squares
+from .sampling import Square, sample_squares
 
 N_POINTS = 468
 
 
 @dataclass(frozen=True, eq=False)
 class MeshLandmarks:
-    """points: (468, 3) in pixels of the picture, z away from the viewer;  score: how surely it is a face, 0..1."""
+    """points: (468, 3) in pixels of the image, z away from the viewer;  score: how surely it is a face, 0..1."""
 
     points: Tensor
     score: float
@@ -90,7 +90,7 @@ class RegressionHead(nn.Module):
 
 # ----------------------------------------------------------------- using it
 
-#: the outer corners of the eyes: on the left of the picture (the person's right eye) and on its right
+#: the outer corners of the eyes: on the left of the image (the person's right eye) and on its right
 LEFT_CORNER, RIGHT_CORNER = 33, 263
 #: side of the square the network looks at / the longer side of the face in it, as it was trained
 CROP_MARGIN = 1.5
@@ -109,20 +109,20 @@ def mesh_square(points: Tensor) -> Square:
     """The same from a mesh (468, 2 or 3): with it the next look, or the next video frame, is framed more exactly."""
     across = points[RIGHT_CORNER] - points[LEFT_CORNER]
     upright = Square(0.0, 0.0, 1.0, math.atan2(float(across[1]), float(across[0])))
-    turned = upright.from_picture(points[:, :2], 1)
+    turned = upright.from_image(points[:, :2], 1)
     low, high = turned.amin(0), turned.amax(0)
-    x, y = upright.to_picture((low + high) / 2, 1).tolist()
+    x, y = upright.to_image((low + high) / 2, 1).tolist()
     return Square(x, y, CROP_MARGIN * float((high - low).max()), upright.angle)
 
 
 @torch.no_grad()
 def detect_landmarks(net: FaceMesh, image: Tensor, squares: Sequence[Square]) -> list[MeshLandmarks]:
-    """The mesh in each square of a picture (H, W, 3), whatever the score."""
+    """The mesh in each square of an image (H, W, 3), whatever the score."""
     side = net.config.side
     points, logits = net(sample_squares(image, squares, side).to(next(net.parameters()).device))
     scores = logits.float().clamp(-80, 80).sigmoid().tolist()
     return [
-        MeshLandmarks(square.to_picture(own.float(), side), score)
+        MeshLandmarks(square.to_image(own.float(), side), score)
         for square, own, score in zip(squares, points.cpu(), scores, strict=True)
     ]
 
@@ -136,7 +136,7 @@ def face_mesh(
     passes: int = 3,
     min_score: float = MIN_SCORE,
 ) -> MeshLandmarks:
-    """The mesh of one face of a picture (H, W, 3) in 0..1.
+    """The mesh of one face of an image (H, W, 3) in 0..1.
 
     where:  a detected face, or a user's box around a face or a head (then a few sizes and tilts are tried)
     tilt:   of the face in a user's box, about, radians clockwise; the network is as sure of faces that it reads upside
@@ -144,7 +144,6 @@ def face_mesh(
     passes: each frames the face by the mesh of the one before; three make the result nearly independent of the box
     Raises FaceNotFound when the network is not sure enough that there is a face.
     """
-    require_picture(image)
     if isinstance(where, DetectedFace):
         squares = [face_square(where)]
     else:
@@ -178,7 +177,7 @@ def track_meshes(
 ) -> Iterator[MeshLandmarks | None]:
     """The mesh of the same face in each frame of a video, frame by frame; None where it is not to be seen.
 
-    frames: pictures (H, W, 3), all of one size
+    frames: images (H, W, 3), all of one size
     choose: which face to follow when it is first seen; a lost face is taken up again where it was last
     Each frame is framed by the mesh before it; only when that fails are faces looked for.
     """
@@ -190,7 +189,6 @@ def track_meshes(
             yield previous
             continue
         came = frame
-        require_picture(frame)
         mesh = detect_landmarks(net, frame, [mesh_square(previous.points)])[0] if previous else None
         if mesh is None or mesh.score < min_score:
             mesh = _find_again(detector, net, frame, last, choose)

@@ -2,7 +2,7 @@
 
 For evaluating what came out of a model, not for driving one; so nothing here is fitted. Meshes are (..., 468, 3), in
 any unit, x right, y down, z away from the viewer; distances are taken in three dimensions, so that a turned head
-measures nearly the same as a frontal one. Left and right are the picture's.
+measures nearly the same as a frontal one. Left and right are the image's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, fit_similarity, load_canonical_face
+from ..canonical_face import HEAD_TO_IMAGE, angles_of_rotation, fit_similarity, load_canonical_face
 
 #: opposite points on the edges of the lips that meet when the mouth is closed, left of the middle to right of it
 UPPER_LIP, LOWER_LIP = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
@@ -57,7 +57,7 @@ def head_angles(points: Tensor) -> Tensor:
     within one.
     """
     canonical = load_canonical_face()
-    head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)
+    head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE)
     moves = canonical.blendshapes.norm(dim=-1).amax(0)
     rotation, _, _ = fit_similarity(points, head.to(points), 1 / (1 + (moves.to(points) / 0.05) ** 2))
     return angles_of_rotation(rotation)

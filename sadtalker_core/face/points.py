@@ -1,7 +1,7 @@
-"""Who finds the 68 points of the released family: a picture comes in, the points of the face that is meant go out.
+"""Who finds the 68 points of the released family: an image comes in, the points of the face that is meant go out.
 
 A `PointFinder` knows which face is meant (by its place among the faces, or by the user's box) and is asked in two ways:
-once for a picture, and frame by frame for a video. `MeshPoints` asks the embedded networks; `FaceAlignmentPoints` in
+once for an image, and frame by frame for a video. `MeshPoints` asks the embedded networks; `FaceAlignmentPoints` in
 face_alignment_points.py asks the face-alignment package. Points are (x, y) in pixels, y down.
 """
 
@@ -26,7 +26,7 @@ UPRIGHT_TILT = math.radians(60)
 
 @dataclass(frozen=True)
 class FaceSelector:
-    """Which face of a picture is meant: the index after ordering, or the one at the user's box. See Portrait."""
+    """Which face of an image is meant: the index after ordering, or the one at the user's box. See Portrait."""
 
     index: int = 0
     order: str = "largest"
@@ -40,8 +40,8 @@ class FaceSelector:
 class PointFinder(Protocol):
     """What `extract_released` and the reference video ask for points."""
 
-    def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
-        """picture (H, W, 3) in 0..1 -> (68, 2) in its pixels.
+    def __call__(self, image: Tensor, near: Box | None = None) -> Tensor:
+        """image (H, W, 3) in 0..1 -> (68, 2) in its pixels.
 
         near: where the face is, when that is known already (the second look, at the cropped square); None: choose
         Raises FaceNotFound.
@@ -58,15 +58,15 @@ class MeshPoints:
 
     def __init__(self, detector: FaceDetector, mesh: FaceMesh, selector: FaceSelector = FaceSelector()):  # noqa: B008 (frozen)
         self.detector, self.mesh, self.selector = detector, mesh, selector
-        self._tilt: float | None = None  #: of the face in the picture, which it keeps in the square
+        self._tilt: float | None = None  #: of the face in the image, which it keeps in the square
 
-    def __call__(self, picture: Tensor, near: Box | None = None) -> Tensor:
+    def __call__(self, image: Tensor, near: Box | None = None) -> Tensor:
         if near is None:
-            seen = find_mesh(self.detector, self.mesh, picture, self.selector)
+            seen = find_mesh(self.detector, self.mesh, image, self.selector)
             self._tilt = known_tilt(mesh_square(seen.points).angle)
         else:
-            tilt = find_tilt(self.detector, picture, near) if self._tilt is None else self._tilt
-            seen = face_mesh(self.mesh, picture, near, tilt=tilt)
+            tilt = find_tilt(self.detector, image, near) if self._tilt is None else self._tilt
+            seen = face_mesh(self.mesh, image, near, tilt=tilt)
         return mesh_to_68(seen.points)
 
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -74,18 +74,18 @@ class MeshPoints:
             yield frame, None if seen is None else mesh_to_68(seen.points)
 
 
-def find_mesh(detector: FaceDetector, mesh: FaceMesh, picture: Tensor, selector: FaceSelector) -> MeshLandmarks:
-    """The mesh of the face that is meant in a picture (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
+def find_mesh(detector: FaceDetector, mesh: FaceMesh, image: Tensor, selector: FaceSelector) -> MeshLandmarks:
+    """The mesh of the face that is meant in an image (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
     if selector.box is not None:
-        return face_mesh(mesh, picture, selector.box, tilt=find_tilt(detector, picture, selector.box))
-    height, width = picture.shape[:2]
-    face = choose_face(find_faces(detector, mesh, picture), selector.index, selector.order, (width, height))
-    return face_mesh(mesh, picture, face)
+        return face_mesh(mesh, image, selector.box, tilt=find_tilt(detector, image, selector.box))
+    height, width = image.shape[:2]
+    face = choose_face(find_faces(detector, mesh, image), selector.index, selector.order, (width, height))
+    return face_mesh(mesh, image, face)
 
 
-def find_tilt(detector: FaceDetector, picture: Tensor, box: Box) -> float:
+def find_tilt(detector: FaceDetector, image: Tensor, box: Box) -> float:
     """How far the face in a box is tilted: radians clockwise, 0 where it stands about upright or is not known."""
-    face = surest_around(detector, picture, box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
+    face = surest_around(detector, image, box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
     return 0.0 if face is None else known_tilt(face.roll)
 
 

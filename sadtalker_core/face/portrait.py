@@ -1,24 +1,27 @@
-"""A picture and a hint at the face that is meant come in, a `Portrait` goes out; the face itself is found later."""
+"""An image and a hint at the face that is meant come in, a `Portrait` goes out; the face itself is found later."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..datatypes import Box, Portrait
-from ..errors import OptionError, PictureError
-from .picture import check_picture
+from ..errors import ImageError, OptionError
+from .hints import hinted_box
+from .image import check_image
 
 #: of a painted mask, what is at least this white points at the face
 PAINTED = 0.5
-#: a part of the picture; less is the soft edge of something
+#: a part of the image; less is the soft edge of something
 TRANSPARENT = 0.002
 
 
-def portrait_from_picture(
+def portrait_from_image(
     image: Tensor,
     *,
     alpha: Tensor | None = None,
@@ -27,34 +30,60 @@ def portrait_from_picture(
     face_order: str = "largest",
     box: tuple[int, int, int, int] = (0, 0, 0, 0),
     painted: Tensor | None = None,
+    face_landmarks: Any = None,
+    bounding_box: Any = None,
     name: str = "",
 ) -> Portrait:
     """image (H, W, C) or a batch (B, H, W, C) -> the portrait of one of its faces.
 
-    alpha:   (H, W), 1 where the picture is transparent; of another size (core's placeholder) it is left out
+    alpha:   (H, W), 1 where the image is transparent; of another size (core's placeholder) it is left out
     box:     x, y, width, height in pixels around the face; a width or height of 0 means: look for the face
     painted: (H, W) or (1, H, W), white over the face that is meant; stretched when it has another size
-    name:    what the user knows the picture by
-    Raises PictureError for a picture that cannot be used, OptionError for a hint that points nowhere.
+    face_landmarks, bounding_box: faces that another node has found, in the shapes of hints.py; index and order count
+             them
+    name:    what the user knows the image by
+    Raises ImageError for an image that cannot be used, OptionError for a hint that points nowhere and for
+    two of them, InputError and FaceNotFound for what another node has found.
     """
     if image.ndim == 4:
         if len(image) == 0:
-            raise PictureError("the image batch is empty; check the node that made it.")
+            raise ImageError("the image batch is empty; check the node that made it.")
         if not 0 <= batch_index < len(image):
             raise OptionError(f"expected a batch_index from 0 to {len(image) - 1}, got {batch_index}.")
         image = image[batch_index]
-    picture, own_alpha = check_picture(image)
-    if own_alpha is None and alpha is not None and alpha.shape == picture.shape[:2]:
+    pixels, own_alpha = check_image(image)
+    if own_alpha is None and alpha is not None and alpha.shape == pixels.shape[:2]:
         own_alpha = alpha.float()
     _say_if_transparent(own_alpha)
-    face_box = _box_of(box, picture)
+    face_box = _box_of(box, pixels)
     if painted is not None:
         if face_box is not None:
             raise OptionError(
                 "expected a mask or a box around the face, got both; disconnect the mask, or set the width to 0."
             )
-        face_box = _painted_box(painted, picture)
-    return Portrait(picture, own_alpha, face_index, face_order, face_box, name=name)
+        face_box = _painted_box(painted, pixels)
+    size_wh = (pixels.shape[1], pixels.shape[0])
+    found = hinted_box(
+        face_landmarks, bounding_box, frame=batch_index, index=face_index, order=face_order, size_wh=size_wh
+    )
+    if found is not None and face_box is not None:
+        raise OptionError(
+            "expected one hint at the face, got face_landmarks or bounding_box beside a mask or a box; disconnect one, "
+            "or set the width to 0."
+        )
+    face_box = found or face_box
+    return Portrait(pixels, own_alpha, face_index, face_order, face_box, name=name, checked=True)
+
+
+def check_portrait(portrait: Portrait) -> Portrait:
+    """The portrait with an image (H, W, 3) that all stages can use: the one check, whoever made the record.
+
+    What `portrait_from_image` made comes back as it is. Raises ImageError as `image.check_image` does.
+    """
+    if portrait.checked:
+        return portrait
+    pixels, own_alpha = check_image(portrait.image, "the portrait")
+    return replace(portrait, image=pixels, mask=own_alpha if portrait.mask is None else portrait.mask, checked=True)
 
 
 def _say_if_transparent(alpha: Tensor | None) -> None:
@@ -67,11 +96,11 @@ def _say_if_transparent(alpha: Tensor | None) -> None:
         )
 
 
-def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:
+def _box_of(box: tuple[int, int, int, int], pixels: Tensor) -> Box | None:
     x, y, wide, high = box
     if wide == 0 or high == 0:
         return None
-    height, width = picture.shape[:2]
+    height, width = pixels.shape[:2]
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + wide, width), min(y + high, height)
     if right - left < 2 or bottom - top < 2:
         raise OptionError(
@@ -80,14 +109,14 @@ def _box_of(box: tuple[int, int, int, int], picture: Tensor) -> Box | None:
     return Box(left, top, right - left, bottom - top)
 
 
-def _painted_box(painted: Tensor, picture: Tensor) -> Box:
+def _painted_box(painted: Tensor, pixels: Tensor) -> Box:
     mask = painted.float()
     if mask.ndim == 3 and len(mask) == 1:
         mask = mask[0]
     if mask.ndim != 2 or mask.numel() == 0:
-        raise PictureError(f"expected one mask (height, width), got the shape {tuple(painted.shape)}.")
-    if mask.shape != picture.shape[:2]:
-        mask = F.interpolate(mask[None, None], size=picture.shape[:2], mode="nearest")[0, 0]
+        raise ImageError(f"expected one mask (height, width), got the shape {tuple(painted.shape)}.")
+    if mask.shape != pixels.shape[:2]:
+        mask = F.interpolate(mask[None, None], size=pixels.shape[:2], mode="nearest")[0, 0]
     rows, columns = torch.nonzero(mask >= PAINTED, as_tuple=True)
     if len(rows) == 0:
         raise OptionError(

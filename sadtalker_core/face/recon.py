@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .. import coefficients as layout
 
-#: The side of the picture the network was trained on, in pixels.
+#: The side of the image the network was trained on, in pixels.
 ALIGNED_SIZE = 224
 
 #: Heads in the order in which their numbers make the 257-row. The translation has two, one for x y and one for z.

@@ -20,13 +20,15 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .crop import cut_square, face_box, picture_to_square, square_box
+from .brows_and_gaze import UpperFaceSeen, brow_heights, looks_aside, with_brows_and_gaze
+from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
+from .image import check_image
+from .iris import find_irises
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
-from .picture import check_picture
 from .points import FaceSelector, PointFinder, follow_mesh
 from .recon import FaceReconNet
 
@@ -66,12 +68,12 @@ def read_released_video(
     batch_size:  faces that pass the network together
     n_frames:    how many will come, where that is known
     on_progress: called with the number of frames read so far, and of how many; may raise to stop
-    Raises VideoError without frames or with an impossible rate, PictureError for a frame that is no picture, and
+    Raises VideoError without frames or with an impossible rate, ImageError for a frame that is no image, and
     FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.
     """
 
     def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Tensor]:
-        face = align_face(cut_square(frame, box, pic_size), picture_to_square(points, box, pic_size))
+        face = align_face(cut_square(frame, box, pic_size), image_to_square(points, box, pic_size))
         return face.image, face.crop
 
     def read(faces: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -102,15 +104,23 @@ def read_mini_video(
     n_frames: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FaceCoefficients:
-    """The same in the mini family: meshes are followed from frame to frame and read by the linear fit."""
+    """The same in the mini family: meshes are followed from frame to frame and read by the linear fit; brows and gaze
+    are told from how they differ from the clip's usual ones (brows_and_gaze.py).
+    """
+    look = math.nan  # of the last frame that showed one
 
-    def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box]:
-        return points, box
+    def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box, float]:
+        nonlocal look
+        irises = find_irises(frame.permute(2, 0, 1), points)
+        look = look if irises is None else looks_aside(irises, points)
+        return points, box, look
 
-    def read(faces: list[tuple[Tensor, Box]]) -> Tensor:
-        meshes, boxes = zip(*faces, strict=True)
-        rows = read_meshes_at(linear_3dmm, torch.stack(meshes), list(boxes), pic_size, mode)
-        return torch.cat([rows.full_rows(), rows.crop], dim=1)
+    def read(faces: list[tuple[Tensor, Box, float]]) -> Tensor:
+        meshes, boxes, looks = zip(*faces, strict=True)
+        points = torch.stack(meshes)
+        rows = read_meshes_at(linear_3dmm, points, list(boxes), pic_size, mode)
+        heights = brow_heights(linear_3dmm, points)
+        return torch.cat([rows.full_rows(), rows.crop, heights, torch.tensor(looks)[:, None]], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return square_box(mesh_to_68(points), size_wh, mode)
@@ -119,7 +129,8 @@ def read_mini_video(
     meshes = follow_mesh(detector, mesh, _checked(frames), selector)
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
-    return _record(rows, found, MINI, mode, pic_size)
+    record = _record(rows[:, :ROW], found, MINI, mode, pic_size)
+    return with_brows_and_gaze(record, UpperFaceSeen(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:
@@ -236,15 +247,15 @@ def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: 
 
 def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
     came: Tensor | None = None
-    picture = torch.empty(0)
+    image = torch.empty(0)
     for i, frame in enumerate(frames):
         if frame is not came:  # else it is shown for longer than a 25th of a second
-            size = picture.shape if i else None
-            picture, _ = check_picture(frame, f"Frame {i} of the reference video")
-            if size is not None and picture.shape != size:
+            size = image.shape if i else None
+            image, _ = check_image(frame, f"Frame {i} of the reference video")
+            if size is not None and image.shape != size:
                 raise VideoError(
-                    f"frame {i} of the reference video is {picture.shape[1]} x {picture.shape[0]} pixels, "
+                    f"frame {i} of the reference video is {image.shape[1]} x {image.shape[0]} pixels, "
                     f"the frames before it are {size[1]} x {size[0]}; all frames must have one size."
                 )
             came = frame
-        yield picture
+        yield image

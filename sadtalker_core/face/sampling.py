@@ -1,12 +1,12 @@
-"""Squares cut from a picture at any place, size and angle: a picture (H, W, 3) in, (B, 3, side, side) out, and back.
+"""Squares cut from an image at any place, size and angle: an image (H, W, 3) in, (B, 3, side, side) out, and back.
 
-A `Square` says where its own pixels lie in the picture. Pixels of the square are (x, y) with the centre of the first
+A `Square` says where its own pixels lie in the image. Pixels of the square are (x, y) with the centre of the first
 one at 0.5, as everywhere, so the square's middle is (side / 2, side / 2):
 
-    picture = centre + (size / side) * R(angle) @ (point - side / 2),   R(angle) = [[cos, -sin], [sin, cos]]
+    image = centre + (size / side) * R(angle) @ (point - side / 2),   R(angle) = [[cos, -sin], [sin, cos]]
 
-A positive angle turns the square clockwise in the picture, so a head tilted clockwise by it stands upright inside.
-Outside the picture there is black.
+A positive angle turns the square clockwise in the image, so a head tilted clockwise by it stands upright inside.
+Outside the image there is black.
 """
 
 from __future__ import annotations
@@ -19,26 +19,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import PictureError
-
 
 class Square(NamedTuple):
-    """Where a square lies in the picture: its centre and the length of its side in pixels, its angle in radians."""
+    """Where a square lies in the image: its centre and the length of its side in pixels, its angle in radians."""
 
     x: float
     y: float
     size: float
     angle: float = 0.0
 
-    def to_picture(self, points: Tensor, side: int) -> Tensor:
-        """Points (..., 2 or 3) in pixels of the square -> pixels of the picture (a third axis is only scaled)."""
+    def to_image(self, points: Tensor, side: int) -> Tensor:
+        """Points (..., 2 or 3) in pixels of the square -> pixels of the image (a third axis is only scaled)."""
         scale = self.size / side
         c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
         x, y = points[..., 0] - side / 2, points[..., 1] - side / 2
         moved = torch.stack([self.x + c * x - s * y, self.y + s * x + c * y], dim=-1)
         return torch.cat([moved, scale * points[..., 2:]], dim=-1)
 
-    def from_picture(self, points: Tensor, side: int) -> Tensor:
+    def from_image(self, points: Tensor, side: int) -> Tensor:
         """The way back."""
         scale = side / self.size
         c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
@@ -47,27 +45,12 @@ class Square(NamedTuple):
         return torch.cat([moved, scale * points[..., 2:]], dim=-1)
 
 
-def require_picture(image: Tensor) -> None:
-    """Refuse what is no picture (H, W, 3) of float numbers; what a user brings passes picture.py first."""
-    if image.ndim != 3 or image.shape[-1] != 3:
-        raise PictureError(
-            f"expected an image (height, width, 3), got {tuple(image.shape)}; "
-            "convert grey and transparent images to RGB first."
-        )
-    if not image.is_floating_point():
-        raise PictureError(f"expected float values in 0..1, got {image.dtype}; divide 8-bit images by 255.")
-    if min(image.shape[:2]) < 1:
-        raise PictureError(f"expected an image of at least one pixel, got {image.shape[1]} x {image.shape[0]}.")
-    if not bool(torch.isfinite(image.sum())):  # one number tells, and much faster than asking each
-        raise PictureError("the image contains NaN or infinite values; check the node that made it.")
-
-
 def shrink(image: Tensor, block: int) -> Tensor:
     """(H, W, 3) -> (ceil(H / block), ceil(W / block), 3): means of blocks, the last ones filled up by repetition."""
     if block == 1:
         return image.float()
     rows = []
-    for strip in image.split(64 * block):  # bounded memory for very large pictures
+    for strip in image.split(64 * block):  # bounded memory for very large images
         part = strip.permute(2, 0, 1).float()
         spare_y, spare_x = -part.shape[1] % block, -part.shape[2] % block
         part = F.pad(part[None], (0, spare_x, 0, spare_y), mode="replicate")
@@ -76,7 +59,7 @@ def shrink(image: Tensor, block: int) -> Tensor:
 
 
 def sample_squares(image: Tensor, squares: Sequence[Square], side: int) -> Tensor:
-    """Cut squares from one picture: (H, W, 3) -> (B, 3, side, side), shrunk without aliasing."""
+    """Cut squares from one image: (H, W, 3) -> (B, 3, side, side), shrunk without aliasing."""
     return torch.cat([_sample(image, square, side) for square in squares])
 
 
@@ -92,7 +75,7 @@ def _sample(image: Tensor, square: Square, side: int) -> Tensor:
     part = shrink(image[top:bottom, left:right], block).permute(2, 0, 1)[None]
     centres = (torch.arange(side, device=image.device) + 0.5).float()
     y, x = torch.meshgrid(centres, centres, indexing="ij")
-    points = square.to_picture(torch.stack([x, y], dim=-1), side)
+    points = square.to_image(torch.stack([x, y], dim=-1), side)
     extent = torch.tensor([part.shape[3], part.shape[2]], device=image.device) * block
     grid = 2 * (points - torch.tensor([left, top], device=image.device)) / extent - 1
     return F.grid_sample(part, grid[None].to(part), mode="bilinear", padding_mode="zeros", align_corners=False)

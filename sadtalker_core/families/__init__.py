@@ -8,12 +8,8 @@ from .base import Family, Model, Renderer
 from .mini import Mini
 from .released import Released
 
+#: by the names that records and files have for them
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (Released(), Mini())}
 
 
-def family_of(model: Model) -> Family:
-    """The family that a model's weights belong to."""
-    return FAMILIES[model.family]
-
-
-__all__ = ["FAMILIES", "Family", "Model", "Renderer", "family_of"]
+__all__ = ["FAMILIES", "Family", "Model", "Renderer"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..datatypes import (
-    UNSCALED,
     AnyMotion,
+    Box,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -19,44 +19,32 @@ from ..datatypes import (
     HeadPose,
     OnProgress,
     Portrait,
-    PoseAngles,
+    SpeechWindows,
 )
+from ..face.crop import AS_BEFORE
 from ..face.points import FaceSelector, PointFinder
+from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
-from ..render.driving import Degrees
-from .networks import N2, N3, FamilyNetworks, N, Network
+from ..render.driving import DrivingOptions
+from .networks import FamilyNetworks, NetworkHost
 
 #: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
 Points = Callable[[FaceSelector], PointFinder]
 
 
-class Model(Protocol):
+class Model(NetworkHost):
     """Where a stage gets its networks from: model.SadTalkerModel, or the node layer's ManagedModel."""
 
-    @property
-    def family(self) -> str: ...
-
-    @property
-    def image_size(self) -> int: ...
-
-    @overload
-    def use(self, first: Network[N], /, *, working_bytes: int = 0) -> tuple[N]: ...
-
-    @overload
-    def use(self, first: Network[N], second: Network[N2], /, *, working_bytes: int = 0) -> tuple[N, N2]: ...
-
-    @overload
-    def use(
-        self, first: Network[N], second: Network[N2], third: Network[N3], /, *, working_bytes: int = 0
-    ) -> tuple[N, N2, N3]: ...
+    family: Family
+    image_size: int  #: the side of the square that it drives, in pixels
 
     def free_bytes(self, device: torch.device) -> int:
         """What is free there, when the networks have come."""
-        ...
+        raise NotImplementedError
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Whether that was it; room that nobody uses any more is then made."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +70,19 @@ class Family(Protocol):
     @property
     def networks(self) -> FamilyNetworks: ...
 
+    @property
+    def needs_landmarks(self) -> bool:
+        """Whether a face is read by its 68 landmarks, so that it matters who finds them."""
+        ...
+
+    def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
+        """The part of an image that is driven, around these points (N, 2); see face.crop."""
+        ...
+
+    def head_degrees(self, coefficients: FaceCoefficients) -> Tensor:
+        """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned."""
+        ...
+
     def extract(
         self,
         model: Model,
@@ -91,8 +92,12 @@ class Family(Protocol):
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
+        render_size: int = AS_BEFORE,
     ) -> tuple[Portrait, FaceCoefficients]:
-        """The portrait with its face cut out, and one row of coefficients."""
+        """The portrait with its face cut out, and one row of coefficients.
+
+        render_size: the side of the square in pixels, 0 by the size of the face, for a family that has the choice
+        """
         ...
 
     def extract_video(
@@ -115,22 +120,30 @@ class Family(Protocol):
         """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say."""
         ...
 
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        """How the face moves while it says this.  lids: (T,) in place of blinks, from a reference's `eyelids`"""
+        ...
+
     def coefficients_to_motion(
         self,
         model: Model,
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> AnyMotion:
-        """Tracks -> what moves the picture, see render.driving."""
+        """Tracks -> what moves the image, see render.driving."""
         ...
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:

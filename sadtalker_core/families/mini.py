@@ -1,41 +1,53 @@
-"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the picture."""
+"""The embedded mini model: a mesh of 468 points reads the face, 64 blendshapes and the head's pose move the image."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import (
     MINI,
-    UNSCALED,
     AnyMotion,
     BlendshapeMotion,
+    Box,
     CropMode,
     Expression,
     FaceCoefficients,
     FaceCrop,
+    FrameStream,
     HeadPose,
     Motion,
     OnProgress,
     Portrait,
-    PoseAngles,
+    SpeechWindows,
 )
+from ..face.crop import AS_BEFORE, square_box
 from ..face.extract import extract_mini
 from ..face.points import FaceSelector
 from ..face.reference_video import read_mini_video
+from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
+from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
-from ..render.driving import Degrees, coefficients_to_motion
+from ..motion.upper_face import upper_face, with_upper_face
+from ..render.driving import DrivingOptions, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.frames import to_box_aspect
 from ..render.meshwarp.compositor import render_flow_frames
 from ..render.preview import preview_mesh
 from ..threads import each_on_few_threads, few_threads
+from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
+#: what moves faster than MappingNet can say, and how far
+_QUICK_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("eyeBlink", "eyeLook"))]
+_LEAST, _MOST = 0.0, 1.0
 #: frames that a CPU makes side by side when nobody says how many
 FRAMES_AT_ONCE = 4
 
@@ -45,6 +57,13 @@ class Mini:
 
     name = MINI
     networks = MiniNetworks()
+    needs_landmarks = False
+
+    def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
+        return square_box(points, size_wh, mode)
+
+    def head_degrees(self, coefficients: FaceCoefficients) -> Tensor:
+        return torch.rad2deg(coefficients.rotation)
 
     def extract(
         self,
@@ -55,14 +74,26 @@ class Mini:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
+        render_size: int = AS_BEFORE,
     ) -> tuple[Portrait, FaceCoefficients]:
         """points: of no use here, where the mesh is all that is asked"""
         detector, mesh, linear_3dmm = model.use(
             self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
         )
-        return extract_mini(
-            detector, mesh, linear_3dmm, portrait, mode, model.image_size, crop_scale=crop_scale, offset=offset
+        cropped, row = extract_mini(
+            detector,
+            mesh,
+            linear_3dmm,
+            portrait,
+            mode,
+            model.image_size,
+            crop_scale=crop_scale,
+            offset=offset,
+            render_size=render_size,
         )
+        if render_size != AS_BEFORE:
+            _say_size(cropped.require_crop())
+        return cropped, row
 
     def extract_video(
         self,
@@ -99,35 +130,47 @@ class Mini:
         """expnet: of no use here, where the lids have blendshapes of their own"""
         return eyelids_by_blendshapes(reference)
 
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        """ExpNet moves the mouth; what moves above it is drawn."""
+        face = upper_face(speech, blinks, lids)
+        said = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
+        return with_upper_face(said, face, source)
+
     def coefficients_to_motion(
         self,
         model: Model,
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> Motion[BlendshapeMotion]:
+        """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow: lids and gaze are
+        handed over as they are.
+        """
         (mapping,) = model.use(self.networks.mapping)
-        return coefficients_to_motion(
+        motion = coefficients_to_motion(
             mapping,
             source,
             expression,
             pose,
+            options,
             kind=BlendshapeMotion,
-            expression_scale=expression_scale,
-            pose_scale=pose_scale,
-            still=still,
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
             on_progress=on_progress,
+        )
+        return Motion(
+            _with_quick_units(motion.driving, expression.coefficients * options.expression_scale),
+            _with_quick_units(motion.source, source.expression[:1]),
         )
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
@@ -155,3 +198,25 @@ class Mini:
 
     def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
+
+
+def _say_size(crop: FaceCrop) -> None:
+    """How large the head will be, and what a minute of it weighs for those who want it as one batch."""
+    height, width = crop.frame_hw
+    minute = FrameStream(60 * FRAMES_PER_SECOND, height, width, lambda: iter(()))
+    logging.info(
+        "SadTalker: the head is rendered at %d x %d pixels (its box in the image: %d x %d). A minute of it weighs %.1f "
+        "GB as an IMAGE batch (Face Render); Render Video holds a few frames at a time.",
+        width,
+        height,
+        crop.box.width,
+        crop.box.height,
+        minute.n_bytes / 1e9,
+    )
+
+
+def _with_quick_units(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
+    """coefficients: (T, 64) as they were given to MappingNet"""
+    weights = rows.weights.clone()
+    weights[:, _QUICK_UNITS] = coefficients[:, _QUICK_UNITS].to(weights).clamp(_LEAST, _MOST)
+    return replace(rows, weights=weights)

@@ -137,6 +137,10 @@ class FamilyNetworks:
         """Those that its files hold, in the order in which they are written."""
         raise NotImplementedError
 
+    def names(self) -> tuple[str, ...]:
+        """Their names in files, which are the prefixes of their tensors' names, too."""
+        return tuple(network.name for network in self.own())
+
 
 @dataclass(frozen=True)
 class ReleasedNetworks(FamilyNetworks):

@@ -1,15 +1,18 @@
-"""The released SadTalker weights: a 3-D face network reads the face, 15 key points move the picture."""
+"""The released SadTalker weights: a 3-D face network reads the face, 15 key points move the image."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
+import torch
 from torch import Tensor
 
+from ..canonical_face import angles_of_rotation, rotation_of_angles
 from ..datatypes import (
     RELEASED,
-    UNSCALED,
     AnyMotion,
+    Box,
     CropMode,
     Expression,
     FaceCoefficients,
@@ -19,14 +22,17 @@ from ..datatypes import (
     Motion,
     OnProgress,
     Portrait,
-    PoseAngles,
+    SpeechWindows,
 )
+from ..face.crop import AS_BEFORE, BY_THE_FACE, check_render_size, face_box
 from ..face.extract import extract_released
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..face.reference_video import read_released_video
+from ..motion.blink import Blinks, chosen_blinks
 from ..motion.expnet import ExpNet
+from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_expnet
-from ..render.driving import Degrees, coefficients_to_motion, require_mapping
+from ..render.driving import DrivingOptions, coefficients_to_motion, require_mapping
 from ..render.estimate import RELEASED_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.facevid2vid.animate import render_frames
 from ..render.frames import to_box_aspect
@@ -40,6 +46,18 @@ class Released:
 
     name = RELEASED
     networks = ReleasedNetworks()
+    needs_landmarks = True
+
+    def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
+        return face_box(points, size_wh, mode)
+
+    def head_degrees(self, coefficients: FaceCoefficients) -> Tensor:
+        """The face model has y up and z to the viewer, and turns by pitch first, then yaw, then roll: so yaw and roll
+        change their signs, and the order is undone. It is the inverse of the other by the negative angles.
+        """
+        angles = coefficients.rotation
+        angles = angles_of_rotation(rotation_of_angles(angles * angles.new_tensor([-1.0, 1.0, 1.0])).mT)
+        return torch.rad2deg(angles)
 
     def extract(
         self,
@@ -50,7 +68,16 @@ class Released:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
+        render_size: int = AS_BEFORE,
     ) -> tuple[Portrait, FaceCoefficients]:
+        """render_size: of no use here, where the weights know one size; that another was asked for is said"""
+        check_render_size(render_size)
+        if render_size not in (BY_THE_FACE, AS_BEFORE, model.image_size):
+            logging.warning(
+                "SadTalker: render_size %d is ignored: the released weights of this model render %d pixels.",
+                render_size,
+                model.image_size,
+            )
         finder = self._finder(model, points, FaceSelector.of(portrait))
         (recon,) = model.use(self.networks.face_recon)
         return extract_released(recon, portrait, finder, mode, model.image_size, crop_scale=crop_scale, offset=offset)
@@ -91,19 +118,34 @@ class Released:
     def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
         return eyelids_by_expnet(reference, expnet)
 
+    def express(
+        self,
+        expnet: ExpNet,
+        speech: SpeechWindows,
+        source: FaceCoefficients,
+        blinks: Blinks,
+        *,
+        lids: Tensor | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Expression:
+        if lids is None:
+            lids = chosen_blinks(
+                blinks.choice,
+                speech.n_frames,
+                per_minute=blinks.per_minute,
+                strength=blinks.strength,
+                seed=blinks.seed,
+            )
+        return run_expnet(expnet, speech, source, lids, on_progress=on_progress)
+
     def coefficients_to_motion(
         self,
         model: Model,
         source: FaceCoefficients,
         expression: Expression,
         pose: HeadPose,
+        options: DrivingOptions,
         *,
-        expression_scale: float = 1.0,
-        pose_scale: PoseAngles = UNSCALED,
-        still: bool = False,
-        yaw: Degrees = None,
-        pitch: Degrees = None,
-        roll: Degrees = None,
         on_progress: OnProgress | None = None,
     ) -> Motion[KeypointMotion]:
         """In the full crop modes the crop parameters steer the network, which is then another one (PARITY.md P45)."""
@@ -114,13 +156,8 @@ class Released:
             source,
             expression,
             pose,
+            options,
             kind=KeypointMotion,
-            expression_scale=expression_scale,
-            pose_scale=pose_scale,
-            still=still,
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
             on_progress=on_progress,
         )
 

@@ -11,18 +11,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..coefficients import EXPRESSION
+from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderConfig
 
 
 @dataclass(frozen=True)
 class ExpNetConfig:
-    """audio: the width of the audio encoder."""
+    """audio: the width of the audio encoder.
+
+    ahead: whether each frame hears the window of the next one. Lips are one to two frames ahead of the sound, and its
+        own window ends 0.1 s after its middle, where the sound that they prepare may only begin.
+    from_rest: whether an opened jaw has some of the portrait's own opening beyond what the voice asks for, so that who
+        rests with parted lips opens as far as others. For the built-in basis alone, where the jaw has its own number.
+    """
 
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
+    ahead: bool = False
+    from_rest: bool = False
+
+    @property
+    def frames_ahead(self) -> int:
+        """The window that a frame is told is that of so many frames later."""
+        return int(self.ahead)
 
 
 RELEASED_EXPNET = ExpNetConfig()
+
+_JAW = BLENDSHAPE_INDEX["jawOpen"]
+#: A jaw that the voice opens by less counts as shut, one that it opens by more as open.
+_SHUT, _OPEN = 0.04, 0.16
+#: How much of the rest comes on top, and how much counts as rest. A smile that shows teeth reads as a jaw of .2 to .5:
+#: with all of it the mouths of two such photographs gaped, with none they only uncovered their teeth; with half, who
+#: rests at .2 opens 1.3 times as far as who rests shut.
+_SHARE_OF_REST, _WIDEST_REST = 0.5, 0.4
 
 
 class ExpNet(nn.Module):
@@ -42,4 +63,15 @@ class ExpNet(nn.Module):
 
     def from_embedding(self, audio_embedding: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
         """audio_embedding (B, E): the windows' embeddings;  the others as in `forward`."""
-        return self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))
+        said = self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))
+        return opened_from_rest(said, reference) if self.config.from_rest else said
+
+
+def opened_from_rest(said: Tensor, reference: Tensor) -> Tensor:
+    """said, reference (B, 64) of the built-in basis -> (B, 64): where the voice opens the jaw, half of the portrait's
+    own opening comes on top; a jaw that is shut stays shut.
+    """
+    jaw = said[:, _JAW : _JAW + 1]
+    opened = ((jaw - _SHUT) / (_OPEN - _SHUT)).clamp(0, 1)
+    rest = reference[:, _JAW : _JAW + 1].clamp(0, _WIDEST_REST)
+    return torch.cat([said[:, :_JAW], jaw + _SHARE_OF_REST * opened * rest, said[:, _JAW + 1 :]], dim=1)

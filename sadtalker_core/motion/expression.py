@@ -52,11 +52,12 @@ def run_expnet(
         raise OptionError("expected a finite blink track, got NaN or infinity.")
     rest = face_at_rest(source, n_frames, reference, reference_weight)
     like = next(net.parameters())
-    embed_audio = FoldedAudioEncoder(net.audio)
+    embed_audio, ahead = FoldedAudioEncoder(net.audio), net.config.frames_ahead
     rows = torch.empty(n_frames, rest.shape[1])
 
     def from_embedding(frames: slice) -> Tensor:
-        inputs = (speech.windows(frames.start, frames.stop), rest[frames], blink[frames])
+        heard = speech.windows(frames.start + ahead, frames.stop + ahead)
+        inputs = (heard, rest[frames], blink[frames])
         windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
         return net.from_embedding(embed_audio(windows), *face).float().cpu()
 

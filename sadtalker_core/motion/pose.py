@@ -5,7 +5,7 @@ Letters: `T` video frames, `L` = 32 frames of a block, `Z` = 64 numbers of the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import torch
@@ -16,6 +16,7 @@ from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_famil
 from ..errors import OptionError
 from ..threads import side_by_side
 from .audio_encoder import FoldedAudioEncoder
+from .course import added_up, blended, connected
 from .posevae import PoseVAE
 from .reference import follow
 from .smoothing import smooth
@@ -70,13 +71,16 @@ def predict_motion(
 ) -> Tensor:
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
-    The frames behind the first are cut into blocks of 32 (PARITY.md P14). What remains is predicted as the end of a
-    block over the last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
+    A network that speaks of changes makes one course of blocks that overlap, see course.py. Of any other the frames
+    behind the first are cut into blocks of 32 (PARITY.md P14). What remains is predicted as the end of a block over the
+    last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
 
         frames   0 | 1 ....... 32 | 33 ....... 64 | 65 .. 70
         blocks     [======1======] [======2=======]
                                          [====3=====(kept)]
     """
+    if net.config.changes:
+        return _course(net, speech, start_pose, style, noise, chunk, on_progress)
     length = net.config.frames
     n_blocks = noise.shape[0]
     n_whole, n_rest = divmod(speech.n_frames - 1, length)
@@ -118,9 +122,56 @@ def predict_motion(
     return torch.cat(pieces)
 
 
+def _course(
+    net: PoseVAE,
+    speech: SpeechWindows,
+    start_pose: Tensor,
+    style: int,
+    noise: Tensor,
+    chunk: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> Tensor:
+    """As `predict_motion`, of a network that speaks of changes. What follows the clip sounds like its last frame."""
+    length, n_blocks = net.config.frames, noise.shape[0]
+    hop = length // 2
+    noise = connected(noise, hop)
+    like = next(net.parameters())
+    embed_audio = FoldedAudioEncoder(net.audio)
+
+    def place(x: Tensor) -> Tensor:
+        return x.to(device=like.device, dtype=like.dtype)
+
+    def embedded(frames: slice) -> Tensor:
+        return embed_audio(place(speech.windows(frames.start, frames.stop)))
+
+    def blocks() -> Iterator[Tensor]:
+        done, embedding = 0, torch.empty(0)
+        for frames, piece in zip(chunks, pieces, strict=True):
+            embedding = torch.cat([embedding, piece]) if len(embedding) else piece
+            if frames.stop == speech.n_frames:
+                embedding = torch.cat(
+                    [embedding, embedding[-1:].expand((n_blocks + 1 - done) * hop - len(embedding), -1)]
+                )
+            n = len(embedding) // hop - 1
+            if n < 1:
+                continue
+            told = place(start_pose).expand(n, -1), torch.full((n,), style, dtype=torch.long, device=like.device)
+            audio = embedding[: (n + 1) * hop].unfold(0, length, hop).mT
+            yield from net.decode(place(noise[done : done + n]), audio, *told).float().cpu()
+            done, embedding = done + n, embedding[n * hop :]
+            if on_progress is not None:
+                on_progress(done, n_blocks)
+
+    chunks = [slice(k, min(k + chunk * length, speech.n_frames)) for k in range(1, speech.n_frames, chunk * length)]
+    with torch.no_grad(), closing(side_by_side(embedded, chunks, like.device)) as pieces:
+        changes = torch.cat([torch.zeros(1, POSE), *blended(blocks())])
+    return added_up(changes[: speech.n_frames])
+
+
 def pose_blocks(net: PoseVAE, n_frames: int) -> int:
     """How many draws a clip of n_frames takes; none for a single frame."""
-    return -(-(n_frames - 1) // net.config.frames)
+    step = net.config.frames // 2 if net.config.changes else net.config.frames
+    return -(-(n_frames - 1) // step)
 
 
 def _draws(net: PoseVAE, speech: SpeechWindows, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:

@@ -1,7 +1,8 @@
 """PoseVAE: a voice, a style and a random draw come in; how the head moves over 32 video frames goes out.
 
 Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
-A pose is six numbers (rotation, translation); the network speaks about its difference to the pose of the portrait.
+A pose is six numbers (rotation, translation); the network speaks about its difference to the pose of the portrait, or
+about its change from frame to frame.
 (SadTalker, section 3.2: a conditional variational autoencoder. The encoder half serves training alone.)
 """
 
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 from ..coefficients import POSE
 from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderConfig
+from .course import CHANGE, WAVE_NUMBERS
 
 #: the U-net halves the frames three times
 _HALVINGS = 3
+#: directions in which a voice can steer a head at a time
+_DIRECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class PoseVAEConfig:
     unet_widths:       channels of the U-net on its four levels
     logvar_from_means: the released encoder takes its log-variance from the layer of the means. Harmless when driving,
                        which uses the decoder alone; new trainings use the layer that was meant for it.
+    changes:           the motion is the change from frame to frame, of which course.py makes one course over the clip;
+                       a style then scales each of the six numbers, too. The released network speaks of the difference
+                       to the pose of the portrait.
     """
 
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
@@ -45,10 +52,13 @@ class PoseVAEConfig:
     decoder_hidden: int = 128
     unet_widths: tuple[int, int, int, int] = (32, 64, 128, 256)
     logvar_from_means: bool = False
+    changes: bool = False
 
     def __post_init__(self) -> None:
         if self.frames % 2**_HALVINGS:
             raise ValueError(f"expected frames to be a multiple of {2**_HALVINGS}, got {self.frames}")
+        if self.changes and self.latent < WAVE_NUMBERS:
+            raise ValueError(f"expected a latent of at least {WAVE_NUMBERS} numbers for changes, got {self.latent}")
         object.__setattr__(self, "unet_widths", tuple(self.unet_widths))
 
 
@@ -100,7 +110,7 @@ class PoseEncoder(nn.Module):
 
     def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()
-        self.logvar_from_means = config.logvar_from_means
+        self.logvar_from_means, self.changes = config.logvar_from_means, config.changes
         per_block = config.frames * (POSE + config.audio_dim)
         self.unet = PoseUnet(config.unet_widths, ops)
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
@@ -114,7 +124,7 @@ class PoseEncoder(nn.Module):
         self.logvar = ops.Linear(config.encoder_hidden, config.latent)
 
     def forward(self, motion: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.unet(motion).flatten(1)
+        seen = self.unet(motion / motion.new_tensor(CHANGE) if self.changes else motion).flatten(1)
         audio_embedding = self.audio(audio).flatten(1)
         bias = self.style_bias[style].to(audio_embedding)
         hidden = torch.relu(self.hidden(torch.cat([reference, seen, audio_embedding, bias], dim=1)))
@@ -138,17 +148,40 @@ class PoseDecoder(nn.Module):
         self.sketch = ops.Linear(config.decoder_hidden, config.frames * POSE)
         self.unet = PoseUnet(config.unet_widths, ops)
         self.pose = ops.Linear(POSE, POSE)
+        self.steering = VoiceSteering(config, ops) if config.changes else None
 
     def forward(self, latent: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> Tensor:
         audio_embedding = self.audio(audio).flatten(1)
         latent = latent + self.style_bias[style].to(latent)
         hidden = torch.relu(self.hidden(torch.cat([reference, latent, audio_embedding], dim=1)))
         sketch = torch.sigmoid(self.sketch(hidden)).unflatten(1, (self.frames, POSE))
-        return self.pose(self.unet(sketch))
+        motion = self.pose(self.unet(sketch))
+        return motion if self.steering is None else self.steering(motion, latent, audio_embedding, style)
+
+
+class VoiceSteering(nn.Module):
+    """What the voice does in a frame times what was drawn: a syllable nods, a phrase turns this way or that.
+
+    A few directions come out of the latent, the voice says how far to go along each of them, and the style scales all.
+    """
+
+    def __init__(self, config: PoseVAEConfig, ops: Any):
+        super().__init__()
+        self.frames = config.frames
+        self.hidden = ops.Linear(config.frames * config.audio_dim, config.encoder_hidden)
+        self.how_far = ops.Linear(config.encoder_hidden, config.frames * _DIRECTIONS)
+        self.directions = ops.Linear(config.latent, _DIRECTIONS * POSE)
+        self.style_gain = nn.Parameter(torch.ones(config.styles, POSE))
+
+    def forward(self, motion: Tensor, latent: Tensor, audio_embedding: Tensor, style: Tensor) -> Tensor:
+        """motion (B, L, 6), latent (B, Z), audio_embedding (B, L * audio_dim) -> motion (B, L, 6)."""
+        how_far = self.how_far(torch.relu(self.hidden(audio_embedding))).unflatten(1, (self.frames, _DIRECTIONS))
+        directions = self.directions(latent).unflatten(1, (_DIRECTIONS, POSE))
+        return (motion + how_far @ directions) * self.style_gain[style].to(motion)[:, None]
 
 
 class PoseUnet(nn.Module):
-    """(B, L, 6) -> (B, L, 6) in 0..1: a residual U-net that sees the block as a one-channel picture of L x 6 pixels."""
+    """(B, L, 6) -> (B, L, 6) in 0..1: a residual U-net that sees the block as a one-channel image of L x 6 pixels."""
 
     def __init__(self, widths: tuple[int, int, int, int], ops: Any):
         super().__init__()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..datatypes import OnProgress
 from ..errors import OptionError
 
-OnProgress = Callable[[int, int], None]
 #: told what went wrong, says whether memory has run out
 OutOfMemory = Callable[[Exception], bool]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -37,34 +37,43 @@ from .semantics import driving_rows, source_row
 Degrees = str | float | Sequence[float] | None
 
 
+@dataclass(frozen=True)
+class DrivingOptions:
+    """How the tracks are used.
+
+    expression_scale, pose_scale, still: see `driving_rows`
+    yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`
+    """
+
+    expression_scale: float = 1.0
+    pose_scale: PoseAngles = UNSCALED
+    still: bool = False
+    yaw: Degrees = None
+    pitch: Degrees = None
+    roll: Degrees = None
+
+
 def coefficients_to_motion(
     net: MappingNet,
     source: FaceCoefficients,
     expression: Expression,
     pose: HeadPose,
+    options: DrivingOptions = DrivingOptions(),  # noqa: B008 (frozen)
     *,
     kind: type[MotionRows],
-    expression_scale: float = 1.0,
-    pose_scale: PoseAngles = UNSCALED,
-    still: bool = False,
-    yaw: Degrees = None,
-    pitch: Degrees = None,
-    roll: Degrees = None,
     on_progress: OnProgress | None = None,
 ) -> Motion[MotionRows]:
     """What the driving rows and the portrait's own row mean to the renderer.
 
     kind: what the network's numbers are: KeypointMotion of a released one, BlendshapeMotion of a mini one
-    expression_scale, pose_scale, still: see `driving_rows`.
-    yaw, pitch, roll: degrees that replace the predicted angle of every frame; see `degree_track`.
     on_progress: (frames done, of how many); may raise to stop
     Raises WrongFamily for wires of two families, OptionError for tracks of two lengths and for numbers that mean
     nothing, InputError for NaN or infinite coefficients.
     """
     require_family("the coefficients", source.family, kind.family)
-    _check(source, expression, pose, expression_scale, pose_scale)
+    _check(source, expression, pose, options.expression_scale, options.pose_scale)
     n_frames = len(expression)
-    written = {name: parse_degrees(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))}
+    written = {name: parse_degrees(name, getattr(options, name)) for name in ("yaw", "pitch", "roll")}
     replaced = {
         name: torch.as_tensor(degree_track(degrees, n_frames), dtype=torch.float32)
         for name, degrees in written.items()
@@ -72,7 +81,13 @@ def coefficients_to_motion(
     }
     width = net.config.coefficients
     rows = driving_rows(
-        source, expression, pose, width, expression_scale=expression_scale, pose_scale=pose_scale, still=still
+        source,
+        expression,
+        pose,
+        width,
+        expression_scale=options.expression_scale,
+        pose_scale=options.pose_scale,
+        still=options.still,
     )
     with torch.no_grad():
         driving, own = _read(net, rows, kind, on_progress), _read(net, source_row(source, width), kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from ..threads import few_threads
 
 @dataclass(frozen=True)
 class RenderCost:
-    """What a frame takes of a square of up to 256 pixels, and of a larger one, which counts as 512.
+    """What a frame takes, by the side of the square in pixels; between two sides it grows with the pixels.
 
     convolutions: reference convolutions of one thread, by the networks as the nodes use them (docs/BENCH.md)
     working_bytes: beside the weights, in fp32
@@ -22,20 +23,20 @@ class RenderCost:
     nearly the same on every machine.
     """
 
-    convolutions: tuple[float, float]
-    working_bytes: tuple[int, int]
+    convolutions: Mapping[int, float]
+    working_bytes: Mapping[int, int]
 
 
-RELEASED_COST = RenderCost(convolutions=(27.0, 120.0), working_bytes=(1_600_000_000, 3_200_000_000))
+RELEASED_COST = RenderCost({256: 27.0, 512: 120.0}, {256: 1_600_000_000, 512: 3_200_000_000})
 #: with its encoding
-MINI_COST = RenderCost(convolutions=(0.25, 0.3), working_bytes=(120_000_000, 200_000_000))
+MINI_COST = RenderCost({256: 0.25, 512: 0.35, 1024: 0.8}, {256: 120_000_000, 512: 200_000_000, 1024: 480_000_000})
 
 LARGEST_AUTO_BATCH = 8
 
 
 def working_bytes(cost: RenderCost, image_size: int) -> int:
-    """Activations of one frame, bytes; sizes between the known ones count as the larger."""
-    return cost.working_bytes[image_size > 256]
+    """Activations of one frame, bytes."""
+    return round(_at(cost.working_bytes, image_size))
 
 
 def auto_batch_size(cost: RenderCost, image_size: int, device: torch.device, free_bytes: int) -> int:
@@ -88,4 +89,13 @@ def half_precision_cost(dtype: torch.dtype) -> float:
 
 def seconds_per_frame(cost: RenderCost, image_size: int, device: torch.device, dtype: torch.dtype) -> float:
     """About how long one frame takes there."""
-    return cost.convolutions[image_size > 256] * reference_convolution_seconds(device, dtype, torch.get_num_threads())
+    return _at(cost.convolutions, image_size) * reference_convolution_seconds(device, dtype, torch.get_num_threads())
+
+
+def _at(by_side: Mapping[int, float], side: int) -> float:
+    """A cost at that side: as at the smallest known one below it, and beyond the largest on with the pixels."""
+    sides = sorted(by_side)
+    upper = next((k for k in sides[1:] if side <= k), sides[-1])
+    lower = sides[sides.index(upper) - 1]
+    share = (max(side, lower) ** 2 - lower**2) / (upper**2 - lower**2)
+    return by_side[lower] + share * (by_side[upper] - by_side[lower])

@@ -32,10 +32,10 @@ def can_render_on(device: torch.device | str) -> bool:
     """Whether the renderers can run there: some devices lack operations of theirs (Apple's MPS: 5-D grid_sample, and
     2-D sampling that repeats the border). Tried once per device, on eight voxels and four pixels.
     """
-    volume, picture = torch.zeros(1, 1, 2, 2, 2, device=device), torch.zeros(1, 1, 2, 2, device=device)
+    volume, image = torch.zeros(1, 1, 2, 2, 2, device=device), torch.zeros(1, 1, 2, 2, device=device)
     try:
         F.grid_sample(volume, torch.zeros(1, 2, 2, 2, 3, device=device), align_corners=False)
-        F.grid_sample(picture, torch.zeros(1, 2, 2, 2, device=device), padding_mode="border", align_corners=False)
+        F.grid_sample(image, torch.zeros(1, 2, 2, 2, device=device), padding_mode="border", align_corners=False)
         F.conv3d(volume, torch.zeros(1, 1, 1, 1, 1, device=device))
     except (NotImplementedError, RuntimeError):
         return False

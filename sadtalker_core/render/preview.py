@@ -45,7 +45,7 @@ _FEATURES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)
 def preview_mesh(
     crop: FaceCrop, motion: Motion[BlendshapeMotion], *, side: int = 384, behind: bool = False
 ) -> Iterator[Tensor]:
-    """A motion of the mini family -> pictures (side, side, 3) in 0..1, frame by frame, of the whole crop square.
+    """A motion of the mini family -> images (side, side, 3) in 0..1, frame by frame, of the whole crop square.
 
     behind: lay the drawing over the portrait, darkened, and not over an empty ground
     """
@@ -106,11 +106,11 @@ def _reduced(drawn: Image, side: int) -> Tensor:
 
 
 def _draw_mesh(ground: Image, points: Tensor) -> Image:
-    """Only what faces us is drawn: a triangle that runs counter-clockwise in the picture is seen from behind."""
+    """Only what faces us is drawn: a triangle that runs clockwise in the image is seen from behind."""
     from PIL import ImageDraw
 
-    picture = ground.copy()
-    pen = ImageDraw.Draw(picture)
+    image = ground.copy()
+    pen = ImageDraw.Draw(image)
     canonical = load_canonical_face()
     triangles = canonical.triangles[canonical.kind == SKIN]
     a, b, c = points[triangles].unbind(1)
@@ -118,25 +118,25 @@ def _draw_mesh(ground: Image, points: Tensor) -> Image:
     facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0
     edges = {tuple(sorted((row[i], row[i - 1]))) for row in triangles[facing].tolist() for i in range(3)}
     spots = [tuple(spot) for spot in points.tolist()]
-    thin, thick = max(1, picture.width // 640), max(2, picture.width // 256)
+    thin, thick = max(1, image.width // 640), max(2, image.width // 256)
     for p, q in edges:
         pen.line([spots[p], spots[q]], fill=_NET, width=thin)
     for ring in _FEATURES:
         pen.line([spots[i] for i in (*ring, ring[0])], fill=_FEATURE, width=thick, joint="curve")
-    return picture
+    return image
 
 
 def _draw_dots(ground: Image, points: Tensor, first: Tensor) -> Image:
     """Every key point, and a line to where it was in the first frame."""
     from PIL import ImageDraw
 
-    picture = ground.copy()
-    pen = ImageDraw.Draw(picture)
-    radius = picture.width / 110
+    image = ground.copy()
+    pen = ImageDraw.Draw(image)
+    radius = image.width / 110
     for (x, y), was in zip(points.tolist(), first.tolist(), strict=True):
         pen.line([tuple(was), (x, y)], fill=_TRAIL, width=max(2, round(radius / 2)))
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_POINT)
-    return picture
+    return image
 
 
 __all__ = ["moved_keypoints", "moved_mesh", "preview_keypoints", "preview_mesh"]

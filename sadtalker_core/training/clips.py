@@ -6,7 +6,7 @@
         family       "released" or "mini": whose coefficients they are
         fps          25: frames per second
         n_frames     T
-        image_size   the side of the pictures, and the pic_size of the coefficients
+        image_size   the side of the images, and the pic_size of the coefficients
         crop_mode    as in CropMode
         speaker      who it is; PoseVAE learns one style for each
         source       the file it was cut from
@@ -14,8 +14,8 @@
         mel          (n_mel, 80) float32, 80 steps a second, as audio.mel makes it
         coefficients (T, 257) float32, the full row of the face model;  crop (T, 3) float32
         found        (T,) uint8, 0 where no face was seen and the row was held
-        jpegs        (n_bytes,) uint8, the pictures of the square, JPEG files end to end;  jpeg_ends (T,) int64
-                     where each ends; both missing where there are no pictures (generated voices)
+        jpegs        (n_bytes,) uint8, the images of the square, JPEG files end to end;  jpeg_ends (T,) int64
+                     where each ends; both missing where there are no images (generated voices)
 
 Letters: `T` video frames, `S` the side of the square. A clip is read when it is asked for, so thousands of hours need
 no more memory than their index.
@@ -35,8 +35,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoint.reading import TensorFile
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
-from ..errors import CheckpointDamaged, InputError, WrongFamily
+from ..errors import InputError, WrongFamily
 from ..saving import append_jsonl, complete_lines, save_tensors
 from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
 
@@ -73,47 +74,39 @@ class Clip:
             found=found.bool(),
         )
 
-    def has_pictures(self) -> bool:
-        with self._open() as file:
-            return "jpegs" in file.keys()  # noqa: SIM118
+    def has_images(self) -> bool:
+        return "jpegs" in self._open()
 
-    def pictures(self, frames: Sequence[int]) -> Tensor:
-        """(len(frames), 3, S, S) in 0..1. Raises InputError for a clip without pictures."""
+    def images(self, frames: Sequence[int]) -> Tensor:
+        """(len(frames), 3, S, S) in 0..1. Raises InputError for a clip without images."""
         from PIL import Image
 
-        with self._open() as file:
-            if "jpegs" not in file.keys():  # noqa: SIM118
-                raise InputError(
-                    f"{self.name} has no images, only a voice and coefficients; this training needs "
-                    f"clips that were cut from videos."
-                )
-            ends = [0, *file.get_tensor("jpeg_ends").tolist()]
-            strip = file.get_slice("jpegs")
-            codes = [bytes(strip[ends[i] : ends[i + 1]].numpy()) for i in frames]
+        file = self._open()
+        if "jpegs" not in file:
+            raise InputError(
+                f"{self.name} has no images, only a voice and coefficients; this training needs "
+                f"clips that were cut from videos."
+            )
+        ends = [0, *file.rows("jpeg_ends").tolist()]
+        codes = [bytes(file.rows("jpegs", ends[i], ends[i + 1]).numpy()) for i in frames]
         images = [np.asarray(Image.open(io.BytesIO(code)).convert("RGB")) for code in codes]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
     def _read(self, *names: str, start: int = 0, stop: int | None = None) -> list[Tensor]:
-        with self._open() as file:
-            return [file.get_slice(name)[start:stop] for name in names]
+        file = self._open()
+        return [file.rows(name, start, stop) for name in names]
 
-    def _open(self) -> Any:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            return safe_open(str(self.file), framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise CheckpointDamaged(
-                f"the clip {self.file} cannot be read ({error}). Delete its file and its line in "
-                f"{INDEX_FILE}, and prepare it again."
-            ) from error
+    def _open(self) -> TensorFile:
+        return TensorFile(
+            self.file, f"Delete it and the line of {self.name} in {INDEX_FILE}, and prepare the video again."
+        )
 
 
-def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pictures: bool = False) -> list[Clip]:
+def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, images: bool = False) -> list[Clip]:
     """The clips of a folder that can be trained on, by name.
 
     family: the family they have to be of;  shortest: frames that each has to have; shorter ones are left out and
-    counted in the log;  pictures: whether they have to have some
+    counted in the log;  images: whether they have to have some
     Raises InputError for a folder that is none, or holds none that will do, and WrongFamily.
     """
     clips = [_clip(folder, record) for record in read_index(folder) if record["status"] == READY]
@@ -144,7 +137,7 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, pi
             len(clips),
             shortest,
         )
-    bare = next((clip for clip in long_enough if pictures and not clip.has_pictures()), None)
+    bare = next((clip for clip in long_enough if images and not clip.has_images()), None)
     if bare is not None:
         raise InputError(
             f"{bare.name} in {folder} has no images, only a voice and coefficients; this training needs "
@@ -202,8 +195,8 @@ def write_clip(
 ) -> Clip:
     """Write a clip's file, and then its line; so a line means that the file is whole.
 
-    mel (n_mel, 80);  coefficients: T rows;  jpegs: T pictures of the square, as the bytes of JPEG files
-    Raises InputError where mel, rows and pictures are not equally long.
+    mel (n_mel, 80);  coefficients: T rows;  jpegs: T images of the square, as the bytes of JPEG files
+    Raises InputError where mel, rows and images are not equally long.
     """
     n_frames = len(coefficients)
     needed = mel_steps_in_samples(samples_in_frames(n_frames))

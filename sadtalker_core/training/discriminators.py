@@ -1,6 +1,6 @@
-"""A picture comes in, how real each patch of it looks goes out, with the features on the way.
+"""An image comes in, how real each patch of it looks goes out, with the features on the way.
 
-Letters: `B` batch, `S` the side of the picture. (Isola et al., "Image-to-image translation with conditional adversarial
+Letters: `B` batch, `S` the side of the image. (Isola et al., "Image-to-image translation with conditional adversarial
 networks", 2017; the widths are those of the published face-vid2vid configuration, with spectral normalisation.)
 """
 
@@ -20,7 +20,7 @@ from .perceptual import shrink
 @dataclass(frozen=True)
 class DiscriminatorConfig:
     """width: half of the first block's channels, doubled at each block up to `widest`;  blocks: of which all but the
-    last halve the picture;  scales: the picture is looked at once as it is made smaller by each of these.
+    last halve the image;  scales: the image is looked at once as it is made smaller by each of these.
     """
 
     width: int = 32
@@ -40,7 +40,7 @@ class Judgement(NamedTuple):
 
 
 class PatchDiscriminators(nn.Module):
-    """One discriminator for each scale of the picture."""
+    """One discriminator for each scale of the image."""
 
     def __init__(self, config: DiscriminatorConfig = PUBLISHED_DISCRIMINATOR, ops: Any = nn):
         super().__init__()

@@ -19,7 +19,7 @@ killed goes on, with the same command, as if it had never stopped. The folder ho
     state.pt       networks, optimizers, the step, and the losses since the last report
     log.jsonl      a line per report: the step, the seconds, the mean of each loss since the line before
     run.json       the settings of the run; one with others is refused in this folder
-    tensorboard/   the same losses and sample pictures, for `tensorboard --logdir FOLDER`
+    tensorboard/   the same losses and sample images, for `tensorboard --logdir FOLDER`
 
 Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the nets: a training with
 two adversaries passes through a network several times between two steps, and asks for methods other than `forward`.
@@ -56,7 +56,7 @@ class Run:
     folder: where the run lives; one that is there goes on;  steps: how many in all
     batch: examples per step of each process;  seed: of everything drawn
     rate_scale: what the learning rates of the trainer are multiplied by
-    save_every, report_every, pictures_every: steps between two
+    save_every, report_every, images_every: steps between two
     accelerator, devices, num_nodes, strategy, precision: as Lightning Fabric takes them ("auto", 2, "ddp", ...)
     """
 
@@ -67,7 +67,7 @@ class Run:
     rate_scale: float = 1.0
     save_every: int = 500
     report_every: int = 50
-    pictures_every: int = 1000
+    images_every: int = 1000
     accelerator: str = "auto"
     devices: int | str = "auto"
     num_nodes: int = 1
@@ -119,7 +119,7 @@ class Trainer:
         return {}
 
     def samples(self) -> dict[str, Tensor]:
-        """Pictures (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
+        """Images (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
         return {}
 
 
@@ -221,8 +221,8 @@ class _Loop:
                 means = self._means()
                 if log:
                     log.losses(self.done, time.time() - begun, means)
-            if log and (last or self.done % run.pictures_every == 0):
-                log.pictures(self.done, self._samples())
+            if log and (last or self.done % run.images_every == 0):
+                log.images(self.done, self._samples())
             if save:
                 self._save()
         if log:
@@ -272,10 +272,10 @@ class _Loop:
         for module in modules:
             module.training = False
         with torch.no_grad():
-            pictures = self.trainer.samples()
+            images = self.trainer.samples()
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-        return pictures
+        return images
 
     def _save(self) -> None:
         """Running means, which each process keeps of its own examples, are averaged first: what goes on here is then
@@ -330,9 +330,9 @@ class _Log:
         for name, mean in means.items():
             self.board.add_scalar(name, mean, step)
 
-    def pictures(self, step: int, pictures: dict[str, Tensor]) -> None:
-        for name, picture in pictures.items():
-            self.board.add_image(name, picture.float().clamp(0, 1).cpu(), step)
+    def images(self, step: int, images: dict[str, Tensor]) -> None:
+        for name, image in images.items():
+            self.board.add_image(name, image.float().clamp(0, 1).cpu(), step)
 
     def close(self) -> None:
         self.board.close()
@@ -410,7 +410,9 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, ba
     parser.add_argument("--rate-scale", type=float, default=1.0, help="multiply the learning rates of the config (1)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (500)")
     parser.add_argument("--report-every", type=int, default=50, help="steps between two lines of the log (50)")
-    parser.add_argument("--pictures-every", type=int, default=1000, help="steps between two sample images (1000)")
+    parser.add_argument(
+        "--images-every", "--pictures-every", type=int, default=1000, help="steps between two sample images (1000)"
+    )
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu, mps (Lightning Fabric)")
     parser.add_argument("--devices", default="auto", help="auto, a number, or a list like 0,1 (Lightning Fabric)")
     parser.add_argument("--num-nodes", type=int, default=1, help="machines that work together (Lightning Fabric)")
@@ -441,7 +443,7 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
         rate_scale=options.rate_scale,
         save_every=options.save_every,
         report_every=options.report_every,
-        pictures_every=options.pictures_every,
+        images_every=options.images_every,
         accelerator=options.accelerator,
         devices=int(devices) if devices.isdigit() else devices,
         num_nodes=options.num_nodes,

@@ -5,11 +5,11 @@
 The losses, with the published weights (the eye's 200 stands inside the landmarks' 0.01):
 
     distillation   squared error of the coefficients                                    2
-    landmarks      mean distance of the 68 points, pixels of a 224-pixel picture        0.01
+    landmarks      mean distance of the 68 points, pixels of a 224-pixel image        0.01
     eyes           how open the eyes are, against what the blink track asks for         0.01 x 200
     lip_reading    what a lip-reading network reads, where one is given                 0.01
 
-As published the coefficients to be learnt are those of what Wav2Lip makes of a clip's first picture and its voice, so
+As published the coefficients to be learnt are those of what Wav2Lip makes of a clip's first image and its voice, so
 that nothing but lips moves: give `prepare` such videos. It learns from plain videos, too; all that moves with the voice
 is then taken for speech.
 
@@ -46,7 +46,7 @@ from .faces import Face, face_of
 from .lipreading import lip_reading_loss, read_lip_reader
 from .wav2lip import read_wav2lip_audio_encoder
 
-PICTURE_FRAMES = 100
+IMAGE_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class ExpNetTrainer(Trainer):
     def samples(self) -> dict[str, Tensor]:
         """The beginning of the first clip: as it was seen, and as the network says it."""
         clip, device = self.clips[0], next(self.net.parameters()).device
-        n_frames = min(clip.n_frames, PICTURE_FRAMES)
+        n_frames = min(clip.n_frames, IMAGE_FRAMES)
         speech = self._speech([(clip, 0)], torch.zeros(1, n_frames), device)
         prediction = self.net(speech.windows, speech.rest, speech.blink)
         tracks = {"seen": speech.face.expression, "said": prediction}
@@ -159,7 +159,9 @@ class ExpNetTrainer(Trainer):
     def _speech(self, places: Sequence[tuple[Clip, int]], blinks: Tensor, device: torch.device) -> Speech:
         """(clip, first frame) of each run, blinks (B, L) asked for."""
         length = blinks.shape[1]
-        windows = torch.cat([clip.speech().windows(start, start + length) for clip, start in places]).to(device)
+        first = [start + self.net.config.frames_ahead for _, start in places]
+        heard = [clip.speech().windows(at, at + length) for (clip, _), at in zip(places, first, strict=True)]
+        windows = torch.cat(heard).to(device)
         rest = torch.cat([clip.coefficients(0, 1).expression.expand(length, -1) for clip, _ in places]).to(device)
         face = _end_to_end([clip.coefficients(start, start + length) for clip, start in places], device)
         blink = blinks.flatten().to(device)
@@ -255,8 +257,8 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
-    clips = read_clips(options.data, family=base.family, shortest=training.frames)
-    face = None if options.coefficients_only else face_of(base.family, options.bfm)
+    clips = read_clips(options.data, family=base.family.name, shortest=training.frames)
+    face = None if options.coefficients_only else face_of(base.family.name, options.bfm)
     reader = read_lip_reader(options.lip_reader) if options.lip_reader else None
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["expnet"])

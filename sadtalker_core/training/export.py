@@ -15,7 +15,7 @@ from torch import nn
 
 from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError
-from ..model import FAMILY_NETS, SadTalkerModel, load_model, save_model
+from ..model import SadTalkerModel, load_model, save_model
 
 #: networks that a file may hold besides those of its model, for the next training
 CARRIED = ("motion_estimator",)
@@ -31,7 +31,7 @@ def load_base_model(base: str, folders: Sequence[Path] = ()) -> SadTalkerModel:
     else:
         file = Path(base)
         model = load_model(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
-    model.bring(FAMILY_NETS[model.family])  # one that lacks would be missed at the end, when all is written
+    model.bring(model.family.networks.names())  # one that lacks would be missed at the end, when all is written
     return model
 
 
@@ -42,9 +42,9 @@ def export(file: Path, base: SadTalkerModel, nets: Mapping[str, nn.Module]) -> P
         raise OptionError(f"expected a file name that ends in .safetensors to export to, got {file.name}.")
     unknown = sorted(set(nets) - set(base.nets) - set(CARRIED))
     if unknown:
-        raise OptionError(f"a {base.family} model has no network {unknown[0]!r}; it has {', '.join(base.nets)}.")
+        raise OptionError(f"a {base.family.name} model has no network {unknown[0]!r}; it has {', '.join(base.nets)}.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    whole = [*FAMILY_NETS[base.family], *(name for name in CARRIED if name in nets)]
+    whole = [*base.family.networks.names(), *(name for name in CARRIED if name in nets)]
     return save_model(file, replace(base, name=file.stem, nets={**base.nets, **nets}), whole)
 
 

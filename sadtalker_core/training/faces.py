@@ -1,15 +1,16 @@
-"""Coefficients come in, the face they describe goes out: its mesh, its 68 points, its mouth as a grey picture.
+"""Coefficients come in, the face they describe goes out: its mesh, its 68 points, its mouth as a grey image.
 
 `MiniFace` speaks the mini family's coefficients, with the pack's own table. `BfmFace` speaks the released family's,
 with a file that cannot be shipped: the Basel Face Model of 2009 is free for research, on request from its makers, and
 Deep3DFaceRecon's scripts turn it into BFM_model_front.mat, which is the file to give.
 
-Letters: `B` faces, `P` vertices, `N` triangles. Pixels are those of the 224 x 224 picture that the released 3-D face
+Letters: `B` faces, `P` vertices, `N` triangles. Pixels are those of the 224 x 224 image that the released 3-D face
 network looks at, x right, y down; a decimetre of face is about 102 of them, in both families.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,14 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..canonical_face import HEAD_TO_PICTURE, INNER_LIPS, MOUTH, OUTER_LIPS, load_canonical_face, rotation_of_angles
+from ..canonical_face import HEAD_TO_IMAGE, INNER_LIPS, MOUTH, OUTER_LIPS, load_canonical_face, rotation_of_angles
 from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION, IDENTITY, TEXTURE
-from ..datatypes import MINI, FaceCoefficients
+from ..datatypes import MINI, RELEASED, FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError
 from ..face.landmarks import MESH_TO_68, mesh_to_68
 from ..render.meshwarp.rasterizer import rasterize
 
-PICTURE_SIDE = 224
+IMAGE_SIDE = 224
 PIXELS_PER_DECIMETRE = 102.0
 #: of the released 3-D face network's camera: focal length in pixels, distance in decimetres
 FOCAL, DISTANCE = 1015.0, 10.0
@@ -81,7 +82,7 @@ class MiniFace:
 
     def points(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         turned = self._turned(who, expression)
-        return PICTURE_SIDE / 2 + PIXELS_PER_DECIMETRE * mesh_to_68(turned)
+        return IMAGE_SIDE / 2 + PIXELS_PER_DECIMETRE * mesh_to_68(turned)
 
     def openness(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         """By the two blink units, whose 1 is shut whatever the eyes are like; the renderer reads them alone, too."""
@@ -91,16 +92,16 @@ class MiniFace:
         turned = self._turned(who, expression)
         triangles = self.canonical.triangles.to(turned.device)
         lit = _lit(turned, triangles, self.grey.to(turned))
-        return Mesh(PICTURE_SIDE / 2 + PIXELS_PER_DECIMETRE * turned[..., :2], -turned[..., 2], triangles, lit)
+        return Mesh(IMAGE_SIDE / 2 + PIXELS_PER_DECIMETRE * turned[..., :2], -turned[..., 2], triangles, lit)
 
     def _turned(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
-        """(B, 468, 3) decimetres in the axes of pictures."""
+        """(B, 468, 3) decimetres in the axes of images."""
         canonical = self.canonical
         head = (canonical.mean - canonical.pivot).to(expression) + canonical.displacements(expression.cpu()).to(
             expression
         )
         turns = rotation_of_angles(who.rotation.to(expression))
-        return (head * expression.new_tensor(HEAD_TO_PICTURE)) @ turns.transpose(1, 2)
+        return (head * expression.new_tensor(HEAD_TO_IMAGE)) @ turns.transpose(1, 2)
 
 
 class BfmFace:
@@ -128,7 +129,7 @@ class BfmFace:
         triangles = self.triangles.to(expression.device)
         colours = self.mean_texture.to(expression) + who.texture.to(expression) @ self.texture.to(expression).T
         grey = (colours.unflatten(1, (-1, 3)).mean(dim=2) / 255).clamp(0, 1)
-        # y counts up and z to the viewer here; _lit wants them as in pictures
+        # y counts up and z to the viewer here; _lit wants them as in images
         lit = _lit(placed * placed.new_tensor([1.0, -1.0, -1.0]), triangles, grey[:, triangles])
         return Mesh(_seen(placed)[..., :2], placed[..., 2], triangles, lit)
 
@@ -144,8 +145,10 @@ class BfmFace:
 
 def face_of(family: str, bfm: Path | None) -> Face:
     """Who turns a family's coefficients into a face. Raises OptionError for a released one without its file."""
-    if family == MINI:
-        return MiniFace()
+    return _FACES[family](bfm)
+
+
+def _bfm_face(bfm: Path | None) -> Face:
     if bfm is None:
         raise OptionError(
             "the landmark, blink and lip-reading losses need the face that released coefficients describe, and its "
@@ -155,6 +158,10 @@ def face_of(family: str, bfm: Path | None) -> Face:
             "the lids will not obey the blink track."
         )
     return BfmFace(bfm)
+
+
+#: by the family's name
+_FACES: Mapping[str, Callable[[Path | None], Face]] = {MINI: lambda bfm: MiniFace(), RELEASED: _bfm_face}
 
 
 def eye_openness(points: Tensor) -> Tensor:
@@ -173,7 +180,7 @@ def eye_openness(points: Tensor) -> Tensor:
     return torch.stack(heights).mean(dim=0) / torch.stack(widths).mean(dim=0)
 
 
-def mouth_pictures(mesh: Mesh, centre: Tensor, side: int) -> Tensor:
+def mouth_images(mesh: Mesh, centre: Tensor, side: int) -> Tensor:
     """The side x side pixels around centre (B, 2) -> (B, side, side) grey in 0..1, black where no face is.
 
     Which triangle is in front is decided without gradients; where its corners are and how they are lit, with them.
@@ -200,7 +207,7 @@ def _cross(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _lit(points: Tensor, triangles: Tensor, grey: Tensor) -> Tensor:
-    """points (B, P, 3) in the axes of pictures, grey (N, 3) or (B, N, 3) -> (B, N, 3): darker where it faces aside."""
+    """points (B, P, 3) in the axes of images, grey (N, 3) or (B, N, 3) -> (B, N, 3): darker where it faces aside."""
     corners = points[:, triangles]
     across = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
     normals = torch.zeros_like(points)
@@ -213,8 +220,8 @@ def _lit(points: Tensor, triangles: Tensor, grey: Tensor) -> Tensor:
 def _seen(placed: Tensor) -> Tensor:
     """(B, P, 3) decimetres, y up, z to the viewer -> (B, P, 2) pixels, y down."""
     depth = DISTANCE - placed[..., 2]
-    across = PICTURE_SIDE / 2 + FOCAL * placed[..., 0] / depth
-    return torch.stack([across, PICTURE_SIDE / 2 - FOCAL * placed[..., 1] / depth], dim=-1)
+    across = IMAGE_SIDE / 2 + FOCAL * placed[..., 0] / depth
+    return torch.stack([across, IMAGE_SIDE / 2 - FOCAL * placed[..., 1] / depth], dim=-1)
 
 
 def _read_bfm(file: Path) -> dict[str, Tensor]:
@@ -246,4 +253,4 @@ def _read_bfm(file: Path) -> dict[str, Tensor]:
     return {name: torch.from_numpy(read[name].astype("float32")) for name in wanted}
 
 
-__all__ = ["BfmFace", "Face", "Mesh", "MiniFace", "eye_openness", "face_of", "mouth_pictures"]
+__all__ = ["BfmFace", "Face", "Mesh", "MiniFace", "eye_openness", "face_of", "mouth_images"]

@@ -3,10 +3,10 @@
     python -m sadtalker_core.training.fit_linear_3dmm --work FOLDER [--people 1200] [--out FILE]
 
 People of training/heads are rendered with known blendshape weights and head poses, the embedded mesh network looks at
-each picture, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh network (a
+each image, and a ridge regression learns to read weights and pose from the mesh. So the habits of the mesh network (a
 lid that never quite closes, a depth that is too flat) are learned with it. Every head also counts mirrored. The last
 fifth of the people is only measured; how much each unit is held back (its ridge) is chosen among the others.
-Parts of the work are kept in FOLDER and taken up again. Letters: `N` pictures, `S` the side of a picture.
+Parts of the work are kept in FOLDER and taken up again. Letters: `N` images, `S` the side of an image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_canonical_face
+from ..canonical_face import HEAD_TO_IMAGE, angles_of_rotation, load_canonical_face
 from ..checkpoint.reading import Metadata
 from ..checkpoint.writing import write_checkpoint
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
@@ -37,14 +37,14 @@ from .heads.person import PIVOT
 from .heads.scene import Camera, Scene, photograph
 
 SIDE = 224
-PICTURES_PER_PERSON = 3
+IMAGES_PER_PERSON = 3
 PEOPLE_PER_PART = 50
 HELD_OUT = 0.2
 FOLDS = 4
 #: for the units the ridge is chosen among these; smaller ones read even more, but from what the network only trembles
 #: by
 BLENDSHAPE_RIDGES = tuple(10.0**k for k in (-8, -7.5, -7, -6.5, -6, -5.5, -5, -4, -3, -2))
-#: for the pose it is set, a little larger than best on single pictures, and tracks are twice as quiet for it:
+#: for the pose it is set, a little larger than best on single images, and tracks are twice as quiet for it:
 #: turn (3), growth, shift (2)
 POSE_RIDGES = (1e-5, 1e-5, 1e-5, 1e-3, 1e-3, 1e-3)
 #: units that the mesh does not tell (lower correlation than this on held-out heads) are always read as 0
@@ -63,7 +63,7 @@ class Seen:
     """What the mesh network saw, and what was there; arrays of N rows.
 
     points (N, 468, 3) pixels;  person (N,);  weights (N, 52) blendshape weights;  rotation (N, 3, 3) in the axes of
-    pictures scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
+    images scale (N,) pixels per decimetre at the pivot;  origin (N, 2) where the pivot is, in pixels
     """
 
     points: np.ndarray
@@ -78,7 +78,7 @@ class Seen:
 
 
 def look_at_people(work: Path, people: int) -> Seen:
-    """Pictures of that many people, in parts that are kept in `work`."""
+    """Images of that many people, in parts that are kept in `work`."""
     work.mkdir(parents=True, exist_ok=True)
     parts = []
     mesh, net = None, None
@@ -97,22 +97,22 @@ def look_at_people(work: Path, people: int) -> Seen:
 
 
 def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndarray]]:
-    """A few pictures of one person, those in which the network sees the face."""
+    """A few images of one person, those in which the network sees the face."""
     rng = np.random.default_rng([7, seed])
     scene = Scene(mesh, rng, SIDE)
     rows = []
-    for _ in range(PICTURES_PER_PERSON):
+    for _ in range(IMAGES_PER_PERSON):
         scene.camera = Camera(
             rng.uniform(-0.25, 0.25), rng.uniform(6.8, 7.2), rng.uniform(1.25, 1.9), float(rng.uniform(10, 40))
         )
         weights = expression(rng)
         turn, shift = random_turn(rng, rng.uniform(0.3, 1.4)), rng.normal(0, 0.05, 3)
-        picture = photograph(scene.frame(weights, turn, shift).rgb, rng)
-        points = _points(net, picture, scene.camera, turn @ (FACE_MIDDLE - PIVOT) + PIVOT + shift)
+        pixels = photograph(scene.frame(weights, turn, shift).rgb, rng)
+        points = _points(net, pixels, scene.camera, turn @ (FACE_MIDDLE - PIVOT) + PIVOT + shift)
         if points is None:
             continue
         place, scale = _place(scene.camera, PIVOT + shift)
-        flip = np.diag(HEAD_TO_PICTURE).astype(np.float32)
+        flip = np.diag(HEAD_TO_IMAGE).astype(np.float32)
         rows.append(
             {
                 "points": points,
@@ -127,14 +127,14 @@ def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndar
 
 
 def _place(camera: Camera, point: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where a point of head coordinates is in the picture, and how many pixels a decimetre has there."""
+    """Where a point of head coordinates is in the image, and how many pixels a decimetre has there."""
     here, beside = camera.project(np.stack([point, point + np.array([0.01, 0, 0], np.float32)]), SIDE)
     return here[:2], float(beside[0] - here[0]) / 0.01
 
 
-def _points(net: FaceMesh, picture: np.ndarray, camera: Camera, middle: np.ndarray) -> np.ndarray | None:
+def _points(net: FaceMesh, pixels: np.ndarray, camera: Camera, middle: np.ndarray) -> np.ndarray | None:
     """The mesh after three passes, as inference does, or None when the network sees no face."""
-    image = torch.from_numpy(picture.astype(np.float32) / 255)
+    image = torch.from_numpy(pixels.astype(np.float32) / 255)
     place, scale = _place(camera, middle)
     square = Square(float(place[0]), float(place[1]), HEAD_SIDE * scale)
     for _ in range(3):
@@ -332,7 +332,7 @@ def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
 
 
 def _pairs(person: Tensor) -> tuple[Tensor, Tensor]:
-    """All pairs of pictures of the same person."""
+    """All pairs of images of the same person."""
     number = torch.arange(len(person))
     first, second = torch.nonzero((person[:, None] == person) & (number[:, None] < number), as_tuple=True)
     return first, second

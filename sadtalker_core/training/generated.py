@@ -4,7 +4,7 @@
     python -m sadtalker_core.training.generated --speech runs/speech.npz --out runs/generated
 
 Each clip has a portrait's expression at rest, the mouth of its voice, blinks, and a head that sways in one of the 46
-styles of head_sway, which stand for its speakers. There are no pictures; PoseVAE and ExpNet need none.
+styles of head_sway, which stand for its speakers. There are no images; PoseVAE and ExpNet need none.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coefficients import FULL_LAYOUT, POSE
+from ..coefficients import FULL_LAYOUT
 from ..datatypes import MINI, CropMode, FaceCoefficients
 from ..motion.blink import blink_track
+from ..motion.course import HOP, connected
 from .clips import Clip, write_clip
 from .engine import step_generator
 from .expnet_mini import random_reference, target_expression
-from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
+from .head_sway import NUMBERS, STYLES, course, cues
 from .posevae_mini import random_pose
 from .voices import speech_set
 
@@ -68,13 +69,11 @@ def coefficients_of(utterance: speech_set.SpeechClip, style: int, draw: torch.Ge
 
 
 def head_motion(utterance: speech_set.SpeechClip, style: int, draw: torch.Generator) -> Tensor:
-    """(T, 6): 0 in the first frame, then blocks of sway and what the voice adds, as driving has them."""
+    """(T, 6): 0 in the first frame, then one course of blocks that overlap, as driving has them."""
     n_frames = len(utterance.units)
-    n_blocks = -(-(n_frames - 1) // BLOCK)
-    styles = torch.full((n_blocks,), style)
-    degrees = torch.from_numpy(voice(utterance.mel, 1 + n_blocks * BLOCK)).float()[1:].unflatten(0, (n_blocks, BLOCK))
-    blocks = sway(torch.randn(n_blocks, SWAY_NUMBERS, generator=draw), styles) + voiced(degrees, styles)
-    return torch.cat([torch.zeros(1, POSE), blocks.flatten(0, 1)])[:n_frames]
+    n_blocks = -(-(n_frames - 1) // HOP)
+    numbers = connected(torch.randn(n_blocks, NUMBERS, generator=draw))
+    return course(numbers, style, cues(utterance.mel, n_frames))
 
 
 def main(arguments: list[str] | None = None) -> None:

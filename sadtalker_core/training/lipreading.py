@@ -6,7 +6,7 @@ The network is the user's own, a TorchScript file (`torch.jit.save`) that was tr
     output  (W, words) logits
 
 as the lip-reading networks for Lip Reading in the Wild take it (88 x 88 about the mouth, 500 words). The mouths are
-those of the faces that coefficients describe, in a 224-pixel picture (faces.py), once as they are and once as they
+those of the faces that coefficients describe, in a 224-pixel image (faces.py), once as they are and once as they
 should be.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..datatypes import FaceCoefficients
 from ..errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
-from .faces import MOUTH_POINTS, Face, mouth_pictures
+from .faces import MOUTH_POINTS, Face, mouth_images
 
 FRAMES, SIDE = 12, 88
 MEAN, SPREAD = 0.421, 0.165
@@ -71,7 +71,7 @@ def lip_reading_loss(
 
 def _windows(face: Face, who: FaceCoefficients, expression: Tensor, centre: Tensor, length: int) -> Tensor:
     """-> (W, 1, 12, 88, 88)"""
-    mouths = (mouth_pictures(face.mesh(who, expression), centre, SIDE) - MEAN) / SPREAD
+    mouths = (mouth_images(face.mesh(who, expression), centre, SIDE) - MEAN) / SPREAD
     runs = mouths.unflatten(0, (-1, length))[:, : length // FRAMES * FRAMES]
     return runs.reshape(-1, 1, FRAMES, SIDE, SIDE)
 

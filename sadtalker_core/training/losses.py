@@ -32,15 +32,15 @@ def hinge_for_generator(made: Sequence[Tensor]) -> Tensor:
 
 
 def hinge_for_discriminator(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """How much the scores of real pictures lack to 1, and those of made ones to -1, summed over the discriminators."""
+    """How much the scores of real images lack to 1, and those of made ones to -1, summed over the discriminators."""
     lacks = [(1 - r).clamp(min=0).mean() + (1 + m).clamp(min=0).mean() for m, r in zip(made, real, strict=True)]
     return torch.stack(lacks).sum()
 
 
 def equivariance(points: Tensor, points_when_bent: Tensor, bend: Callable[[Tensor], Tensor]) -> Tensor:
-    """Key points of a picture (B, K, 3) and of the same picture bent: the bend has to lead the one to the other.
+    """Key points of an image (B, K, 3) and of the same image bent: the bend has to lead the one to the other.
 
-    bend: places (B, K, 2) in the bent picture -> places in the picture that they show. Depth is left out.
+    bend: places (B, K, 2) in the bent image -> places in the image that they show. Depth is left out.
     """
     return (points[..., :2] - bend(points_when_bent[..., :2])).abs().mean()
 

@@ -1,4 +1,4 @@
-"""Trains MappingNet for a renderer (stage 2): coefficients learn to say what the pictures said in stage 1.
+"""Trains MappingNet for a renderer (stage 2): coefficients learn to say what the images said in stage 1.
 
     python -m sadtalker_core.training.mapping --data clips --out runs/mapping --vgg19 vgg19-dcbb9e9d.pth \
         --base renderer.safetensors --export talker.safetensors
@@ -42,7 +42,7 @@ from .clips import Clip
 from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
 from .export import BASE, add_end_options, ends_of, export
 from .losses import degrees_of, head_pose, keypoint_distance
-from .pairs import Pair, draw_pairs, read_pictures
+from .pairs import Pair, draw_pairs, read_images
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .renderer import read_estimator, read_renderer_clips, require_full_precision, require_renderer_base
 
@@ -100,9 +100,9 @@ class MappingTrainer(Trainer):
     def step(self, context: StepContext) -> dict[str, Tensor]:
         training = self.training
         pairs = draw_pairs(self.clips, context.batch, context.generator)
-        pictures = read_pictures(pairs, context.device)
-        canonical = self.detector(pictures.source)
-        here, there = (self.estimator(picture).motion() for picture in pictures)
+        images = read_images(pairs, context.device)
+        canonical = self.detector(images.source)
+        here, there = (self.estimator(image).motion() for image in images)
         own, prediction = self._predict(pairs)
         readings = ((own, here), (prediction, there))
         points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
@@ -111,8 +111,8 @@ class MappingTrainer(Trainer):
             "angles": training.angles * torch.stack([head_pose(m, degrees_of(wanted)) for m, wanted in readings]).sum(),
         }
         if context.index >= training.draws_from * self.steps:
-            drawn = self._drawn(pictures.source, canonical, own, prediction)
-            losses["perceptual"] = training.perceptual * perceptual_loss(self.vgg, drawn, pictures.driving)
+            drawn = self._drawn(images.source, canonical, own, prediction)
+            losses["perceptual"] = training.perceptual * perceptual_loss(self.vgg, drawn, images.driving)
         context.backward_and_step("mapping", torch.stack(list(losses.values())).sum())
         return losses
 
@@ -126,7 +126,7 @@ class MappingTrainer(Trainer):
         rows = []
         for clip in self.clips[:4]:
             pair = Pair(clip, 0, clip.n_frames // 2)
-            source, driving = read_pictures([pair], next(self.net.parameters()).device)
+            source, driving = read_images([pair], next(self.net.parameters()).device)
             drawn = self._drawn(source, self.detector(source), *self._predict([pair]))
             rows.append(torch.cat([source, driving, drawn], dim=-1)[0])
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     frozen: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
     frozen = {name: frozen[name] for name in TEACHERS}
     vgg = vgg_of(options.vgg19, training.vgg)
-    clips = read_renderer_clips(options.data, frozen, vgg, base.family)
+    clips = read_renderer_clips(options.data, frozen, vgg, base.family.name)
     require_crop_mode(clips, options.net)
     if ends.init_from == BASE:
         net: Any = base.nets[options.net]

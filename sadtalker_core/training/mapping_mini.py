@@ -11,10 +11,8 @@ against that from tracks with real speed: speech, blinks, sway, ramps and jumps,
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,7 +34,7 @@ from ..render.mapping import (
 from ..render.semantics import WINDOW_FRAMES, WINDOW_RADIUS
 from .engine import StepContext, seeded, trained
 from .expnet_mini import loss_weights
-from .mini_trainer import MiniTrainer, train_mini
+from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
 from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
@@ -230,16 +228,10 @@ def evaluate(net: MappingNet, clips: list[SpeechClip], seed: int = 1) -> dict[st
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
-    parser.add_argument("--out", type=Path, default=Path("runs/mapping_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=8600)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--evaluate", action="store_true", help="only print how closely the rows are followed")
+    parser = command_line(__doc__, out="runs/mapping_mini", steps=8600, evaluate="how closely the rows are followed")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    clips = load(options.speech)
+    clips = [clip for file in options.speech for clip in load(file)]
     net = new_net(options.seed)
     if not options.evaluate:
         training = [clip for clip in clips if not clip.held_out]

@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -54,9 +55,21 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
     return highest * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
+def command_line(doc: str | None, *, out: str, steps: int, evaluate: str) -> argparse.ArgumentParser:
+    """The options that these trainings have in common.  evaluate: what is printed, for the help of --evaluate"""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, nargs="+", help="the .npz of voices.speech_set")
+    parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the run; one there goes on ({out})")
+    parser.add_argument("--steps", type=int, default=steps, help=f"steps in all ({steps})")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--evaluate", action="store_true", help=f"only print {evaluate}")
+    return parser
+
+
 def train_mini(trainer: MiniTrainer, folder: Path, seed: int) -> None:
     """Trains on one CPU, in `folder`; an earlier run there goes on."""
     train(trainer, Run(folder, trainer.steps, batch=1, seed=seed, save_every=200, accelerator="cpu", devices=1))
 
 
-__all__ = ["MiniTrainer", "learning_rate", "train_mini"]
+__all__ = ["MiniTrainer", "command_line", "learning_rate", "train_mini"]

@@ -3,6 +3,9 @@
     python -m sadtalker_core.training.pack_motion_mini --expnet runs/expnet_mini --posevae runs/posevae_mini \
         --mapping runs/mapping_mini --note "4 hours of speech, seed 1, one core of a CPU"
 
+A network whose run is not given stays as it is in the file that is there: `--posevae runs/posevae_mini` alone packs a
+new PoseVAE beside the others. In the place of a run another packed file will do.
+
 The weights are rounded to half precision. The metadata holds each net's config, which is all that loading needs, and
 under "recipe" how it was made.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,20 +22,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoint.reading import METADATA_KEY, Metadata
+from ..checkpoint.reading import METADATA_KEY, Metadata, TensorFile, read_tensors
 from ..datatypes import MINI
+from ..families.networks import NETWORKS
+from ..model import load_weights
 from ..saving import save_tensors
 from . import expnet_mini, mapping_mini, posevae_mini
 from .engine import steps_done, trained
 
 ASSET = Path(__file__).resolve().parent.parent / "assets" / "mini_motion.safetensors"
 IMAGE_SIZE = 256
+NAMES = ("expnet", "posevae", "mapping")
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
     """The net's tensors, weights in half precision."""
     kept = {name for name, _ in net.named_buffers()}
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
+
+
+def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a packed file holds: {"expnet": ..., "posevae": ..., "mapping": ...}, and the recipe."""
+    read, nets = read_tensors(file), {}
+    assert read.metadata is not None  # `pack` writes it
+    for name, tensors in read.nets().items():
+        plan = NETWORKS[name]
+        nets[name] = load_weights(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
+    return nets, json.loads(TensorFile(file).metadata.get("recipe", "{}"))
 
 
 def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
@@ -45,23 +62,35 @@ def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("expnet", "posevae", "mapping"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the run of {name}_mini")
+    for name in NAMES:
+        parser.add_argument(f"--{name}", type=Path, help=f"run of {name}_mini, or a file (default: as it is)")
     parser.add_argument("--note", default="", help="hours of speech, seeds, kind of machine")
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args(arguments)
-    expnet = trained(expnet_mini.new_net(0), options.expnet, "expnet")
-    nets = {
-        "expnet": expnet,
-        "posevae": trained(posevae_mini.new_net(0, expnet.audio), options.posevae, "posevae"),
-        "mapping": trained(mapping_mini.new_net(0), options.mapping, "mapping"),
+    runs = {name: folder for name in NAMES if (folder := getattr(options, name))}
+    there = options.out if options.out.exists() else ASSET
+    nets, recipe = packed(there) if len(runs) < len(NAMES) else ({}, {})
+    ear = expnet_mini.new_net(0).audio  # of the right shape; a run holds its own
+    new: dict[str, Callable[[], nn.Module]] = {
+        "expnet": lambda: expnet_mini.new_net(0),
+        "posevae": lambda: posevae_mini.new_net(0, ear),
+        "mapping": lambda: mapping_mini.new_net(0),
     }
+    steps = recipe.get("steps", {})
+    for name, run in runs.items():
+        if run.is_file():
+            theirs, about = packed(run)
+            nets[name], steps[name] = theirs[name], about["steps"][name]
+        else:
+            nets[name], steps[name] = trained(new[name](), run, name), steps_done(run)
+            if name == "expnet":
+                expnet_mini.livened(nets[name])
     recipe = {
         "made by": "sadtalker_core.training: voices.speech_set, expnet_mini, posevae_mini, mapping_mini",
-        "steps": {name: steps_done(getattr(options, name)) for name in nets},
-        "note": options.note,
+        "steps": steps,
+        "note": options.note or recipe.get("note", ""),
     }
-    file = pack(nets, recipe, options.out)
+    file = pack({name: nets[name] for name in NAMES}, recipe, options.out)
     print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
 
 

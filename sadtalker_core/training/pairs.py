@@ -1,6 +1,6 @@
 """Clips come in, pairs of frames go out: a portrait, and a frame of the same clip that it is to become.
 
-Both stages of the renderer's training draw them. Letters: `B` pairs, `S` the side of the pictures.
+Both stages of the renderer's training draw them. Letters: `B` pairs, `S` the side of the images.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     driving: int
 
 
-class Pictures(NamedTuple):
+class Images(NamedTuple):
     """Both (B, 3, S, S) in 0..1."""
 
     source: Tensor
@@ -36,11 +36,11 @@ class Pictures(NamedTuple):
 def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | None = None) -> list[Clip]:
     """The clips of a folder that pairs can be drawn from.
 
-    levels: how often the renderer's networks halve a quarter of the picture;  least_side: of the pictures, in pixels
+    levels: how often the renderer's networks halve a quarter of the image;  least_side: of the images, in pixels
     family: the one they have to be of, or None
-    Raises InputError where the pictures are not of one size that the networks can take, and what `read_clips` raises.
+    Raises InputError where the images are not of one size that the networks can take, and what `read_clips` raises.
     """
-    clips = read_clips(folder, family=family, shortest=2, pictures=True)
+    clips = read_clips(folder, family=family, shortest=2, images=True)
     sides = {clip.image_size: clip.name for clip in clips}
     if len(sides) > 1:
         (one, first), (other, second), *_ = sorted(sides.items())
@@ -78,25 +78,25 @@ def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> lis
     return pairs
 
 
-def read_pictures(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> Pictures:
+def read_images(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> Images:
     """The frames of the pairs, source and driving, (B, 3, S, S) each."""
-    both = torch.stack([pair.clip.pictures([pair.source, pair.driving]) for pair in pairs])
+    both = torch.stack([pair.clip.images([pair.source, pair.driving]) for pair in pairs])
     source, driving = both.to(device).unbind(dim=1)
-    return Pictures(source, driving)
+    return Images(source, driving)
 
 
-def jittered(pictures: Pictures, strength: float, generator: torch.Generator) -> Pictures:
-    """Brightness, contrast, saturation and hue of each pair changed by up to `strength`, its two pictures alike.
+def jittered(images: Images, strength: float, generator: torch.Generator) -> Images:
+    """Brightness, contrast, saturation and hue of each pair changed by up to `strength`, its two images alike.
 
     A hue is turned about the greys, by `strength` of the circle at most.
     """
-    n = len(pictures.source)
+    n = len(images.source)
     drawn = strength * (2 * torch.rand(4, n, generator=generator) - 1)
-    brightness, contrast, saturation = (1 + drawn[:3])[..., None, None].to(pictures.source)
+    brightness, contrast, saturation = (1 + drawn[:3])[..., None, None].to(images.source)
     turn = (2 * math.pi * drawn[3])[:, None, None]
     grey = torch.full((3, 3), 1 / 3)
     about_grey = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
-    hue = (turn.cos() * (torch.eye(3) - grey) + turn.sin() * about_grey).to(pictures.source)
+    hue = (turn.cos() * (torch.eye(3) - grey) + turn.sin() * about_grey).to(images.source)
     colours = brightness * (grey.to(hue) + saturation * hue)
 
     def change(image: Tensor) -> Tensor:
@@ -104,4 +104,4 @@ def jittered(pictures: Pictures, strength: float, generator: torch.Generator) ->
         middle = flat.mean(dim=(1, 2), keepdim=True)
         return (middle + contrast * (flat - middle)).clamp(0, 1).view_as(image)
 
-    return Pictures(change(pictures.source), change(pictures.driving))
+    return Images(change(images.source), change(images.driving))

@@ -1,4 +1,4 @@
-"""Two pictures come in, how different they look goes out: by the features of a VGG-19, at several sizes.
+"""Two images come in, how different they look goes out: by the features of a VGG-19, at several sizes.
 
 The features are those of the file that the user gives, trained on photographs. Without one the same network is taken
 with numbers drawn by a fixed seed. That a network was trained matters less for such a loss than its layers do: random
@@ -7,7 +7,7 @@ not (Liu et al., "A generic perceptual loss for modeling structured output depen
 second kind of loss, so that the published weights stay as they are. A trained network minds faces more; give one when
 you can.
 
-Letters: `B` batch, `S` the side of the picture.
+Letters: `B` batch, `S` the side of the image.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SUBSTITUTE_SEED = 19
 
 @dataclass(frozen=True)
 class VggConfig:
-    """widths: channels of each of the five levels;  scales: of the picture, at which features are compared."""
+    """widths: channels of each of the five levels;  scales: of the image, at which features are compared."""
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     scales: tuple[int, ...] = (1, 2, 4, 8)
@@ -48,7 +48,7 @@ PUBLISHED_VGG = VggConfig()
 
 
 class VggFeatures(nn.Module):
-    """Picture -> the features behind the first convolution of each level (relu1_1, relu2_1, ... relu5_1)."""
+    """Image -> the features behind the first convolution of each level (relu1_1, relu2_1, ... relu5_1)."""
 
     mean: Tensor
     spread: Tensor
@@ -69,7 +69,7 @@ class VggFeatures(nn.Module):
 
     @property
     def least_side(self) -> int:
-        """The smallest picture that all levels can see at all scales."""
+        """The smallest image that all levels can see at all scales."""
         return 2 ** (len(self.config.widths) - 1) * max(self.config.scales)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -86,7 +86,7 @@ class VggFeatures(nn.Module):
 
 
 def perceptual_loss(vgg: VggFeatures, made: Tensor, real: Tensor) -> Tensor:
-    """Pictures (B, 3, S, S) in 0..1 -> the distance of their features, summed over levels and scales."""
+    """Images (B, 3, S, S) in 0..1 -> the distance of their features, summed over levels and scales."""
     distances = []
     for factor in vgg.config.scales:
         with torch.no_grad():
@@ -96,7 +96,7 @@ def perceptual_loss(vgg: VggFeatures, made: Tensor, real: Tensor) -> Tensor:
 
 
 def shrink(image: Tensor, factor: int) -> Tensor:
-    """Every `factor`-th pixel of the picture, blurred first as much as that needs; zeros outside of it."""
+    """Every `factor`-th pixel of the image, blurred first as much as that needs; zeros outside of it."""
     if factor == 1:
         return image
     sigma = (factor - 1) / 2

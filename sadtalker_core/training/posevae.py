@@ -87,7 +87,8 @@ TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 class Blocks:
     """B blocks cut out of clips.
 
-    motion (B, L, 6) relative to reference (B, 6), the pose of the frame before; audio (B, L, E); style (B,) long
+    motion (B, L, 6) relative to reference (B, 6), the pose of the frame before, or from each frame to the next where
+    the network speaks of changes; audio (B, L, E); style (B,) long
     """
 
     motion: Tensor
@@ -106,7 +107,7 @@ class PoseVAETrainer(Trainer):
         self.length = net.config.frames
         self.spans = Spans(clips, 1 + self.length)
         self.embeddings: dict[str, Tensor] = {}
-        self.spreads = spreads_of(clips, self.length) if training.in_spreads else torch.ones(POSE)
+        self.spreads = spreads_of(clips, self.length, net.config.changes) if training.in_spreads else torch.ones(POSE)
         self.net = net
         self.net.requires_grad_(True).audio.requires_grad_(False)
         with seeded(seed):
@@ -150,18 +151,20 @@ class PoseVAETrainer(Trainer):
         drawn = self.net.decode(torch.zeros(1, self.net.config.latent, device=device), *told)
         parts = {"seen": blocks.motion, "rebuilt": rebuilt, "drawn at 0": drawn}
         family = self.clips[0].family
-        pictures = {
+        if self.net.config.changes:
+            parts = {name: changes.cumsum(dim=1) for name, changes in parts.items()}
+        images = {
             name: plot_motion(pose=HeadPose((motion + blocks.reference[:, None])[0].float().cpu(), family), height=320)
             for name, motion in parts.items()
         }
-        return {name: picture.permute(2, 0, 1) for name, picture in pictures.items()}
+        return {name: image.permute(2, 0, 1) for name, image in images.items()}
 
     def _blocks(self, places: Sequence[tuple[Clip, int]], device: torch.device) -> Blocks:
         """(clip, frame of the reference) of each."""
         poses = torch.stack([clip.coefficients(start, start + 1 + self.length).pose for clip, start in places])
         audio = torch.stack([self._embed(clip, device)[start + 1 : start + 1 + self.length] for clip, start in places])
         style = torch.tensor([self.styles[clip.speaker] for clip, _ in places])
-        motion = poses[:, 1:] - poses[:, :1]
+        motion = poses.diff(dim=1) if self.net.config.changes else poses[:, 1:] - poses[:, :1]
         return Blocks(*(part.to(device) for part in (motion, poses[:, 0], audio, style)))
 
     def _embed(self, clip: Clip, device: torch.device) -> Tensor:
@@ -196,12 +199,15 @@ def style_numbers(clips: Sequence[Clip], styles: int) -> dict[str, int]:
     return {speaker: number % styles for number, speaker in enumerate(speakers)}
 
 
-def spreads_of(clips: Sequence[Clip], length: int) -> Tensor:
-    """(6,) how much each number of a pose strays from that of a block's first frame; never 0."""
+def spreads_of(clips: Sequence[Clip], length: int, changes: bool = False) -> Tensor:
+    """(6,) how much each number of a pose strays from that of a block's first frame, never 0.
+
+    changes: or from that of the frame before
+    """
     strays = []
     for clip in clips[:500]:
         pose = clip.coefficients().pose
-        strays += [block - block[:1] for block in pose.split(length)]
+        strays += [pose.diff(dim=0)] if changes else [block - block[:1] for block in pose.split(length)]
     return torch.cat(strays).square().mean(dim=0).sqrt().clamp_min(1e-4)
 
 
@@ -247,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
-    clips = read_blocks(options.data, base.family, training.net.frames)
+    clips = read_blocks(options.data, base.family.name, training.net.frames)
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["posevae"])
     else:

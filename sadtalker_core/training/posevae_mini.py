@@ -1,7 +1,7 @@
 """Trains the narrow PoseVAE of the built-in family on the heads of `head_sway`.
 
-    python -m sadtalker_core.training.posevae_mini --speech runs/speech.npz --expnet runs/expnet_mini
-    python -m sadtalker_core.training.posevae_mini --speech runs/speech.npz --expnet runs/expnet_mini --evaluate
+    python -m sadtalker_core.training.posevae_mini --speech runs/speech.npz
+    python -m sadtalker_core.training.posevae_mini --speech runs/speech.npz --evaluate
 
 Its ear is the audio encoder that ExpNet mini has learnt, and stays as it is, so the embeddings are computed once. The
 losses are those of a variational autoencoder (squared error, Kullback-Leibler), and one more: as we made the heads,
@@ -11,9 +11,8 @@ as lively as those we made, which a small autoencoder alone does not reach.
 
 from __future__ import annotations
 
-import argparse
-import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,28 +21,39 @@ from torch import Tensor
 
 from ..coefficients import EXPRESSION, POSE
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
+from ..families.networks import EXPNET
+from ..model import assemble_mini
 from ..motion.audio_encoder import AudioEncoder
+from ..motion.course import BLOCK, CHANGE
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .engine import StepContext, seeded, trained
 from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
-from .head_sway import BLOCK, STYLES, SWAY_NUMBERS, sway, voice, voiced
-from .mini_trainer import MiniTrainer, train_mini
+from .head_measures import at_seams, centroid_hz, head_range, head_speed, nods_with_loudness, rests
+from .head_sway import NUMBERS, STYLES, changes, cues, scale_of
+from .mini_trainer import MiniTrainer, command_line, train_mini
 from .posevae import divergence
 from .voices.speech_set import SpeechClip, load
 
-MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32))
+MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32), decoder_hidden=256, changes=True)
 
+STEPS = 3600
 BLOCKS_PER_BATCH = 32
 #: so many clips are variety enough for heads
 CLIPS = 250
 #: the encoder, which driving never uses, learns at every fourth step only
 ENCODER_EVERY = 4
-#: the spread of each axis, which makes the errors comparable
-SCALE = torch.tensor([math.radians(2.8), math.radians(3.6), math.radians(2.2), 0.011, 0.010, 0.0085])
+#: makes the errors comparable
+SCALE = torch.tensor(CHANGE)
+#: the network can say so many spreads
+REACH = 5.0
+#: weight of where the changes of a block have led, beside the changes themselves
+LED = 0.02
 #: the noise we allow a reconstruction, in spreads; it sets how strongly the latent is held to N(0, 1)
 ALLOWED = 0.25
+#: frames of silence, or of the idle mode's zeros, behind a clip; both a multiple of 5, which are whole steps of the mel
+PAUSES, IDLE = (0, 5, 10, 20, 40), 50
 
 
 def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
@@ -52,57 +62,83 @@ def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
         net = PoseVAE(MINI_POSEVAE)
     net.audio.load_state_dict(audio_encoder.state_dict())
     net.audio.requires_grad_(False)
-    with torch.no_grad():  # the last sigmoid gives 0..1; the pose lies within six spreads around 0
-        net.decoder.pose.weight.copy_(torch.diag(6 * SCALE))
-        net.decoder.pose.bias.copy_(-3 * SCALE)
+    with torch.no_grad():  # the last sigmoid gives 0..1, and the styles' gain turns spreads into changes of a pose
+        net.decoder.pose.weight.copy_(2 * REACH * torch.eye(POSE))
+        net.decoder.pose.bias.fill_(-REACH)
         net.decoder.style_bias.mul_(0.3)
         net.encoder.style_bias.mul_(0.3)
+        assert net.decoder.steering is not None  # as the config says
+        net.decoder.steering.style_gain.copy_(torch.stack([SCALE * scale_of(number) for number in range(STYLES)]))
+    net.decoder.steering.style_gain.requires_grad_(False)  # known, as the styles are rules
     return net
 
 
-@torch.no_grad()
-def embedded_clips(audio_encoder: AudioEncoder, clips: list[SpeechClip]) -> tuple[Tensor, Tensor, Tensor]:
-    """-> embeddings (N, E), voice (N, 3) degrees of all frames end to end, starts (M,) of blocks that lie in
-    one clip.
-    """
-    audio_encoder.eval()
-    embeddings, degrees, starts, offset = [], [], [], 0
+def recording(clips: list[SpeechClip], seed: int) -> SpeechWindows:
+    """All clips end to end as one recording, with pauses between them, some of which are of the idle mode's zeros."""
+    draw = np.random.default_rng(seed)
+    pieces = []
     for clip in clips:
-        n = len(clip.units)
-        embeddings.append(torch.cat([audio_encoder(w) for w in clip.windows().split(256)]))
-        degrees.append(torch.from_numpy(voice(clip.mel, n)).float())
-        starts.append(offset + torch.arange(max(0, n - BLOCK + 1)))
-        offset += n
-    return torch.cat(embeddings), torch.cat(degrees), torch.cat(starts)
+        whole = len(clip.units) // 5 * 16
+        pieces.append(clip.mel[:whole].astype(np.float32))
+        idle = draw.random() < 0.05
+        pause = IDLE if idle else int(draw.choice(PAUSES))
+        pieces.append(np.full((pause // 5 * 16, pieces[-1].shape[1]), 0.0 if idle else -4.0, np.float32))
+    mel = np.concatenate(pieces)
+    return SpeechWindows(torch.from_numpy(mel), len(mel) * 5 // 16)
+
+
+@torch.no_grad()
+def embedded(audio_encoder: AudioEncoder, speech: SpeechWindows) -> tuple[Tensor, Tensor]:
+    """-> embeddings (T, E) and what the rules hear (T, 3)."""
+    audio_encoder.eval()
+    cut = [speech.windows(start, min(start + 256, speech.n_frames)) for start in range(0, speech.n_frames, 256)]
+    return torch.cat([audio_encoder(windows) for windows in cut]), cues(speech.mel.numpy(), speech.n_frames)
 
 
 def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
     """The losses of one step, drawn from `clips`."""
-    embeddings, degrees, starts = embedded_clips(net.audio, clips[:CLIPS])
+    embeddings, heard = embedded(net.audio, recording(clips[:CLIPS], seed=0))
+
+    def errors(made: Tensor, motion: Tensor, gain: Tensor) -> Tensor:
+        """Of the changes, and of where they have led, which a slow drift spoils."""
+        off = (made - motion) / (SCALE * gain[:, None])
+        return off.square().mean() + LED * off.cumsum(dim=1).square().mean()
 
     def losses(context: StepContext) -> dict[str, Tensor]:
         net.audio.eval()  # its running means are part of what it has learnt
         draw = context.generator
-        rows = starts[torch.randint(len(starts), (BLOCKS_PER_BATCH,), generator=draw)]
+        rows = torch.randint(len(heard) - BLOCK + 1, (BLOCKS_PER_BATCH,), generator=draw)
         frames = rows[:, None] + torch.arange(BLOCK)
         styles = torch.randint(STYLES, (BLOCKS_PER_BATCH,), generator=draw)
+        gain = torch.stack([scale_of(int(number)) for number in styles])
         numbers = torch.randn(BLOCKS_PER_BATCH, MINI_POSEVAE.latent, generator=draw)
-        motion = sway(numbers[:, :SWAY_NUMBERS], styles) + voiced(degrees[frames], styles)
+        motion = changes(numbers[:, :NUMBERS], styles, heard[frames])
         reference = random_pose(BLOCKS_PER_BATCH, draw)
         audio = embeddings[frames]
 
-        told = (net.decoder(numbers, audio, reference, styles) - motion) / SCALE
-        parts = {"told": told.square().mean(), "told change": 3 * told.diff(dim=1).square().mean()}
+        parts = {"told": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
         if context.index % ENCODER_EVERY:
             return parts
         mean, logvar = net.encoder(motion, audio, reference, styles)
         noise = torch.randn(mean.shape, generator=draw)
-        rebuilt = (net.decoder(mean + torch.exp(0.5 * logvar) * noise, audio, reference, styles) - motion) / SCALE
-        parts["rebuilt"] = rebuilt.square().mean() + 3 * rebuilt.diff(dim=1).square().mean()
+        rebuilt = net.decoder(mean + torch.exp(0.5 * logvar) * noise, audio, reference, styles)
+        parts["rebuilt"] = errors(rebuilt, motion, gain)
         parts["divergence"] = 2 * ALLOWED**2 * divergence(mean, logvar) / (BLOCK * POSE)
         return parts
 
     return losses
+
+
+MEASURES = (
+    *(f"range of {axis}, degrees" for axis in ("pitch", "yaw", "roll")),
+    *(f"speed of {axis}, degrees per second" for axis in ("pitch", "yaw", "roll")),
+    "centroid, Hz",
+    "share of time at rest",
+    "distance at seams, relative",
+    "pitch by loudness, r",
+    "another seed differs by, spreads",
+)
+LONGEST = 5000  #: frames that are evaluated
 
 
 def random_pose(rows: int, draw: torch.Generator) -> Tensor:
@@ -132,64 +168,46 @@ def portrait_at(pose: Tensor) -> FaceCoefficients:
 def evaluate(
     net: PoseVAE, clips: list[SpeechClip], styles: tuple[int, ...] = (0, 1, 5, 14, 23, 32, 41, 45)
 ) -> dict[str, float]:
-    """Poses as inference makes them (blocks, smoothing) for kept-away voices: spread, seams, and how draws differ."""
-    mel = np.concatenate([clip.mel[:-1] for clip in clips[:6]]).astype(np.float32)
-    n_frames = len(mel) * 5 // 16
-    speech = SpeechWindows(torch.from_numpy(mel), n_frames)
-    spreads, seams, steps, differ = [], [], [], []
-    calm = 0.0
+    """Poses as inference makes them (one course, smoothed) for kept-away voices: see head_measures.py."""
+    speech = recording(clips, seed=1)
+    speech = replace(speech, n_frames=min(speech.n_frames, LONGEST))
+    loudness = 10 * speech.mel.numpy().mean(axis=1)  # of that curve; the wave is not kept
+    loudness = loudness[((np.arange(speech.n_frames) + 0.5) * 3.2).astype(int)]
+    found: dict[str, float] = {}
+
+    def degrees(number: int, seed: int) -> np.ndarray:
+        draw = torch.Generator().manual_seed(seed)
+        pose = run_posevae(net, speech, portrait_at(torch.zeros(POSE)), number, generator=draw)
+        return torch.rad2deg(pose.coefficients[:, :3]).numpy()
+
     for number in styles:
-        draw = torch.Generator().manual_seed(number)
-        one, other = (
-            run_posevae(net, speech, portrait_at(torch.zeros(POSE)), number, generator=draw).coefficients
-            for _ in range(2)
-        )
-        degrees = torch.rad2deg(one[:, :3])
-        jump = degrees.diff(dim=0).abs().amax(dim=1)
-        at_seam = torch.zeros(len(jump), dtype=torch.bool)
-        at_seam[BLOCK::BLOCK] = True
-        at_seam = at_seam | at_seam.roll(1) | at_seam.roll(-1)
-        spreads.append(degrees.std(dim=0))
-        seams.append(jump[at_seam].mean() / jump[~at_seam].mean())
-        steps.append(jump.max())
-        differ.append((degrees - torch.rad2deg(other[:, :3])).std(dim=0).mean() / degrees.std(dim=0).mean())
-        calm = float(degrees.std(dim=0).mean()) if number == 0 else calm
-    spread = torch.stack(spreads)
-    return {
-        "pitch spread, degrees": float(spread[:, 0].mean()),
-        "yaw spread, degrees": float(spread[:, 1].mean()),
-        "roll spread, degrees": float(spread[:, 2].mean()),
-        "calm style's spread": calm,
-        "liveliest style's spread": float(spread.mean(dim=1).max()),
-        "largest step, degrees per frame": float(torch.stack(steps).max()),
-        "step at seams over elsewhere": float(torch.stack(seams).mean()),
-        "another seed differs by (spreads)": float(torch.stack(differ).mean()),
-    }
+        one, other = degrees(number, number), degrees(number, 1000 + number)
+        values = [*head_range(one), *head_speed(one), centroid_hz(one), rests(one), at_seams(one)]
+        values += [nods_with_loudness(one, loudness), (one - other).std() / one.std()]
+        found |= {f"style {number}, {what}": float(value) for what, value in zip(MEASURES, values, strict=True)}
+    return found
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speech", type=Path, required=True, help="the .npz of voices.speech_set")
+    parser = command_line(__doc__, out="runs/posevae_mini", steps=STEPS, evaluate="how heads move")
     parser.add_argument(
-        "--expnet", type=Path, required=True, help="folder of the run of expnet_mini, whose ear is used"
+        "--expnet", type=Path, help="folder of the run of expnet_mini, whose ear is used (default: that of mini)"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/posevae_mini"), help="folder of the run")
-    parser.add_argument("--steps", type=int, default=1800)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--evaluate", action="store_true", help="only print how heads move")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    clips = load(options.speech)
-    net = new_net(options.seed, trained(new_expnet(0), options.expnet, "expnet").audio)
+    clips = [clip for file in options.speech for clip in load(file)]
+    (built_in,) = assemble_mini().use(EXPNET)
+    net = new_net(
+        options.seed, (trained(new_expnet(0), options.expnet, "expnet") if options.expnet else built_in).audio
+    )
     if not options.evaluate:
         training = [clip for clip in clips if not clip.held_out]
         trainer = MiniTrainer("posevae", net, losses_of(net, training), options.steps, rate=4e-3)
         train_mini(trainer, options.out, options.seed)
     held_out = [clip for clip in clips if clip.held_out]
     for name, value in evaluate(trained(net, options.out, "posevae"), held_out).items():
-        print(f"{name:36} {value:.3f}")
+        print(f"{name:48} {value:.3f}")
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class _Worker:
 
     reader: Reader
     write: Callable[..., Any]
-    on_picture: Callable[[], None]
+    on_image: Callable[[], None]
 
     @classmethod
     def open(cls, reading: tuple[Any, ...], out: Path, workers: int, counted: Any, lock: Any) -> None:
@@ -171,16 +171,16 @@ class _Worker:
             with lock:  # the index is one file for all
                 write_clip(out, *named, **clip)
 
-        def on_picture() -> None:
+        def on_image() -> None:
             with counted.get_lock():
                 counted.value += 1
 
         torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
-        cls.reader, cls.write, cls.on_picture = Reader.open(*reading), write, on_picture
+        cls.reader, cls.write, cls.on_image = Reader.open(*reading), write, on_image
 
     @classmethod
     def cut(cls, video: Video) -> Outcome:
-        return cut_video(cls.reader, video, cls.write, cls.on_picture)
+        return cut_video(cls.reader, video, cls.write, cls.on_image)
 
 
 def _announced_frames(video: Video) -> int:

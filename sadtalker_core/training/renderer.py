@@ -4,21 +4,21 @@
         --base "SadTalker 256" --models FOLDER --export renderer.safetensors
 
 Nobody says where key points are: face-vid2vid finds them by itself (Wang et al., "One-shot free-view neural
-talking-head synthesis", CVPR 2021). One network lays canonical key points into a picture, another says how the head of
-a picture is turned, moved and bent, and the generator redraws the first picture with its key points at their new
+talking-head synthesis", CVPR 2021). One network lays canonical key points into an image, another says how the head of
+an image is turned, moved and bent, and the generator redraws the first image with its key points at their new
 places. The losses, with the weights of the published configuration:
 
     perceptual        how different the drawn frame looks from the real one, see perceptual.py
     feature matching  the same in the eyes of the discriminator
     adversarial       what the discriminator makes of the drawn frame (hinge)
-    equivariance      key points move along when a picture is bent
+    equivariance      key points move along when an image is bent
     keypoint prior    key points stay apart, and behind the middle
     head pose         angles as the clip's coefficients have them (the published training asks a Hopenet)
     deformation       offsets are no larger than needed
 
 The new key points are strange to the MappingNet of the base; training.mapping (stage 2) teaches it.
 
-Letters: `B` pairs of frames, `S` the side of the pictures, `K` key points.
+Letters: `B` pairs of frames, `S` the side of the images, `K` key points.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..canonical_face import angles_of_rotation, rotation_of_angles
 from ..checkpoint.catalog import OLD_RENDERER, RELEASED_MODELS, find, searched
 from ..checkpoint.reading import read_tensors
-from ..datatypes import RELEASED, FaceCoefficients
+from ..datatypes import FaceCoefficients
 from ..errors import CheckpointMismatch, CheckpointMissing, OptionError
+from ..families import FAMILIES
 from ..families.networks import MOTION_ESTIMATOR
 from ..model import SadTalkerModel, load_weights
 from ..render.facevid2vid.dense_motion import DenseMotionConfig
@@ -57,7 +57,7 @@ from .losses import (
     hinge_for_generator,
     keypoint_prior,
 )
-from .pairs import Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
+from .pairs import Images, draw_pairs, jittered, read_images, read_pair_clips
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .tps import PUBLISHED_BEND, BendConfig, draw_bend
 
@@ -81,7 +81,7 @@ class RendererTraining:
     """What is trained, and how.
 
     keypoints, motion, generator, discriminator: the nets' widths;  vgg: levels and scales of the perceptual loss
-    bend: how pictures are bent for equivariance;  weights: of the losses
+    bend: how images are bent for equivariance;  weights: of the losses
     jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
     batch: pairs per step;  rate, betas: of Adam, the same for all networks
     falls_at: the part of the run after which the rate is a tenth
@@ -103,7 +103,7 @@ class RendererTraining:
 
 
 PUBLISHED = RendererTraining()
-#: for a try on a processor: pictures of 64 pixels and more, narrow networks, and a faster rate
+#: for a try on a processor: images of 64 pixels and more, narrow networks, and a faster rate
 NARROW = RendererTraining(
     keypoints=KeypointConfig(width=8, widest=64, levels=3, depth=8),
     motion=MotionEstimatorConfig(stem=16, width=32, blocks=(1, 1, 1)),
@@ -153,20 +153,20 @@ class RendererTrainer(Trainer):
         self.settings = {"training": asdict(training)}
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
-        pictures, degrees = self._draw(context)
+        images, degrees = self._draw(context)
         bend = draw_bend(context.batch, self.training.bend, context.generator, context.device)
         weights, losses = self.training.weights, {}
 
-        canonical = self.detector(pictures.source)
-        here, there = (self.estimator(picture).motion() for picture in pictures)
+        canonical = self.detector(images.source)
+        here, there = (self.estimator(image).motion() for image in images)
         points = transform_keypoints(canonical, there)
-        drawn = self.generator(pictures.source, transform_keypoints(canonical, here), points).image
-        bent = transform_keypoints(canonical, self.estimator(bend.picture(pictures.driving)).motion())
+        drawn = self.generator(images.source, transform_keypoints(canonical, here), points).image
+        bent = transform_keypoints(canonical, self.estimator(bend.bent(images.driving)).motion())
         verdict = self.discriminators(drawn)
         with torch.no_grad():
-            wanted = self.discriminators(pictures.driving)
+            wanted = self.discriminators(images.driving)
 
-        losses["perceptual"] = weights.perceptual * perceptual_loss(self.vgg, drawn, pictures.driving)
+        losses["perceptual"] = weights.perceptual * perceptual_loss(self.vgg, drawn, images.driving)
         losses["feature matching"] = weights.feature_matching * feature_distance(verdict.features, wanted.features)
         losses["adversarial"] = weights.adversarial * hinge_for_generator(verdict.scores)
         losses["equivariance"] = weights.equivariance * equivariance(points, bent, bend.places)
@@ -175,7 +175,7 @@ class RendererTrainer(Trainer):
         losses["deformation"] = weights.deformation * deformation_prior(there.offsets)
         context.backward_and_step("renderer", torch.stack(list(losses.values())).sum())
 
-        made, real = (self.discriminators(picture).scores for picture in (drawn.detach(), pictures.driving))
+        made, real = (self.discriminators(image).scores for image in (drawn.detach(), images.driving))
         losses["discriminators"] = weights.discriminator * hinge_for_discriminator(made, real)
         context.backward_and_step("discriminators", losses["discriminators"])
         return losses
@@ -189,39 +189,31 @@ class RendererTrainer(Trainer):
         device = next(self.generator.parameters()).device
         rows = []
         for clip in self.clips[:4]:
-            source, driving = clip.pictures([0, clip.n_frames // 2]).to(device).unsqueeze(1)
+            source, driving = clip.images([0, clip.n_frames // 2]).to(device).unsqueeze(1)
             rows.append(torch.cat([source, driving, redraw(self.nets, source, driving)], dim=-1)[0])
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
-    def _draw(self, context: StepContext) -> tuple[Pictures, Tensor]:
-        """Pictures, and the degrees (B, 3) of the driving ones."""
+    def _draw(self, context: StepContext) -> tuple[Images, Tensor]:
+        """Images, and the degrees (B, 3) of the driving ones."""
         pairs = draw_pairs(self.clips, context.batch, context.generator)
-        pictures = jittered(read_pictures(pairs, context.device), self.training.jitter, context.generator)
+        images = jittered(read_images(pairs, context.device), self.training.jitter, context.generator)
         degrees = torch.cat([head_degrees(p.clip.coefficients(p.driving, p.driving + 1)) for p in pairs])
         mirrored = torch.rand(context.batch, generator=context.generator) < self.training.mirrored
         degrees = torch.where(mirrored[:, None], degrees * torch.tensor([1.0, -1.0, -1.0]), degrees)
         mirrored = mirrored[:, None, None, None].to(context.device)
-        return Pictures(*(torch.where(mirrored, p.flip(-1), p) for p in pictures)), degrees.to(context.device)
+        return Images(*(torch.where(mirrored, p.flip(-1), p) for p in images)), degrees.to(context.device)
 
 
 def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tensor:
-    """The source pictures (B, 3, S, S) with the motion of the driving ones."""
+    """The source images (B, 3, S, S) with the motion of the driving ones."""
     canonical = nets["keypoint_detector"](source)
     here, there = (transform_keypoints(canonical, nets["motion_estimator"](p).motion()) for p in (source, driving))
     return nets["generator"](source, here, there).image
 
 
 def head_degrees(coefficients: FaceCoefficients) -> Tensor:
-    """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned.
-
-    The mini family's coefficients are such angles. The released family's face model has y up and z to the viewer, and
-    turns by pitch first, then yaw, then roll: so yaw and roll change their signs, and the order is undone.
-    """
-    angles = coefficients.rotation
-    if coefficients.family == RELEASED:
-        # the other order is the inverse of this one by the negative angles
-        angles = angles_of_rotation(rotation_of_angles(angles * angles.new_tensor([-1.0, 1.0, 1.0])).mT)
-    return torch.rad2deg(angles)
+    """(T, 3) pitch, yaw, roll in degrees, with the signs and in the order in which key points are turned."""
+    return FAMILIES[coefficients.family].head_degrees(coefficients)
 
 
 def new_nets(training: RendererTraining, seed: int) -> dict[str, nn.Module]:
@@ -240,7 +232,7 @@ def read_renderer_clips(
     vgg: VggFeatures,
     family: str | None = None,
 ) -> list[Clip]:
-    """The clips of a folder whose pictures these networks can take. Raises what `read_pair_clips` raises."""
+    """The clips of a folder whose images these networks can take. Raises what `read_pair_clips` raises."""
     levels = max(nets["keypoint_detector"].config.levels, nets["generator"].config.motion.levels)
     return read_pair_clips(folder, levels, vgg.least_side, family)
 
@@ -280,7 +272,7 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
 
 def require_renderer_base(base: SadTalkerModel) -> None:
     """Raises OptionError for a model that draws by other means."""
-    if base.family != RELEASED:
+    if "generator" not in base.nets:
         raise OptionError(
             f"expected a --base with a generator, as the released models have, got {base.name}, which "
             f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "

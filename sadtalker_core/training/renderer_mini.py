@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.heads.dataset  --work FOLDER --shards 40
     python -m sadtalker_core.training.renderer_mini  --work FOLDER --steps 4000
 
-The first command makes pairs of pictures; this one lets the embedded face network find the mesh in every source, moves
+The first command makes pairs of images; this one lets the embedded face network find the mesh in every source, moves
 it with the same mesh flow as inference, and trains the network to correct what that gets wrong. It can be stopped and
 started again with the same line: prepared shards and the state of the training are kept in the folder.
 
@@ -66,7 +66,7 @@ _TRUE_POINTS = 0.25  #: share of sources that get the true points with noise ins
 
 
 def prepare(shard: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-    """A shard of pairs -> what the training reads: the pictures, and mesh flow and maps as inference makes them."""
+    """A shard of pairs -> what the training reads: the images, and mesh flow and maps as inference makes them."""
     generator = torch.Generator().manual_seed(seed)
     find = _face_net()
     rows: dict[str, list[Any]] = {"displacement": [], "ride": [], "fine": [], "coarse": []}
@@ -112,7 +112,7 @@ def _face_net() -> Callable[[Tensor, Tensor], Tensor]:
             centre, eyes = (low + high) / 2, points[263] - points[33]
             angle = float(torch.atan2(eyes[1], eyes[0]))
             square = Square(float(centre[0]), float(centre[1]), float((high - low).max()) * 1.5, angle)
-            points = square.to_picture(net(sample_squares(stage, [square], net.config.side))[0][0], net.config.side)
+            points = square.to_image(net(sample_squares(stage, [square], net.config.side))[0][0], net.config.side)
         return points
 
     return find
@@ -136,7 +136,7 @@ def _disturbed(points: Tensor, generator: torch.Generator) -> Tensor:
 
 class Pairs:
     """All prepared shards, in memory. `batch` draws pairs, mirrors half of them and changes colours of both
-    pictures.
+    images.
     """
 
     def __init__(self, files: list[Path]):

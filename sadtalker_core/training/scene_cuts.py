@@ -1,16 +1,16 @@
-"""The pictures of a video come in; the spans of frames that show one head in one shot go out.
+"""The images of a video come in; the spans of frames that show one head in one shot go out.
 
 A span ends
 
     where the face is not found;
-    at a cut: from one picture to the next the brightness of the whole picture changes by more than CUT, or the face
+    at a cut: from one image to the next the brightness of the whole image changes by more than CUT, or the face
         jumps by more than JUMP of its box;
     where the head has left its box: its middle is more than AWAY of the box from where the box was set, or it has
         become SIZE times larger or smaller;
     after LONGEST frames.
 
-Each span has a box of its own, set at its first frame exactly as 3DMM from Video sets it. A cut between two pictures of
-the same head at nearly the same place is not seen. Letters: `H W` a picture in pixels.
+Each span has a box of its own, set at its first frame exactly as 3DMM from Video sets it. A cut between two images of
+the same head at nearly the same place is not seen. Letters: `H W` an image in pixels.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ..face.points import PointFinder
 
 CUT, JUMP, AWAY, SIZE = 0.1, 0.25, 0.25, 1.4
 LONGEST = 500
-#: while no face is in sight, only every so many-th picture is looked at
+#: while no face is in sight, only every so many-th image is looked at
 STRIDE = 5
-#: the brightness of a picture is compared in so many by so many cells
+#: the brightness of an image is compared in so many by so many cells
 CELLS = 32
 
 
@@ -56,8 +56,8 @@ class Look:
     size: float
 
     @classmethod
-    def at(cls, picture: Tensor, points: Tensor) -> Look:
-        grey = picture.mean(dim=-1)[None, None]
+    def at(cls, image: Tensor, points: Tensor) -> Look:
+        grey = image.mean(dim=-1)[None, None]
         left, top, right, bottom = head_bounds(points, extended=False)
         cells = torch.nn.functional.adaptive_avg_pool2d(grey, CELLS)
         return cls(cells, (left + right) / 2, (top + bottom) / 2, right - left)
@@ -76,22 +76,22 @@ class Look:
 
 
 def find_spans(
-    pictures: Iterable[Tensor], finder: PointFinder, set_box: Callable[[Tensor, Tensor], Box]
+    images: Iterable[Tensor], finder: PointFinder, set_box: Callable[[Tensor, Tensor], Box]
 ) -> Iterator[Span]:
-    """Pictures (H, W, 3), 25 a second -> spans of any length, from front to back.
+    """Images (H, W, 3), 25 a second -> spans of any length, from front to back.
 
-    set_box: (first picture of a span, points (68, 2) of its face) -> the box; may raise FaceNotFound
+    set_box: (first image of a span, points (68, 2) of its face) -> the box; may raise FaceNotFound
     """
-    coming = Returnable(pictures)
+    coming = Returnable(images)
     while coming.has_more():
         start, first, faceless = coming.index, None, False
-        for picture, points in finder.follow(coming):
+        for image, points in finder.follow(coming):
             try:
                 if points is None:
                     raise FaceNotFound("none was found.")
-                now = Look.at(picture, points)
+                now = Look.at(image, points)
                 if first is None:
-                    box = set_box(picture, points)
+                    box = set_box(image, points)
                     first = last = now
             except FaceNotFound:
                 faceless = True
@@ -110,20 +110,20 @@ def find_spans(
 
 
 class Returnable(Iterator[Tensor]):
-    """Pictures that can be had again until they are kept, because a finder may look ahead.  index: of the next one."""
+    """Images that can be had again until they are kept, because a finder may look ahead.  index: of the next one."""
 
-    def __init__(self, pictures: Iterable[Tensor]):
-        self.pictures = iter(pictures)
+    def __init__(self, images: Iterable[Tensor]):
+        self.images = iter(images)
         self.index = 0
         self._returned: deque[Tensor] = deque()
         self._lent: deque[Tensor] = deque()
 
     def __next__(self) -> Tensor:
-        self._lent.append(self._returned.popleft() if self._returned else next(self.pictures))
+        self._lent.append(self._returned.popleft() if self._returned else next(self.images))
         return self._lent[-1]
 
     def keep(self) -> None:
-        """The oldest picture that was lent is done with."""
+        """The oldest image that was lent is done with."""
         self._lent.popleft()
         self.index += 1
 
@@ -136,6 +136,6 @@ class Returnable(Iterator[Tensor]):
         self.give_back()
         return more
 
-    def skip(self, n_pictures: int) -> None:
-        for _ in islice(self, n_pictures):
+    def skip(self, n_frames: int) -> None:
+        for _ in islice(self, n_frames):
             self.keep()

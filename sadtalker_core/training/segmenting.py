@@ -1,7 +1,7 @@
-"""One talking video comes in, its clips go out: pictures of the square, coefficients and voice, as clips.py keeps them.
+"""One talking video comes in, its clips go out: images of the square, coefficients and voice, as clips.py keeps them.
 
 A video is looked at twice. First the face is followed, and the video is split into spans that show one head in one shot
-(scene_cuts.py); then the pictures of each span are cut to the square, its coefficients are read by the very function
+(scene_cuts.py); then the images of each span are cut to the square, its coefficients are read by the very function
 behind 3DMM from Video, and its sound by the one behind Audio Encode. So the networks learn from what they will be
 given.
 """
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..datatypes import MINI, Box, CropMode, FaceCoefficients, SpeechWindows
+from ..datatypes import Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
-from ..face.crop import cut_square, face_box, square_box
+from ..face.crop import cut_square
 from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..families.base import Points
@@ -31,7 +31,7 @@ from ..model import AUTO, SadTalkerModel, choose_points
 from ..timeline import FRAMES_PER_SECOND
 from .export import load_base_model
 from .scene_cuts import Span, find_spans
-from .video_reader import Sound, pictures_at_25
+from .video_reader import Sound, frames_at_25
 
 #: frames below which a clip teaches nothing: the networks learn from 32 at a time
 SHORTEST = 32
@@ -73,19 +73,19 @@ class Outcome:
     reason: str = ""
 
 
-def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_picture: Callable[[], None]) -> Outcome:
+def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image: Callable[[], None]) -> Outcome:
     """One video -> its clips, which `write` is given as clips.write_clip wants them, without the folder.
 
-    on_picture: called for each frame, twice in all. A video that cannot be used is an Outcome with a reason.
+    on_image: called for each frame, twice in all. A video that cannot be used is an Outcome with a reason.
     """
     clips: dict[str, float] = {}
     lost, notes, wrong, size = Counter[str](), [], "", size_of(video.path)
     try:
         _require_short_name(video)
-        spans, most_faces = _spans(reader, video, on_picture)
+        spans, most_faces = _spans(reader, video, on_image)
         if most_faces > 1:
             notes.append(f"{most_faces} faces are seen; the largest at the beginning of a clip is taken")
-        for clip in _clips(reader, video, spans, lost, on_picture):
+        for clip in _clips(reader, video, spans, lost, on_image):
             name = f"{video.name}_{len(clips):03}"
             write(
                 name,
@@ -126,17 +126,17 @@ def _require_short_name(video: Video) -> None:
         )
 
 
-def _spans(reader: Reader, video: Video, on_picture: Callable[[], None]) -> tuple[list[Span], int]:
+def _spans(reader: Reader, video: Video, on_image: Callable[[], None]) -> tuple[list[Span], int]:
     """The spans of a video, and the most faces that were seen at the beginning of one."""
     counts = [0]
 
-    def set_box(picture: Tensor, points: Tensor) -> Box:
-        box = reader.box(points, (picture.shape[1], picture.shape[0]))
-        counts.append(reader.count_faces(picture))
+    def set_box(image: Tensor, points: Tensor) -> Box:
+        box = reader.box(points, (image.shape[1], image.shape[0]))
+        counts.append(reader.count_faces(image))
         return box
 
-    pictures = _told(pictures_at_25(video.path), on_picture)
-    return list(find_spans(pictures, reader.finder(), set_box)), max(counts)
+    images = _told(frames_at_25(video.path), on_image)
+    return list(find_spans(images, reader.finder(), set_box)), max(counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +147,10 @@ class _Segment:
 
 
 def _clips(
-    reader: Reader, video: Video, spans: Sequence[Span], lost: Counter[str], on_picture: Callable[[], None]
+    reader: Reader, video: Video, spans: Sequence[Span], lost: Counter[str], on_image: Callable[[], None]
 ) -> Iterator[_Segment]:
     """The spans that can be used, read; what is lost is counted."""
-    pictures, at = _told(pictures_at_25(video.path), on_picture), 0
+    images, at = _told(frames_at_25(video.path), on_image), 0
     with Sound(video.path) as sound:
         for span in spans:
             wave = sound.cut(span.start, span.stop)
@@ -164,9 +164,9 @@ def _clips(
             if float(wave.abs().max()) < SILENT:
                 lost["silent"] += 1
                 continue
-            deque(islice(pictures, span.start - at), maxlen=0)
+            deque(islice(images, span.start - at), maxlen=0)
             at = span.start + speech.n_frames
-            piece = islice(pictures, speech.n_frames)
+            piece = islice(images, speech.n_frames)
             jpegs: list[bytes] = []
             try:
                 coefficients = pipeline.extract_video(
@@ -184,22 +184,22 @@ def _clips(
                 yield _Segment(speech, coefficients, jpegs)
 
 
-def _cut(pictures: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> Iterator[Tensor]:
-    """The pictures as they come; on the way the square of each is written down."""
+def _cut(images: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> Iterator[Tensor]:
+    """The images as they come; on the way the square of each is written down."""
     from PIL import Image
 
-    for picture in pictures:
-        levels = (cut_square(picture, box, size).permute(1, 2, 0) * 255).round().byte()
+    for image in images:
+        levels = (cut_square(image, box, size).permute(1, 2, 0) * 255).round().byte()
         code = io.BytesIO()
         Image.fromarray(levels.numpy()).save(code, "JPEG", quality=JPEG_QUALITY, subsampling=0)
         jpegs.append(code.getvalue())
-        yield picture
+        yield image
 
 
-def _told(pictures: Iterable[Tensor], on_picture: Callable[[], None]) -> Iterator[Tensor]:
-    for picture in pictures:
-        yield picture
-        on_picture()
+def _told(images: Iterable[Tensor], on_image: Callable[[], None]) -> Iterator[Tensor]:
+    for image in images:
+        yield image
+        on_image()
 
 
 # ---- who reads the faces ------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def _told(pictures: Iterable[Tensor], on_picture: Callable[[], None]) -> Iterato
 
 @dataclass(frozen=True)
 class Reader:
-    """The networks that read faces, as inference has them, and how much of the picture they are shown."""
+    """The networks that read faces, as inference has them, and how much of the image they are shown."""
 
     model: SadTalkerModel
     points: Points | None
@@ -237,10 +237,10 @@ class Reader:
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""
-        return (square_box if self.model.family == MINI else face_box)(points, size_wh, self.mode)
+        return self.model.family.face_box(points, size_wh, self.mode)
 
-    def count_faces(self, picture: Tensor) -> int:
-        return len(find_faces(*self._face_nets(), picture))
+    def count_faces(self, image: Tensor) -> int:
+        return len(find_faces(*self._face_nets(), image))
 
     def _face_nets(self) -> tuple[Any, Any]:
         return self.model.nets["face_detector"], self.model.nets["face_mesh"]

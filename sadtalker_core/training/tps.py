@@ -1,8 +1,8 @@
-"""Chance comes in, smooth bends of a picture go out, which know where each place of the bent picture comes from.
+"""Chance comes in, smooth bends of an image go out, which know where each place of the bent image comes from.
 
 An affine map near the identity plus a thin plate that is pushed at the nodes of a grid (Siarohin et al., "First order
 motion model for image animation", 2019, section 3.1). Places are (x, y) in -1..1, x right, y down; -1 and 1 are the
-centres of the first and the last pixel, as in the renderer's grids. Letters: `B` pictures, `N` places, `n` nodes.
+centres of the first and the last pixel, as in the renderer's grids. Letters: `B` images, `N` places, `n` nodes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Bend:
     nodes: Tensor
 
     def places(self, places: Tensor) -> Tensor:
-        """Places (B or 1, N, 2) of the bent picture -> the places (B, N, 2) of the picture that they show.
+        """Places (B or 1, N, 2) of the bent image -> the places (B, N, 2) of the image that they show.
 
         The plate's distance is |x| + |y|, not the root of squares: so the published training has it, and the spread of
         0.005 belongs to it. kornia's thin plates know the other distance alone.
@@ -53,8 +53,8 @@ class Bend:
         plate = distance.square() * (distance + LEAST_DISTANCE).log()
         return moved + (plate * self.push[:, None]).sum(dim=-1, keepdim=True)
 
-    def picture(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) bent; beyond its border the picture is mirrored."""
+    def bent(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) bent; beyond its border the image is mirrored."""
         height, width = image.shape[-2:]
         grid = volume_grid((2, height, width), like=image)[0, ..., :2]
         places = self.places(grid.reshape(1, -1, 2)).unflatten(1, (height, width))

@@ -1,10 +1,14 @@
-"""The whole recipe of the built-in model: nothing in, the files of assets/ out.
+"""The whole recipe of the built-in model: nothing in, the trained files of assets/ out, which are mini_motion,
+linear_3dmm and mini_renderer.
 
     python -m sadtalker_core.training.train_mini --work runs/mini            hours of one core
     python -m sadtalker_core.training.train_mini --work runs/mini --quick    a minute: every stage, and nothing learnt
 
 Speech is spoken by espeak-ng and flite, heads are built from the wheel of heads/mesh.py; nobody's voice or face is
 asked for. A stopped run goes on with the same line: each stage keeps its parts in the folder and does what is missing.
+The tables that the stages read lie in assets/ already and have commands of their own: mini_basis comes from
+heads.landmarks, face_mesh from convert_face_mesh, mel_bands from mel_bands.
+
 The files appear in WORK/assets with recipe.json beside them: seeds, sizes, seconds of each stage, machine. Copy them
 over sadtalker_core/assets when `make eval-mini` says that they are better.
 """
@@ -37,7 +41,7 @@ class Scale:
     speech_hours: float = 4.0
     held_out_minutes: float = 6.0
     expnet_steps: int = 3500
-    posevae_steps: int = 1800
+    posevae_steps: int = 3600
     mapping_steps: int = 8600
     landmark_heads: int = N_HEADS
     linear_3dmm_people: int = 1200

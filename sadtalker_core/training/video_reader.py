@@ -1,7 +1,7 @@
-"""A video file comes in; its pictures at 25 a second, and the sound that belongs to them, go out, a little at a time.
+"""A video file comes in; its images at 25 a second, and the sound that belongs to them, go out, a little at a time.
 
-Frame 0 is the first picture of the file, and sample 0 sounds when it appears. A file may have any frame rate, a
-changing one too: frame k is the picture that a player shows k / 25 s after the first. Letters: `H W` a picture in
+Frame 0 is the first image of the file, and sample 0 sounds when it appears. A file may have any frame rate, a
+changing one too: frame k is the image that a player shows k / 25 s after the first. Letters: `H W` an image in
 pixels, `C` channels of the sound, `n` samples.
 """
 
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from ..errors import AudioError, VideoError
-from ..face.picture import timed_frames, upright
+from ..face.image import timed_frames, upright
 from ..playback import shown_at_25
 from ..timeline import FRAMES_PER_SECOND
 
 
 def announced_seconds(path: Path) -> float:
-    """How long the pictures are by the file's own word; 0 when it does not say.
+    """How long the images are by the file's own word; 0 when it does not say.
 
     Raises VideoError for what is no video, AudioError for a video without sound.
     """
@@ -38,8 +38,8 @@ def announced_seconds(path: Path) -> float:
         return (container.duration or 0) / av.time_base
 
 
-def pictures_at_25(path: Path) -> Iterator[Tensor]:
-    """The pictures (H, W, 3) in 0..1, upright, 25 a second.
+def frames_at_25(path: Path) -> Iterator[Tensor]:
+    """The images (H, W, 3) in 0..1, upright, 25 a second.
 
     Raises VideoError where the file breaks off: in the middle of a packet, or before the end that it announces.
     """
@@ -112,7 +112,7 @@ class Sound:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A container with a picture track; whatever FFmpeg objects to, here or while it is read, is a VideoError."""
+    """A container with an image track; whatever FFmpeg objects to, here or while it is read, is a VideoError."""
     import av
 
     try:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sadtalker_core.audio.speech import encode_speech, idle_speech
 from sadtalker_core.errors import AudioError, OptionError
 
-bounded = settings(derandomize=True, deadline=None, max_examples=60, database=None)
+bounded = settings(derandomize=True, deadline=None, max_examples=40, database=None)
 
 dtypes = st.sampled_from(
     [

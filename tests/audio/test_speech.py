@@ -92,14 +92,13 @@ def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
         channels = (channels * (127 if middle else 32767) + middle).round().to(dtype)
     heard = encode_speech(channels, 16000)
     alone = encode_speech(channels[0], 16000)
+    told = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
     if scale > 0:
         torch.testing.assert_close(heard.wave, alone.wave)
-        assert not caplog.messages
+        assert not told
     else:
         assert torch.equal(heard.wave, alone.wave) and torch.equal(heard.mel, alone.mel)
-        assert caplog.messages == [
-            "SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."
-        ]
+        assert told == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
 
 
 def test_the_loudest_of_many_cancelling_channels_is_heard():

@@ -32,10 +32,10 @@ def titled(wav: bytes, title: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """The portrait of somebody, a picture of nobody, and voices of 16 and 32 frames."""
+    """The portrait of somebody, an image of nobody, and voices of 16 and 32 frames."""
     from PIL import Image
 
-    from tests.face.pictures import astronaut
+    from tests.face.images import astronaut
 
     folder = tmp_path_factory.mktemp("batch") / FOLDER
     folder.mkdir()

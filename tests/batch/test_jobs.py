@@ -63,7 +63,8 @@ def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
         for name, spec in (sections["required"] | sections.get("optional", {})).items():
             limits = spec[1] if len(spec) > 1 else {}
             if name in OPTIONS and "max" in limits:
-                wanted = f"from {limits['min']:g} to {limits['max']:g}"
+                least = limits["min"] if OPTIONS[name].least is None else OPTIONS[name].least
+                wanted = f"from {least:g} to {limits['max']:g}"
                 if name == "seed":
                     wanted = f"from 0 to {limits['max']}"
                 assert OPTIONS[name].expected.endswith(wanted), name

@@ -104,7 +104,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(pool, table, alone):
     path = table("killed.csv", "portrait,voice,out,seed,paste_back", f"{PORTRAIT},long voice.wav,killed.mp4,5,yes")
     killed = []
 
-    def kill_who_made_the_first_chunk(n_frames, outcome):
+    def kill_who_made_the_first_chunk(done, total):
         """By now it has been given another one."""
         if not killed:
             killed.extend(call.result.process for call in pool.calls if call.task == "heads" and call.result)

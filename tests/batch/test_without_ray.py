@@ -247,9 +247,11 @@ def test_the_bar_is_full_when_the_missing_videos_are_made(table):
     before, now = read_jobs(table("bar.csv", "portrait,out,idle_seconds", *lines))
     with _Bar([before, now]) as bar:
         assert bar.bar.total == 75
-        bar(0, Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
-        bar(48, None)
-        bar(2, Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
+        bar.tell(Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
+        assert bar.bar.total == 50
+        bar.move(48, 50)
+        bar.move(50, 50)
+        bar.tell(Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
         assert bar.bar.n == bar.bar.total == 50 and bar.bar.postfix == "2 of 2 jobs"
 
 
@@ -272,9 +274,9 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
         RunFolder(folder / "order.run"),
         cut_frames=50,
         chunk_frames=10,
-        on_progress=lambda n_frames, outcome: counted.append(n_frames),
+        on_progress=lambda done, total: counted.append((done, total)),
     )
-    assert outcome.status == DONE and sum(counted) == outcome.n_frames == 95
+    assert outcome.status == DONE and counted[-1] == (95, jobs[0].n_frames) and outcome.n_frames == 95
     assert written == clip.motion.driving.yaw.tolist()
     assert max(ahead) == CHUNKS_PER_WORKER * pool.size
 

@@ -14,6 +14,7 @@ import torch
 from sadtalker_core.api import to_device
 from sadtalker_core.batch.worker import WORK_FOLDER, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import Options
 from sadtalker_core.render.facevid2vid.generator import Generator
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 
 def released() -> SadTalkerModel:
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
-    return SadTalkerModel("tiny", RELEASED, tiny.SIDE, nets)
+    return SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets)
 
 
 @pytest.mark.parametrize(("precision", "painted"), [("auto", torch.float32), ("bf16", torch.bfloat16)])

@@ -10,6 +10,7 @@ from sadtalker_core import model
 from sadtalker_core.checkpoint import keys
 from sadtalker_core.datatypes import RELEASED
 from sadtalker_core.errors import CheckpointMismatch
+from sadtalker_core.families import FAMILIES
 from tests.parity.rule import released_keys
 
 #: tensors that are in the released files and in none of our networks, and why
@@ -17,7 +18,7 @@ DROPPED = {
     "audio2pose.netD_motion.": "the pose discriminator, for training alone",
 }
 #: the networks that a talker is made of, and the one that serves training alone
-RELEASED_NETS = (*model.FAMILY_NETS[RELEASED], "motion_estimator")
+RELEASED_NETS = (*FAMILIES[RELEASED].networks.names(), "motion_estimator")
 
 
 def _sources(net: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sadtalker_core.checkpoint import catalog, reading
-from sadtalker_core.checkpoint.reading import METADATA_KEY, read_foreign, read_tensors
+from sadtalker_core.checkpoint.reading import METADATA_KEY, TensorFile, read_foreign, read_tensors
 from sadtalker_core.errors import Cancelled, CheckpointDamaged, CheckpointError, CheckpointMismatch, CheckpointMissing
 from tests.checkpoint import released_files
 
@@ -429,3 +429,18 @@ def test_a_foreign_file_without_tensors_is_refused(tmp_path):
     torch.save({"state_dict": {"epoch": 3}}, tmp_path / "x.pth")
     with pytest.raises(CheckpointMismatch, match="x.pth in .* contains no named tensors"):
         read_foreign(tmp_path / "x.pth")
+
+
+def test_of_a_tensor_file_only_the_rows_that_are_asked_for_are_read(tmp_path, generator):
+    numbers = torch.rand(7, 3, generator=generator)
+    save_file({"a": numbers, "b": torch.arange(5), "none": torch.zeros(0, 4)}, tmp_path / "x", metadata={"said": "so"})
+    file = TensorFile(tmp_path / "x")
+    assert file.metadata == {"said": "so"} and "a" in file and "c" not in file
+    assert torch.equal(file.rows("a"), numbers) and torch.equal(file.rows("a", 2, 5), numbers[2:5])
+    assert file.rows("a", 6, 99).shape == (1, 3) and file.rows("a", 5, 2).shape == (0, 3)
+    assert file.rows("b", 4).tolist() == [4] and file.rows("none").shape == (0, 4)
+    with pytest.raises(CheckpointMismatch, match="x in .* holds no 'c'"):
+        file.rows("c")
+    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:-8])
+    with pytest.raises(CheckpointDamaged, match="is truncated"):
+        TensorFile(tmp_path / "x")

@@ -1,10 +1,8 @@
-"""`python -m tests.comfyui COMMAND`: what the Makefile's targets do."""
+"""`python -m tests.comfyui COMMAND`: what the Makefile's targets do. The program is tests.tools.comfyui."""
 
 from __future__ import annotations
 
-import sys
-
-from tests.comfyui.commands import main
+import runpy
 
 if __name__ == "__main__":
-    sys.exit(main())
+    runpy.run_module("tests.tools.comfyui", run_name="__main__", alter_sys=True)

@@ -13,9 +13,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.comfyui.client import Client, ClientError, PromptRefused, RunFailed, RunInterrupted, _refusal
-from tests.comfyui.demo import Bar
-from tests.comfyui.websocket import Closed, Websocket
+from tests.tools.comfyui.client import Client, ClientError, PromptRefused, RunFailed, RunInterrupted, _refusal
+from tests.tools.comfyui.demo import Bar
+from tests.tools.comfyui.websocket import Closed, Websocket
 
 pytestmark = pytest.mark.plain
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -42,7 +42,12 @@ class Scripted:
         self.thread.start()
 
     def _serve(self, pieces) -> None:
-        connection, _ = self.listener.accept()
+        with self.listener:
+            connection, _ = self.listener.accept()
+        with connection:
+            self._speak(connection, pieces)
+
+    def _speak(self, connection, pieces) -> None:
         request = b""
         while b"\r\n\r\n" not in request:
             request += connection.recv(4096)
@@ -58,42 +63,52 @@ class Scripted:
             else:
                 time.sleep(piece)
         connection.settimeout(0.3)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, ConnectionError):
             self.heard = connection.recv(4096)
-        connection.close()
 
 
-def listen(*pieces) -> tuple[Websocket, Scripted]:
-    server = Scripted(*pieces)
-    return Websocket("127.0.0.1", server.port, "/ws"), server
+@pytest.fixture
+def listen():
+    """listen(*pieces) -> a Websocket and the Scripted that it is connected to; both end with the test."""
+    made = []
+
+    def connected(*pieces) -> tuple[Websocket, Scripted]:
+        server = Scripted(*pieces)
+        made.append((Websocket("127.0.0.1", server.port, "/ws"), server))
+        return made[-1]
+
+    yield connected
+    for websocket, server in made:
+        websocket.close()
+        server.thread.join()
 
 
 @pytest.mark.parametrize("size", [5, 200, 70_000])
-def test_messages_of_every_length_arrive_whole(size):
+def test_messages_of_every_length_arrive_whole(listen, size):
     socket, _ = listen(frame(b"x" * size))
     assert socket.text(5) == "x" * size
 
 
-def test_a_message_in_pieces_is_joined_around_a_ping():
+def test_a_message_in_pieces_is_joined_around_a_ping(listen):
     socket, server = listen(frame(b"one ", last=False), frame(b"p", opcode=9), frame(b"two", opcode=0))
     assert socket.text(5) == "one two"
     server.thread.join()
     assert server.heard[0] == 0x8A  # the pong
 
 
-def test_a_pause_in_the_middle_of_a_message_loses_nothing():
+def test_a_pause_in_the_middle_of_a_message_loses_nothing(listen):
     whole = frame(b"slow but sure")
     socket, _ = listen(whole[:6], 0.5, whole[6:])
     assert socket.text(0.1) is None
     assert socket.text(5) == "slow but sure"
 
 
-def test_pictures_are_counted_and_passed_over():
+def test_images_are_counted_and_passed_over(listen):
     socket, _ = listen(frame(b"\x00" * 300, opcode=2), frame(b"text"))
     assert socket.text(5) == "text" and socket.previews == 1
 
 
-def test_a_server_that_goes_away_is_noticed():
+def test_a_server_that_goes_away_is_noticed(listen):
     socket, _ = listen(frame(b"", opcode=8))
     with pytest.raises(Closed):
         socket.text(5)
@@ -118,7 +133,7 @@ class FakeComfy:
             def close(self) -> None:
                 pass
 
-        monkeypatch.setattr("tests.comfyui.client.Websocket", Socket)
+        monkeypatch.setattr("tests.tools.comfyui.client.Websocket", Socket)
         self.asked, self.history = [], history or [{"p": {"outputs": {}}}]
         self.client = Client("http://127.0.0.1:1")
         self.client._open = lambda request: fake.open(request, answer or {"prompt_id": "p"})

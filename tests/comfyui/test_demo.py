@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from tests.comfyui import media
-from tests.comfyui.client import Client, ClientError
-from tests.comfyui.layout import PROJECT
-from tests.comfyui.server import free_port
+from tests.tools.comfyui import media
+from tests.tools.comfyui.client import Client, ClientError
+from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.server import free_port
 
 pytestmark = pytest.mark.comfyui
 
@@ -122,8 +122,9 @@ def test_the_server_stays_up_until_it_is_stopped_even_in_the_background():
         said += line
     url = re.search(r"http://127.0.0.1:\d+", said)[0]
     inputs = Client(url).object_info()["SadTalkerLoadPortrait"]["input"]["required"]["image"]
-    assert "portrait.png" in str(inputs)  # the shipped workflows find their picture
+    assert "portrait.png" in str(inputs)  # the shipped workflows find their image
     process.send_signal(signal.SIGINT)
     process.wait(30)
+    process.stdout.close()
     with pytest.raises(ClientError, match="no answer"):
         Client(url).object_info()

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests.comfyui import environment
-from tests.comfyui.environment import Steps
-from tests.comfyui.layout import PROJECT, SetupError
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.environment import Steps
+from tests.tools.comfyui.layout import PROJECT, SetupError
 
 pytestmark = pytest.mark.plain
 
@@ -59,30 +59,26 @@ def test_a_command_that_fails_shows_its_last_words_and_names_the_log(steps):
 def test_a_second_setup_waits_for_the_first(tmp_path):
     lock = tmp_path / "setup.lock"
     said = []
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-            "from pathlib import Path; from tests.comfyui import environment as e\n"
-            "with e._only_one(Path(sys.argv[2]), print):\n"
-            "    print('held', flush=True); sys.stdin.read()",
-            str(PROJECT),
-            str(lock),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout.readline() == "held\n"
+    command = [
+        sys.executable,
+        "-c",
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from tests.tools.comfyui import environment as e\n"
+        "with e._only_one(Path(sys.argv[2]), print):\n"
+        "    print('held', flush=True); sys.stdin.read()",
+        str(PROJECT),
+        str(lock),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
 
-    def let_go(text):
-        said.append(text)
-        holder.stdin.close()
+        def let_go(text):
+            said.append(text)
+            holder.stdin.close()
 
-    with environment._only_one(lock, let_go):
-        assert len(said) == 1 and "another set-up" in said[0]
-    assert holder.wait() == 0
+        with environment._only_one(lock, let_go):
+            assert len(said) == 1 and "another set-up" in said[0]
+        assert holder.wait() == 0
 
 
 def make_comfyui(folder, version="0.3.75", venv=True):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui.environment import INSIDE
-from tests.comfyui.inprocess import InsideError, run_inside
+from tests.tools.comfyui.environment import INSIDE
+from tests.tools.comfyui.inprocess import InsideError, run_inside
 
 pytestmark = pytest.mark.comfyui
 

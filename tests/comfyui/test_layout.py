@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui import layout
+from tests.tools.comfyui import layout
 
 pytestmark = pytest.mark.plain
 

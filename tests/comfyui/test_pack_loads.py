@@ -40,8 +40,8 @@ def test_nodes_come_from_the_pack_and_stand_in_its_category(object_info):
 
 @pytest.mark.slow
 def test_the_pack_loads_from_a_folder_with_another_name_and_other_scripts(new_server, tmp_path):
-    from tests.comfyui import validators
-    from tests.comfyui.client import Client
+    from tests.tools.comfyui import validators
+    from tests.tools.comfyui.client import Client
 
     base = tmp_path / "\u4f60\u597d ComfyUI"
     validators.export(base / "custom_nodes" / "my sadtalker \u00e9")

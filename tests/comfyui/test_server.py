@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.client import PromptRefused
-from tests.comfyui.server import ServerError
+from tests.tools.comfyui.client import PromptRefused
+from tests.tools.comfyui.server import ServerError
 
 pytestmark = pytest.mark.comfyui
 
@@ -15,7 +15,7 @@ PROMPT = {
 }
 
 
-def test_a_prompt_runs_and_its_picture_comes_back(client):
+def test_a_prompt_runs_and_its_image_comes_back(client):
     run = client.run(PROMPT)
     assert run.executed == ["1", "2"]
     assert client.download(run.files(".png")[0]).startswith(b"\x89PNG")
@@ -38,7 +38,7 @@ def test_a_wrong_value_is_refused_in_the_servers_words(client):
 
 
 def test_a_server_in_a_folder_with_spaces_and_other_scripts_saves_its_files(new_server, tmp_path):
-    from tests.comfyui.client import Client
+    from tests.tools.comfyui.client import Client
 
     base = tmp_path / "My \u4f60\u597d files"
     server = new_server(base=base)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.comfyui import validators, workflow
-from tests.comfyui.layout import PACK_NAME, PROJECT
+from tests.tools.comfyui import validators, workflow
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 

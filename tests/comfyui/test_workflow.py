@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui import workflow
+from tests.tools.comfyui import workflow
 
 pytestmark = pytest.mark.plain
 

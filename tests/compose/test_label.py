@@ -7,7 +7,7 @@ import torch
 
 from sadtalker_core.compose import label as label_module
 from sadtalker_core.compose.label import CORNERS, label_frames
-from sadtalker_core.errors import Cancelled, OptionError, PictureError
+from sadtalker_core.errors import Cancelled, ImageError, OptionError
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_letters_are_light_on_a_dark_plate(frames):
     assert plate.min() < 0.1 and plate.max() > 0.95
 
 
-def test_opacity_lets_the_picture_through():
+def test_opacity_lets_the_image_through():
     white = torch.ones(1, 100, 200, 3)
     darkest = [float(label_frames(white, opacity=opacity).min()) for opacity in (0.25, 0.5, 1.0)]
     assert darkest == pytest.approx([1 - 0.25 * 239 / 255, 1 - 0.5 * 239 / 255, 16 / 255], abs=0.01)
@@ -48,7 +48,7 @@ def test_a_fourth_channel_is_left_alone(frames):
     assert torch.equal(label_frames(alpha)[..., :3], label_frames(frames))
 
 
-def test_words_too_long_for_the_picture_are_made_smaller(frames):
+def test_words_too_long_for_the_image_are_made_smaller(frames):
     labelled = label_frames(frames, "Made by a machine", size=0.25)
     columns = (labelled != frames).any(dim=(0, 3)).nonzero()[:, 1]
     assert columns.min() >= 0 and columns.max() < 200
@@ -90,7 +90,7 @@ def test_a_letter_that_no_typeface_has_is_named(frames, boxes_installed, monkeyp
 def test_an_unknown_corner_and_a_frame_without_colours_are_refused(frames):
     with pytest.raises(OptionError, match="middle"):
         label_frames(frames, corner="middle")
-    with pytest.raises(PictureError, match="120, 200"):
+    with pytest.raises(ImageError, match="120, 200"):
         label_frames(frames[0])
 
 

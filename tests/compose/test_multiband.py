@@ -68,11 +68,11 @@ def a_portrait(box):
     return Portrait(random(90, 120, 3), crop=FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), box, CropMode.FULL))
 
 
-def test_the_head_ends_before_the_box_does_but_not_at_the_edges_of_the_picture():
+def test_the_head_ends_before_the_box_does_but_not_at_the_edges_of_the_image():
     portrait = a_portrait(Box(0, 20, 60, 50))
-    picture = portrait.image.permute(2, 0, 1)
+    image = portrait.image.permute(2, 0, 1)
     whole = PasteBack(portrait, blend="multiband", colour_match=0, feather=0.3)(torch.ones(1, 3, 50, 60))[0]
-    apart = (whole - picture).abs().amax(0)[20:70, :60]
+    apart = (whole - image).abs().amax(0)[20:70, :60]
     assert apart[:, -1].max() < 0.02 and apart[0].max() < 0.02 and apart[-1].max() < 0.02
     torch.testing.assert_close(whole[:, 45, :30], torch.ones(3, 30), rtol=0, atol=0.02)
 
@@ -82,8 +82,8 @@ def test_a_mask_keeps_the_head_out():
     mask[:, 60:] = 0
     portrait = a_portrait(Box(20, 10, 80, 70))
     paste = PasteBack(portrait, blend="multiband", colour_match=0, mask=mask)
-    whole, picture = paste(torch.ones(1, 3, 70, 80))[0], portrait.image.permute(2, 0, 1)
-    torch.testing.assert_close(whole[..., 80:], picture[..., 80:])
+    whole, image = paste(torch.ones(1, 3, 70, 80))[0], portrait.image.permute(2, 0, 1)
+    torch.testing.assert_close(whole[..., 80:], image[..., 80:])
     torch.testing.assert_close(whole[:, 20:70, 35:48], torch.ones(3, 50, 13), rtol=0, atol=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Pasting the head back: exact outside the box, soft at its edge, in the colours of the picture, at any place."""
+"""Pasting the head back: exact outside the box, soft at its edge, in the colours of the image, at any place."""
 
 import pytest
 import torch
@@ -6,28 +6,28 @@ import torch
 from sadtalker_core.compose.paste import Blend, PasteBack, fade, paste_back, resize, without_doubled_row
 from sadtalker_core.compose.video import with_even_sides
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, FrameStream, Portrait
-from sadtalker_core.errors import OptionError, PictureError, VideoError
+from sadtalker_core.errors import ImageError, OptionError, VideoError
 
 
-def a_picture(height, width, seed=0):
+def an_image(height, width, seed=0):
     """(H, W, 3) soft colours."""
     coarse = torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(seed))
     return resize(coarse, (height, width))[0].permute(1, 2, 0).contiguous()
 
 
 def a_portrait(box, height=90, width=120, pic_size=64):
-    picture = a_picture(height, width)
-    seen = picture.permute(2, 0, 1)[None, :, max(box.y, 0) : box.bottom, max(box.x, 0) : box.right]
+    whole_image = an_image(height, width)
+    seen = whole_image.permute(2, 0, 1)[None, :, max(box.y, 0) : box.bottom, max(box.x, 0) : box.right]
     image = resize(seen, (pic_size, pic_size))[0] if 0 not in seen.shape else torch.zeros(3, pic_size, pic_size)
-    return Portrait(picture, crop=FaceCrop(image, torch.zeros(68, 2), box, CropMode.FULL))
+    return Portrait(whole_image, crop=FaceCrop(image, torch.zeros(68, 2), box, CropMode.FULL))
 
 
 def some_frames(n=3, height=40, width=50):
     return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(n))
 
 
-def channels_first(picture):
-    return picture.permute(2, 0, 1)
+def channels_first(whole_image):
+    return whole_image.permute(2, 0, 1)
 
 
 EVERYWHERE = {
@@ -107,7 +107,7 @@ def test_the_middle_of_the_box_is_the_frame(where):
         assert paste.mask[y, x] == 1
 
 
-def test_the_untouched_crop_pastes_to_the_picture():
+def test_the_untouched_crop_pastes_to_the_image():
     portrait = a_portrait(Box(30, 20, 50, 40))
     seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
     for blend in Blend:
@@ -124,14 +124,14 @@ def test_the_mask_says_where_the_frames_show():
     torch.testing.assert_close((white - black)[0], paste.mask.expand(3, -1, -1))
 
 
-def test_a_seam_fades_but_the_edge_of_the_picture_does_not():
-    mask = PasteBack(a_portrait(Box(0, 50, 60, 40)), feather=0.25).mask  # at the left and bottom edge of the picture
+def test_a_seam_fades_but_the_edge_of_the_image_does_not():
+    mask = PasteBack(a_portrait(Box(0, 50, 60, 40)), feather=0.25).mask  # at the left and bottom edge of the image
     assert (mask[80:, :30] == 1).all()
     assert mask[50, 0] < 0.02 and mask[89, 59] < 0.02
     assert (mask[50:61, 10].diff() > 0).all() and (mask[70, 49:60].diff() < 0).all()
 
 
-def test_a_box_that_is_the_whole_picture_has_no_seam():
+def test_a_box_that_is_the_whole_image_has_no_seam():
     portrait = a_portrait(EVERYWHERE["all of it"])
     frames = some_frames(1, 90, 120)
     paste = PasteBack(portrait)
@@ -159,8 +159,8 @@ def test_a_tint_is_removed():
     seen = channels_first(portrait.image)[None, :, 20:60, 30:80]
     tinted = 0.9 * seen + torch.tensor([0.09, 0.06, 0.03])[None, :, None, None]
     matched, left = PasteBack(portrait)(tinted)[0], PasteBack(portrait, colour_match=0)(tinted)[0]
-    picture = channels_first(portrait.image)
-    assert (matched - picture).abs().max() < 0.01 < (left - picture).abs().max()
+    whole_image = channels_first(portrait.image)
+    assert (matched - whole_image).abs().max() < 0.01 < (left - whole_image).abs().max()
     half = PasteBack(portrait, colour_match=0.5)(tinted)[0]
     torch.testing.assert_close(half, (matched + left) / 2)
 
@@ -206,7 +206,7 @@ def test_bytes_for_a_video_are_the_frames_rounded(where, colour_match):
 
 
 def test_a_frame_in_bytes_is_nobody_elses():
-    """The next frame starts from the picture again, whatever was drawn on the last one."""
+    """The next frame starts from the image again, whatever was drawn on the last one."""
     paste, frames = PasteBack(a_portrait(Box(30, 20, 50, 40)), colour_match=0), some_frames()
     first = paste.as_bytes(frames)
     kept = first.clone()
@@ -231,8 +231,8 @@ def test_a_users_mask_shows_the_frames_only_where_it_is_white():
     for given in (mask, mask[None], mask.double()):
         paste = PasteBack(portrait, mask=given, colour_match=0)
         whole = paste(torch.ones(1, 3, 40, 50))
-        picture = channels_first(portrait.image)
-        assert torch.equal(whole[0, :, :, 55:], picture[:, :, 55:])
+        whole_image = channels_first(portrait.image)
+        assert torch.equal(whole[0, :, :, 55:], whole_image[:, :, 55:])
         assert (whole[0, :, 40, 45] == 1).all()
     stretched = PasteBack(portrait, mask=resize(mask.expand(1, 3, -1, -1), (45, 60))[0, 0]).mask
     assert (stretched - paste.mask).abs().mean() < 0.01
@@ -247,14 +247,14 @@ def test_nothing_that_came_in_is_written_on():
 
 
 @pytest.mark.parametrize("box", [Box(120, 0, 10, 10), Box(-10, 5, 10, 10), Box(0, 90, 5, 5), Box(5, 5, 0, 9)])
-def test_a_box_off_the_picture_gets_a_sentence(box):
-    with pytest.raises(PictureError, match="box on the image of 120 x 90"):
+def test_a_box_off_the_image_gets_a_sentence(box):
+    with pytest.raises(ImageError, match="box on the image of 120 x 90"):
         PasteBack(a_portrait(box))
 
 
 def test_a_portrait_without_a_crop_gets_a_sentence():
     with pytest.raises(OptionError, match="3DMM Extract"):
-        PasteBack(Portrait(a_picture(20, 20)))
+        PasteBack(Portrait(an_image(20, 20)))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_frames_that_cannot_be_pasted_get_a_sentence(frames, sentence):
 
 
 def test_a_second_head_goes_into_the_frames_of_the_first():
-    """Both are in the picture, each where it alone would be, and around them nothing changes."""
+    """Both are in the image, each where it alone would be, and around them nothing changes."""
     left, right = a_portrait(Box(5, 20, 40, 40)), a_portrait(Box(70, 20, 40, 40))
     one, two = PasteBack(left)(some_frames(3)), PasteBack(right)(some_frames(3).flip(0))
     both = PasteBack(right)(some_frames(3).flip(0), one)
@@ -298,7 +298,7 @@ def test_a_second_head_goes_into_the_frames_of_the_first():
 
 
 def test_the_edge_of_the_second_head_fades_into_the_first():
-    """Where the boxes overlap: what lies under the fade is the frame, not the picture that stands still."""
+    """Where the boxes overlap: what lies under the fade is the frame, not the image that stands still."""
     first = a_portrait(Box(10, 20, 50, 40))
     second = PasteBack(a_portrait(Box(40, 20, 50, 40)), feather=0.5, colour_match=0)
     under = PasteBack(first, colour_match=0)(torch.ones(1, 3, 40, 50))
@@ -308,6 +308,6 @@ def test_the_edge_of_the_second_head_fades_into_the_first():
 
 
 @pytest.mark.parametrize("size_hw", [(90, 119), (45, 60)])
-def test_a_background_of_another_picture_is_refused(size_hw):
+def test_a_background_of_another_image_is_refused(size_hw):
     with pytest.raises(VideoError, match="120 x 90, got"):
         PasteBack(a_portrait(Box(30, 20, 50, 40)))(some_frames(2), torch.zeros(2, 3, *size_hw))

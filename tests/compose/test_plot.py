@@ -80,7 +80,7 @@ def test_nothing_is_nothing_to_plot():
             plot_motion(speech)
 
 
-def test_a_picture_too_small_to_read_is_refused(pose):
+def test_an_image_too_small_to_read_is_refused(pose):
     with pytest.raises(OptionError, match="240 x 240"):
         plot_motion(pose=pose, width=100, height=400)
 
@@ -91,9 +91,9 @@ def test_two_families_are_not_drawn_together(expression, pose):
 
 
 @pytest.mark.parametrize(("width", "height"), [(240, 4096), (4096, 240), (240, 240)])
-def test_a_narrow_and_a_wide_picture_are_drawn(width, height, expression, pose):
-    picture = plot_motion(expression=expression, pose=pose, width=width, height=height)
-    assert picture.shape == (height, width, 3) and picture.std() > 0.01
+def test_a_narrow_and_a_wide_image_are_drawn(width, height, expression, pose):
+    image = plot_motion(expression=expression, pose=pose, width=width, height=height)
+    assert image.shape == (height, width, 3) and image.std() > 0.01
 
 
 @pytest.mark.parametrize("n_frames", [1, 399, 400, 12_345])

@@ -30,9 +30,9 @@ def test_the_solution_solves_the_equation(height, width):
     torch.testing.assert_close(neighbours_minus_four(solve_poisson(right_side)), right_side)
 
 
-def slow_seamless(patch, picture):
+def slow_seamless(patch, image):
     """(h, w) each. One equation per pixel: its steps to its neighbours are the wanted ones; the border is given."""
-    height, width = picture.shape
+    height, width = image.shape
     inside = [(y, x) for y in range(2, height - 2) for x in range(2, width - 2)]
     number = {place: i for i, place in enumerate(inside)}
     matrix, right_side = torch.zeros(len(inside), len(inside)).double(), torch.zeros(len(inside)).double()
@@ -48,41 +48,41 @@ def slow_seamless(patch, picture):
             ((y, x - 1), (y, x - 1)),
             ((y - 1, x), (y - 1, x)),
         ):
-            source = patch if from_patch(*owner) else picture
+            source = patch if from_patch(*owner) else image
             matrix[i, i] += 1
             right_side[i] += source[y, x] - source[y2, x2]
             if (y2, x2) in number:
                 matrix[i, number[y2, x2]] -= 1
             else:
-                right_side[i] += picture[y2, x2]
-    result = picture.clone()
+                right_side[i] += image[y2, x2]
+    result = image.clone()
     result[2:-2, 2:-2] = torch.linalg.solve(matrix, right_side).reshape(height - 4, width - 4)
     return result
 
 
 @pytest.mark.parametrize(("height", "width"), [(9, 9), (11, 14), (15, 10)])
 def test_a_seamless_patch_is_the_slow_one(height, width):
-    patch, picture = noise(1, 3, height, width), noise(3, height, width) / 2
-    expected = torch.stack([slow_seamless(patch[0, c], picture[c]) for c in range(3)])
-    torch.testing.assert_close(seamless(patch, picture)[0], expected)
+    patch, image = noise(1, 3, height, width), noise(3, height, width) / 2
+    expected = torch.stack([slow_seamless(patch[0, c], image[c]) for c in range(3)])
+    torch.testing.assert_close(seamless(patch, image)[0], expected)
 
 
-def test_a_patch_of_another_level_takes_the_level_of_the_picture():
-    picture = noise(3, 40, 50)
+def test_a_patch_of_another_level_takes_the_level_of_the_image():
+    image = noise(3, 40, 50)
     torch.testing.assert_close(
-        seamless(picture[None] + 0.3, picture)[0][:, 8:-8, 8:-8].mean(),
-        picture[:, 8:-8, 8:-8].mean(),
+        seamless(image[None] + 0.3, image)[0][:, 8:-8, 8:-8].mean(),
+        image[:, 8:-8, 8:-8].mean(),
         rtol=0,
         atol=2e-2,
     )
 
 
-def test_the_picture_itself_comes_back():
-    picture = noise(3, 23, 31)
-    torch.testing.assert_close(seamless(picture[None], picture)[0], picture)
+def test_the_image_itself_comes_back():
+    image = noise(3, 23, 31)
+    torch.testing.assert_close(seamless(image[None], image)[0], image)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (8, 8)])
-def test_a_patch_that_is_all_rim_is_the_picture(size):
-    picture = noise(3, *size)
-    assert torch.equal(seamless(noise(2, 3, *size), picture), picture.expand(2, -1, -1, -1))
+def test_a_patch_that_is_all_rim_is_the_image(size):
+    image = noise(3, *size)
+    assert torch.equal(seamless(noise(2, 3, *size), image), image.expand(2, -1, -1, -1))

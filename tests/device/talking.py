@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import sadtalker_core
-from tests.face.pictures import astronaut, resized
+from tests.face.images import astronaut, resized
 from tests.training import narrow_model
 
 NARROW = "narrow.safetensors"

@@ -84,12 +84,12 @@ def test_inference_mode_works_within():
 
 def test_a_network_moves_there_and_back():
     net = torch.nn.Sequential(torch.nn.modules.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
-    picture = torch.rand(1, 3, 8, 8)
-    want = net(picture)
-    assert torch.equal(net.to(DEVICE)(picture.to(DEVICE)).cpu(), want)
+    image = torch.rand(1, 3, 8, 8)
+    want = net(image)
+    assert torch.equal(net.to(DEVICE)(image.to(DEVICE)).cpu(), want)
     with pytest.raises(MixedDevices):
-        net(picture)
-    assert torch.equal(net.cpu()(picture), want)
+        net(image)
+    assert torch.equal(net.cpu()(image), want)
 
 
 def test_memory_is_counted_by_storage_and_runs_out():

@@ -25,7 +25,7 @@ from tests.tolerances import ARRANGEMENTS
 from tests.tools.second_device import DEVICE, memory, second_device
 from tests.waves import write_wave
 
-#: at most, and on average, of pictures in 0..1; the narrow released model has noise for weights, which magnifies
+#: at most, and on average, of images in 0..1; the narrow released model has noise for weights, which magnifies
 APART = {
     (MINI, "fp32"): (ARRANGEMENTS, ARRANGEMENTS), (MINI, "fp16"): (4e-4, 4e-6), (MINI, "bf16"): (4e-3, 4e-5),
     (RELEASED, "fp32"): (ARRANGEMENTS, ARRANGEMENTS), (RELEASED, "fp16"): (4e-3, 5e-4),
@@ -76,9 +76,9 @@ def test_a_clip_is_the_cpus(model, crop_mode, paste_back, precision, models, on_
 @pytest.mark.parametrize("model", [MINI, RELEASED])
 def test_a_reference_tracks_previews_and_a_second_face(model, models):
     loaded = on_the_device(model, models)
-    nets, picture = loaded.networks, talking.portrait()
-    portrait, source = pipeline.extract(nets, Portrait(picture))
-    clip = picture.expand(4, -1, -1, -1)
+    nets, image = loaded.networks, talking.portrait()
+    portrait, source = pipeline.extract(nets, Portrait(image))
+    clip = image.expand(4, -1, -1, -1)
     reference = pipeline.extract_video(nets, iter(clip), 25.0)
     speech = pipeline.encode_audio(*talking.VOICE)
     lent = pipeline.predict_expression(nets, speech, source, reference=reference)
@@ -91,16 +91,16 @@ def test_a_reference_tracks_previews_and_a_second_face(model, models):
     drawn = torch.cat(list(pipeline.preview(nets, portrait, motion, side=64, over_portrait=True).batches()))
     assert len(drawn) == len(motion) and drawn.device.type == "cpu"
     heads = torch.cat([batch.permute(0, 2, 3, 1) for batch in pipeline.render(nets, portrait, motion).batches()])
-    assert heads.device == DEVICE and pipeline.landmarks_picture(portrait).shape[-1] == 3
-    for kept in (heads, heads.cpu()):  # ComfyUI --gpu-only leaves pictures on the device
-        mask = torch.ones(picture.shape[:2], device=kept.device)
+    assert heads.device == DEVICE and pipeline.landmarks_image(portrait).shape[-1] == 3
+    for kept in (heads, heads.cpu()):  # ComfyUI --gpu-only leaves images on the device
+        mask = torch.ones(image.shape[:2], device=kept.device)
         stream, _ = pipeline.paste(kept, portrait, mask=mask, background=clip.to(kept.device))
         pasted = torch.cat(list(stream.batches()))
-        assert pasted.shape == (len(motion), 3, *picture.shape[:2])
+        assert pasted.shape == (len(motion), 3, *image.shape[:2])
 
 
 @pytest.mark.parametrize("model", [MINI, RELEASED])
-def test_pictures_and_voices_may_lie_on_the_device(model, models, on_the_cpu):
+def test_images_and_voices_may_lie_on_the_device(model, models, on_the_cpu):
     want, _ = on_the_cpu(model, "crop", True)
     wave, rate = talking.VOICE
     options = talking.clip(on_the_device(model, models), "crop", True).options

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation, load_canonical_face, rotation_of_angles
 
 
 def test_angles_and_rotations_are_inverse(generator):
@@ -22,14 +22,14 @@ def test_the_rotation_is_pitch_times_yaw_times_roll():
 
 def test_signs_are_what_the_docstring_says():
     canonical = load_canonical_face()
-    head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)
+    head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE)
 
     def moved(*angles):
         return (head @ rotation_of_angles(torch.tensor(angles)).T - head)[:, :2]
 
     nose, left_eye, right_eye = 4, 33, 263
     assert moved(0.2, 0, 0)[nose, 1] > 0.1  # down
-    assert moved(0, 0.2, 0)[nose, 0] < -0.1  # to the left of the picture
+    assert moved(0, 0.2, 0)[nose, 0] < -0.1  # to the left of the image
     tilt = moved(0, 0, 0.2)
     assert tilt[left_eye, 1] < tilt[right_eye, 1]  # clockwise: the left eye rises against the right
     assert tilt[nose, 0] > 0  # above the neck everything goes to the right

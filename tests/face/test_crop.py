@@ -9,7 +9,17 @@ import torch
 
 from sadtalker_core.datatypes import Box, CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError
-from sadtalker_core.face.crop import cut_square, face_box, picture_to_square, square_box, square_to_picture
+from sadtalker_core.face.crop import (
+    check_render_size,
+    cut_sharply,
+    cut_square,
+    even_box,
+    face_box,
+    image_to_square,
+    render_side,
+    square_box,
+    square_to_image,
+)
 from sadtalker_core.opencv_resize import resize_bilinear
 from tests.face.drawn_face import face_68
 
@@ -42,31 +52,31 @@ def test_full_modes_drive_the_same_box_as_crop_modes(plain, full):
     assert face_box(points, (600, 600), plain) == face_box(points, (600, 600), full)
 
 
-def test_the_resize_mode_takes_the_whole_picture_whatever_the_points():
+def test_the_resize_mode_takes_the_whole_image_whatever_the_points():
     assert face_box(torch.zeros(68, 2), (640, 480), CropMode.RESIZE) == Box(0, 0, 640, 480)
 
 
-def test_a_tall_picture_keeps_the_chin():
-    # the original clamped the lower edge to the WIDTH of the picture: 446 x 1427 lost everything below row 446
+def test_a_tall_image_keeps_the_chin():
+    # the original clamped the lower edge to the WIDTH of the image: 446 x 1427 lost everything below row 446
     points = face_68(223, 700, 120)
     box = face_box(points, (446, 1427), CropMode.CROP)
     assert box.bottom > 700 + 120 * 0.8 and abs(box.width - box.height) <= 1
 
 
-def test_a_wide_picture_is_not_left_at_the_bottom():
+def test_a_wide_image_is_not_left_at_the_bottom():
     box = face_box(face_68(800, 330, 100), (1600, 400), CropMode.CROP)
     assert box.bottom == 400
 
 
 @pytest.mark.parametrize("mode", CROPS)
 @pytest.mark.parametrize("x, y", [(0, 0), (0, 240), (640, 240), (320, 0), (320, 480), (639, 479)])
-def test_a_face_on_the_edge_gives_a_box_inside_the_picture(mode, x, y):
+def test_a_face_on_the_edge_gives_a_box_inside_the_image(mode, x, y):
     box = face_box(face_68(x, y, 90), (640, 480), mode)
     assert inside(box, 640, 480) and box.width > 50 and box.height > 50
 
 
 @pytest.mark.parametrize("mode", CROPS)
-def test_random_faces_in_random_pictures_never_leave_the_picture(mode, generator):
+def test_random_faces_in_random_images_never_leave_the_image(mode, generator):
     for _ in range(200):
         width, height = torch.randint(64, 3000, (2,), generator=generator).tolist()
         where = torch.rand(4, generator=generator)
@@ -81,8 +91,8 @@ def test_a_turned_face_gets_a_box_around_its_middle(roll):
     assert math.hypot(box.x + box.width / 2 - 500, box.y + box.height / 2 - 500) < 40 and box.width > 250
 
 
-def test_faces_of_2048_pixels_and_more_get_their_box_in_pixels_of_the_picture():
-    # the original computed the box in a picture shrunk by a whole factor and cut the full one with it
+def test_faces_of_2048_pixels_and_more_get_their_box_in_pixels_of_the_image():
+    # the original computed the box in an image shrunk by a whole factor and cut the full one with it
     small, large = face_68(500, 500, 150), face_68(500, 500, 150) * 8
     box = face_box(small, (1000, 1000), CropMode.CROP)
     for got, expected in zip(face_box(large, (8000, 8000), CropMode.CROP), box, strict=True):
@@ -106,7 +116,7 @@ def test_the_offset_is_in_parts_of_the_box():
     assert moved.width == pytest.approx(plain.width, abs=1)
 
 
-def test_an_adjusted_box_is_still_cut_off_where_the_picture_ends():
+def test_an_adjusted_box_is_still_cut_off_where_the_image_ends():
     box = face_box(face_68(300, 300, 100), (600, 600), CropMode.CROP, crop_scale=3, offset=(0.4, 0.4))
     assert inside(box, 600, 600)
 
@@ -127,7 +137,7 @@ def test_an_adjustment_that_means_nothing_is_refused(scale, offset):
         torch.zeros(5, 2),
     ],
 )
-def test_points_that_make_no_face_in_the_picture_are_refused(points):
+def test_points_that_make_no_face_in_the_image_are_refused(points):
     with pytest.raises(FaceNotFound):
         face_box(points, (600, 600), CropMode.CROP)
 
@@ -135,23 +145,23 @@ def test_points_that_make_no_face_in_the_picture_are_refused(points):
 def test_points_go_to_the_square_and_back(generator):
     box = Box(37, 11, 301, 155)
     points = torch.rand(68, 3, generator=generator) * 400
-    back = square_to_picture(picture_to_square(points, box, 256), box, 256)
+    back = square_to_image(image_to_square(points, box, 256), box, 256)
     torch.testing.assert_close(back, points, atol=1e-3, rtol=0)
 
 
 def test_the_corners_of_the_box_are_the_corners_of_the_square():
     box = Box(10, 20, 100, 50)
     corners = torch.tensor([(10.0, 20.0), (110.0, 70.0)])
-    assert picture_to_square(corners, box, 256).tolist() == [[0.0, 0.0], [256.0, 256.0]]
+    assert image_to_square(corners, box, 256).tolist() == [[0.0, 0.0], [256.0, 256.0]]
 
 
 def test_a_point_stays_on_its_pixel_when_the_square_is_cut():
-    picture = torch.zeros(300, 400, 3)
-    picture[140:150, 200:210] = 1
+    image = torch.zeros(300, 400, 3)
+    image[140:150, 200:210] = 1
     box = Box(100, 60, 256, 200)
-    square = cut_square(picture, box, 256)
+    square = cut_square(image, box, 256)
     rows, columns = square[0].nonzero(as_tuple=True)
-    middle = picture_to_square(torch.tensor([[205.0, 145.0]]), box, 256)[0]
+    middle = image_to_square(torch.tensor([[205.0, 145.0]]), box, 256)[0]
     assert columns.double().mean() + 0.5 == pytest.approx(float(middle[0]), abs=0.3)
     assert rows.double().mean() + 0.5 == pytest.approx(float(middle[1]), abs=0.7)
 
@@ -159,9 +169,9 @@ def test_a_point_stays_on_its_pixel_when_the_square_is_cut():
 @pytest.mark.parametrize("wh_and_size", [(265, 265, 256), (265, 265, 512), (91, 37, 256), (1024, 512, 256), (8, 9, 64)])
 def test_resizing_is_that_of_opencv_to_the_bit(wh_and_size):
     width, height, size = wh_and_size
-    picture = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    ours = (resize_bilinear(torch.from_numpy(picture).permute(2, 0, 1) / 255, size) * 255).round().byte()
-    theirs = cv2.resize(picture, (size, size))
+    image = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ours = (resize_bilinear(torch.from_numpy(image).permute(2, 0, 1) / 255, size) * 255).round().byte()
+    theirs = cv2.resize(image, (size, size))
     assert (ours.permute(1, 2, 0).numpy() == theirs).all()
 
 
@@ -177,9 +187,9 @@ def test_a_huge_face_is_averaged_down_before_single_pixels_are_taken():
 
 
 def test_a_huge_face_stays_where_it_is_when_it_is_averaged_down():
-    picture = torch.zeros(2100, 2100, 3)
-    picture[700:1000, 1400:1800] = 1
-    square = cut_square(picture, Box(0, 0, 2100, 2100), 210)
+    image = torch.zeros(2100, 2100, 3)
+    image[700:1000, 1400:1800] = 1
+    square = cut_square(image, Box(0, 0, 2100, 2100), 210)
     rows, columns = (square[0] > 0.5).nonzero(as_tuple=True)
     assert (rows.min(), rows.max() + 1) == (70, 100) and (columns.min(), columns.max() + 1) == (140, 180)
 
@@ -200,6 +210,42 @@ def test_away_from_the_edge_the_unsqueezed_box_is_the_box(mode):
     assert square_box(points, (1000, 1000), mode) == face_box(points, (1000, 1000), mode)
 
 
-def test_a_face_that_fills_a_tall_picture_is_squeezed_rather_than_cut():
+def test_a_face_that_fills_a_tall_image_is_squeezed_rather_than_cut():
     points = face_68(50, 150, 95)
     assert square_box(points, (100, 400), CropMode.CROP) == face_box(points, (100, 400), CropMode.CROP)
+
+
+# ------------------------------------------------------------------------------------------------- the size of a head
+
+
+@pytest.mark.parametrize(("wh", "asked", "side"), [
+    ((438, 438), 0, 438), ((300, 410), 0, 410), ((90, 90), 0, 256), ((1500, 1500), 0, 1024), ((313, 313), 0, 312),
+    ((438, 438), 512, 512), ((438, 438), 301, 300), ((2000, 2000), 1024, 1024),
+])  # fmt: skip
+def test_a_head_is_rendered_as_large_as_it_is_or_as_is_asked_for(wh, asked, side):
+    assert render_side(Box(0, 0, *wh), asked) == side
+
+
+@pytest.mark.parametrize("size", [-1, 1, 255, 1025, 4096])
+def test_a_size_that_no_head_may_have_is_refused_with_what_is_possible(size):
+    with pytest.raises(OptionError, match=rf"render_size: expected 0 .* or 256 to 1024 pixels, got {size}"):
+        check_render_size(size)
+
+
+def test_a_box_that_is_nearly_square_becomes_even_and_others_stay():
+    assert even_box(Box(3, 4, 313, 312)) == Box(3, 4, 312, 312) == even_box(Box(3, 4, 313, 313))
+    assert even_box(Box(3, 4, 313, 300)) == Box(3, 4, 313, 300)
+
+
+def test_a_square_of_its_own_size_is_the_picture_to_the_bit():
+    picture, box = torch.rand(90, 100, 3), Box(20, 10, 70, 70)
+    assert torch.equal(cut_sharply(picture, box, 70), picture[10:80, 20:90].permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("side", [400, 700, 1500])
+def test_what_is_finer_than_the_square_turns_grey_and_not_into_a_pattern(side):
+    board = ((torch.arange(side)[:, None] + torch.arange(side)) % 2).float()[..., None].expand(-1, -1, 3)
+    square = cut_sharply(board, Box(0, 0, side, side), 256)[:, 8:-8, 8:-8]
+    assert (square - 0.5).abs().max() < 0.02
+    if side == 400:
+        assert (cut_square(board, Box(0, 0, side, side), 256) - 0.5).abs().max() > 0.4  # what stored workflows have

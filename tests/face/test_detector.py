@@ -6,9 +6,9 @@ from torch import nn
 
 from sadtalker_core.face.detector import DetectedFace, FaceDetector, ShortRangeNet, detect_faces, merge_same
 from sadtalker_core.face.landmarks import find_faces
-from tests.face.pictures import astronaut, picture, resized, turned
+from tests.face.images import astronaut, photograph, resized, turned
 
-EYES = torch.tensor([[204.0, 103.0], [247.0, 106.0]])  #: of the astronaut, read off the picture
+EYES = torch.tensor([[204.0, 103.0], [247.0, 106.0]])  #: of the astronaut, read off the image
 
 
 def a_face(x, y, size, score=0.9) -> DetectedFace:
@@ -41,7 +41,7 @@ def test_a_tilted_head_is_found_and_its_tilt_told(detector, degrees):
     assert abs(torch.rad2deg(torch.tensor(face.roll)) - degrees - 4) < 12  # she holds it 4 degrees to begin with
 
 
-def test_a_picture_on_its_side_still_has_a_face(detector):
+def test_an_image_on_its_side_still_has_a_face(detector):
     lying = torch.rot90(astronaut(), 1).contiguous()
     x, y = detect_faces(detector, lying)[0].centre
     assert abs(x - 122) < 20 and abs(y - (512 - 225)) < 20
@@ -62,17 +62,17 @@ def test_half_a_face_at_the_edge_is_found(detector, cut, middle):
     assert abs(face.centre[0] - middle[0]) < 15 and abs(face.centre[1] - middle[1]) < 15
 
 
-def test_a_face_that_fills_the_picture_is_found(detector):
+def test_a_face_that_fills_the_image_is_found(detector):
     (face,) = detect_faces(detector, astronaut()[70:170, 180:275])
     assert 80 < face.box[2] < 130
 
 
-def test_a_picture_of_sixteen_pixels_is_enough_for_a_guess(detector):
+def test_an_image_of_sixteen_pixels_is_enough_for_a_guess(detector):
     (face,) = detect_faces(detector, resized(astronaut()[60:190, 160:290], 16, 16))
     assert 10 < face.box[2] < 20
 
 
-def test_grey_and_dark_pictures_are_as_good(detector):
+def test_grey_and_dark_images_are_as_good(detector):
     for image in (astronaut().mean(-1, keepdim=True).expand(-1, -1, 3), astronaut() * 0.08):
         (face,) = detect_faces(detector, image)
         assert abs(face.centre[0] - 225) < 8
@@ -82,7 +82,7 @@ def test_grey_and_dark_pictures_are_as_good(detector):
 @pytest.mark.parametrize(
     "shape, place", [((6000, 8000), (5000, 3000)), ((512, 6000), (5000, 0)), ((6000, 512), (0, 4000))]
 )
-def test_a_small_face_in_a_very_big_or_long_picture_is_found(detector, mesh_net, shape, place):
+def test_a_small_face_in_a_very_big_or_long_image_is_found(detector, mesh_net, shape, place):
     image = torch.full((*shape, 3), 0.4)
     x, y = place
     image[y : y + 512, x : x + 512] = astronaut()
@@ -91,11 +91,11 @@ def test_a_small_face_in_a_very_big_or_long_picture_is_found(detector, mesh_net,
 
 
 @pytest.mark.parametrize("name", ["brick", "grass", "gravel", "moon", "text", "hubble_deep_field"])
-def test_pictures_of_no_face_have_no_face(detector, name):
-    assert detect_faces(detector, picture(name)) == []
+def test_images_of_no_face_have_no_face(detector, name):
+    assert detect_faces(detector, photograph(name)) == []
 
 
-def test_a_picture_of_one_colour_has_no_face(detector):
+def test_an_image_of_one_colour_has_no_face(detector):
     assert detect_faces(detector, torch.ones(300, 400, 3)) == []
 
 
@@ -112,7 +112,7 @@ def test_the_net_at_a_finer_scale_is_the_same_net_on_a_larger_grid(detector):
     assert logits.shape == (1, 32 * 32 * 2 + 16 * 16 * 6) and places.shape == (*logits.shape, 16)
 
 
-def test_gradients_reach_the_picture(detector):
+def test_gradients_reach_the_image(detector):
     image = torch.rand(1, 3, 192, 192, requires_grad=True)
     logits, _ = detector(image)
     logits.sum().backward()

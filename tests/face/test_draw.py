@@ -1,4 +1,4 @@
-"""Points drawn on a picture."""
+"""Points drawn on an image."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def is_colour(image, colour):
 
 
 @pytest.mark.parametrize("points", [face_68(100, 100, 90), torch.rand(468, 3) * 150 + 20])
-def test_every_point_is_seen_at_its_place_and_the_picture_stays_clean(points):
+def test_every_point_is_seen_at_its_place_and_the_image_stays_clean(points):
     image = torch.zeros(200, 220, 3)
     drawn = draw_landmarks(image, points)
     assert drawn.shape == image.shape and image.abs().max() == 0
@@ -27,7 +27,7 @@ def test_the_box_is_framed_inside_its_own_pixels():
     assert (columns.min(), columns.max() + 1) == (40, 160) and (rows.min(), rows.max() + 1) == (50, 150)
 
 
-def test_points_off_the_picture_do_no_harm():
+def test_points_off_the_image_do_no_harm():
     image = torch.rand(64, 64, 3)
     drawn = draw_landmarks(image, face_68(5000, -5000, 60))
     assert torch.equal(drawn, (image * 255).round() / 255)

@@ -15,7 +15,7 @@ import torch
 from sadtalker_core.face.detector import FaceDetector, cell_centres
 from sadtalker_core.face.embedded import ASSETS, FACE_MESH_FILE, build_face_nets, our_name
 from sadtalker_core.face.mesh import FaceMesh
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 
 NEAR = [
     -5.433,

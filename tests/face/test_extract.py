@@ -5,17 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
-from sadtalker_core.errors import FaceNotFound, PictureError
-from sadtalker_core.face.crop import face_box, picture_to_square
+from sadtalker_core.errors import FaceNotFound
+from sadtalker_core.face.crop import cut_sharply, cut_square, face_box, image_to_square
 from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.points import FaceSelector, MeshPoints
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from tests.face.drawn_face import face_68
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 
 POINTS = face_68(260, 200, 90)
 
@@ -32,19 +31,19 @@ def portrait(generator):
 
 
 class Finder:
-    """Knows the points of the picture, moves them to a square cut at `box`, and remembers what it was asked."""
+    """Knows the points of the image, moves them to a square cut at `box`, and remembers what it was asked."""
 
     def __init__(self, size_wh=(500, 400), box=None, blind_in_square=False):
         self.size_wh, self.box, self.blind, self.asked = size_wh, box, blind_in_square, []
 
-    def __call__(self, picture, near=None):
-        height, width = picture.shape[:2]
+    def __call__(self, image, near=None):
+        height, width = image.shape[:2]
         self.asked.append(((width, height), near))
         if (width, height) == self.size_wh:
             return POINTS
         if self.blind:
             raise FaceNotFound("no face")
-        return picture_to_square(POINTS, self.box, width)
+        return image_to_square(POINTS, self.box, width)
 
 
 @pytest.mark.parametrize("mode", list(CropMode))
@@ -58,13 +57,13 @@ def test_every_mode_gives_a_square_its_box_and_one_row(net, portrait, mode, size
     assert (row.family, row.crop_mode, row.pic_size) == ("released", mode, size)
 
 
-def test_the_face_is_looked_for_once_in_the_picture_and_once_in_the_square(net, portrait):
+def test_the_face_is_looked_for_once_in_the_image_and_once_in_the_square(net, portrait):
     box = face_box(POINTS, (500, 400), CropMode.CROP)
     finder = Finder(box=box)
     extract_released(net, portrait, finder, CropMode.CROP, 256)
     (first, near_first), (second, near_second) = finder.asked
     assert first == (500, 400) and near_first is None and second == (256, 256)
-    moved = picture_to_square(POINTS, box, 256)
+    moved = image_to_square(POINTS, box, 256)
     assert near_second.x == pytest.approx(float(moved[:, 0].min()), abs=1)
     assert near_second.bottom == pytest.approx(float(moved[:, 1].max()), abs=2)
 
@@ -83,13 +82,13 @@ def test_in_the_resize_mode_the_users_box_is_moved_into_the_square(net, portrait
 
 
 @pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.RESIZE])
-def test_a_face_that_is_lost_in_the_square_keeps_the_points_of_the_picture(net, portrait, mode):
+def test_a_face_that_is_lost_in_the_square_keeps_the_points_of_the_image(net, portrait, mode):
     done, _ = extract_released(net, portrait, Finder(blind_in_square=True), mode, 256)
-    torch.testing.assert_close(done.crop.landmarks, picture_to_square(POINTS, done.crop.box, 256))
+    torch.testing.assert_close(done.crop.landmarks, image_to_square(POINTS, done.crop.box, 256))
 
 
-def test_no_face_in_the_picture_is_an_error_and_not_the_mean_face(net, portrait):
-    def blind(picture, near):
+def test_no_face_in_the_image_is_an_error_and_not_the_mean_face(net, portrait):
+    def blind(image, near):
         raise FaceNotFound("no face")
 
     for mode in (CropMode.CROP, CropMode.RESIZE):
@@ -117,12 +116,6 @@ def test_the_portrait_that_came_in_has_no_crop_afterwards(net, portrait):
     assert portrait.crop is None and done.image is portrait.image and torch.equal(portrait.image, before)
 
 
-def test_a_picture_with_nan_is_refused_at_the_door(net, portrait):
-    portrait.image[3, 3] = float("nan")
-    with pytest.raises(PictureError, match="NaN"):
-        extract_released(net, portrait, Finder(), CropMode.CROP, 256)
-
-
 def test_many_squares_read_at_once_give_the_rows_of_each(net, generator):
     squares = torch.rand(3, 3, 256, 256, generator=generator)
     points = [face_68(128, 128, size) for size in (70, 80, 90)]
@@ -142,23 +135,12 @@ def test_a_net_in_half_precision_is_spoken_to_in_half_precision(generator):
 # --------------------------------------------------------------------------------------------------- the mini family
 
 
-@pytest.fixture(scope="module")
-def mean_face():
-    """A linear fit that says what laying the mean face on the mesh says."""
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
-    torch.nn.init.zeros_(net.read.weight)
-    torch.nn.init.zeros_(net.read.bias)
-    return net
-
-
 @pytest.mark.parametrize("mode", [CropMode.CROP, CropMode.EXTENDED_FULL, CropMode.RESIZE])
 def test_the_mini_door_gives_a_mesh_in_the_square_and_one_row(detector, mesh_net, mean_face, mode):
     done, row = extract_mini(detector, mesh_net, mean_face, Portrait(astronaut()), mode, 256)
     assert done.crop.image.shape == (3, 256, 256) and done.crop.landmarks.shape == (468, 3) and done.crop.mode is mode
     assert (row.family, row.crop_mode, row.pic_size, len(row)) == ("mini", mode, 256, 1)
-    eyes = picture_to_square(torch.tensor([(204.0, 103.0), (247.0, 106.0)]), done.crop.box, 256)
+    eyes = image_to_square(torch.tensor([(204.0, 103.0), (247.0, 106.0)]), done.crop.box, 256)
     lids = mesh_to_68(done.crop.landmarks)[36:48].reshape(2, 6, 2)
     assert (lids.mean(dim=1) - eyes).norm(dim=1).max() < 8
 
@@ -171,6 +153,25 @@ def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, me
     assert moved.crop.box.width == pytest.approx(0.8 * plain.crop.box.width, abs=2)
 
 
+def test_without_a_size_the_mini_door_cuts_what_it_always_cut(detector, mesh_net, mean_face):
+    doors = detector, mesh_net, mean_face, Portrait(astronaut()), CropMode.CROP, 256
+    (silent, row), (said, same_row) = extract_mini(*doors), extract_mini(*doors, render_size=256)
+    assert torch.equal(silent.crop.image, cut_square(astronaut(), silent.crop.box, 256)) and not silent.crop.fine
+    assert torch.equal(said.crop.image, silent.crop.image) and torch.equal(same_row.full_rows(), row.full_rows())
+
+
+@pytest.mark.parametrize("asked", [0, 300])
+def test_a_head_is_cut_as_large_as_it_is_or_as_asked_and_read_alike(detector, mesh_net, mean_face, asked):
+    picture = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=2)[0].permute(1, 2, 0)
+    doors = detector, mesh_net, mean_face, Portrait(picture), CropMode.CROP, 256
+    (plain, row), (done, same) = extract_mini(*doors), extract_mini(*doors, render_size=asked)
+    box, square = done.crop.box, done.crop.image
+    assert done.crop.fine and box.width == box.height and plain.crop.box.width - box.width in (0, 1)
+    assert square.shape[-1] == same.pic_size == (asked or box.width)
+    assert torch.equal(square, cut_sharply(picture, box, asked or box.width))
+    assert (same.motion_rows() - row.motion_rows()).abs().max() < 0.02
+
+
 def test_the_embedded_mesh_serves_the_released_family_too(net, detector, mesh_net):
     portrait = Portrait(astronaut())
     finder = MeshPoints(detector, mesh_net, FaceSelector.of(portrait))
@@ -180,7 +181,7 @@ def test_the_embedded_mesh_serves_the_released_family_too(net, detector, mesh_ne
     assert box.x < 175 and box.right > 275 and box.y < 30 and box.bottom > 175
 
 
-def test_a_picture_without_a_face_is_a_sentence_at_both_doors(net, detector, mesh_net, mean_face, generator):
+def test_an_image_without_a_face_is_a_sentence_at_both_doors(net, detector, mesh_net, mean_face, generator):
     noise = Portrait(torch.rand(200, 200, 3, generator=generator))
     with pytest.raises(FaceNotFound, match="no face found"):
         extract_mini(detector, mesh_net, mean_face, noise, CropMode.CROP, 256)

@@ -38,7 +38,7 @@ class StandIn:
         torch.backends.cudnn.benchmark = True
         self.looks.append(len(batch))
         assert batch.shape[1] == 3 and batch.max() > 1.5  # RGB planes in 0..255
-        return [self.patches(picture[0].numpy()) for picture in batch]
+        return [self.patches(image[0].numpy()) for image in batch]
 
     @staticmethod
     def patches(plane):
@@ -81,12 +81,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def picture_with(*faces, size=(300, 400)):
+def image_with(*faces, size=(300, 400)):
     """Bright patches (x, y, side, level) on black."""
-    picture = torch.zeros(*size, 3)
+    image = torch.zeros(*size, 3)
     for x, y, side, level in faces:
-        picture[y : y + side, x : x + side] = level / 255
-    return picture
+        image[y : y + side, x : x + side] = level / 255
+    return image
 
 
 def middle(points):
@@ -97,10 +97,10 @@ SMALL, LARGE = (30, 40, 40, 200), (200, 100, 100, 255)
 
 
 def test_the_largest_face_is_taken_unless_another_is_meant(package, folder):
-    picture = picture_with(SMALL, LARGE)
-    assert middle(FaceAlignmentPoints(folder)(picture)) == pytest.approx([250, 150], abs=10)
+    image = image_with(SMALL, LARGE)
+    assert middle(FaceAlignmentPoints(folder)(image)) == pytest.approx([250, 150], abs=10)
     second = FaceAlignmentPoints(folder, selector=FaceSelector(index=1))
-    assert middle(second(picture)) == pytest.approx([50, 60], abs=5)
+    assert middle(second(image)) == pytest.approx([50, 60], abs=5)
 
 
 def test_both_nets_get_their_colours_in_the_order_red_green_blue(package, folder, monkeypatch):
@@ -117,40 +117,38 @@ def test_both_nets_get_their_colours_in_the_order_red_green_blue(package, folder
             return super().get_landmarks_from_image(image, detected_faces)
 
     monkeypatch.setattr(package, "FaceAlignment", Watched)
-    picture = picture_with(LARGE)
-    picture[100:200, 200:300, 1:] = torch.tensor([20, 10]) / 255
-    FaceAlignmentPoints(folder)(picture)
+    image = image_with(LARGE)
+    image[100:200, 200:300, 1:] = torch.tensor([20, 10]) / 255
+    FaceAlignmentPoints(folder)(image)
     assert seen == {"detector": [255, 20, 10], "landmarks": [255, 20, 10]}
 
 
 def test_the_face_nearest_to_the_given_box_is_taken(package, folder):
-    picture = picture_with(SMALL, LARGE)
+    image = image_with(SMALL, LARGE)
     box = Box(20, 20, 60, 60)
-    assert middle(FaceAlignmentPoints(folder)(picture, box)) == pytest.approx([50, 60], abs=5)
-    assert middle(FaceAlignmentPoints(folder, selector=FaceSelector(box=box))(picture)) == pytest.approx(
-        [50, 60], abs=5
-    )
+    assert middle(FaceAlignmentPoints(folder)(image, box)) == pytest.approx([50, 60], abs=5)
+    assert middle(FaceAlignmentPoints(folder, selector=FaceSelector(box=box))(image)) == pytest.approx([50, 60], abs=5)
 
 
 def test_a_users_box_is_trusted_where_no_face_is_detected(package, folder):
     finder = FaceAlignmentPoints(folder, selector=FaceSelector(box=Box(100, 100, 80, 80)))
-    assert middle(finder(picture_with((0, 0, 5, 100)))) == pytest.approx([140, 140], abs=8)
+    assert middle(finder(image_with((0, 0, 5, 100)))) == pytest.approx([140, 140], abs=8)
 
 
 @pytest.mark.parametrize("near", [None, Box(10, 10, 50, 50)])
 def test_no_face_is_a_sentence(package, folder, near):
     with pytest.raises(FaceNotFound, match="no face found"):
-        FaceAlignmentPoints(folder)(picture_with((0, 0, 5, 100)), near)
+        FaceAlignmentPoints(folder)(image_with((0, 0, 5, 100)), near)
 
 
-def test_a_large_picture_is_shrunk_for_the_detector_and_the_points_are_those_of_the_picture(package, folder):
-    points = FaceAlignmentPoints(folder)(picture_with((1200, 800, 600, 255), size=(2000, 2560)))
+def test_a_large_image_is_shrunk_for_the_detector_and_the_points_are_those_of_the_image(package, folder):
+    points = FaceAlignmentPoints(folder)(image_with((1200, 800, 600, 255), size=(2000, 2560)))
     assert middle(points) == pytest.approx([1500, 1100], abs=60)
 
 
 def test_a_video_is_looked_at_in_batches_and_follows_the_same_face(package, folder):
-    frames = [picture_with((30 + 5 * i, 40, 40, 200), (300 - 9 * i, 100, 60 - 4 * i, 255)) for i in range(10)]
-    frames[4] = picture_with((0, 0, 5, 100))
+    frames = [image_with((30 + 5 * i, 40, 40, 200), (300 - 9 * i, 100, 60 - 4 * i, 255)) for i in range(10)]
+    frames[4] = image_with((0, 0, 5, 100))
     finder = FaceAlignmentPoints(folder, batch_size=4)
     seen = list(finder.follow(iter(frames)))
     assert [points is None for _, points in seen] == [i == 4 for i in range(10)]
@@ -167,7 +165,7 @@ def test_a_video_is_never_read_further_ahead_than_a_batch(package, folder):
     def frames():
         for i in range(20):
             read.append(i)
-            yield picture_with(LARGE)
+            yield image_with(LARGE)
 
     following = FaceAlignmentPoints(folder, batch_size=3).follow(frames())
     next(following)
@@ -177,8 +175,8 @@ def test_a_video_is_never_read_further_ahead_than_a_batch(package, folder):
 def test_the_nets_are_built_once_with_the_files_of_the_folder_and_not_compiled(package, folder):
     finder = FaceAlignmentPoints(folder, torch.device("cuda:0"))
     assert not StandIn.built
-    finder(picture_with(LARGE))
-    finder(picture_with(LARGE))
+    finder(image_with(LARGE))
+    finder(image_with(LARGE))
     (nets,) = StandIn.built
     assert nets.files == [str(folder / DETECTOR_FILE), str(folder / LANDMARKS_FILE)]
     assert nets.device == "cuda:0" and nets.compiled is False
@@ -190,7 +188,7 @@ def test_a_device_the_package_does_not_know_becomes_the_cpu(package, folder):
 
 def test_what_the_package_changes_for_the_whole_process_is_put_back(package, folder):
     fetching, hub = package.api.load_file_from_url, torch.hub.get_dir()
-    FaceAlignmentPoints(folder)(picture_with(LARGE))
+    FaceAlignmentPoints(folder)(image_with(LARGE))
     assert torch.backends.cudnn.benchmark is False
     assert package.api.load_file_from_url is fetching and torch.hub.get_dir() == hub
 
@@ -212,13 +210,13 @@ def test_it_is_put_back_after_an_error_too(package, folder, monkeypatch, error, 
 def test_a_missing_file_is_named_and_not_downloaded(package, folder, name):
     (folder / name).unlink()
     with pytest.raises(CheckpointMissing, match=f"{name}, which is not in .* Expected: seven bytes.$"):
-        FaceAlignmentPoints(folder, expected={name: "seven bytes"})(picture_with(LARGE))
+        FaceAlignmentPoints(folder, expected={name: "seven bytes"})(image_with(LARGE))
 
 
 def test_a_missing_package_is_a_sentence_that_names_the_way_out(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "face_alignment", None)
     with pytest.raises(OptionError, match="pip install face-alignment.*embedded mesh"):
-        FaceAlignmentPoints(folder)(picture_with(LARGE))
+        FaceAlignmentPoints(folder)(image_with(LARGE))
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +247,7 @@ def test_the_real_package_works_from_the_folder_without_a_network_on_stacked_fra
     assert len(finder._detect(torch.stack(frames)[:, :32, :32])) == 2
 
     face = finder._choose([], frames[0], None)
-    monkeypatch.setattr(finder, "_detect", lambda pictures, quarters=0: [[face]] * len(pictures))
+    monkeypatch.setattr(finder, "_detect", lambda images, quarters=0: [[face]] * len(images))
     _, (_, second) = finder.follow(frames)
     alone = finder(frames[1])
     # without training a heat map has near ties, and a few points jump from one to the other

@@ -7,7 +7,7 @@ from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.face.detector import DetectedFace, detect_faces
 from sadtalker_core.face.landmarks import FACE_ORDERS, MESH_TO_68, choose_face, find_faces, mesh_to_68, order_faces
 from sadtalker_core.face.mesh import face_mesh
-from tests.face.pictures import astronaut, picture
+from tests.face.images import astronaut, photograph
 
 
 def a_face(x, y, size, score) -> DetectedFace:
@@ -65,13 +65,13 @@ def test_a_negative_index_is_refused():
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "cell"])
 def test_what_only_the_detector_takes_for_a_face_drops_out(detector, mesh_net, name):
-    image = picture(name)
+    image = photograph(name)
     assert detect_faces(detector, image)  # or the next line would show nothing
     assert find_faces(detector, mesh_net, image) == []
 
 
 def test_a_man_in_profile_stays(detector, mesh_net):
-    (face,) = find_faces(detector, mesh_net, picture("camera"))
+    (face,) = find_faces(detector, mesh_net, photograph("camera"))
     assert abs(face.centre[0] - 222) < 20 and abs(face.centre[1] - 163) < 20
 
 
@@ -80,7 +80,7 @@ def test_the_68_points_stand_where_their_names_say(detector, mesh_net):
     assert points.shape == (68, 2)
     x, y = points.unbind(1)
     jaw, left_eye, right_eye, lips = points[:17], points[36:42], points[42:48], points[48:60]
-    assert (jaw[1:, 0] - jaw[:-1, 0])[2:-2].min() > 0  # from the left of the picture to its right
+    assert (jaw[1:, 0] - jaw[:-1, 0])[2:-2].min() > 0  # from the left of the image to its right
     assert jaw[:, 1].argmax() == 8 and abs(x[8] - x[30]) < 10  # the chin is lowest, under the nose
     assert (left_eye.mean(0) - torch.tensor([204.0, 103.0])).norm() < 4
     assert (right_eye.mean(0) - torch.tensor([247.0, 106.0])).norm() < 4

@@ -17,7 +17,7 @@ from sadtalker_core.face.embedded import ASSETS
 from sadtalker_core.face.linear_3dmm import Linear3DMM, read_meshes, turn_about
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.model import NETWORKS, load_weights
-from tests.face.pictures import astronaut, turned
+from tests.face.images import astronaut, turned
 
 
 @pytest.fixture(scope="module")
@@ -112,17 +112,17 @@ def test_the_astronaut_smiles_and_looks_straight_ahead(net, astronaut_points):
     assert abs(pitch) < 8 and abs(yaw) < 5 and 0 < roll < 8
 
 
-def test_tilting_the_picture_clockwise_adds_to_the_roll(net, detector, mesh_net, astronaut_points):
-    picture = turned(astronaut(), 30)
-    points = face_mesh(mesh_net, picture, detect_faces(detector, picture)[0]).points
+def test_tilting_the_image_clockwise_adds_to_the_roll(net, detector, mesh_net, astronaut_points):
+    image = turned(astronaut(), 30)
+    points = face_mesh(mesh_net, image, detect_faces(detector, image)[0]).points
     both = read_meshes(net, torch.stack([astronaut_points, points]), 512, CropMode.RESIZE)
     rolls = torch.rad2deg(both.rotation[:, 2])
     assert rolls[1] - rolls[0] == pytest.approx(30, abs=2)
 
 
 def test_a_mirror_changes_sides(net, detector, mesh_net, astronaut_points):
-    picture = turned(astronaut(), 20).flip(1)
-    points = face_mesh(mesh_net, picture, detect_faces(detector, picture)[0]).points
+    image = turned(astronaut(), 20).flip(1)
+    points = face_mesh(mesh_net, image, detect_faces(detector, image)[0]).points
     there = read_meshes(net, astronaut_points[None], 512, CropMode.RESIZE)
     here = read_meshes(net, points[None], 300, CropMode.RESIZE)
     assert torch.rad2deg(here.rotation[0, 2] + there.rotation[0, 2] + math.radians(20)).abs() < 3
@@ -131,9 +131,9 @@ def test_a_mirror_changes_sides(net, detector, mesh_net, astronaut_points):
 
 @pytest.fixture(scope="module")
 def held_out():
-    """90 generated heads that the fit has not seen, and what was true of them, in pictures of 224 pixels; stored by
+    """90 generated heads that the fit has not seen, and what was true of them, in images of 224 pixels; stored by
 
-    seen = look_at_people(work, 1200)   # training/fit_linear_3dmm.py; every third picture of the last 100 people
+    seen = look_at_people(work, 1200)   # training/fit_linear_3dmm.py; every third image of the last 100 people
     """
     with np.load(Path(__file__).parent / "data" / "held_out_meshes.npz") as arrays:
         heads = {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}

@@ -9,7 +9,7 @@ from sadtalker_core.datatypes import Box
 from sadtalker_core.errors import FaceNotFound
 from sadtalker_core.face.detector import DetectedFace, detect_faces
 from sadtalker_core.face.mesh import FaceMesh, face_mesh, mesh_square, track_meshes
-from tests.face.pictures import astronaut, picture, turned
+from tests.face.images import astronaut, photograph, turned
 
 LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS = [33, 133], [362, 263]
 
@@ -59,15 +59,15 @@ def test_a_box_drawn_by_hand_is_enough(mesh_net, mesh, box):
     assert (drawn.points - mesh.points)[:, :2].norm(dim=1).mean() < 1.5
 
 
-def test_turning_the_picture_turns_the_mesh(detector, mesh_net, mesh):
-    picture = turned(astronaut(), 40)
-    there = face_mesh(mesh_net, picture, detect_faces(detector, picture)[0]).points[:, :2]
+def test_turning_the_image_turns_the_mesh(detector, mesh_net, mesh):
+    photograph = turned(astronaut(), 40)
+    there = face_mesh(mesh_net, photograph, detect_faces(detector, photograph)[0]).points[:, :2]
     c, s = math.cos(math.radians(40)), math.sin(math.radians(40))
     expected = (mesh.points[:, :2] - torch.tensor([225.0, 122.0])) @ torch.tensor([[c, s], [-s, c]]) + 150
     assert (there - expected).norm(dim=1).mean() < 1.5
 
 
-def test_a_larger_picture_gives_the_same_mesh_larger_also_in_depth(detector, mesh_net, mesh):
+def test_a_larger_image_gives_the_same_mesh_larger_also_in_depth(detector, mesh_net, mesh):
     big = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=3.0, mode="bicubic")
     big = big[0].permute(1, 2, 0).clamp(0, 1)
     points = face_mesh(mesh_net, big, detect_faces(detector, big)[0]).points
@@ -82,7 +82,7 @@ def test_half_a_face_at_the_edge_has_a_mesh_that_reaches_over_it(detector, mesh_
 
 def test_no_face_in_the_box_is_said_with_its_place(mesh_net):
     with pytest.raises(FaceNotFound, match=r"\(300, 200\) of 120 x 140"):
-        face_mesh(mesh_net, picture("brick"), Box(300, 200, 120, 140))
+        face_mesh(mesh_net, photograph("brick"), Box(300, 200, 120, 140))
 
 
 def test_an_empty_box_holds_no_face(mesh_net):
@@ -92,7 +92,7 @@ def test_an_empty_box_holds_no_face(mesh_net):
 
 def test_the_square_of_a_mesh_holds_it_upright_with_room(mesh):
     square = mesh_square(mesh.points)
-    inside = square.from_picture(mesh.points[:, :2], 1)
+    inside = square.from_image(mesh.points[:, :2], 1)
     assert inside.min() > 0.1 and inside.max() < 0.9
     assert abs(inside[33, 1] - inside[263, 1]) < 1e-4
     assert torch.allclose((inside.amin(0) + inside.amax(0)) / 2, torch.tensor([0.5, 0.5]), atol=1e-4)
@@ -137,7 +137,7 @@ def test_with_two_people_the_same_one_is_followed_after_a_gap(detector, mesh_net
     assert tracks[0].points[4, 0] > 512 and abs(tracks[2].points[4, 0] - tracks[0].points[4, 0]) < 2
 
 
-def test_gradients_reach_the_picture(mesh_net):
+def test_gradients_reach_the_image(mesh_net):
     square = torch.rand(1, 3, 192, 192, requires_grad=True)
     points, _ = mesh_net(square)
     points.sum().backward()

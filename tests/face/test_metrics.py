@@ -3,21 +3,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.face.metrics import eye_aspect_ratio, head_angles, inner_lip_gap, mouth_width
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 
 
 def head(angles=(0.0, 0.0, 0.0), **units) -> torch.Tensor:
-    """The mean head, moved and turned, in the axes of pictures."""
+    """The mean head, moved and turned, in the axes of images."""
     canonical = load_canonical_face()
     weights = torch.zeros(52)
     for name, amount in units.items():
         weights[BLENDSHAPE_INDEX[name]] = amount
-    points = (canonical.mean + canonical.displacements(weights) - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE)
+    points = (canonical.mean + canonical.displacements(weights) - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE)
     return points @ rotation_of_angles(torch.tensor(angles)).T * 90 + torch.tensor([100.0, 200.0, 0.0])
 
 
@@ -33,7 +33,7 @@ def test_the_lip_gap_is_the_same_on_a_turned_head():
 
 def test_a_blink_closes_the_eye_it_names():
     open_eyes, left_closed = eye_aspect_ratio(head()), eye_aspect_ratio(head(eyeBlinkLeft=1.0))
-    assert left_closed[1] < 0.6 * open_eyes[1]  # the person's left eye is on the right of the picture
+    assert left_closed[1] < 0.6 * open_eyes[1]  # the person's left eye is on the right of the image
     assert left_closed[0] == pytest.approx(float(open_eyes[0]), abs=0.02)
 
 

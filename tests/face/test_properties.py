@@ -1,4 +1,4 @@
-"""The doorway for pictures, whatever comes: pixels or a sentence, and nothing else."""
+"""The doorway for images, whatever comes: pixels or a sentence, and nothing else."""
 
 import io
 import logging
@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sadtalker_core.errors import PictureError
-from sadtalker_core.face.picture import check_picture
-from sadtalker_core.face.picture_file import read_picture
+from sadtalker_core.errors import ImageError
+from sadtalker_core.face.image import check_image
+from sadtalker_core.face.image_file import read_image
 
 KINDS = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
          "GIF": ("L", "P", "RGB"), "TIFF": ("1", "F", "I;16", "LAB", "PA", "CMYK", "RGBA"), "WEBP": ("RGB", "RGBA"),
@@ -22,7 +22,7 @@ BOUNDED = settings(
 )
 
 
-def picture_files(sides: st.SearchStrategy[int]) -> st.SearchStrategy[bytes]:
+def image_files(sides: st.SearchStrategy[int]) -> st.SearchStrategy[bytes]:
     """Whole files of every kind and mode."""
 
     def save(kind_and_mode: tuple[str, str], width: int, height: int, seed: int) -> bytes:
@@ -39,7 +39,7 @@ def picture_files(sides: st.SearchStrategy[int]) -> st.SearchStrategy[bytes]:
 @st.composite
 def damaged(draw) -> bytes:
     """A file that ends early, has flipped bits, or both."""
-    content = bytearray(draw(picture_files(st.sampled_from([1, 17, 65]))))
+    content = bytearray(draw(image_files(st.sampled_from([1, 17, 65]))))
     for place, bit in draw(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 7)), max_size=12)):
         content[place % len(content)] ^= 1 << bit
     return bytes(content[: draw(st.integers(0, len(content)))] if draw(st.booleans()) else content)
@@ -50,12 +50,12 @@ def pixels_or_a_sentence(call) -> None:
     try:
         with warnings.catch_warnings():  # Pillow warns of odd tags
             warnings.simplefilter("ignore")
-            picture = call()
-    except PictureError as error:
+            image = call()
+    except ImageError as error:
         assert 20 < len(str(error)) <= 600 and str(error).endswith((".", "made it."))
     else:
-        assert picture.ndim == 3 and picture.shape[2] in (3, 4) and picture.dtype == torch.float32
-        assert 0 <= picture.min() and picture.max() <= 1
+        assert image.ndim == 3 and image.shape[2] in (3, 4) and image.dtype == torch.float32
+        assert 0 <= image.min() and image.max() <= 1
     finally:
         logging.disable(logging.NOTSET)
 
@@ -63,19 +63,19 @@ def pixels_or_a_sentence(call) -> None:
 @BOUNDED
 @given(st.binary(max_size=300))
 def test_any_bytes_are_pixels_or_a_sentence(content):
-    pixels_or_a_sentence(lambda: read_picture(content, "the portrait"))
+    pixels_or_a_sentence(lambda: read_image(content, "the portrait"))
 
 
 @BOUNDED
 @given(damaged())
-def test_a_damaged_picture_is_pixels_or_a_sentence(content):
-    pixels_or_a_sentence(lambda: read_picture(content, "the portrait"))
+def test_a_damaged_image_is_pixels_or_a_sentence(content):
+    pixels_or_a_sentence(lambda: read_image(content, "the portrait"))
 
 
 @BOUNDED
-@given(picture_files(st.integers(1, 90)))
-def test_a_whole_picture_of_any_mode_and_size_passes_both_doors_or_is_told(content):
-    pixels_or_a_sentence(lambda: check_picture(read_picture(content), "the portrait")[0])
+@given(image_files(st.integers(1, 90)))
+def test_a_whole_image_of_any_mode_and_size_passes_both_doors_or_is_told(content):
+    pixels_or_a_sentence(lambda: check_image(read_image(content), "the portrait")[0])
 
 
 @BOUNDED
@@ -84,8 +84,8 @@ def test_a_whole_picture_of_any_mode_and_size_passes_both_doors_or_is_told(conte
     st.sampled_from([torch.float16, torch.float32, torch.float64, torch.uint8, torch.int32, torch.bool]),
     st.floats(),
 )
-def test_any_tensor_is_a_picture_or_a_sentence(shape, dtype, value):
+def test_any_tensor_is_an_image_or_a_sentence(shape, dtype, value):
     if torch.tensor(shape or [1]).prod() > 100_000:
         shape = shape[:3]
     number = torch.tensor(value if dtype.is_floating_point else 1, dtype=torch.float64).to(dtype)
-    pixels_or_a_sentence(lambda: check_picture(number.expand(shape), "the portrait")[0])
+    pixels_or_a_sentence(lambda: check_image(number.expand(shape), "the portrait")[0])

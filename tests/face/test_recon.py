@@ -42,7 +42,7 @@ def test_a_face_does_not_hear_its_neighbours_in_the_batch():
         torch.testing.assert_close(net(faces)[1:2], net(faces[1:2]))
 
 
-def test_gradients_reach_the_picture_and_the_input_stays_as_it_was():
+def test_gradients_reach_the_image_and_the_input_stays_as_it_was():
     net = FaceReconNet(SMALL).eval()
     face = torch.rand(1, 3, 32, 32, requires_grad=True)
     before = face.detach().clone()

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from sadtalker_core import coefficients as layout
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import CropMode
-from sadtalker_core.errors import FaceNotFound, OptionError, PictureError, VideoError
+from sadtalker_core.errors import FaceNotFound, ImageError, OptionError, VideoError
 from sadtalker_core.face import reference_video
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.mesh import MeshLandmarks
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from sadtalker_core.face.reference_video import ROW, read_mini_video, read_released_video, resample_to_25
@@ -154,7 +154,7 @@ def test_frames_of_two_sizes_are_refused_by_number(net):
 def test_a_frame_with_nan_is_refused_by_number(net):
     frames = list(video(150, 150))
     frames[1][5, 5] = math.nan
-    with pytest.raises(PictureError, match="^Frame 1 of the reference video"):
+    with pytest.raises(ImageError, match="^Frame 1 of the reference video"):
         read_released_video(net, Finder(), frames, 25, 256)
 
 
@@ -238,18 +238,7 @@ def test_a_row_between_a_seen_and_a_held_frame_is_not_seen():
 # --------------------------------------------------------------------------------------------------- the mini family
 
 
-@pytest.fixture
-def reading_nothing():
-    """A linear fit that says what the similarity says: the mean face, and no units."""
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
-    torch.nn.init.zeros_(net.read.weight)
-    torch.nn.init.zeros_(net.read.bias)
-    return net
-
-
-def test_the_mini_family_reads_the_meshes_it_follows(reading_nothing, monkeypatch):
+def test_the_mini_family_reads_the_meshes_it_follows(mean_face, monkeypatch):
     yaws = [0.0, 0.1, None, 0.3]
 
     def follow(detector, mesh, frames, selector):
@@ -258,11 +247,34 @@ def test_the_mini_family_reads_the_meshes_it_follows(reading_nothing, monkeypatc
                 yield frame, None
                 continue
             turn = rotation_of_angles(torch.tensor([[0.0, yaw, 0.0]]))[0]
-            points = reading_nothing.template @ turn.T * 60
+            points = mean_face.template @ turn.T * 60
             yield frame, MeshLandmarks(points + torch.tensor([160.0, 120.0, 0.0]), 0.99)
 
     monkeypatch.setattr(reference_video, "follow_mesh", follow)
-    rows = read_mini_video(None, None, reading_nothing, video(1, 1, 1, 1), 25, 256)
+    rows = read_mini_video(None, None, mean_face, video(1, 1, 1, 1), 25, 256)
     assert rows.family == "mini" and rows.found.tolist() == [True, True, False, True]
     assert rows.rotation[:, 1].tolist() == pytest.approx([0.0, 0.1, 0.1, 0.3], abs=0.01)
     assert rows.crop_rows().shape == (4, 73)
+
+
+def test_brows_and_gaze_of_a_clip_are_read_against_its_usual_ones(monkeypatch, reading_nothing):
+    """Low brows that go up by .03 decimetres for two frames of seven, while the eyes look 10 degrees aside."""
+    units = load_canonical_face().blendshapes[BLENDSHAPE_INDEX["browInnerUp"]]
+    raised = [0, 0, 0, 1, 1, 0, 0]
+
+    def follow(detector, mesh, frames, selector):
+        for frame, up in zip(frames, raised, strict=True):
+            head = reading_nothing.template - 0.02 * units.new_tensor([0, -1, 0]) * (units[:, 1:2] > 0.01)
+            head = head + up * units * torch.tensor(HEAD_TO_IMAGE)
+            yield frame, MeshLandmarks(head * 60 + torch.tensor([160.0, 120.0, 0.0]), 0.99)
+
+    aside = iter([math.nan, 0.05, 0.05, 0.05 + 0.087, 0.05 + 0.087, 0.05, 0.05])
+    monkeypatch.setattr(reference_video, "follow_mesh", follow)
+    monkeypatch.setattr(reference_video, "find_irises", lambda image, points: torch.zeros(2, 3))
+    monkeypatch.setattr(reference_video, "looks_aside", lambda irises, points: next(aside))
+    rows = read_mini_video(None, None, reading_nothing, video(*[1] * 7), 25, 256).expression
+    inner = rows[:, BLENDSHAPE_INDEX["browInnerUp"]]
+    assert (inner[[3, 4]] > 0.5).all() and (inner[[0, 1, 2, 5, 6]] < 0.02).all()
+    out, into = (rows[:, BLENDSHAPE_INDEX[name]] for name in ("eyeLookOutLeft", "eyeLookInRight"))
+    assert out[[3, 4]].tolist() == pytest.approx([10 / 21] * 2, rel=0.05) and not out[[0, 1, 2, 5, 6]].any()
+    assert into[3] == pytest.approx(10 / 22, rel=0.05)

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
-from sadtalker_core.errors import PictureError
-from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.sampling import Square, sample_squares, shrink
 
 
-def test_to_picture_and_from_picture_are_inverse(generator):
+def test_to_image_and_from_image_are_inverse(generator):
     points = torch.rand(20, 3, generator=generator) * 192
     square = Square(100.0, 50.0, 333.0, 0.4)
-    there_and_back = square.from_picture(square.to_picture(points, 192), 192)
+    there_and_back = square.from_image(square.to_image(points, 192), 192)
     torch.testing.assert_close(there_and_back, points, atol=1e-3, rtol=0)
 
 
@@ -23,18 +20,18 @@ def test_a_square_on_the_pixel_grid_copies_pixels(generator):
     torch.testing.assert_close(square, image[10:26, 12:28], atol=1e-5, rtol=0)
 
 
-def test_a_quarter_turn_puts_the_right_of_the_picture_at_the_top(generator):
+def test_a_quarter_turn_puts_the_right_of_the_image_at_the_top(generator):
     image = torch.rand(16, 16, 3, generator=generator)
     square = sample_squares(image, [Square(8.0, 8.0, 16.0, math.pi / 2)], 16)[0].permute(1, 2, 0)
     torch.testing.assert_close(square[0], image[:, 15], atol=1e-5, rtol=0)
 
 
-def test_a_point_of_the_square_shows_the_colour_at_its_place_in_the_picture():
+def test_a_point_of_the_square_shows_the_colour_at_its_place_in_the_image():
     y, x = torch.meshgrid(torch.arange(60.0), torch.arange(80.0), indexing="ij")
     image = torch.stack([x / 80, y / 60, torch.zeros_like(x)], dim=-1)  # a colour tells where it was
     square = Square(41.0, 29.0, 30.0, 0.5)
     cut = sample_squares(image, [square], 24)[0]
-    place = square.to_picture(torch.tensor([[7.5, 3.5]]), 24)[0]
+    place = square.to_image(torch.tensor([[7.5, 3.5]]), 24)[0]
     expected = torch.tensor([(place[0] - 0.5) / 80, (place[1] - 0.5) / 60])
     torch.testing.assert_close(cut[:2, 3, 7], expected, atol=1e-4, rtol=0)
 
@@ -53,19 +50,5 @@ def test_shrink_means_blocks_and_repeats_the_border():
     assert small[:, 0, 0].tolist() == [0.5, 2.5, 4.5, 6.0]
 
 
-def test_outside_the_picture_is_black():
+def test_outside_the_image_is_black():
     assert sample_squares(torch.ones(10, 10, 3), [Square(100.0, 100.0, 20.0)], 8).abs().max() == 0
-
-
-@pytest.mark.parametrize(
-    "image, word",
-    [
-        (torch.zeros(10, 10), "height, width, 3"),
-        (torch.zeros(10, 10, 4), "transparent"),
-        (torch.zeros(10, 10, 3, dtype=torch.uint8), "255"),
-        (torch.full((10, 10, 3), float("nan")), "NaN"),
-    ],
-)
-def test_what_is_no_picture_is_refused_with_a_sentence(detector, image, word):
-    with pytest.raises(PictureError, match=word):
-        detect_faces(detector, image)

@@ -1,4 +1,4 @@
-"""A face is the same face whichever way up its picture is, and one that stands upright is not looked at twice."""
+"""A face is the same face whichever way up its image is, and one that stands upright is not looked at twice."""
 
 import math
 import types
@@ -7,19 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.face import detector as looking
 from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.extract import extract_mini, extract_released
 from sadtalker_core.face.face_alignment_points import FaceAlignmentPoints
 from sadtalker_core.face.landmarks import find_faces, mesh_to_68
-from sadtalker_core.face.linear_3dmm import Linear3DMM
 from sadtalker_core.face.mesh import face_mesh, track_meshes
 from sadtalker_core.face.points import FaceSelector, MeshPoints, find_mesh
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 from sadtalker_core.face.sampling import Square
-from tests.face.pictures import astronaut, resized, turned
+from tests.face.images import astronaut, resized, turned
 
 MIDDLE, SIDE, FACE = (225.0, 122.0), 300, 105  #: of `turned`; FACE: how wide she is, pixels
 #: where faces were read upside down once; the other steps of 15 degrees are slow
@@ -29,20 +28,9 @@ EVERY_WAY = [pytest.param(a, marks=() if a in INVERTED else pytest.mark.slow) fo
 
 @pytest.fixture(scope="module")
 def upright(detector, mesh_net):
-    """(468, 3) her mesh in the picture as it is."""
+    """(468, 3) her mesh in the image as it is."""
     (face,) = detect_faces(detector, astronaut())
     return face_mesh(mesh_net, astronaut(), face).points
-
-
-@pytest.fixture(scope="module")
-def mean_face():
-    """A linear fit that says what laying the mean face on the mesh says."""
-    net = Linear3DMM()
-    canonical = load_canonical_face()
-    net.template.copy_((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))
-    torch.nn.init.zeros_(net.read.weight)
-    torch.nn.init.zeros_(net.read.bias)
-    return net
 
 
 @pytest.fixture
@@ -52,7 +40,7 @@ def on_her_head():
 
 def moved(points, degrees):
     """Points of the astronaut in `turned(astronaut(), degrees)`."""
-    return Square(*MIDDLE, float(SIDE), math.radians(-degrees)).from_picture(points[:, :2], SIDE)
+    return Square(*MIDDLE, float(SIDE), math.radians(-degrees)).from_image(points[:, :2], SIDE)
 
 
 def off(points, expected):
@@ -60,8 +48,8 @@ def off(points, expected):
     return float((points[:, :2] - expected[:, :2]).norm(dim=1).mean()) / FACE
 
 
-def to_picture(crop):
-    """(N, 2) the landmarks of a crop in pixels of its picture."""
+def to_image(crop):
+    """(N, 2) the landmarks of a crop in pixels of its image."""
     scale = torch.tensor([crop.box.width, crop.box.height]) / crop.pic_size
     return crop.landmarks[:, :2] * scale + torch.tensor([crop.box.x, crop.box.y])
 
@@ -71,9 +59,9 @@ def test_at_every_angle_the_mesh_and_the_coefficients_are_those_of_the_turned_fa
     detector, mesh_net, mean_face, upright, degrees
 ):
     done, row = extract_mini(detector, mesh_net, mean_face, Portrait(turned(astronaut(), degrees)), CropMode.CROP, 256)
-    points = to_picture(done.crop)
+    points = to_image(done.crop)
     assert off(points, moved(upright, degrees)) < 0.03
-    own = mesh_to_68(Square(0.0, 0.0, 1.0, math.radians(degrees)).from_picture(points, 1))
+    own = mesh_to_68(Square(0.0, 0.0, 1.0, math.radians(degrees)).from_image(points, 1))
     assert own[48:68, 1].min() > own[30, 1] > own[36:48, 1].max()  # in the face's frame: mouth, nose tip, eyes
     plain = extract_mini(detector, mesh_net, mean_face, Portrait(turned(astronaut(), 0)), CropMode.CROP, 256)[1]
     turn = rotation_of_angles(torch.tensor([[0.0, 0.0, math.radians(degrees)]]))[0]
@@ -111,7 +99,7 @@ def test_of_two_people_on_their_heads_both_are_found_and_none_upright(detector, 
     assert all(abs(face.roll) > math.radians(160) for face in faces)
 
 
-def test_a_small_face_on_its_head_in_a_big_picture_is_found(detector, mesh_net):
+def test_a_small_face_on_its_head_in_a_big_image_is_found(detector, mesh_net):
     image = torch.full((600, 800, 3), 0.4)
     image[300:428, 500:628] = torch.rot90(resized(astronaut(), 128, 128), 2)
     (face,) = find_faces(detector, mesh_net, image)
@@ -134,7 +122,7 @@ def test_the_second_look_at_the_square_knows_which_way_the_face_stands(detector,
     net = FaceReconNet(FaceReconConfig(stem=2, blocks=(1,), widths=(2,), expansion=2)).eval()
     portrait = Portrait(on_her_head)
     done, _ = extract_released(net, portrait, MeshPoints(detector, mesh_net, FaceSelector.of(portrait)), mode, 256)
-    assert off(to_picture(done.crop), moved(mesh_to_68(upright), 180)) < 0.03
+    assert off(to_image(done.crop), moved(mesh_to_68(upright), 180)) < 0.03
 
 
 def test_a_video_on_its_head_is_followed(detector, mesh_net, upright, on_her_head):
@@ -173,10 +161,10 @@ class ReadsUpright:
         return found
 
     def get_landmarks_from_image(self, image, detected_faces):
-        picture, out = torch.from_numpy(image.astype(np.float32) / 255), []
+        pixels, out = torch.from_numpy(image.astype(np.float32) / 255), []
         for left, top, right, bottom, _ in detected_faces:
             box = Box(int(left), int(top), int(right - left), int(bottom - top))
-            out.append(mesh_to_68(face_mesh(self.nets[1], picture, box, min_score=0).points).numpy())
+            out.append(mesh_to_68(face_mesh(self.nets[1], pixels, box, min_score=0).points).numpy())
         return out
 
 
@@ -197,7 +185,7 @@ def test_the_package_is_shown_a_face_on_its_head_upright(package_points, upright
     assert off(again, expected) < 0.05
 
 
-def test_the_package_is_shown_a_lying_face_in_a_wide_picture_upright(package_points, upright):
+def test_the_package_is_shown_a_lying_face_in_a_wide_image_upright(package_points, upright):
     wide = torch.cat([torch.zeros(SIDE, 100, 3), turned(astronaut(), 90)], dim=1)
     assert off(package_points(wide), moved(mesh_to_68(upright), 90) + torch.tensor([100.0, 0.0])) < 0.05
 

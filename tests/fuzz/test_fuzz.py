@@ -64,12 +64,12 @@ def test_faults_behind_a_checksum_keep_the_checksum_right():
 
     from PIL import Image
 
-    picture, packed = io.BytesIO(), io.BytesIO()
-    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    image, packed = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "PNG")
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("a", bytes(100))
-    broken = mutations.png(Random(1), picture.getvalue())
-    assert broken != picture.getvalue()
+    broken = mutations.png(Random(1), image.getvalue())
+    assert broken != image.getvalue()
     kind_and_content = broken[12 : 16 + int.from_bytes(broken[8:12], "big")]
     assert zlib.crc32(kind_and_content) == int.from_bytes(broken[12 + len(kind_and_content) :][:4], "big")
     with zipfile.ZipFile(io.BytesIO(mutations.archive(Random(1), packed.getvalue()))) as archive:

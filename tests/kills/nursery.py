@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from tests.comfyui.layout import PROJECT
 from tests.kills.moments import Moments, choose
 from tests.kills.writers import WRITERS, Writer
+from tests.tools.comfyui.layout import PROJECT
 
 RUN_S, START_S = 120.0, 300.0
 #: after so long a child says where it hangs, and ends
@@ -166,9 +166,9 @@ def _host(base: Path) -> Any:
     from PIL import Image
     from skimage.data import astronaut
 
-    from tests.comfyui import environment
-    from tests.comfyui.inside.host import Host
-    from tests.comfyui.layout import PACK_NAME, make_base
+    from tests.tools.comfyui import environment
+    from tests.tools.comfyui.inside.host import Host
+    from tests.tools.comfyui.layout import PACK_NAME, make_base
 
     make_base(base)
     Image.fromarray(astronaut()).save(base / "input" / "astronaut.png")

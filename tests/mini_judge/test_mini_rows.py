@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
-from tests.tools.mini_judge import heads, measures, portraits, rows, sources, table
+from tests.render.heads import SIDE, head_points
+from tests.tools.mini_judge import eyes, heads, measures, mouths, portraits, rows, sources, table
 from tests.tools.mini_judge.evaluators import EVALUATORS, Reading
 from tests.tools.mini_judge.trial import FULL, QUICK, TARGETS, Target
 from tests.tools.mini_judge.voices import Spoken
@@ -31,8 +34,8 @@ class Told:
         eyes[1] = shut
         yaw[[2, 4]] += (-turned, turned)
         pitch[[5, 7]] += (-turned, turned)
-        self.spoken = Reading(gap, *np.zeros((3, len(gap))))
-        self.commanded = Reading(np.zeros(n), eyes, pitch, yaw)
+        self.spoken = Reading(gap, *np.zeros((3, len(gap))), 0.6 + 0.2 * gap)
+        self.commanded = Reading(np.zeros(n), eyes, pitch, yaw, np.full(n, 0.6))
 
     def read(self, frames, landmarks):
         return dict.fromkeys(EVALUATORS, self.spoken if len(frames) == N_FRAMES else self.commanded)
@@ -44,11 +47,12 @@ def take() -> rows.Take:
     offsets[:, BLENDSHAPE_INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(np.arange(N_FRAMES))
     offsets[10:12, BLENDSHAPE_INDEX["jawOpen"]] = 0
     draw = np.random.default_rng(0)
-    picture = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
+    image = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
     film = {
-        "source": picture, "landmarks": draw.uniform(24, 40, (468, 2)), "offsets": offsets,
-        "spoken": np.zeros((N_FRAMES, 64, 64, 3), np.uint8), "still": np.stack([picture] * 3),
-        "names": np.array(NAMES), "commanded": np.stack([picture] * len(NAMES)),
+        "source": image, "landmarks": draw.uniform(24, 40, (468, 2)), "offsets": offsets,
+        "spoken": np.zeros((N_FRAMES, 64, 64, 3), np.uint8), "still": np.stack([image] * 3),
+        "names": np.array(NAMES), "commanded": np.stack([image] * len(NAMES)),
+        "mesh": head_points().numpy(), "side": np.array(SIDE), "own": np.zeros((1, 64), np.float32),
     }  # fmt: skip
     phones = (Phone(0.0, 0.4, "a"), Phone(0.4, 0.48, "m"), Phone(0.48, 2.0, "a"))
     return rows.Take(film, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
@@ -67,7 +71,7 @@ def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]
 def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
     result = found(take, Told(gap_of(take)))
     barred = {what: row for (what, _), row in result.items() if row.target}
-    assert len(barred) == 9
+    assert len(barred) == 12
     assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
 
 
@@ -142,20 +146,48 @@ def test_the_full_trial_shows_twelve_portraits_or_more_and_redraws_only_what_it_
 
 
 @pytest.mark.parametrize("style", portraits.STYLES)
-def test_a_filter_keeps_the_size_and_changes_the_picture(style):
-    picture = np.random.default_rng(0).integers(0, 256, (80, 60, 3), dtype=np.uint8)
-    redrawn = portraits.STYLES[style](picture)
-    assert redrawn.shape == picture.shape and redrawn.dtype == np.uint8
-    assert np.abs(redrawn.astype(int) - picture).mean() > 5
+def test_a_filter_keeps_the_size_and_changes_the_image(style):
+    image = np.random.default_rng(0).integers(0, 256, (80, 60, 3), dtype=np.uint8)
+    redrawn = portraits.STYLES[style](image)
+    assert redrawn.shape == image.shape and redrawn.dtype == np.uint8
+    assert np.abs(redrawn.astype(int) - image).mean() > 5
+
+
+def mouth(rendered: np.ndarray | None = None, gap: float = 8.0) -> mouths.SeenMouth:
+    """Four parts teeth, two tongue, four dark; rendered as they are where nothing else is told."""
+    draw, teeth = np.random.default_rng(0), np.arange(100) < 40
+    truth = np.full((100, 3), 0.05)
+    truth[40:60], truth[teeth] = (0.5, 0.2, 0.2), 0.9
+    truth = truth + draw.normal(0, 0.01, (100, 3))
+    return mouths.SeenMouth(truth if rendered is None else rendered, truth, teeth, gap)
 
 
 def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():
-    draw = np.random.default_rng(0)
-    teeth = np.arange(100) < 40
-    truth = np.where(teeth[:, None], 0.9, 0.2) + draw.normal(0, 0.02, (100, 3))
-    right, grey = (heads._mouths([(frame, truth, teeth)]) for frame in (truth, np.full((100, 3), 0.4)))
-    assert right["teeth"] == right["teeth, of the true picture"] == 1 and right["mouth colour"] == 0
-    assert grey["teeth"] == 0 and grey["mouth colour"] > 0.8
+    grey = mouth(np.full((100, 3), 0.5))
+    assert heads._mouth_colour([mouth()]) == 0 and heads._mouth_colour([grey]) > 0.8
+    right, wrong = (mouths.shares([one]) for one in (mouth(), grey))
+    assert right == {("teeth", "open"): (0.4, 0.4), ("red", "open"): (0.2, 0.2), ("dark", "open"): (0.4, 0.4)}
+    assert wrong["teeth", "open"] == (1.0, 0.4) and wrong["dark", "open"] == (0.0, 0.4)
+
+
+def test_mouths_are_told_apart_by_how_far_they_are_open():
+    assert {opening for _, opening in mouths.shares([mouth(gap=3.0), mouth(gap=20.0)])} == {"hardly open", "wide open"}
+
+
+def test_teeth_that_hang_where_dentures_did_miss_their_row(monkeypatch):
+    points = head_points()
+    assert verdicts_of_edges(points) == ("met", "met")
+    low = replace(load_canonical_face(), teeth=load_canonical_face().teeth - torch.tensor([0.0, 0.05, 0.0]))
+    monkeypatch.setattr("sadtalker_core.render.meshwarp.placement.load_canonical_face", lambda: low)
+    assert verdicts_of_edges(points) == ("missed (1 of 1)", "missed (1 of 1)")
+
+
+def verdicts_of_edges(points: torch.Tensor) -> tuple[str, str]:
+    upper, lower = mouths.tooth_edges(points, SIDE, torch.zeros(52))
+    return (
+        table.Row("upper tooth edge below the lip at rest, mm", "anchors", {"one": upper}).verdict(),
+        table.Row("lower tooth edge above the lip at jaw .3, mm", "anchors", {"one": lower}).verdict(),
+    )
 
 
 # ---- packages --------------------------------------------------------------------------------------------------------
@@ -186,3 +218,32 @@ def test_another_archive_than_the_one_of_the_trial_is_refused(tmp_path):
 def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_film(take):
     assert take.voice.units(N_FRAMES).shape == (N_FRAMES, 52)
     assert torch.from_numpy(take.voice.units(N_FRAMES)).isfinite().all()
+
+
+# ---- eyes ------------------------------------------------------------------------------------------------------------
+
+
+def test_brow_heights_are_those_of_the_face_however_it_is_held():
+    """browInnerUp lifts what is looked at by .029 of .62 decimetres between the eyes."""
+    canonical = load_canonical_face()
+    lifted = canonical.mean + canonical.blendshapes[BLENDSHAPE_INDEX["browInnerUp"]]
+    meshes = torch.stack([canonical.mean, lifted]) * torch.tensor([80.0, -80.0, -80.0])
+    heights = eyes.brow_heights(meshes)
+    assert heights[1] - heights[0] == pytest.approx(0.029 / 0.62, rel=0.15)
+    turned = torch.stack([meshes[..., 1], -meshes[..., 0], meshes[..., 2]], dim=-1)
+    torch.testing.assert_close(eyes.brow_heights(turned), heights)
+
+
+def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
+    film = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
+            "commanded": np.zeros((3, 8, 8, 3), np.uint8)}  # fmt: skip
+    monkeypatch.setattr(eyes, "find_irises", lambda image, points: torch.zeros(2, 3))
+    monkeypatch.setattr(eyes, "looks_aside", lambda irises, points: 0.1)
+    assert eyes.gaze_off(film) == pytest.approx(12)
+    monkeypatch.setattr(eyes, "find_irises", lambda image, points: None)
+    assert np.isnan(eyes.gaze_off(film))
+
+
+def test_blinks_differ():
+    found = eyes.blinks()
+    assert found["a minute"] == pytest.approx(18, rel=0.2) and found["spread of these frames"] > 0.5

@@ -102,8 +102,8 @@ class Bright(Points68):
         return spot[:, None] + torch.tensor([[0, 0], [0.25, 0], [-0.25, 0], [0, 0.25], [0, -0.25]])
 
 
-def test_points_come_back_in_pixels_of_the_picture():
-    picture = torch.zeros(1, 3, 90, 160)
-    picture[..., 40:42, 100:102] = 1
+def test_points_come_back_in_pixels_of_the_image():
+    image = torch.zeros(1, 3, 90, 160)
+    image[..., 40:42, 100:102] = 1
     around = torch.tensor([[[80.0, 20.0], [120.0, 60.0]]])
-    torch.testing.assert_close(Bright().find(picture, around)[0, 0], torch.tensor([101.0, 41.0]), atol=0.5, rtol=0)
+    torch.testing.assert_close(Bright().find(image, around)[0, 0], torch.tensor([101.0, 41.0]), atol=0.5, rtol=0)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tools.mini_judge.__main__ import INSIDE, _filmed
 from tests.tools.mini_judge.sheet import contact_sheet
-from tests.tools.mini_judge.trial import TURN_DEG, VISEMES
+from tests.tools.mini_judge.trial import LOOK_DEG, TURN_DEG, VISEMES
 from tests.tools.mini_judge.voices import Spoken
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
@@ -19,8 +19,8 @@ N_FRAMES, N_STILL = 5, 3
 @pytest.fixture(scope="module")
 def film(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
     from sadtalker_core.training.voices.synthesis import Utterance
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     folder = tmp_path_factory.mktemp("film")
     base = make_base(folder / "base")
@@ -34,7 +34,14 @@ def film(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
         "recipe": "this one",
     }
     refused = run_inside(
-        comfyui, INSIDE, base, takes=[take], visemes={"A": VISEMES["A"]}, turn=TURN_DEG, still_frames=N_STILL
+        comfyui,
+        INSIDE,
+        base,
+        takes=[take],
+        visemes={"A": VISEMES["A"]},
+        turn=TURN_DEG,
+        look=LOOK_DEG,
+        still_frames=N_STILL,
     )
     assert refused == {"astronaut.png": None}
     assert (folder / "astronaut.mp4").stat().st_size > 1000
@@ -51,7 +58,19 @@ def test_every_take_is_there_in_the_size_of_the_source(film):
 
 def test_the_neutral_face_is_the_portrait_and_the_commanded_ones_are_not(film):
     names = film["names"].tolist()
-    assert names == ["neutral", "A", "blink", "yaw -12", "yaw +0", "yaw +12", "pitch -12", "pitch +0", "pitch +12"]
+    looks = ["look -12", "look +12"]
+    assert names == [
+        "neutral",
+        "A",
+        "blink",
+        *looks,
+        "yaw -12",
+        "yaw +0",
+        "yaw +12",
+        "pitch -12",
+        "pitch +0",
+        "pitch +12",
+    ]
     change = np.abs(film["commanded"].astype(int) - film["source"]).mean((1, 2, 3))
     assert change[0] < 0.1
     assert all(change[names.index(name)] > 0.2 for name in ("A", "blink", "yaw -12", "yaw +12", "pitch +12"))
@@ -59,4 +78,6 @@ def test_the_neutral_face_is_the_portrait_and_the_commanded_ones_are_not(film):
 
 def test_the_sheet_has_a_cell_for_each_of_them(film):
     sheet = contact_sheet({"astronaut": film}, cell=50)
-    assert sheet.width - contact_sheet({"astronaut": film}, cell=49).width == 1 + len(["A", "blink", *"four"])
+    assert sheet.width - contact_sheet({"astronaut": film}, cell=49).width == 1 + len(
+        ["A", "blink", "look", "look", *"four"]
+    )

@@ -3,6 +3,7 @@ import torch
 
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, FaceCoefficients, SpeechWindows
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
+from sadtalker_core.motion.course import WAVE_NUMBERS
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
 from sadtalker_core.timeline import mel_steps_in_samples, samples_in_frames
@@ -60,6 +61,17 @@ def small_expnet():
 @pytest.fixture
 def small_posevae():
     config = PoseVAEConfig(audio=AudioEncoderConfig(width=2), latent=8, styles=5, unet_widths=(2, 3, 4, 5))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return _lively(PoseVAE(config))
+
+
+@pytest.fixture
+def changing_posevae():
+    """One that speaks of changes from frame to frame."""
+    config = PoseVAEConfig(
+        audio=AudioEncoderConfig(width=2), latent=WAVE_NUMBERS + 2, styles=5, unet_widths=(2, 3, 4, 5), changes=True
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return _lively(PoseVAE(config))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sadtalker_core.errors import OptionError
-from sadtalker_core.motion.blink import BLINK, blink_track, chosen_blinks, released_blinks
+from sadtalker_core.motion.blink import BLINK, blink_track, chosen_blinks, released_blinks, varied_blinks
 
 
 def seeded(seed=0):
@@ -102,9 +102,10 @@ def test_nothing_global_is_drawn_from():
     "wish",
     [{"per_minute": -1}, {"per_minute": 61}, {"per_minute": float("nan")}, {"strength": -0.1}, {"strength": 1.6}],
 )
-def test_impossible_blinks_get_a_sentence(wish):
+@pytest.mark.parametrize("draw", [blink_track, varied_blinks])
+def test_impossible_blinks_get_a_sentence(wish, draw):
     with pytest.raises(OptionError, match="expected a blink"):
-        blink_track(100, generator=seeded(), **wish)
+        draw(100, generator=seeded(), **wish)
 
 
 def test_the_original_choice_draws_what_the_original_draws_with_that_seed():
@@ -141,3 +142,78 @@ def test_an_unknown_choice_and_strength_get_a_sentence():
         chosen_blinks("sometimes", 100)
     with pytest.raises(OptionError, match="expected a blink strength"):
         chosen_blinks("original", 100, strength=1.6)
+
+
+# ---- blinks of two lids ----------------------------------------------------------------------------------------------
+
+
+def varied_in(track):
+    """(T, 2) -> the lids of each blink (or two, where it came twice), (n, 2)."""
+    shut = torch.nn.functional.pad((track > 0).any(1).int(), (1, 1)).diff()
+    edges = zip(torch.nonzero(shut == 1)[:, 0], torch.nonzero(shut == -1)[:, 0], strict=True)
+    return [track[a:b] for a, b in edges]
+
+
+@pytest.fixture(scope="module")
+def varied():
+    return varied_in(varied_blinks(25 * 60 * 40, generator=seeded()))
+
+
+def test_varied_blinks_come_as_often_as_was_asked_for(varied):
+    assert len(varied) / 40 == pytest.approx(18, rel=0.12)
+    sparse = varied_in(varied_blinks(25 * 60 * 40, per_minute=5, generator=seeded(1)))
+    assert len(sparse) / 40 == pytest.approx(5, rel=0.12)
+
+
+def test_varied_blinks_differ_in_length_and_depth(varied):
+    """Two real speakers: shut by half or more for 3.4 to 4 frames."""
+    depths = torch.stack([lids.amax() for lids in varied])
+    frames = torch.tensor([float((lids.mean(1) > lids.amax() / 2).sum()) for lids in varied])
+    assert 3.2 < frames.mean() < 4.8 and frames.std() > 0.7
+    assert 0.1 < (depths < 0.93).float().mean() < 0.3 and (depths == 1).float().mean() > 0.6
+    assert depths.min() > 0.3
+
+
+def test_the_lids_of_a_blink_are_not_the_same_and_none_is_always_the_deeper(varied):
+    apart = torch.stack([lids[:, 0].amax() - lids[:, 1].amax() for lids in varied])
+    assert 0.02 < apart.abs().mean() < 0.12
+    assert 0.4 < (apart[apart != 0] > 0).float().mean() < 0.6
+
+
+def test_some_blinks_come_twice(varied):
+    """Within one blink the lids then rise and fall again."""
+
+    def falls(lids):
+        down = lids.mean(1).diff() > 0.02
+        return int((down[1:] & ~down[:-1]).sum()) + int(down[0])
+
+    assert 0.03 < sum(falls(lids) > 1 for lids in varied) / len(varied) < 0.2
+
+
+def test_lids_fall_faster_than_they_rise(varied):
+    falling = sum(int((lids.mean(1).diff() > 0).sum()) for lids in varied)
+    rising = sum(int((lids.mean(1).diff() < 0).sum()) for lids in varied)
+    assert rising > 1.4 * falling
+
+
+def test_longer_clips_begin_with_the_same_blinks():
+    track = varied_blinks(600, generator=seeded(7))
+    assert torch.equal(track, varied_blinks(600, generator=seeded(7)))
+    assert not torch.equal(track, varied_blinks(600, generator=seeded(8)))
+    assert torch.equal(track[:400], varied_blinks(2000, generator=seeded(7))[:400])
+
+
+def test_varied_blinks_are_scaled_and_turned_off():
+    full = varied_blinks(1000, generator=seeded())
+    torch.testing.assert_close(varied_blinks(1000, strength=0.5, generator=seeded()), full / 2)
+    for wish in ({"strength": 0}, {"per_minute": 0}):
+        assert not varied_blinks(1000, generator=seeded(), **wish).any()
+    assert varied_blinks(0, generator=seeded()).shape == (0, 2)
+
+
+def test_blinks_gather_where_they_are_invited():
+    pace = torch.ones(6000)
+    pace[:3000] = 3.0
+    first, second = (len(varied_in(half)) for half in varied_blinks(6000, generator=seeded(), pace=pace).split(3000))
+    assert first > 1.8 * second and (first + second) / 4 == pytest.approx(18, rel=0.2)
+    assert not varied_in(varied_blinks(500, generator=seeded(), pace=torch.zeros(500)))

@@ -1,5 +1,7 @@
 """A voice becomes an expression track: in pieces or at once, for any length, with or without a reference."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,3 +98,12 @@ def test_what_does_not_fit_gets_a_sentence(small_expnet, make_speech, make_face,
         run_expnet(small_expnet, speech, face, blink, reference=make_mini_face(5))
     with pytest.raises(OptionError, match="NaN"):
         run_expnet(small_expnet, speech, face, blink * float("nan"))
+
+
+def test_a_net_that_listens_ahead_hears_in_each_frame_the_window_of_the_next(small_expnet, make_speech, make_mini_face):
+    speech, face, blink = make_speech(70), make_mini_face(), torch.zeros(70)
+    plain = run_expnet(small_expnet, speech, face, blink).coefficients
+    small_expnet.config = replace(small_expnet.config, ahead=True)
+    ahead = run_expnet(small_expnet, speech, face, blink).coefficients
+    torch.testing.assert_close(ahead[:-1], plain[1:])
+    assert (ahead[:-1] - plain[:-1]).abs().max() > 1e-3

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudioEncoder
-from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
+from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig, opened_from_rest
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseUnet, PoseVAE, PoseVAEConfig
 
 NARROW = AudioEncoderConfig(width=2)
@@ -43,6 +44,31 @@ def test_an_expression_hears_the_voice_the_face_and_the_blink():
     assert expression.shape == (2, 64)
     for gradient in torch.autograd.grad(expression[0].sum(), inputs):
         assert gradient[0].abs().sum() > 0 and gradient[1].abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "rest", "opened"),
+    [(0.0, 0.23, 0.0), (0.03, 0.23, 0.03), (0.3, 0.2, 0.4), (0.3, 0.0, 0.3), (0.3, -0.1, 0.3), (0.3, 0.9, 0.5),
+     (0.1, 0.2, 0.15)],
+)  # fmt: skip
+def test_a_jaw_opens_from_where_the_portrait_rests_and_shuts_all_the_same(asked, rest, opened):
+    jaw = BLENDSHAPE_INDEX["jawOpen"]
+    said, reference = torch.full((2, 64), 0.5), torch.full((2, 64), 0.7)
+    said[:, jaw], reference[:, jaw] = asked, rest
+    row = opened_from_rest(said, reference)
+    torch.testing.assert_close(row[:, jaw], torch.full((2,), opened))
+    row[:, jaw] = said[:, jaw]
+    torch.testing.assert_close(row, said)
+
+
+def test_only_a_net_that_is_told_to_opens_from_the_rest():
+    torch.manual_seed(0)
+    plain, relative = (ExpNet(ExpNetConfig(NARROW, from_rest=told)).eval() for told in (False, True))
+    relative.load_state_dict(plain.state_dict())
+    inputs = windows(2), torch.full((2, 64), 0.3), torch.zeros(2)
+    torch.testing.assert_close(relative(*inputs), opened_from_rest(plain(*inputs), inputs[1]))
+    plain.head.bias.data += 1
+    assert (opened_from_rest(plain(*inputs), inputs[1]) - plain(*inputs)).abs().max() > 0.1
 
 
 def test_a_pose_hears_everything_that_it_is_given():

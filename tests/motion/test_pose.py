@@ -1,10 +1,14 @@
 """A voice becomes a head pose: blocks of 32 and what remains, seeds, styles, and a reference's movement."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sadtalker_core.errors import OptionError, WrongFamily
 from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
+from sadtalker_core.motion.course import RETURN_S, connected
 from sadtalker_core.motion.pose import pose_blocks, predict_motion, run_posevae
 from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
 from sadtalker_core.motion.smoothing import smooth
@@ -63,6 +67,63 @@ def test_pieces_make_the_same_pose(small_posevae, make_speech, make_face, chunk)
     whole = run_posevae(small_posevae, speech, face, 1, generator=seeded())
     pieces = run_posevae(small_posevae, speech, face, 1, generator=seeded(), chunk=chunk)
     torch.testing.assert_close(pieces.coefficients, whole.coefficients, rtol=1e-5, atol=1e-6)
+
+
+def slow_course(net, speech, start_pose, style, noise):
+    """Frame by frame: what the two blocks that lie over a frame say, faded, added up, leaking."""
+    noise, n = connected(noise), speech.n_frames
+    rows, kept = [torch.zeros(6)], math.exp(-1 / (RETURN_S * 25))
+    blocks = []
+    for b, z in enumerate(noise):
+        heard = [min(1 + 16 * b + k, n - 1) for k in range(32)]
+        audio_embedding = torch.cat([net.audio(speech.windows(i, i + 1)) for i in heard])
+        blocks.append(net.decode(z[None], audio_embedding[None], start_pose, torch.tensor([style]))[0])
+    for i in range(n - 1):
+        b, k = divmod(i, 16)
+        share = 0.5 - 0.5 * math.cos(math.pi * (k + 0.5) / 16)
+        before = blocks[b - 1][16 + k] if b else torch.zeros(6)
+        rows.append(kept * rows[-1] + share * blocks[b][k] + (1 - share) * before)
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 16, 17, 18, 33, 34, 70, 130])
+def test_changes_become_one_course(changing_posevae, make_speech, make_face, n_frames):
+    speech, pose, net = make_speech(n_frames), make_face().pose, changing_posevae
+    noise = torch.randn(pose_blocks(net, n_frames), net.config.latent, generator=seeded())
+    with torch.no_grad():
+        expected = slow_course(net, speech, pose, 2, noise)
+    for chunk in (1, 2, 5):
+        motion = predict_motion(net, speech, pose, 2, noise, chunk)
+        torch.testing.assert_close(motion, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_longer_clip_begins_like_a_shorter_one_but_for_its_last_frames(changing_posevae, make_speech, make_face):
+    long = make_speech(200)
+    short = replace(long, n_frames=120)
+    one, other = (
+        run_posevae(changing_posevae, speech, make_face(), 1, generator=seeded()).coefficients
+        for speech in (short, long)
+    )
+    torch.testing.assert_close(one[: 120 - 32], other[: 120 - 32], rtol=1e-4, atol=1e-5)
+
+
+def test_the_progress_of_a_course_counts_its_blocks(changing_posevae, make_speech, make_face):
+    seen = []
+    run_posevae(
+        changing_posevae,
+        make_speech(70),
+        make_face(),
+        0,
+        generator=seeded(),
+        chunk=1,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(1, 5), (3, 5), (5, 5)]
+
+
+def test_a_latent_too_short_for_waves_is_refused():
+    with pytest.raises(ValueError, match="at least 36 numbers"):
+        PoseVAEConfig(latent=8, changes=True)
 
 
 def test_the_seed_and_the_style_have_a_say_and_nothing_global_has(small_posevae, make_speech, make_face):

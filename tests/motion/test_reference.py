@@ -7,6 +7,7 @@ import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.errors import OptionError, VideoError
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.reference import (
     ReferenceLength,
@@ -130,7 +131,7 @@ def test_a_blink_reference_lends_its_lids_and_not_its_mouth(make_speech, make_fa
     mouth -= (mouth @ closing) / closing.square().sum() * closing
     reference = take_rows(make_face(seed=2), torch.zeros(12, dtype=torch.long))
     reference.expression[:] += blink[:, None] * closing + torch.sin(torch.arange(12.0))[:, None] * mouth
-    nets = SimpleNamespace(family="released", use=lambda name: [small_expnet])
+    nets = SimpleNamespace(family=FAMILIES["released"], use=lambda name: [small_expnet])
     speech, portrait = make_speech(12), make_face()
 
     lent = predict_expression(nets, speech, portrait, reference=reference, reference_length="hold")

@@ -17,6 +17,7 @@ SENTENCES = {
     "fourth of a list of pictures": ("the portrait, number 3 of the list (counting from 0)", "too small"),
     "fourth of a list of files": ("the portrait 'tiny.png', number 3 of the list", "16 x 16"),
     "fourth of a list of portraits": ("the portrait 'green.png', number 3 of the list", "no face found"),
+    "a head of 100 pixels": ("render_size", "0 (by the size of the face) or 256 to 1024", "got 100"),
     "third of two faces": ("face index up to 1, got 2", "2 faces were found"),
     "no voice and no idle time": ("idle_seconds", "audio"),
     "released weights not there": (
@@ -42,8 +43,8 @@ SENTENCES = {
 def found(comfyui, astronaut, inside, tmp_path_factory):
     import shutil
 
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("refusals") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")

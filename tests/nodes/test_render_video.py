@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui import media
+from tests.tools.comfyui import media
 
 pytestmark = pytest.mark.comfyui
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.comfyui
 def found(comfyui, astronaut, voice, inside, tmp_path_factory):
     import shutil
 
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("films") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")
@@ -31,11 +31,11 @@ def test_the_video_shows_the_frames_of_face_render(found):
     assert found["files"] == ["film_00001_.mp4"]
 
 
-def test_every_batch_moves_the_bar_and_shows_a_picture(found):
+def test_every_batch_moves_the_bar_and_shows_an_image(found):
     assert found["pictures"] == 8
 
 
-def test_with_paste_back_the_picture_stands_still_around_the_head(found):
+def test_with_paste_back_the_image_stands_still_around_the_head(found):
     assert found["pasted_error"] is None
     assert found["pasted_size"]
     assert found["outside"] < 3.0, "levels of 255, through 4:2:0 colours"

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.comfyui
 def found(comfyui, astronaut, voice, inside, tmp_path_factory):
     import shutil
 
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("reruns") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")
@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_frames(found):
     assert found["same_seed_same_frames"]
 
 
-def test_face_render_shows_a_picture_for_every_batch(found):
+def test_face_render_shows_an_image_for_every_batch(found):
     assert found["n_frames"] == 25
     assert found["pictures"] >= 3
 

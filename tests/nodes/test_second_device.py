@@ -19,14 +19,14 @@ CASES = [
     (talking.RELEASED, "auto", "crop"),
     (talking.RELEASED, "bf16", "extfull"),
 ]
-#: twice of what was measured, of pictures in 0..1: at most, on average
+#: twice of what was measured, of images in 0..1: at most, on average
 HALF_PRECISION = 3e-2, 3e-3
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["offloading", "gpu-only"])
 def found(request, comfyui, astronaut, inside, tmp_path_factory):
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("second") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")

@@ -13,8 +13,8 @@ STAGES = ["speech", "expnet", "posevae", "mapping", "render", "paste", "label", 
 
 @pytest.fixture(scope="module")
 def found(comfyui, astronaut, inside, tmp_path_factory):
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("stops") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")

@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 def seen(comfyui, astronaut, voice, inside, tmp_path_factory):
     import shutil
 
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("talks") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")
@@ -45,3 +45,7 @@ def test_the_person_and_the_background_stay(seen):
     colour = seen["cheek_colour"]
     assert np.abs(colour - colour[0]).max() < 0.06
     assert seen["corner_change"] < 0.02
+
+
+def test_a_prompt_without_a_size_gets_the_crop_that_it_always_had_and_0_the_pixels_of_the_image(seen):
+    assert seen["cut_as_before"] and seen["cut_as_it_is"]

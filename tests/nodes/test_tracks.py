@@ -21,8 +21,8 @@ SENTENCES = {
 
 @pytest.fixture(scope="module")
 def found(comfyui, astronaut, inside, tmp_path_factory):
-    from tests.comfyui.inprocess import run_inside
-    from tests.comfyui.layout import make_base
+    from tests.tools.comfyui.inprocess import run_inside
+    from tests.tools.comfyui.layout import make_base
 
     base = make_base(tmp_path_factory.mktemp("tracks") / "base")
     shutil.copy(astronaut, base / "input" / "astronaut.png")
@@ -39,7 +39,7 @@ def test_the_edited_pose_holds_one_axis_and_turns_it(found):
     assert found["yaw_held_and_turned"] == pytest.approx([expected] * 10, abs=1e-6)
 
 
-def test_the_preview_and_the_plot_are_pictures(found):
+def test_the_preview_and_the_plot_are_images(found):
     assert found["preview"] == [6, 96, 96, 3] and found["preview_fps"] == 25.0
     assert found["preview_shows"] > 0.5
     assert found["plot"] == [1, 240, 320, 3]

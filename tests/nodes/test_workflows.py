@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui import media, shipped, workflow
+from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def test_every_shipped_workflow_has_a_thumbnail():
 
 
 def test_the_stable_diffusion_workflow_ends_in_the_same_stages(client):
-    """Its half after the picture is that of talking_portrait; with a stand-in for its checkpoint the page runs it."""
+    """Its half after the image is that of talking_portrait; with a stand-in for its checkpoint the page runs it."""
     info = client.object_info()
     whole = workflow.to_prompt(workflow.load(shipped.FILES["stable_diffusion_to_talking"]), info)
     talking = workflow.to_prompt(workflow.load(shipped.FILES["talking_portrait"]), info)

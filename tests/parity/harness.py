@@ -2,7 +2,7 @@
 
 A file of vectors is an npz with `stage` (a string), `in/<name>` inputs that all cases share, `in/<case>/<name>` and
 `out/<case>/<name>`. An input that is the string "@name" or "@name[:n]" stands for a shared array (its first n rows).
-An entry `<any of these>.png` holds the bytes of a picture instead of its array; the project's own copy is smaller so.
+An entry `<any of these>.png` holds the bytes of an image instead of its array; the project's own copy is smaller so.
 `stages/<stage>.py` knows what to do with them: `check(vectors, seed) -> Iterator[Row]`, where `seed` says with which
 rule-made weights the vectors were calculated.
 
@@ -175,7 +175,7 @@ def thinned(outputs: dict[str, Any], field: str) -> tuple[Any, int]:
 
 
 def thin(values: Any, step: int) -> Any:
-    """Every step-th row and column of pictures (…, H, W, 3), or of whatever else ends in (…, H, W)."""
+    """Every step-th row and column of images (…, H, W, 3), or of whatever else ends in (…, H, W)."""
     return values[..., ::step, ::step, :] if values.shape[-1] == 3 else values[..., ::step, ::step]
 
 
@@ -189,7 +189,7 @@ def compare_stored(
     mean_tol: float | None = None,
     note: str = "",
 ) -> Row:
-    """`compare` for pictures, which may be stored whole or thinned out as `<field>_dsN`."""
+    """`compare` for images, which may be stored whole or thinned out as `<field>_dsN`."""
     want, step = thinned(outputs, field)
     return compare(stage, case, field, thin(got, step), want, max_tol, mean_tol, note)
 

@@ -13,7 +13,7 @@ SIZE_WH = (1200, 1000)
 
 
 def rolled_face(degrees: float) -> np.ndarray:
-    """(68, 2) float32: eyes, mouth and the rest in the middle of the picture, rolled clockwise."""
+    """(68, 2) float32: eyes, mouth and the rest in the middle of the image, rolled clockwise."""
     upright = np.zeros((68, 2))
     upright[36:42], upright[42:48] = (-60, -50), (60, -50)
     upright[48], upright[54] = (-40, 80), (40, 80)
@@ -23,7 +23,7 @@ def rolled_face(degrees: float) -> np.ndarray:
 
 
 def stored_by_the_original(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(crop, quad) as the original makes them, for a face well inside its picture."""
+    """(crop, quad) as the original makes them, for a face well inside its image."""
     crop = np.array(look_at(landmarks, SIZE_WH, 512).outer)
     corners, _ = slow_square([(float(x), float(y)) for x, y in landmarks])
     return crop, np.array(upright_bounds(corners)) + 0.5 - np.tile(crop[:2], 2)

@@ -11,16 +11,16 @@ from tests.parity.harness import Vectors, compare_stored
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A made-up stage and its trimmed copy; the case "b" goes, and with it the picture that only it refers to."""
+    """A made-up stage and its trimmed copy; the case "b" goes, and with it the image that only it refers to."""
     rng = np.random.default_rng(20)
-    picture, other = (rng.integers(0, 256, (10, 12, 3), np.uint8) for _ in range(2))
+    image, other = (rng.integers(0, 256, (10, 12, 3), np.uint8) for _ in range(2))
     entries = {
         "stage": "paste",
-        "in/mine": picture,
+        "in/mine": image,
         "in/others": other,
         "in/a/image": "@mine",
         "in/b/image": "@others",
-        "out/a/frames": np.stack([picture, other]),
+        "out/a/frames": np.stack([image, other]),
         "out/a/map_ds2": rng.random((4, 6, 8)),
         "out/a/numbers": np.arange(5),
         "out/b/frames": np.stack([other]),
@@ -38,12 +38,12 @@ def test_only_the_kept_case_and_what_it_refers_to_stay(copy):
     assert set(few.inputs("a")) == {"mine", "image"}
 
 
-def test_pictures_that_go_in_stay_as_they_are(copy):
+def test_images_that_go_in_stay_as_they_are(copy):
     whole, few = copy
     np.testing.assert_array_equal(few.inputs("a")["image"], whole.inputs("a")["image"])
 
 
-def test_pictures_that_came_out_are_thinned_and_say_so(copy):
+def test_images_that_came_out_are_thinned_and_say_so(copy):
     whole, few = copy
     assert few.outputs("a")["frames_ds3"].shape == (2, 4, 4, 3)
     assert few.outputs("a")["map_ds8"].shape == (4, 2, 2)
@@ -51,7 +51,7 @@ def test_pictures_that_came_out_are_thinned_and_say_so(copy):
     assert compare_stored("s", "a", "frames", whole.outputs("a")["frames"], few.outputs("a"), 0).ok
 
 
-def test_a_thinned_picture_still_notices_a_difference(copy):
+def test_a_thinned_image_still_notices_a_difference(copy):
     whole, few = copy
     changed = whole.outputs("a")["frames"].copy()
     changed[0, 3, 6, 1] ^= 255

@@ -1,8 +1,8 @@
-"""A folder with all vectors comes in, the copy that the project carries goes out: fewer cases, thinned pictures.
+"""A folder with all vectors comes in, the copy that the project carries goes out: fewer cases, thinned images.
 
     python -m tests.parity trim SOURCE DESTINATION
 
-Inputs are kept as they are, of the cases that are kept, pictures packed as PNG; of large pictures that came out every
+Inputs are kept as they are, of the cases that are kept, images packed as PNG; of large images that came out every
 N-th row and column is kept, under the name `<field>_dsN`. Every stage stays, and both sizes of the renderer.
 """
 
@@ -78,13 +78,13 @@ def _kept(entries: dict[str, np.ndarray], keep: Keep):
             continue
         if name.startswith("out/") and leaf in keep.thin:
             name, array = _thinned(name, array, keep.thin[leaf])
-        is_picture = array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3
-        yield (f"{name}.png", _packed(array)) if is_picture else (name, array)
+        is_image = array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3
+        yield (f"{name}.png", _packed(array)) if is_image else (name, array)
 
 
-def _packed(picture: np.ndarray) -> np.ndarray:
+def _packed(image: np.ndarray) -> np.ndarray:
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "png", optimize=True)
+    Image.fromarray(image).save(stream, "png", optimize=True)
     return np.frombuffer(stream.getvalue(), np.uint8)
 
 

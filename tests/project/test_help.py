@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from tests.tools.locale_of import locales_of
-from tests.tools.pictures.saving import LARGEST_PICTURE
+from tests.tools.pictures.saving import LARGEST_IMAGE
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"
 
 #: what the page itself adds behind a seed
 ADDED_BY_THE_PAGE = {"control_after_generate"}
-#: frames are pictures here and a number there, a size is of a picture here and of letters there
+#: frames are images here and a number there, a size is of an image here and of letters there
 TWO_THINGS = {"frames", "size"}
 #: the page reads its texts as messages of vue-i18n, to which these are not letters
 SPECIAL_LETTERS = re.compile(r"[{}@|]|%\{|\$t\(")
@@ -65,7 +65,7 @@ def texts(entry: Any, path: str = "") -> list[tuple[str, str]]:
     return [found for key, inner in entry.items() for found in texts(inner, f"{path}.{key}")]
 
 
-def pictures_in(page: Path) -> list[str]:
+def images_in(page: Path) -> list[str]:
     return re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
 
 
@@ -81,14 +81,14 @@ def test_the_english_locale_is_what_the_nodes_say(object_info):
 
 
 @pytest.mark.comfyui
-def test_the_server_hands_the_page_every_help_page_and_picture(client, object_info):
+def test_the_server_hands_the_page_every_help_page_and_image(client, object_info):
     """At the addresses that the page asks for: its folder's own first, then the one that has no language."""
     for node in NODES:
         web = "/extensions/" + object_info[node]["python_module"].removeprefix("custom_nodes.")
         for language, address in (("en", f"{web}/docs/{node}.md"), ("zh", f"{web}/docs/{node}/zh.md")):
             page = page_of(node, language)
             assert client.get_bytes(address).decode() == page.read_text(encoding="utf-8")
-            for name in pictures_in(page):
+            for name in images_in(page):
                 assert client.get_bytes(f"{web}/{name.removeprefix('../')}") == (DOCS / name).read_bytes()
 
 
@@ -189,23 +189,23 @@ def test_the_nodes_that_a_help_page_points_to_exist(node, language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("node", NODES)
-def test_the_pictures_of_a_help_page_are_where_the_page_looks_for_them(node, language):
+def test_the_images_of_a_help_page_are_where_the_page_looks_for_them(node, language):
     """The page resolves them against web/docs, also from the folder of a node, and serves nothing outside of web."""
-    shown = pictures_in(page_of(node, language))
+    shown = images_in(page_of(node, language))
     for name in shown:
-        picture = (DOCS / name).resolve()
-        assert picture.is_file() and picture.is_relative_to(PROJECT / "web"), name
-    assert shown == pictures_in(page_of(node, "en"))
+        image = (DOCS / name).resolve()
+        assert image.is_file() and image.is_relative_to(PROJECT / "web"), name
+    assert shown == images_in(page_of(node, "en"))
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_every_help_page_shows_its_node_or_what_it_makes(node):
-    assert pictures_in(page_of(node, "en")) != []
+    assert images_in(page_of(node, "en")) != []
 
 
-def test_the_pictures_are_light_and_all_of_them_are_shown():
-    pictures = sorted((PROJECT / "web" / "pictures").iterdir())
-    assert [file.name for file in pictures if file.stat().st_size > LARGEST_PICTURE] == []
+def test_the_images_are_light_and_all_of_them_are_shown():
+    images = sorted((PROJECT / "web" / "pictures").iterdir())
+    assert [file.name for file in images if file.stat().st_size > LARGEST_IMAGE] == []
     written = [*DOCS.rglob("*.md"), *(PROJECT / "docs").glob("*.md"), PROJECT / "README.md"]
     told = "".join(file.read_text(encoding="utf-8") for file in written)
-    assert [file.name for file in pictures if f"pictures/{file.name})" not in told] == []
+    assert [file.name for file in images if f"pictures/{file.name})" not in told] == []

@@ -1,4 +1,4 @@
-"""The help of every node, opened in ComfyUI's own page, in both languages, with its pictures."""
+"""The help of every node, opened in ComfyUI's own page, in both languages, with its images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.comfyui.page import Page
-from tests.project.test_help import EN, LANGUAGES, NODES, locale, page_of, pictures_in
+from tests.project.test_help import EN, LANGUAGES, NODES, images_in, locale, page_of
+from tests.tools.comfyui.page import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -39,14 +39,15 @@ def test_the_page_shows_the_help_of_every_node(server, language):
     wrong = {}
     with Page(server.url, settings={"Comfy.Locale": language}) as page:
         page.page.evaluate(CHOOSE, NODES[0])
-        page.page.locator(BUTTON).first.click()
+        button, panel = page.page.locator(BUTTON).first, page.page.locator(".node-help-content").first
+        page.click_until(button.click, lambda patience: panel.wait_for(timeout=patience))
         for node in NODES:
             page.page.evaluate(OPEN, node)
             entry, file = locale(language)[node], page_of(node, language)
             last_word = re.findall(r"\w+", file.read_text(encoding="utf-8"))[-1]
             shown = page.page.wait_for_function(SHOWN, arg=[entry["display_name"], last_word]).json_value()
             named = "**" not in shown["text"] and all(name in shown["text"] for name in EN[node]["inputs"])
-            if not (named and len(shown["pictures"]) == len(pictures_in(file)) and all(shown["pictures"])):
+            if not (named and len(shown["pictures"]) == len(images_in(file)) and all(shown["pictures"])):
                 wrong[node] = shown
         errors = page.errors
     assert wrong == {}

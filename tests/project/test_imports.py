@@ -130,6 +130,22 @@ def test_one_file_knows_ray_and_imports_it_only_when_it_is_needed(project):
     ] == []
 
 
+def test_only_families_and_what_loads_ask_for_a_family_by_its_name(project):
+    """What a family does in its own way is a method of `families.Family`."""
+    loading = {"sadtalker_core/model.py", "sadtalker_core/motion/track_file.py"}
+    files = [file for folder in ("sadtalker_core", "nodes") for file in sorted((project / folder).rglob("*.py"))]
+    found = [
+        f"{name}: {ast.unparse(node)}"
+        for file in files
+        for name in [file.relative_to(project).as_posix()]
+        if not name.startswith("sadtalker_core/families/") and name not in loading
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        and {"MINI", "RELEASED"} & {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    ]
+    assert found == []
+
+
 def test_no_test_folder_is_a_package(project):
     assert list((project / "tests").rglob("__init__.py")) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 from tests.waves import write_wave
 
 PROGRAM = Path(__file__).parent / "installed.py"

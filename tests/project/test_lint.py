@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui import lint
+from tests.tools.comfyui import lint
 
 
 @pytest.mark.parametrize("words", lint.RUFF, ids=" ".join)

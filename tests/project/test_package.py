@@ -55,7 +55,8 @@ def test_every_package_that_the_core_imports_is_named_as_needed_or_as_an_extra(p
     found, needed = imported(project / "sadtalker_core"), names_of(requirements(project))
     extras = names_of([line for lines in pyproject["project"]["optional-dependencies"].values() for line in lines])
     assert found - needed <= {"av", "ray", "tqdm", "c2pa-python"} & extras
-    assert needed - found <= {"librosa"}, "named and imported by nobody"
+    # librosa is asked for by name (audio.resample), scipy by the trainings
+    assert needed - found <= {"librosa", "scipy"}, "named and imported by nobody"
 
 
 def test_torch_is_left_to_comfyui_and_nothing_is_pinned(project):
@@ -118,3 +119,36 @@ def test_nothing_heavy_travels_with_the_clone(project):
     data = {name: size for name, size in sizes.items() if not name.endswith(".py")}
     assert sum(size for name, size in data.items() if name.startswith("tests/")) <= 5 * 2**20
     assert sum(size for name, size in sizes.items() if name.startswith("sadtalker_core/assets/")) <= 20 * 2**20
+
+
+def test_the_images_of_the_registry_are_there_in_the_sizes_that_it_takes(project, pyproject):
+    """Icon: square, 400 pixels at most; banner: 21:9. Made by tests.tools.pictures.make_registry_pictures."""
+    from PIL import Image
+
+    sizes = {}
+    for name in ("Icon", "Banner"):
+        address = pyproject["tool"]["comfy"][name]
+        repository = pyproject["project"]["urls"]["Repository"].replace("github.com", "raw.githubusercontent.com")
+        assert address.startswith(f"{repository}/main/")
+        file = project / address.removeprefix(f"{repository}/main/")
+        assert file.stat().st_size < 100_000
+        with Image.open(file) as image:
+            sizes[name] = image.size
+    assert sizes["Icon"][0] == sizes["Icon"][1] <= 400
+    assert sizes["Banner"][0] * 9 == sizes["Banner"][1] * 21
+
+
+def test_the_registry_is_told_where_the_pack_runs(pyproject):
+    told = [line for line in pyproject["project"]["classifiers"] if line.startswith("Environment :: GPU")]
+    assert {line.rsplit(" :: ", 1)[1] for line in told} == {"NVIDIA CUDA", "AMD ROCm", "Apple Metal"}
+    assert "Operating System :: OS Independent" in pyproject["project"]["classifiers"], "and on a CPU"
+
+
+def test_the_release_list_names_the_tag_and_everything_that_ships(project):
+    told = (project / "docs" / "RELEASE.md").read_text(encoding="utf-8")
+    assert "git tag v<version>" in told
+    ignored = (project / ".comfyignore").read_text(encoding="utf-8").split("\n")
+    done = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True)
+    tops = {name.split("/")[0] + ("/" if "/" in name else "") for name in done.stdout.splitlines()}
+    ships = {top for top in tops if top not in ignored and top != ".comfyignore"}
+    assert [top for top in sorted(ships) if f"`{top}`" not in told] == []

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui import environment
-from tests.comfyui.environment import Steps
-from tests.comfyui.layout import home, venv_python
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.environment import Steps
+from tests.tools.comfyui.layout import home, venv_python
 
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13"]
 QUICK = "not slow and not comfyui and not browser"

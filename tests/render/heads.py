@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, N_POINTS, load_canonical_face
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, N_POINTS, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop
 from sadtalker_core.render.meshwarp.placement import HEAD_CENTRE, STAGE
@@ -52,7 +52,7 @@ def head_points(face: Tensor | None = None, density: float = DENSITY, side: int 
     points = canonical.mean - torch.tensor(HEAD_CENTRE)
     if face is not None:
         points = points + canonical.displacements(face)
-    return points * torch.tensor(HEAD_TO_PICTURE) * density + torch.tensor([side / 2, side / 2, 0.0])
+    return points * torch.tensor(HEAD_TO_IMAGE) * density + torch.tensor([side / 2, side / 2, 0.0])
 
 
 def stage_points(face: Tensor | None = None) -> Tensor:
@@ -73,7 +73,7 @@ def posed_head(source: BlendshapeMotion | None = None) -> PosedRig:
 
 
 def noise_crop(side: int = SIDE, pixels_per_decimetre: float = DENSITY, seed: int = 0) -> FaceCrop:
-    """A picture of noise with the template's mesh in the middle of it."""
+    """An image of noise with the template's mesh in the middle of it."""
     image = torch.rand(3, side, side, generator=torch.Generator().manual_seed(seed))
     points = head_points(None, pixels_per_decimetre * side / 256, side)
     return FaceCrop(image, points, Box(0, 0, side, side), CropMode.CROP)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sadtalker_core.errors import Cancelled, OptionError
+from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.render.batches import in_batches, memory_ran_out
 from sadtalker_core.render.estimate import (
@@ -119,7 +120,7 @@ def test_the_released_frames_stay_the_same_when_memory_runs_out(fast, monkeypatc
 
 
 def test_a_house_says_what_is_free_and_when_it_is_full():
-    model = SadTalkerModel("tiny", "released", 32, {})
+    model = SadTalkerModel("tiny", FAMILIES["released"], 32, {})
     assert model.free_bytes(torch.device("cpu")) == free_bytes(torch.device("cpu")) == 0
     assert model.is_out_of_memory(FULL) and memory_ran_out(FULL)
     assert not model.is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
@@ -131,6 +132,16 @@ def test_a_full_computer_is_known_by_its_words():
     assert memory_ran_out(full.value)
     assert memory_ran_out(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB, max allowed: 9.07 GB)"))
     assert not memory_ran_out(ValueError(str(full.value))), "somebody else's"
+
+
+@pytest.mark.parametrize(("cost", "sides"), [(RELEASED_COST, (256, 512)), (MINI_COST, (256, 512, 1024))])
+def test_a_frame_takes_what_is_known_of_its_size_and_in_between_by_its_pixels(cost, sides):
+    assert [working_bytes(cost, side) for side in sides] == [cost.working_bytes[side] for side in sides]
+    assert working_bytes(cost, 64) == working_bytes(cost, 256), "the smallest that is known"
+    half_as_many_more = working_bytes(cost, round((sides[0] ** 2 / 2 + sides[1] ** 2 / 2) ** 0.5))
+    assert half_as_many_more == pytest.approx(sum(cost.working_bytes[side] for side in sides[:2]) / 2, rel=0.01)
+    steps = [working_bytes(cost, side) for side in range(256, 1400, 50)]
+    assert steps == sorted(steps) and steps[-1] > working_bytes(cost, sides[-1])
 
 
 @pytest.mark.parametrize("cost", [RELEASED_COST, MINI_COST])

@@ -7,7 +7,7 @@ import torch
 from sadtalker_core.datatypes import MINI, BlendshapeMotion, CropMode, Expression, KeypointMotion, PoseAngles
 from sadtalker_core.errors import InputError, OptionError, WrongFamily
 from sadtalker_core.render import driving
-from sadtalker_core.render.driving import degree_track, parse_degrees, require_mapping
+from sadtalker_core.render.driving import DrivingOptions, degree_track, parse_degrees, require_mapping
 from tests.render import tiny
 
 coefficients_to_motion = functools.partial(driving.coefficients_to_motion, kind=KeypointMotion)
@@ -27,16 +27,17 @@ def test_every_frame_gets_a_row_and_the_portrait_gets_one(n_frames):
 def test_the_portraits_own_row_does_not_depend_on_how_it_is_driven():
     net, source = tiny.mapping(), tiny.coefficients()
     calm = coefficients_to_motion(net, source, tiny.expression(5), tiny.pose(5))
-    wild = coefficients_to_motion(
-        net, source, tiny.expression(5), tiny.pose(5), expression_scale=2, still=True, yaw="9"
-    )
+    options = DrivingOptions(expression_scale=2, still=True, yaw="9")
+    wild = coefficients_to_motion(net, source, tiny.expression(5), tiny.pose(5), options)
     assert equal(calm.source, wild.source) and not equal(calm.driving, wild.driving)
 
 
 def test_degrees_replace_one_angle_and_nothing_else():
     net, source, n = tiny.mapping(), tiny.coefficients(), 5
     plain = coefficients_to_motion(net, source, tiny.expression(n), tiny.pose(n))
-    turned = coefficients_to_motion(net, source, tiny.expression(n), tiny.pose(n), yaw=[-20, 20], pitch="", roll=None)
+    turned = coefficients_to_motion(
+        net, source, tiny.expression(n), tiny.pose(n), DrivingOptions(yaw=[-20, 20], pitch="", roll=None)
+    )
     assert turned.driving.yaw.tolist() == [-20, -10, 0, 10, 20]
     assert equal(dataclasses.replace(turned.driving, yaw=plain.driving.yaw), plain.driving)
 
@@ -44,7 +45,8 @@ def test_degrees_replace_one_angle_and_nothing_else():
 def test_the_inputs_are_left_as_they_were():
     source, expression, pose = tiny.coefficients(), tiny.expression(5), tiny.pose(5)
     before = [t.clone() for t in (source.crop_rows(), expression.coefficients, pose.coefficients)]
-    coefficients_to_motion(tiny.mapping(), source, expression, pose, expression_scale=3, pose_scale=PoseAngles(2, 2, 2))
+    options = DrivingOptions(expression_scale=3, pose_scale=PoseAngles(2, 2, 2))
+    coefficients_to_motion(tiny.mapping(), source, expression, pose, options)
     after = (source.crop_rows(), expression.coefficients, pose.coefficients)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -90,9 +92,8 @@ def test_numbers_that_are_none_are_named():
     with pytest.raises(InputError, match="expression of frame 1 contains NaN or infinite values"):
         coefficients_to_motion(tiny.mapping(), tiny.coefficients(), Expression(bad, "released"), tiny.pose(3))
     with pytest.raises(OptionError, match="expression_scale"):
-        coefficients_to_motion(
-            tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3), expression_scale=float("inf")
-        )
+        options = DrivingOptions(expression_scale=float("inf"))
+        coefficients_to_motion(tiny.mapping(), tiny.coefficients(), tiny.expression(3), tiny.pose(3), options)
 
 
 def test_no_frames_are_refused():

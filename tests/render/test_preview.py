@@ -46,7 +46,7 @@ def test_a_jaw_that_opens_parts_the_lips(crop):
     assert gap(points) > gap(crop.landmarks) + 5
 
 
-def test_a_positive_yaw_moves_the_nose_to_the_left_of_the_picture(crop):
+def test_a_positive_yaw_moves_the_nose_to_the_left_of_the_image(crop):
     (points,) = moved_mesh(crop, motion(yaw=(15.0,)))
     assert points[1, 0] < crop.landmarks[1, 0] - 3
 
@@ -59,7 +59,7 @@ def test_a_head_that_comes_nearer_grows(crop):
     assert width[1] == pytest.approx(width[0] * 1.2214, rel=0.01)
 
 
-def test_frames_are_pictures_that_follow_the_motion(crop):
+def test_frames_are_images_that_follow_the_motion(crop):
     still, again, turned = preview_mesh(crop, motion(yaw=(0.0, 0.0, 20.0)), side=96)
     assert still.shape == (96, 96, 3) and 0 <= still.min() and still.max() <= 1
     assert torch.equal(still, again) and not torch.equal(still, turned)

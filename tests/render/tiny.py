@@ -26,7 +26,7 @@ SIDE = 32
 KEYPOINTS = KeypointConfig(n_keypoints=N_KEYPOINTS, width=4, widest=8, levels=2, depth=4)
 MOTION = DenseMotionConfig(n_keypoints=N_KEYPOINTS, depth=4, features=4, compact=2, width=4, widest=8, levels=2)
 GENERATOR = GeneratorConfig(width=4, volume_blocks=1, middle_blocks=1, modulation=4, motion=MOTION)
-#: the feature volume of a picture of SIDE
+#: the feature volume of an image of SIDE
 VOLUME = (4, SIDE // 4, SIDE // 4)
 
 

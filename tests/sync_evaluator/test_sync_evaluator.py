@@ -186,12 +186,12 @@ def test_loudness_goes_from_silence_to_the_loud_frames():
 
 
 def take(n_frames: int = 50):
-    from tests.face.pictures import astronaut, resized
+    from tests.face.images import astronaut, resized
 
-    picture = (resized(astronaut(), 256, 256) * 255).byte().numpy()
+    image = (resized(astronaut(), 256, 256) * 255).byte().numpy()
     wave = np.random.default_rng(0).normal(0, 0.1, n_frames * 640)
     voice = SimpleNamespace(utterance=SimpleNamespace(wave=wave))
-    return SimpleNamespace(film={"spoken": np.repeat(picture[None], n_frames, 0)}, voice=voice)
+    return SimpleNamespace(film={"spoken": np.repeat(image[None], n_frames, 0)}, voice=voice)
 
 
 def test_a_still_face_and_noise_are_rejected_and_a_short_film_is_named(weights, capsys):

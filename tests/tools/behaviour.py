@@ -91,12 +91,12 @@ CLIPS = (
 )
 
 
-def mini_clips(picture: torch.Tensor) -> None:
+def mini_clips(image: torch.Tensor) -> None:
     datatypes = module("datatypes")
     nets = pick(loading, "assemble_mini", "load_mini")()
     for k, (mode, style, seed, seconds, speaks, wishes) in enumerate(CLIPS):
         speech = encode_audio(syllables(seconds, k), 16_000) if speaks else encode_audio(None, idle_seconds=seconds)
-        portrait, source = pipeline.extract(nets, datatypes.Portrait(picture), datatypes.CropMode(mode))
+        portrait, source = pipeline.extract(nets, datatypes.Portrait(image), datatypes.CropMode(mode))
         expression = predict_expression(nets, speech, source, seed=seed, blinks_per_minute=60.0)
         pose = predict_head_pose(nets, speech, source, style=style, seed=seed)
         motion = to_motion(nets, source, expression, pose, **wishes)
@@ -108,12 +108,12 @@ def mini_clips(picture: torch.Tensor) -> None:
         if mode == "full":
             whole = paste_back(portrait)
             show("paste back, multiband", whole(frames[:2]), whole.mask)
-            pasted, mask = pipeline.paste(frames.permute(0, 2, 3, 1), portrait, mask=torch.ones(picture.shape[:2]))
+            pasted, mask = pipeline.paste(frames.permute(0, 2, 3, 1), portrait, mask=torch.ones(image.shape[:2]))
             show("paste back, with a mask", *pasted.batches(), mask)
         if mode == "crop":
             preview = module("render.preview").preview_mesh(portrait.require_crop(), motion, side=96)
             show("motion preview", *preview)
-            show("landmarks drawn", pipeline.landmarks_picture(portrait))
+            show("landmarks drawn", pick(pipeline, "landmarks_picture", "landmarks_image")(portrait))
             show("motion plot", module("compose.plot").plot_motion(speech, expression, pose, width=320, height=240))
             reference = pipeline.extract_video(nets, stream_of(frames), 25.0)
             show("reference video", reference.full_rows(), reference.crop, reference.found)
@@ -140,7 +140,9 @@ def released_tracks() -> None:
         pic_size=256,
     )
     nets = {name: rule_net(name, 0) for name in ("expnet", "posevae", "mapping")}
-    model = pick(loading, "Talker", "SadTalkerModel")("rule-made", "released", 256, nets)
+    families = module("families")
+    family = "released" if hasattr(families, "family_of") else families.FAMILIES["released"]  # before, or after
+    model = pick(loading, "Talker", "SadTalkerModel")("rule-made", family, 256, nets)
     expression = predict_expression(model, speech, source, seed=5, blinks_per_minute=15.0)
     pose = predict_head_pose(model, speech, source, style=20, seed=5)
     show("released expression", expression.coefficients)
@@ -148,7 +150,7 @@ def released_tracks() -> None:
     show("released motion", *tracks_of(to_motion(model, source, expression, pose)))
 
 
-def batch_video(picture: torch.Tensor) -> None:
+def batch_video(image: torch.Tensor) -> None:
     import imageio_ffmpeg
     from PIL import Image
 
@@ -157,7 +159,7 @@ def batch_video(picture: torch.Tensor) -> None:
     jobs, worker = module("batch.jobs"), module("batch.worker")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        Image.fromarray((picture * 255).byte().numpy()).save(folder / "face.png")
+        Image.fromarray((image * 255).byte().numpy()).save(folder / "face.png")
         write_wave(folder / "voice.wav", syllables(0.48), 16_000)
         table = folder / "jobs.csv"
         table.write_text(
@@ -189,14 +191,14 @@ def main() -> None:
     parser.add_argument("--only", choices=("mini", "released", "batch", "parity"), help="one part alone")
     parser.add_argument("--stages", nargs="+", help="of the parity table, only these")
     wished = parser.parse_args()
-    from tests.face.pictures import astronaut, resized
+    from tests.face.images import astronaut, resized
 
     torch.set_num_threads(1)
-    picture = resized(astronaut(), 384, 384)
+    image = resized(astronaut(), 384, 384)
     parts = {
-        "mini": lambda: mini_clips(picture),
+        "mini": lambda: mini_clips(image),
         "released": released_tracks,
-        "batch": lambda: batch_video(picture),
+        "batch": lambda: batch_video(image),
         "parity": lambda: parity_table(wished.stages),
     }
     with torch.inference_mode():

@@ -1,8 +1,8 @@
 """A second device for machines without a GPU: tensors say that they are on "second:0" and compute on the CPU.
 
     with second_device() as device, torch.no_grad():
-        picture = torch.rand(3, 8, 8).to(DEVICE)
-        picture + torch.rand(8, 8)  # MixedDevices, as CUDA raises
+        image = torch.rand(3, 8, 8).to(DEVICE)
+        image + torch.rand(8, 8)  # MixedDevices, as CUDA raises
 
 What CUDA refuses is refused here: an operation on tensors of both devices, but for scalars of no dimensions in
 pointwise operations, CPU indices into a tensor of the device, and `copy_`; a CPU generator for numbers on the device;

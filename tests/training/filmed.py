@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.compose.video import VideoWriter
-from tests.face.pictures import astronaut
+from tests.face.images import astronaut
 
 HELLO = Path(__file__).resolve().parent.parent / "demo" / "hello.flac"
 

@@ -38,7 +38,7 @@ def write_clips(folder: Path) -> Path:
 
 def trainer_of(name: str, clips: Path, steps: int = STEPS) -> Trainer:
     """clips: the folder of `write_clips`."""
-    voices, pictures = read_clips(clips / "voices"), read_clips(clips / "pictures")
+    voices, images = read_clips(clips / "voices"), read_clips(clips / "pictures")
     vgg = substitute_vgg(narrow_model.VGG)
     if name == "expnet":
         training = replace(expnet.MINI_TRAINING, net=ExpNetConfig(EAR), frames=6)
@@ -51,9 +51,9 @@ def trainer_of(name: str, clips: Path, steps: int = STEPS) -> Trainer:
         return posevae.PoseVAETrainer(voices, posevae.new_net(training.net, audio_encoder, torch.ones(6), 0), training)
     nets = renderer.new_nets(narrow_model.RENDERER, seed=0)
     if name == "renderer":
-        return renderer.RendererTrainer(pictures, nets, vgg, steps, narrow_model.RENDERER)
+        return renderer.RendererTrainer(images, nets, vgg, steps, narrow_model.RENDERER)
     net = mapping.new_net(narrow_model.MAPPING.hidden, MOTION_ROW, 3 * narrow_model.N_KEYPOINTS, seed=0)
-    return mapping.MappingTrainer(pictures, net, nets, vgg, steps, narrow_model.MAPPING)
+    return mapping.MappingTrainer(images, net, nets, vgg, steps, narrow_model.MAPPING)
 
 
 def run_of(folder: Path, **how) -> Run:

@@ -29,7 +29,7 @@ from tests.training.toy_clips import SIDE
 
 N_KEYPOINTS = 5
 VGG = VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,))
-#: the published training for one clip of 32 pixels: few channels, a fast rate, and no pictures but those of the clip
+#: the published training for one clip of 32 pixels: few channels, a fast rate, and no images but those of the clip
 RENDERER = RendererTraining(
     keypoints=KeypointConfig(n_keypoints=N_KEYPOINTS, width=4, widest=16, levels=2, depth=4),
     motion=MotionEstimatorConfig(stem=8, width=16, blocks=(1, 1), offsets=3 * N_KEYPOINTS),

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui.inprocess import run_inside
-from tests.comfyui.layout import make_base
+from tests.tools.comfyui.inprocess import run_inside
+from tests.tools.comfyui.layout import make_base
 
 SCRIPT = Path(__file__).resolve().parent / "inside" / "own_model.py"
 

@@ -18,11 +18,11 @@ from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.engine import read_log
 from sadtalker_core.training.renderer import head_degrees, read_estimator
-from tests.comfyui import media
+from tests.tools.comfyui import media
 from tests.training import narrow_model, overfit, toy_clips
 from tests.training.own_model import in_the_nodes
 
-#: a few frames that differ much: so there is a motion to learn, and no picture in between that would do for all
+#: a few frames that differ much: so there is a motion to learn, and no image in between that would do for all
 N_FRAMES, HURRY = 8, 6
 RENDERER_STEPS, MAPPING_STEPS = 400, 300
 
@@ -74,7 +74,7 @@ def driven(folder):
     """The talker, the clip's rows and frames, and the motion that the rows mean to it, the first frame the portrait."""
     model = load_model("file/talker.safetensors", [folder])
     (clip,) = read_clips(folder / "clips")
-    rows, frames = clip.coefficients(), clip.pictures(range(N_FRAMES))
+    rows, frames = clip.coefficients(), clip.images(range(N_FRAMES))
     source = replace(rows, **{name: part[:1] for name, part in vars(rows).items() if torch.is_tensor(part)})
     motion = coefficients_to_motion(
         model, source, Expression(rows.expression, rows.family), HeadPose(rows.pose, rows.family)
@@ -91,13 +91,13 @@ def test_stage_1_learns_the_clip(folder):
 
 
 @pytest.mark.slow
-def test_stage_2_learns_what_the_pictures_say(folder):
+def test_stage_2_learns_what_the_images_say(folder):
     first, *_, last = read_log(folder / "mapping")
     assert first["key points"] + first["angles"] > 5 * (last["key points"] + last["angles"])
 
 
 @pytest.mark.slow
-def test_coefficients_move_the_key_points_as_the_pictures_do(folder):
+def test_coefficients_move_the_key_points_as_the_images_do(folder):
     model, rows, frames, motion = driven(folder)
     with torch.no_grad():
         canonical = model.nets["keypoint_detector"](frames[:1])

@@ -14,7 +14,7 @@ def discriminators(config=NARROW):
         return PatchDiscriminators(config)
 
 
-def picture(side=64, n=2):
+def an_image(side=64, n=2):
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
@@ -32,7 +32,7 @@ def convolved_plainly(image, weight, bias):
 
 def test_a_judge_is_convolutions_norms_and_halvings_written_out():
     judge = discriminators().judges[0].eval()
-    image = picture(38, n=1)
+    image = an_image(38, n=1)
     x = image[0].double().numpy()
     n_blocks = len(judge.blocks)
     for number, convolution in enumerate([*judge.blocks, judge.score]):
@@ -56,7 +56,7 @@ def test_a_judge_is_convolutions_norms_and_halvings_written_out():
 
 
 def test_there_is_a_judge_for_each_scale():
-    judged = discriminators()(picture())
+    judged = discriminators()(an_image())
     assert [tuple(score.shape) for score in judged.scores] == [(2, 1, 10, 10), (2, 1, 2, 2)]
     assert len(judged.features) == 2 * NARROW.blocks
 
@@ -65,7 +65,7 @@ def test_no_layer_makes_a_difference_larger():
     # what spectral normalisation is for: after some steps of its iteration every matrix has the largest value 1
     net = discriminators()
     for _ in range(30):
-        net(picture())
+        net(an_image())
     for judge in net.judges:
         for convolution in [*judge.blocks, judge.score]:
             matrix = (convolution.weight / convolution.largest_singular_value(convolution.weight)).flatten(1)
@@ -75,7 +75,7 @@ def test_no_layer_makes_a_difference_larger():
 def test_every_parameter_learns():
     # a bias before an instance norm is taken off again by it
     net = discriminators()
-    judged = net(picture())
+    judged = net(an_image())
     sum(part.square().sum() for part in [*judged.scores, *judged.features]).backward()
     idle = {name for name, parameter in net.named_parameters() if not parameter.grad.abs().sum() > 0}
     assert idle == set()

@@ -104,7 +104,7 @@ def test_the_log_has_the_mean_of_each_loss_since_the_line_before(unbroken):
     assert all(set(line) == {"step", "error", "fooled", "told apart"} for line in lines)
 
 
-def test_the_folder_holds_scalars_and_pictures_for_tensorboard(unbroken):
+def test_the_folder_holds_scalars_and_images_for_tensorboard(unbroken):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = EventAccumulator(str(unbroken[0] / "tensorboard")).Reload()

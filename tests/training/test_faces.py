@@ -20,7 +20,7 @@ from sadtalker_core.training.faces import (
     MiniFace,
     eye_openness,
     face_of,
-    mouth_pictures,
+    mouth_images,
 )
 
 VERTICES = 80
@@ -126,31 +126,31 @@ def test_eyes_close_with_the_lids_and_lids_that_cross_are_not_open_again():
     assert (seen.diff() < 0).all() and (told.diff() < 0).all() and told[4] == 0
 
 
-def test_how_open_an_eye_is_does_not_change_when_the_picture_is_turned():
+def test_how_open_an_eye_is_does_not_change_when_the_image_is_turned():
     points = MiniFace().points(rows_of(1, scale=0.0), torch.zeros(1, 64))
     turn = torch.tensor([[math.cos(0.5), -math.sin(0.5)], [math.sin(0.5), math.cos(0.5)]])
     torch.testing.assert_close(eye_openness(points @ turn.T), eye_openness(points))
 
 
-def test_a_jaw_that_opens_darkens_the_grey_mouth_and_pictures_hand_gradients_on():
+def test_a_jaw_that_opens_darkens_the_grey_mouth_and_images_hand_gradients_on():
     face, who = MiniFace(), rows_of(2, scale=0.0)
     expression = torch.zeros(2, 64)
     expression[1, BLENDSHAPE_INDEX["jawOpen"]] = 0.6
     expression.requires_grad_(True)
     centre = face.points(who, expression)[:, MOUTH_POINTS].mean(dim=1)
-    pictures = mouth_pictures(face.mesh(who, expression), centre, 88)
-    assert pictures.shape == (2, 88, 88) and pictures.min() >= 0 and pictures.max() <= 1
-    dark = (pictures[:, 24:64, 20:68] < 0.2).float().mean(dim=(1, 2))
+    images = mouth_images(face.mesh(who, expression), centre, 88)
+    assert images.shape == (2, 88, 88) and images.min() >= 0 and images.max() <= 1
+    dark = (images[:, 24:64, 20:68] < 0.2).float().mean(dim=(1, 2))
     assert dark[1] > dark[0] + 0.1
-    pictures.mean().backward()
+    images.mean().backward()
     assert expression.grad[:, BLENDSHAPE_INDEX["jawOpen"]].abs().min() > 0
 
 
-def test_the_grey_mouth_of_a_bfm_face_has_a_picture(bfm_file):
+def test_the_grey_mouth_of_a_bfm_face_has_an_image(bfm_file):
     face, who = BfmFace(bfm_file), rows_of(1, RELEASED, scale=0.1)
     mesh = face.mesh(who, torch.zeros(1, 64))
-    pictures = mouth_pictures(mesh, torch.tensor([[112.0, 112.0]]), 64)
-    assert pictures.shape == (1, 64, 64) and pictures.isfinite().all() and pictures.max() > 0.1
+    images = mouth_images(mesh, torch.tensor([[112.0, 112.0]]), 64)
+    assert images.shape == (1, 64, 64) and images.isfinite().all() and images.max() > 0.1
 
 
 def test_a_released_face_without_its_file_says_how_to_get_one_or_do_without():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import FACE_OUTLINE, HEAD_TO_PICTURE, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import FACE_OUTLINE, HEAD_TO_IMAGE, load_canonical_face, rotation_of_angles
 from sadtalker_core.render.meshwarp.placement import WINDOW
 from sadtalker_core.render.meshwarp.surroundings import cosine_sum
 from sadtalker_core.training.heads.fit_rings import cosine_series, depth_and_share, fit_ring, went_to
@@ -11,7 +11,7 @@ from sadtalker_core.training.heads.fit_rings import cosine_series, depth_and_sha
 
 def turns_and_shifts(n, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    flip = torch.tensor(HEAD_TO_PICTURE)
+    flip = torch.tensor(HEAD_TO_IMAGE)
     turns = flip[:, None] * rotation_of_angles(torch.randn(n, 3, generator=generator) * 0.15) * flip
     return turns, torch.randn(n, 2, generator=generator) * 0.03
 

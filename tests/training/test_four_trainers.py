@@ -60,14 +60,14 @@ def test_after_a_kill_the_losses_and_the_nets_are_those_of_an_unbroken_run(name,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_tensorboard_shows_each_loss_and_sample_pictures(name, unbroken):
+def test_tensorboard_shows_each_loss_and_sample_images(name, unbroken):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = EventAccumulator(str(unbroken / name / "tensorboard")).Reload()
     logged = {key for line in losses(unbroken / name) for key in line} - {"step"}
     assert set(board.Tags()["scalars"]) == logged and len(logged) >= 2
-    pictures = [event for tag in board.Tags()["images"] for event in board.Images(tag)]
-    assert pictures and all(event.step == STEPS and min(event.width, event.height) >= 32 for event in pictures)
+    images = [event for tag in board.Tags()["images"] for event in board.Images(tag)]
+    assert images and all(event.step == STEPS and min(event.width, event.height) >= 32 for event in images)
 
 
 @pytest.mark.slow

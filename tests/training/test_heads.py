@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from sadtalker_core.render.meshwarp.rasterizer import rasterize as torch_rasterize
 from sadtalker_core.training.heads import mesh as parts
@@ -40,7 +40,7 @@ def test_the_same_seed_makes_the_same_faces_and_turns():
 def test_single_angles_turn_as_those_of_the_coefficients_do(axis, sign):
     angles = torch.zeros(3)
     angles[axis] = 0.3
-    flip = torch.tensor(HEAD_TO_PICTURE)
+    flip = torch.tensor(HEAD_TO_IMAGE)
     expected = flip[:, None] * rotation_of_angles(angles) * flip
     pitch, yaw, roll = (sign * angles).tolist()
     assert torch.allclose(torch.from_numpy(turn(yaw, pitch, roll)), expected, atol=1e-6)
@@ -128,9 +128,9 @@ def test_vertices_of_a_layer():
     assert len(sheet_mesh().vertices_of(parts.TONGUE)) == 0
 
 
-def test_a_photograph_is_near_the_picture():
+def test_a_photograph_is_near_the_image():
     rgb = np.full((32, 32, 3), 0.5)
     for seed in range(5):
-        picture = photograph(rgb, np.random.default_rng(seed))
-        assert picture.dtype == np.uint8 and picture.shape == (32, 32, 3)
-        assert abs(picture.mean() / 255 - 0.5) < 0.02
+        image = photograph(rgb, np.random.default_rng(seed))
+        assert image.dtype == np.uint8 and image.shape == (32, 32, 3)
+        assert abs(image.mean() / 255 - 0.5) < 0.02

@@ -12,7 +12,7 @@ from torch.nn import Linear
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, CropMode, FaceCoefficients
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing
-from sadtalker_core.training.faces import MOUTH_POINTS, MiniFace, mouth_pictures
+from sadtalker_core.training.faces import MOUTH_POINTS, MiniFace, mouth_images
 from sadtalker_core.training.lipreading import lip_reading_loss, read_lip_reader
 
 
@@ -60,7 +60,7 @@ def test_the_loss_is_the_cross_entropy_of_what_is_read(file, who):
         frames = slice(13 * run, 13 * run + 12)  # the thirteenth frame of a run is not read
         chances = []
         for expression in (wanted, said):
-            mouths = (mouth_pictures(face.mesh(who, expression), centre, 88)[frames] - 0.421) / 0.165
+            mouths = (mouth_images(face.mesh(who, expression), centre, 88)[frames] - 0.421) / 0.165
             logits = reader(mouths[None, None])[0].tolist()
             whole = sum(math.exp(logit) for logit in logits)
             chances.append([math.exp(logit) / whole for logit in logits])

@@ -132,18 +132,18 @@ def test_equivariance_asks_whether_the_bend_leads_from_one_to_the_other():
     assert losses.equivariance(points, when_bent, bend().places).item() == pytest.approx(plain, rel=1e-5)
 
 
-def test_no_bend_leaves_a_picture_alone():
+def test_no_bend_leaves_an_image_alone():
     image = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(bend(BendConfig(0.0, 0.0), n=1).picture(image), image, atol=1e-6)
+    assert torch.allclose(bend(BendConfig(0.0, 0.0), n=1).bent(image), image, atol=1e-6)
 
 
-def test_a_dot_is_found_in_the_bent_picture_where_the_bend_says():
-    # a blurred dot; its centre of mass in the bent picture, led through the bend, is where it was drawn
+def test_a_dot_is_found_in_the_bent_image_where_the_bend_says():
+    # a blurred dot; its centre of mass in the bent image, led through the bend, is where it was drawn
     side, place = 65, torch.tensor([0.25, -0.375])
     line = torch.linspace(-1, 1, side)
     dot = torch.exp(-((line[None, :] - place[0]) ** 2 + (line[:, None] - place[1]) ** 2) / 0.02)[None, None]
     one = bend(n=1)
-    seen = one.picture(dot)[0, 0]
+    seen = one.bent(dot)[0, 0]
     seen = seen / seen.sum()
     centre = torch.stack([(seen.sum(0) * line).sum(), (seen.sum(1) * line).sum()])
     assert torch.allclose(one.places(centre[None, None])[0, 0], place, atol=0.01)

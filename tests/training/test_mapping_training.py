@@ -1,4 +1,4 @@
-"""Stage 2 of the renderer's training: coefficients learn to move the key points as the pictures did."""
+"""Stage 2 of the renderer's training: coefficients learn to move the key points as the images did."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_losses_of_a_step_written_out(data):
     drawn, real = [], []
     with torch.no_grad():
         for clip, source, driving in pairs:
-            portrait, frame = clip.pictures([source, driving])[:, None]
+            portrait, frame = clip.images([source, driving])[:, None]
             canonical, rows = detector(portrait), clip.coefficients().motion_rows()
             said = [
                 trainer.net(semantic_windows(rows[source : source + 1])).motion(),

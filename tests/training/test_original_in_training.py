@@ -36,7 +36,7 @@ def waves(*shape, turns):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """(source, driving), each (2, 3, 128, 128)"""
     source = (waves(2, 3, 128, 128, turns=3000) + 1) / 2
     return source, source.flip(-1) * 0.8 + 0.1
@@ -47,8 +47,8 @@ def says(got, original):
 
 
 @pytest.mark.slow
-def test_key_points_and_the_frame_drawn_with_them(pictures):
-    source, _ = pictures
+def test_key_points_and_the_frame_drawn_with_them(images):
+    source, _ = images
     detector, generator = rule_net("keypoint_detector"), rule_net("generator")
     points = detector(source)
     says(
@@ -77,7 +77,7 @@ def test_key_points_and_the_frame_drawn_with_them(pictures):
 
 
 @pytest.mark.slow
-def test_the_motion_of_a_picture(pictures):
+def test_the_motion_of_an_image(images):
     estimator = rule_net("motion_estimator")
     original = (
         [0.8850204348564148, -0.7608484029769897],
@@ -86,7 +86,7 @@ def test_the_motion_of_a_picture(pictures):
         [0.396521657705307, 1.2649846076965332],
         [-0.04826265946030617, -0.3027534782886505],
     )
-    for got, numbers in zip(estimator(pictures[1]), original, strict=True):
+    for got, numbers in zip(estimator(images[1]), original, strict=True):
         says(got[1, :2], numbers)
     says(estimator.stages[3].widen_norm.running_mean[:2], [0.007041405886411667, -0.1125798225402832])
 

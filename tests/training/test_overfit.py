@@ -9,12 +9,13 @@ import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI
-from sadtalker_core.model import FAMILY_NETS, load_model
+from sadtalker_core.families import FAMILIES
+from sadtalker_core.model import load_model
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import run_posevae
 from sadtalker_core.training.expnet import measured_blinks
 from sadtalker_core.training.faces import BLINK_BLENDSHAPES, MiniFace
-from tests.comfyui import media
+from tests.tools.comfyui import media
 from tests.training import overfit
 from tests.training.own_model import in_the_nodes
 
@@ -43,8 +44,8 @@ def test_the_losses_fall_at_least_five_fold(learnt):
 
 
 def test_the_exported_file_is_a_whole_model_of_its_family(model):
-    assert model.family == MINI and model.name == "file/whole.safetensors"
-    assert set(FAMILY_NETS[MINI]) <= set(model.nets)
+    assert model.family.name == MINI and model.name == "file/whole.safetensors"
+    assert set(FAMILIES[MINI].networks.names()) <= set(model.nets)
 
 
 def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, model):

@@ -22,7 +22,7 @@ from sadtalker_core.training.perceptual import (
 NARROW = VggConfig(widths=(4, 4, 6, 6, 8), scales=(1, 2))
 
 
-def picture(side=32, seed=0, n=2):
+def an_image(side=32, seed=0, n=2):
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
@@ -65,18 +65,18 @@ def shrunk_plainly(image, factor):
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 def test_shrinking_is_a_blur_and_every_nth_pixel(factor):
-    image = picture(16, n=1)
+    image = an_image(16, n=1)
     plain = shrunk_plainly(image[0].double().numpy(), factor)
     assert np.allclose(shrink(image, factor)[0].numpy(), plain, atol=1e-6)
 
 
 def test_a_quarter_is_what_the_key_point_detector_sees():
-    assert torch.allclose(shrink(picture(), 4), AntialiasedShrink()(picture()), atol=1e-6)
+    assert torch.allclose(shrink(an_image(), 4), AntialiasedShrink()(an_image()), atol=1e-6)
 
 
 def test_the_loss_is_the_distance_of_torchvisions_features_at_each_scale(tmp_path):
     layers = vgg_file(tmp_path / "vgg.pth")
-    made, real = picture(seed=0), picture(seed=1)
+    made, real = an_image(seed=0), an_image(seed=1)
 
     def features(image, factor):
         small = np.stack([shrunk_plainly(one.double().numpy(), factor) for one in image])
@@ -108,7 +108,7 @@ def test_the_substitute_has_the_same_numbers_each_time_and_none_that_learn():
 
 
 def test_the_substitute_sees_all_levels_about_equally_strongly():
-    sizes = [seen.abs().mean().item() for seen in substitute_vgg()(picture(64))]
+    sizes = [seen.abs().mean().item() for seen in substitute_vgg()(an_image(64))]
     assert max(sizes) < 5 * min(sizes)
 
 
@@ -121,8 +121,8 @@ def test_the_substitute_forgives_fine_hair_a_shift():
     assert perceptual_loss(vgg, moved, stripes) < 0.5 * perceptual_loss(vgg, darker, stripes)
 
 
-def test_the_made_picture_learns_and_the_real_one_does_not():
-    made, real = picture().requires_grad_(), picture(seed=1).requires_grad_()
+def test_the_made_image_learns_and_the_real_one_does_not():
+    made, real = an_image().requires_grad_(), an_image(seed=1).requires_grad_()
     perceptual_loss(substitute_vgg(NARROW), made, real).backward()
     assert made.grad.abs().sum() > 0 and real.grad is None
 

@@ -11,6 +11,7 @@ import torch
 
 from sadtalker_core.errors import InputError, OptionError
 from sadtalker_core.motion.audio_encoder import AudioEncoder, AudioEncoderConfig
+from sadtalker_core.motion.course import WAVE_NUMBERS
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseVAE, PoseVAEConfig
 from sadtalker_core.training import posevae
 from sadtalker_core.training.clips import Clip, read_clips
@@ -38,6 +39,22 @@ def trainer_on(folder, training=NARROW):
         torch.manual_seed(0)
         audio_encoder = AudioEncoder(training.net.audio).eval()
     return PoseVAETrainer(clips, new_net(training.net, audio_encoder, posevae.spreads_of(clips, 32), 0), training)
+
+
+def test_a_network_that_speaks_of_changes_is_shown_changes(folder):
+    training = replace(
+        NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=True), in_spreads=True, divergence=1e-3
+    )
+    trainer = trainer_on(folder, training)
+    pose = trainer.clips[0].coefficients(0, 33).pose
+    blocks = trainer._blocks([(trainer.clips[0], 0)], torch.device("cpu"))
+    torch.testing.assert_close(blocks.motion[0].cumsum(dim=0), pose[1:] - pose[:1], atol=1e-6, rtol=1e-4)
+    changes = torch.cat([clip.coefficients().pose.diff(dim=0) for clip in trainer.clips])
+    torch.testing.assert_close(trainer.spreads, changes.square().mean(dim=0).sqrt().clamp_min(1e-4))
+    context = StepContext(0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: loss.backward())
+    assert all(torch.isfinite(loss) for loss in trainer.step(context).values())
+    with torch.no_grad():
+        assert set(trainer.samples()) == {"seen", "rebuilt", "drawn at 0"}
 
 
 def test_the_published_weights_are_those_of_the_method():

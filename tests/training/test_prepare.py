@@ -23,7 +23,7 @@ from sadtalker_core.training import prepare, segmenting
 from sadtalker_core.training.clips import read_clips, read_index
 from sadtalker_core.training.prepare import find_videos, report
 from sadtalker_core.training.segmenting import Reader
-from tests.face.pictures import resized
+from tests.face.images import resized
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
 
@@ -39,13 +39,13 @@ def opened_once(monkeypatch, reader):
 
 
 def decoded(path: Path):
-    """All pictures and the sound of a video, as ComfyUI decodes them."""
+    """All images and the sound of a video, as ComfyUI decodes them."""
     with av.open(str(path)) as container:
-        pictures = [torch.from_numpy(f.to_ndarray(format="rgb24")).float() / 255 for f in container.decode(video=0)]
+        images = [torch.from_numpy(f.to_ndarray(format="rgb24")).float() / 255 for f in container.decode(video=0)]
     with av.open(str(path)) as container:
         rate = container.streams.audio[0].rate
         wave = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
-    return pictures, torch.from_numpy(wave), rate
+    return images, torch.from_numpy(wave), rate
 
 
 def contents(folder: Path):
@@ -82,8 +82,8 @@ def test_the_voice_is_what_audio_encode_hears(talk, cut):
 
 
 def test_the_coefficients_are_what_3dmm_from_video_reads(talk, cut, reader):
-    pictures, _, _ = decoded(talk)
-    read, kept = pipeline.extract_video(reader.model, pictures, 25), cut.coefficients()
+    images, _, _ = decoded(talk)
+    read, kept = pipeline.extract_video(reader.model, images, 25), cut.coefficients()
     assert torch.equal(kept.full_rows(), read.full_rows()) and torch.equal(kept.crop, read.crop)
     assert kept.found.all() and (kept.family, kept.pic_size, kept.crop_mode) == ("mini", 256, read.crop_mode)
 
@@ -99,13 +99,13 @@ def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk
     assert Image.open(io.BytesIO(written["jpegs"][0])).size == (64, 64)
 
 
-def test_the_pictures_are_the_squares_that_the_coefficients_speak_of(talk, cut, reader):
-    pictures, _, _ = decoded(talk)
-    points = next(reader.finder().follow(iter(pictures)))[1]
+def test_the_images_are_the_squares_that_the_coefficients_speak_of(talk, cut, reader):
+    images, _, _ = decoded(talk)
+    points = next(reader.finder().follow(iter(images)))[1]
     box = reader.box(points, (200, 200))
     for i in (0, 20, 35):
-        square = cut_square(pictures[i], box, 256)
-        assert (cut.pictures([i])[0] - square).abs().mean() < 0.01  # what JPEG loses
+        square = cut_square(images[i], box, 256)
+        assert (cut.images([i])[0] - square).abs().mean() < 0.01  # what JPEG loses
 
 
 def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, cut, reader, tmp_path):
@@ -230,7 +230,7 @@ def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut)
     (outcome,) = prepare.prepare(tmp_path / "videos", tmp_path / "data")
     assert "2 faces are seen; the largest" in report([outcome])
     (clip,) = read_clips(tmp_path / "data")
-    assert (clip.pictures([0]) - cut.pictures([0])).abs().mean() < 0.05
+    assert (clip.images([0]) - cut.images([0])).abs().mean() < 0.05
 
 
 def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, reader):
@@ -242,8 +242,8 @@ def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, 
     assert outcome.clips == ("gap_000", "gap_001") and first.n_frames == 34
     start = 76 - second.n_frames
     assert 36 <= start <= 36 + 5
-    pictures, wave, rate = decoded(tmp_path / "videos" / "gap.mp4")
-    read = pipeline.extract_video(reader.model, pictures[start:], 25)
+    images, wave, rate = decoded(tmp_path / "videos" / "gap.mp4")
+    read = pipeline.extract_video(reader.model, images[start:], 25)
     assert torch.equal(second.coefficients().full_rows(), read.full_rows())
     voice = pipeline.encode_audio(wave[:, start * rate // 25 : 76 * rate // 25], rate)
     assert torch.equal(second.speech().mel, voice.mel)
@@ -288,7 +288,7 @@ def test_clips_that_were_read_in_two_ways_do_not_mix(tmp_path):
         prepare.prepare(tmp_path / "videos", tmp_path / "data", mode=CropMode.FULL)
 
 
-def test_pictures_too_small_for_any_net_are_refused():
+def test_images_too_small_for_any_net_are_refused():
     with pytest.raises(OptionError, match="32 pixels or more, got 8"):
         Reader.open("mini", size=8)
 

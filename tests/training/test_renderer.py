@@ -17,7 +17,7 @@ from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
 from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
 from sadtalker_core.training.engine import StepContext, saved_nets, step_generator, synchronise_norms
-from sadtalker_core.training.pairs import Pair, Pictures, draw_pairs, jittered, read_pair_clips, read_pictures
+from sadtalker_core.training.pairs import Images, Pair, draw_pairs, jittered, read_images, read_pair_clips
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.renderer import (
     PUBLISHED,
@@ -156,8 +156,8 @@ def test_released_angles_turn_key_points_as_the_face_model_turns_its_vertices():
         about_x = np.array([[1, 0, 0], [0, math.cos(p), -math.sin(p)], [0, math.sin(p), math.cos(p)]])
         about_y = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
         about_z = np.array([[math.cos(r), -math.sin(r), 0], [math.sin(r), math.cos(r), 0], [0, 0, 1]])
-        to_picture = np.diag([1, -1, -1])
-        wanted = to_picture @ about_z @ about_y @ about_x @ to_picture
+        to_image = np.diag([1, -1, -1])
+        wanted = to_image @ about_z @ about_y @ about_x @ to_image
         degrees = (math.degrees(float(angle[t])) for angle in (yaw, pitch, roll))
         got = rotation_matrix(*(torch.tensor(degree) for degree in degrees))
         assert np.allclose(got, wanted, atol=1e-3)  # 3.14 for pi
@@ -185,20 +185,20 @@ def test_pairs_are_two_frames_of_one_clip_with_a_face(tmp_path, generator):
     assert all(pair.source != pair.driving for pair in pairs)
 
 
-def test_colours_are_changed_alike_in_both_pictures_and_no_further_than_said(generator):
+def test_colours_are_changed_alike_in_both_images_and_no_further_than_said(generator):
     image = torch.rand(20, 3, 8, 8, generator=generator) * 0.6 + 0.2
-    changed = jittered(Pictures(image, image.clone()), 0.1, generator)
+    changed = jittered(Images(image, image.clone()), 0.1, generator)
     assert torch.equal(changed.source, changed.driving)
     assert 0.01 < (changed.source - image).abs().mean() < 0.1
     grey = torch.full((20, 3, 4, 4), 0.5)
-    shades = jittered(Pictures(grey, grey), 0.1, generator).source
+    shades = jittered(Images(grey, grey), 0.1, generator).source
     assert shades.min() >= 0.45 - 1e-6 and shades.max() <= 0.55 + 1e-6
     assert torch.allclose(shades, shades[:, :1], atol=1e-6)  # a grey has no hue
 
 
 def test_no_jitter_changes_nothing(generator):
     image = torch.rand(2, 3, 8, 8, generator=generator)
-    assert torch.allclose(jittered(Pictures(image, image), 0.0, generator).source, image, atol=1e-6)
+    assert torch.allclose(jittered(Images(image, image), 0.0, generator).source, image, atol=1e-6)
 
 
 # ---- the command line and its sentences --------------------------------------------------------------------------
@@ -269,8 +269,8 @@ def test_a_wrong_vgg_file_is_named_before_anything_is_trained(data, tmp_path, na
     assert not (tmp_path / "run").exists()
 
 
-def test_clips_without_pictures_cannot_teach_a_renderer(tmp_path, narrow_command):
-    data = toy_clips.write(tmp_path / "clips", with_pictures=False)
+def test_clips_without_images_cannot_teach_a_renderer(tmp_path, narrow_command):
+    data = toy_clips.write(tmp_path / "clips", with_images=False)
     with pytest.raises(InputError, match="toy_0 in .* has no images"):
         narrow_command(data, tmp_path / "run")
 
@@ -293,9 +293,9 @@ def test_a_clip_in_which_nobody_is_seen_is_named(tmp_path, narrow_command):
         narrow_command(data, tmp_path / "run")
 
 
-def test_pictures_are_read_as_they_were_written(data):
+def test_images_are_read_as_they_were_written(data):
     (clip,) = read_pair_clips(data, 2, 16)
-    drawn = torch.from_numpy(toy_clips.pictures(clip.coefficients())).permute(0, 3, 1, 2).float() / 255
-    read = read_pictures([Pair(clip, 2, 5), Pair(clip, 0, 1)])
+    drawn = torch.from_numpy(toy_clips.images(clip.coefficients())).permute(0, 3, 1, 2).float() / 255
+    read = read_images([Pair(clip, 2, 5), Pair(clip, 0, 1)])
     for got, frames in ((read.source, [2, 0]), (read.driving, [5, 1])):
         assert (got - drawn[frames]).abs().mean() < 0.02  # JPEG

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, load_canonical_face
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.model import load_weights
 from sadtalker_core.render.meshwarp.flow_maps import MAPS, mesh_flow, rigid_flow
@@ -17,9 +17,9 @@ from sadtalker_core.training.renderer_mini import PART, Pairs, export, losses, m
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A shard with one person whose head turns a little: noise for a picture, the real flow and maps."""
+    """A shard with one person whose head turns a little: noise for an image, the real flow and maps."""
     rng = np.random.default_rng(0)
-    points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_PICTURE) * 53
+    points = (load_canonical_face().mean - torch.tensor([0.0, 7.08, 0.6])) * torch.tensor(HEAD_TO_IMAGE) * 53
     rig = FaceRig.from_points(points + torch.tensor([STAGE / 2, STAGE / 2, 0.0]), torch.zeros(64))
     weights = torch.zeros(1, 64)
     weights[0, 24] = 0.6  # jawOpen

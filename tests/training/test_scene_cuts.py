@@ -40,11 +40,9 @@ def video(*places, size=60, brightness=0.5):
         yield frame
 
 
-def spans(pictures, finder=None):
+def spans(images, finder=None):
     found = list(
-        find_spans(
-            pictures, finder or Finder(), lambda picture, points: Box(round(float(picture[0, 0, 0]) * 1000), 0, 9, 9)
-        )
+        find_spans(images, finder or Finder(), lambda image, points: Box(round(float(image[0, 0, 0]) * 1000), 0, 9, 9))
     )
     return [(span.start, span.stop, span.box.x) for span in found]
 
@@ -57,9 +55,9 @@ def test_a_span_ends_where_the_face_is_not_found_and_begins_again_soon_after_it_
     assert spans(video(*[200] * 6, *[0] * 7, *[230] * 9)) == [(0, 6, 200), (16, 22, 230)]
 
 
-def test_a_change_of_the_whole_picture_is_a_cut():
-    pictures = [*video(*[200] * 5), *video(*[200] * 5, brightness=0.7)]
-    assert spans(pictures) == [(0, 5, 200), (5, 10, 200)]
+def test_a_change_of_the_whole_image_is_a_cut():
+    images = [*video(*[200] * 5), *video(*[200] * 5, brightness=0.7)]
+    assert spans(images) == [(0, 5, 200), (5, 10, 200)]
 
 
 def test_a_face_that_jumps_is_a_cut():
@@ -74,8 +72,8 @@ def test_a_head_that_walks_away_gets_a_new_box():
 
 
 def test_a_head_that_comes_much_nearer_gets_a_new_box():
-    pictures = [picture for size in range(40, 70, 2) for picture in video(200, size=size)]
-    assert spans(pictures)[0][:2] == (0, 9)  # 40 * 1.4 = 56
+    images = [image for size in range(40, 70, 2) for image in video(200, size=size)]
+    assert spans(images)[0][:2] == (0, 9)  # 40 * 1.4 = 56
 
 
 def test_long_takes_are_cut(monkeypatch):
@@ -89,13 +87,13 @@ def test_a_finder_that_looks_ahead_changes_nothing(ahead):
     assert spans(video(*places), Finder(ahead)) == spans(video(*places))
 
 
-def test_few_pictures_are_looked_at_while_no_face_is_in_sight():
+def test_few_images_are_looked_at_while_no_face_is_in_sight():
     finder = Finder()
     assert spans(video(*[0] * 100), finder) == [] and finder.n_looks == 20
 
 
 def test_points_that_make_no_box_are_no_face():
-    def refuse(picture, points):
+    def refuse(image, points):
         raise FaceNotFound("off the picture")
 
     assert list(find_spans(video(*[200] * 10), Finder(), refuse)) == []

@@ -12,7 +12,7 @@ from sadtalker_core.model import load_weights
 from sadtalker_core.render.mapping import MINI_MAPPING, MappingNet
 from sadtalker_core.render.meshwarp.network import MINI_FLOW_RENDERER, FlowRenderer
 from sadtalker_core.training import train_mini
-from tests.comfyui.layout import home
+from tests.tools.comfyui.layout import home
 
 
 @pytest.fixture

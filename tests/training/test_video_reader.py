@@ -1,35 +1,35 @@
-"""Pictures at 25 a second and the sound in step with them, out of files of many kinds."""
+"""Images at 25 a second and the sound in step with them, out of files of many kinds."""
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
 
 from sadtalker_core.errors import AudioError, VideoError
 from sadtalker_core.training import video_reader
-from sadtalker_core.training.video_reader import Sound, announced_seconds, pictures_at_25
+from sadtalker_core.training.video_reader import Sound, announced_seconds, frames_at_25
+from tests.decoded import decoded
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
 
-def steps_of(pictures):
-    """Which frame of grey_steps each picture is."""
-    return [round((float(picture.mean()) * 255 - 20) / 5) for picture in pictures]
+def steps_of(images):
+    """Which frame of grey_steps each image is."""
+    return [round((float(image.mean()) * 255 - 20) / 5) for image in images]
 
 
 @pytest.mark.parametrize("fps", [25, 30, 24, 50, 29.97, 15])
-def test_picture_k_is_the_one_that_a_player_shows_after_k_25ths_of_a_second(tmp_path, fps):
+def test_image_k_is_the_one_that_a_player_shows_after_k_25ths_of_a_second(tmp_path, fps):
     n_frames = 40
     file = film(tmp_path / "grey.mp4", grey_steps(n_frames), fps, hello())
-    n_pictures = int(n_frames / fps * 25 + 1e-6)
-    expected = [min(int(k / 25 * fps + 0.05), n_frames - 1) for k in range(n_pictures)]
-    assert steps_of(pictures_at_25(file)) == expected
+    n_shown = int(n_frames / fps * 25 + 1e-6)
+    expected = [min(int(k / 25 * fps + 0.05), n_frames - 1) for k in range(n_shown)]
+    assert steps_of(frames_at_25(file)) == expected
 
 
 def test_a_changing_frame_rate_is_followed(tmp_path):
     slow, fast = (film(tmp_path / f"{fps}.mp4", grey_steps(10), fps, hello()) for fps in (12.5, 50))
     (tmp_path / "both.txt").write_text(f"file '{slow}'\nfile '{fast}'\n")
     ffmpeg("-f", "concat", "-safe", 0, "-i", tmp_path / "both.txt", "-c", "copy", tmp_path / "both.mkv")
-    seen = steps_of(pictures_at_25(tmp_path / "both.mkv"))
+    seen = steps_of(frames_at_25(tmp_path / "both.mkv"))
     assert seen[:20] == [k // 2 for k in range(20)]
     assert seen[20:] == [0, 2, 4, 6, 8]
 
@@ -37,21 +37,19 @@ def test_a_changing_frame_rate_is_followed(tmp_path):
 def test_a_file_filmed_lying_down_comes_upright(tmp_path):
     film(tmp_path / "lying.mp4", moving_face(3).rot90(-1, dims=(1, 2)), sound=hello())
     ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", tmp_path / "phone.mp4")
-    picture = next(pictures_at_25(tmp_path / "phone.mp4"))
-    assert (picture - moving_face(1)[0]).abs().mean() < 0.02
-    shown = imageio_ffmpeg.read_frames(str(tmp_path / "phone.mp4"))  # ffmpeg itself turns it
-    width, height = next(shown)["size"]
-    by_ffmpeg = np.frombuffer(next(shown), np.uint8).reshape(height, width, 3)
-    assert np.abs(picture.numpy() * 255 - by_ffmpeg).mean() < 1
+    image = next(frames_at_25(tmp_path / "phone.mp4"))
+    assert (image - moving_face(1)[0]).abs().mean() < 0.02
+    by_ffmpeg = decoded(tmp_path / "phone.mp4").frames[0]  # ffmpeg itself turns it
+    assert np.abs(image.numpy() * 255 - by_ffmpeg).mean() < 1
 
 
-def test_pictures_are_decoded_when_they_are_asked_for(tmp_path, monkeypatch):
+def test_images_are_decoded_when_they_are_asked_for(tmp_path, monkeypatch):
     file = film(tmp_path / "grey.mp4", grey_steps(40), sound=hello())
     decoded = []
     monkeypatch.setattr(video_reader, "upright", lambda frame: decoded.append(frame) or torch.zeros(64, 64, 3))
-    pictures = pictures_at_25(file)
+    images = frames_at_25(file)
     for _ in range(3):
-        next(pictures)
+        next(images)
     assert len(decoded) == 3
 
 
@@ -129,7 +127,7 @@ def test_titles_in_any_encoding_do_no_harm(tmp_path):
     assert content.count(b"the title") == 2
     (tmp_path / "odd.mkv").write_bytes(content.replace(b"the title", "Zo\u00eb title".encode("latin-1")))
     assert announced_seconds(tmp_path / "odd.mkv") == announced_seconds(tmp_path / "talk.mkv")
-    assert len(list(pictures_at_25(tmp_path / "odd.mkv"))) == 3
+    assert len(list(frames_at_25(tmp_path / "odd.mkv"))) == 3
     with Sound(tmp_path / "odd.mkv") as odd, Sound(tmp_path / "talk.mkv") as plain:
         assert torch.equal(odd.cut(0, 3), plain.cut(0, 3))
 
@@ -157,5 +155,5 @@ def test_a_file_that_lost_its_end_is_refused(tmp_path, ending):
     content = (tmp_path / f"w.{ending}").read_bytes()
     (tmp_path / f"cut.{ending}").write_bytes(content[: len(content) // 2])
     with pytest.raises(VideoError, match=r"it breaks off after \d.\d of 2.\d s|damaged"):
-        list(pictures_at_25(tmp_path / f"cut.{ending}"))
-    assert len(list(pictures_at_25(tmp_path / f"w.{ending}"))) == 50
+        list(frames_at_25(tmp_path / f"cut.{ending}"))
+    assert len(list(frames_at_25(tmp_path / f"w.{ending}"))) == 50

@@ -6,8 +6,11 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
+from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
 from sadtalker_core.training.voices import augment, texts
 from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, with_pauses
 from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing, flite
@@ -54,6 +57,46 @@ def test_lips_round_before_the_round_vowel_sounds():
     assert units[last_frame_of_s, PUCKER] > 0.2 > units[2, PUCKER]
 
 
+@pytest.mark.parametrize("vowel", ["a", "e", "o", "u"])
+def test_lips_are_one_to_two_frames_ahead_of_a_vowel(vowel):
+    phones = said(*(("t", 0.15), (vowel, 0.2)) * 6)
+    led, unled = (blendshape_track(phones, 60, led=ahead) for ahead in (True, False))
+    for unit in (JAW, BLENDSHAPE_INDEX["mouthLowerDownLeft"], PUCKER):
+        if unled[:, unit].std() > 0.02:
+            r = [np.corrcoef(led[: 60 - k, unit], unled[k:, unit])[0, 1] for k in range(4)]
+            assert 1 <= int(np.argmax(r)) <= 2
+
+
+def test_lips_close_before_the_sound_and_stay_closed_to_its_end():
+    phones = said(("a", 0.2), ("m", 0.1), ("a", 0.2), start=0.2)
+    shut = np.flatnonzero(blendshape_track(phones, 25)[:, PRESS] > 0.4)
+    inside = np.flatnonzero(((np.arange(25) + 0.5) / 25 >= 0.4) & ((np.arange(25) + 0.5) / 25 < 0.5))
+    assert set(inside) < set(shut) and shut[0] == inside[0] - 1 and shut[-1] <= inside[-1] + 1
+
+
+def test_open_vowels_widen_the_mouth_and_round_ones_narrow_it():
+    widths = {}
+    for vowel in "a\u00e6eiou":
+        units = blendshape_track(said(("t", 0.1), (vowel, 0.3), ("t", 0.1)), 25)
+        widths[vowel] = float(mouth_width(_face(units))[int(0.42 * 25)])
+    rest = float(mouth_width(_face(np.zeros((1, 52)))))
+    assert min(widths["a"], widths["\u00e6"]) > rest + 0.03
+    assert widths["u"] < widths["o"] < rest - 0.03
+
+
+def test_width_goes_along_with_opening_in_speech():
+    """Papa may be a bit late, but mama will be home by noon, and the answer is that many apples are red."""
+    sounds = "p\u0251p\u0259me\u026abi\u0259b\u026atle\u026atb\u028ctm\u0251m\u0259w\u026albiho\u028amba\u026anun"
+    sounds += "\u00e6n\u00f0\u0259\u00e6ns\u0259\u026az\u00f0\u00e6tm\u025bni\u00e6p\u0259lz\u0251\u0279\u0279\u025bd"
+    face = _face(blendshape_track(said(*((ipa, 0.09) for ipa in sounds)), 175))
+    assert np.corrcoef(inner_lip_gap(face), mouth_width(face))[0, 1] > 0.2
+
+
+def _face(units: np.ndarray) -> torch.Tensor:
+    canonical = load_canonical_face()
+    return canonical.mean + canonical.displacements(torch.from_numpy(units.astype(np.float32)))
+
+
 def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
     between = blendshape_track(said(("u", 0.12), ("t", 0.07), ("u", 0.12)), 20)
     alone = blendshape_track(said(("a", 0.12), ("t", 0.07), ("a", 0.12)), 20)
@@ -64,7 +107,7 @@ def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
 
 def test_a_diphthong_walks_from_one_vowel_to_the_other():
     units = blendshape_track(said(("a\u028a", 0.4)), 25)
-    early, late = int(0.28 * 25), int(0.5 * 25)
+    early, late = int(0.24 * 25), int(0.5 * 25)
     assert units[early, JAW] > units[late, JAW] + 0.15
     assert units[late, PUCKER] > units[early, PUCKER] + 0.3
 
@@ -111,6 +154,13 @@ def test_texts_are_many_and_repeat_with_the_seed():
     assert len(sentences) > 200
     assert texts.babble(random.Random(3)) == texts.babble(random.Random(3))
     assert len(texts.OTHER_LANGUAGES) >= 25 and all(texts.OTHER_LANGUAGES.values())
+
+
+def test_a_foreign_sentence_is_of_words_of_its_language():
+    draw = random.Random(0)
+    said_in = {texts.foreign_sentence("de", draw) for _ in range(40)}
+    words = {word for sentence in texts.OTHER_LANGUAGES["de"] for word in sentence.split()}
+    assert len(said_in) > 15 and all(set(sentence.split()) <= words for sentence in said_in)
 
 
 def test_another_throat_tells_how_much_time_it_stretched():

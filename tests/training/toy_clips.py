@@ -41,7 +41,7 @@ def coefficients(n_frames: int, family: str = RELEASED, seed: int = 0, *, hurry:
     )
 
 
-def pictures(rows: FaceCoefficients, seed: int = 0) -> np.ndarray:
+def images(rows: FaceCoefficients, seed: int = 0) -> np.ndarray:
     """(T, S, S, 3) uint8"""
     return np.stack([_drawn(rows, t, seed) for t in range(len(rows))])
 
@@ -54,17 +54,17 @@ def write(
     *,
     first: int = 0,
     lost: tuple[int, ...] = (),
-    with_pictures: bool = True,
+    with_images: bool = True,
     pic_size: int = SIDE,
     hurry: int = 1,
 ) -> Path:
-    """lost: frames without a face;  pic_size: what the clip says of its pictures"""
+    """lost: frames without a face;  pic_size: what the clip says of its images"""
     for seed in range(first, first + n_clips):
         found = torch.ones(n_frames, dtype=torch.bool)
         found[list(lost)] = False
         rows = replace(coefficients(n_frames, family, seed, hurry=hurry), found=found, pic_size=pic_size)
         mel = torch.zeros(mel_steps_in_samples(samples_in_frames(n_frames)), 80)
-        jpegs = map(_jpeg, pictures(rows, seed)) if with_pictures else None
+        jpegs = map(_jpeg, images(rows, seed)) if with_images else None
         write_clip(folder, f"toy_{seed}", mel=mel, coefficients=rows, speaker="toy", source="drawn", jpegs=jpegs)
     return folder
 
@@ -74,27 +74,27 @@ def _drawn(rows: FaceCoefficients, t: int, seed: int) -> np.ndarray:
     mouth = float(rows.expression[t, 0])
     y, x = np.mgrid[:SIDE, :SIDE] / (SIDE - 1) * 2 - 1
     tint = np.random.default_rng(seed).uniform(0.2, 0.6, 3)
-    picture = tint * (0.7 + 0.3 * np.sin(5 * x + 3 * y))[..., None]
+    image = tint * (0.7 + 0.3 * np.sin(5 * x + 3 * y))[..., None]
 
     def spot(place, width, height, colour):
         at = 0.6 * (turn @ np.array(place))
         inside = 1 - np.hypot((x - at[0]) / width, (y - at[1]) / height)
         weight = 1 / (1 + np.exp(-inside * min(width, height) * 40))
-        return weight[..., None] * np.array(colour) + (1 - weight[..., None]) * picture
+        return weight[..., None] * np.array(colour) + (1 - weight[..., None]) * image
 
-    picture = spot((0.0, -0.3, 0.3), 0.62, 0.66, HAIR)
-    picture = spot((0.0, 0.05, -0.1), 0.5, 0.64, SKIN)
+    image = spot((0.0, -0.3, 0.3), 0.62, 0.66, HAIR)
+    image = spot((0.0, 0.05, -0.1), 0.5, 0.64, SKIN)
     for eye in EYES:
-        picture = spot(eye, 0.13, 0.08, WHITE)
-        picture = spot((eye[0], eye[1], eye[2] - 0.05), 0.05, 0.06, DARK)
-    picture = spot(NOSE, 0.06, 0.1, (0.75, 0.5, 0.42))
-    picture = spot(MOUTH, 0.2, 0.05 + 0.1 * mouth, LIPS)
+        image = spot(eye, 0.13, 0.08, WHITE)
+        image = spot((eye[0], eye[1], eye[2] - 0.05), 0.05, 0.06, DARK)
+    image = spot(NOSE, 0.06, 0.1, (0.75, 0.5, 0.42))
+    image = spot(MOUTH, 0.2, 0.05 + 0.1 * mouth, LIPS)
     if mouth > 0.05:
-        picture = spot(MOUTH, 0.14, 0.1 * mouth, DARK)
-    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+        image = spot(MOUTH, 0.14, 0.1 * mouth, DARK)
+    return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def _jpeg(image: np.ndarray) -> bytes:
     code = io.BytesIO()
-    Image.fromarray(picture).save(code, "JPEG", quality=95)
+    Image.fromarray(image).save(code, "JPEG", quality=95)
     return code.getvalue()

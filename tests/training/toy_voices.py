@@ -1,4 +1,4 @@
-"""A folder of clips out of the voices in data/, cut short: with coefficients and without pictures."""
+"""A folder of clips out of the voices in data/, cut short: with coefficients and without images."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is drawn where the eyelids meet (mini family)."""
+"""Eyes of the mini family: irises that look elsewhere, and what is drawn where the eyelids meet."""

@@ -20,7 +20,7 @@ _UPPER = (tuple(LEFT_EYE[k] for k in (8, 7, 6, 5, 4, 3, 2, 1, 0)), tuple(RIGHT_E
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "blink".
 _THICK, _HANGING = 0.010, 0.018  #: decimetres: the line upwards from the edge of the lid, and the lashes below it
-_STRENGTH = 0.85  #: of a line where the eye is shut
+_STRENGTH = 0.7  #: of a line where the eye is shut
 _INNER_FADE, _OUTER_FADE = 0.12, 0.06  #: of the width of the eye, over which the line begins and ends
 _DARK_FROM, _DARK_TO = -0.02, 0.03  #: decimetres around the edge of the lid: there the lashes' colour is looked for
 

@@ -3,12 +3,12 @@ Video Conferencing, CVPR 2021), as SadTalker trained it.
 
 In the order in which a frame is made:
 
-    keypoints.py           a picture -> its canonical key points
+    keypoints.py           an image -> its canonical key points
     transform.py           key points, turned, moved and bent as a row of motion says
     dense_motion.py        key points here and there -> where every voxel of the frame comes from
     generator.py           a portrait's features, warped so -> the frame
     animate.py             all that, batch by batch
     fast.py                the generator arranged for speed, of the parts in fast_layers.py
     blocks.py, grids.py    layers and coordinate grids that these share
-    motion_estimator.py    a picture -> how the face is turned, moved and bent; only training needs it
+    motion_estimator.py    an image -> how the face is turned, moved and bent; only training needs it
 """

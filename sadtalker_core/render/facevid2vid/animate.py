@@ -12,9 +12,9 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from ...datatypes import FaceCrop, KeypointMotion, Motion
-from ...errors import InputError, OptionError, PictureError
-from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ...datatypes import FaceCrop, KeypointMotion, Motion, OnProgress
+from ...errors import ImageError, InputError, OptionError
+from ..batches import OutOfMemory, in_batches, memory_ran_out
 from .generator import Generator, Source
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
@@ -36,7 +36,7 @@ def render_frames(
     `batch_size` beyond rounding; where memory runs out it is halved (batches.py). The inputs are moved to where the
     networks are, and left as they were; nothing is remembered for gradients. on_progress(done, total) counts
     frames and may raise to stop.
-    Raises WrongFamily, OptionError, PictureError or InputError at once, not at the first frame.
+    Raises WrongFamily, OptionError, ImageError or InputError at once, not at the first frame.
     """
     _check(keypoint_detector, generator, crop, motion)
     return in_batches(
@@ -87,9 +87,9 @@ def _check(
     step = DOWNSCALE * 2**levels
     shape = tuple(crop.image.shape)
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] == 0 or shape[1] % step:
-        raise PictureError(f"expected a cropped portrait (3, S, S) with S a multiple of {step}, got {shape}.")
+        raise ImageError(f"expected a cropped portrait (3, S, S) with S a multiple of {step}, got {shape}.")
     if not crop.image.isfinite().all():
-        raise PictureError("the cropped portrait contains NaN or infinite values; load the image again.")
+        raise ImageError("the cropped portrait contains NaN or infinite values; load the image again.")
 
     n_offsets = 3 * keypoint_detector.config.n_keypoints
     for whose, rows in (("source", motion.source), ("driving", motion.driving)):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def convolution(ops: Any, dims: int) -> Any:
-    """The factory's convolution over pictures (2) or volumes (3)."""
+    """The factory's convolution over images (2) or volumes (3)."""
     return ops.Conv3d if dims == 3 else ops.Conv2d
 
 

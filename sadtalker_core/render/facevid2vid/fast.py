@@ -4,7 +4,7 @@ The plain networks are the ones that load, train and explain themselves; this ar
 all exact but for rounding:
 
   - batch norms are folded into the convolution before, spectral norms are divided out once;
-  - SPADE's features are never enlarged, nor is the picture that it modulates: see fast_layers.py for the convolutions,
+  - SPADE's features are never enlarged, nor is the image that it modulates: see fast_layers.py for the convolutions,
     and statistics of a repeated map are those of the map;
   - scale and shift are one convolution, the 1 added to the scale being part of its bias; on the way around a block,
     where no rectifier follows, the shift and the 1 x 1 convolution after it are one;
@@ -114,7 +114,7 @@ class FastGenerator(nn.Module):
         return rendered
 
     def decode(self, source: FastSource, motion: MotionField) -> Tensor:
-        """The source moved so: pictures (B, 3, S, S) in 0..1."""
+        """The source moved so: images (B, 3, S, S) in 0..1."""
         volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)
         features = self.flatten_out(self.flatten(moved.contiguous(memory_format=torch.channels_last)))
@@ -341,7 +341,7 @@ class Modulation(nn.Module):
 
 
 class FastSpade(nn.Module):
-    """Spade on a picture that is normalised already, and the leaky rectifier after it."""
+    """Spade on an image that is normalised already, and the leaky rectifier after it."""
 
     def __init__(self, spade: Spade, factor: int, repeat: int, paired: bool = False):
         super().__init__()
@@ -384,6 +384,6 @@ class FastSkip(nn.Module):
 
 
 def every(even: Tensor, row: int, column: int, factor: int, repeat: int) -> Tensor:
-    """Of a picture whose pixels shall be repeated: those that show up at every factor-th row and column from there."""
+    """Of an image whose pixels shall be repeated: those that show up at every factor-th row and column from there."""
     step = factor // repeat
     return even[..., row // repeat :: step, column // repeat :: step]

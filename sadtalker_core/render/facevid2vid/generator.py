@@ -1,6 +1,6 @@
 """Generator: a portrait, its key points and the key points of a frame -> the frame.
 
-Letters: `B` frames, `S` the side of the picture, `K` key points, `C D H W` the feature volume: channels, depth, and
+Letters: `B` frames, `S` the side of the image, `K` key points, `C D H W` the feature volume: channels, depth, and
 rows and columns of a quarter of the side. (Wang et al. 2021, section 3.3, with the SPADE decoder of Park et al.,
 "Semantic image synthesis with spatially-adaptive normalization", 2019; PARITY.md P50, P52, P53 and P54.)
 """
@@ -38,7 +38,7 @@ class GeneratorConfig:
 
     @property
     def features(self) -> int:
-        """Channels of the picture's features at a quarter of its side."""
+        """Channels of the image's features at a quarter of its side."""
         return self.width * 2**LEVELS
 
     @property
@@ -96,14 +96,14 @@ class Generator(nn.Module):
         return Rendered(self.decode(source, motion), motion)
 
     def decode(self, source: Source, motion: MotionField) -> Tensor:
-        """The source moved so: pictures (B, 3, S, S) in 0..1."""
+        """The source moved so: images (B, 3, S, S) in 0..1."""
         volume = source.volume.expand(len(motion.deformation), -1, -1, -1, -1)
         moved = read_volume(volume, motion.deformation).flatten(1, 2)
         return self.decoder(self.flatten_out(self.flatten(moved)) * motion.occlusion)
 
 
 class Encoder(nn.Module):
-    """Picture (B, 3, S, S) -> feature volume (B, C, D, S/4, S/4)."""
+    """Image (B, 3, S, S) -> feature volume (B, C, D, S/4, S/4)."""
 
     def __init__(self, config: GeneratorConfig, ops: Any):
         super().__init__()
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features (B, F, H, W) -> picture (B, 3, 4H, 4W); the features also modulate every block on the way."""
+    """Features (B, F, H, W) -> image (B, 3, 4H, 4W); the features also modulate every block on the way."""
 
     def __init__(self, config: GeneratorConfig, ops: Any):
         super().__init__()
@@ -173,7 +173,7 @@ class SpadeBlock(nn.Module):
 
 
 class Spade(nn.Module):
-    """Normalises each channel over the picture, then scales and shifts it pixel by pixel, as the features say."""
+    """Normalises each channel over the image, then scales and shifts it pixel by pixel, as the features say."""
 
     def __init__(self, channels: int, features: int, modulation: int, ops: Any):
         super().__init__()

@@ -1,6 +1,6 @@
-"""KeypointDetector: a picture of a face -> where its key points lie, as if the face looked straight at us and rested.
+"""KeypointDetector: an image of a face -> where its key points lie, as if the face looked straight at us and rested.
 
-Letters: `B` batch, `S` the side of the picture, `K` key points, `D H W` the volume they live in: 16 x S/4 x S/4.
+Letters: `B` batch, `S` the side of the image, `K` key points, `D H W` the volume they live in: 16 x S/4 x S/4.
 (Wang et al., "One-shot free-view neural talking-head synthesis", 2021, section 3.1: canonical key points.)
 """
 
@@ -33,12 +33,12 @@ class KeypointConfig:
 
 RELEASED_KEYPOINTS = KeypointConfig()
 
-#: key points are looked for in a picture of a quarter of the side, where the renderer's feature volume lives as well
+#: key points are looked for in an image of a quarter of the side, where the renderer's feature volume lives as well
 DOWNSCALE = 4
 
 
 class KeypointDetector(nn.Module):
-    """Picture -> canonical key points, by the centre of mass of one heat volume each (PARITY.md P48)."""
+    """Image -> canonical key points, by the centre of mass of one heat volume each (PARITY.md P48)."""
 
     def __init__(self, config: KeypointConfig = RELEASED_KEYPOINTS, ops: Any = nn):
         super().__init__()
@@ -71,7 +71,7 @@ class KeypointDetector(nn.Module):
 
 
 class AntialiasedShrink(nn.Module):
-    """A picture at a quarter of its side: blurred by a Gaussian of sigma 1.5 (13 x 13, zeros outside), every 4th pixel.
+    """An image at a quarter of its side: blurred by a Gaussian of sigma 1.5 (13 x 13, zeros outside), every 4th pixel.
 
     The kernel is a buffer because the released files carry it; it is the Gaussian itself.
     """

@@ -1,10 +1,10 @@
-"""MotionEstimator: a picture of a face -> how it is turned, moved and bent, in the words of MappingNet.
+"""MotionEstimator: an image of a face -> how it is turned, moved and bent, in the words of MappingNet.
 
-The renderer is trained with it: pictures become key points without any face model. Afterwards MappingNet learns to say
+The renderer is trained with it: images become key points without any face model. Afterwards MappingNet learns to say
 the same from coefficients, and nothing here is needed for animating. The released file of the old style holds its
 weights, "he_estimator".
 
-Letters: `B` batch, `S` the side of the picture, `P` offsets. (Wang et al., "One-shot free-view neural talking-head
+Letters: `B` batch, `S` the side of the image, `P` offsets. (Wang et al., "One-shot free-view neural talking-head
 synthesis", 2021, section 3.1: head pose and expression deformation estimator.)
 """
 
@@ -27,7 +27,7 @@ SQUEEZE = 4
 @dataclass(frozen=True)
 class MotionEstimatorConfig:
     """stem: channels at half the side;  width: of the first stage, doubled at each further one;
-    blocks: bottlenecks of each stage, besides the one that halves the picture at the start of all but the first;
+    blocks: bottlenecks of each stage, besides the one that halves the image at the start of all but the first;
     offsets: P.
     """
 
@@ -41,7 +41,7 @@ RELEASED_MOTION_ESTIMATOR = MotionEstimatorConfig()
 
 
 class MotionEstimator(nn.Module):
-    """A residual network over the picture, averaged, and read by five linear heads."""
+    """A residual network over the image, averaged, and read by five linear heads."""
 
     def __init__(self, config: MotionEstimatorConfig = RELEASED_MOTION_ESTIMATOR, ops: Any = nn):
         super().__init__()
@@ -71,7 +71,7 @@ class MotionEstimator(nn.Module):
 
 
 class Stage(nn.Module):
-    """More channels, then bottlenecks; the first of them halves the picture where the stage does."""
+    """More channels, then bottlenecks; the first of them halves the image where the stage does."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, *, halves: bool, ops: Any):
         super().__init__()

@@ -31,7 +31,7 @@ def rotation_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Angles in degrees, each (…,) -> (…, 3, 3), for column vectors: about x by
     pitch, after about y by yaw, after about z by roll.
 
-    Seen by the viewer, pitch > 0 moves the nose down, yaw > 0 to the left of the picture, roll > 0 tilts clockwise.
+    Seen by the viewer, pitch > 0 moves the nose down, yaw > 0 to the left of the image, roll > 0 tilts clockwise.
     """
     # as the original multiplies them; kornia's three rotations take ten times as long
     yaw, pitch, roll = (angle / 180 * TRAINING_PI for angle in (yaw, pitch, roll))

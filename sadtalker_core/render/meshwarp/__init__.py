@@ -12,7 +12,7 @@ In the order in which a frame is made:
     mouth_anchors.py   where teeth and tongue are
     flow_maps.py       where each pixel comes from, and the maps for
     network.py         what that gets wrong, and paint for what the portrait never showed
-    warp.py            pictures looked up at other places
+    warp.py            images looked up at other places
     compositor.py      all that put together at full size: `render_flow_frames`
 
 What is drawn between lips and on lids: ../mouth, ../eyes (with edge_curves.py: edges at any resolution).

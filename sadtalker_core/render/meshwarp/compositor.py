@@ -3,10 +3,11 @@
 The mesh says where each pixel comes from (flow_maps.py), the network what that gets wrong (network.py). The portrait
 itself stays sharp, because the flow is applied to it at full size. Over it come, in this order:
 
+    irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 but not on lips and lids, which are only moved
+    the network's paint                                 but not on mouth and eyes, which are moved or drawn
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
-    what lids draw              eyes/lash_line.py
+    what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
@@ -17,22 +18,27 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datatypes import BlendshapeMotion, FaceCrop, Motion
+from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
-from ..batches import OnProgress, OutOfMemory, in_batches, memory_ran_out
+from ..batches import OutOfMemory, in_batches, memory_ran_out
+from ..eyes.gaze import GAZE_UNITS, Gaze
+from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
+from ..eyes.lid_skin import LidSkin
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import sample
+from .warp import Lookup, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 
@@ -66,7 +72,7 @@ def render_flow_frames(
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), head, motion.driving)
+        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop.irises)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -81,15 +87,32 @@ def render_flow_frames(
 class _MeshClip:
     """What stays the same for all frames of a clip: the crop, the stage cut out of it, its features and its mesh."""
 
-    def __init__(self, net: FlowRenderer, image: Tensor, head: PosedRig, driving: BlendshapeMotion):
-        self.net, self.image, self.head, self.driving = net, image[None], head, driving
+    def __init__(
+        self,
+        net: FlowRenderer,
+        image: Tensor,
+        fine: bool,
+        head: PosedRig,
+        driving: BlendshapeMotion,
+        irises: Tensor | None,
+    ):
+        self.net, self.image, self.head = net, image[None], head
+        self.look = Lookup(self.image, fine)
+        self.gaze = None if irises is None else Gaze(irises, head)
+        if not self.gaze:  # lids would follow a look that nobody sees
+            driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
+        if wears_glasses(self.image, head):
+            driving = _calmer(driving, head, RIM_UNITS, KEPT)
+        self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
-        self.lips = LipEdges(self.image, head)
+        self.lips = LipEdges(self.look, self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
+        self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
+        self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
@@ -103,26 +126,32 @@ class _MeshClip:
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         border = (MARGIN,) * 4
-        # Hair, neck and background are only moved: warped too far they look better than painted softly. So are lips and
-        # lids, and what they uncover is drawn; paint is seen at the edge of that drawing.
+        # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
+        # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
         opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
-        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth * (1 - opening), eyes))
+        change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
-        return self._compose(displacement, change, paint, flow)
+        return self._compose(displacement, change, paint, flow, driving.weights.to(device))
 
-    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> Tensor:
+    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the crop: bilinear in between, nothing outside."""
         n, side = len(displacement), self.image.shape[-1]
-        on_crop = sample(torch.cat([displacement, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
+        to_crop = self.head.zoom * 2 / side
+        moved = within_the_image(displacement * to_crop, self.stage_on_crop)
+        on_crop = sample(torch.cat([moved, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
         outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
-        moved = (on_crop[:, :2] * (self.head.zoom * 2 / side)).masked_fill(outside, 0)
-        change = on_crop[:, 2:3].masked_fill(outside, 0)
-        warped = sample(self.image.expand(n, -1, -1, -1), self.identity + moved.permute(0, 2, 3, 1))
+        moved, change = (part.masked_fill(outside, 0) for part in (on_crop[:, :2], on_crop[:, 2:3]))
+        if self.gaze:
+            moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)
+        warped = self.look(self.identity + moved.permute(0, 2, 3, 1))
         warped = self.lips.draw(warped, displacement, flow)
+        sides = beside_the_edge(displacement, flow.face)
+        draw_edge(warped, self.image, self.identity, self.on_stage, sides, to_crop)
         frames = warped + change * (on_crop[:, 3:] - warped)
-        frames = self.lashes.draw(self.mouth.fill(frames, flow), flow)
+        frames = self.lids.draw(self.mouth.fill(frames, flow), moved * (side / 2), flow)
+        frames = self.lashes.draw(frames, flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
         return torch.where(still, self.image, frames).clamp(0, 1)
 
@@ -138,10 +167,22 @@ class _MeshClip:
     def _crop_grid(self) -> tuple[Tensor, Tensor]:
         """(1, S, S, 2) twice: where the crop's pixels are in the crop and on the stage, both in -1..1."""
         side = self.image.shape[-1]
-        centres = torch.arange(side, device=self.image.device) + 0.5
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        places = torch.stack([x, y], dim=-1)[None]
+        places = _pixels(side, self.image.device)
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def _pixels(side: int, device: torch.device) -> Tensor:
+    """(1, side, side, 2) the centres of a square's pixels, in pixels."""
+    centres = torch.arange(side, device=device) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
+
+
+def _calmer(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:
+    """The same, but of what these units do beyond the portrait's only a share."""
+    weights = driving.weights.clone()
+    weights[:, units] = torch.lerp(head.rig.face.weights[units].to(weights), weights[:, units], kept)
+    return replace(driving, weights=weights)
 
 
 def regions(maps: Tensor) -> tuple[Tensor, Tensor]:

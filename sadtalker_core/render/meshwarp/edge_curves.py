@@ -41,7 +41,7 @@ def below_edge(curve: Tensor, u: Tensor) -> Tensor:
 
 
 def pixels_around(points: Tensor, margin: float, side: int) -> tuple[slice, slice, Tensor]:
-    """points (B, n, 2) -> rows and columns of the picture of `side` pixels that hold them all with a margin, and the
+    """points (B, n, 2) -> rows and columns of the image of `side` pixels that hold them all with a margin, and the
     centres of those pixels (h, w, 2).
     """
     first = (points.amin((0, 1)) - margin).floor().long().clamp(0, side).tolist()

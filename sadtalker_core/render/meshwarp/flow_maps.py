@@ -91,7 +91,7 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
         face=_smooth(_smooth(face)),
         mesh=driving[:, :N_POINTS],
         eye_closure=closure,
-        mouth_anchors=mouth_anchors(rig.face, inside, turn),
+        mouth_anchors=mouth_anchors(rig.face, inside, weights, turn),
         rigid_affine=skull_affine(rig.face, turn, shift),
     )
 
@@ -130,7 +130,7 @@ def _surface_maps(rig: FaceRig, driving: Tensor, triangle: Tensor, corners: Tens
     source_area = signed_areas(rig.source[topology.triangles])
     driving_area = signed_areas(driving[:, topology.triangles])
     growth = torch.log2(driving_area.abs().clamp_min(_SMALLEST) / source_area.abs().clamp_min(_SMALLEST)) / 2
-    # The face turns counter-clockwise in pictures (signed area below 0); what does not is seen from behind.
+    # The face turns counter-clockwise in images (signed area below 0); what does not is seen from behind.
     backfacing = (source_area > _EDGE_ON).to(driving) * (topology.kind == _HIDEABLE)
     rows = torch.arange(len(driving), device=driving.device)[:, None, None]
     kind = topology.kind[triangle]

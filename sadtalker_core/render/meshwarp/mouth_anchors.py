@@ -1,12 +1,13 @@
 """Where teeth and tongue are: points inside the mouth that hang on the skull and on the jaw, in every driving frame.
 
 In: the portrait's face, blendshape weights and head turns per frame. Out: `MouthAnchors`, on which mouth/interior.py
-hangs its drawings; soft spots on the same points for the network; where the portrait shows the inside of its own mouth,
-and the map by which that is kept while the head moves.
+hangs its drawings; soft spots on the same points for the network; and the map by which what the portrait shows of its
+own teeth is kept while the head moves (mouth/own_teeth.py).
 
-The points are the canonical face's (`CanonicalFace.teeth`: five along each tooth edge, three on the tongue), laid by
-the corners of the portrait's mouth. Blendshapes of the jaw move lower teeth and tongue; the upper teeth follow the head
-alone. Where the edges lie, in numbers: mouth/dentition.py.
+The points are the canonical face's (`CanonicalFace.teeth`: five along each tooth edge, three on the tongue). From side
+to side they lie by the corners of the portrait's mouth; in depth, up and down by the line where its own lips meet when
+the face rests. Blendshapes of the jaw move lower teeth and tongue; the upper teeth follow the head alone. How far from
+the lips, in numbers: mouth/dentition.py.
 
 Letters: `B` frames, `P` blendshapes, `K` points inside the mouth. Stage and camera coordinates as in placement.py.
 """
@@ -19,12 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...canonical_face import INNER_LIPS, MOUTH, OUTER_LIPS
+from ...canonical_face import INNER_LIPS, LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP
+from .lip_contact import with_lips_that_meet
 from .placement import MARGIN, STAGE, WINDOW, PlacedFace
-from .rasterizer import is_covered, rasterize
 
 UPPER_TEETH, LOWER_TEETH, TONGUE = range(3)  #: `CanonicalFace.teeth_kind`, and the rows of `MouthAnchors.anchors`
 _CORNERS = [INNER_LIPS[0], INNER_LIPS[10]]  #: of the mouth
+_LIPS = list(UPPER_INNER_LIP[3:6] + LOWER_INNER_LIP[3:6])  #: in the middle
+_SEAM = list(LOWER_INNER_LIP[3:6])  #: where the lips of the template meet; its upper points lie within the lip
 _SPOT = 2.5  #: pixels of the stage: the spread of a soft spot, as the network was trained with it
 
 
@@ -34,30 +37,56 @@ class MouthAnchors:
 
     axes (B, 2, 3)       a decimetre along x, y and z of the head
     anchors (B, 3, 2)    the middle of the upper and of the lower tooth edge, and the tip of the tongue
+    jaw (B, 2)           by how much the lower teeth have moved since the portrait, beside what the head does
     """
 
     axes: Tensor
     anchors: Tensor
+    jaw: Tensor
 
 
-def mouth_anchors(face: PlacedFace, inside: Tensor, turn: Tensor) -> MouthAnchors:
-    """inside (B, K, 2) of `inside_points`, turn (B, 3, 3) of the head."""
-    kinds = face.canonical.teeth_kind
-    middles = [int(torch.nonzero(kinds == k)[int((kinds == k).sum()) // 2]) for k in (UPPER_TEETH, LOWER_TEETH, TONGUE)]
+def mouth_anchors(face: PlacedFace, inside: Tensor, weights: Tensor, turn: Tensor) -> MouthAnchors:
+    """inside (B, K, 2) of `inside_points`, for weights (B, P), turn (B, 3, 3) of the head."""
+    middles = [middle_of(face, kind) for kind in (UPPER_TEETH, LOWER_TEETH, TONGUE)]
     axes = (turn.to(inside) @ face.fit.rotation)[:, :2] * face.fit.scale
-    return MouthAnchors(axes * axes.new_tensor([[1.0], [-1.0]]), inside[:, middles])
+    axes = axes * axes.new_tensor([[1.0], [-1.0]])
+    since = (weights.to(inside) - face.weights)[:, : face.canonical.teeth_blendshapes.shape[0]]
+    jaw = face.canonical.teeth_displacements(since)[:, middles[LOWER_TEETH]]
+    return MouthAnchors(axes, inside[:, middles], torch.einsum("bij,bj->bi", axes, jaw))
+
+
+def middle_of(face: PlacedFace, kind: int) -> int:
+    """Which of the points inside the mouth is the middle of a tooth edge, or the tip of the tongue."""
+    places = torch.nonzero(face.canonical.teeth_kind == kind)[:, 0]
+    return int(places[len(places) // 2])
 
 
 def inside_points(face: PlacedFace, weights: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
     """weights (B, P), turn (B, 3, 3), shift (B, 2) as `FaceRig.driven` takes them -> (B, K, 2) the points inside the
-    mouth in pixels of the stage, placed by the template and the corners of the portrait's mouth.
+    mouth in pixels of the stage.
     """
     canonical, rotation = face.canonical, face.fit.rotation
-    found = face.to_camera(face.points[_CORNERS], face.depth[_CORNERS]).mean(0)
-    template = canonical.mean - canonical.pivot + canonical.displacements(face.weights)
-    own = found - (template[_CORNERS] @ rotation.T).mean(0)  # how this mouth lies beside the template's
-    points = (canonical.teeth - canonical.pivot + canonical.teeth_displacements(weights)) @ rotation.T + own
-    return face.to_stage(points @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
+    points = canonical.teeth - canonical.pivot + canonical.teeth_displacements(weights) + _own_mouth_beside(face)
+    return face.to_stage((points @ rotation.T) @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
+
+
+def _own_mouth_beside(face: PlacedFace) -> Tensor:
+    """(K, 3) in head coordinates: how the inside of this mouth, at rest, lies beside the template's."""
+    canonical, rotation = face.canonical, face.fit.rotation
+    rest = torch.zeros_like(face.weights)[None]
+    moved = (canonical.displacements(rest) - canonical.displacements(face.weights)) @ rotation.T
+    lips = face.camera_points + with_lips_that_meet(face, moved, rest)[0]
+    template = canonical.mean - canonical.pivot
+    beside = lips @ rotation - template
+    own = torch.cat([beside[_CORNERS, :1].mean(0), beside[_LIPS, 1:].mean(0)]).repeat(len(canonical.teeth), 1)
+    # As the portrait shows it, every row lies as far below the line where the lips meet as in the template.
+    down = face.down[:2]
+    for kind in (UPPER_TEETH, LOWER_TEETH, TONGUE):
+        middle = middle_of(face, kind)
+        edge = canonical.teeth[middle] - canonical.pivot
+        below = ((edge + own[middle]) @ rotation.T - lips[_LIPS].mean(0))[:2] @ down / down.square().sum()
+        own[canonical.teeth_kind == kind, 1] += below - (template[_SEAM, 1].mean() - edge[1])
+    return own
 
 
 def inside_maps(face: PlacedFace, inside: Tensor) -> Tensor:
@@ -72,14 +101,6 @@ def inside_maps(face: PlacedFace, inside: Tensor) -> Tensor:
         for k in (UPPER_TEETH, LOWER_TEETH, TONGUE)
     ]
     return torch.stack(spots, dim=1).clamp(0, 1)
-
-
-def own_mouth(face: PlacedFace) -> Tensor:
-    """(1, 1, 160, 160) in 0..1: where the portrait shows the inside of its mouth, a pixel within its lips."""
-    triangles = face.canonical.triangles[face.canonical.kind == MOUTH]
-    _, corners = rasterize(face.points[None], face.depth[None], triangles, STAGE)
-    inside = is_covered(corners)[:, None].to(face.points)
-    return F.avg_pool2d(-F.max_pool2d(-inside, 3, 1, 1), 3, 1, 1, count_include_pad=False)
 
 
 def skull_affine(face: PlacedFace, turn: Tensor, shift: Tensor) -> Tensor:

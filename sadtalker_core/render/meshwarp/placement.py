@@ -3,11 +3,11 @@
 In: the 468 points that the face network finds, and the blendshape weights that were read from them. Out: `HeadFit`, the
 camera that shows the canonical head where it was found, and `PlacedFace`, all that is known of the portrait's face.
 
-    crop, S x S                      the square picture that is driven
+    crop, S x S                      the square image that is driven
       stage, 160 x 160               a square of 3 decimetres around the head, cut out of the crop once per clip
         window, 128 x 128            its middle, 2.4 decimetres, where the network may repair what the mesh got wrong
 
-Letters: `P` blendshapes. Picture coordinates are x right, y down, in pixels, the centre of the first one at (0.5, 0.5);
+Letters: `P` blendshapes. Image coordinates are x right, y down, in pixels, the centre of the first one at (0.5, 0.5);
 z of found points goes away from the viewer. Head coordinates are those of canonical_face.py: decimetres, y up, z to the
 viewer. Camera coordinates are decimetres from the pivot of the head, x right, y up, z to the viewer: head coordinates,
 turned as the portrait's head is.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ...canonical_face import HEAD_TO_PICTURE, CanonicalFace, fit_similarity, load_canonical_face
+from ...canonical_face import HEAD_TO_IMAGE, CanonicalFace, fit_similarity, load_canonical_face
 
 PITCH = 0.01875  #: decimetres between two pixels of the stage
 STAGE = 160
@@ -34,7 +34,7 @@ _EXPRESSIVE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class HeadFit:
-    """Where a found mesh puts head coordinates in the picture, by scaled orthography: x, -y, -z of a picture point =
+    """Where a found mesh puts head coordinates in the image, by scaled orthography: x, -y, -z of an image point =
     scale * rotation @ (head point - pivot) + origin.
 
     rotation (3, 3);  scale () pixels per decimetre;  origin (3,)
@@ -45,14 +45,14 @@ class HeadFit:
     origin: Tensor
 
     def stage_centre(self) -> Tensor:
-        """(2,) the middle of the stage in pixels of the picture."""
+        """(2,) the middle of the stage in pixels of the image."""
         canonical = load_canonical_face()
         offset = torch.tensor(HEAD_CENTRE).to(self.scale) - canonical.pivot.to(self.scale)
         place = self.origin + self.scale * (self.rotation @ offset)
         return place[:2] * place.new_tensor([1.0, -1.0])
 
     def stage_side(self) -> Tensor:
-        """() its side in pixels of the picture."""
+        """() its side in pixels of the image."""
         return self.scale * (STAGE * PITCH)
 
 
@@ -61,7 +61,7 @@ def fit_head(points: Tensor, canonical: CanonicalFace | None = None) -> HeadFit:
     canonical = canonical or load_canonical_face()
     moves = canonical.blendshapes.norm(dim=-1).amax(0).to(points)
     weights = 1 / (1 + (moves / _EXPRESSIVE) ** 2)
-    found = points * points.new_tensor(HEAD_TO_PICTURE)
+    found = points * points.new_tensor(HEAD_TO_IMAGE)
     rotation, scale, origin = fit_similarity(found[None], (canonical.mean - canonical.pivot).to(points), weights)
     return HeadFit(rotation[0], scale[0], origin[0])
 

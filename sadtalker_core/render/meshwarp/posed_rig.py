@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...canonical_face import HEAD_TO_PICTURE, N_POINTS, rotation_of_angles
+from ...canonical_face import HEAD_TO_IMAGE, N_POINTS, rotation_of_angles
 from ...datatypes import BlendshapeMotion
 from ...errors import FaceNotFound
 from .placement import STAGE, fit_head
@@ -68,5 +68,5 @@ class PosedRig:
 def _head_rotation(rows: BlendshapeMotion) -> Tensor:
     """The angles of each row -> (T, 3, 3) in the axes of head coordinates."""
     angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw * _YAW_GAIN, rows.roll], dim=-1).float().cpu())
-    axes = torch.tensor(HEAD_TO_PICTURE)
+    axes = torch.tensor(HEAD_TO_IMAGE)
     return axes[:, None] * rotation_of_angles(angles) * axes

@@ -80,7 +80,7 @@ def is_covered(corners: Tensor) -> Tensor:
 
 
 def signed_areas(corners: Tensor) -> Tensor:
-    """(..., 3, 2) -> (...,) twice the signed area, positive when the corners turn clockwise in the picture."""
+    """(..., 3, 2) -> (...,) twice the signed area, positive when the corners turn clockwise in the image."""
     one, two = corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
     return one[..., 0] * two[..., 1] - one[..., 1] * two[..., 0]
 

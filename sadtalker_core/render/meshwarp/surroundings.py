@@ -42,6 +42,10 @@ RINGS = (
     Ring(1.40, (0.63, 0.22, 0.31, -0.06, 0.11), (0.65, 0.01, 0.28, 0.03, 0.07), 0.15),
     Ring(1.70, (0.57, 0.03, 0.33, -0.08, 0.10), (0.45, 0.10, 0.17, 0.03, 0.02), 0.02),
 )
+_CHIN = FACE_OUTLINE[18]
+#: decimetres from the chin to the shoulders, which stay where they are: so that collars stayed with shoulders, and
+#: necks were not bent, in turns of 12 degrees of the photographs of the sheet
+_NECK = 0.8
 _BEHIND = -1.0  #: depth of the border, in decimetres
 
 
@@ -69,12 +73,21 @@ def surroundings_of(face: PlacedFace) -> Surroundings:
     middle = (outline.amin(0) + outline.amax(0)) / 2
     direction = outline - middle
     reach = (STAGE / 2) / direction.abs().amax(-1, keepdim=True).clamp_min(1e-3)
+    rings = torch.stack([(middle + direction * ring.size).clamp(1.0, STAGE - 1.0) for ring in RINGS])
+    neck = _above_shoulders(rings, face)
     return Surroundings(
-        rings=torch.stack([(middle + direction * ring.size).clamp(1.0, STAGE - 1.0) for ring in RINGS]),
+        rings=rings,
         depth=torch.stack([cosine_sum(ring.depth).to(outline) - face.canonical.pivot[2] for ring in RINGS]),
-        head_share=torch.stack([cosine_sum(ring.head_share).to(outline) for ring in RINGS]),
+        head_share=torch.stack([cosine_sum(ring.head_share).to(outline) for ring in RINGS]) * neck,
         border=STAGE / 2 + direction * reach,
     )
+
+
+def _above_shoulders(places: Tensor, face: PlacedFace) -> Tensor:
+    """Places (..., 2) on the stage -> (...,) 1 above the chin, and less along the neck, down to 0 at the shoulders."""
+    down = face.down_on_stage / face.down_on_stage.square().sum().clamp_min(1e-6)  # to decimetres
+    below = places @ down - (face.points[_CHIN] * down).sum()
+    return (1 - below / _NECK).clamp(0, 1)
 
 
 def carried_along(

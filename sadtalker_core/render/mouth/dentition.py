@@ -5,16 +5,17 @@ hangs them on the anchors of meshwarp/mouth_anchors.py, with the middle of a too
 (0, 0) of its drawing.
 
 Where the tooth edges lie is written in the table of the canonical face (`CanonicalFace.teeth`, made by
-training/heads/landmarks.py; by how much they were moved off the base mesh, and why, stands at the top of
-training/heads/person.py). In millimetres (a decimetre of the head is 100), at rest, in the middle, from the edge of the
-upper lip (point 13 of the mesh):
+training/heads/landmarks.py; how far from the lips, and why, stands at the top of training/heads/person.py). In
+millimetres (a decimetre of the head is 100), at rest, in the middle, from point 13 of the mesh, which lies within the
+upper lip:
 
-    edge of the lower lip (14)    1.7 below,  2.2 behind      lips at rest close over both rows; as they part, the upper
-    upper tooth edge              9.7 below,  4.9 behind      teeth fill the first 9.7 below the upper lip, nearly the
-    lower tooth edge              9.9 below, 10.0 behind      whole crown
-    tip of the tongue             8.5 below, 21.2 behind
+    edge of the lower lip (14)    1.7 below,  2.2 behind      where closed lips meet
+    upper tooth edge              4.8 below,  4.9 behind      seen as soon as the lips part, more as the upper lip rises
+    lower tooth edge              1.1 below, 10.0 behind      behind the upper teeth until the jaw opens
+    tip of the tongue             3.8 below, 21.2 behind
 
-A portrait's mouth is laid on this by the corners of its lips. The upper edge follows the skull; jawOpen takes lower
+So, from where the lips meet, the upper row ends 3.1 below, the lower one 0.6 above. A portrait's mouth keeps these
+distances from its own lips at rest (meshwarp/mouth_anchors.py). The upper edge follows the skull; jawOpen takes lower
 teeth and tongue along.
 
 Drawings are in decimetres: x to the right of the picture, y up. Letters: `H W` their pixels.
@@ -46,7 +47,7 @@ LOWER_CROWNS = (
     (0.110, 0.070, 0.013),
 )
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
-SMILE = 0.7  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
+SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
 
 # Colours, of a face in white light: tuned by eye on the open mouths of the sheet that `make eval-mini` draws
@@ -81,15 +82,16 @@ def teeth(density: float, crowns: tuple[tuple[float, float, float], ...], rise: 
 
 
 def tongue(density: float) -> Tensor:
-    """(4, H, W) a tongue at rest, its tip at y = 0: a soft hill with a groove, darker to the back and the sides."""
+    """(4, H, W) a tongue at rest, its tip at y = 0: a low hill with a groove, that goes back into the dark."""
     x, y = _paper(density)
-    side = x.abs() / 0.235
-    top = 0.19 - 0.12 * side**2
-    cover = ((top - y) / 0.04 + 0.5).clamp(0, 1) * ((1.05 - side) / 0.15).clamp(0, 1)
-    back = ((y - 0.01) / 0.18).clamp(0, 1)
-    groove = 0.16 * torch.exp(-((x / 0.014) ** 2)) * back
-    shade = (1 - 0.35 * back) * (1 - 0.35 * side.clamp(0, 1) ** 2) * (1 - groove)
-    return _finished(torch.tensor(TONGUE_RED) * 0.95 * shade[..., None], cover)
+    side = x.abs() / 0.21
+    top = 0.11 - 0.06 * side**2
+    cover = ((top - y) / 0.07 + 0.5).clamp(0, 1) * ((1.05 - side) / 0.2).clamp(0, 1)
+    back = ((y + 0.02) / 0.16).clamp(0, 1)
+    groove = 0.12 * torch.exp(-((x / 0.02) ** 2)) * back
+    shade = (1 - 0.6 * back) * (1 - 0.5 * side.clamp(0, 1) ** 2) * (1 - groove)
+    wet = 0.10 * torch.exp(-(((y - 0.005) / 0.02) ** 2) - ((x.abs() - 0.06) / 0.045) ** 2)
+    return _finished(torch.tensor(TONGUE_RED) * shade[..., None] + wet[..., None], cover)
 
 
 def _arch_places(lengths: Tensor) -> Tensor:

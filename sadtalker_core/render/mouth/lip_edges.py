@@ -20,9 +20,10 @@ from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_a
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.placement import STAGE
 from ..meshwarp.posed_rig import PosedRig
-from ..meshwarp.warp import sample
+from ..meshwarp.warp import Lookup, sample
 
 _HALF = len(INNER_LIPS) // 2
+_FINER = 4  #: points of an edge for one of the mesh
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "M" of those
 # who show teeth in the portrait (astronaut, obama, obama2).
@@ -36,15 +37,26 @@ _NEAR, _NEARER, _MUCH_NEARER = 0.02, 0.03, 0.08
 
 
 def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
-    """lips (B, 20, 2) -> upper and lower edge (B, 11, 2), both from the first corner to the second."""
-    return lips[:, : _HALF + 1], torch.cat([lips[:, :1], lips[:, _HALF:].flip(1)], dim=1)
+    """lips (B, 20, 2) -> upper and lower edge (B, 41, 2), both from the first corner to the second, without kinks."""
+    return _smooth(lips[:, : _HALF + 1]), _smooth(torch.cat([lips[:, :1], lips[:, _HALF:].flip(1)], dim=1))
+
+
+def _smooth(edge: Tensor) -> Tensor:
+    """edge (B, n, 2) -> (B, _FINER (n - 1) + 1, 2): cubic between its points (Catmull and Rom 1974)."""
+    ends = torch.cat([2 * edge[:, :1] - edge[:, 1:2], edge, 2 * edge[:, -1:] - edge[:, -2:-1]], dim=1)
+    before, left, right, after = (ends[:, k : k + edge.shape[1] - 1, None] for k in range(4))
+    t = (torch.arange(_FINER, device=edge.device) / _FINER)[None, None, :, None]
+    curve = left + t / 2 * (
+        right - before + t * (2 * before - 5 * left + 4 * right - after + t * (3 * (left - right) + after - before))
+    )
+    return torch.cat([curve.flatten(1, 2), edge[:, -1:]], dim=1)
 
 
 class LipEdges:
-    """A portrait's crop (1, 3, S, S) in 0..1, and its head."""
+    """A portrait's crop as it is looked up, its side in pixels, and its head."""
 
-    def __init__(self, image: Tensor, head: PosedRig):
-        self.image, self.head, self.density = image, head, head.density
+    def __init__(self, look: Lookup, side: int, head: PosedRig):
+        self.look, self.side, self.head, self.density = look, side, head, head.density
         self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
@@ -81,7 +93,7 @@ class LipEdges:
         n = len(displacement)
         grid = (self.head.on_stage(places) * (2 / STAGE) - 1).expand(n, -1, -1, -1)
         moved = sample(displacement, grid).permute(0, 2, 3, 1) * self.head.zoom
-        return sample(self.image.expand(n, -1, -1, -1), (places + moved) * (2 / self.image.shape[-1]) - 1)
+        return self.look((places + moved) * (2 / self.side) - 1)
 
 
 def _sides(lips: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:

@@ -9,5 +9,5 @@
     landmarks.py    where the 468 points of the face mesh sit on the base mesh -> assets/mini_basis.safetensors
     dataset.py      pairs (source, driving) -> shards of arrays
 
-Lengths are decimetres as in the base mesh: x to the left of the person (right in the picture), y up, z to the viewer.
+Lengths are decimetres as in the base mesh: x to the left of the person (right in the image), y up, z to the viewer.
 """

@@ -1,8 +1,8 @@
-"""Pairs for the renderer: one person as the source and a few times as the driving picture, in shards of arrays.
+"""Pairs for the renderer: one person as the source and a few times as the driving image, in shards of arrays.
 
     python -m sadtalker_core.training.heads.dataset --work FOLDER --shards 40 --first 0
 
-Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving pictures each; pixels of the stage,
+Shard `n` is made from seed `n` alone. Arrays of a shard (`P` people, `D` driving images each; pixels of the stage,
 the square of render/meshwarp/placement.py that is cut out around a head):
 
     source (P, 160, 160, 3) uint8           driving (P, D, 128, 128, 3) uint8, the middle of the stage
@@ -93,7 +93,7 @@ def _stage_camera(
     place: np.ndarray,
     rng: np.random.Generator,
 ) -> Camera:
-    """The scene's camera, moved so that the picture is the stage that inference would cut out, give or take a
+    """The scene's camera, moved so that the image is the stage that inference would cut out, give or take a
     little.
     """
     import torch

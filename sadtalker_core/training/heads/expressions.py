@@ -84,7 +84,7 @@ def look_aside(rng: np.random.Generator) -> np.ndarray:
 
 def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """(3, 3), radians: yaw about y first, then pitch about x, then roll about z. Positive yaw looks to the right of the
-    picture, positive pitch looks down, positive roll tilts the head counter-clockwise as seen in the picture.
+    image, positive pitch looks down, positive roll tilts the head counter-clockwise as seen in the image.
     """
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

@@ -35,7 +35,7 @@ _USED = ("turn", "shift", "source_points", "flow", "layer", "visible")
 
 def went_to(flow: Tensor, places: Tensor) -> Tensor:
     """flow (1, 2, h, h) of the window in pixels of the stage: where a driving spot lies in the source, minus where it
-    is. places (V, 2) in the source -> where they are in the driving picture, by fixed-point iteration.
+    is. places (V, 2) in the source -> where they are in the driving image, by fixed-point iteration.
     """
     goal = places.clone()
     for _ in range(_ROUNDS):
@@ -43,10 +43,10 @@ def went_to(flow: Tensor, places: Tensor) -> Tensor:
     return goal
 
 
-def _at(picture: Tensor, places: Tensor) -> Tensor:
-    """picture (1, C, h, h) of the window, places (V, 2) of the stage -> (V, C)."""
+def _at(image: Tensor, places: Tensor) -> Tensor:
+    """image (1, C, h, h) of the window, places (V, 2) of the stage -> (V, C)."""
     grid = (places - MARGIN) * (2 / WINDOW) - 1
-    return F.grid_sample(picture, grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
+    return F.grid_sample(image, grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 def depth_and_share(spots: Tensor, moved: Tensor, turns: Tensor, shifts: Tensor) -> tuple[float, float]:

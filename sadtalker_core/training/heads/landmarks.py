@@ -32,7 +32,7 @@ from ...saving import save_arrays
 from . import mesh as parts
 from .expressions import turn, weights_of
 from .mesh import HeadMesh, load_head_mesh
-from .person import LOWER_TEETH_SHIFT, PIVOT, TONGUE_SHIFT, UPPER_TEETH_SHIFT
+from .person import PIVOT, teeth_edge, teeth_shifts
 from .scene import OVERSAMPLING, Camera, Scene
 
 N_HEADS, SEED = 300, 5
@@ -81,7 +81,7 @@ def _votes(mesh: HeadMesh, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _face_net() -> Callable[[np.ndarray], np.ndarray]:
-    """-> a function from a picture (S, S, 3) with the head in its middle to points (468, 3) in pixels."""
+    """-> a function from pixels (S, S, 3) with the head in its middle to points (468, 3) in pixels."""
     import torch
 
     from ...face.embedded import embedded_face_nets
@@ -90,11 +90,11 @@ def _face_net() -> Callable[[np.ndarray], np.ndarray]:
     _, net = embedded_face_nets()
 
     @torch.no_grad()
-    def find(picture: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(np.ascontiguousarray(picture, np.float32))
+    def find(pixels: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
         square = Square(_SIDE / 2, _SIDE / 2, _SIDE * 0.95)
         for _ in range(3):
-            points = square.to_picture(net(sample_squares(image, [square], net.config.side))[0][0], net.config.side)
+            points = square.to_image(net(sample_squares(image, [square], net.config.side))[0][0], net.config.side)
             low, high = points[:, :2].amin(0), points[:, :2].amax(0)
             centre = (low + high) / 2
             square = Square(float(centre[0]), float(centre[1]), float((high - low).max()) * 1.5)
@@ -150,16 +150,13 @@ def canonical_face_tables(mesh: HeadMesh, weights: np.ndarray, found: np.ndarray
     mean = weights @ mesh.vertices
     units = np.einsum("kv,uvc->ukc", weights, mesh.units, optimize=True)
     triangles, kind = _triangulate(found)
-    teeth, teeth_units, teeth_kind = _inside_points(mesh)
     return {
         "mean": mean.astype(np.float32),
         "units": units.astype(np.float16),
         "triangles": triangles.astype(np.int32),
         "kind": kind,
         "pivot": PIVOT,
-        "teeth": teeth.astype(np.float32),
-        "teeth_units": teeth_units.astype(np.float16),
-        "teeth_kind": teeth_kind,
+        **teeth_tables(mesh),
     }
 
 
@@ -221,38 +218,46 @@ def _check_closed(triangles: np.ndarray) -> None:
     }, sorted(open_edges)
 
 
-def _inside_points(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points along the edges of the teeth and the tip of the tongue, where the people of person.py have them."""
-    picks, kinds = [], []
-    for kind, (group, across, up) in enumerate(
+def teeth_tables(mesh: HeadMesh) -> dict[str, np.ndarray]:
+    """The tensors "teeth...": points along the edges of the teeth and the tip of the tongue, where the people of
+    person.py have them.
+    """
+    picks, kinds, moved = [], [], []
+    shifts = teeth_shifts(mesh, mesh.vertices)
+    for kind, (group, places) in enumerate(
         (
-            (parts.UPPER_TEETH, (-0.22, -0.11, 0.0, 0.11, 0.22), -1),
-            (parts.LOWER_TEETH, (-0.2, -0.1, 0.0, 0.1, 0.2), 1),
-            (parts.TONGUE, (-0.08, 0.0, 0.08), 0.5),
+            (parts.UPPER_TEETH, (-0.22, -0.11, 0.0, 0.11, 0.22)),
+            (parts.LOWER_TEETH, (-0.2, -0.1, 0.0, 0.1, 0.2)),
+            (parts.TONGUE, (-0.08, 0.0, 0.08)),
         )
     ):
-        vertices = mesh.vertices_of(group)
-        x, y, z = mesh.vertices[vertices].T
-        for place in across:
-            picks.append(vertices[np.argmax(up * y + 0.7 * z - 2 * np.abs(x - place))])
-            kinds.append(kind)
-    kind_of = np.array(kinds, np.uint8)
-    shift = np.stack([UPPER_TEETH_SHIFT, LOWER_TEETH_SHIFT, TONGUE_SHIFT])[kind_of]
-    return mesh.vertices[picks] + shift, mesh.units[:, picks], kind_of
+        picks += [teeth_edge(mesh, group, across) for across in places]
+        kinds += [kind] * len(places)
+        moved += [shifts[group]] * len(places)
+    return {
+        "teeth": (mesh.vertices[picks] + np.stack(moved)).astype(np.float32),
+        "teeth_units": mesh.units[:, picks].astype(np.float16),
+        "teeth_kind": np.array(kinds, np.uint8),
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import load_file, save_file
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the wheel and what is made of it")
     parser.add_argument("--out", type=Path, default=CANONICAL_FACE_FILE)
+    parser.add_argument(
+        "--teeth-only", action="store_true", help="keep the points that the file has: all else was fitted to them"
+    )
     options = parser.parse_args(arguments)
     mesh = load_head_mesh(options.work)
-    tables = canonical_face_tables(
-        mesh, landmark_weights(mesh, options.work), _cached_votes(mesh, options.work, N_HEADS)[1]
-    )
+    if options.teeth_only:
+        tables = load_file(options.out) | teeth_tables(mesh)
+    else:
+        votes, found = _cached_votes(mesh, options.work, N_HEADS)
+        tables = canonical_face_tables(mesh, _weights_of_votes(mesh, votes), found)
     about = {
         "made_by": "training/heads/landmarks.py",
         "units": "decimetres; x to the person's left, y up, z to the viewer",

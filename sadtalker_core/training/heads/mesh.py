@@ -50,7 +50,7 @@ class HeadMesh:
     face_uv  (F, 3, 2) texture coordinates of the corners, v upwards
     units    (52, V, 3) displacement of each blendshape at full weight, in the order of ARKIT_BLENDSHAPES
     shapes   name -> (V, 3) displacement of the identity targets: "macro/...", "nose/...", ...
-    masks    (3, M, M) in 0..1, pictures over texture space: lips, eyelids, inside of the mouth
+    masks    (3, M, M) in 0..1, images over texture space: lips, eyelids, inside of the mouth
     """
 
     vertices: np.ndarray
@@ -176,5 +176,5 @@ def _read_target(text: str, n_vertices: int) -> np.ndarray:
 def _read_mask(jpeg: bytes) -> np.ndarray:
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(jpeg)).convert("L").resize((_MASK_SIZE, _MASK_SIZE), Image.Resampling.BOX)
-    return np.asarray(picture, np.float32) / 255
+    image = Image.open(io.BytesIO(jpeg)).convert("L").resize((_MASK_SIZE, _MASK_SIZE), Image.Resampling.BOX)
+    return np.asarray(image, np.float32) / 255

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...coefficients import BLENDSHAPE_INDEX
 from . import mesh as parts
 from .mesh import HeadMesh
 from .raster import noise_over, vertex_normals
@@ -19,12 +20,15 @@ PIVOT = np.array([0.0, 6.45, 0.25], np.float32)  #: the head turns around this p
 LIP_LINE = 6.66  #: height of the closed mouth in the base mesh
 NOISE_GRID = 16
 
-# The base mesh hides its teeth deep behind the lips, where no smile would show them: decimetres along x, y and z of the
-# head by which they are moved. Where that puts them, from the lips: render/mouth/dentition.py.
-UPPER_TEETH_SHIFT = np.array([0.0, -0.075, 0.02], np.float32)
-LOWER_TEETH_SHIFT = np.array([0.0, -0.07, -0.03], np.float32)
-TONGUE_SHIFT = np.array([0.0, -0.07, -0.06], np.float32)
-TEETH_SPREAD = 0.015
+# The base mesh hides its teeth behind the lips, and targets of shape move lips and teeth apart, so every person's are
+# laid by the own lips. Decimetres below the edge of the lip at rest, in the middle: of the upper lip for the upper
+# teeth, of the lower lip for the others; and along z from where the base mesh has them. So a closed mouth has its teeth
+# one behind the other, as people do; the lower row is seen once the jaw has opened a little.
+UPPER_TEETH_BELOW, LOWER_TEETH_BELOW, TONGUE_BELOW = 0.034, -0.005, 0.022
+UPPER_TEETH_FORWARD, LOWER_TEETH_FORWARD, TONGUE_FORWARD = 0.02, -0.03, -0.06
+TEETH_SPREAD = 0.006  #: standard deviation among people of where the edges lie
+_LIP_BOX = (0.012, 6.5, 6.75, 1.45)  #: how far beside the middle, from which height to which, and in front of which z
+_HANGS_ON_JAW = -0.2  #: decimetres by which jawOpen moves what belongs to the lower lip
 
 
 class Look(NamedTuple):
@@ -109,11 +113,7 @@ def make_person(mesh: HeadMesh, rng: np.random.Generator) -> Person:
     volume = rng.uniform(0.03, 0.24) * (1 - look.bald) * scalp(rest, look.hairline) * on_skin
     waves = 0.6 + 0.8 * noise_over(look.noise[0], rest, 1.7) + 0.25 * (noise_over(look.noise[1], rest, 9.0) - 0.5)
     vertices = vertices + vertex_normals(vertices, skin_faces) * (volume * waves)[:, None]
-    for group, shift in (
-        (parts.UPPER_TEETH, UPPER_TEETH_SHIFT),
-        (parts.LOWER_TEETH, LOWER_TEETH_SHIFT),
-        (parts.TONGUE, TONGUE_SHIFT),
-    ):
+    for group, shift in teeth_shifts(mesh, vertices).items():
         vertices[mesh.vertices_of(group)] += shift + np.array([0, rng.normal(0, TEETH_SPREAD), 0], np.float32)
 
     follow = smoothstep(5.75, 6.35, rest[:, 1] + 0.45 * (rest[:, 2] - 0.3))
@@ -152,6 +152,35 @@ def scalp(rest: np.ndarray, hairline: float) -> np.ndarray:
     )
     side = smoothstep(0.62, 0.52, z) * smoothstep(6.95, 7.15, y + (0.3 - z) * 0.9)
     return np.clip(np.maximum(front, side), 0, 1).astype(np.float32)
+
+
+def teeth_shifts(mesh: HeadMesh, vertices: np.ndarray) -> dict[int, np.ndarray]:
+    """vertices (V, 3) of a shape of the base mesh -> by how much to move (3,) upper teeth, lower teeth and tongue, so
+    that they lie by its lips; keys are layers of mesh.py.
+    """
+    beside, low, high, front = _LIP_BOX
+    x, y, z = mesh.vertices.T
+    lips = np.intersect1d(
+        mesh.vertices_of(parts.SKIN), np.flatnonzero((abs(x) < beside) & (y > low) & (y < high) & (z > front))
+    )
+    on_jaw = mesh.units[BLENDSHAPE_INDEX["jawOpen"], lips, 1] < _HANGS_ON_JAW
+    upper, lower = vertices[lips[~on_jaw], 1].min(), vertices[lips[on_jaw], 1].max()
+    return {
+        group: np.array([0, goal - vertices[teeth_edge(mesh, group), 1], forward], np.float32)
+        for group, goal, forward in (
+            (parts.UPPER_TEETH, upper - UPPER_TEETH_BELOW, UPPER_TEETH_FORWARD),
+            (parts.LOWER_TEETH, lower - LOWER_TEETH_BELOW, LOWER_TEETH_FORWARD),
+            (parts.TONGUE, lower - TONGUE_BELOW, TONGUE_FORWARD),
+        )
+    }
+
+
+def teeth_edge(mesh: HeadMesh, group: int, across: float = 0.0) -> int:
+    """The vertex at the edge of a row of teeth, or at the tip of the tongue, `across` decimetres from the middle."""
+    vertices = mesh.vertices_of(group)
+    x, y, z = mesh.vertices[vertices].T
+    up = {parts.UPPER_TEETH: -1, parts.LOWER_TEETH: 1, parts.TONGUE: 0.5}[group]
+    return int(vertices[np.argmax(up * y + 0.7 * z - 2 * np.abs(x - across))])
 
 
 def _make_shape(

@@ -1,6 +1,6 @@
 """A person before a background, lit and photographed: weights and a turn in, `Frame` out; the exact flow between two.
 
-The picture is square, side `size`; it is rasterised at twice that and averaged down.
+The image is square, side `size`; it is rasterised at twice that and averaged down.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class Scene:
         vertices = person.posed(weights, rotation, shift)
         points = self.camera.project(vertices, big)
         depth, triangle, corners = rasterise(points, person.faces, big, big)
-        picture = self.background.copy()
+        image = self.background.copy()
         normals = vertex_normals(vertices, person.faces)
         ids = shade(
-            picture,
+            image,
             triangle,
             corners,
             person.faces,
@@ -84,7 +84,7 @@ class Scene:
             person.look,
             self.light,
         )
-        rgb = picture.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))
+        rgb = image.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))
         if self.blur:
             from scipy.ndimage import gaussian_filter
 
@@ -117,18 +117,18 @@ def exact_flow(person: Person, source: Frame, driving: Frame) -> tuple[np.ndarra
 
 
 def photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a camera and a file do to a picture: (S, S, 3) in 0..1 -> uint8, with sensor noise and sometimes JPEG."""
+    """What a camera and a file do to an image: (S, S, 3) in 0..1 -> uint8, with sensor noise and sometimes JPEG."""
     noisy = rgb + rng.normal(0, rng.uniform(0, 0.025), rgb.shape)
-    picture = (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)
+    image = (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)
     if rng.random() < 0.4:
         import io
 
         from PIL import Image
 
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=int(rng.integers(45, 95)))
-        picture = np.array(Image.open(file))
-    return picture
+        Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(45, 95)))
+        image = np.array(Image.open(file))
+    return image
 
 
 def _random_light(rng: np.random.Generator) -> Light:
@@ -154,22 +154,22 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     first, second = rng.uniform(0, 1, 3), rng.uniform(0, 1, 3)
     kind = rng.integers(0, 4)
     if kind == 0:
-        picture = np.ones((size, size, 3)) * first
+        image = np.ones((size, size, 3)) * first
     elif kind == 1:
         y, x = np.mgrid[0:size, 0:size] / size - 0.5
         along = np.clip(0.5 + x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1), 0, 1)[..., None]
-        picture = first * (1 - along) + second * along
+        image = first * (1 - along) + second * along
     else:
         cells = int(rng.integers(3, 24))
         small = rng.uniform(0, 1, (cells, cells, 3)) * 0.6 + 0.4 * first
-        picture = zoom(small, (size / cells, size / cells, 1), order=1 if kind == 2 else 0)[:size, :size]
+        image = zoom(small, (size / cells, size / cells, 1), order=1 if kind == 2 else 0)[:size, :size]
         for _ in range(6 if kind == 3 else 0):
             (left, right), (top, bottom) = np.sort(rng.integers(0, size, (2, 2)), 1)
-            picture[top:bottom, left:right] = rng.uniform(0, 1, 3)
+            image[top:bottom, left:right] = rng.uniform(0, 1, 3)
         if rng.random() < 0.6:
             blur = size * rng.uniform(0.005, 0.04)
-            picture = gaussian_filter(picture, (blur, blur, 0))
-    return np.clip(picture, 0, 1).astype(np.float32)
+            image = gaussian_filter(image, (blur, blur, 0))
+    return np.clip(image, 0, 1).astype(np.float32)
 
 
 LAYERS_OF_THE_MOUTH = (parts.UPPER_TEETH, parts.LOWER_TEETH, parts.TONGUE, parts.MOUTH_INSIDE)

@@ -51,7 +51,7 @@ def _mix(colour: np.ndarray, other: np.ndarray, amount: float) -> None:
 
 @numba.njit(cache=True, fastmath=True)
 def shade(
-    picture: np.ndarray,
+    image: np.ndarray,
     triangle: np.ndarray,
     weights: np.ndarray,
     faces: np.ndarray,
@@ -63,7 +63,7 @@ def shade(
     look: Look,
     light: Light,
 ) -> np.ndarray:
-    """Paint over `picture` (h, w, 3) in place -> layer ids (h, w) uint8."""
+    """Paint over `image` (h, w, 3) in place -> layer ids (h, w) uint8."""
     height, width = triangle.shape
     ids = np.full((height, width), 255, np.uint8)
     size = masks.shape[1]
@@ -210,18 +210,19 @@ def shade(
                 dark = 0.72 + 0.28 * _step(0.14, 0.02, abs(dy))
             elif part in (_UPPER_TEETH, _LOWER_TEETH):
                 gap = np.exp(-((side * 8.5 - np.floor(side * 8.5) - 0.02) ** 2) / 0.004)
-                gum = _step(6.79, 6.83, y) if part == _UPPER_TEETH else _step(6.47, 6.43, y)
+                gum = _step(6.69, 6.71, y) if part == _UPPER_TEETH else _step(6.51, 6.49, y)
                 for k in range(3):
                     colour[k] = look.teeth[k] * (1 + 0.12 * middle) * (1 - 0.25 * gap)
                 _mix(colour, look.gums, gum)
                 dark = 0.9 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.10 - z) * 1.6))
-                dark *= 1.0 if part == _UPPER_TEETH else 0.85
+                dark *= (1.0 if part == _UPPER_TEETH else 0.75) / (1 + (side / 0.24) ** 4)
+                dark *= 1 - 0.7 * min(1.0, ny * ny)  # no light falls on what the jaws turn to each other
                 shine, gloss = 0.45, 50.0
             elif part == _TONGUE:
                 for k in range(3):
                     colour[k] = look.tongue[k] * (1 + 0.3 * fine)
-                dark = 0.85 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.10 - z) * 1.4))
-                shine = 0.35
+                dark = 0.5 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.2 - z) * 2.2))
+                shine = 0.25
             elif part == _HAIR:
                 strands = noise_at(look.noise[3], x * look.strand, y * look.strand * 0.12, z * look.strand)
                 for k in range(3):
@@ -247,5 +248,5 @@ def shade(
             glint = shine * 0.5 * max(0.0, nx * halfway[0] + ny * halfway[1] + nz * halfway[2]) ** gloss
             for k in range(3):
                 value = (colour[k] * lit * light.tint[k] + glint) * dark
-                picture[row, column, k] = min(1.0, max(0.0, value)) ** light.gamma
+                image[row, column, k] = min(1.0, max(0.0, value)) ** light.gamma
     return ids

@@ -120,19 +120,34 @@ def _slow(n: int, rng: np.random.Generator, per_second: float) -> np.ndarray:
 
 
 def _music(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Plucked or held chords over a beat."""
+    """Plucked, held or bowed chords over a beat, now and then with a bass, a tune and drums."""
     sound = np.zeros(n)
-    beat = int(SAMPLE_RATE_HZ * rng.uniform(0.2, 0.6))
-    decay = rng.uniform(1, 8)
+    beat = int(SAMPLE_RATE_HZ * rng.uniform(0.15, 0.7))
+    held = rng.random() < 0.4
+    decay = rng.uniform(0, 0.5) if held else rng.uniform(1, 8)
     root = 110 * 2 ** (rng.integers(0, 24) / 12)
-    for start in range(0, n, beat):
-        t = np.arange(min(n - start, 2 * beat)) / SAMPLE_RATE_HZ
+    bright, tremble = rng.uniform(0.8, 2.0), rng.uniform(0, 0.01)
+    drums, bass, tune = rng.random(3) < (0.5, 0.4, 0.5)
+    for start in range(0, n, beat * (3 if held else 1)):
+        t = np.arange(min(n - start, beat * (4 if held else 2))) / SAMPLE_RATE_HZ
+        swell = np.minimum(1, t / (0.08 if held else 0.004)) * np.minimum(1, (t[-1] - t) / 0.03 + 1e-3)
+        wobble = tremble * np.sin(2 * np.pi * 5.5 * t) / 5.5
         for step in rng.choice([0, 3, 4, 5, 7, 9, 12, 16], 3, replace=False):
             pitch = root * 2 ** (step / 12)
-            for k in range(1, 6):
+            for k in range(1, 9):
                 if pitch * k < SAMPLE_RATE_HZ / 2:
-                    sound[start : start + len(t)] += np.sin(2 * np.pi * pitch * k * t) * np.exp(-decay * t) / k**1.3
-        if rng.random() < 0.5:
-            hit = rng.normal(0, 1, len(t)) * np.exp(-40 * t)
-            sound[start : start + len(t)] += 2 * hit
+                    tone = np.sin(2 * np.pi * pitch * k * (t + wobble) + rng.uniform(0, 6.3))
+                    sound[start : start + len(t)] += tone * swell * np.exp(-decay * t) / k**bright
+        if bass:
+            sound[start : start + len(t)] += 1.5 * np.sin(np.pi * root / 2 * t) * np.exp(-2 * t)
+    for start in range(0, n, beat):
+        t = np.arange(min(n - start, beat)) / SAMPLE_RATE_HZ
+        if tune and rng.random() < 0.8:
+            pitch = root * 2 ** (rng.choice([12, 14, 16, 17, 19, 21, 24]) / 12)
+            voice = sum(np.sin(2 * np.pi * pitch * k * t) / k**bright for k in range(1, 5) if pitch * k < 8000)
+            sound[start : start + len(t)] += voice * np.exp(-2 * t)
+        if drums:
+            hit = rng.normal(0, 1, len(t)) * np.exp(-rng.uniform(20, 80) * t)
+            kick = np.sin(2 * np.pi * 60 * t) * np.exp(-15 * t)
+            sound[start : start + len(t)] += 2 * hit * (rng.random() < 0.7) + 2 * kick * (rng.random() < 0.5)
     return sound

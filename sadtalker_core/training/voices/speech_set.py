@@ -24,7 +24,7 @@ from ...audio.mel import mel_spectrogram
 from ...datatypes import SpeechWindows
 from ...saving import save_arrays
 from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, frames_in_samples, samples_in_frames
-from . import augment, texts
+from . import augment, damage, texts
 from .synthesis import Espeak, Utterance, flite
 from .visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 
@@ -59,7 +59,7 @@ class SpeechClip:
 
 
 def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: np.ndarray | None = None) -> SpeechClip:
-    """The picture comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
+    """The image comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
     n_frames = frames_in_samples(len(utterance.wave))
     units = blendshape_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_BLENDSHAPES]
     wave = utterance.wave if recorded is None else recorded
@@ -81,17 +81,19 @@ def stretched(utterance: Utterance, wave: np.ndarray, factor: float) -> Utteranc
 
 
 def speak(espeak: Espeak, draw: random.Random, held_out: bool = False) -> tuple[Utterance, str]:
-    """One utterance of one voice, both by chance."""
+    """One utterance of one voice, both by chance; one in fourteen is sung, as far as espeak-ng can."""
     kind = draw.random()
     text = texts.babble(draw) if draw.random() < 0.18 else texts.english_sentence(draw)
-    if kind < 0.45:
+    if kind < 0.38:
         voice = draw.choice(HELD_OUT_FLITE if held_out else FLITE)
         return flite(text, voice, stretch=draw.uniform(0.72, 1.35)), f"flite {voice}"
     language = draw.choice(ENGLISH_ACCENTS)
-    if kind > 0.75:
+    if kind > 0.62:
         language = draw.choice(list(texts.OTHER_LANGUAGES))
-        text = draw.choice(texts.OTHER_LANGUAGES[language])
+        text = texts.foreign_sentence(language, draw)
     voice = f"{language}+{draw.choice(HELD_OUT_VARIANTS if held_out else VARIANTS)}"
+    if draw.random() < 0.12:
+        return espeak.sing(text, voice, draw, words_per_minute=draw.randint(80, 110)), f"espeak {voice} sings"
     utterance = espeak(
         text,
         voice,
@@ -103,17 +105,16 @@ def speak(espeak: Espeak, draw: random.Random, held_out: bool = False) -> tuple[
 
 
 def training_clips(seed: int, hours: float) -> Iterator[SpeechClip]:
-    """Voices for training, spoiled as recordings are; one clip in twelve is no speech at all, and its mouth is
-    closed.
-    """
+    """Voices for training, as they reach users; one clip in eight is no speech at all, and its mouth is closed."""
     espeak, draw, generator = Espeak(), random.Random(seed), np.random.default_rng(seed)
     seconds = 0.0
     while seconds < hours * 3600:
-        if draw.random() < 1 / 12:
-            kind = draw.choice(augment.NOT_SPEECH)
-            wave = augment.noise(int(generator.uniform(2, 6) * SAMPLE_RATE_HZ), kind, generator) * 10 ** (
-                -generator.uniform(15, 75) / 20
-            )
+        if draw.random() < 1 / 8:
+            kind = draw.choice((*augment.NOT_SPEECH, "music", "music", "music", "silence"))
+            wave = augment.noise(int(generator.uniform(2, 6) * SAMPLE_RATE_HZ), kind, generator)
+            if kind != "silence" and draw.random() < 0.5:
+                wave = damage.damaged(wave, draw.choice(damage.CHANNELS), generator)
+            wave = wave / damage.loudness(wave) * 10 ** (-generator.uniform(12, 75) / 20) if wave.any() else wave
             clip = clip_of(Utterance(wave.astype(np.float32).clip(-1, 1), ()), kind)
         else:
             utterance, voice = speak(espeak, draw)
@@ -123,23 +124,26 @@ def training_clips(seed: int, hours: float) -> Iterator[SpeechClip]:
                 draw.choice([0, draw.uniform(0, 0.8)]),
                 draw.choice([0, draw.uniform(0, 0.8)]),
             )
-            clip = clip_of(utterance, voice, recorded=augment.recorded(utterance.wave, generator))
+            clip = clip_of(utterance, voice, recorded=damage.as_heard(utterance.wave, generator))
         seconds += len(clip.units) / FRAMES_PER_SECOND
         yield clip
 
 
-def held_out_clips(seed: int, minutes: float) -> Iterator[SpeechClip]:
-    """Voices that training never hears, clean."""
+def held_out_utterances(seed: int, minutes: float) -> Iterator[tuple[Utterance, str]]:
+    """Voices that training never hears, clean, and their names."""
     espeak, draw = Espeak(), random.Random(seed + 1)
     seconds = 0.0
     while seconds < minutes * 60:
         utterance, voice = speak(espeak, draw, held_out=True)
         level = np.abs(utterance.wave).max() + 1e-9
-        clip = clip_of(
-            Utterance((utterance.wave / level * 0.6).astype(np.float32), utterance.phones), voice, held_out=True
-        )
-        seconds += len(clip.units) / FRAMES_PER_SECOND
-        yield clip
+        seconds += utterance.seconds
+        yield Utterance((utterance.wave / level * 0.6).astype(np.float32), utterance.phones), voice
+
+
+def held_out_clips(seed: int, minutes: float) -> Iterator[SpeechClip]:
+    """What `held_out_utterances` say."""
+    for utterance, voice in held_out_utterances(seed, minutes):
+        yield clip_of(utterance, voice, held_out=True)
 
 
 def save(clips: list[SpeechClip], file: Path) -> None:

@@ -112,6 +112,18 @@ def english_sentence(rng: random.Random) -> str:
     return rng.choice(_JOINS).join(_clause(rng) for _ in range(rng.randint(1, 2)))
 
 
+def foreign_sentence(language: str, rng: random.Random) -> str:
+    """One of ours in this language, or, every other time, words of all of them in another order: few sentences would
+    be learnt by heart.
+    """
+    sentences = OTHER_LANGUAGES[language]
+    if rng.random() < 0.5:
+        return rng.choice(sentences)
+    words = [word for sentence in sentences for word in sentence.split()]
+    rng.shuffle(words)
+    return " ".join(words[: rng.randint(4, 9)])
+
+
 def babble(rng: random.Random) -> str:
     """Three to six made-up words, rich in syllables that begin or end at the lips."""
 

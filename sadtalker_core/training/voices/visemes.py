@@ -37,30 +37,31 @@ class Phone(NamedTuple):
 #: the gestures; each moves one or a few blendshapes, see `GESTURE_BLENDSHAPES`
 GESTURES = ("jaw", "press", "bite", "pucker", "funnel", "stretch", "lower", "upper")
 
-#: shape -> (gesture -> value). What is not named is 0.
+#: shape -> (gesture -> value). What is not named is 0. Open vowels widen and rounded ones open less, so that the width
+#: of the mouth goes along with its opening, as it does in filmed speakers (r .6 to .8; of these shapes in speech .35).
 SHAPES: dict[str, dict[str, float]] = {
     "rest": {},
     "closed": {"press": 1.0},
     "bite": {"jaw": 0.05, "bite": 1.0, "upper": 0.18},
-    "tongue": {"jaw": 0.14, "stretch": 0.1, "lower": 0.28, "upper": 0.1},
-    "alveolar": {"jaw": 0.11, "stretch": 0.15, "lower": 0.22, "upper": 0.1},
-    "lateral": {"jaw": 0.16, "stretch": 0.1, "lower": 0.22, "upper": 0.1},
+    "tongue": {"jaw": 0.14, "stretch": 0.05, "lower": 0.28, "upper": 0.1},
+    "alveolar": {"jaw": 0.11, "stretch": 0.08, "lower": 0.22, "upper": 0.1},
+    "lateral": {"jaw": 0.16, "stretch": 0.08, "lower": 0.22, "upper": 0.1},
     "velar": {"jaw": 0.18, "stretch": 0.1, "lower": 0.16, "upper": 0.1},
-    "hiss": {"jaw": 0.05, "stretch": 0.42, "lower": 0.34, "upper": 0.2},
-    "hush": {"jaw": 0.09, "pucker": 0.22, "funnel": 0.6, "lower": 0.22, "upper": 0.2},
-    "liquid": {"jaw": 0.14, "pucker": 0.35, "funnel": 0.3, "lower": 0.14, "upper": 0.06},
-    "glide": {"jaw": 0.08, "pucker": 0.9, "funnel": 0.2},
-    "ah": {"jaw": 0.60, "stretch": 0.05, "lower": 0.38, "upper": 0.16},
-    "ae": {"jaw": 0.50, "stretch": 0.28, "lower": 0.40, "upper": 0.2},
-    "uh": {"jaw": 0.32, "stretch": 0.08, "lower": 0.26, "upper": 0.12},
-    "eh": {"jaw": 0.36, "stretch": 0.32, "lower": 0.34, "upper": 0.18},
-    "ee": {"jaw": 0.17, "stretch": 0.55, "lower": 0.34, "upper": 0.16},
-    "ih": {"jaw": 0.22, "stretch": 0.32, "lower": 0.28, "upper": 0.14},
-    "aw": {"jaw": 0.46, "pucker": 0.22, "funnel": 0.45, "lower": 0.2, "upper": 0.08},
-    "oh": {"jaw": 0.36, "pucker": 0.48, "funnel": 0.5, "lower": 0.1, "upper": 0.06},
-    "oo": {"jaw": 0.16, "pucker": 0.85, "funnel": 0.3, "lower": 0.04, "upper": 0.02},
-    "ue": {"jaw": 0.14, "pucker": 0.8, "funnel": 0.3, "lower": 0.06, "upper": 0.04},
-    "oe": {"jaw": 0.28, "pucker": 0.5, "funnel": 0.45, "lower": 0.14, "upper": 0.08},
+    "hiss": {"jaw": 0.05, "stretch": 0.1, "lower": 0.34, "upper": 0.2},
+    "hush": {"jaw": 0.06, "pucker": 0.18, "funnel": 0.5, "lower": 0.18, "upper": 0.16},
+    "liquid": {"jaw": 0.1, "pucker": 0.3, "funnel": 0.24, "lower": 0.1, "upper": 0.06},
+    "glide": {"jaw": 0.05, "pucker": 0.85, "funnel": 0.18},
+    "ah": {"jaw": 0.62, "stretch": 0.66, "lower": 0.38, "upper": 0.16},
+    "ae": {"jaw": 0.54, "stretch": 0.72, "lower": 0.40, "upper": 0.2},
+    "uh": {"jaw": 0.32, "stretch": 0.4, "lower": 0.26, "upper": 0.12},
+    "eh": {"jaw": 0.36, "stretch": 0.5, "lower": 0.34, "upper": 0.18},
+    "ee": {"jaw": 0.18, "stretch": 0.45, "lower": 0.34, "upper": 0.16},
+    "ih": {"jaw": 0.22, "stretch": 0.24, "lower": 0.28, "upper": 0.14},
+    "aw": {"jaw": 0.44, "pucker": 0.08, "funnel": 0.34, "lower": 0.2, "upper": 0.08},
+    "oh": {"jaw": 0.3, "pucker": 0.38, "funnel": 0.4, "lower": 0.1, "upper": 0.06},
+    "oo": {"jaw": 0.1, "pucker": 0.85, "funnel": 0.28, "lower": 0.04, "upper": 0.02},
+    "ue": {"jaw": 0.09, "pucker": 0.78, "funnel": 0.28, "lower": 0.06, "upper": 0.04},
+    "oe": {"jaw": 0.24, "pucker": 0.5, "funnel": 0.42, "lower": 0.14, "upper": 0.08},
 }
 
 # How much a shape insists: on the jaw, on rounding (pucker, funnel), on the rest of the lips. Vowels insist on all.
@@ -80,15 +81,23 @@ _INSISTS: dict[str, tuple[float, float, float]] = {
 _VOWEL_INSISTS = (1.0, 1.0, 1.0)
 _INSIST_COLUMN = {"jaw": 0, "pucker": 1, "funnel": 1}  # the others: 2
 
-# Smoothing (sigma) and lead of each gesture in seconds: lips round early, closures are quick.
+# Smoothing (sigma) of each gesture in seconds: closures are quick.
 _SIGMA = {"jaw": 0.036, "press": 0.012, "bite": 0.018, "pucker": 0.050, "funnel": 0.050}
-_LEAD = {"pucker": 0.035, "funnel": 0.035}
-_OTHER_SIGMA, _OTHER_LEAD = 0.034, 0.015
+_OTHER_SIGMA = 0.034
+#: How far the gestures are ahead of the sounds, in seconds. The lips of filmed speakers are 1 to 3 frames ahead of what
+#: is heard; they round earlier still. Closures come early, too, but last until the sound is over: `_CLOSURE_SEEN`.
+_LEAD = {"press": 0.0, "bite": 0.0, "pucker": 0.09, "funnel": 0.09}
+_OTHER_LEAD = 0.07
+#: a frame shows a closure whose strongest moment lies so many seconds before its middle, or behind it
+_CLOSURE_SEEN = (0.005, 0.048)
+#: the same for gestures that keep to the times of the sounds
+_CLOSURE_SEEN_UNLED = (0.015, 0.015)
 
 #: gesture -> blendshapes it moves (without the side), and how far
 GESTURE_BLENDSHAPES: dict[str, dict[str, float]] = {
     "jaw": {"jawOpen": 1.0},
-    "press": {"mouthPress": 0.45, "mouthRollLower": 0.2, "mouthRollUpper": 0.2},
+    # pressing widens the mouth, which closed lips do not: the pucker takes it back
+    "press": {"mouthPress": 0.45, "mouthRollLower": 0.2, "mouthRollUpper": 0.2, "mouthPucker": 0.5},
     "bite": {"mouthRollLower": 0.65, "mouthUpperUp": 0.12},
     "pucker": {"mouthPucker": 1.0},
     "funnel": {"mouthFunnel": 1.0},
@@ -118,8 +127,11 @@ def shapes_of(ipa: str) -> list[str]:
     return shapes[:2] or ["rest"]
 
 
-def gesture_line(phones: Sequence[Phone], seconds: float) -> np.ndarray:
-    """(n, 8) gestures in 0..1 on the 200 Hz line of an utterance, smoothed; silence wherever no phone speaks."""
+def gesture_line(phones: Sequence[Phone], seconds: float, *, led: bool = True) -> np.ndarray:
+    """(n, 8) gestures in 0..1 on the 200 Hz line of an utterance, smoothed; silence wherever no phone speaks.
+
+    led: ahead of the sounds, as lips are; False keeps to the times of the phones
+    """
     n = int(round(seconds * _LINE_HZ)) + 1
     phones = _without_gaps(phones)
     value = np.zeros((n, len(GESTURES)))
@@ -137,7 +149,7 @@ def gesture_line(phones: Sequence[Phone], seconds: float) -> np.ndarray:
     line = np.empty_like(value)
     for k, gesture in enumerate(GESTURES):
         sigma = _SIGMA.get(gesture, _OTHER_SIGMA) * _LINE_HZ
-        lead = int(round(_LEAD.get(gesture, _OTHER_LEAD) * _LINE_HZ))
+        lead = int(round(_LEAD.get(gesture, _OTHER_LEAD) * _LINE_HZ)) if led else 0
         top = gaussian_filter1d(value[:, k] * insists[:, k], sigma, mode="nearest")
         smooth = top / gaussian_filter1d(insists[:, k], sigma, mode="nearest")
         line[:, k] = np.concatenate([smooth[lead:], np.repeat(smooth[-1:], lead)])
@@ -165,25 +177,32 @@ def _insistence(shape: str) -> np.ndarray:
     return weights
 
 
-def blendshape_track(phones: Sequence[Phone], n_frames: int, wave: np.ndarray | None = None) -> np.ndarray:
+def blendshape_track(
+    phones: Sequence[Phone], n_frames: int, wave: np.ndarray | None = None, *, led: bool = True
+) -> np.ndarray:
     """(T, 52) blendshapes of the video frames; frame i is read at its middle, (i + 0.5) / 25 s.
+
+    led: the face is 1 to 2 frames ahead of the sounds, as faces are; False keeps to the times of the phones
 
     wave: (n,) mono 16 kHz or None; with it, the mouth opens a little further (or less) where the voice is loud (or
     soft) for this utterance: a factor in 0.7..1.15 on the jaw and the parted lips.
     """
     seconds = n_frames / FRAMES_PER_SECOND
-    line = gesture_line(phones, seconds)
+    line = gesture_line(phones, seconds, led=led)
     column = {g: line[:, k] for k, g in enumerate(GESTURES)}
     if wave is not None:
         factor = _loudness_factor(wave, len(line))
+        if led:
+            ahead = int(round(_OTHER_LEAD * _LINE_HZ))
+            factor = np.concatenate([factor[ahead:], np.repeat(factor[-1:], ahead)])
         for gesture in ("jaw", "lower", "upper"):
             column[gesture] = column[gesture] * factor
 
     middles = np.clip(
         np.round((np.arange(n_frames) + 0.5) / FRAMES_PER_SECOND * _LINE_HZ).astype(int), 0, len(line) - 1
     )
-    near = int(round(0.015 * _LINE_HZ))
-    moments = np.clip(middles[:, None] + np.arange(-near, near + 1), 0, len(line) - 1)
+    before, behind = (int(round(seen * _LINE_HZ)) for seen in (_CLOSURE_SEEN if led else _CLOSURE_SEEN_UNLED))
+    moments = np.clip(middles[:, None] + np.arange(-before, behind + 1), 0, len(line) - 1)
     frames = {g: values[middles] for g, values in column.items()}
     for gesture in ("press", "bite"):
         frames[gesture] = np.clip(1.15 * column[gesture][moments].max(axis=1), 0.0, 1.0)

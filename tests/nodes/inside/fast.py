@@ -19,7 +19,7 @@ def main(host) -> dict:
     plain = drawn.Generator(config).eval().requires_grad_(False)
     cast = drawn.Generator(config, ops=comfy.ops.manual_cast).eval().requires_grad_(False)
     cast.load_state_dict(plain.state_dict())
-    loaded = core("model").SadTalkerModel("tiny", "released", 32, {"generator": cast})
+    loaded = core("model").SadTalkerModel("tiny", core("families").FAMILIES["released"], 32, {"generator": cast})
 
     image, source, driving = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 3), torch.rand(1, 3, 3)
     want = plain(image, source, driving).image

@@ -11,7 +11,10 @@ def main(host) -> dict:
     mini = host.core("model").load_model("mini", [])
     small = torch.nn.Identity()
     released = host.core("model").SadTalkerModel(
-        "small", "released", 256, dict.fromkeys(("face_detector", "face_recon", "mapping", "keypoint_detector"), small)
+        "small",
+        host.core("families").FAMILIES["released"],
+        256,
+        dict.fromkeys(("face_detector", "face_recon", "mapping", "keypoint_detector"), small),
     )
     said = []
 

@@ -22,13 +22,13 @@ def _write(path: str, **options: str) -> None:
         stream.pix_fmt = "yuv420p"
         container.metadata["title"] = TITLE.decode()
         for level in LEVELS:
-            picture = np.full((64, 64, 3), level, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.full((64, 64, 3), level, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
 
 
 def _write_at(path: str, stamps: list[float], *, with_sound: bool = False, **options: str) -> None:
-    """A video whose picture i, a grey of LEVELS[i], comes at stamps[i] seconds; sound begins at 0."""
+    """A video whose image i, a grey of LEVELS[i], comes at stamps[i] seconds; sound begins at 0."""
     with av.open(path, "w", options=options) as container:
         stream = container.add_stream("libx264", options={"crf": "1", "bf": "0"})
         stream.width = stream.height = 64

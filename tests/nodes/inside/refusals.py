@@ -109,18 +109,19 @@ def main(host) -> dict:
     short = {"waveform": torch.zeros(1, 1, 100), "sample_rate": 16000}
     found["a voice of six milliseconds"] = raised(lambda: encode(0.0, audio=short))
     from_image = nodes["SadTalkerPortraitFromImage"].execute
-    picture = torch.rand(2, 128, 128, 3)
-    found["third of two pictures"] = raised(lambda: from_image(picture, 0, "largest", 2, 0, 0, 0, 0))
+    image = torch.rand(2, 128, 128, 3)
+    found["third of two pictures"] = raised(lambda: from_image(image, 0, "largest", 2, 0, 0, 0, 0))
     found["an empty mask"] = raised(
-        lambda: from_image(picture, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128))
+        lambda: from_image(image, 0, "largest", 0, 0, 0, 0, 0, mask=torch.zeros(1, 128, 128))
     )
     with CurrentNodeContext("a prompt", "a node", 3):
-        found["fourth of a list of pictures"] = raised(lambda: from_image(picture[:, :9], 0, "largest", 0, 0, 0, 0, 0))
+        found["fourth of a list of pictures"] = raised(lambda: from_image(image[:, :9], 0, "largest", 0, 0, 0, 0, 0))
         load = nodes["SadTalkerLoadPortrait"].execute
         found["fourth of a list of files"] = raised(lambda: load("tiny.png", 0, "largest"))
         extract = nodes["SadTalker3DMMExtract"].execute
         green = types.Portrait(torch.full((128, 128, 3), 0.5), name="green.png")
         found["fourth of a list of portraits"] = raised(lambda: extract(model, green, "crop", 1.0, 0.0, 0.0, "auto"))
+        found["a head of 100 pixels"] = raised(lambda: extract(model, green, "crop", 1.0, 0.0, 0.0, "auto", 100))
     reference = nodes["SadTalkerReferenceVideo"].execute
     found["neither frames nor video"] = raised(lambda: reference(model, 25.0, "hold", 0, "largest", "auto"))
     return found

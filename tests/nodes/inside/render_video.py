@@ -57,21 +57,21 @@ def main(host) -> dict:
         "n_at_30": len(at_30),
         "difference": float(np.abs(same - heads).mean()),
         "on_the_wire": on_the_wire,
-        "pictures": sum(1 for node, _, _, picture in alone.progress if node == "film" and picture),
+        "pictures": sum(1 for node, _, _, image in alone.progress if node == "film" and image),
         "files": left("one"),
     }
 
     graph = filming("pasted/film", voice="hello.flac", paste_back=True)
     pasted = host.run(graph)
     seen = pixels(path_of(pasted.outputs["film"]["images"][0]))
-    picture, box = host.value("extract").image, host.value("extract").crop.box
-    outside = torch.ones(picture.shape[:2], dtype=torch.bool)
+    image, box = host.value("extract").image, host.value("extract").crop.box
+    outside = torch.ones(image.shape[:2], dtype=torch.bool)
     outside[max(box.y - 8, 0) : box.bottom + 8, max(box.x - 8, 0) : box.right + 8] = False
-    moved = np.abs(seen.astype(int) - (picture * 255).round().byte().numpy().astype(int))
+    moved = np.abs(seen.astype(int) - (image * 255).round().byte().numpy().astype(int))
     found |= {
         "pasted_error": pasted.error,
         "pasted_frames": len(seen),
-        "pasted_size": list(seen.shape[1:3]) == list(picture.shape[:2]),
+        "pasted_size": list(seen.shape[1:3]) == list(image.shape[:2]),
         "outside": float(moved[:, outside.numpy()].mean()) if outside.any() else 0.0,
         "file": path_of(pasted.outputs["film"]["images"][0]),
     }

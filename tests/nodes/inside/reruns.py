@@ -17,7 +17,7 @@ def main(host) -> dict:
         "error": first.error,
         "first": first.executed,
         "after_another_style": other_style.executed,
-        "pictures": sum(1 for node, _, _, picture in first.progress if node == "render" and picture),
+        "pictures": sum(1 for node, _, _, image in first.progress if node == "render" and image),
         "n_frames": len(frames),
         "style_moves_the_head": not torch.equal(pose, host.value("posevae").coefficients),
     }

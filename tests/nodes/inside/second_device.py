@@ -14,7 +14,7 @@ from second_device import DEVICE, memory, second_device  # noqa: E402
 
 
 def take_for_the_gpu(mm, *, gpu_only: bool) -> None:
-    """ComfyUI's memory management asks the pretend device, and keeps networks and pictures where a GPU would."""
+    """ComfyUI's memory management asks the pretend device, and keeps networks and images where a GPU would."""
     total, free = mm.get_total_memory, mm.get_free_memory
 
     def answer(ask, number):
@@ -43,14 +43,14 @@ def every_node(model: str, precision: str, crop_mode: str) -> dict:
         voice="short.wav", model=model, crop_mode=crop_mode,
         **{"model.precision": precision, "render.batch_size": 2, "video.filename_prefix": "second/talk"},
     )  # fmt: skip
-    picture = {"face_index": 0, "face_order": "largest"}
+    image = {"face_index": 0, "face_order": "largest"}
     paste = {"portrait": ["extract", 0], "feather": 0.1, "colour_match": 1.0}
     more = {
         "same": ("SadTalkerPortraitFromImage", {
-            "image": ["portrait", 1], **picture, "batch_index": 0, "x": 0, "y": 0, "width": 0, "height": 0}),
+            "image": ["portrait", 1], **image, "batch_index": 0, "x": 0, "y": 0, "width": 0, "height": 0}),
         "copies": ("RepeatImageBatch", {"image": ["portrait", 1], "amount": 3}),
         "reference": ("SadTalkerReferenceVideo", {
-            "model": ["model", 0], "fps": 25.0, "missing_face": "hold", **picture, "landmarks": "embedded mesh",
+            "model": ["model", 0], "fps": 25.0, "missing_face": "hold", **image, "landmarks": "embedded mesh",
             "frames": ["copies", 0]}),
         "edit_expression": ("SadTalkerEditExpression", {
             "expression": ["expnet", 0], "overall": 0.9, "mouth": 1.0, "eyes": 1.0, "brows": 1.0, "smoothing": 0}),
@@ -104,7 +104,7 @@ def loaded_on_the_device(host) -> list[str]:
 def main(host, cases, gpu_only=False) -> dict:
     seen = {}
     for case in cases:
-        seen[str(case)] = [host.run(every_node(case[0], "fp32", case[2])).error, *pictures(host)]
+        seen[str(case)] = [host.run(every_node(case[0], "fp32", case[2])).error, *images(host)]
     track = "second/track_00001_.track.safetensors [output]"
     load = {"load": {"class_type": "SadTalkerLoadTrack", "inputs": {"track": track}},
             "save": {"class_type": "SadTalkerSaveTrack", "inputs": {
@@ -119,7 +119,7 @@ def main(host, cases, gpu_only=False) -> dict:
             graph = every_node(*case)
             error = host.run(graph).error
             cpu_error, *want = seen[str(case)]
-            got = pictures(host) if error is None else []
+            got = images(host) if error is None else []
             found["cases"].append({
                 "case": case, "error": error, "cpu_error": cpu_error, "peak": memory.peak,
                 "loaded": loaded_on_the_device(host), "shown": [str(host.value(name).device) for name in SEEN]
@@ -149,6 +149,6 @@ def main(host, cases, gpu_only=False) -> dict:
     return found
 
 
-def pictures(host) -> list[torch.Tensor]:
+def images(host) -> list[torch.Tensor]:
     values = (host.value(name) for name in SEEN)
     return [value.cpu().clone() for value in values if value is not None]

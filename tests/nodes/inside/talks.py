@@ -20,7 +20,10 @@ def main(host, seconds: float) -> dict:
     if outcome.error:
         return {"error": outcome.error["exception_message"]}
     frames, motion, model = host.value("render"), host.value("mapping"), host.value("model")
-    portrait = host.value("extract")
+    portrait, whole = host.value("extract"), host.value("portrait")
+    extract = host.nodes.NODE_CLASS_MAPPINGS["SadTalker3DMMExtract"].execute
+    large = extract(model, whole, "resize", 1.0, 0.0, 0.0, "auto", render_size=0).result[0].crop
+    before = host.core("face.crop").cut_square(whole.image, portrait.crop.box, 256)
 
     measure, mesh_room, types = host.core("face.metrics"), host.core("face.mesh"), host.core("datatypes")
     units = host.core("coefficients").BLENDSHAPE_INDEX
@@ -38,6 +41,8 @@ def main(host, seconds: float) -> dict:
         "yaw": motion.driving.yaw.tolist(),
         "pitch": motion.driving.pitch.tolist(),
         "cheek_colour": _cheeks(frames, meshes).tolist(),
+        "cut_as_before": torch.equal(portrait.crop.image, before) and not portrait.crop.fine,
+        "cut_as_it_is": torch.equal(large.image, whole.image.permute(2, 0, 1)) and large.fine,
         "corner_change": (frames[:, :12, :12] - frames[:1, :12, :12]).abs().max().item(),
     }
 

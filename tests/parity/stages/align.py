@@ -1,4 +1,4 @@
-"""A picture and its 68 points (all -1: no face) -> the aligned 224 x 224 face, its scale and its place."""
+"""An image and its 68 points (all -1: no face) -> the aligned 224 x 224 face, its scale and its place."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.parity.harness import Row, Vectors, compare, compare_stored
 def check(vectors: Vectors, seed: int) -> Iterator[Row]:
     for case in vectors.cases:
         given, want = vectors.inputs(case), vectors.outputs(case)
-        picture = torch.from_numpy(given["image"]).permute(2, 0, 1) / 255
-        height, width = picture.shape[-2:]
+        image = torch.from_numpy(given["image"]).permute(2, 0, 1) / 255
+        height, width = image.shape[-2:]
         landmarks = None if (given["lm68"] == -1).all() else torch.from_numpy(given["lm68"])
-        face = align_face(picture, landmarks)
+        face = align_face(image, landmarks)
         points = template_points(width, height) if landmarks is None else flip_points(landmarks, height)
         five = points if landmarks is None else five_points(points)
         origin, scale = fit_template(five)
@@ -42,5 +42,5 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
 
 
 def _moved(points: np.ndarray, origin: tuple[float, float], scale: float, size_wh: np.ndarray) -> np.ndarray:
-    """Where the points lie in the aligned picture, still y up."""
+    """Where the points lie in the aligned image, still y up."""
     return (points - origin + size_wh / 2) * scale - ((size_wh * scale).astype(int) / 2 - 112)

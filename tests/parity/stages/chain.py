@@ -16,7 +16,7 @@ from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_gen
 from tests.parity.stages.keypoints import AsTheOriginalAdds
 from tests.parity.stages.mapping import mapping_net
 from tests.parity.stages.render import net_image, statistics
-from tests.tolerances import LEVEL, NUMBERS, PICTURE_MAX, PICTURE_MEAN, SHARE
+from tests.tolerances import IMAGE_MAX, IMAGE_MEAN, LEVEL, NUMBERS, SHARE
 
 
 def check(vectors: Vectors, seed: int) -> Iterator[Row]:
@@ -33,7 +33,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         got = torch.stack([statistics(frame) for frame in frames])
         yield compare(vectors.stage, case, "frames_stats", got, want["frames_stats"], NUMBERS)
         if "frames_f16" in want:
-            yield compare(vectors.stage, case, "frames", frames, want["frames_f16"], PICTURE_MAX, PICTURE_MEAN)
+            yield compare(vectors.stage, case, "frames", frames, want["frames_f16"], IMAGE_MAX, IMAGE_MEAN)
 
 
 def _motion(given: dict, seed: int) -> Motion:

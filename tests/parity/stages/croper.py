@@ -1,12 +1,12 @@
-"""68 points and the size of the picture -> the box of the extended modes (`crop`), and inside it that of the others.
+"""68 points and the size of the image -> the box of the extended modes (`crop`), and inside it that of the others.
 
 The original is wrong in four kinds of cases, and all show in the points and the size alone (`look_at`):
 
-- it clamps the right and the lower edge of the quad to the WIDTH of the picture, where the crop's own size is meant;
+- it clamps the right and the lower edge of the quad to the WIDTH of the image, where the crop's own size is meant;
 - it takes each edge of the quad from the two corners that lie there on an upright face; on one that is rolled by more
   than 90 degrees others lie there: the box is small, and turns inside out towards 180 degrees;
-- a face of 2048 pixels and more is measured in a picture shrunk by a whole factor, while the full one is cut;
-- points off the picture give a box with hardly a pixel, or none.
+- a face of 2048 pixels and more is measured in an image shrunk by a whole factor, while the full one is cut;
+- points off the image give a box with hardly a pixel, or none.
 
 There the edges are held against the slow calculation below, which knows nothing of crop.py.
 """
@@ -46,7 +46,7 @@ class Truth:
 
     outer: list[int]
     inner: list[int]
-    shrink: int  #: the whole factor by which the original shrinks the picture; 1: not at all
+    shrink: int  #: the whole factor by which the original shrinks the image; 1: not at all
     empty: bool
     wrong_right: bool
     wrong_bottom: bool
@@ -105,7 +105,7 @@ def check_boxes(
     if truth.shrink > 1:
         yield fixed(*case, "crop", WRONG_SCALE, outer, truth.outer, 1)
         yield fixed(*case, "quad", WRONG_SCALE, inner, truth.inner, 1)
-        # enlarged, the original's boxes are the same but for the rounding, in pixels of the shrunk picture
+        # enlarged, the original's boxes are the same but for the rounding, in pixels of the shrunk image
         rough = 2 * truth.shrink
         yield compare(*case, "crop, enlarged", outer, crop * truth.shrink, rough)
         lefts_and_tops = (crop[:2] + np.trunc(quad[:2])) * truth.shrink
@@ -152,7 +152,7 @@ def slow_square(points: list[tuple[float, float]]) -> tuple[list[tuple[float, fl
 
 
 def slow_boxes(corners: list[tuple[float, float]], side: float, width: int, height: int) -> tuple[list[int], list[int]]:
-    """The wider and the plain box, cut off where the picture ends."""
+    """The wider and the plain box, cut off where the image ends."""
     border = max(round(side * 0.1), 3)
     xs, ys = zip(*corners, strict=True)
     outer = [

@@ -22,7 +22,7 @@ from sadtalker_core.motion.blink import released_blinks
 from sadtalker_core.motion.expression import run_expnet
 from sadtalker_core.motion.pose import predict_motion, run_posevae
 from sadtalker_core.opencv_resize import resize_bilinear
-from sadtalker_core.render.driving import coefficients_to_motion
+from sadtalker_core.render.driving import DrivingOptions, coefficients_to_motion
 from sadtalker_core.render.facevid2vid.animate import render_frames
 from sadtalker_core.render.frames import to_box_aspect
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
@@ -64,11 +64,11 @@ class _Walk:
         return rule_net(name, self.seed)
 
     def look(self) -> Iterator[Row]:
-        """Picture -> the face cut out, and its coefficients."""
+        """Image -> the face cut out, and its coefficients."""
         given, mode = self.given, CropMode(self.given["mode"])
         looks = iter([torch.from_numpy(given["lm68"]), torch.from_numpy(given["lm68_crop"])])
         portrait = Portrait(torch.from_numpy(given["image"]).float() / 255)
-        find = lambda picture, near: next(looks)  # noqa: E731
+        find = lambda image, near: next(looks)  # noqa: E731
         portrait, source = extract_released(self.net("face_recon"), portrait, find, mode, 256)
         motion, crop = self.want["coeff_3dmm"][:, :70], self.want["coeff_3dmm"][:, 70:]
         yield compare(*self.case, "coeff_3dmm exp to trans", source.motion_rows(), motion, spread(motion))
@@ -90,7 +90,7 @@ class _Walk:
         return portrait, source
 
     def move(self, source: FaceCoefficients) -> Iterator[Row]:
-        """Voice -> expression and head pose -> what moves the picture."""
+        """Voice -> expression and head pose -> what moves the image."""
         given = self.given
         speech = encode_speech(torch.from_numpy(given["wav16k"]), SAMPLE_RATE_HZ)
         blink = released_blinks(speech.n_frames, random.Random(given["py_seed"]))
@@ -111,10 +111,8 @@ class _Walk:
             source,
             expression,
             pose,
+            DrivingOptions(given["expression_scale"], still=given["still"], **degrees),
             kind=KeypointMotion,
-            expression_scale=given["expression_scale"],
-            still=given["still"],
-            **degrees,
         )
         for axis, values in degrees.items():
             motion = yield from self.restore(motion, axis, values)
@@ -139,7 +137,7 @@ class _Walk:
         return replace(motion, driving=replace(motion.driving, **{axis: torch.tensor(theirs)}))
 
     def render(self, portrait: Portrait, motion: Motion) -> Iterator[Row]:
-        """What moves the picture -> frames: in the square, in the aspect of the box, back in the picture."""
+        """What moves the image -> frames: in the square, in the aspect of the box, back in the image."""
         nets = self.net("keypoint_detector"), self.net("generator")
         frames = torch.cat(list(render_frames(*nets, portrait.crop, motion, batch_size=self.given["batch_size"])))
         levels = np.rint(frames.permute(0, 2, 3, 1).numpy() * 255)

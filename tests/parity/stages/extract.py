@@ -1,10 +1,10 @@
-"""A picture, points for the crop and points in the square -> the square and the coefficients, in all five modes.
+"""An image, points for the crop and points in the square -> the square and the coefficients, in all five modes.
 
 The original is wrong in two kinds of cases beside those of croper.py, where the pixels it cuts are wrong, too:
 
 - in the extended modes it states the size of the narrower quad, though the square shows the wider crop: the frames
   come out stretched;
-- a stated size may be larger than the pixels there are, where a face reaches over the edge of the picture.
+- a stated size may be larger than the pixels there are, where a face reaches over the edge of the image.
 
 There our numbers are held against the slow calculation of croper.py, OpenCV and the alignment below.
 """
@@ -42,7 +42,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
             yield refused(case_id, given["lm68"], (width, height))
             continue
 
-        # the first look is at the picture, except in the resize mode; then comes the square
+        # the first look is at the image, except in the resize mode; then comes the square
         looks = iter([in_square] if mode is CropMode.RESIZE else [points, points if unseen else in_square])
         portrait = Portrait(torch.from_numpy(given["image"]).float() / 255)
         portrait, rows = extract_released(net, portrait, lambda asked, near, looks=looks: next(looks), mode, size)
@@ -94,7 +94,7 @@ def _strict(case: tuple[str, str], square: np.ndarray, rows, want: dict) -> Iter
 
 
 def _slow_rows(net, square: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray:
-    """The coefficients of a square by the normal equations of the fit and an affine sample of the enlarged picture."""
+    """The coefficients of a square by the normal equations of the fit and an affine sample of the enlarged image."""
     size = square.shape[0]
     if landmarks is None:
         five = (TEMPLATE[:, :2] + 1) / 2 * np.float32(size)

@@ -1,4 +1,4 @@
-"""Frames of the head, and where they were cut -> the whole picture, by the seamless blend that the original uses.
+"""Frames of the head, and where they were cut -> the whole image, by the seamless blend that the original uses.
 
 An OpenCV older than 4.11 could put a box with an odd side a pixel off (PARITY.md P58). The vectors come from a newer
 one, which puts every box where it belongs, as we do, so there is nothing to mend here and odd sizes are held against it

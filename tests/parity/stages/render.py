@@ -18,12 +18,12 @@ from sadtalker_core.render.facevid2vid.blocks import halve
 from sadtalker_core.render.facevid2vid.dense_motion import MIN_MASK, sparse_motions
 from sadtalker_core.render.facevid2vid.generator import Generator, Rendered, Source
 from tests.parity.harness import Row, Vectors, compare, compare_stored, fast_generator, rule_net, spread, thinned
-from tests.tolerances import ARRANGEMENTS, NUMBERS, PICTURE_MAX, PICTURE_MEAN
+from tests.tolerances import ARRANGEMENTS, IMAGE_MAX, IMAGE_MEAN, NUMBERS
 
 #: A say this close to the step of PARITY.md P52 falls to the one side or the other by rounding: the arrangements, one
 #: thread or two, were seen to differ by 2e-8 there. At 512 six of 4.2 million stand so close.
 EDGE = 1e-7
-#: pixels that one voxel's change is seen to reach, and how often the picture is painted anew to find the side
+#: pixels that one voxel's change is seen to reach, and how often the image is painted anew to find the side
 REACH, ATTEMPTS = 48, 4
 
 #: the original's name of a stage -> the module of ours whose output it is
@@ -100,7 +100,7 @@ def settled(
     generator: Generator, source: Source, driving: Tensor, rendered: Rendered, want: dict
 ) -> tuple[Rendered, int]:
     """The frame with every voxel on the edge fallen to the side to which it fell in the original, and how many that
-    turned. Only where the picture is out, and near the worst pixel, is the other side tried; all tolerances stay.
+    turned. Only where the image is out, and near the worst pixel, is the other side tried; all tolerances stay.
     """
     stored, step = thinned(want, "prediction_f16")
     stored = torch.from_numpy(stored.astype(np.float32))
@@ -114,7 +114,7 @@ def settled(
         differs = difference(rendered.image)
         worst = step * torch.tensor(divmod(int(differs.argmax()), differs.shape[1]))
         away = (4 * untried[:, 2:] - worst).abs().amax(dim=1)  # a voxel stands for four pixels
-        if differs.max() <= PICTURE_MAX or not (away <= REACH).any():
+        if differs.max() <= IMAGE_MAX or not (away <= REACH).any():
             break
         motion, depth, row, column = untried[away.argmin()].tolist()
         untried = untried[away != away.min()]
@@ -130,7 +130,7 @@ def settled(
 
 def _outcome(stage: str, case: str, rendered: Rendered, want: dict, note: str = "") -> Iterator[Row]:
     frame, motion = rendered.image[0], rendered.motion
-    yield compare_stored(stage, case, "prediction_f16", frame, want, PICTURE_MAX, PICTURE_MEAN, note)
+    yield compare_stored(stage, case, "prediction_f16", frame, want, IMAGE_MAX, IMAGE_MEAN, note)
     yield compare(stage, case, "prediction_stats", statistics(frame), want["prediction_stats"], NUMBERS, note=note)
     yield compare(stage, case, "occlusion_map", motion.occlusion[0, 0], want["occlusion_map"], NUMBERS, note=note)
     for field, values in (("deformation", motion.deformation), ("mask", motion.mask)):
@@ -139,7 +139,7 @@ def _outcome(stage: str, case: str, rendered: Rendered, want: dict, note: str = 
 
 
 def net_image(image: np.ndarray) -> Tensor:
-    """A stored picture (S, S, 3) uint8 -> (1, 3, S, S) in 0..1."""
+    """A stored image (S, S, 3) uint8 -> (1, 3, S, S) in 0..1."""
     return torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from sadtalker_core.datatypes import Box
-from sadtalker_core.errors import Cancelled, InputError, OptionError, PictureError, WrongFamily
+from sadtalker_core.errors import Cancelled, ImageError, InputError, OptionError, WrongFamily
 from sadtalker_core.render.facevid2vid.animate import render_frames
 from sadtalker_core.render.frames import can_render_on, to_box_aspect
 from tests.render import tiny
@@ -144,13 +144,13 @@ def test_offsets_of_other_key_points_are_refused():
 @pytest.mark.parametrize("shape", [(3, 32, 48), (3, 40, 40), (4, 32, 32), (32, 32, 3), (32, 32), (3, 0, 0)])
 def test_a_crop_of_a_size_the_nets_cannot_halve_is_refused(shape):
     crop = dataclasses.replace(tiny.crop(), image=torch.zeros(shape))
-    refuse(PictureError, "S a multiple of 16, got", crop=crop)
+    refuse(ImageError, "S a multiple of 16, got", crop=crop)
 
 
 def test_a_crop_that_is_no_number_is_refused():
     crop = tiny.crop()
     crop.image[1, 2, 3] = float("nan")
-    refuse(PictureError, "NaN", crop=crop)
+    refuse(ImageError, "NaN", crop=crop)
 
 
 def test_no_frames_and_no_batch_are_refused():
@@ -202,10 +202,10 @@ def test_the_cpu_can_render():
 def test_a_device_without_an_operation_is_told_apart(monkeypatch, lacking):
     sample = F.grid_sample
 
-    def some(picture, grid, padding_mode="zeros", **more):
-        if (picture.ndim == 5) if lacking == "volumes" else (padding_mode == "border"):
+    def some(image, grid, padding_mode="zeros", **more):
+        if (image.ndim == 5) if lacking == "volumes" else (padding_mode == "border"):
             raise NotImplementedError("not implemented there")
-        return sample(picture, grid, padding_mode=padding_mode, **more)
+        return sample(image, grid, padding_mode=padding_mode, **more)
 
     monkeypatch.setattr(F, "grid_sample", some)
     can_render_on.cache_clear()

@@ -134,11 +134,11 @@ def test_motion_stays_in_float32_when_the_painting_is_narrowed():
 def test_both_arrangements_of_the_released_size_agree(side):
     net = rule_net("generator", 0)
     fast = accelerate(net)
-    picture = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(side, side), mode="bicubic").clamp(0, 1)
+    image = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(side, side), mode="bicubic").clamp(0, 1)
     source = 1.6 * tiny.uniform(1, 15, 3) - 0.8
     near, far = source + 0.1 * tiny.normal(1, 15, 3), 1.5 * tiny.normal(1, 15, 3, seed=1)
     with torch.no_grad():
-        plain_source, fast_source = net.encode_source(picture, source), fast.encode_source(picture, source)
+        plain_source, fast_source = net.encode_source(image, source), fast.encode_source(image, source)
         for driving in (near, far):
             quick, slow = (
                 fast.dense_motion(fast_source.compressed_features, source, driving),
@@ -171,7 +171,7 @@ def test_a_large_map_is_normalised_exactly():
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 5])
-def test_features_modulate_enlarged_pictures_without_being_enlarged(factor):
+def test_features_modulate_enlarged_images_without_being_enlarged(factor):
     first, second = convolution(2), convolution(2, 4, 6)
     features = tiny.normal(2, 5, 3, 4)
     large = F.interpolate(features, scale_factor=factor, mode="nearest")
@@ -209,9 +209,9 @@ def test_a_norm_goes_into_the_convolution_before_it():
     conv, norm = convolution(2), nn.BatchNorm2d(4).eval()
     norm.running_mean.uniform_(-1, 1)
     norm.running_var.uniform_(0.5, 2)
-    picture = tiny.normal(1, 5, 6, 6)
+    image = tiny.normal(1, 5, 6, 6)
     weight, bias = fold_batchnorm(conv, norm)
-    assert torch.allclose(F.conv2d(picture, weight, bias, padding=1), norm(conv(picture)), atol=1e-5)
+    assert torch.allclose(F.conv2d(image, weight, bias, padding=1), norm(conv(image)), atol=1e-5)
 
 
 @pytest.mark.parametrize("reach", [0.5, 3.0])

@@ -197,5 +197,5 @@ def test_halving_averages_and_doubling_repeats_rows_and_columns_only():
     volume = tiny.normal(2, 3, 4, 6, 8)
     assert torch.allclose(halve(volume), F.avg_pool3d(volume, (1, 2, 2)), atol=1e-6)
     assert torch.equal(double(volume), F.interpolate(volume, scale_factor=(1, 2, 2)))
-    picture = volume[:, :, 0]
-    assert torch.allclose(halve(picture), F.avg_pool2d(picture, 2)) and torch.equal(halve(double(picture)), picture)
+    image = volume[:, :, 0]
+    assert torch.allclose(halve(image), F.avg_pool2d(image, 2)) and torch.equal(halve(double(image)), image)

@@ -55,7 +55,7 @@ def test_bright_spots_shrink_to_a_gaussian_of_their_own():
             assert small[1, row, column].item() == pytest.approx(bell.item(), abs=1e-7)
 
 
-def test_an_even_picture_stays_even_inside_and_fades_at_the_border():
+def test_an_even_image_stays_even_inside_and_fades_at_the_border():
     small = AntialiasedShrink()(torch.ones(1, 3, 64, 64))[0, 0]
     assert torch.allclose(small[2:-2, 2:-2], torch.ones(12, 12))
     assert small[0, 0] < 0.5
@@ -71,7 +71,7 @@ def test_the_detector_can_be_trained():
         assert name.endswith(silent) or parameter.grad.abs().sum() > 0, name
 
 
-def test_the_picture_is_left_as_it_was():
+def test_the_image_is_left_as_it_was():
     image = tiny.uniform(1, 3, 32, 32)
     before = image.clone()
     tiny.keypoint_detector()(image)

@@ -1,14 +1,16 @@
 """The mini renderer with a network of random weights: which pixels are the portrait's own, and where the others go."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, load_canonical_face
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.datatypes import FaceCrop, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
-from tests.render.heads import noise_crop, rows
+from tests.render.heads import moving, noise_crop, rows, weights
 
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 
@@ -32,6 +34,31 @@ def frames_of(net, crop, driving, source=None, batch_size=4):
 def test_who_does_not_move_is_the_portrait_itself(net):
     crop = noise_crop()
     assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
+@pytest.mark.parametrize("side", [256, 512])
+def test_a_fine_crop_that_does_not_move_is_the_portrait_itself_too(net, side):
+    crop = replace(noise_crop(side), fine=True)
+    assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
+def test_a_fine_crop_beside_the_head_stays_as_it_is(net):
+    crop = noise_crop()
+    aside = replace(crop, fine=True, landmarks=crop.landmarks + torch.tensor([500.0, 0.0, 0.0]))
+    assert torch.equal(frames_of(net, aside, rows(2, yaw=9.0, jawOpen=0.7)), crop.image.expand(2, -1, -1, -1))
+
+
+def test_where_the_paint_says_little_a_fine_crop_keeps_its_detail(net):
+    """The same colours, for the paint changes those alike; of the noise of the portrait more is left."""
+    with torch.no_grad():
+        for head in (net.shift, net.colours):
+            head.weight.zero_()
+        net.colours.bias.fill_(0.0)  # grey, a tenth of it
+    driving = rows(1, yaw=6.0)
+    plain, fine = (frames_of(net, replace(noise_crop(), fine=fine), driving)[0] for fine in (False, True))
+    cheeks = (slice(None), slice(120, 150), slice(90, 166))
+    assert (plain[cheeks].mean((1, 2)) - fine[cheeks].mean((1, 2))).abs().max() < 0.01
+    assert fine[cheeks].std() > 1.15 * plain[cheeks].std()
 
 
 def test_motion_is_relative_to_the_source(net):
@@ -58,7 +85,7 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     crop = noise_crop()
     canonical = load_canonical_face()
     smile = rows(1, jawOpen=0.5, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
-    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_PICTURE) * 85.0
+    points = crop.landmarks + canonical.displacements(smile.weights)[0] * torch.tensor(HEAD_TO_IMAGE) * 85.0
     crop = FaceCrop(0.6 + 0.2 * crop.image, points, crop.box, crop.mode)  # bright enough for teeth
     frame = frames_of(net, crop, rows(1, jawOpen=0.9, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5), source=smile)[0]
     x, y = points[13, :2].long().tolist()
@@ -67,8 +94,9 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     assert kept < 0.03 < below
 
 
-def test_pixels_away_from_the_head_are_the_portraits_own(net):
-    crop = noise_crop(pixels_per_decimetre=50.0)  # the stage is then 150 pixels wide
+@pytest.mark.parametrize("fine", [False, True])
+def test_pixels_away_from_the_head_are_the_portraits_own(net, fine):
+    crop = replace(noise_crop(pixels_per_decimetre=50.0), fine=fine)  # the stage is then 150 pixels wide
     frame = frames_of(net, crop, rows(1, yaw=15.0, jawOpen=1.0))[0]
     changed = (frame != crop.image).any(0)
     assert changed[100:156, 100:156].float().mean() > 0.8
@@ -77,16 +105,18 @@ def test_pixels_away_from_the_head_are_the_portraits_own(net):
     assert not changed[outside].any()
 
 
+@pytest.mark.parametrize("fine", [False, True])
 @pytest.mark.parametrize("side", [256, 512, 200])
-def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side):
-    frames = frames_of(net, noise_crop(side), rows(3, yaw=10.0, jawOpen=0.6), batch_size=2)
+def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side, fine):
+    frames = frames_of(net, replace(noise_crop(side), fine=fine), rows(3, yaw=10.0, jawOpen=0.6), batch_size=2)
     assert frames.shape == (3, 3, side, side)
     assert frames.dtype == torch.float32
     assert frames.amin() >= 0 and frames.amax() <= 1
 
 
-def test_a_frame_does_not_depend_on_its_batch(net):
-    crop = noise_crop()
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_frame_does_not_depend_on_its_batch(net, fine):
+    crop = replace(noise_crop(), fine=fine)
     driving = rows(5, yaw=torch.linspace(-8, 8, 5), jawOpen=torch.linspace(0, 1, 5))
     one, all_at_once = (frames_of(net, crop, driving, batch_size=n) for n in (1, 5))
     assert torch.allclose(one, all_at_once, atol=2e-3)
@@ -130,3 +160,35 @@ def test_sixty_eight_points_are_refused(net):
 def test_a_batch_of_nothing_is_refused(net):
     with pytest.raises(OptionError, match="batch_size"):
         next(render_flow_frames(net, noise_crop(), Motion(rows(1), rows(1)), batch_size=0))
+
+
+def test_a_gaze_that_cannot_be_shown_does_not_move_the_lids(net):
+    """Without irises the units that look do nothing, not even to the lids."""
+    crop = noise_crop()
+    looks = moving(torch.cat([weights(eyeLookDown=0.8), weights(eyeLookOutLeft=0.5)]))
+    assert torch.equal(frames_of(net, crop, looks), crop.image.expand(2, -1, -1, -1))
+
+
+def test_an_iris_that_was_found_looks_about(net):
+    crop = noise_crop()
+    eyes = [crop.landmarks[list(ring), :2].mean(0) for ring in (LEFT_EYE, RIGHT_EYE)]
+    crop = replace(crop, irises=torch.stack([torch.cat([eye, torch.tensor([5.0])]) for eye in eyes]))
+    frames = frames_of(net, crop, moving(torch.cat([weights(), weights(eyeLookOutLeft=0.5)])))
+    assert torch.equal(frames[0], crop.image)
+    change = (frames[1] - crop.image).abs().amax(0)
+    x, y = eyes[0].long().tolist()
+    assert change[y - 3 : y + 4, x - 3 : x + 4].max() > 0.1
+
+
+def test_glasses_hold_the_brows(net):
+    """A light image with noise: where a bar lies across the nose, less of the noise around a brow moves."""
+    moved = []
+    for bar in (0.0, 0.6):
+        crop = noise_crop()
+        image = 0.7 + 0.05 * crop.image
+        x, y = crop.landmarks[6, :2].long().tolist()
+        image[:, y - 1 : y + 2, x - 12 : x + 12] -= bar
+        frame = frames_of(net, replace(crop, image=image), moving(weights(browInnerUp=0.3)))[0]
+        x, y = crop.landmarks[105, :2].long().tolist()
+        moved.append(float((frame - image)[:, y - 6 : y + 6, x - 6 : x + 6].abs().mean()))
+    assert 0 < moved[1] < 0.8 * moved[0]

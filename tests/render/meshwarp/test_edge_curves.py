@@ -39,14 +39,14 @@ def test_one_curve_serves_all_frames():
     assert torch.allclose(below, torch.full((3, 2, 2), 2.0))
 
 
-def test_pixels_around_stay_inside_the_picture():
+def test_pixels_around_stay_inside_the_image():
     rows, columns, places = pixels_around(torch.tensor([[[-5.0, 3.2], [4.4, 6.8]]]), 1.0, 64)
     assert (rows, columns) == (slice(2, 8), slice(0, 6))
     assert places.shape == (6, 6, 2)
     assert places[0, 0].tolist() == [0.5, 2.5]
 
 
-def test_a_mouth_outside_the_picture_has_no_pixels():
+def test_a_mouth_outside_the_image_has_no_pixels():
     rows, columns, places = pixels_around(torch.tensor([[[80.0, 90.0], [85.0, 95.0]]]), 1.0, 64)
     assert places.numel() == 0
     assert torch.zeros(1, 3, 64, 64)[:, :, rows, columns].numel() == 0

@@ -1,19 +1,20 @@
 """Where teeth and tongue are: upper teeth on the skull, lower teeth and tongue on the jaw."""
 
+import pytest
 import torch
 
-from sadtalker_core.canonical_face import INNER_LIPS, rotation_of_angles
+from sadtalker_core.canonical_face import INNER_LIPS, LOWER_INNER_LIP, rotation_of_angles
 from sadtalker_core.render.meshwarp.flow_maps import MAPS, mesh_flow
-from sadtalker_core.render.meshwarp.mouth_anchors import own_mouth, skull_affine
+from sadtalker_core.render.meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH, skull_affine
 from sadtalker_core.render.meshwarp.placement import WINDOW
-from tests.render.heads import STILL, posed_head, rows, stage_points, weights
+from tests.render.heads import ON_STAGE, STILL, posed_head, rows, stage_points, weights
 from tests.render.heads import rig as make_rig
 
 
 def test_teeth_turn_with_the_head():
     placed = posed_head()
     driving = rows(2, jawOpen=0.8)
-    driving.yaw[1] = 15.0  # to the left of the picture
+    driving.yaw[1] = 15.0  # to the left of the image
     still, turned = mesh_flow(placed.rig, driving.weights, *placed.pose(driving)).mouth_anchors.anchors[:, 0]
     assert turned[0] < still[0] - 3
 
@@ -34,12 +35,35 @@ def test_the_teeth_are_in_the_open_mouth():
     assert inside[y - 3 : y + 4, x - 3 : x + 4].any()
 
 
-def test_only_an_open_mouth_of_the_source_has_teeth_to_keep():
-    closed, smiling = (
-        own_mouth(make_rig(stage_points(weights)).face)
-        for weights in (None, weights(jawOpen=0.4, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)[0])
-    )
-    assert closed.amax() < 0.5 < smiling.amax()
+@pytest.mark.parametrize("apart", [0.0, 0.06])
+@pytest.mark.parametrize("pitch", [-15.0, 0.0, 15.0])
+def test_teeth_lie_by_the_portraits_own_lips(pitch, apart):
+    """Whether a portrait looks up or down, and though its mouth is ajar where the template's is not."""
+    tilt = rotation_of_angles(torch.tensor([[pitch, 0.0, 0.0]]).deg2rad())[0]
+    points = stage_points()
+    points[list(LOWER_INNER_LIP), 1] += apart * ON_STAGE
+    middle = points.mean(0)
+    rig = make_rig((points - middle) @ tilt.T + middle)
+    flow = mesh_flow(rig, weights(), *STILL)
+    down = rig.face.down_on_stage
+    seam = flow.mesh[0, [13, 14]].mean(0)
+    below = (flow.mouth_anchors.anchors[0] - seam) @ down / down.square().sum() * 100  # millimetres
+    assert 2 < below[UPPER_TEETH] < 4
+    assert -1.5 < below[LOWER_TEETH] < 0.5
+    assert below[TONGUE] > below[LOWER_TEETH] + 1
+
+
+def test_the_lower_row_is_seen_once_the_jaw_has_opened():
+    flow = mesh_flow(make_rig(), weights(jawOpen=0.3, mouthLowerDownLeft=0.18, mouthLowerDownRight=0.18), *STILL)
+    above_the_lip = flow.mesh[0, 14, 1] - flow.mouth_anchors.anchors[0, LOWER_TEETH, 1]
+    assert above_the_lip / ON_STAGE * 100 > 1.0  # millimetres
+
+
+def test_the_jaw_says_how_far_the_lower_teeth_have_gone():
+    rig = make_rig()
+    resting, opened = (mesh_flow(rig, weights(jawOpen=jaw), *STILL).mouth_anchors for jaw in (0.0, 0.5))
+    gone = opened.anchors[0, LOWER_TEETH] - resting.anchors[0, LOWER_TEETH]
+    assert torch.allclose(opened.jaw[0] - resting.jaw[0], gone, atol=1e-3) and gone[1] > 5
 
 
 def test_the_skull_takes_a_lip_that_does_not_speak_back_to_where_it_was():

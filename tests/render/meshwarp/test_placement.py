@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, INNER_LIPS, load_canonical_face, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, INNER_LIPS, load_canonical_face, rotation_of_angles
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW, fit_head, place_face
 from tests.render.heads import stage_points, weights
 
 
 @pytest.mark.parametrize("pitch, yaw, roll", [(0.0, 0.0, 0.0), (0.2, -0.3, 0.1), (-0.3, 0.5, -0.4)])
 def test_fit_finds_the_turn_it_was_made_with(pitch, yaw, roll):
-    canonical, flip = load_canonical_face(), torch.tensor(HEAD_TO_PICTURE)
+    canonical, flip = load_canonical_face(), torch.tensor(HEAD_TO_IMAGE)
     rotation = flip[:, None] * rotation_of_angles(torch.tensor([pitch, yaw, roll])) * flip
     points = ((canonical.mean - canonical.pivot) @ rotation.T * 41.0 + torch.tensor([3.0, -100.0, 7.0])) * flip
     fit = fit_head(points)

@@ -51,7 +51,7 @@ def test_a_triangle_seen_edge_on_is_not_drawn():
     assert not is_covered(corners).any()
 
 
-def test_the_area_is_positive_for_corners_that_turn_clockwise_in_the_picture():
+def test_the_area_is_positive_for_corners_that_turn_clockwise_in_the_image():
     clockwise = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 2.0]])  # right, then down
     assert signed_areas(clockwise) == 6
     assert signed_areas(clockwise.flip(0)) == -6

@@ -2,7 +2,7 @@
 
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, rotation_of_angles
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, rotation_of_angles
 from tests.render.heads import STILL, weights
 from tests.render.heads import rig as make_rig
 
@@ -15,8 +15,8 @@ def test_a_shift_is_in_decimetres_right_and_up():
 
 
 def test_the_head_turns_where_the_rotation_says():
-    turn = rotation_of_angles(torch.tensor([[0.0, 0.2, 0.0]]))  # to the left of the picture
-    flip = torch.tensor(HEAD_TO_PICTURE)
+    turn = rotation_of_angles(torch.tensor([[0.0, 0.2, 0.0]]))  # to the left of the image
+    flip = torch.tensor(HEAD_TO_IMAGE)
     driven, _ = (rig := make_rig()).driven(weights(), flip[:, None] * turn * flip, torch.zeros(1, 2))
     assert driven[0, 1, 0] < rig.source[1, 0] - 5
 

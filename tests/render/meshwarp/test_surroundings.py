@@ -4,7 +4,7 @@ import torch
 
 from sadtalker_core.canonical_face import FACE_OUTLINE, N_POINTS, rotation_of_angles
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
-from sadtalker_core.render.meshwarp.surroundings import RINGS, surrounding_triangles
+from sadtalker_core.render.meshwarp.surroundings import RINGS, cosine_sum, surrounding_triangles
 from tests.render.heads import rig as make_rig
 from tests.render.heads import weights
 
@@ -24,6 +24,18 @@ def test_rings_follow_a_shift_by_their_share():
     moved = (driven[0] - rig.source)[N_POINTS:, 0].view(len(RINGS) + 1, len(FACE_OUTLINE))
     assert torch.allclose(moved[:-1], rig.around.head_share * 0.1 * rig.face.fit.scale, atol=1e-3)
     assert not moved[-1].any()
+
+
+def test_the_neck_goes_half_of_the_way_and_what_is_near_the_shoulders_hardly():
+    rig = make_rig()
+    chin = rig.face.points[FACE_OUTLINE[18]]
+    below = (rig.around.rings - chin) @ rig.face.down_on_stage / rig.face.down_on_stage.square().sum()  # decimetres
+    share = rig.around.head_share
+    low, neck = below > 0.45, (below > 0.25) & (below < 0.33)
+    assert low.any() and share[low].abs().max() < 0.25
+    assert neck.any() and 0.4 < share[neck].min() and share[neck].max() < 0.75
+    as_fitted = torch.stack([cosine_sum(ring.head_share) for ring in RINGS])
+    torch.testing.assert_close(share[below < 0], as_fitted[below < 0])
 
 
 def test_triangles_lead_from_the_outline_to_the_border():

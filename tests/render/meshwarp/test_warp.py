@@ -1,9 +1,10 @@
-"""Pictures looked up at other places."""
+"""Images looked up at other places."""
 
 import torch
 
+from sadtalker_core.lanczos import resize_lanczos
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
-from sadtalker_core.render.meshwarp.warp import sample, warp_window
+from sadtalker_core.render.meshwarp.warp import Lookup, sample, warp_window, within_the_image
 
 CORNER = torch.full((1, 2), float(MARGIN))
 
@@ -23,8 +24,69 @@ def test_a_displacement_says_where_a_pixel_comes_from():
 
 
 def test_half_precision_is_sampled_in_single():
-    picture = torch.rand(1, 1, STAGE, STAGE).bfloat16()
+    image = torch.rand(1, 1, STAGE, STAGE).bfloat16()
     grid = torch.rand(1, 5, 5, 2) * 2 - 1
-    found = sample(picture, grid)
+    found = sample(image, grid)
     assert found.dtype == torch.bfloat16
-    assert torch.equal(found, sample(picture.float(), grid).bfloat16())
+    assert torch.equal(found, sample(image.float(), grid).bfloat16())
+
+
+def grid(side: int) -> torch.Tensor:
+    """(1, S, S, 2) where the pixels of an image are, in -1..1"""
+    y, x = torch.meshgrid(*(2 * [(torch.arange(side) + 0.5) / side * 2 - 1]), indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
+
+
+def test_what_moves_up_from_the_side_of_the_image_is_pressed_together_there():
+    side = 64
+    identity, moved = grid(side), torch.zeros(2, 2, side, side)
+    moved[0, 1], moved[1, 0] = 0.2, -0.5
+    kept = within_the_image(moved, identity)
+    looked_up = identity.permute(0, 3, 1, 2) + kept
+    assert looked_up.abs().max() <= 1
+    assert torch.equal(kept[0, :, :20], moved[0, :, :20])  # there is room enough
+    assert (looked_up[0, 1, :, 0].diff() > 0).all() and (looked_up[1, 0, 0].diff() > 0).all()  # nothing folds
+
+
+def shifted(look, side, pixels):
+    """(S, S) what is looked up that far to the right and down."""
+    places = (torch.arange(side) + 0.5 + pixels) * (2 / side) - 1
+    grid = torch.stack(torch.meshgrid(places, places, indexing="ij")[::-1], dim=-1)[None]
+    return look(grid)[0, 0, 8:-8, 8:-8]
+
+
+def sharpness(picture):
+    return (
+        (4 * picture[1:-1, 1:-1] - picture[:-2, 1:-1] - picture[2:, 1:-1] - picture[1:-1, :-2] - picture[1:-1, 2:])
+        .abs()
+        .mean()
+    )
+
+
+def test_a_fine_lookup_is_as_sharp_between_pixels_as_on_them_and_a_plain_one_is_not():
+    skin = resize_lanczos(torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(0)), (128, 128))
+    found = {fine: [sharpness(shifted(Lookup(skin, fine), 128, k / 8)) for k in range(8)] for fine in (True, False)}
+    assert min(found[True]) > 0.95 * max(found[True])
+    assert min(found[False]) < 0.6 * max(found[False])
+
+
+def test_a_fine_lookup_finds_each_pixel_where_it_is():
+    picture = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2)) * 0.6 + 0.2
+    smooth = torch.nn.functional.avg_pool2d(picture, 3, 1, 1)
+    for pixels in (0, 1, -2):
+        wanted = smooth.roll((-pixels, -pixels), (2, 3))[0, 0, 8:-8, 8:-8]
+        assert (shifted(Lookup(smooth, True), 64, pixels) - wanted).abs().max() < 0.02
+
+
+def test_a_plain_lookup_is_the_sample_that_it_always_was():
+    picture, grid = torch.rand(1, 3, 40, 40), torch.rand(2, 9, 9, 2) * 2 - 1
+    assert torch.equal(Lookup(picture, False)(grid), sample(picture.expand(2, -1, -1, -1), grid))
+
+
+def test_a_fine_lookup_puts_no_rings_around_a_hard_edge():
+    edge = torch.full((1, 1, 64, 64), 0.8)
+    edge[..., 32:] = 0.1
+    for pixels in (0.25, 0.5):
+        seen = shifted(Lookup(edge, True), 64, pixels)
+        assert 0.08 < seen.min() and seen.max() < 0.83, "the cubic lookup alone overshoots that much"
+        assert (seen[:, :16] - 0.8).abs().max() < 1e-4 and (seen[:, 32:] - 0.1).abs().max() < 1e-4

@@ -4,7 +4,7 @@ import torch
 
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.mouth.interior import Mouth
-from tests.render.heads import SIDE, posed_head, rows
+from tests.render.heads import DENSITY, SIDE, posed_head, rows
 
 
 def filled(placed, driving, grey=0.5):
@@ -33,9 +33,10 @@ def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     frames, mesh = filled(posed_head(), rows(jawOpen=0.9))
     x, top, bottom = mesh[0, 13, 0].long(), mesh[0, 13, 1], mesh[0, 14, 1]
     column = frames[0, :, :, x - 3 : x + 4].mean((0, 2))
-    bright = column[int(top + 0.2 * (bottom - top))]
-    dark = column[int(top + 0.55 * (bottom - top))]
-    assert bright > 1.3 * dark  # over a flat grey, which both are drawn towards
+    teeth = column[int(top) : int(top + 0.04 * DENSITY)].amax()
+    hole, lower_row = column[int(top + 0.08 * DENSITY)], column[int(bottom - 0.06 * DENSITY) : int(bottom - 1)].amax()
+    assert hole < 0.1
+    assert teeth > 4 * hole and lower_row > 3 * hole
 
 
 def test_the_mouth_of_a_portrait_in_the_dark_is_dark():

@@ -1,5 +1,5 @@
 """What a frame costs, side by side in one run: the plain generator, the fast one, the fast one in bfloat16, batches,
-the stages around them, the mini from picture to film, an hour of audio, paste-back, loading, threads. Out: a table,
+the stages around them, the mini from image to film, an hour of audio, paste-back, loading, threads. Out: a table,
 and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine
@@ -27,7 +27,20 @@ from typing import Any
 from tests.tools.bench.measuring import PROJECT, load, machine
 
 ARRANGEMENTS = ("plain fp32", "fast fp32", "fast bf16, motion fp32", "fast bf16")
-PARTS = ("mini", "frames", "stages", "audio", "released", "paste", "precision", "loading", "start", "threads", "gpu")
+PARTS = (
+    "mini",
+    "mini sizes",
+    "frames",
+    "stages",
+    "audio",
+    "released",
+    "paste",
+    "precision",
+    "loading",
+    "start",
+    "threads",
+    "gpu",
+)
 LIMIT_S = 1800.0
 #: seconds of voice from which an hour is reckoned; --hour runs the whole of it
 AUDIO_SECONDS, HOUR_SECONDS = 60.0, 3600.0
@@ -92,6 +105,7 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         return [row | (frames.apart(mine, file) if mine.exists() and file.exists() else {})]
     measure = {
         "mini": end_to_end.mini,
+        "mini sizes": end_to_end.mini_sizes,
         "stages": end_to_end.stages,
         "audio": end_to_end.audio_to_motion,
         "released": end_to_end.released,

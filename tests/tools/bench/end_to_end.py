@@ -1,4 +1,4 @@
-"""Whole pipelines and their stages: the mini and the released networks from picture to film, and an hour of audio.
+"""Whole pipelines and their stages: the mini and the released networks from image to film, and an hour of audio.
 
 Letters: `T` frames of a clip.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
+from sadtalker_core.face.crop import AS_BEFORE, BY_THE_FACE
 from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
@@ -25,9 +26,9 @@ from tests.tools.bench.measuring import (
     forget_peak,
     in_reference_convolutions,
     peak_mb,
-    picture,
     processor_seconds,
     talker_by_rule,
+    test_image,
     voice,
     yardstick,
 )
@@ -35,6 +36,10 @@ from tests.tools.bench.measuring import (
 #: wall-clock reference convolutions a frame of the mini may cost on two cores, all networks and the encoding included
 MINI_TARGET = 0.40
 MINI_SECONDS = 8.0
+#: frames per second on two idle cores, picture to film, by the side of the head; and how long a reference convolution
+#: takes one of these cores (docs/BENCH.md)
+MINI_FPS = {256: 40.0, 512: 28.0, 1024: 12.0}
+IDLE_CONVOLUTION_S = 0.19
 #: seconds by the clock on two cores, and MB, that an hour of audio may take up to the motion
 HOUR_BARS = {MINI: 30.0, RELEASED: 180.0}
 HOUR_MB = 1000.0
@@ -42,16 +47,24 @@ HOUR_MB = 1000.0
 STEREO_HZ = 44_100
 
 
-def film(nets, folder: str, wave: Tensor, step: Callable[[str, Callable[[], Any]], Any], wide: bool = False) -> int:
-    """Crop mode, from the picture and the voice to the film; -> T. wide: back into a picture of 1920 x 1080."""
-    portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(picture(wide)), CropMode.CROP))
+def film(
+    nets,
+    folder: str,
+    wave: Tensor,
+    step: Callable[[str, Callable[[], Any]], Any],
+    wide: bool = False,
+    render_size: int = AS_BEFORE,
+) -> int:
+    """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
+    whole = Portrait(test_image(wide))
+    portrait, source = step("face", lambda: pipeline.extract(nets, whole, CropMode.CROP, render_size=render_size))
     speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
     expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))
     pose = step("pose", lambda: pipeline.predict_head_pose(nets, speech, source))
     motion = step("motion", lambda: pipeline.coefficients_to_motion(nets, source, expression, pose))
     stream = pipeline.render(nets, portrait, motion)
-    target, whole = Path(folder) / "film.mp4", pipeline.make_paste_back(portrait) if wide else None
-    step("frames and encoding", lambda: pipeline.render_video(target, stream, whole, audio=(wave, 16_000)))
+    target, back = Path(folder) / "film.mp4", pipeline.make_paste_back(portrait) if wide else None
+    step("frames and encoding", lambda: pipeline.render_video(target, stream, back, audio=(wave, 16_000)))
     return len(motion)
 
 
@@ -95,9 +108,48 @@ def mini() -> dict[str, Any]:
 
 
 @torch.inference_mode()
+def mini_sizes() -> list[dict[str, Any]]:
+    """Image to film at each size, by processor time, which two cores share; and by the clock on all cores against one
+    thread alone, which shows what a crowd does to work that is done side by side.
+    """
+    nets, rows = assemble_mini(), []
+    cores = torch.get_num_threads()
+    wave = voice(MINI_SECONDS / 4)
+    with tempfile.TemporaryDirectory() as folder:
+        for side, wanted in MINI_FPS.items():
+            size = BY_THE_FACE if side == AS_BEFORE else side  # the portrait's head is smaller than 256
+            torch.set_num_threads(1)
+            stick, speeds = yardstick(), {}
+            for threads in (1, cores):
+                torch.set_num_threads(threads)
+                film(nets, folder, voice(0.4), Steps(), render_size=size)
+                before, started = processor_seconds(), time.perf_counter()
+                n_frames = film(nets, folder, wave, Steps(), render_size=size)
+                speeds[threads] = n_frames / (time.perf_counter() - started)
+                spent = processor_seconds() - before
+            torch.set_num_threads(1)
+            stick = (stick + yardstick()) / 2
+            torch.set_num_threads(cores)
+            cost = spent / n_frames / stick
+            rows.append(
+                {
+                    "what": f"image to film at {side}",
+                    "cpu_convolutions": cost,
+                    "bar_convolutions": 2 / wanted / IDLE_CONVOLUTION_S,
+                    "fps_on_two_idle_cores": 2 / cost / IDLE_CONVOLUTION_S,
+                    "bar_fps": wanted,
+                    "fps_one_thread": speeds[1],
+                    "fps_all_threads": speeds[cores],
+                    "peak_mb": peak_mb(),
+                }
+            )
+    return rows
+
+
+@torch.inference_mode()
 def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
-    """Picture to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
-    put back into a picture of 1920 x 1080.
+    """Image to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
+    put back into an image of 1920 x 1080.
     """
     torch.set_num_threads(1)
     nets = talker_by_rule(side)
@@ -129,13 +181,13 @@ def stages() -> list[dict[str, Any]]:
         for what, (amount, stage) in _stages_of(nets, face).items():
             stage()
             cost, spent, _ = in_reference_convolutions(stage)
-            rows.append({"what": f"{nets.family}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
+            rows.append({"what": f"{nets.family.name}: {what}", "convolutions": cost / amount, "cpu_s": spent / amount})
     return rows
 
 
 def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Name -> how much of it (seconds of voice, or one), and the doing."""
-    n, wave, whole = 4, voice(4.0), Portrait(picture(wide=False))
+    n, wave, whole = 4, voice(4.0), Portrait(test_image(wide=False))
     speech = pipeline.encode_audio(wave, 16_000)
     expression, pose = pipeline.predict_expression(nets, speech, face), pipeline.predict_head_pose(nets, speech, face)
     found: dict[str, tuple[int, Callable[[], Any]]] = {
@@ -145,7 +197,7 @@ def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
         "mapping, a second": (n, lambda: pipeline.coefficients_to_motion(nets, face, expression, pose)),
         "face and coefficients, a picture": (1, lambda: pipeline.extract(nets, whole, CropMode.CROP)),
     }
-    if nets.family == RELEASED:
+    if "keypoint_detector" in nets.nets:
         (detector,) = nets.use(KEYPOINT_DETECTOR)
         image = torch.rand(1, 3, nets.image_size, nets.image_size)
         found["key points, a clip"] = (1, lambda: detector(image))

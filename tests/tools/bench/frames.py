@@ -36,7 +36,7 @@ def arranged(what: str):
 
 
 def given(side: int, batch: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-    """A smooth picture, its key points, and those of some frames."""
+    """A smooth image, its key points, and those of some frames."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, 32, 32, generator=generator)
     image = F.interpolate(image, size=(side, side), mode="bicubic").clamp(0, 1)
@@ -78,10 +78,10 @@ def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_fil
 def apart(frame_file: Path, plain_file: Path) -> dict[str, float]:
     """How far two frames lie apart (0..1), and how far what they show was read from elsewhere, in pixels."""
     ours, plain = np.load(frame_file), np.load(plain_file)
-    picture = np.abs(ours["image"] - plain["image"])
+    test_image = np.abs(ours["image"] - plain["image"])
     places = np.abs(ours["moved"] - plain["moved"])[..., :2] * (plain["image"].shape[-1] / 2)
     return {
-        "max_to_plain": float(picture.max()),
-        "mean_to_plain": float(picture.mean()),
+        "max_to_plain": float(test_image.max()),
+        "mean_to_plain": float(test_image.mean()),
         "pixels_to_plain": float(places.mean()),
     }

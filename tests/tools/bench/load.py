@@ -36,14 +36,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.comfyui import environment, media
-from tests.comfyui.client import Client, ClientError, Progress, RunInterrupted
-from tests.comfyui.environment import Environment
-from tests.comfyui.layout import make_base, remove_base
-from tests.comfyui.server import Server
-from tests.comfyui.websocket import Websocket
 from tests.nodes.inside.graphs import talking
 from tests.tools.bench.measuring import load, machine
+from tests.tools.comfyui import environment, media
+from tests.tools.comfyui.client import Client, ClientError, Progress, RunInterrupted
+from tests.tools.comfyui.environment import Environment
+from tests.tools.comfyui.layout import make_base, remove_base
+from tests.tools.comfyui.server import Server
+from tests.tools.comfyui.websocket import Websocket
 
 VOICE_SECONDS = (0.4, 0.3, 0.5)
 SIDES = (256, 320, 288)
@@ -119,9 +119,9 @@ def fill(comfyui: Environment, folder: Path) -> None:
     """portrait0.png… and voice0.wav…, as small and as short as SIDES and VOICE_SECONDS say."""
     from PIL import Image
 
-    with Image.open(media.default_portrait(comfyui)) as picture:
+    with Image.open(media.default_portrait(comfyui)) as test_image:
         for k, side in enumerate(SIDES):
-            picture.convert("RGB").crop((60, 0, 400, 340)).resize((side, side)).save(folder / f"portrait{k}.png")
+            test_image.convert("RGB").crop((60, 0, 400, 340)).resize((side, side)).save(folder / f"portrait{k}.png")
     for k, seconds in enumerate(VOICE_SECONDS):
         media.beginning(comfyui, media.VOICE, seconds, folder / f"voice{k}.wav")
 

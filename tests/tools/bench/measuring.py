@@ -1,4 +1,4 @@
-"""What all benches measure with: the reference convolution, processor time, peaks of memory, a picture and a voice to
+"""What all benches measure with: the reference convolution, processor time, peaks of memory, an image and a voice to
 work on.
 """
 
@@ -111,7 +111,7 @@ def _high_water_mb(process: Path) -> float:
 # ----------------------------------------------------------------------------------------------------- what to do
 
 
-def picture(wide: bool):
+def test_image(wide: bool):
     """(H, W, 3): the portrait as it is, 512 x 512, or enlarged and with its left edge drawn out to 1920 x 1080."""
     import numpy as np
     import torch
@@ -164,10 +164,11 @@ def talker_by_rule(side: int, *only: str):
     embedded ones.
     """
     from sadtalker_core.datatypes import RELEASED
+    from sadtalker_core.families import FAMILIES
     from sadtalker_core.model import SadTalkerModel, assemble_mini
     from tests.parity.harness import rule_net
 
     embedded = assemble_mini().nets
     nets = {name: embedded[name] for name in ("face_detector", "face_mesh")}
     names = only or ("face_recon", "expnet", "posevae", "mapping", "keypoint_detector", "generator")
-    return SadTalkerModel("by rule", RELEASED, side, nets | {name: rule_net(name, 0) for name in names})
+    return SadTalkerModel("by rule", FAMILIES[RELEASED], side, nets | {name: rule_net(name, 0) for name in names})

@@ -4,7 +4,7 @@
 
 Out, for each blend: processor milliseconds of a frame, the encoder's beside it, frames per second that two cores can
 make of both, and the jump of the gradients along the box in levels of 255, with a tint of 3 % to hide. Then the jump
-alone, on pictures of the tests, beside what it is without any blend. The last frame of each blend goes to the folder,
+alone, on images of the tests, beside what it is without any blend. The last frame of each blend goes to the folder,
 if one is named, to be looked at.
 """
 
@@ -25,13 +25,13 @@ from torch import Tensor
 from sadtalker_core.compose.paste import Blend, PasteBack, resize
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
-from tests.face import pictures
-from tests.tools.bench.measuring import picture, yardstick
+from tests.face import images
+from tests.tools.bench.measuring import test_image, yardstick
 
 BOX = Box(1040, 10, 540, 540)
 TINT = 0.97
 TARGET = 25.0
-#: pictures of the tests, and a box on each; the last one lies at an edge
+#: images of the tests, and a box on each; the last one lies at an edge
 SEAMS = {
     "astronaut": Box(133, 20, 185, 185),
     "camera": Box(180, 60, 160, 160),
@@ -52,7 +52,7 @@ def main() -> None:
 @torch.inference_mode()
 def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
-    whole = picture(wide=True)
+    whole = test_image(wide=True)
     portrait, heads = talking(whole, BOX, n_frames)
     stick = yardstick()
     rows: list[dict[str, Any]] = [
@@ -65,7 +65,7 @@ def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, An
     cloned = opencv(whole, BOX)
     if cloned is not None:
         rows.append({"what": "OpenCV's seamlessClone", **filmed(cloned, heads[-4:], folder), "target_fps": TARGET})
-    return rows + [jumps(pictures.picture(name), box, name) for name, box in SEAMS.items()]
+    return rows + [jumps(images.test_image(name), box, name) for name, box in SEAMS.items()]
 
 
 def talking(whole: Tensor, box: Box, n_frames: int) -> tuple[Portrait, list[Tensor]]:
@@ -76,7 +76,7 @@ def talking(whole: Tensor, box: Box, n_frames: int) -> tuple[Portrait, list[Tens
 
 
 def jumps(whole: Tensor, box: Box, name: str) -> dict[str, Any]:
-    """The jump along the box of the picture as it is, and of a frame by each blend and by none."""
+    """The jump along the box of the image as it is, and of a frame by each blend and by none."""
     portrait, heads = talking(whole, box, 24)
     found: dict[str, Any] = {"what": f"jump on {name}", "picture": seam(to_levels(whole), box)}
     ways = {blend.value: PasteBack(portrait, blend=blend).as_bytes for blend in Blend}
@@ -151,7 +151,7 @@ def to_levels(image: Tensor) -> Tensor:
 
 
 def seam(image: Tensor, box: Box) -> float:
-    """(H, W, 3) bytes: how far the step across each edge of the box, but not of the picture, is from the mean of the
+    """(H, W, 3) bytes: how far the step across each edge of the box, but not of the image, is from the mean of the
     steps beside it.
     """
     rows, columns = slice(box.y, box.bottom), slice(box.x, box.right)

@@ -1,4 +1,4 @@
-"""From Run to the first live picture of the mini: seconds by the clock and of the processor, in a process that has done
+"""From Run to the first live image of the mini: seconds by the clock and of the processor, in a process that has done
 nothing yet, with the files in the system's cache.
 
     python -m tests.tools.bench.start          one start;  as a part of the bench: three
@@ -44,7 +44,7 @@ def start() -> dict[str, Any]:
     from sadtalker_core.model import assemble_mini
     from tests.tools.bench.measuring import drawn_face, voice
 
-    picture, wave = drawn_face(), voice(2.0)
+    image, wave = drawn_face(), voice(2.0)
     steps: dict[str, float] = {}
     clock, cpu = time.perf_counter(), time.process_time()
 
@@ -56,7 +56,7 @@ def start() -> dict[str, Any]:
 
     with torch.inference_mode():
         nets = step("model", lambda: api.to_device(assemble_mini(), torch.device("cpu"), "auto"))
-        portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(picture), "crop"))
+        portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(image), "crop"))
         speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
         expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))
         pose = step("pose", lambda: pipeline.predict_head_pose(nets, speech, source))

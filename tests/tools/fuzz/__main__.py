@@ -31,9 +31,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.comfyui.layout import PROJECT
 from tests.kills.nursery import Nursery, kill_and_run_again
 from tests.kills.writers import WRITERS
+from tests.tools.comfyui.layout import PROJECT
 from tests.tools.fuzz.child import replay
 from tests.tools.fuzz.doorways import DOORWAYS
 

@@ -1,12 +1,12 @@
 """Where something of a user's comes in: each doorway makes broken inputs (bytes, to be kept as a file) and tries them.
 
-    weights    a weights file, read and assembled      pictures  a picture file, as Load Portrait and the batch read it
+    weights    a weights file, read and assembled      images  an image file, as Load Portrait and the batch read it
     tracks     a track file, read and edited           sounds    a sound file, as the batch reads it, heard
     degrees    a list of head angles                   nodes     what nodes are given, by widgets and by wires
     table      a table of jobs                         names     file names that users write: prefixes, models, ...
     manifest   what a run of jobs has left behind      fetch     what a server answers
 
-An input that is refused raises one of the pack's own errors; anything else is a find. `nodes`, `names` and `pictures`
+An input that is refused raises one of the pack's own errors; anything else is a find. `nodes`, `names` and `images`
 need a ComfyUI in the process (host).
 """
 
@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from tests.tools.fuzz import mutations as odd
 
-Host = Any  #: tests/comfyui/inside/host.py
+Host = Any  #: tests/tools/comfyui/inside/host.py
 
 
 class Doorway:
@@ -212,7 +212,7 @@ class DegreeLists(Doorway):
 class Table(Doorway):
     def __init__(self, folder: Path, host: Host = None):
         super().__init__(folder, host)
-        write_picture(folder / "face.png", 70)
+        write_image(folder / "face.png", 70)
         write_sound(folder / "voice.wav")
         (folder / "text.txt").write_text("no picture", encoding="utf-8")
 
@@ -255,7 +255,7 @@ class Manifest(Doorway):
         from sadtalker_core.batch.jobs import read_jobs
         from sadtalker_core.batch.record import DONE, FAILED, Outcome
 
-        write_picture(folder / "face.png", 70)
+        write_image(folder / "face.png", 70)
         (folder / "jobs.csv").write_text("portrait,out,idle_seconds\nface.png,a.mp4,1\nface.png,b.mp4,1\n", "utf-8")
         (folder / "a.mp4").write_bytes(b"12345")
         self.jobs = read_jobs(folder / "jobs.csv")
@@ -288,14 +288,14 @@ class Manifest(Doorway):
         assert json.loads(added)["id"] == self.jobs[1].id, "a line was added and cannot be read"
 
 
-class Pictures(Doorway):
+class Images(Doorway):
     needs_host = True
 
     def __init__(self, folder: Path, host: Host = None):
         super().__init__(folder, host)
         from PIL import Image
 
-        image = write_picture(folder / "sample.png", 70)
+        image = write_image(folder / "sample.png", 70)
         self.samples = {"png": (folder / "sample.png").read_bytes()}
         forms = {"jpg": image, "webp": image, "gif": image.convert("P"), "bmp": image, "tif": image, "ppm": image,
                  "16.png": Image.new("I;16", (70, 70), 40_000), "a.png": image.convert("RGBA"), "ico": image,
@@ -321,12 +321,12 @@ class Pictures(Doorway):
         name, content = _name_and_data(data)
         path = Path(self.host.base) / "input" / name
         path.write_bytes(content)
-        pictures, portrait = self.host.core("face.picture_file"), self.host.core("face.portrait")
+        images, portrait = self.host.core("face.image_file"), self.host.core("face.portrait")
         node = self.host.nodes.NODE_CLASS_MAPPINGS["SadTalkerLoadPortrait"]
         refused = None
         for read in (
-            lambda: pictures.check_picture_file(path),
-            lambda: portrait.portrait_from_picture(pictures.read_picture(content)),
+            lambda: images.check_image_file(path),
+            lambda: portrait.portrait_from_image(images.read_image(content)),
             lambda: node.execute(name, 0, "largest"),
         ):
             try:
@@ -395,18 +395,18 @@ class Sounds(Doorway):
 
     def knock(self, data: bytes) -> None:
         from sadtalker_core.audio.speech import encode_speech
-        from sadtalker_core.media import read_voice, seconds_of_sound
+        from sadtalker_core.media import audio_seconds, read_audio
 
         path = self.folder / "x.wav"
         path.write_bytes(data)
         refused = None
         try:
-            assert seconds_of_sound(path) >= 0, "a voice of negative length"
+            assert audio_seconds(path) >= 0, "a voice of negative length"
         except Exception as error:  # noqa: BLE001 (judged by whoever called)
             if not is_ours(error):
                 raise
             refused = error
-        waveform, rate_hz = read_voice(data)
+        waveform, rate_hz = read_audio(data)
         encode_speech(waveform, rate_hz)
         if refused is not None:
             raise refused
@@ -545,7 +545,7 @@ class Names(Doorway):
         types = host.core("datatypes")
         self.pose = types.HeadPose(torch.zeros(3, 6), types.MINI)
         self.frames = torch.zeros(2, 16, 16, 3)
-        write_picture(folder / "face.png", 70)
+        write_image(folder / "face.png", 70)
 
     def make(self, rng: Random) -> bytes:
         name = odd.text(rng)
@@ -771,7 +771,7 @@ def as_input(held: Any) -> Any:
     return held
 
 
-def write_picture(path: Path, side: int) -> Any:
+def write_image(path: Path, side: int) -> Any:
     from PIL import Image
 
     image = Image.linear_gradient("L").resize((side, side)).convert("RGB")
@@ -794,7 +794,7 @@ def is_ours(error: BaseException) -> bool:
 
 DOORWAYS: dict[str, Callable[..., Doorway]] = {
     "weights": Weights, "tracks": Tracks, "degrees": DegreeLists, "table": Table, "manifest": Manifest,
-    "pictures": Pictures, "sounds": Sounds, "nodes": Nodes, "names": Names, "fetch": Fetch,
+    "pictures": Images, "sounds": Sounds, "nodes": Nodes, "names": Names, "fetch": Fetch,
 }  # fmt: skip
 
 
@@ -803,9 +803,9 @@ def open_doorway(name: str, folder: Path) -> Doorway:
     kind = DOORWAYS[name]
     host = None
     if kind.needs_host:  # type: ignore[attr-defined]
-        from tests.comfyui import environment
-        from tests.comfyui.inside.host import Host as RealHost
-        from tests.comfyui.layout import PACK_NAME, make_base
+        from tests.tools.comfyui import environment
+        from tests.tools.comfyui.inside.host import Host as RealHost
+        from tests.tools.comfyui.layout import PACK_NAME, make_base
 
         base = make_base(folder / "base")
         host = RealHost(str(environment.find().tree), str(base), str(base / "custom_nodes" / PACK_NAME))

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.comfyui import environment
-from tests.comfyui.inprocess import run_inside
-from tests.comfyui.layout import PROJECT, SetupError, home, make_base
+from tests.tools.comfyui import environment
+from tests.tools.comfyui.inprocess import run_inside
+from tests.tools.comfyui.layout import PROJECT, SetupError, home, make_base
 from tests.tools.sync_evaluator.mini import sync_rows
 
-from . import portraits, rows, sources, trial, voices
+from . import head_rows, portraits, rows, sources, trial, voices
 from .evaluators import Evaluators
+from .eyes import of_eyes
 from .sheet import contact_sheet
 from .table import as_text
 
@@ -49,7 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--heads", action="store_true", help="only the generated heads that need no ComfyUI: flow, colour, teeth"
     )
-    for name, text in (("portraits", "a folder of pictures, instead of the trial's"),
+    parser.add_argument("--motion", action="store_true", help="only how the head moves, of which no frame is made")
+    parser.add_argument(
+        "--speech", action="store_true", help="only the rows that need no ComfyUI: what the voice network says"
+    )
+    for name, text in (("portraits", "a folder of images, instead of the trial's"),
                        ("voices", "a folder of 16 kHz mono .wav with a .txt beside each, instead of the readings"),
                        ("out", "where the table, the sheet and the films go")):  # fmt: skip
         parser.add_argument(f"--{name}", type=Path, default=os.environ.get(name.upper()) or None, help=text)
@@ -60,7 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.heads:
         print(as_text(rows.of_heads(Evaluators(folder), chosen, folder)))
         return 0
+    if options.motion:
+        print(as_text(head_rows.of_head([voices.reading(number, folder) for number in chosen.readings])))
+        return 0
     try:
+        if options.speech:
+            print(as_text(rows.of_voices(_heard(options.voices, chosen, folder), chosen)))
+            return 0
         evaluate(chosen, folder, out, options.portraits, options.voices)
     except (SetupError, sources.Unavailable) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -72,28 +83,26 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     begin = time.time()
     comfyui = environment.prepare(tests=True)
     out.mkdir(parents=True, exist_ok=True)
-    pictures = _own_pictures(own_portraits) if own_portraits else portraits.all_portraits(chosen, folder)
-    heard = (
-        voices.own_readings(own_voices, folder)
-        if own_voices
-        else [voices.reading(number, folder) for number in chosen.readings]
-    )
+    images = _own_images(own_portraits) if own_portraits else portraits.all_portraits(chosen, folder)
+    heard = _heard(own_voices, chosen, folder)
     spoken = heard if own_voices else [s for n in chosen.spoken for s in heard if s.name.endswith(n)]
-    if not pictures or not spoken:
-        raise SetupError("there is nothing to try: no picture, or no .wav with a .txt of the same name beside it")
+    if not images or not spoken:
+        raise SetupError("there is nothing to try: no image, or no .wav with a .txt of the same name beside it")
 
-    takes = _film(comfyui, pictures, spoken, chosen, folder / "base", out)
+    takes = _film(comfyui, images, spoken, chosen, folder / "base", out)
     evaluators = Evaluators(folder)
     found = (
         rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
     )
+    found += head_rows.of_head(heard)
+    found += of_eyes(takes, evaluators)
     found += sync_rows(takes)
     if chosen.truths:
         found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)
 
     contact_sheet({name: take.film for name, take in takes.items()}).save(out / "sheet.png")
     text = as_text(found)
-    about = {"seconds": round(time.time() - begin), "weights": _weights(), "portraits": list(pictures)}
+    about = {"seconds": round(time.time() - begin), "weights": _weights(), "portraits": list(images)}
     (out / "table.md").write_text(text + "\n", encoding="utf-8")
     result = json.dumps(about | {"rows": [row.plain() for row in found]}, indent=1)
     (out / "table.json").write_text(result + "\n", encoding="utf-8")
@@ -101,23 +110,29 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     print(f"\n{about['seconds']} s; table.json, sheet.png and the films are in {out}")
 
 
-def _own_pictures(place: Path) -> dict[str, np.ndarray]:
+def _heard(own_voices: Path | None, chosen: trial.Trial, folder: Path) -> list[voices.Spoken]:
+    if own_voices:
+        return voices.own_readings(own_voices, folder)
+    return [voices.reading(number, folder) for number in chosen.readings]
+
+
+def _own_images(place: Path) -> dict[str, np.ndarray]:
     endings = (".png", ".jpg", ".jpeg", ".webp")
     return {file.stem: portraits.read(file) for file in sorted(place.iterdir()) if file.suffix.lower() in endings}
 
 
-def _film(comfyui, pictures, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
+def _film(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
     """Every portrait through the nodes; one that the nodes refuse is named and left out. Films of this very code and
     these weights that an earlier run has left in `out` are taken as they are.
     """
     make_base(base)
     clips, state = {}, _state()
-    for number, (name, picture) in enumerate(pictures.items()):
+    for number, (name, image) in enumerate(images.items()):
         voice = spoken[number % len(spoken)]
         n_frames = min(chosen.speech_frames, int(voice.utterance.seconds * 25))
-        Image.fromarray(picture).save(base / "input" / f"portrait{number}.png")
+        Image.fromarray(image).save(base / "input" / f"portrait{number}.png")
         voice.save(base / "input" / f"{voice.name}.wav", n_frames)
-        recipe = f"{state} {hashlib.sha256(picture.tobytes()).hexdigest()} {voice.name} {n_frames}"
+        recipe = f"{state} {hashlib.sha256(image.tobytes()).hexdigest()} {voice.name} {n_frames}"
         clips[name] = (
             {
                 "portrait": f"portrait{number}.png",
@@ -138,6 +153,7 @@ def _film(comfyui, pictures, spoken, chosen: trial.Trial, base: Path, out: Path)
             takes=missing,
             visemes=trial.VISEMES,
             turn=trial.TURN_DEG,
+            look=trial.LOOK_DEG,
             still_frames=trial.STILL_FRAMES,
         )
     takes = {}

@@ -17,10 +17,10 @@ from sadtalker_core.face.detector import detect_faces
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.face.metrics import eye_aspect_ratio, head_angles, inner_lip_gap
+from sadtalker_core.face.metrics import eye_aspect_ratio, head_angles, inner_lip_gap, mouth_width
 
 from . import sources
-from .measures import eye_aspect_ratio_68, head_angles_68, inner_lip_gap_68
+from .measures import eye_aspect_ratio_68, head_angles_68, inner_lip_gap_68, mouth_width_68
 from .points68 import Points68, read_weights
 
 MESH, POINTS = "mesh", "68 points"
@@ -31,16 +31,17 @@ _AT_ONCE = 32
 @dataclass(frozen=True, eq=False)
 class Reading:
     """gap (T,) between the inner lips, by the distance of the eyes; eyes (T,) height by width, mean of both;
-    pitch, yaw (T,) degrees.
+    pitch, yaw (T,) degrees; width (T,) of the mouth, by the distance of the eyes.
     """
 
     gap: np.ndarray
     eyes: np.ndarray
     pitch: np.ndarray
     yaw: np.ndarray
+    width: np.ndarray
 
     def __getitem__(self, rows) -> Reading:
-        return Reading(self.gap[rows], self.eyes[rows], self.pitch[rows], self.yaw[rows])
+        return Reading(self.gap[rows], self.eyes[rows], self.pitch[rows], self.yaw[rows], self.width[rows])
 
 
 class Evaluators:
@@ -48,9 +49,9 @@ class Evaluators:
         self.detector, self.mesh = embedded_face_nets()
         self.points68 = Points68(read_weights(sources.points68(folder)))
 
-    def find(self, picture: np.ndarray) -> Tensor:
-        """(468, 3) the mesh of the largest face of a picture (H, W, 3) uint8."""
-        floats = _floats(picture)
+    def find(self, image: np.ndarray) -> Tensor:
+        """(468, 3) the mesh of the largest face of an image (H, W, 3) uint8."""
+        floats = _floats(image)
         return face_mesh(self.mesh, floats, detect_faces(self.detector, floats)[0]).points
 
     def read(self, frames: np.ndarray, landmarks: Tensor) -> dict[str, Reading]:
@@ -62,15 +63,20 @@ class Evaluators:
         parts = zip(torch.from_numpy(frames).split(_AT_ONCE), starts.split(_AT_ONCE), strict=True)
         points = torch.cat([self.points68.find(f.permute(0, 3, 1, 2).float() / 255, s) for f, s in parts])
         return {
-            MESH: _reading(inner_lip_gap(meshes), eye_aspect_ratio(meshes), head_angles(meshes)),
-            POINTS: _reading(inner_lip_gap_68(points), eye_aspect_ratio_68(points), head_angles_68(points)),
+            MESH: _reading(inner_lip_gap(meshes), eye_aspect_ratio(meshes), head_angles(meshes), mouth_width(meshes)),
+            POINTS: _reading(
+                inner_lip_gap_68(points),
+                eye_aspect_ratio_68(points),
+                head_angles_68(points),
+                mouth_width_68(points),
+            ),
         }
 
 
-def _reading(gap: Tensor, eyes: Tensor, angles: Tensor) -> Reading:
+def _reading(gap: Tensor, eyes: Tensor, angles: Tensor, width: Tensor) -> Reading:
     pitch, yaw, _ = angles.rad2deg().numpy().T
-    return Reading(gap.numpy(), eyes.mean(-1).numpy(), pitch, yaw)
+    return Reading(gap.numpy(), eyes.mean(-1).numpy(), pitch, yaw, width.numpy())
 
 
-def _floats(picture: np.ndarray) -> Tensor:
-    return torch.from_numpy(picture).float() / 255
+def _floats(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image).float() / 255

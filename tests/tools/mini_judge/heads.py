@@ -1,4 +1,4 @@
-"""Generated people never trained on: the renderer against pictures, flow and layers that are known exactly.
+"""Generated people never trained on: the renderer against images, flow and layers that are known exactly.
 
 In: people drawn from TEST_SEED by the generator of training. Out: one number per row of the table, and per person.
 The face network finds the mesh in the source, as it would in a portrait; blendshape weights and turn are the true ones.
@@ -10,20 +10,20 @@ import hashlib
 import math
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sadtalker_core.canonical_face import HEAD_TO_PICTURE, angles_of_rotation
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, Motion
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow, rigid_flow
 from sadtalker_core.render.meshwarp.network import FlowRenderer
-from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW, fit_head
+from sadtalker_core.render.meshwarp.placement import MARGIN, PITCH, STAGE, WINDOW, fit_head
 from sadtalker_core.render.meshwarp.rig import FaceRig
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
@@ -31,12 +31,12 @@ from sadtalker_core.training.heads.landmarks import landmark_weights
 from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import LAYERS_OF_THE_MOUTH
 
-from .measures import overlap
+from .mouths import SeenMouth, shares
 from .trial import TEST_SEED
 
 _MIDDLE = slice(MARGIN, MARGIN + WINDOW)
 _TEETH = (layers.UPPER_TEETH, layers.LOWER_TEETH)
-_FEWEST_MOUTH, _FEWEST_TEETH = 40, 15  #: pixels below which a mouth or its teeth are too small to be judged
+_FEWEST_MOUTH = 40  #: pixels below which a mouth is too small to be judged
 
 
 def people(folder: Path, count: int) -> dict[str, np.ndarray]:
@@ -56,10 +56,11 @@ def generator_state() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[str, float]:
+def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[Any, Any]:
     """-> flow (mean distance from the exact flow where the source shows that spot of the head, pixels of 128), the same
     of the mesh alone and within the outline of the face; colour and mouth colour (L1 by that of copying the source, of
-    the best single colour); teeth (intersection over union), and what the same measure says of the true picture.
+    the best single colour); and ("teeth", "open") and the like, as mouths.py has them: what is seen in mouths that are
+    so far open, as rendered and in truth.
     """
     sums: dict[str, list[float]] = defaultdict(list)
     mouths = []
@@ -83,12 +84,13 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
             sums["copy"].append(float(np.abs(source.numpy()[_MIDDLE, _MIDDLE] - truth).mean()))
             opening = np.isin(layer, LAYERS_OF_THE_MOUTH)
             if opening.sum() >= _FEWEST_MOUTH:
-                teeth = np.isin(layer, _TEETH)[opening]
-                mouths.append((frame[opening], truth[opening], teeth))
+                rows = np.flatnonzero(opening.any(1))
+                gap = (rows[-1] - rows[0] + 1) * PITCH * 100
+                mouths.append(SeenMouth(frame[opening], truth[opening], np.isin(layer, _TEETH)[opening], gap))
     found = {name: float(np.nanmean(sums[name])) for name in ("flow", "flow, mesh alone", "flow, face")}
     found["flow, worst person"] = float(np.nanmax(np.nanmean(np.reshape(sums["flow"], (len(shard["source"]), -1)), 1)))
     found["colour"] = float(np.sum(sums["frame"]) / np.sum(sums["copy"]))
-    return found | _mouths(mouths)
+    return found | {"mouth colour": _mouth_colour(mouths)} | shares(mouths)
 
 
 class _Moved(NamedTuple):
@@ -112,7 +114,7 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
         features = [f.expand(count, -1, -1, -1) for f in net.encode(stage[None])]
         repaired = net(stage[None], features, window, flow.maps, rigid).flow
     to_128 = 128 / WINDOW
-    flip = torch.diag(torch.tensor(HEAD_TO_PICTURE))
+    flip = torch.diag(torch.tensor(HEAD_TO_IMAGE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)
     half = STAGE / 2 / fit_head(points).scale
     moved = torch.stack([shift[:, 0] / half, -shift[:, 1] / half, torch.zeros(count)], -1).float()
@@ -139,24 +141,8 @@ def _flow_error(flow: Tensor, exact: np.ndarray, visible: np.ndarray, where: np.
     return float(off[seen].mean()) if seen.any() else float("nan")
 
 
-def _mouths(mouths: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """mouths: (n, 3) colours as rendered, (n, 3) as they are, (n,) whether a pixel is a tooth. A rendered pixel is
-    taken for a tooth when its colour is nearer to that mouth's true teeth than to the rest of it.
-    """
-    fill = np.concatenate([truth for _, truth, _ in mouths]).mean(0)
-    painted = sum(np.abs(frame - truth).sum() for frame, truth, _ in mouths)
-    filled = sum(np.abs(fill - truth).sum() for _, truth, _ in mouths)
-    rendered, true = [], []
-    for frame, truth, teeth in mouths:
-        if teeth.sum() >= _FEWEST_TEETH and (~teeth).sum() >= _FEWEST_TEETH:
-            white, dark = truth[teeth].mean(0), truth[~teeth].mean(0)
-            for colours, into in ((frame, rendered), (truth, true)):
-                nearer = np.linalg.norm(colours - white, axis=-1) < np.linalg.norm(colours - dark, axis=-1)
-                into.append(overlap(nearer, teeth))
-    return {
-        "mouth colour": float(painted / filled),
-        "teeth": float(np.mean(rendered)),
-        "teeth, of the true picture": float(np.mean(true)),
-        "mouths": len(mouths),
-        "mouths with teeth": len(rendered),
-    }
+def _mouth_colour(mouths: list[SeenMouth]) -> float:
+    """L1 of what is in the mouths, by that of the best single colour."""
+    fill = np.concatenate([mouth.true for mouth in mouths]).mean(0)
+    painted = sum(np.abs(mouth.rendered - mouth.true).sum() for mouth in mouths)
+    return float(painted / sum(np.abs(fill - mouth.true).sum() for mouth in mouths))

@@ -1,4 +1,4 @@
-"""What is measured, on plain arrays: tracks, points and pictures in, a number out. Nothing here is fitted.
+"""What is measured, on plain arrays: tracks, points and images in, a number out. Nothing here is fitted.
 
 Letters: `T` frames. 68-point faces are (T, 68, 2) in any unit, x right, y down; meshes are those of face/metrics.py.
 """
@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.canonical_face import (
-    HEAD_TO_PICTURE,
+    HEAD_TO_IMAGE,
     LEFT_EYE,
     RIGHT_EYE,
     angles_of_rotation,
     fit_similarity,
     load_canonical_face,
 )
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.landmarks import MESH_TO_68
-from sadtalker_core.face.metrics import inner_lip_gap
+from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
 
 FURTHEST_LAG = 5
+_LEADS = range(-FURTHEST_LAG, FURTHEST_LAG + 1)
 
 # ---- tracks ----------------------------------------------------------------------------------------------------------
 
@@ -40,6 +42,25 @@ def best_lag(seen: np.ndarray, wanted: np.ndarray) -> int:
         return correlation(seen[max(lag, 0) :][:n], wanted[max(-lag, 0) :][:n])
 
     return max(range(-FURTHEST_LAG, FURTHEST_LAG + 1), key=lambda lag: (shifted(lag), -abs(lag)))
+
+
+def ahead(seen: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """By how many frames `seen` comes before `wanted`, where they agree best, and how well they agree there.
+
+    -> frames, with what lies between two of them by a parabola, and Pearson's r
+    """
+    n = len(seen) - FURTHEST_LAG
+    ends = [correlation(seen[FURTHEST_LAG - k :][: n - FURTHEST_LAG], wanted[FURTHEST_LAG:n]) for k in _LEADS]
+    best = int(np.argmax(ends))
+    if best in (0, len(ends) - 1):
+        return float(_LEADS[best]), ends[best]
+    before, top, after = ends[best - 1 : best + 2]
+    return _LEADS[best] + 0.5 * (before - after) / min(before - 2 * top + after, -1e-9), top
+
+
+def moving(tracks: np.ndarray, by: float = 0.02) -> float:
+    """(T, N) -> the share of frames in which any of the numbers moves on by more than `by`."""
+    return float((np.abs(np.diff(tracks, axis=0)).max(1) > by).mean())
 
 
 def spread_ratio(seen: np.ndarray, wanted: np.ndarray) -> float:
@@ -69,6 +90,11 @@ def inner_lip_gap_68(points: Tensor) -> Tensor:
     return gaps / _apart(points, 36, 45)
 
 
+def mouth_width_68(points: Tensor) -> Tensor:
+    """(T,) between the corners of the mouth, in the same measure."""
+    return _apart(points, 48, 54) / _apart(points, 36, 45)
+
+
 def eye_aspect_ratio_68(points: Tensor) -> Tensor:
     """(T, 2) height by width of both eyes."""
     eyes = []
@@ -86,7 +112,7 @@ def head_angles_68(points: Tensor) -> Tensor:
     4 degrees on average; the nose and the corners of the eyes alone, which no face moves, 5.7 and 4.1.
     """
     canonical = load_canonical_face()
-    head = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_PICTURE))[list(MESH_TO_68)]
+    head = ((canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE))[list(MESH_TO_68)]
     points = points.float()
     rotation = torch.eye(3).expand(len(points), -1, -1)
     size = (points - points.mean(1, keepdim=True)).norm(dim=(1, 2)) / (head - head.mean(0))[:, :2].norm()
@@ -96,14 +122,14 @@ def head_angles_68(points: Tensor) -> Tensor:
     return angles_of_rotation(rotation.float())
 
 
-# ---- pictures --------------------------------------------------------------------------------------------------------
+# ---- images --------------------------------------------------------------------------------------------------------
 
 _INSIDE_THE_LIDS = 0.85  #: the part of the eye opening that is looked at, so that lashes and lids stay out
 _FINER = 4
 
 
 def psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray | None = None) -> float:
-    """Decibels between pictures (..., H, W, 3) uint8, over the pixels of the mask (H, W); 99 when they are equal,
+    """Decibels between images (..., H, W, 3) uint8, over the pixels of the mask (H, W); 99 when they are equal,
     nan when the mask is empty.
     """
     error = (one.astype(np.float64) - other.astype(np.float64)) ** 2
@@ -120,21 +146,15 @@ def flicker(frames: np.ndarray, where: np.ndarray) -> float:
     return float(steps.mean(axis=(1, 2)).max()) if len(steps) else 0.0
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks; nan where both are empty."""
-    union = np.sum(one | other)
-    return float(np.sum(one & other) / union) if union else float("nan")
-
-
-def eye_contrast(picture: np.ndarray, points: np.ndarray) -> float:
+def eye_contrast(image: np.ndarray, points: np.ndarray) -> float:
     """How much light and dark there is inside the eyes: the standard deviation of the light within the edges of the
     lids, where an open eye shows white, iris and pupil, and a shut one skin. Mean of both eyes.
 
-    picture (H, W, 3) uint8;  points (468, 2) the mesh of the same face with its eyes open, in pixels
+    image (H, W, 3) uint8;  points (468, 2) the mesh of the same face with its eyes open, in pixels
     """
     from PIL import Image, ImageDraw
 
-    light, spreads = picture.astype(np.float64).mean(-1), []
+    light, spreads = image.astype(np.float64).mean(-1), []
     for edge in (RIGHT_EYE, LEFT_EYE):
         outline = points[list(edge)].astype(np.float64)
         inner = outline.mean(0) + (outline - outline.mean(0)) * _INSIDE_THE_LIDS
@@ -153,6 +173,26 @@ def commanded_gap(weights: np.ndarray) -> np.ndarray:
 
     Only its changes count: at rest it is .07, because the basis keeps its points a little inside the lips' edges.
     """
+    return inner_lip_gap(_mean_face_under(weights)).numpy()
+
+
+def commanded_width(weights: np.ndarray) -> np.ndarray:
+    """The same for the width of the mouth."""
+    return mouth_width(_mean_face_under(weights)).numpy()
+
+
+_SHUT_GAP = 0.02  #: beyond the gap at rest, as a part of the distance of the eyes: 1.8 mm
+_PRESSED = 0.18  #: so much of `mouthPress` holds the lips together (render/meshwarp/lip_contact.py)
+
+
+def commanded_shut(weights: np.ndarray) -> np.ndarray:
+    """(T, 52 or more) -> (T,) whether the renderer brings the lips of the mean face together."""
+    weights = np.asarray(weights, np.float32)
+    gap = commanded_gap(weights) - commanded_gap(np.zeros_like(weights[:1]))
+    pressed = weights[:, [BLENDSHAPE_INDEX[f"mouthPress{side}"] for side in ("Left", "Right")]].mean(1) / _PRESSED
+    return gap * (1 - pressed.clip(0, 1)) < _SHUT_GAP
+
+
+def _mean_face_under(weights: np.ndarray) -> Tensor:
     canonical = load_canonical_face()
-    moved = canonical.mean + canonical.displacements(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))
-    return inner_lip_gap(moved).numpy()
+    return canonical.mean + canonical.displacements(torch.from_numpy(np.asarray(weights, np.float32)).clamp(0, 1))

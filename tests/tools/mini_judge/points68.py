@@ -1,9 +1,9 @@
 """The judge that training never saw: the 68-point network of npm's @vladmandic/face-api, read and run in plain torch.
 
-In: pictures and roughly where a face is. Out: 68 points in pixels, in the usual order. The weights (MIT, quantised to
+In: images and roughly where a face is. Out: 68 points in pixels, in the usual order. The weights (MIT, quantised to
 8 bits) are read at evaluation time and never shipped: `face_landmark_68_model.bin` and its weights manifest.
 The net: a 112 x 112 square, minus a mean colour, through four dense blocks of separable convolutions with 32, 64, 128
-and 256 channels, each halving the picture; then the mean over what is left and one linear layer to 136 numbers, x and
+and 256 channels, each halving the image; then the mean over what is left and one linear layer to 136 numbers, x and
 y in turn, as parts of the square. Padding is TensorFlow's "same", which for a stride of 2 pads right and below only.
 """
 
@@ -71,7 +71,7 @@ class Points68:
         return (x @ self.weights["fc/weights"] + self.weights["fc/bias"]).unflatten(1, (68, 2))
 
     def _block(self, x: Tensor, name: str) -> Tensor:
-        """Each layer reads the sum of all before it; only the first one halves the picture."""
+        """Each layer reads the sum of all before it; only the first one halves the image."""
         total = self._convolution(x, f"{name}/conv0", stride=2).relu()
         for layer in range(1, LAYERS_PER_BLOCK):
             total = total + self._convolution(total.relu(), f"{name}/conv{layer}", stride=1)
@@ -85,8 +85,8 @@ class Points68:
         x = F.conv2d(x, self.weights[f"{name}/depthwise_filter"], stride=stride, groups=x.shape[1])
         return F.conv2d(x, self.weights[f"{name}/pointwise_filter"], bias)
 
-    def find(self, pictures: Tensor, around: Tensor) -> Tensor:
-        """pictures (B, 3, H, W) in 0..1, around (B, n, 2) any points spread over each face, from the brows to the chin
+    def find(self, images: Tensor, around: Tensor) -> Tensor:
+        """images (B, 3, H, W) in 0..1, around (B, n, 2) any points spread over each face, from the brows to the chin
         -> (B, 68, 2) in pixels. The square is placed a second time, around the points that the net has found.
         """
         points = around
@@ -94,16 +94,16 @@ class Points68:
             low, high = points.amin(dim=1), points.amax(dim=1)
             side = (high - low).amax(dim=1) * MARGIN
             left_top = (low + high) / 2 - side[:, None] / 2
-            points = left_top[:, None] + self(cut(pictures, left_top, side)) * side[:, None, None]
+            points = left_top[:, None] + self(cut(images, left_top, side)) * side[:, None, None]
         return points
 
 
-def cut(pictures: Tensor, left_top: Tensor, side: Tensor) -> Tensor:
-    """Squares (B, 3, 112, 112) out of pictures, antialiased by sampling 2 x 2 as densely; outside is the border."""
-    height, width = pictures.shape[-2:]
+def cut(images: Tensor, left_top: Tensor, side: Tensor) -> Tensor:
+    """Squares (B, 3, 112, 112) out of images, antialiased by sampling 2 x 2 as densely; outside is the border."""
+    height, width = images.shape[-2:]
     steps = (torch.arange(2 * SIDE) + 0.5) / (2 * SIDE)
     places = left_top[:, :, None] + steps * side[:, None, None]  # (B, 2, 224): x, then y
     x = places[:, 0, None, :].expand(-1, 2 * SIDE, -1) * (2 / width) - 1
     y = places[:, 1, :, None].expand(-1, -1, 2 * SIDE) * (2 / height) - 1
     grid = torch.stack([x, y], dim=-1)
-    return F.avg_pool2d(F.grid_sample(pictures, grid, padding_mode="border", align_corners=False), 2)
+    return F.avg_pool2d(F.grid_sample(images, grid, padding_mode="border", align_corners=False), 2)

@@ -1,6 +1,6 @@
 """The portraits of the trial as arrays: photographs of packages, generated heads, and both redrawn.
 
-Pictures are (H, W, 3) uint8. Heads come from the generator of training (training/heads) with seeds that training does
+Images are (H, W, 3) uint8. Heads come from the generator of training (training/heads) with seeds that training does
 not use; the filters of `STYLES` are our own and stand for paintings, prints and drawings.
 """
 
@@ -19,10 +19,10 @@ LONGEST_SIDE = 1200  #: of a photograph; larger ones are made smaller, as somebo
 
 
 def all_portraits(trial: Trial, folder: Path) -> dict[str, np.ndarray]:
-    """name -> picture, in the order of the sheet. Redrawn portraits come from the full list even in a short trial."""
-    pictures = {photograph.name: photograph_of(photograph, folder) for photograph in trial.photographs}
-    pictures |= {head.name: head_of(head, folder) for head in trial.heads}
-    return pictures | {one.name: STYLES[one.style](pictures[one.of]) for one in trial.stylised}
+    """name -> image, in the order of the sheet. Redrawn portraits come from the full list even in a short trial."""
+    images = {photograph.name: photograph_of(photograph, folder) for photograph in trial.photographs}
+    images |= {head.name: head_of(head, folder) for head in trial.heads}
+    return images | {one.name: STYLES[one.style](images[one.of]) for one in trial.stylised}
 
 
 def photograph_of(photograph: Photograph, folder: Path) -> np.ndarray:
@@ -36,9 +36,9 @@ def photograph_of(photograph: Photograph, folder: Path) -> np.ndarray:
 def read(file: Path) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    picture = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(picture)
+    image = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def head_of(head: Head, folder: Path) -> np.ndarray:
@@ -56,12 +56,12 @@ def head_of(head: Head, folder: Path) -> np.ndarray:
 # ---- filters ---------------------------------------------------------------------------------------------------------
 
 
-def painted(picture: np.ndarray) -> np.ndarray:
+def painted(image: np.ndarray) -> np.ndarray:
     """Broad strokes: each pixel takes the mean of the calmest of the four squares that touch it (Kuwahara 1976)."""
     from scipy.ndimage import uniform_filter
 
-    radius = max(2, min(picture.shape[:2]) // 256)
-    size, colours = (2 * radius + 1, 2 * radius + 1, 1), picture.astype(np.float32)
+    radius = max(2, min(image.shape[:2]) // 256)
+    size, colours = (2 * radius + 1, 2 * radius + 1, 1), image.astype(np.float32)
     means, unrests = [], []
     for corner in ((dy, dx, 0) for dy in (-radius, radius) for dx in (-radius, radius)):
         means.append(uniform_filter(colours, size, origin=corner))
@@ -70,25 +70,25 @@ def painted(picture: np.ndarray) -> np.ndarray:
     return np.take_along_axis(np.stack(means), calmest[None, ..., None], 0)[0].clip(0, 255).astype(np.uint8)
 
 
-def posterised(picture: np.ndarray) -> np.ndarray:
+def posterised(image: np.ndarray) -> np.ndarray:
     """Few flat colours, stronger than they were."""
     from scipy.ndimage import median_filter
 
-    flat = median_filter(picture, (5, 5, 1)).astype(np.float32) / 255
+    flat = median_filter(image, (5, 5, 1)).astype(np.float32) / 255
     light = flat.mean(-1, keepdims=True)
     steps = np.round(light * 6) / 6
     return ((steps + 1.5 * (flat - light)).clip(0, 1) * 255).astype(np.uint8)
 
 
-def line_art(picture: np.ndarray) -> np.ndarray:
+def line_art(image: np.ndarray) -> np.ndarray:
     """Ink on paper: dark lines where the light falls off, over a pale wash of the colours."""
     from scipy.ndimage import gaussian_filter
 
-    light = picture.astype(np.float32).mean(-1) / 255
-    unit = max(1.0, min(picture.shape[:2]) / 500)
+    light = image.astype(np.float32).mean(-1) / 255
+    unit = max(1.0, min(image.shape[:2]) / 500)
     edge = gaussian_filter(light, 1.6 * unit) - gaussian_filter(light, 0.8 * unit)
     ink = (edge * 22).clip(0, 1)[..., None]
-    wash = gaussian_filter(picture.astype(np.float32) / 255, (2 * unit, 2 * unit, 0))
+    wash = gaussian_filter(image.astype(np.float32) / 255, (2 * unit, 2 * unit, 0))
     paper = 0.45 + 0.55 * np.round(wash * 5) / 5
     return ((paper * (1 - ink) + 0.08 * ink).clip(0, 1) * 255).astype(np.uint8)
 

@@ -24,9 +24,9 @@ def contact_sheet(films: Mapping[str, Mapping[str, np.ndarray]], cell: int = CEL
         draw.text((_LEFT + x * cell + 4, 3), column, fill="black")
     for y, (name, film) in enumerate(films.items()):
         draw.text((4, _TOP + y * cell + cell // 2), name, fill="black")
-        pictures = {"source": film["source"]} | dict(zip(map(str, film["names"]), film["commanded"], strict=True))
+        images = {"source": film["source"]} | dict(zip(map(str, film["names"]), film["commanded"], strict=True))
         for x, column in enumerate(columns):
-            small = Image.fromarray(pictures[column]).resize((cell, cell), Image.Resampling.LANCZOS)
+            small = Image.fromarray(images[column]).resize((cell, cell), Image.Resampling.LANCZOS)
             sheet.paste(small, (_LEFT + x * cell, _TOP + y * cell))
     return sheet
 

@@ -1,6 +1,6 @@
 """What the evaluators say of heads whose every frame was rendered by the generator, and is therefore right.
 
-The same questions that the model's frames are asked: an evaluator that cannot read a true picture says little about
+The same questions that the model's frames are asked: an evaluator that cannot read a true image says little about
 ours.
 """
 
@@ -30,13 +30,13 @@ def of_heads(
     """-> (row of the table, judge) -> head -> value."""
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for head in heads:
-        pictures = _pictures(head, spoken, n_frames, folder)
-        for key, value in _of_pictures(pictures, evaluators, spoken).items():
+        images = _images(head, spoken, n_frames, folder)
+        for key, value in _of_images(images, evaluators, spoken).items():
             found[key][head.name] = float(value)
     return found
 
 
-def _pictures(head: Head, spoken: Spoken, n_frames: int, folder: Path) -> np.ndarray:
+def _images(head: Head, spoken: Spoken, n_frames: int, folder: Path) -> np.ndarray:
     """(n_frames + 6, S, S, 3): the reading, neutral, eyes shut, and the turns; kept until the generator changes."""
     file = folder / "heads" / f"truth_{head.number}_{spoken.name}_{n_frames}_{generator_state()}.npy"
     if file.exists():
@@ -49,23 +49,24 @@ def _pictures(head: Head, spoken: Spoken, n_frames: int, folder: Path) -> np.nda
     poses += [(weights_of(), turn(-angle, 0, 0)) for angle in (-degrees, degrees)]
     poses += [(weights_of(), turn(0, angle, 0)) for angle in (-degrees, degrees)]
     frames = [scene.frame(weights, rotation, np.zeros(3)).rgb for weights, rotation in poses]
-    pictures = (np.clip(np.stack(frames), 0, 1) * 255 + 0.5).astype(np.uint8)
-    np.save(file, pictures)
-    return pictures
+    images = (np.clip(np.stack(frames), 0, 1) * 255 + 0.5).astype(np.uint8)
+    np.save(file, images)
+    return images
 
 
-def _of_pictures(pictures: np.ndarray, evaluators: Evaluators, spoken: Spoken) -> dict[tuple[str, str], float]:
-    n_frames = len(pictures) - 6
+def _of_images(images: np.ndarray, evaluators: Evaluators, spoken: Spoken) -> dict[tuple[str, str], float]:
+    n_frames = len(images) - 6
     closures, target = spoken.closures(n_frames), commanded_gap(spoken.units(n_frames))
     neutral, closed, left, right, up, down = range(n_frames, n_frames + 6)
-    points = evaluators.find(pictures[neutral])
-    contrast = [eye_contrast(pictures[k], points[:, :2].numpy()) for k in (neutral, closed)]
+    points = evaluators.find(images[neutral])
+    contrast = [eye_contrast(images[k], points[:, :2].numpy()) for k in (neutral, closed)]
     found = {("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0]}
-    for evaluator, seen in evaluators.read(pictures, points).items():
+    for evaluator, seen in evaluators.read(images, points).items():
         gap, limit = seen.gap[:n_frames], CLOSED_GAP[evaluator]
         found |= {
             ("lips follow the coefficients, r", evaluator): correlation(gap, target),
             ("opening, spread by spread of the target", evaluator): spread_ratio(gap, target),
+            ("width goes along with opening, r", evaluator): correlation(seen.width[:n_frames], gap),
             ("lips closed on p, b, m, share of frames", evaluator): share_below(gap, np.concatenate(closures), limit),
             ("lips closed once in each p, b, m, share", evaluator): np.mean([gap[c].min() < limit for c in closures]),
             ("blink, eye aspect ratio falls by", evaluator): 1 - seen.eyes[closed] / seen.eyes[neutral],

@@ -6,6 +6,8 @@ training (voices/visemes.py) turn them into blendshapes, frame by frame.
 
 from __future__ import annotations
 
+import json
+import random
 import sys
 import wave
 from dataclasses import dataclass
@@ -14,15 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from sadtalker_core.training.voices.speech_set import SpeechClip, clip_of, held_out_clips
-from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing
+from sadtalker_core.training.voices.speech_set import (
+    HELD_OUT_VARIANTS,
+    SpeechClip,
+    clip_of,
+    held_out_utterances,
+)
+from sadtalker_core.training.voices.synthesis import Espeak, Utterance, VoiceMissing
 from sadtalker_core.training.voices.visemes import ARPABET, Phone, blendshape_track
 from tests.waves import write_wave
 
-from . import sources
+from . import damages, sources
 from .trial import CLOSED_PHONES, LIBRIVOX, TEST_SEED
 
 _ALIGNER_FRAMES_PER_SECOND = 100
+_UNHEARD = Path(__file__).with_name("unheard_languages.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +43,16 @@ class Spoken:
     def clip(self) -> SpeechClip:
         return clip_of(self.utterance, self.name)
 
-    def units(self, n_frames: int) -> np.ndarray:
-        """(T, 52) what the rules ask of the face."""
-        return blendshape_track(self.utterance.phones, n_frames, self.utterance.wave)
+    def damaged(self, by: damages.Damage, level: float = damages.LEVEL) -> SpeechClip:
+        """The same moments as they sound after that, the loudest of them at `level`."""
+        seed = [TEST_SEED, len(self.utterance.wave)]
+        wave = by(self.utterance.wave.astype(np.float64), np.random.default_rng(seed))
+        heard = wave / (np.abs(wave).max() + 1e-9) * level
+        return clip_of(self.utterance, self.name, recorded=heard.astype(np.float32))
+
+    def units(self, n_frames: int, *, led: bool = True) -> np.ndarray:
+        """(T, 52) what the rules ask of the face; led as in visemes.py."""
+        return blendshape_track(self.utterance.phones, n_frames, self.utterance.wave, led=led)
 
     def closures(self, n_frames: int) -> list[np.ndarray]:
         """The frames of each p, b and m that ends within the clip: those whose middle lies in the sound, or the
@@ -104,10 +119,29 @@ def _listen(decoder, raw: bytes) -> None:
     decoder.end_utt()
 
 
-def generated(minutes: float) -> list[SpeechClip]:
+def generated(minutes: float) -> list[Spoken]:
     """Voices and sentences that training does not have; nothing where the synthesisers are not installed."""
     try:
-        return list(held_out_clips(TEST_SEED, minutes))
+        return [Spoken(voice, said) for said, voice in held_out_utterances(TEST_SEED, minutes)]
     except VoiceMissing as error:
         print(f"no generated voices: {error}", flush=True)
         return []
+
+
+def in_unheard_languages(minutes: float) -> list[Spoken]:
+    """Languages that training does not have, in timbres that it does not have, each once before any comes again;
+    nothing where espeak-ng is not installed.
+    """
+    draw, found, seconds = random.Random(TEST_SEED), [], 0.0
+    try:
+        espeak = Espeak()
+        while seconds < minutes * 60:
+            for language, sentences in json.loads(_UNHEARD.read_text(encoding="utf-8")).items():
+                voice = f"{language}+{draw.choice(HELD_OUT_VARIANTS)}"
+                text, pitch = draw.choice(sentences), draw.randint(20, 80)
+                said = espeak(text, voice, words_per_minute=draw.randint(120, 200), pitch=pitch)
+                found.append(Spoken(f"{voice} {len(found)}", said))
+                seconds += said.seconds
+    except VoiceMissing as error:
+        print(f"no unheard languages: {error}", flush=True)
+    return found

@@ -11,16 +11,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.comfyui import environment, media, shipped
-from tests.comfyui.client import Client
-from tests.comfyui.layout import PACK_NAME, PROJECT, make_base
-from tests.comfyui.page import Page
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media, shipped
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import PACK_NAME, PROJECT, make_base
+from tests.tools.comfyui.page import Page
+from tests.tools.comfyui.server import Server
 from tests.tools.pictures.saving import save_small
 
 FOLDER = PROJECT / "web" / "pictures"
-#: picture -> its nodes, from left to right, and how large they are drawn
-PICTURES: dict[str, dict[str, tuple[int, int]]] = {
+#: image -> its nodes, from left to right, and how large they are drawn
+IMAGES: dict[str, dict[str, tuple[int, int]]] = {
     "node_load_model": {"1": (330, 146), "3": (310, 242)},
     "node_audio_encode": {"4": (310, 184), "5": (310, 116), "15": (380, 330)},
     "node_reference_video": {"6": (310, 420), "7": (310, 242), "8": (310, 316), "11": (310, 448)},
@@ -48,7 +48,7 @@ SHOW = """([sizes]) => {
 
 
 def graph(track: str, inputs: dict[str, str]) -> dict[str, Any]:
-    """Everything that the pictures show, in one API prompt."""
+    """Everything that the images show, in one API prompt."""
     kinds: dict[str, tuple[str, dict[str, Any]]] = {
         "1": ("SadTalkerLoadModel", {"model": "mini"}),
         "2": ("SadTalkerLoadPortrait", {"image": inputs["portrait.png"]}),
@@ -100,7 +100,7 @@ def main() -> None:
             page.load_api(graph(track.name, inputs))
             page.set_values({}, seed=0, control_after_generate="fixed")
             print(page.run())
-            for name, nodes in PICTURES.items():
+            for name, nodes in IMAGES.items():
                 clip = page.page.evaluate(SHOW, [[[node_id, list(size)] for node_id, size in nodes.items()]])
                 page.page.wait_for_timeout(3000)  # a video comes into its node when that is drawn
                 save(name, page.page.screenshot(clip=clip))
@@ -128,10 +128,10 @@ def defaults(schema: dict[str, Any]) -> dict[str, Any]:
 def save(name: str, png: bytes, width: int | None = None) -> None:
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    image = Image.open(io.BytesIO(png)).convert("RGB")
     if width:
-        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-    save_small(picture, FOLDER / f"{name}.jpg")
+        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+    save_small(image, FOLDER / f"{name}.jpg")
 
 
 if __name__ == "__main__":

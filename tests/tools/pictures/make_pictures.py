@@ -21,12 +21,12 @@ from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.plot import plot_motion
 from sadtalker_core.datatypes import CropMode, Motion, Portrait, PoseAngles
 from sadtalker_core.face.draw import draw_landmarks
-from sadtalker_core.face.portrait import portrait_from_picture
+from sadtalker_core.face.portrait import portrait_from_image
 from sadtalker_core.model import load_model
 from sadtalker_core.motion import edit
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_mesh
-from tests.project.pictures import save_small
+from tests.tools.pictures.saving import save_small
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = PROJECT / "web" / "pictures"
@@ -40,15 +40,15 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     nets = load_model("mini", [])
     whole = torch.from_numpy(skimage.data.astronaut().copy()).float() / 255
-    portrait, face = pipeline.extract(nets, portrait_from_picture(whole))
-    save("landmarks", pipeline.landmarks_picture(portrait))
+    portrait, face = pipeline.extract(nets, portrait_from_image(whole))
+    save("landmarks", pipeline.landmarks_image(portrait))
     save(
         "crop_modes",
         side_by_side(
             [
                 boxes_drawn(nets, whole),
                 *(
-                    pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().image.permute(1, 2, 0)
+                    pipeline.extract(nets, portrait_from_image(whole), mode)[0].require_crop().image.permute(1, 2, 0)
                     for mode in (CropMode.CROP, CropMode.EXTENDED_CROP)
                 ),
             ],
@@ -108,20 +108,20 @@ def plotted(speech=None, expression=None, pose=None, width: int = 480) -> Tensor
 
 
 def faces_counted(whole: Tensor) -> Tensor:
-    """Two faces in one picture, with the numbers that face_order "left to right" gives them."""
+    """Two faces in one image, with the numbers that face_order "left to right" gives them."""
     from PIL import ImageDraw, ImageFont
 
     nets = load_model("mini", [])
     both = torch.cat([whole[:320, 60:400], whole[:320, 60:400].flip(1)], dim=1)
-    picture = as_pil(both)
-    pen = ImageDraw.Draw(picture)
+    image = as_pil(both)
+    pen = ImageDraw.Draw(image)
     for index in (0, 1):
-        portrait = portrait_from_picture(both, face_index=index, face_order="left to right")
+        portrait = portrait_from_image(both, face_index=index, face_order="left to right")
         box = pipeline.extract(nets, portrait)[0].require_crop().box
         pen.rectangle([box.x, box.y, box.right, box.bottom], outline=(250, 205, 90), width=3)
         pen.text((box.x + 8, box.y + 4), str(index), fill=(250, 205, 90), font=ImageFont.load_default(36))
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return pixels.view(picture.height, picture.width, 3).float() / 255
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 3).float() / 255
 
 
 def voice() -> tuple[Tensor, int]:
@@ -157,7 +157,7 @@ def pose_at(motion: Motion, yaw: float) -> Motion:
 def boxes_drawn(nets, whole: Tensor) -> Tensor:
     drawn = whole
     for mode in (CropMode.CROP, CropMode.EXTENDED_CROP):
-        box = pipeline.extract(nets, portrait_from_picture(whole), mode)[0].require_crop().box
+        box = pipeline.extract(nets, portrait_from_image(whole), mode)[0].require_crop().box
         drawn = draw_landmarks(drawn, torch.tensor([[0.0, 0.0], [400.0, 400.0]]) - 1000, box)
     return drawn
 
@@ -167,29 +167,29 @@ def eyes(frame: Tensor) -> Tensor:
     return frame[round(side * 0.38) : round(side * 0.58), round(side * 0.22) : round(side * 0.78)]
 
 
-def side_by_side(pictures: list[Tensor], height: int) -> Tensor:
+def side_by_side(images: list[Tensor], height: int) -> Tensor:
     from PIL import Image
 
     gap = torch.ones(height, 4, 3)
     row: list[Tensor] = []
-    for picture in pictures:
-        wide = round(picture.shape[1] * height / picture.shape[0])
-        small = as_pil(picture).resize((wide, height), Image.Resampling.LANCZOS)
+    for image in images:
+        wide = round(image.shape[1] * height / image.shape[0])
+        small = as_pil(image).resize((wide, height), Image.Resampling.LANCZOS)
         pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8)
         row += [gap, pixels.view(height, wide, 3).float() / 255]
     return torch.cat(row[1:], dim=1)
 
 
-def as_pil(picture: Tensor):
+def as_pil(image: Tensor):
     from PIL import Image
 
-    return Image.fromarray((picture.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    return Image.fromarray((image.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
-def save(name: str, picture: Tensor) -> None:
+def save(name: str, image: Tensor) -> None:
     if sys.argv[1:] and name not in sys.argv[1:]:
         return
-    save_small(as_pil(picture), FOLDER / f"{name}.jpg")
+    save_small(as_pil(image), FOLDER / f"{name}.jpg")
 
 
 if __name__ == "__main__":

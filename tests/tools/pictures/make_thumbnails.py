@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.comfyui import environment, media, shipped
-from tests.comfyui.client import Client
-from tests.comfyui.layout import make_base
-from tests.comfyui.server import Server
+from tests.tools.comfyui import environment, media, shipped
+from tests.tools.comfyui.client import Client
+from tests.tools.comfyui.layout import make_base
+from tests.tools.comfyui.server import Server
 from tests.tools.pictures.saving import save_small
 
 SIDE = 512  # the cards of the template browser are square
@@ -24,6 +24,7 @@ MOMENTS = {
     "talking_portrait": (18, 34, HALF), "reference_video": (18, 34, HALF), "idle_portrait": (18, 41, HALF),
     "stable_diffusion_to_talking": (18, 34, HALF), "full_body_paste_back": (18, 34, ASTRONAUT),
     "upscaled_paste_back": (18, 34, ASTRONAUT), "two_speakers": (34, 65 + 34, UPPER_HALF),
+    "1_talking_portrait.app": (18, 34, HALF), "2_full_body.app": (18, 34, ASTRONAUT),
 }  # fmt: skip
 
 

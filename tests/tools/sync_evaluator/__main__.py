@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sadtalker_core.errors import SadTalkerError
-from tests.comfyui.layout import home
+from tests.tools.comfyui.layout import home
 from tests.tools.mini_judge import sources
 
 from . import mini
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mini", action="store_true", help="portraits by voices with the built-in model")
     parser.add_argument("--quick", action="store_true", help="two portraits, two voices, three seconds")
     parser.add_argument("--judge", type=Path, help="the folder with the weights")
-    parser.add_argument("--portraits", type=Path, help="a folder of pictures, instead of the mini evaluation's")
+    parser.add_argument("--portraits", type=Path, help="a folder of images, instead of the mini evaluation's")
     parser.add_argument("--voices", type=Path, help="a folder of 16 kHz mono .wav with a .txt beside each")
     options = parser.parse_args(arguments)
     if options.mini == bool(options.films):

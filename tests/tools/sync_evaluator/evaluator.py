@@ -1,6 +1,6 @@
 """Frames and their sound come in, how well they fit together goes out: `SyncScores`.
 
-The network looks at the lower part of the face. Both streams are encoded once; then the picture is shifted against the
+The network looks at the lower part of the face. Both streams are encoded once; then the image is shifted against the
 sound, and the logits of "this face says this sound" are averaged for each shift.
 Letters: `T` video frames at 25 fps, `n` samples at 16 kHz.
 """
@@ -48,10 +48,10 @@ SMOOTHED_FRAMES = 13
 
 @dataclass(frozen=True)
 class SyncScores:
-    """level: mean logit as filmed;  best_shift: frames by which the picture comes after the sound (below 0: before it)
+    """level: mean logit as filmed;  best_shift: frames by which the image comes after the sound (below 0: before it)
     where the score is best within +-10;  margin: best score near 0 minus the mean of scores far from it;  z: level
-    against the same picture with wrong voices, in their standard deviations (nan with fewer than two);  noise, still:
-    the two controls, noise as sound and a still frame as picture.
+    against the same image with wrong voices, in their standard deviations (nan with fewer than two);  noise, still:
+    the two controls, noise as sound and a still frame as image.
     """
 
     level: float
@@ -145,7 +145,7 @@ def mfcc_of_frames(sound: np.ndarray, n_frames: int) -> np.ndarray:
 
 
 def score_at(net: LRASD, video: Tensor, audio: Tensor, shift: int) -> float:
-    """The mean logit when frame t + shift of the picture, (1, T, 128), meets frame t of the sound."""
+    """The mean logit when frame t + shift of the image, (1, T, 128), meets frame t of the sound."""
     video, audio = video[:, max(shift, 0) :], audio[:, max(-shift, 0) :]
     n = min(video.shape[1], audio.shape[1])
     pieces = zip(video[:, :n].split(PIECE, 1), audio[:, :n].split(PIECE, 1), strict=True)

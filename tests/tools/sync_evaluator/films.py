@@ -16,11 +16,12 @@ from sadtalker_core import pipeline
 from sadtalker_core.audio.resample import resampled
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Expression, FaceCoefficients, Portrait
-from sadtalker_core.media import read_voice
+from sadtalker_core.media import read_audio
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.expnet_mini import kept_share
 from sadtalker_core.training.voices.visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices
+from tests.decoded import decoded
 
 from .shapes import loudness
 
@@ -36,20 +37,16 @@ class Film(NamedTuple):
 
 def read_film(file: Path) -> Film:
     """A video of any rate and size that ffmpeg reads; its first audio track, mixed to mono. Raises OSError."""
-    import imageio_ffmpeg
-
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist")
-    reader = imageio_ffmpeg.read_frames(str(file), output_params=["-r", str(FRAMES_PER_SECOND)])
-    width, height = next(reader)["size"]
-    frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
-    waveform, rate_hz = read_voice(file)
-    return Film(np.stack(frames), torch.cat(list(resampled([waveform.mean(0)], rate_hz))).numpy())
+    frames = decoded(file, FRAMES_PER_SECOND).frames
+    waveform, rate_hz = read_audio(file)
+    return Film(frames, torch.cat(list(resampled([waveform.mean(0)], rate_hz))).numpy())
 
 
-def make_films(model: SadTalkerModel, picture: np.ndarray, sound: np.ndarray, seed: int = 0) -> tuple[Film, Film]:
+def make_films(model: SadTalkerModel, image: np.ndarray, sound: np.ndarray, seed: int = 0) -> tuple[Film, Film]:
     """A portrait (H, W, 3) uint8 says the sound: as the model does it, and with the jaw that is loudness alone."""
-    portrait = Portrait(torch.from_numpy(picture.copy()).float() / 255)
+    portrait = Portrait(torch.from_numpy(image.copy()).float() / 255)
     portrait, source = pipeline.extract(model, portrait)
     speech = pipeline.encode_audio(torch.from_numpy(np.asarray(sound, np.float32))[None], SAMPLE_RATE_HZ)
     said = pipeline.predict_expression(model, speech, source, seed=seed)

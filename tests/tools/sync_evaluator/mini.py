@@ -77,7 +77,7 @@ class Cell:
 
 def grid(
     evaluator: SyncEvaluator,
-    pictures: Mapping[str, np.ndarray],
+    images: Mapping[str, np.ndarray],
     spoken: Sequence[voices.Spoken],
     wrong: Mapping[str, np.ndarray],
     n_frames: int,
@@ -86,11 +86,11 @@ def grid(
     own stand against it.
     """
     model, cells = assemble_mini(), []
-    for name, picture in pictures.items():
+    for name, image in images.items():
         for voice in spoken:
             sound = voice.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND]
             others = [other for key, other in wrong.items() if key != voice.name]
-            judged = [_judged(evaluator, film, voice, others) for film in make_films(model, picture, sound)]
+            judged = [_judged(evaluator, film, voice, others) for film in make_films(model, image, sound)]
             cells.append(Cell(name, voice.name, *judged[0], *judged[1]))
             print(cell_line(cells[-1]), flush=True)
     return cells
@@ -157,17 +157,17 @@ def chosen(
     own_portraits: Path | None,
     own_voices: Path | None,
 ) -> tuple[dict[str, np.ndarray], list[voices.Spoken], dict[str, np.ndarray], int]:
-    """-> pictures, the voices that are said, the sounds of all voices, and frames at most. quick: two by two, and
+    """-> images, the voices that are said, the sounds of all voices, and frames at most. quick: two by two, and
     three seconds.
     """
     if own_portraits:
-        pictures = {
+        images = {
             file.stem: portraits.read(file)
             for file in sorted(own_portraits.iterdir())
             if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")
         }
     else:
-        pictures = {one.name: portraits.photograph_of(one, folder) for one in trial.PHOTOGRAPHS}
+        images = {one.name: portraits.photograph_of(one, folder) for one in trial.PHOTOGRAPHS}
     heard = (
         voices.own_readings(own_voices, folder)
         if own_voices
@@ -175,9 +175,9 @@ def chosen(
     )
     sounds = {voice.name: voice.utterance.wave for voice in heard}
     if not quick:
-        return pictures, heard, sounds, trial.FULL.speech_frames
+        return images, heard, sounds, trial.FULL.speech_frames
     spoken = heard[:2] if own_voices else [voice for n in trial.SPOKEN for voice in heard if voice.name == n]
-    return dict(list(pictures.items())[:2]), spoken, sounds, QUICK_FRAMES
+    return dict(list(images.items())[:2]), spoken, sounds, QUICK_FRAMES
 
 
 QUICK_FRAMES = 75

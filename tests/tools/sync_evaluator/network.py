@@ -117,7 +117,7 @@ def _audio_block(n_in: int, width: int) -> nn.Sequential:
 
 # ------------------------------------------------------------------------------------------------------------ weights
 
-#: the stored head of the pictures alone, used in training only
+#: the stored head of the images alone, used in training only
 _DROPPED = "lossV.FC."
 _STORED_LAYERS = {"video": ("s_{}1", "s_{}2", "t_{}1", "t_{}2"), "audio": ("m_{}1", "m_{}2", "t_{}1", "t_{}2")}
 _STORED = {

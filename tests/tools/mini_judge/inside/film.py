@@ -15,17 +15,17 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 
-def main(host, takes: list, visemes: dict, turn: float, still_frames: int) -> dict:
+def main(host, takes: list, visemes: dict, turn: float, look: float, still_frames: int) -> dict:
     """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
     -> portrait -> what went wrong, or None
     """
-    return {take["portrait"]: _film(host, take, visemes, turn, still_frames) for take in takes}
+    return {take["portrait"]: _film(host, take, visemes, turn, look, still_frames) for take in takes}
 
 
-def _film(host, take, visemes, turn, still_frames):
+def _film(host, take, visemes, turn, look, still_frames):
     print("filming", take["portrait"], flush=True)
-    picture = {"image": take["portrait"]}
-    outcome = host.run(graphs.talking(voice=take["voice"], **picture))
+    image = {"image": take["portrait"]}
+    outcome = host.run(graphs.talking(voice=take["voice"], **image))
     if outcome.error:
         return outcome.error["exception_message"]
     model, portrait, coefficients = host.value("model"), host.value("extract"), host.value("extract", 1)
@@ -35,12 +35,12 @@ def _film(host, take, visemes, turn, still_frames):
     shutil.copy(film, os.path.splitext(take["out"])[0] + ".mp4")
 
     idle = {"expnet.blink": "off", "mapping.still": True}
-    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **picture, **idle))
+    outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **image, **idle))
     if outcome.error:
         return outcome.error["exception_message"]
     still = host.value("render")
 
-    names, motion = _commanded(host, model, coefficients, visemes, turn)
+    names, motion = _commanded(host, model, coefficients, visemes, turn, look)
     frames = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerFaceRender"].execute(model, portrait, motion, 0).result[0]
     crop = portrait.require_crop()
     source = host.core("render.frames").to_box_aspect(crop.image[None], crop.box)[0].permute(1, 2, 0)  # as frames are
@@ -51,6 +51,8 @@ def _film(host, take, visemes, turn, still_frames):
         recipe=np.array(take["recipe"]),
         source=_bytes(source),
         landmarks=(crop.landmarks[:, :2] * stretch).numpy(),
+        mesh=crop.landmarks.numpy(),
+        side=np.array(crop.pic_size),
         spoken=_bytes(spoken["render"][:, :height]),
         said=spoken["expnet"].coefficients.numpy(),
         offsets=spoken["mapping"].driving.weights.numpy(),
@@ -64,9 +66,9 @@ def _film(host, take, visemes, turn, still_frames):
     return None
 
 
-def _commanded(host, model, coefficients, visemes, turn):
-    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, and turns by the node's own
-    yaw and pitch inputs.
+def _commanded(host, model, coefficients, visemes, turn, look):
+    """-> names and the Motion of all of them, one row each: neutral, the visemes, blink, looks to both sides, and turns
+    from the portrait's own pose by the node's yaw and pitch inputs, which take absolute angles.
     """
     types = host.core("datatypes")
     own = coefficients.expression[0]
@@ -77,15 +79,20 @@ def _commanded(host, model, coefficients, visemes, turn):
     for name, units in visemes.items():
         faces[name] = (kept + _wide(weights_of(**units)), {})
     faces["blink"] = (own + _wide(blink), {})
+    for degrees in (-look, look):
+        aside = host.core("canonical_face").look_weights(torch.tensor([degrees]), torch.zeros(1))[0]
+        faces[f"look {degrees:+g}"] = (own + aside, {})
     for axis in ("yaw", "pitch"):
         for degrees in (-turn, 0.0, turn):
-            faces[f"{axis} {degrees:+g}"] = (own, {axis: str(degrees)})
+            faces[f"{axis} {degrees:+g}"] = (own, {axis: degrees})
     mapping = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerMappingNet"]
     motions = []
     for expression, written in faces.values():
         track = types.Expression(expression[None], coefficients.family)
         pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
-        said = {"yaw": "", "pitch": "", "roll": ""} | written
+        held = motions[0].source if motions else None  # how MappingNet reads the portrait
+        said = {"yaw": "", "pitch": "", "roll": ""}
+        said |= {axis: str(float(getattr(held, axis)[0]) + degrees) for axis, degrees in written.items()}
         motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
     parts = ("yaw", "pitch", "roll", "translation", "weights")
     rows = types.BlendshapeMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
@@ -96,5 +103,5 @@ def _wide(weights):
     return torch.nn.functional.pad(torch.from_numpy(weights), (0, 64 - len(weights)))
 
 
-def _bytes(pictures):
-    return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+def _bytes(images):
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

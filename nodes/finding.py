@@ -1,0 +1,49 @@
+"""How a node is found and how much of it is seen at first: search aliases, and inputs that the page folds away.
+
+Both are words of newer ComfyUIs. An older one has no field for aliases and ignores `advanced`, so they are added where
+they are understood, behind the schema that every ComfyUI takes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from comfy_api.latest import io
+
+#: node id -> language -> what people type who look for it; a data file, because source keeps to plain letters
+ALIASES: dict[str, dict[str, list[str]]] = json.loads(
+    (Path(__file__).parent / "search_aliases.json").read_text(encoding="utf-8")
+)
+#: node id -> inputs that few need: the page shows them on a click. Three to five widgets of a node stay in sight.
+FOLDED = {
+    "SadTalkerPortraitFromImage": ("x", "y", "width", "height"),
+    "SadTalker3DMMExtract": ("crop_offset_x", "crop_offset_y", "landmarks"),
+    "SadTalkerReferenceVideo": ("face_order", "landmarks"),
+    "SadTalkerExpNet": ("blink_strength", "reference_mode", "reference_length"),
+    "SadTalkerPoseVAE": ("reference_mode", "reference_length"),
+    "SadTalkerMappingNet": ("yaw", "pitch", "roll"),
+    "SadTalkerVideoCombine": ("output_fps",),
+    "SadTalkerRenderVideo": ("feather", "colour_match", "batch_size", "keep_partial", "output_fps"),
+    "SadTalkerEditPose": ("pitch_offset", "yaw_offset", "roll_offset"),
+}
+
+
+def easy_to_find(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node itself; its `define_schema` now says by which words it is found and which inputs are folded away."""
+    define_schema = node.define_schema.__func__
+
+    @functools.wraps(define_schema)
+    def complete(cls: Any) -> io.Schema:
+        schema = define_schema(cls)
+        if "search_aliases" in io.Schema.__dataclass_fields__:
+            schema.search_aliases = [word for words in ALIASES[schema.node_id].values() for word in words]
+        for given in schema.inputs:
+            if given.id in FOLDED.get(schema.node_id, ()):
+                given.extra_dict = {**given.extra_dict, "advanced": True}
+        return schema
+
+    node.define_schema = classmethod(complete)
+    return node

@@ -1,0 +1,83 @@
+"""The edge of a face that has come over its surroundings in a turn: drawn from both sides, so that it is smooth.
+
+In: the displacement of the stage, which is torn at that edge, and where the face is. Out: what each side shows a little
+across the edge, and the frames with the edge drawn.
+
+Letters: `B` frames, `S` side of the crop, `h` side of the stage. Stage as in placement.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .warp import sample
+
+#: pixels of the stage: the two sides of the face's edge may differ by so much; its edge is drawn anew where they differ
+#: by twice as much. Each side is carried on across it by half of _ACROSS
+_TORN, _ACROSS = 0.8, 7
+_NONE = 1e-3  #: the share of a square below which there is nothing of a side in it
+_CRISP = 4.0  #: how much sharper than the soft face its edge is drawn
+
+
+def beside_the_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """displacement (B, 2, h, h), face (B, 1, h, h) soft -> what the displacement within the face, and beyond it, would
+    be a little across the edge (B, 2, h, h) each, and the face.
+    """
+    within, beyond = displacement.clone(), displacement.clone()
+    if not face.any():
+        return within, beyond, face
+    rows, columns = (_reach(face.amax(dim=dims)) for dims in ((0, 1, 3), (0, 1, 2)))
+    moved, here = displacement[:, :, rows, columns], (face[:, :, rows, columns] > 0.5).to(displacement)
+    near = _around(torch.cat([moved, torch.ones_like(here)], dim=1))
+    near_inside = _around(torch.cat([moved * here, here], dim=1))
+    for carried, known, part in ((within, here, near_inside), (beyond, 1 - here, near - near_inside)):
+        mean = part[:, :2] / part[:, 2:].clamp_min(_NONE)
+        carried[:, :, rows, columns] = torch.where((known > 0) | (part[:, 2:] < _NONE), moved, mean)
+    return within, beyond, face
+
+
+def _reach(face: Tensor) -> slice:
+    """(h,) -> where it is not 0, and a little more to both sides."""
+    places = torch.nonzero(face)[:, 0].tolist()
+    return slice(max(places[0] - _ACROSS, 0), places[-1] + 1 + _ACROSS)
+
+
+def _around(values: Tensor) -> Tensor:
+    """(B, C, h, h) the mean over squares of _ACROSS."""
+    across = F.avg_pool2d(values, (1, _ACROSS), 1, (0, _ACROSS // 2))
+    return F.avg_pool2d(across, (_ACROSS, 1), 1, (_ACROSS // 2, 0))
+
+
+def draw_edge(
+    warped: Tensor,
+    image: Tensor,
+    identity: Tensor,
+    on_stage: Tensor,
+    sides: tuple[Tensor, Tensor, Tensor],
+    zoom: Tensor,
+) -> None:
+    """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
+    torn there, and what is between its two values would show places of the portrait that have no business there.
+
+    warped (B, 3, S, S);  image (1, 3, S, S);  identity, on_stage (1, S, S, 2) where the pixels of the crop are in the
+    crop and on the stage, -1..1;  sides: of `beside_the_edge`;  zoom (): halves of the crop's side in a pixel of the
+    stage
+    """
+    torn = ((sides[0] - sides[1]).square().sum(1, keepdim=True) > _TORN**2).float()
+    near = F.grid_sample(
+        F.max_pool2d(torn, 3, 1, 1), on_stage.expand(len(torn), -1, -1, -1), mode="nearest", align_corners=False
+    )
+    on_both = torch.cat(sides, dim=1)
+    for frame, where in enumerate(near[:, 0] > 0):
+        if not where.any():
+            continue
+        within, beyond, face = sample(on_both[[frame]], on_stage[0, where][None, None])[0, :, 0].split((2, 2, 1))
+        much = ((within - beyond).square().sum(0).sqrt() / _TORN - 1).clamp(0, 1)
+        share = ((face - 0.5) * _CRISP + 0.5).clamp(0, 1)
+        behind, before = (
+            sample(image, (identity[0, where] + side.T * zoom)[None, None])[0, :, 0] for side in (beyond, within)
+        )
+        edge = torch.lerp(behind, before, share)
+        warped[frame][:, where] = torch.lerp(warped[frame][:, where], edge, much)

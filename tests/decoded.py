@@ -1,0 +1,36 @@
+"""A video, decoded by ffmpeg in one go."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sadtalker_core.compose.video import ffmpeg_command
+
+
+class Decoded(NamedTuple):
+    """frames: (T, H, W, 3) uint8, upright;  fps: of what came out"""
+
+    frames: np.ndarray
+    fps: float
+
+
+def decoded(file: Path, fps: float | None = None) -> Decoded:
+    """fps: the rate it is brought to, or None for its own. Raises OSError for what ffmpeg cannot read."""
+    rate = [] if fps is None else ["-r", str(fps)]
+    done = subprocess.run(
+        [*ffmpeg_command(), "-nostdin", "-hide_banner", "-i", str(file),
+         "-pix_fmt", "rgb24", "-vcodec", "rawvideo", *rate, "-f", "image2pipe", "-"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )  # fmt: skip
+    words = done.stderr.decode(errors="replace")
+    coming = re.findall(r"Video: rawvideo.*?, (\d+)x(\d+).*?, ([\d.]+) fps", words)
+    if done.returncode or not coming:
+        raise OSError(f"{file} cannot be read: {words[-500:]}")
+    width, height, rate_hz = coming[-1]
+    return Decoded(np.frombuffer(done.stdout, np.uint8).reshape(-1, int(height), int(width), 3), float(rate_hz))

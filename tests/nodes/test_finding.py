@@ -1,0 +1,121 @@
+"""The right node is found by the words that people type, and shows a few widgets at first; boxes and graphs say what
+they are and where core's models come from.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.tools.blueprints import BOXES, text_of
+from tests.tools.comfyui.layout import PROJECT
+
+ALIASES = json.loads((PROJECT / "nodes" / "search_aliases.json").read_text(encoding="utf-8"))
+FROZEN = json.loads((PROJECT / "tests" / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
+CHINESE = re.compile("[\u4e00-\u9fff]")
+MODEL_FILE = re.compile(r"\.(safetensors|ckpt|pth|pt|bin|gguf)$")
+MOST_IN_SIGHT = 5
+#: what people type, and a node that must be among those found
+TYPED = {
+    "lip sync": "SadTalkerExpNet",
+    "lipsync": "SadTalkerRenderVideo",
+    "talking head": "SadTalkerFaceRender",
+    "avatar": "SadTalkerLoadPortrait",
+    "dub": "SadTalkerRenderVideo",
+    "full body": "SadTalkerPasteBack",
+    "watermark": "SadTalkerVisibleLabel",
+    "driving video": "SadTalkerReferenceVideo",
+    "\u8bf4\u8bdd\u4eba": "SadTalkerFaceRender",
+    "\u6570\u5b57\u4eba": "SadTalkerRenderVideo",
+    "\u5bf9\u53e3\u578b": "SadTalkerExpNet",
+    "\u914d\u97f3": "SadTalkerRenderVideo",
+}
+
+
+def test_every_node_has_aliases_in_both_languages():
+    assert sorted(ALIASES) == sorted(FROZEN)
+    for node, words in ALIASES.items():
+        assert set(words) == {"en", "zh"} and min(map(len, words.values())) >= 2, node
+        assert all(CHINESE.search(word) for word in words["zh"]), node
+        assert not any(CHINESE.search(word) for word in words["en"]), node
+        assert "sadtalker" in words["en"], node
+        told = [word for each in words.values() for word in each]
+        assert len(set(told)) == len(told), node
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_what_people_type_finds_the_node(typed):
+    found = [node for node, words in ALIASES.items() if any(typed in word for each in words.values() for word in each)]
+    assert TYPED[typed] in found
+
+
+@pytest.mark.comfyui
+@pytest.mark.parametrize("node", sorted(FROZEN))
+def test_a_node_shows_a_few_widgets_and_folds_the_rest_away(node, object_info):
+    in_sight = []
+    for section in ("required", "optional"):
+        for name, spec in object_info[node]["input"].get(section, {}).items():
+            told = spec[1] if len(spec) > 1 else {}
+            if "default" in FROZEN[node]["inputs"][name] and not told.get("advanced"):
+                in_sight.append(name)
+    assert len(in_sight) <= MOST_IN_SIGHT
+
+
+@pytest.mark.comfyui
+def test_the_server_tells_the_page_the_aliases_where_it_knows_such(object_info):
+    """ComfyUI 0.11 and newer; an older one takes the nodes as they are."""
+    told = {node: object_info[node].get("search_aliases") for node in FROZEN}
+    if "search_aliases" in object_info["KSampler"]:
+        assert told == {node: [word for each in words.values() for word in each] for node, words in ALIASES.items()}
+    else:
+        assert set(told.values()) == {None}
+
+
+@pytest.mark.parametrize("make", BOXES, ids=lambda make: make.__name__)
+def test_a_box_is_what_its_description_writes(make):
+    """Mended by `python -m tests.tools.blueprints`."""
+    box = make()
+    file = PROJECT / "subgraphs" / f"{box.name}.json"
+    assert file.read_text(encoding="utf-8") == text_of(box)
+    (inside,) = json.loads(text_of(box))["definitions"]["subgraphs"]
+    assert inside["category"] == "SadTalker" and len(inside["description"]) > 40
+    assert len(box.shown) == len(set(box.shown)) and CHINESE.search(" ".join(box.aliases))
+
+
+def test_every_box_is_described():
+    assert sorted(file.stem for file in (PROJECT / "subgraphs").glob("*")) == sorted(make().name for make in BOXES)
+
+
+def test_a_graph_that_names_a_model_of_core_says_where_it_comes_from():
+    """The page then offers the file instead of a red node."""
+    named, told = [], []
+    for file in sorted((PROJECT / "workflows").glob("*.json")):
+        for node in json.loads(file.read_text(encoding="utf-8"))["nodes"]:
+            if node["type"].startswith("SadTalker") or node["type"] == "MarkdownNote":
+                continue
+            values = [value for value in node.get("widgets_values") or [] if isinstance(value, str)]
+            named += [(file.stem, value) for value in values if MODEL_FILE.search(value)]
+            for model in node["properties"].get("models", ()):
+                assert set(model) == {"name", "url", "directory"}
+                assert model["url"].startswith("https://huggingface.co/")
+                assert model["url"].endswith(f"/{model['name']}")
+                told.append((file.stem, model["name"]))
+    assert told == named
+    assert len(told) >= 2
+
+
+LOADERS = ("LoadImage", "LoadAudio", "LoadVideo", "SadTalkerLoadPortrait")
+
+
+def test_the_note_of_a_graph_says_what_its_marked_loaders_wait_for():
+    """Newer pages mark a loader whose file is not there; an app names none, and opens clean."""
+    for file in sorted((PROJECT / "workflows").glob("*.json")):
+        nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
+        named = [node["widgets_values"][0] for node in nodes if node["type"] in LOADERS]
+        (note,) = (node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
+        if file.stem.endswith(".app"):
+            assert set(named) == {""}
+        else:
+            assert all(named) and "*issues found*" in note, file.stem

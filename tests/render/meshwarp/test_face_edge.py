@@ -1,0 +1,58 @@
+"""The edge of a face over its surroundings: each side keeps to itself."""
+
+import torch
+
+from sadtalker_core.render.meshwarp.face_edge import beside_the_edge, draw_edge
+
+
+def grid(side: int) -> torch.Tensor:
+    """(1, S, S, 2) where the pixels of an image are, in -1..1"""
+    y, x = torch.meshgrid(*(2 * [(torch.arange(side) + 0.5) / side * 2 - 1]), indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
+
+
+def torn_at_the_middle(side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """The displacement of a face in the left half that has come 12 pixels over what is beside it, and where it is."""
+    displacement, face = torch.zeros(1, 2, side, side), torch.zeros(1, 1, side, side)
+    displacement[:, 0, :, : side // 2] = -12.0
+    face[..., : side // 2] = 1
+    for _ in range(2):
+        face = torch.nn.functional.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
+    return displacement, face
+
+
+def test_either_side_of_an_edge_is_carried_on_across_it():
+    displacement, face = torn_at_the_middle()
+    within, beyond, _ = beside_the_edge(displacement, face)
+    torch.testing.assert_close(within[:, 0, :, :23], torch.full_like(within[:, 0, :, :23], -12.0))
+    assert within[:, 1].abs().max() == 0 and beyond[..., 17:].abs().max() == 0
+
+
+def test_a_face_that_is_not_there_has_no_edge():
+    displacement, face = torch.randn(1, 2, 40, 40), torch.zeros(1, 1, 40, 40)
+    within, beyond, _ = beside_the_edge(displacement, face)
+    assert torch.equal(within, displacement) and torch.equal(beyond, displacement)
+
+
+def test_nothing_from_between_is_seen_at_a_torn_edge():
+    """The portrait is black to the left, white to the right, and red where neither side of the edge looks."""
+    side = 40
+    image = torch.zeros(1, 3, side, side)
+    image[..., 17:] = 1.0
+    image[:, 1:, :, 10:17] = 0.0
+    image[:, 0, :, 10:17] = 1.0
+    displacement, face = torn_at_the_middle(side)
+    identity, to_image = grid(side), 2 / side
+    blurred = torch.nn.functional.avg_pool2d(displacement, 3, 1, 1, count_include_pad=False)  # as when it is enlarged
+    looked_up = identity + to_image * blurred.permute(0, 2, 3, 1)
+    warped = torch.nn.functional.grid_sample(image, looked_up, padding_mode="border", align_corners=False)
+
+    def red(shown: torch.Tensor) -> float:
+        return (shown[:, 0] - shown[:, 1]).max().item()
+
+    assert red(warped) > 0.9
+    within, beyond, _ = beside_the_edge(displacement, face)
+    before = warped.clone()
+    draw_edge(warped, image, identity, identity, (within, beyond, face), torch.tensor(to_image))
+    assert red(warped) == 0
+    assert torch.equal(warped[..., :14], before[..., :14]) and torch.equal(warped[..., 26:], before[..., 26:])

@@ -1,0 +1,87 @@
+"""Teeth that a portrait shows: found by their colour, kept with the skull or the jaw, and joined by the drawn ones."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from sadtalker_core.canonical_face import INNER_LIPS
+from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
+from sadtalker_core.render.meshwarp.mouth_anchors import LOWER_TEETH, UPPER_TEETH
+from sadtalker_core.render.mouth.interior import Mouth
+from sadtalker_core.render.mouth.opening import opening
+from sadtalker_core.render.mouth.own_teeth import OwnTeeth
+from tests.render.heads import GRIN, SIDE, TALKING, A, M, moving, portrait_head, portrait_points, posed_head, row, walk
+
+SKIN, WHITE = 0.4, torch.full((3,), 0.95)
+
+
+def portrait_of(portrait, top: float, bottom: float):
+    """A grey face whose mouth is dark, but white from `top` to `bottom` of its height -> its crop and its head."""
+    head = portrait_head(portrait)
+    lips = portrait_points(portrait)[list(INNER_LIPS), :2]
+    drawn = Image.new("L", (SIDE, SIDE), 0)
+    ImageDraw.Draw(drawn).polygon([tuple(p) for p in lips.tolist()], fill=255)
+    inside = torch.from_numpy(np.array(drawn)) > 0
+    grid = torch.arange(SIDE) + 0.5
+    places = torch.stack(torch.meshgrid(grid, grid, indexing="ij")[::-1], dim=-1)
+    gap = opening(lips[None], places[None])
+    share = (gap.above / gap.height.clamp_min(1.0))[0, 0]
+    image = torch.full((SIDE, SIDE), SKIN)
+    image[inside] = 0.05
+    image[inside & (share >= top) & (share <= bottom)] = 0.95
+    return image.expand(1, 3, -1, -1).contiguous(), head
+
+
+def flow_of(head, rows):
+    driving = moving(rows)
+    return mesh_flow(head.rig, driving.weights, *head.pose(driving))
+
+
+@pytest.mark.parametrize("top, bottom, kept", [(0.0, 0.5, UPPER_TEETH), (0.55, 1.0, LOWER_TEETH), (2.0, 3.0, None)])
+def test_the_row_that_a_portrait_shows_is_known(top, bottom, kept):
+    image, head = portrait_of(TALKING, top, bottom)
+    own = OwnTeeth(image, head, WHITE)
+    assert own.row == kept
+    if kept is not None:
+        assert own.colour.mean() > 0.7  # that of the white, not of the dark beside it
+
+
+def test_a_closed_mouth_shows_none():
+    assert OwnTeeth(torch.full((1, 3, SIDE, SIDE), 0.9), posed_head(), WHITE).row is None
+
+
+def test_the_drawn_row_ends_where_the_own_one_does():
+    long, short = (OwnTeeth(*portrait_of(TALKING, 0.0, bottom), WHITE).lift for bottom in (0.6, 0.35))
+    assert long < short - 0.02
+
+
+def test_lower_teeth_go_with_the_jaw_and_upper_ones_do_not():
+    rows = torch.stack([row(TALKING[0]), row({**TALKING[0], "jawOpen": 0.8})])
+    for top, bottom, goes in ((0.0, 0.4, False), (0.6, 1.0, True)):
+        image, head = portrait_of(TALKING, top, bottom)
+        grid = torch.arange(SIDE) + 0.5
+        places = torch.stack(torch.meshgrid(grid, grid, indexing="ij")[::-1], dim=-1)
+        _, shown = OwnTeeth(image, head, WHITE).seen(places, flow_of(head, rows))
+        heights = (shown[:, 0] * places[..., 1]).sum((1, 2)) / shown.sum((1, 2, 3))
+        assert (heights[1] - heights[0] > 3) == goes
+
+
+@pytest.mark.parametrize("portrait", [GRIN, TALKING], ids=["grin", "talking"])
+def test_no_frame_lacks_teeth_between_frames_that_have_them(portrait):
+    """From a smile that shows teeth to the widest vowel: the upper row is there in each frame."""
+    image, head = portrait_of(portrait, 0.0, 0.45)
+    flow = flow_of(head, walk(portrait[0], A, {"jawOpen": 0.9}, steps=9))
+    frames = Mouth(image, head).fill(image.expand(len(flow.mesh), -1, -1, -1), flow)
+    lips = head.on_crop(flow.mesh)
+    for frame, mesh in zip(frames, lips, strict=True):
+        x, top = int(mesh[13, 0]), mesh[13, 1]
+        below_the_lip = frame[:, int(top) + 1 : int(top) + 6, x - 4 : x + 5].mean((0, 2))
+        assert below_the_lip.amax() > 0.45
+
+
+def test_teeth_of_ones_own_are_gone_when_the_lips_meet():
+    image, head = portrait_of(TALKING, 0.6, 1.0)
+    flow = flow_of(head, row(M)[None])
+    untouched = torch.full_like(image, SKIN)
+    assert (Mouth(image, head).fill(untouched, flow) - SKIN).abs().sum() < 0.02 * (image - SKIN).abs().sum()

@@ -1,0 +1,120 @@
+"""Images, sounds and videos on disk, looked at with ComfyUI's own Python.
+
+In: files. Out: what is in them, or a sentence that says why they cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.tools.comfyui.environment import INSIDE, Environment
+from tests.tools.comfyui.layout import PROJECT, SetupError
+
+FPS = 25
+VOICE = PROJECT / "tests" / "demo" / "hello.flac"
+
+
+def probe(environment: Environment, *files: Path) -> list[dict[str, Any]]:
+    """One record per file, as inside/probe.py describes it; a file that cannot be read has an "error"."""
+    done = subprocess.run(
+        [str(environment.python), "-W", "ignore", str(INSIDE / "probe.py"), *map(str, files)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        raise SetupError(f"{environment.python} could not look at {', '.join(map(str, files))}:\n{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def default_portrait(environment: Environment) -> Path:
+    """scikit-image's image "astronaut" (NASA, public domain), where the installed package has it."""
+    done = subprocess.run(
+        [
+            str(environment.python),
+            "-c",
+            "import importlib.util as u; print(u.find_spec('skimage').submodule_search_locations[0])",
+        ],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    image = Path(done.stdout.strip()) / "data" / "astronaut.png"
+    if done.returncode or not image.is_file():
+        raise SetupError(
+            "the default portrait comes with scikit-image, which ComfyUI's Python does not have; "
+            "name an image in PORTRAIT"
+        )
+    return image
+
+
+def beginning(environment: Environment, sound: Path, seconds: float, file: Path) -> Path:
+    """Writes the first seconds of a sound as a WAV of 16 kHz, mono."""
+    code = (
+        "import sys, wave, av, numpy\n"
+        "resampler = av.AudioResampler('s16', 'mono', 16000)\n"
+        "frames = av.open(sys.argv[1]).decode(audio=0)\n"
+        "parts = [part.to_ndarray()[0] for frame in frames for part in resampler.resample(frame)]\n"
+        "with wave.open(sys.argv[3], 'wb') as out:\n"
+        "    out.setnchannels(1)\n    out.setsampwidth(2)\n    out.setframerate(16000)\n"
+        "    out.writeframes(numpy.concatenate(parts)[:int(float(sys.argv[2]) * 16000)].astype('<i2').tobytes())\n"
+    )
+    subprocess.run([str(environment.python), "-c", code, str(sound), str(seconds), str(file)], check=True)
+    return file
+
+
+def two_people(environment: Environment, file: Path) -> Path:
+    """Writes an image with two faces: the default portrait, and beside it the same in a mirror, in other colours."""
+    code = (
+        "import sys\nfrom PIL import Image, ImageEnhance, ImageOps\n"
+        "one = Image.open(sys.argv[1]).convert('RGB').crop((60, 0, 400, 512))\n"
+        "other = ImageEnhance.Color(ImageOps.mirror(one)).enhance(0.4)\n"
+        "both = Image.new('RGB', (680, 512))\n"
+        "both.paste(one, (0, 0))\nboth.paste(other, (340, 0))\n"
+        "both.save(sys.argv[2])"
+    )
+    subprocess.run([str(environment.python), "-c", code, str(default_portrait(environment)), str(file)], check=True)
+    return file
+
+
+def need(environment: Environment, variable: str, file: Path, part: str, what: str) -> dict[str, Any]:
+    """The record of a file that must hold `part` ("video" for images too, or "audio"), or a sentence."""
+    if not file.is_file():
+        raise SetupError(f"{variable}={file}: there is no such file")
+    record = probe(environment, file)[0]
+    if part not in record:
+        reason = record.get("error", f"it holds no {part}")
+        raise SetupError(f"{variable}={file} cannot be read as {what} ({reason})")
+    return record
+
+
+def complaints(record: dict[str, Any], voice_seconds: float | None) -> list[str]:
+    """What a talking portrait's file should be and is not: H.264 + AAC at 25 fps, as long as the voice within a frame.
+
+    voice_seconds: None when there was no voice; then sound and length are free.
+    """
+    if "error" in record:
+        return [f"cannot be read back: {record['error']}"]
+    found = []
+    video, audio = record.get("video"), record.get("audio")
+    if not video:
+        return ["has no image"]
+    if video["codec"] != "h264":
+        found.append(f"is {video['codec']}, not H.264")
+    if abs(video["fps"] - FPS) > 1e-3:
+        found.append(f"runs at {video['fps']:g} fps, not {FPS}")
+    if voice_seconds is None:
+        return found
+    if not audio:
+        return [*found, "has no sound"]
+    if audio["codec"] != "aac":
+        found.append(f"has {audio['codec']} sound, not AAC")
+    if abs(video["seconds"] - voice_seconds) > 1 / FPS:
+        found.append(f"shows {video['seconds']:.3f} s for {voice_seconds:.3f} s of voice")
+    if abs(audio["seconds"] - voice_seconds) > 1 / FPS + 2 * 1024 / audio["rate"]:  # AAC fills its last blocks
+        found.append(f"sounds for {audio['seconds']:.3f} s for {voice_seconds:.3f} s of voice")
+    return found
