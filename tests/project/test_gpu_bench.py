@@ -1,0 +1,113 @@
+"""The run for a real GPU, walked with small networks on the CPU and with nothing but torch, numpy and safetensors."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.tools.bench import gpu
+
+WALK = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+from tests.tools.bench import gpu
+sys.exit(gpu.main(sys.argv[1:]))
+"""
+ABSENT = {"PIL", "imageio_ffmpeg", "skimage", "cv2", "librosa", "av", "soxr", "scipy", "pytest", "psutil", "kornia",
+          "lightning_fabric", "comfy"}  # fmt: skip
+
+
+def walked(project, folder, *words, absent=()):
+    """(the rows of a small run by part, its last words)"""
+    file = folder / "gpu.json"
+    line = [sys.executable, "-c", WALK.replace("ABSENT", repr(set(absent) or {"comfy"}))]
+    line += ["--device", "cpu", "--small", "--json", str(file), *words]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, cwd=project, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    rows = json.loads(file.read_text())["rows"]
+    assert not [row for row in rows if "error" in row], rows
+    return {part: [row for row in rows if row["part"] == part] for part in gpu.SHARES}
+
+
+@pytest.mark.slow
+def test_all_parts_are_walked_with_torch_numpy_and_safetensors_alone(project, tmp_path):
+    # a compiler gets no time here: importing torch's own takes longer than all the rest
+    rows = walked(project, tmp_path, "--minutes", "60", "--parts", *(set(gpu.SHARES) - {"compiled"}), absent=ABSENT)
+    assert [row["ok"] for row in rows["right"] if "ok" in row] == [True] * 7
+    said = [row["what"] for row in rows["job"]]
+    assert "no kornia here: paste-back, and so the full mode, is left out" in said
+    assert "no ffmpeg here: frames are brought to the CPU, not encoded" in said
+    assert sum("frames_per_second" in row for row in rows["job"]) == 2
+    made = [row for row in rows["frames"] if "factor" in row]
+    assert [(row["what"], row["batch"]) for row in made] == [
+        (what, batch)
+        for what in ("plain fp32", "fast fp16", "fast bf16", "fast fp32")
+        for batch in ((2, 1) if what == "plain fp32" else (1, 2))
+    ]
+    assert made[-1]["max"] < 5e-5 and made[-1]["lips_px"] < 1e-3, "fast fp32 is plain fp32"
+    assert made[2]["max"] > 1e-4, "fp16 is not"
+    assert "share_of_the_frames" in rows["waits"][-3] and "waiting_s" in rows["waits"][-2]
+    assert rows["mini"][0]["side"] == 256 and rows["mini"][0]["frames"] == 5
+
+
+@pytest.mark.slow
+def test_the_best_arrangement_is_compiled(project, tmp_path):
+    rows = walked(project, tmp_path, "--minutes", "60", "--parts", "compiled")["compiled"]
+    assert [row["what"] for row in rows] == [
+        "as it is", "without a look at the frame before", "CUDA graph: only on a CUDA device", "eager", "all of it",
+    ]  # fmt: skip
+    assert all(row["max"] < 5e-5 for row in rows if "max" in row)
+
+
+@pytest.fixture
+def report(tmp_path):
+    return gpu.Report(tmp_path / "gpu.json", torch.device("cpu"))
+
+
+def test_each_row_is_in_the_file_when_the_next_one_is_made(report, monkeypatch):
+    def part(device, clock, size, report):
+        yield {"what": "one"}
+        assert [row["what"] for row in json.loads(report.file.read_text())["rows"]] == ["one"]
+        raise RuntimeError("CUDA error: an illegal memory access\nmore words")
+
+    monkeypatch.setattr(gpu, "PARTS", {"right": part, "mini": lambda *given: iter([{"what": "goes on"}])})
+    assert gpu.run(report, torch.device("cpu"), ["right", "mini"], 60.0, gpu.SMALL) == 1
+    rows = [(row["part"], row["what"]) for row in json.loads(report.file.read_text())["rows"]]
+    assert rows == [("right", "one"), ("right", "failed"), ("right", "all of it"), ("mini", "goes on"),
+                    ("mini", "all of it")]  # fmt: skip
+    assert report.found["rows"][1]["error"] == "RuntimeError: CUDA error: an illegal memory access"
+
+
+def test_a_part_whose_time_is_used_leaves_the_rest_out(report, monkeypatch):
+    endless = {"frames": lambda *given: ({"what": str(k)} for k in range(10**9))}
+    monkeypatch.setattr(gpu, "PARTS", endless)
+    assert gpu.run(report, torch.device("cpu"), ["frames"], 0.2, gpu.SMALL) == 0
+    assert report.found["rows"][-2]["what"] == "the rest is left out: its share of the time is used"
+
+
+def test_the_shares_fit_into_the_eight_minutes_in_the_order_of_what_matters():
+    assert sum(gpu.SHARES.values()) <= 60 * gpu.MINUTES == 480
+    assert list(gpu.SHARES) == ["right", "job", "frames", "compiled", "mini", "waits"] == list(gpu.PARTS)
+
+
+def test_the_best_arrangement_is_the_fastest_of_the_fast_ones(report):
+    for what, rate in (("plain fp32", 900.0), ("fast fp16", 80.0), ("fast bf16", 90.0)):
+        report.found["rows"].append({"part": "frames", "what": what, "side": 32, "batch": 4, "frames_per_second": rate})
+    assert gpu.best_of(report, gpu.SMALL) == {"precision": "bf16", "batch": 4, "side": 32}
+
+
+def test_without_a_gpu_one_sentence_says_so(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main(["--json", str(tmp_path / "gpu.json")]) == 2
+    assert "torch finds no CUDA device" in capsys.readouterr().out
+    assert gpu.measure() == [{"what": "not measured: torch finds no CUDA device"}]
