@@ -44,7 +44,9 @@ def test_the_head_moves_a_little(seen):
 def test_the_person_and_the_background_stay(seen):
     colour = seen["cheek_colour"]
     assert np.abs(colour - colour[0]).max() < 0.06
-    assert seen["corner_change"] < 0.02
+    # the grain of the backdrop, moved by a part of a pixel: 0.027 where heads sway as far as filmed ones do (0.02 was
+    # the bound when they swayed half as far); moved by a whole pixel, that corner of the portrait changes by 0.24
+    assert seen["corner_change"] < 0.04
 
 
 def test_a_prompt_without_a_size_gets_the_crop_that_it_always_had_and_0_the_pixels_of_the_image(seen):
