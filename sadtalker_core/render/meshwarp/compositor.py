@@ -153,6 +153,8 @@ class _MeshClip:
         frames = self.lids.draw(self.mouth.fill(frames, flow), moved * (side / 2), flow)
         frames = self.lashes.draw(frames, flow)
         still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
+        if self.look.fine:  # several times as fast as `where`, and the portrait's own pixels are so to the bit, too
+            return torch.lerp(frames, self.image.expand_as(frames), still.to(frames)).clamp_(0, 1)
         return torch.where(still, self.image, frames).clamp(0, 1)
 
     def _cut_stage(self) -> Tensor:
