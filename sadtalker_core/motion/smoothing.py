@@ -18,29 +18,18 @@ def smooth(track: Tensor, window: int = WINDOW) -> Tensor:
     P19).
 
     Near the ends the window stops at the edge, and the frames beyond its middle are read off the last parabola (scipy
-    calls this "interp", and takes a second to import). A clip of one or two frames has no parabola and comes back as it
-    is.
+    calls this "interp"). A clip of one or two frames has no parabola and comes back as it is.
     """
     n_frames = track.shape[0]
     if n_frames < window:
         window = max((n_frames - 1) // 2 * 2 + 1, 1)
     if window <= ORDER:
         return track.clone()
-    frames = track.detach().double().cpu()  # float32 would be fitted in float32, and round as the processor likes
-    fit, half, n_windows = parabola_fit(window), window // 2, n_frames - window + 1
-    smoothed = torch.zeros_like(frames)
-    for place, share in enumerate(fit[half].tolist()):
-        smoothed[half : half + n_windows].add_(frames[place : place + n_windows], alpha=share)
-    smoothed[:half] = fit[:half] @ frames[:window]
-    smoothed[n_frames - half :] = fit[half + 1 :] @ frames[n_frames - window :]
-    return smoothed.to(track)
+    from scipy.signal import savgol_filter
 
-
-def parabola_fit(window: int) -> Tensor:
-    """(W, W) float64: the numbers of a window -> those of the parabola that fits them best, a row for each frame."""
-    time = torch.linspace(-1, 1, window, dtype=torch.float64)
-    basis = torch.linalg.qr(torch.stack([time**power for power in range(ORDER + 1)], 1)).Q
-    return basis @ basis.T
+    # in float64: scipy would fit float32 in float32, and where that rounds depends on the processor
+    smoothed = savgol_filter(track.detach().double().cpu().numpy(), window, ORDER, axis=0)
+    return torch.from_numpy(smoothed).to(track)
 
 
 __all__ = ["smooth"]

@@ -11,7 +11,7 @@ from tests.face.images import astronaut
 from tests.tools.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
 from tests.tools.bench.frames import DTYPES, PLAIN
 from tests.tools.bench.load import NO_WORK, drift, judged, processor_seconds_of, small_convolution, table
-from tests.tools.bench.measuring import test_image, voice
+from tests.tools.bench.measuring import sample_image, voice
 from tests.tools.bench.paste import SEAMS, jumps
 from tests.tools.bench.precision import row
 from tests.tools.bench.threads import crowd, small_nets_on
@@ -70,7 +70,7 @@ def test_the_voice_of_any_length_begins_with_the_same_syllables():
 
 
 def test_the_image_is_a_portrait_or_as_wide_as_a_film():
-    assert test_image(wide=False).shape == (512, 512, 3) and test_image(wide=True).shape == (1080, 1920, 3)
+    assert sample_image(wide=False).shape == (512, 512, 3) and sample_image(wide=True).shape == (1080, 1920, 3)
 
 
 def sampled(n, **rising):

@@ -55,8 +55,8 @@ def test_every_package_that_the_core_imports_is_named_as_needed_or_as_an_extra(p
     found, needed = imported(project / "sadtalker_core"), names_of(requirements(project))
     extras = names_of([line for lines in pyproject["project"]["optional-dependencies"].values() for line in lines])
     assert found - needed <= {"av", "ray", "tqdm", "c2pa-python"} & extras
-    # librosa is asked for by name (audio.resample), scipy by the trainings
-    assert needed - found <= {"librosa", "scipy"}, "named and imported by nobody"
+    # librosa is asked for by name (audio.resample)
+    assert needed - found <= {"librosa"}, "named and imported by nobody"
 
 
 def test_torch_is_left_to_comfyui_and_nothing_is_pinned(project):

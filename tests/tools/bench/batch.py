@@ -30,7 +30,7 @@ from sadtalker_core.batch.run import run_jobs
 from sadtalker_core.batch.worker import JobPayload, PlannedClip, Worker, write_job_video
 from sadtalker_core.batch.worker_pool import Call, WorkerPool, WorkerPoolOptions
 from sadtalker_core.datatypes import FrameStream
-from tests.tools.bench.measuring import test_image, voice
+from tests.tools.bench.measuring import sample_image, voice
 from tests.waves import write_wave
 
 WORKERS = (1, 2)
@@ -77,7 +77,7 @@ def _jobs(folder: Path, name: str, wishes: list[dict[str, Any]], seconds: float,
     """The jobs of a table that is written for them."""
     from PIL import Image
 
-    Image.fromarray((test_image(wide) * 255).byte().numpy()).save(folder / f"{name}.png")
+    Image.fromarray((sample_image(wide) * 255).byte().numpy()).save(folder / f"{name}.png")
     write_wave(folder / f"{name}.wav", voice(seconds)[0].clamp(-1, 1))
     path = folder / f"{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:

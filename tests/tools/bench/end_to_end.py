@@ -27,8 +27,8 @@ from tests.tools.bench.measuring import (
     in_reference_convolutions,
     peak_mb,
     processor_seconds,
+    sample_image,
     talker_by_rule,
-    test_image,
     voice,
     yardstick,
 )
@@ -56,7 +56,7 @@ def film(
     render_size: int = AS_BEFORE,
 ) -> int:
     """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
-    whole = Portrait(test_image(wide))
+    whole = Portrait(sample_image(wide))
     portrait, source = step("face", lambda: pipeline.extract(nets, whole, CropMode.CROP, render_size=render_size))
     speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
     expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))
@@ -187,7 +187,7 @@ def stages() -> list[dict[str, Any]]:
 
 def _stages_of(nets, face) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Name -> how much of it (seconds of voice, or one), and the doing."""
-    n, wave, whole = 4, voice(4.0), Portrait(test_image(wide=False))
+    n, wave, whole = 4, voice(4.0), Portrait(sample_image(wide=False))
     speech = pipeline.encode_audio(wave, 16_000)
     expression, pose = pipeline.predict_expression(nets, speech, face), pipeline.predict_head_pose(nets, speech, face)
     found: dict[str, tuple[int, Callable[[], Any]]] = {

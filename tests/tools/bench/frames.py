@@ -78,10 +78,10 @@ def measure(what: str, side: int, rounds: int, batches: Sequence[int], frame_fil
 def apart(frame_file: Path, plain_file: Path) -> dict[str, float]:
     """How far two frames lie apart (0..1), and how far what they show was read from elsewhere, in pixels."""
     ours, plain = np.load(frame_file), np.load(plain_file)
-    test_image = np.abs(ours["image"] - plain["image"])
+    sample_image = np.abs(ours["image"] - plain["image"])
     places = np.abs(ours["moved"] - plain["moved"])[..., :2] * (plain["image"].shape[-1] / 2)
     return {
-        "max_to_plain": float(test_image.max()),
-        "mean_to_plain": float(test_image.mean()),
+        "max_to_plain": float(sample_image.max()),
+        "mean_to_plain": float(sample_image.mean()),
         "pixels_to_plain": float(places.mean()),
     }

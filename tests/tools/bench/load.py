@@ -119,9 +119,9 @@ def fill(comfyui: Environment, folder: Path) -> None:
     """portrait0.png… and voice0.wav…, as small and as short as SIDES and VOICE_SECONDS say."""
     from PIL import Image
 
-    with Image.open(media.default_portrait(comfyui)) as test_image:
+    with Image.open(media.default_portrait(comfyui)) as sample_image:
         for k, side in enumerate(SIDES):
-            test_image.convert("RGB").crop((60, 0, 400, 340)).resize((side, side)).save(folder / f"portrait{k}.png")
+            sample_image.convert("RGB").crop((60, 0, 400, 340)).resize((side, side)).save(folder / f"portrait{k}.png")
     for k, seconds in enumerate(VOICE_SECONDS):
         media.beginning(comfyui, media.VOICE, seconds, folder / f"voice{k}.wav")
 

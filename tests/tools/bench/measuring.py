@@ -111,7 +111,7 @@ def _high_water_mb(process: Path) -> float:
 # ----------------------------------------------------------------------------------------------------- what to do
 
 
-def test_image(wide: bool):
+def sample_image(wide: bool):
     """(H, W, 3): the portrait as it is, 512 x 512, or enlarged and with its left edge drawn out to 1920 x 1080."""
     import numpy as np
     import torch

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.tools.bench.measuring import PROJECT, children_mb, forget_peak, peak_mb, test_image, voice
+from tests.tools.bench.measuring import PROJECT, children_mb, forget_peak, peak_mb, sample_image, voice
 
 MODES = {"crop": "crop at 256", "full": "full on 1920 x 1080"}
 SHORT_SECONDS, LONG_SECONDS = (6.0, 30.0), (60.0, 600.0)
@@ -90,7 +90,7 @@ def run_pipeline(mode: str, seconds: float) -> dict[str, Any]:
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
         wide = mode == MODES["full"]
         crop_mode = CropMode.FULL if wide else CropMode.CROP
-        portrait, source = pipeline.extract(nets, Portrait(test_image(wide)), crop_mode)
+        portrait, source = pipeline.extract(nets, Portrait(sample_image(wide)), crop_mode)
         wave = voice(seconds)
         speech = pipeline.encode_audio(wave, 16_000)
         motion = pipeline.coefficients_to_motion(

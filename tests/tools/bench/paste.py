@@ -26,7 +26,7 @@ from sadtalker_core.compose.paste import Blend, PasteBack, resize
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
 from tests.face import images
-from tests.tools.bench.measuring import test_image, yardstick
+from tests.tools.bench.measuring import sample_image, yardstick
 
 BOX = Box(1040, 10, 540, 540)
 TINT = 0.97
@@ -52,7 +52,7 @@ def main() -> None:
 @torch.inference_mode()
 def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
-    whole = test_image(wide=True)
+    whole = sample_image(wide=True)
     portrait, heads = talking(whole, BOX, n_frames)
     stick = yardstick()
     rows: list[dict[str, Any]] = [
@@ -65,7 +65,7 @@ def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, An
     cloned = opencv(whole, BOX)
     if cloned is not None:
         rows.append({"what": "OpenCV's seamlessClone", **filmed(cloned, heads[-4:], folder), "target_fps": TARGET})
-    return rows + [jumps(images.test_image(name), box, name) for name, box in SEAMS.items()]
+    return rows + [jumps(images.sample_image(name), box, name) for name, box in SEAMS.items()]
 
 
 def talking(whole: Tensor, box: Box, n_frames: int) -> tuple[Portrait, list[Tensor]]:

@@ -24,7 +24,7 @@ from sadtalker_core.render.facevid2vid.fast import FastGenerator, accelerate
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from tests.parity.harness import rule_net
 from tests.tools.bench.frames import BF16, FP16, FP32, given
-from tests.tools.bench.measuring import test_image, voice
+from tests.tools.bench.measuring import sample_image, voice
 
 NARROW = {"bf16": BF16, "fp16": FP16}
 #: the middle of the upper and of the lower inner lip
@@ -35,7 +35,7 @@ LIPS = (13, 14)
 def measure(seconds: float = 1.0) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     nets = assemble_mini()
-    portrait, source = pipeline.extract(nets, Portrait(test_image(wide=False)), CropMode.CROP)
+    portrait, source = pipeline.extract(nets, Portrait(sample_image(wide=False)), CropMode.CROP)
     speech = pipeline.encode_audio(voice(seconds), 16_000)
     motion = pipeline.coefficients_to_motion(
         nets,

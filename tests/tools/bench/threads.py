@@ -29,7 +29,7 @@ from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.render import tiny
-from tests.tools.bench.measuring import talker_by_rule, test_image, voice
+from tests.tools.bench.measuring import sample_image, talker_by_rule, voice
 
 VOICE_SECONDS, ROUNDS = 4, 4
 #: frames at once
@@ -122,7 +122,7 @@ def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Call
     batch = BATCH[family]
     timed[f"{batch} frames"] = partial(next, chain.from_iterable(frames(batch) for _ in count()))
     if family == MINI:
-        wide, _ = pipeline.extract(nets, Portrait(test_image(wide=True)), CropMode.CROP)
+        wide, _ = pipeline.extract(nets, Portrait(sample_image(wide=True)), CropMode.CROP)
         heads = torch.rand(1, 256, 256, 3).expand(400, -1, -1, -1)
         stream, _ = pipeline.paste(heads, wide)  # of equal frames, so that every batch is the same
         timed[f"paste-back, 1920 x 1080, {pipeline.PASTED_AT_ONCE} frames"] = partial(next, stream.batches())
@@ -133,7 +133,7 @@ def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Call
 
 def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], Callable[[int], Iterator[Tensor]]]:
     """The stages up to the motion, and what begins to render."""
-    face_image, wave = Portrait(test_image(wide=False)), voice(VOICE_SECONDS)
+    face_image, wave = Portrait(sample_image(wide=False)), voice(VOICE_SECONDS)
     speech = pipeline.encode_audio(wave, 16_000)
     portrait, source = pipeline.extract(nets, face_image, CropMode.CROP)
     if "face_recon" in nets.nets:
