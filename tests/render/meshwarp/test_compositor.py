@@ -48,12 +48,11 @@ def test_a_fine_crop_beside_the_head_stays_as_it_is(net):
     assert torch.equal(frames_of(net, aside, rows(2, yaw=9.0, jawOpen=0.7)), crop.image.expand(2, -1, -1, -1))
 
 
-def test_where_the_paint_says_little_a_fine_crop_keeps_its_detail(net):
-    """The same colours, for the paint changes those alike; of the noise of the portrait more is left."""
+def test_a_fine_crop_keeps_more_of_its_detail_and_the_same_colours(net):
     with torch.no_grad():
         for head in (net.shift, net.colours):
             head.weight.zero_()
-        net.colours.bias.fill_(0.0)  # grey, a tenth of it
+        net.colours.bias.fill_(0.0)
     driving = rows(1, yaw=6.0)
     plain, fine = (frames_of(net, replace(noise_crop(), fine=fine), driving)[0] for fine in (False, True))
     cheeks = (slice(None), slice(120, 150), slice(90, 166))
