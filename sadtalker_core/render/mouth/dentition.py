@@ -18,7 +18,7 @@ So, from where the lips meet, the upper row ends 3.1 below, the lower one 0.6 ab
 distances from its own lips at rest (meshwarp/mouth_anchors.py). The upper edge follows the skull; jawOpen takes lower
 teeth and tongue along.
 
-Drawings are in decimetres: x to the right of the picture, y up. Letters: `H W` their pixels.
+Drawings are in decimetres: x to the right of the image, y up. Letters: `H W` their pixels.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Who shows teeth in the portrait keeps them (own_teeth.py): they lie over the dra
 theirs, so that no frame lacks teeth where the lips uncover more than the portrait did.
 
 Letters: `B` frames, `h w` the rectangle of the crop that holds all mouths, `S` side of the crop. Drawings are in
-decimetres: x to the right of the picture, y up, from the middle of the tooth edge.
+decimetres: x to the right of the image, y up, from the middle of the tooth edge.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Mouth:
     def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> Tensor:
         """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips."""
         anchors, n = flow.mouth_anchors, len(flow.mesh)
-        picture = self.dark[:, None, None].expand(n, -1, *places.shape[:2])
+        image = self.dark[:, None, None].expand(n, -1, *places.shape[:2])
         axes = anchors.axes * self.head.zoom
         back = torch.linalg.inv(axes[:, :, :2])
         flats = []
@@ -116,8 +116,8 @@ class Mouth:
             grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
             light = front if layer == UPPER_TEETH else deep
-            picture = picture + sampled[:, 3:] * (sampled[:, :3] * light - picture)
-        return picture
+            image = image + sampled[:, 3:] * (sampled[:, :3] * light - image)
+        return image
 
     def _lift(self, layer: int) -> Tensor:
         """() decimetres, up in the head: rows of teeth follow the portrait's own; and where its upper row reaches
