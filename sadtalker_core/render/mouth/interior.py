@@ -50,13 +50,14 @@ _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
-_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.025, 0.4, (0.9, 0.5)
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.025, 0.35, (0.75, 0.3)
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
+_OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
 _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
 #: off the tongue, which lies deeper, and over how many decimetres below it.
-_ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
-_REDDER = (0.0, 0.16, 0.2)  #: what is in shade is lit by the mouth around it
+_ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.15, TONGUE: 0.5}, 0.045
+_REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
 _SINKS = 0.03  #: decimetres by which the lower lip has risen before the teeth, then
@@ -85,10 +86,12 @@ class Mouth:
         """frames (B, 3, S, S) as the warp has them -> the same, mouths filled; closed mouths as they were."""
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge = max(1.0, _EDGE * self.density)
-        rows, columns, places = pixels_around(lips, edge, frames.shape[-1])
+        rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
         if not places.numel():
             return frames
         gap = opening(lips, places[None])
+        if self.own.row == UPPER_TEETH:
+            gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
         own, shown = self.own.seen(places, flow)
         drawn = self._changed(lips) * (1 - shown)
@@ -137,8 +140,8 @@ class Mouth:
         flats[TONGUE] = flats[TONGUE] / F.pad(1 + tilt[:, None, None, None], (1, 0), value=1.0)
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
-        near = self.mucosa * _NEAR_DARK
-        image = near + opened.square() * (self.dark - near)
+        near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
+        image = near + opened.amax((2, 3), keepdim=True).square() * (self.dark - near)
         for layer in (TONGUE, LOWER_TEETH, UPPER_TEETH):  # from the back to the front
             grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
@@ -173,7 +176,11 @@ class Mouth:
         """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
         reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
         little, much = _MUCOSA_SEEN
-        return (little + (much - little) * opened) * torch.exp(-((gap.below.clamp_min(0) / reach) ** 2))
+        return (
+            gap.from_corner(_CORNER)
+            * (little + (much - little) * opened)
+            * torch.exp(-((gap.below.clamp_min(0) / reach) ** 2))
+        )
 
 
 def _inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
