@@ -93,5 +93,5 @@ def test_no_rim_of_teeth_stays_on_the_lower_lip():
     flow = flow_of(head, row(A)[None])
     rim = torch.full_like(image, 0.95)
     mesh = head.on_crop(flow.mesh)[0]
-    x, bottom = int(mesh[14, 0]), int(mesh[14, 1])
-    assert Mouth(image, head).fill(rim, flow)[0, :, bottom, x].mean() < 0.7
+    x, below = int(mesh[14, 0]), int(mesh[14, 1].ceil())
+    assert Mouth(image, head).fill(rim, flow)[0, :, below, x].mean() < 0.8
