@@ -50,8 +50,9 @@ _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
-_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.025, 0.35, (0.75, 0.3)
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.025, 0.35, (0.75, 0.1)
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
+_NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
 _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
@@ -60,7 +61,7 @@ _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.15, TONGUE: 0.5}, 0.045
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
-_SINKS = 0.03  #: decimetres by which the lower lip has risen before the teeth, then
+_SINKS = 0.02  #: decimetres by which the lower lip has risen before the teeth, then
 
 
 class Mouth:
@@ -89,7 +90,7 @@ class Mouth:
         rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
         if not places.numel():
             return frames
-        gap = opening(lips, places[None])
+        gap = opening(without_notches(lips), places[None])
         if self.own.row == UPPER_TEETH:
             gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
@@ -190,3 +191,21 @@ def _inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
     red = white * white.new_tensor(_MUCOSA)
     lip = lip * (red.mean() / lip.mean().clamp_min(0.02))
     return red + _LIKE_LIP * (lip - red)
+
+
+def without_notches(lips: Tensor) -> Tensor:
+    """lips (B, 20, 2) -> the same, the lower one drawn straight beside the corners of a wide mouth, where it would
+    reach into the opening.
+    """
+    changed = lips.clone()
+    middle = lips.mean(1)
+    wide = (lips[:, 15] - lips[:, 5]).norm(dim=-1) / (lips[:, 10] - lips[:, 0]).norm(dim=-1).clamp_min(1e-3)
+    wide = ((wide - _NOTCHED[0]) / (_NOTCHED[1] - _NOTCHED[0])).clamp(0, 1)
+    for corner, beside, next_one in ((10, 11, 13), (10, 12, 13), (0, 19, 17), (0, 18, 17)):
+        start, along = lips[:, corner], lips[:, next_one] - lips[:, corner]
+        across = torch.stack([-along[:, 1], along[:, 0]], dim=-1)
+        across = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+        inwards = across * torch.sign(((middle - start) * across).sum(-1, keepdim=True))
+        notch = ((lips[:, beside] - start) * inwards).sum(-1).clamp_min(0) * wide
+        changed[:, beside] = lips[:, beside] - notch[:, None] * inwards
+    return changed

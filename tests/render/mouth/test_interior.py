@@ -2,8 +2,9 @@
 
 import torch
 
+from sadtalker_core.canonical_face import INNER_LIPS
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
-from sadtalker_core.render.mouth.interior import Mouth
+from sadtalker_core.render.mouth.interior import Mouth, without_notches
 from tests.render.heads import DENSITY, SIDE, posed_head, rows
 
 
@@ -68,3 +69,15 @@ def test_nothing_is_drawn_before_a_smile_opens_further():
     smile = rows(jawOpen=0.3, mouthUpperUpLeft=0.6, mouthUpperUpRight=0.6)
     same, _ = filled(posed_head(smile), smile)
     assert (same - 0.5).abs().amax() < 0.02
+
+
+def test_a_wide_mouth_has_no_notch_beside_its_corners_and_others_keep_their_shape():
+    head = posed_head()
+    driving = rows(3, jawOpen=torch.tensor([0.0, 0.1, 1.0]))
+    lips = head.on_crop(mesh_flow(head.rig, driving.weights, *head.pose(driving)).mesh[:, list(INNER_LIPS)])
+    lips[:, 11] += torch.tensor([-2.0, -2.0])  # the lower lip reaches into the opening beside its left corner
+    mended = without_notches(lips)
+    assert torch.equal(mended[:2], lips[:2])
+    start, beside, further = mended[2, [10, 11, 13]]
+    (x, y), (u, v) = (beside - start).tolist(), (further - start).tolist()
+    assert abs(x * v - y * u) < 1e-2
