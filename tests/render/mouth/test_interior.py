@@ -39,6 +39,25 @@ def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     assert teeth > 4 * hole and lower_row > 3 * hole
 
 
+def test_it_is_red_below_the_teeth_of_a_mouth_that_is_hardly_open():
+    """Where the lower lip has just left the teeth its inner side is seen, no black line."""
+    frames, mesh = filled(posed_head(), rows(jawOpen=0.12, mouthLowerDownLeft=0.3, mouthLowerDownRight=0.3))
+    x, top, bottom = mesh[0, 13, 0].long(), int(mesh[0, 13, 1]), int(mesh[0, 14, 1])
+    red, green, blue = frames[0, :, top + 1 : bottom, x - 6 : x + 7].flatten(1)
+    darkest = (red + green + blue).argmin()
+    assert bottom - top > 4 and red[darkest] > 0.2
+    assert red[darkest] > 1.1 * torch.maximum(green[darkest], blue[darkest])
+
+
+def test_the_lower_arch_is_seen_from_above_in_a_wide_open_mouth():
+    """Its sides then follow the lip: the row reaches further up there than in the middle."""
+    frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
+    centre, low = mesh[0, 14].long().tolist()
+    bright = frames[0, 1, low - 14 : low + 1] > 0.27  # gums and tongue are redder
+    middle, side = (int(bright[:, centre + x].float().argmax()) for x in (0, 9))
+    assert side < middle
+
+
 def test_the_mouth_of_a_portrait_in_the_dark_is_dark():
     day, night = (filled(posed_head(), rows(jawOpen=0.8), grey)[0] for grey in (0.6, 0.15))
     inside = (day - 0.6).abs().amax(1, keepdim=True) > 0.05
