@@ -71,20 +71,21 @@ class Gaze:
         self.looks = torch.einsum("xy,kny->knx", flat, looks)
 
     def look(self, moved: Tensor, weights: Tensor, flow: MeshFlow) -> Tensor:
-        """moved (B, 2, S, S): where in the portrait each pixel of a frame lies, minus where it is, in pixels of the
-        crop; weights (B, P) of the frames -> the same, other within the eyes of faces that look elsewhere.
+        """moved (B, 2, S, S): where in the portrait each pixel of a frame lies, minus where it is, in halves of the
+        crop's side; weights (B, P) of the frames -> the same, changed in place within the eyes of faces that look
+        elsewhere.
         """
         own = self.head.rig.face.weights[list(GAZE_UNITS)].to(weights)
         change = weights[:, list(GAZE_UNITS)] - own
         if not bool((change != 0).any()):
             return moved
-        moved = moved.clone()
+        to_pixels = moved.shape[-1] / 2
         for k, (eye, edges) in enumerate(zip(self.eyes, _LIDS, strict=True)):
             points = self.head.on_crop(flow.mesh[:, [*edges[0], *edges[1]]])
             rows, columns, places = pixels_around(points, 0.5 * eye.width, moved.shape[-1])
-            window = moved[:, :, rows, columns]
-            seen = window + places.permute(2, 0, 1)
-            moved[:, :, rows, columns] = window - eye.carried(seen, (change @ self.looks[k].to(change)).to(seen))
+            seen = moved[:, :, rows, columns] * to_pixels + places.permute(2, 0, 1)
+            carried = eye.carried(seen, (change @ self.looks[k].to(change)).to(seen))
+            moved[:, :, rows, columns] -= carried / to_pixels
         return moved
 
 

@@ -15,6 +15,7 @@ from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
+from .lid_skin import HARDLY
 
 _UPPER = (tuple(LEFT_EYE[k] for k in (8, 7, 6, 5, 4, 3, 2, 1, 0)), tuple(RIGHT_EYE[:9]))
 
@@ -39,20 +40,20 @@ class LashLine:
         self.colour = colours[:, darkest].mean(1)
 
     def draw(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) -> the same with lashes. Eyes that do not close are left as they are."""
-        if not bool((flow.eye_closure > 0).any()):
-            return frames
-        frames = frames.clone()
+        """frames (B, 3, S, S) -> the same, on which lashes are drawn in place. Eyes that do not close are left as they
+        are.
+        """
         for eye, edge in enumerate(_UPPER):
-            points = self.head.on_crop(flow.mesh[:, edge])
+            closing = torch.nonzero(flow.eye_closure[:, eye] > HARDLY)[:, 0]
+            if not len(closing):
+                continue
+            points, closure = self.head.on_crop(flow.mesh[closing][:, edge]), flow.eye_closure[closing, eye]
             rows, columns, places = pixels_around(points, 3 * _HANGING * self.density, frames.shape[-1])
             u, v = beside_line(places[None], points)
             below = v - below_edge(edge_curve(points), u)
             reach = torch.where(below < 0, max(1.0, _THICK * self.density), max(1.2, _HANGING * self.density))
             ends = (u / _INNER_FADE).clamp(0, 1) * ((1 - u) / _OUTER_FADE).clamp(0, 1)
-            line = (
-                torch.exp(-((below / reach) ** 2)) * ends * (_STRENGTH * flow.eye_closure[:, eye, None, None].square())
-            )
-            window = frames[:, :, rows, columns]
-            frames[:, :, rows, columns] = window + line[:, None] * (self.colour[:, None, None] - window)
+            line = torch.exp(-((below / reach) ** 2)) * ends * (_STRENGTH * closure[:, None, None].square())
+            window = frames[closing, :, rows, columns]
+            frames[closing, :, rows, columns] = window + line[:, None] * (self.colour[:, None, None] - window)
         return frames

@@ -37,6 +37,7 @@ _WHOLLY = 0.3  #: share of that height up to which it is done wholly
 _ENDS = 0.75  #: of the height of an arch over the eye: where it is lower, less is done
 _DARKER, _MUCH_DARKER = 0.05, 0.25  #: of the skin's brightness: left as it is, and cleaned
 _MOST, _GRAIN, _KEPT_GRAIN = 0.9, 0.03, 0.4  #: decimetres of what counts as narrow; how much of it stays
+HARDLY = 0.01  #: of a blink: eyes that close less are left alone; what would change is less than half a step of 255
 _FROM_CLOSURE = 0.3  #: of a blink: from there on it is done wholly
 _SHUT_FROM, _RIM, _RIM_ENDS = 0.85, 0.05, 0.3  #: of a blink; decimetres below the line where lids meet; as _ENDS
 _EDGE = 0.012  #: decimetres above the edge of the lid that stay as dark as they are: lashes grow there
@@ -78,37 +79,40 @@ class LidSkin:
 
     def draw(self, frames: Tensor, moved: Tensor, flow: MeshFlow) -> Tensor:
         """frames (B, 3, S, S) and moved (B, 2, S, S), where in the portrait each pixel lies, minus where it is, in
-        pixels -> the frames with clean lids. Eyes that do not close are left as they are.
+        halves of the crop's side -> the frames, whose lids are cleaned in place. Eyes that do not close are left as
+        they are.
         """
-        if not bool((flow.eye_closure > 0).any()):
-            return frames
-        frames = frames.clone()
+        to_pixels = frames.shape[-1] / 2
         for eye, (upper, _) in enumerate(_LIDS):
-            points = self.head.on_crop(flow.mesh[:, list(upper)])
+            closing = torch.nonzero(flow.eye_closure[:, eye] > HARDLY)[:, 0]
+            if not len(closing):
+                continue
+            points = self.head.on_crop(flow.mesh[closing][:, list(upper)])
+            closure = flow.eye_closure[closing, eye, None, None]
             rows, columns, places = pixels_around(points, 2 * _TOP * self.density, frames.shape[-1])
             u, v = beside_line(places[None], points)
             over = (below_edge(edge_curve(points), u) - v) / self.density  # decimetres above the edge in the frame
-            seen = moved[:, :, rows, columns].permute(0, 2, 3, 1) + places
+            seen = moved[closing, :, rows, columns].permute(0, 2, 3, 1) * to_pixels + places
             u_seen, v_seen = beside_line(seen, self.edges[eye].expand(len(seen), -1, -1))
             high = (below_edge(edge_curve(self.edges[eye]), u_seen) - v_seen) / self.density  # the same in the portrait
             arch = (torch.pi * u.clamp(0, 1)).sin()
             share = (high / (_TOP * (0.4 + 0.6 * arch))).clamp(0, 1)
-            shut = _ease((flow.eye_closure[:, eye, None, None] - _SHUT_FROM) / (1 - _SHUT_FROM))
+            shut = _ease((closure - _SHUT_FROM) / (1 - _SHUT_FROM))
             on_lid = (
                 _ease(over / _EDGE - 1 + shut) * (1 - _ease((share - _WHOLLY) / (1 - _WHOLLY))) * _ease(arch / _ENDS)
             )
             top, edge, below = self._along(eye, u_seen)
             skin = torch.lerp(edge, top, share[:, None])
-            window = frames[:, :, rows, columns]
+            window = frames[closing, :, rows, columns]
             calm = _blurred(window, self.grain)
             darker = 1 - calm.mean(1) / skin.mean(1).clamp_min(1e-3)
             amount = on_lid * _ease((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
-            amount = (amount * _ease(flow.eye_closure[:, eye, None, None] / _FROM_CLOSURE))[:, None]
+            amount = (amount * _ease(closure / _FROM_CLOSURE))[:, None]
             # what is wide and dark goes, and most of what is narrow
             cleaned = skin + _KEPT_GRAIN * (window - calm)
             window = torch.lerp(window, cleaned, _MOST * amount)
             rim = _ease((over + _RIM) / _RIM) * (1 - _ease(over / _EDGE)) * _ease(arch / _RIM_ENDS) * shut
-            frames[:, :, rows, columns] = torch.lerp(window, below, _MOST * rim[:, None])
+            frames[closing, :, rows, columns] = torch.lerp(window, below, _MOST * rim[:, None])
         return frames
 
     def _along(self, eye: int, u: Tensor) -> Tensor:
@@ -135,7 +139,8 @@ def _calm(colours: Tensor) -> Tensor:
 
 def _blurred(images: Tensor, size: int) -> Tensor:
     for _ in range(2):
-        images = F.avg_pool2d(images, size, 1, size // 2, count_include_pad=False)
+        images = F.avg_pool2d(images, (1, size), 1, (0, size // 2), count_include_pad=False)
+        images = F.avg_pool2d(images, (size, 1), 1, (size // 2, 0), count_include_pad=False)
     return images
 
 

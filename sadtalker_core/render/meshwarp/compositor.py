@@ -19,11 +19,13 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...canonical_face import INNER_LIPS
 from ...coefficients import BLENDSHAPE_INDEX
 from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
@@ -34,6 +36,7 @@ from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
@@ -42,6 +45,8 @@ from .posed_rig import PosedRig
 from .warp import Lookup, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
+_IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
+_PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
 _MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
@@ -116,6 +121,7 @@ class _MeshClip:
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
         self.identity, self.on_stage = self._crop_grid()
+        self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
     def frames(self, start: int, stop: int) -> Tensor:
@@ -140,26 +146,53 @@ class _MeshClip:
         return self._compose(displacement, change, paint, flow, driving.weights.to(device))
 
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
-        """From the stage to the crop: bilinear in between, nothing outside."""
+        """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
         n, side = len(displacement), self.image.shape[-1]
+        frames = self.image.repeat(n, 1, 1, 1)
+        bands, (rows, columns) = self._bands(), self.covered
+        if not bands:  # the head is not on the crop
+            return frames
         to_crop = self.head.zoom * 2 / side
-        moved = within_the_image(displacement * to_crop, self.stage_on_crop)
-        on_crop = sample(torch.cat([moved, change, paint], dim=1), self.on_stage.expand(n, -1, -1, -1))
-        outside = (self.on_stage.abs().amax(-1) > 1)[:, None]
-        moved, change = (part.masked_fill(outside, 0) for part in (on_crop[:, :2], on_crop[:, 2:3]))
+        moved = self.image.new_zeros(n, 2, side, side)
+        on_stage = within_the_image(displacement * to_crop, self.stage_on_crop)
+        moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
         if self.gaze:
-            moved = self.gaze.look(moved * (side / 2), weights, flow) * (2 / side)
-        warped = self.look(self.identity + moved.permute(0, 2, 3, 1))
-        warped = self.lips.draw(warped, displacement, flow)
-        sides = beside_the_edge(displacement, flow.face)
-        draw_edge(warped, self.image, self.identity, self.on_stage, sides, to_crop)
-        frames = warped + change * (on_crop[:, 3:] - warped)
-        frames = self.lids.draw(self.mouth.fill(frames, flow), moved * (side / 2), flow)
-        frames = self.lashes.draw(frames, flow)
-        still = (moved.abs().amax(1, keepdim=True) < _NOTHING) & (change == 0)
-        if self.look.fine:  # several times as fast as `where`, and the portrait's own pixels are so to the bit, too
-            return torch.lerp(frames, self.image.expand_as(frames), still.to(frames)).clamp_(0, 1)
-        return torch.where(still, self.image, frames).clamp(0, 1)
+            self.gaze.look(moved, weights, flow)
+        for band in bands:
+            frames[band] = self.look(self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1))
+        self.lips.draw(frames, displacement, flow)
+        draw_edge(frames, self.image, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
+        painted = self._paint(frames, change, paint, flow)
+        self.mouth.fill(frames, flow)
+        self.lids.draw(frames, moved, flow)
+        self.lashes.draw(frames, flow)
+        still = moved.abs().amax(1, keepdim=True) < _NOTHING
+        still[painted[0]] &= painted[1]
+        for band in bands:
+            if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
+                own = self.image[band].expand(n, -1, -1, -1)
+                frames[band] = torch.lerp(frames[band], own, still[band].to(frames))
+        return frames.clamp_(0, 1)
+
+    def _bands(self) -> list[tuple[Any, ...]]:
+        """The covered part of (B, C, S, S) in pieces of rows that are composed together."""
+        rows, columns = self.covered
+        wide, high = columns.stop - columns.start, rows.stop - rows.start
+        step = max(1, _IN_CACHE // max(wide, 1)) if self.image.device.type == "cpu" else max(high, 1)
+        starts = range(rows.start, rows.stop, step)
+        return [(..., slice(start, min(start + step, rows.stop)), columns) for start in starts]
+
+    def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
+        """Paint, on frames, what the network says, in place -> the rectangle of (B, C, S, S) that was looked at, and
+        where nothing was painted in it.
+        """
+        lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
+        rows, columns, _ = pixels_around(lips, _PAINTED * float(self.head.zoom), frames.shape[-1])
+        window, on_stage = (..., rows, columns), self.on_stage[:, rows, columns]
+        layers = sample(torch.cat([change, paint], dim=1), on_stage.expand(len(frames), -1, -1, -1))
+        amount = layers[:, :1].masked_fill((on_stage.abs().amax(-1) > 1)[:, None], 0)
+        frames[window] += amount * (layers[:, 1:] - frames[window])
+        return window, amount == 0
 
     def _cut_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""
@@ -175,6 +208,15 @@ class _MeshClip:
         side = self.image.shape[-1]
         places = _pixels(side, self.image.device)
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def _rectangle(where: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the rectangle that where (S, S) is true in; of nothing, where it is nowhere."""
+    sides = []
+    for axis in (1, 0):
+        found = torch.nonzero(where.any(axis)).flatten().tolist()
+        sides.append(slice(found[0], found[-1] + 1) if found else slice(0, 0))
+    return sides[0], sides[1]
 
 
 def _pixels(side: int, device: torch.device) -> Tensor:

@@ -84,7 +84,7 @@ class Mouth:
         self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
 
     def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) as the warp has them -> the same, mouths filled; closed mouths as they were."""
+        """frames (B, 3, S, S) as the warp has them -> the same, mouths filled in place; closed mouths as they were."""
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge = max(1.0, _EDGE * self.density)
         rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
@@ -96,11 +96,10 @@ class Mouth:
         window = frames[:, :, rows, columns]
         own, shown = self.own.seen(places, flow)
         drawn = self._changed(lips) * (1 - shown)
-        filled = frames.clone()
-        filled[:, :, rows, columns] = window + gap.cover(edge) * (
+        frames[:, :, rows, columns] = window + gap.cover(edge) * (
             drawn * (self._drawn(places, flow, gap) - window) + shown * (own - window)
         )
-        return filled
+        return frames
 
     def _changed(self, lips: Tensor) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not say what is

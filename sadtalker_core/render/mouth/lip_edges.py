@@ -60,8 +60,8 @@ class LipEdges:
         self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
-        """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, with the lips up to their
-        edges.
+        """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, on which the lips are drawn
+        up to their edges, in place.
         """
         on_stage = flow.mesh[:, list(INNER_LIPS)]
         rows, columns, places = pixels_around(
@@ -81,12 +81,11 @@ class LipEdges:
             cover = (fine + 0.5).clamp(0, 1) * between
             drawn, total = drawn + cover * self._seen(carried, places), total + cover
         both = total.clamp_min(1)
-        shown = warped.clone()
         nearer = ((was_gap - gap) / self.density - _NEARER) / (_MUCH_NEARER - _NEARER)
         met = nearer.clamp(0, 1) * (1 - gap / self.density / _NEAR).clamp(0, 1)
         line = torch.exp(-((torch.maximum(*fine_sides) / max(1.0, _SHADE_REACH * self.density)) ** 2))
-        shown[:, :, rows, columns] = (drawn / both + (1 - total / both) * window) * (1 - _SHADE * met * between * line)
-        return shown
+        warped[:, :, rows, columns] = (drawn / both + (1 - total / both) * window) * (1 - _SHADE * met * between * line)
+        return warped
 
     def _seen(self, displacement: Tensor, places: Tensor) -> Tensor:
         """What a displacement (B, 2, 160, 160) brings to places (h, w, 2) of the crop: (B, 3, h, w)."""

@@ -34,11 +34,11 @@ def seen(image, moved):
 
 
 def looked(faces):
-    """(B, 64) weights -> the movement (B, 2, S, S) of the gaze alone."""
+    """(B, 64) weights -> the movement (B, 2, S, S) of the gaze alone, in pixels."""
     image, placed, irises = portrait()
     still = torch.eye(3).expand(len(faces), 3, 3), torch.zeros(len(faces), 2)
     flow = mesh_flow(placed.rig, faces, *still)
-    return Gaze(irises, placed).look(torch.zeros(len(faces), 2, SIDE, SIDE), faces, flow)
+    return Gaze(irises, placed).look(torch.zeros(len(faces), 2, SIDE, SIDE), faces, flow) * (SIDE / 2)
 
 
 def dark_places(shown, irises):
@@ -109,7 +109,7 @@ def test_eyes_that_look_as_the_portrait_does_are_left_alone():
     image, placed, irises = portrait()
     flow = mesh_flow(placed.rig, weights(jawOpen=0.5), torch.eye(3)[None], torch.zeros(1, 2))
     before = torch.rand(1, 2, SIDE, SIDE)
-    assert Gaze(irises, placed).look(before, weights(jawOpen=0.5), flow) is before
+    assert torch.equal(Gaze(irises, placed).look(before.clone(), weights(jawOpen=0.5), flow), before)
 
 
 def test_a_frame_does_not_depend_on_those_beside_it():

@@ -27,8 +27,8 @@ def drawn(driving):
     for ring in (LEFT_EYE, RIGHT_EYE):
         x, y = placed.on_crop(placed.rig.source[list(ring)]).mean(0).long().tolist()
         image[:, :, y - 4 : y + 5, x - 4 : x + 5] = 0.05
-    frames = image.expand(len(driving), -1, -1, -1)
-    return LashLine(image, placed).draw(frames, flow_of(placed, driving)) - frames
+    frames = image.repeat(len(driving), 1, 1, 1)
+    return LashLine(image, placed).draw(frames.clone(), flow_of(placed, driving)) - frames
 
 
 def test_eyes_that_stay_open_are_left_alone():

@@ -12,7 +12,7 @@ def filled(placed, driving, grey=0.5):
     """-> frames (B, 3, 256, 256) of a grey portrait whose mouth is filled, and the mesh on them."""
     image = torch.full((1, 3, SIDE, SIDE), grey)
     flow = mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
-    return Mouth(image, placed).fill(image.expand(len(driving), -1, -1, -1), flow), placed.on_crop(flow.mesh)
+    return Mouth(image, placed).fill(image.repeat(len(driving), 1, 1, 1), flow), placed.on_crop(flow.mesh)
 
 
 def test_a_closed_mouth_is_left_alone():

@@ -72,7 +72,7 @@ def test_no_frame_lacks_teeth_between_frames_that_have_them(portrait):
     """From a smile that shows teeth to the widest vowel: the upper row is there in each frame."""
     image, head = portrait_of(portrait, 0.0, 0.45)
     flow = flow_of(head, walk(portrait[0], A, {"jawOpen": 0.9}, steps=9))
-    frames = Mouth(image, head).fill(image.expand(len(flow.mesh), -1, -1, -1), flow)
+    frames = Mouth(image, head).fill(image.repeat(len(flow.mesh), 1, 1, 1), flow)
     lips = head.on_crop(flow.mesh)
     for frame, mesh in zip(frames, lips, strict=True):
         x, top = int(mesh[13, 0]), mesh[13, 1]
