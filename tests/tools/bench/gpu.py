@@ -36,6 +36,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -149,6 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     if device.type == "cuda" and not torch.cuda.is_available():
         print("not measured: torch finds no CUDA device")
         return 2
+    do_without_scipy()
     report = Report(asked.json, device)
     limit = 60 * asked.minutes
     watchdog = threading.Timer(limit + 10, _give_up)
@@ -309,6 +311,20 @@ def has_pillow() -> bool:
     return True
 
 
+def do_without_scipy() -> None:
+    """Where it is missing the course of the head goes unsmoothed: a stage of no weight, not worth its download."""
+    try:
+        import scipy.signal  # noqa: F401
+    except ImportError:
+        signal: Any = ModuleType("scipy.signal")
+        signal.savgol_filter = lambda track, *_, **__: track
+        sys.modules.update({"scipy": ModuleType("scipy"), "scipy.signal": signal})
+
+
+def has_scipy() -> bool:
+    return hasattr(sys.modules.get("scipy.signal"), "__file__")
+
+
 def modes() -> tuple[str, ...]:
     """Crop modes of the whole job that can be walked here."""
     return ("crop", "full") if can_paste() else ("crop",)
@@ -320,6 +336,8 @@ def what_is_missing() -> Iterator[dict[str, Any]]:
         yield {"what": "no kornia here: paste-back, and so the full mode, is left out"}
     if not has_pillow():
         yield {"what": "no Pillow here: mini finds the face of the released model, whose coefficients are made up"}
+    if not has_scipy():
+        yield {"what": "no scipy here: the course of the head is not smoothed"}
     if not has_ffmpeg():
         yield {"what": "no ffmpeg here: frames are brought to the CPU, not encoded"}
 

@@ -136,7 +136,7 @@ def prepare_newer(say: Callable[[str], None] = print) -> Environment:
         steps.do("tree", NEWER_CORE, lambda: _fetch_newer_tree(steps, pip, tree), "a newer ComfyUI")
         steps.do(
             "requirements",
-            f"{NEWER_CORE} {_recipes()['torch']} {NOT_NEEDED}",
+            f"{NEWER_CORE} {_recipes()['torch']} {NOT_NEEDED} {older}",  # a new environment has none of them
             lambda: _install_newer_requirements(steps, python, tree),
             "what the newer ComfyUI needs",
         )
