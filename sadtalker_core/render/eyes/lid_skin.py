@@ -19,6 +19,7 @@ from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
+from ..meshwarp.warp import mean_around
 
 #: left eye, then right: the edges of the upper and of the lower lid from the left to the right of the image
 _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
@@ -104,7 +105,7 @@ class LidSkin:
             top, edge, below = self._along(eye, u_seen)
             skin = torch.lerp(edge, top, share[:, None])
             window = frames[closing, :, rows, columns]
-            calm = _blurred(window, self.grain)
+            calm = mean_around(mean_around(window, self.grain), self.grain)
             darker = 1 - calm.mean(1) / skin.mean(1).clamp_min(1e-3)
             amount = on_lid * _ease((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
             amount = (amount * _ease(closure / _FROM_CLOSURE))[:, None]
@@ -135,13 +136,6 @@ def _calm(colours: Tensor) -> Tensor:
     padded = F.pad(colours[None], (2, 2), mode="replicate")[0]
     middle = padded.unfold(1, 5, 1).median(-1).values
     return F.avg_pool1d(F.pad(middle[None], (2, 2), mode="replicate"), 5, 1)[0]
-
-
-def _blurred(images: Tensor, size: int) -> Tensor:
-    for _ in range(2):
-        images = F.avg_pool2d(images, (1, size), 1, (0, size // 2), count_include_pad=False)
-        images = F.avg_pool2d(images, (size, 1), 1, (size // 2, 0), count_include_pad=False)
-    return images
 
 
 def _ease(share: Tensor) -> Tensor:

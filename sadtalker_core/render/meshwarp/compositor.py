@@ -41,7 +41,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import Lookup, sample, within_the_image
+from .warp import Lookup, largest_around, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
@@ -84,7 +84,8 @@ def render_flow_frames(
         whole = clip()
         parts = torch.arange(start, stop).tensor_split(pieces_at_once(stop - start, parameter.device))
         edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
-        return torch.cat(list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device)))
+        made = list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device))
+        return made[0] if len(made) == 1 else torch.cat(made)
 
     return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, is_out_of_memory=is_out_of_memory)
 
@@ -135,7 +136,7 @@ class _MeshClip:
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
-        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
+        opening = F.avg_pool2d(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3, 1, 1)
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")

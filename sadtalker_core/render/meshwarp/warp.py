@@ -44,9 +44,23 @@ class Lookup:
 def _finer(image: Tensor) -> Tensor:
     """(1, C, S, S) -> (1, C, 2 S, 2 S)."""
     side = _FINER * image.shape[-1]
-    lightest, minus_darkest = (F.max_pool2d(sign * image, _NEAR, 1, _NEAR // 2) for sign in (1, -1))
+    lightest, minus_darkest = (largest_around(sign * image, _NEAR) for sign in (1, -1))
     low, high = (F.interpolate(bound, scale_factor=_FINER) for bound in (-minus_darkest, lightest))
     return resize_lanczos(image, (side, side), lobes=_LOBES).clamp_(low, high)
+
+
+def largest_around(image: Tensor, wide: int) -> Tensor:
+    """(B, C, h, w) -> the same, of each pixel the largest in the square of `wide` pixels around it: rows first, then
+    columns, which is many times as fast as the square at once.
+    """
+    rows = F.max_pool2d(image, (1, wide), 1, (0, wide // 2))
+    return F.max_pool2d(rows, (wide, 1), 1, (wide // 2, 0))
+
+
+def mean_around(image: Tensor, wide: int) -> Tensor:
+    """(B, C, h, w) -> the same, the mean of what lies of the square of `wide` pixels within the image; as above."""
+    rows = F.avg_pool2d(image, (1, wide), 1, (0, wide // 2), count_include_pad=False)
+    return F.avg_pool2d(rows, (wide, 1), 1, (wide // 2, 0), count_include_pad=False)
 
 
 def sample(image: Tensor, grid: Tensor) -> Tensor:
