@@ -51,19 +51,19 @@ class LidSkin:
         self.head, self.density = head, head.density
         self.grain = 2 * max(1, round(_GRAIN * self.density / 2)) + 1
         self.edges = [head.on_crop(head.rig.source[list(upper)])[None] for upper, _ in _LIDS]
-        self.colours = [
-            self._skin(image, *lids) for lids in _LIDS
-        ]  # (3, 3, n): on top of the lid, at its edge, below the eye
+        soft = mean_around(image, 3)
+        # (3, 3, n): on top of the lid, at its edge, below the eye
+        self.colours = [self._skin(soft, *lids) for lids in _LIDS]
 
-    def _skin(self, image: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
-        above = _brightest(self._beside(image, upper, -1.0, _ABOVE))
-        below = _brightest(self._beside(image, lower, 1.0, _BELOW))
+    def _skin(self, soft: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
+        above = _brightest(self._beside(soft, upper, -1.0, _ABOVE))
+        below = _brightest(self._beside(soft, lower, 1.0, _BELOW))
         lit, lit_below = above.mean(0), below.mean(0).clamp_min(1e-3)
         shade = (1 - lit / (_LOW_BROW * lit_below)).clamp(0, 1) * 2
         top = torch.lerp(above, below * _SHADED, shade.clamp(max=1)[None])
         return torch.stack([_calm(top), _calm(torch.lerp(top, below, 0.3)), _calm(below)])
 
-    def _beside(self, image: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
+    def _beside(self, soft: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
         """(3, n, d) what is seen at n places along a lid, and at d distances from it."""
         points = self.head.on_crop(self.head.rig.source[list(lid)])
         along = points[-1] - points[0]
@@ -74,8 +74,7 @@ class LidSkin:
         away_px = torch.linspace(*away, _DEEP, device=points.device) * self.density
         line = points[0] + u[:, None] * along + v[:, None] * torch.stack([-x[1], x[0]])
         places = line[:, None] + away_px[:, None] * y
-        soft = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
-        grid = places[None] * (2 / image.shape[-1]) - 1
+        grid = places[None] * (2 / soft.shape[-1]) - 1
         return F.grid_sample(soft, grid, padding_mode="border", align_corners=False)[0]
 
     def draw(self, frames: Tensor, moved: Tensor, flow: MeshFlow) -> Tensor:

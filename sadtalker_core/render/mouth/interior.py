@@ -78,11 +78,12 @@ class Mouth:
             return frames
         gap = opening(lips, places[None])
         window = frames[:, :, rows, columns]
-        own, shown = self.own.seen(places, flow)
-        drawn = self._changed(lips) * (1 - shown)
-        frames[:, :, rows, columns] = window + gap.cover(edge) * (
-            drawn * (self._drawn(places, flow, gap) - window) + shown * (own - window)
-        )
+        change = self._changed(lips)
+        added = change * (self._drawn(places, flow, gap) - window)
+        if self.own.row is not None:
+            own, shown = self.own.seen(places, flow)
+            added = torch.lerp(added, own - window, shown)
+        frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
     def _changed(self, lips: Tensor) -> Tensor:
