@@ -95,6 +95,7 @@ class FaceCrop:
                before there was a choice of sizes
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
                clearly seen, or where nobody has looked
+    mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
     """
 
     image: Tensor
@@ -103,6 +104,7 @@ class FaceCrop:
     mode: CropMode
     irises: Tensor | None = None
     fine: bool = False
+    mouth_covered: bool = False
 
     @property
     def pic_size(self) -> int:

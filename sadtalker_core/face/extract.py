@@ -17,6 +17,7 @@ from torch import Tensor
 from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
 from ..errors import FaceNotFound
 from .align import align_face
+from .covered import CLOTH, HAIR, cover_of
 from .crop import (
     AS_BEFORE,
     check_render_size,
@@ -38,6 +39,11 @@ from .recon import FaceReconNet
 
 #: pixels from ear to ear, or from brow to chin; a smaller face is enlarged more than three times
 SMALL_FACE = 48
+_COVERED = {
+    CLOTH: "SadTalker: the mouth seems to be covered, by a mask perhaps, so it stays as it is; head and eyes move.",
+    HAIR: "SadTalker: there seems to be a moustache or a beard, or a deep shadow, at the mouth; its hair moves with the"
+    " lips, and teeth may show through it.",
+}
 
 
 def extract_released(
@@ -104,6 +110,9 @@ def extract_mini(
     if fine:
         box = box if mode is CropMode.RESIZE else even_box(box)
         pic_size = render_side(box, render_size)
+    cover = cover_of(portrait.image.permute(2, 0, 1), points)
+    if cover is not None:
+        logging.warning(_COVERED[cover])
     crop = FaceCrop(
         (cut_sharply if fine else cut_square)(portrait.image, box, pic_size),
         image_to_square(points, box, pic_size),
@@ -111,6 +120,7 @@ def extract_mini(
         mode,
         _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
         fine,
+        cover == CLOTH,
     )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 

@@ -44,8 +44,13 @@ CLASSIC = pytest.mark.parametrize("page", ["classic"], indirect=True)
 def drop_workflow(page: Page, name: str) -> None:
     page.clear()
     page.drop(f"{name}.json", shipped.FILES[name].read_bytes())
-    n_nodes = len(workflow.load(shipped.FILES[name])["nodes"])
-    page.page.wait_for_function("n => app.graph.nodes.length === n", arg=n_nodes)
+    nodes = workflow.load(shipped.FILES[name])["nodes"]
+    page.page.wait_for_function("n => app.graph.nodes.length === n", arg=len(nodes))
+    client = Client(page.url)
+    named = [model for node in nodes for model in node.get("properties", {}).get("models", [])]
+    absent = [model for model in named if model["name"] not in client.get(f"/models/{model['directory']}")]
+    if absent:
+        decline_the_download(page, absent)
 
 
 def missing(page: Page) -> list[str]:
@@ -53,6 +58,15 @@ def missing(page: Page) -> list[str]:
     types = page.page.evaluate("""() => app.graph.nodes.filter(
         node => node.has_errors || !(node.type in LiteGraph.registered_node_types)).map(node => node.type)""")
     return types + page.page.locator(".p-dialog").all_inner_texts()
+
+
+def decline_the_download(page: Page, models: list[dict[str, str]]) -> None:
+    """The page names the models that the graph needs and that are not there, and offers to fetch them."""
+    offer = page.page.locator(".p-dialog", has_text="Missing Models")
+    offer.wait_for()
+    assert all(f"{model['directory']} / {model['name']}" in offer.inner_text() for model in models)
+    page.page.keyboard.press("Escape")
+    offer.wait_for(state="hidden")
 
 
 def what_it_does(graph: dict) -> dict:

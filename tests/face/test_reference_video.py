@@ -257,14 +257,14 @@ def test_the_mini_family_reads_the_meshes_it_follows(mean_face, monkeypatch):
     assert rows.crop_rows().shape == (4, 73)
 
 
-def test_brows_and_gaze_of_a_clip_are_read_against_its_usual_ones(monkeypatch, reading_nothing):
+def test_brows_and_gaze_of_a_clip_are_read_against_its_usual_ones(monkeypatch, mean_face):
     """Low brows that go up by .03 decimetres for two frames of seven, while the eyes look 10 degrees aside."""
     units = load_canonical_face().blendshapes[BLENDSHAPE_INDEX["browInnerUp"]]
     raised = [0, 0, 0, 1, 1, 0, 0]
 
     def follow(detector, mesh, frames, selector):
         for frame, up in zip(frames, raised, strict=True):
-            head = reading_nothing.template - 0.02 * units.new_tensor([0, -1, 0]) * (units[:, 1:2] > 0.01)
+            head = mean_face.template - 0.02 * units.new_tensor([0, -1, 0]) * (units[:, 1:2] > 0.01)
             head = head + up * units * torch.tensor(HEAD_TO_IMAGE)
             yield frame, MeshLandmarks(head * 60 + torch.tensor([160.0, 120.0, 0.0]), 0.99)
 
@@ -272,7 +272,7 @@ def test_brows_and_gaze_of_a_clip_are_read_against_its_usual_ones(monkeypatch, r
     monkeypatch.setattr(reference_video, "follow_mesh", follow)
     monkeypatch.setattr(reference_video, "find_irises", lambda image, points: torch.zeros(2, 3))
     monkeypatch.setattr(reference_video, "looks_aside", lambda irises, points: next(aside))
-    rows = read_mini_video(None, None, reading_nothing, video(*[1] * 7), 25, 256).expression
+    rows = read_mini_video(None, None, mean_face, video(*[1] * 7), 25, 256).expression
     inner = rows[:, BLENDSHAPE_INDEX["browInnerUp"]]
     assert (inner[[3, 4]] > 0.5).all() and (inner[[0, 1, 2, 5, 6]] < 0.02).all()
     out, into = (rows[:, BLENDSHAPE_INDEX[name]] for name in ("eyeLookOutLeft", "eyeLookInRight"))

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...canonical_face import INNER_LIPS
+from ...coefficients import BLENDSHAPE_INDEX
 from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
 from ..batches import OutOfMemory, in_batches, memory_ran_out
@@ -46,6 +47,7 @@ from .warp import Lookup, largest_around, sample, within_the_image
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
 _PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
+_MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
 # columns of mouth shapes and of the blink stay as sharp as the portrait. Middle and half axes in the units of the maps
@@ -77,7 +79,7 @@ def render_flow_frames(
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop.irises)
+        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -100,15 +102,17 @@ class _MeshClip:
         fine: bool,
         head: PosedRig,
         driving: BlendshapeMotion,
-        irises: Tensor | None,
+        crop: FaceCrop,
     ):
         self.net, self.image, self.head = net, image[None], head
         self.look = Lookup(self.image, fine)
-        self.gaze = None if irises is None else Gaze(irises, head)
+        self.gaze = None if crop.irises is None else Gaze(crop.irises, head)
         if not self.gaze:  # lids would follow a look that nobody sees
             driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
         if wears_glasses(self.image, head):
             driving = _calmer(driving, head, RIM_UNITS, KEPT)
+        if crop.mouth_covered:  # lips that nobody sees would tear what lies over them
+            driving = _calmer(driving, head, _MOUTH_UNITS, 0.0)
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()

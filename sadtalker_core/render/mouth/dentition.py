@@ -18,7 +18,7 @@ So, from where the lips meet, the upper row ends 3.1 below, the lower one 0.6 ab
 distances from its own lips at rest (meshwarp/mouth_anchors.py). The upper edge follows the skull; jawOpen takes lower
 teeth and tongue along.
 
-Drawings are in decimetres: x to the right of the picture, y up. Letters: `H W` their pixels.
+Drawings are in decimetres: x to the right of the image, y up. Letters: `H W` their pixels.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def teeth(density: float, crowns: tuple[tuple[float, float, float], ...], rise: 
     yellower = torch.tensor([0.93, 0.95, 0.97]) + length[..., None] * torch.tensor([0.07, 0.03, -0.04])
     colour = torch.tensor(ENAMEL) * yellower * (round_off * (1 - 0.32 * between))[..., None]
     colour = colour + gum[..., None] * (torch.tensor(GUM) - colour)
-    colour = colour * (1 / (1 + (side / 0.24) ** 4))[..., None]
+    into_shade = 1 / (1 + (side / 0.24) ** 4)
+    colour = colour * into_shade[..., None] ** torch.tensor([1.0, 1.25, 1.3])
     cover = ((up > 0) & (side < edges[-1])).float()
     return _finished(colour, cover)
 
@@ -86,7 +87,7 @@ def tongue(density: float) -> Tensor:
     x, y = _paper(density)
     side = x.abs() / 0.21
     top = 0.11 - 0.06 * side**2
-    cover = ((top - y) / 0.07 + 0.5).clamp(0, 1) * ((1.05 - side) / 0.2).clamp(0, 1)
+    cover = ((top - y) / 0.07 + 0.5).clamp(0, 1) * ((1.1 - side) / 0.4).clamp(0, 1)
     back = ((y + 0.02) / 0.16).clamp(0, 1)
     groove = 0.12 * torch.exp(-((x / 0.02) ** 2)) * back
     shade = (1 - 0.6 * back) * (1 - 0.5 * side.clamp(0, 1) ** 2) * (1 - groove)

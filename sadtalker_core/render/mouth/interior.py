@@ -10,15 +10,16 @@ Who shows teeth in the portrait keeps them (own_teeth.py): they lie over the dra
 theirs, so that no frame lacks teeth where the lips uncover more than the portrait did.
 
 Letters: `B` frames, `h w` the rectangle of the crop that holds all mouths, `S` side of the crop. Drawings are in
-decimetres: x to the right of the picture, y up, from the middle of the tooth edge.
+decimetres: x to the right of the image, y up, from the middle of the tooth edge.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ...canonical_face import INNER_LIPS
+from ...canonical_face import INNER_LIPS, LOWER_INNER_LIP, OUTER_LIPS
 from ..meshwarp.edge_curves import pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
@@ -29,6 +30,7 @@ from .light import light_of
 from .opening import Opening, lips_apart, opening
 from .own_teeth import OwnTeeth
 
+_LOWER_OUTER_LIP = OUTER_LIPS[11:]
 _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): light and edges on the
@@ -44,10 +46,22 @@ _SHADY = 0.20  #: how much darker it is before that
 #: How dark it is right at the upper lip and at the lower lip, and how far that reaches, in decimetres.
 _UPPER_SHADE, _UPPER_REACH = 0.32, 0.018
 _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
-_CORNER_SHADE, _CORNER = 0.5, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
-#: The upper teeth keep the light off what is behind and below them: how much at their edge, and over how many
-#: decimetres below it.
-_ROOF_SHADE, _ROOF = 0.75, 0.07
+#: The inner side of the lower lip, that shows where it has left the teeth: how bright by white, how much of the lip's
+#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
+#: mouth that is hardly open and in one that is wide open.
+_MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.025, 0.35, (0.75, 0.1)
+_NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
+_NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
+_OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
+_CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
+#: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
+#: off the tongue, which lies deeper, and over how many decimetres below it.
+_ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.15, TONGUE: 0.5}, 0.045
+_REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
+#: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
+_HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
+_SINKS = 0.02  #: decimetres by which the lower lip has risen before the teeth, then
 
 
 class Mouth:
@@ -65,7 +79,8 @@ class Mouth:
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
             for drawing, light in zip((d.to(image) for d in drawings), (enamel, enamel, white), strict=True)
         ]
-        self.dark = white * image.new_tensor(_CAVITY)
+        self.dark = (white * image.new_tensor(_CAVITY))[:, None, None]
+        self.mucosa = _inner_lip(image, head, white)[:, None, None]
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
@@ -73,10 +88,12 @@ class Mouth:
         """frames (B, 3, S, S) as the warp has them -> the same, mouths filled in place; closed mouths as they were."""
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge = max(1.0, _EDGE * self.density)
-        rows, columns, places = pixels_around(lips, edge, frames.shape[-1])
+        rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
         if not places.numel():
             return frames
-        gap = opening(lips, places[None])
+        gap = opening(without_notches(lips), places[None])
+        if self.own.row == UPPER_TEETH:
+            gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
         change = self._changed(lips)
         added = change * (self._drawn(places, flow, gap) - window)
@@ -104,23 +121,36 @@ class Mouth:
     def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> Tensor:
         """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips."""
         anchors, n = flow.mouth_anchors, len(flow.mesh)
-        picture = self.dark[:, None, None].expand(n, -1, *places.shape[:2])
         axes = anchors.axes * self.head.zoom
         back = torch.linalg.inv(axes[:, :, :2])
+        middles = [
+            self.head.on_crop(anchors.anchors[:, layer]) + self._lift(layer) * axes[:, :, 1]
+            for layer in (UPPER_TEETH, LOWER_TEETH, TONGUE)
+        ]
+        apart = torch.einsum("bij,bj->bi", back, middles[UPPER_TEETH] - middles[LOWER_TEETH])[:, 1]
+        tilt = ((apart + _OVERLAP) / _HINGE).clamp(0, _MOST_TILT)
+        seen_from = torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None]
         flats = []
-        for layer in (UPPER_TEETH, LOWER_TEETH, TONGUE):
-            middle = self.head.on_crop(anchors.anchors[:, layer]) + self._lift(layer) * axes[:, :, 1]
+        for layer, middle in enumerate(middles):
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
-            flats.append(flat + torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None] * behind)
+            from_here = seen_from
+            if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
+                from_here = seen_from - F.pad(tilt[:, None, None, None], (1, 0))
+            flats.append(flat + from_here * behind)
+        flats[LOWER_TEETH] = flats[LOWER_TEETH] + F.pad(
+            (_SINKS / _MOST_TILT**2 * tilt.square())[:, None, None, None], (1, 0)
+        )
+        flats[TONGUE] = flats[TONGUE] / F.pad(1 + tilt[:, None, None, None], (1, 0), value=1.0)
         x, y = flats[UPPER_TEETH].unbind(-1)
-        front, deep = self._light(gap, (SMILE * x.square() - y)[:, None])
+        lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
+        near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
+        image = near + opened.amax((2, 3), keepdim=True).square() * (self.dark - near)
         for layer in (TONGUE, LOWER_TEETH, UPPER_TEETH):  # from the back to the front
             grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
-            light = front if layer == UPPER_TEETH else deep
-            picture = picture + sampled[:, 3:] * (sampled[:, :3] * light - picture)
-        return picture
+            image = image + sampled[:, 3:] * (sampled[:, :3] * lights[layer] - image)
+        return image + self._lip_side(gap, opened) * (self.mucosa - image)
 
     def _lift(self, layer: int) -> Tensor:
         """() decimetres, up in the head: rows of teeth follow the portrait's own; and where its upper row reaches
@@ -130,13 +160,55 @@ class Mouth:
             return self.own.lift
         return self.own.lift.clamp_max(0) if self.own.row == UPPER_TEETH else torch.zeros_like(self.own.lift)
 
-    def _light(self, gap: Opening, below_teeth: Tensor) -> tuple[Tensor, Tensor]:
-        """below_teeth (B, 1, h, w): decimetres below the upper tooth edge -> (B, 1, h, w) twice: how much light reaches
-        the upper teeth, and what lies behind and below them.
+    def _lights(self, gap: Opening, below_teeth: Tensor) -> tuple[list[Tensor], Tensor]:
+        """below_teeth (B, 1, h, w): decimetres below the upper tooth edge -> how much light reaches each of the
+        drawings, (B, 1 or 3, h, w) each; and how far the mouth is open (B, 1, h, w), 1 as far as counts.
         """
         opened = (gap.height / (_WIDE_OPEN * self.density)).clamp(0, 1)
         falls_in = (1 - _SHADY + _SHADY * opened) * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         above, below = gap.above.clamp_min(0) / self.density, gap.below.clamp_min(0) / self.density
-        front = falls_in * (1 - _UPPER_SHADE * torch.exp(-above / _UPPER_REACH))
-        roofed = 1 - _ROOF_SHADE * (1 - (below_teeth / _ROOF).clamp(0, 1))
-        return front, falls_in * roofed * (1 - _LOWER_SHADE * torch.exp(-below / _LOWER_REACH))
+        lights = [falls_in * (1 - _UPPER_SHADE * torch.exp(-above / _UPPER_REACH))]
+        roof = 1 - (below_teeth / _ROOF).clamp(0, 1)
+        falls_in = falls_in * (1 - _LOWER_SHADE * torch.exp(-below / _LOWER_REACH))
+        redder = falls_in.new_tensor(_REDDER)[:, None, None]
+        for layer in (LOWER_TEETH, TONGUE):
+            light = falls_in * (1 - _ROOF_SHADE[layer] * roof)
+            lights.append(light * (1 - redder * (1 - light)))
+        return lights, opened
+
+    def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:
+        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
+        reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
+        little, much = _MUCOSA_SEEN
+        return (
+            gap.from_corner(_CORNER)
+            * (little + (much - little) * opened)
+            * torch.exp(-((gap.below.clamp_min(0) / reach) ** 2))
+        )
+
+
+def _inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
+    """(3,) the inner side of the lower lip: as red as any, and a little like the lip itself."""
+    places = head.on_crop((head.rig.source[list(LOWER_INNER_LIP)] + head.rig.source[list(_LOWER_OUTER_LIP)]) / 2)
+    lip = sample(image, (places * (2 / image.shape[-1]) - 1)[None, None])[0, :, 0].median(1).values
+    red = white * white.new_tensor(_MUCOSA)
+    lip = lip * (red.mean() / lip.mean().clamp_min(0.02))
+    return red + _LIKE_LIP * (lip - red)
+
+
+def without_notches(lips: Tensor) -> Tensor:
+    """lips (B, 20, 2) -> the same, the lower one drawn straight beside the corners of a wide mouth, where it would
+    reach into the opening.
+    """
+    changed = lips.clone()
+    middle = lips.mean(1)
+    wide = (lips[:, 15] - lips[:, 5]).norm(dim=-1) / (lips[:, 10] - lips[:, 0]).norm(dim=-1).clamp_min(1e-3)
+    wide = ((wide - _NOTCHED[0]) / (_NOTCHED[1] - _NOTCHED[0])).clamp(0, 1)
+    for corner, beside, next_one in ((10, 11, 13), (10, 12, 13), (0, 19, 17), (0, 18, 17)):
+        start, along = lips[:, corner], lips[:, next_one] - lips[:, corner]
+        across = torch.stack([-along[:, 1], along[:, 0]], dim=-1)
+        across = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+        inwards = across * torch.sign(((middle - start) * across).sum(-1, keepdim=True))
+        notch = ((lips[:, beside] - start) * inwards).sum(-1).clamp_min(0) * wide
+        changed[:, beside] = lips[:, beside] - notch[:, None] * inwards
+    return changed

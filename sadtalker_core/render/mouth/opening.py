@@ -34,6 +34,11 @@ class Opening(NamedTuple):
         within = (torch.minimum(self.above, self.below) / edge + 0.5).clamp(0, 1)
         return within * ((self.above + self.below) / edge).clamp(0, 1)
 
+    def over_lower_lip(self, reach: float) -> Opening:
+        """The same with the lower lip so much lower, as far as the lips are apart by more than that."""
+        moved = (self.height / 2).clamp(0, reach)
+        return self._replace(below=self.below + moved, height=self.height + moved)
+
     def from_corner(self, part: float) -> Tensor:
         """0 at the corners of the mouth, 1 further than a part of its width from them, smooth between."""
         near = (torch.minimum(self.across, 1 - self.across) / part).clamp(0, 1)

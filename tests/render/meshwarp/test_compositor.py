@@ -179,6 +179,14 @@ def test_an_iris_that_was_found_looks_about(net):
     assert change[y - 3 : y + 4, x - 3 : x + 4].max() > 0.1
 
 
+def test_a_mouth_that_is_covered_stays_as_it_is(net):
+    """Nothing opens, and nothing is painted, in what lies over the lips; the head still turns."""
+    crop = replace(noise_crop(), mouth_covered=True)
+    open_mouths = moving(torch.cat([weights(jawOpen=0.8), weights(mouthPucker=0.8)]))
+    assert torch.equal(frames_of(net, crop, open_mouths), crop.image.expand(2, -1, -1, -1))
+    assert not torch.equal(frames_of(net, crop, moving(weights(), yaw=10.0))[0], crop.image)
+
+
 def test_glasses_hold_the_brows(net):
     """A light image with noise: where a bar lies across the nose, less of the noise around a brow moves."""
     moved = []

@@ -2,8 +2,9 @@
 
 import torch
 
+from sadtalker_core.canonical_face import INNER_LIPS
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
-from sadtalker_core.render.mouth.interior import Mouth
+from sadtalker_core.render.mouth.interior import Mouth, without_notches
 from tests.render.heads import DENSITY, SIDE, posed_head, rows
 
 
@@ -39,6 +40,25 @@ def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     assert teeth > 4 * hole and lower_row > 3 * hole
 
 
+def test_it_is_red_below_the_teeth_of_a_mouth_that_is_hardly_open():
+    """Where the lower lip has just left the teeth its inner side is seen, no black line."""
+    frames, mesh = filled(posed_head(), rows(jawOpen=0.12, mouthLowerDownLeft=0.3, mouthLowerDownRight=0.3))
+    x, top, bottom = mesh[0, 13, 0].long(), int(mesh[0, 13, 1]), int(mesh[0, 14, 1])
+    red, green, blue = frames[0, :, top + 1 : bottom, x - 6 : x + 7].flatten(1)
+    darkest = (red + green + blue).argmin()
+    assert bottom - top > 4 and red[darkest] > 0.2
+    assert red[darkest] > 1.1 * torch.maximum(green[darkest], blue[darkest])
+
+
+def test_the_lower_arch_is_seen_from_above_in_a_wide_open_mouth():
+    """Its sides then follow the lip: the row reaches further up there than in the middle."""
+    frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
+    centre, low = mesh[0, 14].long().tolist()
+    bright = frames[0, 1, low - 14 : low + 1] > 0.27  # gums and tongue are redder
+    middle, side = (int(bright[:, centre + x].float().argmax()) for x in (0, 9))
+    assert side < middle
+
+
 def test_the_mouth_of_a_portrait_in_the_dark_is_dark():
     day, night = (filled(posed_head(), rows(jawOpen=0.8), grey)[0] for grey in (0.6, 0.15))
     inside = (day - 0.6).abs().amax(1, keepdim=True) > 0.05
@@ -49,3 +69,15 @@ def test_nothing_is_drawn_before_a_smile_opens_further():
     smile = rows(jawOpen=0.3, mouthUpperUpLeft=0.6, mouthUpperUpRight=0.6)
     same, _ = filled(posed_head(smile), smile)
     assert (same - 0.5).abs().amax() < 0.02
+
+
+def test_a_wide_mouth_has_no_notch_beside_its_corners_and_others_keep_their_shape():
+    head = posed_head()
+    driving = rows(3, jawOpen=torch.tensor([0.0, 0.1, 1.0]))
+    lips = head.on_crop(mesh_flow(head.rig, driving.weights, *head.pose(driving)).mesh[:, list(INNER_LIPS)])
+    lips[:, 11] += torch.tensor([-2.0, -2.0])  # the lower lip reaches into the opening beside its left corner
+    mended = without_notches(lips)
+    assert torch.equal(mended[:2], lips[:2])
+    start, beside, further = mended[2, [10, 11, 13]]
+    (x, y), (u, v) = (beside - start).tolist(), (further - start).tolist()
+    assert abs(x * v - y * u) < 1e-2

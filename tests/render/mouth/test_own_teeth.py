@@ -85,3 +85,13 @@ def test_teeth_of_ones_own_are_gone_when_the_lips_meet():
     flow = flow_of(head, row(M)[None])
     untouched = torch.full_like(image, SKIN)
     assert (Mouth(image, head).fill(untouched, flow) - SKIN).abs().sum() < 0.02 * (image - SKIN).abs().sum()
+
+
+def test_no_rim_of_teeth_stays_on_the_lower_lip():
+    """Upper teeth shine into the lip below them in the portrait: what is drawn once it has left them covers that."""
+    image, head = portrait_of(TALKING, 0.0, 0.9)
+    flow = flow_of(head, row(A)[None])
+    rim = torch.full_like(image, 0.95)
+    mesh = head.on_crop(flow.mesh)[0]
+    x, below = int(mesh[14, 0]), int(mesh[14, 1].ceil())
+    assert Mouth(image, head).fill(rim, flow)[0, :, below, x].mean() < 0.8

@@ -11,9 +11,9 @@ the next one's, and when all of it is over the program ends, whatever it is at. 
     right     small networks of both families, in each precision, crop and full: the frames against the CPU's
     job       the whole job, 30 s of voice to a film, crop and full, beside the original's arrangement of its generator
     frames    frames per second of 256 and 512, batches of 1, 4, 16, each precision, plain and fast; peaks of memory;
-              how far pictures and the places that the lips are read from lie apart from plain fp32
+              how far images and the places that the lips are read from lie apart from plain fp32
     compiled  torch.compile and CUDA graphs on the best of these
-    mini      picture to film at 256, 512, 1024
+    mini      image to film at 256, 512, 1024
     waits     how long the GPU waits for PoseVAE, ExpNet, paste-back and the encoder
 
 Released weights are made by rule (tests/parity/rule.py), mini's are its own; the face is drawn. Letters: `B` batch, `S`
@@ -256,15 +256,15 @@ class Steps(dict[str, float]):
 
 
 def motion_of(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, wide: bool) -> tuple[Portrait, Any]:
-    picture = drawn_face(1920, wide=True) if wide else drawn_face()
+    image = drawn_face(1920, wide=True) if wide else drawn_face()
     if model.family.name == RELEASED and not has_pillow():
         from tests.render import tiny
 
         stand_in = replace(assemble_mini(), image_size=model.image_size)
-        portrait, _ = steps("face", lambda: pipeline.extract(stand_in, Portrait(picture), mode))
+        portrait, _ = steps("face", lambda: pipeline.extract(stand_in, Portrait(image), mode))
         source = tiny.coefficients(CropMode(mode))
     else:
-        portrait, source = steps("face", lambda: pipeline.extract(model, Portrait(picture), mode))
+        portrait, source = steps("face", lambda: pipeline.extract(model, Portrait(image), mode))
     speech = steps("hearing", lambda: pipeline.encode_audio(wave, 16_000))
     expression = steps("expnet", lambda: pipeline.predict_expression(model, speech, source))
     pose = steps("posevae", lambda: pipeline.predict_head_pose(model, speech, source))
@@ -272,7 +272,7 @@ def motion_of(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, wide
 
 
 def film(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, batch_size: int = 0) -> int:
-    """Picture and voice to a film, full modes back into a picture of 1920 x 1080; -> its frames. Without ffmpeg the
+    """Image and voice to a film, full modes back into an image of 1920 x 1080; -> its frames. Without ffmpeg the
     frames are brought to the CPU, and that is all.
     """
     wide = mode != "crop"
@@ -416,7 +416,7 @@ def job(device: torch.device, clock: Clock, size: Size, report: Report) -> Itera
 
 
 def given(side: int, batch: int, device: torch.device, n_keypoints: int = 15) -> tuple[Tensor, Tensor, Tensor]:
-    """A smooth picture, its key points, and those of some frames."""
+    """A smooth image, its key points, and those of some frames."""
     generator = torch.Generator().manual_seed(0)
     image = F.interpolate(torch.rand(1, 3, 32, 32, generator=generator), size=(side, side), mode="bicubic").clamp(0, 1)
     source = 1.6 * torch.rand(1, n_keypoints, 3, generator=generator) - 0.8
@@ -618,7 +618,7 @@ def as_graph(frame: Callable[[Tensor], Tensor], driving: Tensor) -> Callable[[Te
 
 @torch.inference_mode()
 def mini(device: torch.device, clock: Clock, size: Size, report: Report) -> Iterator[dict[str, Any]]:
-    """Picture to film, all of it."""
+    """Image to film, all of it."""
     wave = voice(min(size.voice_s, 10.0))
     for side in size.mini_sides:
         for precision in ("fp16", "fp32") if device.type != "cpu" else ("fp32",):
@@ -660,8 +660,8 @@ def waits(device: torch.device, clock: Clock, size: Size, report: Report) -> Ite
         def encode() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 with VideoWriter(Path(folder) / "film.mp4", (width, height), FRAMES_PER_SECOND) as video:
-                    for picture in pasted:
-                        video.write(picture)
+                    for image in pasted:
+                        video.write(image)
 
         steps("encoder", encode)
         steps["encoder"] *= share

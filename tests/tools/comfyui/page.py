@@ -34,7 +34,13 @@ RUN_BUTTONS = (
 RUN = ", ".join(f"{button}:visible" for button in RUN_BUTTONS)
 CLICKS = 20  # in that time, where the page may swallow one
 #: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
-NOT_OURS = ("api.comfy.org", "Content Security Policy", "ERR_NAME_NOT_RESOLVED", "Failed to load resource")
+NOT_OURS = (
+    "api.comfy.org",
+    "Content Security Policy",
+    "ERR_NAME_NOT_RESOLVED",
+    "Failed to load resource",
+    "Error fetching file size",
+)
 
 WATCH = """() => {
     const again = Boolean(window.seen)
@@ -78,6 +84,7 @@ class Page:
         self.url, self.size = url, {"width": width, "height": height}
         self.settings = {
             "Comfy.TutorialCompleted": True,
+            "Comfy.Workflow.Persist": False,  # a graph that is restored may open dialogs of its own
             "Comfy.VueNodes.Enabled": False,
             "Comfy.Locale": "en",
             **(settings or {}),

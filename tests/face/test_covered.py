@@ -1,0 +1,78 @@
+"""What covers a mouth: masks and moustaches painted on a photograph, and bare faces, of which nothing is said."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from sadtalker_core.datatypes import CropMode, Portrait
+from sadtalker_core.face.covered import CLOTH, HAIR, cover_of
+from sadtalker_core.face.extract import extract_mini
+from sadtalker_core.face.points import FaceSelector, find_mesh
+from tests.face.images import astronaut
+
+# points of the mesh around what is painted
+MASK = (
+    197, 120, 118, 50, 187, 192, 138, 136, 150, 149, 176, 148,
+    152, 377, 400, 378, 379, 365, 367, 416, 411, 280, 347, 349,
+)  # fmt: skip
+MOUSTACHE = (98, 97, 2, 326, 327, 391, 410, 270, 269, 267, 0, 37, 39, 40, 186, 165)
+BLUE, WHITE, BLACK, BROWN = (150, 190, 215), (235, 235, 235), (25, 25, 28), (70, 48, 36)
+
+
+@pytest.fixture(scope="module")
+def bare():
+    return astronaut()
+
+
+@pytest.fixture(scope="module")
+def points(detector, mesh_net, bare):
+    return find_mesh(detector, mesh_net, bare, FaceSelector()).points
+
+
+def painted(image, points, ring, colour, folds=0.15):
+    """image (H, W, 3) in 0..1 with a shape on it, whose brightness goes up and down in folds, with a little noise."""
+    cover = Image.new("L", (image.shape[1], image.shape[0]))
+    ImageDraw.Draw(cover).polygon([tuple(p) for p in points[list(ring), :2].tolist()], fill=255)
+    inside = torch.from_numpy(np.array(cover)).float()[..., None] / 255
+    rows = torch.arange(image.shape[0])[:, None, None]
+    noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    cloth = torch.tensor(colour) / 255 * (1 + folds * torch.sin(rows * 0.7) + 0.1 * noise)
+    return image + inside * (cloth.clamp(0, 1) - image)
+
+
+def seen(image, points):
+    return cover_of(image.permute(2, 0, 1), points)
+
+
+@pytest.mark.parametrize("colour", [BLUE, WHITE, BLACK])
+def test_a_mask_is_seen_whatever_its_colour(bare, points, colour):
+    assert seen(painted(bare, points, MASK, colour), points) == CLOTH
+
+
+@pytest.mark.parametrize("colour", [BLACK, BROWN])
+def test_a_moustache_is_hair(bare, points, colour):
+    assert seen(painted(bare, points, MOUSTACHE, colour), points) == HAIR
+
+
+@pytest.mark.parametrize("light", [1.0, 0.5, 0.15])
+@pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.0, 0.8, 0.6), (0.7, 0.85, 1.0)])
+def test_nothing_is_said_of_a_bare_face_in_any_light(bare, points, light, tint):
+    assert seen(bare * light * torch.tensor(tint), points) is None
+
+
+def test_nothing_is_said_of_a_bare_face_without_colour(bare, points):
+    assert seen(bare.mean(-1, keepdim=True).expand(-1, -1, 3), points) is None
+
+
+def test_3dmm_extract_says_it_in_one_line_and_the_crop_knows(detector, mesh_net, mean_face, bare, points, caplog):
+    said = []
+    for image in (bare, painted(bare, points, MASK, BLUE)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            cropped, _ = extract_mini(detector, mesh_net, mean_face, Portrait(image), CropMode.CROP, 256)
+        said.append((cropped.crop.mouth_covered, [line for line in caplog.messages if "covered" in line]))
+    assert said[0] == (False, [])
+    assert said[1][0] and len(said[1][1]) == 1
