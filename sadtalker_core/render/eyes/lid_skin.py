@@ -19,6 +19,7 @@ from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
+from ..meshwarp.warp import mean_around
 
 #: left eye, then right: the edges of the upper and of the lower lid from the left to the right of the image
 _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
@@ -50,19 +51,19 @@ class LidSkin:
         self.head, self.density = head, head.density
         self.grain = 2 * max(1, round(_GRAIN * self.density / 2)) + 1
         self.edges = [head.on_crop(head.rig.source[list(upper)])[None] for upper, _ in _LIDS]
-        self.colours = [
-            self._skin(image, *lids) for lids in _LIDS
-        ]  # (3, 3, n): on top of the lid, at its edge, below the eye
+        soft = mean_around(image, 3)
+        # (3, 3, n): on top of the lid, at its edge, below the eye
+        self.colours = [self._skin(soft, *lids) for lids in _LIDS]
 
-    def _skin(self, image: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
-        above = _brightest(self._beside(image, upper, -1.0, _ABOVE))
-        below = _brightest(self._beside(image, lower, 1.0, _BELOW))
+    def _skin(self, soft: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
+        above = _brightest(self._beside(soft, upper, -1.0, _ABOVE))
+        below = _brightest(self._beside(soft, lower, 1.0, _BELOW))
         lit, lit_below = above.mean(0), below.mean(0).clamp_min(1e-3)
         shade = (1 - lit / (_LOW_BROW * lit_below)).clamp(0, 1) * 2
         top = torch.lerp(above, below * _SHADED, shade.clamp(max=1)[None])
         return torch.stack([_calm(top), _calm(torch.lerp(top, below, 0.3)), _calm(below)])
 
-    def _beside(self, image: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
+    def _beside(self, soft: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
         """(3, n, d) what is seen at n places along a lid, and at d distances from it."""
         points = self.head.on_crop(self.head.rig.source[list(lid)])
         along = points[-1] - points[0]
@@ -73,8 +74,7 @@ class LidSkin:
         away_px = torch.linspace(*away, _DEEP, device=points.device) * self.density
         line = points[0] + u[:, None] * along + v[:, None] * torch.stack([-x[1], x[0]])
         places = line[:, None] + away_px[:, None] * y
-        soft = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
-        grid = places[None] * (2 / image.shape[-1]) - 1
+        grid = places[None] * (2 / soft.shape[-1]) - 1
         return F.grid_sample(soft, grid, padding_mode="border", align_corners=False)[0]
 
     def draw(self, frames: Tensor, moved: Tensor, flow: MeshFlow) -> Tensor:
@@ -104,7 +104,7 @@ class LidSkin:
             top, edge, below = self._along(eye, u_seen)
             skin = torch.lerp(edge, top, share[:, None])
             window = frames[closing, :, rows, columns]
-            calm = _blurred(window, self.grain)
+            calm = mean_around(mean_around(window, self.grain), self.grain)
             darker = 1 - calm.mean(1) / skin.mean(1).clamp_min(1e-3)
             amount = on_lid * _ease((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
             amount = (amount * _ease(closure / _FROM_CLOSURE))[:, None]
@@ -135,13 +135,6 @@ def _calm(colours: Tensor) -> Tensor:
     padded = F.pad(colours[None], (2, 2), mode="replicate")[0]
     middle = padded.unfold(1, 5, 1).median(-1).values
     return F.avg_pool1d(F.pad(middle[None], (2, 2), mode="replicate"), 5, 1)[0]
-
-
-def _blurred(images: Tensor, size: int) -> Tensor:
-    for _ in range(2):
-        images = F.avg_pool2d(images, (1, size), 1, (0, size // 2), count_include_pad=False)
-        images = F.avg_pool2d(images, (size, 1), 1, (size // 2, 0), count_include_pad=False)
-    return images
 
 
 def _ease(share: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 but not on mouth and eyes, which are moved or drawn
+    the network's paint                                 a fifth of it at most, right beside the opening of the mouth
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
@@ -42,7 +42,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
-from .warp import Lookup, sample, within_the_image
+from .warp import Lookup, largest_around, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
@@ -86,7 +86,8 @@ def render_flow_frames(
         whole = clip()
         parts = torch.arange(start, stop).tensor_split(pieces_at_once(stop - start, parameter.device))
         edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
-        return torch.cat(list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device)))
+        made = list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device))
+        return made[0] if len(made) == 1 else torch.cat(made)
 
     return in_batches(make_frames, len(motion), batch_size, on_progress=on_progress, is_out_of_memory=is_out_of_memory)
 
@@ -139,7 +140,7 @@ class _MeshClip:
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
-        opening = F.avg_pool2d(F.max_pool2d(flow.maps[:, [MAPS.index("mouth")]], 5, 1, 2), 3, 1, 1)
+        opening = F.avg_pool2d(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3, 1, 1)
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
@@ -148,17 +149,20 @@ class _MeshClip:
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
         n, side = len(displacement), self.image.shape[-1]
-        frames = self.image.repeat(n, 1, 1, 1)
         bands, (rows, columns) = self._bands(), self.covered
         if not bands:  # the head is not on the crop
-            return frames
+            return self.image.repeat(n, 1, 1, 1)
+        frames, moved = self.image.new_empty(n, 3, side, side), self.image.new_empty(n, 2, side, side)
+        still = moved.new_empty(n, 1, side, side, dtype=torch.bool)
+        for outside in self._outside():
+            frames[outside], moved[outside] = self.image[outside], 0
         to_crop = self.head.zoom * 2 / side
-        moved = self.image.new_zeros(n, 2, side, side)
         on_stage = within_the_image(displacement * to_crop, self.stage_on_crop)
         moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
         if self.gaze:
             self.gaze.look(moved, weights, flow)
         for band in bands:
+            still[band] = moved[band].abs().amax(1, keepdim=True) < _NOTHING
             frames[band] = self.look(self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1))
         self.lips.draw(frames, displacement, flow)
         draw_edge(frames, self.image, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
@@ -166,7 +170,6 @@ class _MeshClip:
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
         self.lashes.draw(frames, flow)
-        still = moved.abs().amax(1, keepdim=True) < _NOTHING
         still[painted[0]] &= painted[1]
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
@@ -181,6 +184,13 @@ class _MeshClip:
         step = max(1, _IN_CACHE // max(wide, 1)) if self.image.device.type == "cpu" else max(high, 1)
         starts = range(rows.start, rows.stop, step)
         return [(..., slice(start, min(start + step, rows.stop)), columns) for start in starts]
+
+    def _outside(self) -> list[tuple[Any, ...]]:
+        """What the stage does not cover of (B, C, S, S)."""
+        rows, columns = self.covered
+        above, below = slice(0, rows.start), slice(rows.stop, None)
+        left, right = slice(0, columns.start), slice(columns.stop, None)
+        return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
     def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
         """Paint, on frames, what the network says, in place -> the rectangle of (B, C, S, S) that was looked at, and

@@ -82,13 +82,15 @@ def draw_edge(
     for frame, where in enumerate(near):
         if not where.any():
             continue
-        y, x = torch.nonzero(where[down][:, along], as_tuple=True)
-        pixels = (y + rows.start) * side + x + columns.start
+        at_rows, at_columns = (torch.nonzero(where.any(axis)[line])[:, 0] for axis, line in ((1, down), (0, along)))
+        y, x = torch.nonzero(where[down[at_rows]][:, along[at_columns]], as_tuple=True)
+        y, x = at_rows[y] + rows.start, at_columns[x] + columns.start
+        pixels = y * side + x
         places = on_stage.view(-1, 2).index_select(0, pixels)
         within, beyond, face = sample(on_both[[frame]], places[None, None])[0, :, 0].split((2, 2, 1))
         much = ((within - beyond).square().sum(0).sqrt() / _TORN - 1).clamp(0, 1)
         share = ((face - 0.5) * _CRISP + 0.5).clamp(0, 1)
-        here = torch.stack([x + columns.start, y + rows.start], dim=-1).add(0.5) * (2 / side) - 1
+        here = torch.stack([x, y], dim=-1).add(0.5) * (2 / side) - 1
         behind, before = (sample(image, (here + shift.T * zoom)[None, None])[0, :, 0] for shift in (beyond, within))
         edge = torch.lerp(behind, before, share)
         flat = warped[frame].view(3, -1)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from .flow_maps import MAPS
 from .placement import MARGIN, WINDOW
-from .warp import warp_window
+from .warp import largest_around, mean_around, warp_window
 
 #: maps that are looked at pixel by pixel; the others at half the size
 FINE_MAPS = ("mouth height", "mouth", "eyes", "backfacing")
@@ -174,7 +174,7 @@ class Residual(nn.Module):
 def _without_tears(answers: Tensor) -> Tensor:
     """(B, C, h, h) averaged twice over squares of `_EVEN`: hair and cheeks are moved as one, and nothing folds."""
     for _ in range(2):
-        answers = F.avg_pool2d(answers, _EVEN, 1, _EVEN // 2, count_include_pad=False)
+        answers = mean_around(answers, _EVEN)
     return answers
 
 
@@ -193,7 +193,7 @@ def may_repair(displacement: Tensor, left_top: Tensor) -> Tensor:
     """(B, 1, 128, 128) in 0..1: near what moves, and not at the border of the window."""
     speed = displacement.float().square().sum(1, keepdim=True).sqrt()
     moving = ((speed - _STILL) / (_MOVING - _STILL)).clamp(0, 1)
-    moving = F.avg_pool2d(F.max_pool2d(moving, 5, 1, 2), 5, 1, 2, count_include_pad=False)
+    moving = mean_around(largest_around(moving, 5), 5)
     places = torch.arange(speed.shape[-1], device=speed.device) + 0.5 - MARGIN + left_top[:, :, None]
     ramps = (torch.minimum(places, WINDOW - places) / _FADE).clamp(0, 1)
     return moving * (ramps[:, 0, None, :] * ramps[:, 1, :, None])[:, None]

@@ -81,7 +81,8 @@ class Mouth:
         ]
         self.dark = (white * image.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = _inner_lip(image, head, white)[:, None, None]
-        self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
+        across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
+        self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
     def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
         """frames (B, 3, S, S) as the warp has them -> the same, mouths filled in place; closed mouths as they were."""
@@ -94,25 +95,28 @@ class Mouth:
         if self.own.row == UPPER_TEETH:
             gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
-        own, shown = self.own.seen(places, flow)
-        drawn = self._changed(lips) * (1 - shown)
-        frames[:, :, rows, columns] = window + gap.cover(edge) * (
-            drawn * (self._drawn(places, flow, gap) - window) + shown * (own - window)
-        )
+        change = self._changed(lips)
+        added = change * (self._drawn(places, flow, gap) - window)
+        if self.own.row is not None:
+            own, shown = self.own.seen(places, flow)
+            added = torch.lerp(added, own - window, shown)
+        frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
     def _changed(self, lips: Tensor) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not say what is
         between them, because they are further apart now, or because they were apart and come nearer.
         """
-        across = torch.linspace(0.1, 0.9, 17, device=lips.device)[None, None]
-        height, was = (lips_apart(these, across) / self.density for these in (lips, self.source_lips))
-        parted = (height - was.clamp_min(0)).flatten(1)
-        was_open = ((was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
+        parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
+        was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
         if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
+
+    def _apart(self, lips: Tensor, across: Tensor) -> Tensor:
+        """(B, 1, n) in decimetres."""
+        return lips_apart(lips, across) / self.density
 
     def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> Tensor:
         """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips."""

@@ -11,6 +11,8 @@ Letters: `B` frames, `S` side of the crop, `h w` the rectangle around the mouth.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,13 +45,22 @@ def lip_edges(lips: Tensor) -> tuple[Tensor, Tensor]:
 
 def _smooth(edge: Tensor) -> Tensor:
     """edge (B, n, 2) -> (B, _FINER (n - 1) + 1, 2): cubic between its points (Catmull and Rom 1974)."""
-    ends = torch.cat([2 * edge[:, :1] - edge[:, 1:2], edge, 2 * edge[:, -1:] - edge[:, -2:-1]], dim=1)
-    before, left, right, after = (ends[:, k : k + edge.shape[1] - 1, None] for k in range(4))
-    t = (torch.arange(_FINER, device=edge.device) / _FINER)[None, None, :, None]
+    first = edge[:, :1]  # shares of what is near 0 are more exact
+    return first + torch.einsum("fn,bnc->bfc", _shares(edge.shape[1], edge.device), edge - first)
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _shares(n: int, device: torch.device) -> Tensor:
+    """(_FINER (n - 1) + 1, n) how much of each of n points is in each of the curve through them."""
+    points = torch.eye(n)
+    ends = torch.cat([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    before, left, right, after = (ends[k : k + n - 1, None] for k in range(4))
+    t = (torch.arange(_FINER) / _FINER)[None, :, None]
     curve = left + t / 2 * (
         right - before + t * (2 * before - 5 * left + 4 * right - after + t * (3 * (left - right) + after - before))
     )
-    return torch.cat([curve.flatten(1, 2), edge[:, -1:]], dim=1)
+    return torch.cat([curve.flatten(0, 1), points[-1:]]).to(device)
 
 
 class LipEdges:
@@ -57,7 +68,7 @@ class LipEdges:
 
     def __init__(self, look: Lookup, side: int, head: PosedRig):
         self.look, self.side, self.head, self.density = look, side, head, head.density
-        self.source_lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
+        self.source = lip_edges(head.on_crop(head.rig.source[list(INNER_LIPS)])[None])
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
         """warped (B, 3, S, S) by displacement (B, 2, 160, 160) of the stage -> the same, on which the lips are drawn
@@ -70,9 +81,11 @@ class LipEdges:
         if not places.numel():
             return warped
         on_rows, on_columns, spots = pixels_around(on_stage, 2 * _REACH, STAGE)
-        sides, _, _ = _sides(on_stage, spots[None])
-        fine_sides, gap, between = _sides(self.head.on_crop(on_stage), places[None])
-        _, was_gap, _ = _sides(self.source_lips, places[None])
+        edges = lip_edges(on_stage)
+        sides, _, _ = _sides(edges, spots[None])
+        upper, lower = (self.head.on_crop(edge) for edge in edges)
+        fine_sides, gap, between = _sides((upper, lower), places[None])
+        was_gap = _gap(self.source, beside_line(places[None], self.source[0])[0])
         window = warped[:, :, rows, columns]
         drawn, total = torch.zeros_like(window), torch.zeros_like(between)
         for coarse, fine in zip(sides, fine_sides, strict=True):
@@ -95,16 +108,22 @@ class LipEdges:
         return self.look((places + moved) * (2 / self.side) - 1)
 
 
-def _sides(lips: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-    """places (B or 1, h, w, 2) -> how far they lie within the upper and within the lower lip, and how far the lips are
-    apart there, (B, 1, h, w) each, in pixels; and 1 between the corners of the mouth, 0 beside it.
+def _sides(edges: tuple[Tensor, Tensor], places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    """edges of the lips (B, n, 2), places (B or 1, h, w, 2) -> how far they lie within the upper and within the lower
+    lip, and how far the lips are apart there, (B, 1, h, w) each, in pixels; and 1 between the corners of the mouth, 0
+    beside it.
     """
-    upper, lower = lip_edges(lips)
-    u, v = beside_line(places, upper)
-    top, bottom = (below_edge(edge_curve(edge), u)[:, None] for edge in (upper, lower))
+    u, v = beside_line(places, edges[0])
+    top, bottom = (below_edge(edge_curve(edge), u)[:, None] for edge in edges)
     v, ends = v[:, None], (torch.minimum(u, 1 - u) / _CORNER).clamp(0, 1)[:, None]
     middle = (top + bottom) / 2
     return (torch.minimum(top, middle) - v, v - torch.maximum(bottom, middle)), bottom - top, ends
+
+
+def _gap(edges: tuple[Tensor, Tensor], u: Tensor) -> Tensor:
+    """u (B, h, w) along the upper edge -> (B, 1, h, w) how far the lips are apart there."""
+    top, bottom = (below_edge(edge_curve(edge), u)[:, None] for edge in edges)
+    return bottom - top
 
 
 def _carried_on(values: Tensor, known: Tensor) -> Tensor:

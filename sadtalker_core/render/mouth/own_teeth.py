@@ -47,6 +47,7 @@ class OwnTeeth:
     def __init__(self, image: Tensor, head: PosedRig, white: Tensor):
         self.image, self.head = image, head
         self.mask = image.new_zeros(1, 1, *image.shape[-2:])
+        self.both = torch.cat([image, self.mask], dim=1)
         self.row: int | None = None
         self.colour: Tensor | None = None
         self.lift = image.new_zeros(())
@@ -71,6 +72,7 @@ class OwnTeeth:
         mask = _first_row(mask) if self.row == UPPER_TEETH else _first_row(mask.flip(2)).flip(2)
         mask = (mask + F.avg_pool2d(mask, 3, 1, 1)) / 2  # no steps along the edge of the row
         self.mask[:, :, rows, columns] = mask
+        self.both = torch.cat([image, self.mask], dim=1)
         bright = mask * light
         self.colour = (window * bright).sum((0, 2, 3)) / bright.sum()
         self.lift = self._lift(mask[0, 0], gap, places)
@@ -99,8 +101,7 @@ class OwnTeeth:
             on_stage = on_stage - flow.mouth_anchors.jaw[:, None, None]
         source = F.pad(on_stage, (0, 1), value=1.0) @ flow.rigid_affine[:, None]
         grid = self.head.on_crop(source) * (2 / side) - 1
-        both = torch.cat([self.image, self.mask], dim=1).expand(n, -1, -1, -1)
-        found = sample(both, grid)
+        found = sample(self.both.expand(n, -1, -1, -1), grid)
         return found[:, :3], found[:, 3:]
 
 
