@@ -84,7 +84,7 @@ def _own_mouth_beside(face: PlacedFace) -> Tensor:
     for kind in (UPPER_TEETH, LOWER_TEETH, TONGUE):
         middle = middle_of(face, kind)
         edge = canonical.teeth[middle] - canonical.pivot
-        below = ((edge + own[middle]) @ rotation.T - lips[_LIPS].mean(0))[:2] @ down / down.square().sum()
+        below = (rotation @ (edge + own[middle]) - lips[_LIPS].mean(0))[:2] @ down / down.square().sum()
         own[canonical.teeth_kind == kind, 1] += below - (template[_SEAM, 1].mean() - edge[1])
     return own
 

@@ -61,7 +61,8 @@ class OwnTeeth:
         light = window.mean(1, keepdim=True)
         if (mask > 0.5).any():  # the tongue is grey, too, where it shines
             dim_from, dim_over = _DIM
-            mask = mask * ((light / light[mask > 0.5].quantile(0.9) - dim_from) / dim_over).clamp(0, 1)
+            brightest = light[mask > 0.5].cpu().quantile(0.9).item()
+            mask = mask * ((light / brightest - dim_from) / dim_over).clamp(0, 1)
         total = mask.sum()
         middle = torch.linspace(*_MIDDLE, 5, device=image.device)[None, None]
         parted = lips_apart(lips, middle).mean() > _PARTED * head.density
@@ -88,8 +89,8 @@ class OwnTeeth:
         if not seen.any():
             return first[0]
         depth = ((places - anchor) @ down / down.square().sum())[seen]
-        depth = depth.quantile(0.95 if self.row == UPPER_TEETH else 0.05)
-        return -depth.clamp(-_FURTHEST, _FURTHEST)
+        depth = depth.cpu().quantile(0.95 if self.row == UPPER_TEETH else 0.05)
+        return -depth.clamp(-_FURTHEST, _FURTHEST).to(places.device)
 
     def seen(self, places: Tensor, flow: MeshFlow) -> tuple[Tensor, Tensor]:
         """places (h, w, 2) of the crop -> the portrait at the spots of skull or jaw that are there in each frame
