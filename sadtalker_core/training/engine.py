@@ -41,6 +41,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..claims import sweep
 from ..errors import CheckpointMissing, InputError, OptionError, SadTalkerError
 from ..saving import append_jsonl, atomic_write, complete_lines
 
@@ -298,6 +299,7 @@ class _Loop:
         folder = self.run.folder
         if self.fabric.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)  # a run that has nothing more to write would leave what a kill left
             same = {name: getattr(self.run, name) for name in ("seed", "batch", "rate_scale")}
             _check_settings(folder, {**same, **self.trainer.settings})
         self.fabric.barrier()

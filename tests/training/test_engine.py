@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +52,19 @@ def test_a_run_that_was_killed_goes_on_with_exactly_the_same_losses_and_weights(
     for name, tensors in saved_nets(unbroken[0]).items():
         for path, tensor in tensors.items():
             assert torch.equal(saved_nets(folder)[name][path], tensor), f"{name}.{path}"
+
+
+def test_a_finished_run_clears_away_what_a_kill_left_of_its_last_state(unbroken, project, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken[0], folder)
+    dies = "import os, sys; from pathlib import Path; from sadtalker_core.claims import claim_path; "
+    dies += "claim_path(Path(sys.argv[1])).__enter__().part('whole').touch(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", dies, str(folder / "state.pt")], cwd=project, check=True)
+    assert len(list(folder.glob("*.part"))) == 2
+    for part in folder.glob("*.part"):
+        os.utime(part, (0, 0))
+    assert train(TwoPlayers(), run_of(folder))
+    assert not list(folder.glob("*.part"))
 
 
 @pytest.mark.slow
