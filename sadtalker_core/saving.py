@@ -43,17 +43,12 @@ def save_tensors(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[
     """The file appears whole or not at all, where it then is. Tensors are contiguous and unshared. Raises as
     `atomic_write`.
 
-    safetensors itself writes files that only their owner can read, and ComfyUI may run as somebody else.
+    safetensors' own writer makes files that only their owner can read, though ComfyUI may run as somebody else, and
+    (since 0.8) by way of a temporary file beside it, which a kill leaves behind for ever. So it gives the bytes.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    with _claimed(path) as claim:
-        part = claim.part("whole")
-        part.touch()
-        mode = part.stat().st_mode
-        save_file(tensors, str(part), metadata=metadata)
-        part.chmod(mode)
-        return claim.publish(part)
+    return save_bytes(path, save(tensors, metadata=metadata))
 
 
 @contextmanager

@@ -355,8 +355,8 @@ def wait(device: torch.device) -> None:
 
 
 def free(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    if device.type != "cpu":
+        getattr(torch, device.type).empty_cache()
 
 
 @contextmanager
