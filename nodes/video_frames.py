@@ -37,6 +37,8 @@ def open_clip(frames: Tensor | None, video: Any, fps: float) -> ReferenceClip:
     if (frames is None) == (video is None):
         raise VideoError("expected frames or a video, exactly one of them; connect one.")
     if frames is not None:
+        if frames.ndim != 4 or frames.shape[-1] < 3:
+            raise VideoError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}; connect an IMAGE.")
         return ReferenceClip(iter(frames[..., :3]), fps, len(frames))
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
 

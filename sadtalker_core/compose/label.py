@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..choices import one_of
-from ..errors import ImageError, OptionError
+from ..errors import ImageError, OptionError, shorten
 
 CORNERS = ("bottom right", "bottom left", "top right", "top left")
 DEFAULT_TEXT = "AI-generated"
@@ -82,7 +82,7 @@ def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor,
         font, box = _measured(face, words, letters)
     n_wide, n_high = round(box[2] + letters), round(letters * 1.7)
     if n_wide > width or n_high > height:
-        raise OptionError(f"{words!r} does not fit into frames of {width} x {height}; use a shorter text.")
+        raise OptionError(f"{shorten(words)!r} does not fit into frames of {width} x {height}; use a shorter text.")
     plate = Image.new("L", (n_wide * 4, n_high * 4), 0)
     ImageDraw.Draw(plate).rounded_rectangle([0, 0, n_wide * 4 - 1, n_high * 4 - 1], radius=letters * 1.4, fill=255)
     plate = plate.resize((n_wide, n_high), Image.Resampling.LANCZOS)
