@@ -36,6 +36,7 @@ SENTENCES = {
     "third of two pictures": ("OptionError", "batch_index", "0 to 1"),
     "an empty mask": ("OptionError", "mask is empty"),
     "neither frames nor video": ("VideoError", "exactly one"),
+    "frames without their shape": ("VideoError", "connect an IMAGE"),
 }  # fmt: skip
 
 

@@ -124,4 +124,8 @@ def main(host) -> dict:
         found["a head of 100 pixels"] = raised(lambda: extract(model, green, "crop", 1.0, 0.0, 0.0, "auto", 100))
     reference = nodes["SadTalkerReferenceVideo"].execute
     found["neither frames nor video"] = raised(lambda: reference(model, 25.0, "hold", 0, "largest", "auto"))
+    flat = torch.zeros(4)
+    found["frames without their shape"] = raised(
+        lambda: reference(model, 25.0, "hold", 0, "largest", "auto", frames=flat)
+    )
     return found
