@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
@@ -56,11 +55,12 @@ def test_nothing_unfinished_is_left_behind(tmp_path, pose):
     ],
 )
 def test_a_full_disk_gets_a_sentence_and_nothing_is_left(tmp_path, pose, words, monkeypatch):
-    def half(tensors, name, metadata):
-        Path(name).write_bytes(b"half of it")
-        raise SafetensorError(words)
+    def half(path, data):
+        with path.open("wb") as out:
+            out.write(data[:10])
+        raise OSError(words)
 
-    monkeypatch.setattr("safetensors.torch.save_file", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(DoesNotFit, match="the disk of .* is full; free some space"):
         save_tracks(tmp_path / "a", pose=pose)
     assert not list(tmp_path.iterdir())

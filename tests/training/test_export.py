@@ -26,7 +26,11 @@ def test_the_file_is_the_base_with_the_new_net_and_says_what_it_is(mini, tmp_pat
     file = export(tmp_path / "new" / "mine.safetensors", mini, {"expnet": net})
     metadata = read_tensors(file).metadata
     assert (metadata.family, metadata.name, metadata.image_size, metadata.base) == ("mini", "mine", 256, None)
-    assert json.loads(metadata.to_json())["configs"]["expnet"] == {"audio": {"width": 8}}
+    assert json.loads(metadata.to_json())["configs"]["expnet"] == {
+        "audio": {"width": 8},
+        "ahead": True,
+        "from_rest": True,
+    }
     read = load_base_model(str(file))
     assert (read.nets["expnet"].head.bias == 0.25).all()
     for name in ("posevae", "mapping", "flow_renderer", "linear_3dmm"):
