@@ -41,7 +41,7 @@ def _write_at(path: str, stamps: list[float], *, with_sound: bool = False, **opt
                 sound.rate, sound.pts, sound.time_base = 48000, start, Fraction(1, 48000)
                 container.mux(voice.encode(sound))
             container.mux(voice.encode())
-        for level, seconds in zip(LEVELS, stamps, strict=False):
+        for level, seconds in zip(LEVELS, stamps, strict=False):  # a clip may be shorter than the levels
             frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), level, dtype=np.uint8), format="rgb24")
             frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))

@@ -125,7 +125,7 @@ def main(host, cases, gpu_only=False) -> dict:
                 "loaded": loaded_on_the_device(host), "shown": [str(host.value(name).device) for name in SEEN]
                 if error is None else [], "kept": memory.used,
                 "apart": {name: [float((a - b).abs().max()), float((a - b).abs().mean())]
-                          for name, a, b in zip(SEEN, got, want, strict=False)},
+                          for name, a, b in zip(SEEN, got, want, strict=error is None)},
             })  # fmt: skip
             if error:
                 return found

@@ -107,7 +107,7 @@ def _layers(host) -> dict:
                 layer()  # a layer that looks does so before it misses its input
             except InterruptProcessingException:
                 continue
-            except Exception:  # noqa: BLE001 (it did not look)
+            except Exception:  # noqa: BLE001 (whatever a layer says that gets no input: it did not look)
                 pass
             deaf[name] += 1
     host.mm.interrupt_current_processing(False)

@@ -659,7 +659,7 @@ def waits(device: torch.device, clock: Clock, size: Size, report: Report) -> Ite
     motion_of(model, mode, voice(0.2), Steps(device), wide=True)
     portrait, motion = motion_of(model, mode, wave, steps, wide=True)
     stream = pipeline.render(model, portrait, motion)
-    for _ in zip(stream.batches(), range(2), strict=False):
+    for _ in itertools.islice(stream.batches(), 2):
         pass
     clock.require()
     heads = steps("frames", lambda: list(stream.batches()))

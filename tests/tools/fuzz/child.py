@@ -112,7 +112,7 @@ def replay(name: str, data: bytes, folder: Path) -> str:
     doorway = open_doorway(name, folder)
     try:
         doorway.knock(data)
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 (any error is what one came to see)
         traceback.print_exc()
     shutil.rmtree(folder, ignore_errors=True)
     return why_not_clean(open_doorway(name, folder) if not doorway.needs_host else doorway, data)
