@@ -80,7 +80,7 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
         action="append",
         default=[],
         metavar="FOLDER",
-        help="where released weights lie, for such a base; may be said again",
+        help="where released weights lie, for such a base; may be given again",
     )
 
 

@@ -99,7 +99,7 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
                 ["--hours", hours, "--held-out-minutes", minutes, "--seed", str(SPEECH_SEED), "--out", str(speech)]
             )
 
-    def taught(name: str, main: Callable[[list[str]], None], steps: int, *more: str) -> Callable[[], None]:
+    def trained(name: str, main: Callable[[list[str]], None], steps: int, *more: str) -> Callable[[], None]:
         line = ["--speech", str(speech), "--out", str(runs[name]), "--steps", str(steps), "--seed", str(SEED), *more]
         return lambda: main(line)
 
@@ -110,9 +110,9 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
 
     return {
         "speech": spoken,
-        "expnet": taught("expnet", expnet_mini.main, scale.expnet_steps),
-        "posevae": taught("posevae", posevae_mini.main, scale.posevae_steps, "--expnet", str(runs["expnet"])),
-        "mapping": taught("mapping", mapping_mini.main, scale.mapping_steps),
+        "expnet": trained("expnet", expnet_mini.main, scale.expnet_steps),
+        "posevae": trained("posevae", posevae_mini.main, scale.posevae_steps, "--expnet", str(runs["expnet"])),
+        "mapping": trained("mapping", mapping_mini.main, scale.mapping_steps),
         "motion packed": lambda: pack_motion_mini.main(
             [
                 *(word for name in runs for word in (f"--{name}", str(runs[name]))),

@@ -106,10 +106,10 @@ def test_a_shout_is_bright(wave):
 
 
 def test_a_whole_way_to_the_user_repeats_with_the_seed(wave):
-    heard = [damage.as_heard(wave, np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    np.testing.assert_array_equal(heard[0], heard[1])
-    assert not np.array_equal(heard[0], heard[2])
-    assert heard[0].dtype == np.float32 and np.abs(heard[0]).max() <= 1.0
+    received = [damage.as_received(wave, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(received[0], received[1])
+    assert not np.array_equal(received[0], received[2])
+    assert received[0].dtype == np.float32 and np.abs(received[0]).max() <= 1.0
 
 
 def test_an_unknown_damage_is_refused_by_name(wave):
