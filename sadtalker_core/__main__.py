@@ -198,8 +198,7 @@ def _models(asked: argparse.Namespace) -> int:
             for there in found:
                 print(f"    {there.path}")
         except CheckpointMissing:
-            lacking = missing_files(name, folders)
-            print(f"{name}: missing {_megabytes(lacking)}")
+            print(f"{name}: missing {_megabytes(missing_files(name, folders))}")
             for file in RELEASED_MODELS[name].sets[0]:
                 path = find(file.name, folders)
                 print(f"    {path or f'{file.name}, {_megabytes([file])}, is missing'}")
@@ -210,13 +209,13 @@ def _models(asked: argparse.Namespace) -> int:
 
 
 def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> int:
-    lacking = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
-    if not lacking:
+    missing = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
+    if not missing:
         print("Nothing is missing.")
         return DONE
-    for file in lacking:
+    for file in missing:
         print(f"    {file.name}, {_megabytes([file])}, from {file.url}")
-    if not sure and not _agreed(f"Download {_megabytes(lacking)} into {folders[0]}? [y/N] "):
+    if not sure and not _agreed(f"Download {_megabytes(missing)} into {folders[0]}? [y/N] "):
         print("Nothing was downloaded.")
         return FAILED
     for name in models:
@@ -325,8 +324,8 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
         try:
             return option.read(text)
         except OptionError as error:
-            said = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
-            raise argparse.ArgumentTypeError(said) from error
+            message = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
+            raise argparse.ArgumentTypeError(message) from error
 
     unit = f" {option.unit}" if option.unit else ""
     if option.type in (int, float):

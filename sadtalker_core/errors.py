@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Every class here speaks to the person at the canvas.
+"""What can go wrong, as one tree. The message of every class here is for the user.
 
 SadTalkerError                 anything this pack refuses, with a sentence that says what to do
 |-- InputError                 what came in by a wire or a widget cannot be used

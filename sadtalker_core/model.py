@@ -89,7 +89,7 @@ class SadTalkerModel(Model):
 
 
 def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
-    """Raises CheckpointMissing for the first of these networks that is lacking, {net: why}."""
+    """Raises CheckpointMissing for the first of these networks that is missing, {net: why}."""
     for net in nets:
         if net in missing:
             raise CheckpointMissing(missing[net])
@@ -250,10 +250,10 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
         for net, tensors in file.nets().items():
             if net in released and net not in own:  # what a file holds for training alone stays there
                 nets[net] = load_weights(build_released(net, ops), tensors, file.source, file.expected)
-    lacking = [net for net in _MAPPED if net not in nets] if files.released else []
+    unmapped = [net for net in _MAPPED if net not in nets] if files.released else []
     missing = {}
-    if len(lacking) < len(_MAPPED):  # one of them has to be there
-        missing = {net: _not_there(_MAPPED[net], files.folders) for net in lacking}
+    if len(unmapped) < len(_MAPPED):  # one of them has to be there
+        missing = {net: _not_there(_MAPPED[net], files.folders) for net in unmapped}
     wanted = files.family.networks.names()
     absent = [net for net in wanted if net not in nets and net not in missing]
     if absent:
@@ -281,7 +281,7 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
 def choose_points(
     choice: str, family: Family, folders: Sequence[Path], device: torch.device
 ) -> Callable[[FaceSelector], PointFinder] | None:
-    """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
+    """What makes the finder of 68 points for the selected face; None stands for the embedded mesh.
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
         weights, and else the mesh

@@ -26,7 +26,7 @@ from ..timeline import frames_in_seconds
 
 #: of a cell, and of the name of a file, that a sentence repeats
 REPEATED = 200
-#: faults that are told one by one
+#: faults that are lines one by one
 MOST_FAULTS = 100
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")
@@ -74,10 +74,10 @@ def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
     faults += _collisions(jobs)
     name = _told(table.name)
     if faults:
-        told = [f"{name}, {fault}" for fault in faults[:MOST_FAULTS]]
+        lines = [f"{name}, {fault}" for fault in faults[:MOST_FAULTS]]
         if len(faults) > MOST_FAULTS:
-            told.append(f"{name} has {len(faults) - MOST_FAULTS} more faults.")
-        raise JobListError("\n".join(told))
+            lines.append(f"{name} has {len(faults) - MOST_FAULTS} more faults.")
+        raise JobListError("\n".join(lines))
     if not jobs:
         raise JobListError(f"{name} names no job: write one line for each video below the names of the columns.")
     return jobs

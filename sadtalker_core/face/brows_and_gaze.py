@@ -1,4 +1,4 @@
-"""What the meshes and irises of a clip say about brows and gaze, as blendshape weights.
+"""Brows and gaze from the meshes and irises of a clip, as blendshape weights.
 
 How high somebody's brows are, and where between the corners an iris is, differs more from person to person than with
 what they do. So neither is read from one image; in a clip they are told by how far they are from where they usually

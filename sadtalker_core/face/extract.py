@@ -1,7 +1,7 @@
-"""A portrait comes in; the portrait with its face cropped, and the face in the words of the 3-D face model, go out.
+"""A portrait comes in; the portrait with its face cropped, and the face as coefficients of the 3-D face model, go out.
 
-Two doors of the same shape, one for each family: `extract_released` asks a point finder (points.py) and the 3-D face
-network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
+Two functions of the same signature, one for each family: `extract_released` asks a point finder (points.py) and the 3-D
+face network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
 (portrait.check_portrait). Letters: `H W` the image, `S` the square.
 """
 

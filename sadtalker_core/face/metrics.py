@@ -1,4 +1,4 @@
-"""What a found mesh says about the face, in plain geometry: a lip gap, how open the eyes are, how the head is held.
+"""Measures of a face from its mesh, in plain geometry: a lip gap, how open the eyes are, how the head is held.
 
 For evaluating what came out of a model, not for driving one; so nothing here is fitted. Meshes are (..., 468, 3), in
 any unit, x right, y down, z away from the viewer; distances are taken in three dimensions, so that a turned head

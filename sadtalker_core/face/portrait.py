@@ -1,4 +1,4 @@
-"""An image and a hint at the face that is meant come in, a `Portrait` goes out; the face itself is found later."""
+"""An image and a hint at which face to animate come in, a `Portrait` goes out; the face itself is found later."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def portrait_from_image(
 
     alpha:   (H, W), 1 where the image is transparent; of another size (core's placeholder) it is left out
     box:     x, y, width, height in pixels around the face; a width or height of 0 means: look for the face
-    painted: (H, W) or (1, H, W), white over the face that is meant; stretched when it has another size
+    painted: (H, W) or (1, H, W), white over the selected face; stretched when it has another size
     face_landmarks, bounding_box: faces that another node has found, in the shapes of hints.py; index and order count
              them
     name:    what the user knows the image by

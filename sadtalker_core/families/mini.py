@@ -45,7 +45,7 @@ from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
-#: what moves faster than MappingNet can say, and how far
+#: what moves faster than MappingNet can follow, and how far
 _QUICK_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("eyeBlink", "eyeLook"))]
 _LEAST, _MOST = 0.0, 1.0
 #: frames that a CPU makes side by side when nobody says how many
@@ -142,8 +142,8 @@ class Mini:
     ) -> Expression:
         """ExpNet moves the mouth; what moves above it is drawn."""
         face = upper_face(speech, blinks, lids)
-        said = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
-        return with_upper_face(said, face, source)
+        expression = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
+        return with_upper_face(expression, face, source)
 
     def coefficients_to_motion(
         self,

@@ -56,15 +56,14 @@ def run_expnet(
     rows = torch.empty(n_frames, rest.shape[1])
 
     def from_embedding(frames: slice) -> Tensor:
-        heard = speech.windows(frames.start + ahead, frames.stop + ahead)
-        inputs = (heard, rest[frames], blink[frames])
+        inputs = (speech.windows(frames.start + ahead, frames.stop + ahead), rest[frames], blink[frames])
         windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
         return net.from_embedding(embed_audio(windows), *face).float().cpu()
 
     chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]
     with torch.no_grad(), closing(side_by_side(from_embedding, chunks, like.device)) as spoken:
-        for frames, said in zip(chunks, spoken, strict=True):
-            rows[frames] = said
+        for frames, predicted in zip(chunks, spoken, strict=True):
+            rows[frames] = predicted
             if on_progress is not None:
                 on_progress(frames.stop, n_frames)
     return Expression(rows, source.family)

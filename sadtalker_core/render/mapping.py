@@ -1,4 +1,4 @@
-"""MappingNet: what the face model says over 27 frames -> how the renderer's key points move in the middle one.
+"""MappingNet: coefficients of the face model over 27 frames -> how the renderer's key points move in the middle one.
 
 Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or 73 with the crop parameters),
 `P` offsets (45 = 15 key points x 3 in the released family, 64 blendshape weights in the mini family).
@@ -62,7 +62,7 @@ class MappedWindows(NamedTuple):
         return self.rows(KeypointMotion)
 
     def rows(self, kind: type[MotionRows]) -> MotionRows:
-        """The same with the angles in degrees; the kind of rows says what the offsets are."""
+        """The same with the angles in degrees; the kind of rows tells what the offsets are."""
         yaw, pitch, roll = (bins_to_degrees(bins) for bins in (self.yaw, self.pitch, self.roll))
         return kind(yaw, pitch, roll, self.translation, self.offsets)
 
@@ -92,7 +92,7 @@ class MappingNet(nn.Module):
         return self.heads(self.encode(windows).mean(dim=-1))
 
     def track(self, rows: Tensor) -> MappedWindows:
-        """rows (L, nc), as one long window -> what `forward` says about each of its L - 26 windows.
+        """rows (L, nc), as one long window -> what `forward` gives for each of its L - 26 windows.
 
         Neighbouring windows share all but one frame, so one convolution over the track does the work of 27.
         """

@@ -1,7 +1,7 @@
 """Eyes that look elsewhere: the iris is carried along as it is, and the white of the eye gives way.
 
 In: where the irises of the portrait are (face/iris.py), and the gaze units of the portrait and of a frame. Out: the
-place of the portrait that each pixel of the frame shows, which the mesh has said, corrected within the eyes. So lids
+place of the portrait that each pixel of the frame shows, known from the mesh, corrected within the eyes. So lids
 that close, and heads that turn, take the iris along without anybody having to tell it.
 
     corner ------|--- iris ---|------ corner     x, in widths of the eye: all of the movement on the iris, less and less
