@@ -139,7 +139,7 @@ def test_the_reconstruction_is_the_mean_squared_error_or_that_in_spreads(folder)
         assert loss == pytest.approx(np.mean(squares), rel=1e-4)
 
 
-def test_the_ear_stays_as_it_is_and_the_log_variance_learns(folder, tmp_path):
+def test_the_audio_encoder_stays_as_it_is_and_the_log_variance_learns(folder, tmp_path):
     trainer = trainer_on(folder)
     before = {name: tensor.clone() for name, tensor in trainer.net.state_dict().items()}
     train(trainer, Run(tmp_path / "run", 3, batch=2, accelerator="cpu", devices=1))
@@ -235,7 +235,7 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
     assert all(torch.equal(same[name], saved[name]) for name in saved)
 
 
-def test_the_published_widths_ask_for_an_ear_of_their_own(folder, tmp_path):
+def test_the_published_widths_ask_for_an_audio_encoder_of_their_own(folder, tmp_path):
     with pytest.raises(
         OptionError, match="an audio encoder of width 32 for this network, got one of 8. Give --wav2lip FILE"
     ):
