@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command("lint", lambda args: lint.main(_for_tests()), "ruff (rules and format) and mypy")
     bench = command("bench", _bench, "what a frame costs: plain, fast, bfloat16, the mini, all stages; and bench.json")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
-    mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table with targets, a contact sheet, videos")
+    mini = command(
+        "eval-mini", _eval_mini, "how good the built-in model is: a table with targets, a contact sheet, videos"
+    )
     mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_evaluator")
     trained = command(
         "train-mini", _train_mini, "make the built-in model anew: speech, heads and all its networks; hours"

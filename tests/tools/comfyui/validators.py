@@ -55,7 +55,9 @@ def program(validator: str) -> Path:
     def install() -> None:
         shutil.rmtree(folder / "venv", ignore_errors=True)
         steps.run(venv_python(home() / "venv"), "-m", "venv", folder / "venv")
-        steps.run(venv_python(folder / "venv"), "-m", "pip", "--disable-pip-version-check", "install", PACKAGES[validator])
+        steps.run(
+            venv_python(folder / "venv"), "-m", "pip", "--disable-pip-version-check", "install", PACKAGES[validator]
+        )
 
     steps.do(validator, PACKAGES[validator] + sys.platform, install, validator)
     name = PROGRAMS.get(validator, validator) + (".exe" if sys.platform == "win32" else "")
