@@ -51,7 +51,7 @@ def eye_aspect_ratio(points: Tensor) -> Tensor:
 
 
 def head_angles(points: Tensor) -> Tensor:
-    """(T, 468, 3) -> (T, 3) pitch, yaw, roll in radians, with the signs of basis.rotation_of_angles.
+    """(T, 468, 3) -> (T, 3) pitch, yaw, roll in radians, with the signs of canonical_face.rotation_of_angles.
 
     By laying the mean face on the mesh; points that faces move count less. Good to 2-4 degrees between people, better
     within one.
