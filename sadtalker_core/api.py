@@ -402,11 +402,11 @@ def in_precision(
     if not isinstance(net, Generator):
         return net.to(dtype)
     if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
-        _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
+        _log_half_precision(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
     return accelerate(net, dtype, device=device)
 
 
-def _say_what_half_precision_is_worth(dtype: torch.dtype, *, chosen: bool) -> None:
+def _log_half_precision(dtype: torch.dtype, *, chosen: bool) -> None:
     """One line of the log: whether the renderer gains by it on this CPU. Where nobody asked for it, only if it does."""
     cost = half_precision_cost(dtype)
     measured = f"in {NAMES[dtype]} a convolution of the renderer takes {cost:.2g} times as long as in fp32 on this CPU"

@@ -156,7 +156,7 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class FaceCoefficients:
-    """A face in the words of the face model, one row per frame (one row for a portrait).
+    """A face as coefficients of the face model, one row per frame (one row for a portrait).
 
     identity (T, 80), expression (T, 64), texture (T, 80), rotation (T, 3) pitch, yaw, roll in radians,
     lighting (T, 27), translation (T, 3), crop (T, 3) = scale and centre of the alignment in pixels of the square.
@@ -392,7 +392,7 @@ class FrameStream:
         return f"{size}, about {seconds / 60:.0f} min" if seconds >= 90 else f"{size}, about {max(seconds, 1):.0f} s"
 
     def check_memory(self, available_bytes: int) -> None:
-        """Raises DoesNotFit when the whole batch cannot be held; said before the work, not after it."""
+        """Raises DoesNotFit when the whole batch cannot be held; raised before the work, not after it."""
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "

@@ -1,9 +1,9 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
-whole        a file of any kind              save_tensors   named tensors as safetensors
-save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
-append_jsonl  one more line of JSON           complete_lines  the lines that are there
-disk_full_error    the sentence for a disk that is full
+atomic_write     a file of any kind              save_tensors    named tensors as safetensors
+save_arrays      named arrays as numpy's .npz    save_bytes      anything that is bytes already
+append_jsonl     one more line of JSON           complete_lines  the lines that are there
+disk_full_error  the error for a disk that is full
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def save_tensors(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[
 
 @contextmanager
 def _claimed(path: Path | Claim) -> Iterator[Claim]:
-    """The claim under which a file is written, which is released if it was made here. A full disk is by_number."""
+    """The claim under which a file is written, released if it was made here. Raises DoesNotFit on a full disk."""
     folder = path.path.parent if isinstance(path, Claim) else path.parent
     try:
         with nullcontext(path) if isinstance(path, Claim) else claim_path(path) as claim:

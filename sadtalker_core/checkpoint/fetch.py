@@ -179,16 +179,16 @@ class _Line(threading.Thread):
             with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S) as answer:
                 stated = answer.headers.get("Content-Length", "").strip()
                 length = int(stated) if re.fullmatch(_NUMBER, stated) else 0
-                self._say(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
+                self._put(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
                 while (block := answer.read1(_BLOCK)) and not self.left_alone.is_set():
-                    self._say(block)
-            self._say(b"")
+                    self._put(block)
+            self._put(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it is the answer as well, and holds the connection
-            self._say(error)
+            self._put(error)
 
-    def _say(self, what: _Answer | bytes | Exception) -> None:
+    def _put(self, what: _Answer | bytes | Exception) -> None:
         while not self.left_alone.is_set():
             with suppress(queue.Full):
                 self.facts.put(what, timeout=_POLL_S)

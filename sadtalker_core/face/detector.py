@@ -104,7 +104,7 @@ class FullRangeConfig:
         ((36, 144, 2), (48, 192, 1), (64, 256, 1)),
         ((96, 384, 2), (96, 384, 1), (96, 384, 1), (96, 384, 1)),
     )
-    #: coming back from the coarsest level: channels, and blocks after each meeting
+    #: coming back from the coarsest level: channels, and blocks after each merge
     merged: tuple[tuple[int, int], ...] = ((96, 2), (64, 2), (48, 1))
 
 
@@ -217,7 +217,7 @@ class FusionBlock(nn.Module):
 
 
 class FaceDetector(nn.Module):
-    """Both networks in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
+    """Both networks in one, so that they travel together. Use `detect_faces`, or the networks `short_range` and
     `full_range` themselves.
     """
 

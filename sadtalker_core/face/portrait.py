@@ -54,7 +54,7 @@ def portrait_from_image(
     pixels, own_alpha = check_image(image)
     if own_alpha is None and alpha is not None and alpha.shape == pixels.shape[:2]:
         own_alpha = alpha.float()
-    _say_if_transparent(own_alpha)
+    _log_if_transparent(own_alpha)
     face_box = _box_of(box, pixels)
     if painted is not None:
         if face_box is not None:
@@ -86,7 +86,7 @@ def check_portrait(portrait: Portrait) -> Portrait:
     return replace(portrait, image=pixels, mask=own_alpha if portrait.mask is None else portrait.mask, checked=True)
 
 
-def _say_if_transparent(alpha: Tensor | None) -> None:
+def _log_if_transparent(alpha: Tensor | None) -> None:
     part = 0.0 if alpha is None else float((alpha > 0.5).float().mean())
     if part > TRANSPARENT:
         logging.info(

@@ -92,7 +92,7 @@ class Mini:
             render_size=render_size,
         )
         if render_size != AS_BEFORE:
-            _say_size(cropped.require_crop())
+            _log_size(cropped.require_crop())
         return cropped, row
 
     def extract_video(
@@ -200,7 +200,7 @@ class Mini:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
 
 
-def _say_size(crop: FaceCrop) -> None:
+def _log_size(crop: FaceCrop) -> None:
     """How large the head will be, and what a minute of it weighs for those who want it as one batch."""
     height, width = crop.frame_hw
     minute = FrameStream(60 * FRAMES_PER_SECOND, height, width, lambda: iter(()))

@@ -5,14 +5,14 @@ Letters: `T` video frames, `L` = 32 frames of a block, `Z` = 64 numbers of the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from ..coefficients import POSE
-from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
+from ..datatypes import FaceCoefficients, HeadPose, OnProgress, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
 from .audio_encoder import FoldedAudioEncoder
@@ -34,7 +34,7 @@ def run_posevae(
     noise: Tensor | None = None,
     reference: FaceCoefficients | None = None,
     chunk: int = BLOCKS_PER_CHUNK,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
 
@@ -67,7 +67,7 @@ def predict_motion(
     style: int,
     noise: Tensor,
     chunk: int = BLOCKS_PER_CHUNK,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
@@ -129,7 +129,7 @@ def _course(
     style: int,
     noise: Tensor,
     chunk: int,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> Tensor:
     """As `predict_motion`, of a network that makes changes. What follows the clip sounds like its last frame."""
     length, n_blocks = net.config.frames, noise.shape[0]

@@ -2,7 +2,7 @@
 
 Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
 A pose is six numbers (rotation, translation); the network's motion is its difference to the pose of the portrait, or
-about its change from frame to frame.
+its change from frame to frame.
 (SadTalker, section 3.2: a conditional variational autoencoder. The encoder half serves training alone.)
 """
 
@@ -132,7 +132,7 @@ class PoseEncoder(nn.Module):
 
 
 class PoseDecoder(nn.Module):
-    """A latent and a voice -> motion (B, L, 6). Quirk 12: the perceptron and the U-net both end in a sigmoid."""
+    """A latent and a voice -> motion (B, L, 6). The perceptron and the U-net both end in a sigmoid (PARITY.md P16)."""
 
     def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()

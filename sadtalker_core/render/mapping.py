@@ -6,7 +6,6 @@ Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -15,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coefficients import CROP_ROW, EXPRESSION, MOTION_ROW
-from ..datatypes import KeypointMotion, MotionRows
+from ..datatypes import KeypointMotion, MotionRows, OnProgress
 from .semantics import WINDOW_FRAMES, WINDOW_RADIUS, clamped_rows
 
-#: a head angle is spoken as 66 bins of 3 degrees, the first of them at -99
+#: a head angle is classified into 66 bins of 3 degrees, the first of them at -99
 ANGLE_BINS = 66
 DEGREES_PER_BIN = 3
 FIRST_BIN_DEGREES = -99
@@ -107,7 +106,7 @@ class MappingNet(nn.Module):
         return x
 
     def heads(self, features: Tensor) -> MappedWindows:
-        """(B, hidden) -> the five readings."""
+        """(B, hidden) -> the five outputs."""
         readers = (self.yaw, self.pitch, self.roll, self.translation, self.offsets)
         return MappedWindows(*(reader(features) for reader in readers))
 
@@ -129,7 +128,7 @@ def run_mappingnet(
     kind: type[MotionRows],
     *,
     chunk: int = 1024,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> MotionRows:
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 
