@@ -77,11 +77,15 @@ def train_mini(work: Path, scale: Scale, note: str = "") -> Path:
         begin = time.time()
         run()
         seconds[name] = round(seconds.get(name, 0.0) + time.time() - begin, 1)
-        recipe = {"scale": asdict(scale), "seeds": {"speech": SPEECH_SEED, "all else": SEED}, "seconds": seconds,
-                  "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
-                  "torch": torch.__version__, "note": note,
-                  "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
-                             for p in sorted(out.glob("*.safetensors"))}}  # fmt: skip
+        recipe = {
+            "scale": asdict(scale),
+            "seeds": {"speech": SPEECH_SEED, "all else": SEED},
+            "seconds": seconds,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
+            "torch": torch.__version__,
+            "note": note,
+            "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.safetensors"))},
+        }
         with atomic_write(record) as unfinished:
             unfinished.write_text(json.dumps(recipe, indent=1) + "\n")
     return out

@@ -37,7 +37,8 @@ _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 )
 _MIDDLE = slice(3, 6)
 
-# Tuned by eye on photographs and generated heads: in widths of the eye.
+# In widths of the eye. Tuned by eye on the portraits of `make eval-mini` (docs/MINI.md, "Brows, lids and eyes"), whose
+# frames "look -12" and "look +12" show them.
 _AROUND_IRIS = 1.2  #: times its radius: there all of the movement arrives
 _CORNER, _SHORTEST_FADE = 0.53, 0.09  #: where it has ended, from the middle; over how much it fades at least
 _LEAST_WHITE = 0.03  #: left between iris and corner
