@@ -356,8 +356,8 @@ _BATCH_SIZE = _int(
     0,
     0,
     64,
-    "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to "
-    "4. The frames do not depend on it.",
+    "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to 4. The frames do not depend "
+    "on it.",
     name="batch_size",
 )
 _FILE = _text(

@@ -376,8 +376,8 @@ def render_video(
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
-    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
-    `write_video`
+    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone
+    output_fps: see `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called

@@ -1,16 +1,13 @@
 """Frames of the head come in at any resolution, frames of the whole image go out, batch by batch.
 
 Letters: `B` frames of a batch, `h w` a frame, `H W` the image. The square that was animated lies at
-         `portrait.crop.box`;
-outside that box every pixel stays the image's, to the bit.
+`portrait.crop.box`; outside that box every pixel stays the image's, to the bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -143,12 +140,6 @@ class PasteBack:
         """The part of the resized head (..., box height, box width) that lies on the image."""
         left, top = self.visible_box.x - self.box.x, self.visible_box.y - self.box.y
         return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
-
-
-def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> Iterator[Tensor]:
-    """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. options: see `PasteBack`."""
-    paste = PasteBack(portrait, **options)
-    return map(paste, frames)
 
 
 class ColorTransfer:
@@ -295,4 +286,4 @@ def _check_range(what: str, value: float, largest: float) -> None:
         raise OptionError(f"expected {what} between 0 and {largest:g}, got {value:g}.")
 
 
-__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack", "paste_back"]
+__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack"]
