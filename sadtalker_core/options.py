@@ -20,7 +20,7 @@ from .compose.plot import SMALLEST
 from .compose.video import QUALITIES
 from .datatypes import CropMode
 from .errors import OptionError, shorten
-from .face.crop import AS_BEFORE, BY_THE_FACE, LARGEST_RENDER
+from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
@@ -255,9 +255,9 @@ class Options:
             "at 512, 19 GB at 1024; Render Video holds a few frames.",
             min=BY_THE_FACE,
             max=LARGEST_RENDER,
-            step=AS_BEFORE,
+            step=FIXED_RENDER,
             unit="pixels",
-            least=AS_BEFORE,
+            least=FIXED_RENDER,
         )
     )
     idle_seconds: float = _field(
