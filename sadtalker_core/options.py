@@ -31,7 +31,7 @@ from .motion.track_file import TRACK_ENDING
 from .pipeline import EXPRESSION_REFERENCE, POSE_REFERENCE
 from .render.driving import parse_degrees
 
-#: how the networks that paint compute; "auto" chooses by the device
+#: how the networks that make pixels compute; "auto" chooses by the device
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "bf16 decoder")
 LARGEST_SEED = 2**64 - 1
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -76,7 +76,7 @@ def find_weights(folder: Path | str | None = None) -> Path | None:
 def missing_sentence(folder: Path | str | None = None) -> str:
     """Why there are no rows of sync."""
     place = Path(folder or os.environ.get(JUDGE) or DEFAULT_FOLDER)
-    return f"no sync rows: {WEIGHTS} is not in {place}; name the folder that has it in {JUDGE} or with --judge"
+    return f"no sync rows: {WEIGHTS} is not in {place}; name the folder that has it in {JUDGE} or with --weights"
 
 
 class SyncEvaluator:
@@ -92,12 +92,12 @@ class SyncEvaluator:
         found = [mesh and mesh.points for mesh in track_meshes(*self.faces, floats)]
         seen = [number for number, points in enumerate(found) if points is not None]
         if not seen:
-            raise FaceNotFound("no frame of the film shows a face")
+            raise FaceNotFound("no frame of the video shows a face")
         nearest = (min(seen, key=lambda other: abs(other - number)) for number in range(len(found)))
         return torch.stack([points for points in map(found.__getitem__, nearest) if points is not None])
 
     def evaluate(self, frames: np.ndarray, sound: np.ndarray, wrong: Sequence[np.ndarray] = ()) -> SyncScores:
-        """frames (T, H, W, 3) uint8, their sound (n,) in -1..1, and the sounds of other films."""
+        """frames (T, H, W, 3) uint8, their sound (n,) in -1..1, and the sounds of other videos."""
         return self.score(mouth_crops(frames, self.meshes(frames)), sound, wrong)
 
     @torch.no_grad()
