@@ -102,6 +102,7 @@ class FlowRenderer(nn.Module):
                 continue
             nn.init.normal_(head.weight, 0, 1e-3)
             nn.init.zeros_(head.bias)
+        _by_channel_last(self)
         self.register_load_state_dict_post_hook(_by_channel_last)
 
     def encode(self, stage: Tensor) -> list[Tensor]:
@@ -157,7 +158,7 @@ class FlowRenderer(nn.Module):
         return Repair(displacement + shift * may, 1 - may * change, torch.sigmoid(colours[:, :3]))
 
 
-def _by_channel_last(net: nn.Module, _: Any) -> None:
+def _by_channel_last(net: nn.Module, _: Any = None) -> None:
     """Weights as oneDNN takes them without a copy: the network takes a sixth less time on a CPU."""
     net.to(memory_format=torch.channels_last)
 
