@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..datatypes import Box, FaceCrop, Portrait
+from ..easing import smoothstep
 from ..errors import ImageError, OptionError, VideoError
 from .multiband import Multiband
 from .poisson import seamless
@@ -188,8 +189,7 @@ def fade(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
     """
     if width <= 0:
         return torch.ones(visible_box.height, visible_box.width)
-    across, down = ((d / width).clamp(0, 1) for d in _distances(visible_box, size_wh))
-    across, down = (d * d * (3 - 2 * d) for d in (across, down))
+    across, down = (smoothstep(d / width) for d in _distances(visible_box, size_wh))
     return across * down[:, None]
 
 
