@@ -211,6 +211,9 @@ def test_without_weights_the_row_is_left_out_with_a_sentence(tmp_path, monkeypat
     assert f"no sync rows: lr_asd_ava.safetensors is not in {tmp_path}" in capsys.readouterr().err
     assert main(["video.mp4"]) == 0
     assert capsys.readouterr().out.startswith("no sync rows")
+    monkeypatch.delenv(evaluator.JUDGE)
+    assert evaluator.find_weights() is None
+    assert evaluator.missing_sentence().startswith("no sync rows: no folder with lr_asd_ava.safetensors is named")
 
 
 def test_a_video_that_does_not_exist_is_named(tmp_path):
