@@ -28,10 +28,10 @@ from ..checkpoint.reading import read_tensors
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig, opened_from_rest
+from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from .engine import StepContext, seeded, trained
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
-from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)
 

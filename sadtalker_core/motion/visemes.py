@@ -1,4 +1,4 @@
-"""Phonemes with times -> what the mouth does: (T, 52) ARKit blendshapes at 25 fps.
+"""Phonemes with times -> what the mouth does, in training and on import: (T, 52) ARKit blendshapes at 25 fps.
 
 Three steps, each a table or one small calculation:
 
@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
-from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
+from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
 
 class Phone(NamedTuple):
