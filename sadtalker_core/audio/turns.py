@@ -50,7 +50,8 @@ class Turn(NamedTuple):
 
 
 def read_turns(text: str) -> list[Turn]:
-    """The turns of a text in any of the forms above, by their beginnings; overlaps are kept.
+    """Who speaks when, by the beginnings of their turns; overlaps are kept. The form of the text is seen by its look:
+    lines such as "0:00-1:50 anna", SRT, WebVTT, RTTM, or Audacity's labels.
 
     Raises OptionError for an empty text, and for lines that cannot be read, each with its number.
     """
