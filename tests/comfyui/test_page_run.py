@@ -165,8 +165,10 @@ STAGES = ("PortraitFromImage", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE"
 BOXES = {
     "Talking Portrait": (*STAGES, "FaceRender", "VideoCombine"),
     "Talking Full Body": (*STAGES, "RenderVideo"),
-    "Two Speakers": (*STAGES, "FaceRender", "PasteBack", "VideoCombine"),
-}
+    "Two Speakers": (
+        *(stage for stage in STAGES if stage != "SilenceGate"), "SplitSpeakers", "LookAtSpeaker", "RenderVideo",
+    ),
+}  # fmt: skip
 
 
 def test_the_server_lists_the_boxes(client):
