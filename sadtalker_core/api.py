@@ -242,9 +242,9 @@ class Video:
         target = Path(path).expanduser()
         if target.exists() and not overwrite:
             raise OptionError(f"{shorten(target)} exists; choose another name, or say overwrite=True.")
-        if self.motion.family != MINI:
+        rows = self.motion.driving
+        if not isinstance(rows, BlendshapeMotion):
             raise WrongFamily(f"blendshapes are what the mini model moves, not a {self.motion.family} one; load mini.")
-        rows = self.motion.of(BlendshapeMotion).driving
         angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw, rows.roll], dim=1))
         pose = HeadPose(torch.cat([angles, rows.translation], dim=1), MINI)
         return export_blendshapes(

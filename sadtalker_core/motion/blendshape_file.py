@@ -146,9 +146,9 @@ def export_blendshapes(
     return save_text(path if isinstance(path, Claim) else Path(path), write(table, fps, pose is not None, on_progress))
 
 
-def require_names(expression: Expression | FaceCoefficients, verb: str) -> None:
+def require_names(expression: Expression, verb: str) -> None:
     """Refuse coefficients that are no blendshapes. Raises WrongFamily."""
-    if expression.family != MINI:
+    if not expression.blendshapes:
         raise WrongFamily(
             f"a {expression.family} expression cannot be {verb} as blendshapes: its coefficients have no names, each "
             "moves mouth, eyes and brows together. Use the mini model."
@@ -313,9 +313,10 @@ def import_blendshapes(
     """
     path = Path(path)
     name = shorten(path.name, 100)
-    for given in (base, source):
-        if given is not None:
-            require_names(given, "imported")
+    if base is not None:
+        require_names(base, "imported")
+    if source is not None:
+        require_names(Expression(source.expression, source.family), "imported")
     if fps and not LOWEST_FPS <= fps <= HIGHEST_FPS:
         raise OptionError(f"fps: expected 0, or {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
     n_frames = None if speech is None else speech.n_frames

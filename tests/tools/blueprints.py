@@ -282,6 +282,13 @@ def full_body_app() -> App:
     )
 
 
+#: the end of the note of a graph whose loaders name files that are not there yet
+WAITS = (
+    "Use portraits and voices only of people who have agreed.\n\nNewer pages mark a loader (*issues found*) until you "
+    "have chosen a file of your own in it."
+)
+
+
 def two_speakers_in_turns() -> App:
     nodes, wires = two_people()
     for k in "12":
@@ -293,10 +300,11 @@ def two_speakers_in_turns() -> App:
         "two_speakers_in_turns",
         "Two speakers in turns",
         "1. **image** of both Load Portraits: a picture with two people; *face_index* 0 is the left one.\n"
-        "2. **audio**: one recording with both voices.\n3. **lines**: who speaks when, `0:00-0:03 anna`, a turn a line; or paste "
-        "SRT, WebVTT, RTTM or Audacity labels.\n4. Run. Who listens blinks, moves a little and looks at the speaker.\n"
-        "\nThe blueprint *Two Speakers* is all of this as one box.\n\nUse portraits and voices only of people who have "
-        "agreed.",
+        "2. **audio**: one recording with both voices.\n"
+        "3. **lines**: who speaks when, `0:00-0:03 anna`, a turn a line; or paste SRT, WebVTT, RTTM or Audacity "
+        "labels.\n"
+        "4. Run. Who listens blinks, moves a little and looks at the speaker.\n\n"
+        f"The blueprint *Two Speakers* is all of this as one box.\n\n{WAITS}",
         {
             "model": ("LoadModel", (0, -0.6), {}),
             "voice": ("=LoadAudio", (-1, 1.4), {"audio": "speech.wav"}),
@@ -320,9 +328,10 @@ def blendshapes_in_and_out() -> App:
         "Blendshapes in and out",
         "**Export Blendshapes** writes what ExpNet and PoseVAE predict as ARKit blendshapes: Live Link Face CSV for "
         "Unreal and Blender, JSON for glTF and VRM avatars.\n\n"
-        "**Import Blendshapes** reads a file in the input folder: a Live Link Face CSV, Azure visemes, Rhubarb mouths (as here, *speech.rhubarb.tsv*) or phonemes with times. "
+        "**Import Blendshapes** reads a file in the input folder: a Live Link Face CSV, Azure visemes, Rhubarb mouths "
+        "(as here, *speech.rhubarb.tsv*) or phonemes with times. "
         "The mouth of the film follows the file; blinks and gaze, which it does not tell, come from ExpNet.\n\n"
-        "Both are for *mini*. Use portraits and voices only of people who have agreed.",
+        f"Both are for *mini*.\n\n{WAITS}",
         {
             "model": ("LoadModel", (0, -0.5), {}),
             "portrait": ("LoadPortrait", (0, 0), {"image": "portrait.png"}),
@@ -535,9 +544,7 @@ def written_app(app: App) -> dict[str, Any]:
         "config": {},
         "extra": {
             "ds": {"scale": 0.6, "offset": [550, 313]},
-            **(
-                {"linearData": {"inputs": shown, "outputs": [numbers[app.output]]}, "linearMode": True} if shown else {}
-            ),
+            **(linear if shown else {}),
         },
         "version": 0.4,
     }
