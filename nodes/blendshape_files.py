@@ -91,8 +91,8 @@ class SadTalkerImportBlendshapes(io.ComfyNode):
                 wires.Coefficients.Input(
                     "coefficients",
                     optional=True,
-                    tooltip="The portrait's, from 3DMM Extract: the head starts as in the portrait and moves as in the "
-                    "file. Without: absolute angles.",
+                    tooltip="The portrait's, from 3DMM Extract: sounds open the mouth from how it rests there, and the "
+                    "head starts there and moves as in the file. Without: absolute angles.",
                 ),
             ],
             outputs=[

@@ -34,6 +34,7 @@ from ..errors import OptionError, WrongFamily, shorten
 from ..saving import save_text
 from ..timeline import FRAMES_PER_SECOND
 from .mouth_cues import LAST_LASTS_S, cues_of_json, cues_of_text
+from .spoken import spoken_expression
 from .track_file import MOST_FRAMES
 from .visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices, long_blendshape_track
 
@@ -305,8 +306,8 @@ def import_blendshapes(
     speech: the tracks become as long as this voice: frames hold their last one, sounds end at rest
     base:   an expression for what the file does not tell, such as ExpNet's blinks and gaze under visemes, held or cut
             to the length; without it that is the face of `source`, or 0
-    source: the portrait: the head begins as it holds it and moves as in the file; without it the head has the angles
-            of the file, in the middle of its square
+    source: the portrait: sounds open the mouth from how it rests there, and the head begins as it holds it and moves
+            as in the file; without it the head has the angles of the file, in the middle of its square
     on_progress: called with (done, of how much); may raise to stop
     Raises OptionError for a file that is none of these or has lines that make no sense, each named by its number, and
     WrongFamily for a base or a source whose coefficients have no names.
@@ -331,7 +332,11 @@ def import_blendshapes(
         rows = base.coefficients[torch.arange(length).clamp(max=len(base) - 1)].float().clone()
     elif source is not None:
         rows[:] = source.expression[:1]
-    rows[:, read.columns] = read.units
+    units = read.units
+    if read.spoken:
+        rest = torch.zeros(1, EXPRESSION) if source is None else source.expression[:1].float()
+        units = spoken_expression(units, rest.expand(length, -1))[:, read.columns]
+    rows[:, read.columns] = units
     pose = None if read.angles is None else HeadPose(_placed(read.angles, source), MINI)
     return ImportedTracks(Expression(rows, MINI), pose, read.form)
 
@@ -346,12 +351,15 @@ def _placed(angles: Tensor, source: FaceCoefficients | None) -> Tensor:
 
 
 class _Read(NamedTuple):
-    """columns: of an expression;  units (T, their number);  angles (T, 3) pitch, yaw, roll or None"""
+    """columns: of an expression;  units (T, their number);  angles (T, 3) pitch, yaw, roll or None
+    spoken: units are what sounds ask for, SPEECH_BLENDSHAPES, not yet how the face says it
+    """
 
     columns: list[int]
     units: Tensor
     angles: Tensor | None
     form: str
+    spoken: bool = False
 
 
 def _read(path: Path, fps: float, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
@@ -387,7 +395,7 @@ def _spoken(cues: Any, n_frames: int | None, on_progress: OnProgress | None) -> 
         raise OptionError(f"it lasts {end:,.0f} s; expected at most {MOST_FRAMES // FRAMES_PER_SECOND:,}.")
     units = long_blendshape_track(cues.phones, length, led=cues.led, on_progress=on_progress)
     columns = list(SPEECH_BLENDSHAPES)
-    return _Read(columns, torch.from_numpy(units[:, columns]), None, cues.form)
+    return _Read(columns, torch.from_numpy(units[:, columns]), None, cues.form, spoken=True)
 
 
 def _resampled(

@@ -348,6 +348,7 @@ def blendshapes_in_and_out() -> App:
             "export.pose": "posevae.pose",
             "import.speech": "speech.speech",
             "import.expression": "expnet.expression",
+            "import.coefficients": "extract.coefficients",
             "mapping.expression": "import.expression",
             "video.model": "model.model",
             "video.portrait": "extract.portrait",
