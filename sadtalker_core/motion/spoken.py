@@ -31,7 +31,7 @@ def kept_share() -> Tensor:
 
 
 def spoken_expression(speech_blendshapes: Tensor, reference: Tensor) -> Tensor:
-    """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64) the portrait's -> (B, 64) of the mini basis."""
+    """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64) the portrait's -> (B, 64)."""
     said = reference * kept_share()
     said[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
     return opened_from_rest(said, reference)

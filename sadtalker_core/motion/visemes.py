@@ -238,7 +238,7 @@ def long_blendshape_track(
     ends = np.maximum.accumulate([phone.end for phone in phones]) if len(phones) else starts
     for first in range(0, n_frames, _PIECE):
         last = min(first + _PIECE, n_frames)
-        begin, stop = max(first - _AROUND, 0), last + _AROUND
+        begin, stop = max(first - _AROUND, 0), min(last + _AROUND, n_frames)
         at = begin / FRAMES_PER_SECOND
         near = phones[
             int(np.searchsorted(ends, at, side="right")) : int(np.searchsorted(starts, stop / FRAMES_PER_SECOND))

@@ -28,7 +28,7 @@ from ..checkpoint.reading import read_tensors
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig
-from ..motion.spoken import spoken_expression
+from ..motion.spoken import kept_share, spoken_expression
 from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from .engine import StepContext, seeded, trained
 from .mini_trainer import MiniTrainer, command_line, train_mini
