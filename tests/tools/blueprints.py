@@ -337,8 +337,8 @@ def blendshapes_in_and_out() -> App:
             "portrait": ("LoadPortrait", (0, 0), {"image": "portrait.png"}),
             "voice": ("=LoadAudio", (0, 1.2), {"audio": "speech.wav"}),
             **nodes,
-            "export": ("ExportBlendshapes", (3, 1.3), {}),
-            "import": ("ImportBlendshapes", (3, 0.65), {"file": "speech.rhubarb.tsv"}),
+            "export": ("ExportBlendshapes", (3, 1.65), {}),
+            "import": ("ImportBlendshapes", (3, 1.05), {"file": "speech.rhubarb.tsv"}),
             "video": ("RenderVideo", (4, 0), {"filename_prefix": "sadtalker/imported"}),
         },
         {
