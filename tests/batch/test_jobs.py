@@ -188,7 +188,7 @@ def test_no_input_is_written_over(table, folder, out):
 
 
 @pytest.mark.parametrize(("head", "sentence"), [
-    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, out, model, "),
+    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, speakers, out, model, "),
     ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
     ("portrait,out,seed,seed", "one.csv, line 1: the column seed appears twice."),
     ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
