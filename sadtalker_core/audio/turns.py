@@ -19,12 +19,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import OptionError, shorten
+from ..errors import OptionError, join_faults, shorten
 
 #: letters of a text that is believed to be one of these: subtitles of a day have a few million
 LONGEST_TEXT = 20_000_000
-#: lines with a fault that are told one by one
-MOST_FAULTS = 10
 #: seconds; a hundred hours
 LATEST = 360_000.0
 EXAMPLE = "'0:00-1:50 anna'"
@@ -63,8 +61,7 @@ def read_turns(text: str) -> list[Turn]:
     faults: list[str] = []
     turns = list(_READERS[form_of(text)](numbered, faults))
     if faults:
-        more = f" {len(faults) - MOST_FAULTS} more lines cannot be read." if len(faults) > MOST_FAULTS else ""
-        raise OptionError("lines: " + " ".join(faults[:MOST_FAULTS]) + more)
+        raise OptionError(f"lines: {join_faults(faults)}")
     if not turns:
         raise OptionError(f"lines: nobody speaks in them; write who speaks when, one turn a line, such as {EXAMPLE}.")
     return sorted(turns, key=lambda turn: turn.start)

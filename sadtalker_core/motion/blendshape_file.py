@@ -30,7 +30,7 @@ from ..choices import one_of
 from ..claims import Claim
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose, OnProgress, SpeechWindows
-from ..errors import OptionError, WrongFamily, shorten
+from ..errors import OptionError, WrongFamily, join_faults, shorten
 from ..saving import save_text
 from ..timeline import FRAMES_PER_SECOND
 from .mouth_cues import LAST_LASTS_S, cues_of_json, cues_of_text
@@ -386,31 +386,37 @@ def _check_size(size: int, limit: int) -> None:
         raise OptionError(f"expected at most {limit / 1e6:.0f} MB, got {size / 1e6:.0f}; split the take.")
 
 
+def _check_length(seconds: float) -> None:
+    if not seconds * FRAMES_PER_SECOND < MOST_FRAMES:
+        raise OptionError(f"it lasts {seconds:,.6g} s; expected less than {MOST_FRAMES // FRAMES_PER_SECOND:,}.")
+
+
 def _spoken(cues: Any, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
     if not cues.phones:
         raise OptionError("none of its sounds lasts any time.")
     end = max(phone.end for phone in cues.phones) + LAST_LASTS_S
+    _check_length(end)
     length = n_frames or math.ceil(end * FRAMES_PER_SECOND)
-    if length > MOST_FRAMES:
-        raise OptionError(f"it lasts {end:,.0f} s; expected at most {MOST_FRAMES // FRAMES_PER_SECOND:,}.")
     units = long_blendshape_track(cues.phones, length, led=cues.led, on_progress=on_progress)
     columns = list(SPEECH_BLENDSHAPES)
     return _Read(columns, torch.from_numpy(units[:, columns]), None, cues.form, spoken=True)
 
 
 def _resampled(
-    columns: list[int], table: Tensor, times: Tensor, has_head: bool, n_frames: int | None, form: str
-) -> _Read:
+    columns: list[int], table: Tensor, times: Tensor, has_head: bool, n_frames: int | None, form: str,
+    on_progress: OnProgress | None = None,
+) -> _Read:  # fmt: skip
     """table (n, columns + 3 angles) at times (n,) in seconds from the first one on -> at 25 fps."""
+    _check_length(float(times[-1]))
     length = n_frames or math.floor(float(times[-1]) * FRAMES_PER_SECOND + 1e-3) + 1
-    if length > MOST_FRAMES:
-        raise OptionError(f"it lasts {float(times[-1]):,.0f} s; expected at most {MOST_FRAMES // FRAMES_PER_SECOND:,}.")
     pieces = []
     for first in range(0, length, _FRAMES_AT_ONCE):
         at = torch.arange(first, min(first + _FRAMES_AT_ONCE, length), dtype=torch.float64) / FRAMES_PER_SECOND
         after = torch.searchsorted(times, at - 1e-6).clamp(1, max(len(times) - 1, 1)).clamp(max=len(times) - 1)
         before = (after - 1).clamp(min=0)
         gap = (times[after] - times[before]).clamp(min=1e-9)
+        if on_progress is not None:
+            on_progress(first, length)
         pieces.append(_between(table, before + ((at - times[before]) / gap).clamp(0, 1) * (after - before)))
     rows = torch.cat(pieces)
     return _Read(columns, rows[:, : len(columns)], rows[:, len(columns) :] if has_head else None, form)
@@ -462,7 +468,7 @@ def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnPr
     except csv.Error as error:
         raise OptionError(f"line {lines.line_num}: it cannot be read as CSV ({error}).") from error
     if faults:
-        raise OptionError(" ".join(faults))
+        raise OptionError(join_faults(faults))
     if not codes:
         raise OptionError("it has no frames.")
     table = torch.frombuffer(numbers, dtype=torch.float32).reshape(len(codes), len(taken)).clone()
@@ -532,7 +538,7 @@ def _read_json(text: str, fps: float, n_frames: int | None, on_progress: OnProgr
         table = F.pad(_checked_weights(frames[:, : len(columns)]), (0, ROTATION))
         table[:, -1] = frames[:, len(columns)] if frames.shape[1] > len(columns) else 0.0  # headRoll
         has_head = bool(table[:, -1].any())
-        return _resampled(columns, table, times, has_head, n_frames, "Azure blendshapes")
+        return _resampled(columns, table, times, has_head, n_frames, "Azure blendshapes", on_progress)
     cues = cues_of_json(items) if items else None
     if cues is None:
         raise OptionError(
@@ -579,7 +585,7 @@ def _events(data: Any) -> list[Any]:
 
 def _azure_frames(items: Sequence[Any]) -> Tensor | None:
     """(n, 55) of events that hold BlendShapes, also as the text of their "animation"; None where there are none."""
-    chunks: list[tuple[float, list[Any]]] = []
+    chunks: list[tuple[int | float, list[Any]]] = []
     for item in items:
         if not isinstance(item, Mapping):
             continue
@@ -589,7 +595,7 @@ def _azure_frames(items: Sequence[Any]) -> Tensor | None:
             named = {str(key).lower(): value for key, value in inner.items()} if isinstance(inner, dict) else {}
         if isinstance(named.get("blendshapes"), list):
             index = named.get("frameindex", len(chunks))
-            chunks.append((float(index) if isinstance(index, int | float) else 0.0, named["blendshapes"]))
+            chunks.append((index if isinstance(index, int | float) else 0, named["blendshapes"]))
     if not chunks:
         return None
     rows = [row for _, chunk in sorted(chunks, key=lambda chunk: chunk[0]) for row in chunk]
@@ -602,7 +608,10 @@ def _azure_frames(items: Sequence[Any]) -> Tensor | None:
         raise OptionError("it has no frames.")
     if len({len(row) for row in rows}) > 1:
         raise OptionError("its frames have different numbers of blendshapes.")
-    return torch.tensor(rows, dtype=torch.float32)
+    try:
+        return torch.tensor(rows, dtype=torch.float32)
+    except (OverflowError, RuntimeError, ValueError) as error:
+        raise OptionError("its blendshapes are no weights from 0 to 1.") from error
 
 
 def _size(row: Any) -> str:
@@ -631,7 +640,7 @@ def _ours(data: Mapping[str, Any], fps: float, n_frames: int | None) -> _Read:
         )
         if len(times) == 0 or units.shape != (len(times), len(columns)) or angles.shape != (len(times), ROTATION):
             raise ValueError(f"{tuple(units.shape)} weights")
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
         raise OptionError(f"it is an export of this pack that was changed ({shorten(error, 100)}).") from error
     if fps:
         times = torch.arange(len(times), dtype=torch.float64) / fps

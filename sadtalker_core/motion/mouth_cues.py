@@ -16,12 +16,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..errors import OptionError, shorten
+from ..errors import OptionError, join_faults, shorten
 from .visemes import ARPABET, AZURE_VISEMES, RHUBARB_MOUTHS, Phone
 
 #: what lasts to the next one lasts so long where none follows, in seconds
 LAST_LASTS_S = 0.2
-MOST_FAULTS = 10
 #: sounds are a twentieth to a half of a second apart: steps above these can only be smaller units
 _MOST_SECONDS, _MOST_MILLISECONDS = 5.0, 10_000.0
 _TIMES = ("start", "time", "begin", "xmin", "audiooffset", "offset", "audiooffsetms", "starttime")
@@ -171,7 +170,7 @@ def _text_grid(text: str) -> Cues:
                 start, end, label = tokens[place + 3 * k : place + 3 * k + 3]
                 cues.append(_Cue(float(start[1]), float(end[1]), label[0]))
             place += 3 * count
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             raise OptionError("it is a TextGrid that breaks off or is damaged.") from error
         tiers.append((name.lower(), cues))
     if not any(cues for _, cues in tiers):
@@ -236,8 +235,7 @@ def _number_in(item: dict[str, Any], names: Iterable[str]) -> float | None:
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
-        more = f" {len(faults) - MOST_FAULTS} more cannot be read." if len(faults) > MOST_FAULTS else ""
-        raise OptionError(" ".join(faults[:MOST_FAULTS]) + more)
+        raise OptionError(join_faults(faults))
 
 
 def _told(thing: Any) -> str:

@@ -212,6 +212,9 @@ BAD = {
     "d.json": ('{"sadtalker_blendshapes": 1, "names": "ARKit", "frames": [[0]]}', "was changed"),
     "e.json": ('{"FrameIndex": 0, "BlendShapes": [[1, 2]]}', "expected 55 blendshapes, got 2"),
     "f.json": ("[" * 100_000, "cannot be read as JSON"),
+    "b.txt": ("0 1e308 m\n1 1e309 a\n", "it lasts"),
+    "c.txt": ('"ooTextFile" "TextGrid" "IntervalTier" "phones" 0 1 1e999', "breaks off"),
+    "g.json": ('{"FrameIndex": 0, "BlendShapes": [[1' + "0" * 400 + ", 0" * 54 + "]]}", "no weights"),
     "a.txt": ("hello world and all\n", "line 1"),
 }
 
