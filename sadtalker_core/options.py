@@ -24,6 +24,7 @@ from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
+from .motion.blendshape_file import EXPORT_FORMS, HIGHEST_FPS, LOWEST_FPS
 from .motion.blink import BLINKS, FASTEST_RATE, NATURAL_RATE, STRONGEST
 from .motion.edit import JOIN_MODES, LONGEST_SMOOTHING, FitHow
 from .motion.reference import ReferenceLength
@@ -499,6 +500,28 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "SaveTrack": _table(
         replace(_FILE, default="sadtalker/track", help="Subfolder and start of the file name, inside the output "
                 f"folder; a counter and {TRACK_ENDING} are added."),
+    ),
+    "SplitSpeakers": _table(
+        _text("0:00-0:03 anna\n0:03-0:06 ben", "Who speaks when, one turn a line: start, end, name. Or paste SRT, "
+              "WebVTT, RTTM or Audacity labels; the form is detected.", name="lines"),
+        _text("", "Names with commas between: whose voice comes out first, second and so on. Empty: in the order in "
+                  "which they begin to speak.", name="speakers"),
+    ),
+    "LookAtSpeaker": _table(
+        _fraction("amount", 1.0, 0.05, "How far the listener looks towards the speaker: at 1 the eyes turn by 10 "
+                                       "degrees, the head by 5. 0: not at all.", 0.0, 2.0),
+    ),
+    "ExportBlendshapes": _table(
+        _choice(EXPORT_FORMS, "Live Link Face CSV: for Unreal, MetaHuman, Blender, Maya. JSON: names and weights for "
+                              "morph targets of glTF (ARKit names) or VRM 1.0 avatars.", name="format"),
+        _fraction("fps", 25.0, 0.001, "Frames per second of the file. At 25 every frame is written as it is; else they"
+                                      " are interpolated.", LOWEST_FPS, HIGHEST_FPS, "frames per second"),
+        replace(_FILE, default="sadtalker/blendshapes", help="Subfolder and start of the file name, inside the output "
+                "folder; a counter and .csv or .json are added."),
+    ),
+    "ImportBlendshapes": _table(
+        _fraction("fps", 0.0, 0.001, "Frames per second of the file. 0: as its timecodes or the file itself say.",
+                  0.0, HIGHEST_FPS, "frames per second"),
     ),
     "VisibleLabel": _table(
         _text(DEFAULT_TEXT, "Text of the label, one line. Chinese and other scripts need a font on the computer that "

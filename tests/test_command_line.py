@@ -38,8 +38,8 @@ class Pretender:
         self.asked.append((name, how))
         return self
 
-    def animate(self, portrait, voice, options):
-        self.asked.append((portrait, voice, options))
+    def animate(self, portrait, voice, options, **more):
+        self.asked.append((portrait, voice, options, *more.values()))
         return self
 
     n_frames, fps, size = 4, 25.0, (256, 256)
@@ -243,3 +243,18 @@ def test_yes_asks_nothing_and_both_models_are_fetched_when_none_is_named(models,
     monkeypatch.setattr("builtins.input", lambda question: pytest.fail("it asked"))
     assert main(["models", "--download", "--yes", "--models", str(models.folder)]) == 0
     assert models.fetched == [(name, models.folder) for name in RELEASED_MODELS]
+
+
+def test_a_list_of_speakers_is_read_and_handed_on(pretender):
+    Path("lines.txt").write_text("0-1 anna\n1-2 ben\n")
+    assert main(["face.png", "hello.wav", "-o", "a.mp4", "--speakers", "lines.txt", "--quiet"]) == 0
+    assert [turn.speaker for turn in pretender.asked[-1][3]] == ["anna", "ben"]
+
+
+def test_speakers_that_cannot_be_read_or_have_no_voice_are_refused(pretender, capsys):
+    Path("lines.txt").write_text("hello\n")
+    rest = ("-o", "a.mp4", "--speakers", "lines.txt")
+    assert "lines.txt: line 1: expected a start" in refused(capsys, "face.png", "hello.wav", *rest)
+    assert "no audio to divide" in refused(capsys, "face.png", "--idle-seconds", "2", *rest)
+    assert "speakers: there is no file" in refused(capsys, "face.png", "hello.wav", "-o", "a.mp4", "--speakers", "no")
+    assert pretender.asked == []
