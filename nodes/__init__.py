@@ -15,6 +15,7 @@ from .paste_back import SadTalkerPasteBack
 from .portrait import SadTalkerLoadPortrait, SadTalkerPortraitFromImage
 from .posevae import SadTalkerPoseVAE
 from .render_video import SadTalkerRenderVideo
+from .set_expression import SadTalkerSetExpression
 from .track_edits import (
     SadTalkerBlendTracks,
     SadTalkerEditExpression,
@@ -46,6 +47,7 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerMotionPlot,
             SadTalkerMotionPreview,
             SadTalkerEditExpression,
+            SadTalkerSetExpression,
             SadTalkerEditPose,
             SadTalkerBlendTracks,
             SadTalkerResizeTrack,

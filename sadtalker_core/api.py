@@ -30,6 +30,7 @@ from .face.portrait import portrait_from_image
 from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
+from .motion.set_expression import read_acting
 from .options import OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
 from .render.estimate import half_precision_cost
@@ -230,6 +231,7 @@ def predict_motion(
         blink_strength=options.blink_strength,
         seed=options.seed,
     )
+    expression = pipeline.set_expression(expression, read_acting(options.expression, options.seed), networks)
     pose = pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
     motion = pipeline.coefficients_to_motion(
         networks,

@@ -40,7 +40,7 @@ from .keyframes import Course, Keyframes, parse_keyframes
 from .upper_face import wandering_look
 
 SIDES = ("Left", "Right")
-NO_PRESET = "none"
+NO_PRESET, STRENGTH = "none", "strength"
 
 
 def _both(**units: float) -> dict[str, float]:
@@ -198,7 +198,14 @@ class Acting:
         if unknown := [name for name in self.controls if name not in CONTROLS]:
             raise OptionError(f"there is no control {shorten(repr(unknown[0]))}; known are {', '.join(CONTROLS)}.")
         used = {name: keys for name, keys in parsed.items() if not keys.nothing}
-        return used | {"strength": parse_keyframes("strength", self.strength, 0, 1)}
+        return used | {STRENGTH: parse_keyframes(STRENGTH, self.strength, 0, 1)}
+
+    def courses(self, n_frames: int) -> dict[str, Tensor]:
+        """(T,) of each control that does something, and the strength of a preset by the preset's name."""
+        keys = self.keyframes()
+        strength = keys.pop(STRENGTH)
+        tracks = {name: course.at_frames(n_frames) for name, course in keys.items()}
+        return tracks if self.preset == NO_PRESET else {self.preset: strength.at_frames(n_frames), **tracks}
 
 
 def read_acting(text: str, seed: int = 0) -> Acting:
@@ -207,7 +214,7 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     Beside the controls it may set preset, strength, wandering_gaze and micro_expressions.
     Raises OptionError, which names the part that is wrong.
     """
-    known = (*CONTROLS, "preset", "strength", "wandering_gaze", "micro_expressions")
+    known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
     said: dict[str, str] = {}
     for part in text.replace("\N{FULLWIDTH SEMICOLON}", ";").split(";"):
         if not part.strip():
@@ -229,7 +236,7 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     return Acting(
         {name: course for name, course in said.items() if name in CONTROLS},
         said.get("preset", NO_PRESET),
-        said.get("strength", 1.0),
+        said.get(STRENGTH, 1.0),
         **{name: keys.values[0] for name, keys in shares.items()},
         seed=seed,
     )
@@ -243,7 +250,7 @@ def set_expression(expression: Expression, acting: Acting, *, closing: Tensor | 
     the rest of them there.
     """
     keys = acting.keyframes()
-    strength = keys.pop("strength")
+    strength = keys.pop(STRENGTH)
     preset = {} if strength.nothing else PRESETS[acting.preset]
     if not keys and not preset and not acting.wandering_gaze and not acting.micro_expressions:
         return expression

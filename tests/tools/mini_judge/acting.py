@@ -23,7 +23,9 @@ from torch import Tensor
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import BlendshapeMotion, Expression, FaceCoefficients, HeadPose, Motion, Portrait
 from sadtalker_core.face.portrait import portrait_from_image
+from sadtalker_core.face.metrics import inner_lip_gap
 from sadtalker_core.model import SadTalkerModel, assemble_mini
+from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from sadtalker_core.motion.set_expression import CONTROLS, PRESETS, Acting, read_acting, set_expression
 from tests.tools.comfyui.layout import home
 
@@ -35,8 +37,7 @@ from .trial import CLOSED_GAP, HEADS, PHOTOGRAPHS
 WISHES = ("smile=1", "frown=1", "pucker=1", "jaw=0.3", "lip_corner_left=1; lip_corner_right=-1", "preset=happy",
           "preset=sad", "preset=surprised", "micro_expressions=1")  # fmt: skip
 READINGS = ("0930", "0920")
-FRAMES = 125
-SIDE = 256
+FRAMES = 24
 STEPS = (0.5, 1.0)
 
 
@@ -136,35 +137,45 @@ def sheets(frames: Tensor, names: list[str], points: np.ndarray) -> dict[str, Im
 
 
 def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, folder: Path) -> list[str]:
-    """A line for each wish: of the frames of p, b and m, the share that is closed, with the wish and without."""
+    """A line for each wish: of the frames of p, b and m, how many are closed, with the wish and without."""
     spoken = {number: voices.reading(number, folder) for number in READINGS}
     plain = {number: _said(model, one, source) for number, one in spoken.items()}
+    shut_in = {number: np.concatenate(one.closures(len(plain[number]))) for number, one in spoken.items()}
+    looked_at = shut_in[READINGS[0]][:FRAMES]
     evaluators = Evaluators(folder)
-    lines = ["closed on p, b, m, share of frames: by the coefficients of two readings; by the mesh in frames of one"]
+    lines = [f"p, b, m: share closed by coefficients ({sum(map(len, shut_in.values()))} frames of {len(spoken)} readings), "
+             f"by the lips that are drawn, by those that a face mesh finds in frames ({len(looked_at)} of one); the mean "
+             "gap of both, by the distance of the eyes"]  # fmt: skip
     for wish in ("", *WISHES):
-        shares, told = [], Acting() if not wish else read_acting(wish)
-        for number, one in spoken.items():
-            motion = _motion(model, source, set_expression(plain[number], told))
-            frames = np.concatenate(one.closures(len(plain[number])))
-            shares.append(measures.commanded_shut(motion.driving.weights.numpy())[frames].mean())
-        head = _motion(model, source, set_expression(_cut(plain[READINGS[0]]), told))
-        film = _rendered(model, portrait, head)
+        motions = {number: _motion(model, source, set_expression(plain[number], read_acting(wish))) for number in spoken}
+        shut = [measures.commanded_shut(motions[n].driving.weights.numpy())[shut_in[n]] for n in spoken]
+        motion = motions[READINGS[0]]
+        rows = {name: track[looked_at] for name, track in vars(motion.driving).items()}
+        film = _rendered(model, portrait, replace(motion, driving=BlendshapeMotion(**rows)))
         images = (film.permute(0, 2, 3, 1).clamp(0, 1) * 255).byte().numpy()
+        drawn = _drawn_gap(portrait, motion, shut_in[READINGS[0]])
         gap = evaluators.read(images, portrait.require_crop().landmarks)["mesh"].gap
-        closed = np.concatenate(spoken[READINGS[0]].closures(FRAMES))
-        by_lips = measures.share_below(gap, closed, CLOSED_GAP["mesh"])
-        lines.append(f"{wish or 'nothing':45s} {np.mean(shares):.3f}  {by_lips:.3f}  mean gap {gap[closed].mean():.4f}")
+        lines.append(
+            f"{wish or 'nothing':42s} {np.concatenate(shut).mean():.3f}  {(drawn < CLOSED_GAP['mesh']).mean():.3f}  "
+            f"{(gap < CLOSED_GAP['mesh']).mean():.3f}  {drawn.mean():.4f}  {gap.mean():.4f}"
+        )
+        print(lines[-1], flush=True)
     return lines
+
+
+def _drawn_gap(portrait: Portrait, motion: Motion, frames: np.ndarray) -> np.ndarray:
+    """Of these frames, how far the lips that the renderer draws are apart, by the distance of the eyes."""
+    crop = portrait.require_crop()
+    head = PosedRig(crop.landmarks, crop.pic_size, motion.source)
+    driving = BlendshapeMotion(**{name: track[frames] for name, track in vars(motion.driving).items()})
+    places, depth = head.rig.driven(driving.weights, *head.pose(driving))
+    return inner_lip_gap(torch.cat([places, depth[..., None] * 0], dim=-1)[:, :468]).numpy()
 
 
 def _said(model: SadTalkerModel, spoken: voices.Spoken, source: FaceCoefficients) -> Expression:
     wave = torch.from_numpy(spoken.utterance.wave)[None]
     with torch.inference_mode():
         return pipeline.predict_expression(model, pipeline.encode_audio(wave, 16_000), source, seed=1)
-
-
-def _cut(expression: Expression) -> Expression:
-    return replace(expression, coefficients=expression.coefficients[:FRAMES])
 
 
 if __name__ == "__main__":
