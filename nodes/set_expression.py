@@ -15,7 +15,7 @@ from ..sadtalker_core.motion.set_expression import Acting
 from . import video_file, widgets, wires
 from .residency import ManagedModel
 
-_PLOT_SIZE = {"width": 768, "height": 480}
+_PLOT_WIDTH, _PLOT_HEIGHT = 768, 480
 
 
 class SadTalkerSetExpression(io.ComfyNode):
@@ -64,7 +64,8 @@ class SadTalkerSetExpression(io.ComfyNode):
     ) -> io.NodeOutput:
         acting = Acting(controls, preset, strength, wandering_gaze, micro_expressions, seed)
         done = pipeline.set_expression(expression, acting, model)
-        plot = plot_motion(speech, done, courses=acting.courses(len(done)), **_PLOT_SIZE).unsqueeze(0)
+        courses = acting.courses(len(done))
+        plot = plot_motion(speech, done, courses=courses, width=_PLOT_WIDTH, height=_PLOT_HEIGHT).unsqueeze(0)
         with video_file.written_to(Path(folder_paths.get_temp_directory())):
             return io.NodeOutput(done, plot, ui=ui.PreviewImage(plot))
 

@@ -228,7 +228,9 @@ def read_acting(text: str, seed: int = 0) -> Acting:
             raise OptionError(f"{name} is set twice.")
         said[name] = course
     shares = {
-        name: parse_keyframes(name, said[name], 0, 1) for name in ("wandering_gaze", "micro_expressions") if name in said
+        name: parse_keyframes(name, said[name], 0, 1)
+        for name in ("wandering_gaze", "micro_expressions")
+        if name in said
     }
     for name, keys in shares.items():
         if len(keys.values) > 1:

@@ -86,8 +86,9 @@ def _sheets() -> dict[str, dict[str, Acting]]:
 
 
 def pictures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, wishes: list[Acting]) -> Tensor:
-    """(N, 3, H, W) the portrait at rest under each wish, held."""
-    motions = [_motion(model, source, set_expression(_at_rest(source, 1), wish)) for wish in wishes]
+    """(N, 3, H, W) the portrait as it is while nobody speaks, under each wish, held."""
+    rest = _silent(model, source)
+    motions = [_motion(model, source, set_expression(rest, wish)) for wish in wishes]
     rows = {
         name: torch.cat([getattr(motion.driving, name) for motion in motions])
         for name in ("yaw", "pitch", "roll", "translation", "weights")
@@ -95,8 +96,11 @@ def pictures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients
     return _rendered(model, portrait, replace(motions[0], driving=BlendshapeMotion(**rows)))
 
 
-def _at_rest(source: FaceCoefficients, n_frames: int) -> Expression:
-    return Expression(source.expression[:1].expand(n_frames, -1).clone(), source.family)
+def _silent(model: SadTalkerModel, source: FaceCoefficients) -> Expression:
+    """One frame of what ExpNet says in silence: of a portrait that laughs, it closes the mouth."""
+    with torch.inference_mode():
+        idle = pipeline.predict_expression(model, pipeline.encode_audio(None, idle_seconds=1.0), source, blink="off")
+    return replace(idle, coefficients=idle.coefficients[12:13])
 
 
 def _motion(model: SadTalkerModel, source: FaceCoefficients, expression: Expression) -> Motion:
@@ -130,7 +134,9 @@ def sheets(frames: Tensor, names: list[str], points: np.ndarray) -> dict[str, Im
         for k, (frame, name) in enumerate(zip(frames, names, strict=True)):
             pixels = (frame.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
             x, y = k % columns * size[0], k // columns * (size[1] + 14)
-            sheet.paste(Image.fromarray(pixels).crop(tuple(map(round, box))).resize(size, Image.Resampling.LANCZOS), (x, y))
+            sheet.paste(
+                Image.fromarray(pixels).crop(tuple(map(round, box))).resize(size, Image.Resampling.LANCZOS), (x, y)
+            )
             pen.text((x + 3, y + size[1]), name, fill="black")
         made[part] = sheet
     return made
@@ -147,7 +153,9 @@ def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients
              f"by the lips that are drawn, by those that a face mesh finds in frames ({len(looked_at)} of one); the mean "
              "gap of both, by the distance of the eyes"]  # fmt: skip
     for wish in ("", *WISHES):
-        motions = {number: _motion(model, source, set_expression(plain[number], read_acting(wish))) for number in spoken}
+        motions = {
+            number: _motion(model, source, set_expression(plain[number], read_acting(wish))) for number in spoken
+        }
         shut = [measures.commanded_shut(motions[n].driving.weights.numpy())[shut_in[n]] for n in spoken]
         motion = motions[READINGS[0]]
         rows = {name: track[looked_at] for name, track in vars(motion.driving).items()}
