@@ -11,7 +11,7 @@ from ..sadtalker_core import pipeline
 from ..sadtalker_core.compose.plot import plot_motion
 from ..sadtalker_core.datatypes import Expression, SpeechWindows
 from ..sadtalker_core.errors import OptionError
-from ..sadtalker_core.motion.set_expression import Acting
+from ..sadtalker_core.motion.set_expression import NO_PRESET, Acting
 from . import video_file, widgets, wires
 from .residency import ManagedModel
 
@@ -29,8 +29,16 @@ class SadTalkerSetExpression(io.ComfyNode):
             "keyframes, and plots them. Lips still close on p, b and m.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from an edit of it."),
-                *widgets.own("SetExpression"),
-                widgets.seed("Where the gaze wanders and which micro-expressions come. The same seed, the same ones."),
+                *(
+                    widgets.option(name, node="SetExpression", optional=True)
+                    for name in widgets.NODE_OPTIONS["SetExpression"]
+                ),
+                widgets.option(
+                    "seed",
+                    "Where the gaze wanders and which micro-expressions come. The same seed, the same ones.",
+                    optional=True,
+                    control_after_generate=True,
+                ),
                 wires.Speech.Input(
                     "speech", optional=True, tooltip="From Audio Encode: the waveform behind the curves of the plot."
                 ),
@@ -53,11 +61,11 @@ class SadTalkerSetExpression(io.ComfyNode):
     def execute(
         cls,
         expression: Expression,
-        preset: str,
-        strength: str,
-        wandering_gaze: float,
-        micro_expressions: float,
-        seed: int,
+        preset: str = NO_PRESET,
+        strength: str = "1",
+        wandering_gaze: float = 0.0,
+        micro_expressions: float = 0.0,
+        seed: int = 0,
         speech: SpeechWindows | None = None,
         model: ManagedModel | None = None,
         **controls: str,
@@ -87,7 +95,7 @@ class SadTalkerSetExpression(io.ComfyNode):
         lip_corner_right: str | None = None,
         pucker: str | None = None,
     ) -> str | bool:
-        """Before anything runs: True, or which keyframe is wrong. What comes by a wire is None, and is looked at later."""
+        """Before anything runs: True, or which keyframe is wrong. None comes by a wire, and is looked at later."""
         said = {name: course for name, course in locals().items() if name != "cls" and course is not None}
         try:
             Acting({name: course for name, course in said.items() if name != "strength"}, strength=strength or "")

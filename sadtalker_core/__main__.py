@@ -35,9 +35,10 @@ GROUPS = {
     "portrait": ("face_index", "face_order", "crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks",
                  "render_size"),
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
-               "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll", "expression"),
+               "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
+    "expression": ("expression",),
 }  # fmt: skip
 
 

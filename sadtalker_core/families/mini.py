@@ -45,7 +45,7 @@ from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
-#: what MappingNet has no say in, and how far it goes: it would be slower there, and what brows or lids do would move lips
+#: what MappingNet has no say in, and how far it goes: it would be slower there, and brows or lids would move lips
 _UPPER_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("brow", "cheekSquint", "eye"))]
 _LEAST, _MOST = 0.0, 1.0
 #: frames that a CPU makes side by side when nobody says how many

@@ -3,8 +3,8 @@
     0.3                      the same in every frame
     0:0, 1.5:0.4, 3:0        seconds:value; before the first and behind the last their values are held
 
-Between keyframes the value follows a monotone cubic (Fritsch and Carlson 1980, as scipy's PchipInterpolator has it) that
-begins and ends at rest: it passes through each keyframe, never goes beyond two neighbours, and stops only where it
+Between keyframes the value follows a monotone cubic (Fritsch and Carlson 1980, as scipy's PchipInterpolator has it)
+that begins and ends at rest: it passes through each keyframe, never goes beyond two neighbours, and stops only where it
 turns. Between two keyframes alone that is the smoothstep. Letters: `T` frames.
 """
 

@@ -209,7 +209,7 @@ class Acting:
 
 
 def read_acting(text: str, seed: int = 0) -> Acting:
-    """ "smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5" -> the wish; an empty text wishes nothing.
+    """Text such as "smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5" -> the wish; an empty one wishes nothing.
 
     Beside the controls it may set preset, strength, wandering_gaze and micro_expressions.
     Raises OptionError, which names the part that is wrong.

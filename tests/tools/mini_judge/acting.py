@@ -2,16 +2,16 @@
 
     python -m tests.tools.mini_judge.acting [FOLDER]
 
-Each control at 0, .5 and 1 (and -.5, -1) and each preset on a photograph, a painting and a generated head: sheets of the
-whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_judge/acting). Then the
+Each control at 0, .5 and 1 (and -.5, -1) and each preset on two photographs, a painting and a generated head: sheets of
+the whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_judge/acting). Then two
 readings are spoken under several wishes, and the closures of p, b and m are counted: by the coefficients that go to the
-renderer, and by the lips that a face mesh finds in the frames. The first run fetches what it needs (sources.py).
+renderer, by the lips that it draws, and by those that a face mesh finds in the frames. The first run fetches what it
+needs (sources.py).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import BlendshapeMotion, Expression, FaceCoefficients, HeadPose, Motion, Portrait
-from sadtalker_core.face.portrait import portrait_from_image
 from sadtalker_core.face.metrics import inner_lip_gap
+from sadtalker_core.face.portrait import portrait_from_image
 from sadtalker_core.model import SadTalkerModel, assemble_mini
-from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from sadtalker_core.motion.set_expression import CONTROLS, PRESETS, Acting, read_acting, set_expression
+from sadtalker_core.render.meshwarp.posed_rig import PosedRig
 from tests.tools.comfyui.layout import home
 
 from . import measures, portraits, voices
@@ -149,9 +149,11 @@ def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients
     shut_in = {number: np.concatenate(one.closures(len(plain[number]))) for number, one in spoken.items()}
     looked_at = shut_in[READINGS[0]][:FRAMES]
     evaluators = Evaluators(folder)
-    lines = [f"p, b, m: share closed by coefficients ({sum(map(len, shut_in.values()))} frames of {len(spoken)} readings), "
-             f"by the lips that are drawn, by those that a face mesh finds in frames ({len(looked_at)} of one); the mean "
-             "gap of both, by the distance of the eyes"]  # fmt: skip
+    lines = [
+        f"p, b, m: share closed by coefficients ({sum(map(len, shut_in.values()))} frames), by",
+        f"the lips that are drawn, by those that a face mesh finds in {len(looked_at)} frames;",
+        "then the mean gap of both, by the distance of the eyes",
+    ]
     for wish in ("", *WISHES):
         motions = {
             number: _motion(model, source, set_expression(plain[number], read_acting(wish))) for number in spoken
@@ -167,7 +169,6 @@ def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients
             f"{wish or 'nothing':42s} {np.concatenate(shut).mean():.3f}  {(drawn < CLOSED_GAP['mesh']).mean():.3f}  "
             f"{(gap < CLOSED_GAP['mesh']).mean():.3f}  {drawn.mean():.4f}  {gap.mean():.4f}"
         )
-        print(lines[-1], flush=True)
     return lines
 
 
