@@ -55,7 +55,7 @@ _BROWS_UP = {"browInnerUp": 1.0, **_both(browOuterUp=1.0)}
 _BROWS_DOWN = _both(browDown=1.0)
 _FROWN = {**_both(mouthFrown=1.0, browDown=0.3), "mouthShrugLower": 0.4}
 _SQUINT = _both(eyeSquint=1.0, cheekSquint=0.4)
-_WIDE = _both(eyeWide=1.0)
+_WIDE = _both(eyeWide=0.8)
 _JAW = {"jawOpen": 0.8}
 _PUCKER = {"mouthPucker": 1.0, "mouthFunnel": 0.15}
 _CORNER_UP, _CORNER_DOWN, _WINK = 0.7, 1.0, {"cheekSquint": 0.4, "eyeSquint": 0.4}
@@ -106,7 +106,7 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
         "mouthShrugLower": 0.4,
     },
     "stern": {**_both(browDown=1.0, eyeSquint=0.5, mouthFrown=0.35, noseSneer=0.2), "mouthShrugLower": 0.2},
-    "surprised": {**_both(browOuterUp=1.0, eyeWide=1.0), "browInnerUp": 1.0, "jawOpen": 0.12},
+    "surprised": {**_both(browOuterUp=1.0, eyeWide=0.8), "browInnerUp": 1.0, "jawOpen": 0.12},
     "tired": {**_both(eyeBlink=0.38, mouthFrown=0.3, cheekSquint=0.1), "browInnerUp": 0.25},
     "sceptical": {
         "browOuterUpLeft": 1.0,
