@@ -13,6 +13,7 @@ from ..sadtalker_core.datatypes import Expression, SpeechWindows
 from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion.set_expression import NO_PRESET, Acting
 from . import video_file, widgets, wires
+from .progress import Progress
 from .residency import ManagedModel
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 768, 480
@@ -71,7 +72,7 @@ class SadTalkerSetExpression(io.ComfyNode):
         **controls: str,
     ) -> io.NodeOutput:
         acting = Acting(controls, preset, strength, wandering_gaze, micro_expressions, seed)
-        done = pipeline.set_expression(expression, acting, model)
+        done = pipeline.set_expression(expression, acting, model, on_progress=Progress(len(expression)))
         courses = acting.courses(len(done))
         plot = plot_motion(speech, done, courses=courses, width=_PLOT_WIDTH, height=_PLOT_HEIGHT).unsqueeze(0)
         with video_file.written_to(Path(folder_paths.get_temp_directory())):

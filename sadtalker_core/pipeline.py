@@ -194,7 +194,9 @@ def predict_expression(
 
 
 @few_threads()
-def set_expression(expression: Expression, acting: Acting, model: Model | None = None) -> Expression:
+def set_expression(
+    expression: Expression, acting: Acting, model: Model | None = None, *, on_progress: OnProgress | None = None
+) -> Expression:
     """Set Expression: the track with controls, a preset, and what a seed draws added to it.
 
     model: only a basis without names needs it, to know how its eyes are shut
@@ -206,7 +208,7 @@ def set_expression(expression: Expression, acting: Acting, model: Model | None =
         if not expression.blendshapes:
             (net,) = model.use(EXPNET)
             closing = closing_of_expnet(net)
-    return with_acting(expression, acting, closing=closing)
+    return with_acting(expression, acting, closing=closing, on_progress=on_progress)
 
 
 @few_threads()

@@ -13,8 +13,9 @@ Letters: `T` frames, `P` 64 numbers of an expression.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ from ..canonical_face import (
 )
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
-from ..datatypes import Expression
+from ..datatypes import Expression, OnProgress
 from ..errors import OptionError, shorten
 from ..timeline import FRAMES_PER_SECOND
 from .edit import MOUTH_GROUP, blendshapes_of
@@ -146,6 +147,8 @@ _PRESSED, _USUAL = 0.18, 0.2
 _PARTING = [BLENDSHAPE_INDEX[f"{name}{side}"] for name in ("mouthUpperUp", "mouthLowerDown") for side in SIDES]
 #: decimetres; lips that are less apart are held together while they are shaped
 _HARDLY_OPEN = 0.03
+#: frames that are worked on together, so that a track of hours needs little room beside itself
+_AT_ONCE = 4096
 #: of a blink of the released family: a squint
 _SQUINT_BY_LIDS = 0.4
 
@@ -244,10 +247,13 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     )
 
 
-def set_expression(expression: Expression, acting: Acting, *, closing: Tensor | None = None) -> Expression:
+def set_expression(
+    expression: Expression, acting: Acting, *, closing: Tensor | None = None, on_progress: OnProgress | None = None
+) -> Expression:
     """The track with what was wished for added to it; without a wish, the track itself.
 
     closing: (P,) how a blink moves the coefficients of a basis without names (reference.closing_of_expnet)
+    on_progress: (frames done, of how many); may raise to stop
     A basis without names takes `squint`, and `wink_left` with a `wink_right` of the same course. Raises OptionError for
     the rest of them there.
     """
@@ -260,25 +266,25 @@ def set_expression(expression: Expression, acting: Acting, *, closing: Tensor | 
     courses = {name: course.at_frames(n_frames) for name, course in keys.items()}
     if not expression.blendshapes:
         return _with_lids(expression, acting, courses, preset, closing)
-    added = _weights(preset) * strength.at_frames(n_frames)[:, None]
-    for name, course in courses.items():
-        added += course.clamp(min=0)[:, None] * _weights(CONTROLS[name].up)
-        added += (-course).clamp(min=0)[:, None] * _weights(CONTROLS[name].down)
-    chance = torch.Generator().manual_seed(acting.seed)
-    seeds = torch.randint(2**62, (2,), generator=chance).tolist()
-    if acting.micro_expressions:
-        added += acting.micro_expressions * _micro_expressions(n_frames, torch.Generator().manual_seed(seeds[0]))
-    nothing = torch.zeros(n_frames)
-    across = OUT_DEG * courses.get(GAZE_X, nothing)
-    up = courses.get(GAZE_Y, nothing)
-    up = torch.where(up > 0, up * UP_DEG, up * DOWN_DEG)
-    up = up - _GAZE_SINKS_DEG.get(acting.preset, 0.0) * strength.at_frames(n_frames) * bool(preset)
-    if acting.wandering_gaze:
-        look = wandering_look(n_frames, torch.Generator().manual_seed(seeds[1]))
-        across, up = (a + acting.wandering_gaze * b for a, b in zip((across, up), look, strict=True))
-    rows = _with_gaze(expression.coefficients, across, up)
-    rows = _with_mouth(_with_face(rows, added), added, _given_way(expression.coefficients, added))
-    return replace(expression, coefficients=rows)
+    seeds = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(acting.seed)).tolist()
+    moments, look = (torch.Generator().manual_seed(seed) for seed in seeds)
+    courses[STRENGTH] = strength.at_frames(n_frames)
+    across, up = _look(acting, courses, look, bool(preset))
+    events = list(_micro_expressions(n_frames, moments)) if acting.micro_expressions else []
+    closures = _closures(expression.coefficients)
+    after = torch.empty_like(expression.coefficients)
+    for start in range(0, n_frames, _AT_ONCE):
+        part = slice(start, min(start + _AT_ONCE, n_frames))
+        rows = expression.coefficients[part]
+        added = _added({name: course[part] for name, course in courses.items()}, preset)
+        for event in events:
+            event.add_to(added, start, acting.micro_expressions)
+        gone = _given_way(rows, added)
+        rows = _with_face(_with_gaze(rows, across[part], up[part]), added, gone)
+        after[part] = _with_mouth(rows, added, gone, closures[part])
+        if on_progress is not None:
+            on_progress(part.stop, n_frames)
+    return replace(expression, coefficients=after)
 
 
 # ------------------------------------------------------------------------------------------------ a basis with names
@@ -292,6 +298,32 @@ def _weights(units: Mapping[str, float]) -> Tensor:
     return weights
 
 
+def _added(courses: Mapping[str, Tensor], preset: Mapping[str, float]) -> Tensor:
+    """(T,) of each control and of the strength -> (T, P) what they add; the gaze is told in degrees, see `_look`."""
+    added = courses[STRENGTH][:, None] * _weights(preset)
+    for name, control in CONTROLS.items():
+        if name in courses:
+            added += courses[name].clamp(min=0)[:, None] * _weights(control.up)
+            added += (-courses[name]).clamp(min=0)[:, None] * _weights(control.down)
+    return added
+
+
+def _look(
+    acting: Acting, courses: Mapping[str, Tensor], generator: torch.Generator, sinks: bool
+) -> tuple[Tensor, Tensor]:
+    """(T,) twice, degrees to the left of the person, and up, by which the eyes look elsewhere."""
+    strength = courses[STRENGTH]
+    nothing = torch.zeros_like(strength)
+    across, up = OUT_DEG * courses.get(GAZE_X, nothing), courses.get(GAZE_Y, nothing)
+    up = torch.where(up > 0, up * UP_DEG, up * DOWN_DEG)
+    if sinks:
+        up = up - _GAZE_SINKS_DEG.get(acting.preset, 0.0) * strength
+    if acting.wandering_gaze:
+        look = wandering_look(len(strength), generator)
+        across, up = (a + acting.wandering_gaze * b for a, b in zip((across, up), look, strict=True))
+    return across, up
+
+
 def _given_way(rows: Tensor, added: Tensor) -> Tensor:
     """rows, added (T, P) -> (T, P) what goes from each weight of the track where the opposite is asked for."""
     gone = torch.zeros_like(rows)
@@ -303,9 +335,9 @@ def _given_way(rows: Tensor, added: Tensor) -> Tensor:
     return gone
 
 
-def _with_face(rows: Tensor, added: Tensor) -> Tensor:
-    """rows, added (T, P) -> rows with brows, cheeks and lids; the mouth is left as it is."""
-    rows, face = torch.where(_MOUTH, rows, rows - _given_way(rows, added)), ~_MOUTH
+def _with_face(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
+    """rows, added, gone (T, P) -> rows with brows, cheeks and lids; the mouth is left as it is."""
+    rows, face = torch.where(_MOUTH, rows, rows - gone), ~_MOUTH
     lids = [BLENDSHAPE_INDEX[name] for name in _LIDS]
     shut = rows[:, lids] + added[:, lids].clamp(max=1) * (1 - rows[:, lids]).clamp(min=0)
     rows[:, face] = (rows + added)[:, face].clamp(max=1).maximum(rows[:, face])
@@ -327,8 +359,10 @@ def _with_gaze(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
     return rows
 
 
-def _with_mouth(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
-    """rows, added, gone (T, P) -> rows with what is added to jaw and lips, around what the voice asks of them."""
+def _with_mouth(rows: Tensor, added: Tensor, gone: Tensor, closures: Tensor) -> Tensor:
+    """rows, added, gone (T, P), closures (T,) -> rows with what is added to jaw and lips, around what the voice asks of
+    them.
+    """
     if not bool(added[:, _MOUTH].any()):
         return rows
     gaps = _gap_of_units()
@@ -336,7 +370,7 @@ def _with_mouth(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
     wish = added * _MOUTH
     # what parts the lips waits where they are pressed together; what shapes them does not
     opens = gaps > 0.01
-    wish = torch.where(opens, wish * (1 - _closures(rows))[:, None], wish)
+    wish = torch.where(opens, wish * (1 - closures)[:, None], wish)
     less = rows - gone
     after = torch.where(_MOUTH, (less + wish).clamp(max=1).maximum(less), rows)
     # a smile or a pucker brings lips together: hold them as far apart as they were
@@ -366,22 +400,35 @@ def _gap_of_units() -> Tensor:
     return F.pad((moves[:, upper] - moves[:, lower]).mean(dim=1), (0, EXPRESSION - len(ARKIT_BLENDSHAPES)))
 
 
-def _micro_expressions(n_frames: int, generator: torch.Generator) -> Tensor:
-    """-> (T, P) slight movements of a moment; a longer track begins like a shorter one."""
-    track = torch.zeros(n_frames, EXPRESSION)
-    since = torch.arange(n_frames, dtype=torch.float32)
+class _Moment(NamedTuple):
+    """A micro-expression: first frame, how far it has come in each frame (n,), and what it moves (P,)."""
+
+    first: int
+    shape: Tensor
+    units: Tensor
+
+    def add_to(self, added: Tensor, start: int, amount: float) -> None:
+        """Add it to the rows (n, P) from frame `start` on, where it lies within them."""
+        first, last = max(self.first - start, 0), min(self.first - start + len(self.shape), len(added))
+        if first < last:
+            shape = self.shape[first + start - self.first : last + start - self.first]
+            added[first:last] += amount * shape[:, None] * self.units
+
+
+def _micro_expressions(n_frames: int, generator: torch.Generator) -> Iterator[_Moment]:
+    """Slight movements; a longer track begins like a shorter one."""
     frame = 0.0
-    while frame < n_frames:
+    while True:
         gap, kind, size, *times = torch.rand(6, generator=generator).tolist()
         frame += FRAMES_PER_SECOND * _between(_EVERY_S, gap)
+        if frame >= n_frames:
+            return
         rise, hold, fall = (_between(ends, time) for ends, time in zip((_RISE, _HOLD, _FALL), times, strict=True))
         first, last = int(frame), int(frame + rise + hold + fall) + 1
-        t = since[first:last] - frame
-        shape = _ease(t / rise) * _ease((rise + hold + fall - t) / fall)
-        units = _weights(_MICRO[min(int(kind * len(_MICRO)), len(_MICRO) - 1)])
-        track[first:last] += _between(_SIZE, size) * shape[:, None] * units
+        t = torch.arange(first, last) - frame
+        shape = _between(_SIZE, size) * _ease(t / rise) * _ease((rise + hold + fall - t) / fall)
+        yield _Moment(first, shape, _weights(_MICRO[min(int(kind * len(_MICRO)), len(_MICRO) - 1)]))
         frame += rise + hold + fall
-    return track
 
 
 def _between(ends: tuple[float, float], share: float) -> float:

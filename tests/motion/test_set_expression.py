@@ -113,6 +113,17 @@ def test_a_seed_draws_the_same_and_a_longer_track_begins_alike():
     assert 0.05 < drawn(3)[:, ~_columns("eyeLook")].max() < 0.7
 
 
+def test_it_does_not_matter_how_many_frames_are_worked_on_together(monkeypatch, generator):
+    track = Expression(torch.rand(90, 64, generator=generator), MINI)
+    wish = read_acting("preset=sad; jaw=0:0,2:1; gaze_x=0.5; wandering_gaze=1; micro_expressions=1")
+    whole = set_expression(track, wish).coefficients
+    monkeypatch.setattr("sadtalker_core.motion.set_expression._AT_ONCE", 7)
+    told = []
+    parts = set_expression(track, wish, on_progress=lambda *done: told.append(done)).coefficients
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
+    assert told[0] == (7, 90) and told[-1] == (90, 90)
+
+
 def _columns(start):
     chosen = torch.zeros(64, dtype=torch.bool)
     chosen[[k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(start)]] = True
