@@ -353,7 +353,7 @@ def write_video(
     or under a claimed name. Returns where it is.
 
     output_fps: frames per second of the file, in the same time; 0 leaves them as they are
-    check_stop: asked every moment while the encoder is waited for; may raise to stop
+    check_stop: called again and again while the encoder is waited for; may raise to stop
     """
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
@@ -400,8 +400,8 @@ def render_video(
     `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
-    on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
-    check_stop: asked before every whole image and every moment while the encoder is waited for; may raise to stop
+    on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called
+    check_stop: called before every whole image and again and again while the encoder is waited for; may raise to stop
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
@@ -423,7 +423,7 @@ def render_video(
             with few_threads():
                 if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large image may need more room than the heads did
+                else:  # one by one: a large image may need more memory than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()

@@ -50,7 +50,7 @@ def _both(**units: float) -> dict[str, float]:
 
 
 # What controls and presets do at 1, in blendshape weights. Tuned by eye on photographs, a painting and generated heads:
-# `python -m tests.tools.mini_judge.acting`.
+# `python -m tests.tools.mini_evaluator.acting`.
 _SMILE = _both(mouthSmile=0.7, cheekSquint=0.5, eyeSquint=0.2)
 _BROWS_UP = {"browInnerUp": 1.0, **_both(browOuterUp=1.0)}
 _BROWS_DOWN = _both(browDown=1.0)

@@ -1,6 +1,6 @@
 """Does a face do what Set Expression is told, and does it still close its lips?
 
-    python -m tests.tools.mini_judge.acting [FOLDER]
+    python -m tests.tools.mini_evaluator.acting [FOLDER]
 
 Each control at 0, .5 and 1 (and -.5, -1) and each preset on two photographs, a painting and a generated head: sheets of
 the whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_judge/acting). Then two
