@@ -12,6 +12,7 @@ from ..sadtalker_core.compose.plot import plot_motion
 from ..sadtalker_core.datatypes import Expression, SpeechWindows
 from ..sadtalker_core.errors import OptionError
 from ..sadtalker_core.motion.set_expression import NO_PRESET, Acting
+from ..sadtalker_core.options import NODE_OPTIONS
 from . import video_file, widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
@@ -30,10 +31,7 @@ class SadTalkerSetExpression(io.ComfyNode):
             "keyframes, and plots them. Lips still close on p, b and m.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from an edit of it."),
-                *(
-                    widgets.option(name, node="SetExpression", optional=True)
-                    for name in widgets.NODE_OPTIONS["SetExpression"]
-                ),
+                *(widgets.option(name, node="SetExpression", optional=True) for name in NODE_OPTIONS["SetExpression"]),
                 widgets.option(
                     "seed",
                     "Where the gaze wanders and which micro-expressions come. The same seed, the same ones.",

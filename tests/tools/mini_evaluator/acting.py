@@ -3,10 +3,10 @@
     python -m tests.tools.mini_evaluator.acting [FOLDER]
 
 Each control at 0, .5 and 1 (and -.5, -1) and each preset on two photographs, a painting and a generated head: sheets of
-the whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_judge/acting). Then two
-readings are spoken under several wishes, and the closures of p, b and m are counted: by the coefficients that go to the
-renderer, by the lips that it draws, and by those that a face mesh finds in the frames. The first run fetches what it
-needs (sources.py).
+the whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_evaluator/acting). Then
+two readings are spoken under several wishes, and the closures of p, b and m are counted: by the coefficients that go to
+the renderer, by the lips that it draws, and by those that a face mesh finds in the frames. The first run fetches what
+it needs (sources.py).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STEPS = (0.5, 1.0)
 
 
 def main(arguments: list[str]) -> int:
-    folder = home() / "mini_judge"
+    folder = home() / "mini_evaluator"
     out = Path(arguments[0]) if arguments else folder / "acting"
     out.mkdir(parents=True, exist_ok=True)
     model = assemble_mini()
