@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
 
 #: the networks that make pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
-PAINTERS = ("generator", "flow_renderer")
+PIXEL_NETWORKS = ("generator", "flow_renderer")
 #: those of Face Render, which compute in one place
-RENDERERS = ("keypoint_detector", *PAINTERS)
+RENDERERS = ("keypoint_detector", *PIXEL_NETWORKS)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 AUTO = "auto"
@@ -392,7 +392,7 @@ def in_precision(
     fastest: what "auto" takes on a device that is not the CPU
     """
     precision = one_of("precision", precision, PRECISIONS)
-    if name not in PAINTERS:
+    if name not in PIXEL_NETWORKS:
         return net
     released = isinstance(net, Generator)
     if precision == BF16_DECODER:

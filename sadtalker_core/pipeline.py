@@ -37,7 +37,7 @@ from .datatypes import (
     require_family,
 )
 from .errors import VideoError
-from .face.crop import AS_BEFORE
+from .face.crop import FIXED_RENDER
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
 from .face.portrait import check_portrait
@@ -77,12 +77,12 @@ def extract(
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
 
     render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
-                 256 gives what workflows without a choice gave. The released family renders at the size of its weights.
+                 256 is the fixed square of stored workflows. The released family renders at the size of its weights.
     Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
     """
     mode = one_of("crop_mode", mode, CropMode)
@@ -396,8 +396,8 @@ def render_video(
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
-    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
-    `write_video`
+    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone
+    output_fps: see `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called

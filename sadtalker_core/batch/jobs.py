@@ -26,7 +26,7 @@ from ..timeline import frames_in_seconds
 
 #: of a cell, and of the name of a file, that a sentence repeats
 REPEATED = 200
-#: faults that are lines one by one
+#: faults that are listed one by one
 MOST_FAULTS = 100
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")

@@ -26,7 +26,7 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import AS_BEFORE, square_box
+from ..face.crop import FIXED_RENDER, square_box
 from ..face.extract import extract_mini
 from ..face.points import FaceSelector
 from ..face.reference_video import read_mini_video
@@ -74,7 +74,7 @@ class Mini:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = AS_BEFORE,
+        render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
         """points: of no use here, where the mesh is all that is asked"""
         detector, mesh, linear_3dmm = model.use(
@@ -91,7 +91,7 @@ class Mini:
             offset=offset,
             render_size=render_size,
         )
-        if render_size != AS_BEFORE:
+        if render_size != FIXED_RENDER:
             _log_size(cropped.require_crop())
         return cropped, row
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..canonical_face import brow_weights, look_weights
 from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows
+from ..easing import smoothstep
 from ..timeline import FRAMES_PER_SECOND
 from .blink import AUTO, OFF, Blinks, chosen_blinks, varied_blinks
 from .silence import loudness_db, speaking
@@ -178,7 +179,7 @@ def _accents(voice: _Voice, generator: torch.Generator) -> Tensor:
         first = max(0, math.floor(frame - _LEAD - rise))
         last_frame = min(voice.n_frames, math.ceil(frame - _LEAD + hold + fall) + 1)
         since = torch.arange(first, last_frame) - (frame - _LEAD - rise)
-        shape = height * _ease(since / rise) * (1 - _ease((since - rise - hold) / fall))
+        shape = height * smoothstep(since / rise) * (1 - smoothstep((since - rise - hold) / fall))
         weak = 0.25 if one_sided < _ONE_SIDED and height > 0 else 0.9
         for track, share in ((left, 1.0 if side < 0.5 else weak), (right, weak if side < 0.5 else 1.0)):
             track[first:last_frame] += share * shape
@@ -253,12 +254,6 @@ def _brows(left: Tensor, right: Tensor) -> Tensor:
     for side, height in (("Left", left), ("Right", right)):
         units[:, BLENDSHAPE_INDEX[f"eyeWide{side}"]] = _WIDE * height.clamp(min=0).square()
     return units
-
-
-def _ease(share: Tensor) -> Tensor:
-    """0 before 0, 1 behind 1, and between them a movement that begins and ends softly."""
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)
 
 
 def _smooth(track: Tensor, sigma: float) -> Tensor:

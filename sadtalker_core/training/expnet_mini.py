@@ -5,7 +5,7 @@ portrait.
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini --evaluate
 
-What it is taught, per video frame:
+Its target, per video frame:
 
     expression = the mouth's targets (speech_set)  +  KEPT * the portrait's expression  +  blink * (both eyes shut)
 

@@ -105,7 +105,7 @@ def aligned(name: str, sound: Path, text: str, folder: Path) -> Spoken:
     decoder.set_alignment()
     _feed(decoder, raw)
     phones = []
-    for word in decoder.get_alignment():  # entries live as long as the walk over them
+    for word in decoder.get_alignment():  # entries live as long as the iteration over them
         for sound_of_word in word:
             start = sound_of_word.start / _ALIGNER_FRAMES_PER_SECOND
             end = start + sound_of_word.duration / _ALIGNER_FRAMES_PER_SECOND
