@@ -34,6 +34,7 @@ from ..canonical_face import (
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..datatypes import Expression, OnProgress
+from ..easing import smoothstep
 from ..errors import OptionError, shorten
 from ..timeline import FRAMES_PER_SECOND
 from .edit import MOUTH_GROUP, blendshapes_of
@@ -426,18 +427,13 @@ def _micro_expressions(n_frames: int, generator: torch.Generator) -> Iterator[_M
         rise, hold, fall = (_between(ends, time) for ends, time in zip((_RISE, _HOLD, _FALL), times, strict=True))
         first, last = int(frame), int(frame + rise + hold + fall) + 1
         t = torch.arange(first, last) - frame
-        shape = _between(_SIZE, size) * _ease(t / rise) * _ease((rise + hold + fall - t) / fall)
+        shape = _between(_SIZE, size) * smoothstep(t / rise) * smoothstep((rise + hold + fall - t) / fall)
         yield _Moment(first, shape, _weights(_MICRO[min(int(kind * len(_MICRO)), len(_MICRO) - 1)]))
         frame += rise + hold + fall
 
 
 def _between(ends: tuple[float, float], share: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * share
-
-
-def _ease(share: Tensor) -> Tensor:
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)
 
 
 # --------------------------------------------------------------------------------------------- a basis without names
