@@ -16,6 +16,7 @@ from .paste_back import SadTalkerPasteBack
 from .portrait import SadTalkerLoadPortrait, SadTalkerPortraitFromImage
 from .posevae import SadTalkerPoseVAE
 from .render_video import SadTalkerRenderVideo
+from .set_expression import SadTalkerSetExpression
 from .speakers import SadTalkerLookAtSpeaker, SadTalkerSplitSpeakers
 from .track_edits import (
     SadTalkerBlendTracks,
@@ -48,6 +49,7 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerMotionPlot,
             SadTalkerMotionPreview,
             SadTalkerEditExpression,
+            SadTalkerSetExpression,
             SadTalkerEditPose,
             SadTalkerBlendTracks,
             SadTalkerResizeTrack,

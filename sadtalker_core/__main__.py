@@ -41,6 +41,7 @@ GROUPS = {
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
+    "expression": ("expression",),
 }  # fmt: skip
 
 

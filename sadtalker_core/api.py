@@ -45,6 +45,7 @@ from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
 from .motion.blendshape_file import LIVE_LINK, export_blendshapes
+from .motion.set_expression import read_acting
 from .options import LARGEST_SEED, OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
 from .render.estimate import half_precision_cost
@@ -364,6 +365,7 @@ def _tracks(
         blink_strength=options.blink_strength,
         seed=options.seed,
     )
+    expression = pipeline.set_expression(expression, read_acting(options.expression, options.seed), networks)
     return expression, pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
 
 

@@ -47,7 +47,9 @@ from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
 from .motion.listening import look_at_speaker, way_to
 from .motion.pose import run_posevae
-from .motion.reference import ReferenceLength, fit_length, reenact
+from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
+from .motion.set_expression import Acting
+from .motion.set_expression import set_expression as with_acting
 from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
@@ -190,6 +192,24 @@ def predict_expression(
     lids = family.eyelids(reference, net) * blink_strength
     speech = _cut(speech, len(reference))
     return family.express(net, speech, source, blinks, lids=lids, on_progress=on_progress)
+
+
+@few_threads()
+def set_expression(
+    expression: Expression, acting: Acting, model: Model | None = None, *, on_progress: OnProgress | None = None
+) -> Expression:
+    """Set Expression: the track with controls, a preset, and what a seed draws added to it.
+
+    model: only a basis without names needs it, to know how its eyes are shut
+    Raises OptionError for what a basis without names cannot say, WrongFamily for a model of another family.
+    """
+    closing = None
+    if model is not None:
+        require_family("the expression", expression.family, model.family.name)
+        if not expression.blendshapes:
+            (net,) = model.use(EXPNET)
+            closing = closing_of_expnet(net)
+    return with_acting(expression, acting, closing=closing, on_progress=on_progress)
 
 
 @few_threads()

@@ -22,7 +22,7 @@ from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
-from ..options import OPTIONS, Options
+from ..options import ACTING, OPTIONS, Options
 from ..output_name import fault_of_target
 from ..timeline import frames_in_seconds
 
@@ -153,7 +153,10 @@ class _Row:
                 continue
             try:
                 values[name] = option.read(text)
-            except OptionError:
+            except OptionError as error:
+                if option.unit == ACTING:  # of many parts, this names the wrong one
+                    self.complain(_shortened(str(error)))
+                    continue
                 self.complain(f"{name}: expected {option.expected}, got {_shortened(repr(text))}.")
         return Options(**values)
 

@@ -50,7 +50,9 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
         for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
         if "default" in entry
     }  # what has none comes by a wire
-    for name, default in asdict(Options()).items():
+    columns = asdict(Options())
+    assert columns.pop("expression") == "", "all inputs of Set Expression in one text"
+    for name, default in columns.items():
         assert default == inputs[name]["default"], name
         for value in inputs[name].get("values", ()):
             assert OPTIONS[name].read(value) == value
@@ -96,6 +98,8 @@ def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
     ("idle_seconds,quality", "1,nice", "quality: expected one of draft, high, best, got 'nice'."),
     ("idle_seconds,blink", "1,often", "blink: expected one of auto, off, original, got 'often'."),
     ("idle_seconds,yaw", "1,left", "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
+    ("idle_seconds,expression", "1,brows=0:0; smile=2",
+     "expression: smile: expected a number from 0 to 1, or keyframes such as '0:0, 1.5:0.4, 3:0', got '2'."),
 ])  # fmt: skip
 def test_a_wrong_cell_gets_a_sentence(table, columns, cells, sentence):
     assert fault_of(table, columns, cells) == sentence

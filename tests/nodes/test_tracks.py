@@ -20,6 +20,7 @@ SENTENCES = {
     "a bad line": ("line 2: expected a start, an end and a name",),
     "a pose that a file has not": ("mouths.tsv holds no head movement",),
     "a file outside the folders": ("../secret.csv", "input or output folder"),
+    "a wrong keyframe": ("smile, keyframe 2 of 2 ('0.2:3')", "a number from 0 to 1"),
 }
 
 
@@ -48,6 +49,12 @@ def test_the_preview_and_the_plot_are_images(found):
     assert found["preview_shows"] > 0.5
     assert found["plot"] == [1, 240, 320, 3]
     assert found["label_changed"]
+
+
+def test_a_set_expression_follows_its_keyframes_and_is_plotted(found):
+    at_first, later = found["set"]
+    assert 0.1 <= at_first < 0.3 and later - at_first == pytest.approx(0.5, abs=0.1)
+    assert found["set_plot"] == [1, 480, 768, 3]
 
 
 def test_a_saved_track_comes_back(found):

@@ -16,6 +16,8 @@ def _graph(**changes) -> dict:
     more = {
         "edit_expression": ("SadTalkerEditExpression", {
             "expression": ["expnet", 0], "overall": 1.0, "mouth": 0.5, "eyes": 1.0, "brows": 1.0, "smoothing": 5}),
+        "set": ("SadTalkerSetExpression", {
+            "expression": ["edit_expression", 0], "speech": ["speech", 0], "preset": "happy", "brows": "0:0, 0.2:0.5"}),
         "edit_pose": ("SadTalkerEditPose", {
             "pose": ["posevae", 0], "pitch_scale": 1.0, "yaw_scale": 0.0, "roll_scale": 1.0, "translation_scale": 1.0,
             "pitch_offset": 0.0, "yaw_offset": 5.0, "roll_offset": 0.0, "smoothing": 0}),
@@ -135,6 +137,9 @@ def main(host) -> dict:
     found["preview"] = list(preview.shape)
     found["preview_fps"] = host.value("preview", 1)
     found["preview_shows"] = float(preview.amax())
+    brow = host.value("set").coefficients[:, host.value("set").blendshapes["browInnerUp"]]
+    found["set"] = [float(brow[0]), float(brow[5])]
+    found["set_plot"] = list(host.value("set", 1).shape)
     found["plot"] = list(host.value("plot").shape)
     found["label_changed"] = not torch.equal(host.value("label"), preview)
     file = host.value("save")
@@ -168,4 +173,5 @@ def main(host) -> dict:
     found["a blend with half a pair"] = sentence(lone)
     open(os.path.join(host.base, "secret.csv"), "wb").close()
     _talk(host, found, sentence)
+    found["a wrong keyframe"] = sentence(_graph(**{"set.smile": "0:0, 0.2:3"}))
     return found
