@@ -1,6 +1,7 @@
-"""The command line: a portrait and audio become an mp4.
+"""The command line: a portrait and audio become a video.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
+    sadtalker make cutout.png hello.wav -o talk.webm --format webm
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
 
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import Video, load, require_target
+from .api import Video, background_file, background_of, load, require_target
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
@@ -36,7 +37,7 @@ GROUPS = {
                  "render_size"),
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
-    "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
+    "video": ("paste_back", "feather", "colour_match", "quality", "output_fps", "format", "background"),
     "voice": ("loudness",),
 }  # fmt: skip
 
@@ -85,11 +86,13 @@ def _say(error: object, status: int) -> int:
 
 def _make(asked: argparse.Namespace) -> int:
     options = Options(**{name: getattr(asked, name) for name in OPTIONS})
-    inputs = [file for file in (asked.portrait, asked.audio) if file is not None]
-    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs)
+    picture = background_file(options)
+    inputs = [file for file in (asked.portrait, asked.audio, picture) if file is not None]
+    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs, format=options.format)
     for what, file in (("portrait", asked.portrait), ("audio", asked.audio)):
         if file is not None and not file.expanduser().is_file():
             raise OptionError(f"{what}: there is no file {shorten(file)}.")
+    background_of(options)
     if asked.audio is None and not options.idle_seconds:
         raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
     try:
@@ -274,7 +277,9 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument(
         "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
     )
-    make.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+    make.add_argument(
+        "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
+    )
     make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
     for title, names in GROUPS.items():
         group = make.add_argument_group(title)

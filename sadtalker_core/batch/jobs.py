@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
+from ..compose.cutout import colour_of
+from ..compose.formats import FORMATS
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
@@ -30,6 +32,8 @@ REPEATED = 200
 MOST_FAULTS = 100
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")
+#: options that tables could not name before: at their defaults they leave the identity of a job as it was
+APPENDED = ("format", "background")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Job:
 
     line:     its number in the file, from 1
     portrait, voice, out: absolute paths; voice is None for an idle clip
+    background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
     """
@@ -49,6 +54,7 @@ class Job:
     options: Options
     n_frames: int
     id: str
+    background: Path | None = None
 
 
 def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
@@ -156,21 +162,22 @@ class _Row:
     def job(self, options: Options) -> Job | None:
         """The job, or None for a line with a fault."""
         portrait, voice = self._file("portrait", check_image_file), self._file("voice", audio_seconds)
-        out = self._out()
+        out = self._out(options)
         seconds = options.idle_seconds
         if self.cells.get("voice"):
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
             self.complain("it has no voice; set voice, or idle_seconds for a silent clip.")
+        background = self._background(options)
         if portrait is None or out is None or len(self.faults) > self.n_faults_before:
             return None
         voice_path = None if voice is None else voice[0]
         try:
-            identity = self._identity(portrait[0], voice_path, options)
+            identity = self._identity(portrait[0], voice_path, background, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
-        return Job(self.line, portrait[0], voice_path, out, options, frames_in_seconds(seconds), identity)
+        return Job(self.line, portrait[0], voice_path, out, options, frames_in_seconds(seconds), identity, background)
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
         """The file of a column and what a first look at it gave."""
@@ -192,14 +199,22 @@ class _Row:
             self.complain(f"{column}: {_told(path)} cannot be read ({error.strerror or error}).")
         return None
 
-    def _out(self) -> Path | None:
+    def _background(self, options: Options) -> Path | None:
+        """The image file of the column, looked at; None where it holds a colour or nothing."""
+        if not options.background or colour_of(options.background) is not None:
+            return None
+        found = self._file("background", check_image_file)
+        return None if found is None else found[0]
+
+    def _out(self, options: Options) -> Path | None:
         text = self.cells.get("out", "")
         path = self._path("out", text)
         if path is None:
             return None
         try:
-            if path.suffix.lower() != ".mp4" or path.is_dir():
-                self.complain(f"out: expected the name of an mp4 to write, got {_told(repr(text))}.")
+            ending = FORMATS[options.format].ending
+            if path.suffix.lower() != ending or path.is_dir():
+                self.complain(f"out: expected the name of an {ending[1:]} to write, got {_told(repr(text))}.")
                 return None
             fault = fault_of_target(path)
         except OSError as error:
@@ -218,9 +233,16 @@ class _Row:
             return None
         return path
 
-    def _identity(self, portrait: Path, voice: Path | None, options: Options) -> str:
+    def _identity(self, portrait: Path, voice: Path | None, background: Path | None, options: Options) -> str:
         contents = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
-        text = json.dumps(contents | asdict(options), sort_keys=True)
+        if background is not None:
+            contents["picture"] = _hash_of(background)
+        values = {
+            name: value
+            for name, value in asdict(options).items()
+            if name not in APPENDED or value != OPTIONS[name].default
+        }
+        text = json.dumps(contents | values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -244,13 +266,15 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
-    read = {os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice) if path}
+    read = {
+        os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice, job.background) if path
+    }
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
             yield f"line {job.line}: out: {_told(job.out)} is already written by line {written[name]}."
         if name in read:
-            yield f"line {job.line}: out: {_told(job.out)} is a portrait or voice of this table."
+            yield f"line {job.line}: out: {_told(job.out)} is a portrait, voice or background of this table."
         written.setdefault(name, job.line)
 
 

@@ -70,6 +70,8 @@ class PasteBack:
         _check_range("feather", feather, WIDEST_FEATHER)
         _check_range("colour_match", colour_match, 1.0)
         self.image = portrait.image.permute(2, 0, 1)
+        alpha = portrait.alpha()
+        self.portrait_alpha = torch.ones(1, 1).expand(portrait.image.shape[:2]) if alpha is None else alpha
         self.crop = portrait.require_crop()
         self.box = self.crop.box
         self.visible_box = _inside(self.box, portrait.size_wh)
@@ -119,6 +121,16 @@ class PasteBack:
         whole = self._image_bytes.expand(frames.shape[0], -1, -1, -1).clone()
         whole[:, _rows(self.visible_box), _columns(self.visible_box)] = covered
         return whole
+
+    def alpha(self, heads: Tensor) -> Tensor:
+        """The alpha of heads (B, 1, h, w), of any size -> that of the whole images (B, 1, H, W): the portrait's own,
+        and in the box the head's, which fades in as its colours do.
+        """
+        own = self.portrait_alpha.to(heads).expand(len(heads), 1, -1, -1).clone()
+        head = self._under_box(resize(without_doubled_row(heads, self.crop), (self.box.height, self.box.width)))
+        under = self._under(own)
+        under += self._under(self.mask).to(heads) * (head.clamp(0, 1) - under)
+        return own
 
     def _covered(self, frames: Tensor, under: Tensor) -> Tensor:
         """(B, 3, h, w) -> the part of the whole frames that the box covers; under: what lies there."""
