@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import OptionError, VideoError, shorten
 
 #: the side of the square around a pixel whose colours count, as a part of the frame's shorter side, and at least
-_REACH, _LEAST_REACH = 1 / 64, 5
+_REACH, _LEAST_REACH = 1 / 64, 7
 #: alpha to this power is what a pixel counts: opaque ones outweigh all others, yet a lone hair has its own colour
 _WEIGHT = 4
 #: from this alpha on a pixel begins to keep its own colour; at 1 it is its own to the bit

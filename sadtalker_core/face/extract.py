@@ -164,8 +164,8 @@ def _say_if_left_out(portrait: Portrait, points: Tensor) -> None:
     x, y = points[:, 0].long().clamp(0, width - 1), points[:, 1].long().clamp(0, height - 1)
     if float(alpha[y, x].mean()) < 0.5:
         logging.warning(
-            "SadTalker: most of the face is transparent; is its mask the wrong way round? Alpha is 1 where the person "
-            "is, and Load Image's mask is 1 where nothing is."
+            "SadTalker: most of the face is transparent; is its mask the wrong way round? person_mask is 1 where the "
+            "person is, and Load Image's mask is 1 where nothing is."
         )
 
 

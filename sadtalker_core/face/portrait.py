@@ -105,17 +105,17 @@ def _left_out(shown: Tensor, batch_index: int, pixels: Tensor, own: Tensor | Non
     """(H, W), 1 where the image is transparent: by itself or by what is shown of it."""
     shown = shown[None] if shown.ndim == 2 else shown
     if shown.ndim != 3 or 0 in shown.shape:
-        raise ImageError(f"expected alpha as a mask (height, width), got the shape {tuple(shown.shape)}.")
+        raise ImageError(f"expected person_mask as (height, width), got the shape {tuple(shown.shape)}.")
     alpha = shown[min(batch_index, len(shown) - 1)].detach().float().cpu()
     if not torch.isfinite(alpha).all():
-        raise ImageError("alpha contains NaN or infinite values; check the node that made it.")
+        raise ImageError("person_mask contains NaN or infinite values; check the node that made it.")
     if alpha.shape != pixels.shape[:2]:
         alpha = F.interpolate(alpha[None, None], pixels.shape[:2], mode="bilinear", align_corners=False)[0, 0]
     alpha = alpha.clamp(0, 1) if own is None else alpha.clamp(0, 1) * (1 - own)
     if not (alpha > PAINTED).any():
         raise OptionError(
-            "alpha shows nothing of the image: it is 1 where the person is. Load Image's mask is the other way round; "
-            "put Invert Mask between."
+            "person_mask shows nothing of the image: it is 1 where the person is. Load Image's mask is the other way "
+            "round; put Invert Mask between."
         )
     return 1 - alpha
 

@@ -81,6 +81,32 @@ def two_people(environment: Environment, file: Path) -> Path:
     return file
 
 
+def cut_out(environment: Environment, file: Path) -> Path:
+    """Writes the default portrait with all transparent, and black, beyond an oval around head and shoulders."""
+    code = (
+        "import sys\nfrom PIL import Image, ImageDraw, ImageFilter\n"
+        "one = Image.open(sys.argv[1]).convert('RGB')\n"
+        "alpha = Image.new('L', one.size, 0)\n"
+        "ImageDraw.Draw(alpha).ellipse((92, 8, 358, 330), fill=255)\n"
+        "alpha = alpha.filter(ImageFilter.GaussianBlur(1.5))\n"
+        "cut = Image.composite(one, Image.new('RGB', one.size), alpha.point(lambda level: 255 * (level > 0)))\n"
+        "cut.putalpha(alpha)\ncut.save(sys.argv[2])"
+    )
+    subprocess.run([str(environment.python), "-c", code, str(default_portrait(environment)), str(file)], check=True)
+    return file
+
+
+def backdrop(environment: Environment, file: Path) -> Path:
+    """Writes an image to lay cut-outs on: blue at the top, orange below."""
+    code = (
+        "import sys\nfrom PIL import Image\n"
+        "two = Image.new('RGB', (1, 2))\ntwo.putdata([(40, 90, 170), (250, 170, 90)])\n"
+        "two.resize((640, 480), Image.Resampling.BICUBIC).save(sys.argv[1])"
+    )
+    subprocess.run([str(environment.python), "-c", code, str(file)], check=True)
+    return file
+
+
 def need(environment: Environment, variable: str, file: Path, part: str, what: str) -> dict[str, Any]:
     """The record of a file that must hold `part` ("video" for images too, or "audio"), or a sentence."""
     if not file.is_file():
