@@ -37,7 +37,7 @@ PARTIAL = "partial"
 LONGEST_ENDING = (
     f"_00000_{max(*(PARTIAL + one.ending for one in FORMATS.values()), TRACK_ENDING, key=len)}{LONGEST_PART}"
 )
-#: of the page's copy of a file that browsers do not play, beside which it lies in ComfyUI's temp folder
+#: of the page's copy of a file that browsers do not play; it lies in ComfyUI's temp folder, in the same subfolder
 COPY_ENDING = ".preview.mp4"
 
 
@@ -89,11 +89,11 @@ def shown(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None]
     """
     played = ui.SavedResult(path.name, subfolder, io.FolderType.output)
     if not format_of(path).in_browsers:
-        copy = Path(folder_paths.get_temp_directory()) / f"{path.stem}{COPY_ENDING}"
+        copy = Path(folder_paths.get_temp_directory()) / subfolder / f"{path.stem}{COPY_ENDING}"
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
             write_playable_copy(path, copy, check_stop=check_stop)
-            played = ui.SavedResult(copy.name, "", io.FolderType.temp)
+            played = ui.SavedResult(copy.name, subfolder, io.FolderType.temp)
         except (SadTalkerError, OSError) as error:  # the file itself is there
             logging.warning("SadTalker: no preview of %s: %s", shorten(path.name), shorten(error))
         logging.info(
