@@ -37,8 +37,9 @@ GROUPS = {
                  "render_size"),
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
-    "video": ("paste_back", "feather", "colour_match", "quality", "output_fps", "format", "background"),
+    "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
+    "file": ("format", "background"),
 }  # fmt: skip
 
 
