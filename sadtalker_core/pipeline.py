@@ -371,6 +371,8 @@ def write_video(
     if masks is None and frames.shape[3] == 4:
         masks = frames[..., 3]
     finish = _Finish(path, (width, height), masks is not None, background)
+    if mask is not None and not finish.needs_alpha:
+        logging.warning("SadTalker: the mask has no effect in an mp4; choose the format webm or mov, or a background.")
     writer = VideoWriter(
         path,
         (width, height),

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.cutout import colour_of
-from ..compose.formats import FORMATS
+from ..compose.formats import FORMATS, MP4
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
@@ -30,6 +30,7 @@ from ..timeline import frames_in_seconds
 REPEATED = 200
 #: faults that are told one by one
 MOST_FAULTS = 100
+_SEEN_OR_HEARD = "portrait or voice"
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")
 #: options that tables could not name before: at their defaults they leave the identity of a job as it was
@@ -214,7 +215,9 @@ class _Row:
         try:
             ending = FORMATS[options.format].ending
             if path.suffix.lower() != ending or path.is_dir():
-                self.complain(f"out: expected the name of an {ending[1:]} to write, got {_told(repr(text))}.")
+                self.complain(
+                    f"out: expected the name of {'an' if ending == MP4.ending else 'a'} {ending[1:]} to write, got {_told(repr(text))}."
+                )
                 return None
             fault = fault_of_target(path)
         except OSError as error:
@@ -267,14 +270,17 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
     read = {
-        os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice, job.background) if path
+        os.path.normcase(path.resolve()): what
+        for job in jobs
+        for path, what in ((job.background, "background"), (job.portrait, _SEEN_OR_HEARD), (job.voice, _SEEN_OR_HEARD))
+        if path
     }
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
             yield f"line {job.line}: out: {_told(job.out)} is already written by line {written[name]}."
         if name in read:
-            yield f"line {job.line}: out: {_told(job.out)} is a portrait, voice or background of this table."
+            yield f"line {job.line}: out: {_told(job.out)} is a {read[name]} of this table."
         written.setdefault(name, job.line)
 
 
