@@ -360,7 +360,7 @@ def write_video(
     or under a claimed name, of the format that its ending says. Returns where it is.
 
     output_fps: frames per second of the file, in the same time; 0 leaves them as they are
-    check_stop: asked every moment while the encoder is waited for; may raise to stop
+    check_stop: called again and again while the encoder is waited for; may raise to stop
     mask: (T, h, w) or one for all, 1 where the frames show something; without it a fourth channel of the frames says so
     background: what lies under them, a colour (3,) or (T', H', W', 3), which holds its last image; without it a webm or
                 a mov is transparent, and an mp4 shows the frames as they are
@@ -423,8 +423,8 @@ def render_video(
     `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
-    on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
-    check_stop: asked before every whole image and every moment while the encoder is waited for; may raise to stop
+    on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called
+    check_stop: called before every whole image and again and again while the encoder is waited for; may raise to stop
     background: see `write_video`
     on_alpha: given the alpha (B, 1, H, W) of the frames that are written, in order, where the heads have one
     """

@@ -39,7 +39,7 @@ BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
 _BLOCK = 1 << 18  # at most: what has come is taken at once, however little it is
 _SPARE_BYTES = 64 << 20  # the disk is not filled to the last byte
-_MOST_BYTES = 4 << 30  # of a file whose length nobody tells
+_MOST_BYTES = 4 << 30  # of a file whose length is not known
 _TRIES = 5
 _TIMEOUT_S = 30.0
 _POLL_S = 0.2
@@ -177,18 +177,18 @@ class _Line(threading.Thread):
         try:
             request = urllib.request.Request(self.url, headers=headers)
             with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S) as answer:
-                told = answer.headers.get("Content-Length", "").strip()
-                length = int(told) if re.fullmatch(_NUMBER, told) else 0
-                self._say(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
+                stated = answer.headers.get("Content-Length", "").strip()
+                length = int(stated) if re.fullmatch(_NUMBER, stated) else 0
+                self._put(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
                 while (block := answer.read1(_BLOCK)) and not self.left_alone.is_set():
-                    self._say(block)
-            self._say(b"")
+                    self._put(block)
+            self._put(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it is the answer as well, and holds the connection
-            self._say(error)
+            self._put(error)
 
-    def _say(self, what: _Answer | bytes | Exception) -> None:
+    def _put(self, what: _Answer | bytes | Exception) -> None:
         while not self.left_alone.is_set():
             with suppress(queue.Full):
                 self.facts.put(what, timeout=_POLL_S)
@@ -281,13 +281,13 @@ def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
 def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
     """Where the answer's first byte belongs, and how long the file will be (0: not known)."""
     if answer.status == 206:
-        told = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
-        if told is None or int(told[1]) != start:
+        span = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
+        if span is None or int(span[1]) != start:
             raise DownloadError(
                 f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
                 f"from {start} on as asked."
             )
-        total = int(told[2]) if told[2] != "*" else start + answer.length if answer.length else 0
+        total = int(span[2]) if span[2] != "*" else start + answer.length if answer.length else 0
     else:  # the server takes no ranges: from the beginning
         start, total = 0, answer.length
     if file.size is not None and total and total != file.size:

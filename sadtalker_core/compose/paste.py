@@ -158,7 +158,7 @@ class PasteBack:
 
 
 def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> Iterator[Tensor]:
-    """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. wishes: see `PasteBack`."""
+    """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. options: see `PasteBack`."""
     paste = PasteBack(portrait, **options)
     return map(paste, frames)
 

@@ -1,7 +1,7 @@
-"""A portrait comes in; the portrait with its face cropped, and the face in the words of the 3-D face model, go out.
+"""A portrait comes in; the portrait with its face cropped, and the face as coefficients of the 3-D face model, go out.
 
-Two doors of the same shape, one for each family: `extract_released` asks a point finder (points.py) and the 3-D face
-network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
+Two functions of the same signature, one for each family: `extract_released` asks a point finder (points.py) and the 3-D
+face network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
 (portrait.check_portrait). Letters: `H W` the image, `S` the square.
 """
 
@@ -77,8 +77,8 @@ def extract_released(
     except FaceNotFound:
         points = find_points(image, None) if points is None else points
         seen = image_to_square(points, box, pic_size)
-    _say_if_small(seen * box.width / pic_size)
-    _say_if_left_out(portrait, square_to_image(seen, box, pic_size))
+    _warn_if_small(seen * box.width / pic_size)
+    _warn_if_left_out(portrait, square_to_image(seen, box, pic_size))
     coefficients = read_squares(net, square[None], [seen], mode)
     crop = FaceCrop(square, seen, box, mode, alpha=_cut_alpha(portrait, box, pic_size, cut_square))
     return replace(portrait, crop=crop), coefficients
@@ -107,8 +107,8 @@ def extract_mini(
     """
     check_render_size(render_size)
     points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
-    _say_if_small(mesh_to_68(points))
-    _say_if_left_out(portrait, points)
+    _warn_if_small(mesh_to_68(points))
+    _warn_if_left_out(portrait, points)
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
     fine = render_size != AS_BEFORE
     if fine:
@@ -144,7 +144,7 @@ def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor 
     return torch.cat([image_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
 
 
-def _say_if_small(points: Tensor) -> None:
+def _warn_if_small(points: Tensor) -> None:
     """points: (68, 2) in pixels of the image"""
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())
     if size < SMALL_FACE:
@@ -155,7 +155,7 @@ def _say_if_small(points: Tensor) -> None:
         )
 
 
-def _say_if_left_out(portrait: Portrait, points: Tensor) -> None:
+def _warn_if_left_out(portrait: Portrait, points: Tensor) -> None:
     """points: (N, 2 or more) of the face in pixels of the image, most of which should be opaque"""
     alpha = portrait.alpha()
     if alpha is None:

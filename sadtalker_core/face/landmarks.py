@@ -1,4 +1,5 @@
-"""Which face is meant, and the 68 points the released family speaks in: faces or a mesh in, a choice or points out.
+"""Which face is selected, and the 68 points that the released family works with: faces or a mesh in, a choice or
+points out.
 
 Points are (x, y) in pixels, x right, y down. "Left" and "right" are the image's unless a person's side is named.
 """

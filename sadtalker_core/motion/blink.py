@@ -79,7 +79,7 @@ def blink_track(
     """-> (T,) in 0..strength. Gaps between blinks are log-normal with the mean that `per_minute` asks for.
 
     A longer track begins like a shorter one of the same seed. A blink that does not fit before the end is left out.
-    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as the network was taught.
+    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as in training.
     Raises OptionError outside these.
     """
     _check_range("blink rate", per_minute, FASTEST_RATE)
@@ -151,7 +151,7 @@ def varied_blinks(
 
 
 def _draw_blink(generator: torch.Generator) -> _Blink:
-    """A fixed number of draws, whatever they say."""
+    """A fixed number of draws, whatever they are."""
     long, partial, twice, *parts = torch.rand(10, generator=generator).tolist()
     uneven = _UNEVEN * abs(torch.randn((), generator=generator).item())
 

@@ -59,8 +59,8 @@ def lip_reading_loss(
 ) -> Tensor:
     """Cross-entropy of what is read from the lips that should be to what is read from those that are.
 
-    who: B rows, runs of `length` frames;  said, wanted (B, 64) expressions. Frames behind the last whole window of a
-    run are not read.
+    who: B rows, runs of `length` frames;  prediction, wanted (B, 64) expressions. Frames behind the last whole window
+    of a run are not read.
     """
     with torch.no_grad():
         centre = face.points(who, wanted)[:, MOUTH_POINTS].mean(dim=1)

@@ -18,7 +18,7 @@ in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an e
 mesh
 flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way settings
 changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the mouth
-until 3250; what the network says of the flow is averaged since 4100. The heads had their teeth 3 to 8 mm lower than
+until 3250; the network's parts of the flow are averaged since 4100. The heads had their teeth 3 to 8 mm lower than
 now; what is painted into a mouth is not shown any more (render/mouth draws it). So a new run will not give the same
 numbers.
 """

@@ -258,7 +258,7 @@ def test_a_portrait_without_a_crop_gets_a_sentence():
 
 
 @pytest.mark.parametrize(
-    ("wish", "sentence"),
+    ("options", "sentence"),
     [
         ({"feather": -0.1}, "feather between 0 and 0.5"),
         ({"feather": 0.6}, "feather between 0 and 0.5"),
@@ -269,9 +269,9 @@ def test_a_portrait_without_a_crop_gets_a_sentence():
         ({"mask": torch.full((90, 120), float("nan"))}, "NaN"),
     ],
 )
-def test_impossible_wishes_get_a_sentence(wish, sentence):
+def test_impossible_options_get_a_sentence(options, sentence):
     with pytest.raises(OptionError, match=sentence):
-        PasteBack(a_portrait(Box(30, 20, 50, 40)), **wish)
+        PasteBack(a_portrait(Box(30, 20, 50, 40)), **options)
 
 
 @pytest.mark.parametrize(

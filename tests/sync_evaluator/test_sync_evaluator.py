@@ -83,8 +83,8 @@ def test_weights_with_a_key_too_few_are_refused(tmp_path):
 
 
 def test_pieces_are_encoded_as_the_whole_film_is():
-    net, chance = LRASD().eval(), torch.Generator().manual_seed(0)
-    crops, steps = torch.rand(1, 1, 24, 8, 8, generator=chance), torch.randn(1, 1, 13, 96, generator=chance)
+    net, seeded = LRASD().eval(), torch.Generator().manual_seed(0)
+    crops, steps = torch.rand(1, 1, 24, 8, 8, generator=seeded), torch.randn(1, 1, 13, 96, generator=seeded)
     with torch.no_grad():
         for encode, whole, per_frame in ((net.encode_video, crops, 1), (net.encode_audio, steps, 4)):
             torch.testing.assert_close(in_pieces(encode, whole, per_frame, piece=7), encode(whole))
@@ -99,10 +99,10 @@ def test_four_cepstra_a_frame_also_where_the_sound_ends_early():
 
 
 def test_lips_that_come_three_frames_late_are_best_at_shift_3():
-    said = torch.randn(1, 120, 128, generator=torch.Generator().manual_seed(0))
-    late = torch.cat([torch.zeros(1, 3, 128), said[:, :-3]], 1)
+    embeddings = torch.randn(1, 120, 128, generator=torch.Generator().manual_seed(0))
+    late = torch.cat([torch.zeros(1, 3, 128), embeddings[:, :-3]], 1)
     net = SimpleNamespace(compare=lambda video, audio: (video * audio).mean(-1))
-    curve = {shift: score_at(net, late, said, shift) for shift in range(-25, 26)}
+    curve = {shift: score_at(net, late, embeddings, shift) for shift in range(-25, 26)}
     assert best_shift(curve) == 3
     assert margin(curve) > 0.8
 
@@ -168,10 +168,10 @@ def test_a_jaw_that_is_loudness_alone_makes_no_shapes():
 
 
 def test_what_loudness_explains_does_not_count():
-    chance = np.random.default_rng(2)
-    known, own = chance.random(200), chance.random(200)
+    seeded = np.random.default_rng(2)
+    known, own = seeded.random(200), seeded.random(200)
     assert beyond(known, known + own, known) == 0
-    assert abs(beyond(known + 0.1 * chance.random(200), known + own, known)) < 0.2
+    assert abs(beyond(known + 0.1 * seeded.random(200), known + own, known)) < 0.2
     assert beyond(known + own, own, known) == pytest.approx(1)
 
 

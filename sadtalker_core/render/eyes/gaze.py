@@ -1,7 +1,7 @@
 """Eyes that look elsewhere: the iris is carried along as it is, and the white of the eye gives way.
 
 In: where the irises of the portrait are (face/iris.py), and the gaze units of the portrait and of a frame. Out: the
-place of the portrait that each pixel of the frame shows, which the mesh has said, corrected within the eyes. So lids
+place of the portrait that each pixel of the frame shows, known from the mesh, corrected within the eyes. So lids
 that close, and heads that turn, take the iris along without anybody having to tell it.
 
     corner ------|--- iris ---|------ corner     x, in widths of the eye: all of the movement on the iris, less and less
@@ -37,7 +37,8 @@ _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 )
 _MIDDLE = slice(3, 6)
 
-# Tuned by eye on photographs and generated heads: in widths of the eye.
+# In widths of the eye. Tuned by eye on the portraits of `make eval-mini` (docs/MINI.md, "Brows, lids and eyes"), whose
+# frames "look -12" and "look +12" show them.
 _AROUND_IRIS = 1.2  #: times its radius: there all of the movement arrives
 _CORNER, _SHORTEST_FADE = 0.53, 0.09  #: where it has ended, from the middle; over how much it fades at least
 _LEAST_WHITE = 0.03  #: left between iris and corner

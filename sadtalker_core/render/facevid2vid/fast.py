@@ -290,7 +290,7 @@ def divided(conv: Any) -> Tensor:
 
 
 class Modulation(nn.Module):
-    """What the features have to say about the pixels that they stand for: two 3 x 3 convolutions over enlarged features
+    """The modulation of the pixels that the features stand for: two 3 x 3 convolutions over enlarged features
     with a rectifier between, for one pixel of every cell at a time, so that no enlarged answer is ever stored.
     """
 

@@ -69,11 +69,11 @@ def short_jobs(folder: Path, n_jobs: int, seconds: float) -> list[Job]:
 
 
 def long_job(folder: Path, seconds: float, wide: bool = False) -> list[Job]:
-    wish = {"crop_mode": "full", "paste_back": "yes"} if wide else {}
-    return _jobs(folder, "wide" if wide else "long", [wish], seconds, wide)
+    option = {"crop_mode": "full", "paste_back": "yes"} if wide else {}
+    return _jobs(folder, "wide" if wide else "long", [option], seconds, wide)
 
 
-def _jobs(folder: Path, name: str, wishes: list[dict[str, Any]], seconds: float, wide: bool = False) -> list[Job]:
+def _jobs(folder: Path, name: str, arguments: list[dict[str, Any]], seconds: float, wide: bool = False) -> list[Job]:
     """The jobs of a table that is written for them."""
     from PIL import Image
 
@@ -81,10 +81,10 @@ def _jobs(folder: Path, name: str, wishes: list[dict[str, Any]], seconds: float,
     write_wave(folder / f"{name}.wav", voice(seconds)[0].clamp(-1, 1))
     path = folder / f"{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, ["portrait", "voice", "out", *wishes[0]])
+        table = csv.DictWriter(file, ["portrait", "voice", "out", *arguments[0]])
         table.writeheader()
-        for k, wish in enumerate(wishes):
-            table.writerow({"portrait": f"{name}.png", "voice": f"{name}.wav", "out": f"{name}{k}.mp4", **wish})
+        for k, option in enumerate(arguments):
+            table.writerow({"portrait": f"{name}.png", "voice": f"{name}.wav", "out": f"{name}{k}.mp4", **option})
     return read_jobs(path)
 
 

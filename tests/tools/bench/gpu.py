@@ -531,8 +531,8 @@ def compiled(device: torch.device, clock: Clock, size: Size, report: Report) -> 
     if size.small:
         yield from compile_here(device, clock, size, best_of(report, size))
         return
-    wish = {"device": str(device), "seconds": clock.left - 10, "best": best_of(report, size)}
-    line = [sys.executable, "-m", "tests.tools.bench.gpu_compiled", json.dumps(wish)]
+    options = {"device": str(device), "seconds": clock.left - 10, "best": best_of(report, size)}
+    line = [sys.executable, "-m", "tests.tools.bench.gpu_compiled", json.dumps(options)]
     with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         ender = threading.Timer(max(clock.left, 1), child.kill)
         ender.start()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sadtalker_core.errors import SadTalkerError
 from tests.tools.comfyui.layout import home
-from tests.tools.mini_judge import sources
+from tests.tools.mini_evaluator import sources
 
 from . import mini
 from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence
@@ -49,10 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     evaluator = SyncEvaluator(weights)
     try:
         if options.films:
-            print(as_table(judge_films(evaluator, options.films)))
+            print(as_table(score_films(evaluator, options.films)))
         else:
             cells = mini.grid(
-                evaluator, *mini.chosen(home() / "mini_judge", options.quick, options.portraits, options.voices)
+                evaluator, *mini.chosen(home() / "mini_evaluator", options.quick, options.portraits, options.voices)
             )
             print("", mini.as_table(cells), "", *mini.verdicts(cells), sep="\n")
     except (SadTalkerError, sources.Unavailable, OSError, ValueError) as error:
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def judge_films(evaluator: SyncEvaluator, files: list[Path]) -> dict[str, SyncScores]:
+def score_films(evaluator: SyncEvaluator, files: list[Path]) -> dict[str, SyncScores]:
     """A file -> what is said of it, beside the sounds of the other files as wrong voices."""
     films = {str(file): read_film(file) for file in files}
     return {

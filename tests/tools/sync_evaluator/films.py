@@ -49,10 +49,10 @@ def make_films(model: SadTalkerModel, image: np.ndarray, sound: np.ndarray, seed
     portrait = Portrait(torch.from_numpy(image.copy()).float() / 255)
     portrait, source = pipeline.extract(model, portrait)
     speech = pipeline.encode_audio(torch.from_numpy(np.asarray(sound, np.float32))[None], SAMPLE_RATE_HZ)
-    said = pipeline.predict_expression(model, speech, source, seed=seed)
+    predicted = pipeline.predict_expression(model, speech, source, seed=seed)
     pose = pipeline.predict_head_pose(model, speech, source, seed=seed)
     films = []
-    for expression in (said, loudness_jaw(said, source, sound)):
+    for expression in (predicted, loudness_jaw(predicted, source, sound)):
         motion = pipeline.coefficients_to_motion(model, source, expression, pose)
         frames = [
             (batch.clamp(0, 1) * 255).round().byte() for batch in pipeline.render(model, portrait, motion).batches()
@@ -61,11 +61,11 @@ def make_films(model: SadTalkerModel, image: np.ndarray, sound: np.ndarray, seed
     return films[0], films[1]
 
 
-def loudness_jaw(said: Expression, source: FaceCoefficients, sound: np.ndarray) -> Expression:
+def loudness_jaw(predicted: Expression, source: FaceCoefficients, sound: np.ndarray) -> Expression:
     """The same blinks, and a mouth that opens when it is loud, its lips parted as in an A: as far and with as much
     spread as the model's jaw.
     """
-    rows, own = said.coefficients.clone(), said.coefficients[:, JAW]
+    rows, own = predicted.coefficients.clone(), predicted.coefficients[:, JAW]
     rows[:, list(SPEECH_BLENDSHAPES)] = (source.expression[0] * kept_share())[list(SPEECH_BLENDSHAPES)]
     track = torch.from_numpy(loudness(sound, len(rows))).float()
     jaw = ((track - track.mean()) / track.std().clamp(min=1e-6) * own.std() + own.mean()).clamp(0, 1)
@@ -73,4 +73,4 @@ def loudness_jaw(said: Expression, source: FaceCoefficients, sound: np.ndarray) 
         for name, amount in GESTURE_BLENDSHAPES[gesture].items():
             share = amount * SHAPES["ah"][gesture] / SHAPES["ah"]["jaw"]
             rows[:, blendshape_indices(name)] = (share * jaw)[:, None]
-    return replace(said, coefficients=rows)
+    return replace(predicted, coefficients=rows)

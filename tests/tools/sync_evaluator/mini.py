@@ -15,9 +15,9 @@ import numpy as np
 
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from tests.tools.mini_judge import portraits, trial, voices
-from tests.tools.mini_judge.rows import Take
-from tests.tools.mini_judge.table import Row
+from tests.tools.mini_evaluator import portraits, trial, voices
+from tests.tools.mini_evaluator.rows import Take
+from tests.tools.mini_evaluator.table import Row
 
 from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence, mouth_crops
 from .films import Film, make_films
@@ -90,13 +90,13 @@ def grid(
         for voice in spoken:
             sound = voice.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND]
             others = [other for key, other in wrong.items() if key != voice.name]
-            judged = [_judged(evaluator, film, voice, others) for film in make_films(model, image, sound)]
-            cells.append(Cell(name, voice.name, *judged[0], *judged[1]))
+            assessed = [_scored(evaluator, film, voice, others) for film in make_films(model, image, sound)]
+            cells.append(Cell(name, voice.name, *assessed[0], *assessed[1]))
             print(cell_line(cells[-1]), flush=True)
     return cells
 
 
-def _judged(
+def _scored(
     evaluator: SyncEvaluator, film: Film, voice: voices.Spoken, wrong: Sequence[np.ndarray]
 ) -> tuple[SyncScores, Shapes]:
     meshes = evaluator.meshes(film.frames)
@@ -168,15 +168,15 @@ def chosen(
         }
     else:
         images = {one.name: portraits.photograph_of(one, folder) for one in trial.PHOTOGRAPHS}
-    heard = (
+    utterances = (
         voices.own_readings(own_voices, folder)
         if own_voices
         else [voices.reading(number, folder) for number in trial.READINGS]
     )
-    sounds = {voice.name: voice.utterance.wave for voice in heard}
+    sounds = {voice.name: voice.utterance.wave for voice in utterances}
     if not quick:
-        return images, heard, sounds, trial.FULL.speech_frames
-    spoken = heard[:2] if own_voices else [voice for n in trial.SPOKEN for voice in heard if voice.name == n]
+        return images, utterances, sounds, trial.FULL.speech_frames
+    spoken = utterances[:2] if own_voices else [voice for n in trial.SPOKEN for voice in utterances if voice.name == n]
     return dict(list(images.items())[:2]), spoken, sounds, QUICK_FRAMES
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tools.mini_judge.points68 import SIDE, WIDTHS, Points68, dequantised
+from tests.tools.mini_evaluator.points68 import SIDE, WIDTHS, Points68, dequantised
 
 
 def slow_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, depthwise: bool) -> np.ndarray:

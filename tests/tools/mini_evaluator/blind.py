@@ -1,7 +1,7 @@
 """Which of two films looks more like a person who was filmed? Pairs without names, in an order that a seed draws.
 
-    python -m tests.tools.mini_judge.blind BEFORE NOW --out blind      films of the same names in two folders
-    python -m tests.tools.mini_judge.blind --score blind 1a 2b 3b      what was chosen -> how often which folder
+    python -m tests.tools.mini_evaluator.blind BEFORE NOW --out blind      films of the same names in two folders
+    python -m tests.tools.mini_evaluator.blind --score blind 1a 2b 3b      what was chosen -> how often which folder
 
 In: two folders of .mp4, as two runs of `make eval-mini` leave them. Out: blind/01a.mp4, 01b.mp4, ... without the
 metadata that tells where a film comes from, blind/films.html that shows them side by side, and blind.key.json *beside*
