@@ -91,8 +91,8 @@ class FaceCrop:
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
     box:       where the square lies in the image; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
-    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; otherwise as
-               before there was a choice of sizes
+    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; False for
+               the fixed square of crop.FIXED_RENDER
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
                clearly seen, or where nobody has looked
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
@@ -289,10 +289,12 @@ class HeadPose:
 
     @property
     def rotation(self) -> Tensor:
+        """(T, 3) pitch, yaw, roll in radians: down, to the left of the image, clockwise as seen in it."""
         return self.coefficients[:, : layout.ROTATION]
 
     @property
     def translation(self) -> Tensor:
+        """(T, 3) where the head is, in the units of the family."""
         return self.coefficients[:, layout.ROTATION :]
 
 

@@ -384,7 +384,7 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
     assert _same(loaded.nets["posevae"], base.nets["posevae"])
 
 
-# ------------------------------------------------------------------------------------------------------- the talker
+# ------------------------------------------------------------------------------------------------------------ the model
 
 
 def test_nothing_of_the_pack_stays_mapped():

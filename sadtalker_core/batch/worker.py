@@ -18,8 +18,18 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..api import background_of, needs_alpha, paste_back_of, predict_motion, to_device
+from ..api import (
+    background_of,
+    film_of,
+    needs_alpha,
+    paste_back_of,
+    predict_conversation,
+    predict_motion,
+    to_device,
+)
+from ..audio.turns import read_turns
 from ..claims import Claim
+from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
@@ -39,12 +49,14 @@ class JobPayload:
     portrait: bytes
     voice: bytes | None
     options: Options
+    speakers: str | None = None
     background: bytes | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobPayload:
         voice, background = (None if file is None else file.read_bytes() for file in (job.voice, job.background))
-        return cls(job.portrait.read_bytes(), voice, job.options, background)
+        speakers = None if job.speakers is None else job.speakers.read_text(encoding="utf-8-sig")
+        return cls(job.portrait.read_bytes(), voice, job.options, speakers, background)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,19 +113,19 @@ class Worker:
 
     def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
         """The whole job: the bytes of its video, and how many frames it has."""
-        clip = self.plan(payload)
+        nets, options = self._nets(payload.options), payload.options
         voice = None if payload.voice is None else read_audio(payload.voice)
+        image = read_image(payload.portrait)
+        if payload.speakers is None:
+            people = [predict_motion(nets, image, voice, options, self.model_folders, self.device)]
+        else:
+            turns = read_turns(payload.speakers)
+            people = predict_conversation(nets, image, voice, options, turns, self.model_folders, self.device)
+        heads, whole = film_of(nets, people, options, batch_size=self.batch_size, alpha=needs_alpha(options))
         with work_folder(WORK_FOLDER) as folder:
-            path = folder / f"video.{payload.options.format}"
-            write_job_video(
-                path,
-                self._heads(payload.options, clip.portrait, clip.motion),
-                clip.portrait,
-                voice,
-                payload.options,
-                payload.background,
-            )
-            return path.read_bytes(), len(clip)
+            path = folder / f"video.{options.format}"
+            _write(path, heads, whole, voice, options, payload.background)
+            return path.read_bytes(), heads.n_frames
 
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
@@ -158,14 +170,25 @@ def write_job_video(
     options: Options,
     background: bytes | None = None,
 ) -> None:
-    """Heads, put back into their image if that is wished, become the video, at a path or under a claimed name.
+    """Heads, pasted back into their image if the options ask for it, become the video, at a path or a claimed name.
 
     background: the image file that the options name
     """
+    _write(path, heads, paste_back_of(portrait, options), voice, options, background)
+
+
+def _write(
+    path: Path | Claim,
+    heads: FrameStream,
+    whole: PasteBack | None,
+    voice: tuple[Tensor, int] | None,
+    options: Options,
+    background: bytes | None,
+) -> None:
     pipeline.render_video(
         path,
         heads,
-        paste_back_of(portrait, options),
+        whole,
         output_fps=options.output_fps,
         audio=voice,
         quality=options.quality,

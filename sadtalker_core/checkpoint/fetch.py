@@ -33,7 +33,7 @@ from .catalog import WeightsFile, missing_files
 if TYPE_CHECKING:
     from ..datatypes import OnProgress
 
-#: where to fetch from instead, a mirror's folder; an argument wins over it
+#: where to fetch from instead, a mirror's folder; an argument takes precedence
 BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
 
@@ -49,7 +49,7 @@ _NUMBER = "[0-9]{1,15}"
 def fetch_model(
     model: str, folders: Sequence[Path], *, base_url: str | None = None, on_progress: OnProgress | None = None
 ) -> list[Path]:
-    """Fetch what a released model lacks into the first folder; progress counts the bytes of all its files.
+    """Fetch the missing files of a released model into the first folder; progress counts the bytes of all its files.
 
     Raises as `fetch` does.
     """
@@ -61,7 +61,7 @@ def fetch_model(
     folder = Path(folders[0])
     total = sum(file.size or 0 for file in files)
     with _folder_problems(folder):
-        _require_room(folder, total - sum(_size(_part(folder, file)) for file in files))
+        _require_space(folder, total - sum(_size(_part(folder, file)) for file in files))
     paths, before = [], 0
     for file in files:
         report = _shifted(on_progress, before, total)
@@ -93,7 +93,7 @@ def fetch(
     with _folder_problems(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if file.size is not None:
-            _require_room(folder, file.size - _size(part))
+            _require_space(folder, file.size - _size(part))
         with held(part.with_name(f"{part.name}.lock"), f"the download of {file.name} into {shorten(folder)}"):
             _persist(url, file, part, _Report(on_progress, file.size or 0), pause_s)
             _verify(file, part, url, _Report(on_progress, file.size or 0))
@@ -131,8 +131,7 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
             if fruitless >= _TRIES:
                 raise DownloadError(
                     f"{shorten(url)} could not be downloaded in {_TRIES} tries: {shorten(error, 160)}. "
-                    f"The {_size(part):,} bytes received are kept; the next try resumes "
-                    f"there."
+                    f"The {_size(part):,} bytes received are kept; the next try resumes there."
                 ) from error
             end = time.monotonic() + pause_s * 2**fruitless
             while (left := end - time.monotonic()) > 0:
@@ -323,20 +322,18 @@ def _folder_problems(folder: Path) -> Iterator[None]:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
         raise DownloadError(
-            f"the model folder {shorten(folder)} cannot be written to ({what}). Make it "
-            f"writable, or set another folder in "
-            f"extra_model_paths.yaml."
+            f"the model folder {shorten(folder)} cannot be written to ({what}). Make it writable, or "
+            "set another folder in extra_model_paths.yaml."
         ) from error
 
 
-def _require_room(folder: Path, n_bytes: int) -> None:
+def _require_space(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
         raise DoesNotFit(
-            f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
-            f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Free some space, or set another model "
-            f"folder in extra_model_paths.yaml."
+            f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and {(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are "
+            "needed. Free some space, or set another model folder in extra_model_paths.yaml."
         )
 
 

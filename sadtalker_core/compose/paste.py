@@ -1,16 +1,13 @@
 """Frames of the head come in at any resolution, frames of the whole image go out, batch by batch.
 
 Letters: `B` frames of a batch, `h w` a frame, `H W` the image. The square that was animated lies at
-         `portrait.crop.box`;
-outside that box every pixel stays the image's, to the bit.
+`portrait.crop.box`; outside that box every pixel stays the image's, to the bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +15,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..datatypes import Box, FaceCrop, Portrait
+from ..easing import smoothstep
 from ..errors import ImageError, OptionError, VideoError
 from .multiband import Multiband
 from .poisson import seamless
@@ -122,11 +120,13 @@ class PasteBack:
         whole[:, _rows(self.visible_box), _columns(self.visible_box)] = covered
         return whole
 
-    def alpha(self, heads: Tensor) -> Tensor:
+    def alpha(self, heads: Tensor, whole: Tensor | None = None) -> Tensor:
         """The alpha of heads (B, 1, h, w), of any size -> that of the whole images (B, 1, H, W): the portrait's own,
         and in the box the head's, which fades in as its colours do.
+
+        whole: (B, 1, H, W), the alpha of whole images in which somebody else moves already, instead of the portrait's
         """
-        own = self.portrait_alpha.to(heads).expand(len(heads), 1, -1, -1).clone()
+        own = (self.portrait_alpha.expand(len(heads), 1, -1, -1) if whole is None else whole).to(heads).clone()
         head = self._under_box(resize(without_doubled_row(heads, self.crop), (self.box.height, self.box.width)))
         under = self._under(own)
         under += self._under(self.mask).to(heads) * (head.clamp(0, 1) - under)
@@ -155,12 +155,6 @@ class PasteBack:
         """The part of the resized head (..., box height, box width) that lies on the image."""
         left, top = self.visible_box.x - self.box.x, self.visible_box.y - self.box.y
         return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
-
-
-def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> Iterator[Tensor]:
-    """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. options: see `PasteBack`."""
-    paste = PasteBack(portrait, **options)
-    return map(paste, frames)
 
 
 class ColorTransfer:
@@ -209,8 +203,7 @@ def fade(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
     """
     if width <= 0:
         return torch.ones(visible_box.height, visible_box.width)
-    across, down = ((d / width).clamp(0, 1) for d in _distances(visible_box, size_wh))
-    across, down = (d * d * (3 - 2 * d) for d in (across, down))
+    across, down = (smoothstep(d / width) for d in _distances(visible_box, size_wh))
     return across * down[:, None]
 
 
@@ -307,4 +300,4 @@ def _check_range(what: str, value: float, largest: float) -> None:
         raise OptionError(f"expected {what} between 0 and {largest:g}, got {value:g}.")
 
 
-__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack", "paste_back"]
+__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack"]

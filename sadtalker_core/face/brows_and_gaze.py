@@ -6,7 +6,9 @@ are, which is taken for rest and for a look into the camera.
 
 How well, on 160 images of 20 generated heads, each against the median of that person: brow height r .77, gaze across
 r .91, off by 2.5 degrees in the mean (tests/tools/mini_evaluator/reading.py; the gain and the shares were found on 50
-other heads). Up and down is not read: lids go along, and hide it. Letters: `T` frames.
+other heads). Up and down is not read: lids go along, and hide it.
+
+Letters: `T` frames.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ..errors import FaceNotFound
 from .align import align_face
 from .covered import CLOTH, HAIR, cover_of
 from .crop import (
-    AS_BEFORE,
+    FIXED_RENDER,
     check_render_size,
     cut_sharply,
     cut_square,
@@ -94,12 +94,12 @@ def extract_mini(
     *,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, read it.
 
     render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
-                 and looked up finely. 256 is what came before there was a choice: pic_size, cut without one.
+                 and looked up finely. 256 is crop.FIXED_RENDER: pic_size, cut without a filter.
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
@@ -110,7 +110,7 @@ def extract_mini(
     _warn_if_small(mesh_to_68(points))
     _warn_if_left_out(portrait, points)
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    fine = render_size != AS_BEFORE
+    fine = render_size != FIXED_RENDER
     if fine:
         box = box if mode is CropMode.RESIZE else even_box(box)
         pic_size = render_side(box, render_size)

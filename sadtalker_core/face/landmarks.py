@@ -50,8 +50,7 @@ def choose_face(
     if not faces:
         raise FaceNotFound(
             "no face found in the image; use one with a sharp face in frontal or three-quarter view that is not too "
-            "small, or, in ComfyUI, select the face with a box in "
-            "Portrait from Image."
+            "small, or, in ComfyUI, select the face with a box in Portrait from Image."
         )
     if index < 0:
         raise OptionError(f"expected a face index of 0 or more, got {index}.")

@@ -21,7 +21,7 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import AS_BEFORE
+from ..face.crop import FIXED_RENDER
 from ..face.points import FaceSelector, PointFinder
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
@@ -92,7 +92,7 @@ class Family(Protocol):
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = AS_BEFORE,
+        render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
         """The portrait with its face cut out, and one row of coefficients.
 

@@ -35,7 +35,7 @@ _SHORTEST_GAP_S = 0.3
 _GAP_SPREAD = 0.5
 
 # How blinks of one person differ, in frames: a lid falls faster than it rises. Some blinks are long, some stop halfway,
-# and some come twice. (Films of two real speakers: shut by half or more for 3.4 to 4 frames, and .6 deep in the mean.)
+# and some come twice. (Videos of two real speakers: shut by half or more for 3.4 to 4 frames, and .6 deep in the mean.)
 _FALL, _SHUT, _LONG_SHUT, _RISE = (1.4, 2.6), (1.0, 1.8), (2.0, 4.0), (3.0, 6.0)
 _LONG, _PARTIAL, _DOUBLE = 0.07, 0.2, 0.1  #: shares of the blinks
 _PARTIAL_DEPTH = (0.45, 0.9)

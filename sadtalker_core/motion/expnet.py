@@ -1,4 +1,4 @@
-"""ExpNet: what is being expression, the face at rest and how far the lids are down come in; an expression goes out.
+"""ExpNet: what is being said, the face at rest and how far the lids are down come in; an expression goes out.
 
 Letters: `B` video frames, each by itself. (SadTalker, section 3.1: Zhang et al. 2023.)
 """

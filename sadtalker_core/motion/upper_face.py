@@ -14,6 +14,7 @@ Everything begins as the portrait has it. Letters: `T` frames.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 from ..canonical_face import brow_weights, look_weights
 from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows
+from ..easing import smoothstep
 from ..timeline import FRAMES_PER_SECOND
 from .blink import AUTO, OFF, Blinks, chosen_blinks, varied_blinks
 from .silence import loudness_db, speaking
@@ -177,7 +179,7 @@ def _accents(voice: _Voice, generator: torch.Generator) -> Tensor:
         first = max(0, math.floor(frame - _LEAD - rise))
         last_frame = min(voice.n_frames, math.ceil(frame - _LEAD + hold + fall) + 1)
         since = torch.arange(first, last_frame) - (frame - _LEAD - rise)
-        shape = height * _ease(since / rise) * (1 - _ease((since - rise - hold) / fall))
+        shape = height * smoothstep(since / rise) * (1 - smoothstep((since - rise - hold) / fall))
         weak = 0.25 if one_sided < _ONE_SIDED and height > 0 else 0.9
         for track, share in ((left, 1.0 if side < 0.5 else weak), (right, weak if side < 0.5 else 1.0)):
             track[first:last_frame] += share * shape
@@ -209,9 +211,16 @@ def _mood(voice: _Voice, generator: torch.Generator) -> Tensor:
 
 def _gaze(voice: _Voice, generator: torch.Generator) -> Tensor:
     """(T, 64) where the eyes look: straight at first."""
-    n_frames = voice.n_frames
+    return look_weights(*wandering_look(voice.n_frames, generator, [start for start, _ in voice.phrases]))
+
+
+def wandering_look(n_frames: int, generator: torch.Generator, starts: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+    """(T,) twice, degrees to the left of the person, and up: a gaze that rests, leaps a little, now and then goes away
+    for a second and comes back. It begins straight.
+
+    starts: frames in which somebody begins to speak; then eyes go away more readily
+    """
     across, up = torch.zeros(n_frames), torch.zeros(n_frames)
-    starts = [start for start, _ in voice.phrases]
     frame = away_until = 0
     while frame < n_frames:
         rests, away, how_long, how_far, how_high, side = torch.rand(6, generator=generator).tolist()
@@ -230,7 +239,7 @@ def _gaze(voice: _Voice, generator: torch.Generator) -> Tensor:
         lasts = max(lasts, 1)
         across[frame : frame + lasts], up[frame : frame + lasts] = look
         frame += lasts
-    return look_weights(*(_saccades(track) for track in (across, up)))
+    return _saccades(across), _saccades(up)
 
 
 def _saccades(track: Tensor) -> Tensor:
@@ -247,12 +256,6 @@ def _brows(left: Tensor, right: Tensor) -> Tensor:
     return units
 
 
-def _ease(share: Tensor) -> Tensor:
-    """0 before 0, 1 behind 1, and between them a movement that begins and ends softly."""
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)
-
-
 def _smooth(track: Tensor, sigma: float) -> Tensor:
     """(T,) -> (T,) through a Gaussian of `sigma` frames; the ends are carried on."""
     reach = math.ceil(3 * sigma)
@@ -265,4 +268,4 @@ def _between(ends: tuple[float, float], share: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * share
 
 
-__all__ = ["UpperFace", "upper_face", "with_upper_face"]
+__all__ = ["UpperFace", "upper_face", "wandering_look", "with_upper_face"]

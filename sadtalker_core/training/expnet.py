@@ -244,9 +244,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--wav2lip",
         type=Path,
         metavar="FILE",
-        help="start with the audio encoder of a Wav2Lip "
-        "checkpoint "
-        "(without: with the base's, where it is as wide, or randomly initialised)",
+        help="start with the audio encoder of a Wav2Lip checkpoint (without: with the base's, where it is as wide, or "
+        "randomly initialised)",
     )
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")

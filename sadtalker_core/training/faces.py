@@ -154,8 +154,7 @@ def _bfm_face(bfm: Path | None) -> Face:
             "the landmark, blink and lip-reading losses need the face that released coefficients describe, and its "
             "basis cannot be shipped: give --bfm BFM_model_front.mat (from the Basel Face Model of 2009 by "
             "Deep3DFaceRecon's scripts). Or give --coefficients-only: then the network learns the coefficients alone, "
-            "and "
-            "the lids will not obey the blink track."
+            "and the lids will not obey the blink track."
         )
     return BfmFace(bfm)
 

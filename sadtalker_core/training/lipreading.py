@@ -37,9 +37,8 @@ def read_lip_reader(file: Path) -> nn.Module:
         net = torch.jit.load(str(file), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckpointDamaged(
-            f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the "
-            "network "
-            f"with torch.jit.save."
+            f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the network with "
+            "torch.jit.save."
         ) from error
     try:
         with torch.no_grad():

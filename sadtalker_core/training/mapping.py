@@ -1,7 +1,7 @@
 """Trains MappingNet for a renderer (stage 2): coefficients learn to drive it as the images did in stage 1.
 
     python -m sadtalker_core.training.mapping --data clips --out runs/mapping --vgg19 vgg19-dcbb9e9d.pth \
-        --base renderer.safetensors --export talker.safetensors
+        --base renderer.safetensors --export my_model.safetensors
 
 Everything else is frozen. A frame of a clip is the portrait, 27 rows of coefficients around another frame are the
 motion, and the motion estimator, which sees that other frame, is the teacher. First, for half of the run:
@@ -168,8 +168,7 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
         raise OptionError(
             f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
             f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
-            "videos "
-            f"in another mode."
+            "videos in another mode."
         )
 
 

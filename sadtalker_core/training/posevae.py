@@ -219,8 +219,7 @@ def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor,
         raise OptionError(
             f"expected an audio encoder of width {config.audio.width} for this network, got one of "
             f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
-            "of one "
-            f"width: mini and mini, or 'SadTalker 256' and published."
+            "of one width: mini and mini, or 'SadTalker 256' and published."
         )
     with seeded(seed):
         net = PoseVAE(config)

@@ -275,8 +275,7 @@ def require_renderer_base(base: SadTalkerModel) -> None:
     if "generator" not in base.nets:
         raise OptionError(
             f"expected a --base with a generator, as the released models have, got {base.name}, which "
-            f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "
-            f"family."
+            "moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that family."
         )
 
 

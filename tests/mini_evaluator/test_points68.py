@@ -25,7 +25,7 @@ def slow_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, depthwise: 
 
 
 def stored_net(draw: np.random.Generator) -> tuple[list[dict], bytes, dict[str, np.ndarray]]:
-    """A manifest, its bytes, and the numbers they mean, all by chance."""
+    """A manifest, its bytes, and the numbers they mean, all at random."""
     shapes: dict[str, tuple[int, ...]] = {}
     n_in = 3
     for block, width in enumerate(WIDTHS):

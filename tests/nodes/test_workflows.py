@@ -12,7 +12,8 @@ from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
-RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait"]
+RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait",
+            "acting_portrait"]  # fmt: skip
 SECONDS = 1.0
 
 
@@ -33,7 +34,7 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
     assert "AI-generated" in record["metadata"]["comment"]
     assert '"nodes"' in record["metadata"]["workflow"], "dropping the file on the page restores the graph"
     if name.endswith("paste_back"):
-        assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole picture"
+        assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole image"
 
 
 def test_a_cut_out_is_seen_on_its_background_or_stays_transparent(client, inputs, tmp_path):

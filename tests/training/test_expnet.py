@@ -102,7 +102,7 @@ def test_a_new_net_begins_with_the_expression_at_rest():
     net = new_net(expnet.MINI_TRAINING.net, None, 0).eval()
     rest = torch.rand(1, 64)
     with torch.no_grad():
-        net.head.weight[:, : net.config.audio.embedding] = 0  # what the untaught ear hears
+        net.head.weight[:, : net.config.audio.embedding] = 0  # what the randomly initialised audio encoder gives
         torch.testing.assert_close(net(torch.zeros(1, 1, 80, 16), rest, torch.ones(1)), rest)
     assert torch.equal(
         new_net(expnet.MINI_TRAINING.net, None, 5).head.weight, new_net(expnet.MINI_TRAINING.net, None, 5).head.weight

@@ -1,4 +1,4 @@
-"""The ear of a Wav2Lip checkpoint, written here in its layout."""
+"""The audio encoder of a Wav2Lip checkpoint, written here in its layout."""
 
 from __future__ import annotations
 

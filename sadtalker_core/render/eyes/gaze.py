@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ...coefficients import BLENDSHAPE_INDEX
+from ...easing import smoothstep
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
@@ -116,17 +117,12 @@ class _Eye:
         now, reach = self.iris + across, _AROUND_IRIS * self.radius
         left, right = ((_CORNER + side * now - reach).clamp_min(_SHORTEST_FADE) for side in (1, -1))
         beside = torch.where(x < now, (now - reach - x) / left, (x - now - reach) / right)
-        sideways = 1 - _ease(beside)
-        within = (1 - _ease((above - _OVER - y) / (_OVER_END - _OVER))) * (
-            1 - _ease((y - below - _UNDER) / (_UNDER_END - _UNDER))
+        sideways = 1 - smoothstep(beside)
+        within = (1 - smoothstep((above - _OVER - y) / (_OVER_END - _OVER))) * (
+            1 - smoothstep((y - below - _UNDER) / (_UNDER_END - _UNDER))
         )
         # up and down only what is between the lids: they stay where they are
         half = ((below - above) / 2 + _OVER).clamp_min(_OVER)
         between = (1 - ((y - (above + below) / 2) / half).square()).clamp_min(0)
         moved = torch.stack([across * sideways * within, down * sideways * between], dim=-1) * self.width
         return (moved @ self.axes).permute(0, 3, 1, 2)
-
-
-def _ease(share: Tensor) -> Tensor:
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)

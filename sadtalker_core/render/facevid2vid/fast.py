@@ -53,8 +53,7 @@ def accelerate(
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
     motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
-        decoder
-        is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would notice first.
+        decoder is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would suffer first.
     device: where it will compute, None for a CPU; another one computes the same in the arrangement that suits it
     """
     on_a_cpu = device is None or device.type == "cpu"

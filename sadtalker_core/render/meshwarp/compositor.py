@@ -199,7 +199,7 @@ class _MeshClip:
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
     def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
-        """Paint, on frames, the network's repair, in place -> the rectangle of (B, C, S, S) that was looked at, and
+        """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) that was looked at, and
         where nothing was painted in it.
         """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])

@@ -103,7 +103,7 @@ class FlowRenderer(nn.Module):
             nn.init.normal_(head.weight, 0, 1e-3)
             nn.init.zeros_(head.bias)
         _by_channel_last(self)
-        self.register_load_state_dict_post_hook(_by_channel_last)
+        self.register_load_state_dict_post_hook(_by_channel_last)  # type: ignore[no-untyped-call]
 
     def encode(self, stage: Tensor) -> list[Tensor]:
         """stage (B, 3, 160, 160) in 0..1 -> features at 80, 40 and 20."""
@@ -160,7 +160,7 @@ class FlowRenderer(nn.Module):
 
 def _by_channel_last(net: nn.Module, _: Any = None) -> None:
     """Weights as oneDNN takes them without a copy: the network takes a sixth less time on a CPU."""
-    net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _block(n_in: int, n_out: int, stride: int = 1, *, ops: Any) -> nn.Sequential:

@@ -97,11 +97,11 @@ def throughput(tables: dict[str, list[Job]], rounds: int) -> list[dict[str, Any]
         "local", num_cpus=sum(WORKERS), num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="error"
     )
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    crews = {n: WorkerPool(WorkerPoolOptions(n_workers=n), n).__enter__() for n in WORKERS}
-    processes = {n: _loaded(pool, tables["short jobs"][0]) for n, pool in crews.items()}
+    pools = {n: WorkerPool(WorkerPoolOptions(n_workers=n), n).__enter__() for n in WORKERS}
+    processes = {n: _loaded(pool, tables["short jobs"][0]) for n, pool in pools.items()}
     for _ in range(rounds):
         for work, jobs in tables.items():
-            for n, pool in crews.items():
+            for n, pool in pools.items():
                 found.setdefault((work, n), []).append(_timed(jobs, pool, processes[n]))
     ray.shutdown()
     rows = []

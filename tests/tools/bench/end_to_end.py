@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
-from sadtalker_core.face.crop import AS_BEFORE, BY_THE_FACE
+from sadtalker_core.face.crop import BY_THE_FACE, FIXED_RENDER
 from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
@@ -53,7 +53,7 @@ def film(
     wave: Tensor,
     step: Callable[[str, Callable[[], Any]], Any],
     wide: bool = False,
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> int:
     """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
     whole = Portrait(sample_image(wide))
@@ -117,7 +117,7 @@ def mini_sizes() -> list[dict[str, Any]]:
     wave = voice(MINI_SECONDS / 4)
     with tempfile.TemporaryDirectory() as folder:
         for side, wanted in MINI_FPS.items():
-            size = BY_THE_FACE if side == AS_BEFORE else side  # the portrait's head is smaller than 256
+            size = BY_THE_FACE if side == FIXED_RENDER else side  # the portrait's head is smaller than 256
             torch.set_num_threads(1)
             stick, speeds = reference_convolution(), {}
             for threads in (1, cores):

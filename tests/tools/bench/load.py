@@ -127,7 +127,7 @@ def fill(comfyui: Environment, folder: Path) -> None:
 
 
 def prompt(k: int, name: str, *, kind: int = 0, streamed: bool = False, **changes: Any) -> dict[str, Any]:
-    """The walk with seeds k, into output/load/<name>…; kind: which portrait, voice, crop mode."""
+    """The pipeline with seeds k, into output/load/<name>…; kind: which portrait, voice, crop mode."""
     graph = talking(
         voice=f"voice{kind % 3}.wav",
         image=f"portrait{kind % len(SIDES)}.png",

@@ -160,7 +160,7 @@ def voice(seconds: float):
 
 
 def model_by_rule(side: int, *only: str):
-    """A released talker whose weights are made by rule, with all networks or only some; it finds faces with the
+    """A released model whose weights are made by rule, with all networks or only some; it finds faces with the
     embedded ones.
     """
     from sadtalker_core.datatypes import RELEASED

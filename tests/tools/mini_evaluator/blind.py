@@ -95,7 +95,7 @@ section {{ display: flex; gap: 1em; align-items: flex-start; border-top: 1px sol
 video {{ width: 28em; display: block; }}
 </style>
 <h1>Which one looks more like a person who was filmed?</h1>
-<p>Play both films of a pair with sound, then choose one. The order is drawn by chance.</p>
+<p>Play both videos of a pair with sound, then choose one. The order is random.</p>
 {rows}
 <p>Chosen: <output id="chosen">nothing yet</output></p>
 <script>

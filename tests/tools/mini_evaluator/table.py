@@ -54,9 +54,9 @@ class Row:
 
     def plain(self) -> dict:
         """For JSON."""
-        found = {"what": self.what, "judge": self.evaluator, "bar": str(self.target) if self.target else None,
+        found = {"what": self.what, "evaluator": self.evaluator, "target": str(self.target) if self.target else None,
                  "verdict": self.verdict(), "values": dict(self.known), "note": self.note,
-                 "of_true_pictures": self.of_truth}  # fmt: skip
+                 "of_true_images": self.of_truth}  # fmt: skip
         if self.known:
             found |= {
                 "worst": self.worst()[1],

@@ -20,8 +20,8 @@ from tests.tools.mini_evaluator.rows import Take
 from tests.tools.mini_evaluator.table import Row
 
 from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence, mouth_crops
-from .films import Film, make_films
 from .shapes import Shapes, shapes
+from .videos import Video, make_videos
 
 LEVEL, MARGIN, SHIFT = "sync, level", "sync, margin", "sync, best shift, frames"
 NETWORK = "LR-ASD"
@@ -31,7 +31,7 @@ NETWORK = "LR-ASD"
 
 
 def sync_rows(takes: Mapping[str, Take]) -> list[Row]:
-    """One value per portrait that can be judged; without the weights no rows, and a sentence that says so."""
+    """One value per portrait that can be evaluated; without the weights no rows, and a sentence that says so."""
     weights = find_weights()
     if weights is None:
         print(missing_sentence(), file=sys.stderr)
@@ -40,7 +40,7 @@ def sync_rows(takes: Mapping[str, Take]) -> list[Row]:
     found = {}
     for name, take in takes.items():
         try:
-            found[name] = evaluator.evaluate(take.film["spoken"], take.voice.utterance.wave)
+            found[name] = evaluator.evaluate(take.video["spoken"], take.voice.utterance.wave)
         except ValueError as error:  # too short, or no face
             print(f"{name}: no sync: {error}", file=sys.stderr)
     values = {LEVEL: "level", MARGIN: "margin", SHIFT: "best_shift"}
@@ -65,7 +65,7 @@ def _controls(found: Iterable[SyncScores]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One portrait with one voice: the model's film, and that of a jaw that is loudness alone."""
+    """One portrait with one voice: the model's video, and that of a jaw that is loudness alone."""
 
     portrait: str
     voice: str
@@ -82,7 +82,7 @@ def grid(
     wrong: Mapping[str, np.ndarray],
     n_frames: int,
 ) -> list[Cell]:
-    """Every portrait says the first n_frames of every voice. wrong: name of a voice -> its sound; all but the film's
+    """Every portrait says the first n_frames of every voice. wrong: name of a voice -> its sound; all but the video's
     own stand against it.
     """
     model, cells = assemble_mini(), []
@@ -90,18 +90,18 @@ def grid(
         for voice in spoken:
             sound = voice.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND]
             others = [other for key, other in wrong.items() if key != voice.name]
-            assessed = [_scored(evaluator, film, voice, others) for film in make_films(model, image, sound)]
+            assessed = [_scored(evaluator, video, voice, others) for video in make_videos(model, image, sound)]
             cells.append(Cell(name, voice.name, *assessed[0], *assessed[1]))
             print(cell_line(cells[-1]), flush=True)
     return cells
 
 
 def _scored(
-    evaluator: SyncEvaluator, film: Film, voice: voices.Spoken, wrong: Sequence[np.ndarray]
+    evaluator: SyncEvaluator, video: Video, voice: voices.Spoken, wrong: Sequence[np.ndarray]
 ) -> tuple[SyncScores, Shapes]:
-    meshes = evaluator.meshes(film.frames)
-    scores = evaluator.score(mouth_crops(film.frames, meshes), film.sound, wrong)
-    return scores, shapes(meshes, voice.utterance.phones, film.sound)
+    meshes = evaluator.meshes(video.frames)
+    scores = evaluator.score(mouth_crops(video.frames, meshes), video.sound, wrong)
+    return scores, shapes(meshes, voice.utterance.phones, video.sound)
 
 
 def cell_line(cell: Cell) -> str:
@@ -142,9 +142,9 @@ def verdicts(cells: Sequence[Cell]) -> list[str]:
     )
     broken = sum(not cell.scores.controls_hold for cell in cells)
     return [
-        f"controls: {'hold in every film' if not broken else f'fail in {broken} of {len(cells)} films'}",
+        f"controls: {'hold in every video' if not broken else f'fail in {broken} of {len(cells)} videos'}",
         f"guard: shapes {own:.2f} against {other:.2f} of a jaw that is loudness alone, better in {beaten} of "
-        f"{len(cells)} films: {'holds' if own > other else 'FAILS'}",
+        f"{len(cells)} videos: {'holds' if own > other else 'FAILS'}",
     ]
 
 
