@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from .api import Video, load, require_target
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
-from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
+from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
@@ -107,9 +107,12 @@ def _make(asked: argparse.Namespace) -> int:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
         return _say(f"{error}{hint}", BAD_INPUT)
     video = model.animate(asked.portrait, asked.audio, options)
-    with _bar("render", "frame", asked.quiet) as progress:
-        progress(0, video.n_frames)
-        video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    try:
+        with _bar("render", "frame", asked.quiet) as progress:
+            progress(0, video.n_frames)
+            video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    except VideoError as error:  # the encoder's; all that came in has been looked at
+        return _say(error, FAILED)
     print(f"{target}: {_told(video)}")
     return DONE
 
