@@ -83,13 +83,14 @@ def short_sums(conv: type) -> type:
     """A convolution class of one group -> the same class in short sums (see ShortSums)."""
 
     class ShortSumsConv(conv):  # type: ignore[misc]
-        # every convolution, ComfyUI's casting ones too, hands its final weight to this method
-        def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        # every convolution, ComfyUI's casting ones too, hands its final weight to this method; of newer ComfyUIs, those
+        # over volumes hand over a way of padding as well
+        def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, **how: Any) -> Tensor:
             n_channels = max(1, TERMS // weight[0, 0].numel())
             if self.training or weight.dtype != torch.float32 or weight.shape[1] <= n_channels:
-                return super()._conv_forward(x, weight, bias)
+                return super()._conv_forward(x, weight, bias, **how)
             pieces = zip(x.split(n_channels, dim=1), weight.split(n_channels, dim=1), strict=True)
-            total = pairwise_sum(super(ShortSumsConv, self)._conv_forward(*piece, None) for piece in pieces)
+            total = pairwise_sum(super(ShortSumsConv, self)._conv_forward(*piece, None, **how) for piece in pieces)
             return total if bias is None else total.add_(bias.view(-1, *[1] * (total.ndim - 2)))
 
     return ShortSumsConv

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sadtalker_core.render.facevid2vid.blocks import ShortSums, pairwise_sum
+from sadtalker_core.render.facevid2vid.blocks import ShortSums, pairwise_sum, short_sums
 from sadtalker_core.render.facevid2vid.keypoints import AntialiasedShrink
 from tests.render import tiny
 
@@ -112,6 +112,19 @@ def test_in_training_and_half_precision_convolutions_stay_whole(use, monkeypatch
     monkeypatch.setattr(nn.Conv2d, "_conv_forward", lambda *args: n_calls.append(1) or whole(*args))
     layer(tiny.normal(1, 100, 6, 6).to(layer.weight.dtype))
     assert len(n_calls) == 1
+
+
+def test_what_newer_comfyuis_hand_to_a_convolution_over_volumes_is_handed_on():
+    class Comfys(nn.Conv3d):
+        def _conv_forward(self, x, weight, bias, autopad=None):
+            assert autopad == "none"
+            return super()._conv_forward(x, weight, bias)
+
+        def forward(self, x):
+            return self._conv_forward(x, self.weight, self.bias, autopad="none")
+
+    layer, x = short_sums(Comfys)(40, 2, 3).eval(), tiny.normal(1, 40, 3, 3, 3)
+    assert torch.allclose(layer(x), F.conv3d(x, layer.weight, layer.bias), atol=1e-5)
 
 
 @pytest.mark.parametrize("n_parts", [1, 2, 3, 4, 7, 64])
