@@ -82,6 +82,6 @@ def shown_at_25(
 def _require_a_stay(seconds: float) -> None:
     if not seconds <= LONGEST_STAY_S:
         raise VideoError(
-            f"the time stamps of the video jump by {seconds:.6g} s, at most {LONGEST_STAY_S} are supported; convert it, "
-            "for example to mp4, or cut out the part that is needed."
+            f"the time stamps of the video jump by {seconds:.6g} s, at most {LONGEST_STAY_S} are supported; convert "
+            "it, for example to mp4, or cut out the part that is needed."
         )
