@@ -26,7 +26,7 @@ from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .datatypes import OnProgress
-from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
+from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
@@ -119,9 +119,12 @@ def _make(asked: argparse.Namespace) -> int:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
         return _report(f"{error}{hint}", BAD_INPUT)
     video = model.animate(asked.portrait, asked.audio, options, **talk)
-    with _bar("render", "frame", asked.quiet) as progress:
-        progress(0, video.n_frames)
-        video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    try:
+        with _bar("render", "frame", asked.quiet) as progress:
+            progress(0, video.n_frames)
+            video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    except VideoError as error:  # the encoder's; all that came in has been looked at
+        return _report(error, FAILED)
     print(f"{target}: {_summary(video)}")
     return DONE
 

@@ -573,7 +573,7 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" makes tensors that hold no numbers
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # each is how torch says no
         reason = shorten(str(error).split("\n")[0])
         raise OptionError(

@@ -12,7 +12,7 @@ from PIL import Image
 from sadtalker_core import __main__ as command
 from sadtalker_core.__main__ import GROUPS, main
 from sadtalker_core.checkpoint.catalog import RELEASED_MODELS
-from sadtalker_core.errors import CheckpointMissing, FaceNotFound
+from sadtalker_core.errors import CheckpointMissing, FaceNotFound, VideoError
 from sadtalker_core.options import OPTIONS, Options
 from tests.waves import write_wave
 
@@ -169,6 +169,15 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
     assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == status
     output = capsys.readouterr().err
     assert output.startswith("sadtalker: ") and output.count("\n") == 1 and "Traceback" not in output
+
+
+def test_an_encoder_that_fails_is_no_fault_of_what_came_in(pretender, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise VideoError("ffmpeg could not write the video.")
+
+    monkeypatch.setattr(pretender, "save", fail)
+    assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == 1
+    assert capsys.readouterr().err.endswith("sadtalker: ffmpeg could not write the video.\n")
 
 
 @pytest.mark.parametrize(("model", "sentence"), [

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import queue
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -533,10 +534,24 @@ class Ffmpeg:
     def _raise_its_words(self) -> None:
         self._wait(self._ended)
         self.reader.join(STOP_SECONDS)
-        words = "\n".join(self.last_lines) or f"no output, exit status {self.process.returncode}"
+        words = "\n".join([*self.last_lines, _how_it_ended(self.process.returncode)])
         raise disk_full_error(words, self.folder) or VideoError(
             f"{_whose(self.command)} could not write the video. Its last output:\n{words}"
         )
+
+
+def _how_it_ended(status: int) -> str:
+    """What the exit status of a process says, in words."""
+    if status >= 0:
+        return f"(exit status {status})"
+    if -status == getattr(signal, "SIGXFSZ", None):
+        return "File too large"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "unknown"
+    hint = "; systems do that to programs when the memory runs out" if name == "SIGKILL" else ""
+    return f"(ended by signal {-status}, {name}{hint})"
 
 
 def _go_on() -> None:
