@@ -28,14 +28,21 @@ LATEST = 360_000.0
 EXAMPLE = "'0:00-1:50 anna'"
 
 _CLOCK = r"(?:(?:\d+:)?\d+:)?\d+(?:[.,]\d*)?"
-_LINE = re.compile(rf"\[?\s*({_CLOCK})\s*(?:-->|->|-|\u2013|\u2014|\bto\b)\s*({_CLOCK})\s*\]?\s*[:=,;\t ]\s*(.*\S)\s*")
+#: behind the second time no further digit: "0:00-1:50" names nobody, and 50 is none
+_LINE = re.compile(
+    rf"\[?\s*({_CLOCK})\s*(?:-->|->|-|\u2013|\u2014|\bto\b)\s*({_CLOCK})(?![:.,]?\d)\s*\]?\s*[:=,;\t ]\s*(.*\S)\s*"
+)
 _CUE = re.compile(r"^\s*(\S+)\s*-->\s*(\S+)(?:\s.*)?$")
-_COMMENT = re.compile(r"(?:^|\s)(?:#|//).*$")
-_VOICE_TAG = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
-_TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+#: "Speaker #2" is a name
+_COMMENT = re.compile(r"(?:^#|\s#(?!\d)|(?:^|\s)//).*$")
+_VOICE_TAG = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
+_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+#: what other keyboards write
+_PLAIN = str.maketrans({"\N{FULLWIDTH COLON}": ":", "\N{FULLWIDTH HYPHEN-MINUS}": "-", "\N{FULLWIDTH COMMA}": ","})
 #: "Anna:", "- Anna Smith:", "[Anna]", "(Anna)"; of one to three words, so that a colon within a sentence is none
 _NAMED = re.compile(
-    r"^[-\u2013\s]*(?:\[([^\]\d][^\]]*)\]|\(([^)\d][^)]*)\)|([^\W\d_][^\s:]*(?:\s[^\s:]+){0,2})\s*:(?:\s|$))"
+    r"^[-\u2013\s]*(?:\[([^\]\d][^\]]*)\]|\(([^)\d][^)]*)\)|([^\W\d_][^\s:\uff1a]*(?:\s[^\s:\uff1a]+){0,2})"
+    r"\s*(?::(?:\s|$)|\uff1a))"
 )
 
 
@@ -104,7 +111,7 @@ _Numbered = Iterable[tuple[int, str]]
 
 def _lines(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
     for number, line in numbered:
-        line = _COMMENT.sub("", line).strip()
+        line = _COMMENT.sub("", line).strip().translate(_PLAIN)
         if not line:
             continue
         said = _LINE.fullmatch(line)
