@@ -43,6 +43,8 @@ from .upper_face import wandering_look
 
 SIDES = ("Left", "Right")
 NO_PRESET, STRENGTH = "none", "strength"
+#: what other keyboards write
+_PLAIN = str.maketrans({"\N{FULLWIDTH SEMICOLON}": ";", "\N{FULLWIDTH EQUALS SIGN}": "="})
 
 
 def _both(**units: float) -> dict[str, float]:
@@ -220,7 +222,7 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     """
     known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
     said: dict[str, str] = {}
-    for part in text.replace("\N{FULLWIDTH SEMICOLON}", ";").split(";"):
+    for part in text.translate(_PLAIN).split(";"):
         if not part.strip():
             continue
         name, equals, course = (word.strip() for word in part.partition("="))
