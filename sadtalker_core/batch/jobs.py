@@ -200,8 +200,10 @@ class _Row:
             background,
         )
 
-    def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
-        """The file of a column and what a first look at it gave."""
+    def _file(self, column: str, look: Callable[[Path], Any], expected: str = "") -> tuple[Path, Any] | None:
+        """The file of a column and what a first look at it gave. expected: how the sentence begins that it is not
+        there.
+        """
         text = self.cells.get(column, "")
         if not text:
             if column in REQUIRED:
@@ -213,9 +215,9 @@ class _Row:
         try:
             if path.is_file():
                 return path, look(path)
-            self.complain(f"{column}: there is no file {_shortened(path)}.")
+            self.complain(f"{column}: {expected}there is no file {_shortened(path)}.")
         except InputError as error:
-            self.complain(f"{column}: {shorten(error)}")
+            self.complain(f"{column}: {shorten(str(error).removeprefix(f'{column}: '))}")
         except OSError as error:
             self.complain(f"{column}: {_shortened(path)} cannot be read ({error.strerror or error}).")
         return None
@@ -224,7 +226,7 @@ class _Row:
         """The image file of the column, looked at; None where it holds a colour or nothing."""
         if not options.background or colour_of(options.background) is not None:
             return None
-        found = self._file("background", check_image_file)
+        found = self._file("background", check_image_file, "expected a colour such as #00ff00, or an image file; ")
         return None if found is None else found[0]
 
     def _out(self, options: Options) -> Path | None:
