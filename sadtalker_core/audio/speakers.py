@@ -81,12 +81,14 @@ def split_speakers(
     Raises AudioError for no sound or a batch, OptionError for no turns, for speakers that do not fit, and for turns
     that all lie behind the end.
     """
+    if isinstance(turns, str) or not all(isinstance(turn, Turn) for turn in turns):
+        raise OptionError("turns: expected what read_turns makes of a text, got something else.")
+    if not turns:
+        raise OptionError("lines: nobody speaks in them; expected at least one turn.")
     rate_hz = checked_rate(sample_rate_hz)
     sound = _channels(waveform)
     lasts = sound.shape[1] / rate_hz
     names = speakers_of(turns, speakers)
-    if not turns:
-        raise OptionError("lines: nobody speaks in them; expected at least one turn.")
     heard = [turn for turn in turns if turn.start < lasts]
     if not heard:
         first = min(turns, key=lambda turn: turn.start)
