@@ -556,7 +556,7 @@ def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path],
     if target.is_dir():
         return "it is a folder; name a file"
     if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
-        return "it is the portrait or the audio; choose another name"
+        return "it is one of the files that go in; choose another name"
     if target.exists() and not overwrite:
         return "it exists; choose another name, or give --overwrite (overwrite=True)"
     return ""
