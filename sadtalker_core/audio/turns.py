@@ -13,19 +13,23 @@ Of subtitles, one without a name belongs to whoever spoke before. A line that ca
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import OptionError, join_faults, shorten
+from ..errors import MOST_FAULTS, OptionError, join_faults, shorten
 
 #: letters of a text that is believed to be one of these: subtitles of a day have a few million
 LONGEST_TEXT = 20_000_000
 #: seconds; a hundred hours
 LATEST = 360_000.0
 EXAMPLE = "'0:00-1:50 anna'"
+
+#: lines by which the form of a text is told
+_LOOKED_AT = 1000
 
 _CLOCK = r"(?:(?:\d+:)?\d+:)?\d+(?:[.,]\d*)?"
 #: behind the second time no further digit: "0:00-1:50" names nobody, and 50 is none
@@ -64,9 +68,10 @@ def read_turns(text: str) -> list[Turn]:
         raise OptionError(f"lines: expected text, got {shorten(repr(text))}.")
     if len(text) > LONGEST_TEXT:
         raise OptionError(f"lines: expected at most {LONGEST_TEXT:,} letters, got {len(text):,}.")
-    numbered = list(enumerate(text.lstrip("\ufeff").splitlines(), start=1))
+    numbered = enumerate(text.lstrip("\ufeff").splitlines(), start=1)
     faults: list[str] = []
-    turns = list(_READERS[form_of(text)](numbered, faults))
+    believed = itertools.takewhile(lambda _: len(faults) < MOST_FAULTS, numbered)
+    turns = list(_READERS[form_of(text)](believed, faults))
     if faults:
         raise OptionError(f"lines: {join_faults(faults)}")
     if not turns:
@@ -93,8 +98,9 @@ def read_turns_file(path: Path) -> list[Turn]:
 
 
 def form_of(text: str) -> str:
-    """Which of the forms a text has: "lines", "SRT", "WebVTT", "RTTM" or "Audacity"."""
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    """Which of the forms a text has, by its first lines: "lines", "SRT", "WebVTT", "RTTM" or "Audacity"."""
+    written = (line for line in text.lstrip("\ufeff").splitlines() if line.strip())
+    lines = list(itertools.islice(written, _LOOKED_AT))
     if lines and lines[0].startswith("WEBVTT"):
         return "WebVTT"
     if any(re.match(r"SPEAKER\s", line) and len(line.split()) >= 8 for line in lines):
@@ -125,7 +131,7 @@ def _subtitles(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
     """SRT and WebVTT: a line of times, and the text below it up to an empty line."""
     lines = [*numbered, (0, "")]
     place, speaking = 0, ""
-    while place < len(lines):
+    while place < len(lines) and len(faults) < MOST_FAULTS:
         number, line = lines[place]
         place += 1
         if re.match(r"\s*(NOTE|STYLE|REGION)\b", line) and "-->" not in line:

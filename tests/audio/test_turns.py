@@ -103,6 +103,8 @@ def test_of_many_bad_lines_the_first_are_told():
     with pytest.raises(OptionError, match=r"line 1: .* line 2: .* \d+ more cannot be read\.$") as refused:
         read_turns("nothing here\n" * 40)
     assert len(str(refused.value)) < 600
+    with pytest.raises(OptionError, match=r" 99\d more cannot be read\.$"):
+        read_turns("nothing here\n" * 5000)  # something else, which is not read to its end
 
 
 def test_a_file_is_told_by_its_name(tmp_path):
