@@ -95,7 +95,7 @@ def choices(path: str) -> dict[str, list[str]]:
 
 
 def values_in(text: str, path: str) -> list[str]:
-    """The choices that the text of an input names: its own, and those of its neighbours that it explains ("blend: ...")."""
+    """The choices that the text of an input names: its own, and those of its neighbours that it explains ("blend:")."""
     if ".inputs." not in path:
         return []
     own = choices(path)[path.split(".")[3]]
@@ -196,7 +196,11 @@ def test_a_locale_keeps_numbers_values_names_and_paths(language):
     for path, text in texts(EN):
         if path.endswith((".name", ".display_name")):
             continue
-        wanted = {*NUMBERS.findall(text), *values_in(text, path), *(name.removesuffix("s") for name in NAMES.findall(text))}
+        wanted = {
+            *NUMBERS.findall(text),
+            *values_in(text, path),
+            *(name.removesuffix("s") for name in NAMES.findall(text)),
+        }
         lost += [
             f"{path}: {word} in {told[path]}"
             for word in sorted(wanted - TRANSLATED)
