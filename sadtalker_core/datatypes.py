@@ -278,10 +278,12 @@ class HeadPose:
 
     @property
     def rotation(self) -> Tensor:
+        """(T, 3) pitch, yaw, roll in radians: down, to the left of the image, clockwise as seen in it."""
         return self.coefficients[:, : layout.ROTATION]
 
     @property
     def translation(self) -> Tensor:
+        """(T, 3) where the head is, in the units of the family."""
         return self.coefficients[:, layout.ROTATION :]
 
 

@@ -7,7 +7,7 @@ Each function is one stage, and one node. `model` is whatever brings networks to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from .datatypes import (
     SpeechWindows,
     require_family,
 )
-from .errors import VideoError
+from .errors import OptionError, VideoError
 from .face.crop import FIXED_RENDER
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
@@ -45,8 +45,11 @@ from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
+from .motion.listening import look_at_speaker, way_to
 from .motion.pose import run_posevae
-from .motion.reference import ReferenceLength, fit_length, reenact
+from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
+from .motion.set_expression import Acting
+from .motion.set_expression import set_expression as with_acting
 from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
@@ -192,6 +195,24 @@ def predict_expression(
 
 
 @few_threads()
+def set_expression(
+    expression: Expression, acting: Acting, model: Model | None = None, *, on_progress: OnProgress | None = None
+) -> Expression:
+    """Set Expression: the track with controls, a preset, and what a seed draws added to it.
+
+    model: only a basis without names needs it, to know how its eyes are shut
+    Raises OptionError for what a basis without names cannot say, WrongFamily for a model of another family.
+    """
+    closing = None
+    if model is not None:
+        require_family("the expression", expression.family, model.family.name)
+        if not expression.blendshapes:
+            (net,) = model.use(EXPNET)
+            closing = closing_of_expnet(net)
+    return with_acting(expression, acting, closing=closing, on_progress=on_progress)
+
+
+@few_threads()
 def predict_head_pose(
     model: Model,
     speech: SpeechWindows,
@@ -265,6 +286,25 @@ def preview(
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
 
+def look_at(
+    portrait: Portrait,
+    other: Portrait,
+    speech: SpeechWindows,
+    other_speech: SpeechWindows,
+    expression: Expression | None = None,
+    pose: HeadPose | None = None,
+    *,
+    amount: float = 1.0,
+) -> tuple[Expression | None, HeadPose | None]:
+    """Look at Speaker: the tracks of somebody who listens, looking a little towards another person of the same image
+    while that one speaks.
+
+    portrait, other: with their faces cropped;  speech, other_speech: their voices, each silent where they do not speak
+    """
+    towards = way_to(portrait.require_crop().box, other.require_crop().box)
+    return look_at_speaker(expression, pose, speech, other_speech, towards, amount=amount)
+
+
 # ----------------------------------------------------------------------------------------------------- the frames
 
 
@@ -313,6 +353,48 @@ def paste(
             yield back(held(frames, places), None if background is None else held(background, places))
 
     return FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches())), back.mask
+
+
+def paste_together(people: Sequence[tuple[FrameStream, PasteBack]]) -> FrameStream:
+    """Several heads of one image, each with what pastes it back -> the frames of the whole image, one at a time.
+
+    Later ones lie over earlier ones. The longest clip says how long it lasts, a shorter one holds its last frame.
+    Raises OptionError for nobody, and for portraits of images of different sizes.
+    """
+    if not people:
+        raise OptionError("expected at least one person, got none.")
+    height, width = people[0][1].mask.shape
+    for _, back in people[1:]:
+        if back.mask.shape != (height, width):
+            raise OptionError(
+                f"the portraits are of images of different sizes, {width} x {height} and "
+                f"{back.mask.shape[1]} x {back.mask.shape[0]}; select both faces in one image."
+            )
+    n_frames = max(heads.n_frames for heads, _ in people)
+
+    def one_by_one(heads: FrameStream) -> Iterator[Tensor]:
+        head = None
+        for batch in heads.batches():
+            for head in batch.split(1):
+                yield head
+        while head is not None:
+            yield head
+
+    def frames() -> Iterator[Tensor]:
+        streams = [one_by_one(heads) for heads, _ in people]
+        for _ in range(n_frames):
+            whole = None
+            for stream, (_, back) in zip(streams, people, strict=True):
+                head = next(stream)
+                with few_threads():
+                    whole = back(head, whole)
+            if whole is not None:
+                yield whole
+
+    def seconds_per_frame() -> float:
+        return sum(heads.seconds_per_frame() for heads, _ in people if heads.seconds_per_frame is not None)
+
+    return FrameStream(n_frames, height, width, frames, seconds_per_frame=seconds_per_frame)
 
 
 @few_threads()

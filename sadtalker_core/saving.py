@@ -2,6 +2,7 @@
 
 atomic_write     a file of any kind              save_tensors    named tensors as safetensors
 save_arrays      named arrays as numpy's .npz    save_bytes      anything that is bytes already
+save_text        text that comes in pieces
 append_jsonl     one more line of JSON           complete_lines  the lines that are there
 disk_full_error  the error for a disk that is full
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ def save_bytes(path: Path | Claim, data: bytes) -> Path:
     with _claimed(path) as claim:
         part = claim.part("whole")
         part.write_bytes(data)
+        return claim.publish(part)
+
+
+def save_text(path: Path | Claim, pieces: Iterable[str]) -> Path:
+    """Writes pieces of text, one after the other, in UTF-8; the file appears whole or not at all, where it then is.
+    Raises as `atomic_write`, and what the maker of the pieces raises.
+    """
+    with _claimed(path) as claim:
+        part = claim.part("whole")
+        with part.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(pieces)
         return claim.publish(part)
 
 

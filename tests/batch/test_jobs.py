@@ -50,7 +50,9 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
         for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
         if "default" in entry
     }  # what has none comes by a wire
-    for name, default in asdict(Options()).items():
+    columns = asdict(Options())
+    assert columns.pop("expression") == "", "all inputs of Set Expression in one text"
+    for name, default in columns.items():
         assert default == inputs[name]["default"], name
         for value in inputs[name].get("values", ()):
             assert OPTIONS[name].read(value) == value
@@ -96,6 +98,8 @@ def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
     ("idle_seconds,quality", "1,nice", "quality: expected one of draft, high, best, got 'nice'."),
     ("idle_seconds,blink", "1,often", "blink: expected one of auto, off, original, got 'often'."),
     ("idle_seconds,yaw", "1,left", "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
+    ("idle_seconds,expression", "1,brows=0:0; smile=2",
+     "expression: smile: expected a number from 0 to 1, or keyframes such as '0:0, 1.5:0.4, 3:0', got '2'."),
 ])  # fmt: skip
 def test_a_wrong_cell_gets_a_sentence(table, columns, cells, sentence):
     assert fault_of(table, columns, cells) == sentence
@@ -188,7 +192,7 @@ def test_no_input_is_written_over(table, folder, out):
 
 
 @pytest.mark.parametrize(("head", "sentence"), [
-    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, out, model, "),
+    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, speakers, out, model, "),
     ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
     ("portrait,out,seed,seed", "one.csv, line 1: the column seed appears twice."),
     ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
@@ -229,3 +233,20 @@ def test_the_id_follows_what_goes_in_and_nothing_else(table, folder):
 def test_every_column_is_described(project):
     text = (project / "docs" / "BATCH.md").read_text(encoding="utf-8")
     assert [name for name in (*FILES, *OPTIONS) if f"`{name}`" not in text] == []
+
+
+def test_who_speaks_when_is_a_file_of_the_line_and_part_of_its_name(table, folder):
+    (folder / "lines.txt").write_text("0-1 anna\n1-2 ben\n")
+    head, line = "portrait,voice,out,speakers", f"{PORTRAIT},long voice.wav,a.mp4,"
+    (job,) = read_jobs(table("a.csv", head, f"{line}lines.txt"))
+    (alone,) = read_jobs(table("b.csv", head, line))
+    (before,) = read_jobs(table("c.csv", "portrait,voice,out", line.rstrip(",")))
+    assert job.speakers == folder / "lines.txt" and alone.speakers is None
+    assert job.id != alone.id == before.id
+
+
+def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_told(table, folder):
+    (folder / "lines.txt").write_text("hello\n")
+    assert "line 1: expected a start" in fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    (folder / "lines.txt").write_text("0-1 anna\n")
+    assert fault_of(table, "idle_seconds,speakers", "2,lines.txt").startswith("speakers: it has no voice")

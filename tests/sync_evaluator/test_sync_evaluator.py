@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.training.voices.visemes import Phone
+from sadtalker_core.motion.visemes import Phone
 from tests.tools.sync_evaluator import evaluator, mini
 from tests.tools.sync_evaluator.__main__ import as_table, main
 from tests.tools.sync_evaluator.evaluator import (
@@ -157,7 +157,7 @@ def moved(blendshapes: np.ndarray) -> torch.Tensor:
 
 def test_a_jaw_that_is_loudness_alone_makes_no_shapes():
     from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-    from sadtalker_core.training.voices.visemes import blendshape_track
+    from sadtalker_core.motion.visemes import blendshape_track
 
     spoken = shapes(moved(blendshape_track(PHONES, 100, VOICE)), PHONES, VOICE)
     loud = np.zeros((100, 52))
@@ -211,6 +211,9 @@ def test_without_weights_the_row_is_left_out_with_a_sentence(tmp_path, monkeypat
     assert f"no sync rows: lr_asd_ava.safetensors is not in {tmp_path}" in capsys.readouterr().err
     assert main(["video.mp4"]) == 0
     assert capsys.readouterr().out.startswith("no sync rows")
+    monkeypatch.delenv(evaluator.JUDGE)
+    assert evaluator.find_weights() is None
+    assert evaluator.missing_sentence().startswith("no sync rows: no folder with lr_asd_ava.safetensors is named")
 
 
 def test_a_video_that_does_not_exist_is_named(tmp_path):

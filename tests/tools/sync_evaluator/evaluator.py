@@ -27,7 +27,6 @@ from .network import LRASD, MFCC_PER_FRAME, SIDE, in_pieces, load_network
 
 WEIGHTS = "lr_asd_ava.safetensors"
 JUDGE = "JUDGE"  #: the environment variable with the folder of the weights
-DEFAULT_FOLDER = Path(__file__).resolve().parents[3].parent / "shared" / "judge"
 
 #: logits are averaged over pieces of so many frames, which the recurrent layers see as clips of their own
 PIECE = 100
@@ -68,15 +67,17 @@ class SyncScores:
 
 
 def find_weights(folder: Path | str | None = None) -> Path | None:
-    """The file in the given folder, else in that of JUDGE, else beside the project; None where it is not."""
-    file = Path(folder or os.environ.get(JUDGE) or DEFAULT_FOLDER) / WEIGHTS
-    return file if file.is_file() else None
+    """The file in the given folder, else in that of JUDGE; None where it is not."""
+    named = folder or os.environ.get(JUDGE)
+    file = Path(named) / WEIGHTS if named else None
+    return file if file and file.is_file() else None
 
 
 def missing_sentence(folder: Path | str | None = None) -> str:
     """Why there are no rows of sync."""
-    place = Path(folder or os.environ.get(JUDGE) or DEFAULT_FOLDER)
-    return f"no sync rows: {WEIGHTS} is not in {place}; name the folder that has it in {JUDGE} or with --weights"
+    named = folder or os.environ.get(JUDGE)
+    missing = f"{WEIGHTS} is not in {named}" if named else f"no folder with {WEIGHTS} is named"
+    return f"no sync rows: {missing}; name the folder that has it in {JUDGE} or with --weights"
 
 
 class SyncEvaluator:
