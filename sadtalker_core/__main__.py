@@ -1,7 +1,8 @@
-"""The command line: a portrait and audio become an mp4.
+"""The command line: a portrait and audio become a video.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
     sadtalker make two_people.jpg talk.wav -o talk.mp4 --speakers who_speaks_when.txt
+    sadtalker make cutout.png hello.wav -o talk.webm --format webm
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
 
@@ -20,12 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import Video, load, require_target
+from .api import Video, background_file, background_of, load, require_target
 from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .datatypes import OnProgress
-from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
+from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
@@ -42,6 +43,7 @@ GROUPS = {
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
     "expression": ("expression",),
+    "file": ("format", "background"),
 }  # fmt: skip
 
 
@@ -89,12 +91,14 @@ def _report(error: object, status: int) -> int:
 
 def _make(asked: argparse.Namespace) -> int:
     options = Options(**{name: getattr(asked, name) for name in OPTIONS})
+    picture = background_file(options)
     files = {"portrait": asked.portrait, "audio": asked.audio, "speakers": asked.speakers}
-    inputs = [file for file in files.values() if file is not None]
-    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs)
+    inputs = [file for file in (*files.values(), picture) if file is not None]
+    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs, format=options.format)
     for what, file in files.items():
         if file is not None and not file.expanduser().is_file():
             raise OptionError(f"{what}: there is no file {shorten(file)}.")
+    background_of(options)
     if asked.audio is None and not options.idle_seconds:
         raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
     if asked.speakers is not None and asked.audio is None:
@@ -115,9 +119,12 @@ def _make(asked: argparse.Namespace) -> int:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
         return _report(f"{error}{hint}", BAD_INPUT)
     video = model.animate(asked.portrait, asked.audio, options, **talk)
-    with _bar("render", "frame", asked.quiet) as progress:
-        progress(0, video.n_frames)
-        video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    try:
+        with _bar("render", "frame", asked.quiet) as progress:
+            progress(0, video.n_frames)
+            video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    except VideoError as error:  # the encoder's; all that came in has been looked at
+        return _report(error, FAILED)
     print(f"{target}: {_summary(video)}")
     return DONE
 
@@ -281,7 +288,9 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument(
         "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
     )
-    make.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+    make.add_argument(
+        "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
+    )
     make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
     for title, names in GROUPS.items():
         group = make.add_argument_group(title)

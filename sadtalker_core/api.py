@@ -23,6 +23,8 @@ from . import pipeline
 from .audio.speakers import split_speakers
 from .audio.turns import Turn
 from .choices import one_of
+from .compose.cutout import colour_of
+from .compose.formats import FORMATS, MP4
 from .compose.paste import PasteBack
 from .compose.signature import Signature
 from .datatypes import (
@@ -185,14 +187,23 @@ class Video:
         return heads.width, heads.height
 
     @torch.no_grad()
-    def frames(self) -> Iterator[Tensor]:
-        """Yield batches (B, 3, H, W), float32 in 0..1, on the device of the model, until `n_frames` have come."""
-        heads, whole = self._stream()
+    def frames(self, *, alpha: bool = False) -> Iterator[Tensor]:
+        """Yield batches (B, 3, H, W), float32 in 0..1, on the device of the model, until `n_frames` have come.
+
+        alpha: with a fourth channel, 1 where the portrait shows something and 0 where it is transparent, moved as the
+               head moves; its colours are not multiplied by it
+        """
+        heads, whole = self._stream(alpha=alpha)
         for batch in heads.batches():
+            frames = batch.float()
+            if alpha and not heads.has_alpha:
+                frames = torch.cat([frames, torch.ones_like(frames[:, :1])], dim=1)
             if whole is None:
-                yield batch.float()
-            else:
-                yield from (whole(head).float() for head in batch.split(1))
+                yield frames
+                continue
+            for head in frames.split(1):
+                colours = whole(head[:, :3]).float()
+                yield torch.cat([colours, whole.alpha(head[:, 3:])], dim=1) if alpha else colours
 
     def save(
         self,
@@ -203,7 +214,9 @@ class Video:
         signature: Signature | None = None,
         on_progress: OnProgress | None = None,
     ) -> Path:
-        """Write an mp4 (H.264, AAC), marked as AI-generated, and return its path.
+        """Write a video of the format `options.format`, marked as AI-generated, and return its path, which has that
+        ending: .mp4 (H.264, AAC), .webm (VP9, Opus) or .mov (ProRes 4444, PCM). What a portrait with
+        transparency shows is laid on `options.background`; without one a webm or mov is transparent.
 
         overwrite:   whether an existing file may be replaced
         metadata:    names and texts to store in the file
@@ -212,17 +225,19 @@ class Video:
         Raises OptionError, before any work, for a path that cannot be written to or is taken; VideoError, SigningError
         or DoesNotFit while writing.
         """
-        target = require_target(path, overwrite=overwrite)
+        target = require_target(path, overwrite=overwrite, format=self.options.format)
+        background = background_of(self.options)
         with torch.no_grad():
             return pipeline.render_video(
                 target,
-                *self._stream(),
+                *self._stream(alpha=needs_alpha(self.options)),
                 output_fps=self.options.output_fps,
                 audio=self.audio,
                 quality=self.options.quality,
                 metadata=metadata,
                 signature=signature,
                 on_progress=on_progress,
+                background=background,
             )
 
     def save_blendshapes(
@@ -255,17 +270,22 @@ class Video:
     def _heads(self) -> FrameStream:
         return pipeline.render(self.model.networks, self.portrait, self.motion, batch_size=self.model.batch_size)
 
-    def _stream(self) -> tuple[FrameStream, PasteBack | None]:
+    def _stream(self, alpha: bool = False) -> tuple[FrameStream, PasteBack | None]:
         """What is rendered, and what puts it back; whole images need no putting back."""
         people = [(self.portrait, self.motion), *self.others]
-        return film_of(self.model.networks, people, self.options, batch_size=self.model.batch_size)
+        return film_of(self.model.networks, people, self.options, batch_size=self.model.batch_size, alpha=alpha)
 
 
 def film_of(
-    networks: SadTalkerModel, people: Sequence[Person], options: Options, *, batch_size: int = 0
+    networks: SadTalkerModel, people: Sequence[Person], options: Options, *, batch_size: int = 0, alpha: bool = False
 ) -> tuple[FrameStream, PasteBack | None]:
-    """One person or several of one image -> the frames, and what puts them back: nothing where they are whole."""
-    heads = [pipeline.render(networks, portrait, motion, batch_size=batch_size) for portrait, motion in people]
+    """One person or several of one image -> the frames, and what puts them back: nothing where they are whole.
+
+    alpha: whether that of the image comes along, where it has one
+    """
+    heads = [
+        pipeline.render(networks, portrait, motion, batch_size=batch_size, alpha=alpha) for portrait, motion in people
+    ]
     if len(people) == 1:
         return heads[0], paste_back_of(people[0][0], options)
     options = replace(options, paste_back=True)
@@ -393,6 +413,50 @@ def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
     return pipeline.make_paste_back(portrait, feather=options.feather, colour_match=options.colour_match)
 
 
+def needs_alpha(options: Options) -> bool:
+    """Whether a video of these options has a use for the alpha of its portrait."""
+    return FORMATS[options.format].alpha or bool(options.background)
+
+
+def background_of(options: Options, picture: bytes | None = None) -> Tensor | None:
+    """What a cut-out is laid on: a colour (3,), an image (1, H, W, 3), or None.
+
+    picture: the file that `options.background` names, where somebody has read it already
+    Raises OptionError for what is neither a colour nor a file, ImageError for a file that is no image.
+    """
+    if not options.background:
+        return None
+    colour, path = colour_of(options.background), background_file(options)
+    if colour is not None or path is None:
+        return colour
+    if picture is None and not _is_file(path):
+        raise OptionError(
+            f"background: expected a colour such as #00ff00 or white, or an image file, got "
+            f"{shorten(repr(options.background))}; there is no such file."
+        )
+    return read_image(path if picture is None else picture, f"background: {shorten(path)}")[None, ..., :3]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def background_file(options: Options, folder: Path | None = None) -> Path | None:
+    """The image file that `options.background` names, or None where it names a colour or nothing.
+
+    folder: where relative paths begin, instead of the current folder
+    """
+    if not options.background or colour_of(options.background) is not None:
+        return None
+    try:
+        return (folder or Path()) / Path(options.background).expanduser()
+    except RuntimeError:  # the home of nobody
+        return (folder or Path()) / options.background
+
+
 # --------------------------------------------------------------------------------------------------- what comes in
 
 
@@ -457,15 +521,17 @@ def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioEr
     return path
 
 
-def require_target(path: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = ()) -> Path:
-    """The absolute path of the mp4 to write. inputs: files that must not be written over, whatever is allowed.
+def require_target(
+    path: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = (), format: str = MP4.name
+) -> Path:
+    """The absolute path of the video to write. inputs: files that must not be written over, whatever is allowed.
 
     Raises OptionError for another ending, a folder that is not there, and a file that is, unless `overwrite`.
     """
     try:
         target = Path(path).expanduser().absolute()
         target.resolve()
-        fault = fault_of_target(target) or _fault_of_place(target, overwrite, inputs)
+        fault = fault_of_target(target) or _fault_of_place(target, overwrite, inputs, format)
     except (OSError, ValueError, RuntimeError) as error:  # a NUL; the home of nobody; links in a circle
         raise OptionError(f"out: {shorten(repr(str(path)))} cannot be written ({shorten(error, 100)}).") from error
     if fault:
@@ -473,9 +539,18 @@ def require_target(path: str | Path, *, overwrite: bool, inputs: Sequence[str | 
     return target
 
 
-def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path]) -> str:
-    if target.suffix.lower() != ".mp4":
-        return "expected a file name that ends in .mp4"
+def fault_of_ending(path: Path, format: str) -> str:
+    """Why a file of that name is not one of that format, or ""."""
+    if path.suffix.lower() == FORMATS[format].ending:
+        return ""
+    other = path.suffix.lower().removeprefix(".")
+    hint = f"; or set the format to {other}" if other in FORMATS else ""
+    return f"expected a file name that ends in {FORMATS[format].ending}{hint}"
+
+
+def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path], format: str) -> str:
+    if ending := fault_of_ending(target, format):
+        return ending
     if not target.parent.is_dir():
         return "its folder does not exist; make it, or choose another"
     if target.is_dir():
@@ -498,7 +573,7 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" makes tensors that hold no numbers
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # each is how torch says no
         reason = shorten(str(error).split("\n")[0])
         raise OptionError(

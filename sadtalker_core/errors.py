@@ -124,7 +124,8 @@ def join_faults(faults: Sequence[str], limit: int = 480) -> str:
     """Sentences about lines of a text as one message: as many as fit into `limit` letters, and how many more there
     are.
     """
-    told, length = [], 0
+    told: list[str] = []
+    length = 0
     for fault in faults:
         if told and length + len(fault) > limit:
             break

@@ -14,10 +14,10 @@ from typing import Any
 from .audio.loudness import LOUDNESS
 from .checkpoint.catalog import MINI_MODEL
 from .choices import one_of
+from .compose.formats import FORMATS, QUALITIES
 from .compose.label import CORNERS, DEFAULT_TEXT
 from .compose.paste import FEATHER, WIDEST_FEATHER
 from .compose.plot import SMALLEST
-from .compose.video import QUALITIES
 from .datatypes import CropMode
 from .errors import OptionError, shorten
 from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
@@ -368,6 +368,20 @@ class Options:
             ACTING,
         )
     )
+    format: str = _field(
+        _choice(
+            FORMATS,
+            "mp4: H.264, plays everywhere, no transparency. webm: VP9, mov: ProRes 4444; both keep the transparency of "
+            "a cut-out portrait. Browsers do not play mov; it is for video editors, and large.",
+        )
+    )
+    background: str = _field(
+        _text(
+            "",
+            "What a cut-out portrait is laid on: a colour (#00ff00, white) or an image file. Empty: nothing; webm and "
+            "mov then stay transparent.",
+        )
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -389,6 +403,12 @@ _BATCH_SIZE = _int(
     "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to 4. The frames do not depend "
     "on it.",
     name="batch_size",
+)
+_BACKGROUND_COLOR = _text(
+    "",
+    "Colour that a cut-out portrait is laid on, for example #00ff00 or white. Empty: none; webm and mov then stay "
+    "transparent.",
+    name="background_color",
 )
 _FILE = _text(
     "sadtalker/talking",
@@ -472,6 +492,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "VideoCombine": _table(
         _fraction("fps", 25.0, 0.001, "Frame rate of the frames, from Face Render.", 1.0, 240.0, "frames per second"),
         _FILE,
+        _BACKGROUND_COLOR,
     ),
     "RenderVideo": _table(
         replace(_BATCH_SIZE, help="Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up"
@@ -479,6 +500,9 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _FILE,
         _bool(False, "If the run is stopped or fails, keep the frames so far as a playable file whose name ends in "
                      "_partial.mp4. Off: nothing is kept.", "keep_partial"),
+        _BACKGROUND_COLOR,
+        _bool(False, "On: the alpha output carries the alpha of every frame, a MASK batch in memory (a minute at 512: "
+                     "1.6 GB). Off: none for a cut-out portrait; the file has its alpha either way.", "alpha_output"),
     ),
     "MotionPlot": _table(_side("width", 1024), _side("height", 640)),
     "MotionPreview": _table(

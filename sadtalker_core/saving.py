@@ -24,6 +24,7 @@ from .errors import DoesNotFit, shorten
 
 #: how libraries and ffmpeg tell of a full disk, on Linux and macOS, and on Windows
 _WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")
+_WORDS_OF_A_LIMIT = "File too large"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -114,8 +115,13 @@ def complete_lines(file: Path) -> list[str]:
 
 
 def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | None:
-    """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
+    """What to raise when an error, or the words of one, say that a disk is full or takes no such file; else None."""
     by_number = isinstance(error, OSError) and error.errno in _FULL
     if by_number or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"the disk of {shorten(folder)} is full; free some space and run again.")
+    if (isinstance(error, OSError) and error.errno == errno.EFBIG) or _WORDS_OF_A_LIMIT in str(error):
+        return DoesNotFit(
+            f"a file of this size cannot be written to {shorten(folder)}: a FAT32 disk takes 4 GB at most, and a limit "
+            "on the size of files (ulimit -f) may be set; use another folder or a shorter clip."
+        )
     return None

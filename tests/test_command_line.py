@@ -12,7 +12,7 @@ from PIL import Image
 from sadtalker_core import __main__ as command
 from sadtalker_core.__main__ import GROUPS, main
 from sadtalker_core.checkpoint.catalog import RELEASED_MODELS
-from sadtalker_core.errors import CheckpointMissing, FaceNotFound
+from sadtalker_core.errors import CheckpointMissing, FaceNotFound, VideoError
 from sadtalker_core.options import OPTIONS, Options
 from tests.waves import write_wave
 
@@ -130,6 +130,11 @@ def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     (("face.png", "-o", "a.mp4"), "name an audio file, or give --idle-seconds"),
     (("face.png", "hello.wav"), "the following arguments are required: -o/--out; see sadtalker make --help."),
     (("face.png", "hello.wav", "-o", "a.avi"), "expected a file name that ends in .mp4"),
+    (("face.png", "hello.wav", "-o", "a.webm"), "expected a file name that ends in .mp4; or set the format to webm"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--format", "mov"), "expected a file name that ends in .mov; or set the"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--format", "avi"), "expected one of mp4, webm, mov, got 'avi'"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--background", "grren"), "background: expected a colour such as"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--background", "hello.wav"), "background: hello.wav cannot be read as"),
     (("face.png", "hello.wav", "-o", "no/a.mp4"), "its folder does not exist"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--seed", "x"), "argument --seed: expected a whole number from 0"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--pose-style", "46"), "a whole number from 0 to 45, got 46; see"),
@@ -164,6 +169,15 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
     assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == status
     output = capsys.readouterr().err
     assert output.startswith("sadtalker: ") and output.count("\n") == 1 and "Traceback" not in output
+
+
+def test_an_encoder_that_fails_is_no_fault_of_what_came_in(pretender, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise VideoError("ffmpeg could not write the video.")
+
+    monkeypatch.setattr(pretender, "save", fail)
+    assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == 1
+    assert capsys.readouterr().err.endswith("sadtalker: ffmpeg could not write the video.\n")
 
 
 @pytest.mark.parametrize(("model", "sentence"), [

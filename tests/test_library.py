@@ -155,7 +155,7 @@ def test_what_is_no_voice_gets_a_sentence(audio):
         as_audio(audio)
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "quantum", "", None])
+@pytest.mark.parametrize("device", ["cuda:99", "quantum", "meta", "", None])
 def test_a_device_that_is_not_there_gets_a_sentence(device):
     with pytest.raises(OptionError, match="^device: expected auto, cpu or a device of this machine, got "):
         chosen_device(device)

@@ -19,6 +19,8 @@ from typing import Any
 
 from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
+from ..compose.cutout import colour_of
+from ..compose.formats import FORMATS, MP4
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
@@ -30,8 +32,11 @@ from ..timeline import frames_in_seconds
 REPEATED = 200
 #: faults that are listed one by one
 MOST_FAULTS = 100
+_SEEN_OR_HEARD = "portrait or voice"
 FILES = ("portrait", "voice", "speakers", "out")
 REQUIRED = ("portrait", "out")
+#: options that tables could not name before: at their defaults they leave the identity of a job as it was
+APPENDED = ("expression", "format", "background")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Job:
     line:     its number in the file, from 1
     portrait, voice, out: absolute paths; voice is None for an idle clip
     speakers: the file that says who of the picture speaks when, or None
+    background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
     """
@@ -53,6 +59,7 @@ class Job:
     n_frames: int
     id: str
     speakers: Path | None = None
+    background: Path | None = None
 
 
 def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
@@ -166,17 +173,18 @@ class _Row:
         speakers = self._file("speakers", read_turns_file)
         if speakers is not None and not self.cells.get("voice"):
             self.complain("speakers: it has no voice to divide among them; set voice, too.")
-        out = self._out()
+        out = self._out(options)
         seconds = options.idle_seconds
         if self.cells.get("voice"):
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
             self.complain("it has no voice; set voice, or idle_seconds for a silent clip.")
+        background = self._background(options)
         if portrait is None or out is None or len(self.faults) > self.n_faults_before:
             return None
         voice_path = None if voice is None else voice[0]
         try:
-            identity = self._identity(portrait[0], voice_path, speakers and speakers[0], options)
+            identity = self._identity(portrait[0], voice_path, speakers and speakers[0], background, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
@@ -189,6 +197,7 @@ class _Row:
             frames_in_seconds(seconds),
             identity,
             speakers and speakers[0],
+            background,
         )
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
@@ -211,14 +220,23 @@ class _Row:
             self.complain(f"{column}: {_shortened(path)} cannot be read ({error.strerror or error}).")
         return None
 
-    def _out(self) -> Path | None:
+    def _background(self, options: Options) -> Path | None:
+        """The image file of the column, looked at; None where it holds a colour or nothing."""
+        if not options.background or colour_of(options.background) is not None:
+            return None
+        found = self._file("background", check_image_file)
+        return None if found is None else found[0]
+
+    def _out(self, options: Options) -> Path | None:
         text = self.cells.get("out", "")
         path = self._path("out", text)
         if path is None:
             return None
         try:
-            if path.suffix.lower() != ".mp4" or path.is_dir():
-                self.complain(f"out: expected the name of an mp4 to write, got {_shortened(repr(text))}.")
+            ending = FORMATS[options.format].ending
+            if path.suffix.lower() != ending or path.is_dir():
+                kind = f"{'an' if ending == MP4.ending else 'a'} {ending[1:]}"
+                self.complain(f"out: expected the name of {kind} to write, got {_shortened(repr(text))}.")
                 return None
             fault = fault_of_target(path)
         except OSError as error:
@@ -237,11 +255,20 @@ class _Row:
             return None
         return path
 
-    def _identity(self, portrait: Path, voice: Path | None, speakers: Path | None, options: Options) -> str:
+    def _identity(
+        self, portrait: Path, voice: Path | None, speakers: Path | None, background: Path | None, options: Options
+    ) -> str:
         contents = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
         if speakers:  # so that jobs without have the names that they had
             contents["speakers"] = _hash_of(speakers)
-        text = json.dumps(contents | asdict(options), sort_keys=True)
+        if background:
+            contents["picture"] = _hash_of(background)
+        values = {
+            name: value
+            for name, value in asdict(options).items()
+            if name not in APPENDED or value != OPTIONS[name].default
+        }
+        text = json.dumps(contents | values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -265,14 +292,23 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
-    files = (path for job in jobs for path in (job.portrait, job.voice, job.speakers))
-    read = {os.path.normcase(path.resolve()) for path in files if path}
+    read = {
+        os.path.normcase(path.resolve()): what
+        for job in jobs
+        for path, what in (
+            (job.background, "background"),
+            (job.speakers, _SEEN_OR_HEARD),
+            (job.portrait, _SEEN_OR_HEARD),
+            (job.voice, _SEEN_OR_HEARD),
+        )
+        if path
+    }
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
             yield f"line {job.line}: out: {_shortened(job.out)} is already written by line {written[name]}."
         if name in read:
-            yield f"line {job.line}: out: {_shortened(job.out)} is a portrait or voice of this table."
+            yield f"line {job.line}: out: {_shortened(job.out)} is a {read[name]} of this table."
         written.setdefault(name, job.line)
 
 

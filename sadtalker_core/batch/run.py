@@ -144,9 +144,12 @@ class _Run:
         try:
             plan = self.pool.ask(self._call("plan", job), first=True)
             clip: PlannedClip = self._result(plan)
-            heads = FrameStream(len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces))
+            heads = FrameStream(
+                len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces), has_alpha=clip.has_alpha
+            )
             voice = None if job.voice is None else read_audio(job.voice.read_bytes())
-            write_job_video(self._claim(job), heads, clip.portrait, voice, job.options)
+            background = None if job.background is None else job.background.read_bytes()
+            write_job_video(self._claim(job), heads, clip.portrait, voice, job.options, background)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:

@@ -12,7 +12,7 @@ import pytest
 from sadtalker_core.batch.jobs import FILES, read_jobs
 from sadtalker_core.errors import JobListError
 from sadtalker_core.options import OPTIONS, Options
-from tests.batch.conftest import PORTRAIT, write_voice
+from tests.batch.conftest import NOBODY, PORTRAIT, write_voice
 
 NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 PIPELINE = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
@@ -50,6 +50,7 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
         for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
         if "default" in entry
     }  # what has none comes by a wire
+    inputs["background"] = inputs["background_color"]  # a table names an image file where a node has a socket
     columns = asdict(Options())
     assert columns.pop("expression") == "", "all inputs of Set Expression in one text"
     for name, default in columns.items():
@@ -228,6 +229,42 @@ def test_the_id_follows_what_goes_in_and_nothing_else(table, folder):
         f"{PORTRAIT},long voice.wav,c.mp4,",
     )
     assert len({*plain, *others}) == 4
+
+
+def test_a_format_and_a_background_become_part_of_a_job(table, folder):
+    lines = [
+        f"{PORTRAIT},short.wav,a.webm,webm,",
+        f"{PORTRAIT},short.wav,b.MOV,mov,#00ff00",
+        f"{PORTRAIT},short.wav,c.mp4,,{NOBODY}",
+        f"{PORTRAIT},short.wav,d.mp4,mp4,white",
+    ]
+    jobs = read_jobs(table("films.csv", "portrait,voice,out,format,background", *lines))
+    assert [job.options.format for job in jobs] == ["webm", "mov", "mp4", "mp4"]
+    assert [job.background for job in jobs] == [None, None, folder / NOBODY, None]
+    assert len({job.id for job in jobs}) == 4
+
+
+def test_the_image_of_a_background_counts_by_what_it_shows(table, folder):
+    def id_of(name):
+        (job,) = read_jobs(table("one.csv", "portrait,voice,out,background", f"{PORTRAIT},short.wav,a.mp4,{name}"))
+        return job.id
+
+    shutil.copy(folder / NOBODY, folder / "behind.png")
+    before = id_of("behind.png")
+    shutil.copy(folder / PORTRAIT, folder / "behind.png")
+    assert id_of("behind.png") != before
+
+
+@pytest.mark.parametrize(("columns", "cells", "out", "said"), [
+    ("format", "webm", "a.mp4", "out: expected the name of a webm to write, got 'a.mp4'."),
+    ("format", "avi", "a.mp4", "format: expected one of mp4, webm, mov, got 'avi'."),
+    ("background", "gone.png", "a.mp4", "background: there is no file "),
+    ("background", "short.wav", "a.mp4", "background: it cannot be read as an image"),
+])  # fmt: skip
+def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, said):
+    lines = f"portrait,voice,out,{columns}", f"{PORTRAIT},short.wav,{out},{cells}"
+    (sentence,) = faults(table("one.csv", *lines))
+    assert sentence.startswith(f"one.csv, line 2: {said}")
 
 
 def test_every_column_is_described(project):

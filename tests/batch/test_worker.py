@@ -54,6 +54,21 @@ def test_pieces_of_a_motion_give_the_frames_of_the_whole():
     np.testing.assert_array_equal(np.concatenate([heads(0, 3), heads(3, 6), heads(6, 7)]), whole)
 
 
+def test_pieces_of_a_cut_out_bring_its_alpha_where_the_video_needs_it():
+    worker, motion = Worker(), tiny.motion(3)
+    alpha = tiny.uniform(1, tiny.SIDE, tiny.SIDE, seed=6)
+    portrait = Portrait(torch.zeros(64, 64, 3), crop=replace(tiny.crop(), alpha=alpha))
+
+    def heads(**wishes) -> np.ndarray:
+        options = Options(model="tiny", **wishes)
+        worker._model, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
+        return worker.do("heads", options, portrait, motion).value
+
+    opaque, transparent, laid = heads(), heads(format="webm"), heads(background="white")
+    assert [len(frames[0]) for frames in (opaque, transparent, laid)] == [3, 4, 4]
+    np.testing.assert_array_equal(transparent[:, :3], opaque)
+
+
 def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
     worker, options = Worker(batch_size=4), Options(model="tiny")
     worker._model, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)

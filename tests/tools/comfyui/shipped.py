@@ -32,6 +32,8 @@ def provide(host: Environment, server: Server, client: Client, seconds: float, s
     clip.write_bytes(client.download(made.files(".mp4")[0]))
     client.upload(clip)
     client.upload(media.two_people(host, scratch / "two_people.png"))
+    client.upload(media.cut_out(host, scratch / "cutout.png"))
+    client.upload(media.backdrop(host, scratch / "background.png"))
     (server.base / "input" / "speech.rhubarb.tsv").write_text(MOUTHS, encoding="utf-8")
     put_upscale_model(server)
     return {"portrait.png": "astronaut.png", **dict.fromkeys(VOICES, "short.wav")}
