@@ -42,6 +42,8 @@ TYPED = {
     "\u043b\u0438\u043f\u0441\u0438\u043d\u043a": "SadTalkerExpNet",
 }
 
+OTHER_LIP_SYNCS = [typed for typed, node in TYPED.items() if node == "SadTalkerExpNet" and not typed.isascii()]
+
 
 def test_every_node_has_aliases_in_every_language_of_the_locales():
     languages = {folder.name for folder in (PROJECT / "locales").iterdir()}
@@ -93,6 +95,12 @@ def test_a_box_is_what_its_description_writes(make):
     (inside,) = json.loads(text_of(box))["definitions"]["subgraphs"]
     assert inside["category"] == "SadTalker" and len(inside["description"]) > 40
     assert len(box.shown) == len(set(box.shown)) and CHINESE.search(" ".join(box.aliases))
+
+
+@pytest.mark.parametrize("box", sorted((PROJECT / "subgraphs").glob("*.json")), ids=lambda file: file.stem)
+def test_a_box_is_found_by_what_people_call_lip_sync_in_other_languages(box):
+    aliases = json.loads(box.read_text(encoding="utf-8"))["extra"]["BlueprintSearchAliases"]
+    assert [word for word in OTHER_LIP_SYNCS if word not in aliases] == []
 
 
 def test_every_box_is_described():

@@ -33,6 +33,16 @@ CORE = {
 #: what the page saves behind a node's own widgets: an upload button, a player
 ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None]}
 COLUMN, ROW = 360, 430
+#: "lip sync" in the other languages of the locales
+LIP_SYNC = (
+    "\u5bf9\u53e3\u578b",
+    "\u30ea\u30c3\u30d7\u30b7\u30f3\u30af",
+    "\ub9bd\uc2f1\ud06c",
+    "synchronisation labiale",
+    "sincronizaci\u00f3n labial",
+    "Lippensynchronisation",
+    "\u043b\u0438\u043f\u0441\u0438\u043d\u043a",
+)
 
 
 @dataclass(frozen=True)
@@ -452,7 +462,10 @@ def written(box: Box) -> dict[str, Any]:
         "groups": [],
         "definitions": {"subgraphs": [inside]},
         "config": {},
-        "extra": {"BlueprintDescription": box.description, "BlueprintSearchAliases": list(box.aliases)},
+        "extra": {
+            "BlueprintDescription": box.description,
+            "BlueprintSearchAliases": list(dict.fromkeys(box.aliases + LIP_SYNC)),
+        },
         "version": 0.4,
     }
 
