@@ -46,7 +46,7 @@ NUMBERS = re.compile(r"(?<![A-Za-z.])-?\d+(?:\.\d+)?(?![A-Za-z])")
 NAMES = re.compile(r"\b(?:[A-Za-z]*[A-Z]{2}[A-Za-z]*|[a-z]+\d+)\b|[\w.%:-]*[\w%][/_][\w./%-]*[a-z%]")
 #: of these the ones that are a word as well
 TRANSLATED = {"MASK", "AI", "largest"}
-LONGEST_NAME = 40
+LONGEST_NAME = 30
 SECTIONS = {
     "en": ("## Inputs", "## Outputs", "## Worth trying", "## Pitfalls"),
     "zh": ("## \u8f93\u5165", "## \u8f93\u51fa", "## \u53ef\u4ee5\u8bd5\u8bd5", "## \u6ce8\u610f\u4e8b\u9879"),
