@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...canonical_face import INNER_LIPS
+from ...canonical_face import INNER_LIPS, N_POINTS
 from ...coefficients import BLENDSHAPE_INDEX
 from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
@@ -34,6 +34,7 @@ from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
+from ..mouth.corners import with_corners_where_seen
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
 from .edge_curves import pixels_around
@@ -75,11 +76,14 @@ def render_flow_frames(
     OptionError.
     """
     parameter = next(net.parameters())
-    head = PosedRig(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)
+    image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
+    if points.shape == (N_POINTS, 3):  # others are refused below
+        points = with_corners_where_seen(points, image[None])
+    head = PosedRig(points, crop.pic_size, motion.source)
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop)
+        return _MeshClip(net, image, crop.fine, head, motion.driving, crop)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
