@@ -21,9 +21,9 @@ _CORNERS = ((INNER_LIPS[0], OUTER_LIPS[0]), (INNER_LIPS[10], OUTER_LIPS[10]))  #
 # In decimetres. Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): on
 # obama2, whose mouth is wide open, the dark goes when it closes; the smiles of astronaut and obama stay.
 _OPEN = 0.10  #: by which lips are apart, from where on what is dark between them is the inside of a mouth
-_FURTHEST, _STEP = 0.07, 0.004  #: how far a corner goes out, and how finely is looked
+_FURTHEST, _STEP = 0.08, 0.004  #: how far a corner goes out, and how finely is looked
 _AROUND = 0.06  #: over which what is around a corner goes along
-_DARK = 0.35  #: of the light of the lips: what is darker is no lip
+_DARK = 0.55  #: of the light of the lips: what is darker is no lip
 
 
 def with_corners_where_seen(points: Tensor, image: Tensor) -> Tensor:
