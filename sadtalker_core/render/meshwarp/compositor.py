@@ -43,6 +43,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
+from .silhouette import Silhouette
 from .warp import Lookup, largest_around, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
@@ -125,6 +126,7 @@ class _MeshClip:
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
+        self.silhouette = Silhouette(net, self.stage.to(self.precision), self.features, head.rig)
         self.identity, self.on_stage = self._crop_grid()
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
@@ -140,6 +142,7 @@ class _MeshClip:
         repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
+        displacement = self.silhouette(displacement, flow, rigid)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # painted softly. So are lips and lids, and what they uncover is drawn.

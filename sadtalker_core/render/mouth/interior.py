@@ -40,6 +40,7 @@ _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of t
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
+_BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _SHADY = 0.20  #: how much darker it is before that
@@ -112,6 +113,8 @@ class Mouth:
         between them, because they are further apart now, or because they were apart and come nearer.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
+        slack = _BY_TURNS * self.was.amax().clamp_min(0)
+        parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
         if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
