@@ -39,6 +39,7 @@ _LEAST_FADE, _FADE = 5.0, 1.3  #: over how many pixels motion fades, at least, a
 #: least squares on 12 generated heads whose exact flow is known. It begins in such a square around the edge of the
 #: face and ends so many pixels from the outline.
 _STIFF, _FLATTER, _EVEN, _HAIRLINE, _HAIR_ENDS = 0.5, 0.7, 9, 15, 4.0
+_RIM = 40.0  #: pixels from the border of the stage, which stands still, from where on hair is free to move as a whole
 _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, and are all there is
 
 
@@ -46,13 +47,19 @@ class Silhouette:
     """Of a portrait on its stage (1, 3, 160, 160), with its features by `net.encode`, for weights of the same."""
 
     def __init__(self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig):
-        likely = _share_that_goes_along(net, stage, features, rig)
+        likely, face = _share_that_goes_along(net, stage, features, rig)
         low, high = _GOES_ALONG
         head = ((likely - low) / (high - low)).clamp(0, 1)
         for side, eps in _FILTER:
             head = _guided(stage.float(), head, side, eps).clamp(0, 1)
         self.distance = _distance(head > _IS_HEAD)
+        self.within = _distance(face < 0.5)
+        down, across = torch.gradient(-self.within, dim=(2, 3))
+        outwards = torch.cat([across, down], dim=1)
+        self.outwards = outwards / outwards.norm(dim=1, keepdim=True).clamp_min(0.1)
         self.pivot = float(rig.face.canonical.pivot[2])
+        place = _places(stage.device)
+        self.rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / _RIM).clamp(0, 1)
         self.neck = _below_the_chin(rig)
 
     def __call__(self, displacement: Tensor, flow: MeshFlow, rigid: Tensor) -> Tensor:
@@ -62,6 +69,7 @@ class Silhouette:
         away, neck = self._seen_at(displacement)
         hair = _STIFF * (1 - mean_around(flow.face, _HAIRLINE)).clamp_min(0)
         hair = hair * (1 - torch.maximum(neck, (away / _HAIR_ENDS).clamp(0, 1)))
+        hair = hair * self.rim
         displacement = torch.lerp(displacement, _taken_along(rigid, self._depth(flow)), hair)
         away, neck = self._seen_at(displacement)
         speed = displacement.square().sum(1, keepdim=True).sqrt()
@@ -69,7 +77,16 @@ class Silhouette:
         fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
         stays = ((away - _CLOSE) / fade).clamp(0, 1)
         goes = 1 - stays * stays * (3 - 2 * stays)
-        return displacement * torch.maximum(goes, neck)
+        goes = torch.maximum(goes, neck) * (self.rim * (_RIM / MARGIN)).clamp_max(1)  # rings may end right at the border
+        return self._beside_the_face(displacement * goes, flow.face)
+
+    def _beside_the_face(self, displacement: Tensor, face: Tensor) -> Tensor:
+        """What is beside the face (B, 1, h, h) of a frame never shows the portrait's face: from where it would, it is
+        led out of it. Beside a far cheek, strips of skin would be drawn otherwise.
+        """
+        known = torch.cat([self.within, self.outwards], dim=1).expand(len(face), -1, -1, -1)
+        within, outwards = sample(known, _grid(_places(face.device) + displacement)).split((1, 2), dim=1)
+        return displacement + (1 - face) * within * outwards
 
     def _seen_at(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
         """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""
@@ -83,12 +100,14 @@ class Silhouette:
         return mean_around(F.pad(z * _FLATTER, (MARGIN,) * 4, mode="replicate"), _EVEN)
 
 
-def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:
-    """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little."""
+def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> tuple[Tensor, Tensor]:
+    """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little; and where the face is
+    that is not moved.
+    """
     device = rig.source.device
-    shift = torch.tensor([[_SHIFT, 0.0], [-_SHIFT, 0.0], [0.0, _SHIFT], [0.0, -_SHIFT], [0.0, 0.0], [0.0, 0.0]])
+    shift = torch.tensor([[_SHIFT, 0.0], [-_SHIFT, 0.0], [0.0, _SHIFT], [0.0, -_SHIFT], *[[0.0, 0.0]] * 3])
     angles = torch.zeros(len(shift), 3)
-    angles[4:, 2] = torch.deg2rad(torch.tensor([_ROLL, -_ROLL]))
+    angles[4:6, 2] = torch.deg2rad(torch.tensor([_ROLL, -_ROLL]))
     shift, turn = shift.to(device), rotation_of_angles(angles).to(device)
     flow = mesh_flow(rig, rig.face.weights.expand(len(turn), -1), turn, shift)
     rigid = rigid_flow(rig, turn, shift)
@@ -99,7 +118,7 @@ def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tens
     whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
     far = whole.square().sum(1, keepdim=True)
     share = (moved * whole).sum(1, keepdim=True) / far.clamp_min(_SEEN)
-    return (share * far).sum(0, keepdim=True) / far.sum(0, keepdim=True).clamp_min(_SEEN)
+    return (share * far).sum(0, keepdim=True) / far.sum(0, keepdim=True).clamp_min(_SEEN), flow.face[6:]
 
 
 def _taken_along(rigid: Tensor, depth: Tensor) -> Tensor:
