@@ -39,6 +39,7 @@ _LEAST_FADE, _FADE = 5.0, 1.3  #: over how many pixels motion fades, at least, a
 #: least squares on 12 generated heads whose exact flow is known. It begins in such a square around the edge of the
 #: face and ends so many pixels from the outline.
 _STIFF, _FLATTER, _EVEN, _HAIRLINE, _HAIR_ENDS = 0.5, 0.7, 9, 15, 4.0
+_AROUND = 9  #: pixels of a square in which something has to move before skin beside the face is covered
 _RIM = 40.0  #: pixels from the border of the stage, which stands still, from where on hair is free to move as a whole
 _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, and are all there is
 
@@ -86,7 +87,8 @@ class Silhouette:
         """
         known = torch.cat([self.within, self.outwards], dim=1).expand(len(face), -1, -1, -1)
         within, outwards = sample(known, _grid(_places(face.device) + displacement)).split((1, 2), dim=1)
-        return displacement + (1 - face) * within * outwards
+        moves = mean_around(displacement.abs().amax(1, keepdim=True), _AROUND).clamp_max(1)
+        return displacement + (1 - face) * moves * within * outwards
 
     def _seen_at(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
         """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""
