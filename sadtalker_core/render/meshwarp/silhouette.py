@@ -22,7 +22,10 @@ from .rig import FaceRig
 from .warp import mean_around, sample
 
 _CHIN = FACE_OUTLINE[18]
-_SHIFT, _ROLL = 0.12, 7.0  #: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
+_SHIFT, _ROLL = (
+    0.12,
+    7.0,
+)  #: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
 _SEEN = 0.5  #: square pixels of motion below which a spot says nothing
 
@@ -78,7 +81,9 @@ class Silhouette:
         fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
         stays = ((away - _CLOSE) / fade).clamp(0, 1)
         goes = 1 - stays * stays * (3 - 2 * stays)
-        goes = torch.maximum(goes, neck) * (self.rim * (_RIM / MARGIN)).clamp_max(1)  # rings may end right at the border
+        goes = torch.maximum(goes, neck) * (self.rim * (_RIM / MARGIN)).clamp_max(
+            1
+        )  # rings may end right at the border
         return self._beside_the_face(displacement * goes, flow.face)
 
     def _beside_the_face(self, displacement: Tensor, face: Tensor) -> Tensor:
@@ -102,7 +107,9 @@ class Silhouette:
         return mean_around(F.pad(z * _FLATTER, (MARGIN,) * 4, mode="replicate"), _EVEN)
 
 
-def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> tuple[Tensor, Tensor]:
+def _share_that_goes_along(
+    net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig
+) -> tuple[Tensor, Tensor]:
     """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little; and where the face is
     that is not moved.
     """
