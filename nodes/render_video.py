@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import AnyMotion, Portrait
+from ..sadtalker_core.errors import OptionError
 from . import video_file, widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
@@ -38,6 +39,12 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 widgets.audio(),
                 widgets.mask("With paste_back:"),
                 widgets.output_fps(),
+                wires.Portrait.Input(
+                    "other_portrait",
+                    optional=True,
+                    tooltip="A second person of the same image, from 3DMM Extract; the film shows the whole image.",
+                ),
+                wires.Motion.Input("other_motion", optional=True, tooltip="The second person's, from MappingNet."),
             ],
             outputs=video_file.outputs(),
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -61,11 +68,24 @@ class SadTalkerRenderVideo(io.ComfyNode):
         audio: Any = None,
         mask: Tensor | None = None,
         output_fps: float = 0.0,
+        other_portrait: Portrait | None = None,
+        other_motion: AnyMotion | None = None,
     ) -> io.NodeOutput:
+        if (other_portrait is None) != (other_motion is None):
+            raise OptionError("a second person needs both other_portrait and other_motion; connect the missing one.")
         heads = pipeline.render(model, portrait, motion, batch_size=batch_size)
         whole = None
         width, height = heads.width, heads.height
-        if paste_back:
+        if other_portrait is not None and other_motion is not None:
+            other = pipeline.render(model, other_portrait, other_motion, batch_size=batch_size)
+            heads = pipeline.paste_together(
+                [
+                    (clip, pipeline.make_paste_back(who, feather=feather, colour_match=colour_match, mask=mask))
+                    for clip, who in ((heads, portrait), (other, other_portrait))
+                ]
+            )
+            width, height = heads.width, heads.height
+        elif paste_back:
             whole = pipeline.make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
             width, height = portrait.size_wh
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)

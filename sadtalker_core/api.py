@@ -20,17 +20,33 @@ import torch
 from torch import Tensor, nn
 
 from . import pipeline
+from .audio.speakers import split_speakers
+from .audio.turns import Turn
 from .choices import one_of
 from .compose.paste import PasteBack
 from .compose.signature import Signature
-from .datatypes import AnyMotion, FrameStream, OnProgress, Portrait, PoseAngles
-from .errors import AudioError, ImageError, OptionError, shorten
+from .datatypes import (
+    MINI,
+    AnyMotion,
+    BlendshapeMotion,
+    Expression,
+    FaceCoefficients,
+    FrameStream,
+    HeadPose,
+    OnProgress,
+    Portrait,
+    PoseAngles,
+    SpeechWindows,
+)
+from .errors import AudioError, FaceNotFound, ImageError, OptionError, WrongFamily, shorten
 from .face.image_file import image_from_pil, read_image
 from .face.portrait import portrait_from_image
 from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
 from .model_folders import model_folders
-from .options import OPTIONS, PRECISIONS, Options
+from .motion.blendshape_file import LIVE_LINK, export_blendshapes
+from .motion.set_expression import read_acting
+from .options import LARGEST_SEED, OPTIONS, PRECISIONS, Options
 from .output_name import fault_of_target
 from .render.estimate import half_precision_cost
 from .render.facevid2vid.fast import accelerate
@@ -44,10 +60,12 @@ if TYPE_CHECKING:
     PortraitLike = str | Path | Image | np.ndarray | Tensor
     AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
 
-#: the networks that paint pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
-PAINTERS = ("generator", "flow_renderer")
+#: a portrait with its face cropped, and its motion
+Person = tuple[Portrait, AnyMotion]
+#: the networks that make pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
+PIXEL_NETWORKS = ("generator", "flow_renderer")
 #: those of Face Render, which compute in one place
-RENDERERS = ("keypoint_detector", *PAINTERS)
+RENDERERS = ("keypoint_detector", *PIXEL_NETWORKS)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 AUTO = "auto"
@@ -109,19 +127,32 @@ class SadTalker:
         return self.networks.name
 
     @torch.no_grad()
-    def animate(self, portrait: PortraitLike, audio: AudioLike | None = None, options: Options | None = None) -> Video:
+    def animate(
+        self,
+        portrait: PortraitLike,
+        audio: AudioLike | None = None,
+        options: Options | None = None,
+        *,
+        speakers: Sequence[Turn] | None = None,
+    ) -> Video:
         """Predict the motion of a portrait. Frames are rendered on demand.
 
         portrait: the path of an image, a PIL image, or an array or tensor (H, W, 1, 3 or 4), bytes or floats in 0..1
         audio:    the path of an audio file, or (waveform, sample rate in Hz) with a waveform (n,) or (C, n) of floats
                   in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None; its `model` and `precision` are ignored, see `load`
+        speakers: who speaks when, from `read_turns`: the faces of the image talk in turns, the first to speak is the
+                  one furthest left (or as `options.face_order` says), and who listens looks at the speaker a little.
+                  With more than one, the frames are those of the whole image
         Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        sound = as_audio(audio)
-        cropped, motion = predict_motion(self.networks, as_image(portrait), sound, options, self.folders, self.device)
-        return Video(self, cropped, motion, sound, options)
+        sound, image = as_audio(audio), as_image(portrait)
+        if speakers is None:
+            cropped, motion = predict_motion(self.networks, image, sound, options, self.folders, self.device)
+            return Video(self, cropped, motion, sound, options)
+        people = predict_conversation(self.networks, image, sound, options, speakers, self.folders, self.device)
+        return Video(self, *people[0], sound, options, tuple(people[1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +164,7 @@ class Video:
     motion: AnyMotion = field(repr=False)
     audio: tuple[Tensor, float] | None = field(repr=False)
     options: Options
+    others: tuple[Person, ...] = field(default=(), repr=False)
 
     @property
     def n_frames(self) -> int:
@@ -147,7 +179,7 @@ class Video:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a frame, in pixels."""
-        if self.options.paste_back:
+        if self.options.paste_back or self.others:
             return self.portrait.size_wh
         heads = self._heads()
         return heads.width, heads.height
@@ -155,8 +187,8 @@ class Video:
     @torch.no_grad()
     def frames(self) -> Iterator[Tensor]:
         """Yield batches (B, 3, H, W), float32 in 0..1, on the device of the model, until `n_frames` have come."""
-        whole = paste_back_of(self.portrait, self.options)
-        for batch in self._heads().batches():
+        heads, whole = self._stream()
+        for batch in heads.batches():
             if whole is None:
                 yield batch.float()
             else:
@@ -181,12 +213,10 @@ class Video:
         or DoesNotFit while writing.
         """
         target = require_target(path, overwrite=overwrite)
-
         with torch.no_grad():
             return pipeline.render_video(
                 target,
-                self._heads(),
-                paste_back_of(self.portrait, self.options),
+                *self._stream(),
                 output_fps=self.options.output_fps,
                 audio=self.audio,
                 quality=self.options.quality,
@@ -195,8 +225,53 @@ class Video:
                 on_progress=on_progress,
             )
 
+    def save_blendshapes(
+        self,
+        path: str | Path,
+        *,
+        form: str = LIVE_LINK,
+        fps: float = FRAMES_PER_SECOND,
+        overwrite: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Path:
+        """Write how the face and the head move as blendshapes, of a mini model, and return the path.
+
+        form: "Live Link Face CSV", "JSON, ARKit names" (glTF) or "JSON, VRM 1.0 names"; see `export_blendshapes`
+        Raises WrongFamily for a released model, OptionError for a path that is taken, unless `overwrite`, and as
+        `export_blendshapes`.
+        """
+        target = Path(path).expanduser()
+        if target.exists() and not overwrite:
+            raise OptionError(f"{shorten(target)} exists; choose another name, or say overwrite=True.")
+        rows = self.motion.driving
+        if not isinstance(rows, BlendshapeMotion):
+            raise WrongFamily(f"blendshapes are what the mini model moves, not a {self.motion.family} one; load mini.")
+        angles = torch.deg2rad(torch.stack([rows.pitch, rows.yaw, rows.roll], dim=1))
+        pose = HeadPose(torch.cat([angles, rows.translation], dim=1), MINI)
+        return export_blendshapes(
+            target, Expression(rows.weights, MINI), pose, form=form, fps=fps, on_progress=on_progress
+        )
+
     def _heads(self) -> FrameStream:
         return pipeline.render(self.model.networks, self.portrait, self.motion, batch_size=self.model.batch_size)
+
+    def _stream(self) -> tuple[FrameStream, PasteBack | None]:
+        """What is rendered, and what puts it back; whole images need no putting back."""
+        people = [(self.portrait, self.motion), *self.others]
+        return film_of(self.model.networks, people, self.options, batch_size=self.model.batch_size)
+
+
+def film_of(
+    networks: SadTalkerModel, people: Sequence[Person], options: Options, *, batch_size: int = 0
+) -> tuple[FrameStream, PasteBack | None]:
+    """One person or several of one image -> the frames, and what puts them back: nothing where they are whole."""
+    heads = [pipeline.render(networks, portrait, motion, batch_size=batch_size) for portrait, motion in people]
+    if len(people) == 1:
+        return heads[0], paste_back_of(people[0][0], options)
+    options = replace(options, paste_back=True)
+    backs = (paste_back_of(portrait, options) for portrait, _ in people)
+    pasted = [(head, back) for head, back in zip(heads, backs, strict=True) if back is not None]
+    return pipeline.paste_together(pasted), None
 
 
 def predict_motion(
@@ -208,7 +283,66 @@ def predict_motion(
     device: torch.device,
 ) -> tuple[Portrait, AnyMotion]:
     """All stages up to the rendering: image (H, W, C) and audio -> the portrait with its face cropped, its motion."""
-    portrait, source = pipeline.extract(
+    portrait, source = _cropped(networks, image, options, folders, device)
+    if audio is None:
+        speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
+    else:
+        speech = pipeline.encode_audio(*audio, loudness=options.loudness)
+    expression, pose = _tracks(networks, source, speech, options)
+    return portrait, _moved(networks, source, expression, pose, options)
+
+
+def predict_conversation(
+    networks: SadTalkerModel,
+    image: Tensor,
+    audio: tuple[Tensor, float] | None,
+    options: Options,
+    turns: Sequence[Turn],
+    folders: Sequence[Path],
+    device: torch.device,
+) -> list[Person]:
+    """The same for people who talk in turns: each speaker's face, as the speakers begin to speak, and its motion.
+
+    The faces are those from `options.face_index` on, from left to right unless `options.face_order` names another order
+    than the default one. Seeds and styles go up by one from person to person, so that nobody moves alike.
+    """
+    if audio is None:
+        raise OptionError("speakers: there is no audio to divide among them; name an audio file, too.")
+    tracks = split_speakers(*audio, turns)
+    order = "left to right" if options.face_order == OPTIONS["face_order"].default else options.face_order
+    wishes = [
+        replace(
+            options,
+            face_index=options.face_index + k,
+            face_order=order if len(tracks) > 1 else options.face_order,
+            seed=(options.seed + k) % (LARGEST_SEED + 1),
+            pose_style=(options.pose_style + k) % (int(OPTIONS["pose_style"].max or 0) + 1),
+        )
+        for k in range(len(tracks))
+    ]
+    try:
+        faces = [_cropped(networks, image, wish, folders, device) for wish in wishes]
+    except FaceNotFound as error:
+        names = shorten(", ".join(track.name for track in tracks), 100)
+        raise FaceNotFound(
+            f"speakers: the lines name {len(tracks)} ({names}), each of whom needs a face. {error}"
+        ) from error
+    speeches = [pipeline.encode_audio(track.waveform, audio[1], loudness=options.loudness) for track in tracks]
+    people = []
+    for k, (portrait, source) in enumerate(faces):
+        expression, pose = _tracks(networks, source, speeches[k], wishes[k])
+        for other in range(len(faces)):
+            if other != k:
+                looking = pipeline.look_at(portrait, faces[other][0], speeches[k], speeches[other], expression, pose)
+                expression, pose = looking[0] or expression, looking[1] or pose
+        people.append((portrait, _moved(networks, source, expression, pose, wishes[k])))
+    return people
+
+
+def _cropped(
+    networks: SadTalkerModel, image: Tensor, options: Options, folders: Sequence[Path], device: torch.device
+) -> tuple[Portrait, FaceCoefficients]:
+    return pipeline.extract(
         networks,
         portrait_from_image(image, face_index=options.face_index, face_order=options.face_order),
         options.crop_mode,
@@ -217,10 +351,11 @@ def predict_motion(
         offset=(options.crop_offset_x, options.crop_offset_y),
         render_size=options.render_size,
     )
-    if audio is None:
-        speech = pipeline.encode_audio(None, idle_seconds=options.idle_seconds)
-    else:
-        speech = pipeline.encode_audio(*audio, loudness=options.loudness)
+
+
+def _tracks(
+    networks: SadTalkerModel, source: FaceCoefficients, speech: SpeechWindows, options: Options
+) -> tuple[Expression, HeadPose]:
     expression = pipeline.predict_expression(
         networks,
         speech,
@@ -230,8 +365,14 @@ def predict_motion(
         blink_strength=options.blink_strength,
         seed=options.seed,
     )
-    pose = pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
-    motion = pipeline.coefficients_to_motion(
+    expression = pipeline.set_expression(expression, read_acting(options.expression, options.seed), networks)
+    return expression, pipeline.predict_head_pose(networks, speech, source, style=options.pose_style, seed=options.seed)
+
+
+def _moved(
+    networks: SadTalkerModel, source: FaceCoefficients, expression: Expression, pose: HeadPose, options: Options
+) -> AnyMotion:
+    return pipeline.coefficients_to_motion(
         networks,
         source,
         expression,
@@ -243,7 +384,6 @@ def predict_motion(
         pitch=options.pitch,
         roll=options.roll,
     )
-    return portrait, motion
 
 
 def paste_back_of(portrait: Portrait, options: Options) -> PasteBack | None:
@@ -343,7 +483,7 @@ def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path])
     if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
         return "it is the portrait or the audio; choose another name"
     if target.exists() and not overwrite:
-        return "it exists; choose another name, or say --overwrite (overwrite=True)"
+        return "it exists; choose another name, or give --overwrite (overwrite=True)"
     return ""
 
 
@@ -385,12 +525,12 @@ def in_precision(
     device: torch.device,
     fastest: Callable[[torch.device], torch.dtype] = lambda device: torch.float16,
 ) -> nn.Module:
-    """The network as it will compute on that device: one that paints in its precision, any other as it is.
+    """The network as it will compute on that device: one that makes pixels in this precision, any other as it is.
 
     fastest: what "auto" takes on a device that is not the CPU
     """
     precision = one_of("precision", precision, PRECISIONS)
-    if name not in PAINTERS:
+    if name not in PIXEL_NETWORKS:
         return net
     released = isinstance(net, Generator)
     if precision == BF16_DECODER:
@@ -402,11 +542,11 @@ def in_precision(
     if not isinstance(net, Generator):
         return net.to(dtype)
     if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
-        _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
+        _log_half_precision(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
     return accelerate(net, dtype, device=device)
 
 
-def _say_what_half_precision_is_worth(dtype: torch.dtype, *, chosen: bool) -> None:
+def _log_half_precision(dtype: torch.dtype, *, chosen: bool) -> None:
     """One line of the log: whether the renderer gains by it on this CPU. Where nobody asked for it, only if it does."""
     cost = half_precision_cost(dtype)
     measured = f"in {NAMES[dtype]} a convolution of the renderer takes {cost:.2g} times as long as in fp32 on this CPU"
@@ -433,8 +573,10 @@ __all__ = [
     "SadTalker",
     "Video",
     "chosen_device",
+    "film_of",
     "in_precision",
     "load",
+    "predict_conversation",
     "predict_motion",
     "rendering_device",
     "to_device",

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Every class here speaks to the person at the canvas.
+"""What can go wrong, as one tree. The message of every class here is for the user.
 
 SadTalkerError                 anything this pack refuses, with a sentence that says what to do
 |-- InputError                 what came in by a wire or a widget cannot be used
@@ -17,9 +17,13 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
 |-- PackageMissing             an optional package is not installed
 |-- InUse                      another process is at work on the same files
-|-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
+|-- DoesNotFit                 the job needs more memory or disk than there is, raised before it starts
 `-- Cancelled                  the caller's `on_progress` asked to stop
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class SadTalkerError(Exception):
@@ -114,3 +118,17 @@ def shorten(text: object, limit: int = 300) -> str:
         return whole
     head = (limit - 1) * 2 // 3
     return f"{whole[:head]}…{whole[len(whole) - (limit - 1 - head) :]}"
+
+
+def join_faults(faults: Sequence[str], limit: int = 480) -> str:
+    """Sentences about lines of a text as one message: as many as fit into `limit` letters, and how many more there
+    are.
+    """
+    told, length = [], 0
+    for fault in faults:
+        if told and length + len(fault) > limit:
+            break
+        told.append(shorten(fault, limit))
+        length += len(fault) + 1
+    left = len(faults) - len(told)
+    return " ".join([*told, *([f"{left} more cannot be read."] if left else [])])

@@ -7,7 +7,7 @@ Each function is one stage, and one node. `model` is whatever brings networks to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +36,8 @@ from .datatypes import (
     SpeechWindows,
     require_family,
 )
-from .errors import VideoError
-from .face.crop import AS_BEFORE
+from .errors import OptionError, VideoError
+from .face.crop import FIXED_RENDER
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
 from .face.portrait import check_portrait
@@ -45,8 +45,11 @@ from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
+from .motion.listening import look_at_speaker, way_to
 from .motion.pose import run_posevae
-from .motion.reference import ReferenceLength, fit_length, reenact
+from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
+from .motion.set_expression import Acting
+from .motion.set_expression import set_expression as with_acting
 from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
@@ -75,12 +78,12 @@ def extract(
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
 
     render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
-                 256 gives what workflows without a choice gave. The released family renders at the size of its weights.
+                 256 is the fixed square of stored workflows. The released family renders at the size of its weights.
     Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
     """
     mode = one_of("crop_mode", mode, CropMode)
@@ -192,6 +195,24 @@ def predict_expression(
 
 
 @few_threads()
+def set_expression(
+    expression: Expression, acting: Acting, model: Model | None = None, *, on_progress: OnProgress | None = None
+) -> Expression:
+    """Set Expression: the track with controls, a preset, and what a seed draws added to it.
+
+    model: only a basis without names needs it, to know how its eyes are shut
+    Raises OptionError for what a basis without names cannot say, WrongFamily for a model of another family.
+    """
+    closing = None
+    if model is not None:
+        require_family("the expression", expression.family, model.family.name)
+        if not expression.blendshapes:
+            (net,) = model.use(EXPNET)
+            closing = closing_of_expnet(net)
+    return with_acting(expression, acting, closing=closing, on_progress=on_progress)
+
+
+@few_threads()
 def predict_head_pose(
     model: Model,
     speech: SpeechWindows,
@@ -265,6 +286,25 @@ def preview(
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
 
+def look_at(
+    portrait: Portrait,
+    other: Portrait,
+    speech: SpeechWindows,
+    other_speech: SpeechWindows,
+    expression: Expression | None = None,
+    pose: HeadPose | None = None,
+    *,
+    amount: float = 1.0,
+) -> tuple[Expression | None, HeadPose | None]:
+    """Look at Speaker: the tracks of somebody who listens, looking a little towards another person of the same image
+    while that one speaks.
+
+    portrait, other: with their faces cropped;  speech, other_speech: their voices, each silent where they do not speak
+    """
+    towards = way_to(portrait.require_crop().box, other.require_crop().box)
+    return look_at_speaker(expression, pose, speech, other_speech, towards, amount=amount)
+
+
 # ----------------------------------------------------------------------------------------------------- the frames
 
 
@@ -315,6 +355,48 @@ def paste(
     return FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches())), back.mask
 
 
+def paste_together(people: Sequence[tuple[FrameStream, PasteBack]]) -> FrameStream:
+    """Several heads of one image, each with what pastes it back -> the frames of the whole image, one at a time.
+
+    Later ones lie over earlier ones. The longest clip says how long it lasts, a shorter one holds its last frame.
+    Raises OptionError for nobody, and for portraits of images of different sizes.
+    """
+    if not people:
+        raise OptionError("expected at least one person, got none.")
+    height, width = people[0][1].mask.shape
+    for _, back in people[1:]:
+        if back.mask.shape != (height, width):
+            raise OptionError(
+                f"the portraits are of images of different sizes, {width} x {height} and "
+                f"{back.mask.shape[1]} x {back.mask.shape[0]}; select both faces in one image."
+            )
+    n_frames = max(heads.n_frames for heads, _ in people)
+
+    def one_by_one(heads: FrameStream) -> Iterator[Tensor]:
+        head = None
+        for batch in heads.batches():
+            for head in batch.split(1):
+                yield head
+        while head is not None:
+            yield head
+
+    def frames() -> Iterator[Tensor]:
+        streams = [one_by_one(heads) for heads, _ in people]
+        for _ in range(n_frames):
+            whole = None
+            for stream, (_, back) in zip(streams, people, strict=True):
+                head = next(stream)
+                with few_threads():
+                    whole = back(head, whole)
+            if whole is not None:
+                yield whole
+
+    def seconds_per_frame() -> float:
+        return sum(heads.seconds_per_frame() for heads, _ in people if heads.seconds_per_frame is not None)
+
+    return FrameStream(n_frames, height, width, frames, seconds_per_frame=seconds_per_frame)
+
+
 @few_threads()
 def write_video(
     path: Path | Claim,
@@ -333,7 +415,7 @@ def write_video(
     or under a claimed name. Returns where it is.
 
     output_fps: frames per second of the file, in the same time; 0 leaves them as they are
-    check_stop: asked every moment while the encoder is waited for; may raise to stop
+    check_stop: called again and again while the encoder is waited for; may raise to stop
     """
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
@@ -376,12 +458,12 @@ def render_video(
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
-    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
-    `write_video`
+    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone
+    output_fps: see `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
-    on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
-    check_stop: asked before every whole image and every moment while the encoder is waited for; may raise to stop
+    on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called
+    check_stop: called before every whole image and again and again while the encoder is waited for; may raise to stop
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
@@ -403,7 +485,7 @@ def render_video(
             with few_threads():
                 if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large image may need more room than the heads did
+                else:  # one by one: a large image may need more memory than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()

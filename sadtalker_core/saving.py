@@ -1,9 +1,10 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
-whole        a file of any kind              save_tensors   named tensors as safetensors
-save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
-append_jsonl  one more line of JSON           complete_lines  the lines that are there
-disk_full_error    the sentence for a disk that is full
+atomic_write     a file of any kind              save_tensors    named tensors as safetensors
+save_arrays      named arrays as numpy's .npz    save_bytes      anything that is bytes already
+save_text        text that comes in pieces
+append_jsonl     one more line of JSON           complete_lines  the lines that are there
+disk_full_error  the error for a disk that is full
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def save_tensors(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[
 
 @contextmanager
 def _claimed(path: Path | Claim) -> Iterator[Claim]:
-    """The claim under which a file is written, which is released if it was made here. A full disk is told."""
+    """The claim under which a file is written, released if it was made here. Raises DoesNotFit on a full disk."""
     folder = path.path.parent if isinstance(path, Claim) else path.parent
     try:
         with nullcontext(path) if isinstance(path, Claim) else claim_path(path) as claim:
@@ -70,6 +71,17 @@ def save_bytes(path: Path | Claim, data: bytes) -> Path:
     with _claimed(path) as claim:
         part = claim.part("whole")
         part.write_bytes(data)
+        return claim.publish(part)
+
+
+def save_text(path: Path | Claim, pieces: Iterable[str]) -> Path:
+    """Writes pieces of text, one after the other, in UTF-8; the file appears whole or not at all, where it then is.
+    Raises as `atomic_write`, and what the maker of the pieces raises.
+    """
+    with _claimed(path) as claim:
+        part = claim.part("whole")
+        with part.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(pieces)
         return claim.publish(part)
 
 
@@ -103,7 +115,7 @@ def complete_lines(file: Path) -> list[str]:
 
 def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | None:
     """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
-    told = isinstance(error, OSError) and error.errno in _FULL
-    if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
+    by_number = isinstance(error, OSError) and error.errno in _FULL
+    if by_number or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"the disk of {shorten(folder)} is full; free some space and run again.")
     return None

@@ -38,8 +38,8 @@ class Pretender:
         self.asked.append((name, how))
         return self
 
-    def animate(self, portrait, voice, options):
-        self.asked.append((portrait, voice, options))
+    def animate(self, portrait, voice, options, **more):
+        self.asked.append((portrait, voice, options, *more.values()))
         return self
 
     n_frames, fps, size = 4, 25.0, (256, 256)
@@ -64,14 +64,14 @@ def refused(capsys, *arguments: str) -> str:
         status = main(list(arguments))
     except SystemExit as ended:
         status = ended.code
-    said = capsys.readouterr()
-    assert status == 2 and said.out == "" and said.err.count("\n") == 1, said.err
-    return said.err
+    output = capsys.readouterr()
+    assert status == 2 and output.out == "" and output.err.count("\n") == 1, output.err
+    return output.err
 
 
 @pytest.mark.parametrize("command_word", [(), ("make",)])
 def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(pretender, capsys, command_word):
-    said = [
+    arguments = [
         "face.png",
         "hello.wav",
         "-o",
@@ -81,6 +81,8 @@ def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(p
         "--still",
         "--yaw",
         "-20,0,20",
+        "--expression",
+        "smile=0.3; brows=0:0,1:0.4",
         "--blink-rate",
         "9",
         "--models",
@@ -90,12 +92,12 @@ def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(p
         "--batch-size",
         "2",
     ]
-    assert main([*command_word, *said]) == 0
+    assert main([*command_word, *arguments]) == 0
     (name, how), (portrait, voice, options) = pretender.asked
     assert name == "mini" and how["models"] == [Path("here")] and how["allow_download"] is False
     assert (how["device"], how["precision"], how["batch_size"]) == ("cpu", "auto", 2)
     assert (portrait, voice) == (Path("face.png"), Path("hello.wav"))
-    assert options == Options(seed=7, still=True, yaw="-20,0,20", blink_rate=9)
+    assert options == Options(seed=7, still=True, yaw="-20,0,20", blink_rate=9, expression="smile=0.3; brows=0:0,1:0.4")
     told = capsys.readouterr()
     assert told.out == f"{Path('talk.mp4').absolute()}: 4 frames of 256 x 256, 0.16 s\n"
     assert "4/4" in told.err
@@ -118,8 +120,8 @@ def test_an_output_that_exists_is_refused_before_the_work_unless_overwriting_is_
 
 def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     Path("voice.mp4").write_bytes(b"voice")
-    said = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
-    assert "it is the portrait or the audio" in said and pretender.asked == []
+    sentence = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
+    assert "it is the portrait or the audio" in sentence and pretender.asked == []
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
@@ -133,6 +135,8 @@ def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     (("face.png", "hello.wav", "-o", "a.mp4", "--pose-style", "46"), "a whole number from 0 to 45, got 46; see"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--blink", "often"), "expected one of auto, off, original, got 'often'"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--yaw", "left"), "expected degrees from -180 to 180"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--expression", "brows=0:0,1:4"),
+     "argument --expression: brows, keyframe 2 of 2 ('1:4'): expected a number from -1 to 1, got '4'; see"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--batch-size", "-1"), "expected 0 or more"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--what"), "unrecognized arguments: --what"),
     (("models", "--download", "huge"), "invalid choice: 'huge'"),
@@ -158,8 +162,8 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
 
     monkeypatch.setattr(pretender, "animate", fail)
     assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == status
-    said = capsys.readouterr().err
-    assert said.startswith("sadtalker: ") and said.count("\n") == 1 and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert output.startswith("sadtalker: ") and output.count("\n") == 1 and "Traceback" not in output
 
 
 @pytest.mark.parametrize(("model", "sentence"), [
@@ -169,20 +173,22 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
 def test_a_model_that_is_not_there_is_an_argument_that_cannot_be_used(files, monkeypatch, capsys, model, sentence):
     monkeypatch.setattr("sadtalker_core.model_folders.around_the_pack", list)
     monkeypatch.setenv("XDG_CACHE_HOME", str(files / "cache"))
-    said = refused(capsys, "face.png", "hello.wav", "-o", "a.mp4", "--model", model, "--models", str(files / "empty"))
-    assert sentence in said
+    refusal = refused(
+        capsys, "face.png", "hello.wav", "-o", "a.mp4", "--model", model, "--models", str(files / "empty")
+    )
+    assert sentence in refusal
 
 
 def test_help_names_every_option_with_its_default_and_range(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["make", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     assert [name for names in GROUPS.values() for name in names] == list(OPTIONS)
     for name, option in OPTIONS.items():
-        assert f"--{name.replace('_', '-')}" in said
+        assert f"--{name.replace('_', '-')}" in output
         if option.type is float:
-            assert f"({option.min:g} to {option.max:g}" in said and f"default: {option.default:g})" in said
+            assert f"({option.min:g} to {option.max:g}" in output and f"default: {option.default:g})" in output
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
@@ -191,9 +197,9 @@ def test_without_a_command_the_three_are_named(capsys, arguments):
         status = main(list(arguments))
     except SystemExit as ended:
         status = ended.code
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert status == (0 if arguments else 2)
-    assert all(word in said for word in ("sadtalker make", "sadtalker batch", "sadtalker models", "Exit status"))
+    assert all(word in output for word in ("sadtalker make", "sadtalker batch", "sadtalker models", "Exit status"))
 
 
 def test_batch_is_the_other_command(monkeypatch):
@@ -214,10 +220,10 @@ def test_models_lists_what_is_there_and_what_is_missing_with_its_size(models, ca
     for file in RELEASED_MODELS["SadTalker 256"].sets[0]:
         (models.folder / file.name).touch()
     assert main(["models", "--models", str(models.folder)]) == 0
-    said = capsys.readouterr().out
-    assert "mini: built in\n" in said and "SadTalker 256: ready\n" in said
-    assert "SadTalker 512: missing 725 MB\n    SadTalker_V0.0.2_512.safetensors, 725 MB, is missing\n" in said
-    assert str(models.folder) in said and models.fetched == []
+    output = capsys.readouterr().out
+    assert "mini: built in\n" in output and "SadTalker 256: ready\n" in output
+    assert "SadTalker 512: missing 725 MB\n    SadTalker_V0.0.2_512.safetensors, 725 MB, is missing\n" in output
+    assert str(models.folder) in output and models.fetched == []
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("", 1), ("no", 1), (EOFError(), 1)])
@@ -241,3 +247,18 @@ def test_yes_asks_nothing_and_both_models_are_fetched_when_none_is_named(models,
     monkeypatch.setattr("builtins.input", lambda question: pytest.fail("it asked"))
     assert main(["models", "--download", "--yes", "--models", str(models.folder)]) == 0
     assert models.fetched == [(name, models.folder) for name in RELEASED_MODELS]
+
+
+def test_a_list_of_speakers_is_read_and_handed_on(pretender):
+    Path("lines.txt").write_text("0-1 anna\n1-2 ben\n")
+    assert main(["face.png", "hello.wav", "-o", "a.mp4", "--speakers", "lines.txt", "--quiet"]) == 0
+    assert [turn.speaker for turn in pretender.asked[-1][3]] == ["anna", "ben"]
+
+
+def test_speakers_that_cannot_be_read_or_have_no_voice_are_refused(pretender, capsys):
+    Path("lines.txt").write_text("hello\n")
+    rest = ("-o", "a.mp4", "--speakers", "lines.txt")
+    assert "lines.txt: line 1: expected a start" in refused(capsys, "face.png", "hello.wav", *rest)
+    assert "no audio to divide" in refused(capsys, "face.png", "--idle-seconds", "2", *rest)
+    assert "speakers: there is no file" in refused(capsys, "face.png", "hello.wav", "-o", "a.mp4", "--speakers", "no")
+    assert pretender.asked == []

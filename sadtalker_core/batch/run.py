@@ -94,12 +94,12 @@ class _Run:
         return self.outcomes
 
     def _run_together(self, jobs: Sequence[Job], cut_frames: int) -> None:
-        """Short jobs fill the gaps that the chunks of long ones leave."""
+        """Short jobs fill the gaps that the chunks of long ones leave. One with several speakers is never cut."""
+        whole = [job for job in jobs if job.n_frames <= cut_frames or job.speakers is not None]
+        for job in whole:
+            self.pool.ask(self._call("run_job", job, self._keep))
         for job in jobs:
-            if job.n_frames <= cut_frames:
-                self.pool.ask(self._call("run_job", job, self._keep))
-        for job in jobs:
-            if job.n_frames > cut_frames:
+            if job not in whole:
                 self._render_in_chunks(job)
         while self.pool.busy:
             self.pool.wait(1.0)

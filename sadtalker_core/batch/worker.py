@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..api import paste_back_of, predict_motion, to_device
+from ..api import film_of, paste_back_of, predict_conversation, predict_motion, to_device
+from ..audio.turns import read_turns
 from ..claims import Claim
+from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
@@ -39,10 +41,16 @@ class JobPayload:
     portrait: bytes
     voice: bytes | None
     options: Options
+    speakers: str | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobPayload:
-        return cls(job.portrait.read_bytes(), None if job.voice is None else job.voice.read_bytes(), job.options)
+        return cls(
+            job.portrait.read_bytes(),
+            None if job.voice is None else job.voice.read_bytes(),
+            job.options,
+            None if job.speakers is None else job.speakers.read_text(encoding="utf-8-sig"),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,19 +104,19 @@ class Worker:
 
     def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
         """The whole job: the bytes of its mp4, and how many frames it has."""
-        nets = self._nets(payload.options)
-        clip = self.plan(payload)
+        nets, options = self._nets(payload.options), payload.options
         voice = None if payload.voice is None else read_audio(payload.voice)
+        image = read_image(payload.portrait)
+        if payload.speakers is None:
+            people = [predict_motion(nets, image, voice, options, self.model_folders, self.device)]
+        else:
+            turns = read_turns(payload.speakers)
+            people = predict_conversation(nets, image, voice, options, turns, self.model_folders, self.device)
+        heads, whole = film_of(nets, people, options, batch_size=self.batch_size)
         with work_folder(WORK_FOLDER) as folder:
             path = folder / "video.mp4"
-            write_job_video(
-                path,
-                pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
-                clip.portrait,
-                voice,
-                payload.options,
-            )
-            return path.read_bytes(), len(clip)
+            _write(path, heads, whole, voice, options)
+            return path.read_bytes(), heads.n_frames
 
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
@@ -142,8 +150,17 @@ class Worker:
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
-    """Heads, put back into their image if that is wished, become the mp4, at a path or under a claimed name."""
-    whole = paste_back_of(portrait, options)
+    """Heads, pasted back into their image if the options ask for it, become the mp4, at a path or a claimed name."""
+    _write(path, heads, paste_back_of(portrait, options), voice, options)
+
+
+def _write(
+    path: Path | Claim,
+    heads: FrameStream,
+    whole: PasteBack | None,
+    voice: tuple[Tensor, int] | None,
+    options: Options,
+) -> None:
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 
 

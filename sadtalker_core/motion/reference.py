@@ -1,4 +1,4 @@
-"""Coefficients of a reference video come in; rows as long as the clip go out, and what a wish takes from them.
+"""Coefficients of a reference video come in; rows as long as the clip go out, and what an option takes from them.
 
 Letters: `L` rows of the reference, `T` frames of the clip, `N` numbers per row, `k` rows that a loop blends over.
 """
@@ -97,16 +97,21 @@ def eyelids_by_blendshapes(reference: FaceCoefficients) -> Tensor:
 
 
 def eyelids_by_expnet(reference: FaceCoefficients, net: ExpNet) -> Tensor:
-    """(L,) in 0..1: how far the lids of a released reference are down; its mouth has no say.
+    """(L,) in 0..1: how far the lids of a released reference are down; its mouth is ignored.
 
     The basis of the released family knows no lids of their own: we measure along the direction in which the ExpNet
     itself moves a face when told to blink (the last column of its head), starting where the eyes are open, which we
     take to be where the lowest tenth of the frames ends. What else moves along that direction is taken for lids. The
     original hands all 64 numbers of the reference to the network instead, mouth included; see `predict_expression`.
     """
-    closing = net.head.weight[:, -1].detach().float().cpu()
+    closing = closing_of_expnet(net)
     shut = reference.expression @ closing / closing.square().sum().clamp(min=1e-12)
     return (shut - shut.quantile(0.1)).clamp(0, 1)
+
+
+def closing_of_expnet(net: ExpNet) -> Tensor:
+    """(64,) how a whole blink moves the coefficients of a face, as an ExpNet of this family does it."""
+    return net.head.weight[:, -1].detach().float().cpu()
 
 
 def reenact(reference: FaceCoefficients, source: FaceCoefficients | None = None) -> tuple[Expression, HeadPose]:
@@ -134,7 +139,7 @@ def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoeffi
     for name, value in _tracks(a).items():
         if value.is_floating_point():
             mixed[name] = torch.lerp(value, others[name], weight[:, None].to(value))
-        else:  # found: by all rows that have a say
+        else:  # found: by all rows that count
             mixed[name] = (value | (weight == 1)) & (others[name] | (weight == 0))
     return replace(a, **mixed)
 
@@ -147,6 +152,7 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
 __all__ = [
     "Fit",
     "ReferenceLength",
+    "closing_of_expnet",
     "eyelids_by_blendshapes",
     "eyelids_by_expnet",
     "fit_length",

@@ -5,9 +5,9 @@ portrait.
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini --evaluate
 
-What it is taught, per video frame:
+Its target, per video frame:
 
-    expression = what the mouth says (speech_set)  +  KEPT * the portrait's expression  +  blink * (both eyes shut)
+    expression = the mouth's targets (speech_set)  +  KEPT * the portrait's expression  +  blink * (both eyes shut)
 
 so a smile stays half on while somebody speaks, brows and cheeks follow the reference, and an open mouth in the portrait
 does not stay open; but it opens from where it is (`from_rest` in motion/expnet.py). The losses are the squared error,
@@ -27,21 +27,14 @@ from torch import Tensor
 from ..checkpoint.reading import read_tensors
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
-from ..motion.expnet import ExpNet, ExpNetConfig, opened_from_rest
+from ..motion.expnet import ExpNet, ExpNetConfig
+from ..motion.spoken import kept_share, spoken_expression
+from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from .engine import StepContext, seeded, trained
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
-from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)
-
-#: how much of the portrait's own expression stays while it speaks; what is not named here stays whole
-KEPT = {
-    "jawOpen": 0.0, "jawForward": 0.5, "jawLeft": 0.6, "jawRight": 0.6, "mouthClose": 0.0, "mouthFunnel": 0.0,
-    "mouthPucker": 0.0, "mouthLowerDown": 0.1, "mouthUpperUp": 0.1, "mouthPress": 0.2, "mouthRollLower": 0.0,
-    "mouthRollUpper": 0.0, "mouthShrugLower": 0.2, "mouthShrugUpper": 0.2, "mouthStretch": 0.3, "mouthDimple": 0.5,
-    "mouthSmile": 0.6, "mouthFrown": 0.6, "mouthLeft": 0.6, "mouthRight": 0.6, "cheekPuff": 0.0, "tongueOut": 0.0,
-}  # fmt: skip
 
 CLIPS_PER_BATCH = 20
 FRAMES_PER_CLIP = 8
@@ -56,24 +49,14 @@ JAW_GAIN = 1.15
 RESTING = 0.02
 
 
-def kept_share() -> Tensor:
-    """(64,) the share of each reference coefficient that the expression keeps."""
-    share = torch.zeros(EXPRESSION)
-    share[: len(ARKIT_BLENDSHAPES)] = 1.0
-    for name, value in KEPT.items():
-        share[blendshape_indices(name)] = value
-    return share
-
-
 def target_expression(speech_blendshapes: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
     """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
 
     Lids may be told to close further than shut when the portrait squints; whoever moves the mesh cuts at 1.
     """
-    target = reference * kept_share()
-    target[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
+    target = spoken_expression(speech_blendshapes, reference)
     target[:, blendshape_indices("eyeBlink")] += blink[:, None]
-    return opened_from_rest(target, reference)
+    return target
 
 
 def new_net(seed: int) -> ExpNet:
@@ -131,8 +114,8 @@ def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
     return mel
 
 
-def heard(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
-    """(stop - start, 1, 80, 16): the windows that the network is told in these frames."""
+def mel_windows(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
+    """(stop - start, 1, 80, 16): the windows that the network is given in these frames."""
     return clip.windows(start + config.frames_ahead, stop + config.frames_ahead)
 
 
@@ -146,10 +129,10 @@ def batch(clips: list[SpeechClip], draw: np.random.Generator) -> tuple[Tensor, T
     for i in chosen:
         clip = clips[i]
         start = int(draw.integers(0, max(1, len(clip.units) - FRAMES_PER_CLIP + 1)))
-        mel, seen = heard(clip, start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
-        short = FRAMES_PER_CLIP - len(seen)
+        mel, targets = mel_windows(clip, start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
+        short = FRAMES_PER_CLIP - len(targets)
         windows.append(mel)
-        units.append(torch.from_numpy(np.pad(seen, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
+        units.append(torch.from_numpy(np.pad(targets, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
     mel, seen = spoiled(torch.stack(windows), draw), torch.stack(units)
     if draw.random() < 0.5:
         mel[0], seen[0] = float(draw.choice([0.0, 0.0, -4.0])), 0.0
@@ -178,9 +161,9 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], d
         blink = torch.from_numpy(draw.choice([0.0, 0.0, 0.0, 0.5, 0.9, 1.0], count * length).astype(np.float32))
         target = target_expression(units.flatten(0, 1), reference, blink)
         prediction = net(windows.flatten(0, 1).contiguous(memory_format=torch.channels_last), reference, blink)
-        said = units.flatten(0, 1)
-        pressed = said[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["mouthPressLeft"])]
-        counts = 1 + CLOSURE * pressed + REST * (said.amax(dim=1) < RESTING)
+        spoken = units.flatten(0, 1)
+        pressed = spoken[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["mouthPressLeft"])]
+        counts = 1 + CLOSURE * pressed + REST * (spoken.amax(dim=1) < RESTING)
         error = (prediction - target) * weights.sqrt() * counts[:, None].sqrt()
         stepped = error.unflatten(0, (count, length)).diff(dim=1)
         rest = target_expression(torch.zeros_like(units.flatten(0, 1)), reference, blink)
@@ -199,7 +182,7 @@ def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None)
     """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
     n = len(clip.units)
     reference = torch.zeros(EXPRESSION) if reference is None else reference
-    windows = heard(clip, 0, n, net.config)
+    windows = mel_windows(clip, 0, n, net.config)
     parts = [net(w, reference.expand(len(w), -1), torch.zeros(len(w))) for w in windows.split(256)]
     return torch.cat(parts)[:n]
 

@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini --evaluate
 
-In this family the coefficients already say what the mesh should do, so the network has to hand over the middle row: the
+In this family the coefficients already are what the mesh should do, so the network has to hand over the middle row: the
 52 blendshapes (cut to what a face can do), the angles as bins of 3 degrees, the translation. The one difficulty is its
-own layout, a mean over three moments: it would blur a closure of the lips that lasts one frame. It learns to sharpen
+own layout, a mean over three frames: it would blur a closure of the lips that lasts one frame. It learns to sharpen
 against that from tracks with real speed: speech, blinks, sway, ramps and jumps, all made here.
 """
 
@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool1d, smooth_l1_loss
 
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, ROTATION
 from ..datatypes import BlendshapeMotion
+from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from ..render.mapping import (
     ANGLE_BINS,
     DEGREES_PER_BIN,
@@ -36,7 +37,6 @@ from .engine import StepContext, seeded, trained
 from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
-from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 TRACKS_PER_STEP = 6
 FRAMES_PER_TRACK = 108

@@ -15,7 +15,7 @@ from sadtalker_core.options import OPTIONS, Options
 from tests.batch.conftest import PORTRAIT, write_voice
 
 NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
-WALK = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
+PIPELINE = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
 
 
 def faults(path: Path) -> list[str]:
@@ -46,11 +46,13 @@ def test_a_line_becomes_a_job_with_the_options_it_names(table, folder):
 def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs():
     inputs = {
         name: entry
-        for node in WALK
+        for node in PIPELINE
         for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
         if "default" in entry
     }  # what has none comes by a wire
-    for name, default in asdict(Options()).items():
+    columns = asdict(Options())
+    assert columns.pop("expression") == "", "all inputs of Set Expression in one text"
+    for name, default in columns.items():
         assert default == inputs[name]["default"], name
         for value in inputs[name].get("values", ()):
             assert OPTIONS[name].read(value) == value
@@ -58,7 +60,7 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
 
 @pytest.mark.comfyui
 def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
-    for node in WALK:
+    for node in PIPELINE:
         sections = object_info[f"SadTalker{node}"]["input"]
         for name, spec in (sections["required"] | sections.get("optional", {})).items():
             limits = spec[1] if len(spec) > 1 else {}
@@ -96,6 +98,8 @@ def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
     ("idle_seconds,quality", "1,nice", "quality: expected one of draft, high, best, got 'nice'."),
     ("idle_seconds,blink", "1,often", "blink: expected one of auto, off, original, got 'often'."),
     ("idle_seconds,yaw", "1,left", "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
+    ("idle_seconds,expression", "1,brows=0:0; smile=2",
+     "expression: smile: expected a number from 0 to 1, or keyframes such as '0:0, 1.5:0.4, 3:0', got '2'."),
 ])  # fmt: skip
 def test_a_wrong_cell_gets_a_sentence(table, columns, cells, sentence):
     assert fault_of(table, columns, cells) == sentence
@@ -130,8 +134,8 @@ def test_a_model_that_is_not_there_is_named_with_what_it_needs(table):
     ("a" * 300 + ".png", "portrait: "), ("short.wav/x.png", "portrait: there is no file "),
 ])  # fmt: skip
 def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
-    said = fault_of(table, "idle_seconds", "1", portrait)
-    assert said.startswith(reason) and len(said) < 600
+    message = fault_of(table, "idle_seconds", "1", portrait)
+    assert message.startswith(reason) and len(message) < 600
 
 
 @pytest.mark.parametrize(("out", "reason"), [
@@ -140,8 +144,8 @@ def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
     ("b" * 300 + "/x.mp4", "too long"), ("short.wav/x.mp4", "short.wav is no folder"),
 ])  # fmt: skip
 def test_a_video_that_could_not_be_written_is_told_before_it_is_made(table, out, reason):
-    said = fault_of(table, "idle_seconds", "1", out=out)
-    assert said.startswith("out: ") and reason in said and len(said) < 600
+    message = fault_of(table, "idle_seconds", "1", out=out)
+    assert message.startswith("out: ") and reason in message and len(message) < 600
 
 
 def test_a_folder_that_nobody_may_write_to_is_told_before_anything_is_made(table, monkeypatch):
@@ -152,30 +156,32 @@ def test_a_folder_that_nobody_may_write_to_is_told_before_anything_is_made(table
 @pytest.mark.parametrize("column", ["portrait", "voice", "out", "seed", "model", "yaw"])
 def test_a_cell_of_any_length_is_repeated_in_short(table, column):
     row = {"portrait": PORTRAIT, "voice": "short.wav", "out": "a.mp4"} | {column: "y" * 100_000}
-    (said,) = faults(table("one.csv", ",".join(row), ",".join(row.values())))
-    assert "yyyyyy" in said and len(said) < 600
+    (message,) = faults(table("one.csv", ",".join(row), ",".join(row.values())))
+    assert "yyyyyy" in message and len(message) < 600
 
 
 def test_a_cell_longer_than_any_reader_takes_is_told_with_its_line(table):
-    said = fault_of(table, "seed", "1" * 200_000)
-    assert said.startswith("it cannot be read as CSV (field larger than field limit (131072))")
+    message = fault_of(table, "seed", "1" * 200_000)
+    assert message.startswith("it cannot be read as CSV (field larger than field limit (131072))")
 
 
 def test_of_very_many_faults_the_first_are_told(table):
-    said = faults(table("many.csv", "portrait,out", *["gone.png,a.avi"] * 200))
-    assert len(said) == 101 and said[-1] == "many.csv has 300 more faults."
+    messages = faults(table("many.csv", "portrait,out", *["gone.png,a.avi"] * 200))
+    assert len(messages) == 101 and messages[-1] == "many.csv has 300 more faults."
 
 
 def test_every_wrong_line_is_told_at_once(table):
-    said = faults(
+    messages = faults(
         table("many.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,x", f"{PORTRAIT},b.mp4,1", "gone.png,c.avi,1")
     )
-    assert [sentence.split(":")[0] for sentence in said] == ["many.csv, line 2"] + 2 * ["many.csv, line 4"]
+    assert [sentence.split(":")[0] for sentence in messages] == ["many.csv, line 2"] + 2 * ["many.csv, line 4"]
 
 
 def test_no_video_is_written_twice(table, folder):
-    said = faults(table("twice.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,1", f"{PORTRAIT},x/../a.mp4,2"))
-    assert said == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is already written by line 2."]
+    messages = faults(
+        table("twice.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,1", f"{PORTRAIT},x/../a.mp4,2")
+    )
+    assert messages == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is already written by line 2."]
 
 
 @pytest.mark.parametrize("out", ["voice.mp4", "x/../voice.mp4"])
@@ -186,7 +192,7 @@ def test_no_input_is_written_over(table, folder, out):
 
 
 @pytest.mark.parametrize(("head", "sentence"), [
-    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, out, model, "),
+    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, speakers, out, model, "),
     ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
     ("portrait,out,seed,seed", "one.csv, line 1: the column seed appears twice."),
     ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
@@ -227,3 +233,20 @@ def test_the_id_follows_what_goes_in_and_nothing_else(table, folder):
 def test_every_column_is_described(project):
     text = (project / "docs" / "BATCH.md").read_text(encoding="utf-8")
     assert [name for name in (*FILES, *OPTIONS) if f"`{name}`" not in text] == []
+
+
+def test_who_speaks_when_is_a_file_of_the_line_and_part_of_its_name(table, folder):
+    (folder / "lines.txt").write_text("0-1 anna\n1-2 ben\n")
+    head, line = "portrait,voice,out,speakers", f"{PORTRAIT},long voice.wav,a.mp4,"
+    (job,) = read_jobs(table("a.csv", head, f"{line}lines.txt"))
+    (alone,) = read_jobs(table("b.csv", head, line))
+    (before,) = read_jobs(table("c.csv", "portrait,voice,out", line.rstrip(",")))
+    assert job.speakers == folder / "lines.txt" and alone.speakers is None
+    assert job.id != alone.id == before.id
+
+
+def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_told(table, folder):
+    (folder / "lines.txt").write_text("hello\n")
+    assert "line 1: expected a start" in fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    (folder / "lines.txt").write_text("0-1 anna\n")
+    assert fault_of(table, "idle_seconds,speakers", "2,lines.txt").startswith("speakers: it has no voice")

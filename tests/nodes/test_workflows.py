@@ -10,7 +10,8 @@ from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
-RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait"]
+RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait",
+            "acting_portrait"]  # fmt: skip
 SECONDS = 1.0
 
 
@@ -31,7 +32,7 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
     assert "AI-generated" in record["metadata"]["comment"]
     assert '"nodes"' in record["metadata"]["workflow"], "dropping the file on the page restores the graph"
     if name.endswith("paste_back"):
-        assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole picture"
+        assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole image"
 
 
 def test_of_two_people_each_speaks_with_a_voice_of_their_own(client, comfyui, inputs, tmp_path):

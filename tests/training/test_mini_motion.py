@@ -19,13 +19,13 @@ from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXP
 from sadtalker_core.datatypes import BlendshapeMotion, SpeechWindows
 from sadtalker_core.model import NETWORKS, load_weights
 from sadtalker_core.motion.pose import run_posevae
+from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from sadtalker_core.render.mapping import run_mappingnet
 from sadtalker_core.training.expnet_mini import agreement, predict_clip
 from sadtalker_core.training.head_measures import at_seams, head_range, nods_with_loudness
 from sadtalker_core.training.head_sway import scale_of
 from sadtalker_core.training.posevae_mini import portrait_at
 from sadtalker_core.training.voices.speech_set import load
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 FILE = ASSETS / "mini_motion.safetensors"
 JAW, PRESS = BLENDSHAPE_INDEX["jawOpen"], BLENDSHAPE_INDEX["mouthPressLeft"]
@@ -50,8 +50,8 @@ def voices():
 @pytest.fixture(scope="module")
 def spoken(nets, voices):
     """(T, 64) and (T, len(SPEECH_BLENDSHAPES)): what the network says and what it should."""
-    said = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
-    return said, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
+    predicted = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
+    return predicted, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
 
 
 def express(net, mel_value: float, reference: dict[str, float] | None = None, blink: float = 0.0):
@@ -74,11 +74,11 @@ def test_the_jaw_of_an_unknown_voice_opens_when_and_as_far_as_it_should(spoken):
 
 
 def test_lips_meet_on_p_b_m(spoken):
-    said, wanted = spoken
+    predicted, wanted = spoken
     closed = wanted[:, SPEECH_BLENDSHAPES.index(PRESS)] > 0.4
     open_ = wanted[:, SPEECH_BLENDSHAPES.index(JAW)] > 0.25
-    assert said[closed, PRESS].mean() > 4 * said[open_, PRESS].mean()
-    assert said[closed, JAW].mean() < 0.3 * said[open_, JAW].mean()
+    assert predicted[closed, PRESS].mean() > 4 * predicted[open_, PRESS].mean()
+    assert predicted[closed, JAW].mean() < 0.3 * predicted[open_, JAW].mean()
 
 
 @pytest.mark.parametrize("mel", [-4.0, 0.0], ids=["silence", "idle"])

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...canonical_face import FACE_OUTLINE, rotation_of_angles
+from ...easing import smoothstep
 from .flow_maps import MAPS, SPOT_RANGE, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import HEAD_CENTRE, MARGIN, STAGE, WINDOW
@@ -79,8 +80,8 @@ class Silhouette:
         speed = displacement.square().sum(1, keepdim=True).sqrt()
         beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
         fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
-        stays = ((away - _CLOSE) / fade).clamp(0, 1)
-        goes = 1 - stays * stays * (3 - 2 * stays)
+        stays = (away - _CLOSE) / fade
+        goes = 1 - smoothstep(stays)
         goes = torch.maximum(goes, neck) * (self.rim * (_RIM / MARGIN)).clamp_max(
             1
         )  # rings may end right at the border

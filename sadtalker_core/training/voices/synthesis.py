@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from ...motion.visemes import ARPABET, Phone
 from ...timeline import SAMPLE_RATE_HZ
-from .visemes import ARPABET, Phone
 
 
 class VoiceMissing(RuntimeError):
@@ -139,7 +139,6 @@ class Espeak:
 
 
 # --- flite ----------------------------------------------------------------------------------------------------------
-FLITE_VOICES = ("slt", "rms", "awb", "kal16", "kal")
 
 
 def flite(text: str, voice: str, *, stretch: float = 1.0) -> Utterance:

@@ -1,7 +1,7 @@
 """Whether a mouth makes the shapes of what is said, or only opens when it is loud.
 
 The network of this folder can be fooled: a jaw that is nothing but the loudness of the voice scores as well as real
-films. So what it says is read together with two correlations, of the opening and of the width of the mouth with what
+videos. So what it says is read together with two correlations, of the opening and of the width of the mouth with what
 the phonemes ask for, after all that loudness explains (in the same frame and in two on each side) is taken out of both.
 A jaw that is loudness alone is left with nothing.
 Letters: `T` video frames at 25 fps.
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
+from sadtalker_core.motion.visemes import Phone, blendshape_track
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from sadtalker_core.training.voices.visemes import Phone, blendshape_track
 
 QUIETEST_DB = -40.0  #: below the loud frames of the clip
 LOUDNESS_REACH = 2  #: frames
@@ -38,7 +38,7 @@ class Shapes(NamedTuple):
 
 
 def shapes(meshes: Tensor, phones: Sequence[Phone], sound: np.ndarray) -> Shapes:
-    """meshes (T, 468, 3) of the film, the phones and the sound (n,) at 16 kHz of what is said in it."""
+    """meshes (T, 468, 3) of the video, the phones and the sound (n,) at 16 kHz of what is said in it."""
     n_frames = len(meshes)
     canonical = load_canonical_face()
     # without the wave: what is asked must not know how loud it is said
