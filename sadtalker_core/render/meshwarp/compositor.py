@@ -142,7 +142,7 @@ class _MeshClip:
         repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
-        displacement = self.silhouette(displacement, flow, rigid)
+        displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # painted softly. So are lips and lids, and what they uncover is drawn.

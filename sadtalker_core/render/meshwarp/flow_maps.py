@@ -38,7 +38,7 @@ MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "backfacing", "stretch",
 
 #: kinds of triangles beside those of canonical_face.py: those of the skin, which can turn away, and the surroundings
 _HIDEABLE, _SURROUNDINGS = -1, 3
-SPOT_RANGE = (1.0, 1.0, 1.5)  #: decimetres that are 1 in the maps "x", "y" and "z", as the network was trained
+_SPOT_RANGE = (1.0, 1.0, 1.5)  #: decimetres that are 1 in the maps "x", "y" and "z", as the network was trained
 _EDGE_ON = -0.02  #: twice the signed area, in square pixels, above which a triangle of the skin is seen from behind
 _SMALLEST = 0.05  #: the same, below which triangles are not compared
 
@@ -169,10 +169,10 @@ def _topology(device: torch.device) -> _Topology:
 
 def _spots_of_head() -> Tensor:
     """(M, 4) the maps x, y, z and mouth height at the points of a rig."""
-    face = (load_canonical_face().mean - torch.tensor(HEAD_CENTRE)) / torch.tensor(SPOT_RANGE)
+    face = (load_canonical_face().mean - torch.tensor(HEAD_CENTRE)) / torch.tensor(_SPOT_RANGE)
     outline = face[list(FACE_OUTLINE)]
     rings = [
-        torch.cat([outline[:, :2] * size, (cosine_sum(depth)[:, None] - HEAD_CENTRE[2]) / SPOT_RANGE[2]], 1)
+        torch.cat([outline[:, :2] * size, (cosine_sum(depth)[:, None] - HEAD_CENTRE[2]) / _SPOT_RANGE[2]], 1)
         for size, depth, *_ in RINGS
     ]
     reach = 1.5 / outline[:, :2].abs().amax(1, keepdim=True).clamp_min(1e-3)

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from ...canonical_face import FACE_OUTLINE, rotation_of_angles
 from ...easing import smoothstep
-from .flow_maps import MAPS, SPOT_RANGE, MeshFlow, mesh_flow, rigid_flow
+from .flow_maps import mesh_flow, rigid_flow
 from .network import FlowRenderer
-from .placement import HEAD_CENTRE, MARGIN, STAGE, WINDOW
+from .placement import MARGIN, STAGE, WINDOW
 from .rig import FaceRig
 from .warp import mean_around, sample
 
@@ -39,12 +39,7 @@ _IS_HEAD = 0.5
 _REACH = 24  #: pixels of the stage from the outline beyond which everything stands still
 _CLOSE = 1  #: pixels within which everything goes along
 _LEAST_FADE, _FADE = 5.0, 1.3  #: over how many pixels motion fades, at least, and by the motion beside the outline
-#: How far hair follows the head alone, at the depth that the rings have, so much flatter and averaged over squares:
-#: least squares on 12 generated heads whose exact flow is known. It begins in such a square around the edge of the
-#: face and ends so many pixels from the outline.
-_STIFF, _FLATTER, _EVEN, _HAIRLINE, _HAIR_ENDS = 0.5, 0.7, 9, 15, 4.0
 _AROUND = 9  #: pixels of a square in which something has to move before skin beside the face is covered
-_RIM = 40.0  #: pixels from the border of the stage, which stands still, from where on hair is free to move as a whole
 _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, and are all there is
 
 
@@ -62,30 +57,22 @@ class Silhouette:
         down, across = torch.gradient(-self.within, dim=(2, 3))
         outwards = torch.cat([across, down], dim=1)
         self.outwards = outwards / outwards.norm(dim=1, keepdim=True).clamp_min(0.1)
-        self.pivot = float(rig.face.canonical.pivot[2])
         place = _places(stage.device)
-        self.rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / _RIM).clamp(0, 1)
+        self.rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / MARGIN).clamp(0, 1)
         self.neck = _below_the_chin(rig)
 
-    def __call__(self, displacement: Tensor, flow: MeshFlow, rigid: Tensor) -> Tensor:
-        """displacement (B, 2, h, h) in pixels of the stage, of the frames of flow and rigid (B, 4, 2) -> the same; hair
-        goes along with the head, and beyond its outline the displacement fades out.
+    def __call__(self, displacement: Tensor, face: Tensor) -> Tensor:
+        """displacement (B, 2, h, h) in pixels of the stage, of frames whose face is at (B, 1, h, h) -> the same, that
+        fades out beyond the outline.
         """
-        away, neck = self._seen_at(displacement)
-        hair = _STIFF * (1 - mean_around(flow.face, _HAIRLINE)).clamp_min(0)
-        hair = hair * (1 - torch.maximum(neck, (away / _HAIR_ENDS).clamp(0, 1)))
-        hair = hair * self.rim
-        displacement = torch.lerp(displacement, _taken_along(rigid, self._depth(flow)), hair)
         away, neck = self._seen_at(displacement)
         speed = displacement.square().sum(1, keepdim=True).sqrt()
         beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
         fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
         stays = (away - _CLOSE) / fade
         goes = 1 - smoothstep(stays)
-        goes = torch.maximum(goes, neck) * (self.rim * (_RIM / MARGIN)).clamp_max(
-            1
-        )  # rings may end right at the border
-        return self._beside_the_face(displacement * goes, flow.face)
+        goes = torch.maximum(goes, neck) * self.rim  # rings may end right at the border
+        return self._beside_the_face(displacement * goes, face)
 
     def _beside_the_face(self, displacement: Tensor, face: Tensor) -> Tensor:
         """What is beside the face (B, 1, h, h) of a frame never shows the portrait's face: from where it would, it is
@@ -101,11 +88,6 @@ class Silhouette:
         known = torch.cat([self.distance, self.neck], dim=1).expand(len(displacement), -1, -1, -1)
         away, neck = sample(known, _grid(_places(displacement.device) + displacement)).split(1, dim=1)
         return away, neck
-
-    def _depth(self, flow: MeshFlow) -> Tensor:
-        """(B, 1, h, h) decimetres in front of the pivot, as the rings have it, without steps."""
-        z = flow.maps[:, [MAPS.index("z")]].float() * SPOT_RANGE[2] + (HEAD_CENTRE[2] - self.pivot)
-        return mean_around(F.pad(z * _FLATTER, (MARGIN,) * 4, mode="replicate"), _EVEN)
 
 
 def _share_that_goes_along(

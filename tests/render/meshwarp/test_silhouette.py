@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sadtalker_core.render.meshwarp.flow_maps import mesh_flow, rigid_flow
+from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
 from sadtalker_core.render.meshwarp.placement import STAGE
 from sadtalker_core.render.meshwarp.silhouette import Silhouette
@@ -29,8 +29,8 @@ def moved():
         outline = Silhouette(net, stage, net.encode(stage), face)
         flow = mesh_flow(face, torch.zeros(1, 64), STILL[0], SHIFT)
         rest = mesh_flow(face, torch.zeros(1, 64), *STILL)
-        now = outline(flow.displacement, flow, rigid_flow(face, STILL[0], SHIFT))
-        still = outline(rest.displacement, rest, rigid_flow(face, *STILL))
+        now = outline(flow.displacement, flow.face)
+        still = outline(rest.displacement, rest.face)
     return flow.displacement[0], now[0], away, still
 
 
