@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import SadTalkerAudioEncode
+from .dub_video import SadTalkerDubVideo
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
@@ -54,5 +55,6 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerLoadTrack,
             SadTalkerVisibleLabel,
             SadTalkerRenderVideo,
+            SadTalkerDubVideo,
         ]
         return [with_checked_inputs(easy_to_find(node)) for node in nodes]

@@ -27,6 +27,7 @@ FOLDED = {
     "SadTalkerMappingNet": ("yaw", "pitch", "roll"),
     "SadTalkerVideoCombine": ("output_fps",),
     "SadTalkerRenderVideo": ("feather", "colour_match", "batch_size", "keep_partial", "output_fps"),
+    "SadTalkerDubVideo": ("face_order", "fps", "keep_partial", "output_fps", "quality", "strength"),
     "SadTalkerEditPose": ("pitch_offset", "yaw_offset", "roll_offset"),
 }
 

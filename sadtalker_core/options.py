@@ -19,6 +19,7 @@ from .compose.paste import FEATHER, WIDEST_FEATHER
 from .compose.plot import SMALLEST
 from .compose.video import QUALITIES
 from .datatypes import CropMode
+from .dub.schedule import DubLength
 from .errors import OptionError, shorten
 from .face.crop import AS_BEFORE, BY_THE_FACE, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
@@ -339,6 +340,24 @@ class Options:
         )
     )
 
+    length: str = _field(
+        _choice(
+            DubLength,
+            "Dubbing, where voice and film last differently. A shorter voice is followed by silence. A longer one: hold"
+            " stays on the film's last image, loop begins the film again, bounce runs it backwards and forwards, "
+            "silence ends with the film. cut: as long as the shorter of the two.",
+        )
+    )
+    strength: float = _field(
+        _float(1.0, 0.0, 1.0, 0.05, "Dubbing: how far the film's mouth is replaced; 0 leaves the film as it is.")
+    )
+    keep_mouth: float = _field(
+        _float(0.0, 0.0, 1.0, 0.05, "Dubbing, where the voice is silent: 0 the mouth rests, 1 it moves as filmed.")
+    )
+    original_volume: float = _field(
+        _float(0.0, 0.0, 2.0, 0.05, "Dubbing: volume of the film's own sound under the voice; 1 as it was, 0 none.")
+    )
+
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             object.__setattr__(self, name, option.check(getattr(self, name)))
@@ -441,6 +460,13 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         replace(_BATCH_SIZE, help="Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up"
                                   " to 4. The video does not depend on it."),
         _FILE,
+        _bool(False, "If the run is stopped or fails, keep the frames so far as a playable file whose name ends in "
+                     "_partial.mp4. Off: nothing is kept.", "keep_partial"),
+    ),
+    "DubVideo": _table(
+        _fraction("fps", 25.0, 0.001, "Frame rate of connected frames. A connected video has its own.", 1.0, 240.0,
+                  "frames per second"),
+        replace(_FILE, default="sadtalker/dubbed"),
         _bool(False, "If the run is stopped or fails, keep the frames so far as a playable file whose name ends in "
                      "_partial.mp4. Off: nothing is kept.", "keep_partial"),
     ),

@@ -107,11 +107,11 @@ def follow_mesh(
             waiting.append(frame)
             yield frame
 
-    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: _select(faces, selector, waiting[-1])):
+    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: select_face(faces, selector, waiting[-1])):
         yield waiting.popleft(), seen
 
 
-def _select(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) -> DetectedFace:
+def select_face(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) -> DetectedFace:
     height, width = frame.shape[:2]
     if selector.box is not None:
         return nearest(faces, selector.box, lambda face: face.box)
