@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import SadTalker, Video, load
+    from .api import DubbedFilm, SadTalker, Video, load
     from .compose.signature import Signature
     from .errors import (
         AudioError,
@@ -45,6 +45,7 @@ __all__ = [
     "load",
     "SadTalker",
     "Video",
+    "DubbedFilm",
     "Options",
     "Option",
     "OPTIONS",
@@ -75,6 +76,7 @@ _MODULES = {
     "load": "api",
     "SadTalker": "api",
     "Video": "api",
+    "DubbedFilm": "api",
     "Options": "options",
     "Option": "options",
     "OPTIONS": "options",
