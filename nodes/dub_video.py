@@ -52,7 +52,7 @@ class SadTalkerDubVideo(io.ComfyNode):
                     "mask", optional=True, tooltip="White over the face that speaks, in the first frame that shows any."
                 ),
             ],
-            outputs=video_file.outputs(),
+            outputs=video_file.outputs("dubbed"),
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )

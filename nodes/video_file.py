@@ -81,9 +81,9 @@ def shown(path: Path, subfolder: str) -> io.NodeOutput:
     )
 
 
-def outputs() -> list[io.Output]:
-    """What a node that writes a video gives."""
-    return [io.Video.Output("video", display_name="video", tooltip="The written file.")]
+def outputs(name: str = "video") -> list[io.Output]:
+    """What a node that writes a video gives.  name: its id, where an input is called video"""
+    return [io.Video.Output(name, display_name="video", tooltip="The written file.")]
 
 
 def workflow_metadata(hidden: Any) -> dict[str, str]:

@@ -343,19 +343,19 @@ class Options:
     length: str = _field(
         _choice(
             DubLength,
-            "Dubbing, where voice and film last differently. A shorter voice is followed by silence. A longer one: hold"
-            " stays on the film's last image, loop begins the film again, bounce runs it backwards and forwards, "
-            "silence ends with the film. cut: as long as the shorter of the two.",
+            "Where voice and film last differently. A shorter voice is followed by silence. A longer one: hold stays on"
+            " the film's last image, loop begins the film again, bounce runs it backwards and forwards, silence ends "
+            "with the film. cut: as long as the shorter of the two.",
         )
     )
     strength: float = _field(
-        _float(1.0, 0.0, 1.0, 0.05, "Dubbing: how far the film's mouth is replaced; 0 leaves the film as it is.")
+        _float(1.0, 0.0, 1.0, 0.05, "How far the film's mouth is replaced; 0 leaves the film as it is.")
     )
     keep_mouth: float = _field(
-        _float(0.0, 0.0, 1.0, 0.05, "Dubbing, where the voice is silent: 0 the mouth rests, 1 it moves as filmed.")
+        _float(0.0, 0.0, 1.0, 0.05, "Where the voice is silent: 0 the mouth rests, 1 it moves as filmed.")
     )
     original_volume: float = _field(
-        _float(0.0, 0.0, 2.0, 0.05, "Dubbing: volume of the film's own sound under the voice; 1 as it was, 0 none.")
+        _float(0.0, 0.0, 2.0, 0.05, "Volume of the film's own sound under the voice; 1 as it was, 0 none.")
     )
 
     def __post_init__(self) -> None:

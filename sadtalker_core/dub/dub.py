@@ -20,7 +20,7 @@ from ..choices import one_of
 from ..claims import Claim
 from ..compose.signature import Signature
 from ..compose.video import Sound, VideoWriter
-from ..datatypes import CropMode, Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family
+from ..datatypes import Box, CropMode, Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family
 from ..errors import AudioError, FaceNotFound
 from ..face.points import FaceSelector
 from ..families.base import Model
@@ -28,11 +28,12 @@ from ..families.networks import FACE_DETECTOR, FACE_MESH, LINEAR_3DMM
 from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
 from ..timeline import SAMPLE_RATE_HZ
-from ..threads import few_threads, pieces_at_once, side_by_side
+from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
 from .film import Film
 from .follow import FilmCount, Followed, follow_person, read_person
 from .mouth import MouthLook, place_of, with_mouth
 from .rest import Person
+from .sources import redrawn
 from .schedule import DubLength, VoiceTrack, amount_of, n_frames_of, played
 
 #: frames that a CPU dubs side by side
@@ -63,7 +64,7 @@ class DubOptions:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A piece of work that needs no other frame: the square around the mouth (S, S, 3) of bytes, and what it says."""
+    """A piece of work that needs no other frame: the square around the mouth (3, S, S) of bytes, and what it says."""
 
     square: Tensor
     points: Tensor
@@ -147,9 +148,10 @@ def voice_of(
         assert speech is not None
         expression = pipeline.predict_expression(model, speech, _at_rest(model), blink="off")
     require_family("the expression", expression.family, model.family.name)
-    weights = torch.zeros_like(expression.coefficients)
-    mouth = blendshapes_of(MOUTH_GROUP)
-    weights[:, mouth] = expression.coefficients[:, mouth].float().cpu()
+    weights = expression.coefficients.float().cpu()
+    if expression.blendshapes:  # eyes and brows are the film's
+        mouth = blendshapes_of(MOUTH_GROUP)
+        weights = torch.zeros_like(weights).index_copy(1, torch.tensor(mouth), weights[:, mouth])
     speaks = torch.ones(len(weights)) if speech is None or speech.wave is None else speaking(speech)
     speaks = F.pad(speaks[: len(weights)], (0, max(len(weights) - len(speaks), 0)))
     if sound is None and speech is not None and speech.wave is not None:
@@ -183,7 +185,11 @@ def dubbed_frames(
             yield frame
 
     with torch.inference_mode(), few_threads():
-        nets = model.use(FACE_DETECTOR, FACE_MESH, LINEAR_3DMM)
+        if model.family.moves_mesh:
+            detector, mesh, linear_3dmm = model.use(FACE_DETECTOR, FACE_MESH, LINEAR_3DMM)
+        else:
+            (detector, mesh), linear_3dmm = model.use(FACE_DETECTOR, FACE_MESH), None
+        nets = detector, mesh, linear_3dmm
         person = read_person(*nets, looked_at(film.frames()), film.fps, options.selector)
     if person is None:
         raise FaceNotFound(
@@ -191,7 +197,10 @@ def dubbed_frames(
         )
     frames = looked_at(played(film, track.seconds, length))
     followed = follow_person(*nets, frames, film.fps, options.selector, person, count)
-    yield from _painted(followed, person, track, film.fps, options)
+    if model.family.moves_mesh:
+        yield from _painted(followed, person, track, film.fps, options)
+    else:
+        yield from _redrawn(model, followed, person, track, film.fps, options)
 
 
 def _painted(
@@ -211,6 +220,33 @@ def _painted(
         yield from frames
 
 
+def _redrawn(
+    model: Model, followed: Iterator[Followed], person: Person, track: VoiceTrack, fps: float, options: DubOptions
+) -> Iterator[Tensor]:
+    for k, seen in enumerate(each_on_few_threads(followed)):
+        amount = seen.amount * amount_of(track.at(k / fps)[1], options.strength, options.keep_mouth)
+        if seen.points is None or amount < _NOTHING:
+            yield seen.frame
+            continue
+        with torch.inference_mode():
+            whole = redrawn(model, seen.frame, seen.points, track, k / fps).permute(2, 0, 1)
+            square = _cut(whole, place_of(seen.points, person.rest).square())
+            yield with_patch(seen, square, person, amount)
+
+
+def _cut(image: Tensor, box: Box) -> Tensor | None:
+    """image (3, H, W) -> (3, S, S), the border carried on beyond it; None for a box that lies beside it."""
+    height, width = image.shape[1:]
+    left, top = max(-box.x, 0), max(-box.y, 0)
+    right, below = max(box.right - width, 0), max(box.bottom - height, 0)
+    if left + right >= box.width or top + below >= box.height:
+        return None
+    part = image[:, box.y + top : box.bottom - below, box.x + left : box.right - right]
+    if not any((left, right, top, below)):
+        return part
+    return F.pad(part[None].float(), (left, right, top, below), mode="replicate")[0].to(image.dtype)
+
+
 def patch_of(
     seen: Followed, person: Person, track: VoiceTrack, seconds: float, options: DubOptions
 ) -> Patch | None:
@@ -220,17 +256,11 @@ def patch_of(
     if seen.points is None or seen.own is None or seen.look is None or amount < _NOTHING:
         return None
     box = place_of(seen.points, person.rest).square()
-    height, width = seen.frame.shape[:2]
-    left, top = max(-box.x, 0), max(-box.y, 0)
-    right, below = max(box.right - width, 0), max(box.bottom - height, 0)
-    if left + right >= box.width or top + below >= box.height:  # beside the frame
+    square = _cut(seen.frame.permute(2, 0, 1), box)
+    if square is None:
         return None
-    square = seen.frame[box.y + top : box.bottom - below, box.x + left : box.right - right].permute(2, 0, 1)
-    square = F.pad(square[None].float(), (left, right, top, below), mode="replicate")[0] if any(
-        (left, right, top, below)
-    ) else square.float()
     points = seen.points - seen.points.new_tensor([box.x, box.y, 0])
-    return Patch(square.to(torch.uint8), points, seen.own, weights, amount, seen.look)
+    return Patch(square, points, seen.own, weights, amount, seen.look)
 
 
 def painted(patch: Patch, person: Person) -> Tensor:
@@ -239,8 +269,8 @@ def painted(patch: Patch, person: Person) -> Tensor:
     return with_mouth(square, patch.points, patch.own, person.rest, patch.weights, patch.amount, patch.look)
 
 
-def with_patch(seen: Followed, square: Tensor | None, person: Person) -> Tensor:
-    """The frame with its new mouth; beyond the mask every byte is its own."""
+def with_patch(seen: Followed, square: Tensor | None, person: Person, amount: float = 1.0) -> Tensor:
+    """The frame with its new mouth; beyond the mask every byte is its own.  amount: how far the square is seen"""
     if square is None or seen.points is None:
         return seen.frame
     place = place_of(seen.points, person.rest)
@@ -251,7 +281,7 @@ def with_patch(seen: Followed, square: Tensor | None, person: Person) -> Tensor:
     mask, new = place.mask(box)[inner][..., None], square[:, *inner].permute(1, 2, 0) * 255
     was = seen.frame[y, x].float()
     frame = seen.frame.clone()
-    frame[y, x] = torch.lerp(was, new, mask).round_().clamp_(0, 255).to(torch.uint8)
+    frame[y, x] = torch.lerp(was, new, amount * mask).round_().clamp_(0, 255).to(torch.uint8)
     return frame
 
 

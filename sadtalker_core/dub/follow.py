@@ -150,7 +150,7 @@ class _Tracker:
 def read_person(
     detector: FaceDetector,
     mesh: FaceMesh,
-    linear_3dmm: Linear3DMM,
+    linear_3dmm: Linear3DMM | None,
     frames: Iterable[Tensor],
     fps: float,
     selector: FaceSelector,
@@ -173,7 +173,7 @@ def read_person(
 def follow_person(
     detector: FaceDetector,
     mesh: FaceMesh,
-    linear_3dmm: Linear3DMM,
+    linear_3dmm: Linear3DMM | None,
     frames: Iterable[Tensor],
     fps: float,
     selector: FaceSelector,
@@ -213,7 +213,7 @@ def follow_person(
         yield out()
 
 
-def _smoothed(linear_3dmm: Linear3DMM, around: list[_Seen], at: int, reach: int, person: Person) -> Followed:
+def _smoothed(linear_3dmm: Linear3DMM | None, around: list[_Seen], at: int, reach: int, person: Person) -> Followed:
     """around: frames in order, of which the one `at` goes out."""
     seen = around[at]
     if seen.points is None:

@@ -33,7 +33,7 @@ class Person:
     weights: Tensor
 
     @classmethod
-    def of(cls, linear_3dmm: Linear3DMM, meshes: Tensor) -> Person:
+    def of(cls, linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Person:
         """meshes (F, 468, 3) in pixels of the film, of different moments."""
         heads = torch.stack([in_head(mesh) for mesh in meshes])
         gaps = (heads[:, _UPPER, 1] - heads[:, _LOWER, 1]).mean(1)
@@ -62,8 +62,10 @@ def in_head(mesh: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def read_weights(linear_3dmm: Linear3DMM, meshes: Tensor) -> Tensor:
-    """(F, 468, 3) -> (F, 64) blendshape weights."""
+def read_weights(linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Tensor:
+    """(F, 468, 3) -> (F, 64) blendshape weights; zeros where nobody reads them."""
+    if linear_3dmm is None:
+        return torch.zeros(len(meshes), EXPRESSION)
     place = linear_3dmm.read.weight.device
     found = linear_3dmm(meshes.to(place, torch.float32)).blendshapes.float().cpu()
     return torch.nn.functional.pad(found, (0, EXPRESSION - found.shape[1]))
