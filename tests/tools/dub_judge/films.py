@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from sadtalker_core.audio.speech import encode_speech
-from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, EXPRESSION
+from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from sadtalker_core.datatypes import MINI, CropMode, FaceCoefficients
 from sadtalker_core.model import load_model
 from sadtalker_core.motion.blink import Blinks
@@ -26,6 +26,10 @@ from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import Scene
 
 TEST_SEED = 20_261
+#: what holds lips together, from which weight on wholly, and what parts them beside the jaw
+_PRESSES = [BLENDSHAPE_INDEX[f"mouthPress{side}"] for side in ("Left", "Right")]
+_PRESSED = 0.18
+_PARTING = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("mouthLowerDown", "mouthUpperUp", "mouthFunnel"))]
 #: radians and decimetres: how far the head goes to and fro, and how many seconds it takes
 _NOD, _TURN, _TILT, _SHIFT = (0.05, 2.3), (0.16, 3.1), (0.04, 4.3), (0.06, 3.7)
 
@@ -55,6 +59,18 @@ def expression_of(voice: np.ndarray, n_frames: int, seed: int = 0) -> np.ndarray
     return np.pad(rows, ((0, n_frames - len(rows)), (0, 0)))
 
 
+def _with_lips_shut(rows: np.ndarray) -> np.ndarray:
+    """Lips that are pressed are shut, as the family means it (render/meshwarp/lip_contact.py): the units of the head
+    mesh alone would leave them apart.
+    """
+    shut = np.clip(rows[:, _PRESSES].mean(1, keepdims=True) / _PRESSED, 0, 1)
+    rows = rows.copy()
+    rows[:, _PARTING] *= 1 - shut
+    jaw, close = (BLENDSHAPE_INDEX[name] for name in ("jawOpen", "mouthClose"))
+    rows[:, [close]] += shut * (rows[:, [jaw]] - rows[:, [close]])
+    return rows
+
+
 def two_films(
     number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path
 ) -> TwoFilms:
@@ -71,7 +87,7 @@ def _rendered(
     number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path
 ) -> dict[str, np.ndarray]:
     scene = Scene(load_head_mesh(folder / "heads"), np.random.default_rng([TEST_SEED, number]), side)
-    rows = np.stack([expression_of(voice, n_frames, number) for voice in voices])
+    rows = np.stack([_with_lips_shut(expression_of(voice, n_frames, number)) for voice in voices])
     mouth = blendshapes_of(MOUTH_GROUP)
     rows[1][:, [k for k in range(rows.shape[2]) if k not in mouth]] = rows[0][
         :, [k for k in range(rows.shape[2]) if k not in mouth]
