@@ -35,6 +35,7 @@ class SadTalkerDubVideo(io.ComfyNode):
                 widgets.option("quality"),
                 *widgets.own("DubVideo"),
                 widgets.output_fps(),
+                widgets.option("label", optional=True),
                 io.Video.Input("video", optional=True, tooltip="The film, from ComfyUI's Load Video."),
                 io.Image.Input("frames", optional=True, tooltip="The film as an image batch, instead of video."),
                 io.Audio.Input(
@@ -73,6 +74,7 @@ class SadTalkerDubVideo(io.ComfyNode):
         filename_prefix: str,
         keep_partial: bool,
         output_fps: float = 0.0,
+        label: str = "",
         video: Any = None,
         frames: Tensor | None = None,
         audio: Any = None,
@@ -102,7 +104,9 @@ class SadTalkerDubVideo(io.ComfyNode):
                 model,
                 film,
                 track,
-                DubOptions(length, strength, keep_mouth, original_volume, FaceSelector(face_index, face_order, box)),
+                DubOptions(
+                    length, strength, keep_mouth, original_volume, FaceSelector(face_index, face_order, box), label
+                ),
                 voice=sound,
                 output_fps=output_fps,
                 quality=quality,

@@ -39,7 +39,7 @@ GROUPS = {
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
-    "dubbing": ("length", "strength", "keep_mouth", "original_volume"),
+    "dubbing": ("length", "strength", "keep_mouth", "original_volume", "label"),
 }  # fmt: skip
 #: those that only a film has, and what counts of the others where a film is dubbed
 DUBBING = "dubbing"

@@ -136,7 +136,7 @@ class SadTalker:
         film:    the path of a video file, or (frames (T, H, W, 3) in 0..1, frames per second)
         audio:   as `animate` takes it
         options: the defaults when None; `face_index`, `face_order`, `loudness`, `length`, `strength`, `keep_mouth`,
-                 `original_volume`, `quality` and `output_fps` count
+                 `original_volume`, `label`, `quality` and `output_fps` count
         Raises VideoError, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
@@ -249,7 +249,7 @@ class DubbedFilm:
 
     def frames(self) -> Iterator[Tensor]:
         """Yield frames (H, W, 3), bytes. Raises FaceNotFound for a film without a face."""
-        return dubbed_frames(self.model.networks, self.film, self.track, _dub_options(self.options))
+        return dubbed_frames(self.model.networks, self.film, self.track, dub_options(self.options))
 
     def save(
         self,
@@ -267,7 +267,7 @@ class DubbedFilm:
             self.model.networks,
             self.film,
             self.track,
-            _dub_options(self.options),
+            dub_options(self.options),
             voice=self.audio,
             output_fps=self.options.output_fps,
             quality=self.options.quality,
@@ -277,13 +277,14 @@ class DubbedFilm:
         )
 
 
-def _dub_options(options: Options) -> DubOptions:
+def dub_options(options: Options) -> DubOptions:
     return DubOptions(
         options.length,
         options.strength,
         options.keep_mouth,
         options.original_volume,
         FaceSelector(options.face_index, options.face_order),
+        options.label,
     )
 
 
@@ -392,7 +393,7 @@ def as_film(film: FilmLike) -> Film:
     if not isinstance(film, str | Path):
         raise VideoError(f"film: expected a path or (frames, frames per second), got {type(film).__name__}.")
     path = _existing("film", film, VideoError)
-    return FilmFile(lambda: str(path), f"film: {shorten(path)}")
+    return FilmFile.of(path, f"film: {shorten(path)}")
 
 
 def _from_pcm(samples: Tensor) -> Tensor:

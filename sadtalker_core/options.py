@@ -358,6 +358,10 @@ class Options:
         _float(0.0, 0.0, 2.0, 0.05, "Volume of the film's own sound under the voice; 1 as it was, 0 none.")
     )
 
+    label: str = _field(
+        _text("", "Words in a corner of every frame of a dubbed film, such as AI-generated; empty: none.")
+    )
+
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             object.__setattr__(self, name, option.check(getattr(self, name)))

@@ -1,7 +1,7 @@
 """A table of jobs comes in, jobs that can be begun go out; or one sentence for every line that is wrong.
 
-The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, out, and any field of `Options`.
-Paths are relative to the table. An empty cell means the default. A sentence repeats at most 200 letters of a cell.
+The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, out, film, and any field of
+`Options`. A line has a portrait, or a film to be dubbed. Paths are relative to the table. An empty cell means the default. A sentence repeats at most 200 letters of a cell.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.catalog import MINI_MODEL, find_files
+from ..dub.film import FilmFile
+from ..dub.schedule import DubLength, n_frames_of
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
@@ -28,8 +30,9 @@ from ..timeline import frames_in_seconds
 REPEATED = 200
 #: faults that are told one by one
 MOST_FAULTS = 100
-FILES = ("portrait", "voice", "out")
-REQUIRED = ("portrait", "out")
+FILES = ("portrait", "voice", "out", "film")
+#: of the columns, this one, and one of these
+REQUIRED, SHOWN = "out", ("portrait", "film")
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,19 @@ class Job:
     """One line of the table.
 
     line:     its number in the file, from 1
-    portrait, voice, out: absolute paths; voice is None for an idle clip
+    portrait, voice, out, film: absolute paths; voice is None for an idle clip, and of portrait and film there is one
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
     """
 
     line: int
-    portrait: Path
+    portrait: Path | None
     voice: Path | None
     out: Path
     options: Options
     n_frames: int
     id: str
+    film: Path | None = None
 
 
 def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
@@ -121,7 +125,9 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise JobListError(f"{head}the column {', '.join(twice)} appears twice.")
-    missing = [name for name in REQUIRED if name not in names]
+    missing = [REQUIRED] if REQUIRED not in names else []
+    if not any(name in names for name in SHOWN):
+        missing.insert(0, SHOWN[0])
     if missing:
         raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
 
@@ -156,30 +162,37 @@ class _Row:
     def job(self, options: Options) -> Job | None:
         """The job, or None for a line with a fault."""
         portrait, voice = self._file("portrait", check_image_file), self._file("voice", audio_seconds)
+        film = self._file("film", FilmFile.of)
         out = self._out()
         seconds = options.idle_seconds
+        if self.cells.get("film"):
+            if self.cells.get("portrait"):
+                self.complain("it has a portrait and a film; a line has one of them.")
+            if not self.cells.get("voice"):
+                self.complain("its film has no voice to be dubbed with; set voice.")
+        elif not self.cells.get("portrait"):
+            self.complain(f"{' and '.join(name for name in SHOWN if name in self.cells)} is empty.")
         if self.cells.get("voice"):
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
             self.complain("it has no voice; set voice, or idle_seconds for a silent clip.")
-        if portrait is None or out is None or len(self.faults) > self.n_faults_before:
+        if out is None or len(self.faults) > self.n_faults_before:
             return None
-        voice_path = None if voice is None else voice[0]
+        voice_path, portrait_path, film_path = (file and file[0] for file in (voice, portrait, film))
         try:
-            identity = self._identity(portrait[0], voice_path, options)
+            identity = self._identity(portrait_path, voice_path, film_path, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
-        return Job(self.line, portrait[0], voice_path, out, options, frames_in_seconds(seconds), identity)
+        n_frames = frames_in_seconds(seconds)
+        if film is not None:
+            n_frames = n_frames_of(film[1].n_frames, seconds, film[1].fps, DubLength(options.length))
+        return Job(self.line, portrait_path, voice_path, out, options, n_frames, identity, film_path)
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
         """The file of a column and what a first look at it gave."""
         text = self.cells.get(column, "")
-        if not text:
-            if column in REQUIRED:
-                self.complain(f"{column} is empty.")
-            return None
-        path = self._path(column, text)
+        path = self._path(column, text) if text else None
         if path is None:
             return None
         try:
@@ -218,8 +231,9 @@ class _Row:
             return None
         return path
 
-    def _identity(self, portrait: Path, voice: Path | None, options: Options) -> str:
-        contents = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
+    def _identity(self, portrait: Path | None, voice: Path | None, film: Path | None, options: Options) -> str:
+        contents = {"portrait": portrait and _hash_of(portrait), "voice": voice and _hash_of(voice)}
+        contents |= {"out": self.cells["out"]} | ({"film": _hash_of(film)} if film else {})
         text = json.dumps(contents | asdict(options), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -244,13 +258,13 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
-    read = {os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice) if path}
+    read = {os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice, job.film) if path}
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
             yield f"line {job.line}: out: {_told(job.out)} is already written by line {written[name]}."
         if name in read:
-            yield f"line {job.line}: out: {_told(job.out)} is a portrait or voice of this table."
+            yield f"line {job.line}: out: {_told(job.out)} is a portrait, voice or film of this table."
         written.setdefault(name, job.line)
 
 

@@ -18,9 +18,12 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..api import paste_back_of, predict_motion, to_device
+from ..api import dub_options, paste_back_of, predict_motion, to_device
 from ..claims import Claim
 from ..datatypes import AnyMotion, FrameStream, Portrait
+from ..dub.dub import AnyPatch, Paint, dub_film, painted_here, voice_of
+from ..dub.film import Film, FilmFile
+from ..dub.rest import Person
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_audio
@@ -36,13 +39,15 @@ WORK_FOLDER = "sadtalker-batch-"
 class JobPayload:
     """A job as it travels: the bytes of its files, so that another machine needs no folder of ours."""
 
-    portrait: bytes
+    portrait: bytes | None
     voice: bytes | None
     options: Options
+    film: bytes | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobPayload:
-        return cls(job.portrait.read_bytes(), None if job.voice is None else job.voice.read_bytes(), job.options)
+        portrait, voice, film = (file and file.read_bytes() for file in (job.portrait, job.voice, job.film))
+        return cls(portrait, voice, job.options, film)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,8 @@ class Worker:
 
     def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
         """The whole job: the bytes of its mp4, and how many frames it has."""
+        if payload.film is not None:
+            return self._dub(payload, payload.film)
         nets = self._nets(payload.options)
         clip = self.plan(payload)
         voice = None if payload.voice is None else read_audio(payload.voice)
@@ -110,8 +117,22 @@ class Worker:
             )
             return path.read_bytes(), len(clip)
 
+    def _dub(self, payload: JobPayload, film: bytes) -> tuple[bytes, int]:
+        assert payload.voice is not None
+        with work_folder(WORK_FOLDER) as folder:
+            path = folder / "video.mp4"
+            voice = read_audio(payload.voice)
+            n_frames = write_dubbed(path, self._nets(payload.options), FilmFile.of(film), voice, payload.options)
+            return path.read_bytes(), n_frames
+
+    def mouths(self, options: Options, person: Person, patches: Sequence[AnyPatch | None]) -> list[np.ndarray | None]:
+        """The squares of these patches, (3, S, S) float32 each."""
+        made = painted_here(self._nets(options))(iter(patches), person)
+        return [None if square is None else square.numpy() for square in made]
+
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
+        assert payload.portrait is not None
         options, nets = payload.options, self._nets(payload.options)
         voice = None if payload.voice is None else read_audio(payload.voice)
         portrait, motion = predict_motion(
@@ -139,6 +160,37 @@ class Worker:
         return self._model
 
 
+def write_dubbed(
+    path: Path | Claim,
+    model: SadTalkerModel,
+    film: Film,
+    voice: tuple[Tensor, int],
+    options: Options,
+    paint: Paint | None = None,
+) -> int:
+    """The dubbed film becomes the mp4, at a path or under a claimed name. Returns how many frames it has."""
+    n_frames = 0
+
+    def count(done: int, total: int) -> None:
+        nonlocal n_frames
+        n_frames = done
+
+    track, sound = voice_of(model, voice, loudness=options.loudness)
+    dub_film(
+        path,
+        model,
+        film,
+        track,
+        dub_options(options),
+        voice=sound,
+        output_fps=options.output_fps,
+        quality=options.quality,
+        on_progress=count,
+        paint=paint,
+    )
+    return n_frames
+
+
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
@@ -147,4 +199,4 @@ def write_job_video(
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 
 
-__all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_job_video"]
+__all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_dubbed", "write_job_video"]

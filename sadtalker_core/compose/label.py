@@ -45,23 +45,48 @@ def label_frames(
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
         raise ImageError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
-    corner = one_of("corner", corner, CORNERS)
-    plate, ink = draw_plate(text, frames.shape[1], frames.shape[2], size)
-    height, width = plate.shape
-    margin = min(height // 2, frames.shape[1] - height, frames.shape[2] - width)
-    top = margin if corner.startswith("top") else frames.shape[1] - height - margin
-    left = margin if corner.endswith("left") else frames.shape[2] - width - margin
+    label = Label(text, (frames.shape[2], frames.shape[1]), corner=corner, size=size, opacity=opacity)
     labelled = torch.empty_like(frames)
-    cover, ink = (part[None, ..., None].to(frames) for part in (plate * opacity, ink))
     done = 0
     for piece, out in zip(frames.split(FRAMES_AT_ONCE), labelled.split(FRAMES_AT_ONCE), strict=True):
         out.copy_(piece)
-        patch = out[:, top : top + height, left : left + width, :3]
-        patch += cover * (ink - patch)
+        label.draw(out)
         done += len(piece)
         if on_progress is not None:
             on_progress(done, len(frames))
     return labelled
+
+
+class Label:
+    """The words at their place in frames of one size; see `label_frames`, which raises the same."""
+
+    def __init__(
+        self,
+        text: str,
+        size_wh: tuple[int, int],
+        *,
+        corner: str = CORNERS[0],
+        size: float = 0.05,
+        opacity: float = 0.8,
+    ):
+        wide, high = size_wh
+        corner = one_of("corner", corner, CORNERS)
+        plate, ink = draw_plate(text, high, wide, size)
+        height, width = plate.shape
+        margin = min(height // 2, high - height, wide - width)
+        top = margin if corner.startswith("top") else high - height - margin
+        left = margin if corner.endswith("left") else wide - width - margin
+        self.place = slice(top, top + height), slice(left, left + width)
+        self.cover, self.ink = (plate * opacity)[..., None], ink[..., None]
+
+    def draw(self, frames: Tensor) -> None:
+        """Writes it on frames (T, H, W, C), floats in 0..1, or bytes, in place."""
+        patch = frames[:, self.place[0], self.place[1], :3]
+        if frames.is_floating_point():
+            patch += self.cover.to(frames) * (self.ink.to(frames) - patch)
+            return
+        was = patch.float()
+        patch.copy_((was + self.cover * (self.ink * 255 - was)).round())
 
 
 def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor, Tensor]:
@@ -131,4 +156,4 @@ def _measured(face: str | None, words: str, letters: int) -> tuple[Any, tuple[fl
     return font, font.getbbox(words)
 
 
-__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_frames", "typeface_for"]
+__all__ = ["CORNERS", "DEFAULT_TEXT", "Label", "draw_plate", "label_frames", "typeface_for"]

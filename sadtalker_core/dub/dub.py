@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,7 @@ from .. import pipeline
 from ..audio.loudness import OFF
 from ..choices import one_of
 from ..claims import Claim
+from ..compose.label import Label
 from ..compose.signature import Signature
 from ..compose.video import Sound, VideoWriter
 from ..datatypes import Box, CropMode, Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family
@@ -33,8 +35,8 @@ from .film import Film
 from .follow import FilmCount, Followed, follow_person, read_person
 from .mouth import MouthLook, place_of, with_mouth
 from .rest import Person
-from .sources import redrawn
 from .schedule import DubLength, VoiceTrack, amount_of, n_frames_of, played
+from .sources import redrawn, rows_around
 
 #: frames that a CPU dubs side by side
 FRAMES_AT_ONCE = 4
@@ -53,6 +55,7 @@ class DubOptions:
     keep_mouth:      in silence: 0 the mouth rests, 1 it is as filmed
     original_volume: of the film's own sound under the voice, 1 as it was
     selector:        whose mouth
+    label:           words in a corner of every frame, or ""
     """
 
     length: DubLength | str = DubLength.HOLD
@@ -60,6 +63,7 @@ class DubOptions:
     keep_mouth: float = 0.0
     original_volume: float = 0.0
     selector: FaceSelector = FaceSelector()  # noqa: RUF009 (frozen)
+    label: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,35 @@ class Patch:
     weights: Tensor
     amount: float
     look: MouthLook
+
+    def painted(self, model: Model, person: Person) -> Tensor:
+        """(3, S, S) in 0..1: the square with its new mouth.  model: of no use, a mesh needs none"""
+        square = self.square.float() / 255
+        return with_mouth(square, self.points, self.own, person.rest, self.weights, self.amount, self.look)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPatch:
+    """The same for weights that redraw a head: the frame (H, W, 3) of bytes, its mesh (468, 3), and the rows (27, 64)
+    of the voice around its moment.
+    """
+
+    frame: Tensor
+    points: Tensor
+    rows: Tensor
+    amount: float
+
+    def painted(self, model: Model, person: Person) -> Tensor:
+        whole = redrawn(model, self.frame, self.points, self.rows)
+        box = place_of(self.points, person.rest).square()
+        was, new = (_cut(image.permute(2, 0, 1).float(), box) for image in (self.frame.float() / 255, whole))
+        assert was is not None and new is not None
+        return torch.lerp(was, new, self.amount)
+
+
+AnyPatch = Patch | HeadPatch
+#: patches, or None for frames that pass -> their squares in the same order
+Paint = Callable[[Iterator[AnyPatch | None], Person], Iterator[Tensor | None]]
 
 
 def dub_film(
@@ -90,15 +123,18 @@ def dub_film(
     on_frame: Callable[[Tensor], None] | None = None,
     on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
+    paint: Paint | None = None,
 ) -> Path:
     """The dubbed film as an mp4, at a path or under a claimed name. Returns where it is.
 
-    voice: (waveform, sample rate) of the new sound;  on_frame: shown a frame (3, H, W) now and then
+    voice: (waveform, sample rate) of the new sound;  on_frame: shown a frame (3, H, W) now and then;  paint: who
+    paints the mouths, None: this process
     Raises FaceNotFound where the film shows no face at all, VideoError, OptionError, AudioError.
     """
     length = one_of("length", options.length, DubLength)
     n_frames = n_frames_of(film.n_frames, track.seconds, film.fps, length)
     count = FilmCount()
+    label = Label(options.label, film.size_wh) if options.label.strip() else None
     writer = VideoWriter(
         path,
         film.size_wh,
@@ -112,7 +148,10 @@ def dub_film(
         check_stop=check_stop,
     )
     with writer as video:
-        for frame in dubbed_frames(model, film, track, options, count=count, check_stop=check_stop):
+        for frame in dubbed_frames(model, film, track, options, count=count, check_stop=check_stop, paint=paint):
+            if label is not None:
+                frame = frame.clone()
+                label.draw(frame[None])
             video.write(frame[None])
             if on_frame is not None and video.n_frames % FRAMES_AT_ONCE == 0:
                 on_frame(frame.permute(2, 0, 1).float() / 255)
@@ -174,8 +213,9 @@ def dubbed_frames(
     *,
     count: FilmCount | None = None,
     check_stop: Callable[[], None] | None = None,
+    paint: Paint | None = None,
 ) -> Iterator[Tensor]:
-    """(H, W, 3) bytes, one frame after the other."""
+    """(H, W, 3) bytes, one frame after the other; see `dub_film`."""
     length = one_of("length", options.length, DubLength)
 
     def looked_at(frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -197,41 +237,38 @@ def dubbed_frames(
         )
     frames = looked_at(played(film, track.seconds, length))
     followed = follow_person(*nets, frames, film.fps, options.selector, person, count)
-    if model.family.moves_mesh:
-        yield from _painted(followed, person, track, film.fps, options)
-    else:
-        yield from _redrawn(model, followed, person, track, film.fps, options)
+    waiting: deque[Followed] = deque()
+
+    def patches() -> Iterator[AnyPatch | None]:
+        for k, seen in enumerate(followed):
+            waiting.append(seen)
+            yield patch_of(seen, person, track, k / film.fps, options, mesh_alone=model.family.moves_mesh)
+
+    for square in (paint or painted_here(model))(patches(), person):
+        with few_threads():
+            yield with_patch(waiting.popleft(), square, person)
 
 
-def _painted(
-    followed: Iterator[Followed], person: Person, track: VoiceTrack, fps: float, options: DubOptions
-) -> Iterator[Tensor]:
-    done, cpu = 0, torch.device("cpu")
-    while True:
-        with torch.inference_mode(), few_threads():
-            at_once = pieces_at_once(FRAMES_AT_ONCE, cpu)
-            seen = list(islice(followed, at_once))
-            work = [patch_of(one, person, track, (done + k) / fps, options) for k, one in enumerate(seen)]
-            made = side_by_side(lambda patch: patch and painted(patch, person), work, cpu)
-            frames = [with_patch(one, new, person) for one, new in zip(seen, made, strict=True)]
-        if not seen:
-            return
-        done += len(seen)
-        yield from frames
+def painted_here(model: Model) -> Paint:
+    """Mouths that a mesh moves side by side, each on a thread; heads that are redrawn one by one, on all of them."""
+    cpu = torch.device("cpu")
 
+    def side_by_side_here(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
+        while True:
+            with torch.inference_mode(), few_threads():
+                work = list(islice(patches, pieces_at_once(FRAMES_AT_ONCE, cpu)))
+                made = list(side_by_side(lambda patch: patch and patch.painted(model, person), work, cpu))
+            if not work:
+                return
+            yield from made
 
-def _redrawn(
-    model: Model, followed: Iterator[Followed], person: Person, track: VoiceTrack, fps: float, options: DubOptions
-) -> Iterator[Tensor]:
-    for k, seen in enumerate(each_on_few_threads(followed)):
-        amount = seen.amount * amount_of(track.at(k / fps)[1], options.strength, options.keep_mouth)
-        if seen.points is None or amount < _NOTHING:
-            yield seen.frame
-            continue
-        with torch.inference_mode():
-            whole = redrawn(model, seen.frame, seen.points, track, k / fps).permute(2, 0, 1)
-            square = _cut(whole, place_of(seen.points, person.rest).square())
-            yield with_patch(seen, square, person, amount)
+    def one_by_one(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
+        for patch in each_on_few_threads(patches):
+            with torch.inference_mode():
+                made = patch and patch.painted(model, person)
+            yield made
+
+    return side_by_side_here if model.family.moves_mesh else one_by_one
 
 
 def _cut(image: Tensor, box: Box) -> Tensor | None:
@@ -248,8 +285,8 @@ def _cut(image: Tensor, box: Box) -> Tensor | None:
 
 
 def patch_of(
-    seen: Followed, person: Person, track: VoiceTrack, seconds: float, options: DubOptions
-) -> Patch | None:
+    seen: Followed, person: Person, track: VoiceTrack, seconds: float, options: DubOptions, *, mesh_alone: bool = True
+) -> AnyPatch | None:
     """What is to be made of a frame that is on at that time; None for one that passes as it is."""
     weights, speaking = track.at(seconds)
     amount = seen.amount * amount_of(speaking, options.strength, options.keep_mouth)
@@ -259,18 +296,14 @@ def patch_of(
     square = _cut(seen.frame.permute(2, 0, 1), box)
     if square is None:
         return None
+    if not mesh_alone:
+        return HeadPatch(seen.frame, seen.points, rows_around(track, seconds), amount)
     points = seen.points - seen.points.new_tensor([box.x, box.y, 0])
-    return Patch(square, points, seen.own, weights, amount, seen.look)
+    return Patch(square.contiguous(), points, seen.own, weights, amount, seen.look)
 
 
-def painted(patch: Patch, person: Person) -> Tensor:
-    """(3, S, S) in 0..1: the square with its new mouth."""
-    square = patch.square.float() / 255
-    return with_mouth(square, patch.points, patch.own, person.rest, patch.weights, patch.amount, patch.look)
-
-
-def with_patch(seen: Followed, square: Tensor | None, person: Person, amount: float = 1.0) -> Tensor:
-    """The frame with its new mouth; beyond the mask every byte is its own.  amount: how far the square is seen"""
+def with_patch(seen: Followed, square: Tensor | None, person: Person) -> Tensor:
+    """The frame with its new mouth; beyond the mask every byte is its own."""
     if square is None or seen.points is None:
         return seen.frame
     place = place_of(seen.points, person.rest)
@@ -281,7 +314,7 @@ def with_patch(seen: Followed, square: Tensor | None, person: Person, amount: fl
     mask, new = place.mask(box)[inner][..., None], square[:, *inner].permute(1, 2, 0) * 255
     was = seen.frame[y, x].float()
     frame = seen.frame.clone()
-    frame[y, x] = torch.lerp(was, new, amount * mask).round_().clamp_(0, 255).to(torch.uint8)
+    frame[y, x] = torch.lerp(was, new, mask).round_().clamp_(0, 255).to(torch.uint8)
     return frame
 
 

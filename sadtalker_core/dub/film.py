@@ -7,12 +7,14 @@ No more than a frame is held. Letters: `H W` a frame, `C n` channels and samples
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -116,6 +118,11 @@ class FilmFile:
         if first is None:
             raise VideoError(f"{name} holds no frames; use one that is not empty.")
         self.size_wh = (first.shape[1], first.shape[0])
+
+    @classmethod
+    def of(cls, file: Path | bytes, name: str = "the film") -> FilmFile:
+        """The film at a path, or of the bytes of a file."""
+        return cls(lambda: str(file) if isinstance(file, Path) else io.BytesIO(file), name)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         def broken_off(seconds: float) -> None:

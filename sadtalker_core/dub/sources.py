@@ -20,12 +20,20 @@ from ..timeline import FRAMES_PER_SECOND
 from .schedule import VoiceTrack
 
 
-def redrawn(model: Model, frame: Tensor, points: Tensor, track: VoiceTrack, seconds: float) -> Tensor:
-    """frame (H, W, 3) bytes, points (468, 3) in its pixels -> (H, W, 3) in 0..1, its head as the voice has it then."""
+def rows_around(track: VoiceTrack, seconds: float) -> Tensor:
+    """(W, 64): what MappingNet wants to know of the voice around that time."""
+    return torch.stack(
+        [track.at(seconds + k / FRAMES_PER_SECOND)[0] for k in range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)]
+    )
+
+
+def redrawn(model: Model, frame: Tensor, points: Tensor, rows: Tensor) -> Tensor:
+    """frame (H, W, 3) bytes, points (468, 3) in its pixels, rows (W, 64) -> (H, W, 3) in 0..1, its head as the voice
+    has it in the middle of them.
+    """
     image = frame.float() / 255
     portrait, source = pipeline.extract(model, Portrait(image, face_box=_box_of(points), checked=True))
-    rows = [track.at(seconds + k / FRAMES_PER_SECOND)[0] for k in range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)]
-    said = Expression(torch.stack(rows), model.family.name)
+    said = Expression(rows, model.family.name)
     pose = HeadPose(source.pose.expand(len(rows), -1), model.family.name)
     motion = pipeline.coefficients_to_motion(model, source, said, pose)[WINDOW_RADIUS : WINDOW_RADIUS + 1]
     (head,) = pipeline.render(model, portrait, motion).batches()
@@ -41,4 +49,4 @@ def _box_of(points: Tensor) -> Box:
     return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
 
-__all__ = ["redrawn"]
+__all__ = ["redrawn", "rows_around"]
