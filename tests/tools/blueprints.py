@@ -28,6 +28,7 @@ PACK = "sadtalker-nodes"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 #: what a box uses of core: inputs with their types and defaults, outputs
 CORE = {
+    "LoadVideo": ({"file": {"type": "COMBO", "required": True, "default": ""}}, [["VIDEO", "VIDEO"]]),
     "LoadAudio": ({"audio": {"type": "COMBO", "required": True, "default": ""}}, [["AUDIO", "AUDIO"]]),
     "AudioAdjustVolume": (
         {"audio": {"type": "AUDIO", "required": True}, "volume": {"type": "INT", "required": True, "default": 1}},
@@ -316,7 +317,26 @@ def full_body_app() -> App:
     )
 
 
-APPS = (talking_portrait_app, full_body_app)
+def dub_video_app() -> App:
+    return App(
+        "3_dub_video.app",
+        "Dub a film",
+        "1. **file**: a film of a person.\n2. **audio**: the new voice.\n3. Run. Jaw and lips move as the voice says; "
+        "everything else stays as it was filmed.\n\nDub only films of people who have agreed, for the face and for the "
+        "voice.",
+        {
+            "model": ("LoadModel", (0, -0.5), {}),
+            "film": ("=LoadVideo", (0, 0), {"file": ""}),
+            "voice": ("=LoadAudio", (0, 0.6), {"audio": ""}),
+            "video": ("DubVideo", (1, 0), {}),
+        },
+        {"video.model": "model.model", "video.video": "film.VIDEO", "video.audio": "voice.AUDIO"},
+        ("film.file", "voice.audio", "video.original_volume", "video.keep_mouth"),
+        "video",
+    )
+
+
+APPS = (talking_portrait_app, full_body_app, dub_video_app)
 BOXES = (talking_portrait, talking_full_body, two_speakers)
 
 

@@ -25,6 +25,7 @@ MOMENTS = {
     "stable_diffusion_to_talking": (18, 34, HALF), "full_body_paste_back": (18, 34, ASTRONAUT),
     "upscaled_paste_back": (18, 34, ASTRONAUT), "two_speakers": (34, 65 + 34, UPPER_HALF),
     "1_talking_portrait.app": (18, 34, HALF), "2_full_body.app": (18, 34, ASTRONAUT),
+    "dub_video": (18, 34, HALF), "3_dub_video.app": (18, 34, HALF),
 }  # fmt: skip
 
 
