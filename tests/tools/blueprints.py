@@ -52,7 +52,7 @@ CORE = {
     ),
 }
 #: what the page saves behind a node's own widgets: an upload button, a player
-ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None]}
+ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None], "LoadVideo": ["image"]}
 COLUMN, ROW = 360, 430
 
 
