@@ -33,8 +33,6 @@ from .rest import Person, read_weights
 _CELLS, _CUT = (18, 32), 0.1
 #: from frame to frame a face goes no further than this part of its size, and grows no more
 _JUMP, _GROWTH = 0.5, 1.6
-#: decimetres by which a face may be unlike the person at most
-_STRANGER = 0.16
 _PLACE = 0.02  #: decimetres of unlikeness for a size of the face that it lies elsewhere
 _SMOOTHED_S = 0.08  #: seconds to each side that the parabola goes through
 _LOOKED_AT = 192  #: pixels: the side of the square in which the light is read
@@ -128,11 +126,11 @@ class _Tracker:
         meshes = [mesh for mesh in again.values() if mesh.score >= MIN_SCORE]
         if self.person is None:
             return min(meshes, key=self._elsewhere, default=None)
+        alike = [mesh for mesh in meshes if self.person.may_be(mesh.points)]
         if self.last is None:
-            chosen = again[select_face(list(seen), self.selector, image)]
-            alike = [mesh for mesh in meshes if self.person.unlike(mesh.points) < _STRANGER]
-            return chosen if any(mesh is chosen for mesh in alike) else min(alike, key=self._unlike, default=None)
-        alike = [mesh for mesh in meshes if self.person.unlike(mesh.points) < _STRANGER]
+            meant = again[select_face(list(seen), self.selector, image)]
+            if any(mesh is meant for mesh in alike):
+                return meant
         return min(alike, key=self._unlike, default=None)
 
     def _unlike(self, mesh: MeshLandmarks) -> float:

@@ -7,7 +7,7 @@ Letters: `F` frames of the sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,17 +20,21 @@ from ..render.meshwarp.placement import fit_head
 _UPPER, _LOWER = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
 #: of the frames of the sample, sorted by how far the lips are apart: those whose mouth counts as resting
 _CALM = (0.05, 0.2)
+#: decimetres by which a face may be unlike the person, by how much the sample is: films of five people were unlike
+#: themselves by .008 in the middle and .022 at most, and unlike the others by .013 to .049
+_BEYOND, _STRANGER = 1.5, (0.024, 0.045)
 _STILL = 0.05  #: decimetres: a point that blendshapes move so far counts half in likeness
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
-    weights that it is read to have
+    weights that it is read to have;  spread: how unlike the sample itself is at most, as `unlike` has it
     """
 
     rest: Tensor
     weights: Tensor
+    spread: float = 0.0
 
     @classmethod
     def of(cls, linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Person:
@@ -40,7 +44,13 @@ class Person:
         first, last = (int(part * len(heads)) for part in _CALM)
         calm = gaps.argsort(stable=True)[first : max(last, first + 1)]
         weights = read_weights(linear_3dmm, meshes[calm]).median(0).values
-        return cls(heads[calm].median(0).values, weights)
+        person = cls(heads[calm].median(0).values, weights)
+        return replace(person, spread=max(map(person.unlike, meshes)))
+
+    def may_be(self, mesh: Tensor) -> bool:
+        """Whether that face can be this person's."""
+        least, most = _STRANGER
+        return self.unlike(mesh) < min(max(_BEYOND * self.spread, least), most)
 
     def unlike(self, mesh: Tensor) -> float:
         """mesh (468, 3) -> how far that face is from this person's, decimetres; what faces can do counts little."""

@@ -23,7 +23,7 @@ from sadtalker_core.media import read_audio
 from sadtalker_core.model import SadTalkerModel, load_model
 from tests.decoded import decoded
 from tests.dub.films import FPS, film_of, gliding, track_of
-from tests.face.images import astronaut
+from tests.face.images import astronaut, resized
 from tests.render import tiny
 
 N = 6
@@ -87,6 +87,16 @@ def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again
     changed = (made != (images * 255).round().byte()).flatten(1).any(1).tolist()
     assert changed == [True, True, False, False, True, True]
     assert (count.n_frames, count.n_without, count.n_cuts) == (N, 2, 2)
+
+
+def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_is(model):
+    images = gliding(6)
+    images[2:4] = resized(images[2], 224, 300)[:, 38:262]  # a face that is a third wider
+    images[4:] = torch.full_like(images[4:], 0.3)
+    images[4:, :160, :160] = gliding(1)[:, 30:190, 40:200]
+    made = torch.stack(list(dubbed_frames(model, film_of(images), track_of(6, jawOpen=0.6), DubOptions())))
+    changed = (made != (images * 255).round().byte()).flatten(1).any(1).tolist()
+    assert changed == [True, True, False, False, True, True]
 
 
 def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
