@@ -42,12 +42,15 @@ class SadTalkerDubVideo(io.ComfyNode):
                     "audio", optional=True, tooltip="The new voice; it becomes the sound, too. Or connect speech."
                 ),
                 wires.Speech.Input(
-                    "speech", optional=True, tooltip="From Audio Encode, instead of audio, or beside it: what the mouth"
-                    " says."
+                    "speech",
+                    optional=True,
+                    tooltip="From Audio Encode, instead of audio, or beside it: what the mouth says.",
                 ),
                 wires.Expression.Input(
-                    "expression", optional=True, tooltip="From ExpNet or an editing node: how the mouth moves, at 25 "
-                    "fps; the voice is then not listened to."
+                    "expression",
+                    optional=True,
+                    tooltip="From ExpNet or an editing node: how the mouth moves, at 25 "
+                    "fps; the voice is then not listened to.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="White over the face that speaks, in the first frame that shows any."

@@ -16,13 +16,14 @@ import argparse
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .api import DubbedFilm, SadTalker, Video, load, require_target
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
+from .datatypes import OnProgress
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
@@ -65,22 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return asked.run(asked)
     except KeyboardInterrupt:
-        return _say("stopped.", STOPPED)
+        return _report("stopped.", STOPPED)
     except InputError as error:
-        return _say(error, BAD_INPUT)
+        return _report(error, BAD_INPUT)
     except (SadTalkerError, OSError) as error:
-        return _say(error, FAILED)
+        return _report(error, FAILED)
     except RuntimeError as error:
         if not memory_ran_out(error):
             raise
-        return _say(
+        return _report(
             f"out of memory ({shorten(str(error).splitlines()[0])}); try --batch-size 1, --precision fp16 or a "
             "smaller model.",
             FAILED,
         )
 
 
-def _say(error: object, status: int) -> int:
+def _report(error: object, status: int) -> int:
     print(f"sadtalker: {error}", file=sys.stderr)
     return status
 
@@ -137,7 +138,7 @@ def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
             )
     except CheckpointMissing as error:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
-        _say(f"{error}{hint}", BAD_INPUT)
+        _report(f"{error}{hint}", BAD_INPUT)
         return None
 
 
@@ -171,7 +172,7 @@ def _bar(what: str, unit: str, quiet: bool) -> _TqdmBar | _PlainBar | _NoBar:
 class _NoBar:
     """`progress(done, total)` says nothing; the others below are used alike, each in a with-block."""
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> OnProgress:
         return self.show
 
     def __exit__(self, *_: object) -> None:
@@ -237,8 +238,7 @@ def _models(asked: argparse.Namespace) -> int:
             for there in found:
                 print(f"    {there.path}")
         except CheckpointMissing:
-            lacking = missing_files(name, folders)
-            print(f"{name}: missing {_megabytes(lacking)}")
+            print(f"{name}: missing {_megabytes(missing_files(name, folders))}")
             for file in RELEASED_MODELS[name].sets[0]:
                 path = find(file.name, folders)
                 print(f"    {path or f'{file.name}, {_megabytes([file])}, is missing'}")
@@ -249,13 +249,13 @@ def _models(asked: argparse.Namespace) -> int:
 
 
 def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> int:
-    lacking = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
-    if not lacking:
+    missing = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
+    if not missing:
         print("Nothing is missing.")
         return DONE
-    for file in lacking:
+    for file in missing:
         print(f"    {file.name}, {_megabytes([file])}, from {file.url}")
-    if not sure and not _agreed(f"Download {_megabytes(lacking)} into {folders[0]}? [y/N] "):
+    if not sure and not _confirmed(f"Download {_megabytes(missing)} into {folders[0]}? [y/N] "):
         print("Nothing was downloaded.")
         return FAILED
     for name in models:
@@ -265,7 +265,7 @@ def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> 
     return DONE
 
 
-def _agreed(question: str) -> bool:
+def _confirmed(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:  # nobody is there to ask
@@ -332,7 +332,9 @@ def _fill_dub(dub: argparse.ArgumentParser) -> None:
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused"
+    )
 
 
 def _add_groups(parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[str]]) -> None:
@@ -388,8 +390,8 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
         try:
             return option.read(text)
         except OptionError as error:
-            said = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
-            raise argparse.ArgumentTypeError(said) from error
+            message = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
+            raise argparse.ArgumentTypeError(message) from error
 
     unit = f" {option.unit}" if option.unit else ""
     if option.type in (int, float):

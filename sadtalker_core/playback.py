@@ -2,7 +2,7 @@
 at each moment of another rate, goes out.
 
 A file may have any frame rate, a changing one too, and its images may begin later than its sound. Training, the
-reference video and dubbing read footage by this one function.
+reference video and dubbing read videos by this one function.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ class _Run:
                     more = len(some) == DUBBED_AT_ONCE
                     if some:
                         args = job.options, shared, some
-                        pieces.append(self.pool.ask(Call("mouths", lambda args=args: args, self._count), first=True))
+                        pieces.append(self.pool.ask(Call("mouths", partial(tuple, args), self._count), first=True))
                 if pieces:
                     for square in self._result(pieces.popleft()):
                         yield None if square is None else torch.tensor(square)

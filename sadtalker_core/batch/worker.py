@@ -46,7 +46,9 @@ class JobPayload:
 
     @classmethod
     def of(cls, job: Job) -> JobPayload:
-        portrait, voice, film = (file and file.read_bytes() for file in (job.portrait, job.voice, job.film))
+        portrait, voice, film = (
+            None if file is None else file.read_bytes() for file in (job.portrait, job.voice, job.film)
+        )
         return cls(portrait, voice, job.options, film)
 
 
@@ -194,7 +196,7 @@ def write_dubbed(
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
-    """Heads, put back into their image if that is wished, become the mp4, at a path or under a claimed name."""
+    """Heads, pasted back into their image if the options ask for it, become the mp4, at a path or a claimed name."""
     whole = paste_back_of(portrait, options)
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 

@@ -29,8 +29,8 @@ from ..families.base import Model
 from ..families.networks import FACE_DETECTOR, FACE_MESH, LINEAR_3DMM
 from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
-from ..timeline import SAMPLE_RATE_HZ
 from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
+from ..timeline import SAMPLE_RATE_HZ
 from .film import Film
 from .follow import FilmCount, Followed, follow_person, read_person
 from .mouth import MouthLook, place_of, with_mouth
@@ -257,7 +257,7 @@ def painted_here(model: Model) -> Paint:
         while True:
             with torch.inference_mode(), few_threads():
                 work = list(islice(patches, pieces_at_once(FRAMES_AT_ONCE, cpu)))
-                made = list(side_by_side(lambda patch: patch and patch.painted(model, person), work, cpu))
+                made = list(side_by_side(lambda patch: _square_of(patch, model, person), work, cpu))
             if not work:
                 return
             yield from made
@@ -265,10 +265,14 @@ def painted_here(model: Model) -> Paint:
     def one_by_one(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
         for patch in each_on_few_threads(patches):
             with torch.inference_mode():
-                made = patch and patch.painted(model, person)
+                made = _square_of(patch, model, person)
             yield made
 
     return side_by_side_here if model.family.moves_mesh else one_by_one
+
+
+def _square_of(patch: AnyPatch | None, model: Model, person: Person) -> Tensor | None:
+    return None if patch is None else patch.painted(model, person)
 
 
 def _cut(image: Tensor, box: Box) -> Tensor | None:
@@ -311,7 +315,7 @@ def with_patch(seen: Followed, square: Tensor | None, person: Person) -> Tensor:
     height, width = seen.frame.shape[:2]
     y, x = (slice(max(a, 0), min(a + box.width, n)) for a, n in ((box.y, height), (box.x, width)))
     inner = slice(y.start - box.y, y.stop - box.y), slice(x.start - box.x, x.stop - box.x)
-    mask, new = place.mask(box)[inner][..., None], square[:, *inner].permute(1, 2, 0) * 255
+    mask, new = place.mask(box)[inner][..., None], square.permute(1, 2, 0)[inner] * 255
     was = seen.frame[y, x].float()
     frame = seen.frame.clone()
     frame[y, x] = torch.lerp(was, new, mask).round_().clamp_(0, 255).to(torch.uint8)
@@ -358,7 +362,9 @@ def _say(count: FilmCount, film: Film, track: VoiceTrack, length: DubLength) -> 
     )
     lost = track.seconds - count.n_frames / film.fps
     if lost > 0.1:
-        logging.warning("SadTalker: the film is over before the voice: its last %.1f s are lost (%s).", lost, length.value)
+        logging.warning(
+            "SadTalker: the film is over before the voice: its last %.1f s are lost (%s).", lost, length.value
+        )
 
 
 __all__ = ["DubOptions", "dub_film", "dubbed_frames", "require_something_to_say", "sound_of", "voice_of"]

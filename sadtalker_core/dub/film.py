@@ -38,9 +38,14 @@ _HELD_BYTES = 128 << 20
 class Film(Protocol):
     """size_wh: of its frames, in pixels;  fps: frames per second;  n_frames: how many, as announced"""
 
-    size_wh: tuple[int, int]
-    fps: float
-    n_frames: int
+    @property
+    def size_wh(self) -> tuple[int, int]: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    @property
+    def n_frames(self) -> int: ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         """Frames start..stop (H, W, 3), bytes; each call begins anew."""
@@ -127,9 +132,7 @@ class FilmFile:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         def broken_off(seconds: float) -> None:
             if stop is None:
-                logging.warning(
-                    "SadTalker: %s ends early, after %.1f of %.1f s.", self.name, seconds, self._announced
-                )
+                logging.warning("SadTalker: %s ends early, after %.1f of %.1f s.", self.name, seconds, self._announced)
 
         size: tuple[int, ...] | None = None
         with self._opened() as container:
@@ -220,9 +223,7 @@ def _deinterlacer(frame: Any) -> Any:
     import av
 
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     yadif, sink = graph.add("yadif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
     source.link_to(yadif)
     yadif.link_to(sink)

@@ -49,9 +49,9 @@ def with_seen_edges(image: Tensor, points: Tensor) -> Tensor:
         border = t[(2 * before - before[:, -1:]).argmax(1)].clamp(0, _FURTHEST)
         border = F.avg_pool1d(F.pad(border[None, None], (1, 1), mode="replicate"), 3, 1)[0, 0]
         border = share * border
-        moved[list(INNER_LIPS[lip]), :2] += border[:, None] * way
+        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[lip]], :2] += border[:, None] * way
         for ring in _WITHIN:  # and what lies between the edges is pressed together
-            points_of_ring = list(ring[:9] if lip is _UPPER else ring[9:])
+            points_of_ring = [*(ring[:9] if lip is _UPPER else ring[9:])]
             along = ((points[points_of_ring, :2] - start) * way).sum(-1) / way.square().sum(-1).clamp_min(1e-6)
             moved[points_of_ring, :2] += (border * (1 - along).clamp(0, 1))[:, None] * way
     return moved

@@ -99,7 +99,6 @@ class _DubbedRig(FaceRig):
         shown = was + moved
         return torch.cat([self.face.to_stage(shown), places], 1), torch.cat([shown[..., 2], depth], 1)
 
-
     def _lips_closed(self, says: Tensor) -> Tensor:
         """The mesh lies within the edges of lips, so that closed ones are a little apart in it. Where the frame has
         them open, it shows their edges, and they have to meet wholly.
@@ -122,9 +121,9 @@ _UPPER_LIP, _LOWER_LIP = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
 class DubbedHead(PosedRig):
     """What `PosedRig` is for a portrait: the head of one frame on its stage.
 
-    landmarks (468, 3) in pixels of the square;  rest (468, 3) decimetres from the pivot, in head coordinates;  own (64,)
-    the blendshape weights that the frame was read to have beyond the resting face's;  amount: 0 leaves the film's own
-    mouth, 1 replaces it
+    landmarks (468, 3) in pixels of the square;  rest (468, 3) decimetres from the pivot, in head coordinates;  own
+    (64,) the blendshape weights that the frame was read to have beyond the resting face's;  amount: 0 leaves the
+    film's own mouth, 1 replaces it
     """
 
     def __init__(self, landmarks: Tensor, rest: Tensor, own: Tensor, amount: float = 1.0):
@@ -258,7 +257,8 @@ def with_mouth(
     square: Tensor, points: Tensor, own: Tensor, rest: Tensor, weights: Tensor, amount: float, look: MouthLook
 ) -> Tensor:
     """square (3, S, S) in 0..1, points (468, 3) in its pixels, own (64,) of the film, weights (64,) of the voice -> the
-    same square with the new mouth. amount: 0 as filmed .. 1 as the voice has it. What does not move is the square's own to the bit.
+    same square with the new mouth. amount: 0 as filmed, 1 as the voice has it. What does not move is the square's own
+    to the bit.
     """
     image, side = square[None], square.shape[-1]
     head = DubbedHead(with_seen_edges(square, points), rest, own, amount)

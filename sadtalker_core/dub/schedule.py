@@ -1,4 +1,5 @@
-"""What is on when: a film and the voice's track come in; for each frame of the video its image, and what the mouth does.
+"""What is on when: a film and the voice's track come in; for each frame of the video its image, and what the mouth
+does.
 
 Letters: `T` frames of the voice's track, 25 a second.
 """

@@ -22,9 +22,7 @@ from .schedule import VoiceTrack
 
 def rows_around(track: VoiceTrack, seconds: float) -> Tensor:
     """(W, 64): what MappingNet wants to know of the voice around that time."""
-    return torch.stack(
-        [track.at(seconds + k / FRAMES_PER_SECOND)[0] for k in range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)]
-    )
+    return torch.stack([track.at(seconds + k / FRAMES_PER_SECOND)[0] for k in range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)])
 
 
 def redrawn(model: Model, frame: Tensor, points: Tensor, rows: Tensor) -> Tensor:
@@ -45,7 +43,9 @@ def redrawn(model: Model, frame: Tensor, points: Tensor, rows: Tensor) -> Tensor
 
 
 def _box_of(points: Tensor) -> Box:
-    (left, top), (right, bottom) = (edge.round().int().tolist() for edge in (points[:, :2].amin(0), points[:, :2].amax(0)))
+    (left, top), (right, bottom) = (
+        edge.round().int().tolist() for edge in (points[:, :2].amin(0), points[:, :2].amax(0))
+    )
     return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
 

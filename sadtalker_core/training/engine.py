@@ -187,8 +187,8 @@ class _Loop:
             net.to(fabric.device)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             synchronise_norms(trainer.nets)
-        for teacher in trainer.frozen.values():
-            teacher.eval().requires_grad_(False)
+        for net in trainer.frozen.values():
+            net.eval().requires_grad_(False)
         for optimizer in trainer.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] *= run.rate_scale
@@ -356,18 +356,18 @@ def _read_state(folder: Path) -> dict[str, Any]:
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write run.json, or see that it says the same. Raises OptionError naming what differs."""
-    file, told = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
+    file, given = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
     if not file.exists():
         with atomic_write(file) as unfinished:
-            unfinished.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
+            unfinished.write_text(json.dumps(given, indent=1, sort_keys=True), encoding="utf-8")
         return
-    there, told = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(told)
-    other = sorted(name for name in there.keys() | told.keys() if there.get(name) != told.get(name))
+    there, given = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(given)
+    other = sorted(name for name in there.keys() | given.keys() if there.get(name) != given.get(name))
     if other:
         name = other[0]
         raise OptionError(
             f"{folder} holds a run with {name} = {there.get(name)!r}, and this one has "
-            f"{told.get(name)!r}. Name another folder with --out, or give the same."
+            f"{given.get(name)!r}. Name another folder with --out, or give the same."
         )
 
 

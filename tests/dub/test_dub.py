@@ -81,9 +81,7 @@ def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again
     images = gliding(N)
     images[2:4] = 0.2
     count = FilmCount()
-    made = torch.stack(
-        list(dubbed_frames(model, film_of(images), track_of(N, jawOpen=0.6), DubOptions(), count=count))
-    )
+    made = torch.stack(list(dubbed_frames(model, film_of(images), track_of(N, jawOpen=0.6), DubOptions(), count=count)))
     changed = (made != (images * 255).round().byte()).flatten(1).any(1).tolist()
     assert changed == [True, True, False, False, True, True]
     assert (count.n_frames, count.n_without, count.n_cuts) == (N, 2, 2)

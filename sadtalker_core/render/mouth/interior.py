@@ -80,9 +80,7 @@ class Mouth:
         """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip(
-                (d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True
-            )
+            for drawing, light in zip((d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True)
         ]
         self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = lip[:, None, None]
@@ -110,7 +108,7 @@ class Mouth:
         return frames
 
     def _changed(self, lips: Tensor) -> Tensor:
-        """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not say what is
+        """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
         between them, because they are further apart now, or because they were apart and come nearer.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)

@@ -1,6 +1,6 @@
 """What a frame costs, side by side in one run: the plain generator, the fast one, the fast one in bfloat16, batches,
-the stages around them, the mini from image to film, an hour of audio, paste-back, dubbing, loading, threads. Out: a table,
-and JSON.
+the stages around them, the mini from image to film, an hour of audio, paste-back, dubbing, loading, threads. Out: a
+table, and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine
     python -m tests.bench --parts mini stages      some of it; --side 512, --rounds 3, --batches 8, --hour

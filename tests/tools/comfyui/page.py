@@ -168,7 +168,8 @@ class Page:
             const blank = {image: "portrait.png", audio: "speech.wav", file: "reference.mp4"}
             for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
                 if (widget.name in named) widget.value = named[widget.name]
-                else if (widget.value === "" && widget.name in blank) widget.value = replaced[blank[widget.name]] ?? blank[widget.name]
+                else if (widget.value === "" && widget.name in blank)
+                    widget.value = replaced[blank[widget.name]] ?? blank[widget.name]
                 else if (widget.value in replaced) widget.value = replaced[widget.value]
         }""",
             [replaced, named],

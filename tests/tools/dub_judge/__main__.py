@@ -1,6 +1,7 @@
 """How well films are dubbed, on generated heads whose true second film is known; docs/MINI.md has the table.
 
-    python -m tests.tools.dub_judge --voices first.wav second.wav [--heads 1 2 4] [--frames 75] [--work FOLDER] [--out SHEET.png]
+    python -m tests.tools.dub_judge --voices first.wav second.wav
+        [--heads 1 4 5] [--frames 60] [--side 320] [--work FOLDER] [--out SHEET.png]
 
 Each head films both voices; its first film is dubbed with the second voice and compared with its true second film. The
 voices are 16 kHz mono .wav files, of any speaker. The wheel of the head mesh is fetched once into the work folder.
@@ -25,9 +26,9 @@ from .measures import COLUMNS, compared, dubbed
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voices", type=Path, nargs=2, required=True)
-    parser.add_argument("--heads", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--frames", type=int, default=75)
-    parser.add_argument("--side", type=int, default=384)
+    parser.add_argument("--heads", type=int, nargs="+", default=[1, 4, 5])
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--side", type=int, default=320)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "sadtalker-dub-judge")
     parser.add_argument("--out", type=Path, help="a sheet of mouths at 4 x: first film, dubbed, true second film")
     asked = parser.parse_args(arguments)

@@ -17,7 +17,6 @@ from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from sadtalker_core.datatypes import MINI, CropMode, FaceCoefficients
 from sadtalker_core.model import load_model
-from sadtalker_core.motion.blink import Blinks
 from sadtalker_core.motion.edit import MOUTH_GROUP, blendshapes_of
 from sadtalker_core.pipeline import predict_expression
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
@@ -29,7 +28,9 @@ TEST_SEED = 20_261
 #: what holds lips together, from which weight on wholly, and what parts them beside the jaw
 _PRESSES = [BLENDSHAPE_INDEX[f"mouthPress{side}"] for side in ("Left", "Right")]
 _PRESSED = 0.18
-_PARTING = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("mouthLowerDown", "mouthUpperUp", "mouthFunnel"))]
+_PARTING = [
+    k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("mouthLowerDown", "mouthUpperUp", "mouthFunnel"))
+]
 #: radians and decimetres: how far the head goes to and fro, and how many seconds it takes
 _NOD, _TURN, _TILT, _SHIFT = (0.05, 2.3), (0.16, 3.1), (0.04, 4.3), (0.06, 3.7)
 
@@ -71,9 +72,7 @@ def _with_lips_shut(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def two_films(
-    number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path
-) -> TwoFilms:
+def two_films(number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path) -> TwoFilms:
     """The films of one head; kept in the folder."""
     name = hashlib.sha256(voices[0].tobytes() + voices[1].tobytes()).hexdigest()[:8]
     file = folder / f"films_{number}_{n_frames}_{side}_{name}.npz"

@@ -72,7 +72,9 @@ def dubbed(films: TwoFilms) -> Dubbed:
         box, side = place.square(), first.shape[1]
         rows, columns = slice(max(box.y, 0), min(box.bottom, side)), slice(max(box.x, 0), min(box.right, side))
         mask = place.mask(box).numpy()
-        masks[k, rows, columns] = mask[rows.start - box.y : rows.stop - box.y, columns.start - box.x : columns.stop - box.x]
+        masks[k, rows, columns] = mask[
+            rows.start - box.y : rows.stop - box.y, columns.start - box.x : columns.stop - box.x
+        ]
     return Dubbed(made, masks, points.numpy())
 
 
