@@ -99,7 +99,7 @@ class SadTalkerDubVideo(io.ComfyNode):
             ".mp4",
             cls.hidden,
             size_wh=film.size_wh,
-            partial_ending=video_file.PARTIAL_ENDING if keep_partial else None,
+            partial_ending=f"{video_file.PARTIAL}.mp4" if keep_partial else None,
         )
         with claim:
             path = dub_film(

@@ -1,6 +1,8 @@
-"""The command line: a portrait and audio become an mp4; a film gets another voice.
+"""The command line: a portrait and audio become a video; a film gets another voice.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
+    sadtalker make two_people.jpg talk.wav -o talk.mp4 --speakers who_speaks_when.txt
+    sadtalker make cutout.png hello.wav -o talk.webm --format webm
     sadtalker dub film.mp4 voice.wav -o out.mp4
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
@@ -20,11 +22,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import DubbedFilm, SadTalker, Video, load, require_target
+from .api import DubbedFilm, SadTalker, Video, background_file, background_of, load, require_target
+from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .datatypes import OnProgress
-from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
+from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
@@ -40,6 +43,8 @@ GROUPS = {
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
+    "expression": ("expression",),
+    "file": ("format", "background"),
     "dubbing": ("length", "strength", "keep_mouth", "original_volume", "label"),
 }  # fmt: skip
 #: those that only a film has, and what counts of the others where a film is dubbed
@@ -91,13 +96,19 @@ def _report(error: object, status: int) -> int:
 
 def _make(asked: argparse.Namespace) -> int:
     options = _options(asked)
-    target = _target(asked, portrait=asked.portrait, audio=asked.audio)
+    target = _target(
+        asked, portrait=asked.portrait, audio=asked.audio, speakers=asked.speakers, background=background_file(options)
+    )
+    background_of(options)
     if asked.audio is None and not options.idle_seconds:
         raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
+    if asked.speakers is not None and asked.audio is None:
+        raise OptionError("speakers: there is no audio to divide among them; name an audio file, too.")
+    talk = {} if asked.speakers is None else {"speakers": read_turns_file(asked.speakers.expanduser())}
     model = _model(asked, options)
     if model is None:
         return BAD_INPUT
-    return _save(model.animate(asked.portrait, asked.audio, options), target, asked, "render")
+    return _save(model.animate(asked.portrait, asked.audio, options, **talk), target, asked, "render")
 
 
 def _dub(asked: argparse.Namespace) -> int:
@@ -116,9 +127,10 @@ def _options(asked: argparse.Namespace) -> Options:
 def _target(asked: argparse.Namespace, **inputs: Path | None) -> Path:
     """What is to be written; and every file that is named is there."""
     files = {what: file for what, file in inputs.items() if file is not None}
-    target = require_target(asked.out, overwrite=asked.overwrite, inputs=[*files.values()])
+    written = getattr(asked, "format", OPTIONS["format"].default)
+    target = require_target(asked.out, overwrite=asked.overwrite, inputs=[*files.values()], format=written)
     for what, file in files.items():
-        if not file.expanduser().is_file():
+        if what != "background" and not file.expanduser().is_file():
             raise OptionError(f"{what}: there is no file {shorten(file)}.")
     return target
 
@@ -145,15 +157,17 @@ def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
 def _save(video: Video | DubbedFilm, target: Path, asked: argparse.Namespace, what: str) -> int:
     made = video.n_frames
 
-    with _bar(what, "frame", asked.quiet) as progress:
+    def tell(done: int, total: int) -> None:
+        nonlocal made
+        made = total
+        progress(done, total)
 
-        def tell(done: int, total: int) -> None:
-            nonlocal made
-            made = total
-            progress(done, total)
-
-        tell(0, made)
-        video.save(target, overwrite=asked.overwrite, on_progress=tell)
+    try:
+        with _bar(what, "frame", asked.quiet) as progress:
+            tell(0, made)
+            video.save(target, overwrite=asked.overwrite, on_progress=tell)
+    except VideoError as error:  # the encoder's; all that came in has been looked at
+        return _report(error, FAILED)
     width, height = (side + side % 2 for side in video.size)  # as the file has them
     print(f"{target}: {made} frames of {width} x {height}, {made / video.fps:.2f} s")
     return DONE
@@ -315,8 +329,19 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument(
         "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
     )
-    _add_out(make)
-    _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
+    make.add_argument(
+        "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
+    )
+    _add_overwrite(make)
+    groups = _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
+    groups["voice"].add_argument(
+        "--speakers",
+        type=Path,
+        metavar="FILE",
+        help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
+        "of the picture talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+        "and the film shows the whole picture",
+    )
     _add_run(make)
     make.set_defaults(run=_make)
 
@@ -324,25 +349,30 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
 def _fill_dub(dub: argparse.ArgumentParser) -> None:
     dub.add_argument("film", type=Path, help="a video with a face; you need the consent of whoever is seen in it")
     dub.add_argument("audio", type=Path, help="an audio file, or a video with sound: the new voice")
-    _add_out(dub)
+    dub.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+    _add_overwrite(dub)
     _add_groups(dub, {title: [n for n in names if n in DUBBED_BY] for title, names in GROUPS.items()})
     _add_run(dub)
     dub.set_defaults(run=_dub)
 
 
-def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused"
     )
 
 
-def _add_groups(parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[str]]) -> None:
+def _add_groups(
+    parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[str]]
+) -> dict[str, argparse._ArgumentGroup]:
+    """The groups by their titles."""
+    made = {}
     for title, names in groups.items():
         if names:
-            group = parser.add_argument_group(title)
+            made[title] = parser.add_argument_group(title)
             for name in names:
-                _add_option(group, OPTIONS[name])
+                _add_option(made[title], OPTIONS[name])
+    return made
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """A table of jobs comes in, jobs that can be begun go out; or one sentence for every line that is wrong.
 
-The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, out, film, and any field of
-`Options`. A line has a portrait, or a film to be dubbed. Paths are relative to the table. An empty cell means the
+The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, speakers, out, film, and any field
+of `Options`. A line has a portrait, or a film to be dubbed. Paths are relative to the table. An empty cell means the
 default. A sentence repeats at most 200 letters of a cell.
 """
 
@@ -17,13 +17,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
+from ..compose.cutout import colour_of
+from ..compose.formats import FORMATS, MP4
 from ..dub.film import FilmFile
 from ..dub.schedule import DubLength, n_frames_of
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
-from ..options import OPTIONS, Options
+from ..options import ACTING, OPTIONS, Options
 from ..output_name import fault_of_target
 from ..timeline import frames_in_seconds
 
@@ -31,9 +34,12 @@ from ..timeline import frames_in_seconds
 REPEATED = 200
 #: faults that are listed one by one
 MOST_FAULTS = 100
-FILES = ("portrait", "voice", "out", "film")
+_SEEN_OR_HEARD = "portrait or voice"
+FILES = ("portrait", "voice", "speakers", "out", "film")
 #: of the columns, this one, and one of these
 REQUIRED, SHOWN = "out", ("portrait", "film")
+#: options that tables could not name before: at their defaults they leave the identity of a job as it was
+APPENDED = ("expression", "format", "background", "length", "strength", "keep_mouth", "original_volume", "label")
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Job:
 
     line:     its number in the file, from 1
     portrait, voice, out, film: absolute paths; voice is None for an idle clip, and of portrait and film there is one
+    speakers: the file that says who of the picture speaks when, or None
+    background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
     """
@@ -53,6 +61,8 @@ class Job:
     options: Options
     n_frames: int
     id: str
+    speakers: Path | None = None
+    background: Path | None = None
     film: Path | None = None
 
 
@@ -156,15 +166,23 @@ class _Row:
                 continue
             try:
                 values[name] = option.read(text)
-            except OptionError:
+            except OptionError as error:
+                if option.unit == ACTING:  # of many parts, this names the wrong one
+                    self.complain(_shortened(str(error)))
+                    continue
                 self.complain(f"{name}: expected {option.expected}, got {_shortened(repr(text))}.")
         return Options(**values)
 
     def job(self, options: Options) -> Job | None:
         """The job, or None for a line with a fault."""
         portrait, voice = self._file("portrait", check_image_file), self._file("voice", audio_seconds)
+        speakers = self._file("speakers", read_turns_file)
+        if speakers is not None and not self.cells.get("voice"):
+            self.complain("speakers: it has no voice to divide among them; set voice, too.")
         film = self._file("film", FilmFile.of)
-        out = self._out()
+        if film is not None and options.format != MP4.name:
+            self.complain(f"format: a dubbed film is an {MP4.name}, got {options.format}.")
+        out = self._out(options)
         seconds = options.idle_seconds
         if self.cells.get("film"):
             if self.cells.get("portrait"):
@@ -177,18 +195,31 @@ class _Row:
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
             self.complain("it has no voice; set voice, or idle_seconds for a silent clip.")
+        background = self._background(options)
         if out is None or len(self.faults) > self.n_faults_before:
             return None
         voice_path, portrait_path, film_path = (file and file[0] for file in (voice, portrait, film))
         try:
-            identity = self._identity(portrait_path, voice_path, film_path, options)
+            speakers_path = speakers and speakers[0]
+            identity = self._identity(portrait_path, voice_path, speakers_path, background, film_path, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
         n_frames = frames_in_seconds(seconds)
         if film is not None:
             n_frames = n_frames_of(film[1].n_frames, seconds, film[1].fps, DubLength(options.length))
-        return Job(self.line, portrait_path, voice_path, out, options, n_frames, identity, film_path)
+        return Job(
+            self.line,
+            portrait_path,
+            voice_path,
+            out,
+            options,
+            n_frames,
+            identity,
+            speakers_path,
+            background,
+            film_path,
+        )
 
     def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
         """The file of a column and what a first look at it gave."""
@@ -206,14 +237,23 @@ class _Row:
             self.complain(f"{column}: {_shortened(path)} cannot be read ({error.strerror or error}).")
         return None
 
-    def _out(self) -> Path | None:
+    def _background(self, options: Options) -> Path | None:
+        """The image file of the column, looked at; None where it holds a colour or nothing."""
+        if not options.background or colour_of(options.background) is not None:
+            return None
+        found = self._file("background", check_image_file)
+        return None if found is None else found[0]
+
+    def _out(self, options: Options) -> Path | None:
         text = self.cells.get("out", "")
         path = self._path("out", text)
         if path is None:
             return None
         try:
-            if path.suffix.lower() != ".mp4" or path.is_dir():
-                self.complain(f"out: expected the name of an mp4 to write, got {_shortened(repr(text))}.")
+            ending = FORMATS[options.format].ending
+            if path.suffix.lower() != ending or path.is_dir():
+                kind = f"{'an' if ending == MP4.ending else 'a'} {ending[1:]}"
+                self.complain(f"out: expected the name of {kind} to write, got {_shortened(repr(text))}.")
                 return None
             fault = fault_of_target(path)
         except OSError as error:
@@ -232,10 +272,29 @@ class _Row:
             return None
         return path
 
-    def _identity(self, portrait: Path | None, voice: Path | None, film: Path | None, options: Options) -> str:
+    def _identity(
+        self,
+        portrait: Path | None,
+        voice: Path | None,
+        speakers: Path | None,
+        background: Path | None,
+        film: Path | None,
+        options: Options,
+    ) -> str:
         contents = {"portrait": portrait and _hash_of(portrait), "voice": voice and _hash_of(voice)}
-        contents |= {"out": self.cells["out"]} | ({"film": _hash_of(film)} if film else {})
-        text = json.dumps(contents | asdict(options), sort_keys=True)
+        contents["out"] = self.cells["out"]
+        if speakers:  # so that jobs without have the names that they had
+            contents["speakers"] = _hash_of(speakers)
+        if background:
+            contents["picture"] = _hash_of(background)
+        if film:
+            contents["film"] = _hash_of(film)
+        values = {
+            name: value
+            for name, value in asdict(options).items()
+            if name not in APPENDED or value != OPTIONS[name].default
+        }
+        text = json.dumps(contents | values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -259,13 +318,24 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
 def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     """Videos that would overwrite one another, or a file that is still needed."""
     written: dict[str, int] = {}
-    read = {os.path.normcase(path.resolve()) for job in jobs for path in (job.portrait, job.voice, job.film) if path}
+    read = {
+        os.path.normcase(path.resolve()): what
+        for job in jobs
+        for path, what in (
+            (job.background, "background"),
+            (job.film, "film"),
+            (job.speakers, _SEEN_OR_HEARD),
+            (job.portrait, _SEEN_OR_HEARD),
+            (job.voice, _SEEN_OR_HEARD),
+        )
+        if path
+    }
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
             yield f"line {job.line}: out: {_shortened(job.out)} is already written by line {written[name]}."
         if name in read:
-            yield f"line {job.line}: out: {_shortened(job.out)} is a portrait, voice or film of this table."
+            yield f"line {job.line}: out: {_shortened(job.out)} is a {read[name]} of this table."
         written.setdefault(name, job.line)
 
 

@@ -69,14 +69,8 @@ class Label:
         size: float = 0.05,
         opacity: float = 0.8,
     ):
-        wide, high = size_wh
-        corner = one_of("corner", corner, CORNERS)
-        plate, ink = draw_plate(text, high, wide, size)
-        height, width = plate.shape
-        margin = min(height // 2, high - height, wide - width)
-        top = margin if corner.startswith("top") else high - height - margin
-        left = margin if corner.endswith("left") else wide - width - margin
-        self.place = slice(top, top + height), slice(left, left + width)
+        rows, columns, plate, ink = _placed_plate(text, size_wh[1], size_wh[0], corner, size)
+        self.place = rows, columns
         self.cover, self.ink = (plate * opacity)[..., None], ink[..., None]
 
     def draw(self, frames: Tensor) -> None:
@@ -87,6 +81,32 @@ class Label:
             return
         was = patch.float()
         patch.copy_((was + self.cover * (self.ink * 255 - was)).round())
+
+
+def label_alpha(
+    alpha: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05, opacity: float = 0.8
+) -> Tensor:
+    """alpha (T, H, W) of frames that get this label -> the same, a new tensor in which the label can be seen, too: over
+    transparent parts it would be lost.
+    """
+    if alpha.ndim != 3:
+        raise ImageError(f"expected the alpha as (T, H, W), got {tuple(alpha.shape)}.")
+    rows, columns, plate, _ = _placed_plate(text, alpha.shape[1], alpha.shape[2], corner, size)
+    labelled = alpha.clone()
+    patch = labelled[:, rows, columns]
+    patch += (plate * opacity).to(alpha) * (1 - patch)
+    return labelled
+
+
+def _placed_plate(text: str, height: int, width: int, corner: str, size: float) -> tuple[slice, slice, Tensor, Tensor]:
+    """The rows and the columns of an image that the plate of a label covers, the plate and its greys."""
+    corner = one_of("corner", corner, CORNERS)
+    plate, ink = draw_plate(text, height, width, size)
+    high, wide = plate.shape
+    margin = min(high // 2, height - high, width - wide)
+    top = margin if corner.startswith("top") else height - high - margin
+    left = margin if corner.endswith("left") else width - wide - margin
+    return slice(top, top + high), slice(left, left + wide), plate, ink
 
 
 def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor, Tensor]:
@@ -156,4 +176,4 @@ def _measured(face: str | None, words: str, letters: int) -> tuple[Any, tuple[fl
     return font, font.getbbox(words)
 
 
-__all__ = ["CORNERS", "DEFAULT_TEXT", "Label", "draw_plate", "label_frames", "typeface_for"]
+__all__ = ["CORNERS", "DEFAULT_TEXT", "Label", "draw_plate", "label_alpha", "label_frames", "typeface_for"]
