@@ -42,6 +42,7 @@ _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of t
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
+_BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _SHADY = 0.20  #: how much darker it is before that
@@ -100,10 +101,14 @@ class Mouth:
             gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
         change = self._changed(lips)
-        added = change * (self._drawn(places, flow, gap) - window)
+        drawn, lights, upper = self._drawn(places, flow, gap)
+        added = change * (drawn - window)
         if self.own.row is not None:
             own, shown = self.own.seen(places, flow)
-            added = torch.lerp(added, own - window, shown)
+            if self.own.row == LOWER_TEETH:  # the upper ones bite over them
+                shown = shown * (1 - upper * change)
+            light = torch.lerp(torch.ones_like(shown), lights[self.own.row], self._closing(lips))
+            added = torch.lerp(added, own * light - window, shown)
         frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
@@ -112,18 +117,27 @@ class Mouth:
         between them, because they are further apart now, or because they were apart and come nearer.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
+        slack = _BY_TURNS * self.was.amax().clamp_min(0)
+        parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
         if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
 
+    def _closing(self, lips: Tensor) -> Tensor:
+        """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) how far they have come together since the portrait."""
+        apart = self._apart(lips, self.across).flatten(1).amax(1)
+        return (1 - apart / self.was.amax().clamp_min(1e-3)).clamp(0, 1)[:, None, None, None]
+
     def _apart(self, lips: Tensor, across: Tensor) -> Tensor:
         """(B, 1, n) in decimetres."""
         return lips_apart(lips, across) / self.density
 
-    def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> Tensor:
-        """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips."""
+    def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> tuple[Tensor, list[Tensor], Tensor]:
+        """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips; the lights
+        of `_lights`; and (B, 1, h, w) where the upper teeth are.
+        """
         anchors, n = flow.mouth_anchors, len(flow.mesh)
         axes = anchors.axes * self.head.zoom
         back = torch.linalg.inv(axes[:, :, :2])
@@ -154,7 +168,7 @@ class Mouth:
             grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
             image = image + sampled[:, 3:] * (sampled[:, :3] * lights[layer] - image)
-        return image + self._lip_side(gap, opened) * (self.mucosa - image)
+        return image + self._lip_side(gap, opened) * (self.mucosa - image), lights, sampled[:, 3:]
 
     def _lift(self, layer: int) -> Tensor:
         """() decimetres, up in the head: rows of teeth follow the portrait's own; and where its upper row reaches
