@@ -77,7 +77,7 @@ def without_lip_rims(face: PlacedFace, source: Tensor, driving: Tensor) -> Tenso
     rim of the teeth along.
     """
     source = source.clone()
-    apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, face.points[None]))
+    apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, source))
     rim = ((was_apart - apart) / (4 * face.fit.scale)).clamp(0, _LIP_RIM)[..., None]
     source[:, _UPPER_LIP] -= rim * face.down_on_stage
     source[:, _LOWER_LIP] += rim * face.down_on_stage

@@ -15,6 +15,8 @@ decimetres: x to the right of the image, y up, from the middle of the tooth edge
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,15 +75,17 @@ class Mouth:
         white = light_of(image, head)
         self.own = OwnTeeth(image, head, white)
         enamel = white if self.own.colour is None else self.own.colour / white.new_tensor(ENAMEL)
-        finer = min(self.density, _FINEST)
-        # in the order of UPPER_TEETH, LOWER_TEETH, TONGUE
-        drawings = (teeth(finer, UPPER_CROWNS, rise=SMILE), teeth(finer, LOWER_CROWNS).flip(1), tongue(finer))
+        self._draw(min(self.density, _FINEST), white, enamel, inner_lip(image, head, white))
+
+    def _draw(self, density: float, white: Tensor, enamel: Tensor, lip: Tensor) -> None:
+        """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip((d.to(image) for d in drawings), (enamel, enamel, white), strict=True)
+            for drawing, light in zip((d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True)
         ]
-        self.dark = (white * image.new_tensor(_CAVITY))[:, None, None]
-        self.mucosa = _inner_lip(image, head, white)[:, None, None]
+        self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
+        self.mucosa = lip[:, None, None]
+        image, head = self.image, self.head
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
@@ -201,13 +205,20 @@ class Mouth:
         )
 
 
-def _inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
+def inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
     """(3,) the inner side of the lower lip: as red as any, and a little like the lip itself."""
     places = head.on_crop((head.rig.source[list(LOWER_INNER_LIP)] + head.rig.source[list(_LOWER_OUTER_LIP)]) / 2)
     lip = sample(image, (places * (2 / image.shape[-1]) - 1)[None, None])[0, :, 0].median(1).values
     red = white * white.new_tensor(_MUCOSA)
     lip = lip * (red.mean() / lip.mean().clamp_min(0.02))
     return red + _LIKE_LIP * (lip - red)
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _drawings(density: float) -> tuple[Tensor, Tensor, Tensor]:
+    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE."""
+    return teeth(density, UPPER_CROWNS, rise=SMILE), teeth(density, LOWER_CROWNS).flip(1), tongue(density)
 
 
 def without_notches(lips: Tensor) -> Tensor:
