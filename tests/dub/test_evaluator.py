@@ -10,8 +10,8 @@ from sadtalker_core.dub.dub import DubOptions, dubbed_frames
 from sadtalker_core.dub.schedule import VoiceTrack
 from sadtalker_core.model import load_model
 from tests.dub.films import film_of, gliding, track_of
-from tests.tools.dub_judge.films import TwoFilms, _with_lips_shut
-from tests.tools.dub_judge.measures import COLUMNS, Dubbed, compared
+from tests.tools.dub_evaluator.films import TwoFilms, _with_lips_shut
+from tests.tools.dub_evaluator.measures import COLUMNS, Dubbed, compared
 
 N = 5
 R, UNDUBBED, SPREAD, ERROR, BEYOND, FLICKER = COLUMNS

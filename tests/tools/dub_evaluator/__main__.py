@@ -1,6 +1,6 @@
 """How well films are dubbed, on generated heads whose true second film is known; docs/MINI.md has the table.
 
-    python -m tests.tools.dub_judge --voices first.wav second.wav
+    python -m tests.tools.dub_evaluator --voices first.wav second.wav
         [--heads 1 4 5] [--frames 60] [--side 320] [--work FOLDER] [--out SHEET.png]
 
 Each head films both voices; its first film is dubbed with the second voice and compared with its true second film. The
