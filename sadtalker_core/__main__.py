@@ -3,10 +3,12 @@
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
+    sadtalker train head-motion videos/
 
 `sadtalker face.jpg hello.wav -o talk.mp4` means `sadtalker make ...`, and `python -m sadtalker_core` is the same as
 `sadtalker`. Exit status: 0 it is done, 1 it failed, 2 an argument or an input cannot be used and nothing was begun,
-130 it was stopped. `sadtalker batch --help` adds those of a table.
+130 it was stopped. `sadtalker batch --help` adds those of a table, `sadtalker train --help` the options of
+a training.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
-COMMANDS = ("make", "batch", "models")
+COMMANDS = ("make", "batch", "models", "train")
 #: where options of `make` belong, in its help
 GROUPS = {
     "model": ("model", "precision"),
@@ -54,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .batch.__main__ import main as run_table
 
         return run_table(arguments[1:])
+    if arguments[0] == "train":
+        return _train(arguments[1:])
     if arguments[0] not in (*COMMANDS, "-h", "--help"):
         arguments.insert(0, "make")
     asked = _parser().parse_args(_joined(arguments))
@@ -73,6 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             "smaller model.",
             FAILED,
         )
+
+
+def _train(arguments: list[str]) -> int:
+    from .training.easy import main as train
+    from .training.engine import command
+
+    try:
+        command(lambda: train(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return DONE
 
 
 def _say(error: object, status: int) -> int:
@@ -250,10 +265,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sadtalker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(title="commands", metavar="make | batch | models", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="make | batch | models | train", required=True)
     make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
     _fill_make(make)
     commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
+    commands.add_parser("train", help="a folder of talking videos becomes a model that moves so", add_help=False)
     models = commands.add_parser("models", help="which models are there, what is missing, and downloads")
     _add_models(models)
     models.add_argument(
