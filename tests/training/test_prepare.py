@@ -211,7 +211,7 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
 def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     videos, face = tmp_path / "videos", moving_face(36)
     film(videos / "good.mp4", face, sound=hello())
-    (videos / f"{'n' * 245}.mp4").write_bytes((videos / "good.mp4").read_bytes())
+    (videos / f"{'n' * 245}.mp4").write_bytes((videos / "good.mp4").read_bytes() + b" ")
     (videos / "folder").mkdir()
     odd = videos / "folder" / os.fsdecode("Zo\u00eb.mkv".encode("latin-1" if sys.platform == "linux" else "utf-8"))
     ffmpeg("-i", videos / "good.mp4", "-c", "copy", "-metadata", "title=the title", tmp_path / "talk.mkv")
