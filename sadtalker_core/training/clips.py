@@ -191,7 +191,14 @@ class Spans:
 
     def draw(self, count: int, generator: torch.Generator) -> list[tuple[Clip, int]]:
         """(clip, first frame) of each."""
-        places = torch.randint(int(self.ends[-1]), (count,), generator=generator)
+        return self._at(torch.randint(int(self.ends[-1]), (count,), generator=generator))
+
+    def spread(self, most: int) -> list[tuple[Clip, int]]:
+        """All of them, or `most`, evenly over the clips."""
+        total = int(self.ends[-1])
+        return self._at(torch.arange(min(most, total)) * total // min(most, total))
+
+    def _at(self, places: Tensor) -> list[tuple[Clip, int]]:
         which = torch.searchsorted(self.ends, places, right=True)
         before = torch.cat([torch.zeros(1, dtype=torch.long), self.ends])[which]
         return [(self.clips[i], start) for i, start in zip(which.tolist(), (places - before).tolist(), strict=True)]

@@ -135,13 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
     settings = _completed(settings, minutes)
     out.mkdir(parents=True, exist_ok=True)
     file = write_toml(out / CHOSEN_FILE, settings, _COMMENTS)
-    speakers = summarise(clips, data)
-    print(table(speakers), *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n")
-
     words = _training_words(settings, data, out, target)
     print(f"2 of 3: {minutes:.1f} minutes. Begin: {settings['begin']}, at most {settings['steps']} steps; see {file}")
     print(_printed(kind.program, words), flush=True)
     if options.dry_run:
+        speakers = summarise(clips, data)
+        print(table(speakers), *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n")
         return
     print(f"3 of 3: training, then the best state goes to {target}")
     importlib.import_module(f"sadtalker_core.training.{kind.program}").main(words)

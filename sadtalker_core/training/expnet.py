@@ -41,7 +41,7 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded
 from .export import BASE, add_end_options, ends_of
 from .faces import Face, face_of, known_face
 from .films import TrackFilms, film_clip
@@ -160,8 +160,7 @@ class ExpNetTrainer(Trainer):
     def validate(self) -> dict[str, float]:
         """The error of the coefficients by that of a face at rest, and how the mouth goes with the real one."""
         device, length = next(self.net.parameters()).device, self.training.frames
-        spans = Spans(self.held_out, length)
-        places = spans.draw(min(JUDGED_RUNS, int(spans.ends[-1])), step_generator(0, 0))
+        places = Spans(self.held_out, length).spread(JUDGED_RUNS)
         speech = self._speech(places, torch.zeros(len(places), length), device)
         wanted = speech.face.expression
         said = self.net(speech.windows, speech.rest, speech.blink)

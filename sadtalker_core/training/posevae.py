@@ -168,12 +168,11 @@ class PoseVAETrainer(Trainer):
     def validate(self) -> dict[str, float]:
         """How near draws come to what was held out, and how far they are from one another; see measures.py."""
         device = next(self.net.parameters()).device
-        spans = Spans(self.held_out, 1 + self.length)
-        draw = step_generator(0, 0)
-        places = spans.draw(min(JUDGED_BLOCKS, int(spans.ends[-1])), draw)
+        places = Spans(self.held_out, 1 + self.length).spread(JUDGED_BLOCKS)
         blocks = self._blocks(places, device)
         told = (blocks.audio, blocks.reference, blocks.style)
-        noise = torch.randn(JUDGED_DRAWS, len(places), self.net.config.latent, generator=draw).to(device)
+        noise = torch.randn(JUDGED_DRAWS, len(places), self.net.config.latent, generator=step_generator(0, 0))
+        noise = noise.to(device)
         mean, _ = self.net.encoder(blocks.motion, *told)
         away = self.away.to(device)
         seen, rebuilt = (self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *told)))
