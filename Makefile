@@ -10,7 +10,7 @@ RUN ?= python3
 endif
 export PORTRAIT VOICE OUT WORKFLOW REFERENCE PORT NUMPY COMFYUI_DIR COMFYUI_PYTHON VECTORS SEED PORTRAITS VOICES BESIDE QUICK
 
-.PHONY: demo serve setup test test-quick coverage parity lint judges bench fuzz eval-mini train-mini
+.PHONY: demo serve setup test test-quick coverage parity lint validators judges bench fuzz eval-mini train-mini
 
 demo:
 	$(RUN) -m tests.comfyui demo
@@ -36,8 +36,10 @@ parity:
 lint:
 	$(RUN) -m tests.comfyui lint
 
-judges:
-	$(RUN) -m tests.comfyui judges
+validators:
+	$(RUN) -m tests.comfyui validators
+
+judges: validators  # its older name
 
 bench:
 	$(RUN) -m tests.comfyui bench

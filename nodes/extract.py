@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import Portrait
-from ..sadtalker_core.face.crop import AS_BEFORE
+from ..sadtalker_core.face.crop import FIXED_RENDER
 from ..sadtalker_core.face.hints import hinted_box
 from ..sadtalker_core.face.points import FaceSelector, PointFinder
 from ..sadtalker_core.model import choose_points
@@ -62,9 +62,9 @@ class SadTalker3DMMExtract(io.ComfyNode):
         crop_offset_x: float,
         crop_offset_y: float,
         landmarks: str,
-        render_size: int = AS_BEFORE,
+        render_size: int = FIXED_RENDER,
     ) -> io.NodeOutput:
-        """render_size: a new node has a widget that says 0; a stored workflow without one gets what was there before"""
+        """render_size: the widget of a new node is 0; a stored workflow without the input keeps the fixed square"""
         points = _points(model, landmarks)
         with named(portrait.name):
             cropped, coefficients = pipeline.extract(

@@ -1,4 +1,4 @@
-"""Load Portrait and Portrait from Image: an image in, the record of whose face is meant out."""
+"""Load Portrait and Portrait from Image: an image in, the record of whose face to animate out."""
 
 from __future__ import annotations
 

@@ -44,11 +44,8 @@ class ManagedModel(Model):
         """All its patchers. Newer ComfyUIs ask what is on a wire for them, to keep them while a prompt needs it."""
         return list(self.patchers.values())
 
-    def __contains__(self, net: str) -> bool:
-        return net in self.patchers
-
     def bring(self, names: Sequence[str], *, working_bytes: int = 0) -> list[torch.nn.Module]:
-        """Bring these networks to their device, whole, beside `working_bytes` of activations; hand them out in order.
+        """Load these networks whole to their device, with `working_bytes` free for activations; return them in order.
 
         Raises CheckpointMissing for one whose file is missing.
         """
@@ -62,7 +59,7 @@ class ManagedModel(Model):
         return model_management.get_free_memory(device)
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether that was it, in ComfyUI's eyes or torch's; ComfyUI's cache is then emptied."""
+        """Whether ComfyUI or torch takes the error for a lack of memory; ComfyUI's cache is then emptied."""
         ran_out = is_oom(error) or memory_ran_out(error)
         if ran_out:
             model_management.soft_empty_cache()

@@ -91,10 +91,10 @@ class SadTalkerLoadTrack(io.ComfyNode):
     def fingerprint_inputs(cls, track: str) -> Any:
         """A file that was replaced since the last run is read again."""
         try:
-            said = track_path(track).stat()
+            status = track_path(track).stat()
         except (OptionError, OSError):
             return []
-        return [said.st_size, said.st_mtime_ns]
+        return [status.st_size, status.st_mtime_ns]
 
     @classmethod
     def validate_inputs(cls, track: str) -> str | bool:

@@ -17,13 +17,14 @@ import argparse
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .api import Video, load, require_target
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
+from .datatypes import OnProgress
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
@@ -64,15 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return asked.run(asked)
     except KeyboardInterrupt:
-        return _say("stopped.", STOPPED)
+        return _report("stopped.", STOPPED)
     except InputError as error:
-        return _say(error, BAD_INPUT)
+        return _report(error, BAD_INPUT)
     except (SadTalkerError, OSError) as error:
-        return _say(error, FAILED)
+        return _report(error, FAILED)
     except RuntimeError as error:
         if not memory_ran_out(error):
             raise
-        return _say(
+        return _report(
             f"out of memory ({shorten(str(error).splitlines()[0])}); try --batch-size 1, --precision fp16 or a "
             "smaller model.",
             FAILED,
@@ -90,7 +91,7 @@ def _train(arguments: list[str]) -> int:
     return DONE
 
 
-def _say(error: object, status: int) -> int:
+def _report(error: object, status: int) -> int:
     print(f"sadtalker: {error}", file=sys.stderr)
     return status
 
@@ -120,16 +121,16 @@ def _make(asked: argparse.Namespace) -> int:
             )
     except CheckpointMissing as error:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
-        return _say(f"{error}{hint}", BAD_INPUT)
+        return _report(f"{error}{hint}", BAD_INPUT)
     video = model.animate(asked.portrait, asked.audio, options)
     with _bar("render", "frame", asked.quiet) as progress:
         progress(0, video.n_frames)
         video.save(target, overwrite=asked.overwrite, on_progress=progress)
-    print(f"{target}: {_told(video)}")
+    print(f"{target}: {_summary(video)}")
     return DONE
 
 
-def _told(video: Video) -> str:
+def _summary(video: Video) -> str:
     width, height = (side + side % 2 for side in video.size)  # as the file has them
     return f"{video.n_frames} frames of {width} x {height}, {video.n_frames / video.fps:.2f} s"
 
@@ -147,7 +148,7 @@ def _bar(what: str, unit: str, quiet: bool) -> _TqdmBar | _PlainBar | _NoBar:
 class _NoBar:
     """`progress(done, total)` says nothing; the others below are used alike, each in a with-block."""
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> OnProgress:
         return self.show
 
     def __exit__(self, *_: object) -> None:
@@ -213,8 +214,7 @@ def _models(asked: argparse.Namespace) -> int:
             for there in found:
                 print(f"    {there.path}")
         except CheckpointMissing:
-            lacking = missing_files(name, folders)
-            print(f"{name}: missing {_megabytes(lacking)}")
+            print(f"{name}: missing {_megabytes(missing_files(name, folders))}")
             for file in RELEASED_MODELS[name].sets[0]:
                 path = find(file.name, folders)
                 print(f"    {path or f'{file.name}, {_megabytes([file])}, is missing'}")
@@ -225,13 +225,13 @@ def _models(asked: argparse.Namespace) -> int:
 
 
 def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> int:
-    lacking = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
-    if not lacking:
+    missing = list(dict.fromkeys(file for name in models for file in missing_files(name, folders)))
+    if not missing:
         print("Nothing is missing.")
         return DONE
-    for file in lacking:
+    for file in missing:
         print(f"    {file.name}, {_megabytes([file])}, from {file.url}")
-    if not sure and not _agreed(f"Download {_megabytes(lacking)} into {folders[0]}? [y/N] "):
+    if not sure and not _confirmed(f"Download {_megabytes(missing)} into {folders[0]}? [y/N] "):
         print("Nothing was downloaded.")
         return FAILED
     for name in models:
@@ -241,7 +241,7 @@ def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> 
     return DONE
 
 
-def _agreed(question: str) -> bool:
+def _confirmed(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:  # nobody is there to ask
@@ -341,8 +341,8 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
         try:
             return option.read(text)
         except OptionError as error:
-            said = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
-            raise argparse.ArgumentTypeError(said) from error
+            message = str(error).removeprefix(f"{option.name}: ").removesuffix(".")
+            raise argparse.ArgumentTypeError(message) from error
 
     unit = f" {option.unit}" if option.unit else ""
     if option.type in (int, float):

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     PortraitLike = str | Path | Image | np.ndarray | Tensor
     AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
 
-#: the networks that paint pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
-PAINTERS = ("generator", "flow_renderer")
+#: the networks that make pixels, which may compute in half precision. Landmarks, coefficients and tracks stay in fp32
+PIXEL_NETWORKS = ("generator", "flow_renderer")
 #: those of Face Render, which compute in one place
-RENDERERS = ("keypoint_detector", *PAINTERS)
+RENDERERS = ("keypoint_detector", *PIXEL_NETWORKS)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 AUTO = "auto"
@@ -343,7 +343,7 @@ def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path])
     if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
         return "it is the portrait or the audio; choose another name"
     if target.exists() and not overwrite:
-        return "it exists; choose another name, or say --overwrite (overwrite=True)"
+        return "it exists; choose another name, or give --overwrite (overwrite=True)"
     return ""
 
 
@@ -385,12 +385,12 @@ def in_precision(
     device: torch.device,
     fastest: Callable[[torch.device], torch.dtype] = lambda device: torch.float16,
 ) -> nn.Module:
-    """The network as it will compute on that device: one that paints in its precision, any other as it is.
+    """The network as it will compute on that device: one that makes pixels in this precision, any other as it is.
 
     fastest: what "auto" takes on a device that is not the CPU
     """
     precision = one_of("precision", precision, PRECISIONS)
-    if name not in PAINTERS:
+    if name not in PIXEL_NETWORKS:
         return net
     released = isinstance(net, Generator)
     if precision == BF16_DECODER:
@@ -402,11 +402,11 @@ def in_precision(
     if not isinstance(net, Generator):
         return net.to(dtype)
     if device.type == "cpu" and (precision == AUTO or dtype != torch.float32):
-        _say_what_half_precision_is_worth(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
+        _log_half_precision(torch.bfloat16 if precision == AUTO else dtype, chosen=precision != AUTO)
     return accelerate(net, dtype, device=device)
 
 
-def _say_what_half_precision_is_worth(dtype: torch.dtype, *, chosen: bool) -> None:
+def _log_half_precision(dtype: torch.dtype, *, chosen: bool) -> None:
     """One line of the log: whether the renderer gains by it on this CPU. Where nobody asked for it, only if it does."""
     cost = half_precision_cost(dtype)
     measured = f"in {NAMES[dtype]} a convolution of the renderer takes {cost:.2g} times as long as in fp32 on this CPU"

@@ -8,7 +8,7 @@ There are three layouts of a row:
 
 `rotation` is (pitch, yaw, roll) in radians, `translation` is in the units of the face model, `crop` is
 (s, tx, ty): scale and centre of the alignment in pixels of the cropped square, so it depends on `pic_size`.
-The released family speaks in the basis of its 3-D face model; the mini family keeps the shapes and gives the first
+The released family uses the basis of its 3-D face model; the mini family keeps the shapes and gives the first
 52 expression numbers the meaning of the ARKit blendshapes named below (0 = rest, 1 = full), the other 12 stay 0.
 """
 

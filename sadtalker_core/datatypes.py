@@ -91,8 +91,8 @@ class FaceCrop:
     landmarks: (N, 3) or (N, 2) points in pixels of the square; 68 in the released family, the 468 of the mesh in mini
     box:       where the square lies in the image; may be wider than high, the square is then squeezed
     mode:      how the box was chosen
-    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; otherwise as
-               before there was a choice of sizes
+    fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; False for
+               the fixed square of crop.FIXED_RENDER
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
                clearly seen, or where nobody has looked
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
@@ -118,7 +118,7 @@ class FaceCrop:
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """An image of somebody, and which face of it is meant.
+    """An image, and which face of it is animated.
 
     image:      (H, W, 3)
     mask:       (H, W) in 0..1, 1 where the image is transparent (as ComfyUI's Load Image gives it), or None
@@ -156,7 +156,7 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class FaceCoefficients:
-    """A face in the words of the face model, one row per frame (one row for a portrait).
+    """A face as coefficients of the face model, one row per frame (one row for a portrait).
 
     identity (T, 80), expression (T, 64), texture (T, 80), rotation (T, 3) pitch, yaw, roll in radians,
     lighting (T, 27), translation (T, 3), crop (T, 3) = scale and centre of the alignment in pixels of the square.
@@ -287,7 +287,7 @@ class HeadPose:
 
 @dataclass(frozen=True, eq=False)
 class _HeadMotion:
-    """How the head moves, which both families say alike, and one row per frame of whatever a subclass adds."""
+    """How the head moves, in the form that both families share, and one row per frame of whatever a subclass adds."""
 
     yaw: Tensor
     pitch: Tensor
@@ -307,7 +307,7 @@ _Rows = TypeVar("_Rows", bound=_HeadMotion)
 
 @dataclass(frozen=True, eq=False)
 class KeypointMotion(_HeadMotion):
-    """What MappingNet says about each frame in the released family.
+    """What MappingNet predicts for each frame in the released family.
 
     yaw, pitch, roll: (T,) degrees;  translation: (T, 3), of which only y is used
     offsets: (T, 45), where the 15 key points go beside that: (x, y, z) each, in halves of the square
@@ -319,7 +319,7 @@ class KeypointMotion(_HeadMotion):
 
 @dataclass(frozen=True, eq=False)
 class BlendshapeMotion(_HeadMotion):
-    """What MappingNet says about each frame in the mini family.
+    """What MappingNet predicts for each frame in the mini family.
 
     yaw, pitch, roll: (T,) degrees
     translation: (T, 3), x and y in halves of the square, y down, and the logarithm of the scale
@@ -392,7 +392,7 @@ class FrameStream:
         return f"{size}, about {seconds / 60:.0f} min" if seconds >= 90 else f"{size}, about {max(seconds, 1):.0f} s"
 
     def check_memory(self, available_bytes: int) -> None:
-        """Raises DoesNotFit when the whole batch cannot be held; said before the work, not after it."""
+        """Raises DoesNotFit when the whole batch cannot be held; raised before the work, not after it."""
         if self.n_bytes > available_bytes:
             raise DoesNotFit(
                 f"{self.summary()} do not fit into the {available_bytes / 1e6:.0f} MB of free memory. "

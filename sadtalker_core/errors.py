@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Every class here speaks to the person at the canvas.
+"""What can go wrong, as one tree. The message of every class here is for the user.
 
 SadTalkerError                 anything this pack refuses, with a sentence that says what to do
 |-- InputError                 what came in by a wire or a widget cannot be used
@@ -17,7 +17,7 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
 |-- PackageMissing             an optional package is not installed
 |-- InUse                      another process is at work on the same files
-|-- DoesNotFit                 the job needs more memory or disk than there is, said before it starts
+|-- DoesNotFit                 the job needs more memory or disk than there is, raised before it starts
 `-- Cancelled                  the caller's `on_progress` asked to stop
 """
 

@@ -137,10 +137,10 @@ def read_signed(descriptor: int) -> dict[str, Any]:
     """What a lock file says; {} where it says nothing that can be read."""
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        said = json.loads(os.read(descriptor, _LONGEST_TEXT))
+        text = json.loads(os.read(descriptor, _LONGEST_TEXT))
     except (OSError, ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return text if isinstance(text, dict) else {}
 
 
 def in_use(file: Path, what: str) -> InUse:
@@ -149,10 +149,10 @@ def in_use(file: Path, what: str) -> InUse:
     with suppress(OSError):
         for _ in range(_LOOKS):
             descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            said = read_signed(descriptor)
+            text = read_signed(descriptor)
             os.close(descriptor)
-            if {"pid", "host", "since"} <= set(said):
-                holder = shorten(f"process {said['pid']} on {said['host']} since {said['since']}", 200)
+            if {"pid", "host", "since"} <= set(text):
+                holder = shorten(f"process {text['pid']} on {text['host']} since {text['since']}", 200)
                 break
             time.sleep(_LOOK_AGAIN_S)
     return InUse(f"{what} is in use by {holder}. Wait until it ends, or stop it.")

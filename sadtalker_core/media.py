@@ -109,11 +109,11 @@ def _seconds_by_ffmpeg(path: Path) -> float:
     words = done.stderr.decode(errors="replace")
     if not re.search(r"Stream #\S+.*: Audio:", words):
         raise AudioError(NO_SOUND if "Input #0" in words else _fault(done))
-    said = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", words)
-    if said is None:
+    duration = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", words)
+    if duration is None:
         waveform, rate_hz = _read_by_ffmpeg(path)
         return waveform.shape[1] / rate_hz
-    hours, minutes, seconds = said.groups()
+    hours, minutes, seconds = duration.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 

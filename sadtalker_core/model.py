@@ -61,7 +61,7 @@ class SadTalkerModel(Model):
     name: what the user chose;  family: what it does in its own way
     image_size: the side of the square it drives, in pixels
     nets: "face_detector" and "face_mesh" always; then what `family.networks` lists
-    missing: {net: why it is not among them}: one of the two mapping networks may lack, and is missed where it is needed
+    missing: {net: why it is not among them}: one of the two mapping networks may be missing, until it is needed
     """
 
     name: str
@@ -84,12 +84,12 @@ class SadTalkerModel(Model):
         return free_bytes(device)
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether that was it."""
+        """Whether the error was that memory ran out."""
         return memory_ran_out(error)
 
 
 def require_nets(nets: Sequence[str], missing: Mapping[str, str]) -> None:
-    """Raises CheckpointMissing for the first of these networks that is lacking, {net: why}."""
+    """Raises CheckpointMissing for the first of these networks that is missing, {net: why}."""
     for net in nets:
         if net in missing:
             raise CheckpointMissing(missing[net])
@@ -135,7 +135,7 @@ def assemble_released(
     name: str, image_size: int, files: Sequence[FoundFile], folders: Sequence[Path] = (), ops: Any = nn
 ) -> SadTalkerModel:
     """The released networks out of their files, whichever file holds which. One of the two mapping networks may
-    lack.
+    be missing.
     """
     read = [read_tensors(file.path, file.released, folders) for file in files]
     return _build(_ModelFiles.of_released(name, image_size, read, folders), ops)
@@ -241,7 +241,7 @@ def _read_with_mappings(
 
 
 def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
-    """The networks out of what was read. Raises CheckpointMismatch where one lacks."""
+    """The networks out of what was read. Raises CheckpointMismatch where one is missing."""
     nets: dict[str, nn.Module] = {}
     for file in files.own:
         nets = {**_own_nets(file, ops, but=nets), **nets}
@@ -250,10 +250,10 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
         for net, tensors in file.nets().items():
             if net in released and net not in own:  # what a file holds for training alone stays there
                 nets[net] = load_weights(build_released(net, ops), tensors, file.source, file.expected)
-    lacking = [net for net in _MAPPED if net not in nets] if files.released else []
+    unmapped = [net for net in _MAPPED if net not in nets] if files.released else []
     missing = {}
-    if len(lacking) < len(_MAPPED):  # one of them has to be there
-        missing = {net: _not_there(_MAPPED[net], files.folders) for net in lacking}
+    if len(unmapped) < len(_MAPPED):  # one of them has to be there
+        missing = {net: _not_there(_MAPPED[net], files.folders) for net in unmapped}
     wanted = files.family.networks.names()
     absent = [net for net in wanted if net not in nets and net not in missing]
     if absent:
@@ -266,7 +266,7 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
     return SadTalkerModel(files.name, files.family, files.image_size, whole, missing)
 
 
-#: the networks of which one may lack, and their files
+#: the networks of which one may be missing, and their files
 _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 
 
@@ -281,13 +281,13 @@ def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
 def choose_points(
     choice: str, family: Family, folders: Sequence[Path], device: torch.device
 ) -> Callable[[FaceSelector], PointFinder] | None:
-    """What makes the finder of 68 points for the face that is meant; None stands for the embedded mesh.
+    """What makes the finder of 68 points for the selected face; None stands for the embedded mesh.
 
     choice: one of LANDMARKS; "auto" is the face-alignment package when it is installed and one of the folders holds its
         weights, and else the mesh
     Raises OptionError for another choice, and when the package was chosen and cannot be imported; CheckpointMissing
-    when it was chosen and lacks, or its weights; CheckpointDamaged for its weight files. Where nobody chose it, a
-    package that cannot be imported is left alone with a line in the log.
+    when it was chosen and it, or its weights, are missing; CheckpointDamaged for its weight files. With "auto", a
+    package that cannot be imported is skipped with a line in the log.
     """
     choice = one_of("landmarks", choice, LANDMARKS)
     if not family.needs_landmarks or choice == EMBEDDED_MESH:
@@ -333,12 +333,12 @@ def build_released(name: str, ops: Any = nn) -> nn.Module:
 
 
 def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: str = "") -> N:
-    """Pour tensors into a network, every parameter and buffer exactly once, and still it: eval mode, no gradients,
+    """Load tensors into a network, every parameter and buffer exactly once, and freeze it: eval mode, no gradients,
     float32.
 
     tensors: by the net's own paths;  source: what the user knows them by, a file's name
     expected: what else the sentence says about that file, beginning with a space
-    Raises CheckpointMismatch naming the tensors that lack, are too many, or have another shape or kind, and
+    Raises CheckpointMismatch naming the tensors that are missing, unexpected, or of another shape or kind, and
     CheckpointDamaged for numbers that no training has left: see `require_sound`.
     """
     wanted = net.state_dict()
@@ -419,8 +419,7 @@ def _own_nets(read: NamedTensors, ops: Any, but: Container[str] = ()) -> dict[st
         if name not in NETWORKS or name not in read.metadata.configs:
             raise CheckpointMismatch(
                 f"{read.source} holds an unknown network {shorten(repr(name), 60)}, or its config is missing from the "
-                "metadata; "
-                f"known are {', '.join(NETWORKS)}."
+                f"metadata; known are {', '.join(NETWORKS)}."
             )
         if name in but:
             continue

@@ -20,7 +20,7 @@ from .compose.plot import SMALLEST
 from .compose.video import QUALITIES
 from .datatypes import CropMode
 from .errors import OptionError, shorten
-from .face.crop import AS_BEFORE, BY_THE_FACE, LARGEST_RENDER
+from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
@@ -31,7 +31,7 @@ from .motion.track_file import TRACK_ENDING
 from .pipeline import EXPRESSION_REFERENCE, POSE_REFERENCE
 from .render.driving import parse_degrees
 
-#: how the networks that paint compute; "auto" chooses by the device
+#: how the networks that make pixels compute; "auto" chooses by the device
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "bf16 decoder")
 LARGEST_SEED = 2**64 - 1
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -255,9 +255,9 @@ class Options:
             "at 512, 19 GB at 1024; Render Video holds a few frames.",
             min=BY_THE_FACE,
             max=LARGEST_RENDER,
-            step=AS_BEFORE,
+            step=FIXED_RENDER,
             unit="pixels",
-            least=AS_BEFORE,
+            least=FIXED_RENDER,
         )
     )
     idle_seconds: float = _field(
@@ -356,8 +356,8 @@ _BATCH_SIZE = _int(
     0,
     0,
     64,
-    "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to "
-    "4. The frames do not depend on it.",
+    "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to 4. The frames do not depend "
+    "on it.",
     name="batch_size",
 )
 _FILE = _text(

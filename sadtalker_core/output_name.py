@@ -85,7 +85,7 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
     longest_ending: what will be put behind the stem
     Raises OptionError for what no disk takes.
     """
-    said = f"filename_prefix '{shorten(prefix)}'"
+    subject = f"filename_prefix '{shorten(prefix)}'"
     try:
         prefix.encode()
     except UnicodeEncodeError as error:
@@ -99,20 +99,20 @@ def place(prefix: str, output: Path, default_stem: str, longest_ending: str) -> 
         prefix = os.path.relpath(prefix, output) if _same_drive(prefix, output) else ".."
     normal = posixpath.normpath(prefix.replace("\\", "/"))
     if normal.startswith("/") or normal.split("/")[0] == "..":
-        raise OptionError(f"{said} is outside ComfyUI's output folder; use a folder and a name inside it.")
+        raise OptionError(f"{subject} is outside ComfyUI's output folder; use a folder and a name inside it.")
     *folders, stem = (_safe(part) for part in normal.split("/"))
     if normal == ".":
         stem = default_stem
     folders = [_no_device(part.rstrip(" .")) or "_" for part in folders]
     if len(folders) > DEEPEST_FOLDER:
-        raise OptionError(f"{said} has {len(folders)} nested folders; at most {DEEPEST_FOLDER} are possible.")
+        raise OptionError(f"{subject} has {len(folders)} nested folders; at most {DEEPEST_FOLDER} are possible.")
     if "." in stem:  # otherwise its number stands before the first full stop
         stem = _no_device(stem)
     folder = output.joinpath(*folders)
     for part in (*folders, f"{stem}{longest_ending}"):
         if _length(part) > LONGEST_NAME:
-            raise OptionError(_too_long(said))
-    _require_possible(folder, f"{stem}{longest_ending}", said)
+            raise OptionError(_too_long(subject))
+    _require_possible(folder, f"{stem}{longest_ending}", subject)
     return OutputName(folder, stem, "/".join(folders))
 
 
@@ -151,23 +151,23 @@ def check(prefix: str, output: Path, longest_ending: str) -> None:
     place(_PLACEHOLDER.sub("x", prefix), output, "x", longest_ending)
 
 
-def _require_possible(folder: Path, name: str, said: str) -> None:
+def _require_possible(folder: Path, name: str, subject: str) -> None:
     """What only the disk knows: its own limits, and files where a folder is wanted."""
     try:
         os.lstat(folder / name)
     except FileNotFoundError:
         pass
     except NotADirectoryError as error:
-        raise OptionError(f"{said} names a folder that is a file; choose another name.") from error
+        raise OptionError(f"{subject} names a folder that is a file; choose another name.") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise OptionError(_too_long(said)) from error
+            raise OptionError(_too_long(subject)) from error
     if os.name == "nt" and len(str(folder / name)) > LONGEST_WINDOWS_PATH:
-        raise OptionError(_too_long(said))
+        raise OptionError(_too_long(subject))
 
 
-def _too_long(said: str) -> str:
-    return f"{said} is longer than this disk allows; shorten it to 200 characters or less."
+def _too_long(subject: str) -> str:
+    return f"{subject} is longer than this disk allows; shorten it to 200 characters or less."
 
 
 def _same_drive(path: str, output: Path) -> bool:

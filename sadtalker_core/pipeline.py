@@ -37,7 +37,7 @@ from .datatypes import (
     require_family,
 )
 from .errors import VideoError
-from .face.crop import AS_BEFORE
+from .face.crop import FIXED_RENDER
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
 from .face.portrait import check_portrait
@@ -75,12 +75,12 @@ def extract(
     points: Points | None = None,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
 
     render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
-                 256 gives what workflows without a choice gave. The released family renders at the size of its weights.
+                 256 is the fixed square of stored workflows. The released family renders at the size of its weights.
     Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
     """
     mode = one_of("crop_mode", mode, CropMode)
@@ -333,7 +333,7 @@ def write_video(
     or under a claimed name. Returns where it is.
 
     output_fps: frames per second of the file, in the same time; 0 leaves them as they are
-    check_stop: asked every moment while the encoder is waited for; may raise to stop
+    check_stop: called again and again while the encoder is waited for; may raise to stop
     """
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
@@ -376,12 +376,12 @@ def render_video(
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name. Returns where it is.
 
-    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone;  output_fps: see
-    `write_video`
+    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone
+    output_fps: see `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
-    on_head: shown the last head (3, h, w) of every batch, before `on_progress` hears of it
-    check_stop: asked before every whole image and every moment while the encoder is waited for; may raise to stop
+    on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called
+    check_stop: called before every whole image and again and again while the encoder is waited for; may raise to stop
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
@@ -403,7 +403,7 @@ def render_video(
             with few_threads():
                 if paste_back is None:
                     video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large image may need more room than the heads did
+                else:  # one by one: a large image may need more memory than the heads did
                     for head in batch.split(1):
                         if check_stop is not None:
                             check_stop()

@@ -2,7 +2,7 @@
 goes out.
 
 A file may have any frame rate, a changing one too, and its images may begin later than its sound. Training and the
-reference video read footage by this one function.
+reference video read videos by this one function.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What is to be kept goes out to a file that survives a kill: files that are whole or not there, lines that are.
 
-whole        a file of any kind              save_tensors   named tensors as safetensors
-save_arrays  named arrays as numpy's .npz    save_bytes   anything that is bytes already
-append_jsonl  one more line of JSON           complete_lines  the lines that are there
-disk_full_error    the sentence for a disk that is full
+atomic_write     a file of any kind              save_tensors    named tensors as safetensors
+save_arrays      named arrays as numpy's .npz    save_bytes      anything that is bytes already
+append_jsonl     one more line of JSON           complete_lines  the lines that are there
+disk_full_error  the error for a disk that is full
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def save_tensors(path: Path | Claim, tensors: dict[str, Tensor], metadata: dict[
 
 @contextmanager
 def _claimed(path: Path | Claim) -> Iterator[Claim]:
-    """The claim under which a file is written, which is released if it was made here. A full disk is told."""
+    """The claim under which a file is written, released if it was made here. Raises DoesNotFit on a full disk."""
     folder = path.path.parent if isinstance(path, Claim) else path.parent
     try:
         with nullcontext(path) if isinstance(path, Claim) else claim_path(path) as claim:
@@ -103,7 +103,7 @@ def complete_lines(file: Path) -> list[str]:
 
 def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | None:
     """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
-    told = isinstance(error, OSError) and error.errno in _FULL
-    if told or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
+    by_number = isinstance(error, OSError) and error.errno in _FULL
+    if by_number or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"the disk of {shorten(folder)} is full; free some space and run again.")
     return None

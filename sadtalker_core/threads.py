@@ -4,9 +4,9 @@ torch cuts an operation into as many pieces as it has threads (by default one a 
 network has thousands of operations of some microseconds each. With the cores to itself it gains a fifth to a half by
 two threads; where other programs want the cores, each operation waits for the piece whose turn has not come, and the
 same work takes 5 to 40 times as long as on one thread. docs/BENCH.md has the table, `python -m tests.bench --parts
-threads` makes it. One thread bears a crowd, and gives the same bits whatever the number of cores. Where there is more
-than one piece of work (frames of a clip, parts of a voice), `side_by_side` gives each core a piece, which is better
-than both.
+threads` makes it. One thread works in any number of processes, and gives the same bits whatever the number of cores.
+Where there is more than one piece of work (frames of a clip, parts of a voice), `side_by_side` gives each core a piece,
+which is better than both.
 
 The number belongs to the thread that sets it (it is OpenMP's); threads that come to torch for the first time later take
 the last one that anybody set. So that this default stays what it was, too, a thread of no further use hands it back.

@@ -1,4 +1,4 @@
-"""What every test may lean on: the project root on the path, and chance that starts at the same place."""
+"""What every test may lean on: the project root on the path, and random draws that begin alike."""
 
 from __future__ import annotations
 

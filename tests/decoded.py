@@ -22,12 +22,9 @@ class Decoded(NamedTuple):
 def decoded(file: Path, fps: float | None = None) -> Decoded:
     """fps: the rate it is brought to, or None for its own. Raises OSError for what ffmpeg cannot read."""
     rate = [] if fps is None else ["-r", str(fps)]
-    done = subprocess.run(
-        [*ffmpeg_command(), "-nostdin", "-hide_banner", "-i", str(file),
-         "-pix_fmt", "rgb24", "-vcodec", "rawvideo", *rate, "-f", "image2pipe", "-"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )  # fmt: skip
+    into_bytes = ["-pix_fmt", "rgb24", "-vcodec", "rawvideo", *rate, "-f", "image2pipe", "-"]
+    command = [*ffmpeg_command(), "-nostdin", "-hide_banner", "-i", str(file), *into_bytes]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     words = done.stderr.decode(errors="replace")
     coming = re.findall(r"Video: rawvideo.*?, (\d+)x(\d+).*?, ([\d.]+) fps", words)
     if done.returncode or not coming:

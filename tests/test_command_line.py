@@ -64,14 +64,14 @@ def refused(capsys, *arguments: str) -> str:
         status = main(list(arguments))
     except SystemExit as ended:
         status = ended.code
-    said = capsys.readouterr()
-    assert status == 2 and said.out == "" and said.err.count("\n") == 1, said.err
-    return said.err
+    output = capsys.readouterr()
+    assert status == 2 and output.out == "" and output.err.count("\n") == 1, output.err
+    return output.err
 
 
 @pytest.mark.parametrize("command_word", [(), ("make",)])
 def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(pretender, capsys, command_word):
-    said = [
+    arguments = [
         "face.png",
         "hello.wav",
         "-o",
@@ -90,7 +90,7 @@ def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(p
         "--batch-size",
         "2",
     ]
-    assert main([*command_word, *said]) == 0
+    assert main([*command_word, *arguments]) == 0
     (name, how), (portrait, voice, options) = pretender.asked
     assert name == "mini" and how["models"] == [Path("here")] and how["allow_download"] is False
     assert (how["device"], how["precision"], how["batch_size"]) == ("cpu", "auto", 2)
@@ -118,8 +118,8 @@ def test_an_output_that_exists_is_refused_before_the_work_unless_overwriting_is_
 
 def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     Path("voice.mp4").write_bytes(b"voice")
-    said = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
-    assert "it is the portrait or the audio" in said and pretender.asked == []
+    sentence = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
+    assert "it is the portrait or the audio" in sentence and pretender.asked == []
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
@@ -158,8 +158,8 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
 
     monkeypatch.setattr(pretender, "animate", fail)
     assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == status
-    said = capsys.readouterr().err
-    assert said.startswith("sadtalker: ") and said.count("\n") == 1 and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert output.startswith("sadtalker: ") and output.count("\n") == 1 and "Traceback" not in output
 
 
 @pytest.mark.parametrize(("model", "sentence"), [
@@ -169,20 +169,22 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
 def test_a_model_that_is_not_there_is_an_argument_that_cannot_be_used(files, monkeypatch, capsys, model, sentence):
     monkeypatch.setattr("sadtalker_core.model_folders.around_the_pack", list)
     monkeypatch.setenv("XDG_CACHE_HOME", str(files / "cache"))
-    said = refused(capsys, "face.png", "hello.wav", "-o", "a.mp4", "--model", model, "--models", str(files / "empty"))
-    assert sentence in said
+    refusal = refused(
+        capsys, "face.png", "hello.wav", "-o", "a.mp4", "--model", model, "--models", str(files / "empty")
+    )
+    assert sentence in refusal
 
 
 def test_help_names_every_option_with_its_default_and_range(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["make", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     assert [name for names in GROUPS.values() for name in names] == list(OPTIONS)
     for name, option in OPTIONS.items():
-        assert f"--{name.replace('_', '-')}" in said
+        assert f"--{name.replace('_', '-')}" in output
         if option.type is float:
-            assert f"({option.min:g} to {option.max:g}" in said and f"default: {option.default:g})" in said
+            assert f"({option.min:g} to {option.max:g}" in output and f"default: {option.default:g})" in output
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
@@ -191,9 +193,9 @@ def test_without_a_command_the_three_are_named(capsys, arguments):
         status = main(list(arguments))
     except SystemExit as ended:
         status = ended.code
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert status == (0 if arguments else 2)
-    assert all(word in said for word in ("sadtalker make", "sadtalker batch", "sadtalker models", "Exit status"))
+    assert all(word in output for word in ("sadtalker make", "sadtalker batch", "sadtalker models", "Exit status"))
 
 
 def test_batch_is_the_other_command(monkeypatch):
@@ -214,10 +216,10 @@ def test_models_lists_what_is_there_and_what_is_missing_with_its_size(models, ca
     for file in RELEASED_MODELS["SadTalker 256"].sets[0]:
         (models.folder / file.name).touch()
     assert main(["models", "--models", str(models.folder)]) == 0
-    said = capsys.readouterr().out
-    assert "mini: built in\n" in said and "SadTalker 256: ready\n" in said
-    assert "SadTalker 512: missing 725 MB\n    SadTalker_V0.0.2_512.safetensors, 725 MB, is missing\n" in said
-    assert str(models.folder) in said and models.fetched == []
+    output = capsys.readouterr().out
+    assert "mini: built in\n" in output and "SadTalker 256: ready\n" in output
+    assert "SadTalker 512: missing 725 MB\n    SadTalker_V0.0.2_512.safetensors, 725 MB, is missing\n" in output
+    assert str(models.folder) in output and models.fetched == []
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("", 1), ("no", 1), (EOFError(), 1)])

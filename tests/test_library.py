@@ -188,7 +188,7 @@ def test_a_bf16_decoder_paints_in_bf16_and_moves_in_fp32_on_every_device(device)
 
 
 @pytest.mark.parametrize(
-    ("precision", "cost", "said"),
+    ("precision", "cost", "message"),
     [
         ("auto", 0.3, "the precision 'bf16 decoder' would render faster than fp32 here"),
         ("auto", 1.7, ""),
@@ -202,14 +202,14 @@ def test_a_bf16_decoder_paints_in_bf16_and_moves_in_fp32_on_every_device(device)
         ("fp16", 1.7, "in fp16 "),
     ],
 )
-def test_one_line_says_whether_half_precision_pays_on_this_cpu(precision, cost, said, monkeypatch, caplog):
+def test_one_line_says_whether_half_precision_pays_on_this_cpu(precision, cost, message, monkeypatch, caplog):
     monkeypatch.setattr("sadtalker_core.api.half_precision_cost", lambda dtype: cost)
     caplog.set_level(logging.INFO)
     in_precision("generator", tiny.generator(), precision, torch.device("cpu"))
-    assert len(caplog.messages) == bool(said) and said in caplog.text
+    assert len(caplog.messages) == bool(message) and message in caplog.text
     in_precision("flow_renderer", torch.nn.PReLU(), precision, torch.device("cpu"))
     in_precision("generator", tiny.generator(), precision, torch.device("meta"), lambda device: torch.float32)
-    assert len(caplog.messages) == bool(said), "on other devices and for mini there is nothing to say"
+    assert len(caplog.messages) == bool(message), "on other devices and for mini there is nothing to say"
 
 
 def test_what_half_precision_costs_is_measured_once_on_every_cpu():

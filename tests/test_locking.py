@@ -60,10 +60,10 @@ def test_who_comes_second_is_told_who_has_it_until_that_one_is_killed(holder, te
         assert str(os.getpid()) in (temporary / "lock").read_text()
 
 
-@pytest.mark.parametrize("said", [b"", b"\xff", b"[]", b'{"pid": 1}', b"[" * 5000])
-def test_a_lock_that_does_not_say_who_has_it_is_held_all_the_same(tmp_path, said):
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"pid": 1}', b"[" * 5000])
+def test_a_lock_that_does_not_say_who_has_it_is_held_all_the_same(tmp_path, content):
     with held(tmp_path / "lock", "It"):
-        (tmp_path / "lock").write_bytes(said)
+        (tmp_path / "lock").write_bytes(content)
         with pytest.raises(InUse, match="^It is in use by another process"):
             held(tmp_path / "lock", "It").__enter__()
 

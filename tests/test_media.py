@@ -119,7 +119,7 @@ def test_a_sound_of_eight_channels_can_be_read(reader):
 
 
 @pytest.mark.parametrize("container", ["adts", "matroska", "mov"])
-def test_both_readers_hear_the_same_in_any_container(container, tmp_path, monkeypatch):
+def test_both_readers_read_the_same_in_any_container(container, tmp_path, monkeypatch):
     """An index at the end of a mov cannot be read from a pipe; adts tells no length."""
     hello = Path(__file__).parent / "demo" / "hello.flac"
     codec = ["-c:a", "aac"] if container == "adts" else ["-c:a", "pcm_s16le"]

@@ -16,12 +16,12 @@ def model():
     return assemble_mini()
 
 
-def motion_of(model, rows, own=None, **wishes):
+def motion_of(model, rows, own=None, **options):
     source = torch.zeros(1, 73) if own is None else own
     face = FaceCoefficients.from_crop_rows(source, family=MINI, crop_mode=CropMode.CROP, pic_size=256)
     pose = HeadPose(torch.zeros(len(rows), 6), MINI)
     with torch.inference_mode():
-        return pipeline.coefficients_to_motion(model, face, Expression(rows, MINI), pose, **wishes)
+        return pipeline.coefficients_to_motion(model, face, Expression(rows, MINI), pose, **options)
 
 
 def test_a_blink_of_one_frame_is_as_deep_as_it_was_drawn_and_a_glance_as_quick(model):

@@ -78,7 +78,7 @@ def test_a_filled_net_is_still_whole_and_float32():
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, message",
     [
         ({"first.bias": None}, "it lacks first.bias"),
         ({"third": torch.ones(1)}, "it has too many: third"),
@@ -87,11 +87,11 @@ def test_a_filled_net_is_still_whole_and_float32():
         ({"norm.num_batches_tracked": torch.ones(4, dtype=torch.long)}, "4 instead of a single number"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named_with_the_file(changes, said):
+def test_tensors_that_do_not_fit_are_named_with_the_file(changes, message):
     with pytest.raises(CheckpointMismatch) as caught:
         load_weights(Pair(), _pair_tensors(**changes), "x.pth in /models", " It should be another.")
     assert str(caught.value).startswith("x.pth in /models does not fit Pair: ")
-    assert said in str(caught.value) and str(caught.value).endswith(" It should be another.")
+    assert message in str(caught.value) and str(caught.value).endswith(" It should be another.")
 
 
 def test_many_missing_tensors_are_counted_not_listed():
@@ -319,7 +319,7 @@ def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
 
 
 @pytest.mark.parametrize(
-    "name, side, said",
+    "name, side, message",
     [
         ("my 512.safetensors", 512, ""),
         ("my 256.safetensors", 256, ""),
@@ -327,11 +327,13 @@ def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
         (catalog.SAFETENSORS_512.name, 512, ""),
     ],
 )
-def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(tmp_path, quick_nets, caplog, name, side, said):
+def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(
+    tmp_path, quick_nets, caplog, name, side, message
+):
     caplog.set_level("WARNING")
     loaded = load_model(f"file/{name}", [_touch(tmp_path, name, *catalog.MAPPINGS)])
     assert loaded.image_size == side
-    assert said in caplog.text and bool(said) == bool(caplog.records)
+    assert message in caplog.text and bool(message) == bool(caplog.records)
 
 
 def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path, quick_nets, monkeypatch):
@@ -348,7 +350,7 @@ def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path
 
 
 @pytest.mark.slow
-def test_new_style_old_style_and_our_names_give_the_same_talker(released_folder, tmp_path):
+def test_new_style_old_style_and_our_names_give_the_same_model(released_folder, tmp_path):
     new, old = (load_model("SadTalker 256", [folder]) for folder in released_folder)
     assert (new.family.name, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
     assert list(new.nets) == ["face_detector", "face_mesh", *FAMILIES[RELEASED].networks.names()]
@@ -382,7 +384,7 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
     assert _same(loaded.nets["posevae"], base.nets["posevae"])
 
 
-# ------------------------------------------------------------------------------------------------------- the talker
+# ------------------------------------------------------------------------------------------------------------ the model
 
 
 def test_nothing_of_the_pack_stays_mapped():
@@ -415,7 +417,7 @@ def test_the_mini_makes_the_round_trip_through_a_file(tmp_path):
     assert all(_same(copy.nets[name], mini.nets[name]) for name in mini.nets)
 
 
-def test_a_talker_hands_its_nets_out_in_the_order_asked():
+def test_a_model_hands_its_nets_out_in_the_order_asked():
     first, second = Linear(1, 1), Linear(1, 1)
     loaded = SadTalkerModel("x", FAMILIES[MINI], 256, {"expnet": first, "posevae": second})
     assert loaded.bring(["posevae", "expnet"], working_bytes=7) == [second, first]
@@ -467,17 +469,17 @@ def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path,
 
 @pytest.mark.parametrize("file", catalog.FACE_ALIGNMENT, ids=lambda file: file.name)
 @pytest.mark.parametrize(
-    "content, said",
+    "content, message",
     [
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"<!DOCTYPE html>", "is a web page"),
         (b"", "is empty"),
     ],
 )
-def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, monkeypatch, file, content, said):
+def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, monkeypatch, file, content, message):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     (folder / file.name).write_bytes(content)
-    with pytest.raises(CheckpointDamaged, match=said) as caught:
+    with pytest.raises(CheckpointDamaged, match=message) as caught:
         model.choose_points("auto", FAMILIES[RELEASED], [tmp_path / "other", folder], torch.device("cpu"))
     for fact in (file.describe(), str(folder), str(tmp_path / "other"), "again"):
         assert fact in str(caught.value)

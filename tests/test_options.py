@@ -60,7 +60,7 @@ def test_the_core_has_the_nodes_defaults_and_ends():
     assert (rate.max, strength.max) == (blink.FASTEST_RATE, blink.STRONGEST) == (60, 1.5)
 
 
-@pytest.mark.parametrize(("wish", "sentence"), [
+@pytest.mark.parametrize(("arguments", "sentence"), [
     ({"pose_style": 46}, "pose_style: expected a whole number from 0 to 45, got 46."),
     ({"pose_style": 1.5}, "pose_style: expected a whole number from 0 to 45, got 1.5."),
     ({"blink_rate": float("nan")}, "blink_rate: expected a number from 0 to 60, got nan."),
@@ -70,9 +70,9 @@ def test_the_core_has_the_nodes_defaults_and_ends():
     ({"yaw": "left"}, "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
     ({"model": None}, "model: expected text, got None."),
 ])  # fmt: skip
-def test_a_value_that_is_not_allowed_gets_a_sentence(wish, sentence):
+def test_a_value_that_is_not_allowed_gets_a_sentence(arguments, sentence):
     with pytest.raises(OptionError) as caught:
-        Options(**wish)
+        Options(**arguments)
     assert str(caught.value) == sentence
 
 

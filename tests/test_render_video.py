@@ -198,14 +198,14 @@ def rendered_heads(n_frames=3):
     return pipeline.render(SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets), portrait, tiny.motion(n_frames))
 
 
-def test_nobody_waits_for_an_estimate_that_nobody_hears(tmp_path, measured):
+def test_nobody_waits_for_an_estimate_that_nobody_reads(tmp_path, measured):
     heads = rendered_heads()
     heads.check_memory(heads.n_bytes)
     pipeline.render_video(tmp_path / "film.mp4", heads)
     assert len(frames_in(tmp_path / "film.mp4")[0]) == 3 and not measured
 
 
-def test_who_asks_hears_how_long_it_will_take(measured):
+def test_who_asks_is_told_how_long_it_will_take(measured):
     assert rendered_heads(7).summary().endswith(", about 7 s")
     assert rendered_heads(90).summary().endswith(", about 2 min")
     with pytest.raises(DoesNotFit, match="about 7 s do not fit into the 0 MB"):

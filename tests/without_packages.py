@@ -37,7 +37,7 @@ class Broken(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         raise ERROR
 
 
-class Said(logging.Handler):
+class LogLines(logging.Handler):
     """The lines of the log since they were last taken."""
 
     def __init__(self):
@@ -62,7 +62,7 @@ def a_voice(n_samples: int, rate_hz: int):
 
 def main(folder: Path, packages: list[str]) -> None:
     sys.meta_path.insert(0, Broken(packages))
-    said = Said()
+    log = LogLines()
     core = Path(__file__).resolve().parents[1] / "sadtalker_core"
     for file in sorted(core.rglob("*.py")):
         if not {"training", "__main__.py"} & set(file.relative_to(core).parts):
@@ -87,10 +87,10 @@ def main(folder: Path, packages: list[str]) -> None:
         pipeline.render_video(
             folder / "film.mp4", heads, pipeline.make_paste_back(portrait), audio=(voice[None], 16_000)
         )
-    lines = {"film": said.take()}
+    lines = {"film": log.take()}
     wave = pipeline.encode_audio(a_voice(44_100, 44_100), 44_100).wave
     np.save(folder / "wave.npy", wave.numpy())
-    lines["44.1 kHz"] = said.take()
+    lines["44.1 kHz"] = log.take()
     print(json.dumps(lines))
 
 

@@ -61,10 +61,13 @@ def k_weighting(rate_hz: float) -> tuple[Biquad, Biquad]:
     damped = turn / 0.7071752369554196
     scale = 1 + damped + turn**2
     shelf = Biquad(
-        tuple(part / scale for part in (gain + middle * damped + turn**2, 2 * (turn**2 - gain),
-                                        gain - middle * damped + turn**2)),  # type: ignore[arg-type]
+        (
+            (gain + middle * damped + turn**2) / scale,
+            2 * (turn**2 - gain) / scale,
+            (gain - middle * damped + turn**2) / scale,
+        ),
         (1.0, 2 * (turn**2 - 1) / scale, (1 - damped + turn**2) / scale),
-    )  # fmt: skip
+    )
     turn = math.tan(math.pi * 38.13547087602444 / rate_hz)
     damped = turn / 0.5003270373238773
     scale = 1 + damped + turn**2

@@ -43,7 +43,7 @@ def resampled(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tenso
             yield _by_librosa(first, sample_rate_hz)
             return
         except IMPORT_ERRORS as error:
-            _say("librosa", error, "soxr")
+            _warn("librosa", error, "soxr")
         pieces = iter((first,))
     else:
         pieces = chain((first, second), pieces)
@@ -63,7 +63,7 @@ def _streamed(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tenso
 
         stream = soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
     except IMPORT_ERRORS as error:
-        _say("soxr", error, "torch")
+        _warn("soxr", error, "torch")
         yield from by_sinc(pieces, sample_rate_hz)
         return
     for piece in pieces:
@@ -71,7 +71,7 @@ def _streamed(pieces: Iterable[Tensor], sample_rate_hz: float) -> Iterator[Tenso
     yield torch.from_numpy(stream.resample_chunk(np.empty(0, np.float32), last=True))
 
 
-def _say(package: str, error: Exception, instead: str) -> None:
+def _warn(package: str, error: Exception, instead: str) -> None:
     logging.warning("SadTalker: %s fails (%s), so %s resamples the audio.", package, import_failure(error), instead)
 
 

@@ -163,9 +163,9 @@ def _at_16_khz(channels: Tensor, sample_rate_hz: float, step: Callable[[], None]
     wave = torch.zeros(math.ceil(channels.shape[1] * SAMPLE_RATE_HZ / sample_rate_hz))
     filled = 0
     for piece in resampled(_mono_pieces(channels, step), sample_rate_hz):
-        room = wave[filled : filled + len(piece)]
-        room.copy_(piece[: len(room)])
-        filled += len(room)
+        place = wave[filled : filled + len(piece)]
+        place.copy_(piece[: len(place)])
+        filled += len(place)
     return wave
 
 

@@ -26,7 +26,7 @@ from ..timeline import frames_in_seconds
 
 #: of a cell, and of the name of a file, that a sentence repeats
 REPEATED = 200
-#: faults that are told one by one
+#: faults that are listed one by one
 MOST_FAULTS = 100
 FILES = ("portrait", "voice", "out")
 REQUIRED = ("portrait", "out")
@@ -72,12 +72,12 @@ def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
         if job is not None:
             jobs.append(job)
     faults += _collisions(jobs)
-    name = _told(table.name)
+    name = _shortened(table.name)
     if faults:
-        told = [f"{name}, {fault}" for fault in faults[:MOST_FAULTS]]
+        lines = [f"{name}, {fault}" for fault in faults[:MOST_FAULTS]]
         if len(faults) > MOST_FAULTS:
-            told.append(f"{name} has {len(faults) - MOST_FAULTS} more faults.")
-        raise JobListError("\n".join(told))
+            lines.append(f"{name} has {len(faults) - MOST_FAULTS} more faults.")
+        raise JobListError("\n".join(lines))
     if not jobs:
         raise JobListError(f"{name} names no job: write one line for each video below the names of the columns.")
     return jobs
@@ -88,10 +88,10 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         text = table.read_text(encoding="utf-8-sig")  # spreadsheets begin theirs with a byte order mark
     except FileNotFoundError as error:
-        raise JobListError(f"there is no file {_told(table)}.") from error
+        raise JobListError(f"there is no file {_shortened(table)}.") from error
     except (OSError, ValueError) as error:
         reason = shorten(error, REPEATED)
-        raise JobListError(f"{_told(table)} cannot be read: {reason}. Save it as CSV in UTF-8.") from error
+        raise JobListError(f"{_shortened(table)} cannot be read: {reason}. Save it as CSV in UTF-8.") from error
     reader = csv.reader(text.splitlines(keepends=True))
     try:
         names = [name.strip() for name in next(reader, [])]
@@ -101,20 +101,20 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 continue
             if len(cells) > len(names):
                 raise JobListError(
-                    f"{_told(table.name)}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; put "
-                    "quotes around text that contains commas."
+                    f"{_shortened(table.name)}, line {reader.line_num}: {len(cells)} cells below {len(names)} columns; "
+                    "put quotes around text that contains commas."
                 )
             yield reader.line_num, {name: cell.strip() for name, cell in zip_longest(names, cells, fillvalue="")}
     except csv.Error as error:  # a cell of more than 131,072 letters, say: a quote that is never closed
         raise JobListError(
-            f"{_told(table.name)}, line {reader.line_num}: it cannot be read as CSV ({error}); look for a quote that "
-            "is not closed."
+            f"{_shortened(table.name)}, line {reader.line_num}: it cannot be read as CSV ({error}); look for a quote "
+            "that is not closed."
         ) from error
 
 
 def _check_names(table: Path, names: Sequence[str]) -> None:
     known = (*FILES, *OPTIONS)
-    head = f"{_told(table.name)}, line 1: "
+    head = f"{_shortened(table.name)}, line 1: "
     unknown = [repr(name) for name in names if name not in known]
     if unknown:
         raise JobListError(f"{head}unknown column {shorten(', '.join(unknown), 100)}; known are {', '.join(known)}.")
@@ -126,7 +126,7 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
         raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
 
 
-def _told(name: object) -> str:
+def _shortened(name: object) -> str:
     return shorten(name, REPEATED)
 
 
@@ -150,7 +150,7 @@ class _Row:
             try:
                 values[name] = option.read(text)
             except OptionError:
-                self.complain(f"{name}: expected {option.expected}, got {_told(repr(text))}.")
+                self.complain(f"{name}: expected {option.expected}, got {_shortened(repr(text))}.")
         return Options(**values)
 
     def job(self, options: Options) -> Job | None:
@@ -185,11 +185,11 @@ class _Row:
         try:
             if path.is_file():
                 return path, look(path)
-            self.complain(f"{column}: there is no file {_told(path)}.")
+            self.complain(f"{column}: there is no file {_shortened(path)}.")
         except InputError as error:
             self.complain(f"{column}: {shorten(error)}")
         except OSError as error:
-            self.complain(f"{column}: {_told(path)} cannot be read ({error.strerror or error}).")
+            self.complain(f"{column}: {_shortened(path)} cannot be read ({error.strerror or error}).")
         return None
 
     def _out(self) -> Path | None:
@@ -199,13 +199,13 @@ class _Row:
             return None
         try:
             if path.suffix.lower() != ".mp4" or path.is_dir():
-                self.complain(f"out: expected the name of an mp4 to write, got {_told(repr(text))}.")
+                self.complain(f"out: expected the name of an mp4 to write, got {_shortened(repr(text))}.")
                 return None
             fault = fault_of_target(path)
         except OSError as error:
             fault = str(error.strerror or error)
         if fault:
-            self.complain(f"out: {_told(path)} cannot be written ({fault}).")
+            self.complain(f"out: {_shortened(path)} cannot be written ({fault}).")
         return None if fault else path
 
     def _path(self, column: str, text: str) -> Path | None:
@@ -214,7 +214,7 @@ class _Row:
             path = (self.folder / Path(text).expanduser()).absolute()
             path.resolve()
         except (OSError, ValueError, RuntimeError) as error:  # a NUL; the home of nobody; links in a circle
-            self.complain(f"{column}: {_told(repr(text))} is not the name of a file ({shorten(error, 100)}).")
+            self.complain(f"{column}: {_shortened(repr(text))} is not the name of a file ({shorten(error, 100)}).")
             return None
         return path
 
@@ -229,7 +229,7 @@ def _fault_of_model(model: str, folders: Sequence[Path]) -> str:
     if model == MINI_MODEL:
         return ""
     if len(model) > REPEATED:
-        return f"model: there is no model {_told(model)}."
+        return f"model: there is no model {_shortened(model)}."
     try:
         find_files(model, folders)
     except CheckpointMissing as error:
@@ -248,9 +248,9 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
     for job in jobs:
         name = os.path.normcase(job.out.resolve())
         if name in written:
-            yield f"line {job.line}: out: {_told(job.out)} is already written by line {written[name]}."
+            yield f"line {job.line}: out: {_shortened(job.out)} is already written by line {written[name]}."
         if name in read:
-            yield f"line {job.line}: out: {_told(job.out)} is a portrait or voice of this table."
+            yield f"line {job.line}: out: {_shortened(job.out)} is a portrait or voice of this table."
         written.setdefault(name, job.line)
 
 

@@ -50,7 +50,7 @@ class Outcome:
 class RunFolder:
     """The folder of a run; made when it is not there. `with RunFolder(folder):` keeps other runs out of it.
 
-    fault: why the record lacks something, a sentence, or ""
+    fault: why the record is incomplete, a sentence, or ""
     Raises OptionError for a folder that cannot be used. One on a full disk can: then there is a fault.
     """
 

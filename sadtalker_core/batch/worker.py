@@ -142,7 +142,7 @@ class Worker:
 def write_job_video(
     path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
 ) -> None:
-    """Heads, put back into their image if that is wished, become the mp4, at a path or under a claimed name."""
+    """Heads, pasted back into their image if the options ask for it, become the mp4, at a path or a claimed name."""
     whole = paste_back_of(portrait, options)
     pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
 

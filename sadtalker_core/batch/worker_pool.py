@@ -75,7 +75,7 @@ class WorkerPool:
         self.size = 0
         self._first: deque[Call] = deque()
         self._later: deque[Call] = deque()
-        self._coming: dict[Any, Any] = {}  # greeting -> worker
+        self._coming: dict[Any, Any] = {}  # ping that is not answered yet -> worker
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
         self._n_lost_before_work = 0
@@ -179,7 +179,7 @@ class WorkerPool:
             self._first.appendleft(call)
 
     def _start_worker(self) -> None:
-        """Asks for a worker. It gets no call before it has answered: where there is no room it may never come."""
+        """Asks for a worker. It gets no call before its ping is answered: without free resources it may never start."""
         kind = self._ray.remote(Worker).options(num_cpus=self.options.cpus_each, num_gpus=self.gpus_each)
         device = "cuda" if self.gpus_each else "cpu"
         args = self.options.model_folders, device, self.options.batch_size, self.options.cpus_each
@@ -241,14 +241,14 @@ def _import_ray() -> Any:
 
 
 def _begin(ray: Any, address: str | None) -> None:
-    """Ray on this machine alone, or as a guest of a cluster, whose machines are then given our code."""
+    """Ray on this machine alone, or as a client of a cluster, whose machines are then sent our code."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
         with _in_the_folder_of(CORE):
             ray.init("local", include_dashboard=False, **quiet)
         return
     try:
-        if address != "auto":  # Ray itself would knock for minutes
+        if address != "auto":  # Ray itself would try to connect for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
         with _in_the_folder_of(CORE):

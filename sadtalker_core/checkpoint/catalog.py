@@ -249,17 +249,17 @@ def find_together(files: Sequence[WeightsFile], folders: Sequence[Path]) -> Path
 def find_files(model: str, folders: Sequence[Path]) -> tuple[FoundFile, ...]:
     """The files that make a model: "SadTalker 256", "SadTalker 512" or "file/" and a path below one of the folders.
 
-    Of the two mapping files one may lack: each serves crop modes of its own. Raises CheckpointMissing, which names the
-    files that lack in the set that is nearest to complete, their sizes and hashes, the folders that were searched, and
-    the switch that fetches them.
+    Of the two mapping files one may be missing: each serves crop modes of its own. Raises CheckpointMissing, which
+    names the missing files of the set that is nearest to complete, their sizes and hashes, the folders that were
+    searched, and the switch that fetches them.
     """
     if model.startswith(FILE_PREFIX):
         return (_find_own_file(model, folders),)
     look, sets = _Look(folders), _released(model).sets
-    for most_lacking in (0, 1):
+    for most_missing in (0, 1):
         for files in sets:
             missing = look.lacks(files)
-            if len(missing) <= most_lacking and all(file in MAPPINGS for file in missing):
+            if len(missing) <= most_missing and all(file in MAPPINGS for file in missing):
                 found = ((look.find(file.name), file) for file in files)
                 return tuple(FoundFile(path, file) for path, file in found if path)
     raise CheckpointMissing(_missing(model, look))

@@ -33,13 +33,13 @@ from .catalog import WeightsFile, missing_files
 if TYPE_CHECKING:
     from ..datatypes import OnProgress
 
-#: where to fetch from instead, a mirror's folder; an argument wins over it
+#: where to fetch from instead, a mirror's folder; an argument takes precedence
 BASE_URL_VARIABLE = "SADTALKER_DOWNLOAD_URL"
 
 
 _BLOCK = 1 << 18  # at most: what has come is taken at once, however little it is
 _SPARE_BYTES = 64 << 20  # the disk is not filled to the last byte
-_MOST_BYTES = 4 << 30  # of a file whose length nobody tells
+_MOST_BYTES = 4 << 30  # of a file whose length is not known
 _TRIES = 5
 _TIMEOUT_S = 30.0
 _POLL_S = 0.2
@@ -49,7 +49,7 @@ _NUMBER = "[0-9]{1,15}"
 def fetch_model(
     model: str, folders: Sequence[Path], *, base_url: str | None = None, on_progress: OnProgress | None = None
 ) -> list[Path]:
-    """Fetch what a released model lacks into the first folder; progress counts the bytes of all its files.
+    """Fetch the missing files of a released model into the first folder; progress counts the bytes of all its files.
 
     Raises as `fetch` does.
     """
@@ -61,7 +61,7 @@ def fetch_model(
     folder = Path(folders[0])
     total = sum(file.size or 0 for file in files)
     with _folder_problems(folder):
-        _require_room(folder, total - sum(_size(_part(folder, file)) for file in files))
+        _require_space(folder, total - sum(_size(_part(folder, file)) for file in files))
     paths, before = [], 0
     for file in files:
         report = _shifted(on_progress, before, total)
@@ -93,7 +93,7 @@ def fetch(
     with _folder_problems(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if file.size is not None:
-            _require_room(folder, file.size - _size(part))
+            _require_space(folder, file.size - _size(part))
         with held(part.with_name(f"{part.name}.lock"), f"the download of {file.name} into {shorten(folder)}"):
             _persist(url, file, part, _Report(on_progress, file.size or 0), pause_s)
             _verify(file, part, url, _Report(on_progress, file.size or 0))
@@ -131,8 +131,7 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
             if fruitless >= _TRIES:
                 raise DownloadError(
                     f"{shorten(url)} could not be downloaded in {_TRIES} tries: {shorten(error, 160)}. "
-                    f"The {_size(part):,} bytes received are kept; the next try resumes "
-                    f"there."
+                    f"The {_size(part):,} bytes received are kept; the next try resumes there."
                 ) from error
             end = time.monotonic() + pause_s * 2**fruitless
             while (left := end - time.monotonic()) > 0:
@@ -177,18 +176,18 @@ class _Line(threading.Thread):
         try:
             request = urllib.request.Request(self.url, headers=headers)
             with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S) as answer:
-                told = answer.headers.get("Content-Length", "").strip()
-                length = int(told) if re.fullmatch(_NUMBER, told) else 0
-                self._say(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
+                stated = answer.headers.get("Content-Length", "").strip()
+                length = int(stated) if re.fullmatch(_NUMBER, stated) else 0
+                self._put(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
                 while (block := answer.read1(_BLOCK)) and not self.left_alone.is_set():
-                    self._say(block)
-            self._say(b"")
+                    self._put(block)
+            self._put(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it is the answer as well, and holds the connection
-            self._say(error)
+            self._put(error)
 
-    def _say(self, what: _Answer | bytes | Exception) -> None:
+    def _put(self, what: _Answer | bytes | Exception) -> None:
         while not self.left_alone.is_set():
             with suppress(queue.Full):
                 self.facts.put(what, timeout=_POLL_S)
@@ -281,13 +280,13 @@ def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
 def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
     """Where the answer's first byte belongs, and how long the file will be (0: not known)."""
     if answer.status == 206:
-        told = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
-        if told is None or int(told[1]) != start:
+        span = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
+        if span is None or int(span[1]) != start:
             raise DownloadError(
                 f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
                 f"from {start} on as asked."
             )
-        total = int(told[2]) if told[2] != "*" else start + answer.length if answer.length else 0
+        total = int(span[2]) if span[2] != "*" else start + answer.length if answer.length else 0
     else:  # the server takes no ranges: from the beginning
         start, total = 0, answer.length
     if file.size is not None and total and total != file.size:
@@ -323,20 +322,18 @@ def _folder_problems(folder: Path) -> Iterator[None]:
             raise full from error
         what = f"{error.strerror or error}: {shorten(error.filename or folder)}"
         raise DownloadError(
-            f"the model folder {shorten(folder)} cannot be written to ({what}). Make it "
-            f"writable, or set another folder in "
-            f"extra_model_paths.yaml."
+            f"the model folder {shorten(folder)} cannot be written to ({what}). Make it writable, or "
+            "set another folder in extra_model_paths.yaml."
         ) from error
 
 
-def _require_room(folder: Path, n_bytes: int) -> None:
+def _require_space(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > 0 and free < n_bytes + _SPARE_BYTES:
         raise DoesNotFit(
-            f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and "
-            f"{(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are needed. Free some space, or set another model "
-            f"folder in extra_model_paths.yaml."
+            f"{shorten(folder)} has {free / 1e6:,.0f} MB free, and {(n_bytes + _SPARE_BYTES) / 1e6:,.0f} MB are "
+            "needed. Free some space, or set another model folder in extra_model_paths.yaml."
         )
 
 

@@ -101,8 +101,8 @@ class Metadata:
             if metadata.base is not None and not isinstance(metadata.base, str):
                 raise TypeError(f"base is {shorten(repr(metadata.base), _NAME)}")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            said_so = shorten(error, 100)
-            raise CheckpointDamaged(f"the metadata {METADATA_KEY!r} of {source} cannot be read: {said_so}.") from error
+            reason = shorten(error, 100)
+            raise CheckpointDamaged(f"the metadata {METADATA_KEY!r} of {source} cannot be read: {reason}.") from error
         if metadata.image_size not in IMAGE_SIZES:
             raise CheckpointDamaged(
                 f"the metadata of {source} says image_size {shorten(metadata.image_size, _NAME)}; expected a multiple "

@@ -23,11 +23,6 @@ def for_file(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {_replaced(name, STORED): tensor for name, tensor in tensors.items()}
 
 
-def from_file(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The way back."""
-    return {our_name(name): tensor for name, tensor in tensors.items()}
-
-
 def our_name(stored: str) -> str:
     """Our name of a tensor that a file of ours calls so."""
     return _replaced(stored, {theirs: ours for ours, theirs in STORED.items()})

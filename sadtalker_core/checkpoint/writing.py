@@ -1,4 +1,4 @@
-"""Nets' tensors and what they are come in, one safetensors file with our names goes out; `reading` reads it again."""
+"""Networks' tensors and their configs come in, one safetensors file with our names goes out; see `reading`."""
 
 from __future__ import annotations
 

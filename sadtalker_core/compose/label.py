@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..choices import one_of
+from ..datatypes import OnProgress
 from ..errors import ImageError, OptionError, shorten
 
 CORNERS = ("bottom right", "bottom left", "top right", "top left")
@@ -33,7 +33,7 @@ def label_frames(
     corner: str = CORNERS[0],
     size: float = 0.05,
     opacity: float = 0.8,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """frames (T, H, W, C) in 0..1 with three or more channels -> the same shape, a new tensor.
 

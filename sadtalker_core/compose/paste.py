@@ -1,16 +1,13 @@
 """Frames of the head come in at any resolution, frames of the whole image go out, batch by batch.
 
 Letters: `B` frames of a batch, `h w` a frame, `H W` the image. The square that was animated lies at
-         `portrait.crop.box`;
-outside that box every pixel stays the image's, to the bit.
+`portrait.crop.box`; outside that box every pixel stays the image's, to the bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +15,7 @@ from torch import Tensor
 
 from ..choices import one_of
 from ..datatypes import Box, FaceCrop, Portrait
+from ..easing import smoothstep
 from ..errors import ImageError, OptionError, VideoError
 from .multiband import Multiband
 from .poisson import seamless
@@ -145,12 +143,6 @@ class PasteBack:
         return head[..., top : top + self.visible_box.height, left : left + self.visible_box.width]
 
 
-def paste_back(frames: Iterable[Tensor], portrait: Portrait, **options: Any) -> Iterator[Tensor]:
-    """Batches (B, 3, h, w) -> batches (B, 3, H, W), one at a time. wishes: see `PasteBack`."""
-    paste = PasteBack(portrait, **options)
-    return map(paste, frames)
-
-
 class ColorTransfer:
     """The colour cast of the frames against the image, measured in a band of pixels and averaged over time.
 
@@ -197,8 +189,7 @@ def fade(visible_box: Box, size_wh: tuple[int, int], width: float) -> Tensor:
     """
     if width <= 0:
         return torch.ones(visible_box.height, visible_box.width)
-    across, down = ((d / width).clamp(0, 1) for d in _distances(visible_box, size_wh))
-    across, down = (d * d * (3 - 2 * d) for d in (across, down))
+    across, down = (smoothstep(d / width) for d in _distances(visible_box, size_wh))
     return across * down[:, None]
 
 
@@ -295,4 +286,4 @@ def _check_range(what: str, value: float, largest: float) -> None:
         raise OptionError(f"expected {what} between 0 and {largest:g}, got {value:g}.")
 
 
-__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack", "paste_back"]
+__all__ = ["FEATHER", "WIDEST_FEATHER", "Blend", "PasteBack"]

@@ -197,9 +197,9 @@ class _Pen:
     def seconds(self) -> None:
         """The time below the lowest panel, in steps that leave room for the words."""
         seconds = self.n_frames / FRAMES_PER_SECOND
-        room = (self.right - self.left) / (44 * self.unit)
+        most_labels = (self.right - self.left) / (44 * self.unit)
         steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
-        step = next((step for step in steps if seconds / step <= room), max(seconds / 4, 600))
+        step = next((step for step in steps if seconds / step <= most_labels), max(seconds / 4, 600))
         for k in range(int(seconds / step + 1e-6) + 1):
             x = self.x(k * step * FRAMES_PER_SECOND)
             self.draw.line([(x, self.bottom - 6 * self.unit), (x, self.bottom - 2 * self.unit)], fill=_DIM)

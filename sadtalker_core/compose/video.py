@@ -117,7 +117,7 @@ class VideoWriter:
         quality:  a name in QUALITIES, or x264's crf
         signature: who signs the file, or nobody
         partial:  where the frames that came stay, playable, when the block ends with an error; a claim knows it itself
-        check_stop: asked every moment while the encoder is waited for; may raise to stop
+        check_stop: called again and again while the encoder is waited for; may raise to stop
         Raises OptionError, VideoError, AudioError or SigningError for what cannot be written.
         """
         self._claim = path if isinstance(path, Claim) else None
@@ -410,8 +410,8 @@ def with_even_sides(stream: FrameStream) -> FrameStream:
 
 
 class Ffmpeg:
-    """One run of ffmpeg that is fed through its standard input. Whatever it does, nobody waits for it without asking
-    `check_stop` every moment.
+    """One run of ffmpeg that is fed through its standard input. Whatever it does, nobody waits for it without calling
+    `check_stop` again and again.
     """
 
     def __init__(
@@ -437,9 +437,9 @@ class Ffmpeg:
         self._refused = False
         # A pipe that is full holds up who writes, and who reads too late: each end has a thread.
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self.feeder, self.listener = (threading.Thread(target=work, daemon=True) for work in (self._feed, self._listen))
+        self.feeder, self.reader = (threading.Thread(target=work, daemon=True) for work in (self._feed, self._read))
         self.feeder.start()
-        self.listener.start()
+        self.reader.start()
 
     def feed(self, data: np.ndarray) -> None:
         """Returns when all of it has been taken."""
@@ -454,7 +454,7 @@ class Ffmpeg:
     def finish(self) -> None:
         self._tasks.put(None)
         self._wait(self._ended)
-        self.listener.join(STOP_SECONDS)
+        self.reader.join(STOP_SECONDS)
         if self.process.returncode:
             self._raise_its_words()
         self._close()
@@ -473,8 +473,8 @@ class Ffmpeg:
 
     def _close(self) -> None:
         self.feeder.join(STOP_SECONDS)
-        self.listener.join(STOP_SECONDS)
-        if not self.listener.is_alive():
+        self.reader.join(STOP_SECONDS)
+        if not self.reader.is_alive():
             self.words.close()
 
     def _wait(self, done: Callable[[float], bool]) -> None:
@@ -511,13 +511,13 @@ class Ffmpeg:
                         self._refused = True
                     taken.set()
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         for line in self.words:
             self.last_lines.append(line.decode(errors="replace").rstrip())
 
     def _raise_its_words(self) -> None:
         self._wait(self._ended)
-        self.listener.join(STOP_SECONDS)
+        self.reader.join(STOP_SECONDS)
         words = "\n".join(self.last_lines) or f"no output, exit status {self.process.returncode}"
         raise disk_full_error(words, self.folder) or VideoError(
             f"{_whose(self.command)} could not write the video. Its last output:\n{words}"
@@ -560,7 +560,7 @@ class Sound:
 
 
 def to_stereo(wave: Tensor) -> Tensor:
-    """(C, n) -> (1 or 2, n): 5.1 is mixed as films are, any other crowd of channels is averaged on both sides."""
+    """(C, n) -> (1 or 2, n): 5.1 is mixed down as usual, any other number of channels is averaged on both sides."""
     n_channels = wave.shape[0]
     if n_channels <= 2:
         return wave

@@ -1,12 +1,13 @@
-"""What the meshes and irises of a clip say about brows and gaze, as blendshape weights.
+"""Brows and gaze from the meshes and irises of a clip, as blendshape weights.
 
 How high somebody's brows are, and where between the corners an iris is, differs more from person to person than with
 what they do. So neither is read from one image; in a clip they are told by how far they are from where they usually
 are, which is taken for rest and for a look into the camera.
 
 How well, on 160 images of 20 generated heads, each against the median of that person: brow height r .77, gaze across
-r .91, off by 2.5 degrees in the mean (tests/tools/mini_judge/reading.py; the gain and the shares were found on 50 other
-heads). Up and down is not read: lids go along, and hide it.
+r .91, off by 2.5 degrees in the mean (tests/tools/mini_evaluator/reading.py; the gain and the shares were found on 50
+other heads). Up and down is not read: lids go along, and hide it.
+
 Letters: `T` frames.
 """
 

@@ -30,8 +30,9 @@ SMALLEST_BOX = 8
 #: single pixels of a large image and would make noise of it (PARITY.md P35 has the factor, too).
 LARGE_FACE = 1024
 
-#: What `render_size` may be: 0 goes by the face, 256 is what workflows had before they could choose.
-BY_THE_FACE, AS_BEFORE, LARGEST_RENDER = 0, 256, 1024
+#: What `render_size` may be: 0 goes by the size of the face; 256 is the fixed square, cut without a filter, that stored
+#: workflows without this input get.
+BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER = 0, 256, 1024
 
 
 def face_box(
@@ -87,8 +88,8 @@ def square_box(
     bounds = _adjusted(head_bounds(landmarks, extended=mode.extended), crop_scale, offset)
     left_top, right_bottom = torch.tensor(bounds).reshape(2, 2)
     side = min(round(float((right_bottom - left_top).max())), *size_wh)
-    wished = ((left_top + right_bottom - side) / 2).round().int()
-    x, y = torch.minimum(wished.clamp(min=0), size - side).tolist()
+    corner = ((left_top + right_bottom - side) / 2).round().int()
+    x, y = torch.minimum(corner.clamp(min=0), size - side).tolist()
     square = Box(x, y, side, side)
     shown = torch.minimum(landmarks.clamp(min=0), size.to(landmarks))
     inside = (shown >= torch.tensor([x, y])) & (shown <= torch.tensor([square.right, square.bottom]))
@@ -179,9 +180,9 @@ def cut_square(image: Tensor, box: Box, size: int) -> Tensor:
 
 def check_render_size(size: int) -> None:
     """Raises OptionError for a side that no square may have."""
-    if size != BY_THE_FACE and not AS_BEFORE <= size <= LARGEST_RENDER:
+    if size != BY_THE_FACE and not FIXED_RENDER <= size <= LARGEST_RENDER:
         raise OptionError(
-            f"render_size: expected 0 (by the size of the face) or {AS_BEFORE} to {LARGEST_RENDER} pixels, got "
+            f"render_size: expected 0 (by the size of the face) or {FIXED_RENDER} to {LARGEST_RENDER} pixels, got "
             f"{shorten(repr(size))}."
         )
 
@@ -201,7 +202,7 @@ def render_side(box: Box, size: int) -> int:
     side, in 256..1024.
     """
     side = max(box.width, box.height) if size == BY_THE_FACE else size
-    return min(max(side, AS_BEFORE), LARGEST_RENDER) // 2 * 2
+    return min(max(side, FIXED_RENDER), LARGEST_RENDER) // 2 * 2
 
 
 def cut_sharply(image: Tensor, box: Box, size: int) -> Tensor:

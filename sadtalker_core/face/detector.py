@@ -104,7 +104,7 @@ class FullRangeConfig:
         ((36, 144, 2), (48, 192, 1), (64, 256, 1)),
         ((96, 384, 2), (96, 384, 1), (96, 384, 1), (96, 384, 1)),
     )
-    #: coming back from the coarsest level: channels, and blocks after each meeting
+    #: coming back from the coarsest level: channels, and blocks after each merge
     merged: tuple[tuple[int, int], ...] = ((96, 2), (64, 2), (48, 1))
 
 
@@ -125,7 +125,7 @@ def cell_centres(rows: int, columns: int, cell: int, per_cell: int) -> Tensor:
 def decode_anchors(
     features: Tensor, faces: nn.Module, places: nn.Module, cell: int, per_cell: int
 ) -> tuple[Tensor, Tensor]:
-    """What two 1 x 1 heads say at each cell: logits (B, N), boxes and points (B, N, 16) moved from the cell to the
+    """The output of two 1 x 1 heads at each cell: logits (B, N), boxes and points (B, N, 16) moved from the cell to the
     image.
     """
     logits = faces(features).permute(0, 2, 3, 1).flatten(1)
@@ -217,7 +217,7 @@ class FusionBlock(nn.Module):
 
 
 class FaceDetector(nn.Module):
-    """Both networks in one, so that they travel together. Ask `detect_faces`, or the networks `short_range` and
+    """Both networks in one, so that they travel together. Use `detect_faces`, or the networks `short_range` and
     `full_range` themselves.
     """
 
@@ -271,7 +271,7 @@ def detect_faces(
               without it faces smaller than about a twelfth of the longer side are missed.
     Faces may be tilted by any angle: the networks know up to about 60 degrees, and a face that is found without
     certainty is looked at from all four sides. When none is found, the image is looked at on its side and on its
-    head. A face that is certain is what the look at the upright image says, to the last bit.
+    head. A face that is certain is the detection in the upright image, to the last bit.
     """
     block = max(1, max(image.shape[:2]) // WORKING_SIDE)
     small = shrink(image, block)
@@ -288,7 +288,7 @@ def detect_faces(
 
 
 def _look_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: bool) -> list[DetectedFace]:
-    """The image as it is, as a whole and, if wished, at finer scales."""
+    """The image as it is, as a whole and, if thorough, at finer scales."""
     found = _detect_in_whole(net, image, min_score, (0.0,))
     if thorough:
         for side in FINER_SIDES:
@@ -342,9 +342,9 @@ def surest_around(net: FaceDetector, image: Tensor, x: float, y: float, size: fl
 def _look_around(
     net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float]
 ) -> list[DetectedFace | None]:
-    """The near network on those surroundings, turned by each angle -> the surest face there, or None, of each."""
+    """The short-range network on those surroundings, turned by each angle -> the surest face, or None, of each."""
     side = net.short_range.config.side
-    squares = [Square(x, y, max(size, 1.0) * room, angle) for angle in angles for room in AROUND]
+    squares = [Square(x, y, max(size, 1.0) * margin, angle) for angle in angles for margin in AROUND]
     images = sample_squares(image, squares, side).to(next(net.short_range.parameters()).device)
     logits, places = (t.cpu() for t in net.short_range(images))
     seen: list[list[DetectedFace]] = [[] for _ in angles]

@@ -1,7 +1,7 @@
-"""A portrait comes in; the portrait with its face cropped, and the face in the words of the 3-D face model, go out.
+"""A portrait comes in; the portrait with its face cropped, and the face as coefficients of the 3-D face model, go out.
 
-Two doors of the same shape, one for each family: `extract_released` asks a point finder (points.py) and the 3-D face
-network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
+Two functions of the same signature, one for each family: `extract_released` asks a point finder (points.py) and the 3-D
+face network, `extract_mini` the embedded detector and mesh and a linear fit. The portrait is a checked one
 (portrait.check_portrait). Letters: `H W` the image, `S` the square.
 """
 
@@ -19,7 +19,7 @@ from ..errors import FaceNotFound
 from .align import align_face
 from .covered import CLOTH, HAIR, cover_of
 from .crop import (
-    AS_BEFORE,
+    FIXED_RENDER,
     check_render_size,
     cut_sharply,
     cut_square,
@@ -76,7 +76,7 @@ def extract_released(
     except FaceNotFound:
         points = find_points(image, None) if points is None else points
         seen = image_to_square(points, box, pic_size)
-    _say_if_small(seen * box.width / pic_size)
+    _warn_if_small(seen * box.width / pic_size)
     coefficients = read_squares(net, square[None], [seen], mode)
     return replace(portrait, crop=FaceCrop(square, seen, box, mode)), coefficients
 
@@ -91,12 +91,12 @@ def extract_mini(
     *,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, read it.
 
     render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
-                 and looked up finely. 256 is what came before there was a choice: pic_size, cut without one.
+                 and looked up finely. 256 is crop.FIXED_RENDER: pic_size, cut without a filter.
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
@@ -104,9 +104,9 @@ def extract_mini(
     """
     check_render_size(render_size)
     points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
-    _say_if_small(mesh_to_68(points))
+    _warn_if_small(mesh_to_68(points))
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    fine = render_size != AS_BEFORE
+    fine = render_size != FIXED_RENDER
     if fine:
         box = box if mode is CropMode.RESIZE else even_box(box)
         pic_size = render_side(box, render_size)
@@ -132,7 +132,7 @@ def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor 
     return torch.cat([image_to_square(irises[:, :2], box, pic_size), irises[:, 2:] * (pic_size / box.width)], dim=1)
 
 
-def _say_if_small(points: Tensor) -> None:
+def _warn_if_small(points: Tensor) -> None:
     """points: (68, 2) in pixels of the image"""
     size = float((points.amax(dim=0) - points.amin(dim=0)).max())
     if size < SMALL_FACE:

@@ -1,4 +1,4 @@
-"""The 68 points by the face-alignment package: an image comes in, the points of the face that is meant go out.
+"""The 68 points by the face-alignment package: an image comes in, the points of the selected face go out.
 
 The package (Bulat and Tzimiropoulos 2017) is imported when the first image comes, and its two networks are read from
 a folder that already holds their files. Nothing is downloaded, nothing is compiled, and what the package changes for
@@ -81,8 +81,8 @@ class FaceAlignmentPoints:
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Frames (H, W, 3) of one size -> each with the points of the same face, None where it is not to be seen.
 
-        Which face is meant, and which way up it is, is decided in the first frame that shows one; after that the
-        nearest to the last is taken.
+        The face is selected, and which way up it is decided, in the first frame that shows one; after that the nearest
+        to the last is taken.
         """
         frames, last, quarters = iter(frames), None, None
         while batch := list(islice(frames, self.batch_size)):

@@ -1,4 +1,4 @@
-"""Faces that other nodes have found come in, in the shapes of ComfyUI's own wires; the box of the one that is meant
+"""Faces that other nodes have found come in, in the shapes of ComfyUI's own wires; the box of the selected one
 goes out.
 
 FACE_LANDMARKS: {"frames": for each frame a list of faces, each with "bbox_xyxy": (4,) left, top, right, bottom in

@@ -1,4 +1,4 @@
-"""The doorway for images: what a wire or a file brings comes in; a clean (H, W, 3) image or a sentence goes out."""
+"""Checks images: what a wire or a file brings comes in; a clean (H, W, 3) image or an ImageError comes out."""
 
 from __future__ import annotations
 

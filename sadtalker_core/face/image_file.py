@@ -1,4 +1,4 @@
-"""The doorway for image files: a file, or its bytes, comes in; pixels as floats, or a sentence, go out.
+"""Reads image files: a file, or its bytes, comes in; pixels as floats, or an ImageError, come out.
 
 Load Portrait and the batch read by this one function. Letters: `H W` an image in pixels.
 """
@@ -165,5 +165,5 @@ def _in_sentences(what: str) -> Iterator[None]:
 
 
 def _short(error: BaseException) -> str:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return shorten(said or type(error).__name__, 100)
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return shorten(message or type(error).__name__, 100)

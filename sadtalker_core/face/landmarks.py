@@ -1,4 +1,5 @@
-"""Which face is meant, and the 68 points the released family speaks in: faces or a mesh in, a choice or points out.
+"""Which face is selected, and the 68 points that the released family works with: faces or a mesh in, a choice or
+points out.
 
 Points are (x, y) in pixels, x right, y down. "Left" and "right" are the image's unless a person's side is named.
 """
@@ -49,8 +50,7 @@ def choose_face(
     if not faces:
         raise FaceNotFound(
             "no face found in the image; use one with a sharp face in frontal or three-quarter view that is not too "
-            "small, or, in ComfyUI, select the face with a box in "
-            "Portrait from Image."
+            "small, or, in ComfyUI, select the face with a box in Portrait from Image."
         )
     if index < 0:
         raise OptionError(f"expected a face index of 0 or more, got {index}.")

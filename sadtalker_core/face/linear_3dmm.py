@@ -6,7 +6,8 @@ smile) and as a small correction of the pose. The map was fitted on generated he
 
 Letters: `T` meshes (video frames, or one), `S` the side of the cropped square. Points are x right, y down, z away from
 the viewer, in pixels of the square. Rotations are in those axes too and angles have the released family's signs, see
-basis.rotation_of_angles. Lengths of the head are decimetres, its origin is the point it turns about (basis.pivot):
+canonical_face.rotation_of_angles. Lengths of the head are decimetres, its origin is the point it turns about
+(CanonicalFace.pivot):
 
     a point of the square = origin + scale * (rotation @ (point of the head - pivot))      scale: pixels per decimetre
 """
@@ -87,7 +88,9 @@ class Linear3DMM(nn.Module):
 def turn_about(vector: Tensor) -> Tensor:
     """(..., 3) -> rotations (..., 3, 3) about the vector, by its length in radians (Rodrigues).
 
-    By hand, because kornia's, which rounds about as much, takes a third of a second to import.
+    By hand: kornia.geometry.axis_angle_to_rotation_matrix gives the same to rounding, but whichever module of kornia is
+    imported, all of it is, which costs the first portrait 0.25 to 0.37 s of a core (kornia 0.9; `python -X importtime
+    -c "import torch, kornia.geometry"`).
     """
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)

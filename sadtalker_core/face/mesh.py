@@ -57,7 +57,7 @@ MEDIAPIPE_MESH = FaceMeshConfig()
 class FaceMesh(nn.Module):
     """Squares (B, 3, 192, 192) in 0..1 of an upright face -> points (B, 468, 3) in pixels of the square, logits (B,).
 
-    The logit says how surely there is a face. z is in the same pixels, away from the viewer.
+    The logit is how surely there is a face. z is in the same pixels, away from the viewer.
     """
 
     def __init__(self, config: FaceMeshConfig = MEDIAPIPE_MESH, *, ops: Any = nn):
@@ -209,7 +209,7 @@ def _find_again(
         return None
     meshes = detect_landmarks(net, frame, [face_square(face) for face in detected])
     seen = {face: mesh for face, mesh in zip(detected, meshes, strict=True) if mesh.score >= MIN_SCORE}
-    if not seen:  # a cup, or a crowd behind
+    if not seen:  # a cup, or many faces behind
         return None
     faces = list(seen)
     face = choose(faces) if last is None else min(faces, key=lambda face: _distance(face, last))

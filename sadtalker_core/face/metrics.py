@@ -1,4 +1,4 @@
-"""What a found mesh says about the face, in plain geometry: a lip gap, how open the eyes are, how the head is held.
+"""Measures of a face from its mesh, in plain geometry: a lip gap, how open the eyes are, how the head is held.
 
 For evaluating what came out of a model, not for driving one; so nothing here is fitted. Meshes are (..., 468, 3), in
 any unit, x right, y down, z away from the viewer; distances are taken in three dimensions, so that a turned head
@@ -51,7 +51,7 @@ def eye_aspect_ratio(points: Tensor) -> Tensor:
 
 
 def head_angles(points: Tensor) -> Tensor:
-    """(T, 468, 3) -> (T, 3) pitch, yaw, roll in radians, with the signs of basis.rotation_of_angles.
+    """(T, 468, 3) -> (T, 3) pitch, yaw, roll in radians, with the signs of canonical_face.rotation_of_angles.
 
     By laying the mean face on the mesh; points that faces move count less. Good to 2-4 degrees between people, better
     within one.

@@ -1,8 +1,8 @@
-"""Who finds the 68 points of the released family: an image comes in, the points of the face that is meant go out.
+"""Who finds the 68 points of the released family: an image comes in, the points of the selected face go out.
 
-A `PointFinder` knows which face is meant (by its place among the faces, or by the user's box) and is asked in two ways:
-once for an image, and frame by frame for a video. `MeshPoints` asks the embedded networks; `FaceAlignmentPoints` in
-face_alignment_points.py asks the face-alignment package. Points are (x, y) in pixels, y down.
+A `PointFinder` knows which face is selected (by its place among the faces, or by the user's box) and is called in two
+ways: once for an image, and frame by frame for a video. `MeshPoints` asks the embedded networks; `FaceAlignmentPoints`
+in face_alignment_points.py asks the face-alignment package. Points are (x, y) in pixels, y down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UPRIGHT_TILT = math.radians(60)
 
 @dataclass(frozen=True)
 class FaceSelector:
-    """Which face of an image is meant: the index after ordering, or the one at the user's box. See Portrait."""
+    """Which face of an image is selected: the index after ordering, or the one at the user's box. See Portrait."""
 
     index: int = 0
     order: str = "largest"
@@ -75,7 +75,7 @@ class MeshPoints:
 
 
 def find_mesh(detector: FaceDetector, mesh: FaceMesh, image: Tensor, selector: FaceSelector) -> MeshLandmarks:
-    """The mesh of the face that is meant in an image (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
+    """The mesh of the selected face in an image (H, W, 3). Raises FaceNotFound, and OptionError for the order."""
     if selector.box is not None:
         return face_mesh(mesh, image, selector.box, tilt=find_tilt(detector, image, selector.box))
     height, width = image.shape[:2]

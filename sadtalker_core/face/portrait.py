@@ -1,4 +1,4 @@
-"""An image and a hint at the face that is meant come in, a `Portrait` goes out; the face itself is found later."""
+"""An image and a hint at which face to animate come in, a `Portrait` goes out; the face itself is found later."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def portrait_from_image(
 
     alpha:   (H, W), 1 where the image is transparent; of another size (core's placeholder) it is left out
     box:     x, y, width, height in pixels around the face; a width or height of 0 means: look for the face
-    painted: (H, W) or (1, H, W), white over the face that is meant; stretched when it has another size
+    painted: (H, W) or (1, H, W), white over the selected face; stretched when it has another size
     face_landmarks, bounding_box: faces that another node has found, in the shapes of hints.py; index and order count
              them
     name:    what the user knows the image by
@@ -54,7 +54,7 @@ def portrait_from_image(
     pixels, own_alpha = check_image(image)
     if own_alpha is None and alpha is not None and alpha.shape == pixels.shape[:2]:
         own_alpha = alpha.float()
-    _say_if_transparent(own_alpha)
+    _log_if_transparent(own_alpha)
     face_box = _box_of(box, pixels)
     if painted is not None:
         if face_box is not None:
@@ -86,7 +86,7 @@ def check_portrait(portrait: Portrait) -> Portrait:
     return replace(portrait, image=pixels, mask=own_alpha if portrait.mask is None else portrait.mask, checked=True)
 
 
-def _say_if_transparent(alpha: Tensor | None) -> None:
+def _log_if_transparent(alpha: Tensor | None) -> None:
     part = 0.0 if alpha is None else float((alpha > 0.5).float().mean())
     if part > TRANSPARENT:
         logging.info(

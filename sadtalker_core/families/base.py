@@ -21,14 +21,14 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import AS_BEFORE
+from ..face.crop import FIXED_RENDER
 from ..face.points import FaceSelector, PointFinder
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..render.driving import DrivingOptions
 from .networks import FamilyNetworks, NetworkHost
 
-#: makes the finder of 68 points for the face that is meant; None stands for the embedded mesh
+#: makes the finder of 68 points for the selected face; None stands for the embedded mesh
 Points = Callable[[FaceSelector], PointFinder]
 
 
@@ -43,7 +43,7 @@ class Model(NetworkHost):
         raise NotImplementedError
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether that was it; room that nobody uses any more is then made."""
+        """Whether the error was that memory ran out; if so, memory that is no longer used is freed."""
         raise NotImplementedError
 
 
@@ -92,7 +92,7 @@ class Family(Protocol):
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = AS_BEFORE,
+        render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
         """The portrait with its face cut out, and one row of coefficients.
 
@@ -117,7 +117,7 @@ class Family(Protocol):
         ...
 
     def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
-        """(L,) in 0..1: how far the lids of the reference are down; its mouth has no say."""
+        """(L,) in 0..1: how far the lids of the reference are down; its mouth is ignored."""
         ...
 
     def express(

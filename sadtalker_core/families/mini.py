@@ -26,7 +26,7 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import AS_BEFORE, square_box
+from ..face.crop import FIXED_RENDER, square_box
 from ..face.extract import extract_mini
 from ..face.points import FaceSelector
 from ..face.reference_video import read_mini_video
@@ -45,7 +45,7 @@ from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
-#: what moves faster than MappingNet can say, and how far
+#: what moves faster than MappingNet can follow, and how far
 _QUICK_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("eyeBlink", "eyeLook"))]
 _LEAST, _MOST = 0.0, 1.0
 #: frames that a CPU makes side by side when nobody says how many
@@ -74,7 +74,7 @@ class Mini:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = AS_BEFORE,
+        render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
         """points: of no use here, where the mesh is all that is asked"""
         detector, mesh, linear_3dmm = model.use(
@@ -91,8 +91,8 @@ class Mini:
             offset=offset,
             render_size=render_size,
         )
-        if render_size != AS_BEFORE:
-            _say_size(cropped.require_crop())
+        if render_size != FIXED_RENDER:
+            _log_size(cropped.require_crop())
         return cropped, row
 
     def extract_video(
@@ -142,8 +142,8 @@ class Mini:
     ) -> Expression:
         """ExpNet moves the mouth; what moves above it is drawn."""
         face = upper_face(speech, blinks, lids)
-        said = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
-        return with_upper_face(said, face, source)
+        expression = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
+        return with_upper_face(expression, face, source)
 
     def coefficients_to_motion(
         self,
@@ -200,7 +200,7 @@ class Mini:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
 
 
-def _say_size(crop: FaceCrop) -> None:
+def _log_size(crop: FaceCrop) -> None:
     """How large the head will be, and what a minute of it weighs for those who want it as one batch."""
     height, width = crop.frame_hw
     minute = FrameStream(60 * FRAMES_PER_SECOND, height, width, lambda: iter(()))

@@ -28,7 +28,7 @@ from ..render.facevid2vid.motion_estimator import (
 from ..render.mapping import RELEASED_MAPPING, RELEASED_MAPPING_FULL, MappingConfig, MappingNet
 from ..render.meshwarp.network import FlowRenderer, FlowRendererConfig
 
-#: what a file may say about the widths of its networks, and about how many layers they have
+#: the largest widths and numbers of layers that a file's metadata may state
 WIDEST, MOST_LAYERS = 8192, 64
 #: Numbers beyond this are no weights: trained ones stay far below, and squares of larger ones leave float32.
 LARGEST_WEIGHT = 1e12
@@ -81,7 +81,7 @@ class NetworkHost:
     """Whoever has a model's networks: a `SadTalkerModel`, or the node layer's resident one."""
 
     def bring(self, names: Sequence[str], *, working_bytes: int = 0) -> list[nn.Module]:
-        """The networks of these names, in that order, where they shall compute, with so much room beside them.
+        """The networks of these names, in that order, on their device, with so much memory left for activations.
 
         Raises CheckpointMissing for one whose file is missing.
         """

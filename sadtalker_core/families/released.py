@@ -24,7 +24,7 @@ from ..datatypes import (
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import AS_BEFORE, BY_THE_FACE, check_render_size, face_box
+from ..face.crop import BY_THE_FACE, FIXED_RENDER, check_render_size, face_box
 from ..face.extract import extract_released
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..face.reference_video import read_released_video
@@ -68,11 +68,11 @@ class Released:
         points: Points | None = None,
         crop_scale: float = 1.0,
         offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = AS_BEFORE,
+        render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
         """render_size: of no use here, where the weights know one size; that another was asked for is said"""
         check_render_size(render_size)
-        if render_size not in (BY_THE_FACE, AS_BEFORE, model.image_size):
+        if render_size not in (BY_THE_FACE, FIXED_RENDER, model.image_size):
             logging.warning(
                 "SadTalker: render_size %d is ignored: the released weights of this model render %d pixels.",
                 render_size,

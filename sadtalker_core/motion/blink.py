@@ -35,7 +35,7 @@ _SHORTEST_GAP_S = 0.3
 _GAP_SPREAD = 0.5
 
 # How blinks of one person differ, in frames: a lid falls faster than it rises. Some blinks are long, some stop halfway,
-# and some come twice. (Films of two real speakers: shut by half or more for 3.4 to 4 frames, and .6 deep in the mean.)
+# and some come twice. (Videos of two real speakers: shut by half or more for 3.4 to 4 frames, and .6 deep in the mean.)
 _FALL, _SHUT, _LONG_SHUT, _RISE = (1.4, 2.6), (1.0, 1.8), (2.0, 4.0), (3.0, 6.0)
 _LONG, _PARTIAL, _DOUBLE = 0.07, 0.2, 0.1  #: shares of the blinks
 _PARTIAL_DEPTH = (0.45, 0.9)
@@ -79,7 +79,7 @@ def blink_track(
     """-> (T,) in 0..strength. Gaps between blinks are log-normal with the mean that `per_minute` asks for.
 
     A longer track begins like a shorter one of the same seed. A blink that does not fit before the end is left out.
-    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as the network was taught.
+    per_minute: 0 (no blinks) to 60.  strength: 0 to 1.5, where 1 shuts the eyes as far as in training.
     Raises OptionError outside these.
     """
     _check_range("blink rate", per_minute, FASTEST_RATE)
@@ -151,7 +151,7 @@ def varied_blinks(
 
 
 def _draw_blink(generator: torch.Generator) -> _Blink:
-    """A fixed number of draws, whatever they say."""
+    """A fixed number of draws, whatever they are."""
     long, partial, twice, *parts = torch.rand(10, generator=generator).tolist()
     uneven = _UNEVEN * abs(torch.randn((), generator=generator).item())
 

@@ -1,7 +1,7 @@
-"""Blocks that say how a head changes from frame to frame come in; one course over the whole clip goes out.
+"""Blocks of a head's changes from frame to frame come in; one course over the whole clip goes out.
 
 Blocks of `L` = 32 frames begin every HOP = 16, so that every frame lies in two of them, and the one fades out as the
-other fades in. What they say is added up; the sum leaks, so that the head comes back to where the portrait held it
+other fades in. Their changes are added up; the sum leaks, so that the head comes back to where the portrait held it
 when nothing else moves it. There are no seams: nothing rests or returns where a block ends.
 
     frames   0 | 1 ...... 16 | 17 ..... 32 | 33 ..... 48 | 49 ..
@@ -45,7 +45,7 @@ def turns_per_frame() -> Tensor:
 def connected(noise: Tensor, hop: int = HOP) -> Tensor:
     """noise (n, Z) ~ N(0, 1), each row by itself -> the same, and each block's waves go on in the next.
 
-    Every row is still N(0, 1), which is what the network was taught; a longer clip begins like a shorter one.
+    Every row is still N(0, 1), which is what the network was trained on; a longer clip begins like a shorter one.
     """
     angle = turns_per_frame() * hop
     cosine, sine = angle.cos()[:, None], angle.sin()[:, None]

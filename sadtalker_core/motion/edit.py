@@ -1,6 +1,6 @@
-"""Tracks come in, tracks go out as a person at the canvas wishes them: stronger, calmer, mixed, longer.
+"""Tracks come in, tracks go out as the user wants them: stronger, calmer, mixed, longer.
 
-Letters: `T` frames, `N` numbers per frame. Nothing here needs a net: it takes milliseconds, whatever the length.
+Letters: `T` frames, `N` numbers per frame. Nothing here needs a network: it takes milliseconds, whatever the length.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0
 
 
 def _calm(rows: Tensor, window: int) -> Tensor:
-    """A new tensor, smoothed when the window, made odd, has room for a parabola."""
+    """A new tensor, smoothed when the window, made odd, is wide enough for a parabola."""
     if not 0 <= window <= LONGEST_SMOOTHING:
         raise OptionError(f"expected a smoothing of 0 to {LONGEST_SMOOTHING} frames, got {window}.")
     window += 1 - window % 2

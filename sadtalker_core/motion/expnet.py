@@ -31,7 +31,7 @@ class ExpNetConfig:
 
     @property
     def frames_ahead(self) -> int:
-        """The window that a frame is told is that of so many frames later."""
+        """By so many frames the mel window of a frame is that of a later one."""
         return int(self.ahead)
 
 
@@ -63,15 +63,15 @@ class ExpNet(nn.Module):
 
     def from_embedding(self, audio_embedding: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
         """audio_embedding (B, E): the windows' embeddings;  the others as in `forward`."""
-        said = self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))
-        return opened_from_rest(said, reference) if self.config.from_rest else said
+        expression = self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))
+        return opened_from_rest(expression, reference) if self.config.from_rest else expression
 
 
-def opened_from_rest(said: Tensor, reference: Tensor) -> Tensor:
-    """said, reference (B, 64) of the built-in basis -> (B, 64): where the voice opens the jaw, half of the portrait's
-    own opening comes on top; a jaw that is shut stays shut.
+def opened_from_rest(expression: Tensor, reference: Tensor) -> Tensor:
+    """expression, reference (B, 64) of the built-in basis -> (B, 64): where the voice opens the jaw, half of the
+    portrait's own opening comes on top; a jaw that is shut stays shut.
     """
-    jaw = said[:, _JAW : _JAW + 1]
+    jaw = expression[:, _JAW : _JAW + 1]
     opened = ((jaw - _SHUT) / (_OPEN - _SHUT)).clamp(0, 1)
     rest = reference[:, _JAW : _JAW + 1].clamp(0, _WIDEST_REST)
-    return torch.cat([said[:, :_JAW], jaw + _SHARE_OF_REST * opened * rest, said[:, _JAW + 1 :]], dim=1)
+    return torch.cat([expression[:, :_JAW], jaw + _SHARE_OF_REST * opened * rest, expression[:, _JAW + 1 :]], dim=1)

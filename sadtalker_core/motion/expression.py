@@ -5,13 +5,12 @@ Letters: `T` video frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 
 import torch
 from torch import Tensor
 
-from ..datatypes import Expression, FaceCoefficients, SpeechWindows, require_family, require_same_length
+from ..datatypes import Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
 from .audio_encoder import FoldedAudioEncoder
@@ -31,17 +30,17 @@ def run_expnet(
     reference: FaceCoefficients | None = None,
     reference_weight: float = 1.0,
     chunk: int = FRAMES_PER_CHUNK,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Expression:
     """How the face moves while it says this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.
 
     source:    the portrait; its first row is the face at rest
-    blink:     (T,) from blink.py, or from `reference.eyelids_of`
+    blink:     (T,) from blink.py, or from a family's `eyelids`
     reference: T rows of a reference video whose whole expression stands in for the face at rest, as the original's
                "eye blink reference" does (PARITY.md P10: then with a blink track of zeros). Its mouth shines through;
-               to take the lids alone, leave this out and pass `lids_of(reference)` as the blink track.
+               to take the lids alone, leave this out and pass a family's `eyelids` as the blink track.
     reference_weight: 0 keeps the portrait's face, 1 takes the reference's
     chunk:     frames at once; the result does not depend on it beyond rounding
     Raises WrongFamily or OptionError when the reference is of another family or length.
@@ -56,15 +55,14 @@ def run_expnet(
     rows = torch.empty(n_frames, rest.shape[1])
 
     def from_embedding(frames: slice) -> Tensor:
-        heard = speech.windows(frames.start + ahead, frames.stop + ahead)
-        inputs = (heard, rest[frames], blink[frames])
+        inputs = (speech.windows(frames.start + ahead, frames.stop + ahead), rest[frames], blink[frames])
         windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
         return net.from_embedding(embed_audio(windows), *face).float().cpu()
 
     chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]
     with torch.no_grad(), closing(side_by_side(from_embedding, chunks, like.device)) as spoken:
-        for frames, said in zip(chunks, spoken, strict=True):
-            rows[frames] = said
+        for frames, predicted in zip(chunks, spoken, strict=True):
+            rows[frames] = predicted
             if on_progress is not None:
                 on_progress(frames.stop, n_frames)
     return Expression(rows, source.family)

@@ -5,14 +5,14 @@ Letters: `T` video frames, `L` = 32 frames of a block, `Z` = 64 numbers of the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from ..coefficients import POSE
-from ..datatypes import FaceCoefficients, HeadPose, SpeechWindows, require_family, require_same_length
+from ..datatypes import FaceCoefficients, HeadPose, OnProgress, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
 from .audio_encoder import FoldedAudioEncoder
@@ -34,7 +34,7 @@ def run_posevae(
     noise: Tensor | None = None,
     reference: FaceCoefficients | None = None,
     chunk: int = BLOCKS_PER_CHUNK,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> HeadPose:
     """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
 
@@ -43,7 +43,7 @@ def run_posevae(
     reference: T rows of a video whose head movement is added (PARITY.md P19)
     chunk:     blocks at once; the result does not depend on it beyond rounding
     The network is used where it is, in eval mode; the result is float32 on the CPU.
-    Raises OptionError for a style that the network was not taught, WrongFamily or OptionError for a reference of
+    Raises OptionError for a style that the network does not have, WrongFamily or OptionError for a reference of
     another family or length.
     """
     n_styles = net.config.styles
@@ -67,11 +67,11 @@ def predict_motion(
     style: int,
     noise: Tensor,
     chunk: int = BLOCKS_PER_CHUNK,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """start_pose (1, 6), noise (n, Z) -> (T, 6) difference to start_pose, not yet smoothed; frame 0 has none.
 
-    A network that speaks of changes makes one course of blocks that overlap, see course.py. Of any other the frames
+    A network that makes changes gives one course of blocks that overlap, see course.py. Of any other the frames
     behind the first are cut into blocks of 32 (PARITY.md P14). What remains is predicted as the end of a block over the
     last 32 frames, or of a block that begins with copies of the first window when the clip is shorter:
 
@@ -129,9 +129,9 @@ def _course(
     style: int,
     noise: Tensor,
     chunk: int,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> Tensor:
-    """As `predict_motion`, of a network that speaks of changes. What follows the clip sounds like its last frame."""
+    """As `predict_motion`, of a network that makes changes. What follows the clip sounds like its last frame."""
     length, n_blocks = net.config.frames, noise.shape[0]
     hop = length // 2
     noise = connected(noise, hop)
@@ -155,9 +155,9 @@ def _course(
             n = len(embedding) // hop - 1
             if n < 1:
                 continue
-            told = place(start_pose).expand(n, -1), torch.full((n,), style, dtype=torch.long, device=like.device)
+            conditions = place(start_pose).expand(n, -1), torch.full((n,), style, dtype=torch.long, device=like.device)
             audio = embedding[: (n + 1) * hop].unfold(0, length, hop).mT
-            yield from net.decode(place(noise[done : done + n]), audio, *told).float().cpu()
+            yield from net.decode(place(noise[done : done + n]), audio, *conditions).float().cpu()
             done, embedding = done + n, embedding[n * hop :]
             if on_progress is not None:
                 on_progress(done, n_blocks)

@@ -1,8 +1,8 @@
 """PoseVAE: a voice, a style and a random draw come in; how the head moves over 32 video frames goes out.
 
 Letters: `B` blocks, `L` = 32 frames of a block, `Z` = 64 numbers of the latent, `E` the audio embedding.
-A pose is six numbers (rotation, translation); the network speaks about its difference to the pose of the portrait, or
-about its change from frame to frame.
+A pose is six numbers (rotation, translation); the network's motion is its difference to the pose of the portrait, or
+its change from frame to frame.
 (SadTalker, section 3.2: a conditional variational autoencoder. The encoder half serves training alone.)
 """
 
@@ -37,10 +37,10 @@ class PoseVAEConfig:
     decoder_hidden:    width of the decoder's hidden layer
     unet_widths:       channels of the U-net on its four levels
     logvar_from_means: the released encoder takes its log-variance from the layer of the means. Harmless when driving,
-                       which uses the decoder alone; new trainings use the layer that was meant for it.
+                       which uses the decoder alone; new trainings use the layer that was made for it.
     changes:           the motion is the change from frame to frame, of which course.py makes one course over the clip;
-                       a style then scales each of the six numbers, too. The released network speaks of the difference
-                       to the pose of the portrait.
+                       a style then scales each of the six numbers, too. The released network's motion is the
+                       difference to the pose of the portrait.
     """
 
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
@@ -115,9 +115,8 @@ class PoseEncoder(nn.Module):
         self.unet = PoseUnet(config.unet_widths, ops)
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
         self.style_bias = nn.Parameter(torch.empty(config.styles, config.latent))
-        if (
-            not self.style_bias.is_meta
-        ):  # there a file fills it; chance without numbers makes torch import half of itself
+        # A file fills a meta tensor, and drawing into one makes torch import half of itself.
+        if not self.style_bias.is_meta:
             nn.init.normal_(self.style_bias)
         self.hidden = ops.Linear(POSE + per_block + config.latent, config.encoder_hidden)
         self.mean = ops.Linear(config.encoder_hidden, config.latent)
@@ -133,16 +132,15 @@ class PoseEncoder(nn.Module):
 
 
 class PoseDecoder(nn.Module):
-    """A latent and a voice -> motion (B, L, 6). Quirk 12: the perceptron and the U-net both end in a sigmoid."""
+    """A latent and a voice -> motion (B, L, 6). The perceptron and the U-net both end in a sigmoid (PARITY.md P16)."""
 
     def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()
         self.frames = config.frames
         self.audio = ops.Linear(config.audio.embedding, config.audio_dim)
         self.style_bias = nn.Parameter(torch.empty(config.styles, config.latent))
-        if (
-            not self.style_bias.is_meta
-        ):  # there a file fills it; chance without numbers makes torch import half of itself
+        # A file fills a meta tensor, and drawing into one makes torch import half of itself.
+        if not self.style_bias.is_meta:
             nn.init.normal_(self.style_bias)
         self.hidden = ops.Linear(POSE + config.latent + config.frames * config.audio_dim, config.decoder_hidden)
         self.sketch = ops.Linear(config.decoder_hidden, config.frames * POSE)
@@ -160,9 +158,9 @@ class PoseDecoder(nn.Module):
 
 
 class VoiceSteering(nn.Module):
-    """What the voice does in a frame times what was drawn: a syllable nods, a phrase turns this way or that.
+    """The voice in a frame times what was drawn: a stressed syllable nods the head, a phrase turns it to a side.
 
-    A few directions come out of the latent, the voice says how far to go along each of them, and the style scales all.
+    A few directions come out of the latent, the voice gives how far to go along each of them, and the style scales all.
     """
 
     def __init__(self, config: PoseVAEConfig, ops: Any):

@@ -1,4 +1,4 @@
-"""Coefficients of a reference video come in; rows as long as the clip go out, and what a wish takes from them.
+"""Coefficients of a reference video come in; rows as long as the clip go out, and what an option takes from them.
 
 Letters: `L` rows of the reference, `T` frames of the clip, `N` numbers per row, `k` rows that a loop blends over.
 """
@@ -97,7 +97,7 @@ def eyelids_by_blendshapes(reference: FaceCoefficients) -> Tensor:
 
 
 def eyelids_by_expnet(reference: FaceCoefficients, net: ExpNet) -> Tensor:
-    """(L,) in 0..1: how far the lids of a released reference are down; its mouth has no say.
+    """(L,) in 0..1: how far the lids of a released reference are down; its mouth is ignored.
 
     The basis of the released family knows no lids of their own: we measure along the direction in which the ExpNet
     itself moves a face when told to blink (the last column of its head), starting where the eyes are open, which we
@@ -134,7 +134,7 @@ def _mix(a: FaceCoefficients, b: FaceCoefficients, weight: Tensor) -> FaceCoeffi
     for name, value in _tracks(a).items():
         if value.is_floating_point():
             mixed[name] = torch.lerp(value, others[name], weight[:, None].to(value))
-        else:  # found: by all rows that have a say
+        else:  # found: by all rows that count
             mixed[name] = (value | (weight == 1)) & (others[name] | (weight == 0))
     return replace(a, **mixed)
 

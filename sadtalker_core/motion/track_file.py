@@ -1,6 +1,6 @@
 """Tracks come in, a small safetensors file goes out; and back. A second of expression and pose weighs 7 kB.
 
-The file holds the tensors `expression` (T, 64) and `pose` (T, 6), either may lack, and one line of metadata under
+The file holds the tensors `expression` (T, 64) and `pose` (T, 6), either may be missing, and one line of metadata under
 TRACK_KEY: {"version": 1, "family": "mini", "fps": 25, "frames": T}.
 """
 

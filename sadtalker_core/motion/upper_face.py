@@ -1,7 +1,7 @@
 """A voice and a seed come in; what lids, brows, cheeks and eyes do meanwhile goes out, for families that name them.
 
-ExpNet says what the mouth does; of the face above it a voice tells less, and what it tells is a matter of the person.
-So it is drawn, by rules, from a seed:
+ExpNet predicts the mouth; the face above it follows a voice less, and how it does differs from person to person. So it
+is drawn, by rules, from a seed:
 
     accents    brows rise (or are knit) on some stressed syllables, a little before their loudest moment
     mood       brows, lower lids and cheeks change slowly, mostly between phrases
@@ -23,12 +23,13 @@ from torch import Tensor
 from ..canonical_face import brow_weights, look_weights
 from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows
+from ..easing import smoothstep
 from ..timeline import FRAMES_PER_SECOND
 from .blink import AUTO, OFF, Blinks, chosen_blinks, varied_blinks
 from .silence import loudness_db, speaking
 
-# Tuned on films of generated and photographed portraits; brow heights then vary by about .015 of the distance of the
-# eyes (real speakers .03, films of the original .008).
+# Tuned on videos of generated and photographed portraits; brow heights then vary by about .015 of the distance of the
+# eyes (real speakers .03, videos of the original .008).
 _ACCENT_SHARE, _ACCENT_BY_STRESS = 0.15, 0.6  #: how likely a stress lifts the brows: a little, and more if it is strong
 _ACCENT_GAP = 18  #: frames between two accents, at least
 _ACCENT_SIZE = (0.35, 1.0)
@@ -60,16 +61,16 @@ class UpperFace(NamedTuple):
 
 
 def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None) -> UpperFace:
-    """What the face does beside what ExpNet says; the same seed does the same on every machine.
+    """What the face does besides ExpNet's prediction; the same seed does the same on every machine.
 
     blinks: "auto": all of it. "original": the same, but blinks as the original draws them. "off": the eyes stay as in
-            the portrait, and so does all that the voice does not ask for.
+            the portrait, and so does all that the voice does not cause.
     lids:   (T,) of a reference, which then stand in for blinks
     """
     n_frames = speech.n_frames
     seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(blinks.seed)).tolist()
-    accents, moods, lid_chance, gaze_chance = (torch.Generator().manual_seed(seed) for seed in seeds)
-    voice = _listen(speech)
+    accents, moods, lid_generator, gaze_generator = (torch.Generator().manual_seed(seed) for seed in seeds)
+    voice = _read_voice(speech)
     if lids is not None:
         both = lids[:, None].expand(-1, 2)
     elif blinks.choice == AUTO:
@@ -77,7 +78,7 @@ def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None
             n_frames,
             per_minute=blinks.per_minute,
             strength=blinks.strength,
-            generator=lid_chance,
+            generator=lid_generator,
             pace=voice.blink_pace(),
         )
     else:
@@ -86,24 +87,26 @@ def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None
     if blinks.choice != OFF or speech.wave is not None:
         units = (units + _mood(voice, moods)).clamp(max=1)
     if blinks.choice != OFF and lids is None:
-        units = units + _gaze(voice, gaze_chance)
+        units = units + _gaze(voice, gaze_generator)
     if blinks.choice == OFF:
         units[:, [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eye")]] = 0
     return UpperFace(both, units)
 
 
-def with_upper_face(said: Expression, face: UpperFace, source: FaceCoefficients) -> Expression:
-    """What ExpNet said, told of the mean of both lids, with all the rest. Cheeks go up where the mouth smiles."""
-    rows = said.coefficients + face.units
+def with_upper_face(expression: Expression, face: UpperFace, source: FaceCoefficients) -> Expression:
+    """ExpNet's expression, predicted for the mean of both lids, with all the rest. Cheeks go up where the mouth
+    smiles.
+    """
+    rows = expression.coefficients + face.units
     left, right = BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]
     uneven = (face.lids[:, 0] - face.lids[:, 1]) / 2
     rows[:, left] += uneven
     rows[:, right] -= uneven
     for side in ("Left", "Right"):
         smile = BLENDSHAPE_INDEX[f"mouthSmile{side}"]
-        more = (said.coefficients[:, smile] - source.expression[0, smile]).clamp(min=0)
+        more = (expression.coefficients[:, smile] - source.expression[0, smile]).clamp(min=0)
         rows[:, BLENDSHAPE_INDEX[f"cheekSquint{side}"]] += _CHEEK_BY_SMILE * _smooth(more, 2.0)
-    return Expression(rows, said.family)
+    return Expression(rows, expression.family)
 
 
 # ------------------------------------------------------------------------------------------------------ the voice
@@ -128,7 +131,8 @@ class _Voice(NamedTuple):
         return pace
 
 
-def _listen(speech: SpeechWindows) -> _Voice:
+def _read_voice(speech: SpeechWindows) -> _Voice:
+    """Where somebody speaks, and where and how strongly syllables are stressed."""
     if speech.wave is None or speech.n_frames == 0:
         return _Voice(speech.n_frames, [], [])
     level = loudness_db(speech)
@@ -174,7 +178,7 @@ def _accents(voice: _Voice, generator: torch.Generator) -> Tensor:
         first = max(0, math.floor(frame - _LEAD - rise))
         last_frame = min(voice.n_frames, math.ceil(frame - _LEAD + hold + fall) + 1)
         since = torch.arange(first, last_frame) - (frame - _LEAD - rise)
-        shape = height * _ease(since / rise) * (1 - _ease((since - rise - hold) / fall))
+        shape = height * smoothstep(since / rise) * (1 - smoothstep((since - rise - hold) / fall))
         weak = 0.25 if one_sided < _ONE_SIDED and height > 0 else 0.9
         for track, share in ((left, 1.0 if side < 0.5 else weak), (right, weak if side < 0.5 else 1.0)):
             track[first:last_frame] += share * shape
@@ -242,12 +246,6 @@ def _brows(left: Tensor, right: Tensor) -> Tensor:
     for side, height in (("Left", left), ("Right", right)):
         units[:, BLENDSHAPE_INDEX[f"eyeWide{side}"]] = _WIDE * height.clamp(min=0).square()
     return units
-
-
-def _ease(share: Tensor) -> Tensor:
-    """0 before 0, 1 behind 1, and between them a movement that begins and ends softly."""
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)
 
 
 def _smooth(track: Tensor, sigma: float) -> Tensor:

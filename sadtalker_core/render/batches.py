@@ -1,4 +1,4 @@
-"""How many frames are made at once: as many as there is room for, and fewer when it turns out that there is not.
+"""How many frames are made at once: as many as memory allows, and fewer when it runs out all the same.
 
 Letters: `B` frames of a batch.
 """

@@ -1,4 +1,4 @@
-"""MappingNet: what the face model says over 27 frames -> how the renderer's key points move in the middle one.
+"""MappingNet: coefficients of the face model over 27 frames -> how the renderer's key points move in the middle one.
 
 Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or 73 with the crop parameters),
 `P` offsets (45 = 15 key points x 3 in the released family, 64 blendshape weights in the mini family).
@@ -6,7 +6,6 @@ Letters: `B` windows, `T` frames of a track, `nc` coefficients per frame (70, or
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -15,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coefficients import CROP_ROW, EXPRESSION, MOTION_ROW
-from ..datatypes import KeypointMotion, MotionRows
+from ..datatypes import KeypointMotion, MotionRows, OnProgress
 from .semantics import WINDOW_FRAMES, WINDOW_RADIUS, clamped_rows
 
-#: a head angle is spoken as 66 bins of 3 degrees, the first of them at -99
+#: a head angle is classified into 66 bins of 3 degrees, the first of them at -99
 ANGLE_BINS = 66
 DEGREES_PER_BIN = 3
 FIRST_BIN_DEGREES = -99
@@ -62,7 +61,7 @@ class MappedWindows(NamedTuple):
         return self.rows(KeypointMotion)
 
     def rows(self, kind: type[MotionRows]) -> MotionRows:
-        """The same with the angles in degrees; the kind of rows says what the offsets are."""
+        """The same with the angles in degrees; the kind of rows tells what the offsets are."""
         yaw, pitch, roll = (bins_to_degrees(bins) for bins in (self.yaw, self.pitch, self.roll))
         return kind(yaw, pitch, roll, self.translation, self.offsets)
 
@@ -92,7 +91,7 @@ class MappingNet(nn.Module):
         return self.heads(self.encode(windows).mean(dim=-1))
 
     def track(self, rows: Tensor) -> MappedWindows:
-        """rows (L, nc), as one long window -> what `forward` says about each of its L - 26 windows.
+        """rows (L, nc), as one long window -> what `forward` gives for each of its L - 26 windows.
 
         Neighbouring windows share all but one frame, so one convolution over the track does the work of 27.
         """
@@ -107,7 +106,7 @@ class MappingNet(nn.Module):
         return x
 
     def heads(self, features: Tensor) -> MappedWindows:
-        """(B, hidden) -> the five readings."""
+        """(B, hidden) -> the five outputs."""
         readers = (self.yaw, self.pitch, self.roll, self.translation, self.offsets)
         return MappedWindows(*(reader(features) for reader in readers))
 
@@ -129,7 +128,7 @@ def run_mappingnet(
     kind: type[MotionRows],
     *,
     chunk: int = 1024,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> MotionRows:
     """Coefficients of a whole track (T, nc) -> its motion, one row per frame.
 

@@ -36,7 +36,7 @@ SMALLEST, LARGEST = 64, 2048
 _AT_ONCE = 32
 _PAPER, _NET, _FEATURE, _POINT, _TRAIL = (18, 20, 24), (70, 96, 128), (236, 240, 246), (120, 230, 160), (52, 92, 72)
 _FINER = 2  #: drawn so much larger and then reduced, for smooth lines
-#: the portrait behind the drawing, where it is wished for, so dark
+#: how dark the portrait is behind the drawing, where it is asked for
 _FAINT = 0.45
 #: lines that are drawn brighter than the net: lips and eyes, closed
 _FEATURES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..coefficients import CROP_ROW
 from ..datatypes import UNSCALED, Expression, FaceCoefficients, HeadPose, PoseAngles
 
-#: frames on each side of the one a window speaks about
+#: frames on each side of the one that a window is of
 WINDOW_RADIUS = 13
 WINDOW_FRAMES = 2 * WINDOW_RADIUS + 1
 

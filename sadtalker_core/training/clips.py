@@ -277,7 +277,7 @@ def write_clip(
         folder / f"{name}.safetensors",
     )
     save_tensors(clip.file, {key: tensor.contiguous() for key, tensor in tensors.items()})
-    append_jsonl(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_said(clip)})
+    append_jsonl(folder / INDEX_FILE, {"status": READY, "fps": FRAMES_PER_SECOND, **_as_json(clip)})
     return clip
 
 
@@ -287,7 +287,7 @@ def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
     append_jsonl(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
 
 
-def _said(clip: Clip) -> dict[str, Any]:
+def _as_json(clip: Clip) -> dict[str, Any]:
     return {name: value for name, value in asdict(clip).items() if name in _INDEXED}
 
 

@@ -32,7 +32,7 @@ class DiscriminatorConfig:
 PUBLISHED_DISCRIMINATOR = DiscriminatorConfig()
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """scores: (B, 1, h, w) of each scale, larger is more real;  features: those of all blocks, scale after scale."""
 
     scores: list[Tensor]
@@ -45,16 +45,17 @@ class PatchDiscriminators(nn.Module):
     def __init__(self, config: DiscriminatorConfig = PUBLISHED_DISCRIMINATOR, ops: Any = nn):
         super().__init__()
         self.config = config
+        # runs that were saved hold their tensors under this name
         self.judges = nn.ModuleList(PatchDiscriminator(config, ops) for _ in config.scales)
 
-    def forward(self, image: Tensor) -> Judgement:
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
         """image: (B, 3, S, S) in 0..1"""
         scores, features = [], []
-        for factor, judge in zip(self.config.scales, self.judges, strict=True):
-            score, seen = judge(shrink(image, factor))
+        for factor, discriminator in zip(self.config.scales, self.judges, strict=True):
+            score, seen = discriminator(shrink(image, factor))
             scores.append(score)
             features += seen
-        return Judgement(scores, features)
+        return DiscriminatorOutput(scores, features)
 
 
 class PatchDiscriminator(nn.Module):

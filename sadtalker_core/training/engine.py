@@ -265,8 +265,8 @@ class _Loop:
             net.to(fabric.device)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             synchronise_norms(trainer.nets)
-        for teacher in trainer.frozen.values():
-            teacher.eval().requires_grad_(False)
+        for net in trainer.frozen.values():
+            net.eval().requires_grad_(False)
         for optimizer in trainer.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] *= run.rate_scale

@@ -143,7 +143,7 @@ class ExpNetTrainer(Trainer):
         return losses
 
     def losses(self, prediction: Tensor, speech: Speech) -> dict[str, Tensor]:
-        """said (rows, 64) -> the losses, unweighted."""
+        """prediction (rows, 64) -> the losses, unweighted."""
         wanted = speech.face.expression
         losses = {"distillation": mse_loss(prediction, wanted)}
         if self.face is None:
@@ -189,12 +189,12 @@ class ExpNetTrainer(Trainer):
         return self.films.write(folder, step, self.shown, expression=said)
 
     def samples(self) -> dict[str, Tensor]:
-        """The beginning of the first clip: as it was seen, and as the network says it."""
+        """The beginning of the first clip: its own expression, and the network's."""
         clip, device = self.clips[0], next(self.net.parameters()).device
         n_frames = min(clip.n_frames, IMAGE_FRAMES)
         speech = self._speech([(clip, 0)], torch.zeros(1, n_frames), device)
         prediction = self.net(speech.windows, speech.rest, speech.blink)
-        tracks = {"seen": speech.face.expression, "said": prediction}
+        tracks = {"target": speech.face.expression, "predicted": prediction}
         return {
             name: plot_motion(expression=Expression(track.float().cpu(), clip.family), height=320).permute(2, 0, 1)
             for name, track in tracks.items()
@@ -204,8 +204,8 @@ class ExpNetTrainer(Trainer):
         """(clip, first frame) of each run, blinks (B, L) asked for."""
         length = blinks.shape[1]
         first = [start + self.net.config.frames_ahead for _, start in places]
-        heard = [clip.speech().windows(at, at + length) for (clip, _), at in zip(places, first, strict=True)]
-        windows = torch.cat(heard).to(device)
+        of_clips = [clip.speech().windows(at, at + length) for (clip, _), at in zip(places, first, strict=True)]
+        windows = torch.cat(of_clips).to(device)
         rest = torch.cat([clip.coefficients(0, 1).expression.expand(length, -1) for clip, _ in places]).to(device)
         face = _end_to_end([clip.coefficients(start, start + length) for clip, start in places], device)
         blink = blinks.flatten().to(device)
@@ -288,9 +288,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--wav2lip",
         type=Path,
         metavar="FILE",
-        help="start with the audio encoder of a Wav2Lip "
-        "checkpoint "
-        "(without: with the base's, where it is as wide, or randomly initialised)",
+        help="start with the audio encoder of a Wav2Lip checkpoint (without: with the base's, where it is as wide, or "
+        "randomly initialised)",
     )
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")

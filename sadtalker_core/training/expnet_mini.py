@@ -5,9 +5,9 @@ portrait.
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini
     python -m sadtalker_core.training.expnet_mini --speech runs/speech.npz --out runs/expnet_mini --evaluate
 
-What it is taught, per video frame:
+Its target, per video frame:
 
-    expression = what the mouth says (speech_set)  +  KEPT * the portrait's expression  +  blink * (both eyes shut)
+    expression = the mouth's targets (speech_set)  +  KEPT * the portrait's expression  +  blink * (both eyes shut)
 
 so a smile stays half on while somebody speaks, brows and cheeks follow the reference, and an open mouth in the portrait
 does not stay open; but it opens from where it is (`from_rest` in motion/expnet.py). The losses are the squared error,
@@ -131,8 +131,8 @@ def spoiled(windows: Tensor, draw: np.random.Generator) -> Tensor:
     return mel
 
 
-def heard(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
-    """(stop - start, 1, 80, 16): the windows that the network is told in these frames."""
+def mel_windows(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
+    """(stop - start, 1, 80, 16): the windows that the network is given in these frames."""
     return clip.windows(start + config.frames_ahead, stop + config.frames_ahead)
 
 
@@ -146,10 +146,10 @@ def batch(clips: list[SpeechClip], draw: np.random.Generator) -> tuple[Tensor, T
     for i in chosen:
         clip = clips[i]
         start = int(draw.integers(0, max(1, len(clip.units) - FRAMES_PER_CLIP + 1)))
-        mel, seen = heard(clip, start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
-        short = FRAMES_PER_CLIP - len(seen)
+        mel, targets = mel_windows(clip, start, start + FRAMES_PER_CLIP), clip.units[start : start + FRAMES_PER_CLIP]
+        short = FRAMES_PER_CLIP - len(targets)
         windows.append(mel)
-        units.append(torch.from_numpy(np.pad(seen, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
+        units.append(torch.from_numpy(np.pad(targets, ((0, short), (0, 0)), mode="edge").astype(np.float32)))
     mel, seen = spoiled(torch.stack(windows), draw), torch.stack(units)
     if draw.random() < 0.5:
         mel[0], seen[0] = float(draw.choice([0.0, 0.0, -4.0])), 0.0
@@ -178,9 +178,9 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], d
         blink = torch.from_numpy(draw.choice([0.0, 0.0, 0.0, 0.5, 0.9, 1.0], count * length).astype(np.float32))
         target = target_expression(units.flatten(0, 1), reference, blink)
         prediction = net(windows.flatten(0, 1).contiguous(memory_format=torch.channels_last), reference, blink)
-        said = units.flatten(0, 1)
-        pressed = said[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["mouthPressLeft"])]
-        counts = 1 + CLOSURE * pressed + REST * (said.amax(dim=1) < RESTING)
+        spoken = units.flatten(0, 1)
+        pressed = spoken[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["mouthPressLeft"])]
+        counts = 1 + CLOSURE * pressed + REST * (spoken.amax(dim=1) < RESTING)
         error = (prediction - target) * weights.sqrt() * counts[:, None].sqrt()
         stepped = error.unflatten(0, (count, length)).diff(dim=1)
         rest = target_expression(torch.zeros_like(units.flatten(0, 1)), reference, blink)
@@ -199,7 +199,7 @@ def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None)
     """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
     n = len(clip.units)
     reference = torch.zeros(EXPRESSION) if reference is None else reference
-    windows = heard(clip, 0, n, net.config)
+    windows = mel_windows(clip, 0, n, net.config)
     parts = [net(w, reference.expand(len(w), -1), torch.zeros(len(w))) for w in windows.split(256)]
     return torch.cat(parts)[:n]
 

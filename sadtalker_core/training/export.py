@@ -34,7 +34,7 @@ def load_base_model(base: str, folders: Sequence[Path] = ()) -> SadTalkerModel:
     else:
         file = Path(base)
         model = load_model(f"{FILE_PREFIX}{file.name}", [file.parent, *folders])
-    model.bring(model.family.networks.names())  # one that lacks would be missed at the end, when all is written
+    model.bring(model.family.networks.names())  # raises now for one that is missing, not at the end
     return model
 
 
@@ -100,7 +100,7 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
         action="append",
         default=[],
         metavar="FOLDER",
-        help="where released weights lie, for such a base; may be said again",
+        help="where released weights lie, for such a base; may be given again",
     )
 
 

@@ -1,6 +1,6 @@
 """Coefficients come in, the face they describe goes out: its mesh, its 68 points, its mouth as a grey image.
 
-`MiniFace` speaks the mini family's coefficients, with the pack's own table. `BfmFace` speaks the released family's,
+`MiniFace` reads the mini family's coefficients, with the pack's own table. `BfmFace` reads the released family's,
 with a file that cannot be shipped: the Basel Face Model of 2009 is free for research, on request from its makers, and
 Deep3DFaceRecon's scripts turn it into BFM_model_front.mat, which is the file to give.
 
@@ -153,9 +153,8 @@ def _bfm_face(bfm: Path | None) -> Face:
         raise OptionError(
             "the landmark, blink and lip-reading losses need the face that released coefficients describe, and its "
             "basis cannot be shipped: give --bfm BFM_model_front.mat (from the Basel Face Model of 2009 by "
-            "Deep3DFaceRecon's scripts). Or say --coefficients-only: then the network learns the coefficients alone, "
-            "and "
-            "the lids will not obey the blink track."
+            "Deep3DFaceRecon's scripts). Or give --coefficients-only: then the network learns the coefficients alone, "
+            "and the lids will not obey the blink track."
         )
     return BfmFace(bfm)
 

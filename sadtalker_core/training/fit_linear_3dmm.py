@@ -208,13 +208,14 @@ def fit(heads: Heads) -> Linear3DMM:
     matrix, bias = solve_ridge(residuals, targets, ridges)
     n_units = net.config.n_units
     (out_of_sample,) = _out_of_sample(residuals, targets, [ridges], mirrored.person)
-    told = _correlation(out_of_sample[:, :n_units], targets[:, :n_units])
+    correlations = _correlation(out_of_sample[:, :n_units], targets[:, :n_units])
     zero, gain = _rest_and_gain(out_of_sample[:, :n_units], targets[:, :n_units])
-    gain = gain * (told > TELLING)
+    gain = gain * (correlations > TELLING)
     bias[:n_units] = gain * (bias[:n_units] - zero)
     matrix[:, :n_units] *= gain
     print(
-        "always 0: " + ", ".join(name for name, r in zip(ARKIT_BLENDSHAPES, told.tolist(), strict=True) if r <= TELLING)
+        "always 0: "
+        + ", ".join(name for name, r in zip(ARKIT_BLENDSHAPES, correlations.tolist(), strict=True) if r <= TELLING)
     )
     with torch.no_grad():
         net.read.weight.copy_(matrix.T)
@@ -240,7 +241,7 @@ def _template_of(heads: Heads) -> Linear3DMM:
 
 
 def _regression(net: Linear3DMM, heads: Heads) -> tuple[Tensor, Tensor]:
-    """What the linear map is given (N, 1404), and what it should say (N, 58)."""
+    """What the linear map is given (N, 1404), and what it should predict (N, 58)."""
     residuals, rotation, scale, origin = net.residual(heads.points)
     turn = heads.rotation @ rotation.transpose(1, 2)
     corners = ((2, 1), (0, 2), (1, 0))
@@ -322,12 +323,12 @@ def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
     found |= {f"{name} degrees, from image to image": float(within[k]) for k, name in enumerate(("pitch", "yaw"))}
     found["scale"] = float((parameters.scale / heads.scale - 1).abs().mean())
     found["origin decimetres"] = float(((parameters.origin - heads.origin).norm(dim=1) / heads.scale).mean())
-    told = _correlation(parameters.blendshapes.double(), heads.weights)
+    correlations = _correlation(parameters.blendshapes.double(), heads.weights)
     parted = heads.weights[:, BLENDSHAPE_INDEX["mouthClose"]] == 0
     jaw = BLENDSHAPE_INDEX["jawOpen"]
     jaws = (parameters.blendshapes.double()[parted, jaw : jaw + 1], heads.weights[parted, jaw : jaw + 1])
     found["jawOpen where the lips are not held closed"] = float(_correlation(*jaws))
-    found |= {name: float(r) for name, r in zip(ARKIT_BLENDSHAPES, told, strict=True) if r > TELLING}
+    found |= {name: float(r) for name, r in zip(ARKIT_BLENDSHAPES, correlations, strict=True) if r > TELLING}
     return found
 
 

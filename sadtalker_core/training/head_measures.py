@@ -1,4 +1,4 @@
-"""How a head moves, in numbers that can be put beside films: tracks of angles in, a number for each axis out.
+"""How a head moves, in numbers that can be compared with videos: tracks of angles in, a number for each axis out.
 
 Letters: `T` frames at 25 per second, of which PIECE = 8 seconds are looked at together; what is left over is left out,
 but a shorter track is one piece. Angles are (T, 3) pitch, yaw and roll in degrees.

@@ -85,8 +85,8 @@ def cues(mel: np.ndarray, n_frames: int) -> Tensor:
     from scipy.ndimage import gaussian_filter1d
 
     step = np.clip(((np.arange(n_frames) + 0.5) * 3.2).astype(int), 0, len(mel) - 1)
-    heard = gaussian_filter1d(mel.astype(np.float64).mean(axis=1), 3, mode="nearest")[step]
-    loud = np.clip((heard + 4) / 3, 0, 1.2)
+    level = gaussian_filter1d(mel.astype(np.float64).mean(axis=1), 3, mode="nearest")[step]
+    loud = np.clip((level + 4) / 3, 0, 1.2)
     phrase = gaussian_filter1d(loud, 5, mode="nearest")
     rise = np.clip(np.gradient(phrase), 0, None) if n_frames > 1 else np.zeros(n_frames)
     stress = gaussian_filter1d(loud, 1.6, mode="nearest") - gaussian_filter1d(loud, 7, mode="nearest")
@@ -94,13 +94,13 @@ def cues(mel: np.ndarray, n_frames: int) -> Tensor:
     return torch.from_numpy(np.stack([rise, np.diff(stress, prepend=stress[:1]), awake], axis=1)).float()
 
 
-def changes(numbers: Tensor, styles: Tensor, heard: Tensor) -> Tensor:
-    """numbers (B, K) ~ N(0, 1), styles (B,), heard (B, L, 3) of `cues` -> (B, L, 6) from each frame to the next."""
+def changes(numbers: Tensor, styles: Tensor, voice: Tensor) -> Tensor:
+    """numbers (B, K) ~ N(0, 1), styles (B,), voice (B, L, 3) of `cues` -> (B, L, 6) from each frame to the next."""
     characters = [style(int(i)) for i in styles]
     shares = torch.tensor([c.waves for c in characters])
     waves = torch.einsum("bwpk,bw,wlk->blp", numbers[:, :WAVE_NUMBERS].unflatten(1, (-1, POSE, 2)), shares, _steps())
     spread = torch.tensor([math.radians(d) for d in SWAY_DEGREES] + list(SWAY_SHIFT))
-    rise, stress, awake = (heard[..., k : k + 1] for k in (RISE, STRESS, AWAKE))
+    rise, stress, awake = (voice[..., k : k + 1] for k in (RISE, STRESS, AWAKE))
     sway = waves * spread * (IN_PAUSES + (1 - IN_PAUSES) * awake)
     nod = torch.tensor([NOD_DEGREES, 0.0, 0.0])
     voiced = rise * numbers[:, None, PHRASE] * torch.tensor(PHRASE_DEGREES)
@@ -116,11 +116,11 @@ def _steps() -> Tensor:
     return torch.stack([angle.cos(), angle.sin()], dim=-1).diff(dim=1).float()
 
 
-def course(numbers: Tensor, style_number: int, heard: Tensor) -> Tensor:
-    """numbers (n, K) connected as driving has them, heard (T, 3) -> (T, 6), 0 in the first frame."""
-    n_blocks, n_frames = len(numbers), len(heard)
-    last = heard[-1:].expand(max(0, 1 + (n_blocks + 1) * BLOCK // 2 - n_frames), -1)
-    windows = torch.cat([heard, last])[1:].unfold(0, BLOCK, BLOCK // 2)[:n_blocks].mT
+def course(numbers: Tensor, style_number: int, voice: Tensor) -> Tensor:
+    """numbers (n, K) connected as driving has them, voice (T, 3) -> (T, 6), 0 in the first frame."""
+    n_blocks, n_frames = len(numbers), len(voice)
+    last = voice[-1:].expand(max(0, 1 + (n_blocks + 1) * BLOCK // 2 - n_frames), -1)
+    windows = torch.cat([voice, last])[1:].unfold(0, BLOCK, BLOCK // 2)[:n_blocks].mT
     blocks = changes(numbers, torch.full((n_blocks,), style_number), windows)
     return added_up(torch.cat([torch.zeros(1, POSE), *blended(blocks)])[:n_frames])
 

@@ -37,9 +37,8 @@ def read_lip_reader(file: Path) -> nn.Module:
         net = torch.jit.load(str(file), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckpointDamaged(
-            f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the "
-            "network "
-            f"with torch.jit.save."
+            f"{source} cannot be read as TorchScript ({str(error).strip()[:100]}). Save the network with "
+            "torch.jit.save."
         ) from error
     try:
         with torch.no_grad():
@@ -59,8 +58,8 @@ def lip_reading_loss(
 ) -> Tensor:
     """Cross-entropy of what is read from the lips that should be to what is read from those that are.
 
-    who: B rows, runs of `length` frames;  said, wanted (B, 64) expressions. Frames behind the last whole window of a
-    run are not read.
+    who: B rows, runs of `length` frames;  prediction, wanted (B, 64) expressions. Frames behind the last whole window
+    of a run are not read.
     """
     with torch.no_grad():
         centre = face.points(who, wanted)[:, MOUTH_POINTS].mean(dim=1)

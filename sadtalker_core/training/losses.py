@@ -27,14 +27,14 @@ def feature_distance(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
 
 def hinge_for_generator(made: Sequence[Tensor]) -> Tensor:
-    """Scores that the discriminators give to what was made -> how far from pleased they are, summed over them."""
+    """The mean score of generated images, negative, summed over the discriminators."""
     return torch.stack([-scores.mean() for scores in made]).sum()
 
 
 def hinge_for_discriminator(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """How much the scores of real images lack to 1, and those of made ones to -1, summed over the discriminators."""
-    lacks = [(1 - r).clamp(min=0).mean() + (1 + m).clamp(min=0).mean() for m, r in zip(made, real, strict=True)]
-    return torch.stack(lacks).sum()
+    """How far scores of real images are below 1, and those of generated ones above -1, summed over discriminators."""
+    hinges = [(1 - r).clamp(min=0).mean() + (1 + m).clamp(min=0).mean() for m, r in zip(made, real, strict=True)]
+    return torch.stack(hinges).sum()
 
 
 def equivariance(points: Tensor, points_when_bent: Tensor, bend: Callable[[Tensor], Tensor]) -> Tensor:
@@ -53,9 +53,9 @@ def keypoint_prior(points: Tensor) -> Tensor:
     """
     n_points = points.shape[1]
     squared = (points[:, :, None] - points[:, None]).square().sum(dim=-1)
-    lacks = (LEAST_DISTANCE_SQUARED - squared).clamp(min=0)
+    shortfall = (LEAST_DISTANCE_SQUARED - squared).clamp(min=0)
     others = 1 - torch.eye(n_points, dtype=points.dtype, device=points.device)
-    too_near = (lacks * others).sum(dim=(1, 2)).mean()
+    too_near = (shortfall * others).sum(dim=(1, 2)).mean()
     depth = points[..., 2].mean(dim=1)
     return too_near + (depth - MEAN_DEPTH).abs().mean()
 

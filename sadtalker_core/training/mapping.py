@@ -1,7 +1,7 @@
-"""Trains MappingNet for a renderer (stage 2): coefficients learn to say what the images said in stage 1.
+"""Trains MappingNet for a renderer (stage 2): coefficients learn to drive it as the images did in stage 1.
 
     python -m sadtalker_core.training.mapping --data clips --out runs/mapping --vgg19 vgg19-dcbb9e9d.pth \
-        --base renderer.safetensors --export talker.safetensors
+        --base renderer.safetensors --export my_model.safetensors
 
 Everything else is frozen. A frame of a clip is the portrait, 27 rows of coefficients around another frame are the
 motion, and the motion estimator, which sees that other frame, is the teacher. First, for half of the run:
@@ -83,7 +83,7 @@ NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), sc
 REHEARSAL = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,)), batch=4, rate=3e-3)
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW, "rehearsal": REHEARSAL}
 
-#: our names of the networks that a MappingNet is taught by
+#: our names of the networks that a MappingNet is trained by
 TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
 #: our name of a mapping network -> how many coefficients it reads
 ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
@@ -174,8 +174,8 @@ class MappingTrainer(Trainer):
         return write_film(folder, step, real, torch.cat(drawn), clip.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
-        """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one's coefficients
-        say.
+        """Of up to four clips: the first frame, the middle one, and the first driven by the coefficients of the middle
+        one.
         """
         rows = []
         for clip in self.clips[:4]:
@@ -186,7 +186,7 @@ class MappingTrainer(Trainer):
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
     def _predict(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
-        """What the network says about the portraits, which hold still, and about the frames that they become."""
+        """The network's motion of the portraits, which hold still, and of the frames that they become."""
         width, device = self.net.config.coefficients, next(self.net.parameters()).device
         still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
         moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
@@ -222,8 +222,7 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
         raise OptionError(
             f"expected clips of a {'full' if wants_full else 'plain'} crop mode for --net {net}, "
             f"{other.name} is of the mode {other.crop_mode}. Train the other network, or prepare the "
-            "videos "
-            f"in another mode."
+            "videos in another mode."
         )
 
 

@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini
     python -m sadtalker_core.training.mapping_mini --speech runs/speech.npz --out runs/mapping_mini --evaluate
 
-In this family the coefficients already say what the mesh should do, so the network has to hand over the middle row: the
+In this family the coefficients already are what the mesh should do, so the network has to hand over the middle row: the
 52 blendshapes (cut to what a face can do), the angles as bins of 3 degrees, the translation. The one difficulty is its
-own layout, a mean over three moments: it would blur a closure of the lips that lasts one frame. It learns to sharpen
+own layout, a mean over three frames: it would blur a closure of the lips that lasts one frame. It learns to sharpen
 against that from tracks with real speed: speech, blinks, sway, ramps and jumps, all made here.
 """
 

@@ -70,10 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
     runs = {name: folder for name in NAMES if (folder := getattr(options, name))}
     there = options.out if options.out.exists() else ASSET
     nets, recipe = packed(there) if len(runs) < len(NAMES) else ({}, {})
-    ear = expnet_mini.new_net(0).audio  # of the right shape; a run holds its own
+    audio_encoder = expnet_mini.new_net(0).audio  # of the right shape; a run holds its own
     new: dict[str, Callable[[], nn.Module]] = {
         "expnet": lambda: expnet_mini.new_net(0),
-        "posevae": lambda: posevae_mini.new_net(0, ear),
+        "posevae": lambda: posevae_mini.new_net(0, audio_encoder),
         "mapping": lambda: mapping_mini.new_net(0),
     }
     steps = recipe.get("steps", {})

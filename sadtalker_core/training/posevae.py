@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.posevae --data clips --out runs/posevae --config mini \
         --export posevae.safetensors
 
-The network is a variational autoencoder over 32 frames, told the first pose, the style (one of 46, a speaker each) and
+The network is a variational autoencoder over 32 frames, given the first pose, the style (one of 46, a speaker each) and
 the voice. Its losses, with the published weights 1, 1 and 0.7:
 
     reconstruction   squared error of the motion, the difference to the first pose
@@ -95,7 +95,7 @@ class Blocks:
     """B blocks cut out of clips.
 
     motion (B, L, 6) relative to reference (B, 6), the pose of the frame before, or from each frame to the next where
-    the network speaks of changes; audio (B, L, E); style (B,) long
+    the network makes changes; audio (B, L, E); style (B,) long
     """
 
     motion: Tensor
@@ -152,16 +152,16 @@ class PoseVAETrainer(Trainer):
         latent = mean + torch.exp(0.5 * logvar) * noise
         rebuilt = self.net.decode(latent, blocks.audio, blocks.reference, blocks.style)
         spreads = self.spreads.to(context.device)
-        seen, made = blocks.motion / spreads, rebuilt / spreads
+        real, made = blocks.motion / spreads, rebuilt / spreads
         losses = {
-            "reconstruction": mse_loss(made, seen),
+            "reconstruction": mse_loss(made, real),
             "divergence": divergence(mean, logvar),
-            "adversarial": judged(self.discriminator(made), seen=True),
+            "adversarial": adversarial_loss(self.discriminator(made), real=True),
         }
         context.backward_and_step("posevae", sum(getattr(self.training, name) * loss for name, loss in losses.items()))
         if context.index % self.training.discriminator_every == 0:
-            verdicts = self.discriminator(seen), self.discriminator(made.detach())
-            losses["discriminator"] = judged(verdicts[0], seen=True) + judged(verdicts[1], seen=False)
+            of_real, of_made = self.discriminator(real), self.discriminator(made.detach())
+            losses["discriminator"] = adversarial_loss(of_real, real=True) + adversarial_loss(of_made, real=False)
             context.backward_and_step("discriminator", losses["discriminator"])
         return losses
 
@@ -211,13 +211,13 @@ class PoseVAETrainer(Trainer):
         return motion.cumsum(dim=1) if self.net.config.changes else motion
 
     def samples(self) -> dict[str, Tensor]:
-        """The first clip's first block: as it was seen, rebuilt, and drawn anew."""
+        """The first clip's first block: as it is, rebuilt, and drawn anew."""
         device = next(self.net.parameters()).device
         blocks = self._blocks([(self.clips[0], 0)], device)
-        told = (blocks.audio, blocks.reference, blocks.style)
-        rebuilt = self.net.decode(self.net.encoder(blocks.motion, *told)[0], *told)
-        drawn = self.net.decode(torch.zeros(1, self.net.config.latent, device=device), *told)
-        parts = {"seen": blocks.motion, "rebuilt": rebuilt, "drawn at 0": drawn}
+        conditions = (blocks.audio, blocks.reference, blocks.style)
+        rebuilt = self.net.decode(self.net.encoder(blocks.motion, *conditions)[0], *conditions)
+        drawn = self.net.decode(torch.zeros(1, self.net.config.latent, device=device), *conditions)
+        parts = {"target": blocks.motion, "rebuilt": rebuilt, "drawn at 0": drawn}
         family = self.clips[0].family
         if self.net.config.changes:
             parts = {name: changes.cumsum(dim=1) for name, changes in parts.items()}
@@ -249,9 +249,9 @@ def divergence(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean()
 
 
-def judged(logits: Tensor, *, seen: bool) -> Tensor:
-    """How far verdicts are from saying that this was, or was not, seen: binary cross-entropy."""
-    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(seen)))
+def adversarial_loss(logits: Tensor, *, real: bool) -> Tensor:
+    """Binary cross-entropy of a discriminator's logits against real, or against generated."""
+    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
 def read_blocks(folder: Path, family: str, frames: int = PUBLISHED.net.frames) -> list[Clip]:
@@ -287,8 +287,7 @@ def new_net(config: PoseVAEConfig, audio_encoder: AudioEncoder, spreads: Tensor,
         raise OptionError(
             f"expected an audio encoder of width {config.audio.width} for this network, got one of "
             f"{audio_encoder.config.width}. Give --wav2lip FILE (width 32), or a --base and a --config "
-            "of one "
-            f"width: mini and mini, or 'SadTalker 256' and published."
+            "of one width: mini and mini, or 'SadTalker 256' and published."
         )
     with seeded(seed):
         net = PoseVAE(config)

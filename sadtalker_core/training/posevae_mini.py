@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.posevae_mini --speech runs/speech.npz
     python -m sadtalker_core.training.posevae_mini --speech runs/speech.npz --evaluate
 
-Its ear is the audio encoder that ExpNet mini has learnt, and stays as it is, so the embeddings are computed once. The
+Its audio encoder is that of the trained ExpNet mini, and stays as it is, so the embeddings are computed once. The
 losses are those of a variational autoencoder (squared error, Kullback-Leibler), and one more: as we made the heads,
 we know the numbers each was made of, and the decoder is told them, too. So a latent drawn from N(0, 1) gives a head
 as lively as those we made, which a small autoencoder alone does not reach.
@@ -46,7 +46,7 @@ CLIPS = 250
 ENCODER_EVERY = 4
 #: makes the errors comparable
 SCALE = torch.tensor(CHANGE)
-#: the network can say so many spreads
+#: the largest change that the network can make, in spreads
 REACH = 5.0
 #: weight of where the changes of a block have led, beside the changes themselves
 LED = 0.02
@@ -89,7 +89,7 @@ def recording(clips: list[SpeechClip], seed: int) -> SpeechWindows:
 
 @torch.no_grad()
 def embedded(audio_encoder: AudioEncoder, speech: SpeechWindows) -> tuple[Tensor, Tensor]:
-    """-> embeddings (T, E) and what the rules hear (T, 3)."""
+    """-> embeddings (T, E) and the cues of the rules (T, 3)."""
     audio_encoder.eval()
     cut = [speech.windows(start, min(start + 256, speech.n_frames)) for start in range(0, speech.n_frames, 256)]
     return torch.cat([audio_encoder(windows) for windows in cut]), cues(speech.mel.numpy(), speech.n_frames)
@@ -97,7 +97,7 @@ def embedded(audio_encoder: AudioEncoder, speech: SpeechWindows) -> tuple[Tensor
 
 def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
     """The losses of one step, drawn from `clips`."""
-    embeddings, heard = embedded(net.audio, recording(clips[:CLIPS], seed=0))
+    embeddings, voice = embedded(net.audio, recording(clips[:CLIPS], seed=0))
 
     def errors(made: Tensor, motion: Tensor, gain: Tensor) -> Tensor:
         """Of the changes, and of where they have led, which a slow drift spoils."""
@@ -107,12 +107,12 @@ def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], 
     def losses(context: StepContext) -> dict[str, Tensor]:
         net.audio.eval()  # its running means are part of what it has learnt
         draw = context.generator
-        rows = torch.randint(len(heard) - BLOCK + 1, (BLOCKS_PER_BATCH,), generator=draw)
+        rows = torch.randint(len(voice) - BLOCK + 1, (BLOCKS_PER_BATCH,), generator=draw)
         frames = rows[:, None] + torch.arange(BLOCK)
         styles = torch.randint(STYLES, (BLOCKS_PER_BATCH,), generator=draw)
         gain = torch.stack([scale_of(int(number)) for number in styles])
         numbers = torch.randn(BLOCKS_PER_BATCH, MINI_POSEVAE.latent, generator=draw)
-        motion = changes(numbers[:, :NUMBERS], styles, heard[frames])
+        motion = changes(numbers[:, :NUMBERS], styles, voice[frames])
         reference = random_pose(BLOCKS_PER_BATCH, draw)
         audio = embeddings[frames]
 
@@ -192,7 +192,9 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = command_line(__doc__, out="runs/posevae_mini", steps=STEPS, evaluate="how heads move")
     parser.add_argument(
-        "--expnet", type=Path, help="folder of the run of expnet_mini, whose ear is used (default: that of mini)"
+        "--expnet",
+        type=Path,
+        help="folder of the run of expnet_mini, whose audio encoder is used (default: that of mini)",
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)

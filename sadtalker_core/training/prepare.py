@@ -162,8 +162,8 @@ def _content(path: Path) -> str:
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:
     """{source: what became of it}; a last line that a kill cut short is left out."""
-    said = map(json.loads, complete_lines(out / VIDEOS_FILE))
-    outcomes = (Outcome(**{**one, "clips": tuple(one["clips"]), "notes": tuple(one["notes"])}) for one in said)
+    lines = map(json.loads, complete_lines(out / VIDEOS_FILE))
+    outcomes = (Outcome(**{**one, "clips": tuple(one["clips"]), "notes": tuple(one["notes"])}) for one in lines)
     return {outcome.source: outcome for outcome in outcomes}
 
 

@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.renderer --data clips --out runs/renderer --vgg19 vgg19-dcbb9e9d.pth \
         --base "SadTalker 256" --models FOLDER --export renderer.safetensors
 
-Nobody says where key points are: face-vid2vid finds them by itself (Wang et al., "One-shot free-view neural
-talking-head synthesis", CVPR 2021). One network lays canonical key points into an image, another says how the head of
-an image is turned, moved and bent, and the generator redraws the first image with its key points at their new
+Key points have no labels: face-vid2vid finds them by itself (Wang et al., "One-shot free-view neural
+talking-head synthesis", CVPR 2021). One network lays canonical key points into an image, another predicts how the head
+of an image is turned, moved and bent, and the generator redraws the first image with its key points at their new
 places. The losses, with the weights of the published configuration:
 
     perceptual        how different the drawn frame looks from the real one, see perceptual.py
@@ -317,7 +317,7 @@ def read_estimator(base: str, folders: Sequence[Path]) -> MotionEstimator:
     path = find(OLD_RENDERER.name, folders) if base in RELEASED_MODELS else Path(base)
     if path is None:
         raise CheckpointMissing(
-            f"{base} does not say what its key points look like in an image; that is in "
+            f"{base} holds no estimator of motion from an image; that is in "
             f"{OLD_RENDERER.describe()}, from {OLD_RENDERER.url}. Put it into a folder of --models: "
             f"{searched(folders)} has none."
         )
@@ -337,8 +337,7 @@ def require_renderer_base(base: SadTalkerModel) -> None:
     if "generator" not in base.nets:
         raise OptionError(
             f"expected a --base with a generator, as the released models have, got {base.name}, which "
-            f"moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that "
-            f"family."
+            "moves a mesh. Give 'SadTalker 256' and --models FOLDER, or a file of that family."
         )
 
 

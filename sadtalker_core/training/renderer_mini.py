@@ -15,12 +15,11 @@ an average over the last steps.
 
 The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for looking), seed 0, 4900 steps
 in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an older
-mesh
-flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way settings
-changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the mouth
-until 3250; what the network says of the flow is averaged since 4100. The heads had their teeth 3 to 8 mm lower than
-now; what is painted into a mouth is not shown any more (render/mouth draws it). So a new run will not give the same
-numbers.
+mesh flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way
+settings changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the
+mouth until 3250; the network's parts of the flow are averaged since 4100. The heads had their teeth 3 to 8 mm lower
+than now; what is painted into a mouth is not shown any more (render/mouth draws it). So a new run will not give the
+same numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Chance comes in, smooth bends of an image go out, which know where each place of the bent image comes from.
+"""A generator comes in, smooth random deformations of an image go out, which know where each place of the bent image
+comes from.
 
 An affine map near the identity plus a thin plate that is pushed at the nodes of a grid (Siarohin et al., "First order
 motion model for image animation", 2019, section 3.1). Places are (x, y) in -1..1, x right, y down; -1 and 1 are the

@@ -77,11 +77,15 @@ def train_mini(work: Path, scale: Scale, note: str = "") -> Path:
         begin = time.time()
         run()
         seconds[name] = round(seconds.get(name, 0.0) + time.time() - begin, 1)
-        recipe = {"scale": asdict(scale), "seeds": {"speech": SPEECH_SEED, "all else": SEED}, "seconds": seconds,
-                  "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
-                  "torch": torch.__version__, "note": note,
-                  "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
-                             for p in sorted(out.glob("*.safetensors"))}}  # fmt: skip
+        recipe = {
+            "scale": asdict(scale),
+            "seeds": {"speech": SPEECH_SEED, "all else": SEED},
+            "seconds": seconds,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
+            "torch": torch.__version__,
+            "note": note,
+            "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.safetensors"))},
+        }
         with atomic_write(record) as unfinished:
             unfinished.write_text(json.dumps(recipe, indent=1) + "\n")
     return out
@@ -99,7 +103,7 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
                 ["--hours", hours, "--held-out-minutes", minutes, "--seed", str(SPEECH_SEED), "--out", str(speech)]
             )
 
-    def taught(name: str, main: Callable[[list[str]], None], steps: int, *more: str) -> Callable[[], None]:
+    def trained(name: str, main: Callable[[list[str]], None], steps: int, *more: str) -> Callable[[], None]:
         line = ["--speech", str(speech), "--out", str(runs[name]), "--steps", str(steps), "--seed", str(SEED), *more]
         return lambda: main(line)
 
@@ -110,9 +114,9 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
 
     return {
         "speech": spoken,
-        "expnet": taught("expnet", expnet_mini.main, scale.expnet_steps),
-        "posevae": taught("posevae", posevae_mini.main, scale.posevae_steps, "--expnet", str(runs["expnet"])),
-        "mapping": taught("mapping", mapping_mini.main, scale.mapping_steps),
+        "expnet": trained("expnet", expnet_mini.main, scale.expnet_steps),
+        "posevae": trained("posevae", posevae_mini.main, scale.posevae_steps, "--expnet", str(runs["expnet"])),
+        "mapping": trained("mapping", mapping_mini.main, scale.mapping_steps),
         "motion packed": lambda: pack_motion_mini.main(
             [
                 *(word for name in runs for word in (f"--{name}", str(runs[name]))),

@@ -59,8 +59,8 @@ def warnings(caplog, wave):
     ids=["noise", "brown noise", "organ", "piano", "noise over a voice"],
 )
 def test_music_and_noise_are_told_in_one_line(caplog, sound):
-    (said,) = warnings(caplog, sound())
-    assert "mostly music or noise" in said
+    (message,) = warnings(caplog, sound())
+    assert "mostly music or noise" in message
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ rates = st.one_of(
 values = st.sampled_from([0.0, 0.3, 1.0, -1.0, 99.0, 101.0, 3e38, float("inf"), float("nan")])
 
 
-def hear(waveform, rate_hz):
+def encode(waveform, rate_hz):
     """Whether it was heard; then what came out can be used."""
     try:
         speech = encode_speech(waveform, rate_hz)
@@ -60,7 +60,7 @@ def test_any_shape_type_value_and_rate(shape, dtype, value, rate_hz, odd):
     waveform = torch.full(shape, value, dtype=torch.float64)
     if waveform.numel() > 1:
         waveform.view(-1)[waveform.numel() // 2] = odd
-    hear(waveform.to(dtype), rate_hz)
+    encode(waveform.to(dtype), rate_hz)
 
 
 @bounded
@@ -79,14 +79,14 @@ def test_every_sound_of_a_frame_or_more_is_heard(n_channels, n_samples, dtype, b
         noise = noise.double() * torch.iinfo(dtype).max
     waveform = noise.to(dtype)
     long_enough = n_samples * 16000 / rate_hz >= 640
-    heard = hear(waveform[None] if batched else waveform, rate_hz)
-    assert heard == (long_enough and not dtype.is_complex and dtype != torch.bool)
+    accepted = encode(waveform[None] if batched else waveform, rate_hz)
+    assert accepted == (long_enough and not dtype.is_complex and dtype != torch.bool)
 
 
 @bounded
 @given(waveform=st.none() | st.text() | st.lists(st.floats()) | st.dictionaries(st.text(), st.none()) | st.integers())
 def test_what_is_no_tensor_gets_a_sentence(waveform):
-    assert not hear(waveform, 16000)
+    assert not encode(waveform, 16000)
 
 
 @bounded

@@ -33,7 +33,7 @@ def test_the_cut_rest_is_not_heard():
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 15000, 22050, 44100, 48000, 96000])
-def test_any_sample_rate_hears_the_same_tone(rate_hz):
+def test_any_sample_rate_gives_the_same_tone(rate_hz):
     speech = encode_speech(a_tone(rate_hz, rate_hz), rate_hz)
     assert speech.n_frames == 25
     direct = encode_speech(a_tone(16000), 16000)
@@ -90,14 +90,14 @@ def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
     if dtype != torch.float32:
         middle = 128 if dtype == torch.uint8 else 0
         channels = (channels * (127 if middle else 32767) + middle).round().to(dtype)
-    heard = encode_speech(channels, 16000)
+    encoded = encode_speech(channels, 16000)
     alone = encode_speech(channels[0], 16000)
     told = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
     if scale > 0:
-        torch.testing.assert_close(heard.wave, alone.wave)
+        torch.testing.assert_close(encoded.wave, alone.wave)
         assert not told
     else:
-        assert torch.equal(heard.wave, alone.wave) and torch.equal(heard.mel, alone.mel)
+        assert torch.equal(encoded.wave, alone.wave) and torch.equal(encoded.mel, alone.mel)
         assert told == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
 
 
@@ -177,8 +177,8 @@ def test_a_window_begins_two_frames_before_its_frame():
     """A click at frame i is first heard in the window of frame i - 3, and last in that of frame i + 2."""
     wave = torch.zeros(640 * 30)
     wave[640 * 15] = 1.0
-    heard = encode_speech(wave, 16000).windows().amax(dim=(1, 2, 3)) > -4
-    assert torch.nonzero(heard).flatten().tolist() == [12, 13, 14, 15, 16, 17]
+    loud = encode_speech(wave, 16000).windows().amax(dim=(1, 2, 3)) > -4
+    assert torch.nonzero(loud).flatten().tolist() == [12, 13, 14, 15, 16, 17]
 
 
 def test_windows_of_a_range_are_those_of_the_whole():
@@ -186,7 +186,7 @@ def test_windows_of_a_range_are_those_of_the_whole():
     torch.testing.assert_close(speech.windows(3, 9), speech.windows()[3:9], rtol=0, atol=0)
 
 
-def test_an_idle_clip_hears_zeros_not_silence():
+def test_an_idle_clip_is_zeros_not_silence():
     speech = idle_speech(2.5)
     assert speech.n_frames == 62
     assert speech.wave is None

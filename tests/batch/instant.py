@@ -18,7 +18,7 @@ FILM = b"film" * 250_000
 
 
 class Instant:
-    """A worker pool of one. n_asked: calls of all such crews."""
+    """A worker pool of one. n_asked: calls of all such pools."""
 
     size = 1
     busy = False

@@ -15,7 +15,7 @@ from sadtalker_core.options import OPTIONS, Options
 from tests.batch.conftest import PORTRAIT, write_voice
 
 NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
-WALK = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
+PIPELINE = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
 
 
 def faults(path: Path) -> list[str]:
@@ -46,7 +46,7 @@ def test_a_line_becomes_a_job_with_the_options_it_names(table, folder):
 def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs():
     inputs = {
         name: entry
-        for node in WALK
+        for node in PIPELINE
         for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
         if "default" in entry
     }  # what has none comes by a wire
@@ -58,7 +58,7 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
 
 @pytest.mark.comfyui
 def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
-    for node in WALK:
+    for node in PIPELINE:
         sections = object_info[f"SadTalker{node}"]["input"]
         for name, spec in (sections["required"] | sections.get("optional", {})).items():
             limits = spec[1] if len(spec) > 1 else {}
@@ -130,8 +130,8 @@ def test_a_model_that_is_not_there_is_named_with_what_it_needs(table):
     ("a" * 300 + ".png", "portrait: "), ("short.wav/x.png", "portrait: there is no file "),
 ])  # fmt: skip
 def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
-    said = fault_of(table, "idle_seconds", "1", portrait)
-    assert said.startswith(reason) and len(said) < 600
+    message = fault_of(table, "idle_seconds", "1", portrait)
+    assert message.startswith(reason) and len(message) < 600
 
 
 @pytest.mark.parametrize(("out", "reason"), [
@@ -140,8 +140,8 @@ def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
     ("b" * 300 + "/x.mp4", "too long"), ("short.wav/x.mp4", "short.wav is no folder"),
 ])  # fmt: skip
 def test_a_video_that_could_not_be_written_is_told_before_it_is_made(table, out, reason):
-    said = fault_of(table, "idle_seconds", "1", out=out)
-    assert said.startswith("out: ") and reason in said and len(said) < 600
+    message = fault_of(table, "idle_seconds", "1", out=out)
+    assert message.startswith("out: ") and reason in message and len(message) < 600
 
 
 def test_a_folder_that_nobody_may_write_to_is_told_before_anything_is_made(table, monkeypatch):
@@ -152,30 +152,32 @@ def test_a_folder_that_nobody_may_write_to_is_told_before_anything_is_made(table
 @pytest.mark.parametrize("column", ["portrait", "voice", "out", "seed", "model", "yaw"])
 def test_a_cell_of_any_length_is_repeated_in_short(table, column):
     row = {"portrait": PORTRAIT, "voice": "short.wav", "out": "a.mp4"} | {column: "y" * 100_000}
-    (said,) = faults(table("one.csv", ",".join(row), ",".join(row.values())))
-    assert "yyyyyy" in said and len(said) < 600
+    (message,) = faults(table("one.csv", ",".join(row), ",".join(row.values())))
+    assert "yyyyyy" in message and len(message) < 600
 
 
 def test_a_cell_longer_than_any_reader_takes_is_told_with_its_line(table):
-    said = fault_of(table, "seed", "1" * 200_000)
-    assert said.startswith("it cannot be read as CSV (field larger than field limit (131072))")
+    message = fault_of(table, "seed", "1" * 200_000)
+    assert message.startswith("it cannot be read as CSV (field larger than field limit (131072))")
 
 
 def test_of_very_many_faults_the_first_are_told(table):
-    said = faults(table("many.csv", "portrait,out", *["gone.png,a.avi"] * 200))
-    assert len(said) == 101 and said[-1] == "many.csv has 300 more faults."
+    messages = faults(table("many.csv", "portrait,out", *["gone.png,a.avi"] * 200))
+    assert len(messages) == 101 and messages[-1] == "many.csv has 300 more faults."
 
 
 def test_every_wrong_line_is_told_at_once(table):
-    said = faults(
+    messages = faults(
         table("many.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,x", f"{PORTRAIT},b.mp4,1", "gone.png,c.avi,1")
     )
-    assert [sentence.split(":")[0] for sentence in said] == ["many.csv, line 2"] + 2 * ["many.csv, line 4"]
+    assert [sentence.split(":")[0] for sentence in messages] == ["many.csv, line 2"] + 2 * ["many.csv, line 4"]
 
 
 def test_no_video_is_written_twice(table, folder):
-    said = faults(table("twice.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,1", f"{PORTRAIT},x/../a.mp4,2"))
-    assert said == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is already written by line 2."]
+    messages = faults(
+        table("twice.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,1", f"{PORTRAIT},x/../a.mp4,2")
+    )
+    assert messages == [f"twice.csv, line 3: out: {folder / 'x/../a.mp4'} is already written by line 2."]
 
 
 @pytest.mark.parametrize("out", ["voice.mp4", "x/../voice.mp4"])

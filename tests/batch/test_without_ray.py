@@ -80,7 +80,7 @@ class Cards:
     exceptions = SimpleNamespace(RayError=ValueError)
 
     def __init__(self, begun=True):
-        self.hired, self.begun = [], begun
+        self.started, self.begun = [], begun
 
     def is_initialized(self):
         return self.begun
@@ -98,27 +98,27 @@ class Cards:
         return SimpleNamespace(options=self.options)
 
     def options(self, **asked):
-        return SimpleNamespace(remote=lambda folders, device, *_: self.hire(asked | {"device": device}))
+        return SimpleNamespace(remote=lambda folders, device, *_: self.start(asked | {"device": device}))
 
-    def hire(self, asked):
-        self.hired.append(asked)
+    def start(self, asked):
+        self.started.append(asked)
         return SimpleNamespace(ping=SimpleNamespace(remote=object))
 
     def kill(self, worker):
-        self.hired.pop()
+        self.started.pop()
 
 
-@pytest.mark.parametrize(("wish", "size", "gpus", "device"), [
+@pytest.mark.parametrize(("option", "size", "gpus", "device"), [
     ({}, 2, 1.0, "cuda"), ({"gpus_each": 0.5}, 4, 0.5, "cuda"), ({"gpus_each": 0.0}, 8, 0.0, "cpu"),
     ({"gpus_each": 0.0, "cpus_each": 3}, 2, 0.0, "cpu"), ({"n_workers": 1}, 1, 1.0, "cuda"),
 ])  # fmt: skip
-def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monkeypatch, wish, size, gpus, device):
+def test_a_worker_takes_its_share_of_the_gpus_and_there_are_as_many_as_fit(monkeypatch, option, size, gpus, device):
     ray = Cards()
     monkeypatch.setattr("sadtalker_core.batch.worker_pool._import_ray", lambda: ray)
-    with WorkerPool(WorkerPoolOptions(**wish), 100) as pool:
-        assert pool.size == len(ray.hired) == size
-        assert ray.hired[0] == {"num_cpus": wish.get("cpus_each", 1), "num_gpus": gpus, "device": device}
-    assert ray.hired == []
+    with WorkerPool(WorkerPoolOptions(**option), 100) as pool:
+        assert pool.size == len(ray.started) == size
+        assert ray.started[0] == {"num_cpus": option.get("cpus_each", 1), "num_gpus": gpus, "device": device}
+    assert ray.started == []
 
 
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:{}", "ray://127.0.0.1:{}"])
@@ -155,8 +155,10 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
     assert main([str(path)]) == 3
     assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
-    said = capsys.readouterr().err
-    assert said.count("the record of this run could not be written to") == 1 and "(No space left on device)" in said
+    message = capsys.readouterr().err
+    assert (
+        message.count("the record of this run could not be written to") == 1 and "(No space left on device)" in message
+    )
     monkeypatch.undo()
     monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     assert main([str(path)]) == 0, "with room there it is an ordinary run"
@@ -259,7 +261,7 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     clip = PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
     pool, written, ahead = Backwards(clip), [], []
 
-    def film(claim, heads, portrait, voice, wish):
+    def film(claim, heads, portrait, voice, options):
         for frames in heads.batches():
             ahead.append(pool.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
@@ -283,12 +285,12 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
 
 def test_jobs_for_the_same_nets_are_made_together(table, folder):
     pool = Backwards(PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(5), 1, 1))
-    wishes = ["fp32", "bf16", "fp32", "bf16"]
+    precisions = ["fp32", "bf16", "fp32", "bf16"]
     jobs = read_jobs(
         table(
             "nets.csv",
             "portrait,out,idle_seconds,precision",
-            *(f"{PORTRAIT},nets{k}.mp4,1,{wish}" for k, wish in enumerate(wishes)),
+            *(f"{PORTRAIT},nets{k}.mp4,1,{precision}" for k, precision in enumerate(precisions)),
         )
     )
     run_jobs(jobs, pool, RunFolder(folder / "nets.run"), cut_frames=50)
@@ -296,7 +298,7 @@ def test_jobs_for_the_same_nets_are_made_together(table, folder):
 
 
 def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
-    def film(path, heads, portrait, voice, wish):
+    def film(path, heads, portrait, voice, options):
         next(heads.batches())
         raise RuntimeError("the unexpected")
 

@@ -287,7 +287,7 @@ def _head(*lines, status="200 OK"):
 LENGTH = f"Content-Length: {len(CONTENT)}"
 
 
-def test_a_slow_line_hands_over_what_it_has_and_stop_is_heard_at_once(raw, file, tmp_path):
+def test_a_slow_line_hands_over_what_it_has_and_stop_works_at_once(raw, file, tmp_path):
     def trickle(connection, request):
         connection.sendall(_head(LENGTH))
         for place in range(0, len(CONTENT), 5_000):
@@ -310,10 +310,10 @@ def test_a_slow_line_hands_over_what_it_has_and_stop_is_heard_at_once(raw, file,
     assert 10_000 <= len(kept) < 1_000_000 and CONTENT.startswith(kept)
 
 
-@pytest.mark.parametrize("said", [b"", _head(LENGTH), _head(LENGTH) + CONTENT[:5000]], ids=["mute", "head", "some"])
-def test_a_line_that_says_nothing_more_can_be_stopped(raw, file, tmp_path, said):
+@pytest.mark.parametrize("response", [b"", _head(LENGTH), _head(LENGTH) + CONTENT[:5000]], ids=["mute", "head", "some"])
+def test_a_line_that_says_nothing_more_can_be_stopped(raw, file, tmp_path, response):
     def stall(connection, request):
-        connection.sendall(said)
+        connection.sendall(response)
         time.sleep(60)
 
     started = time.monotonic()

@@ -17,7 +17,7 @@ from tests.parity.rule import released_keys
 DROPPED = {
     "audio2pose.netD_motion.": "the pose discriminator, for training alone",
 }
-#: the networks that a talker is made of, and the one that serves training alone
+#: the networks that a model is made of, and the one that serves training alone
 RELEASED_NETS = (*FAMILIES[RELEASED].networks.names(), "motion_estimator")
 
 

@@ -48,9 +48,9 @@ def whole_files() -> dict[str, bytes]:
     torch.manual_seed(0)
     net = ExpNet(ExpNetConfig(AudioEncoderConfig(width=1)))
     own = {f"expnet.{name}": tensor.contiguous() for name, tensor in net.state_dict().items()}
-    said = Metadata(MINI, "small", 256, {"expnet": {"audio": {"width": 1}}}).to_json()
+    header = Metadata(MINI, "small", 256, {"expnet": {"audio": {"width": 1}}}).to_json()
     flat = {"audio2exp.mapping1.weight": torch.ones(4, 4), "audio2exp.mapping1.bias": torch.ones(4)}
-    files = {"own.safetensors": save(own, {METADATA_KEY: said}), "flat.safetensors": save(flat)}
+    files = {"own.safetensors": save(own, {METADATA_KEY: header}), "flat.safetensors": save(flat)}
     for name, zipped in (("zip.pth", True), ("legacy.pth", False)):
         content = io.BytesIO()
         torch.save(flat | {"epoch": 3}, content, _use_new_zipfile_serialization=zipped)
@@ -124,10 +124,20 @@ odd = st.recursive(
     st.sampled_from(["format", "family", "name", "image_size", "configs", "base", "expnet", "audio", "width", "x"]), odd
 )
 def test_metadata_that_says_anything_is_nets_or_a_sentence(tmp_path, field, value):
-    said = {"format": 1, "family": MINI, "name": "x", "image_size": 256, "configs": {"expnet": {"audio": {"width": 1}}}}
-    place = {"expnet": said["configs"], "audio": said["configs"]["expnet"], "width": said["configs"]["expnet"]["audio"]}
-    place.get(field, said)[field] = value
-    (tmp_path / "x").write_bytes(save({"expnet.head.bias": torch.ones(2)}, {METADATA_KEY: json.dumps(said)}))
+    header = {
+        "format": 1,
+        "family": MINI,
+        "name": "x",
+        "image_size": 256,
+        "configs": {"expnet": {"audio": {"width": 1}}},
+    }
+    place = {
+        "expnet": header["configs"],
+        "audio": header["configs"]["expnet"],
+        "width": header["configs"]["expnet"]["audio"],
+    }
+    place.get(field, header)[field] = value
+    (tmp_path / "x").write_bytes(save({"expnet.head.bias": torch.ones(2)}, {METADATA_KEY: json.dumps(header)}))
     look_at(tmp_path / "x")
 
 
@@ -168,10 +178,10 @@ CONTENT = bytes(range(256)) * 8
 
 
 class Liar(http.server.BaseHTTPRequestHandler):
-    said: bytes = b""
+    response: bytes = b""
 
     def do_GET(self):
-        self.wfile.write(self.said)
+        self.wfile.write(self.response)
         self.close_connection = True
 
     def log_message(self, *arguments):
@@ -211,7 +221,7 @@ def test_whatever_a_server_says_the_file_is_whole_or_not_there(tmp_path, liar, s
     target, part = tmp_path / file.name, tmp_path / f"{file.name}.part"
     target.unlink(missing_ok=True)
     part.write_bytes((CONTENT * 2)[:there])
-    Liar.said = "\r\n".join((f"HTTP/1.1 {status}", *(f"{a}: {b}" for a, b in headers), "", "")).encode() + body
+    Liar.response = "\r\n".join((f"HTTP/1.1 {status}", *(f"{a}: {b}" for a, b in headers), "", "")).encode() + body
     try:
         fetch(file, tmp_path, pause_s=0.0001)
     except DownloadError as error:

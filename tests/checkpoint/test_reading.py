@@ -90,7 +90,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, said",
+    "content, message",
     [
         (LFS_POINTER.encode(), "is a Git LFS pointer"),
         (b"<!DOCTYPE html><html><body>Not Found</body></html>", "is a web page"),
@@ -100,13 +100,13 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(tmp_path):
     ],
     ids=["lfs", "page", "old page", "empty", "words"],
 )
-def test_what_is_no_weights_file_is_told_apart(tmp_path, content, said):
+def test_what_is_no_weights_file_is_told_apart(tmp_path, content, message):
     path = tmp_path / catalog.SAFETENSORS_256.name
     path.write_bytes(content)
     with pytest.raises(CheckpointDamaged) as caught:
         read_tensors(path, catalog.SAFETENSORS_256, [tmp_path, tmp_path / "other"])
     sentence = str(caught.value)
-    assert said in sentence
+    assert message in sentence
     for fact in (path.name, "725,066,984 bytes", catalog.SAFETENSORS_256.sha256, str(tmp_path / "other"), "again"):
         assert fact in sentence
 
@@ -198,7 +198,7 @@ def test_a_missing_file_is_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "metadata, said",
+    "metadata, message",
     [
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
@@ -207,9 +207,9 @@ def test_a_missing_file_is_missing(tmp_path):
         (json.dumps({"format": 99}), "was written by a newer version of SadTalker Nodes"),
     ],
 )
-def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, said):
+def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, message):
     save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x.safetensors", metadata={METADATA_KEY: metadata})
-    with pytest.raises(CheckpointDamaged, match=said):
+    with pytest.raises(CheckpointDamaged, match=message):
         read_tensors(tmp_path / "x.safetensors")
 
 
@@ -230,8 +230,8 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, metadata, said):
     ],
 )
 def test_metadata_of_another_kind_is_a_short_sentence(tmp_path, change):
-    said = {"format": 1, "family": "mini", "name": "x", "image_size": 256, "configs": {}} | change
-    save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x", metadata={METADATA_KEY: json.dumps(said)})
+    header = {"format": 1, "family": "mini", "name": "x", "image_size": 256, "configs": {}} | change
+    save_file({"expnet.head.bias": torch.zeros(2)}, tmp_path / "x", metadata={METADATA_KEY: json.dumps(header)})
     with pytest.raises(CheckpointDamaged, match="metadata") as caught:
         read_tensors(tmp_path / "x")
     assert len(str(caught.value)) < 600
@@ -352,14 +352,14 @@ def test_a_zip_that_was_packed_again_is_read(tmp_path, mapping_file):
     assert len(read_tensors(path).tensors) == 18
 
 
-@pytest.mark.parametrize("tensor, said", [
+@pytest.mark.parametrize("tensor, message", [
     (torch.ones(1).expand(1 << 40), "declares more values than it has"),
     (torch.eye(3).to_sparse(), "contains no plain tensor"),
     (torch.empty(3, device="meta"), "contains no plain tensor"),
 ])  # fmt: skip
-def test_tensors_that_are_not_plain_are_refused(tmp_path, tensor, said):
+def test_tensors_that_are_not_plain_are_refused(tmp_path, tensor, message):
     torch.save({"a": tensor}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         read_foreign(tmp_path / "x.pth")
 
 

@@ -1,4 +1,4 @@
-"""The listener and the client against a small server that misbehaves on purpose."""
+"""The websocket client against a small server that misbehaves on purpose."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scripted:
     def __init__(self, *pieces) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.heard = b""
+        self.received = b""
         self.thread = threading.Thread(target=self._serve, args=(pieces,), daemon=True)
         self.thread.start()
 
@@ -64,7 +64,7 @@ class Scripted:
                 time.sleep(piece)
         connection.settimeout(0.3)
         with suppress(TimeoutError, ConnectionError):
-            self.heard = connection.recv(4096)
+            self.received = connection.recv(4096)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_message_in_pieces_is_joined_around_a_ping(listen):
     socket, server = listen(frame(b"one ", last=False), frame(b"p", opcode=9), frame(b"two", opcode=0))
     assert socket.text(5) == "one two"
     server.thread.join()
-    assert server.heard[0] == 0x8A  # the pong
+    assert server.received[0] == 0x8A  # the pong
 
 
 def test_a_pause_in_the_middle_of_a_message_loses_nothing(listen):

@@ -115,12 +115,12 @@ def test_the_server_stays_up_until_it_is_stopped_even_in_the_background():
         )
     finally:
         signal.signal(signal.SIGINT, was)
-    said = ""
-    while "Ctrl-C" not in said:
+    output = ""
+    while "Ctrl-C" not in output:
         line = process.stdout.readline()
-        assert line, said
-        said += line
-    url = re.search(r"http://127.0.0.1:\d+", said)[0]
+        assert line, output
+        output += line
+    url = re.search(r"http://127.0.0.1:\d+", output)[0]
     inputs = Client(url).object_info()["SadTalkerLoadPortrait"]["input"]["required"]["image"]
     assert "portrait.png" in str(inputs)  # the shipped workflows find their image
     process.send_signal(signal.SIGINT)

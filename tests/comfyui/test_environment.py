@@ -58,7 +58,7 @@ def test_a_command_that_fails_shows_its_last_words_and_names_the_log(steps):
 
 def test_a_second_setup_waits_for_the_first(tmp_path):
     lock = tmp_path / "setup.lock"
-    said = []
+    messages = []
     command = [
         sys.executable,
         "-c",
@@ -73,11 +73,11 @@ def test_a_second_setup_waits_for_the_first(tmp_path):
         assert holder.stdout.readline() == "held\n"
 
         def let_go(text):
-            said.append(text)
+            messages.append(text)
             holder.stdin.close()
 
         with environment._only_one(lock, let_go):
-            assert len(said) == 1 and "another set-up" in said[0]
+            assert len(messages) == 1 and "another set-up" in messages[0]
         assert holder.wait() == 0
 
 

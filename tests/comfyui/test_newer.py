@@ -55,8 +55,8 @@ def inputs(comfyui, server, client, tmp_path_factory) -> dict[str, str]:
 def page(server, inputs):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with Page(server.url, settings=SETTINGS) as page:
-        welcome = page.page.get_by_role("button", name="Skip", exact=True)  # to apps, at the first one
-        page.page.add_locator_handler(welcome, lambda: welcome.click())
+        intro = page.page.get_by_role("button", name="Skip", exact=True)  # to apps, at the first one
+        page.page.add_locator_handler(intro, lambda: intro.click())
         yield page
 
 

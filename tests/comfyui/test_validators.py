@@ -18,7 +18,7 @@ def pack(tmp_path_factory):
 
 
 def approve(verdict: validators.Verdict) -> None:
-    assert verdict.clean, f"{verdict.judge}:\n{verdict.words}"
+    assert verdict.clean, f"{verdict.validator}:\n{verdict.words}"
 
 
 def test_the_registry_would_take_the_pack(pack):
@@ -28,7 +28,7 @@ def test_the_registry_would_take_the_pack(pack):
 def test_what_ships_is_what_should(tmp_path):
     """Everything but what only developers need; what the nodes read at run time is all there."""
     development = ("tests/", ".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml", "CITATION.cff", "Makefile")
-    pack = validators.export(tmp_path / PACK_NAME)  # another judge leaves its own things in the one that all share
+    pack = validators.export(tmp_path / PACK_NAME)  # another validator leaves its own things in the one that all share
     files = {file.relative_to(pack).as_posix() for file in pack.rglob("*") if file.is_file()}
     ships = validators.what_ships(pack)
     assert ships == {name for name in files if not name.startswith(development)}

@@ -67,8 +67,8 @@ def some_frames(n, height=48, width=64):
     return torch.linspace(0.2, 0.8, n)[:, None, None, None].expand(n, height, width, 3)
 
 
-def write(path, frames, fps=25.0, batch=4, **wishes):
-    with VideoWriter(path, (frames.shape[2], frames.shape[1]), fps, **wishes) as writer:
+def write(path, frames, fps=25.0, batch=4, **options):
+    with VideoWriter(path, (frames.shape[2], frames.shape[1]), fps, **options) as writer:
         for piece in frames.split(batch):
             writer.write(piece)
     return path
@@ -145,9 +145,9 @@ def test_at_another_rate_the_sound_stays_in_step(tmp_path):
     path = write(tmp_path / "a.mp4", frames, 25.0, output_fps=30.0, audio=(wave, 16000))
     assert re.search(r" 30 fps", facts(path))
     bright = read_frames(path, 64, 48)[:, 24, 32, 0] > 128
-    heard = np.abs(read_sound(path)[:, 0]) > 0.1
-    assert bright.argmax() / 30 == pytest.approx(heard.argmax() / 48000, abs=1 / 30)
-    assert len(bright) / 30 == pytest.approx(len(heard) / 48000, abs=1 / 30)
+    loud = np.abs(read_sound(path)[:, 0]) > 0.1
+    assert bright.argmax() / 30 == pytest.approx(loud.argmax() / 48000, abs=1 / 30)
+    assert len(bright) / 30 == pytest.approx(len(loud) / 48000, abs=1 / 30)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 1.01, 3.0])
@@ -335,7 +335,7 @@ def test_frames_that_are_no_frames_get_a_sentence(tmp_path, frames, sentence):
 
 
 @pytest.mark.parametrize(
-    ("wish", "error", "sentence"),
+    ("options", "error", "sentence"),
     [
         ({"fps": 0.0}, OptionError, "fps above 0"),
         ({"fps": float("nan")}, OptionError, "fps above 0"),
@@ -352,9 +352,9 @@ def test_frames_that_are_no_frames_get_a_sentence(tmp_path, frames, sentence):
         ({"audio": (torch.full((9,), float("inf")), 16000)}, AudioError, "infinite"),
     ],
 )
-def test_impossible_wishes_get_a_sentence(tmp_path, wish, error, sentence):
+def test_impossible_options_get_a_sentence(tmp_path, options, error, sentence):
     with pytest.raises(error, match=sentence):
-        VideoWriter(**{"path": tmp_path / "a.mp4", "size_wh": (64, 48), "fps": 25.0, **wish})
+        VideoWriter(**{"path": tmp_path / "a.mp4", "size_wh": (64, 48), "fps": 25.0, **options})
     assert not list(tmp_path.iterdir())
 
 

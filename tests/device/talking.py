@@ -39,11 +39,11 @@ def write_narrow(folder: Path) -> Path:
     path = narrow_model.write(folder / NARROW)
     with safe_open(path, "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    chance = torch.Generator().manual_seed(5)
+    seeded = torch.Generator().manual_seed(5)
     for name, tensor in tensors.items():
         if name.endswith(("running_mean", "running_var")):
             low, high = (0.5, 1.5) if name.endswith("var") else (-0.3, 0.3)
-            tensor.uniform_(low, high, generator=chance)
+            tensor.uniform_(low, high, generator=seeded)
         if name.startswith("mapping") and name.endswith(("offsets.weight", "translation.weight")):
             tensor.mul_(20)
         if name == "mapping_full.stem.weight":
@@ -52,15 +52,20 @@ def write_narrow(folder: Path) -> Path:
     return path
 
 
-def load(model: str, folder: Path, **wishes) -> sadtalker_core.SadTalker:
-    return sadtalker_core.load(model, models=folder, **wishes)
+def load(model: str, folder: Path, **arguments) -> sadtalker_core.SadTalker:
+    return sadtalker_core.load(model, models=folder, **arguments)
 
 
 def clip(
-    model: sadtalker_core.SadTalker, crop_mode: str = "crop", paste_back: bool = False, **wishes
+    model: sadtalker_core.SadTalker, crop_mode: str = "crop", paste_back: bool = False, **arguments
 ) -> sadtalker_core.Video:
     """0.2 s of talk, 5 frames."""
     options = sadtalker_core.Options(
-        crop_mode=crop_mode, paste_back=paste_back, pose_style=3, blink_rate=60.0, landmarks="embedded mesh", **wishes
+        crop_mode=crop_mode,
+        paste_back=paste_back,
+        pose_style=3,
+        blink_rate=60.0,
+        landmarks="embedded mesh",
+        **arguments,
     )
     return model.animate(portrait(), VOICE, options)

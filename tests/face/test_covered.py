@@ -68,11 +68,11 @@ def test_nothing_is_said_of_a_bare_face_without_colour(bare, points):
 
 
 def test_3dmm_extract_says_it_in_one_line_and_the_crop_knows(detector, mesh_net, mean_face, bare, points, caplog):
-    said = []
+    outcomes = []
     for image in (bare, painted(bare, points, MASK, BLUE)):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             cropped, _ = extract_mini(detector, mesh_net, mean_face, Portrait(image), CropMode.CROP, 256)
-        said.append((cropped.crop.mouth_covered, [line for line in caplog.messages if "covered" in line]))
-    assert said[0] == (False, [])
-    assert said[1][0] and len(said[1][1]) == 1
+        outcomes.append((cropped.crop.mouth_covered, [line for line in caplog.messages if "covered" in line]))
+    assert outcomes[0] == (False, [])
+    assert outcomes[1][0] and len(outcomes[1][1]) == 1

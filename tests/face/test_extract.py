@@ -155,9 +155,9 @@ def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, me
 
 def test_without_a_size_the_mini_door_cuts_what_it_always_cut(detector, mesh_net, mean_face):
     doors = detector, mesh_net, mean_face, Portrait(astronaut()), CropMode.CROP, 256
-    (silent, row), (said, same_row) = extract_mini(*doors), extract_mini(*doors, render_size=256)
+    (silent, row), (asked, same_row) = extract_mini(*doors), extract_mini(*doors, render_size=256)
     assert torch.equal(silent.crop.image, cut_square(astronaut(), silent.crop.box, 256)) and not silent.crop.fine
-    assert torch.equal(said.crop.image, silent.crop.image) and torch.equal(same_row.full_rows(), row.full_rows())
+    assert torch.equal(asked.crop.image, silent.crop.image) and torch.equal(same_row.full_rows(), row.full_rows())
 
 
 @pytest.mark.parametrize("asked", [0, 300])
@@ -189,7 +189,7 @@ def test_an_image_without_a_face_is_a_sentence_at_both_doors(net, detector, mesh
         extract_released(net, noise, MeshPoints(detector, mesh_net), CropMode.CROP, 256)
 
 
-def test_mesh_points_follow_the_meant_face_through_a_video(detector, mesh_net):
+def test_mesh_points_follow_the_selected_face_through_a_video(detector, mesh_net):
     frames = [astronaut().roll(4 * i, dims=1) for i in range(3)]
     seen = list(MeshPoints(detector, mesh_net).follow(iter(frames)))
     moved = [float(points[30, 0]) for _, points in seen]

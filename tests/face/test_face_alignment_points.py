@@ -96,7 +96,7 @@ def middle(points):
 SMALL, LARGE = (30, 40, 40, 200), (200, 100, 100, 255)
 
 
-def test_the_largest_face_is_taken_unless_another_is_meant(package, folder):
+def test_the_largest_face_is_taken_unless_another_is_selected(package, folder):
     image = image_with(SMALL, LARGE)
     assert middle(FaceAlignmentPoints(folder)(image)) == pytest.approx([250, 150], abs=10)
     second = FaceAlignmentPoints(folder, selector=FaceSelector(index=1))

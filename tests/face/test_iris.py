@@ -72,7 +72,7 @@ def test_a_mesh_with_depth_will_do():
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [
         {"iris": WHITE},  # blind white
         {"iris": 0.2, "white": 0.2},  # dark glasses
@@ -81,8 +81,8 @@ def test_a_mesh_with_depth_will_do():
         {"density": 15.0, "side": 30},
     ],
 )
-def test_what_is_not_clear_is_not_guessed_at(wish):
-    assert find_irises(*drawn(**wish)) is None
+def test_what_is_not_clear_is_not_guessed_at(options):
+    assert find_irises(*drawn(**options)) is None
 
 
 def test_closed_eyes_have_none():

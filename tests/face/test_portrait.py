@@ -80,9 +80,11 @@ def test_a_portrait_is_looked_at_once():
     assert check_portrait(once) is once
 
 
-@pytest.mark.parametrize("pixels, said", [(22, True), (105, False)])
-def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(detector, mesh_net, mean_face, log, pixels, said):
+@pytest.mark.parametrize("pixels, warned", [(22, True), (105, False)])
+def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(
+    detector, mesh_net, mean_face, log, pixels, warned
+):
     side = round(512 * pixels / 105)
     extract_mini(detector, mesh_net, mean_face, Portrait(resized(astronaut(), side, side)), CropMode.CROP, 256)
     lines = [line for line in log.messages if "pixels large" in line]
-    assert len(lines) == said and all("larger image" in line for line in lines)
+    assert len(lines) == warned and all("larger image" in line for line in lines)

@@ -74,7 +74,7 @@ def test_a_damaged_image_is_pixels_or_a_sentence(content):
 
 @BOUNDED
 @given(image_files(st.integers(1, 90)))
-def test_a_whole_image_of_any_mode_and_size_passes_both_doors_or_is_told(content):
+def test_a_whole_image_of_any_mode_and_size_passes_both_checks_or_is_refused(content):
     pixels_or_a_sentence(lambda: check_image(read_image(content), "the portrait")[0])
 
 

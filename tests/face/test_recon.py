@@ -35,7 +35,7 @@ def test_the_stride_sits_in_the_3x3_convolution():
     assert (block.squeeze.stride, block.spatial.stride, block.shortcut.stride) == ((1, 1), (2, 2), (2, 2))
 
 
-def test_a_face_does_not_hear_its_neighbours_in_the_batch():
+def test_a_face_does_not_depend_on_its_neighbours_in_the_batch():
     net = FaceReconNet(SMALL).eval()
     faces = torch.rand(3, 3, 48, 48)
     with torch.no_grad():

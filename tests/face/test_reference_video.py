@@ -158,7 +158,7 @@ def test_a_frame_with_nan_is_refused_by_number(net):
         read_released_video(net, Finder(), frames, 25, 256)
 
 
-def test_progress_counts_frames_and_may_stop_the_walk(net):
+def test_progress_counts_frames_and_may_stop_the_reading(net):
     class Enough(Exception):
         pass
 

@@ -99,13 +99,13 @@ def test_nothing_global_is_drawn_from():
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [{"per_minute": -1}, {"per_minute": 61}, {"per_minute": float("nan")}, {"strength": -0.1}, {"strength": 1.6}],
 )
 @pytest.mark.parametrize("draw", [blink_track, varied_blinks])
-def test_impossible_blinks_get_a_sentence(wish, draw):
+def test_impossible_blinks_get_a_sentence(options, draw):
     with pytest.raises(OptionError, match="expected a blink"):
-        draw(100, generator=seeded(), **wish)
+        draw(100, generator=seeded(), **options)
 
 
 def test_the_original_choice_draws_what_the_original_draws_with_that_seed():
@@ -130,7 +130,7 @@ def test_the_choices_are_ours_none_and_the_originals():
     torch.testing.assert_close(chosen_blinks("original", 500, strength=0.5), chosen_blinks("original", 500) / 2)
 
 
-def test_no_choice_draws_from_global_chance():
+def test_no_choice_draws_from_the_global_generator():
     state, python = torch.get_rng_state(), random.getstate()
     for choice in ("auto", "original"):
         chosen_blinks(choice, 500)
@@ -206,8 +206,8 @@ def test_longer_clips_begin_with_the_same_blinks():
 def test_varied_blinks_are_scaled_and_turned_off():
     full = varied_blinks(1000, generator=seeded())
     torch.testing.assert_close(varied_blinks(1000, strength=0.5, generator=seeded()), full / 2)
-    for wish in ({"strength": 0}, {"per_minute": 0}):
-        assert not varied_blinks(1000, generator=seeded(), **wish).any()
+    for options in ({"strength": 0}, {"per_minute": 0}):
+        assert not varied_blinks(1000, generator=seeded(), **options).any()
     assert varied_blinks(0, generator=seeded()).shape == (0, 2)
 
 

@@ -38,8 +38,8 @@ def test_a_reference_stands_in_for_the_face_at_rest(small_expnet, make_speech, m
     """The head of the network is linear, so half the reference moves the face half as far."""
     speech, face, reference, blink = make_speech(6), make_face(), make_face(6, seed=2), torch.zeros(6)
 
-    def track(**wish):
-        return run_expnet(small_expnet, speech, face, blink, **wish).coefficients
+    def track(**options):
+        return run_expnet(small_expnet, speech, face, blink, **options).coefficients
 
     none, half, whole = track(), track(reference=reference, reference_weight=0.5), track(reference=reference)
     torch.testing.assert_close(track(reference=reference, reference_weight=0.0), none)
@@ -100,7 +100,7 @@ def test_what_does_not_fit_gets_a_sentence(small_expnet, make_speech, make_face,
         run_expnet(small_expnet, speech, face, blink * float("nan"))
 
 
-def test_a_net_that_listens_ahead_hears_in_each_frame_the_window_of_the_next(small_expnet, make_speech, make_mini_face):
+def test_a_net_that_looks_ahead_gets_in_each_frame_the_window_of_the_next(small_expnet, make_speech, make_mini_face):
     speech, face, blink = make_speech(70), make_mini_face(), torch.zeros(70)
     plain = run_expnet(small_expnet, speech, face, blink).coefficients
     small_expnet.config = replace(small_expnet.config, ahead=True)

@@ -36,7 +36,7 @@ def test_the_embedding_has_sixteen_numbers_per_channel():
         assert encoder(windows(3)).shape == (3, encoder.config.embedding) == (3, 16 * width)
 
 
-def test_an_expression_hears_the_voice_the_face_and_the_blink():
+def test_an_expression_depends_on_the_voice_the_face_and_the_blink():
     torch.manual_seed(0)
     net = ExpNet(ExpNetConfig(NARROW)).eval()
     inputs = [windows(2).requires_grad_(), torch.zeros(2, 64, requires_grad=True), torch.zeros(2, requires_grad=True)]
@@ -53,12 +53,12 @@ def test_an_expression_hears_the_voice_the_face_and_the_blink():
 )  # fmt: skip
 def test_a_jaw_opens_from_where_the_portrait_rests_and_shuts_all_the_same(asked, rest, opened):
     jaw = BLENDSHAPE_INDEX["jawOpen"]
-    said, reference = torch.full((2, 64), 0.5), torch.full((2, 64), 0.7)
-    said[:, jaw], reference[:, jaw] = asked, rest
-    row = opened_from_rest(said, reference)
+    predicted, reference = torch.full((2, 64), 0.5), torch.full((2, 64), 0.7)
+    predicted[:, jaw], reference[:, jaw] = asked, rest
+    row = opened_from_rest(predicted, reference)
     torch.testing.assert_close(row[:, jaw], torch.full((2,), opened))
-    row[:, jaw] = said[:, jaw]
-    torch.testing.assert_close(row, said)
+    row[:, jaw] = predicted[:, jaw]
+    torch.testing.assert_close(row, predicted)
 
 
 def test_only_a_net_that_is_told_to_opens_from_the_rest():
@@ -71,7 +71,7 @@ def test_only_a_net_that_is_told_to_opens_from_the_rest():
     assert (opened_from_rest(plain(*inputs), inputs[1]) - plain(*inputs)).abs().max() > 0.1
 
 
-def test_a_pose_hears_everything_that_it_is_given():
+def test_a_pose_depends_on_everything_that_it_is_given():
     torch.manual_seed(0)
     net = PoseVAE(SMALL).eval()
     motion, reference, noise = torch.randn(2, 32, 6), torch.randn(2, 6), torch.randn(2, 8)
@@ -135,7 +135,7 @@ def test_layers_come_from_the_given_factory():
 
 @pytest.mark.parametrize("width", [1, 2, 8])
 @pytest.mark.parametrize("n_windows", [1, 5])
-def test_a_listener_hears_what_the_encoder_hears(width, n_windows, lively):
+def test_a_folded_audio_encoder_embeds_as_the_encoder(width, n_windows, lively):
     encoder = lively(AudioEncoder(AudioEncoderConfig(width)))
     given = windows(n_windows)
     before = given.clone()

@@ -75,8 +75,8 @@ def slow_course(net, speech, start_pose, style, noise):
     rows, kept = [torch.zeros(6)], math.exp(-1 / (RETURN_S * 25))
     blocks = []
     for b, z in enumerate(noise):
-        heard = [min(1 + 16 * b + k, n - 1) for k in range(32)]
-        audio_embedding = torch.cat([net.audio(speech.windows(i, i + 1)) for i in heard])
+        of_clip = [min(1 + 16 * b + k, n - 1) for k in range(32)]
+        audio_embedding = torch.cat([net.audio(speech.windows(i, i + 1)) for i in of_clip])
         blocks.append(net.decode(z[None], audio_embedding[None], start_pose, torch.tensor([style]))[0])
     for i in range(n - 1):
         b, k = divmod(i, 16)
@@ -182,7 +182,7 @@ def test_a_net_in_double_precision_gets_what_it_needs(small_posevae, make_speech
 
 
 @pytest.mark.parametrize("style", [-1, 5, 46])
-def test_a_style_that_was_never_taught_gets_a_sentence(small_posevae, make_speech, make_face, style):
+def test_a_style_that_was_never_trained_gets_a_sentence(small_posevae, make_speech, make_face, style):
     """The original takes -1 for 45, as Python counts."""
     with pytest.raises(OptionError, match=f"pose_style between 0 and 4, got {style}"):
         run_posevae(small_posevae, make_speech(5), make_face(), style, generator=seeded())

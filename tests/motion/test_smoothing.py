@@ -7,7 +7,7 @@ import torch
 from sadtalker_core.motion.smoothing import smooth
 
 
-def a_walk(n_frames, n_tracks=6):
+def random_walk(n_frames, n_tracks=6):
     return torch.randn(n_frames, n_tracks, generator=torch.Generator().manual_seed(n_frames)).cumsum(dim=0)
 
 
@@ -20,7 +20,7 @@ def smoothed_plainly(track, window):
 
 @pytest.mark.parametrize("n_frames", [3, 4, 5, 6, 12, 13, 14, 27, 200])
 def test_each_frame_lies_on_the_parabola_of_its_window(n_frames):
-    track = a_walk(n_frames)
+    track = random_walk(n_frames)
     window = 13 if n_frames >= 13 else (n_frames - 1) // 2 * 2 + 1
     expected = torch.tensor([smoothed_plainly(column, window) for column in track.double().T.numpy()]).T
     torch.testing.assert_close(smooth(track).double(), expected, rtol=0, atol=2e-6)
@@ -29,7 +29,7 @@ def test_each_frame_lies_on_the_parabola_of_its_window(n_frames):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_smoothing_computes_in_float64_whatever_comes_in(dtype):
     """A head far from the origin: in float32 the fit itself would tremble."""
-    track = (a_walk(40) / 1024).to(dtype) + 8192
+    track = (random_walk(40) / 1024).to(dtype) + 8192
     expected = smooth(track.double())
     smoothed = smooth(track)
     assert smoothed.dtype == dtype
@@ -38,7 +38,7 @@ def test_smoothing_computes_in_float64_whatever_comes_in(dtype):
 
 @pytest.mark.parametrize("n_frames", [1, 2])
 def test_a_clip_too_short_for_a_parabola_stays_as_it_is(n_frames):
-    track = a_walk(n_frames)
+    track = random_walk(n_frames)
     smoothed = smooth(track)
     assert torch.equal(smoothed, track)
     smoothed.zero_()
@@ -52,10 +52,10 @@ def test_a_parabola_stays_a_parabola_to_its_ends():
 
 
 def test_smoothing_calms():
-    track = a_walk(200)
+    track = random_walk(200)
     assert smooth(track).diff(dim=0).abs().mean() < 0.6 * track.diff(dim=0).abs().mean()
 
 
 def test_tracks_do_not_touch_each_other():
-    track = a_walk(30)
+    track = random_walk(30)
     torch.testing.assert_close(smooth(track)[:, 2:3], smooth(track[:, 2:3]))

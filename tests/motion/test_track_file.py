@@ -24,8 +24,8 @@ def pose(generator):
     return HeadPose(torch.randn(7, 6, generator=generator).flip(1), MINI)
 
 
-def write(path, tensors, said=None):
-    metadata = None if said is None else {TRACK_KEY: said if isinstance(said, str) else json.dumps(said)}
+def write(path, tensors, header=None):
+    metadata = None if header is None else {TRACK_KEY: header if isinstance(header, str) else json.dumps(header)}
     save_file(tensors, str(path), metadata=metadata)
     return path
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("tensors", "said", "words"),
+    ("tensors", "header", "words"),
     [
         ({"pose": torch.zeros(3, 6)}, None, "is not a track of Save Track"),
         ({"pose": torch.zeros(3, 6)}, "[1, 2]", "has no metadata"),
@@ -110,15 +110,15 @@ def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
         ({"other": torch.zeros(3, 6)}, SAID, "neither"),
     ],
 )
-def test_a_file_of_another_kind_is_told_so(tmp_path, tensors, said, words):
+def test_a_file_of_another_kind_is_told_so(tmp_path, tensors, header, words):
     with pytest.raises(OptionError, match=words) as raised:
-        load_tracks(write(tmp_path / "a", tensors, said))
+        load_tracks(write(tmp_path / "a", tensors, header))
     assert len(str(raised.value)) < 500
 
 
 def test_a_track_without_a_number_of_frames_is_as_long_as_its_rows(tmp_path):
-    said = {name: value for name, value in SAID.items() if name != "frames"}
-    assert load_tracks(write(tmp_path / "a", {"pose": torch.zeros(3, 6)}, said)).n_frames == 3
+    header = {name: value for name, value in SAID.items() if name != "frames"}
+    assert load_tracks(write(tmp_path / "a", {"pose": torch.zeros(3, 6)}, header)).n_frames == 3
 
 
 def test_a_loaded_track_outlives_its_file(tmp_path, pose):

@@ -74,17 +74,17 @@ facts = st.fixed_dictionaries({}, optional={name: values for name in ("version",
 
 
 @bounded
-@given(said=facts | values, sound_ones=st.sets(st.sampled_from(["version", "family", "fps", "frames"])))
-def test_any_metadata(path, said, sound_ones):
+@given(header=facts | values, sound_ones=st.sets(st.sampled_from(["version", "family", "fps", "frames"])))
+def test_any_metadata(path, header, sound_ones):
     right = {"version": 1, "family": MINI, "fps": 25, "frames": 3}
-    if isinstance(said, dict):
-        said = {**said, **{name: right[name] for name in sound_ones}}
-    content = save({"pose": torch.zeros(3, 6)}, {TRACK_KEY: json.dumps(said)})
+    if isinstance(header, dict):
+        header = {**header, **{name: right[name] for name in sound_ones}}
+    content = save({"pose": torch.zeros(3, 6)}, {TRACK_KEY: json.dumps(header)})
     tracks = read(path, content)
-    if said == right:
+    if header == right:
         assert tracks is not None
     elif tracks is not None:
-        assert said.get("frames", 3) == 3 and said["family"] in (MINI, "released")
+        assert header.get("frames", 3) == 3 and header["family"] in (MINI, "released")
 
 
 dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.bool])
@@ -99,8 +99,8 @@ dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.fl
 )
 def test_any_tensor(path, name, shape, dtype, value):
     rows = torch.full(shape, value, dtype=torch.float64).to(dtype)
-    said = {"version": 1, "family": MINI, "fps": 25, "frames": shape[0] if shape else 0}
-    tracks = read(path, save({name: rows}, {TRACK_KEY: json.dumps(said)}))
+    header = {"version": 1, "family": MINI, "fps": 25, "frames": shape[0] if shape else 0}
+    tracks = read(path, save({name: rows}, {TRACK_KEY: json.dumps(header)}))
     width = {"pose": 6, "expression": 64}.get(name)
     fits = len(shape) == 2 and shape[0] > 0 and shape[1] == width and dtype == torch.float32
     assert (tracks is not None) == (fits and abs(value) <= LARGEST)

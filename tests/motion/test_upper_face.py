@@ -65,7 +65,7 @@ def test_the_same_seed_does_the_same_and_another_one_does_not(spoken):
     assert not torch.equal(one.units, other.units) and not torch.equal(one.lids, other.lids)
 
 
-def test_no_global_chance_is_drawn_from(spoken):
+def test_the_global_generator_is_not_drawn_from(spoken):
     state = torch.get_rng_state()
     upper_face(spoken, Blinks())
     assert torch.equal(torch.get_rng_state(), state)
@@ -123,10 +123,10 @@ def test_each_lid_gets_its_own_depth_and_cheeks_go_along_with_a_smile(make_mini_
     smiles = [BLENDSHAPE_INDEX[f"mouthSmile{side}"] for side in ("Left", "Right")]
     rows[:, smiles] += 0.5
     lids = torch.tensor([0.8, 0.6]).expand(20, 2)
-    said = with_upper_face(Expression(rows, MINI), UpperFace(lids, torch.zeros(20, 64)), source).coefficients - rows
+    added = with_upper_face(Expression(rows, MINI), UpperFace(lids, torch.zeros(20, 64)), source).coefficients - rows
     left, right = BLENDSHAPE_INDEX["eyeBlinkLeft"], BLENDSHAPE_INDEX["eyeBlinkRight"]
-    torch.testing.assert_close(said[:, [left, right]], torch.tensor([0.1, -0.1]).expand(20, 2))
-    assert (said[:, BLENDSHAPE_INDEX["cheekSquintLeft"]] > 0.1).all()
+    torch.testing.assert_close(added[:, [left, right]], torch.tensor([0.1, -0.1]).expand(20, 2))
+    assert (added[:, BLENDSHAPE_INDEX["cheekSquintLeft"]] > 0.1).all()
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 40])

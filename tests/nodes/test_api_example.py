@@ -54,9 +54,9 @@ def test_the_curl_lines_of_the_docs_make_a_film(client, comfyui, files):
     def answer(line: str) -> dict:
         return json.loads(subprocess.run(line, shell=True, cwd=files, capture_output=True, check=True).stdout)
 
-    said = [answer(line) for line in lines[:-1]]
-    assert said[-1]["node_errors"] == {}
-    job = said[-1]["prompt_id"]
+    answers = [answer(line) for line in lines[:-1]]
+    assert answers[-1]["node_errors"] == {}
+    job = answers[-1]["prompt_id"]
     for _ in range(300):
         history = answer(lines[-1])
         if job in history:

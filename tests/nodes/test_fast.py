@@ -21,4 +21,4 @@ def test_where_an_operation_is_missing_face_render_runs_on_the_cpu_and_one_sente
     moved = {name for name, home in found["lacking"]["homes"].items() if home == "cpu"}
     assert moved == {"flow_renderer", "keypoint_detector"}
     assert len(found["lacking"]["said"]) == 2, "one sentence for each of the two models that were loaded"
-    assert all("mps" in said and "Face Render runs on the CPU" in said for said in found["lacking"]["said"])
+    assert all("mps" in message and "Face Render runs on the CPU" in message for message in found["lacking"]["said"])

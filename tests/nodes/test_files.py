@@ -44,13 +44,13 @@ def test_a_prefix_that_names_nothing_replaces_nothing(found):
 )
 @pytest.mark.parametrize("node", ["", "track, "])
 def test_a_name_that_cannot_be_is_refused_before_anything_runs(found, node, case, words):
-    said, ran = found["refused"][node + case]
-    assert words in said and not ran
+    message, ran = found["refused"][node + case]
+    assert words in message and not ran
 
 
 def test_a_name_that_its_parts_would_make_too_long_is_refused_before_anything_runs(found):
-    said, ran = found["refused"]["track, by its parts"]
-    assert "shorten it to 200 characters" in said and not ran
+    message, ran = found["refused"]["track, by its parts"]
+    assert "shorten it to 200 characters" in message and not ran
 
 
 @pytest.mark.parametrize("case", ["read-only track", "read-only video"])

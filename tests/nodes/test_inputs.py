@@ -45,7 +45,7 @@ def test_every_input_of_every_node_refuses_what_it_did_not_ask_for(kind, n_input
 
 
 def test_an_unknown_word_is_repeated_beside_those_that_are_known(found):
-    sentences = [said for node, name, said in found["words"] if (node, name) == ("SadTalkerExpNet", "blink")]
+    sentences = [message for node, name, message in found["words"] if (node, name) == ("SadTalkerExpNet", "blink")]
     assert "OptionError: blink: expected one of auto, off, original, got 'sometimes'." in sentences
 
 
@@ -60,7 +60,7 @@ def test_every_audio_input_refuses_what_is_no_sound(found):
 
 def test_any_values_run_or_get_a_sentence(found):
     assert [case for case in found["any values"] if case[1].startswith("raw")] == []
-    ran = {node for node, said in found["any values"] if said == "it ran"}
+    ran = {node for node, message in found["any values"] if message == "it ran"}
     assert len(ran) >= 8, ran
 
 

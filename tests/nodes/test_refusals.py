@@ -59,9 +59,9 @@ def test_a_graph_that_cannot_work_says_why(case, found):
 
 
 def test_face_render_says_how_much_it_will_make_before_the_first_frame(found):
-    (said,), heard_before_the_first_frame = found["announced"]
-    assert re.search(r"Face Render makes 10 frames of 256 x \d+, 8 MB, about \d+ s\.$", said), said
-    assert heard_before_the_first_frame == 1
+    (message,), seen_before_the_first_frame = found["announced"]
+    assert re.search(r"Face Render makes 10 frames of 256 x \d+, 8 MB, about \d+ s\.$", message), message
+    assert seen_before_the_first_frame == 1
 
 
 def test_the_second_of_two_faces_can_talk(found):

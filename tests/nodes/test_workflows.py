@@ -31,7 +31,7 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
     assert "AI-generated" in record["metadata"]["comment"]
     assert '"nodes"' in record["metadata"]["workflow"], "dropping the file on the page restores the graph"
     if name.endswith("paste_back"):
-        assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole picture"
+        assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole image"
 
 
 def test_of_two_people_each_speaks_with_a_voice_of_their_own(client, comfyui, inputs, tmp_path):

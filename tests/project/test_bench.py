@@ -10,7 +10,7 @@ from sadtalker_core.compose.paste import Blend
 from tests.face.images import astronaut
 from tests.tools.bench.__main__ import ARRANGEMENTS, PARTS, in_its_own_process, line
 from tests.tools.bench.frames import DTYPES, PLAIN
-from tests.tools.bench.load import NO_WORK, drift, judged, processor_seconds_of, small_convolution, table
+from tests.tools.bench.load import NO_WORK, assessed, drift, processor_seconds_of, small_convolution, table
 from tests.tools.bench.measuring import sample_image, voice
 from tests.tools.bench.paste import SEAMS, jumps
 from tests.tools.bench.precision import row
@@ -92,34 +92,34 @@ def sampled(n, **rising):
 
 
 def test_a_server_that_keeps_nothing_is_flat():
-    assert judged(sampled(200))["complaints"] == []
+    assert assessed(sampled(200))["complaints"] == []
 
 
 @pytest.mark.parametrize(("what", "step"), [("memory_mb", 0.5), ("files", 0.02), ("threads", 1.0), ("programs", 0.01)])
 def test_what_a_server_keeps_of_every_prompt_is_named(what, step):
-    (complaint,) = judged(sampled(200, **{what: (10.0, step)}))["complaints"]
+    (complaint,) = assessed(sampled(200, **{what: (10.0, step)}))["complaints"]
     assert complaint.startswith(f"{what} is not flat: ")
 
 
 def test_a_prompt_that_works_more_and_more_is_named():
     rising = {"cpu_s": (2.0, 0.01), "small_convolutions": (300.0, 1.5)}
-    (complaint,) = judged(sampled(200, **rising))["complaints"]
+    (complaint,) = assessed(sampled(200, **rising))["complaints"]
     assert complaint.startswith("the work of a prompt is not flat: 2.7")
-    assert judged(sampled(10, cpu_s=(2.0, 1.0), small_convolutions=(300.0, 150.0)))["complaints"] == [], (
+    assert assessed(sampled(10, cpu_s=(2.0, 1.0), small_convolutions=(300.0, 150.0)))["complaints"] == [], (
         "too few to say"
     )
 
 
 @pytest.mark.parametrize("what", ["cpu_s", "small_convolutions"])
 def test_a_crowd_that_slows_everything_down_is_not_held_against_the_server(what):
-    assert judged(sampled(200, **{what: (2.0, 0.01)}))["complaints"] == []
+    assert assessed(sampled(200, **{what: (2.0, 0.01)}))["complaints"] == []
 
 
 def test_where_processor_time_is_not_to_be_had_the_table_says_so():
     samples = sampled(8)
     for sample in samples:
         del sample["cpu_s"], sample["small_convolutions"]
-    found = judged(samples) | {"took_s": 1.0, "load": None}
+    found = assessed(samples) | {"took_s": 1.0, "load": None}
     assert found["complaints"] == [] and NO_WORK in table("short", found)
     assert processor_seconds_of(2**22 + 1) is None, "no process has this number"
 

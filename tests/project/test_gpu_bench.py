@@ -10,7 +10,7 @@ import torch
 
 from tests.tools.bench import gpu
 
-WALK = """
+PIPELINE = """
 import sys
 
 class Absent:
@@ -29,7 +29,7 @@ ABSENT = {"PIL", "imageio_ffmpeg", "skimage", "cv2", "librosa", "av", "soxr", "s
 def walked(project, folder, *words, absent=()):
     """(the rows of a small run by part, its last words)"""
     file = folder / "gpu.json"
-    line = [sys.executable, "-c", WALK.replace("ABSENT", repr(set(absent) or {"comfy"}))]
+    line = [sys.executable, "-c", PIPELINE.replace("ABSENT", repr(set(absent) or {"comfy"}))]
     line += ["--device", "cpu", "--small", "--json", str(file), *words]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(line, cwd=project, capture_output=True, text=True, env=env)
@@ -44,9 +44,9 @@ def test_all_parts_are_walked_with_torch_numpy_and_safetensors_alone(project, tm
     # a compiler gets no time here: importing torch's own takes longer than all the rest
     rows = walked(project, tmp_path, "--minutes", "60", "--parts", *(set(gpu.SHARES) - {"compiled"}), absent=ABSENT)
     assert [row["ok"] for row in rows["right"] if "ok" in row] == [True] * 7
-    said = [row["what"] for row in rows["job"]]
-    assert "no kornia here: paste-back, and so the full mode, is left out" in said
-    assert "no ffmpeg here: frames are brought to the CPU, not encoded" in said
+    rows_of_job = [row["what"] for row in rows["job"]]
+    assert "no kornia here: paste-back, and so the full mode, is left out" in rows_of_job
+    assert "no ffmpeg here: frames are brought to the CPU, not encoded" in rows_of_job
     assert sum("frames_per_second" in row for row in rows["job"]) == 2
     made = [row for row in rows["frames"] if "factor" in row]
     assert [(row["what"], row["batch"]) for row in made] == [

@@ -75,9 +75,9 @@ def test_the_sources_hold_the_nodes():
 
 @pytest.mark.comfyui
 def test_the_english_locale_is_what_the_nodes_say(object_info):
-    said = locales_of(object_info)
-    assert {node: entry for node, entry in EN.items() if said.get(node) != entry} == {}, "write it anew: see above"
-    assert set(said) == set(EN)
+    written = locales_of(object_info)
+    assert {node: entry for node, entry in EN.items() if written.get(node) != entry} == {}, "write it anew: see above"
+    assert set(written) == set(EN)
 
 
 @pytest.mark.comfyui

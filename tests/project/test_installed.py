@@ -123,7 +123,7 @@ def test_the_wheel_holds_the_core_all_of_its_files_and_nothing_else(wheel, proje
 @pytest.mark.slow
 def test_an_installed_copy_makes_a_video_without_comfyui_ray_av_and_tqdm(installed, inputs):
     blocked = ("comfy", "folder_paths", "ray", "av", "tqdm")
-    said = python(
+    output = python(
         "sadtalker_core",
         "face.png",
         "hello.wav",
@@ -137,7 +137,7 @@ def test_an_installed_copy_makes_a_video_without_comfyui_ray_av_and_tqdm(install
         cwd=inputs,
         blocked=blocked,
     )
-    assert said.startswith(str(inputs / "talk.mp4")) and "12 frames" in said
+    assert output.startswith(str(inputs / "talk.mp4")) and "12 frames" in output
     assert (inputs / "talk.mp4").read_bytes()[4:8] == b"ftyp"
     status, words = python_fails(
         "-m", "sadtalker_core", "face.png", "hello.wav", "-o", "talk.mp4", path=installed, cwd=inputs

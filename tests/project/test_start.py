@@ -24,9 +24,9 @@ import pack.sadtalker_core
 ALL_STAGES = "import sadtalker_core.pipeline, sadtalker_core.model, sadtalker_core.options, sadtalker_core.api"
 
 
-def imported(project, program, *wishes):
+def imported(project, program, *options):
     """The full names of all modules that the program, or the module behind -m, imports."""
-    line = [sys.executable, "-X", "importtime", *(wishes or ("-c", program))]
+    line = [sys.executable, "-X", "importtime", *(options or ("-c", program))]
     done = subprocess.run(line, cwd=project, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [row for row in done.stderr.splitlines() if row.startswith("import time:")]

@@ -110,7 +110,7 @@ def portrait_head(portrait) -> PosedRig:
     return PosedRig(portrait_points(portrait), SIDE, moving(row(portrait[0])[None]))
 
 
-def walk(*units, steps: int = 40) -> Tensor:
+def transition(*units, steps: int = 40) -> Tensor:
     """Rows from one face to the next, in even steps."""
     stations = torch.stack([row(u) for u in units])
     share = torch.linspace(0, 1, steps)[:, None]

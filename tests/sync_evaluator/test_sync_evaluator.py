@@ -26,10 +26,10 @@ from tests.tools.sync_evaluator.evaluator import (
     mouth_crops,
     score_at,
 )
-from tests.tools.sync_evaluator.films import read_film
 from tests.tools.sync_evaluator.mfcc import mfcc
 from tests.tools.sync_evaluator.network import LRASD, in_pieces, load_network, stored_name
 from tests.tools.sync_evaluator.shapes import beyond, loudness, shapes
+from tests.tools.sync_evaluator.videos import read_video
 
 #: frames (37 t + 3 x + 5 y) mod 256 and MFCC 10 sin(.1 n (k + 1)) through the authors' code with their AVA weights
 LOGITS = (
@@ -82,9 +82,9 @@ def test_weights_with_a_key_too_few_are_refused(tmp_path):
         load_network(tmp_path / "short.safetensors")
 
 
-def test_pieces_are_encoded_as_the_whole_film_is():
-    net, chance = LRASD().eval(), torch.Generator().manual_seed(0)
-    crops, steps = torch.rand(1, 1, 24, 8, 8, generator=chance), torch.randn(1, 1, 13, 96, generator=chance)
+def test_pieces_are_encoded_as_the_whole_video_is():
+    net, seeded = LRASD().eval(), torch.Generator().manual_seed(0)
+    crops, steps = torch.rand(1, 1, 24, 8, 8, generator=seeded), torch.randn(1, 1, 13, 96, generator=seeded)
     with torch.no_grad():
         for encode, whole, per_frame in ((net.encode_video, crops, 1), (net.encode_audio, steps, 4)):
             torch.testing.assert_close(in_pieces(encode, whole, per_frame, piece=7), encode(whole))
@@ -99,10 +99,10 @@ def test_four_cepstra_a_frame_also_where_the_sound_ends_early():
 
 
 def test_lips_that_come_three_frames_late_are_best_at_shift_3():
-    said = torch.randn(1, 120, 128, generator=torch.Generator().manual_seed(0))
-    late = torch.cat([torch.zeros(1, 3, 128), said[:, :-3]], 1)
+    embeddings = torch.randn(1, 120, 128, generator=torch.Generator().manual_seed(0))
+    late = torch.cat([torch.zeros(1, 3, 128), embeddings[:, :-3]], 1)
     net = SimpleNamespace(compare=lambda video, audio: (video * audio).mean(-1))
-    curve = {shift: score_at(net, late, said, shift) for shift in range(-25, 26)}
+    curve = {shift: score_at(net, late, embeddings, shift) for shift in range(-25, 26)}
     assert best_shift(curve) == 3
     assert margin(curve) > 0.8
 
@@ -168,10 +168,10 @@ def test_a_jaw_that_is_loudness_alone_makes_no_shapes():
 
 
 def test_what_loudness_explains_does_not_count():
-    chance = np.random.default_rng(2)
-    known, own = chance.random(200), chance.random(200)
+    seeded = np.random.default_rng(2)
+    known, own = seeded.random(200), seeded.random(200)
     assert beyond(known, known + own, known) == 0
-    assert abs(beyond(known + 0.1 * chance.random(200), known + own, known)) < 0.2
+    assert abs(beyond(known + 0.1 * seeded.random(200), known + own, known)) < 0.2
     assert beyond(known + own, own, known) == pytest.approx(1)
 
 
@@ -191,10 +191,10 @@ def take(n_frames: int = 50):
     image = (resized(astronaut(), 256, 256) * 255).byte().numpy()
     wave = np.random.default_rng(0).normal(0, 0.1, n_frames * 640)
     voice = SimpleNamespace(utterance=SimpleNamespace(wave=wave))
-    return SimpleNamespace(film={"spoken": np.repeat(image[None], n_frames, 0)}, voice=voice)
+    return SimpleNamespace(video={"spoken": np.repeat(image[None], n_frames, 0)}, voice=voice)
 
 
-def test_a_still_face_and_noise_are_rejected_and_a_short_film_is_named(weights, capsys):
+def test_a_still_face_and_noise_are_rejected_and_a_short_video_is_named(weights, capsys):
     if weights is None:
         return
     rows = {row.what: row for row in mini.sync_rows({"still": take(), "short": take(20)})}
@@ -209,13 +209,16 @@ def test_without_weights_the_row_is_left_out_with_a_sentence(tmp_path, monkeypat
     monkeypatch.setenv(evaluator.JUDGE, str(tmp_path))
     assert mini.sync_rows({"one": take(1)}) == []
     assert f"no sync rows: lr_asd_ava.safetensors is not in {tmp_path}" in capsys.readouterr().err
-    assert main(["film.mp4"]) == 0
+    assert main(["video.mp4"]) == 0
     assert capsys.readouterr().out.startswith("no sync rows")
+    monkeypatch.delenv(evaluator.JUDGE)
+    assert evaluator.find_weights() is None
+    assert evaluator.missing_sentence().startswith("no sync rows: no folder with lr_asd_ava.safetensors is named")
 
 
-def test_a_film_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(OSError, match="film.mp4 does not exist"):
-        read_film(tmp_path / "film.mp4")
+def test_a_video_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(OSError, match="video.mp4 does not exist"):
+        read_video(tmp_path / "video.mp4")
 
 
 def test_a_table_says_when_controls_fail():

@@ -94,12 +94,12 @@ CLIPS = (
 def mini_clips(image: torch.Tensor) -> None:
     datatypes = module("datatypes")
     nets = pick(loading, "assemble_mini", "load_mini")()
-    for k, (mode, style, seed, seconds, speaks, wishes) in enumerate(CLIPS):
+    for k, (mode, style, seed, seconds, speaks, options) in enumerate(CLIPS):
         speech = encode_audio(syllables(seconds, k), 16_000) if speaks else encode_audio(None, idle_seconds=seconds)
         portrait, source = pipeline.extract(nets, datatypes.Portrait(image), datatypes.CropMode(mode))
         expression = predict_expression(nets, speech, source, seed=seed, blinks_per_minute=60.0)
         pose = predict_head_pose(nets, speech, source, style=style, seed=seed)
-        motion = to_motion(nets, source, expression, pose, **wishes)
+        motion = to_motion(nets, source, expression, pose, **options)
         stream = pipeline.render(nets, portrait, motion, batch_size=4)
         frames = torch.cat(list(stream.batches()))
         show(f"mini {mode} coefficients", source.full_rows(), source.crop)
@@ -131,9 +131,9 @@ def released_tracks() -> None:
 
     datatypes = module("datatypes")
     speech = encode_audio(syllables(3.0), 16_000)
-    chance = torch.Generator().manual_seed(11)
+    seeded = torch.Generator().manual_seed(11)
     source = datatypes.FaceCoefficients.from_full_rows(
-        torch.randn(1, 257, generator=chance) * 0.1,
+        torch.randn(1, 257, generator=seeded) * 0.1,
         torch.tensor([[1.0, 112.0, 112.0]]),
         family="released",
         crop_mode=datatypes.CropMode.CROP,

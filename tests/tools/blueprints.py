@@ -153,7 +153,7 @@ def talking_full_body() -> Box:
     nodes, wires = stages(crop="full", still=True)
     return Box(
         "Talking Full Body",
-        "A whole picture and a voice become a film of the whole picture: the head is animated and pasted back. Of any "
+        "An image and audio become a video of the whole image: the head is animated and pasted back. Of any "
         "length; no more than a few frames are in memory.",
         ("sadtalker", "full body", "talking photo", "lip sync", "avatar", "\u5168\u8eab", "\u6570\u5b57\u4eba"),
         {"image": "IMAGE", "audio": "AUDIO"},
@@ -184,7 +184,7 @@ def two_speakers() -> Box:
     right, right_wires = stages("2", at=2.2, face=1, order="left to right", crop="full", still=True, style=20, seed=2)
     return Box(
         "Two Speakers",
-        "A picture of two people and two voices become a conversation: the person on the left speaks first, the other "
+        "An image of two people and two voices become a conversation: the person on the left speaks first, the other "
         "one answers, and who listens keeps the mouth still.",
         ("sadtalker", "two people", "conversation", "interview", "dialogue", "podcast", "\u53cc\u4eba\u5bf9\u8bdd"),
         {"image": "IMAGE", "first voice": "AUDIO", "second voice": "AUDIO"},
@@ -264,7 +264,7 @@ class App:
 
 
 def app(name: str, title: str, text: str, crop: str, values: dict[str, Any], *, still: bool = False) -> App:
-    """From an image file and a voice file to the film, with Render Video."""
+    """From an image file and an audio file to the video, with Render Video."""
     nodes, wires = stages(crop=crop, still=still)
     del wires["portrait.image"]
     return App(
@@ -295,7 +295,7 @@ def talking_portrait_app() -> App:
     return app(
         "1_talking_portrait.app",
         "Talking portrait",
-        "1. **image**: a face that looks at the camera.\n2. **audio**: the voice.\n3. Run. The film is in the output "
+        "1. **image**: a face that looks at the camera.\n2. **audio**: the voice.\n3. Run. The video is in the output "
         "folder, too.\n\n*mini* is built in (preview quality). For the released quality choose **SadTalker 256** in "
         "Load SadTalker Model and switch *allow_download* on, or put its files into *models/sadtalker*.\n\nUse "
         "portraits and voices only of people who have agreed.",
@@ -308,8 +308,8 @@ def full_body_app() -> App:
     return app(
         "2_full_body.app",
         "Talking full body",
-        "1. **image**: a picture of a person, head to feet if you like.\n2. **audio**: the voice.\n3. Run. The head "
-        "talks inside the whole picture.\n\nUse portraits and voices only of people who have agreed.",
+        "1. **image**: an image of a person, head to feet if you like.\n2. **audio**: the voice.\n3. Run. The head "
+        "talks inside the whole image.\n\nUse portraits and voices only of people who have agreed.",
         "full",
         {"paste_back": True, "filename_prefix": "sadtalker/full_body"},
         still=True,

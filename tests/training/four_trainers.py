@@ -26,7 +26,7 @@ from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator
 from tests.training import narrow_model, toy_clips, toy_voices
 
 NAMES = ("expnet", "posevae", "renderer", "mapping")
-EAR = AudioEncoderConfig(width=2)
+AUDIO_ENCODER = AudioEncoderConfig(width=2)
 STEPS = 4
 
 
@@ -41,13 +41,15 @@ def trainer_of(name: str, clips: Path, steps: int = STEPS) -> Trainer:
     voices, images = read_clips(clips / "voices"), read_clips(clips / "pictures")
     vgg = substitute_vgg(narrow_model.VGG)
     if name == "expnet":
-        training = replace(expnet.MINI_TRAINING, net=ExpNetConfig(EAR), frames=6)
+        training = replace(expnet.MINI_TRAINING, net=ExpNetConfig(AUDIO_ENCODER), frames=6)
         return expnet.ExpNetTrainer(voices, expnet.new_net(training.net, None, 0), training, face=MiniFace())
     if name == "posevae":
-        training = replace(posevae.MINI_TRAINING, net=PoseVAEConfig(audio=EAR, unet_widths=(2, 2, 4, 4), latent=5))
+        training = replace(
+            posevae.MINI_TRAINING, net=PoseVAEConfig(audio=AUDIO_ENCODER, unet_widths=(2, 2, 4, 4), latent=5)
+        )
         training = replace(training, discriminator=SequenceDiscriminatorConfig(width=4))
         with seeded(0):
-            audio_encoder = AudioEncoder(EAR).eval()
+            audio_encoder = AudioEncoder(AUDIO_ENCODER).eval()
         return posevae.PoseVAETrainer(voices, posevae.new_net(training.net, audio_encoder, torch.ones(6), 0), training)
     nets = renderer.new_nets(narrow_model.RENDERER, seed=0)
     if name == "renderer":

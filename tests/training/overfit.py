@@ -95,8 +95,8 @@ def read_wave(file: Path) -> Tensor:
         return torch.from_numpy(np.frombuffer(read.readframes(read.getnframes()), "<i2").astype(np.float32) / 32768)
 
 
-def agreement(said: Tensor, wanted: Tensor) -> float:
+def agreement(predicted: Tensor, wanted: Tensor) -> float:
     """r of two tracks (T, n) whose numbers are each counted in the spread that they should have."""
     spread = wanted.std(dim=0)
-    a, b = (((track - track.mean(dim=0)) / spread).flatten().numpy() for track in (said, wanted))
+    a, b = (((track - track.mean(dim=0)) / spread).flatten().numpy() for track in (predicted, wanted))
     return float(np.corrcoef(a, b)[0, 1])

@@ -51,10 +51,10 @@ def portrait(mesh: HeadMesh, number: int) -> Tensor:
 
 def voice(speak: Espeak, number: int, seconds: float) -> Tensor:
     """(1, n) at 16 kHz, of whole sentences, at least that long, cut there."""
-    draw, said = random.Random(SEED + number), np.zeros(0, np.float32)
-    while len(said) < seconds * SAMPLE_RATE_HZ:
-        said = np.concatenate([said, speak(english_sentence(draw), VOICES[number]).wave])
-    return torch.from_numpy(said[: int(seconds * SAMPLE_RATE_HZ)]).float()[None]
+    draw, wave = random.Random(SEED + number), np.zeros(0, np.float32)
+    while len(wave) < seconds * SAMPLE_RATE_HZ:
+        wave = np.concatenate([wave, speak(english_sentence(draw), VOICES[number]).wave])
+    return torch.from_numpy(wave[: int(seconds * SAMPLE_RATE_HZ)]).float()[None]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -29,7 +29,7 @@ RENDERER_STEPS, MAPPING_STEPS = 400, 300
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """clips, renderer and renderer.safetensors of stage 1, mapping and talker.safetensors of stage 2."""
+    """clips, renderer and renderer.safetensors of stage 1, mapping and trained.safetensors of stage 2."""
     folder = tmp_path_factory.mktemp("stages")
     toy_clips.write(folder / "clips", n_frames=N_FRAMES, hurry=HURRY)
     narrow_model.write(folder / "base.safetensors")
@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
         patch.setitem(mapping.TRAININGS, "narrow", narrow_model.MAPPING)
         for stage, name, steps, base, made in (
             (renderer, "renderer", RENDERER_STEPS, "base", "renderer"),
-            (mapping, "mapping", MAPPING_STEPS, "renderer", "talker"),
+            (mapping, "mapping", MAPPING_STEPS, "renderer", "trained"),
         ):
             stage.main(
                 [
@@ -71,8 +71,8 @@ def folder(tmp_path_factory):
 
 
 def driven(folder):
-    """The talker, the clip's rows and frames, and the motion that the rows mean to it, the first frame the portrait."""
-    model = load_model("file/talker.safetensors", [folder])
+    """The model, the clip's rows and frames, and the motion that the rows mean to it, the first frame the portrait."""
+    model = load_model("file/trained.safetensors", [folder])
     (clip,) = read_clips(folder / "clips")
     rows, frames = clip.coefficients(), clip.images(range(N_FRAMES))
     source = replace(rows, **{name: part[:1] for name, part in vars(rows).items() if torch.is_tensor(part)})
@@ -101,7 +101,7 @@ def test_coefficients_move_the_key_points_as_the_images_do(folder):
     model, rows, frames, motion = driven(folder)
     with torch.no_grad():
         canonical = model.nets["keypoint_detector"](frames[:1])
-        seen = read_estimator(str(folder / "talker.safetensors"), [])(frames).motion()
+        seen = read_estimator(str(folder / "trained.safetensors"), [])(frames).motion()
     wanted, got = (transform_keypoints(canonical, m).flatten(1).numpy() for m in (seen, motion.driving))
     # each coordinate counts by how far it moves: of one that hardly does, training leaves rounding's noise (one of the
     # 45 had 0.87 on one processor, and 0.98 on another)
@@ -127,7 +127,7 @@ def test_the_exported_file_drives_the_face_render(folder):
 @pytest.mark.comfyui
 def test_the_loader_lists_the_file_and_every_node_uses_it(folder, comfyui, astronaut, tmp_path):
     voice = overfit.write_wave(tmp_path / "short.wav", media.VOICE)
-    seen = in_the_nodes(comfyui, folder / "talker.safetensors", astronaut, voice, tmp_path)
+    seen = in_the_nodes(comfyui, folder / "trained.safetensors", astronaut, voice, tmp_path)
     assert seen["error"] is None and seen["listed"]
     assert seen["n_frames"] == len(seen["expression"]) == len(seen["pose"]) == round(25 * overfit.SECONDS)
     assert seen["change"] > 0.001

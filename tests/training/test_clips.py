@@ -52,9 +52,9 @@ def test_the_index_tells_the_rate_and_survives_a_kill_in_the_middle_of_a_line(tm
     write(tmp_path, "a")
     with (tmp_path / INDEX_FILE).open("a") as index:
         index.write('{"name": "b", "sta')
-    assert [said["name"] for said in read_index(tmp_path)] == ["a"]
+    assert [record["name"] for record in read_index(tmp_path)] == ["a"]
     write(tmp_path, "b", n_frames=33)
-    assert [(said["name"], said["fps"]) for said in read_index(tmp_path)] == [("a", 25), ("b", 25)]
+    assert [(record["name"], record["fps"]) for record in read_index(tmp_path)] == [("a", 25), ("b", 25)]
     assert len((tmp_path / INDEX_FILE).read_text().splitlines()) == 2
 
 
@@ -114,14 +114,14 @@ def test_clips_without_images_are_refused_where_images_are_needed(tmp_path):
 
 def test_a_line_that_is_no_clip_is_named(tmp_path):
     write(tmp_path, "a")
-    for line, said in (
+    for line, message in (
         ("nonsense", "line 2 of .* is no clip: 'nonsense'"),
         (json.dumps({"name": "b", "fps": 30}), "25 fps, b in .* has 30"),
         (json.dumps({"name": "b", "fps": 25}), "the line of b .* lacks family, n_frames"),
     ):
         index = (tmp_path / INDEX_FILE).read_text().splitlines()[:1]
         (tmp_path / INDEX_FILE).write_text("\n".join([*index, line]) + "\n")
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             read_clips(tmp_path)
 
 

@@ -43,8 +43,8 @@ def test_a_codec_does_not_shift_the_voice(codec):
     clicks = np.zeros(N)
     clicks[[3000, 8000, 12000]] = 0.5
     voice = damage.band(np.random.default_rng(0).normal(0, 0.1, N) * (np.arange(N) // 2000 % 2) + clicks, 300, 3000, 2)
-    heard = damage.coded(voice, codec)
-    blocks = np.square(heard).reshape(-1, 500).mean(1), np.square(voice).reshape(-1, 500).mean(1)
+    degraded = damage.coded(voice, codec)
+    blocks = np.square(degraded).reshape(-1, 500).mean(1), np.square(voice).reshape(-1, 500).mean(1)
     by_lag = [np.corrcoef(np.roll(blocks[0], lag), blocks[1])[0, 1] for lag in (-2, -1, 0, 1, 2)]
     assert int(np.argmax(by_lag)) == 2 and by_lag[2] > 0.9
 
@@ -80,9 +80,9 @@ def test_a_clipped_voice_has_a_flat_top(wave):
 def test_a_room_keeps_the_direct_sound_in_its_place_and_rings_on(wave):
     response = damage.room_response(np.random.default_rng(1), 0.6, -5.0)
     assert response[0] == 1.0 and np.abs(response[1:]).max() < 1.0
-    heard = damage.in_room(wave, np.concatenate([np.zeros(300), response]))
-    np.testing.assert_allclose(heard[:BEGIN], 0, atol=1e-9)
-    assert power(heard, END + 500, END + 2000) > 1e-3 * power(heard, BEGIN, END)
+    degraded = damage.in_room(wave, np.concatenate([np.zeros(300), response]))
+    np.testing.assert_allclose(degraded[:BEGIN], 0, atol=1e-9)
+    assert power(degraded, END + 500, END + 2000) > 1e-3 * power(degraded, BEGIN, END)
 
 
 def test_a_whisper_has_no_pitch_and_the_same_outline(wave):
@@ -106,10 +106,10 @@ def test_a_shout_is_bright(wave):
 
 
 def test_a_whole_way_to_the_user_repeats_with_the_seed(wave):
-    heard = [damage.as_heard(wave, np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    np.testing.assert_array_equal(heard[0], heard[1])
-    assert not np.array_equal(heard[0], heard[2])
-    assert heard[0].dtype == np.float32 and np.abs(heard[0]).max() <= 1.0
+    received = [damage.as_received(wave, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(received[0], received[1])
+    assert not np.array_equal(received[0], received[2])
+    assert received[0].dtype == np.float32 and np.abs(received[0]).max() <= 1.0
 
 
 def test_an_unknown_damage_is_refused_by_name(wave):

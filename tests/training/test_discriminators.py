@@ -30,12 +30,12 @@ def convolved_plainly(image, weight, bias):
     )
 
 
-def test_a_judge_is_convolutions_norms_and_halvings_written_out():
-    judge = discriminators().judges[0].eval()
+def test_a_discriminator_is_convolutions_norms_and_halvings_written_out():
+    discriminator = discriminators().judges[0].eval()
     image = an_image(38, n=1)
     x = image[0].double().numpy()
-    n_blocks = len(judge.blocks)
-    for number, convolution in enumerate([*judge.blocks, judge.score]):
+    n_blocks = len(discriminator.blocks)
+    for number, convolution in enumerate([*discriminator.blocks, discriminator.score]):
         weight = convolution.weight.detach().double().numpy()
         matrix = weight.reshape(len(weight), -1)
         left, right = convolution.left.double().numpy(), convolution.right.double().numpy()
@@ -43,7 +43,7 @@ def test_a_judge_is_convolutions_norms_and_halvings_written_out():
         if number == n_blocks:
             break
         if number:
-            norm = judge.norms[number - 1]
+            norm = discriminator.norms[number - 1]
             mean, spread = x.mean(axis=(1, 2)), np.sqrt(x.var(axis=(1, 2)) + 1e-5)
             x = (x - mean[:, None, None]) / spread[:, None, None]
             x = x * norm.weight.detach().numpy()[:, None, None] + norm.bias.detach().numpy()[:, None, None]
@@ -51,14 +51,14 @@ def test_a_judge_is_convolutions_norms_and_halvings_written_out():
         if number < n_blocks - 1:
             even = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
             x = even.reshape(len(even), even.shape[1] // 2, 2, even.shape[2] // 2, 2).mean(axis=(2, 4))
-    score, _ = judge(image)
+    score, _ = discriminator(image)
     assert np.allclose(score[0].detach().numpy(), x, atol=1e-5)
 
 
-def test_there_is_a_judge_for_each_scale():
-    judged = discriminators()(an_image())
-    assert [tuple(score.shape) for score in judged.scores] == [(2, 1, 10, 10), (2, 1, 2, 2)]
-    assert len(judged.features) == 2 * NARROW.blocks
+def test_there_is_a_discriminator_for_each_scale():
+    assessed = discriminators()(an_image())
+    assert [tuple(score.shape) for score in assessed.scores] == [(2, 1, 10, 10), (2, 1, 2, 2)]
+    assert len(assessed.features) == 2 * NARROW.blocks
 
 
 def test_no_layer_makes_a_difference_larger():
@@ -66,8 +66,8 @@ def test_no_layer_makes_a_difference_larger():
     net = discriminators()
     for _ in range(30):
         net(an_image())
-    for judge in net.judges:
-        for convolution in [*judge.blocks, judge.score]:
+    for discriminator in net.judges:
+        for convolution in [*discriminator.blocks, discriminator.score]:
             matrix = (convolution.weight / convolution.largest_singular_value(convolution.weight)).flatten(1)
             assert abs(torch.linalg.matrix_norm(matrix, 2).item() - 1) < 0.02
 
@@ -75,12 +75,12 @@ def test_no_layer_makes_a_difference_larger():
 def test_every_parameter_learns():
     # a bias before an instance norm is taken off again by it
     net = discriminators()
-    judged = net(an_image())
-    sum(part.square().sum() for part in [*judged.scores, *judged.features]).backward()
+    assessed = net(an_image())
+    sum(part.square().sum() for part in [*assessed.scores, *assessed.features]).backward()
     idle = {name for name, parameter in net.named_parameters() if not parameter.grad.abs().sum() > 0}
     assert idle == set()
 
 
 def test_the_published_widths():
-    judge = PatchDiscriminators(PUBLISHED_DISCRIMINATOR).judges[0]
-    assert [block.out_channels for block in judge.blocks] == [64, 128, 256, 512]
+    discriminator = PatchDiscriminators(PUBLISHED_DISCRIMINATOR).judges[0]
+    assert [block.out_channels for block in discriminator.blocks] == [64, 128, 256, 512]

@@ -151,7 +151,7 @@ def test_a_finished_run_is_taken_up_and_left_as_it_is_and_more_steps_go_on(unbro
     assert losses(folder) == losses(unbroken[0])
 
 
-def test_chance_depends_on_seed_step_and_process_and_on_nothing_else():
+def test_randomness_depends_on_seed_step_and_process_and_on_nothing_else():
     def draw(*which):
         return torch.rand(4, generator=step_generator(*which)).tolist()
 
@@ -160,7 +160,7 @@ def test_chance_depends_on_seed_step_and_process_and_on_nothing_else():
     assert draw(0, 7, 1) == draw(0, 7, 1)
 
 
-def test_a_run_touches_nobody_s_chance(tmp_path):
+def test_a_run_leaves_global_random_states_alone(tmp_path):
     torch.manual_seed(11)
     wanted = torch.rand(3)
     torch.manual_seed(11)
@@ -206,17 +206,17 @@ def test_without_lightning_the_sentence_says_what_to_install(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "message"),
     [(OptionError("expected two, got three."), 2, "expected two, got three.\n"),
      (KeyboardInterrupt(), 130, "Stopped. The same command goes on.\n")],
 )  # fmt: skip
-def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, said):
+def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, message):
     def program():
         raise error
 
     with pytest.raises(SystemExit) as ended:
         engine.command(program)
-    assert ended.value.code == status and capsys.readouterr().err == said
+    assert ended.value.code == status and capsys.readouterr().err == message
 
 
 def test_the_scale_multiplies_the_rates_of_the_config_and_belongs_to_the_settings(tmp_path):

@@ -46,19 +46,22 @@ def test_the_losses_are_those_of_plain_loops(folder):
     rows = FaceCoefficients.from_full_rows(
         0.2 * torch.randn(6, 257, generator=draw), torch.zeros(6, 3), family=MINI, crop_mode=CropMode.CROP, pic_size=256
     )
-    rest, said = torch.rand(6, 64, generator=draw), torch.rand(6, 64, generator=draw)
+    rest, predicted = torch.rand(6, 64, generator=draw), torch.rand(6, 64, generator=draw)
     blink = torch.tensor([0.0, 0.5, 0.9, 1.0, 0.9, 0.5])
-    losses = trainer_on(read_clips(folder)).losses(said, Speech(torch.zeros(6, 1, 80, 16), rest, blink, rows))
+    losses = trainer_on(read_clips(folder)).losses(predicted, Speech(torch.zeros(6, 1, 80, 16), rest, blink, rows))
 
     face = MiniFace()
-    points = {name: face.points(rows, e).double().numpy() for name, e in (("said", said), ("wanted", rows.expression))}
+    points = {
+        name: face.points(rows, e).double().numpy()
+        for name, e in (("predicted", predicted), ("wanted", rows.expression))
+    }
 
     def openness(expression):
         return 0.26 * (1 - (expression[8].item() + expression[9].item()) / 2)
 
-    squares = [(said[b, i].item() - rows.expression[b, i].item()) ** 2 for b in range(6) for i in range(64)]
-    away = [math.dist(points["said"][b, i], points["wanted"][b, i]) for b in range(6) for i in range(68)]
-    eyes = [abs(openness(said[b]) - (1 - blink[b].item()) * openness(rest[b])) for b in range(6)]
+    squares = [(predicted[b, i].item() - rows.expression[b, i].item()) ** 2 for b in range(6) for i in range(64)]
+    away = [math.dist(points["predicted"][b, i], points["wanted"][b, i]) for b in range(6) for i in range(68)]
+    eyes = [abs(openness(predicted[b]) - (1 - blink[b].item()) * openness(rest[b])) for b in range(6)]
     assert losses["distillation"].item() == pytest.approx(np.mean(squares), rel=1e-5)
     assert losses["landmarks"].item() == pytest.approx(np.mean(away), rel=1e-5)
     assert losses["eyes"].item() == pytest.approx(np.mean(eyes), rel=1e-4)
@@ -99,7 +102,7 @@ def test_a_new_net_begins_with_the_expression_at_rest():
     net = new_net(expnet.MINI_TRAINING.net, None, 0).eval()
     rest = torch.rand(1, 64)
     with torch.no_grad():
-        net.head.weight[:, : net.config.audio.embedding] = 0  # what the untaught ear hears
+        net.head.weight[:, : net.config.audio.embedding] = 0  # what the randomly initialised audio encoder gives
         torch.testing.assert_close(net(torch.zeros(1, 1, 80, 16), rest, torch.ones(1)), rest)
     assert torch.equal(
         new_net(expnet.MINI_TRAINING.net, None, 5).head.weight, new_net(expnet.MINI_TRAINING.net, None, 5).head.weight
@@ -117,7 +120,7 @@ def test_a_lip_reader_needs_a_face(folder):
         trainer_on(read_clips(folder), face=None, lip_reader=torch.nn.Identity())
 
 
-def test_a_lip_reader_reads_and_is_not_taught(folder, tmp_path):
+def test_a_lip_reader_reads_and_is_not_trained(folder, tmp_path):
     class Reader(torch.nn.Module):
         def __init__(self):
             super().__init__()

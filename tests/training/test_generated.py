@@ -20,9 +20,9 @@ def test_the_same_seed_makes_the_same_clips_and_another_makes_others(tmp_path):
 
 def test_mouths_say_what_the_voice_says_eyes_blink_and_heads_start_from_a_pose(tmp_path):
     write_voices(tmp_path, n_frames=40)
-    for clip, said in zip(read_clips(tmp_path, family="mini"), voices(40), strict=True):
+    for clip, utterance in zip(read_clips(tmp_path, family="mini"), voices(40), strict=True):
         rows = clip.coefficients()
-        jaw = torch.from_numpy(said.units[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["jawOpen"])]).float()
+        jaw = torch.from_numpy(utterance.units[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["jawOpen"])]).float()
         beyond = rows.expression[:, BLENDSHAPE_INDEX["jawOpen"]] - jaw
         assert beyond.min() > -1e-3 and beyond[jaw < 0.04].max() < 1e-3  # from the rest on, and shut when it says so
         torch.testing.assert_close(beyond[jaw > 0.16], beyond.max().expand(int((jaw > 0.16).sum())), atol=1e-3, rtol=0)

@@ -70,10 +70,10 @@ def test_a_silent_voice_asks_for_nothing_and_a_phrase_that_begins_for_a_movement
 
 
 def test_a_stressed_syllable_goes_down_and_comes_back():
-    heard = torch.zeros(1, BLOCK, 3)
-    heard[0, 10:14, head_sway.STRESS], heard[0, 14:18, head_sway.STRESS] = 0.05, -0.05
+    voice = torch.zeros(1, BLOCK, 3)
+    voice[0, 10:14, head_sway.STRESS], voice[0, 14:18, head_sway.STRESS] = 0.05, -0.05
     none = torch.zeros(1, head_sway.NUMBERS)
-    pitch = head_sway.changes(none, torch.tensor([0]), heard)[0, :, 0].cumsum(0)
+    pitch = head_sway.changes(none, torch.tensor([0]), voice)[0, :, 0].cumsum(0)
     assert pitch[13] == pytest.approx(np.radians(0.2 * head_sway.NOD_DEGREES), rel=1e-4)
     assert pitch[:10].abs().max() == 0 and pitch[18:].abs().max() < 1e-6
 
@@ -85,7 +85,7 @@ def test_in_a_pause_the_head_settles():
 
 
 def test_another_draw_is_another_movement_and_a_longer_clip_begins_like_a_shorter_one():
-    heard = head_sway.cues(spoken(), N_FRAMES)
+    voice = head_sway.cues(spoken(), N_FRAMES)
     assert not torch.equal(head(0, 1), head(0, 2))
-    short = head_sway.course(numbers(0)[:10], 0, heard[:161])
+    short = head_sway.course(numbers(0)[:10], 0, voice[:161])
     torch.testing.assert_close(short[:144], head(0)[:144])

@@ -51,32 +51,32 @@ def opened(*widths):
 
 def test_the_loss_is_the_cross_entropy_of_what_is_read(file, who):
     face, reader = MiniFace(), Reader()
-    wanted, said = opened(*[0.02 * i for i in range(26)]), opened(*[0.4 - 0.01 * i for i in range(26)])
-    loss = lip_reading_loss(read_lip_reader(file), face, who, said, wanted, length=13)
+    wanted, predicted = opened(*[0.02 * i for i in range(26)]), opened(*[0.4 - 0.01 * i for i in range(26)])
+    loss = lip_reading_loss(read_lip_reader(file), face, who, predicted, wanted, length=13)
 
     centre = face.points(who, wanted)[:, MOUTH_POINTS].mean(dim=1)
     expected = 0.0
     for run in range(2):
         frames = slice(13 * run, 13 * run + 12)  # the thirteenth frame of a run is not read
-        chances = []
-        for expression in (wanted, said):
+        probabilities = []
+        for expression in (wanted, predicted):
             mouths = (mouth_images(face.mesh(who, expression), centre, 88)[frames] - 0.421) / 0.165
             logits = reader(mouths[None, None])[0].tolist()
             whole = sum(math.exp(logit) for logit in logits)
-            chances.append([math.exp(logit) / whole for logit in logits])
-        expected -= sum(p * math.log(q) for p, q in zip(*chances, strict=True)) / 2
+            probabilities.append([math.exp(logit) / whole for logit in logits])
+        expected -= sum(p * math.log(q) for p, q in zip(*probabilities, strict=True)) / 2
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_lips_that_are_as_they_should_be_read_best_and_others_are_told_how_to_change(file, who):
     wanted = opened(*[0.5] * 26)
-    said = opened(*[0.1] * 26).requires_grad_(True)
+    predicted = opened(*[0.1] * 26).requires_grad_(True)
     reader, face = read_lip_reader(file), MiniFace()
     right = lip_reading_loss(reader, face, who, wanted, wanted, length=13)
-    wrong = lip_reading_loss(reader, face, who, said, wanted, length=13)
+    wrong = lip_reading_loss(reader, face, who, predicted, wanted, length=13)
     assert right < wrong
     wrong.backward()
-    assert said.grad[:, BLENDSHAPE_INDEX["jawOpen"]].abs().max() > 0
+    assert predicted.grad[:, BLENDSHAPE_INDEX["jawOpen"]].abs().max() > 0
 
 
 def test_a_file_that_is_missing_or_none_or_of_another_kind_is_refused(tmp_path):

@@ -76,8 +76,8 @@ def test_keypoint_prior_is_content_with_points_far_apart_at_the_right_depth():
 def test_head_pose_is_degrees_apart_in_the_order_pitch_yaw_roll():
     motion = KeypointMotion(*10 * draw(3, B), draw(B, 3), draw(B, 3 * K))
     degrees = 10 * draw(B, 3, seed=1)
-    said = np.stack([motion.pitch, motion.yaw, motion.roll], axis=1)
-    plain = sum(abs(float(said[b, k] - degrees[b, k])) for b in range(B) for k in range(3)) / B
+    predicted = np.stack([motion.pitch, motion.yaw, motion.roll], axis=1)
+    plain = sum(abs(float(predicted[b, k] - degrees[b, k])) for b in range(B) for k in range(3)) / B
     assert losses.head_pose(motion, degrees).item() == pytest.approx(plain, rel=1e-5)
 
 

@@ -73,13 +73,13 @@ def test_the_losses_of_a_step_written_out(data):
         for clip, source, driving in pairs:
             portrait, frame = clip.images([source, driving])[:, None]
             canonical, rows = detector(portrait), clip.coefficients().motion_rows()
-            said = [
+            predicted = [
                 trainer.net(semantic_windows(rows[source : source + 1])).motion(),
                 trainer.net(semantic_windows(rows, driving, driving + 1)).motion(),
             ]
             seen = [estimator(portrait).motion(), estimator(frame).motion()]
-            points = [transform_keypoints(canonical, motion) for motion in said]
-            for mine, theirs, place in zip(said, seen, points, strict=True):
+            points = [transform_keypoints(canonical, motion) for motion in predicted]
+            for mine, theirs, place in zip(predicted, seen, points, strict=True):
                 keypoints += 10 * keypoint_distance(place, transform_keypoints(canonical, theirs)) / 3
                 degrees = torch.stack([theirs.pitch, theirs.yaw, theirs.roll], dim=-1)
                 angles += 0.1 * head_pose(mine, degrees) / 3

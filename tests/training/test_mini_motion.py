@@ -50,8 +50,8 @@ def voices():
 @pytest.fixture(scope="module")
 def spoken(nets, voices):
     """(T, 64) and (T, len(SPEECH_BLENDSHAPES)): what the network says and what it should."""
-    said = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
-    return said, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
+    predicted = torch.cat([predict_clip(nets["expnet"], clip) for clip in voices])
+    return predicted, torch.from_numpy(np.concatenate([clip.units for clip in voices]).astype(np.float32))
 
 
 def express(net, mel_value: float, reference: dict[str, float] | None = None, blink: float = 0.0):
@@ -74,11 +74,11 @@ def test_the_jaw_of_an_unknown_voice_opens_when_and_as_far_as_it_should(spoken):
 
 
 def test_lips_meet_on_p_b_m(spoken):
-    said, wanted = spoken
+    predicted, wanted = spoken
     closed = wanted[:, SPEECH_BLENDSHAPES.index(PRESS)] > 0.4
     open_ = wanted[:, SPEECH_BLENDSHAPES.index(JAW)] > 0.25
-    assert said[closed, PRESS].mean() > 4 * said[open_, PRESS].mean()
-    assert said[closed, JAW].mean() < 0.3 * said[open_, JAW].mean()
+    assert predicted[closed, PRESS].mean() > 4 * predicted[open_, PRESS].mean()
+    assert predicted[closed, JAW].mean() < 0.3 * predicted[open_, JAW].mean()
 
 
 @pytest.mark.parametrize("mel", [-4.0, 0.0], ids=["silence", "idle"])

@@ -95,9 +95,9 @@ def test_the_motion_of_an_image(images):
 def test_the_expression_of_a_batch_of_windows():
     net = rule_net("expnet")
     windows, rest = 4 * waves(4, 1, 80, 16, turns=3000), 0.5 * waves(4, 64, turns=500)
-    said = net(windows, rest, torch.tensor([0.0, 0.5, 1.0, 0.2]))
-    says(said[0, :4], [0.1399177759885788, 0.11980392783880234, 0.11495059728622437, 0.16794940829277039])
-    says(said[3, 60:], [-0.09060467779636383, 0.06753093004226685, 0.13802377879619598, -0.023833489045500755])
+    predicted = net(windows, rest, torch.tensor([0.0, 0.5, 1.0, 0.2]))
+    says(predicted[0, :4], [0.1399177759885788, 0.11980392783880234, 0.11495059728622437, 0.16794940829277039])
+    says(predicted[3, 60:], [-0.09060467779636383, 0.06753093004226685, 0.13802377879619598, -0.023833489045500755])
     says(net.audio.layers[3].norm.running_mean[:2], [0.24940438568592072, -0.11123891919851303])
     says(net.audio.layers[11].norm.running_var[:2], [1.0949671268463135, 1.055853247642517])
 
@@ -137,8 +137,8 @@ def test_the_latent_of_a_motion_and_what_is_rebuilt_from_it_and_the_verdict_abou
     )
     says(net.decoder.unet.up3.skip_norm.running_var[:2], [1.2284152507781982, 1.2141331434249878])
 
-    judge = rule_discriminator()
-    verdicts = judge(rebuilt)
-    says(verdicts[0, :3], [-0.04422600939869881, 0.7275676727294922, 1.2671254873275757])
-    says(verdicts[1, 6:], [-0.1422295868396759, 1.1689687967300415])
-    says(judge.layers[7].running_mean[:2], [-0.04352133721113205, 0.0855349600315094])
+    discriminator = rule_discriminator()
+    logits = discriminator(rebuilt)
+    says(logits[0, :3], [-0.04422600939869881, 0.7275676727294922, 1.2671254873275757])
+    says(logits[1, 6:], [-0.1422295868396759, 1.1689687967300415])
+    says(discriminator.layers[7].running_mean[:2], [-0.04352133721113205, 0.0855349600315094])

@@ -51,8 +51,8 @@ def test_the_exported_file_is_a_whole_model_of_its_family(model):
 def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, model):
     rows = learnt.clip.coefficients()
     blink = measured_blinks(MiniFace(), rows, rows.expression[:1].expand(len(rows), -1))
-    said = run_expnet(model.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
-    assert overfit.agreement(said[:, MOUTH], rows.expression[:, MOUTH]) >= 0.9
+    predicted = run_expnet(model.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
+    assert overfit.agreement(predicted[:, MOUTH], rows.expression[:, MOUTH]) >= 0.9
 
 
 def test_lids_obey_the_blink_track(learnt, model):
@@ -69,8 +69,8 @@ def test_lids_obey_the_blink_track(learnt, model):
 def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, model):
     rows = learnt.clip.coefficients()
     draw = torch.Generator().manual_seed(7)
-    said = run_posevae(model.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
-    assert overfit.agreement(said[BLOCK], rows.pose[BLOCK]) >= 0.9
+    predicted = run_posevae(model.nets["posevae"], learnt.clip.speech(), rows, 0, generator=draw).coefficients
+    assert overfit.agreement(predicted[BLOCK], rows.pose[BLOCK]) >= 0.9
 
 
 @pytest.mark.comfyui
@@ -78,7 +78,7 @@ def test_the_loader_lists_the_file_and_the_nodes_say_the_same(learnt, comfyui, a
     seen = in_the_nodes(comfyui, learnt.file, astronaut, learnt.file.parent / "short.wav", tmp_path)
     assert seen["error"] is None and seen["listed"]
     rows = learnt.clip.coefficients()
-    said, pose = torch.tensor(seen["expression"]), torch.tensor(seen["pose"])
-    assert overfit.agreement(said[:, [JAW]], rows.expression[:, [JAW]]) >= 0.9
+    predicted, pose = torch.tensor(seen["expression"]), torch.tensor(seen["pose"])
+    assert overfit.agreement(predicted[:, [JAW]], rows.expression[:, [JAW]]) >= 0.9
     assert overfit.agreement(pose[BLOCK], rows.pose[BLOCK]) >= 0.9
     assert seen["n_frames"] == learnt.clip.n_frames and seen["change"] > 0.05

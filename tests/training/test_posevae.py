@@ -17,7 +17,14 @@ from sadtalker_core.training import posevae
 from sadtalker_core.training.clips import Clip, read_clips
 from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
 from sadtalker_core.training.export import load_base_model
-from sadtalker_core.training.posevae import PoseVAETrainer, divergence, judged, new_net, read_blocks, style_numbers
+from sadtalker_core.training.posevae import (
+    PoseVAETrainer,
+    adversarial_loss,
+    divergence,
+    new_net,
+    read_blocks,
+    style_numbers,
+)
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from tests.training.toy_voices import write_voices
 
@@ -54,7 +61,7 @@ def test_a_network_that_speaks_of_changes_is_shown_changes(folder):
     context = StepContext(0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: loss.backward())
     assert all(torch.isfinite(loss) for loss in trainer.step(context).values())
     with torch.no_grad():
-        assert set(trainer.samples()) == {"seen", "rebuilt", "drawn at 0"}
+        assert set(trainer.samples()) == {"target", "rebuilt", "drawn at 0"}
 
 
 def test_the_published_weights_are_those_of_the_method():
@@ -75,11 +82,12 @@ def test_the_divergence_is_that_of_a_plain_loop():
     assert divergence(torch.zeros(2, 4), torch.zeros(2, 4)) == 0
 
 
-def test_a_verdict_costs_its_cross_entropy():
+def test_the_adversarial_loss_is_the_cross_entropy():
     logits = torch.tensor([[-1.5, 0.0], [2.0, 0.7]])
-    chances = [1 / (1 + math.exp(-x)) for x in logits.flatten().tolist()]
-    assert judged(logits, seen=True).item() == pytest.approx(np.mean([-math.log(p) for p in chances]), rel=1e-5)
-    assert judged(logits, seen=False).item() == pytest.approx(np.mean([-math.log(1 - p) for p in chances]), rel=1e-5)
+    real = [1 / (1 + math.exp(-x)) for x in logits.flatten().tolist()]
+    assert adversarial_loss(logits, real=True).item() == pytest.approx(np.mean([-math.log(p) for p in real]), rel=1e-5)
+    fakes = np.mean([-math.log(1 - p) for p in real])
+    assert adversarial_loss(logits, real=False).item() == pytest.approx(fakes, rel=1e-5)
 
 
 def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(folder):
@@ -131,7 +139,7 @@ def test_the_reconstruction_is_the_mean_squared_error_or_that_in_spreads(folder)
         assert loss == pytest.approx(np.mean(squares), rel=1e-4)
 
 
-def test_the_ear_stays_as_it_is_and_the_log_variance_learns(folder, tmp_path):
+def test_the_audio_encoder_stays_as_it_is_and_the_log_variance_learns(folder, tmp_path):
     trainer = trainer_on(folder)
     before = {name: tensor.clone() for name, tensor in trainer.net.state_dict().items()}
     train(trainer, Run(tmp_path / "run", 3, batch=2, accelerator="cpu", devices=1))
@@ -227,7 +235,7 @@ def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp
     assert all(torch.equal(same[name], saved[name]) for name in saved)
 
 
-def test_the_published_widths_ask_for_an_ear_of_their_own(folder, tmp_path):
+def test_the_published_widths_ask_for_an_audio_encoder_of_their_own(folder, tmp_path):
     with pytest.raises(
         OptionError, match="an audio encoder of width 32 for this network, got one of 8. Give --wav2lip FILE"
     ):

@@ -78,7 +78,7 @@ def cut(talk, reader, tmp_path_factory):
     return clip
 
 
-def test_the_voice_is_what_audio_encode_hears(talk, cut):
+def test_the_voice_is_what_audio_encode_gives(talk, cut):
     _, wave, rate = decoded(talk)
     embedded_clips = pipeline.encode_audio(wave[:, : rate * 36 // 25], rate)
     assert cut.speech().n_frames == embedded_clips.n_frames == 36
@@ -188,7 +188,7 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
     (videos / "half.mp4").write_bytes(content[: len(content) // 2])
 
     prepare.main([str(videos), "--out", str(tmp_path / "data")])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     reasons = {entry["name"]: entry["reason"] for entry in read_index(tmp_path / "data") if "reason" in entry}
     assert reasons == {
         "mute": "it has no audio",
@@ -202,9 +202,9 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
     assert "no video, or damaged" in reasons["text"] and (
         "damaged" in reasons["half"] or "breaks off" in reasons["half"]
     )
-    assert "Videos: 1 of 8 can be used. Clips: 1, 1.4 seconds in all." in said
-    assert all(f"left out   {name}.mp4: {reason}" in said for name, reason in reasons.items())
-    assert "1 other files: notes.txt" in said
+    assert "Videos: 1 of 8 can be used. Clips: 1, 1.4 seconds in all." in output
+    assert all(f"left out   {name}.mp4: {reason}" in output for name, reason in reasons.items())
+    assert "1 other files: notes.txt" in output
     assert [clip.name for clip in read_clips(tmp_path / "data")] == ["good_000"]
 
 
@@ -219,9 +219,9 @@ def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     odd.write_bytes(content.replace(b"the title", "Zo\u00eb title".encode("latin-1")))
 
     prepare.main([str(videos), "--out", str(tmp_path / "data")])
-    said = capsys.readouterr().out
-    assert "Videos: 2 of 3 can be used. Clips: 2" in said
-    assert f"{'n' * 245}.mp4: its name, with those of its folders, has 245 bytes" in said
+    output = capsys.readouterr().out
+    assert "Videos: 2 of 3 can be used. Clips: 2" in output
+    assert f"{'n' * 245}.mp4: its name, with those of its folders, has 245 bytes" in output
     assert [clip.source for clip in read_clips(tmp_path / "data")] == [f"folder/{odd.name}", "good.mp4"]
 
 

@@ -65,10 +65,10 @@ def test_a_face_that_jumps_is_a_cut():
 
 
 def test_a_head_that_walks_away_gets_a_new_box():
-    walk = list(range(120, 260, 10))
-    first, second, *_ = spans(video(*walk))
-    assert first[:2] == (0, second[0]) and abs(walk[second[0]] - 120 - BOX_SIDE / 4) < 10
-    assert second[2] == walk[second[0]]
+    places = list(range(120, 260, 10))
+    first, second, *_ = spans(video(*places))
+    assert first[:2] == (0, second[0]) and abs(places[second[0]] - 120 - BOX_SIDE / 4) < 10
+    assert second[2] == places[second[0]]
 
 
 def test_a_head_that_comes_much_nearer_gets_a_new_box():

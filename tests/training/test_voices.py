@@ -26,7 +26,7 @@ from sadtalker_core.training.voices.visemes import (
 JAW, PRESS, PUCKER, BITE = (BLENDSHAPE_INDEX[n] for n in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower"))
 
 
-def said(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
+def utterance(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
     """("a", 0.1), ("m", 0.08) ... -> phones one after the other."""
     phones = []
     for ipa, seconds in sounds:
@@ -38,7 +38,7 @@ def said(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
 @pytest.mark.parametrize("lips", ["p", "b", "m"])
 @pytest.mark.parametrize("start", np.arange(0.2, 0.24, 0.007))
 def test_a_short_closure_is_seen_wherever_it_falls_between_frames(lips, start):
-    units = blendshape_track(said(("a", 0.12), (lips, 0.05), ("a", 0.12), start=start), 25)
+    units = blendshape_track(utterance(("a", 0.12), (lips, 0.05), ("a", 0.12), start=start), 25)
     closed = units[:, PRESS].argmax()
     assert units[closed, PRESS] > 0.4
     assert units[closed, JAW] < 0.08
@@ -46,20 +46,20 @@ def test_a_short_closure_is_seen_wherever_it_falls_between_frames(lips, start):
 
 
 def test_f_and_v_bite_the_lower_lip_and_do_not_press():
-    units = blendshape_track(said(("a", 0.1), ("v", 0.09), ("a", 0.1)), 25)
+    units = blendshape_track(utterance(("a", 0.1), ("v", 0.09), ("a", 0.1)), 25)
     assert units[:, BITE].max() > 0.5
     assert units[:, PRESS].max() < 0.01
 
 
 def test_lips_round_before_the_round_vowel_sounds():
-    units = blendshape_track(said(("s", 0.15), ("u", 0.2)), 25)
+    units = blendshape_track(utterance(("s", 0.15), ("u", 0.2)), 25)
     last_frame_of_s = int(0.35 * 25) - 1
     assert units[last_frame_of_s, PUCKER] > 0.2 > units[2, PUCKER]
 
 
 @pytest.mark.parametrize("vowel", ["a", "e", "o", "u"])
 def test_lips_are_one_to_two_frames_ahead_of_a_vowel(vowel):
-    phones = said(*(("t", 0.15), (vowel, 0.2)) * 6)
+    phones = utterance(*(("t", 0.15), (vowel, 0.2)) * 6)
     led, unled = (blendshape_track(phones, 60, led=ahead) for ahead in (True, False))
     for unit in (JAW, BLENDSHAPE_INDEX["mouthLowerDownLeft"], PUCKER):
         if unled[:, unit].std() > 0.02:
@@ -68,7 +68,7 @@ def test_lips_are_one_to_two_frames_ahead_of_a_vowel(vowel):
 
 
 def test_lips_close_before_the_sound_and_stay_closed_to_its_end():
-    phones = said(("a", 0.2), ("m", 0.1), ("a", 0.2), start=0.2)
+    phones = utterance(("a", 0.2), ("m", 0.1), ("a", 0.2), start=0.2)
     shut = np.flatnonzero(blendshape_track(phones, 25)[:, PRESS] > 0.4)
     inside = np.flatnonzero(((np.arange(25) + 0.5) / 25 >= 0.4) & ((np.arange(25) + 0.5) / 25 < 0.5))
     assert set(inside) < set(shut) and shut[0] == inside[0] - 1 and shut[-1] <= inside[-1] + 1
@@ -77,7 +77,7 @@ def test_lips_close_before_the_sound_and_stay_closed_to_its_end():
 def test_open_vowels_widen_the_mouth_and_round_ones_narrow_it():
     widths = {}
     for vowel in "a\u00e6eiou":
-        units = blendshape_track(said(("t", 0.1), (vowel, 0.3), ("t", 0.1)), 25)
+        units = blendshape_track(utterance(("t", 0.1), (vowel, 0.3), ("t", 0.1)), 25)
         widths[vowel] = float(mouth_width(_face(units))[int(0.42 * 25)])
     rest = float(mouth_width(_face(np.zeros((1, 52)))))
     assert min(widths["a"], widths["\u00e6"]) > rest + 0.03
@@ -88,7 +88,7 @@ def test_width_goes_along_with_opening_in_speech():
     """Papa may be a bit late, but mama will be home by noon, and the answer is that many apples are red."""
     sounds = "p\u0251p\u0259me\u026abi\u0259b\u026atle\u026atb\u028ctm\u0251m\u0259w\u026albiho\u028amba\u026anun"
     sounds += "\u00e6n\u00f0\u0259\u00e6ns\u0259\u026az\u00f0\u00e6tm\u025bni\u00e6p\u0259lz\u0251\u0279\u0279\u025bd"
-    face = _face(blendshape_track(said(*((ipa, 0.09) for ipa in sounds)), 175))
+    face = _face(blendshape_track(utterance(*((ipa, 0.09) for ipa in sounds)), 175))
     assert np.corrcoef(inner_lip_gap(face), mouth_width(face))[0, 1] > 0.2
 
 
@@ -98,15 +98,15 @@ def _face(units: np.ndarray) -> torch.Tensor:
 
 
 def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
-    between = blendshape_track(said(("u", 0.12), ("t", 0.07), ("u", 0.12)), 20)
-    alone = blendshape_track(said(("a", 0.12), ("t", 0.07), ("a", 0.12)), 20)
+    between = blendshape_track(utterance(("u", 0.12), ("t", 0.07), ("u", 0.12)), 20)
+    alone = blendshape_track(utterance(("a", 0.12), ("t", 0.07), ("a", 0.12)), 20)
     middle = int(0.355 * 25)
     assert between[middle, PUCKER] > 0.5
     assert alone[middle, PUCKER] < 0.05
 
 
 def test_a_diphthong_walks_from_one_vowel_to_the_other():
-    units = blendshape_track(said(("a\u028a", 0.4)), 25)
+    units = blendshape_track(utterance(("a\u028a", 0.4)), 25)
     early, late = int(0.24 * 25), int(0.5 * 25)
     assert units[early, JAW] > units[late, JAW] + 0.15
     assert units[late, PUCKER] > units[early, PUCKER] + 0.3
@@ -119,15 +119,15 @@ def test_silence_is_a_face_at_rest():
 
 
 def test_a_hole_shorter_than_a_pause_does_not_close_the_mouth():
-    held = blendshape_track(said(("a", 0.15), ("", 0.03), ("a", 0.15)), 25)
-    paused = blendshape_track(said(("a", 0.15), ("", 0.3), ("a", 0.15)), 25)
+    held = blendshape_track(utterance(("a", 0.15), ("", 0.03), ("a", 0.15)), 25)
+    paused = blendshape_track(utterance(("a", 0.15), ("", 0.3), ("a", 0.15)), 25)
     frames = slice(int(0.3 * 25), int(0.42 * 25))
     assert held[frames, JAW].min() > 0.45
     assert paused[int(0.5 * 25), JAW] < 0.1
 
 
 def test_left_does_as_right_and_units_stay_in_range():
-    units = blendshape_track(said(*((p, 0.08) for p in "mafesouwi\u0283\u0259vpa")), 50)
+    units = blendshape_track(utterance(*((p, 0.08) for p in "mafesouwi\u0283\u0259vpa")), 50)
     assert units.min() >= 0.0 and units.max() <= 1.0
     for name, left in BLENDSHAPE_INDEX.items():
         if name.endswith("Left") and left in SPEECH_BLENDSHAPES:
@@ -136,7 +136,7 @@ def test_left_does_as_right_and_units_stay_in_range():
 
 
 def test_the_mouth_opens_wider_where_the_voice_is_louder():
-    phones = said(("a", 0.4), ("a", 0.4))
+    phones = utterance(("a", 0.4), ("a", 0.4))
     loud_then_soft = np.concatenate([np.full(9600, 0.5), np.full(6400, 0.05)]) * np.sin(np.arange(16000) * 0.2)
     units = blendshape_track(phones, 25, loud_then_soft.astype(np.float32))
     assert units[9, JAW] > 1.3 * units[20, JAW]
@@ -158,9 +158,9 @@ def test_texts_are_many_and_repeat_with_the_seed():
 
 def test_a_foreign_sentence_is_of_words_of_its_language():
     draw = random.Random(0)
-    said_in = {texts.foreign_sentence("de", draw) for _ in range(40)}
+    spoken_in = {texts.foreign_sentence("de", draw) for _ in range(40)}
     words = {word for sentence in texts.OTHER_LANGUAGES["de"] for word in sentence.split()}
-    assert len(said_in) > 15 and all(set(sentence.split()) <= words for sentence in said_in)
+    assert len(spoken_in) > 15 and all(set(sentence.split()) <= words for sentence in spoken_in)
 
 
 def test_another_throat_tells_how_much_time_it_stretched():
@@ -207,7 +207,7 @@ def test_pauses_and_stretching_move_the_phones_with_the_wave():
 def test_clips_come_back_from_the_file_as_they_went_in(tmp_path):
     wave = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
     clips = [
-        clip_of(Utterance(wave[:n], tuple(said(("a", 0.2)))), voice, held_out=n > 9000)
+        clip_of(Utterance(wave[:n], tuple(utterance(("a", 0.2)))), voice, held_out=n > 9000)
         for n, voice in ((8000, "one"), (16000, "two"))
     ]
     save(clips, tmp_path / "speech.npz")

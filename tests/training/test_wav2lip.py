@@ -1,4 +1,4 @@
-"""The ear of a Wav2Lip checkpoint, written here in its layout."""
+"""The audio encoder of a Wav2Lip checkpoint, written here in its layout."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def write(audio_encoder, file, prefix="module.", leave_out=()):
 
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
-def test_the_ear_hears_as_the_one_that_was_saved(audio_encoder, tmp_path, prefix):
+def test_the_audio_encoder_embeds_as_the_one_that_was_saved(audio_encoder, tmp_path, prefix):
     read = read_wav2lip_audio_encoder(write(audio_encoder, tmp_path / "wav2lip.pth", prefix))
     windows = torch.randn(2, 1, 80, 16, generator=torch.Generator().manual_seed(2))
     assert torch.equal(read(windows), audio_encoder(windows))
 
 
-def test_new_nets_begin_with_that_ear_and_narrow_ones_refuse_it(audio_encoder):
+def test_new_nets_begin_with_that_audio_encoder_and_narrow_ones_refuse_it(audio_encoder):
     net = expnet.new_net(expnet.PUBLISHED.net, audio_encoder, 0)
     assert torch.equal(net.audio.layers[3].conv.weight, audio_encoder.layers[3].conv.weight)
     pose = posevae.new_net(posevae.PUBLISHED.net, audio_encoder, torch.ones(6), 0)

@@ -68,12 +68,12 @@ def main() -> None:
     several = {"devices": options.processes, "strategy": "ddp"} if options.processes > 1 else {}
     train(trainer, run_of(options.folder, **several))
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    said = {
+    result = {
         "drawn": trainer.drawn,
         "weights": [p.tolist() for p in trainer.maker.parameters()],
         "mean": trainer.maker[0].running_mean.tolist(),
     }
-    options.folder.with_name(f"rank{rank}.json").write_text(json.dumps(said), encoding="utf-8")
+    options.folder.with_name(f"rank{rank}.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

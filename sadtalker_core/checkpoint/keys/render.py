@@ -69,7 +69,7 @@ _KP = r"kp_extractor\.predictor"
 _MOTION = r"generator\.dense_motion_network"
 _HOURGLASS = rf"{_MOTION}\.hourglass"
 _OUR_HOURGLASS = "generator.dense_motion.hourglass"
-#: what the released estimator calls its heads, and what they say (PARITY.md P45)
+#: what the released estimator calls its heads, and what they predict (PARITY.md P45)
 _ESTIMATOR_HEADS = {"yaw": "roll", "pitch": "pitch", "roll": "yaw", "t": "translation", "exp": "offsets"}
 
 RULES: tuple[tuple[str, str | None], ...] = (

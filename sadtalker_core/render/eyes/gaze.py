@@ -1,7 +1,7 @@
 """Eyes that look elsewhere: the iris is carried along as it is, and the white of the eye gives way.
 
 In: where the irises of the portrait are (face/iris.py), and the gaze units of the portrait and of a frame. Out: the
-place of the portrait that each pixel of the frame shows, which the mesh has said, corrected within the eyes. So lids
+place of the portrait that each pixel of the frame shows, known from the mesh, corrected within the eyes. So lids
 that close, and heads that turn, take the iris along without anybody having to tell it.
 
     corner ------|--- iris ---|------ corner     x, in widths of the eye: all of the movement on the iris, less and less
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ...coefficients import BLENDSHAPE_INDEX
+from ...easing import smoothstep
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
@@ -37,7 +38,8 @@ _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 )
 _MIDDLE = slice(3, 6)
 
-# Tuned by eye on photographs and generated heads: in widths of the eye.
+# In widths of the eye. Tuned by eye on the portraits of `make eval-mini` (docs/MINI.md, "Brows, lids and eyes"), whose
+# frames "look -12" and "look +12" show them.
 _AROUND_IRIS = 1.2  #: times its radius: there all of the movement arrives
 _CORNER, _SHORTEST_FADE = 0.53, 0.09  #: where it has ended, from the middle; over how much it fades at least
 _LEAST_WHITE = 0.03  #: left between iris and corner
@@ -115,17 +117,12 @@ class _Eye:
         now, reach = self.iris + across, _AROUND_IRIS * self.radius
         left, right = ((_CORNER + side * now - reach).clamp_min(_SHORTEST_FADE) for side in (1, -1))
         beside = torch.where(x < now, (now - reach - x) / left, (x - now - reach) / right)
-        sideways = 1 - _ease(beside)
-        within = (1 - _ease((above - _OVER - y) / (_OVER_END - _OVER))) * (
-            1 - _ease((y - below - _UNDER) / (_UNDER_END - _UNDER))
+        sideways = 1 - smoothstep(beside)
+        within = (1 - smoothstep((above - _OVER - y) / (_OVER_END - _OVER))) * (
+            1 - smoothstep((y - below - _UNDER) / (_UNDER_END - _UNDER))
         )
         # up and down only what is between the lids: they stay where they are
         half = ((below - above) / 2 + _OVER).clamp_min(_OVER)
         between = (1 - ((y - (above + below) / 2) / half).square()).clamp_min(0)
         moved = torch.stack([across * sideways * within, down * sideways * between], dim=-1) * self.width
         return (moved @ self.axes).permute(0, 3, 1, 2)
-
-
-def _ease(share: Tensor) -> Tensor:
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
+from ...easing import smoothstep
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
@@ -97,21 +98,25 @@ class LidSkin:
             high = (below_edge(edge_curve(self.edges[eye]), u_seen) - v_seen) / self.density  # the same in the portrait
             arch = (torch.pi * u.clamp(0, 1)).sin()
             share = (high / (_TOP * (0.4 + 0.6 * arch))).clamp(0, 1)
-            shut = _ease((closure - _SHUT_FROM) / (1 - _SHUT_FROM))
+            shut = smoothstep((closure - _SHUT_FROM) / (1 - _SHUT_FROM))
             on_lid = (
-                _ease(over / _EDGE - 1 + shut) * (1 - _ease((share - _WHOLLY) / (1 - _WHOLLY))) * _ease(arch / _ENDS)
+                smoothstep(over / _EDGE - 1 + shut)
+                * (1 - smoothstep((share - _WHOLLY) / (1 - _WHOLLY)))
+                * smoothstep(arch / _ENDS)
             )
             top, edge, below = self._along(eye, u_seen)
             skin = torch.lerp(edge, top, share[:, None])
             window = frames[closing, :, rows, columns]
             calm = mean_around(mean_around(window, self.grain), self.grain)
             darker = 1 - calm.mean(1) / skin.mean(1).clamp_min(1e-3)
-            amount = on_lid * _ease((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
-            amount = (amount * _ease(closure / _FROM_CLOSURE))[:, None]
+            amount = on_lid * smoothstep((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
+            amount = (amount * smoothstep(closure / _FROM_CLOSURE))[:, None]
             # what is wide and dark goes, and most of what is narrow
             cleaned = skin + _KEPT_GRAIN * (window - calm)
             window = torch.lerp(window, cleaned, _MOST * amount)
-            rim = _ease((over + _RIM) / _RIM) * (1 - _ease(over / _EDGE)) * _ease(arch / _RIM_ENDS) * shut
+            rim = (
+                smoothstep((over + _RIM) / _RIM) * (1 - smoothstep(over / _EDGE)) * smoothstep(arch / _RIM_ENDS) * shut
+            )
             frames[closing, :, rows, columns] = torch.lerp(window, below, _MOST * rim[:, None])
         return frames
 
@@ -135,8 +140,3 @@ def _calm(colours: Tensor) -> Tensor:
     padded = F.pad(colours[None], (2, 2), mode="replicate")[0]
     middle = padded.unfold(1, 5, 1).median(-1).values
     return F.avg_pool1d(F.pad(middle[None], (2, 2), mode="replicate"), 5, 1)[0]
-
-
-def _ease(share: Tensor) -> Tensor:
-    x = share.clamp(0, 1)
-    return x * x * (3 - 2 * x)

@@ -4,7 +4,7 @@ Video Conferencing, CVPR 2021), as SadTalker trained it.
 In the order in which a frame is made:
 
     keypoints.py           an image -> its canonical key points
-    transform.py           key points, turned, moved and bent as a row of motion says
+    transform.py           key points, turned, moved and deformed by a row of motion
     dense_motion.py        key points here and there -> where every voxel of the frame comes from
     generator.py           a portrait's features, warped so -> the frame
     animate.py             all that, batch by batch

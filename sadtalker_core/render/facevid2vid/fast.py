@@ -53,8 +53,7 @@ def accelerate(
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
     motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
-        decoder
-        is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would notice first.
+        decoder is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would suffer first.
     device: where it will compute, None for a CPU; another one computes the same in the arrangement that suits it
     """
     on_a_cpu = device is None or device.type == "cpu"
@@ -290,7 +289,7 @@ def divided(conv: Any) -> Tensor:
 
 
 class Modulation(nn.Module):
-    """What the features have to say about the pixels that they stand for: two 3 x 3 convolutions over enlarged features
+    """The modulation of the pixels that the features stand for: two 3 x 3 convolutions over enlarged features
     with a rectifier between, for one pixel of every cell at a time, so that no enlarged answer is ever stored.
     """
 

@@ -173,7 +173,7 @@ class SpadeBlock(nn.Module):
 
 
 class Spade(nn.Module):
-    """Normalises each channel over the image, then scales and shifts it pixel by pixel, as the features say."""
+    """Normalises each channel over the image, then scales and shifts each pixel by convolutions of the features."""
 
     def __init__(self, channels: int, features: int, modulation: int, ops: Any):
         super().__init__()

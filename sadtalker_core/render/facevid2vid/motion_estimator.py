@@ -1,8 +1,8 @@
-"""MotionEstimator: an image of a face -> how it is turned, moved and bent, in the words of MappingNet.
+"""MotionEstimator: an image of a face -> how it is turned, moved and deformed, in the form of MappingNet's output.
 
-The renderer is trained with it: images become key points without any face model. Afterwards MappingNet learns to say
-the same from coefficients, and nothing here is needed for animating. The released file of the old style holds its
-weights, "he_estimator".
+The renderer is trained with it: images become key points without any face model. Afterwards MappingNet learns to
+predict the same from coefficients, and nothing here is needed for animating. The released file of the old style holds
+its weights, "he_estimator".
 
 Letters: `B` batch, `S` the side of the image, `P` offsets. (Wang et al., "One-shot free-view neural talking-head
 synthesis", 2021, section 3.1: head pose and expression deformation estimator.)

@@ -28,8 +28,8 @@ def transform_keypoints(canonical: Tensor, motion: KeypointMotion) -> Tensor:
 
 
 def rotation_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Angles in degrees, each (…,) -> (…, 3, 3), for column vectors: about x by
-    pitch, after about y by yaw, after about z by roll.
+    """Angles in degrees, each (…,) -> (…, 3, 3), for column vectors: about z by roll, then about y by yaw, then about x
+    by pitch.
 
     Seen by the viewer, pitch > 0 moves the nose down, yaw > 0 to the left of the image, roll > 0 tilts clockwise.
     """

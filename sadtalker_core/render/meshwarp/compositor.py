@@ -1,6 +1,6 @@
 """Face Render of the mini family: a portrait and its motion in, frames out.
 
-The mesh says where each pixel comes from (flow_maps.py), the network what that gets wrong (network.py). The portrait
+The mesh gives where each pixel comes from (flow_maps.py), the network what that gets wrong (network.py). The portrait
 itself stays sharp, because the flow is applied to it at full size. Over it come, in this order:
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
@@ -193,7 +193,7 @@ class _MeshClip:
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
     def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
-        """Paint, on frames, what the network says, in place -> the rectangle of (B, C, S, S) that was looked at, and
+        """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) that was looked at, and
         where nothing was painted in it.
         """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])

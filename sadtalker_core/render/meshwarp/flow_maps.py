@@ -45,7 +45,7 @@ _SMALLEST = 0.05  #: the same, below which triangles are not compared
 
 @dataclass(frozen=True, eq=False)
 class MeshFlow:
-    """What the mesh says of driving frames.
+    """What the mesh gives for driving frames.
 
     displacement (B, 2, 160, 160)   where a driving pixel of the stage lies in the portrait, minus where it is, in
                                     pixels of the stage
@@ -146,7 +146,7 @@ def _smooth(mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Topology:
-    """triangles (N, 3);  kind (N,) MOUTH, EYES, _HIDEABLE or _SURROUNDINGS;  places (M, 4) what `MeshFlow` says of x,
+    """triangles (N, 3);  kind (N,) MOUTH, EYES, _HIDEABLE or _SURROUNDINGS;  places (M, 4) what `MeshFlow` gives for x,
     y, z and mouth height.
     """
 

@@ -6,7 +6,7 @@ and paint for the rest:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
-What it says of the flow: what goes along with the head and how deep it lies (hair, ears, neck), and what has to be
+Its parts of the flow: what goes along with the head and how deep it lies (hair, ears, neck), and what has to be
 shifted a little beside that. Where nothing moves, nothing is repaired.
 
 Letters: `B` frames, `h` side of the window, or of a part of it in training. Stage and window as in placement.py.
@@ -34,7 +34,7 @@ _COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
 # draws (docs/MINI.md, "The sheet"): with less, hair was torn.
 _STILL, _MOVING = 0.10, 0.60  #: pixels of displacement below which nothing is repaired, above which everything may be
 _FADE = 20  #: pixels at the border of the window over which the right to repair fades out
-_EVEN = 7  #: pixels at half the size over which what the network says of the flow is averaged, twice
+_EVEN = 7  #: pixels at half the size over which the network's parts of the flow are averaged, twice
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ MINI_FLOW_RENDERER = FlowRendererConfig()
 
 
 class Repair(NamedTuple):
-    """What the network says of the window.
+    """The network's prediction for the window.
 
     flow (B, 2, 128, 128)    the corrected displacement in pixels of the stage
     keep (B, 1, 128, 128)    in 0..1, how much of the warped portrait stays
@@ -97,10 +97,13 @@ class FlowRenderer(nn.Module):
         self.shift = ops.Conv2d(widths[0], 4, 3, 1, 1)
         self.colours = ops.Conv2d(widths[0], 16, 3, 1, 1)
         for head in (self.shift, self.colours):
-            if head.weight.is_meta:  # a file fills it; and chance without numbers makes torch import its compiler
+            # A file fills a meta tensor, and drawing into one makes torch import its compiler.
+            if head.weight.is_meta:
                 continue
             nn.init.normal_(head.weight, 0, 1e-3)
             nn.init.zeros_(head.bias)
+        _by_channel_last(self)
+        self.register_load_state_dict_post_hook(_by_channel_last)  # type: ignore[no-untyped-call]
 
     def encode(self, stage: Tensor) -> list[Tensor]:
         """stage (B, 3, 160, 160) in 0..1 -> features at 80, 40 and 20."""
@@ -153,6 +156,11 @@ class FlowRenderer(nn.Module):
         inside = maps[:, [MAPS.index("mouth")]] + maps[:, [MAPS.index("backfacing")]]
         change = torch.sigmoid(colours[:, 3:] - 2 + 3 * inside.clamp(0, 1))
         return Repair(displacement + shift * may, 1 - may * change, torch.sigmoid(colours[:, :3]))
+
+
+def _by_channel_last(net: nn.Module, _: Any = None) -> None:
+    """Weights as oneDNN takes them without a copy: the network takes a sixth less time on a CPU."""
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _block(n_in: int, n_out: int, stride: int = 1, *, ops: Any) -> nn.Sequential:

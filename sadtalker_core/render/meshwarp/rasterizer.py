@@ -12,8 +12,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: sides of the squares in which the pixels of a triangle are looked for; a larger triangle is not drawn
-_SQUARES = (4, 6, 8, 12, 16, 24, 32, 48, 80, 160)
 _DEPTH_STEPS = 1 << 20
 _DEPTH_RANGE = 8.0  #: decimetres, more than a head is deep
 _INSIDE = -1e-4  #: the least weight of a corner for a pixel on the edge between two triangles
@@ -25,53 +23,78 @@ def rasterize(points: Tensor, depth: Tensor, triangles: Tensor, side: int) -> tu
     (B, side, side) long and the weights of its corners (B, side, side, 3); where nothing covers a pixel, triangle 0
     with weights 0.
 
-    Each triangle looks for its pixels in a square just large enough; squares of one size are computed together, and the
-    nearest triangle wins by the maximum of a number whose high digits are the depth. Integers, so that all devices
-    agree.
+    Each triangle looks at the pixels of its rows that may lie inside, and the nearest triangle wins by the maximum of a
+    number whose high digits are the depth. Integers, so that all devices agree.
     """
     n_frames, n_triangles = len(points), len(triangles)
-    places, depths = points[:, triangles], depth[:, triangles]
-    first, last = places.amin(2), places.amax(2)
-    start = (first - 0.5).ceil().clamp(0, side).long()
-    stop = (last - 0.5).floor().clamp(-1, side - 1).long()
-    extent = (stop - start + 1).amin(-1).clamp_min(0), (stop - start + 1).amax(-1)
+    places, depths = _corners(points, triangles), _corners(depth[..., None], triangles)[..., 0]
     area = signed_areas(places)
-    drawn = (extent[0] > 0) & (area.abs() > _FLAT)
+    pick, row, column = _pixels_to_look_at(places, area, side)
+    weights = _corner_weights(_picked(places, pick), _picked(area, pick), column + 0.5, row + 0.5)
+    z = _picked(depths, pick)
+    near = weights[0] * z[..., 0] + weights[1] * z[..., 1] + weights[2] * z[..., 2]
+    hit = (weights[0] >= _INSIDE) & (weights[1] >= _INSIDE) & (weights[2] >= _INSIDE)
+    steps = ((near / _DEPTH_RANGE + 0.5).clamp(0, 1) * _DEPTH_STEPS).long()
+    pick, pixel, steps = pick[hit], (row * side + column)[hit], steps[hit]
+    if n_frames > 1:
+        pixel = pixel + pick // n_triangles * side**2
     best = torch.full((n_frames * side * side,), -1, dtype=torch.long, device=points.device)
-    smaller = 0
-    for size in _SQUARES:
-        frame, which = torch.nonzero(drawn & (extent[1] > smaller) & (extent[1] <= size), as_tuple=True)
-        smaller = size
-        if not len(frame):
-            continue
-        reach = torch.arange(size, device=points.device)
-        column = start[frame, which, 0, None, None] + reach[None, None, :]
-        row = start[frame, which, 1, None, None] + reach[None, :, None]
-        corner = places[frame, which]
-        weights = _corner_weights(corner[:, None, None], area[frame, which][:, None, None], column + 0.5, row + 0.5)
-        z = depths[frame, which]
-        near = weights[0] * z[:, 0, None, None] + weights[1] * z[:, 1, None, None] + weights[2] * z[:, 2, None, None]
-        hit = (
-            (weights[0] >= _INSIDE) & (weights[1] >= _INSIDE) & (weights[2] >= _INSIDE) & (column < side) & (row < side)
-        )
-        steps = ((near / _DEPTH_RANGE + 0.5).clamp(0, 1) * _DEPTH_STEPS).long()
-        key = steps * n_triangles + which[:, None, None]
-        pixel = (frame[:, None, None] * side + row) * side + column
-        best.scatter_reduce_(0, pixel[hit], key[hit], "amax")
+    best.scatter_reduce_(0, pixel, steps * area.numel() + pick, "amax")
     best = best.view(n_frames, side, side)
-    triangle = best.clamp_min(0) % n_triangles
-    rows = torch.arange(n_frames, device=points.device)[:, None, None]
+    nth = best.clamp_min(0) % area.numel()
+    triangle = nth % n_triangles
     grid = torch.arange(side, device=points.device) + 0.5
     y, x = torch.meshgrid(grid, grid, indexing="ij")
-    seen = torch.stack(_corner_weights(places[rows, triangle], area[rows, triangle], x, y), dim=-1)
-    return triangle, seen * (best >= 0)[..., None]
+    seen = torch.stack(_corner_weights(_picked(places, nth), _picked(area, nth), x, y), dim=-1)
+    return triangle, seen.masked_fill((best < 0)[..., None], 0)
 
 
 def interpolate(values: Tensor, triangle: Tensor, corners: Tensor) -> Tensor:
     """values (B or 1, N, 3, C) at the corners of all triangles, and what `rasterize` gives -> (B, h, w, C)."""
-    rows = torch.arange(len(triangle), device=triangle.device)[:, None, None]
-    picked = values.expand(len(triangle), -1, -1, -1)[rows, triangle]
-    return (picked * corners[..., None]).sum(-2)
+    if len(values) > 1:
+        triangle = triangle + torch.arange(len(values), device=triangle.device)[:, None, None] * values.shape[1]
+    one, two, three = (_picked(values[:, :, k], triangle) * corners[..., k, None] for k in range(3))
+    return one + two + three
+
+
+def _corners(values: Tensor, triangles: Tensor) -> Tensor:
+    """values (B, P, C) of points -> (B, N, 3, C) at the corners of triangles."""
+    return values.index_select(1, triangles.flatten()).view(len(values), *triangles.shape, -1)
+
+
+def _picked(values: Tensor, which: Tensor) -> Tensor:
+    """values (B, N, ...), which (...) counts through all B of them -> values of these.  Many times as fast as indexing
+    by two tensors.
+    """
+    return values.flatten(0, 1).index_select(0, which.flatten()).view(*which.shape, *values.shape[2:])
+
+
+def _pixels_to_look_at(places: Tensor, area: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """places (B, N, 3, 2) of triangles with twice the signed `area` (B, N) -> triangle (counted through all B), row and
+    column (n,) of all pixels that lie in a triangle, and of some more: in each row of a triangle those from edge to
+    edge, and the ones beside them.
+    """
+    start = (places.amin(2) - 0.5).ceil().clamp(0, side).long()
+    stop = (places.amax(2) + 0.5).floor().clamp(0, side).long()
+    drawn = torch.nonzero(((stop > start).all(-1) & (area.abs() > _FLAT)).flatten())[:, 0]
+    (left, top), (right, bottom) = _picked(start, drawn).unbind(-1), _picked(stop, drawn).unbind(-1)
+    nth, row = _counted(bottom - top)
+    row, left, right, pick = row + top[nth], left[nth], right[nth], drawn[nth]
+    corner, area = _picked(places, pick), _picked(area, pick)
+    first_x = corner[:, 0, 0]
+    weights = _corner_weights(corner, area, first_x, row + 0.5)
+    for weight, rise in zip(weights, _slopes(corner, area), strict=True):
+        edge = (first_x + (_INSIDE - weight) / rise - 0.5).clamp(-2, side + 1).floor().long()
+        left = torch.where(rise > 0, torch.maximum(left, edge), left)
+        right = torch.where(rise < 0, torch.minimum(right, edge + 2), right)
+    nth, column = _counted((right - left).clamp_min(0))
+    return pick.index_select(0, nth), row.index_select(0, nth), column + left.index_select(0, nth)
+
+
+def _counted(n: Tensor) -> tuple[Tensor, Tensor]:
+    """n (N,) -> of each of the n[0] + n[1] + ... : which of the N it belongs to, and its number there, from 0."""
+    nth = torch.repeat_interleave(n)
+    return nth, torch.arange(len(nth), device=n.device) - (n.cumsum(0) - n).index_select(0, nth)
 
 
 def is_covered(corners: Tensor) -> Tensor:
@@ -94,3 +117,10 @@ def _corner_weights(corner: Tensor, area: Tensor, x: Tensor, y: Tensor) -> tuple
     second = (px * cy - cx * py) / area
     third = (bx * py - px * by) / area
     return 1 - second - third, second, third
+
+
+def _slopes(corner: Tensor, area: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How much these weights grow from a pixel to the next one on its right."""
+    second = (corner[..., 2, 1] - corner[..., 0, 1]) / area
+    third = (corner[..., 0, 1] - corner[..., 1, 1]) / area
+    return -second - third, second, third

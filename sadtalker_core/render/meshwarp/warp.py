@@ -108,8 +108,8 @@ def within_the_image(moved: Tensor, identity: Tensor) -> Tensor:
     but smaller near a side of the image that it comes close to or would look beyond: what is there is pressed
     together instead of the last row being drawn out.
     """
-    room = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
-    part = moved / room
+    limit = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
+    part = moved / limit
     beyond = ((part.abs() - _FREE) / (1 - _FREE)).clamp_min(0)
     pressed = _FREE + (1 - _FREE) * beyond / (1 + beyond)
-    return torch.where(beyond > 0, pressed * part.sign() * room, moved)
+    return torch.where(beyond > 0, pressed * part.sign() * limit, moved)

@@ -104,7 +104,7 @@ class Mouth:
         return frames
 
     def _changed(self, lips: Tensor) -> Tensor:
-        """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not say what is
+        """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
         between them, because they are further apart now, or because they were apart and come nearer.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)

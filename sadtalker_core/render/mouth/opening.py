@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...easing import smoothstep
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve
 from .lip_edges import lip_edges
 
@@ -41,8 +42,7 @@ class Opening(NamedTuple):
 
     def from_corner(self, part: float) -> Tensor:
         """0 at the corners of the mouth, 1 further than a part of its width from them, smooth between."""
-        near = (torch.minimum(self.across, 1 - self.across) / part).clamp(0, 1)
-        return near * near * (3 - 2 * near)
+        return smoothstep(torch.minimum(self.across, 1 - self.across) / part)
 
 
 def opening(lips: Tensor, places: Tensor) -> Opening:

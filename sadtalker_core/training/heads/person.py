@@ -17,7 +17,6 @@ from .mesh import HeadMesh
 from .raster import noise_over, vertex_normals
 
 PIVOT = np.array([0.0, 6.45, 0.25], np.float32)  #: the head turns around this point, the top of the neck
-LIP_LINE = 6.66  #: height of the closed mouth in the base mesh
 NOISE_GRID = 16
 
 # The base mesh hides its teeth behind the lips, and targets of shape move lips and teeth apart, so every person's are

@@ -16,8 +16,8 @@ from .raster import noise_at
 
 _SKIN, _LEFT_EYE, _RIGHT_EYE = parts.SKIN, parts.LEFT_EYE, parts.RIGHT_EYE
 _UPPER_TEETH, _LOWER_TEETH, _TONGUE = parts.UPPER_TEETH, parts.LOWER_TEETH, parts.TONGUE
-_LASHES, _HAIR, _GLASSES = parts.LASHES, parts.HAIR, parts.GLASSES
-_MOUTH_INSIDE, _CLOTHES, _BACKGROUND = parts.MOUTH_INSIDE, parts.CLOTHES, parts.BACKGROUND
+_HAIR, _GLASSES = parts.HAIR, parts.GLASSES
+_MOUTH_INSIDE, _CLOTHES = parts.MOUTH_INSIDE, parts.CLOTHES
 _EYE_X, _EYE_Y, _EYE_Z = 0.30775, 7.28415, 1.24535
 _LIP_DEPTH = 1.56  #: how far the lips come forward in the base mesh
 

@@ -1,6 +1,6 @@
 """One clean synthetic wave -> the same words through other throats, rooms, telephones and microphones.
 
-Waves are (n,) float64 or float32 mono at 16 kHz. Only `other_throat` changes time; it says by how much. All chance
+Waves are (n,) float64 or float32 mono at 16 kHz. Only `other_throat` changes time; it says by how much. All randomness
 comes from the numpy Generator that is passed in. `noise` also makes the sounds that are no speech: to them the mouth
 stays closed.
 """
@@ -93,7 +93,7 @@ def noise(n: int, kind: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def recorded(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A whole recording chain, each link by chance: band, colour, room, crushing, noise, level. Time stays."""
+    """A whole recording chain, each link at random: band, colour, room, crushing, noise, level. Time stays."""
     wave = colour(wave, rng) if rng.random() < 0.8 else wave
     wave = narrow_band(wave, rng) if rng.random() < 0.25 else wave
     wave = room(wave, rng) if rng.random() < 0.45 else wave

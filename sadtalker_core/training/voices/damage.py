@@ -3,7 +3,7 @@ a compressor, too loud, beside noise or music, in a room, from afar, whispered, 
 
 Waves are (n,) mono at 16 kHz, about -1..1, and keep their length and their moments (codecs are laid back on the voice).
 Every function says what is done to the voice by numbers; `damaged` draws these numbers for training, and whoever
-evaluates takes others. All chance comes from the numpy Generator that is passed in.
+evaluates takes others. All randomness comes from the numpy Generator that is passed in.
 """
 
 from __future__ import annotations
@@ -176,34 +176,34 @@ def coded(wave: np.ndarray, codec: Codec) -> np.ndarray:
         raw = ["-f", "s16le", "-ar", str(SAMPLE_RATE_HZ), "-ac", "1"]
         wanted = ["-c:a", codec.encoder, "-ar", str(codec.rate_hz), "-ac", "1", *rate]
         ffmpeg([*raw, "-i", "-", *wanted, str(file)], samples)
-        heard = np.frombuffer(ffmpeg(["-i", str(file), *raw, "-"]), "<i2").astype(np.float64)
-    return aligned(heard / 32767 / 0.7 * peak, wave)
+        decoded = np.frombuffer(ffmpeg(["-i", str(file), *raw, "-"]), "<i2").astype(np.float64)
+    return aligned(decoded / 32767 / 0.7 * peak, wave)
 
 
-def ffmpeg(arguments: list[str], said: bytes = b"") -> bytes:
-    """imageio-ffmpeg's program, with what it is told and what it answers. Raises OSError with its last words."""
+def ffmpeg(arguments: list[str], stdin: bytes = b"") -> bytes:
+    """imageio-ffmpeg's program, with its input -> its output. Raises OSError with its last words."""
     import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
-    done = subprocess.run(command, input=said, capture_output=True)
+    done = subprocess.run(command, input=stdin, capture_output=True)
     if done.returncode:
         raise OSError(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
     return done.stdout
 
 
-def aligned(heard: np.ndarray, wave: np.ndarray, furthest_s: float = 0.2) -> np.ndarray:
+def aligned(late: np.ndarray, wave: np.ndarray, furthest_s: float = 0.2) -> np.ndarray:
     """What came late (or early) is laid on the wave, where they agree best; as long as the wave."""
-    n = 2 ** int(np.ceil(np.log2(len(heard) + len(wave) + 1)))
-    agreement = np.fft.irfft(np.fft.rfft(heard, n) * np.conj(np.fft.rfft(wave, n)), n)
+    n = 2 ** int(np.ceil(np.log2(len(late) + len(wave) + 1)))
+    agreement = np.fft.irfft(np.fft.rfft(late, n) * np.conj(np.fft.rfft(wave, n)), n)
     reach = int(furthest_s * SAMPLE_RATE_HZ)
     lags = np.arange(-reach, reach + 1)
     lag = int(lags[agreement[lags].argmax()])
-    heard = heard[lag:] if lag >= 0 else np.pad(heard, (-lag, 0))
-    return np.pad(heard[: len(wave)], (0, max(0, len(wave) - len(heard))))
+    shifted = late[lag:] if lag >= 0 else np.pad(late, (-lag, 0))
+    return np.pad(shifted[: len(wave)], (0, max(0, len(wave) - len(shifted))))
 
 
 def damaged(wave: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
-    """The wave with one of `KINDS`, as strong as chance will have it."""
+    """The wave with one of `KINDS`, of random strength."""
     n = len(wave)
     if kind == "telephone":
         return telephone(wave, rng.uniform(180, 420), rng.uniform(2700, 3800))
@@ -234,7 +234,7 @@ def damaged(wave: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
     raise ValueError(f"expected one of {KINDS}, got {kind!r}")
 
 
-def as_heard(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def as_received(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n,) -> (n,) float32: a whole way to the user: how it is spoken, none to two damages, a recording, a level."""
     if rng.random() < 0.14:
         wave = damaged(wave, str(rng.choice(["whisper", "shout"])), rng)

@@ -59,7 +59,7 @@ class SpeechClip:
 
 
 def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: np.ndarray | None = None) -> SpeechClip:
-    """The image comes from the utterance, the sound from `recorded` (n,), the same moments recorded otherwise."""
+    """The image comes from the utterance, the sound from `recorded` (n,), the same words recorded otherwise."""
     n_frames = frames_in_samples(len(utterance.wave))
     units = blendshape_track(utterance.phones, n_frames, utterance.wave)[:, SPEECH_BLENDSHAPES]
     wave = utterance.wave if recorded is None else recorded
@@ -81,7 +81,7 @@ def stretched(utterance: Utterance, wave: np.ndarray, factor: float) -> Utteranc
 
 
 def speak(espeak: Espeak, draw: random.Random, held_out: bool = False) -> tuple[Utterance, str]:
-    """One utterance of one voice, both by chance; one in fourteen is sung, as far as espeak-ng can."""
+    """One utterance of one voice, both drawn at random; one in fourteen is sung, as far as espeak-ng can."""
     kind = draw.random()
     text = texts.babble(draw) if draw.random() < 0.18 else texts.english_sentence(draw)
     if kind < 0.38:
@@ -124,7 +124,7 @@ def training_clips(seed: int, hours: float) -> Iterator[SpeechClip]:
                 draw.choice([0, draw.uniform(0, 0.8)]),
                 draw.choice([0, draw.uniform(0, 0.8)]),
             )
-            clip = clip_of(utterance, voice, recorded=damage.as_heard(utterance.wave, generator))
+            clip = clip_of(utterance, voice, recorded=damage.as_received(utterance.wave, generator))
         seconds += len(clip.units) / FRAMES_PER_SECOND
         yield clip
 
@@ -141,7 +141,7 @@ def held_out_utterances(seed: int, minutes: float) -> Iterator[tuple[Utterance, 
 
 
 def held_out_clips(seed: int, minutes: float) -> Iterator[SpeechClip]:
-    """What `held_out_utterances` say."""
+    """The texts of `held_out_utterances`."""
     for utterance, voice in held_out_utterances(seed, minutes):
         yield clip_of(utterance, voice, held_out=True)
 

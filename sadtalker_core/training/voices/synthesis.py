@@ -139,7 +139,6 @@ class Espeak:
 
 
 # --- flite ----------------------------------------------------------------------------------------------------------
-FLITE_VOICES = ("slt", "rms", "awb", "kal16", "kal")
 
 
 def flite(text: str, voice: str, *, stretch: float = 1.0) -> Utterance:

@@ -1,4 +1,4 @@
-"""Something to say: sentences of our own in many languages, sentences put together by chance, and babble.
+"""Something to say: sentences of our own in many languages, sentences put together at random, and babble.
 
 All text is made here, so the speech made from it is ours to give away. English goes to flite and espeak-ng, the other
 languages to espeak-ng under the code they stand beside. `babble` needs no meaning: it visits syllables that sentences
@@ -103,7 +103,7 @@ def _clause(rng: random.Random) -> str:
 
 
 def english_sentence(rng: random.Random) -> str:
-    """One of ours, or one or two clauses put together by chance, or a row of numbers."""
+    """One of ours, or one or two clauses put together at random, or a row of numbers."""
     kind = rng.random()
     if kind < 0.35:
         return rng.choice(ENGLISH)

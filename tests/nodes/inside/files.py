@@ -1,4 +1,4 @@
-"""For test_files.py: the names of written files, what is refused before the walk, odd sides, an encoder that hangs."""
+"""For test_files.py: the names of written files, what is refused before the work, odd sides, an encoder that hangs."""
 
 import errno
 import os

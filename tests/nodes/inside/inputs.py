@@ -35,7 +35,7 @@ def main(host) -> dict:
     nodes = {name: node for name, node in host.nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("SadTalker")}
     refused = host.core("errors").SadTalkerError
 
-    def said(node, values) -> str:
+    def outcome_of(node, values) -> str:
         try:
             node.execute(**values)
         except refused as error:
@@ -68,9 +68,9 @@ def main(host) -> dict:
                 kind, tried = "wires", ["a", 7, {"a": 1}]
             else:
                 continue
-            found[kind] += [[name, g.id, said(node, good | {g.id: value})] for value in tried]
-    found["any values"] = _any_values(io, nodes, wires, said)
-    found["Audio Encode"] = _sounds(host, nodes["SadTalkerAudioEncode"], said)
+            found[kind] += [[name, g.id, outcome_of(node, good | {g.id: value})] for value in tried]
+    found["any values"] = _any_values(io, nodes, wires, outcome_of)
+    found["Audio Encode"] = _sounds(host, nodes["SadTalkerAudioEncode"], outcome_of)
     return found
 
 
@@ -83,7 +83,7 @@ def _good(io, given, wires):
     return wires.get(str(given.io_type), getattr(given, "default", None))
 
 
-def _any_values(io, nodes, wires, said) -> list:
+def _any_values(io, nodes, wires, outcome_of) -> list:
     """Whatever the page's own limits let through, drawn with a seed: [node, what it said]."""
     generator, outcomes = random.Random(9), []
 
@@ -105,11 +105,11 @@ def _any_values(io, nodes, wires, said) -> list:
             node = nodes[f"SadTalker{name}"]
             given = [g for g in node.define_schema().inputs if not g.optional or generator.random() < 0.7]
             given = [g for g in given if str(g.io_type) != "AUDIO"]
-            outcomes.append([name, said(node, {g.id: draw(g) for g in given})])
+            outcomes.append([name, outcome_of(node, {g.id: draw(g) for g in given})])
     return outcomes
 
 
-def _sounds(host, encode, said) -> dict:
+def _sounds(host, encode, outcome_of) -> dict:
     """What Audio Encode says to silent videos and to AUDIO of every kind."""
     silent = graphs.talking(idle_seconds=2.0, **{"speech.audio": ["parts", 1]})
     silent["frames"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 2, "color": 0}}
@@ -118,18 +118,18 @@ def _sounds(host, encode, said) -> dict:
     outcome = host.run(silent)
 
     def audio(waveform, rate=16000):
-        return said(encode, {"idle_seconds": 2.0, "audio": {"waveform": waveform, "sample_rate": rate}})
+        return outcome_of(encode, {"idle_seconds": 2.0, "audio": {"waveform": waveform, "sample_rate": rate}})
 
     voice = torch.rand(1, 2, 16000) - 0.5
     return {
         "a silent video": outcome.error["exception_message"] if outcome.error else "it ran",
-        "None": said(encode, {"idle_seconds": 2.0, "audio": None}),
+        "None": outcome_of(encode, {"idle_seconds": 2.0, "audio": None}),
         "no samples": audio(torch.zeros(1, 2, 0)),
-        "nothing connected": said(encode, {"idle_seconds": 2.0}),
+        "nothing connected": outcome_of(encode, {"idle_seconds": 2.0}),
         "a voice": audio(voice),
         "a rate as text": audio(voice, "16000"),
         "a rate of 10 Hz": audio(voice, 10),
         "a rate of 1 GHz": audio(voice, 1e9),
-        "no rate": said(encode, {"idle_seconds": 2.0, "audio": {"waveform": voice}}),
-        "no AUDIO": said(encode, {"idle_seconds": 2.0, "audio": voice}),
+        "no rate": outcome_of(encode, {"idle_seconds": 2.0, "audio": {"waveform": voice}}),
+        "no AUDIO": outcome_of(encode, {"idle_seconds": 2.0, "audio": voice}),
     }

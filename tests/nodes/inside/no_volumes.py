@@ -16,23 +16,23 @@ def main(host) -> dict:
         256,
         dict.fromkeys(("face_detector", "face_recon", "mapping", "keypoint_detector"), small),
     )
-    said = []
+    messages = []
 
-    class Ear(logging.Handler):
+    class Handler(logging.Handler):
         def emit(self, record):
-            said.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    ear = Ear()
-    logging.getLogger().addHandler(ear)
+    handler = Handler()
+    logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)  # as the server has it
     residency.model_management.get_torch_device = lambda: torch.device("mps")
     found = {}
     for can in (True, False):
         host.core("api").can_render_on = lambda device, can=can: can
-        said.clear()
+        messages.clear()
         homes = {}
         for model in (mini, released):
             patchers = residency.wrap_in_patchers(model, "auto" if not can else "fp32").patchers
             homes.update({name: patcher.load_device.type for name, patcher in patchers.items()})
-        found["able" if can else "lacking"] = {"homes": homes, "said": list(said)}
+        found["able" if can else "lacking"] = {"homes": homes, "said": list(messages)}
     return found

@@ -13,23 +13,23 @@ from PIL import Image  # noqa: E402
 
 def _announced(host) -> list:
     """What Face Render says of an idle clip, and whether it has said so before its first frame."""
-    said, at_first = [], []
+    messages, at_first = [], []
 
-    class Ear(logging.Handler):
+    class Handler(logging.Handler):
         def emit(self, record):
             if "Face Render makes" in record.getMessage():
-                said.append(record.getMessage())
+                messages.append(record.getMessage())
 
     def on_progress(node, value, total):
         if node == "render" and value:
-            at_first.append(len(said))
+            at_first.append(len(messages))
 
-    ear = Ear()
-    logging.getLogger().addHandler(ear)
+    handler = Handler()
+    logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)  # as the server has it
     host.run(graphs.talking(idle_seconds=0.4), on_progress)
-    logging.getLogger().removeHandler(ear)
-    return [said, at_first[0]]
+    logging.getLogger().removeHandler(handler)
+    return [messages, at_first[0]]
 
 
 def main(host) -> dict:

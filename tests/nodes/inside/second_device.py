@@ -120,13 +120,22 @@ def main(host, cases, gpu_only=False) -> dict:
             error = host.run(graph).error
             cpu_error, *want = seen[str(case)]
             got = images(host) if error is None else []
-            found["cases"].append({
-                "case": case, "error": error, "cpu_error": cpu_error, "peak": memory.peak,
-                "loaded": loaded_on_the_device(host), "shown": [str(host.value(name).device) for name in SEEN]
-                if error is None else [], "kept": memory.used,
-                "apart": {name: [float((a - b).abs().max()), float((a - b).abs().mean())]
-                          for name, a, b in zip(SEEN, got, want, strict=error is None)},
-            })  # fmt: skip
+            apart = {
+                name: [float((a - b).abs().max()), float((a - b).abs().mean())]
+                for name, a, b in zip(SEEN, got, want, strict=error is None)
+            }
+            found["cases"].append(
+                {
+                    "case": case,
+                    "error": error,
+                    "cpu_error": cpu_error,
+                    "peak": memory.peak,
+                    "loaded": loaded_on_the_device(host),
+                    "shown": [str(host.value(name).device) for name in SEEN] if error is None else [],
+                    "kept": memory.used,
+                    "apart": apart,
+                }
+            )
             if error:
                 return found
         before = memory.used

@@ -59,9 +59,9 @@ def main(host) -> dict:
     given = loaded.get_models()
     found["models"] = sorted(type(patcher.model).__name__ for patcher in given)
     found["patchers"] = all(hasattr(patcher, "is_clone") for patcher in given)
-    lacking = type(loaded)("x", "released", 256, {}, {"mapping_full": "crop modes full need it."})
+    missing = type(loaded)("x", "released", 256, {}, {"mapping_full": "crop modes full need it."})
     try:
-        lacking.bring(["mapping_full"])
+        missing.bring(["mapping_full"])
     except host.core("errors").CheckpointMissing as error:
         found["lacking"] = str(error)
     return found

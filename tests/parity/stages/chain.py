@@ -1,5 +1,5 @@
 """From windows to frames: mapping, key points, transformation and the fast generator, as the nodes
-walk through render/.
+path through render/.
 """
 
 from __future__ import annotations

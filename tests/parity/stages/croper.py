@@ -132,10 +132,10 @@ def refused(case: tuple[str, str], landmarks: np.ndarray, size_wh: tuple[int, in
     """We say so, instead."""
     try:
         _edges(landmarks, size_wh, CropMode.CROP)
-        said = 0.0
+        refused = 0.0
     except FaceNotFound:
-        said = 1.0
-    return fixed(*case, "refused", EMPTY, said, 1.0)
+        refused = 1.0
+    return fixed(*case, "refused", EMPTY, refused, 1.0)
 
 
 def slow_square(points: list[tuple[float, float]]) -> tuple[list[tuple[float, float]], float]:

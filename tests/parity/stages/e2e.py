@@ -2,7 +2,7 @@
 
 The draws are those of the original: Python's `random` for the blinks, the stored z for the head. Where the user's list
 of angles has several stations, the original never reaches the last one (see facerender_data.py): our track is then held
-against a slow walk, and the frames are rendered with the original's angles, so that all of them can be compared.
+against a slow reference, and the frames are rendered with the original's angles, so that all of them can be compared.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ DEGREES = 1e-5
 
 def check(vectors: Vectors, seed: int) -> Iterator[Row]:
     for case in vectors.cases:
-        walk = _Walk((vectors.stage, case), vectors.inputs(case), vectors.outputs(case), seed)
-        portrait, source = yield from walk.look()
-        motion = yield from walk.move(source)
-        yield from walk.render(portrait, motion)
+        chain = _Chain((vectors.stage, case), vectors.inputs(case), vectors.outputs(case), seed)
+        portrait, source = yield from chain.look()
+        motion = yield from chain.move(source)
+        yield from chain.render(portrait, motion)
 
 
 @dataclass(frozen=True, eq=False)
-class _Walk:
+class _Chain:
     """One case: what goes in, what the original gave, and the packages in the order in which they are called."""
 
     case: tuple[str, str]
@@ -119,7 +119,7 @@ class _Walk:
         return motion
 
     def restore(self, motion: Motion, axis: str, values: list[float]) -> Iterator[Row]:
-        """The motion with the original's angles, after ours have been held against a slow walk."""
+        """The motion with the original's angles, after ours have been held against a slow reference."""
         track, n_frames = getattr(motion.driving, axis), len(motion)
         whole = sum(abs(there - here) for here, there in pairwise(values))
         if whole == 0 or n_frames == 1:

@@ -2,7 +2,7 @@
 
 The original splits the frames over a batch: row b holds the frames b * nf onwards, the last window fills up. Here that
 form is made from our windows only to be compared. Its lists of two angles or more never reach the last one, and begin
-every leg anew; up to the first corner they are right, after it ours is held against a slow walk.
+every leg anew; up to the first corner they are right, after it ours is held against a slow reference.
 """
 
 from __future__ import annotations
@@ -79,15 +79,17 @@ def _check_degrees(
     if len(values) == 1:
         yield compare(stage, case, field, _in_batches(torch.from_numpy(ours), len(want)), want, DEGREES)
         return
-    walk = _walk([float(value) for value in values], n_frames)
+    reference = _slow_reference([float(value) for value in values], n_frames)
     first_leg = abs(float(values[1]) - float(values[0]))
     pace = float(np.abs(np.diff(values)).sum()) / (n_frames - 1)
     n_untouched = min(n_frames, int(np.ceil(first_leg / pace - 1e-9)))
     yield compare(stage, case, f"{field} to the first corner", ours[:n_untouched], want.ravel()[:n_untouched], DEGREES)
-    yield fixed(stage, case, field, "the last angle is reached, at one speed through all corners", ours, walk, DEGREES)
+    yield fixed(
+        stage, case, field, "the last angle is reached, at one speed through all corners", ours, reference, DEGREES
+    )
 
 
-def _walk(values: list[float], n_frames: int) -> list[float]:
+def _slow_reference(values: list[float], n_frames: int) -> list[float]:
     """Degree by degree from station to station, slowly: the same path, calculated another way than ours."""
     legs = list(pairwise(values))
     whole = sum(abs(there - here) for here, there in legs)

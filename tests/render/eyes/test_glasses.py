@@ -23,6 +23,6 @@ def test_a_bar_across_the_nose_is_a_pair_of_glasses(bar):
     assert wears_glasses(face(bar), posed_head())
 
 
-@pytest.mark.parametrize("wish", [{}, {"bar": 0.02}, {"shade": 0.4}, {"noise": 0.1}])
-def test_skin_is_none(wish):
-    assert not wears_glasses(face(**wish), posed_head())
+@pytest.mark.parametrize("options", [{}, {"bar": 0.02}, {"shade": 0.4}, {"noise": 0.1}])
+def test_skin_is_none(options):
+    assert not wears_glasses(face(**options), posed_head())

@@ -198,12 +198,12 @@ def test_the_cpu_can_render():
     assert can_render_on("cpu") and can_render_on(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("lacking", ["volumes", "the border"])
-def test_a_device_without_an_operation_is_told_apart(monkeypatch, lacking):
+@pytest.mark.parametrize("missing", ["volumes", "the border"])
+def test_a_device_without_an_operation_is_told_apart(monkeypatch, missing):
     sample = F.grid_sample
 
     def some(image, grid, padding_mode="zeros", **more):
-        if (image.ndim == 5) if lacking == "volumes" else (padding_mode == "border"):
+        if (image.ndim == 5) if missing == "volumes" else (padding_mode == "border"):
             raise NotImplementedError("not implemented there")
         return sample(image, grid, padding_mode=padding_mode, **more)
 

@@ -17,9 +17,9 @@ def estimator():
 
 
 def test_it_says_what_a_mapping_net_says():
-    said = estimator()(tiny.uniform(2, 3, 32, 32))
-    assert [tuple(part.shape) for part in said] == [(2, ANGLE_BINS)] * 3 + [(2, 3), (2, 9)]
-    assert said.motion().yaw.shape == (2,)
+    predicted = estimator()(tiny.uniform(2, 3, 32, 32))
+    assert [tuple(part.shape) for part in predicted] == [(2, ANGLE_BINS)] * 3 + [(2, 3), (2, 9)]
+    assert predicted.motion().yaw.shape == (2,)
 
 
 def test_every_parameter_learns():

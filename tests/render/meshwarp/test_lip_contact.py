@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.canonical_face import INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_canonical_face
 from sadtalker_core.render.meshwarp.lip_contact import spread_of_lips
 from sadtalker_core.render.meshwarp.rasterizer import signed_areas
-from tests.render.heads import GRIN, NOTHING, SMILE, TALKING, A, M, driven, portrait_head, row, walk
+from tests.render.heads import GRIN, NOTHING, SMILE, TALKING, A, M, driven, portrait_head, row, transition
 
 UPPER, LOWER = list(INNER_LIPS[1:10]), list(INNER_LIPS[:10:-1])
 SPOKEN = [
@@ -59,14 +59,14 @@ def test_a_mouth_that_is_wide_open_is_left_to_the_jaw(portrait):
 def test_a_jaw_that_falls_never_closes_the_lips(portrait):
     rig = portrait_head(portrait).rig
     for face in (portrait[0], {}):
-        fallen = gap(rig, driven(rig, walk(face | {"jawOpen": 0.0}, face | {"jawOpen": 1.0})))
+        fallen = gap(rig, driven(rig, transition(face | {"jawOpen": 0.0}, face | {"jawOpen": 1.0})))
         assert (fallen.diff() > -1e-3).all()
 
 
 @PORTRAITS
 def test_lips_go_from_shape_to_shape_without_a_jump(portrait):
     rig = portrait_head(portrait).rig
-    points = driven(rig, walk(portrait[0], M, A, NOTHING, portrait[0]))
+    points = driven(rig, transition(portrait[0], M, A, NOTHING, portrait[0]))
     steps = points.diff(dim=0).norm(dim=-1).amax(1) / rig.face.fit.scale  # decimetres
     assert steps.max() < 0.04  # forty steps lead from shape to shape; the mouth of A is a third of a decimetre wide
     assert (steps.diff().abs()).max() < 0.03

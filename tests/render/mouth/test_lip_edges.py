@@ -22,7 +22,7 @@ from tests.render.heads import (
     portrait_head,
     portrait_points,
     row,
-    walk,
+    transition,
 )
 
 SKIN = 0.51  #: and a little more than the grey portrait has
@@ -63,7 +63,7 @@ def test_no_teeth_show_between_lips_that_meet(portrait):
 
 
 def test_teeth_vanish_step_by_step():
-    _, frames = frames_of(GRIN, walk(GRIN[0], M, steps=24))
+    _, frames = frames_of(GRIN, transition(GRIN[0], M, steps=24))
     bright = (frames - SKIN).clamp_min(0).sum((1, 2, 3))
     assert (bright.diff() > -0.4 * bright[0]).all()
     assert (bright.diff() < 0.02 * bright[0]).all()

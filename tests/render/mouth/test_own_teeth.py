@@ -11,7 +11,19 @@ from sadtalker_core.render.meshwarp.mouth_anchors import LOWER_TEETH, UPPER_TEET
 from sadtalker_core.render.mouth.interior import Mouth
 from sadtalker_core.render.mouth.opening import opening
 from sadtalker_core.render.mouth.own_teeth import OwnTeeth
-from tests.render.heads import GRIN, SIDE, TALKING, A, M, moving, portrait_head, portrait_points, posed_head, row, walk
+from tests.render.heads import (
+    GRIN,
+    SIDE,
+    TALKING,
+    A,
+    M,
+    moving,
+    portrait_head,
+    portrait_points,
+    posed_head,
+    row,
+    transition,
+)
 
 SKIN, WHITE = 0.4, torch.full((3,), 0.95)
 
@@ -71,7 +83,7 @@ def test_lower_teeth_go_with_the_jaw_and_upper_ones_do_not():
 def test_no_frame_lacks_teeth_between_frames_that_have_them(portrait):
     """From a smile that shows teeth to the widest vowel: the upper row is there in each frame."""
     image, head = portrait_of(portrait, 0.0, 0.45)
-    flow = flow_of(head, walk(portrait[0], A, {"jawOpen": 0.9}, steps=9))
+    flow = flow_of(head, transition(portrait[0], A, {"jawOpen": 0.9}, steps=9))
     frames = Mouth(image, head).fill(image.repeat(len(flow.mesh), 1, 1, 1), flow)
     lips = head.on_crop(flow.mesh)
     for frame, mesh in zip(frames, lips, strict=True):

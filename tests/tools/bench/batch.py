@@ -69,11 +69,11 @@ def short_jobs(folder: Path, n_jobs: int, seconds: float) -> list[Job]:
 
 
 def long_job(folder: Path, seconds: float, wide: bool = False) -> list[Job]:
-    wish = {"crop_mode": "full", "paste_back": "yes"} if wide else {}
-    return _jobs(folder, "wide" if wide else "long", [wish], seconds, wide)
+    option = {"crop_mode": "full", "paste_back": "yes"} if wide else {}
+    return _jobs(folder, "wide" if wide else "long", [option], seconds, wide)
 
 
-def _jobs(folder: Path, name: str, wishes: list[dict[str, Any]], seconds: float, wide: bool = False) -> list[Job]:
+def _jobs(folder: Path, name: str, arguments: list[dict[str, Any]], seconds: float, wide: bool = False) -> list[Job]:
     """The jobs of a table that is written for them."""
     from PIL import Image
 
@@ -81,10 +81,10 @@ def _jobs(folder: Path, name: str, wishes: list[dict[str, Any]], seconds: float,
     write_wave(folder / f"{name}.wav", voice(seconds)[0].clamp(-1, 1))
     path = folder / f"{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, ["portrait", "voice", "out", *wishes[0]])
+        table = csv.DictWriter(file, ["portrait", "voice", "out", *arguments[0]])
         table.writeheader()
-        for k, wish in enumerate(wishes):
-            table.writerow({"portrait": f"{name}.png", "voice": f"{name}.wav", "out": f"{name}{k}.mp4", **wish})
+        for k, option in enumerate(arguments):
+            table.writerow({"portrait": f"{name}.png", "voice": f"{name}.wav", "out": f"{name}{k}.mp4", **option})
     return read_jobs(path)
 
 
@@ -97,11 +97,11 @@ def throughput(tables: dict[str, list[Job]], rounds: int) -> list[dict[str, Any]
         "local", num_cpus=sum(WORKERS), num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="error"
     )
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    crews = {n: WorkerPool(WorkerPoolOptions(n_workers=n), n).__enter__() for n in WORKERS}
-    processes = {n: _loaded(pool, tables["short jobs"][0]) for n, pool in crews.items()}
+    pools = {n: WorkerPool(WorkerPoolOptions(n_workers=n), n).__enter__() for n in WORKERS}
+    processes = {n: _loaded(pool, tables["short jobs"][0]) for n, pool in pools.items()}
     for _ in range(rounds):
         for work, jobs in tables.items():
-            for n, pool in crews.items():
+            for n, pool in pools.items():
                 found.setdefault((work, n), []).append(_timed(jobs, pool, processes[n]))
     ray.shutdown()
     rows = []

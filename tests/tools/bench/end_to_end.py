@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
-from sadtalker_core.face.crop import AS_BEFORE, BY_THE_FACE
+from sadtalker_core.face.crop import BY_THE_FACE, FIXED_RENDER
 from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
@@ -25,12 +25,12 @@ from tests.render import tiny
 from tests.tools.bench.measuring import (
     forget_peak,
     in_reference_convolutions,
+    model_by_rule,
     peak_mb,
     processor_seconds,
+    reference_convolution,
     sample_image,
-    talker_by_rule,
     voice,
-    yardstick,
 )
 
 #: wall-clock reference convolutions a frame of the mini may cost on two cores, all networks and the encoding included
@@ -53,7 +53,7 @@ def film(
     wave: Tensor,
     step: Callable[[str, Callable[[], Any]], Any],
     wide: bool = False,
-    render_size: int = AS_BEFORE,
+    render_size: int = FIXED_RENDER,
 ) -> int:
     """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
     whole = Portrait(sample_image(wide))
@@ -92,7 +92,7 @@ def mini() -> dict[str, Any]:
             lambda: film(nets, folder, voice(MINI_SECONDS), steps), time.perf_counter
         )
         cpu, rendering = processor_seconds() - cpu, time.process_time() - rendering
-    stick = yardstick()
+    stick = reference_convolution()
     return {
         "frames": n_frames,
         "wall_convolutions": wall_cost / n_frames,
@@ -117,9 +117,9 @@ def mini_sizes() -> list[dict[str, Any]]:
     wave = voice(MINI_SECONDS / 4)
     with tempfile.TemporaryDirectory() as folder:
         for side, wanted in MINI_FPS.items():
-            size = BY_THE_FACE if side == AS_BEFORE else side  # the portrait's head is smaller than 256
+            size = BY_THE_FACE if side == FIXED_RENDER else side  # the portrait's head is smaller than 256
             torch.set_num_threads(1)
-            stick, speeds = yardstick(), {}
+            stick, speeds = reference_convolution(), {}
             for threads in (1, cores):
                 torch.set_num_threads(threads)
                 film(nets, folder, voice(0.4), Steps(), render_size=size)
@@ -128,7 +128,7 @@ def mini_sizes() -> list[dict[str, Any]]:
                 speeds[threads] = n_frames / (time.perf_counter() - started)
                 spent = processor_seconds() - before
             torch.set_num_threads(1)
-            stick = (stick + yardstick()) / 2
+            stick = (stick + reference_convolution()) / 2
             torch.set_num_threads(cores)
             cost = spent / n_frames / stick
             rows.append(
@@ -152,7 +152,7 @@ def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
     put back into an image of 1920 x 1080.
     """
     torch.set_num_threads(1)
-    nets = talker_by_rule(side)
+    nets = model_by_rule(side)
     nets = replace(nets, nets={**nets.nets, "generator": accelerate(nets.nets["generator"])})
     loading, steps = peak_mb(), Steps()
     forget_peak()
@@ -177,7 +177,7 @@ def stages() -> list[dict[str, Any]]:
     """What each stage costs around the generators, in processor time on one thread."""
     torch.set_num_threads(1)
     rows = []
-    for nets, face in ((talker_by_rule(256), tiny.coefficients()), (assemble_mini(), tiny.coefficients(family=MINI))):
+    for nets, face in ((model_by_rule(256), tiny.coefficients()), (assemble_mini(), tiny.coefficients(family=MINI))):
         for what, (amount, stage) in _stages_of(nets, face).items():
             stage()
             cost, spent, _ = in_reference_convolutions(stage)
@@ -210,7 +210,7 @@ def audio_to_motion(family: str, seconds: float) -> dict[str, Any]:
     two cores at best.
     """
     torch.set_num_threads(1)
-    nets = assemble_mini() if family == MINI else talker_by_rule(256, "expnet", "posevae", "mapping")
+    nets = assemble_mini() if family == MINI else model_by_rule(256, "expnet", "posevae", "mapping")
     face = tiny.coefficients(family=family)
     wave, steps = voice(seconds * STEREO_HZ / 16_000).expand(2, -1), Steps()
     forget_peak()

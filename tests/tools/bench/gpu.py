@@ -2,7 +2,7 @@
 
     python -m tests.tools.bench.gpu                       on torch's CUDA device; writes gpu.json after each row
     python -m tests.tools.bench.gpu --parts frames        one part; --minutes 4, --device cuda:1, --json other.json
-    python -m tests.tools.bench.gpu --device cpu --small  a walk through all parts with small networks, to try it out
+    python -m tests.tools.bench.gpu --device cpu --small  all parts with small networks, to try it out
 
 It needs torch, numpy, safetensors and this tree: no ComfyUI, no test environment. What else is missing (ffmpeg, a
 compiler for torch.compile) is left out, and a sentence says so. Each part has its share of the time, what one leaves is
@@ -72,7 +72,7 @@ COMPILERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("torch.compile, reduce-overhead", {"mode": "reduce-overhead"}),
     ("torch.compile, max-autotune-no-cudagraphs", {"mode": "max-autotune-no-cudagraphs"}),
 )
-#: seconds that even the walk with small networks needs for a compiler
+#: seconds that even the run with small networks needs for a compiler
 COMPILER_S = 60.0
 
 
@@ -531,8 +531,8 @@ def compiled(device: torch.device, clock: Clock, size: Size, report: Report) -> 
     if size.small:
         yield from compile_here(device, clock, size, best_of(report, size))
         return
-    wish = {"device": str(device), "seconds": clock.left - 10, "best": best_of(report, size)}
-    line = [sys.executable, "-m", "tests.tools.bench.gpu_compiled", json.dumps(wish)]
+    options = {"device": str(device), "seconds": clock.left - 10, "best": best_of(report, size)}
+    line = [sys.executable, "-m", "tests.tools.bench.gpu_compiled", json.dumps(options)]
     with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         ender = threading.Timer(max(clock.left, 1), child.kill)
         ender.start()

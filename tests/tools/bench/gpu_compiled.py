@@ -10,8 +10,8 @@ import torch
 from tests.tools.bench.gpu import Clock, Size, TimeIsUp, compile_here
 
 
-def main(wish: str) -> int:
-    asked = json.loads(wish)
+def main(options: str) -> int:
+    asked = json.loads(options)
     try:
         for row in compile_here(torch.device(asked["device"]), Clock(asked["seconds"]), Size(), asked["best"]):
             print(json.dumps(row), flush=True)

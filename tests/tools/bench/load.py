@@ -127,7 +127,7 @@ def fill(comfyui: Environment, folder: Path) -> None:
 
 
 def prompt(k: int, name: str, *, kind: int = 0, streamed: bool = False, **changes: Any) -> dict[str, Any]:
-    """The walk with seeds k, into output/load/<name>…; kind: which portrait, voice, crop mode."""
+    """The pipeline with seeds k, into output/load/<name>…; kind: which portrait, voice, crop mode."""
     graph = talking(
         voice=f"voice{kind % 3}.wav",
         image=f"portrait{kind % len(SIDES)}.png",
@@ -229,7 +229,7 @@ def drift(values: Sequence[float], bound: float) -> dict[str, float]:
     return {"before": before, "after": after, "each": (after - before) / (len(values) - 2 * quarter), "bound": bound}
 
 
-def judged(samples: list[dict[str, float]]) -> dict[str, Any]:
+def assessed(samples: list[dict[str, float]]) -> dict[str, Any]:
     """Samples, one for each prompt -> their drifts, and complaints about what is not flat."""
     drifts = {what: drift([sample[what] for sample in samples], bound) for what, bound in BOUNDS.items()}
     complaints = [
@@ -275,7 +275,7 @@ def short(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[str, 
     finally:
         socket.close()
     _until_it_is_idle(client)
-    row = judged(samples)
+    row = assessed(samples)
     row["complaints"] += not_made(server, **{f"short{k:04}": 1 for k in range(len(samples))})
     return row
 
@@ -313,11 +313,11 @@ def changing(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[st
         if k % RELOADED_EVERY == 0:
             client.free()
         precision = PRECISIONS[k // RELOADED_EVERY % len(PRECISIONS)]
-        wish = prompt(k, f"changing{k:04}", kind=k, streamed=k % 4 == 1, **{"model.precision": precision})
-        run = client.run(wish, timeout=PATIENCE_S)
+        options = prompt(k, f"changing{k:04}", kind=k, streamed=k % 4 == 1, **{"model.precision": precision})
+        run = client.run(options, timeout=PATIENCE_S)
         samples.append(held(server) | {"seconds": run.seconds} | work.since())
         _tell(len(samples), n_prompts)
-    row = judged(samples)
+    row = assessed(samples)
     row["complaints"] += not_made(server, **{f"changing{k:04}": 1 for k in range(len(samples))})
     return row
 

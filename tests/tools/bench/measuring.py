@@ -23,10 +23,10 @@ def machine() -> dict[str, Any]:
 
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    said = {name.strip(): value for name, _, value in (line.partition(": ") for line in lines)}
-    flags = said.get("flags", "").split()
+    facts = {name.strip(): value for name, _, value in (line.partition(": ") for line in lines)}
+    flags = facts.get("flags", "").split()
     return {
-        "processor": said.get("model name", platform.processor()),
+        "processor": facts.get("model name", platform.processor()),
         "cores": os.cpu_count(),
         "bfloat16": [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags],
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -42,7 +42,7 @@ def load() -> float | None:
 # ------------------------------------------------------------------------------------------------------------ time
 
 
-def yardstick(clock: Callable[[], float] = time.process_time) -> float:
+def reference_convolution(clock: Callable[[], float] = time.process_time) -> float:
     """Seconds of one 3 x 3 convolution 512 -> 256 at 128 x 128 in float32, the better of two."""
     import torch
 
@@ -59,11 +59,11 @@ def in_reference_convolutions(
     work: Callable[[], Any], clock: Callable[[], float] = time.process_time
 ) -> tuple[float, float, Any]:
     """Cost in reference convolutions taken before and after, seconds, and what the work gave."""
-    before = yardstick(clock)
+    before = reference_convolution(clock)
     started = clock()
     result = work()
     spent = clock() - started
-    return spent / ((before + yardstick(clock)) / 2), spent, result
+    return spent / ((before + reference_convolution(clock)) / 2), spent, result
 
 
 def processor_seconds() -> float:
@@ -159,8 +159,8 @@ def voice(seconds: float):
     return piece.repeat(-(-n // ten))[None, :n]
 
 
-def talker_by_rule(side: int, *only: str):
-    """A released talker whose weights are made by rule, with all networks or only some; it finds faces with the
+def model_by_rule(side: int, *only: str):
+    """A released model whose weights are made by rule, with all networks or only some; it finds faces with the
     embedded ones.
     """
     from sadtalker_core.datatypes import RELEASED

@@ -26,7 +26,7 @@ from sadtalker_core.compose.paste import Blend, PasteBack, resize
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, Portrait
 from tests.face import images
-from tests.tools.bench.measuring import sample_image, yardstick
+from tests.tools.bench.measuring import reference_convolution, sample_image
 
 BOX = Box(1040, 10, 540, 540)
 TINT = 0.97
@@ -54,7 +54,7 @@ def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, An
     torch.set_num_threads(1)
     whole = sample_image(wide=True)
     portrait, heads = talking(whole, BOX, n_frames)
-    stick = yardstick()
+    stick = reference_convolution()
     rows: list[dict[str, Any]] = [
         {"what": "the picture itself", "jump": seam(to_levels(whole), BOX), "yardstick_ms": 1000 * stick}
     ]

@@ -23,7 +23,7 @@ STARTS = 3
 
 def measure(starts: int = STARTS) -> dict[str, Any]:
     """The quickest of some starts, each in a process of its own, after one that fills the cache."""
-    from tests.tools.bench.measuring import PROJECT, yardstick
+    from tests.tools.bench.measuring import PROJECT, reference_convolution
 
     line = [sys.executable, "-m", "tests.tools.bench.start"]
     seen = []
@@ -32,7 +32,7 @@ def measure(starts: int = STARTS) -> dict[str, Any]:
         seen.append(json.loads(done.stdout.splitlines()[-1]))
     found = {key: min(row[key] for row in seen[1:]) for key in ("wall_s", "cpu_s")}
     return {"what": "from Run to the first live picture, mini", **found, "target": TARGET_S,
-            "convolutions": found["cpu_s"] / yardstick(), "steps": seen[-1]["steps"]}  # fmt: skip
+            "convolutions": found["cpu_s"] / reference_convolution(), "steps": seen[-1]["steps"]}  # fmt: skip
 
 
 def start() -> dict[str, Any]:

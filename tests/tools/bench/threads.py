@@ -29,7 +29,7 @@ from sadtalker_core.families.networks import KEYPOINT_DETECTOR
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from tests.render import tiny
-from tests.tools.bench.measuring import sample_image, talker_by_rule, voice
+from tests.tools.bench.measuring import model_by_rule, sample_image, voice
 
 VOICE_SECONDS, ROUNDS = 4, 4
 #: frames at once
@@ -115,7 +115,7 @@ def _timed(stage: Callable[[], Tensor]) -> float:
 
 def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Callable[[], Tensor]]]:
     """Name -> what is timed; and, where each call gives something else, what can be held against another call."""
-    nets = assemble_mini() if family == MINI else talker_by_rule(256)
+    nets = assemble_mini() if family == MINI else model_by_rule(256)
     if family == RELEASED:
         nets = replace(nets, nets={**nets.nets, "generator": accelerate(nets.nets["generator"])})
     timed, frames = _stages_of(nets)

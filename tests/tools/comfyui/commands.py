@@ -51,17 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     command("lint", lambda args: lint.main(_for_tests()), "ruff (rules and format) and mypy")
     bench = command("bench", _bench, "what a frame costs: plain, fast, bfloat16, the mini, all stages; and bench.json")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.bench")
-    mini = command("eval-mini", _eval_mini, "how good the built-in model is: a table of bars, a contact sheet, films")
-    mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_judge")
+    mini = command(
+        "eval-mini", _eval_mini, "how good the built-in model is: a table with targets, a contact sheet, videos"
+    )
+    mini.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.mini_evaluator")
     trained = command(
         "train-mini", _train_mini, "make the built-in model anew: speech, heads and all its networks; hours"
     )
     trained.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m sadtalker_core.training.train_mini")
-    fuzz = command("fuzz", _fuzz, "broken inputs at every doorway and kill -9 for every writer; ten minutes")
+    fuzz = command("fuzz", _fuzz, "broken inputs at every entry point and kill -9 for every writer; ten minutes")
     fuzz.add_argument("arguments", nargs=argparse.REMAINDER, help="of python -m tests.fuzz")
-    command(
-        "judges", lambda args: validators.main(), "the external validators: registry, comfy-test, comfy-import-guard"
-    )
+    for name in ("validators", "judges"):  # the second is the older name
+        command(name, lambda args: validators.main(), "the registry's checks, comfy-test and comfy-import-guard")
 
     args = parser.parse_args(argv)
     try:
@@ -105,7 +106,9 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _eval_mini(args: argparse.Namespace) -> int:
-    return subprocess.run([str(_for_tests()), "-m", "tests.tools.mini_judge", *args.arguments], cwd=PROJECT).returncode
+    return subprocess.run(
+        [str(_for_tests()), "-m", "tests.tools.mini_evaluator", *args.arguments], cwd=PROJECT
+    ).returncode
 
 
 def _fuzz(args: argparse.Namespace) -> int:

@@ -39,26 +39,28 @@ SURE = ("=== A", "=== B", "=== C")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge said: passed without any finding or not, and its words."""
+    """What a validator said: passed without any finding or not, and its words."""
 
-    judge: str
+    validator: str
     clean: bool
     words: str
 
 
-def program(judge: str) -> Path:
-    """The judge's command, installed on first use."""
-    folder = home() / "judges" / judge
+def program(validator: str) -> Path:
+    """The validator's command, installed on first use."""
+    folder = home() / "validators" / validator
     folder.mkdir(parents=True, exist_ok=True)
     steps = Steps(folder, say=lambda text: None)
 
     def install() -> None:
         shutil.rmtree(folder / "venv", ignore_errors=True)
         steps.run(venv_python(home() / "venv"), "-m", "venv", folder / "venv")
-        steps.run(venv_python(folder / "venv"), "-m", "pip", "--disable-pip-version-check", "install", PACKAGES[judge])
+        steps.run(
+            venv_python(folder / "venv"), "-m", "pip", "--disable-pip-version-check", "install", PACKAGES[validator]
+        )
 
-    steps.do(judge, PACKAGES[judge] + sys.platform, install, judge)
-    name = PROGRAMS.get(judge, judge) + (".exe" if sys.platform == "win32" else "")
+    steps.do(validator, PACKAGES[validator] + sys.platform, install, validator)
+    name = PROGRAMS.get(validator, validator) + (".exe" if sys.platform == "win32" else "")
     return venv_python(folder / "venv").parent / name
 
 
@@ -68,7 +70,7 @@ def export(destination: Path) -> Path:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, capture_output=True
     )
     if done.returncode:
-        raise SetupError(f"the judges look at what git tracks, and git could not say: {done.stderr.decode()}")
+        raise SetupError(f"the validators look at what git tracks, and git could not say: {done.stderr.decode()}")
     for name in filter(None, done.stdout.decode("utf-8").split("\0")):
         source = PROJECT / name
         if source.is_file():
@@ -125,7 +127,7 @@ def import_guard(pack: Path, tree: Path) -> Verdict:
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch) / "cache" / "ComfyUI"  # it reads names out of a git history, so here is one of one commit
         shutil.copytree(tree, clone, ignore=shutil.ignore_patterns(".git", "models", "output", "input", "__pycache__"))
-        git = ["git", "-c", "user.name=judge", "-c", "user.email=judge@localhost"]
+        git = ["git", "-c", "user.name=validator", "-c", "user.email=validator@localhost"]
         for command in (
             ["init", "-q", "-b", "master"],
             ["add", "-A", "-f"],
@@ -159,13 +161,13 @@ def comfy_lint(prompts: list[Path], object_info: Path) -> Verdict:
 
 
 def main(host: Environment | None = None) -> int:
-    """Every judge that needs no server, on the project as it stands."""
+    """Every validator that needs no server, on the project as it stands."""
     host = host or environment.prepare()
     with tempfile.TemporaryDirectory() as scratch:
         pack = export(Path(scratch) / PACK_NAME)
         verdicts = [registry(pack), comfy_test(pack), import_guard(pack, host.tree)]
     for verdict in verdicts:
-        print(f"{verdict.judge}: {'no finding' if verdict.clean else 'FINDINGS'}\n{verdict.words.strip()}\n")
+        print(f"{verdict.validator}: {'no finding' if verdict.clean else 'FINDINGS'}\n{verdict.words.strip()}\n")
     return 0 if all(verdict.clean for verdict in verdicts) else 1
 
 

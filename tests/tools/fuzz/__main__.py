@@ -113,17 +113,17 @@ def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, coun
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
         ) as process,
     ):
-        said: queue.Queue = queue.Queue()
-        threading.Thread(target=_listen, args=(process.stdout, said), daemon=True).start()
+        lines: queue.Queue = queue.Queue()
+        threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True).start()
         try:
-            opened = _next(said, START_S)
+            opened = _next(lines, START_S)
             if not opened:
                 last = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise SystemExit(f"the doorway {name} could not be opened:\n{last}")
             count.ends = min(count.ends, time.monotonic() + seconds)  # later openings cost its own time
             begun = False
             while time.monotonic() < count.ends:
-                facts = _next(said, HANG_S if begun else START_S)
+                facts = _next(lines, HANG_S if begun else START_S)
                 if facts and "begun" in facts:
                     number, begun = facts["begun"], True
                     continue
@@ -140,16 +140,16 @@ def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, coun
     return number
 
 
-def _listen(pipe, said: queue.Queue) -> None:
+def _read_lines(pipe, lines: queue.Queue) -> None:
     for line in pipe:
-        said.put(json.loads(line))
-    said.put(None)
+        lines.put(json.loads(line))
+    lines.put(None)
 
 
-def _next(said: queue.Queue, timeout_s: float) -> dict | None:
+def _next(lines: queue.Queue, timeout_s: float) -> dict | None:
     """What the process says next; None when it is gone, or says nothing for so long."""
     try:
-        return said.get(timeout=timeout_s)
+        return lines.get(timeout=timeout_s)
     except queue.Empty:
         return None
 

@@ -60,8 +60,8 @@ def memory() -> tuple[int, int]:
     """Bytes of memory that this process has, and the most it has had since the last call, where the system tells."""
     try:
         with Path("/proc/self/status").open(encoding="ascii", errors="replace") as file:
-            said = dict(line.split(":", 1) for line in file if line.startswith("Vm"))
-        peak, now = (int(said[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
+            memory = dict(line.split(":", 1) for line in file if line.startswith("Vm"))
+        peak, now = (int(memory[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
         with Path("/proc/self/clear_refs").open("w", encoding="ascii") as file:
             file.write("5")
         return now, peak

@@ -119,7 +119,7 @@ class Weights(Doorway):
                     _finite(read(f"file/{name}", [folder]).nets)
                 else:
                     read(folder / name)
-            except Exception as error:  # noqa: BLE001 (judged by whoever called; the other reader has its turn first)
+            except Exception as error:  # noqa: BLE001 (the caller checks it; the other reader has its turn first)
                 if not is_ours(error):
                     raise
                 refused = error
@@ -331,7 +331,7 @@ class Images(Doorway):
         ):
             try:
                 read()
-            except Exception as error:  # noqa: BLE001 (judged by whoever called; the other readers have their turn)
+            except Exception as error:  # noqa: BLE001 (the caller checks it; the other readers have their turn)
                 if not is_ours(error):
                     raise
                 refused = error
@@ -402,7 +402,7 @@ class Sounds(Doorway):
         refused = None
         try:
             assert audio_seconds(path) >= 0, "a voice of negative length"
-        except Exception as error:  # noqa: BLE001 (judged by whoever called)
+        except Exception as error:  # noqa: BLE001 (the caller checks it)
             if not is_ours(error):
                 raise
             refused = error

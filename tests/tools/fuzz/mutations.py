@@ -139,13 +139,13 @@ def safetensors(rng: Random, data: bytes) -> bytes:
     """Faults in the header's JSON, whose length is then right again."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    said = header.get("__metadata__", {})
-    nested = [key for key, text in said.items() if text.startswith("{")]
+    metadata = header.get("__metadata__", {})
+    nested = [key for key, text in metadata.items() if text.startswith("{")]
     if nested and rng.random() < 0.7:
         key = rng.choice(nested)
-        said[key] = json.dumps(document(rng, json.loads(said[key])))
+        metadata[key] = json.dumps(document(rng, json.loads(metadata[key])))
         if rng.random() < 0.1:
-            said[key] = "[" * 100_000
+            metadata[key] = "[" * 100_000
     else:
         header = document(rng, header)
     made = json.dumps(header).encode()

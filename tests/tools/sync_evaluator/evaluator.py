@@ -27,7 +27,6 @@ from .network import LRASD, MFCC_PER_FRAME, SIDE, in_pieces, load_network
 
 WEIGHTS = "lr_asd_ava.safetensors"
 JUDGE = "JUDGE"  #: the environment variable with the folder of the weights
-DEFAULT_FOLDER = Path(__file__).resolve().parents[3].parent / "shared" / "judge"
 
 #: logits are averaged over pieces of so many frames, which the recurrent layers see as clips of their own
 PIECE = 100
@@ -68,15 +67,17 @@ class SyncScores:
 
 
 def find_weights(folder: Path | str | None = None) -> Path | None:
-    """The file in the given folder, else in that of JUDGE, else beside the project; None where it is not."""
-    file = Path(folder or os.environ.get(JUDGE) or DEFAULT_FOLDER) / WEIGHTS
-    return file if file.is_file() else None
+    """The file in the given folder, else in that of JUDGE; None where it is not."""
+    named = folder or os.environ.get(JUDGE)
+    file = Path(named) / WEIGHTS if named else None
+    return file if file and file.is_file() else None
 
 
 def missing_sentence(folder: Path | str | None = None) -> str:
     """Why there are no rows of sync."""
-    place = Path(folder or os.environ.get(JUDGE) or DEFAULT_FOLDER)
-    return f"no sync rows: {WEIGHTS} is not in {place}; name the folder that has it in {JUDGE} or with --judge"
+    named = folder or os.environ.get(JUDGE)
+    missing = f"{WEIGHTS} is not in {named}" if named else f"no folder with {WEIGHTS} is named"
+    return f"no sync rows: {missing}; name the folder that has it in {JUDGE} or with --weights"
 
 
 class SyncEvaluator:
@@ -92,12 +93,12 @@ class SyncEvaluator:
         found = [mesh and mesh.points for mesh in track_meshes(*self.faces, floats)]
         seen = [number for number, points in enumerate(found) if points is not None]
         if not seen:
-            raise FaceNotFound("no frame of the film shows a face")
+            raise FaceNotFound("no frame of the video shows a face")
         nearest = (min(seen, key=lambda other: abs(other - number)) for number in range(len(found)))
         return torch.stack([points for points in map(found.__getitem__, nearest) if points is not None])
 
     def evaluate(self, frames: np.ndarray, sound: np.ndarray, wrong: Sequence[np.ndarray] = ()) -> SyncScores:
-        """frames (T, H, W, 3) uint8, their sound (n,) in -1..1, and the sounds of other films."""
+        """frames (T, H, W, 3) uint8, their sound (n,) in -1..1, and the sounds of other videos."""
         return self.score(mouth_crops(frames, self.meshes(frames)), sound, wrong)
 
     @torch.no_grad()

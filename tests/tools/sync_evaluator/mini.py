@@ -15,13 +15,13 @@ import numpy as np
 
 from sadtalker_core.model import assemble_mini
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from tests.tools.mini_judge import portraits, trial, voices
-from tests.tools.mini_judge.rows import Take
-from tests.tools.mini_judge.table import Row
+from tests.tools.mini_evaluator import portraits, trial, voices
+from tests.tools.mini_evaluator.rows import Take
+from tests.tools.mini_evaluator.table import Row
 
 from .evaluator import SyncEvaluator, SyncScores, find_weights, missing_sentence, mouth_crops
-from .films import Film, make_films
 from .shapes import Shapes, shapes
+from .videos import Video, make_videos
 
 LEVEL, MARGIN, SHIFT = "sync, level", "sync, margin", "sync, best shift, frames"
 NETWORK = "LR-ASD"
@@ -31,7 +31,7 @@ NETWORK = "LR-ASD"
 
 
 def sync_rows(takes: Mapping[str, Take]) -> list[Row]:
-    """One value per portrait that can be judged; without the weights no rows, and a sentence that says so."""
+    """One value per portrait that can be evaluated; without the weights no rows, and a sentence that says so."""
     weights = find_weights()
     if weights is None:
         print(missing_sentence(), file=sys.stderr)
@@ -40,7 +40,7 @@ def sync_rows(takes: Mapping[str, Take]) -> list[Row]:
     found = {}
     for name, take in takes.items():
         try:
-            found[name] = evaluator.evaluate(take.film["spoken"], take.voice.utterance.wave)
+            found[name] = evaluator.evaluate(take.video["spoken"], take.voice.utterance.wave)
         except ValueError as error:  # too short, or no face
             print(f"{name}: no sync: {error}", file=sys.stderr)
     values = {LEVEL: "level", MARGIN: "margin", SHIFT: "best_shift"}
@@ -65,7 +65,7 @@ def _controls(found: Iterable[SyncScores]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One portrait with one voice: the model's film, and that of a jaw that is loudness alone."""
+    """One portrait with one voice: the model's video, and that of a jaw that is loudness alone."""
 
     portrait: str
     voice: str
@@ -82,7 +82,7 @@ def grid(
     wrong: Mapping[str, np.ndarray],
     n_frames: int,
 ) -> list[Cell]:
-    """Every portrait says the first n_frames of every voice. wrong: name of a voice -> its sound; all but the film's
+    """Every portrait says the first n_frames of every voice. wrong: name of a voice -> its sound; all but the video's
     own stand against it.
     """
     model, cells = assemble_mini(), []
@@ -90,18 +90,18 @@ def grid(
         for voice in spoken:
             sound = voice.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND]
             others = [other for key, other in wrong.items() if key != voice.name]
-            judged = [_judged(evaluator, film, voice, others) for film in make_films(model, image, sound)]
-            cells.append(Cell(name, voice.name, *judged[0], *judged[1]))
+            assessed = [_scored(evaluator, video, voice, others) for video in make_videos(model, image, sound)]
+            cells.append(Cell(name, voice.name, *assessed[0], *assessed[1]))
             print(cell_line(cells[-1]), flush=True)
     return cells
 
 
-def _judged(
-    evaluator: SyncEvaluator, film: Film, voice: voices.Spoken, wrong: Sequence[np.ndarray]
+def _scored(
+    evaluator: SyncEvaluator, video: Video, voice: voices.Spoken, wrong: Sequence[np.ndarray]
 ) -> tuple[SyncScores, Shapes]:
-    meshes = evaluator.meshes(film.frames)
-    scores = evaluator.score(mouth_crops(film.frames, meshes), film.sound, wrong)
-    return scores, shapes(meshes, voice.utterance.phones, film.sound)
+    meshes = evaluator.meshes(video.frames)
+    scores = evaluator.score(mouth_crops(video.frames, meshes), video.sound, wrong)
+    return scores, shapes(meshes, voice.utterance.phones, video.sound)
 
 
 def cell_line(cell: Cell) -> str:
@@ -142,9 +142,9 @@ def verdicts(cells: Sequence[Cell]) -> list[str]:
     )
     broken = sum(not cell.scores.controls_hold for cell in cells)
     return [
-        f"controls: {'hold in every film' if not broken else f'fail in {broken} of {len(cells)} films'}",
+        f"controls: {'hold in every video' if not broken else f'fail in {broken} of {len(cells)} videos'}",
         f"guard: shapes {own:.2f} against {other:.2f} of a jaw that is loudness alone, better in {beaten} of "
-        f"{len(cells)} films: {'holds' if own > other else 'FAILS'}",
+        f"{len(cells)} videos: {'holds' if own > other else 'FAILS'}",
     ]
 
 
@@ -168,15 +168,15 @@ def chosen(
         }
     else:
         images = {one.name: portraits.photograph_of(one, folder) for one in trial.PHOTOGRAPHS}
-    heard = (
+    utterances = (
         voices.own_readings(own_voices, folder)
         if own_voices
         else [voices.reading(number, folder) for number in trial.READINGS]
     )
-    sounds = {voice.name: voice.utterance.wave for voice in heard}
+    sounds = {voice.name: voice.utterance.wave for voice in utterances}
     if not quick:
-        return images, heard, sounds, trial.FULL.speech_frames
-    spoken = heard[:2] if own_voices else [voice for n in trial.SPOKEN for voice in heard if voice.name == n]
+        return images, utterances, sounds, trial.FULL.speech_frames
+    spoken = utterances[:2] if own_voices else [voice for n in trial.SPOKEN for voice in utterances if voice.name == n]
     return dict(list(images.items())[:2]), spoken, sounds, QUICK_FRAMES
 
 

@@ -160,7 +160,7 @@ def load_network(file: Path) -> LRASD:
 
 
 def in_pieces(encode: Callable[[Tensor], Tensor], steps: Tensor, per_frame: int, piece: int = 100) -> Tensor:
-    """The same as `encode(steps)`, piece by piece, so that a long film needs no more memory than a short one.
+    """The same as `encode(steps)`, piece by piece, so that a long video needs no more memory than a short one.
 
     steps (B, C, ...): `per_frame` of them make a video frame; time is the third dimension of video (B, 1, T, H, W) and
     the last of audio (B, 1, 13, 4 T) -> (B, T, 128)

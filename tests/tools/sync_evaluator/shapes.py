@@ -1,7 +1,7 @@
 """Whether a mouth makes the shapes of what is said, or only opens when it is loud.
 
 The network of this folder can be fooled: a jaw that is nothing but the loudness of the voice scores as well as real
-films. So what it says is read together with two correlations, of the opening and of the width of the mouth with what
+videos. So what it says is read together with two correlations, of the opening and of the width of the mouth with what
 the phonemes ask for, after all that loudness explains (in the same frame and in two on each side) is taken out of both.
 A jaw that is loudness alone is left with nothing.
 Letters: `T` video frames at 25 fps.
@@ -38,7 +38,7 @@ class Shapes(NamedTuple):
 
 
 def shapes(meshes: Tensor, phones: Sequence[Phone], sound: np.ndarray) -> Shapes:
-    """meshes (T, 468, 3) of the film, the phones and the sound (n,) at 16 kHz of what is said in it."""
+    """meshes (T, 468, 3) of the video, the phones and the sound (n,) at 16 kHz of what is said in it."""
     n_frames = len(meshes)
     canonical = load_canonical_face()
     # without the wave: what is asked must not know how loud it is said

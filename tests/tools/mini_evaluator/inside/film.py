@@ -120,9 +120,9 @@ def _commanded(host, model, coefficients, visemes, turn, look):
         track = types.Expression(expression[None], coefficients.family)
         pose = types.HeadPose(coefficients.pose[:1], coefficients.family)
         held = motions[0].source if motions else None  # how MappingNet reads the portrait
-        said = {"yaw": "", "pitch": "", "roll": ""}
-        said |= {axis: str(float(getattr(held, axis)[0]) + degrees) for axis, degrees in written.items()}
-        motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **said).result[0])
+        angles = {"yaw": "", "pitch": "", "roll": ""}
+        angles |= {axis: str(float(getattr(held, axis)[0]) + degrees) for axis, degrees in written.items()}
+        motions.append(mapping.execute(model, coefficients, track, pose, 1.0, 1.0, 1.0, 1.0, True, **angles).result[0])
     parts = ("yaw", "pitch", "roll", "translation", "weights")
     rows = types.BlendshapeMotion(*(torch.cat([getattr(m.driving, part) for m in motions]) for part in parts))
     return list(faces), types.Motion(rows, motions[0].source)

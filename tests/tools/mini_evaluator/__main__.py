@@ -1,6 +1,6 @@
 """How good is the built-in model?
 
-    python -m tests.mini_judge [--quick] [--portraits FOLDER] [--voices FOLDER] [--out FOLDER]
+    python -m tests.mini_evaluator [--quick] [--portraits FOLDER] [--voices FOLDER] [--out FOLDER]
 
 Portraits and voices go through the eight nodes in a real ComfyUI; two evaluators look at the frames; the table of
 targets (trial.py) is printed and written, with a contact sheet and films. The first run fetches what it needs
@@ -40,7 +40,7 @@ FILM_TIMEOUT_S = 3 * 3600.0
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.mini_judge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.mini_evaluator", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--quick",
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=Path, default=os.environ.get(name.upper()) or None, help=text)
     options = parser.parse_args(arguments)
     chosen = trial.QUICK if options.quick else trial.FULL
-    folder = home() / "mini_judge"
+    folder = home() / "mini_evaluator"
     out = Path(options.out or folder / ("quick" if options.quick else "out")).absolute()
     if options.heads:
         print(as_text(rows.of_heads(Evaluators(folder), chosen, folder)))
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         if options.speech:
-            print(as_text(rows.of_voices(_heard(options.voices, chosen, folder), chosen)))
+            print(as_text(rows.of_voices(_spoken(options.voices, chosen, folder), chosen)))
             return 0
         evaluate(chosen, folder, out, options.portraits, options.voices)
         if options.beside:
@@ -89,17 +89,19 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     comfyui = environment.prepare(tests=True)
     out.mkdir(parents=True, exist_ok=True)
     images = _own_images(own_portraits) if own_portraits else portraits.all_portraits(chosen, folder)
-    heard = _heard(own_voices, chosen, folder)
-    spoken = heard if own_voices else [s for n in chosen.spoken for s in heard if s.name.endswith(n)]
+    utterances = _spoken(own_voices, chosen, folder)
+    spoken = utterances if own_voices else [s for n in chosen.spoken for s in utterances if s.name.endswith(n)]
     if not images or not spoken:
         raise SetupError("there is nothing to try: no image, or no .wav with a .txt of the same name beside it")
 
     takes = _film(comfyui, images, spoken, chosen, folder / "base", out)
     evaluators = Evaluators(folder)
     found = (
-        rows.of_portraits(takes, evaluators) + rows.of_voices(heard, chosen) + rows.of_heads(evaluators, chosen, folder)
+        rows.of_portraits(takes, evaluators)
+        + rows.of_voices(utterances, chosen)
+        + rows.of_heads(evaluators, chosen, folder)
     )
-    found += head_rows.of_head(heard)
+    found += head_rows.of_head(utterances)
     found += of_eyes(takes, evaluators) + of_generated(folder, chosen.pairs // 2)
     found += sync_rows(takes)
     if chosen.truths:
@@ -115,7 +117,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     print(f"\n{about['seconds']} s; table.json, sheet.png and the films are in {out}")
 
 
-def _heard(own_voices: Path | None, chosen: trial.Trial, folder: Path) -> list[voices.Spoken]:
+def _spoken(own_voices: Path | None, chosen: trial.Trial, folder: Path) -> list[voices.Spoken]:
     if own_voices:
         return voices.own_readings(own_voices, folder)
     return [voices.reading(number, folder) for number in chosen.readings]

@@ -7,7 +7,7 @@ import pytest
 
 from sadtalker_core.canonical_face import INNER_LIPS, LEFT_EYE
 from tests.render.heads import SIDE, head_points
-from tests.tools.mini_judge import sharpness
+from tests.tools.mini_evaluator import sharpness
 
 POINTS = head_points()[:, :2].numpy()
 

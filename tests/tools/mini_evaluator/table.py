@@ -13,7 +13,7 @@ from .trial import TARGETS, Target
 @dataclass(frozen=True)
 class Row:
     """what: a key of trial.TARGETS, or a row without a target. values: by portrait (or what else was tried). of_truth:
-    what the same judge says of perfectly rendered heads, where that was tried.
+    what the same evaluator reads of perfectly rendered heads, where that was tried.
     """
 
     what: str
@@ -54,9 +54,9 @@ class Row:
 
     def plain(self) -> dict:
         """For JSON."""
-        found = {"what": self.what, "judge": self.evaluator, "bar": str(self.target) if self.target else None,
+        found = {"what": self.what, "evaluator": self.evaluator, "target": str(self.target) if self.target else None,
                  "verdict": self.verdict(), "values": dict(self.known), "note": self.note,
-                 "of_true_pictures": self.of_truth}  # fmt: skip
+                 "of_true_images": self.of_truth}  # fmt: skip
         if self.known:
             found |= {
                 "worst": self.worst()[1],
@@ -68,7 +68,7 @@ class Row:
 
 def as_text(rows: list[Row]) -> str:
     """A Markdown table."""
-    heads = ("what", "judge", "worst", "of", "median", "true pictures", "bar", "")
+    heads = ("what", "evaluator", "worst", "of", "median", "true images", "target", "")
     lines = [heads, tuple("---" for _ in heads)]
     for row in rows:
         worst, median = ("", ""), ""

@@ -15,9 +15,9 @@ from sadtalker_core.training.voices import texts
 from sadtalker_core.training.voices.speech_set import FLITE, HELD_OUT_FLITE, HELD_OUT_VARIANTS, VARIANTS
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, Phone
-from tests.tools.mini_judge import damages, measures, rows, voices
-from tests.tools.mini_judge.trial import QUICK
-from tests.tools.mini_judge.voices import Spoken
+from tests.tools.mini_evaluator import damages, measures, rows, voices
+from tests.tools.mini_evaluator.trial import QUICK
+from tests.tools.mini_evaluator.voices import Spoken
 
 JAW = BLENDSHAPE_INDEX["jawOpen"]
 PRESSES = [BLENDSHAPE_INDEX["mouthPressLeft"], BLENDSHAPE_INDEX["mouthPressRight"]]

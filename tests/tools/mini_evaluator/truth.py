@@ -27,7 +27,7 @@ SIDE = 256
 def of_heads(
     heads: tuple[Head, ...], evaluators: Evaluators, spoken: Spoken, n_frames: int, folder: Path
 ) -> dict[tuple[str, str], dict[str, float]]:
-    """-> (row of the table, judge) -> head -> value."""
+    """-> (row of the table, evaluator) -> head -> value."""
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for head in heads:
         images = _images(head, spoken, n_frames, folder)

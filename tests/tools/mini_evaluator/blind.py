@@ -1,7 +1,7 @@
 """Which of two films looks more like a person who was filmed? Pairs without names, in an order that a seed draws.
 
-    python -m tests.tools.mini_judge.blind BEFORE NOW --out blind      films of the same names in two folders
-    python -m tests.tools.mini_judge.blind --score blind 1a 2b 3b      what was chosen -> how often which folder
+    python -m tests.tools.mini_evaluator.blind BEFORE NOW --out blind      films of the same names in two folders
+    python -m tests.tools.mini_evaluator.blind --score blind 1a 2b 3b      what was chosen -> how often which folder
 
 In: two folders of .mp4, as two runs of `make eval-mini` leave them. Out: blind/01a.mp4, 01b.mp4, ... without the
 metadata that tells where a film comes from, blind/films.html that shows them side by side, and blind.key.json *beside*
@@ -95,7 +95,7 @@ section {{ display: flex; gap: 1em; align-items: flex-start; border-top: 1px sol
 video {{ width: 28em; display: block; }}
 </style>
 <h1>Which one looks more like a person who was filmed?</h1>
-<p>Play both films of a pair with sound, then choose one. The order is drawn by chance.</p>
+<p>Play both videos of a pair with sound, then choose one. The order is random.</p>
 {rows}
 <p>Chosen: <output id="chosen">nothing yet</output></p>
 <script>

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sadtalker_core.training.voices.synthesis import Utterance
-from tests.tools.mini_judge import head_rows
-from tests.tools.mini_judge.table import Row
-from tests.tools.mini_judge.trial import TARGETS
-from tests.tools.mini_judge.voices import Spoken
+from tests.tools.mini_evaluator import head_rows
+from tests.tools.mini_evaluator.table import Row
+from tests.tools.mini_evaluator.trial import TARGETS
+from tests.tools.mini_evaluator.voices import Spoken
 
 
 def verdicts(degrees: np.ndarray, loudness: np.ndarray) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """How well brows and gaze are read: generated heads whose brows and eyes are known, each against its own usual face.
 
-python -m tests.tools.mini_judge.reading FOLDER [people]     only these rows; the heads are kept in the folder
+python -m tests.tools.mini_evaluator.reading FOLDER [people]     only these rows; the heads are kept in the folder
 """
 
 from __future__ import annotations

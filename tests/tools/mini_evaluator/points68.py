@@ -1,4 +1,5 @@
-"""The judge that training never saw: the 68-point network of npm's @vladmandic/face-api, read and run in plain torch.
+"""The evaluator that training never saw: the 68-point network of npm's @vladmandic/face-api, read and run in plain
+torch.
 
 In: images and roughly where a face is. Out: 68 points in pixels, in the usual order. The weights (MIT, quantised to
 8 bits) are read at evaluation time and never shipped: `face_landmark_68_model.bin` and its weights manifest.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tools.mini_judge.points68 import SIDE, WIDTHS, Points68, dequantised
+from tests.tools.mini_evaluator.points68 import SIDE, WIDTHS, Points68, dequantised
 
 
 def slow_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, depthwise: bool) -> np.ndarray:
@@ -25,7 +25,7 @@ def slow_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, depthwise: 
 
 
 def stored_net(draw: np.random.Generator) -> tuple[list[dict], bytes, dict[str, np.ndarray]]:
-    """A manifest, its bytes, and the numbers they mean, all by chance."""
+    """A manifest, its bytes, and the numbers they mean, all at random."""
     shapes: dict[str, tuple[int, ...]] = {}
     n_in = 3
     for block, width in enumerate(WIDTHS):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.tools.mini_judge import blind
+from tests.tools.mini_evaluator import blind
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ FILMS: dict[str, tuple[float, tuple[float, float]]] = {
 }
 
 
-def of_head(heard: Sequence[Spoken]) -> list[Row]:
-    speech = end_to_end(heard)
+def of_head(utterances: Sequence[Spoken]) -> list[Row]:
+    speech = end_to_end(utterances)
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for seed in SEEDS:
         degrees = told_degrees(speech, CALM, seed)
@@ -82,10 +82,10 @@ def measured(degrees: np.ndarray, loudness: np.ndarray) -> dict[str, float]:
     }
 
 
-def end_to_end(heard: Sequence[Spoken]) -> SpeechWindows:
+def end_to_end(utterances: Sequence[Spoken]) -> SpeechWindows:
     """All readings as one recording."""
     pieces = []
-    for number, spoken in enumerate(heard):
+    for number, spoken in enumerate(utterances):
         pause = round(PAUSES_S[number % len(PAUSES_S)] * SAMPLE_RATE_HZ)
         pieces += [spoken.utterance.wave, np.zeros(pause, np.float32)]
     return encode_speech(torch.from_numpy(np.concatenate(pieces)), SAMPLE_RATE_HZ)

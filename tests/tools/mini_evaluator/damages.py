@@ -122,7 +122,7 @@ def _whisper(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return damage.whispered(wave, rng, 6.0)
 
 
-#: the bar of `make eval-mini` holds for each
+#: the target of `make eval-mini` holds for each
 DAMAGES: dict[str, Damage] = {
     "telephone": lambda wave, rng: damage.telephone(wave, 300.0, 3400.0),
     "compressed radio": _radio,

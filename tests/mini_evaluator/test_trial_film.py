@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.tools.mini_judge.__main__ import INSIDE, _filmed
-from tests.tools.mini_judge.sheet import contact_sheet
-from tests.tools.mini_judge.trial import LOOK_DEG, TURN_DEG, VISEMES
-from tests.tools.mini_judge.voices import Spoken
+from tests.tools.mini_evaluator.__main__ import INSIDE, _filmed
+from tests.tools.mini_evaluator.sheet import contact_sheet
+from tests.tools.mini_evaluator.trial import LOOK_DEG, TURN_DEG, VISEMES
+from tests.tools.mini_evaluator.voices import Spoken
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 N_FRAMES, N_STILL = 5, 3

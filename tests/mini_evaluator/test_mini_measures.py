@@ -11,7 +11,7 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face, rotation_of_angles
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.landmarks import mesh_to_68
-from tests.tools.mini_judge import measures
+from tests.tools.mini_evaluator import measures
 
 
 def wave(n: int = 100) -> np.ndarray:

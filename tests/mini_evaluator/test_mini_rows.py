@@ -16,10 +16,10 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.training.voices.synthesis import Utterance
 from sadtalker_core.training.voices.visemes import Phone
 from tests.render.heads import SIDE, head_points
-from tests.tools.mini_judge import eyes, heads, measures, mouths, portraits, reading, rows, sources, table
-from tests.tools.mini_judge.evaluators import EVALUATORS, Reading
-from tests.tools.mini_judge.trial import FULL, QUICK, TARGETS, Target
-from tests.tools.mini_judge.voices import Spoken
+from tests.tools.mini_evaluator import eyes, heads, measures, mouths, portraits, reading, rows, sources, table
+from tests.tools.mini_evaluator.evaluators import EVALUATORS, Reading
+from tests.tools.mini_evaluator.trial import FULL, QUICK, TARGETS, Target
+from tests.tools.mini_evaluator.voices import Spoken
 
 N_FRAMES = 50
 NAMES = ("neutral", "blink", "yaw -12", "yaw +0", "yaw +12", "pitch -12", "pitch +0", "pitch +12")

@@ -47,8 +47,8 @@ class Spoken:
         """The same moments as they sound after that, the loudest of them at `level`."""
         seed = [TEST_SEED, len(self.utterance.wave)]
         wave = by(self.utterance.wave.astype(np.float64), np.random.default_rng(seed))
-        heard = wave / (np.abs(wave).max() + 1e-9) * level
-        return clip_of(self.utterance, self.name, recorded=heard.astype(np.float32))
+        scaled = wave / (np.abs(wave).max() + 1e-9) * level
+        return clip_of(self.utterance, self.name, recorded=scaled.astype(np.float32))
 
     def units(self, n_frames: int, *, led: bool = True) -> np.ndarray:
         """(T, 52) what the rules ask of the face; led as in visemes.py."""
@@ -101,11 +101,11 @@ def aligned(name: str, sound: Path, text: str, folder: Path) -> Spoken:
         raw = file.readframes(file.getnframes())
     decoder = Decoder(samprate=SAMPLE_RATE_HZ, lm=None, loglevel="FATAL", bestpath=False)
     decoder.set_align_text(text)
-    _listen(decoder, raw)
+    _feed(decoder, raw)
     decoder.set_alignment()
-    _listen(decoder, raw)
+    _feed(decoder, raw)
     phones = []
-    for word in decoder.get_alignment():  # entries live as long as the walk over them
+    for word in decoder.get_alignment():  # entries live as long as the iteration over them
         for sound_of_word in word:
             start = sound_of_word.start / _ALIGNER_FRAMES_PER_SECOND
             end = start + sound_of_word.duration / _ALIGNER_FRAMES_PER_SECOND
@@ -113,7 +113,7 @@ def aligned(name: str, sound: Path, text: str, folder: Path) -> Spoken:
     return Spoken(name, Utterance(np.frombuffer(raw, "<i2").astype(np.float32) / 32768, tuple(phones)))
 
 
-def _listen(decoder, raw: bytes) -> None:
+def _feed(decoder, raw: bytes) -> None:
     decoder.start_utt()
     decoder.process_raw(raw, full_utt=True)
     decoder.end_utt()
@@ -122,7 +122,7 @@ def _listen(decoder, raw: bytes) -> None:
 def generated(minutes: float) -> list[Spoken]:
     """Voices and sentences that training does not have; nothing where the synthesisers are not installed."""
     try:
-        return [Spoken(voice, said) for said, voice in held_out_utterances(TEST_SEED, minutes)]
+        return [Spoken(voice, utterance) for utterance, voice in held_out_utterances(TEST_SEED, minutes)]
     except VoiceMissing as error:
         print(f"no generated voices: {error}", flush=True)
         return []
@@ -139,9 +139,9 @@ def in_unheard_languages(minutes: float) -> list[Spoken]:
             for language, sentences in json.loads(_UNHEARD.read_text(encoding="utf-8")).items():
                 voice = f"{language}+{draw.choice(HELD_OUT_VARIANTS)}"
                 text, pitch = draw.choice(sentences), draw.randint(20, 80)
-                said = espeak(text, voice, words_per_minute=draw.randint(120, 200), pitch=pitch)
-                found.append(Spoken(f"{voice} {len(found)}", said))
-                seconds += said.seconds
+                utterance = espeak(text, voice, words_per_minute=draw.randint(120, 200), pitch=pitch)
+                found.append(Spoken(f"{voice} {len(found)}", utterance))
+                seconds += utterance.seconds
     except VoiceMissing as error:
         print(f"no unheard languages: {error}", flush=True)
     return found

@@ -54,7 +54,7 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
     spoken, commanded = evaluators.read(film["spoken"], landmarks), evaluators.read(film["commanded"], landmarks)
     for evaluator in spoken:
         gap, limit = spoken[evaluator].gap, CLOSED_GAP[evaluator]
-        ear = dict(zip(names, commanded[evaluator].eyes, strict=True))
+        aspect = dict(zip(names, commanded[evaluator].eyes, strict=True))
         found |= {
             ("lips follow the coefficients, r", evaluator): measures.correlation(gap, asked),
             ("opening, spread by spread of the target", evaluator): measures.spread_ratio(gap, asked),
@@ -65,7 +65,7 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
             ("lips closed on p, b, m, share of frames", evaluator): measures.share_below(
                 gap, np.concatenate(closures), limit
             ),
-            ("blink, eye aspect ratio falls by", evaluator): 1 - ear["blink"] / ear["neutral"],
+            ("blink, eye aspect ratio falls by", evaluator): 1 - aspect["blink"] / aspect["neutral"],
             ("yaw, off by degrees", evaluator): _off(commanded[evaluator].yaw, names, "yaw"),
             ("pitch, off by degrees", evaluator): _off(commanded[evaluator].pitch, names, "pitch"),
         }
@@ -117,7 +117,7 @@ def _regions(landmarks: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray
 # ---- voices ----------------------------------------------------------------------------------------------------------
 
 
-def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
+def of_voices(utterances: list[voices.Spoken], trial: Trial) -> list[Row]:
     """What ExpNet says to a portrait at rest, against the rules, where the two agree best; and how far it is ahead of
     the sounds, by the rules at the sounds' own times. (The labels that it learns from are ahead of them, as lips are.)
     """
@@ -127,10 +127,10 @@ def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
     kinds = {
         "generated voices": voices.generated(trial.voice_minutes),
         "unheard languages": unheard,
-        "real speech": heard,
+        "real speech": utterances,
     }
     rows = [row for kind, spoken in kinds.items() for row in _of_kind(net, kind, spoken)]
-    for kind, spoken in (("real speech", heard), ("unheard languages", unheard)):
+    for kind, spoken in (("real speech", utterances), ("unheard languages", unheard)):
         rows.append(Row(f"voice to jaw, damaged {kind}, r", "coefficients", _of_damages(net, spoken)))
     return rows + _of_no_voice(net, trial)
 
@@ -138,15 +138,15 @@ def of_voices(heard: list[voices.Spoken], trial: Trial) -> list[Row]:
 def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for name, members in ({"all": spoken} if spoken else {}).items():
-        said = [predict_clip(net, one.clip()).numpy() for one in members]
-        wanted = [one.units(len(track)) for one, track in zip(members, said, strict=True)]
-        at_the_sounds = [one.units(len(track), led=False) for one, track in zip(members, said, strict=True)]
-        tracks, rules = np.concatenate(said), np.concatenate(wanted)
+        predicted = [predict_clip(net, one.clip()).numpy() for one in members]
+        wanted = [one.units(len(track)) for one, track in zip(members, predicted, strict=True)]
+        at_the_sounds = [one.units(len(track), led=False) for one, track in zip(members, predicted, strict=True)]
+        tracks, rules = np.concatenate(predicted), np.concatenate(wanted)
         _, r = measures.ahead(tracks[:, JAW], rules[:, JAW])
         frames, _ = measures.ahead(tracks[:, JAW], np.concatenate(at_the_sounds)[:, JAW])
         shut = [
             measures.commanded_shut(track)[np.concatenate(closures)]
-            for one, track in zip(members, said, strict=True)
+            for one, track in zip(members, predicted, strict=True)
             if (closures := one.closures(len(track)))
         ]
         found[f"voice to jaw, {kind}, r"][name] = r
@@ -158,7 +158,7 @@ def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
         found[f"voice to lips, {kind}, r of width and opening"][name] = measures.correlation(
             measures.commanded_width(tracks), measures.commanded_gap(tracks)
         )
-        for number, (one, track, rule) in enumerate(zip(members, said, wanted, strict=True)):
+        for number, (one, track, rule) in enumerate(zip(members, predicted, wanted, strict=True)):
             found[f"voice to jaw, {kind}, r of each voice"][f"{one.name} {number}"] = measures.ahead(
                 track[:, JAW], rule[:, JAW]
             )[1]
@@ -170,9 +170,9 @@ def _of_damages(net, spoken: list[voices.Spoken]) -> dict[str, float]:
     found = {}
     for name, damage in (damages.DAMAGES if spoken else {}).items():
         level = damages.LEVELS.get(name, damages.LEVEL)
-        said = [predict_clip(net, one.damaged(damage, level))[:, JAW].numpy() for one in spoken]
-        wanted = [one.units(len(track))[:, JAW] for one, track in zip(spoken, said, strict=True)]
-        found[name] = measures.ahead(np.concatenate(said), np.concatenate(wanted))[1]
+        predicted = [predict_clip(net, one.damaged(damage, level))[:, JAW].numpy() for one in spoken]
+        wanted = [one.units(len(track))[:, JAW] for one, track in zip(spoken, predicted, strict=True)]
+        found[name] = measures.ahead(np.concatenate(predicted), np.concatenate(wanted))[1]
     return found
 
 
