@@ -366,8 +366,8 @@ class _Loop:
             net = self.trainer.nets[name]
             for mean, now in zip(average.parameters(), net.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
-            for mean, now in zip(average.buffers(), net.buffers(), strict=True):
-                mean.copy_(now)
+            for kept, new in zip(average.buffers(), net.buffers(), strict=True):
+                kept.copy_(new)
 
     @contextmanager
     def _shown(self) -> Iterator[None]:

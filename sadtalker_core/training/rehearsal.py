@@ -57,8 +57,8 @@ from .report import best_of, validations
 SIDE, SPEAKERS, N_FRAMES = 32, 4, 150
 #: radians of pitch, yaw and roll, and how much of the first two follows the voice, of each speaker
 MANNERS = (((0.10, 0.03, 0.02), 0.9), ((0.02, 0.25, 0.03), 0.9), ((0.05, 0.10, 0.08), 0.2), ((0.02, 0.04, 0.02), 0.0))
-#: program, its options, and steps
-STEPS = {"posevae": 300, "expnet": 200, "renderer": 500, "mapping": 300}
+#: steps of each program; of the renderer, after which motion begins to show
+STEPS = {"posevae": 300, "expnet": 200, "renderer": 1500, "mapping": 400}
 
 
 def voice(n_frames: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -281,8 +281,8 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_workers_end_with_their_parent_whatever_ends_it(tmp_path, project):
-    for name in ("one", "two"):
-        film(tmp_path / "videos" / f"{name}.mp4", moving_face(25).repeat(20, 1, 1, 1), sound=hello())
+    for times in (5, 6):
+        film(tmp_path / "videos" / f"{times}.mp4", moving_face(25).repeat(times, 1, 1, 1), sound=hello())
     (tmp_path / "start.py").write_text(STARTED)
     command = [sys.executable, "start.py", "videos", "--out", "data", "--workers", "2"]
     parent = subprocess.Popen(
