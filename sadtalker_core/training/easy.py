@@ -77,7 +77,8 @@ class Chosen:
 def choose(kind: str, minutes: float, gpu: bool) -> Chosen:
     """minutes: of video that is learnt from;  gpu: whether one is used
 
-    The numbers of the two small networks were measured, see docs/TRAINING.md; those of the renderer are the published.
+    Those of the two small networks go by the table in docs/TRAINING.md, but for the hour, which is an estimate; on a GPU
+    those of the renderer are the published.
     """
     config = KINDS[kind].config.get("gpu" if gpu else "cpu", "")
     if kind == "head-motion":
@@ -86,7 +87,7 @@ def choose(kind: str, minutes: float, gpu: bool) -> Chosen:
         return Chosen(NEW if new else BASE, steps, 1.0 if new else 0.3, 1, max(10, steps // 40), 10, steps // 4)
     if kind == "mouth":
         new = minutes >= NEW_FROM_MINUTES
-        steps = 6000 if new else _between(200, 40 * minutes + 200, 2000)
+        steps = 6000 if new else _between(400, 40 * minutes + 400, 2000)
         return Chosen(NEW if new else BASE, steps, 1.0 if new else 0.1, 1, max(10, steps // 40), 10, steps // 4)
     if kind == "renderer":
         return Chosen(NEW, 200_000 if gpu else 2000, 1.0, 0, 2000 if gpu else 100, 0, 10_000 if gpu else 250, config)
@@ -235,6 +236,8 @@ def _training_words(settings: dict[str, Any], data: Path, out: Path, target: Pat
     words += ["--accelerator", device.type, "--devices", "1" if device.index is None else f"{device.index},"]
     for name in ("steps", "seed", "hold_out", "rate_scale", "threads", "validate_every", "patience", "films_every"):
         words += [f"--{name.replace('_', '-')}", str(settings[name])]
+    if (settings["kind"], settings["begin"]) == ("mouth", BASE):
+        words.append("--freeze-audio")
     return [*words, *(("--config", settings["config"]) if settings["config"] else ())]
 
 

@@ -108,11 +108,13 @@ class ExpNetTrainer(Trainer):
         lip_reader: nn.Module | None = None,
         held_out: Sequence[Clip] = (),
         films: TrackFilms | None = None,
+        frozen_audio: bool = False,
     ):
         """net: pretrained or not;  clips: of L frames at least
         face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
         held_out: clips to be judged by;  films: who shows tracks, or None for no films
+        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have taught
         """
         if lip_reader is not None and face is None:
             raise OptionError(
@@ -121,20 +123,25 @@ class ExpNetTrainer(Trainer):
             )
         self.clips, self.training, self.face = clips, training, face
         self.spans = Spans(clips, training.frames)
-        self.net = net.requires_grad_(True)
+        self.net, self.frozen_audio = net.requires_grad_(True), frozen_audio
+        net.audio.requires_grad_(not frozen_audio)
         self.nets = {"expnet": net}
         self.frozen = {} if lip_reader is None else {"lip_reader": lip_reader}
-        self.optimizers = {"expnet": torch.optim.Adam(net.parameters(), training.rate)}
+        learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizers = {"expnet": torch.optim.Adam(learning, training.rate)}
         self.settings = {
             "training": asdict(replace(training, net=net.config)),
             "landmarks": face is not None,
             "lip_reading": lip_reader is not None,
+            **({"frozen_audio": True} if frozen_audio else {}),
         }
         self.held_out = [clip for clip in held_out if clip.n_frames >= training.frames]
         self.films, self.shown = films, film_clip([*self.held_out] or [*clips])
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
+        if self.frozen_audio:
+            self.net.audio.eval()
         blinks = drawn_blinks(context.batch, self.training.frames, self.training.blinks, context.generator)
         speech = self._speech(self.spans.draw(context.batch, context.generator), blinks, context.device)
         prediction = self.net(speech.windows, speech.rest, speech.blink)
@@ -293,6 +300,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
+    parser.add_argument(
+        "--freeze-audio", action="store_true", help="keep the audio encoder as it is; for few minutes with a base"
+    )
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")
     add_end_options(parser)
     add_run_options(parser, out="runs/expnet", steps=4000)
@@ -313,7 +323,14 @@ def main(arguments: list[str] | None = None) -> None:
         net = new_net(training.net, audio_encoder, run.seed)
     films = TrackFilms(base, face or known_face(base.family.name))
     trainer = ExpNetTrainer(
-        split.learnt, net, training, face=face, lip_reader=reader, held_out=split.held_out, films=films
+        split.learnt,
+        net,
+        training,
+        face=face,
+        lip_reader=reader,
+        held_out=split.held_out,
+        films=films,
+        frozen_audio=options.freeze_audio,
     )
     train_and_export(trainer, run, ends, base, {"expnet": net}, split)
 

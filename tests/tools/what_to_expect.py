@@ -40,6 +40,8 @@ from sadtalker_core.training.report import best_of, validations
 from sadtalker_core.training.voices import speech_set
 
 PROGRAMS = {"posevae": posevae.main, "expnet": expnet.main}
+#: --rate-scale from the built-in networks, as `sadtalker train` chooses it
+RATES = {("posevae", "base"): 0.3, ("expnet", "base"): 0.1}
 Habit = Callable[[FaceCoefficients, Tensor], FaceCoefficients]
 
 
@@ -124,6 +126,8 @@ def train_row(work: Path, data: Path, program: str, begin: str, steps: int, rate
     words = ["--data", data, "--out", out, "--init-from", begin, "--steps", steps, "--rate-scale", rate_scale,
              "--validate-every", max(10, steps // 20), "--patience", 0, "--films-every", 0, "--accelerator", "cpu",
              "--devices", 1, "--export", out / "best.safetensors"]  # fmt: skip
+    if (program, begin) == ("expnet", "base"):
+        words.append("--freeze-audio")
     PROGRAMS[program]([*map(str, words)])
     held = validations(read_log(out))
     best = best_of(held)
@@ -181,7 +185,9 @@ def main(arguments: list[str] | None = None) -> None:
                 total = write_person(data, spoken, 1, minutes, habit)
                 for steps in options.steps:
                     name = {"person": person, "minutes": round(total, 2), "steps": steps}
-                    make = lambda d=data, p=program, s=steps: train_row(options.work, d, p, "base", s, 0.3)  # noqa: E731
+                    make = lambda d=data, p=program, s=steps: train_row(  # noqa: E731
+                        options.work, d, p, "base", s, RATES[p, "base"]
+                    )
                     row = measured(options.work, name, make)
                     rows.append({**row, "beats the built-in one": row["best_error"] < row["begin_error"]})
     else:
@@ -194,7 +200,7 @@ def main(arguments: list[str] | None = None) -> None:
                         for steps in options.steps:
                             name = {"net": program, "speakers": speakers, "minutes": round(total, 2), "begin": begin,
                                     "steps": steps}  # fmt: skip
-                            rate = 0.3 if begin == "base" else 1.0
+                            rate = RATES.get((program, begin), 1.0)
                             make = lambda d=data, p=program, b=begin, s=steps, r=rate: train_row(  # noqa: E731
                                 options.work, d, p, b, s, r
                             )
