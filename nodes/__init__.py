@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import SadTalkerAudioEncode
+from .blendshape_files import SadTalkerExportBlendshapes, SadTalkerImportBlendshapes
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
@@ -15,6 +16,8 @@ from .paste_back import SadTalkerPasteBack
 from .portrait import SadTalkerLoadPortrait, SadTalkerPortraitFromImage
 from .posevae import SadTalkerPoseVAE
 from .render_video import SadTalkerRenderVideo
+from .set_expression import SadTalkerSetExpression
+from .speakers import SadTalkerLookAtSpeaker, SadTalkerSplitSpeakers
 from .track_edits import (
     SadTalkerBlendTracks,
     SadTalkerEditExpression,
@@ -46,6 +49,7 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerMotionPlot,
             SadTalkerMotionPreview,
             SadTalkerEditExpression,
+            SadTalkerSetExpression,
             SadTalkerEditPose,
             SadTalkerBlendTracks,
             SadTalkerResizeTrack,
@@ -54,5 +58,9 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerLoadTrack,
             SadTalkerVisibleLabel,
             SadTalkerRenderVideo,
+            SadTalkerSplitSpeakers,
+            SadTalkerLookAtSpeaker,
+            SadTalkerExportBlendshapes,
+            SadTalkerImportBlendshapes,
         ]
         return [with_checked_inputs(easy_to_find(node)) for node in nodes]

@@ -10,7 +10,7 @@ from ..sadtalker_core.compose.video import with_even_sides
 from ..sadtalker_core.datatypes import AnyMotion, Portrait
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires
-from .frame_batch import collect
+from .frame_batch import collect_with_alpha
 from .residency import ManagedModel
 
 
@@ -31,11 +31,18 @@ class SadTalkerFaceRender(io.ComfyNode):
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="The talking head, frame by frame."),
                 io.Float.Output("fps", display_name="fps", tooltip="25.0, for Video Combine."),
+                io.Mask.Output(
+                    "head_alpha",
+                    display_name="alpha",
+                    tooltip="1 where the head shows, 0 where the portrait is transparent, moved with it; for the mask "
+                    "of Video Combine. All 1 for a portrait without transparency.",
+                ),
             ],
         )
 
     @classmethod
     @torch.inference_mode()
     def execute(cls, model: ManagedModel, portrait: Portrait, motion: AnyMotion, batch_size: int) -> io.NodeOutput:
-        stream = with_even_sides(pipeline.render(model, portrait, motion, batch_size=batch_size))
-        return io.NodeOutput(collect(stream, "Face Render"), float(FRAMES_PER_SECOND))
+        stream = with_even_sides(pipeline.render(model, portrait, motion, batch_size=batch_size, alpha=True))
+        frames, alpha = collect_with_alpha(stream, "Face Render")
+        return io.NodeOutput(frames, float(FRAMES_PER_SECOND), alpha)

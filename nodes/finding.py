@@ -25,10 +25,17 @@ FOLDED = {
     "SadTalkerExpNet": ("blink_strength", "reference_mode", "reference_length"),
     "SadTalkerPoseVAE": ("reference_mode", "reference_length"),
     "SadTalkerMappingNet": ("yaw", "pitch", "roll"),
-    "SadTalkerVideoCombine": ("output_fps",),
-    "SadTalkerRenderVideo": ("feather", "colour_match", "batch_size", "keep_partial", "output_fps"),
+    "SadTalkerVideoCombine": ("output_fps", "background_color"),
+    "SadTalkerRenderVideo": (
+        *("feather", "colour_match", "batch_size", "keep_partial", "output_fps"),
+        *("background_color", "alpha_output"),
+    ),
+    "SadTalkerImportBlendshapes": ("fps",),
+    "SadTalkerSetExpression": ("frown", "squint", "wide_eyes", "gaze_y", "wink_left", "wink_right", "jaw",
+                               "lip_corner_left", "lip_corner_right", "pucker", "wandering_gaze", "micro_expressions",
+                               "seed"),
     "SadTalkerEditPose": ("pitch_offset", "yaw_offset", "roll_offset"),
-}
+}  # fmt: skip
 
 
 def easy_to_find(node: type[io.ComfyNode]) -> type[io.ComfyNode]:

@@ -22,7 +22,7 @@ from . import wires
 from .residency import ManagedModel
 
 #: combos that list files: these come and go while the server runs, and each node looks for its own
-FILE_LISTS = frozenset({"image", "model", "track"})
+FILE_LISTS = frozenset({"image", "model", "track", "file"})
 #: what travels on a wire
 RECORDS = {
     str(wire.io_type): record

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import Portrait
 from . import widgets, wires
-from .frame_batch import collect
+from .frame_batch import collect_with_alpha
 
 
 class SadTalkerPasteBack(io.ComfyNode):
@@ -32,10 +32,22 @@ class SadTalkerPasteBack(io.ComfyNode):
                     tooltip="Frames of another Paste Back of the same image, where somebody else talks: this head is "
                     "pasted into them. The shorter clip holds its last frame.",
                 ),
+                io.Mask.Input(
+                    "alpha",
+                    optional=True,
+                    tooltip="From Face Render, for a portrait with transparency: the alpha output then moves with the "
+                    "head.",
+                ),
             ],
             outputs=[
                 io.Image.Output("pictures", display_name="frames", tooltip="The whole image, frame by frame."),
                 io.Mask.Output("pasted", display_name="mask", tooltip="Where the frames were pasted, 0..1."),
+                io.Mask.Output(
+                    "whole_alpha",
+                    display_name="alpha",
+                    tooltip="1 where the whole image shows something, 0 where it is transparent; for the mask of Video "
+                    "Combine.",
+                ),
             ],
         )
 
@@ -49,8 +61,19 @@ class SadTalkerPasteBack(io.ComfyNode):
         colour_match: float,
         mask: Tensor | None = None,
         background: Tensor | None = None,
+        alpha: Tensor | None = None,
     ) -> io.NodeOutput:
+        own = portrait.alpha()
         stream, pasted = pipeline.paste(
-            frames, portrait, feather=feather, colour_match=colour_match, mask=mask, background=background
+            frames,
+            portrait,
+            feather=feather,
+            colour_match=colour_match,
+            mask=mask,
+            background=background,
+            alpha=None if own is None else alpha,
         )
-        return io.NodeOutput(collect(stream, "Paste Back"), pasted.unsqueeze(0))
+        pictures, whole_alpha = collect_with_alpha(stream, "Paste Back")
+        if own is not None and alpha is None:  # it stands still, and is held in memory once
+            whole_alpha = own.to(pictures.device).expand(stream.n_frames, -1, -1)
+        return io.NodeOutput(pictures, pasted.unsqueeze(0), whole_alpha)

@@ -97,6 +97,12 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
                     tooltip="Paint over the face to animate; the bounding box of the mask is used.",
                 ),
                 *widgets.face_hints("the selected image"),
+                io.Mask.Input(
+                    "person_mask",
+                    optional=True,
+                    tooltip="1 where the person is, as nodes that remove backgrounds give it: the rest becomes "
+                    "transparent. Load Image's mask is the other way round; put Invert Mask between.",
+                ),
             ],
             outputs=_outputs(),
         )
@@ -115,10 +121,12 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
         mask: Tensor | None = None,
         face_landmarks: Any = None,
         bounding_box: Any = None,
+        person_mask: Tensor | None = None,
     ) -> io.NodeOutput:
         with named():
             portrait = portrait_from_image(
                 image,
+                shown=person_mask,
                 batch_index=batch_index,
                 face_index=face_index,
                 face_order=face_order,

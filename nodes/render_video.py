@@ -1,19 +1,31 @@
-"""Render Video: a portrait, its motion and a voice in, an mp4 of any length out; no more than a batch is in memory."""
+"""Render Video: a portrait, its motion and a voice in, a video of any length out; no more than a batch is in memory."""
 
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
+import psutil
 import torch
+from comfy import model_management
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.compose.formats import FORMATS
 from ..sadtalker_core.datatypes import AnyMotion, Portrait
+from ..sadtalker_core.errors import DoesNotFit, OptionError
 from . import video_file, widgets, wires
+from .frame_batch import opaque
 from .progress import Progress
 from .residency import ManagedModel
+
+#: what a node says that is connected to an alpha that nobody asked for
+ASK_FOR_ALPHA = (
+    "Render Video gives the alpha of a cut-out portrait only when alpha_output is on: switch it on, or use Face Render."
+)
 
 
 class SadTalkerRenderVideo(io.ComfyNode):
@@ -38,8 +50,24 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 widgets.audio(),
                 widgets.mask("With paste_back:"),
                 widgets.output_fps(),
+                wires.Portrait.Input(
+                    "other_portrait",
+                    optional=True,
+                    tooltip="A second person of the same image, from 3DMM Extract; the film shows the whole image.",
+                ),
+                wires.Motion.Input("other_motion", optional=True, tooltip="The second person's, from MappingNet."),
+                *widgets.file_format(),
+                widgets.option("alpha_output", node="RenderVideo", optional=True),
             ],
-            outputs=video_file.outputs(),
+            outputs=[
+                *video_file.outputs(),
+                io.Mask.Output(
+                    "film_alpha",
+                    display_name="alpha",
+                    tooltip="1 where the frames show something, 0 where they are transparent. Of a cut-out portrait "
+                    "only with alpha_output on, because it is held in memory.",
+                ),
+            ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
@@ -61,22 +89,42 @@ class SadTalkerRenderVideo(io.ComfyNode):
         audio: Any = None,
         mask: Tensor | None = None,
         output_fps: float = 0.0,
+        other_portrait: Portrait | None = None,
+        other_motion: AnyMotion | None = None,
+        format: str = "mp4",
+        background_color: str = "",
+        background: Tensor | None = None,
+        alpha_output: bool = False,
     ) -> io.NodeOutput:
-        heads = pipeline.render(model, portrait, motion, batch_size=batch_size)
+        if (other_portrait is None) != (other_motion is None):
+            raise OptionError("a second person needs both other_portrait and other_motion; connect the missing one.")
+        kind, behind = FORMATS[format], video_file.backdrop(background_color, background)
+        with_alpha = kind.alpha or behind is not None or alpha_output
+        heads = pipeline.render(model, portrait, motion, batch_size=batch_size, alpha=with_alpha)
         whole = None
         width, height = heads.width, heads.height
-        if paste_back:
+        if other_portrait is not None and other_motion is not None:
+            other = pipeline.render(model, other_portrait, other_motion, batch_size=batch_size, alpha=with_alpha)
+            heads = pipeline.paste_together(
+                [
+                    (clip, pipeline.make_paste_back(who, feather=feather, colour_match=colour_match, mask=mask))
+                    for clip, who in ((heads, portrait), (other, other_portrait))
+                ]
+            )
+            width, height = heads.width, heads.height
+        elif paste_back:
             whole = pipeline.make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
             width, height = portrait.size_wh
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
+        alphas = _Alphas((heads.n_frames, height, width)) if alpha_output and heads.has_alpha else None
         progress = Progress(heads.n_frames)
         claim, subfolder = video_file.claim(
             filename_prefix,
             "talking",
-            ".mp4",
+            kind.ending,
             cls.hidden,
             size_wh=(width, height),
-            partial_ending=video_file.PARTIAL_ENDING if keep_partial else None,
+            partial_ending=f"{video_file.PARTIAL}{kind.ending}" if keep_partial else None,
         )
         with claim:
             path = pipeline.render_video(
@@ -91,9 +139,37 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 on_head=progress.show,
                 on_progress=progress,
                 check_stop=progress.check_stop,
+                background=behind,
+                on_alpha=None if alphas is None else alphas.keep,
             )
-        return video_file.shown(path, subfolder)
+        if alphas is not None:
+            alpha: Any = alphas.kept
+        elif portrait.alpha() is None:
+            alpha = opaque(heads.n_frames, height, width)
+        else:
+            alpha = ExecutionBlocker(ASK_FOR_ALPHA)
+        return video_file.shown(path, subfolder, alpha, check_stop=progress.check_stop)
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:
-        return video_file.prefix_fault(filename_prefix)
+    def validate_inputs(cls, filename_prefix: str | None = None, background_color: str | None = None) -> str | bool:
+        fault = video_file.prefix_fault(filename_prefix)
+        return fault if fault is not True else video_file.format_fault(background_color)
+
+
+class _Alphas:
+    """The alpha of a film, which comes batch by batch. Raises DoesNotFit at once where it cannot be held."""
+
+    def __init__(self, shape: tuple[int, int, int]):
+        n_bytes, free = 4 * math.prod(shape), psutil.virtual_memory().available
+        if n_bytes > free:
+            raise DoesNotFit(
+                f"the alpha output would take {n_bytes / 1e6:.0f} MB, and {free / 1e6:.0f} MB of memory are free; "
+                "switch alpha_output off: a webm or mov has its alpha in the file."
+            )
+        self.kept = torch.empty(shape, device=model_management.intermediate_device())
+        self.n_frames = 0
+
+    def keep(self, alpha: Tensor) -> None:
+        """The next of them, (B, 1, H, W)."""
+        self.kept[self.n_frames : self.n_frames + len(alpha)] = alpha[:, 0]
+        self.n_frames += len(alpha)

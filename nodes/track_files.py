@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..sadtalker_core.claims import sweep
 from ..sadtalker_core.datatypes import Expression, HeadPose
-from ..sadtalker_core.errors import OptionError, shorten
+from ..sadtalker_core.errors import shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks, save_tracks
-from . import video_file, widgets, wires
+from . import listed_files, video_file, widgets, wires
 
 
 class SadTalkerSaveTrack(io.ComfyNode):
@@ -63,7 +62,7 @@ class SadTalkerLoadTrack(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "track",
-                    options=track_choices(),
+                    options=listed_files.choices(TRACK_ENDING),
                     tooltip=f"A file that ends in {TRACK_ENDING}, in the input or the output folder. Press R to "
                     "refresh the list.",
                 ),
@@ -79,7 +78,7 @@ class SadTalkerLoadTrack(io.ComfyNode):
 
     @classmethod
     def execute(cls, track: str) -> io.NodeOutput:
-        tracks = load_tracks(track_path(track))
+        tracks = load_tracks(listed_files.path_of(track, (TRACK_ENDING,), _refusal(track)))
 
         def held(name: str) -> Any:
             empty = ExecutionBlocker(f"{track} holds no {name}: remove the wire, or load a track that has one.")
@@ -89,44 +88,15 @@ class SadTalkerLoadTrack(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, track: str) -> Any:
-        """A file that was replaced since the last run is read again."""
-        try:
-            status = track_path(track).stat()
-        except (OptionError, OSError):
-            return []
-        return [status.st_size, status.st_mtime_ns]
+        return listed_files.fingerprint(track, (TRACK_ENDING,))
 
     @classmethod
     def validate_inputs(cls, track: str) -> str | bool:
-        try:
-            track_path(track)
-        except OptionError as error:
-            return str(error)
-        return True
+        return listed_files.fault(track, (TRACK_ENDING,), _refusal(track))
 
 
-def track_choices() -> list[str]:
-    """The tracks of the input folder by their path, those of the output folder with [output] behind."""
-    found = []
-    folders = {folder_paths.get_input_directory(): "", folder_paths.get_output_directory(): " [output]"}
-    for folder, behind in folders.items():
-        root = Path(folder)
-        found += [f"{file.relative_to(root).as_posix()}{behind}" for file in sorted(root.rglob(f"*{TRACK_ENDING}"))]
-    return found
-
-
-def track_path(track: str) -> Path:
-    """Where a choice lies. Raises OptionError for what is not there, is no track, or lies outside those folders."""
-    name, root = folder_paths.annotated_filepath(track or "")
-    root = Path(root or folder_paths.get_input_directory()).resolve()
-    try:
-        path = (root / name).resolve()
-        there = path.is_relative_to(root) and name.endswith(TRACK_ENDING) and path.is_file()
-    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL in it
-        there = False
-    if not there:
-        raise OptionError(
-            f"there is no track '{shorten(track)}' in ComfyUI's input or output folder. Save one with Save Track, or "
-            f"put a file that ends in {TRACK_ENDING} into the input folder, press R and choose it."
-        )
-    return path
+def _refusal(track: str) -> str:
+    return (
+        f"there is no track '{shorten(track)}' in ComfyUI's input or output folder. Save one with Save Track, or "
+        f"put a file that ends in {TRACK_ENDING} into the input folder, press R and choose it."
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +14,14 @@ from typing import Any
 import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
+from torch import Tensor
 
 from ..sadtalker_core.claims import LONGEST_PART, Claim, claim_next
+from ..sadtalker_core.compose.cutout import require_colour
+from ..sadtalker_core.compose.formats import FORMATS, format_of
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
-from ..sadtalker_core.errors import OptionError, SigningError, shorten
+from ..sadtalker_core.compose.video import write_playable_copy
+from ..sadtalker_core.errors import OptionError, SadTalkerError, SigningError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING
 from ..sadtalker_core.output_name import check, fill_in, place
 from ..sadtalker_core.saving import disk_full_error
@@ -26,9 +31,14 @@ CERTIFICATES, PRIVATE_KEY = "SADTALKER_SIGN_CERTIFICATES", "SADTALKER_SIGN_KEY"
 ALGORITHM, TIME_STAMP_URL = "SADTALKER_SIGN_ALGORITHM", "SADTALKER_SIGN_TIME_STAMP_URL"
 
 
-PARTIAL_ENDING = "partial.mp4"
+#: of a file that is kept when a run breaks off, before the ending of its format
+PARTIAL = "partial"
 #: what may stand behind a stem while a file is made
-LONGEST_ENDING = f"_00000_{max(PARTIAL_ENDING, TRACK_ENDING, key=len)}{LONGEST_PART}"
+LONGEST_ENDING = (
+    f"_00000_{max(*(PARTIAL + one.ending for one in FORMATS.values()), TRACK_ENDING, key=len)}{LONGEST_PART}"
+)
+#: of the page's copy of a file that browsers do not play; it lies in ComfyUI's temp folder, in the same subfolder
+COPY_ENDING = ".preview.mp4"
 
 
 def claim(
@@ -73,17 +83,46 @@ def prefix_fault(filename_prefix: str | None) -> str | bool:
     return True
 
 
-def shown(path: Path, subfolder: str) -> io.NodeOutput:
-    """The written file as a VIDEO, and as what the page plays in the node."""
-    return io.NodeOutput(
-        InputImpl.VideoFromFile(str(path)),
-        ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)]),
-    )
+def shown(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None] | None = None) -> io.NodeOutput:
+    """The written file as a VIDEO, and as what the page plays in the node: the file, or a copy where no browser plays
+    it.  more: what else the node gives
+    """
+    played = ui.SavedResult(path.name, subfolder, io.FolderType.output)
+    if not format_of(path).in_browsers:
+        copy = Path(folder_paths.get_temp_directory()) / subfolder / f"{path.stem}{COPY_ENDING}"
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_playable_copy(path, copy, check_stop=check_stop)
+            played = ui.SavedResult(copy.name, subfolder, io.FolderType.temp)
+        except (SadTalkerError, OSError) as error:  # the file itself is there
+            logging.warning("SadTalker: no preview of %s: %s", shorten(path.name), shorten(error))
+        logging.info(
+            "SadTalker: browsers do not play %s files; the node shows an mp4 of it on grey. The file: %s",
+            path.suffix[1:],
+            shorten(path, 200),
+        )
+    return io.NodeOutput(InputImpl.VideoFromFile(str(path)), *more, ui=ui.PreviewVideo([played]))
 
 
 def outputs() -> list[io.Output]:
     """What a node that writes a video gives."""
     return [io.Video.Output("video", display_name="video", tooltip="The written file.")]
+
+
+def backdrop(background_color: str, background: Tensor | None) -> Tensor | None:
+    """What a cut-out is laid on: the images of the socket, else the colour, else nothing. Raises OptionError."""
+    if background is not None or not background_color.strip():
+        return background
+    return require_colour("background_color", background_color)
+
+
+def format_fault(background_color: str | None) -> str | bool:
+    """For `validate_inputs`: True, or why the colour cannot be used. None comes by a wire."""
+    try:
+        backdrop(background_color or "", None)
+    except OptionError as error:
+        return str(error)
+    return True
 
 
 def workflow_metadata(hidden: Any) -> dict[str, str]:

@@ -82,6 +82,20 @@ def output_fps() -> io.Input:
     return option("output_fps", optional=True)
 
 
+def file_format() -> list[io.Input]:
+    """The format of the file, and what a cut-out is laid on: a colour, or the images of a socket."""
+    return [
+        option("format", optional=True),
+        option("background_color", node="VideoCombine", optional=True),
+        io.Image.Input(
+            "background",
+            optional=True,
+            tooltip="Image or frames that a cut-out portrait is laid on, instead of the colour: fills the frame, "
+            "and what reaches beyond is cut off. A shorter clip holds its last frame.",
+        ),
+    ]
+
+
 def _sentence(condition: str, words: str) -> str:
     """The words, or the condition and the words, which then go on in it."""
     return f"{condition} {words[0].lower()}{words[1:]}" if condition else words

@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import SadTalker, Video, load
+    from .audio.speakers import SpeakerTrack, split_speakers
+    from .audio.turns import Turn, read_turns
     from .compose.signature import Signature
+    from .datatypes import Expression, HeadPose
     from .errors import (
         AudioError,
         Cancelled,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         VideoError,
         WrongFamily,
     )
+    from .motion.blendshape_file import ImportedTracks, export_blendshapes, import_blendshapes
     from .options import OPTIONS, Option, Options
 
 __all__ = [
@@ -49,6 +53,15 @@ __all__ = [
     "Option",
     "OPTIONS",
     "Signature",
+    "read_turns",
+    "Turn",
+    "split_speakers",
+    "SpeakerTrack",
+    "export_blendshapes",
+    "import_blendshapes",
+    "ImportedTracks",
+    "Expression",
+    "HeadPose",
     "SadTalkerError",
     "InputError",
     "ImageError",
@@ -79,6 +92,15 @@ _MODULES = {
     "Option": "options",
     "OPTIONS": "options",
     "Signature": "compose.signature",
+    "read_turns": "audio.turns",
+    "Turn": "audio.turns",
+    "split_speakers": "audio.speakers",
+    "SpeakerTrack": "audio.speakers",
+    "export_blendshapes": "motion.blendshape_file",
+    "import_blendshapes": "motion.blendshape_file",
+    "ImportedTracks": "motion.blendshape_file",
+    "Expression": "datatypes",
+    "HeadPose": "datatypes",
 }
 
 

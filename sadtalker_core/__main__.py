@@ -1,6 +1,8 @@
-"""The command line: a portrait and audio become an mp4.
+"""The command line: a portrait and audio become a video.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
+    sadtalker make two_people.jpg talk.wav -o talk.mp4 --speakers who_speaks_when.txt
+    sadtalker make cutout.png hello.wav -o talk.webm --format webm
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
     sadtalker train head-motion videos/
@@ -21,11 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import Video, load, require_target
+from .api import Video, background_file, background_of, load, require_target
+from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .datatypes import OnProgress
-from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, shorten
+from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
@@ -41,6 +44,8 @@ GROUPS = {
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
     "voice": ("loudness",),
+    "expression": ("expression",),
+    "file": ("format", "background"),
 }  # fmt: skip
 
 
@@ -101,13 +106,19 @@ def _report(error: object, status: int) -> int:
 
 def _make(asked: argparse.Namespace) -> int:
     options = Options(**{name: getattr(asked, name) for name in OPTIONS})
-    inputs = [file for file in (asked.portrait, asked.audio) if file is not None]
-    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs)
-    for what, file in (("portrait", asked.portrait), ("audio", asked.audio)):
+    picture = background_file(options)
+    files = {"portrait": asked.portrait, "audio": asked.audio, "speakers": asked.speakers}
+    inputs = [file for file in (*files.values(), picture) if file is not None]
+    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs, format=options.format)
+    for what, file in files.items():
         if file is not None and not file.expanduser().is_file():
             raise OptionError(f"{what}: there is no file {shorten(file)}.")
+    background_of(options)
     if asked.audio is None and not options.idle_seconds:
         raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
+    if asked.speakers is not None and asked.audio is None:
+        raise OptionError("speakers: there is no audio to divide among them; name an audio file, too.")
+    talk = {} if asked.speakers is None else {"speakers": read_turns_file(asked.speakers.expanduser())}
     try:
         with _bar("load", "B", asked.quiet) as progress:
             model = load(
@@ -122,10 +133,13 @@ def _make(asked: argparse.Namespace) -> int:
     except CheckpointMissing as error:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
         return _report(f"{error}{hint}", BAD_INPUT)
-    video = model.animate(asked.portrait, asked.audio, options)
-    with _bar("render", "frame", asked.quiet) as progress:
-        progress(0, video.n_frames)
-        video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    video = model.animate(asked.portrait, asked.audio, options, **talk)
+    try:
+        with _bar("render", "frame", asked.quiet) as progress:
+            progress(0, video.n_frames)
+            video.save(target, overwrite=asked.overwrite, on_progress=progress)
+    except VideoError as error:  # the encoder's; all that came in has been looked at
+        return _report(error, FAILED)
     print(f"{target}: {_summary(video)}")
     return DONE
 
@@ -290,12 +304,23 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument(
         "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
     )
-    make.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+    make.add_argument(
+        "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
+    )
     make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
     for title, names in GROUPS.items():
         group = make.add_argument_group(title)
         for name in names:
             _add_option(group, OPTIONS[name])
+        if title == "voice":
+            group.add_argument(
+                "--speakers",
+                type=Path,
+                metavar="FILE",
+                help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
+                "of the picture talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+                "and the film shows the whole picture",
+            )
     run = make.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ... (default: auto)")
     run.add_argument(

@@ -28,7 +28,7 @@ _KINDS = ("claim", "metadata", "signed", "silent", "video", "whole")
 _PART = re.compile(rf"(?P<name>.+?)(?:\.(?P<kind>{'|'.join(_KINDS)}))?\.part", re.DOTALL)
 #: names that the nodes give. The first version made no claims, and wrote to `<such a name>.part`, too; other people's
 #: `.part` files, such as a browser's downloads, are not ours to sweep
-_NUMBERED = re.compile(r".*_\d{5,}_(?:partial)?\.(?:mp4|track\.safetensors)", re.DOTALL)
+_NUMBERED = re.compile(r".*_\d{5,}_(?:partial)?\.(?:mp4|webm|mov|track\.safetensors)", re.DOTALL)
 #: a claim that vanishes between two looks was released; so often somebody else may be quicker
 _TRIES = 5
 

@@ -96,6 +96,8 @@ class FaceCrop:
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
                clearly seen, or where nobody has looked
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
+    alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
+               nothing of the image is transparent
     """
 
     image: Tensor
@@ -105,6 +107,7 @@ class FaceCrop:
     irises: Tensor | None = None
     fine: bool = False
     mouth_covered: bool = False
+    alpha: Tensor | None = None
 
     @property
     def pic_size(self) -> int:
@@ -142,6 +145,14 @@ class Portrait:
     def mask_or_zeros(self) -> Tensor:
         """(H, W), zeros when the image has no transparency."""
         return torch.zeros(self.image.shape[:2]) if self.mask is None else self.mask
+
+    def alpha(self) -> Tensor | None:
+        """(H, W) in 0..1, 1 where the image shows something, which is the mask the other way round; None where nothing
+        of it is transparent.
+        """
+        if self.mask is None or self.mask.shape != self.image.shape[:2] or not self.mask.any():
+            return None
+        return 1 - self.mask
 
     def require_crop(self) -> FaceCrop:
         """The face cut out; OptionError when the portrait has not been through 3DMM Extract yet."""
@@ -278,10 +289,12 @@ class HeadPose:
 
     @property
     def rotation(self) -> Tensor:
+        """(T, 3) pitch, yaw, roll in radians: down, to the left of the image, clockwise as seen in it."""
         return self.coefficients[:, : layout.ROTATION]
 
     @property
     def translation(self) -> Tensor:
+        """(T, 3) where the head is, in the units of the family."""
         return self.coefficients[:, layout.ROTATION :]
 
 
@@ -370,6 +383,8 @@ class FrameStream:
 
     batches: called once; yields (B, 3, height, width) in 0..1 until n_frames have come
     seconds_per_frame: makes an estimate, which may have to be measured, when somebody wants to know; or None
+    has_alpha: whether a fourth channel comes with the three, (B, 4, height, width): 1 where a frame shows something, 0
+               where it is transparent; its colours are not multiplied by it
     """
 
     n_frames: int
@@ -377,11 +392,12 @@ class FrameStream:
     width: int
     batches: Callable[[], Iterator[Tensor]]
     seconds_per_frame: Callable[[], float] | None = None
+    has_alpha: bool = False
 
     @property
     def n_bytes(self) -> int:
-        """What all frames weigh as one float32 IMAGE batch."""
-        return self.n_frames * self.height * self.width * 3 * 4
+        """What all frames weigh as one float32 IMAGE batch, and their alpha as a MASK batch."""
+        return self.n_frames * self.height * self.width * (4 if self.has_alpha else 3) * 4
 
     def summary(self) -> str:
         """What is about to be made, for the log: frames, size, megabytes, time."""

@@ -21,6 +21,10 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 `-- Cancelled                  the caller's `on_progress` asked to stop
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class SadTalkerError(Exception):
     """Base of all errors of this package; the message is one or two sentences for the user."""
@@ -114,3 +118,18 @@ def shorten(text: object, limit: int = 300) -> str:
         return whole
     head = (limit - 1) * 2 // 3
     return f"{whole[:head]}…{whole[len(whole) - (limit - 1 - head) :]}"
+
+
+def join_faults(faults: Sequence[str], limit: int = 480) -> str:
+    """Sentences about lines of a text as one message: as many as fit into `limit` letters, and how many more there
+    are.
+    """
+    told: list[str] = []
+    length = 0
+    for fault in faults:
+        if told and length + len(fault) > limit:
+            break
+        told.append(shorten(fault, limit))
+        length += len(fault) + 1
+    left = len(faults) - len(told)
+    return " ".join([*told, *([f"{left} more cannot be read."] if left else [])])

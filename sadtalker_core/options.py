@@ -14,19 +14,22 @@ from typing import Any
 from .audio.loudness import LOUDNESS
 from .checkpoint.catalog import MINI_MODEL
 from .choices import one_of
+from .compose.formats import FORMATS, QUALITIES
 from .compose.label import CORNERS, DEFAULT_TEXT
 from .compose.paste import FEATHER, WIDEST_FEATHER
 from .compose.plot import SMALLEST
-from .compose.video import QUALITIES
 from .datatypes import CropMode
 from .errors import OptionError, shorten
 from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
+from .motion.blendshape_file import EXPORT_FORMS, HIGHEST_FPS, LOWEST_FPS
 from .motion.blink import BLINKS, FASTEST_RATE, NATURAL_RATE, STRONGEST
 from .motion.edit import JOIN_MODES, LONGEST_SMOOTHING, FitHow
+from .motion.keyframes import parse_keyframes
 from .motion.reference import ReferenceLength
+from .motion.set_expression import CONTROLS, PRESETS, read_acting
 from .motion.track_file import TRACK_ENDING
 from .pipeline import EXPRESSION_REFERENCE, POSE_REFERENCE
 from .render.driving import parse_degrees
@@ -36,6 +39,8 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "bf16 decoder")
 LARGEST_SEED = 2**64 - 1
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 DEGREES = "degrees"
+#: the unit of a text that sets controls of the expression
+ACTING = "controls of Set Expression"
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Option:
     choices:   the allowed values of a text; empty if any text is allowed
     unit:      of the value, or of the values that a text lists
     least:     the smallest value beside `min`, which then stands for a choice of ours; None where all are alike
+    course:    the lowest and the highest value of a text that is a number or keyframes, see motion/keyframes.py
     """
 
     name: str
@@ -63,6 +69,7 @@ class Option:
     choices: tuple[str, ...] = ()
     unit: str = ""
     least: float | None = None
+    course: tuple[float, float] | None = None
 
     @property
     def lists_angles(self) -> bool:
@@ -78,6 +85,11 @@ class Option:
             return "true or false"
         if self.lists_angles:
             return "degrees from -180 to 180, such as '-20, 0, 20'"
+        if self.course:
+            low, high = self.course
+            return f"a number from {low:g} to {high:g}, or keyframes such as '0:0, 1.5:{high / 2:g}, 3:0'"
+        if self.unit == ACTING:
+            return "controls of Set Expression, such as 'smile=0.3; brows=0:0,1:0.4'"
         if self.type is int and self.least is not None:
             return f"{self.min} or a whole number from {self.least} to {self.max}"
         if self.type is int:
@@ -114,8 +126,17 @@ class Option:
             if number is None or not self._in_range(number):
                 raise self._refusal(value)
             return number
+        if self.course and isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = f"{value:g}"
         if not isinstance(value, str):
             raise self._refusal(value)
+        if self.course:
+            parse_keyframes(self.name, value, *self.course)
+        if self.unit == ACTING:
+            try:
+                read_acting(value)
+            except OptionError as error:
+                raise OptionError(f"{self.name}: {error}") from error
         return value
 
     def _in_range(self, number: float) -> bool:
@@ -339,6 +360,29 @@ class Options:
         )
     )
 
+    expression: str = _field(
+        _text(
+            "",
+            "Sets the expression: controls of the node Set Expression with a number or keyframes each, for example "
+            "'smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5'. Empty: as the voice asks.",
+            ACTING,
+        )
+    )
+    format: str = _field(
+        _choice(
+            FORMATS,
+            "mp4: H.264, plays everywhere, no transparency. webm: VP9, mov: ProRes 4444; both keep the transparency of "
+            "a cut-out portrait. Browsers do not play mov; it is for video editors, and large.",
+        )
+    )
+    background: str = _field(
+        _text(
+            "",
+            "What a cut-out portrait is laid on: a colour (#00ff00, white) or an image file. Empty: nothing; webm and "
+            "mov then stay transparent.",
+        )
+    )
+
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             object.__setattr__(self, name, option.check(getattr(self, name)))
@@ -359,6 +403,12 @@ _BATCH_SIZE = _int(
     "Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up to 4. The frames do not depend "
     "on it.",
     name="batch_size",
+)
+_BACKGROUND_COLOR = _text(
+    "",
+    "Colour that a cut-out portrait is laid on, for example #00ff00 or white. Empty: none; webm and mov then stay "
+    "transparent.",
+    name="background_color",
 )
 _FILE = _text(
     "sadtalker/talking",
@@ -394,6 +444,12 @@ def _turn(axis: str, where: str) -> Option:
     return _float(
         0.0, -45.0, 45.0, 0.5, f"Degrees added to every frame; above 0 the head {where}.", "degrees", f"{axis}_offset"
     )
+
+
+def _course(name: str, help: str) -> Option:
+    """A control of the expression: a number or keyframes."""
+    control = CONTROLS[name]
+    return Option(name, str, "0", help, course=(control.low, control.high))
 
 
 def _fraction(
@@ -436,6 +492,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "VideoCombine": _table(
         _fraction("fps", 25.0, 0.001, "Frame rate of the frames, from Face Render.", 1.0, 240.0, "frames per second"),
         _FILE,
+        _BACKGROUND_COLOR,
     ),
     "RenderVideo": _table(
         replace(_BATCH_SIZE, help="Frames per batch. 0: chosen by free memory; on a CPU 1, with mini one per core, up"
@@ -443,6 +500,9 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _FILE,
         _bool(False, "If the run is stopped or fails, keep the frames so far as a playable file whose name ends in "
                      "_partial.mp4. Off: nothing is kept.", "keep_partial"),
+        _BACKGROUND_COLOR,
+        _bool(False, "On: the alpha output carries the alpha of every frame, a MASK batch in memory (a minute at 512: "
+                     "1.6 GB). Off: none for a cut-out portrait; the file has its alpha either way.", "alpha_output"),
     ),
     "MotionPlot": _table(_side("width", 1024), _side("height", 640)),
     "MotionPreview": _table(
@@ -458,6 +518,30 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _scale("Scales the brows. mini only, see mouth.", "brows"),
         replace(_SMOOTHING, help="Smoothing window in frames (25 fps). 0 to 3: none; 7 removes jitter; above 13 blurs"
                                  " speech. Blinks of mini stay sharp."),
+    ),
+    "SetExpression": _table(
+        _choice(PRESETS, "A whole expression to begin with; the controls below come on top. mini only.", name="preset"),
+        Option("strength", str, "1", "How much of the preset: 0 to 1, or keyframes such as 0:0, 1:0.8.",
+               course=(0.0, 1.0)),
+        _course("smile", "0 to 1, or keyframes as seconds:value, for example 0:0, 1.5:0.4, 3:0. Between keyframes the "
+                         "value is eased. mini only."),
+        _course("brows", "1: up. -1: down and knit. A number or keyframes. mini only."),
+        _course("frown", "0 to 1: corners of the mouth down, chin up; it undoes a smile. mini only."),
+        _course("squint", "0 to 1: narrowed eyes."),
+        _course("wide_eyes", "0 to 1: eyes opened wide. mini only."),
+        _course("gaze_x", "Looks to the right of the image (1, 21 degrees) or to the left (-1). mini only."),
+        _course("gaze_y", "Looks up (1, 10 degrees) or down (-1, 15 degrees). mini only."),
+        _course("wink_left", "0 to 1: shuts the person's left eye, on the right of the image. Released models: only "
+                             "together with wink_right."),
+        _course("wink_right", "0 to 1: shuts the person's right eye. Released models: only together with wink_left."),
+        _course("jaw", "0 to 1: opens the mouth, except where the voice closes the lips (p, b, m). mini only."),
+        _course("lip_corner_left", "The left corner of the person's mouth: 1 up, -1 down. mini only."),
+        _course("lip_corner_right", "The right corner of the person's mouth: 1 up, -1 down. mini only."),
+        _course("pucker", "0 to 1: rounded lips. mini only."),
+        _fraction("wandering_gaze", 0.0, 0.05, "Lets the eyes wander by the seed, on top of what ExpNet does. mini "
+                                               "only."),
+        _fraction("micro_expressions", 0.0, 0.05, "Slight movements of brows, eyes and mouth every few seconds, by the "
+                                                  "seed. mini only."),
     ),
     "EditPose": _table(
         _scale("Scales pitch (nodding) relative to the first frame; 0 freezes it.", "pitch_scale"),
@@ -499,6 +583,28 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "SaveTrack": _table(
         replace(_FILE, default="sadtalker/track", help="Subfolder and start of the file name, inside the output "
                 f"folder; a counter and {TRACK_ENDING} are added."),
+    ),
+    "SplitSpeakers": _table(
+        _text("0:00-0:03 anna\n0:03-0:06 ben", "Who speaks when, one turn a line: start, end, name. Or paste SRT, "
+              "WebVTT, RTTM or Audacity labels; the form is detected.", name="lines"),
+        _text("", "Names with commas between: whose voice comes out first, second and so on. Empty: in the order in "
+                  "which they begin to speak.", name="speakers"),
+    ),
+    "LookAtSpeaker": _table(
+        _fraction("amount", 1.0, 0.05, "How far the listener looks towards the speaker: at 1 the eyes turn by 10 "
+                                       "degrees, the head by 5. 0: not at all.", 0.0, 2.0),
+    ),
+    "ExportBlendshapes": _table(
+        _choice(EXPORT_FORMS, "Live Link Face CSV: for Unreal, MetaHuman, Blender, Maya. JSON: names and weights for "
+                              "morph targets of glTF (ARKit names) or VRM 1.0 avatars.", name="format"),
+        _fraction("fps", 25.0, 0.001, "Frames per second of the file. At 25 every frame is written as it is; else they"
+                                      " are interpolated.", LOWEST_FPS, HIGHEST_FPS, "frames per second"),
+        replace(_FILE, default="sadtalker/blendshapes", help="Subfolder and start of the file name, inside the output "
+                "folder; a counter and .csv or .json are added."),
+    ),
+    "ImportBlendshapes": _table(
+        _fraction("fps", 0.0, 0.001, "Frames per second of the file. 0: as its timecodes or the file itself say.",
+                  0.0, HIGHEST_FPS, "frames per second"),
     ),
     "VisibleLabel": _table(
         _text(DEFAULT_TEXT, "Text of the label, one line. Chinese and other scripts need a font on the computer that "

@@ -7,18 +7,22 @@ Each function is one stage, and one node. `model` is whatever brings networks to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .audio.loudness import OFF
 from .audio.speech import encode_speech, idle_speech
 from .choices import one_of
 from .claims import Claim
+from .compose.cutout import Backdrop, clean_edges
+from .compose.formats import format_of
 from .compose.paste import FEATHER, Blend, PasteBack
 from .compose.signature import Signature
 from .compose.video import VideoWriter
@@ -36,7 +40,7 @@ from .datatypes import (
     SpeechWindows,
     require_family,
 )
-from .errors import VideoError
+from .errors import OptionError, VideoError
 from .face.crop import FIXED_RENDER
 from .face.draw import draw_landmarks
 from .face.points import FaceSelector
@@ -45,8 +49,11 @@ from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
+from .motion.listening import look_at_speaker, way_to
 from .motion.pose import run_posevae
-from .motion.reference import ReferenceLength, fit_length, reenact
+from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
+from .motion.set_expression import Acting
+from .motion.set_expression import set_expression as with_acting
 from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
@@ -192,6 +199,24 @@ def predict_expression(
 
 
 @few_threads()
+def set_expression(
+    expression: Expression, acting: Acting, model: Model | None = None, *, on_progress: OnProgress | None = None
+) -> Expression:
+    """Set Expression: the track with controls, a preset, and what a seed draws added to it.
+
+    model: only a basis without names needs it, to know how its eyes are shut
+    Raises OptionError for what a basis without names cannot say, WrongFamily for a model of another family.
+    """
+    closing = None
+    if model is not None:
+        require_family("the expression", expression.family, model.family.name)
+        if not expression.blendshapes:
+            (net,) = model.use(EXPNET)
+            closing = closing_of_expnet(net)
+    return with_acting(expression, acting, closing=closing, on_progress=on_progress)
+
+
+@few_threads()
 def predict_head_pose(
     model: Model,
     speech: SpeechWindows,
@@ -265,20 +290,52 @@ def preview(
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
 
 
+def look_at(
+    portrait: Portrait,
+    other: Portrait,
+    speech: SpeechWindows,
+    other_speech: SpeechWindows,
+    expression: Expression | None = None,
+    pose: HeadPose | None = None,
+    *,
+    amount: float = 1.0,
+) -> tuple[Expression | None, HeadPose | None]:
+    """Look at Speaker: the tracks of somebody who listens, looking a little towards another person of the same image
+    while that one speaks.
+
+    portrait, other: with their faces cropped;  speech, other_speech: their voices, each silent where they do not speak
+    """
+    towards = way_to(portrait.require_crop().box, other.require_crop().box)
+    return look_at_speaker(expression, pose, speech, other_speech, towards, amount=amount)
+
+
 # ----------------------------------------------------------------------------------------------------- the frames
 
 
-def render(model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: int = 0) -> FrameStream:
+def render(
+    model: Model, portrait: Portrait, motion: AnyMotion, *, batch_size: int = 0, alpha: bool = False
+) -> FrameStream:
     """Face Render: the frames of the head, in the aspect of its box.
 
     batch_size: frames at once; 0 lets the family choose, by the device and what is free there. Halved where memory
     runs out.
+    alpha: whether the portrait's alpha comes along, moved as its pixels are, where it has one (FrameStream.has_alpha);
+           the colours are the same either way
     """
     require_family("the motion", motion.family, model.family.name)
     crop = portrait.require_crop()
+    if not alpha and crop.alpha is not None:
+        crop = replace(crop, alpha=None)
     renderer = model.family.renderer(model, crop, motion, batch_size=batch_size)
     height, width = crop.frame_hw
-    return FrameStream(len(motion), height, width, renderer.batches, seconds_per_frame=renderer.seconds_per_frame)
+    return FrameStream(
+        len(motion),
+        height,
+        width,
+        renderer.batches,
+        seconds_per_frame=renderer.seconds_per_frame,
+        has_alpha=crop.alpha is not None,
+    )
 
 
 # --------------------------------------------------------------------------------------------- the whole image
@@ -292,11 +349,14 @@ def paste(
     colour_match: float = 1.0,
     mask: Tensor | None = None,
     background: Tensor | None = None,
+    alpha: Tensor | None = None,
 ) -> tuple[FrameStream, Tensor]:
     """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole image, and the mask (H, W) of where.
 
     background: (T', H, W, 3) frames of that image in which somebody else talks already. The longer of the two clips
     says how long it lasts, the shorter one holds its last frame.
+    alpha: (T, h', w') of the head, 1 where it shows; the stream then has the alpha of the whole image, which is the
+    portrait's own where nothing is pasted. The colours are the same either way.
     """
     for name, clip in (("frames", frames), ("background", background)):
         if clip is not None:
@@ -304,15 +364,66 @@ def paste(
     back = make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))
+    alphas = None if alpha is None else _masks("alpha", alpha)
 
     def held(clip: Tensor, places: Tensor) -> Tensor:
         return clip[places.clamp(max=len(clip) - 1), ..., :3].permute(0, 3, 1, 2).float()
 
     def batches() -> Iterator[Tensor]:
         for places in torch.arange(n_frames).split(_at_once(width * height, PIXELS_AT_ONCE, PASTED_AT_ONCE)):
-            yield back(held(frames, places), None if background is None else held(background, places))
+            whole = back(held(frames, places), None if background is None else held(background, places))
+            if alphas is not None:
+                whole = torch.cat([whole, back.alpha(_masks_at(alphas, places)).to(whole)], dim=1)
+            yield whole
 
-    return FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches())), back.mask
+    stream = FrameStream(n_frames, height, width, lambda: each_on_few_threads(batches()), has_alpha=alphas is not None)
+    return stream, back.mask
+
+
+def paste_together(people: Sequence[tuple[FrameStream, PasteBack]]) -> FrameStream:
+    """Several heads of one image, each with what pastes it back -> the frames of the whole image, one at a time.
+
+    Later ones lie over earlier ones. The longest clip says how long it lasts, a shorter one holds its last frame.
+    Where all heads have alpha, the whole image has, too.
+    Raises OptionError for nobody, and for portraits of images of different sizes.
+    """
+    if not people:
+        raise OptionError("expected at least one person, got none.")
+    height, width = people[0][1].mask.shape
+    for _, back in people[1:]:
+        if back.mask.shape != (height, width):
+            raise OptionError(
+                f"the portraits are of images of different sizes, {width} x {height} and "
+                f"{back.mask.shape[1]} x {back.mask.shape[0]}; select both faces in one image."
+            )
+    n_frames = max(heads.n_frames for heads, _ in people)
+    has_alpha = all(heads.has_alpha for heads, _ in people)
+
+    def one_by_one(heads: FrameStream) -> Iterator[Tensor]:
+        head = None
+        for batch in heads.batches():
+            for head in batch.split(1):
+                yield head
+        while head is not None:
+            yield head
+
+    def frames() -> Iterator[Tensor]:
+        streams = [one_by_one(heads) for heads, _ in people]
+        for _ in range(n_frames):
+            whole = alpha = None
+            for stream, (_, back) in zip(streams, people, strict=True):
+                head = next(stream)
+                with few_threads():
+                    whole = back(head[:, :3], whole)
+                    if has_alpha:
+                        alpha = back.alpha(head[:, 3:], alpha)
+            if whole is not None:
+                yield whole if alpha is None else torch.cat([whole, alpha.to(whole)], dim=1)
+
+    def seconds_per_frame() -> float:
+        return sum(heads.seconds_per_frame() for heads, _ in people if heads.seconds_per_frame is not None)
+
+    return FrameStream(n_frames, height, width, frames, seconds_per_frame=seconds_per_frame, has_alpha=has_alpha)
 
 
 @few_threads()
@@ -328,15 +439,26 @@ def write_video(
     signature: Signature | None = None,
     on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
+    mask: Tensor | None = None,
+    background: Tensor | None = None,
 ) -> Path:
-    """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> an mp4 at that path,
-    or under a claimed name. Returns where it is.
+    """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> a video at that path,
+    or under a claimed name, of the format that its ending says. Returns where it is.
 
     output_fps: frames per second of the file, in the same time; 0 leaves them as they are
     check_stop: called again and again while the encoder is waited for; may raise to stop
+    mask: (T, h, w) or one for all, 1 where the frames show something; without it a fourth channel of the frames says so
+    background: what lies under them, a colour (3,) or (T', H', W', 3), which holds its last image; without it a webm or
+                a mov is transparent, and an mp4 shows the frames as they are
     """
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
+    masks = None if mask is None else _masks("mask", mask)
+    if masks is None and frames.shape[3] == 4:
+        masks = frames[..., 3]
+    finish = _Finish(path, (width, height), masks is not None, background)
+    if mask is not None and not finish.needs_alpha:
+        logging.warning("SadTalker: the mask has no effect in an mp4; choose the format webm or mov, or a background.")
     writer = VideoWriter(
         path,
         (width, height),
@@ -347,11 +469,15 @@ def write_video(
         quality=quality,
         signature=signature,
         check_stop=check_stop,
+        alpha=finish.alpha,
     )
     with writer as video:
         at_once = _at_once(width * height, PIXELS_WRITTEN_AT_ONCE, WRITTEN_AT_ONCE)
         for start in range(0, len(frames), at_once):
             part = frames[start : start + at_once, ..., :3]
+            if finish.needs_alpha and masks is not None:
+                shown = _masks_at(masks, torch.arange(start, start + len(part)), (height, width))
+                part = finish(part.permute(0, 3, 1, 2), shown)
             video.write(part)
             if on_progress is not None:
                 on_progress(start + len(part), len(frames))
@@ -372,20 +498,44 @@ def render_video(
     on_head: Callable[[Tensor], None] | None = None,
     on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
+    background: Tensor | None = None,
+    on_alpha: Callable[[Tensor], None] | None = None,
 ) -> Path:
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
-    under a claimed name. Returns where it is.
+    under a claimed name, in the format that its ending says. Returns where it is.
 
-    heads: from `render`;  paste_back: from `make_paste_back`, or None for the heads alone
+    heads: from `render`, with their alpha where the video is to be transparent or to have another background
+    paste_back: from `make_paste_back`, or None for the heads alone
     output_fps: see `write_video`
     partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
              says so
     on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called
     check_stop: called before every whole image and again and again while the encoder is waited for; may raise to stop
+    background: see `write_video`
+    on_alpha: given the alpha (B, 1, H, W) of the frames that are written, in order, where the heads have one
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
     )
+    finish = _Finish(path, size_wh, heads.has_alpha, background)
+
+    def written(batch: Tensor) -> Iterator[Tensor]:
+        """(B, 3 or 4, h, w) -> what the file takes of it, in pieces."""
+        if paste_back is None:
+            alpha = batch[:, 3:] if heads.has_alpha else None
+            if alpha is not None and on_alpha is not None:
+                on_alpha(alpha)
+            yield finish(batch[:, :3], alpha)
+            return
+        for head in batch.split(1):  # one by one: a large image may need more room than the heads did
+            if check_stop is not None:
+                check_stop()
+            whole = paste_back.as_bytes(head[:, :3])
+            alpha = paste_back.alpha(head[:, 3:]) if heads.has_alpha else None
+            if alpha is not None and on_alpha is not None:
+                on_alpha(alpha)
+            yield whole if not finish.needs_alpha else finish(whole.permute(0, 3, 1, 2) / 255, alpha)
+
     writer = VideoWriter(
         path,
         size_wh,
@@ -397,22 +547,64 @@ def render_video(
         signature=signature,
         partial=partial,
         check_stop=check_stop,
+        alpha=finish.alpha,
     )
     with writer as video:
         for batch in heads.batches():
             with few_threads():
-                if paste_back is None:
-                    video.write(batch.permute(0, 2, 3, 1))
-                else:  # one by one: a large image may need more memory than the heads did
-                    for head in batch.split(1):
-                        if check_stop is not None:
-                            check_stop()
-                        video.write(paste_back.as_bytes(head))
+                for frames in written(batch):
+                    video.write(frames)
             if on_head is not None:
-                on_head(batch[-1])
+                on_head(batch[-1, :3])
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames)
     return writer.path
+
+
+class _Finish:
+    """What becomes of frames and their alpha before they are written: laid on a background, or both together.
+
+    needs_alpha: whether it does anything with the alpha;  alpha: whether the file is transparent
+    """
+
+    def __init__(
+        self, path: Path | Claim, size_wh: tuple[int, int], has_alpha: bool, background: Tensor | None
+    ) -> None:
+        kind = format_of(path.path if isinstance(path, Claim) else path)
+        self.backdrop = Backdrop(background, size_wh) if background is not None and has_alpha else None
+        self.alpha = has_alpha and kind.alpha and self.backdrop is None
+        self.needs_alpha = self.alpha or self.backdrop is not None
+        if background is not None and not has_alpha:
+            logging.warning("SadTalker: nothing of the background is seen: the frames have no transparent parts.")
+
+    def __call__(self, frames: Tensor, alpha: Tensor | None) -> Tensor:
+        """frames (B, 3, H, W) in 0..1 and alpha (B, 1, H, W) -> (B, H, W, 3), or 4 for a transparent file."""
+        if self.needs_alpha and alpha is not None:
+            alpha = alpha.to(frames)
+            frames = clean_edges(frames, alpha)
+            if self.backdrop is not None:
+                frames = self.backdrop.under(frames, alpha)
+            else:
+                frames = torch.cat([frames, alpha], dim=1)
+        return frames.permute(0, 2, 3, 1)
+
+
+def _masks(name: str, masks: Tensor) -> Tensor:
+    """A MASK (T, h, w), or one (h, w) for all -> (T, h, w)."""
+    masks = masks[None] if masks.dim() == 2 else masks
+    if masks.dim() != 3 or 0 in masks.shape:
+        raise VideoError(f"expected {name} as (batch, height, width), got the shape {tuple(masks.shape)}.")
+    if not torch.isfinite(masks).all():
+        raise VideoError(f"{name} contains NaN or infinite values; check the node that made it.")
+    return masks
+
+
+def _masks_at(masks: Tensor, places: Tensor, size_hw: tuple[int, int] | None = None) -> Tensor:
+    """(T, h, w) -> (B, 1, H, W) in 0..1 of these frames, the last one held; stretched to a size where one is told."""
+    found = masks[places.clamp(max=len(masks) - 1)][:, None].float().clamp(0, 1)
+    if size_hw is not None and tuple(found.shape[-2:]) != size_hw:
+        found = F.interpolate(found, size_hw, mode="bilinear", align_corners=False, antialias=True)
+    return found
 
 
 def _at_once(pixels: int, most_pixels: int, most: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from .errors import VideoError
 from .timeline import FRAMES_PER_SECOND
 
 Frame = TypeVar("Frame")
@@ -22,6 +23,9 @@ LOST_S, LOST_PART = 0.5, 0.05
 #: seconds by which a first image may come later than its file begins and still counts as the beginning: sound often
 #: begins a little early, to fill the decoder
 LATE_S = 0.1
+
+#: seconds that no image may stay: clocks of broadcasts begin anew after 26 hours, and damaged files jump further
+LONGEST_STAY_S = 36_000
 
 
 def shown_at_25(
@@ -41,6 +45,8 @@ def shown_at_25(
     begin:  the time stamp at which the clip begins, or None: with its first image. Until that comes, it is shown.
     announced:  how long the clip is by its own word, in s
     broken_off: called with the length found, when it is clearly shorter than that; may raise
+
+    Raises VideoError where an image would have to stay for more than LONGEST_STAY_S.
     """
     start, seconds, stay, n_shown = None, 0.0, 1 / rate, 0
     waiting: Frame | None = None
@@ -53,6 +59,7 @@ def shown_at_25(
         if seconds < before:  # clips that were joined, each counting from 0
             start -= before + stay - seconds
             seconds = at - start
+        _require_a_stay(seconds - before)
         while waiting is not None and n_shown / FRAMES_PER_SECOND + ROUNDED_S < seconds:
             shown = show(waiting) if shown is None else shown
             yield shown
@@ -62,6 +69,7 @@ def shown_at_25(
         elif waiting is not None:  # the last image stays as long as the one before it
             stay = seconds - before
         waiting, shown = frame, None
+    _require_a_stay(stay)
     end = 0.0 if waiting is None else seconds + stay
     if waiting is None or end < announced - max(LOST_S, LOST_PART * announced):
         broken_off(end)
@@ -69,3 +77,11 @@ def shown_at_25(
         shown = show(waiting) if shown is None else shown
         yield shown
         n_shown += 1
+
+
+def _require_a_stay(seconds: float) -> None:
+    if not seconds <= LONGEST_STAY_S:
+        raise VideoError(
+            f"the time stamps of the video jump by {seconds:.6g} s, at most {LONGEST_STAY_S} are supported; convert "
+            "it, for example to mp4, or cut out the part that is needed."
+        )

@@ -2,6 +2,7 @@
 
 atomic_write     a file of any kind              save_tensors    named tensors as safetensors
 save_arrays      named arrays as numpy's .npz    save_bytes      anything that is bytes already
+save_text        text that comes in pieces
 append_jsonl     one more line of JSON           complete_lines  the lines that are there
 disk_full_error  the error for a disk that is full
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .errors import DoesNotFit, shorten
 
 #: how libraries and ffmpeg tell of a full disk, on Linux and macOS, and on Windows
 _WORDS_OF_A_FULL_DISK = ("No space left on device", "not enough space on the disk", "Disk quota exceeded")
+_WORDS_OF_A_LIMIT = "File too large"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -73,6 +75,17 @@ def save_bytes(path: Path | Claim, data: bytes) -> Path:
         return claim.publish(part)
 
 
+def save_text(path: Path | Claim, pieces: Iterable[str]) -> Path:
+    """Writes pieces of text, one after the other, in UTF-8; the file appears whole or not at all, where it then is.
+    Raises as `atomic_write`, and what the maker of the pieces raises.
+    """
+    with _claimed(path) as claim:
+        part = claim.part("whole")
+        with part.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(pieces)
+        return claim.publish(part)
+
+
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> Path:
     """What `numpy.load` reads; the file appears whole or not at all."""
     import numpy as np
@@ -102,8 +115,13 @@ def complete_lines(file: Path) -> list[str]:
 
 
 def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | None:
-    """What to raise when an error, or the words of one, say that the disk of a folder is full; else None."""
+    """What to raise when an error, or the words of one, say that a disk is full or takes no such file; else None."""
     by_number = isinstance(error, OSError) and error.errno in _FULL
     if by_number or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"the disk of {shorten(folder)} is full; free some space and run again.")
+    if (isinstance(error, OSError) and error.errno == errno.EFBIG) or _WORDS_OF_A_LIMIT in str(error):
+        return DoesNotFit(
+            f"a file of this size cannot be written to {shorten(folder)}: a FAT32 disk takes 4 GB at most, and a limit "
+            "on the size of files (ulimit -f) may be set; use another folder or a shorter clip."
+        )
     return None

@@ -12,7 +12,7 @@ from PIL import Image
 from sadtalker_core import __main__ as command
 from sadtalker_core.__main__ import GROUPS, main
 from sadtalker_core.checkpoint.catalog import RELEASED_MODELS
-from sadtalker_core.errors import CheckpointMissing, FaceNotFound
+from sadtalker_core.errors import CheckpointMissing, FaceNotFound, VideoError
 from sadtalker_core.options import OPTIONS, Options
 from tests.waves import write_wave
 
@@ -38,8 +38,8 @@ class Pretender:
         self.asked.append((name, how))
         return self
 
-    def animate(self, portrait, voice, options):
-        self.asked.append((portrait, voice, options))
+    def animate(self, portrait, voice, options, **more):
+        self.asked.append((portrait, voice, options, *more.values()))
         return self
 
     n_frames, fps, size = 4, 25.0, (256, 256)
@@ -81,6 +81,8 @@ def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(p
         "--still",
         "--yaw",
         "-20,0,20",
+        "--expression",
+        "smile=0.3; brows=0:0,1:0.4",
         "--blink-rate",
         "9",
         "--models",
@@ -95,7 +97,7 @@ def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(p
     assert name == "mini" and how["models"] == [Path("here")] and how["allow_download"] is False
     assert (how["device"], how["precision"], how["batch_size"]) == ("cpu", "auto", 2)
     assert (portrait, voice) == (Path("face.png"), Path("hello.wav"))
-    assert options == Options(seed=7, still=True, yaw="-20,0,20", blink_rate=9)
+    assert options == Options(seed=7, still=True, yaw="-20,0,20", blink_rate=9, expression="smile=0.3; brows=0:0,1:0.4")
     told = capsys.readouterr()
     assert told.out == f"{Path('talk.mp4').absolute()}: 4 frames of 256 x 256, 0.16 s\n"
     assert "4/4" in told.err
@@ -128,11 +130,18 @@ def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     (("face.png", "-o", "a.mp4"), "name an audio file, or give --idle-seconds"),
     (("face.png", "hello.wav"), "the following arguments are required: -o/--out; see sadtalker make --help."),
     (("face.png", "hello.wav", "-o", "a.avi"), "expected a file name that ends in .mp4"),
+    (("face.png", "hello.wav", "-o", "a.webm"), "expected a file name that ends in .mp4; or set the format to webm"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--format", "mov"), "expected a file name that ends in .mov; or set the"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--format", "avi"), "expected one of mp4, webm, mov, got 'avi'"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--background", "grren"), "background: expected a colour such as"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--background", "hello.wav"), "background: hello.wav cannot be read as"),
     (("face.png", "hello.wav", "-o", "no/a.mp4"), "its folder does not exist"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--seed", "x"), "argument --seed: expected a whole number from 0"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--pose-style", "46"), "a whole number from 0 to 45, got 46; see"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--blink", "often"), "expected one of auto, off, original, got 'often'"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--yaw", "left"), "expected degrees from -180 to 180"),
+    (("face.png", "hello.wav", "-o", "a.mp4", "--expression", "brows=0:0,1:4"),
+     "argument --expression: brows, keyframe 2 of 2 ('1:4'): expected a number from -1 to 1, got '4'; see"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--batch-size", "-1"), "expected 0 or more"),
     (("face.png", "hello.wav", "-o", "a.mp4", "--what"), "unrecognized arguments: --what"),
     (("models", "--download", "huge"), "invalid choice: 'huge'"),
@@ -160,6 +169,15 @@ def test_every_end_has_its_status_and_one_sentence(pretender, monkeypatch, capsy
     assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == status
     output = capsys.readouterr().err
     assert output.startswith("sadtalker: ") and output.count("\n") == 1 and "Traceback" not in output
+
+
+def test_an_encoder_that_fails_is_no_fault_of_what_came_in(pretender, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise VideoError("ffmpeg could not write the video.")
+
+    monkeypatch.setattr(pretender, "save", fail)
+    assert main(["face.png", "hello.wav", "-o", "a.mp4"]) == 1
+    assert capsys.readouterr().err.endswith("sadtalker: ffmpeg could not write the video.\n")
 
 
 @pytest.mark.parametrize(("model", "sentence"), [
@@ -243,3 +261,18 @@ def test_yes_asks_nothing_and_both_models_are_fetched_when_none_is_named(models,
     monkeypatch.setattr("builtins.input", lambda question: pytest.fail("it asked"))
     assert main(["models", "--download", "--yes", "--models", str(models.folder)]) == 0
     assert models.fetched == [(name, models.folder) for name in RELEASED_MODELS]
+
+
+def test_a_list_of_speakers_is_read_and_handed_on(pretender):
+    Path("lines.txt").write_text("0-1 anna\n1-2 ben\n")
+    assert main(["face.png", "hello.wav", "-o", "a.mp4", "--speakers", "lines.txt", "--quiet"]) == 0
+    assert [turn.speaker for turn in pretender.asked[-1][3]] == ["anna", "ben"]
+
+
+def test_speakers_that_cannot_be_read_or_have_no_voice_are_refused(pretender, capsys):
+    Path("lines.txt").write_text("hello\n")
+    rest = ("-o", "a.mp4", "--speakers", "lines.txt")
+    assert "lines.txt: line 1: expected a start" in refused(capsys, "face.png", "hello.wav", *rest)
+    assert "no audio to divide" in refused(capsys, "face.png", "--idle-seconds", "2", *rest)
+    assert "speakers: there is no file" in refused(capsys, "face.png", "hello.wav", "-o", "a.mp4", "--speakers", "no")
+    assert pretender.asked == []

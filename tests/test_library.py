@@ -26,6 +26,7 @@ from sadtalker_core.api import (
     load,
     to_device,
 )
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalkerError
 from sadtalker_core.families import FAMILIES
@@ -154,7 +155,7 @@ def test_what_is_no_voice_gets_a_sentence(audio):
         as_audio(audio)
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "quantum", "", None])
+@pytest.mark.parametrize("device", ["cuda:99", "quantum", "meta", "", None])
 def test_a_device_that_is_not_there_gets_a_sentence(device):
     with pytest.raises(OptionError, match="^device: expected auto, cpu or a device of this machine, got "):
         chosen_device(device)
@@ -238,3 +239,42 @@ def test_the_six_lines_of_the_readme_make_the_video_of_the_nodes(tmp_path, model
     other = model.animate(face, short, sadtalker_core.Options(pose_style=4))
     assert not torch.equal(video.motion.driving.yaw, other.motion.driving.yaw)
     assert video.save(tmp_path / "talk.mp4").stat().st_size > 5_000
+
+
+def two_faces():
+    """The astronaut, and beside her the same in a mirror, 300 pixels high."""
+    one = astronaut()[:300, 60:400]
+    return torch.cat([one, one.flip(1)], dim=1)
+
+
+def test_two_faces_of_one_image_talk_in_turns_in_one_film(model, tmp_path):
+    sound = 0.2 * torch.sin(torch.arange(16_000 * 3) / 12)[None]
+    turns = sadtalker_core.read_turns("0:00-0:00.2 left\n0:00.2-0:03 right")
+    options = Options(render_size=256, quality="draft")
+    video = model.animate(two_faces(), (sound, 16_000), options, speakers=turns)
+    assert video.size == (680, 300) and video.n_frames == 75
+    people = [(video.portrait, video.motion), *video.others]
+    assert [round(portrait.crop.box.x / 340) for portrait, _ in people] == [0, 1], "the first to speak is on the left"
+    listener = people[0][1].driving
+    assert listener.yaw[-1] < listener.yaw[:5].mean() - 2, "who listens turns to the right of the image"
+    assert listener.weights[60, BLENDSHAPE_INDEX["eyeLookOutLeft"]] > 0.2
+    frame = next(video.frames())
+    assert frame.shape == (1, 3, 300, 680)
+
+
+def test_faces_that_are_missing_and_audio_that_is_not_there_are_told(model):
+    turns = sadtalker_core.read_turns("0-1 anna\n1-2 ben")
+    with pytest.raises(errors.FaceNotFound, match=r"the lines name 2 \(anna, ben\), each of whom needs a face"):
+        model.animate(astronaut(), (torch.rand(1, 32_000) - 0.5, 16_000), speakers=turns)
+    with pytest.raises(OptionError, match="no audio to divide"):
+        model.animate(astronaut(), None, speakers=turns)
+
+
+def test_a_video_writes_what_it_shows_as_blendshapes(video, tmp_path):
+    file = video.save_blendshapes(tmp_path / "face.csv")
+    read = sadtalker_core.import_blendshapes(file)
+    units = video.motion.driving.weights[:, :52]
+    torch.testing.assert_close(read.expression.coefficients[:, :52], units, rtol=0, atol=1e-7)
+    torch.testing.assert_close(torch.rad2deg(read.pose.rotation[:, 1]), video.motion.driving.yaw, rtol=0, atol=1e-4)
+    with pytest.raises(OptionError, match="exists"):
+        video.save_blendshapes(file)

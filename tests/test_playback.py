@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sadtalker_core.errors import VideoError
 from sadtalker_core.playback import shown_at_25
 
 
@@ -81,3 +82,18 @@ def test_an_image_that_nobody_sees_is_not_made():
     made = []
     images = [(i / 100, None, i) for i in range(40)]
     assert len(list(shown_at_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "how"),
+    [
+        ([0.0, 0.04, 95_443.7], {}),  # the clock of a broadcast that began anew
+        ([95_443.7, 95_443.74], {"begin": 0.0}),
+        ([0.0, 0.04], {"lasts": 1e12}),
+        ([0.0, 1e300], {}),
+        ([0.0, float("nan")], {}),
+    ],
+)
+def test_time_stamps_that_jump_by_a_day_are_refused_before_a_million_images_are_made(stamps, how):
+    with pytest.raises(VideoError, match=r"time stamps of the video jump by .* at most 36000"):
+        shown(stamps, **how)

@@ -11,7 +11,7 @@ import torch
 from sadtalker_core import pipeline
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
-from sadtalker_core.errors import Cancelled, DoesNotFit, VideoError
+from sadtalker_core.errors import Cancelled, DoesNotFit, OptionError, VideoError
 from sadtalker_core.families import FAMILIES, released
 from sadtalker_core.model import SadTalkerModel, assemble_mini
 from sadtalker_core.render.facevid2vid.fast import accelerate
@@ -261,3 +261,57 @@ def test_a_film_can_be_stopped_between_the_whole_images_of_one_batch(tmp_path, m
     with pytest.raises(Cancelled):
         pipeline.render_video(tmp_path / "film.mp4", some_heads(5, batch=5), whole, check_stop=stop)
     assert not list(tmp_path.iterdir())
+
+
+def two_people(n_frames=(3, 5)):
+    """A grey image with a square at each side, one head darker than the other, of two lengths."""
+    image = torch.full((32, 80, 3), 0.5)
+    boxes = Box(0, 0, 32, 32), Box(48, 0, 32, 32)
+    portraits = [
+        Portrait(image, crop=FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), box, CropMode.FULL)) for box in boxes
+    ]
+    return [
+        (some_heads(n, 2), pipeline.make_paste_back(portrait, colour_match=0.0))
+        for n, portrait in zip(n_frames, portraits, strict=True)
+    ]
+
+
+def test_two_people_of_one_image_are_one_film_as_long_as_the_longer():
+    film = pipeline.paste_together(two_people())
+    frames = torch.cat(list(film.batches()))
+    assert (film.n_frames, film.width, film.height) == (5, 80, 32) and frames.shape == (5, 3, 32, 80)
+    assert (frames[..., 32:48] == 0.5).all(), "between them the image stays"
+    left, right = frames[:, 0, 16, 16], frames[:, 0, 16, 64]
+    assert torch.equal(left[2:], left[2].expand(3)) and (left[:3].diff() > 0).all(), (
+        "the shorter one holds its last frame"
+    )
+    assert (right.diff() > 0).all()
+
+
+def test_people_are_rendered_one_batch_at_a_time():
+    asked = []
+
+    def watched(k, heads):
+        def batches():
+            for batch in heads.batches():
+                asked.append(k)
+                yield batch
+
+        return FrameStream(heads.n_frames, heads.height, heads.width, batches)
+
+    people = [(watched(k, heads), back) for k, (heads, back) in enumerate(two_people((4, 4)))]
+    frames = pipeline.paste_together(people).batches()
+    next(frames)
+    assert asked == [0, 1], "nobody is rendered ahead"
+
+
+def test_people_of_images_of_two_sizes_are_refused():
+    (heads, back), _ = two_people()
+    other = Portrait(
+        torch.zeros(40, 40, 3),
+        crop=FaceCrop(torch.zeros(3, 32, 32), torch.zeros(68, 2), Box(0, 0, 32, 32), CropMode.FULL),
+    )
+    with pytest.raises(OptionError, match="80 x 32 and 40 x 40"):
+        pipeline.paste_together([(heads, back), (heads, pipeline.make_paste_back(other))])
+    with pytest.raises(OptionError, match="at least one person"):
+        pipeline.paste_together([])

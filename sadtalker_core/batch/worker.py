@@ -18,8 +18,18 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..api import paste_back_of, predict_motion, to_device
+from ..api import (
+    background_of,
+    film_of,
+    needs_alpha,
+    paste_back_of,
+    predict_conversation,
+    predict_motion,
+    to_device,
+)
+from ..audio.turns import read_turns
 from ..claims import Claim
+from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
@@ -39,20 +49,27 @@ class JobPayload:
     portrait: bytes
     voice: bytes | None
     options: Options
+    speakers: str | None = None
+    background: bytes | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobPayload:
-        return cls(job.portrait.read_bytes(), None if job.voice is None else job.voice.read_bytes(), job.options)
+        voice, background = (None if file is None else file.read_bytes() for file in (job.voice, job.background))
+        speakers = None if job.speakers is None else job.speakers.read_text(encoding="utf-8-sig")
+        return cls(job.portrait.read_bytes(), voice, job.options, speakers, background)
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedClip:
-    """A job whose motion is known: all that its frames need. height, width: of a head, in pixels."""
+    """A job whose motion is known: all that its frames need. height, width: of a head, in pixels;  has_alpha: whether
+    heads come with their alpha.
+    """
 
     portrait: Portrait
     motion: AnyMotion
     height: int
     width: int
+    has_alpha: bool = False
 
     def __len__(self) -> int:
         return len(self.motion)
@@ -95,20 +112,20 @@ class Worker:
         return Result(value, time.perf_counter() - started, socket.gethostname(), os.getpid())
 
     def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
-        """The whole job: the bytes of its mp4, and how many frames it has."""
-        nets = self._nets(payload.options)
-        clip = self.plan(payload)
+        """The whole job: the bytes of its video, and how many frames it has."""
+        nets, options = self._nets(payload.options), payload.options
         voice = None if payload.voice is None else read_audio(payload.voice)
+        image = read_image(payload.portrait)
+        if payload.speakers is None:
+            people = [predict_motion(nets, image, voice, options, self.model_folders, self.device)]
+        else:
+            turns = read_turns(payload.speakers)
+            people = predict_conversation(nets, image, voice, options, turns, self.model_folders, self.device)
+        heads, whole = film_of(nets, people, options, batch_size=self.batch_size, alpha=needs_alpha(options))
         with work_folder(WORK_FOLDER) as folder:
-            path = folder / "video.mp4"
-            write_job_video(
-                path,
-                pipeline.render(nets, clip.portrait, clip.motion, batch_size=self.batch_size),
-                clip.portrait,
-                voice,
-                payload.options,
-            )
-            return path.read_bytes(), len(clip)
+            path = folder / f"video.{options.format}"
+            _write(path, heads, whole, voice, options, payload.background)
+            return path.read_bytes(), heads.n_frames
 
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
@@ -117,18 +134,24 @@ class Worker:
         portrait, motion = predict_motion(
             nets, read_image(payload.portrait), voice, options, self.model_folders, self.device
         )
-        heads = pipeline.render(nets, portrait, motion, batch_size=1)
-        return PlannedClip(portrait, motion, heads.height, heads.width)
+        heads = pipeline.render(nets, portrait, motion, batch_size=1, alpha=needs_alpha(options))
+        return PlannedClip(portrait, motion, heads.height, heads.width, heads.has_alpha)
 
     def heads(self, options: Options, portrait: Portrait, motion: AnyMotion) -> np.ndarray:
-        """(T, 3, h, w) float32: the frames of a piece of motion, as an array, which Ray hands over without copying."""
-        stream = pipeline.render(self._nets(options), portrait, motion, batch_size=self.batch_size)
-        frames = np.empty((stream.n_frames, 3, stream.height, stream.width), np.float32)
+        """(T, 3 or 4, h, w) float32: the frames of a piece of motion, with alpha where it is needed, as an array, which
+        Ray hands over without copying.
+        """
+        stream = self._heads(options, portrait, motion)
+        frames = np.empty((stream.n_frames, 4 if stream.has_alpha else 3, stream.height, stream.width), np.float32)
         done = 0
         for batch in stream.batches():
             frames[done : done + len(batch)] = batch.float().cpu().numpy()
             done += len(batch)
         return frames
+
+    def _heads(self, options: Options, portrait: Portrait, motion: AnyMotion) -> FrameStream:
+        nets, alpha = self._nets(options), needs_alpha(options)
+        return pipeline.render(nets, portrait, motion, batch_size=self.batch_size, alpha=alpha)
 
     def _nets(self, options: Options) -> SadTalkerModel:
         wanted = options.model, options.precision
@@ -140,11 +163,37 @@ class Worker:
 
 
 def write_job_video(
-    path: Path | Claim, heads: FrameStream, portrait: Portrait, voice: tuple[Tensor, int] | None, options: Options
+    path: Path | Claim,
+    heads: FrameStream,
+    portrait: Portrait,
+    voice: tuple[Tensor, int] | None,
+    options: Options,
+    background: bytes | None = None,
 ) -> None:
-    """Heads, pasted back into their image if the options ask for it, become the mp4, at a path or a claimed name."""
-    whole = paste_back_of(portrait, options)
-    pipeline.render_video(path, heads, whole, output_fps=options.output_fps, audio=voice, quality=options.quality)
+    """Heads, pasted back into their image if the options ask for it, become the video, at a path or a claimed name.
+
+    background: the image file that the options name
+    """
+    _write(path, heads, paste_back_of(portrait, options), voice, options, background)
+
+
+def _write(
+    path: Path | Claim,
+    heads: FrameStream,
+    whole: PasteBack | None,
+    voice: tuple[Tensor, int] | None,
+    options: Options,
+    background: bytes | None,
+) -> None:
+    pipeline.render_video(
+        path,
+        heads,
+        whole,
+        output_fps=options.output_fps,
+        audio=voice,
+        quality=options.quality,
+        background=background_of(options, background),
+    )
 
 
 __all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_job_video"]

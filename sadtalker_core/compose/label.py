@@ -45,23 +45,44 @@ def label_frames(
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
         raise ImageError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
-    corner = one_of("corner", corner, CORNERS)
-    plate, ink = draw_plate(text, frames.shape[1], frames.shape[2], size)
-    height, width = plate.shape
-    margin = min(height // 2, frames.shape[1] - height, frames.shape[2] - width)
-    top = margin if corner.startswith("top") else frames.shape[1] - height - margin
-    left = margin if corner.endswith("left") else frames.shape[2] - width - margin
+    rows, columns, plate, ink = _placed_plate(text, frames.shape[1], frames.shape[2], corner, size)
     labelled = torch.empty_like(frames)
     cover, ink = (part[None, ..., None].to(frames) for part in (plate * opacity, ink))
     done = 0
     for piece, out in zip(frames.split(FRAMES_AT_ONCE), labelled.split(FRAMES_AT_ONCE), strict=True):
         out.copy_(piece)
-        patch = out[:, top : top + height, left : left + width, :3]
+        patch = out[:, rows, columns, :3]
         patch += cover * (ink - patch)
         done += len(piece)
         if on_progress is not None:
             on_progress(done, len(frames))
     return labelled
+
+
+def label_alpha(
+    alpha: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05, opacity: float = 0.8
+) -> Tensor:
+    """alpha (T, H, W) of frames that get this label -> the same, a new tensor in which the label can be seen, too: over
+    transparent parts it would be lost.
+    """
+    if alpha.ndim != 3:
+        raise ImageError(f"expected the alpha as (T, H, W), got {tuple(alpha.shape)}.")
+    rows, columns, plate, _ = _placed_plate(text, alpha.shape[1], alpha.shape[2], corner, size)
+    labelled = alpha.clone()
+    patch = labelled[:, rows, columns]
+    patch += (plate * opacity).to(alpha) * (1 - patch)
+    return labelled
+
+
+def _placed_plate(text: str, height: int, width: int, corner: str, size: float) -> tuple[slice, slice, Tensor, Tensor]:
+    """The rows and the columns of an image that the plate of a label covers, the plate and its greys."""
+    corner = one_of("corner", corner, CORNERS)
+    plate, ink = draw_plate(text, height, width, size)
+    high, wide = plate.shape
+    margin = min(high // 2, height - high, width - wide)
+    top = margin if corner.startswith("top") else height - high - margin
+    left = margin if corner.endswith("left") else width - wide - margin
+    return slice(top, top + high), slice(left, left + wide), plate, ink
 
 
 def draw_plate(text: str, height: int, width: int, size: float) -> tuple[Tensor, Tensor]:
@@ -131,4 +152,4 @@ def _measured(face: str | None, words: str, letters: int) -> tuple[Any, tuple[fl
     return font, font.getbbox(words)
 
 
-__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_frames", "typeface_for"]
+__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_alpha", "label_frames", "typeface_for"]

@@ -68,6 +68,8 @@ class PasteBack:
         _check_range("feather", feather, WIDEST_FEATHER)
         _check_range("colour_match", colour_match, 1.0)
         self.image = portrait.image.permute(2, 0, 1)
+        alpha = portrait.alpha()
+        self.portrait_alpha = torch.ones(1, 1).expand(portrait.image.shape[:2]) if alpha is None else alpha
         self.crop = portrait.require_crop()
         self.box = self.crop.box
         self.visible_box = _inside(self.box, portrait.size_wh)
@@ -117,6 +119,18 @@ class PasteBack:
         whole = self._image_bytes.expand(frames.shape[0], -1, -1, -1).clone()
         whole[:, _rows(self.visible_box), _columns(self.visible_box)] = covered
         return whole
+
+    def alpha(self, heads: Tensor, whole: Tensor | None = None) -> Tensor:
+        """The alpha of heads (B, 1, h, w), of any size -> that of the whole images (B, 1, H, W): the portrait's own,
+        and in the box the head's, which fades in as its colours do.
+
+        whole: (B, 1, H, W), the alpha of whole images in which somebody else moves already, instead of the portrait's
+        """
+        own = (self.portrait_alpha.expand(len(heads), 1, -1, -1) if whole is None else whole).to(heads).clone()
+        head = self._under_box(resize(without_doubled_row(heads, self.crop), (self.box.height, self.box.width)))
+        under = self._under(own)
+        under += self._under(self.mask).to(heads) * (head.clamp(0, 1) - under)
+        return own
 
     def _covered(self, frames: Tensor, under: Tensor) -> Tensor:
         """(B, 3, h, w) -> the part of the whole frames that the box covers; under: what lies there."""

@@ -5,6 +5,8 @@ Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at 
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ _FINER = 2  #: drawn so much larger and then reduced, for smooth lines
 
 _PAPER, _PANEL, _INK, _DIM, _WAVE = (24, 26, 31), (34, 37, 44), (226, 229, 235), (128, 134, 146), (62, 74, 96)
 _RED, _YELLOW, _BLUE, _GREEN = (255, 118, 105), (250, 205, 90), (104, 176, 255), (120, 220, 150)
+_PINK, _TURQUOISE, _ORANGE = (235, 130, 220), (90, 215, 215), (255, 165, 80)
+_COURSE_COLOURS = (_RED, _YELLOW, _BLUE, _GREEN, _PINK, _TURQUOISE, _ORANGE)
 
 
 class Line(NamedTuple):
@@ -45,11 +49,13 @@ def plot_motion(
     expression: Expression | None = None,
     pose: HeadPose | None = None,
     *,
+    courses: Mapping[str, Tensor] | None = None,
     width: int = 1024,
     height: int = 640,
 ) -> Tensor:
     """What there is of a voice, an expression and a pose -> an image (height, width, 3) in 0..1.
 
+    courses: other curves (T,) by their names, in a panel of their own
     Raises OptionError when nothing is connected or the image is too small to be read, WrongFamily when the tracks
     are of two families.
     """
@@ -60,6 +66,10 @@ def plot_motion(
     if expression is not None and pose is not None:
         require_family("the pose", pose.family, expression.family)
     panels = panels_of(expression, pose)
+    if courses:
+        colours = itertools.cycle(_COURSE_COLOURS)
+        lines = [Line(name, values, colour) for (name, values), colour in zip(courses.items(), colours)]  # noqa: B905
+        panels.insert(0, _fitted("set", lines, 0.0, 1.0))
     if not panels and (speech is None or speech.wave is None):
         raise OptionError("there is nothing to plot; connect an expression, a pose, or speech.")
     lengths = [len(line.values) for panel in panels for line in panel.lines]

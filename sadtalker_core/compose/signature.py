@@ -1,5 +1,6 @@
-"""A finished mp4 and a person's certificate come in; the same video goes out with a C2PA manifest, signed, that says
-that it was made by AI. Programs that know C2PA ("Content Credentials") show who signed it, and notice every change.
+"""A finished mp4 or mov and a person's certificate come in; the same video goes out with a C2PA manifest, signed, that
+says that it was made by AI. Programs that know C2PA ("Content Credentials") show who signed it, and notice every
+change.
 
 Needs the package c2pa-python, which nothing else here does.
 """
@@ -54,10 +55,10 @@ class Signature:
         Image.new("RGB", (1, 1)).save(pixel, "PNG")
         self._sign("image/png", pixel, io.BytesIO())
 
-    def sign(self, video: Path, signed: Path) -> None:
-        """Writes the mp4 `video` to `signed`, with the manifest inside. Raises SigningError."""
+    def sign(self, video: Path, signed: Path, kind: str = "video/mp4") -> None:
+        """Writes `video` to `signed`, with the manifest inside.  kind: its MIME type. Raises SigningError."""
         with video.open("rb") as plain, signed.open("w+b") as out:
-            self._sign("video/mp4", plain, out)
+            self._sign(kind, plain, out)
 
     def _sign(self, kind: str, plain: BinaryIO, out: BinaryIO) -> None:
         c2pa = _c2pa()

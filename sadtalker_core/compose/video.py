@@ -1,9 +1,10 @@
-"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out; nothing is kept but what the encoder holds.
+"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), as
+the ending of its name says; nothing is kept but what the encoder holds.
 
 Letters: `B` frames of a batch, `H W` their size, `C` channels, `n` samples. The encoder is the ffmpeg that the package
 imageio-ffmpeg brings along. It writes to `.part` files beside the target (claims.py), which gets its name when all is
 well; on a failure or an interruption nothing is left behind, and what a kill leaves the next writer in that folder
-takes away. The frames go into a NUT file first: unlike an mp4, it can be read when its end is missing.
+takes away. The frames go into a NUT or Matroska file first: unlike an mp4, it can be read when its end is missing.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import logging
 import math
 import os
 import queue
+import signal
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -32,20 +34,8 @@ from ..claims import sweep as sweep_parts
 from ..datatypes import FrameStream
 from ..errors import AudioError, DoesNotFit, OptionError, SadTalkerError, SigningError, VideoError, shorten
 from ..saving import disk_full_error
+from .formats import LARGEST_CRF, MP4, QUALITIES, Quality, VideoFormat, format_of
 from .signature import Signature
-
-
-@dataclass(frozen=True)
-class Quality:
-    """crf: x264's constant rate factor, 0 lossless to 51.  preset: how hard it searches."""
-
-    crf: int
-    preset: str
-
-
-#: What the node offers; "high" looks like the frames. On an image of 1920 x 1080 it is as near to them and as large as
-#: crf 18 with the preset fast, in 40 % of the time (SSIM 0.9954 and 0.9955).
-QUALITIES = {"draft": Quality(28, "veryfast"), "high": Quality(16, "veryfast"), "best": Quality(12, "medium")}
 
 #: written into every file, so that people and machines can tell: the words, the code of the IPTC for such media, and
 #: the field that China's GB 45438-2025 asks for (Label 1: made by AI; who offers a service adds its own codes)
@@ -55,9 +45,6 @@ AI_MARK = {
     "AIGC": '{"Label": "1"}',
 }
 
-#: sample rates that every player takes; others are resampled to the first
-AUDIO_RATES_HZ = (48_000, 44_100)
-AUDIO_BITS_PER_SECOND = 192_000
 SAMPLES_PER_CHUNK = 1 << 18
 FASTEST_FPS = 1000.0
 LARGEST_SIDE = 16_384
@@ -102,9 +89,10 @@ class VideoWriter:
         signature: Signature | None = None,
         partial: Path | None = None,
         check_stop: Callable[[], None] | None = None,
+        alpha: bool = False,
     ):
-        """path: ends in .mp4, in a folder that exists; an older file of that name is replaced. Or a claim on a name
-                  that nobody has.
+        """path: ends in .mp4, .webm or .mov, in a folder that exists; an older file of that name is replaced. Or a
+                  claim on a name that nobody has.
 
         size_wh:  of the frames; an odd side is made even by doubling its last row or column
         fps:      of the frames, any rate above 0
@@ -118,6 +106,7 @@ class VideoWriter:
         signature: who signs the file, or nobody
         partial:  where the frames that came stay, playable, when the block ends with an error; a claim knows it itself
         check_stop: called again and again while the encoder is waited for; may raise to stop
+        alpha:    whether the frames have a fourth channel, 1 where they show something; not for an mp4
         Raises OptionError, VideoError, AudioError or SigningError for what cannot be written.
         """
         self._claim = path if isinstance(path, Claim) else None
@@ -126,6 +115,10 @@ class VideoWriter:
             raise VideoError(f"expected a file name without the character NUL, got {shorten(repr(str(self.path)))}.")
         if not self.path.parent.is_dir():
             raise VideoError(f"expected an existing folder to write to, got {shorten(self.path.parent)}.")
+        self.format = format_of(self.path)
+        self.alpha = alpha
+        if alpha and not self.format.alpha:
+            raise VideoError(f"{shorten(self.path.name)} is to be transparent, which only .webm and .mov can be.")
         self.width, self.height = size_wh
         if not (1 <= self.width <= LARGEST_SIDE and 1 <= self.height <= LARGEST_SIDE):
             raise VideoError(f"expected frames of 1 to {LARGEST_SIDE} pixels a side, got {self.width} x {self.height}.")
@@ -136,6 +129,11 @@ class VideoWriter:
         self.metadata = marked(metadata or {})
         self.signature = signature
         if signature is not None:
+            if not self.format.mime:
+                raise SigningError(
+                    f"a {self.format.name} file cannot be signed: C2PA knows no place for a signature in it. Choose "
+                    "mp4 or mov, or remove the signing settings."
+                )
             signature.require_usable()
         self.check_stop = check_stop or _go_on
         self._partial = partial
@@ -154,11 +152,12 @@ class VideoWriter:
                 self._claim = claim_path(self.path, partial=self._partial)
             self.claim.part("metadata").write_bytes(ffmetadata(self.metadata))
             even = f"{self.width + self.width % 2}x{self.height + self.height % 2}"
+            encoder, pixels = self.format.video(self.quality, self.alpha)
             self._encoder = Ffmpeg(
                 "-f",
                 "rawvideo",
                 "-pix_fmt",
-                "rgb24",
+                "rgba" if self.alpha else "rgb24",
                 "-s",
                 even,
                 "-r",
@@ -167,19 +166,14 @@ class VideoWriter:
                 "pipe:0",
                 "-map",
                 "0:v",
-                "-c:v",
-                "libx264",
-                "-crf",
-                str(self.quality.crf),
-                "-preset",
-                self.quality.preset,
+                *encoder,
                 "-vf",
-                "scale=in_range=full:out_range=limited:out_color_matrix=bt709,format=yuv420p,"
+                f"scale=in_range=full:out_range=limited:out_color_matrix=bt709,format={pixels},"
                 "setparams=range=limited:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
                 "-flush_packets",
                 "1",
                 "-f",
-                "nut",
+                self.format.draft,
                 _as_argument(self.claim.part("video")),
                 folder=self.path.parent,
                 check_stop=self.check_stop,
@@ -187,10 +181,10 @@ class VideoWriter:
         return self
 
     def write(self, frames: Tensor | np.ndarray) -> None:
-        """frames (B, H, W, 3), bytes, or floats in 0..1. Raises VideoError or DoesNotFit."""
+        """frames (B, H, W, 3), or 4 with alpha; bytes, or floats in 0..1. Raises VideoError or DoesNotFit."""
         if self._encoder is None:
             raise RuntimeError("write() belongs inside the with-block of its VideoWriter")
-        pixels = _bytes(frames, self.width, self.height)
+        pixels = _bytes(frames, self.width, self.height, 4 if self.alpha else 3)
         first, self.n_frames = self.n_frames, self.n_frames + len(pixels)
         # Frame k of the file begins at k / output_fps, and shows the frame that is on then.
         begun = math.ceil(self.n_frames * self.output_fps / self.fps)
@@ -311,7 +305,7 @@ def _require_frame(claim: Claim, check_stop: Callable[[], None]) -> None:
     """Raises VideoError where not even the first encoded frame is whole; a copy of it would be an empty video."""
     reader = Ffmpeg(
         "-f",
-        "nut",
+        format_of(claim.path).draft,
         "-i",
         _as_argument(claim.part("video")),
         "-frames:v",
@@ -341,13 +335,14 @@ def _pack(
     patience_seconds: float,
 ) -> Path:
     """The encoded frames, copied, the sound, cut to their length, and the metadata become one finished part."""
+    kind: VideoFormat = format_of(claim.path)
     whole, metadata = claim.part("whole"), claim.part("metadata")
     inputs: list[str] = []
     tracks = ["-map", "1:v", "-c:v", "copy"]
     if sound is not None:
         inputs += ["-f", "f32le", "-ar", str(sound.rate_hz), "-ac", str(sound.n_channels), "-i", "pipe:0"]
-        rate_hz = sound.rate_hz if sound.rate_hz in AUDIO_RATES_HZ else AUDIO_RATES_HZ[0]
-        tracks += ["-map", "2:a", "-c:a", "aac", "-b:a", str(AUDIO_BITS_PER_SECOND), "-ar", str(rate_hz)]
+        rate_hz = sound.rate_hz if sound.rate_hz in kind.audio_rates_hz else kind.audio_rates_hz[0]
+        tracks += ["-map", "2:a", "-c:a", *kind.audio, "-ar", str(rate_hz)]
     whole.unlink(missing_ok=True)  # a killed run's encoder may still be writing to it
     if not metadata.is_file():  # the mark is in every file
         metadata.write_bytes(ffmetadata(AI_MARK))
@@ -357,18 +352,15 @@ def _pack(
         "-i",
         _as_argument(metadata),
         "-f",
-        "nut",
+        kind.draft,
         "-i",
         _as_argument(claim.part("video")),
         *inputs,
         *tracks,
-        # Names of our own survive only as QuickTime tags; the index comes first, so that a page can begin to play.
         "-map_metadata",
         "0",
-        "-movflags",
-        "+faststart+use_metadata_tags",
         "-f",
-        "mp4",
+        *kind.muxer,
         _as_argument(whole),
         folder=claim.path.parent,
         check_stop=check_stop,
@@ -382,15 +374,39 @@ def _pack(
         if not (whole.is_file() and whole.stat().st_size):
             raise VideoError(
                 f"{_whose(joiner.command)} exited without output and wrote no video; it is not an ffmpeg "
-                "that can encode H.264."
+                f"that can encode {'H.264' if kind is MP4 else kind.name}."
             )
         if signature is None:
             return whole
         signed = claim.part("signed")
-        signature.sign(whole, signed)
+        signature.sign(whole, signed, kind.mime)
         return signed
     except BaseException:
         joiner.stop()
+        raise
+
+
+def write_playable_copy(video: Path, copy: Path, *, check_stop: Callable[[], None] | None = None) -> None:
+    """Writes an mp4 of a finished video that a browser plays, on grey where it is transparent; what was there is
+    replaced. Raises VideoError or DoesNotFit.
+    """
+    # Grey is laid under the frames by the alpha of the frames themselves: two copies of them, one painted over.
+    on_grey = (
+        "format=yuva444p,split[frames][grey];[grey]lutyuv=y=126:u=128:v=128:a=255[grey];"
+        "[grey][frames]overlay=format=yuv444,format=yuv420p"
+    )
+    encoder = Ffmpeg(
+        *("-i", _as_argument(video), "-filter_complex", on_grey),
+        *("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-c:a", "aac", "-movflags", "+faststart"),
+        *("-f", "mp4", _as_argument(copy)),
+        folder=copy.parent,
+        check_stop=check_stop or _go_on,
+    )
+    try:
+        encoder.finish()
+    except BaseException:
+        encoder.stop()
+        copy.unlink(missing_ok=True)
         raise
 
 
@@ -518,10 +534,24 @@ class Ffmpeg:
     def _raise_its_words(self) -> None:
         self._wait(self._ended)
         self.reader.join(STOP_SECONDS)
-        words = "\n".join(self.last_lines) or f"no output, exit status {self.process.returncode}"
+        words = "\n".join([*self.last_lines, _how_it_ended(self.process.returncode)])
         raise disk_full_error(words, self.folder) or VideoError(
             f"{_whose(self.command)} could not write the video. Its last output:\n{words}"
         )
+
+
+def _how_it_ended(status: int) -> str:
+    """What the exit status of a process says, in words."""
+    if status >= 0:
+        return f"(exit status {status})"
+    if -status == getattr(signal, "SIGXFSZ", None):
+        return "File too large"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "unknown"
+    hint = "; systems do that to programs when the memory runs out" if name == "SIGKILL" else ""
+    return f"(ended by signal {-status}, {name}{hint})"
 
 
 def _go_on() -> None:
@@ -616,11 +646,13 @@ def ffmpeg_command() -> list[str]:
         ) from error
 
 
-def _bytes(frames: Tensor | np.ndarray, width: int, height: int) -> np.ndarray:
-    """-> (B, H', W', 3) contiguous bytes with even H' and W'."""
+def _bytes(frames: Tensor | np.ndarray, width: int, height: int, channels: int) -> np.ndarray:
+    """-> (B, H', W', channels) contiguous bytes with even H' and W'."""
     frames = torch.as_tensor(frames).detach()
-    if frames.dim() != 4 or tuple(frames.shape[1:]) != (height, width, 3):
-        raise VideoError(f"expected frames (batch, {height}, {width}, 3), got the shape {tuple(frames.shape)}.")
+    if frames.dim() != 4 or tuple(frames.shape[1:]) != (height, width, channels):
+        raise VideoError(
+            f"expected frames (batch, {height}, {width}, {channels}), got the shape {tuple(frames.shape)}."
+        )
     if frames.is_floating_point():
         if not torch.isfinite(frames).all():
             raise VideoError("expected finite frames, got NaN or infinity; try precision fp32.")
@@ -640,9 +672,9 @@ def _rate(name: str, fps: float) -> Fraction:
 def _quality(quality: str | int) -> Quality:
     if isinstance(quality, str):
         return QUALITIES[one_of("quality", quality, QUALITIES)]
-    if not 0 <= quality <= 51:
-        raise OptionError(f"expected a crf between 0 and 51, got {quality}.")
-    return Quality(quality, QUALITIES["high"].preset)
+    if not 0 <= quality <= LARGEST_CRF:
+        raise OptionError(f"expected a crf between 0 and {LARGEST_CRF}, got {quality}.")
+    return Quality.of_crf(quality, QUALITIES["high"].preset)
 
 
 def _as_argument(path: Path) -> str:
@@ -650,4 +682,13 @@ def _as_argument(path: Path) -> str:
     return f"file:{path}"
 
 
-__all__ = ["AI_MARK", "QUALITIES", "Quality", "VideoWriter", "ffmpeg_command", "sweep", "with_even_sides"]
+__all__ = [
+    "AI_MARK",
+    "QUALITIES",
+    "Quality",
+    "VideoWriter",
+    "ffmpeg_command",
+    "sweep",
+    "with_even_sides",
+    "write_playable_copy",
+]

@@ -166,7 +166,7 @@ def square_to_image(points: Tensor, box: Box, size: int) -> Tensor:
 
 
 def cut_square(image: Tensor, box: Box, size: int) -> Tensor:
-    """image (H, W, 3) in 0..1 -> (3, S, S): the box, resized without smoothing, in 256 levels.
+    """image (H, W, C) in 0..1 -> (C, S, S): the box, resized without smoothing, in 256 levels.
 
     The released networks were trained on squares that had been written to a PNG file, hence the levels (PARITY.md P38).
     """
@@ -206,7 +206,7 @@ def render_side(box: Box, size: int) -> int:
 
 
 def cut_sharply(image: Tensor, box: Box, size: int) -> Tensor:
-    """image (H, W, 3) in 0..1 -> (3, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
+    """image (H, W, C) in 0..1 -> (C, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
     part = image[box.y : box.bottom, box.x : box.right]
     return resize_lanczos(part.permute(2, 0, 1), (size, size))
 

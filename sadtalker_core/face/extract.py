@@ -28,6 +28,7 @@ from .crop import (
     image_to_square,
     render_side,
     square_box,
+    square_to_image,
 )
 from .detector import FaceDetector
 from .iris import find_irises
@@ -77,8 +78,10 @@ def extract_released(
         points = find_points(image, None) if points is None else points
         seen = image_to_square(points, box, pic_size)
     _warn_if_small(seen * box.width / pic_size)
+    _warn_if_left_out(portrait, square_to_image(seen, box, pic_size))
     coefficients = read_squares(net, square[None], [seen], mode)
-    return replace(portrait, crop=FaceCrop(square, seen, box, mode)), coefficients
+    crop = FaceCrop(square, seen, box, mode, alpha=_cut_alpha(portrait, box, pic_size, cut_square))
+    return replace(portrait, crop=crop), coefficients
 
 
 def extract_mini(
@@ -105,6 +108,7 @@ def extract_mini(
     check_render_size(render_size)
     points = find_mesh(detector, mesh, portrait.image, FaceSelector.of(portrait)).points
     _warn_if_small(mesh_to_68(points))
+    _warn_if_left_out(portrait, points)
     box = square_box(mesh_to_68(points), portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
     fine = render_size != FIXED_RENDER
     if fine:
@@ -113,16 +117,24 @@ def extract_mini(
     cover = cover_of(portrait.image.permute(2, 0, 1), points)
     if cover is not None:
         logging.warning(_COVERED[cover])
+    cut = cut_sharply if fine else cut_square
     crop = FaceCrop(
-        (cut_sharply if fine else cut_square)(portrait.image, box, pic_size),
+        cut(portrait.image, box, pic_size),
         image_to_square(points, box, pic_size),
         box,
         mode,
         _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
         fine,
         cover == CLOTH,
+        _cut_alpha(portrait, box, pic_size, cut),
     )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
+
+
+def _cut_alpha(portrait: Portrait, box: Box, pic_size: int, cut: Callable[[Tensor, Box, int], Tensor]) -> Tensor | None:
+    """(1, S, S) what the square shows of the portrait's alpha, cut as its colours are; None where all is opaque."""
+    alpha = portrait.alpha()
+    return None if alpha is None else cut(alpha[..., None], box, pic_size)
 
 
 def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:
@@ -140,6 +152,20 @@ def _warn_if_small(points: Tensor) -> None:
             "SadTalker: the face is only about %.0f pixels large, so the head will be blurred. Use a larger image, or"
             " upscale this one first; 256 pixels or more are good.",
             size,
+        )
+
+
+def _warn_if_left_out(portrait: Portrait, points: Tensor) -> None:
+    """points: (N, 2 or more) of the face in pixels of the image, most of which should be opaque"""
+    alpha = portrait.alpha()
+    if alpha is None:
+        return
+    width, height = portrait.size_wh
+    x, y = points[:, 0].long().clamp(0, width - 1), points[:, 1].long().clamp(0, height - 1)
+    if float(alpha[y, x].mean()) < 0.5:
+        logging.warning(
+            "SadTalker: most of the face is transparent; is its mask the wrong way round? person_mask is 1 where the "
+            "person is, and Load Image's mask is 1 where nothing is."
         )
 
 

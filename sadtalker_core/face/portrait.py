@@ -33,6 +33,7 @@ def portrait_from_image(
     face_landmarks: Any = None,
     bounding_box: Any = None,
     name: str = "",
+    shown: Tensor | None = None,
 ) -> Portrait:
     """image (H, W, C) or a batch (B, H, W, C) -> the portrait of one of its faces.
 
@@ -42,6 +43,8 @@ def portrait_from_image(
     face_landmarks, bounding_box: faces that another node has found, in the shapes of hints.py; index and order count
              them
     name:    what the user knows the image by
+    shown:   (H, W) or (B, H, W), 1 where the person is; stretched when it has another size. What it leaves out becomes
+             transparent, beside what the image itself says
     Raises ImageError for an image that cannot be used, OptionError for a hint that points nowhere and for
     two of them, InputError and FaceNotFound for what another node has found.
     """
@@ -54,6 +57,8 @@ def portrait_from_image(
     pixels, own_alpha = check_image(image)
     if own_alpha is None and alpha is not None and alpha.shape == pixels.shape[:2]:
         own_alpha = alpha.float()
+    if shown is not None:
+        own_alpha = _left_out(shown, batch_index, pixels, own_alpha)
     _log_if_transparent(own_alpha)
     face_box = _box_of(box, pixels)
     if painted is not None:
@@ -90,10 +95,29 @@ def _log_if_transparent(alpha: Tensor | None) -> None:
     part = 0.0 if alpha is None else float((alpha > 0.5).float().mean())
     if part > TRANSPARENT:
         logging.info(
-            "SadTalker: %.0f %% of the portrait is transparent; the video shows the colours underneath, often black. "
-            "The help of Load Portrait says how to put the portrait on a background colour.",
+            "SadTalker: %.0f %% of the portrait is transparent; an mp4 shows the colours underneath, often black. In "
+            "Video Combine and Render Video the formats webm and mov are transparent; background_color fills an mp4.",
             100 * part,
         )
+
+
+def _left_out(shown: Tensor, batch_index: int, pixels: Tensor, own: Tensor | None) -> Tensor:
+    """(H, W), 1 where the image is transparent: by itself or by what is shown of it."""
+    shown = shown[None] if shown.ndim == 2 else shown
+    if shown.ndim != 3 or 0 in shown.shape:
+        raise ImageError(f"expected person_mask as (height, width), got the shape {tuple(shown.shape)}.")
+    alpha = shown[min(batch_index, len(shown) - 1)].detach().float().cpu()
+    if not torch.isfinite(alpha).all():
+        raise ImageError("person_mask contains NaN or infinite values; check the node that made it.")
+    if alpha.shape != pixels.shape[:2]:
+        alpha = F.interpolate(alpha[None, None], pixels.shape[:2], mode="bilinear", align_corners=False)[0, 0]
+    alpha = alpha.clamp(0, 1) if own is None else alpha.clamp(0, 1) * (1 - own)
+    if not (alpha > PAINTED).any():
+        raise OptionError(
+            "person_mask shows nothing of the image: it is 1 where the person is. Load Image's mask is the other way "
+            "round; put Invert Mask between."
+        )
+    return 1 - alpha
 
 
 def _box_of(box: tuple[int, int, int, int], pixels: Tensor) -> Box | None:

@@ -45,8 +45,8 @@ from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
-#: what moves faster than MappingNet can follow, and how far
-_QUICK_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("eyeBlink", "eyeLook"))]
+#: what MappingNet has no say in, and how far it goes: it would be slower there, and brows or lids would move lips
+_UPPER_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("brow", "cheekSquint", "eye"))]
 _LEAST, _MOST = 0.0, 1.0
 #: frames that a CPU makes side by side when nobody says how many
 FRAMES_AT_ONCE = 4
@@ -155,22 +155,22 @@ class Mini:
         *,
         on_progress: OnProgress | None = None,
     ) -> Motion[BlendshapeMotion]:
-        """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow: lids and gaze are
-        handed over as they are.
+        """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow, and a little of what
+        brows and lids do would come out at the lips: it is shown the lower face, and the upper is handed over as it is.
         """
         (mapping,) = model.use(self.networks.mapping)
         motion = coefficients_to_motion(
             mapping,
-            source,
-            expression,
+            replace(source, expression=_lower_face(source.expression)),
+            replace(expression, coefficients=_lower_face(expression.coefficients)),
             pose,
             options,
             kind=BlendshapeMotion,
             on_progress=on_progress,
         )
         return Motion(
-            _with_quick_units(motion.driving, expression.coefficients * options.expression_scale),
-            _with_quick_units(motion.source, source.expression[:1]),
+            _with_upper_face(motion.driving, expression.coefficients * options.expression_scale),
+            _with_upper_face(motion.source, source.expression[:1]),
         )
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
@@ -215,8 +215,15 @@ def _log_size(crop: FaceCrop) -> None:
     )
 
 
-def _with_quick_units(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
+def _lower_face(coefficients: Tensor) -> Tensor:
+    """(T, 64) -> the same, the upper face at rest; what is NaN stays so, to be refused"""
+    rows = coefficients.clone()
+    rows[:, _UPPER_UNITS] *= 0
+    return rows
+
+
+def _with_upper_face(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
     """coefficients: (T, 64) as they were given to MappingNet"""
     weights = rows.weights.clone()
-    weights[:, _QUICK_UNITS] = coefficients[:, _QUICK_UNITS].to(weights).clamp(_LEAST, _MOST)
+    weights[:, _UPPER_UNITS] = coefficients[:, _UPPER_UNITS].to(weights).clamp(_LEAST, _MOST)
     return replace(rows, weights=weights)

@@ -104,9 +104,14 @@ def eyelids_by_expnet(reference: FaceCoefficients, net: ExpNet) -> Tensor:
     take to be where the lowest tenth of the frames ends. What else moves along that direction is taken for lids. The
     original hands all 64 numbers of the reference to the network instead, mouth included; see `predict_expression`.
     """
-    closing = net.head.weight[:, -1].detach().float().cpu()
+    closing = closing_of_expnet(net)
     shut = reference.expression @ closing / closing.square().sum().clamp(min=1e-12)
     return (shut - shut.quantile(0.1)).clamp(0, 1)
+
+
+def closing_of_expnet(net: ExpNet) -> Tensor:
+    """(64,) how a whole blink moves the coefficients of a face, as an ExpNet of this family does it."""
+    return net.head.weight[:, -1].detach().float().cpu()
 
 
 def reenact(reference: FaceCoefficients, source: FaceCoefficients | None = None) -> tuple[Expression, HeadPose]:
@@ -147,6 +152,7 @@ def _tracks(coefficients: FaceCoefficients) -> dict[str, Any]:
 __all__ = [
     "Fit",
     "ReferenceLength",
+    "closing_of_expnet",
     "eyelids_by_blendshapes",
     "eyelids_by_expnet",
     "fit_length",

@@ -14,6 +14,7 @@ Everything begins as the portrait has it. Letters: `T` frames.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -210,9 +211,16 @@ def _mood(voice: _Voice, generator: torch.Generator) -> Tensor:
 
 def _gaze(voice: _Voice, generator: torch.Generator) -> Tensor:
     """(T, 64) where the eyes look: straight at first."""
-    n_frames = voice.n_frames
+    return look_weights(*wandering_look(voice.n_frames, generator, [start for start, _ in voice.phrases]))
+
+
+def wandering_look(n_frames: int, generator: torch.Generator, starts: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+    """(T,) twice, degrees to the left of the person, and up: a gaze that rests, leaps a little, now and then goes away
+    for a second and comes back. It begins straight.
+
+    starts: frames in which somebody begins to speak; then eyes go away more readily
+    """
     across, up = torch.zeros(n_frames), torch.zeros(n_frames)
-    starts = [start for start, _ in voice.phrases]
     frame = away_until = 0
     while frame < n_frames:
         rests, away, how_long, how_far, how_high, side = torch.rand(6, generator=generator).tolist()
@@ -231,7 +239,7 @@ def _gaze(voice: _Voice, generator: torch.Generator) -> Tensor:
         lasts = max(lasts, 1)
         across[frame : frame + lasts], up[frame : frame + lasts] = look
         frame += lasts
-    return look_weights(*(_saccades(track) for track in (across, up)))
+    return _saccades(across), _saccades(up)
 
 
 def _saccades(track: Tensor) -> Tensor:
@@ -260,4 +268,4 @@ def _between(ends: tuple[float, float], share: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * share
 
 
-__all__ = ["UpperFace", "upper_face", "with_upper_face"]
+__all__ = ["UpperFace", "upper_face", "wandering_look", "with_upper_face"]

@@ -15,7 +15,8 @@ from ..datatypes import Box
 
 
 def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
-    """Square frames (B, 3, S, S) -> (B, 3, S * height // width of the box, S): as wide as before, the box's aspect.
+    """Square frames (B, C, S, S) -> (B, C, S * height // width of the box, S): as wide as before, the box's aspect. The
+    first three channels are the same whether or not others come with them.
 
     Undoes the squeezing of a box that is no square (PARITY.md P57). Bilinear between pixel centres, without
     antialiasing, like OpenCV's. The box is the one that was squeezed, so in the extended modes it is the extended one.
@@ -24,7 +25,12 @@ def to_box_aspect(frames: Tensor, box: Box) -> Tensor:
     height = box.height_at(side)
     if height == side:
         return frames
-    return F.interpolate(frames, size=(height, side), mode="bilinear", align_corners=False)
+    # another number of channels would take another kernel of torch's, which rounds otherwise
+    layers = [
+        F.interpolate(layer.contiguous(), size=(height, side), mode="bilinear", align_corners=False)
+        for layer in frames.split(3, dim=1)
+    ]
+    return layers[0] if len(layers) == 1 else torch.cat(layers, dim=1)
 
 
 @functools.cache

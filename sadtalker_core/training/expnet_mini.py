@@ -27,21 +27,14 @@ from torch import Tensor
 from ..checkpoint.reading import read_tensors
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
-from ..motion.expnet import ExpNet, ExpNetConfig, opened_from_rest
+from ..motion.expnet import ExpNet, ExpNetConfig
+from ..motion.spoken import kept_share, spoken_expression
+from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from .engine import StepContext, seeded, trained
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
-from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)
-
-#: how much of the portrait's own expression stays while it speaks; what is not named here stays whole
-KEPT = {
-    "jawOpen": 0.0, "jawForward": 0.5, "jawLeft": 0.6, "jawRight": 0.6, "mouthClose": 0.0, "mouthFunnel": 0.0,
-    "mouthPucker": 0.0, "mouthLowerDown": 0.1, "mouthUpperUp": 0.1, "mouthPress": 0.2, "mouthRollLower": 0.0,
-    "mouthRollUpper": 0.0, "mouthShrugLower": 0.2, "mouthShrugUpper": 0.2, "mouthStretch": 0.3, "mouthDimple": 0.5,
-    "mouthSmile": 0.6, "mouthFrown": 0.6, "mouthLeft": 0.6, "mouthRight": 0.6, "cheekPuff": 0.0, "tongueOut": 0.0,
-}  # fmt: skip
 
 CLIPS_PER_BATCH = 20
 FRAMES_PER_CLIP = 8
@@ -56,24 +49,14 @@ JAW_GAIN = 1.15
 RESTING = 0.02
 
 
-def kept_share() -> Tensor:
-    """(64,) the share of each reference coefficient that the expression keeps."""
-    share = torch.zeros(EXPRESSION)
-    share[: len(ARKIT_BLENDSHAPES)] = 1.0
-    for name, value in KEPT.items():
-        share[blendshape_indices(name)] = value
-    return share
-
-
 def target_expression(speech_blendshapes: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
     """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
 
     Lids may be told to close further than shut when the portrait squints; whoever moves the mesh cuts at 1.
     """
-    target = reference * kept_share()
-    target[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
+    target = spoken_expression(speech_blendshapes, reference)
     target[:, blendshape_indices("eyeBlink")] += blink[:, None]
-    return opened_from_rest(target, reference)
+    return target
 
 
 def new_net(seed: int) -> ExpNet:

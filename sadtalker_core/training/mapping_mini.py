@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool1d, smooth_l1_loss
 
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, MOTION_ROW, ROTATION
 from ..datatypes import BlendshapeMotion
+from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from ..render.mapping import (
     ANGLE_BINS,
     DEGREES_PER_BIN,
@@ -36,7 +37,6 @@ from .engine import StepContext, seeded, trained
 from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .voices.speech_set import SpeechClip, load
-from .voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 TRACKS_PER_STEP = 6
 FRAMES_PER_TRACK = 108

@@ -12,7 +12,7 @@ import pytest
 from sadtalker_core.batch.jobs import FILES, read_jobs
 from sadtalker_core.errors import JobListError
 from sadtalker_core.options import OPTIONS, Options
-from tests.batch.conftest import PORTRAIT, write_voice
+from tests.batch.conftest import NOBODY, PORTRAIT, write_voice
 
 NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 PIPELINE = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
@@ -50,7 +50,10 @@ def test_columns_have_the_names_the_defaults_and_the_choices_of_the_nodes_inputs
         for name, entry in NODES[f"SadTalker{node}"]["inputs"].items()
         if "default" in entry
     }  # what has none comes by a wire
-    for name, default in asdict(Options()).items():
+    inputs["background"] = inputs["background_color"]  # a table names an image file where a node has a socket
+    columns = asdict(Options())
+    assert columns.pop("expression") == "", "all inputs of Set Expression in one text"
+    for name, default in columns.items():
         assert default == inputs[name]["default"], name
         for value in inputs[name].get("values", ()):
             assert OPTIONS[name].read(value) == value
@@ -96,6 +99,8 @@ def test_a_table_as_spreadsheets_write_it_can_be_read(folder):
     ("idle_seconds,quality", "1,nice", "quality: expected one of draft, high, best, got 'nice'."),
     ("idle_seconds,blink", "1,often", "blink: expected one of auto, off, original, got 'often'."),
     ("idle_seconds,yaw", "1,left", "yaw: expected degrees from -180 to 180, such as '-20, 0, 20', got 'left'."),
+    ("idle_seconds,expression", "1,brows=0:0; smile=2",
+     "expression: smile: expected a number from 0 to 1, or keyframes such as '0:0, 1.5:0.4, 3:0', got '2'."),
 ])  # fmt: skip
 def test_a_wrong_cell_gets_a_sentence(table, columns, cells, sentence):
     assert fault_of(table, columns, cells) == sentence
@@ -188,7 +193,7 @@ def test_no_input_is_written_over(table, folder, out):
 
 
 @pytest.mark.parametrize(("head", "sentence"), [
-    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, out, model, "),
+    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, speakers, out, model, "),
     ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
     ("portrait,out,seed,seed", "one.csv, line 1: the column seed appears twice."),
     ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
@@ -226,6 +231,59 @@ def test_the_id_follows_what_goes_in_and_nothing_else(table, folder):
     assert len({*plain, *others}) == 4
 
 
+def test_a_format_and_a_background_become_part_of_a_job(table, folder):
+    lines = [
+        f"{PORTRAIT},short.wav,a.webm,webm,",
+        f"{PORTRAIT},short.wav,b.MOV,mov,#00ff00",
+        f"{PORTRAIT},short.wav,c.mp4,,{NOBODY}",
+        f"{PORTRAIT},short.wav,d.mp4,mp4,white",
+    ]
+    jobs = read_jobs(table("films.csv", "portrait,voice,out,format,background", *lines))
+    assert [job.options.format for job in jobs] == ["webm", "mov", "mp4", "mp4"]
+    assert [job.background for job in jobs] == [None, None, folder / NOBODY, None]
+    assert len({job.id for job in jobs}) == 4
+
+
+def test_the_image_of_a_background_counts_by_what_it_shows(table, folder):
+    def id_of(name):
+        (job,) = read_jobs(table("one.csv", "portrait,voice,out,background", f"{PORTRAIT},short.wav,a.mp4,{name}"))
+        return job.id
+
+    shutil.copy(folder / NOBODY, folder / "behind.png")
+    before = id_of("behind.png")
+    shutil.copy(folder / PORTRAIT, folder / "behind.png")
+    assert id_of("behind.png") != before
+
+
+@pytest.mark.parametrize(("columns", "cells", "out", "said"), [
+    ("format", "webm", "a.mp4", "out: expected the name of a webm to write, got 'a.mp4'."),
+    ("format", "avi", "a.mp4", "format: expected one of mp4, webm, mov, got 'avi'."),
+    ("background", "gone.png", "a.mp4", "background: there is no file "),
+    ("background", "short.wav", "a.mp4", "background: it cannot be read as an image"),
+])  # fmt: skip
+def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, said):
+    lines = f"portrait,voice,out,{columns}", f"{PORTRAIT},short.wav,{out},{cells}"
+    (sentence,) = faults(table("one.csv", *lines))
+    assert sentence.startswith(f"one.csv, line 2: {said}")
+
+
 def test_every_column_is_described(project):
     text = (project / "docs" / "BATCH.md").read_text(encoding="utf-8")
     assert [name for name in (*FILES, *OPTIONS) if f"`{name}`" not in text] == []
+
+
+def test_who_speaks_when_is_a_file_of_the_line_and_part_of_its_name(table, folder):
+    (folder / "lines.txt").write_text("0-1 anna\n1-2 ben\n")
+    head, line = "portrait,voice,out,speakers", f"{PORTRAIT},long voice.wav,a.mp4,"
+    (job,) = read_jobs(table("a.csv", head, f"{line}lines.txt"))
+    (alone,) = read_jobs(table("b.csv", head, line))
+    (before,) = read_jobs(table("c.csv", "portrait,voice,out", line.rstrip(",")))
+    assert job.speakers == folder / "lines.txt" and alone.speakers is None
+    assert job.id != alone.id == before.id
+
+
+def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_told(table, folder):
+    (folder / "lines.txt").write_text("hello\n")
+    assert "line 1: expected a start" in fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    (folder / "lines.txt").write_text("0-1 anna\n")
+    assert fault_of(table, "idle_seconds,speakers", "2,lines.txt").startswith("speakers: it has no voice")

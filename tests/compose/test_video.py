@@ -401,6 +401,29 @@ def test_a_full_disk_gets_a_sentence(tmp_path, broken_ffmpeg):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+@pytest.mark.parametrize(
+    ("end", "error", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", VideoError, r"ended by signal 9, SIGKILL; .* memory runs out"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", VideoError, r"ended by signal 11, SIGSEGV\)"),
+        ("os.kill(os.getpid(), signal.SIGXFSZ)", DoesNotFit, r"a file of this size .*out: a FAT32 disk"),
+        ("sys.exit('av_interleaved_write_frame(): File too large')", DoesNotFit, r"a file of this size .*out"),
+        ("sys.exit(3)", VideoError, r"exit status 3"),
+    ],
+)
+def test_an_encoder_that_is_ended_says_by_what(tmp_path, monkeypatch, end, error, words):
+    """A kill by the system, a crash, a limit on the size of files, and a disk that takes none so large."""
+    begin = "import os, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_DFL); sys.stdin.buffer.read(1000)"
+    command = [sys.executable, "-c", f"{begin}; {end}"]
+    monkeypatch.setattr(video_module, "ffmpeg_command", lambda: command)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(error, match=words):
+        write(folder / "a.mp4", some_frames(50))
+    assert not list(folder.iterdir())
+
+
 @pytest.fixture
 def hanging_ffmpeg(tmp_path, monkeypatch):
     """From now on ffmpeg takes nothing and never ends by itself; -> its processes."""

@@ -13,8 +13,8 @@ import torch
 
 from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.motion.visemes import Phone
 from sadtalker_core.training.voices.synthesis import Utterance
-from sadtalker_core.training.voices.visemes import Phone
 from tests.render.heads import SIDE, head_points
 from tests.tools.mini_evaluator import eyes, heads, measures, mouths, portraits, reading, rows, sources, table
 from tests.tools.mini_evaluator.evaluators import EVALUATORS, Reading

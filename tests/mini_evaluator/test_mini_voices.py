@@ -11,10 +11,10 @@ import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from sadtalker_core.motion.expnet import ExpNetConfig
+from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, Phone
 from sadtalker_core.training.voices import texts
 from sadtalker_core.training.voices.speech_set import FLITE, HELD_OUT_FLITE, HELD_OUT_VARIANTS, VARIANTS
 from sadtalker_core.training.voices.synthesis import Utterance
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, Phone
 from tests.tools.mini_evaluator import damages, measures, rows, voices
 from tests.tools.mini_evaluator.trial import QUICK
 from tests.tools.mini_evaluator.voices import Spoken

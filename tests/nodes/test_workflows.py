@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from sadtalker_core.compose.video import ffmpeg_command
 from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
-RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait"]
+RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait",
+            "acting_portrait"]  # fmt: skip
 SECONDS = 1.0
 
 
@@ -32,6 +35,46 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
     assert '"nodes"' in record["metadata"]["workflow"], "dropping the file on the page restores the graph"
     if name.endswith("paste_back"):
         assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole image"
+
+
+def test_a_cut_out_is_seen_on_its_background_or_stays_transparent(client, inputs, tmp_path):
+    """Face Render's alpha in Video Combine: an mp4 on an image, a webm, and a mov with a copy that the page plays."""
+    graph = workflow.load(shipped.FILES["cutout_on_background"])
+    prompt = workflow.to_prompt(graph, client.object_info())
+    for node in prompt.values():
+        node["inputs"] |= {name: inputs[value] for name, value in node["inputs"].items() if str(value) in inputs}
+    films = {}
+    for kind, behind in (("mp4", True), ("webm", False), ("mov", False)):
+        (combine,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "SadTalkerVideoCombine")
+        combine["format"] = kind
+        if not behind:
+            combine.pop("background", None)
+        run = client.run(prompt, workflow=graph)
+        (shown,) = run.files(".mp4" if kind == "mov" else f".{kind}")
+        films[kind] = tmp_path / f"a.{kind}"
+        films[kind].write_bytes(client.download(shown))
+        assert shown["type"] == ("temp" if kind == "mov" else "output")
+    laid, opaque = (_frames(films[kind]) for kind in ("mp4", "mov"))
+    layers = _layers(films["webm"])
+    assert laid.shape == opaque.shape == layers[..., :3].shape
+    corner, face = (slice(None), slice(4, 20), slice(4, 20)), (slice(None), slice(100, 160), slice(100, 160))
+    assert layers[corner][..., 3].max() < 4 and layers[face][..., 3].min() > 251
+    assert abs(laid[corner].mean(axis=(0, 1, 2)) - (40, 90, 170)).max() < 12, "the sky of the background"
+    assert abs(opaque[corner] - 128).max() < 6, "grey, which the page is shown for transparent"
+    assert abs(laid[face] - layers[face][..., :3]).mean() < 4
+
+
+def _layers(file: Path):
+    """(T, H, W, 4) floats in 0..255; the other decoder of VP9 leaves alpha out."""
+    import numpy as np
+
+    done = subprocess.run(
+        [*ffmpeg_command(), "-c:v", "libvpx-vp9", "-i", str(file), "-f", "rawvideo", "-pix_fmt", "rgba", "-"],
+        capture_output=True,
+        check=True,
+    )
+    side = 256
+    return np.frombuffer(done.stdout, np.uint8).reshape(-1, side, side, 4).astype(float)
 
 
 def test_of_two_people_each_speaks_with_a_voice_of_their_own(client, comfyui, inputs, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.training.voices.visemes import Phone
+from sadtalker_core.motion.visemes import Phone
 from tests.tools.sync_evaluator import evaluator, mini
 from tests.tools.sync_evaluator.__main__ import as_table, main
 from tests.tools.sync_evaluator.evaluator import (
@@ -157,7 +157,7 @@ def moved(blendshapes: np.ndarray) -> torch.Tensor:
 
 def test_a_jaw_that_is_loudness_alone_makes_no_shapes():
     from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-    from sadtalker_core.training.voices.visemes import blendshape_track
+    from sadtalker_core.motion.visemes import blendshape_track
 
     spoken = shapes(moved(blendshape_track(PHONES, 100, VOICE)), PHONES, VOICE)
     loud = np.zeros((100, 52))

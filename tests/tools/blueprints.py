@@ -1,5 +1,5 @@
-"""Writes subgraphs/*.json, the boxes that hold all stages as one node, workflows/*.app.json, the apps, and
-docs/talking_portrait.api.json out of the lists below.
+"""Writes subgraphs/*.json, the boxes that hold all stages as one node, workflows/*.app.json, the apps, some other
+workflows, and docs/talking_portrait.api.json out of the lists below.
 
 python -m tests.tools.blueprints
 
@@ -29,26 +29,6 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 #: what a box uses of core: inputs with their types and defaults, outputs
 CORE = {
     "LoadAudio": ({"audio": {"type": "COMBO", "required": True, "default": ""}}, [["AUDIO", "AUDIO"]]),
-    "AudioAdjustVolume": (
-        {"audio": {"type": "AUDIO", "required": True}, "volume": {"type": "INT", "required": True, "default": 1}},
-        [["AUDIO", "AUDIO"]],
-    ),
-    "AudioConcat": (
-        {
-            "audio1": {"type": "AUDIO", "required": True},
-            "audio2": {"type": "AUDIO", "required": True},
-            "direction": {"type": "COMBO", "required": True, "default": "after"},
-        },
-        [["AUDIO", "AUDIO"]],
-    ),
-    "AudioMerge": (
-        {
-            "audio1": {"type": "AUDIO", "required": True},
-            "audio2": {"type": "AUDIO", "required": True},
-            "merge_method": {"type": "COMBO", "required": True, "default": "add"},
-        },
-        [["AUDIO", "AUDIO"]],
-    ),
 }
 #: what the page saves behind a node's own widgets: an upload button, a player
 ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None]}
@@ -179,78 +159,64 @@ def talking_full_body() -> Box:
     )  # fmt: skip
 
 
+def two_people(crop: str = "full") -> tuple[dict[str, Any], dict[str, str]]:
+    """The nodes from one recording and two faces to two motions, and their wires, for Render Video, too."""
+    nodes: dict[str, Any] = {"split": ("SplitSpeakers", (0, 1.4), {})}
+    wires: dict[str, str] = {}
+    for k, other, at, style in (("1", "2", 0.0, 0), ("2", "1", 2.2, 20)):
+        more, their_wires = stages(
+            k, at=at, face=int(k) - 1, order="left to right", crop=crop, style=style, seed=int(k)
+        )
+        del more[f"gate{k}"]
+        nodes |= {**more, f"look{k}": ("LookAtSpeaker", (3, at + 1), {})}
+        wires |= {target: source for target, source in their_wires.items() if not target.startswith("gate")}
+        wires |= {
+            f"speech{k}.audio": f"split.speaker {k}",
+            f"look{k}.portrait": f"extract{k}.portrait",
+            f"look{k}.speech": f"speech{k}.speech",
+            f"look{k}.other_portrait": f"extract{other}.portrait",
+            f"look{k}.other_speech": f"speech{other}.speech",
+            f"look{k}.expression": f"expnet{k}.expression",
+            f"look{k}.pose": f"posevae{k}.pose",
+            f"mapping{k}.expression": f"look{k}.expression",
+            f"mapping{k}.pose": f"look{k}.pose",
+        }
+    video = ("RenderVideo", (5, 0.8), {"paste_back": True, "filename_prefix": "sadtalker/two_speakers"})
+    wires |= {
+        "video.model": "model.model",
+        "video.portrait": "extract1.portrait",
+        "video.motion": "mapping1.motion",
+        "video.other_portrait": "extract2.portrait",
+        "video.other_motion": "mapping2.motion",
+    }
+    return {**nodes, "video": video}, wires
+
+
 def two_speakers() -> Box:
-    left, left_wires = stages("1", order="left to right", crop="full", still=True, seed=1)
-    right, right_wires = stages("2", at=2.2, face=1, order="left to right", crop="full", still=True, style=20, seed=2)
+    nodes, wires = two_people()
     return Box(
         "Two Speakers",
-        "An image of two people and two voices become a conversation: the person on the left speaks first, the other "
-        "one answers, and who listens keeps the mouth still.",
+        "An image of two people, one recording and the lines that say who speaks when become a film of the whole "
+        "image: the first to speak is the person on the left; who listens blinks, moves a little and looks at the "
+        "speaker.",
         ("sadtalker", "two people", "conversation", "interview", "dialogue", "podcast", "\u53cc\u4eba\u5bf9\u8bdd"),
-        {"image": "IMAGE", "first voice": "AUDIO", "second voice": "AUDIO"},
-        {
-            "model": ("LoadModel", (0, -0.6), {}),
-            "silence1": ("=AudioAdjustVolume", (-1, 0.6), {"volume": -100}),
-            "silence2": ("=AudioAdjustVolume", (-1, 0), {"volume": -100}),
-            "voice1": ("=AudioConcat", (-1, 1.2), {}),
-            "voice2": ("=AudioConcat", (-1, 1.6), {}),
-            "heard": ("=AudioMerge", (5, 1.6), {}),
-            **left,
-            **right,
-            "render1": ("FaceRender", (4, 0), {}),
-            "render2": ("FaceRender", (4, 2.2), {}),
-            "paste1": ("PasteBack", (5, 0), {}),
-            "paste2": ("PasteBack", (5, 0.8), {}),
-            "combine": ("VideoCombine", (6, 0), {"filename_prefix": "sadtalker/two_speakers"}),
-        },
-        {
-            **left_wires,
-            **right_wires,
-            "silence1.audio": "IN.first voice",
-            "silence2.audio": "IN.second voice",
-            "voice1.audio1": "IN.first voice",
-            "voice1.audio2": "silence2.AUDIO",
-            "voice2.audio1": "silence1.AUDIO",
-            "voice2.audio2": "IN.second voice",
-            "heard.audio1": "voice1.AUDIO",
-            "heard.audio2": "voice2.AUDIO",
-            "speech1.audio": "voice1.AUDIO",
-            "speech2.audio": "voice2.AUDIO",
-            **{
-                f"render{k}.{name}": source
-                for k in "12"
-                for name, source in (
-                    ("model", "model.model"), ("portrait", f"extract{k}.portrait"), ("motion", f"mapping{k}.motion"),
-                )
-            },
-            "paste1.frames": "render1.frames",
-            "paste1.portrait": "extract1.portrait",
-            "paste2.frames": "render2.frames",
-            "paste2.portrait": "extract2.portrait",
-            "paste2.background": "paste1.frames",
-            "combine.frames": "paste2.frames",
-            "combine.fps": "render1.fps",
-            "combine.audio": "heard.AUDIO",
-        },
-        {"frames": "paste2.frames", "video": "combine.video"},
+        {"image": "IMAGE", "audio": "AUDIO"},
+        {"model": ("LoadModel", (0, -0.6), {}), **nodes},
+        {"split.audio": "IN.audio", "video.audio": "IN.audio", **wires},
+        {"video": "video.video"},
         (
-            "model.model", "posevae1.pose_style", "posevae2.pose_style", "combine.filename_prefix", "combine.quality",
+            "model.model", "split.lines", "split.speakers", "posevae1.pose_style", "posevae2.pose_style",
+            "video.filename_prefix", "video.quality",
         ),
-        {
-            "silence1": "Silence, as long as the first voice",
-            "silence2": "Silence, as long as the second voice",
-            "voice1": "The first speaks, then listens",
-            "voice2": "The second listens, then speaks",
-            "heard": "What is heard",
-        },
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class App:
-    """One app.
+    """One app, or a workflow that is only a graph.
 
-    title, text: its note;  nodes, wires: as in a box;  inputs: what it shows, "key.widget";  output: the key of a node
+    title, text: its note;  nodes, wires: as in a box;  inputs: what it shows, "key.widget"; nothing: it is no app
+    output: the key of a node
     """
 
     name: str
@@ -316,7 +282,85 @@ def full_body_app() -> App:
     )
 
 
-APPS = (talking_portrait_app, full_body_app)
+#: the end of the note of a graph whose loaders name files that are not there yet
+WAITS = (
+    "Use portraits and voices only of people who have agreed.\n\nNewer pages mark a loader (*issues found*) until you "
+    "have chosen a file of your own in it."
+)
+
+
+def two_speakers_in_turns() -> App:
+    nodes, wires = two_people()
+    for k in "12":
+        del wires[f"portrait{k}.image"]
+        place = nodes[f"portrait{k}"][1]
+        face = {"image": "two_people.png", "face_index": int(k) - 1, "face_order": "left to right"}
+        nodes[f"portrait{k}"] = ("LoadPortrait", place, face)
+    return App(
+        "two_speakers_in_turns",
+        "Two speakers in turns",
+        "1. **image** of both Load Portraits: a picture with two people; *face_index* 0 is the left one.\n"
+        "2. **audio**: one recording with both voices.\n"
+        "3. **lines**: who speaks when, `0:00-0:03 anna`, a turn a line; or paste SRT, WebVTT, RTTM or Audacity "
+        "labels.\n"
+        "4. Run. Who listens blinks, moves a little and looks at the speaker.\n\n"
+        f"The blueprint *Two Speakers* is all of this as one box.\n\n{WAITS}",
+        {
+            "model": ("LoadModel", (0, -0.6), {}),
+            "voice": ("=LoadAudio", (-1, 1.4), {"audio": "speech.wav"}),
+            **nodes,
+        },
+        {"split.audio": "voice.AUDIO", "video.audio": "voice.AUDIO", **wires},
+        (),
+        "video",
+    )
+
+
+def blendshapes_in_and_out() -> App:
+    nodes, wires = stages()
+    for key in ("portrait", "gate"):
+        del nodes[key]
+    wires = {
+        target: source for target, source in wires.items() if not target.startswith(("gate.", "portrait.", "mapping.e"))
+    }
+    return App(
+        "blendshapes_in_and_out",
+        "Blendshapes in and out",
+        "**Export Blendshapes** writes what ExpNet and PoseVAE predict as ARKit blendshapes: Live Link Face CSV for "
+        "Unreal and Blender, JSON for glTF and VRM avatars.\n\n"
+        "**Import Blendshapes** reads a file in the input folder: a Live Link Face CSV, Azure visemes, Rhubarb mouths "
+        "(as here, *speech.rhubarb.tsv*) or phonemes with times. "
+        "The mouth of the film follows the file; blinks and gaze, which it does not tell, come from ExpNet.\n\n"
+        f"Both are for *mini*.\n\n{WAITS}",
+        {
+            "model": ("LoadModel", (0, -0.5), {}),
+            "portrait": ("LoadPortrait", (0, 0), {"image": "portrait.png"}),
+            "voice": ("=LoadAudio", (0, 1.2), {"audio": "speech.wav"}),
+            **nodes,
+            "export": ("ExportBlendshapes", (3, 1.65), {}),
+            "import": ("ImportBlendshapes", (3, 1.05), {"file": "speech.rhubarb.tsv"}),
+            "video": ("RenderVideo", (4, 0), {"filename_prefix": "sadtalker/imported"}),
+        },
+        {
+            **wires,
+            "speech.audio": "voice.AUDIO",
+            "export.expression": "expnet.expression",
+            "export.pose": "posevae.pose",
+            "import.speech": "speech.speech",
+            "import.expression": "expnet.expression",
+            "import.coefficients": "extract.coefficients",
+            "mapping.expression": "import.expression",
+            "video.model": "model.model",
+            "video.portrait": "extract.portrait",
+            "video.motion": "mapping.motion",
+            "video.audio": "voice.AUDIO",
+        },
+        (),
+        "video",
+    )
+
+
+APPS = (talking_portrait_app, full_body_app, two_speakers_in_turns, blendshapes_in_and_out)
 BOXES = (talking_portrait, talking_full_body, two_speakers)
 
 
@@ -489,6 +533,7 @@ def written_app(app: App) -> dict[str, Any]:
         "bgcolor": "#653",
     }
     shown = [[numbers[key], name] for key, name in (way.split(".") for way in app.inputs)]
+    linear = {"linearData": {"inputs": shown, "outputs": [numbers[app.output]]}, "linearMode": True}
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK}/{app.name}")),
         "revision": 0,
@@ -500,8 +545,7 @@ def written_app(app: App) -> dict[str, Any]:
         "config": {},
         "extra": {
             "ds": {"scale": 0.6, "offset": [550, 313]},
-            "linearData": {"inputs": shown, "outputs": [numbers[app.output]]},
-            "linearMode": True,
+            **(linear if shown else {}),
         },
         "version": 0.4,
     }

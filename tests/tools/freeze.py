@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 #: lists of files that differ from machine to machine are no part of the interface
-OPEN_LISTS = {("SadTalkerLoadPortrait", "image"), ("SadTalkerLoadTrack", "track")}
+OPEN_LISTS = {
+    ("SadTalkerLoadPortrait", "image"),
+    ("SadTalkerLoadTrack", "track"),
+    ("SadTalkerImportBlendshapes", "file"),
+}
 
 
 def interface_of(info: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.audio.speech import encode_speech
+from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from sadtalker_core.training import expnet, posevae
 from sadtalker_core.training.clips import Clip
@@ -19,7 +20,6 @@ from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.faces import MiniFace
 from sadtalker_core.training.generated import write_generated
 from sadtalker_core.training.voices import speech_set
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 #: of the demo's voice: where it speaks
 FIRST_SECOND, SECONDS = 0.4, 1.6

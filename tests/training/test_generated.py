@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.clips import read_clips
 from sadtalker_core.training.generated import write_generated
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 from tests.training.toy_voices import voices, write_voices
 
 

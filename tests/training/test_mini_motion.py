@@ -19,13 +19,13 @@ from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXP
 from sadtalker_core.datatypes import BlendshapeMotion, SpeechWindows
 from sadtalker_core.model import NETWORKS, load_weights
 from sadtalker_core.motion.pose import run_posevae
+from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from sadtalker_core.render.mapping import run_mappingnet
 from sadtalker_core.training.expnet_mini import agreement, predict_clip
 from sadtalker_core.training.head_measures import at_seams, head_range, nods_with_loudness
 from sadtalker_core.training.head_sway import scale_of
 from sadtalker_core.training.posevae_mini import portrait_at
 from sadtalker_core.training.voices.speech_set import load
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
 FILE = ASSETS / "mini_motion.safetensors"
 JAW, PRESS = BLENDSHAPE_INDEX["jawOpen"], BLENDSHAPE_INDEX["mouthPressLeft"]

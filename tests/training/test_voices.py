@@ -11,10 +11,7 @@ import torch
 from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
-from sadtalker_core.training.voices import augment, texts
-from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, with_pauses
-from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing, flite
-from sadtalker_core.training.voices.visemes import (
+from sadtalker_core.motion.visemes import (
     ARPABET,
     SHAPES,
     SPEECH_BLENDSHAPES,
@@ -22,6 +19,9 @@ from sadtalker_core.training.voices.visemes import (
     blendshape_track,
     shapes_of,
 )
+from sadtalker_core.training.voices import augment, texts
+from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, with_pauses
+from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing, flite
 
 JAW, PRESS, PUCKER, BITE = (BLENDSHAPE_INDEX[n] for n in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower"))
 

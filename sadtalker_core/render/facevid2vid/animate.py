@@ -1,5 +1,6 @@
 """A cropped portrait and a Motion -> frames, batch by batch: memory is bounded by the batch, not by the clip.
 
+An alpha is moved by the same deformation as the features, see alpha.py.
 Letters: `B` frames of a batch, `T` frames of the clip, `S` the side of the square, `K` key points.
 """
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from ...datatypes import FaceCrop, KeypointMotion, Motion, OnProgress
 from ...errors import ImageError, InputError, OptionError
 from ..batches import OutOfMemory, in_batches, memory_ran_out
+from .alpha import move_alpha
 from .generator import Generator, Source
 from .keypoints import DOWNSCALE, KeypointDetector
 from .transform import transform_keypoints
@@ -31,6 +33,7 @@ def render_frames(
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
     """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
+    For a crop with alpha (B, 4, S, S), the alpha behind the colours, which are the same as without.
 
     What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
     `batch_size` beyond rounding; where memory runs out it is halved (batches.py). The inputs are moved to where the
@@ -66,7 +69,11 @@ def _frame_maker(
     def make_frames(start: int, stop: int) -> Tensor:
         canonical, source = portrait()
         keypoints = transform_keypoints(canonical, _beside(canonical, motion.driving[start:stop]))
-        return generator.warp_and_decode(source, keypoints).image.float()
+        rendered = generator.warp_and_decode(source, keypoints)
+        if crop.alpha is None:
+            return rendered.image.float()
+        alpha = move_alpha(crop.alpha.to(rendered.image.device), rendered.motion)
+        return torch.cat([rendered.image.float(), alpha], dim=1)
 
     return make_frames
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -58,6 +59,58 @@ def double(x: Tensor) -> Tensor:
     """Rows and columns repeated; the depth of a volume stays."""
     planes = F.interpolate(x.flatten(1, -3), scale_factor=2, mode="nearest")
     return planes.unflatten(1, x.shape[1:-2])
+
+
+#: numbers that a float32 convolution of `ShortSums` adds up at once: 16 channels of a volume, 48 of an image
+TERMS = 432
+
+
+class ShortSums:
+    """Another factory's convolutions, which add up at most TERMS products at once, and then such sums in pairs.
+
+    A wide 3 x 3 x 3 convolution adds up 27,648 products. How exactly hangs on the processor: in how many lanes, in
+    which order. In short sums all processors come within 1.2e-6 of the key points that float64 finds; in one they were
+    up to 9e-6 off. It costs 0.8 s of processor time for a portrait at 256. In training and in half precision, where the
+    sums would be rounded to few bits in between, the convolutions stay whole.
+    """
+
+    def __init__(self, ops: Any) -> None:
+        self.Conv2d, self.Conv3d = short_sums(ops.Conv2d), short_sums(ops.Conv3d)
+
+
+@functools.cache
+def short_sums(conv: type) -> type:
+    """A convolution class of one group -> the same class in short sums (see ShortSums)."""
+
+    class ShortSumsConv(conv):  # type: ignore[misc]
+        # every convolution, ComfyUI's casting ones too, hands its final weight to this method; of newer ComfyUIs, those
+        # over volumes hand over a way of padding as well
+        def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, **how: Any) -> Tensor:
+            n_channels = max(1, TERMS // weight[0, 0].numel())
+            if self.training or weight.dtype != torch.float32 or weight.shape[1] <= n_channels:
+                return super()._conv_forward(x, weight, bias, **how)
+            pieces = zip(x.split(n_channels, dim=1), weight.split(n_channels, dim=1), strict=True)
+            total = pairwise_sum(super(ShortSumsConv, self)._conv_forward(*piece, None, **how) for piece in pieces)
+            return total if bias is None else total.add_(bias.view(-1, *[1] * (total.ndim - 2)))
+
+    return ShortSumsConv
+
+
+def pairwise_sum(parts: Iterable[Tensor]) -> Tensor:
+    """One part or more, of one shape -> their sum, which each of n parts enters by log2(n) additions. The parts are
+    written on; at most log2(n) + 1 of them are held at a time.
+    """
+    sums: list[tuple[int, Tensor]] = []  # of 2**level parts each, the largest first
+    for part in parts:
+        level = 0
+        while sums and sums[-1][0] == level:
+            part = sums.pop()[1].add_(part)  # noqa: PLW2901
+            level += 1
+        sums.append((level, part))
+    total = sums.pop()[1]
+    while sums:
+        total = sums.pop()[1].add_(total)
+    return total
 
 
 #: steps of power iteration on a fresh weight, so that the first forward pass is not divided by a wild guess

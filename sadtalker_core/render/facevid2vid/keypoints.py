@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ConvBlock, double, halve
+from .blocks import ConvBlock, ShortSums, double, halve
 from .grids import centre_of_mass
 
 
@@ -43,6 +43,7 @@ class KeypointDetector(nn.Module):
     def __init__(self, config: KeypointConfig = RELEASED_KEYPOINTS, ops: Any = nn):
         super().__init__()
         self.config = config
+        ops = ShortSums(ops)
         widths = [min(config.widest, config.width * 2**level) for level in range(config.levels + 1)]
         inputs = [3, *widths[1:-1]]
         self.shrink = AntialiasedShrink()

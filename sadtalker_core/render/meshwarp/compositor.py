@@ -10,6 +10,8 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
+A crop with alpha has it carried along as a fourth channel, by the warp and by the face's edge, which move the colours,
+too; what is drawn over them lies within the face and leaves it as it is.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
 """
 
@@ -66,7 +68,7 @@ def render_flow_frames(
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
     """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
-    parameters.
+    parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
     the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
@@ -105,7 +107,10 @@ class _MeshClip:
         crop: FaceCrop,
     ):
         self.net, self.image, self.head = net, image[None], head
-        self.look = Lookup(self.image, fine)
+        # what is warped: the colours, and the alpha where there is one
+        self.layers = self.image if crop.alpha is None else torch.cat([image, crop.alpha.to(image)])[None]
+        self.look_at_layers = Lookup(self.layers, fine)
+        self.look = self.look_at_layers.colours()
         self.gaze = None if crop.irises is None else Gaze(crop.irises, head)
         if not self.gaze:  # lids would follow a look that nobody sees
             driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
@@ -151,11 +156,12 @@ class _MeshClip:
         n, side = len(displacement), self.image.shape[-1]
         bands, (rows, columns) = self._bands(), self.covered
         if not bands:  # the head is not on the crop
-            return self.image.repeat(n, 1, 1, 1)
-        frames, moved = self.image.new_empty(n, 3, side, side), self.image.new_empty(n, 2, side, side)
+            return self.layers.repeat(n, 1, 1, 1)
+        layers = self.layers.new_empty(n, self.layers.shape[1], side, side)
+        frames, moved = layers[:, :3], self.image.new_empty(n, 2, side, side)
         still = moved.new_empty(n, 1, side, side, dtype=torch.bool)
         for outside in self._outside():
-            frames[outside], moved[outside] = self.image[outside], 0
+            layers[outside], moved[outside] = self.layers[outside], 0
         to_crop = self.head.zoom * 2 / side
         on_stage = within_the_image(displacement * to_crop, self.stage_on_crop)
         moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
@@ -163,9 +169,9 @@ class _MeshClip:
             self.gaze.look(moved, weights, flow)
         for band in bands:
             still[band] = moved[band].abs().amax(1, keepdim=True) < _NOTHING
-            frames[band] = self.look(self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1))
+            layers[band] = self.look_at_layers(self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1))
         self.lips.draw(frames, displacement, flow)
-        draw_edge(frames, self.image, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
+        draw_edge(layers, self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
         painted = self._paint(frames, change, paint, flow)
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
@@ -173,9 +179,9 @@ class _MeshClip:
         still[painted[0]] &= painted[1]
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
-                own = self.image[band].expand(n, -1, -1, -1)
-                frames[band] = torch.lerp(frames[band], own, still[band].to(frames))
-        return frames.clamp_(0, 1)
+                own = self.layers[band].expand(n, -1, -1, -1)
+                layers[band] = torch.lerp(layers[band], own, still[band].to(layers))
+        return layers.clamp_(0, 1)
 
     def _bands(self) -> list[tuple[Any, ...]]:
         """The covered part of (B, C, S, S) in pieces of rows that are composed together."""

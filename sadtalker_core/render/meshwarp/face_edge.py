@@ -65,7 +65,7 @@ def draw_edge(
     """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
     torn there, and what is between its two values would show places of the portrait that have no business there.
 
-    warped (B, 3, S, S);  image (1, 3, S, S);  on_stage (1, S, S, 2) where the pixels of the crop are on the stage,
+    warped (B, C, S, S);  image (1, C, S, S);  on_stage (1, S, S, 2) where the pixels of the crop are on the stage,
     -1..1, which are of the stage in the rows and columns `covered`;  sides: of `beside_the_edge`;  zoom (): halves of
     the crop's side in a pixel of the stage
     """
@@ -93,5 +93,5 @@ def draw_edge(
         here = torch.stack([x, y], dim=-1).add(0.5) * (2 / side) - 1
         behind, before = (sample(image, (here + shift.T * zoom)[None, None])[0, :, 0] for shift in (beyond, within))
         edge = torch.lerp(behind, before, share)
-        flat = warped[frame].view(3, -1)
+        flat = warped[frame].view(len(image[0]), -1)
         flat[:, pixels] = torch.lerp(flat[:, pixels], edge, much)

@@ -5,6 +5,7 @@ Letters: `B` frames, `C` channels, `h w` pixels. Stage and window as in placemen
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 
@@ -35,6 +36,12 @@ class Lookup:
     def __init__(self, image: Tensor, fine: bool):
         self.fine = fine
         self.image = _finer(image) if fine else image
+
+    def colours(self) -> Lookup:
+        """The same without what lies behind the first three channels."""
+        look = copy.copy(self)
+        look.image = self.image[:, :3]
+        return look
 
     def __call__(self, grid: Tensor) -> Tensor:
         """grid (B, h, w, 2) as `sample` takes it -> (B, C, h, w), float32 where it is fine."""

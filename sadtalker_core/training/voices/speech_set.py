@@ -22,11 +22,11 @@ import torch
 
 from ...audio.mel import mel_spectrogram
 from ...datatypes import SpeechWindows
+from ...motion.visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 from ...saving import save_arrays
 from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, frames_in_samples, samples_in_frames
 from . import augment, damage, texts
 from .synthesis import Espeak, Utterance, flite
-from .visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 
 ENGLISH_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
 #: timbres of espeak-ng that sound like people; whispers, croaks and robots are left out but for two

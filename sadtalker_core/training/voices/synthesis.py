@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from ...motion.visemes import ARPABET, Phone
 from ...timeline import SAMPLE_RATE_HZ
-from .visemes import ARPABET, Phone
 
 
 class VoiceMissing(RuntimeError):

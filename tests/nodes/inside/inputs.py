@@ -58,7 +58,7 @@ def main(host) -> dict:
         good = {g.id: _good(io, g, wires) for g in given if not g.optional}
         for g in given:
             if isinstance(g, io.Combo.Input):
-                files = g.id in ("image", "model", "track")
+                files = g.id in ("image", "model", "track", "file")
                 kind, tried = "words", [word for word in WORDS if not (files and isinstance(word, str))]
             elif isinstance(g, (io.Int.Input, io.Float.Input)):
                 kind, tried = "numbers", NUMBERS

@@ -77,6 +77,13 @@ def every_node(model: str, precision: str, crop_mode: str) -> dict:
                                          "mask": ["paste", 1]}),
         "label": ("SadTalkerVisibleLabel", {
             "frames": ["again", 0], "text": "AI", "corner": "top left", "size": 0.1, "opacity": 1.0}),
+        "split": ("SadTalkerSplitSpeakers", {"audio": ["voice", 0], "lines": "0-1 anna", "speakers": ""}),
+        "other_speech": ("SadTalkerAudioEncode", {"idle_seconds": 0.0, "audio": ["split", 0]}),
+        "other": ("SadTalker3DMMExtract", {**graph["extract"]["inputs"], "crop_offset_x": 0.2}),
+        "look": ("SadTalkerLookAtSpeaker", {
+            "portrait": ["extract", 0], "speech": ["speech", 0], "other_portrait": ["other", 0],
+            "other_speech": ["other_speech", 0], "amount": 1.0, "expression": ["expnet", 0], "pose": ["posevae", 0]}),
+        "save_looking": ("SadTalkerSaveTrack", {"filename_prefix": "second/look", "expression": ["look", 0]}),
         "film": ("SadTalkerRenderVideo", {
             "model": ["model", 0], **paste, "motion": ["mapping", 0], "paste_back": True, "batch_size": 2,
             "quality": "draft", "filename_prefix": "second/film", "keep_partial": False, "mask": ["paste", 1],
@@ -106,7 +113,16 @@ def main(host, cases, gpu_only=False) -> dict:
     for case in cases:
         seen[str(case)] = [host.run(every_node(case[0], "fp32", case[2])).error, *images(host)]
     track = "second/track_00001_.track.safetensors [output]"
+    with open(os.path.join(host.base, "input", "mouths.tsv"), "w") as file:
+        file.write("0.00\tX\n0.10\tD\n")
     load = {"load": {"class_type": "SadTalkerLoadTrack", "inputs": {"track": track}},
+            "export": {"class_type": "SadTalkerExportBlendshapes", "inputs": {
+                "expression": ["load", 0], "pose": ["load", 1], "format": "JSON, VRM 1.0 names", "fps": 30.0,
+                "filename_prefix": "second/face"}},
+            "import": {"class_type": "SadTalkerImportBlendshapes", "inputs": {
+                "file": "mouths.tsv", "fps": 0.0, "expression": ["load", 0]}},
+            "save_imported": {"class_type": "SadTalkerSaveTrack", "inputs": {
+                "filename_prefix": "second/imported", "expression": ["import", 0]}},
             "save": {"class_type": "SadTalkerSaveTrack", "inputs": {
                 "filename_prefix": "second/again", "expression": ["load", 0], "pose": ["load", 1]}}}  # fmt: skip
     host.executor.reset()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import wave
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -74,11 +75,13 @@ def main(host) -> dict:
 
         def press(node, value, maximum, stage=stage, pressed=pressed):
             if node == stage and value and not pressed:
-                pressed.append((value, maximum))
+                pressed.append(((value, maximum), time.monotonic()))
                 host.interrupt()
 
         outcome = host.run(prompt, on_progress=press)
-        found[stage] = [outcome.error and outcome.error.get("node_id"), *(pressed[:1] or [None])]
+        ended_in, ended_at = outcome.error and outcome.error.get("node_id"), time.monotonic()
+        found[stage] = [ended_in, *(pressed[0] if pressed else (None, ended_at))]
+        found[stage][2] = ended_at - found[stage][2]  # what passed until the prompt had ended
     found["layers"] = _layers(host)
     return found
 

@@ -1,7 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from sadtalker_core.render.facevid2vid.blocks import ShortSums, pairwise_sum, short_sums
 from sadtalker_core.render.facevid2vid.keypoints import AntialiasedShrink
 from tests.render import tiny
 
@@ -83,3 +85,57 @@ def test_half_precision_finds_nearly_the_same_points():
     narrow = tiny.keypoint_detector().bfloat16()(image.bfloat16())
     assert narrow.dtype == torch.float32
     assert F.l1_loss(narrow, detector(image)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("dims", "inputs", "size", "n_sums"), [(2, 100, 3, 3), (3, 40, 3, 3), (2, 500, 1, 2), (3, 16, 3, 1), (2, 3, 31, 3)]
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_short_sums_are_the_convolution(dims, inputs, size, n_sums, bias, monkeypatch):
+    """Of at most 432 products, or of one channel where its kernel has more."""
+    plain = {2: nn.Conv2d, 3: nn.Conv3d}[dims]
+    layer = getattr(ShortSums(nn), plain.__name__)(inputs, 4, size, padding=size // 2, bias=bias).eval()
+    x, seen = tiny.normal(2, inputs, *[6] * dims, seed=3), []
+    whole = plain._conv_forward
+    monkeypatch.setattr(plain, "_conv_forward", lambda *args: seen.append(args[2].shape[1]) or whole(*args))
+    with torch.no_grad():
+        got = layer(x)
+        want = whole(layer, x.double(), layer.weight.double(), layer.bias.double() if bias else None)
+    assert sum(seen) == inputs and len(seen) == n_sums
+    assert (got - want).abs().max() < 1e-6 * want.abs().max()
+
+
+@pytest.mark.parametrize("use", [lambda layer: layer.train(), lambda layer: layer.eval().bfloat16()])
+def test_in_training_and_half_precision_convolutions_stay_whole(use, monkeypatch):
+    layer, n_calls = use(ShortSums(nn).Conv2d(100, 4, 3)), []
+    whole = nn.Conv2d._conv_forward
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", lambda *args: n_calls.append(1) or whole(*args))
+    layer(tiny.normal(1, 100, 6, 6).to(layer.weight.dtype))
+    assert len(n_calls) == 1
+
+
+def test_what_newer_comfyuis_hand_to_a_convolution_over_volumes_is_handed_on():
+    class Comfys(nn.Conv3d):
+        def _conv_forward(self, x, weight, bias, autopad=None):
+            assert autopad == "none"
+            return super()._conv_forward(x, weight, bias)
+
+        def forward(self, x):
+            return self._conv_forward(x, self.weight, self.bias, autopad="none")
+
+    layer, x = short_sums(Comfys)(40, 2, 3).eval(), tiny.normal(1, 40, 3, 3, 3)
+    assert torch.allclose(layer(x), F.conv3d(x, layer.weight, layer.bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 4, 7, 64])
+def test_a_sum_in_pairs_adds_each_part_once(n_parts):
+    parts = [torch.tensor([float(3**k % 1009), 1.0]) for k in range(n_parts)]
+    assert pairwise_sum(iter([part.clone() for part in parts])).tolist() == sum(parts).tolist()
+
+
+def test_a_sum_in_pairs_loses_less_than_one_after_the_other():
+    tenth, n_parts = torch.full((1,), 0.1), 1 << 16
+    want = n_parts * tenth.double().item()
+    one_after_the_other = sum((tenth for _ in range(n_parts)), torch.zeros(1)).item()
+    assert abs(one_after_the_other - want) > 1
+    assert pairwise_sum(tenth.clone() for _ in range(n_parts)).item() == pytest.approx(want, abs=1e-3)

@@ -165,8 +165,8 @@ def need_pack(schema: dict[str, Any], server: Server) -> None:
 
 
 def default_image(host: Environment, workflow_name: str) -> Path:
-    """The demo's portrait, or for the workflow of two speakers an image of two people."""
-    if workflow_name != "two_speakers":
+    """The demo's portrait, or for a workflow of two speakers an image of two people."""
+    if not workflow_name.startswith("two_speakers"):
         return media.default_portrait(host)
     home().mkdir(parents=True, exist_ok=True)
     return media.two_people(host, home() / "two_people.png")

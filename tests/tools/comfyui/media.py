@@ -81,6 +81,43 @@ def two_people(environment: Environment, file: Path) -> Path:
     return file
 
 
+#: around the person of the default portrait, x and y by turns
+OUTLINE = (
+    157, 82, 156, 68, 166, 53, 183, 34, 199, 20, 218, 14, 239, 13, 260, 20, 276, 33, 287, 49, 294, 66, 297, 82, 296,
+    98, 292, 110, 285, 118, 277, 122, 270, 127, 267, 132, 264, 149, 257, 163, 255, 176, 275, 190, 292, 205, 303,
+    230, 306, 243, 335, 258, 352, 285, 359, 345, 390, 353, 398, 380, 408, 512, 44, 512, 62, 400, 86, 290, 106, 232,
+    117, 196, 134, 165, 152, 151, 185, 145, 181, 132, 178, 124, 174, 118, 168, 112, 162, 102,
+)  # fmt: skip
+
+
+def cut_out(environment: Environment, file: Path) -> Path:
+    """Writes the default portrait with all transparent, and black, beyond the outline of the person."""
+    code = (
+        "import sys\nfrom PIL import Image, ImageDraw, ImageFilter\n"
+        "one = Image.open(sys.argv[1]).convert('RGB')\n"
+        "alpha = Image.new('L', one.size, 0)\n"
+        "ImageDraw.Draw(alpha).polygon([int(place) for place in sys.argv[3:]], fill=255)\n"
+        "alpha = alpha.filter(ImageFilter.GaussianBlur(1))\n"
+        "cut = Image.composite(one, Image.new('RGB', one.size), alpha.point(lambda level: 255 * (level > 0)))\n"
+        "cut.putalpha(alpha)\ncut.save(sys.argv[2])"
+    )
+    outline = map(str, OUTLINE)
+    one = default_portrait(environment)
+    subprocess.run([str(environment.python), "-c", code, str(one), str(file), *outline], check=True)
+    return file
+
+
+def backdrop(environment: Environment, file: Path) -> Path:
+    """Writes an image to lay cut-outs on: blue at the top, orange below."""
+    code = (
+        "import sys\nfrom PIL import Image\n"
+        "two = Image.new('RGB', (1, 2))\ntwo.putdata([(40, 90, 170), (250, 170, 90)])\n"
+        "two.resize((640, 480), Image.Resampling.BILINEAR).save(sys.argv[1])"
+    )
+    subprocess.run([str(environment.python), "-c", code, str(file)], check=True)
+    return file
+
+
 def need(environment: Environment, variable: str, file: Path, part: str, what: str) -> dict[str, Any]:
     """The record of a file that must hold `part` ("video" for images too, or "audio"), or a sentence."""
     if not file.is_file():

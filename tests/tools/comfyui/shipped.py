@@ -15,6 +15,8 @@ from tests.tools.comfyui.server import Server
 FILES = {file.stem: file for file in sorted((PROJECT / "workflows").glob("*.json"))}
 #: those that a page opens as a graph; an app is another view, see tests/comfyui/test_newer.py
 GRAPHS = [name for name in FILES if not name.endswith(".app")]
+#: what Rhubarb might hear in the beginning of the demo's voice, for Import Blendshapes
+MOUTHS = "0.00\tX\n0.16\tB\n0.24\tC\n0.32\tH\n0.40\tE\n0.60\tX\n"
 VOICES = ("speech.wav", "voice_1.wav", "voice_2.wav")
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 
@@ -30,6 +32,9 @@ def provide(host: Environment, server: Server, client: Client, seconds: float, s
     clip.write_bytes(client.download(made.files(".mp4")[0]))
     client.upload(clip)
     client.upload(media.two_people(host, scratch / "two_people.png"))
+    client.upload(media.cut_out(host, scratch / "cutout.png"))
+    client.upload(media.backdrop(host, scratch / "background.png"))
+    (server.base / "input" / "speech.rhubarb.tsv").write_text(MOUTHS, encoding="utf-8")
     put_upscale_model(server)
     return {"portrait.png": "astronaut.png", **dict.fromkeys(VOICES, "short.wav")}
 

@@ -5,6 +5,7 @@
     degrees    a list of head angles                   nodes     what nodes are given, by widgets and by wires
     table      a table of jobs                         names     file names that users write: prefixes, models, ...
     manifest   what a run of jobs has left behind      fetch     what a server answers
+    turns      who speaks when                         blendshapes  files of blendshapes, visemes and phonemes
 
 An input that is refused raises one of the pack's own errors; anything else is a find. `nodes`, `names` and `images`
 need a ComfyUI in the process (host).
@@ -16,6 +17,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import shutil
 import socket
 import threading
@@ -169,6 +171,84 @@ class Tracks(Doorway):
         if tracks.pose is not None:
             turned = edit.edit_pose(tracks.pose, scales=PoseAngles(2.0, 2.0, 2.0), smoothing=5)
             assert turned.coefficients.isfinite().all(), "a pose was read that cannot be scaled"
+
+
+def _odd_words(rng: Random, data: bytes) -> bytes:
+    """JSON with other values in it; of any other text, some of its words and numbers are others."""
+    text = data.decode()
+    if text[:1] in "[{":
+        return odd.json_bytes(odd.document(rng, json.loads(text)))
+    words = re.split(r"([\s,:]+)", text)
+    for _ in range(rng.randrange(1, 4)):
+        place = rng.randrange(0, len(words), 2)
+        words[place] = str(rng.choice((odd.number(rng), odd.text(rng), rng.uniform(0, 99), "")))
+    return "".join(words).encode(errors="surrogatepass")
+
+
+class Turns(Doorway):
+    """Texts that say who speaks when."""
+
+    SAMPLES = (
+        b"0:00-1:50 anna\n# x\n1:50-2:03.5 ben\n",
+        b"1\n00:00:00,000 --> 00:00:01,500\nAnna: Hello\n\n2\n00:00:02,000 --> 00:00:03,000\n- Ben: no\n",
+        b"WEBVTT\n\nNOTE x\n\n00:00.000 --> 00:01.000 align:left\n<v Anna>hello</v>\n",
+        b"SPEAKER a 1 0.00 1.84 <NA> <NA> anna <NA> <NA>\n",
+        b"0.0\t1.5\tanna\n\\\t100\t200\n1.5\t2.5\tben\n",
+    )
+
+    def make(self, rng: Random) -> bytes:
+        return odd.nearly(rng, rng.choice(self.SAMPLES), self.SAMPLES, _odd_words)
+
+    def knock(self, data: bytes) -> None:
+        import torch
+
+        from sadtalker_core.audio.speakers import split_speakers
+        from sadtalker_core.audio.turns import read_turns_file
+
+        path = self.folder / "x.txt"
+        path.write_bytes(data)
+        turns = read_turns_file(path)
+        assert all(0 <= turn.start < turn.end and turn.speaker for turn in turns), "a turn was read that is none"
+        for track in split_speakers(torch.ones(1, 800), 1000, turns):
+            assert track.waveform.shape == (1, 800) and 0 <= track.waveform.min() <= track.waveform.max() <= 1
+
+
+class BlendshapeFiles(Doorway):
+    """Files of blendshapes, visemes and phonemes."""
+
+    def __init__(self, folder: Path, host: Host = None):
+        super().__init__(folder, host)
+        import torch
+
+        from sadtalker_core.datatypes import MINI, Expression, HeadPose
+        from sadtalker_core.motion.blendshape_file import JSON_ARKIT, export_blendshapes
+
+        face = Expression(torch.linspace(0, 1, 3 * 64).view(3, 64), MINI)
+        head = HeadPose(torch.linspace(-0.1, 0.1, 18).view(3, 6), MINI)
+        self.samples = [
+            export_blendshapes(folder / "a.csv", face, head).read_bytes(),
+            export_blendshapes(folder / "a.json", face, head, form=JSON_ARKIT).read_bytes(),
+            odd.json_bytes([{"visemeId": k, "audioOffset": 1_000_000 * k} for k in (0, 21, 2)]),
+            odd.json_bytes({"FrameIndex": 0, "BlendShapes": [[0.1] * 55] * 2}),
+            odd.json_bytes({"mouthCues": [{"start": 0.0, "end": 0.2, "value": "B"}]}),
+            b"0.00\tX\n0.10\tA\n0.30\tD\n",
+            b"0.0 0.1 sil\n0.1 0.2 M\n0.2 0.4 AA1\n",
+            b'"ooTextFile"\n"TextGrid"\n0\n1\n<exists>\n1\n"IntervalTier"\n"phones"\n0\n1\n1\n0\n1\n"AA1"\n',
+        ]
+
+    def make(self, rng: Random) -> bytes:
+        ending = rng.choice((".csv", ".json", ".tsv", ".TextGrid"))
+        sample = self.samples[0] if ending == ".csv" else rng.choice(self.samples[1:])
+        return _named(f"x{ending}", odd.nearly(rng, sample, self.samples, _odd_words))
+
+    def knock(self, data: bytes) -> None:
+        from sadtalker_core.motion.blendshape_file import import_blendshapes
+
+        name, content = _name_and_data(data)
+        path = self.folder / name
+        path.write_bytes(content)
+        read = import_blendshapes(path)
+        assert len(read.expression) and read.expression.coefficients.isfinite().all(), "weights were read that are none"
 
 
 class DegreeLists(Doorway):
@@ -795,6 +875,7 @@ def is_ours(error: BaseException) -> bool:
 DOORWAYS: dict[str, Callable[..., Doorway]] = {
     "weights": Weights, "tracks": Tracks, "degrees": DegreeLists, "table": Table, "manifest": Manifest,
     "pictures": Images, "sounds": Sounds, "nodes": Nodes, "names": Names, "fetch": Fetch,
+    "turns": Turns, "blendshapes": BlendshapeFiles,
 }  # fmt: skip
 
 

@@ -14,10 +14,10 @@ import torch
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.families.networks import EXPNET, FLOW_RENDERER
 from sadtalker_core.model import assemble_mini
+from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.expnet_mini import predict_clip
 from sadtalker_core.training.voices.speech_set import clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
-from sadtalker_core.training.voices.visemes import SPEECH_BLENDSHAPES
 
 from . import damages, heads, measures, mouths, sharpness, truth, voices
 from .evaluators import Evaluators

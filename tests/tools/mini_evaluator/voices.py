@@ -1,7 +1,7 @@
 """What is said, and what the mouth should do: real readings by forced alignment, and generated voices never heard.
 
-A real reading's phonemes and their times come from pocketsphinx, which is told the text; the rules that label the
-training (voices/visemes.py) turn them into blendshapes, frame by frame.
+A real reading's phonemes and their times come from pocketsphinx, which is told the text; the rules that label
+what ExpNet is trained on (motion/visemes.py) turn them into blendshapes, frame by frame.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sadtalker_core.motion.visemes import ARPABET, Phone, blendshape_track
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.voices.speech_set import (
     HELD_OUT_VARIANTS,
@@ -23,7 +24,6 @@ from sadtalker_core.training.voices.speech_set import (
     held_out_utterances,
 )
 from sadtalker_core.training.voices.synthesis import Espeak, Utterance, VoiceMissing
-from sadtalker_core.training.voices.visemes import ARPABET, Phone, blendshape_track
 from tests.waves import write_wave
 
 from . import damages, sources

@@ -1,12 +1,13 @@
 """Makes those of web/pictures that show nodes at work, and the templates: a graph runs in ComfyUI's page, and they are
 cut out of it.
 
-    python -m tests.tools.pictures.make_node_pictures        (needs the tests' tools, see `make test`)
+    python -m tests.tools.pictures.make_node_pictures [name ...]        (needs the tests' tools, see `make test`)
 """
 
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,15 @@ IMAGES: dict[str, dict[str, tuple[int, int]]] = {
     "node_audio_encode": {"4": (310, 184), "5": (310, 116), "15": (380, 330)},
     "node_reference_video": {"6": (310, 420), "7": (310, 242), "8": (310, 316), "11": (310, 448)},
     "node_tracks": {"8": (310, 316), "16": (310, 146), "17": (360, 146), "18": (310, 342)},
+    "node_speakers": {"19": (340, 330), "20": (310, 116), "21": (330, 240)},
+    "node_blendshapes": {"8": (310, 316), "22": (360, 190), "23": (350, 170), "24": (310, 342)},
     "node_video_combine": {"11": (310, 448), "12": (310, 504)},
     "node_render_video": {"10": (310, 342), "13": (330, 700)},
 }
+#: the image of the template browser
+TEMPLATES = "page_templates"
+#: a file that Import Blendshapes lists
+MOUTHS = "hello.rhubarb.tsv"
 SHOW = """([sizes]) => {
     for (const node of app.graph.nodes) node.pos = [0, -5000]
     let [x, bottom] = [0, 0]
@@ -73,6 +80,16 @@ def graph(track: str, inputs: dict[str, str]) -> dict[str, Any]:
         "17": ("SadTalkerLoadTrack", {"track": track}),
         "18": ("SadTalkerMappingNet", {"model": ["1", 0], "coefficients": ["3", 1], "expression": ["17", 0],
                                        "pose": ["17", 1]}),
+        "19": ("SadTalkerSplitSpeakers", {
+            "audio": ["4", 0], "lines": "# who speaks when\n0:00-0:12.4 anna\n0:12.4-0:31 ben\n0:30-1:50 anna"}),
+        "20": ("SadTalkerAudioEncode", {"audio": ["19", 0]}),
+        "21": ("SadTalkerLookAtSpeaker", {
+            "portrait": ["3", 0], "speech": ["20", 0], "other_portrait": ["3", 0], "other_speech": ["5", 0],
+            "expression": ["8", 0], "pose": ["9", 0]}),
+        "22": ("SadTalkerExportBlendshapes", {"expression": ["8", 0], "pose": ["9", 0], "fps": 60.0}),
+        "23": ("SadTalkerImportBlendshapes", {"file": MOUTHS, "speech": ["5", 0], "expression": ["8", 0]}),
+        "24": ("SadTalkerMappingNet", {"model": ["1", 0], "coefficients": ["3", 1], "expression": ["23", 0],
+                                       "pose": ["9", 0]}),
     }  # fmt: skip
     return {node_id: {"class_type": kind, "inputs": values} for node_id, (kind, values) in kinds.items()}
 
@@ -95,16 +112,21 @@ def main() -> None:
         client.run(saved)
         (track,) = (server.base / "output").rglob("*.track.safetensors")
         track.rename(folder / track.name)
+        (folder / MOUTHS).write_text("0.00\tX\n0.20\tB\n0.45\tX\n", encoding="utf-8")
+        wanted = sys.argv[1:] or [*IMAGES, TEMPLATES]
         with Page(server.url) as page:
             page.clear()
             page.load_api(graph(track.name, inputs))
             page.set_values({}, seed=0, control_after_generate="fixed")
             print(page.run())
             for name, nodes in IMAGES.items():
+                if name not in wanted:
+                    continue
                 clip = page.page.evaluate(SHOW, [[[node_id, list(size)] for node_id, size in nodes.items()]])
                 page.page.wait_for_timeout(3000)  # a video comes into its node when that is drawn
                 save(name, page.page.screenshot(clip=clip))
-            save("page_templates", templates(page), width=900)
+            if TEMPLATES in wanted:
+                save(TEMPLATES, templates(page), width=900)
 
 
 def templates(page: Page) -> bytes:

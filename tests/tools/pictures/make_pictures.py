@@ -12,26 +12,43 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.compose.cutout import Backdrop, clean_edges
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.plot import plot_motion
-from sadtalker_core.datatypes import CropMode, Motion, Portrait, PoseAngles
+from sadtalker_core.datatypes import (
+    MINI,
+    CropMode,
+    Expression,
+    FaceCoefficients,
+    HeadPose,
+    Motion,
+    Portrait,
+    PoseAngles,
+)
 from sadtalker_core.face.draw import draw_landmarks
 from sadtalker_core.face.portrait import portrait_from_image
 from sadtalker_core.model import load_model
 from sadtalker_core.motion import edit
+from sadtalker_core.motion.set_expression import PRESETS, read_acting, set_expression
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_mesh
+from tests.tools.comfyui.media import OUTLINE
 from tests.tools.pictures.saving import save_small
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = PROJECT / "web" / "pictures"
 SEED = 1
 YAWS = (-12.0, 0.0, 12.0)
+CONTROLS_SHOWN = ("smile=1", "brows=1", "brows=-1", "frown=1", "squint=1", "wide_eyes=1", "gaze_x=1", "gaze_x=-1",
+                  "gaze_y=1", "gaze_y=-1", "wink_left=1", "wink_right=1", "jaw=0.5", "lip_corner_left=-1",
+                  "lip_corner_right=-1", "pucker=1")  # fmt: skip
 
 
 def main() -> None:
@@ -84,6 +101,7 @@ def main() -> None:
 
     mouths = [edit.edit_expression(expression, mouth=scale) for scale in (0.3, 1.0, 1.8)]
     save("edit_expression", side_by_side([shown(mouth, pose) for mouth in mouths], height=256))
+    save("set_expression", controls_shown(nets, portrait, face))
     turns = [edit.edit_pose(pose, offsets_deg=PoseAngles(*degrees)) for degrees in ((14, 0, 0), (0, 18, 0), (0, 0, 14))]
     save("edit_pose", side_by_side([shown(expression, turn) for turn in turns], height=256))
 
@@ -101,6 +119,54 @@ def main() -> None:
     joined = [one, other, edit.blend(one, other, 0.5), edit.concatenate(one, other, 10)]
     save("blend_tracks", side_by_side([plotted(pose=track, width=360) for track in joined], height=240))
     save("face_order", faces_counted(whole))
+    save("cutout", cut_outs(nets, whole))
+
+
+def cut_outs(nets, whole: Tensor) -> Tensor:
+    """A cut-out that has turned: transparent (on a chequered ground), on a colour, on an image."""
+    person = Image.new("L", (whole.shape[1], whole.shape[0]))
+    ImageDraw.Draw(person).polygon(OUTLINE, fill=255)
+    person = torch.from_numpy(np.array(person.filter(ImageFilter.GaussianBlur(1)))).float() / 255
+    portrait, face = pipeline.extract(nets, portrait_from_image(whole * (person > 0)[..., None], shown=person))
+    tracks = Expression(face.expression, MINI), HeadPose(face.pose, MINI)
+    turned = pose_at(pipeline.coefficients_to_motion(nets, face, *tracks), 10.0)
+    (frame,) = torch.cat(list(pipeline.render(nets, portrait, turned, alpha=True).batches()))
+    colours, alpha = frame[None, :3], frame[None, 3:]
+    side = frame.shape[-1]
+    square = torch.arange(side) // 16 % 2
+    chequered = (0.75 + 0.25 * (square ^ square[:, None]))[..., None].expand(-1, -1, 3)
+    sky = torch.tensor([0.15, 0.35, 0.65]) + torch.linspace(0, 1, side)[:, None, None] * torch.tensor([0.8, 0.3, -0.3])
+    grounds = chequered[None], torch.tensor([0.0, 0.75, 0.3]), sky.expand(-1, side, -1)[None]
+    clean = clean_edges(colours, alpha)
+    laid = [Backdrop(ground, (side, side)).under(clean, alpha)[0].permute(1, 2, 0) for ground in grounds]
+    return side_by_side(laid, height=256)
+
+
+def controls_shown(nets, portrait: Portrait, face: FaceCoefficients) -> Tensor:
+    """The face in silence, under one control or preset after the other, with its words below."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    wishes = ["", *CONTROLS_SHOWN, *(f"preset={name}" for name in PRESETS if name != "none")]
+    idle = pipeline.predict_expression(nets, pipeline.encode_audio(None, idle_seconds=1.0), face, blink="off")
+    rest = replace(idle, coefficients=idle.coefficients[12:13])
+    wide, high, columns = 126, 150, 7
+    sheet = Image.new("RGB", (columns * wide, -(-len(wishes) // columns) * (high + 16)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for place, wish in enumerate(wishes):
+        expression = set_expression(rest, read_acting(wish))
+        motion = pipeline.coefficients_to_motion(nets, face, expression, own_pose(face))
+        frame = as_pil(painted(nets, portrait, motion)[0])
+        side = frame.width
+        cut = frame.crop((round(side * 0.18), round(side * 0.22), round(side * 0.8), round(side * 0.96)))
+        x, y = place % columns * wide, place // columns * (high + 16)
+        sheet.paste(cut.resize((wide - 2, high), Image.Resampling.LANCZOS), (x, y))
+        pen.text((x + 2, y + high + 1), wish.replace("preset=", "").replace("=", " ") or "as it was", "black", font)
+    pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8)
+    return pixels.view(sheet.height, sheet.width, 3).float() / 255
+
+
+def own_pose(face: FaceCoefficients) -> HeadPose:
+    return HeadPose(face.pose[:1].clone(), face.family)
 
 
 def plotted(speech=None, expression=None, pose=None, width: int = 480) -> Tensor:
@@ -109,7 +175,7 @@ def plotted(speech=None, expression=None, pose=None, width: int = 480) -> Tensor
 
 def faces_counted(whole: Tensor) -> Tensor:
     """Two faces in one image, with the numbers that face_order "left to right" gives them."""
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageFont
 
     nets = load_model("mini", [])
     both = torch.cat([whole[:320, 60:400], whole[:320, 60:400].flip(1)], dim=1)
@@ -144,7 +210,7 @@ def shutting(motion: Motion) -> Motion:
     own = motion.source
     rows = {name: track.expand(4, *track.shape[1:]).clone() for name, track in vars(own).items()}
     for lid in ("eyeBlinkLeft", "eyeBlinkRight"):
-        rows["offsets"][:, BLENDSHAPE_INDEX[lid]] = torch.linspace(0, 1, 4)
+        rows["weights"][:, BLENDSHAPE_INDEX[lid]] = torch.linspace(0, 1, 4)
     return replace(motion, driving=replace(own, **rows))
 
 
@@ -168,8 +234,6 @@ def eyes(frame: Tensor) -> Tensor:
 
 
 def side_by_side(images: list[Tensor], height: int) -> Tensor:
-    from PIL import Image
-
     gap = torch.ones(height, 4, 3)
     row: list[Tensor] = []
     for image in images:

@@ -24,7 +24,9 @@ MOMENTS = {
     "talking_portrait": (18, 34, HALF), "reference_video": (18, 34, HALF), "idle_portrait": (18, 41, HALF),
     "stable_diffusion_to_talking": (18, 34, HALF), "full_body_paste_back": (18, 34, ASTRONAUT),
     "upscaled_paste_back": (18, 34, ASTRONAUT), "two_speakers": (34, 65 + 34, UPPER_HALF),
-    "1_talking_portrait.app": (18, 34, HALF), "2_full_body.app": (18, 34, ASTRONAUT),
+    "cutout_on_background": (18, 34, HALF),
+    "two_speakers_in_turns": (18, 34, UPPER_HALF), "blendshapes_in_and_out": (2, 8, HALF),
+    "acting_portrait": (12, 61, HALF), "1_talking_portrait.app": (18, 34, HALF), "2_full_body.app": (18, 34, ASTRONAUT),
 }  # fmt: skip
 
 

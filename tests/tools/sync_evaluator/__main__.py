@@ -5,9 +5,9 @@
     python -m tests.tools.sync_evaluator --mini --quick    two by two, three seconds each
         [--weights FOLDER] [--portraits FOLDER] [--voices FOLDER]
 
-The weights, lr_asd_ava.safetensors, are not part of the project: they are looked for in --weights, or in the folder that
-the environment variable JUDGE names. The evaluator is weak and can be fooled: only means over at least five portraits
-and five voices say something, and only together with the shapes (shapes.py).
+The weights, lr_asd_ava.safetensors, are not part of the project: they are looked for in --weights, or in the folder
+that the environment variable JUDGE names. The evaluator is weak and can be fooled: only means over at least five
+portraits and five voices say something, and only together with the shapes (shapes.py).
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
+from sadtalker_core.motion.visemes import Phone, blendshape_track
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from sadtalker_core.training.voices.visemes import Phone, blendshape_track
 
 QUIETEST_DB = -40.0  #: below the loud frames of the clip
 LOUDNESS_REACH = 2  #: frames

@@ -19,9 +19,9 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Expression, FaceCoefficients, Portrait
 from sadtalker_core.media import read_audio
 from sadtalker_core.model import SadTalkerModel
+from sadtalker_core.motion.spoken import kept_share
+from sadtalker_core.motion.visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
-from sadtalker_core.training.expnet_mini import kept_share
-from sadtalker_core.training.voices.visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices
 from tests.decoded import decoded
 
 from .shapes import loudness

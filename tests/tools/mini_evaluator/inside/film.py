@@ -101,7 +101,7 @@ def _commanded(host, model, coefficients, visemes, turn, look):
     """
     types = host.core("datatypes")
     own = coefficients.expression[0]
-    kept = own * host.core("training.expnet_mini").kept_share()
+    kept = own * host.core("motion.spoken").kept_share()
     blink = host.core("training.heads.expressions").weights_of(eyeBlink=1.0)
     weights_of = host.core("training.heads.expressions").weights_of
     faces = {"neutral": (own, {})}

@@ -1,4 +1,4 @@
-"""Phonemes with times -> what the mouth does: (T, 52) ARKit blendshapes at 25 fps.
+"""Phonemes with times -> what the mouth does, in training and on import: (T, 52) ARKit blendshapes at 25 fps.
 
 Three steps, each a table or one small calculation:
 
@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
-from ...timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
+from ..datatypes import OnProgress
+from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
 
 class Phone(NamedTuple):
@@ -107,6 +108,8 @@ GESTURE_BLENDSHAPES: dict[str, dict[str, float]] = {
 }
 
 _LINE_HZ = 200
+#: frames of a piece of a long clip, and on each side of it that are heard, too: more than smoothing and lead reach
+_PIECE, _AROUND = 1500, 25
 _SHORTEST_PAUSE_S = 0.06
 
 # The letters of IPA are no letters of Windows' alphabet, in which Python source stays: they are in a data file.
@@ -115,6 +118,10 @@ _IPA: dict[str, str] = {letter: shape for letters, shape in _PHONEMES["shapes"] 
 
 #: ARPAbet, as flite and most aligners spell, -> IPA
 ARPABET: dict[str, str] = _PHONEMES["arpabet"]
+#: the 22 visemes of Azure's voices by their ids, and the mouths of Rhubarb Lip Sync by their letters, each as a sound
+#: that looks like it; a mouth at rest is an empty string
+AZURE_VISEMES: tuple[str, ...] = tuple(_PHONEMES["azure"])
+RHUBARB_MOUTHS: dict[str, str] = _PHONEMES["rhubarb"]
 
 
 def shapes_of(ipa: str) -> list[str]:
@@ -220,6 +227,27 @@ def blendshape_track(
                 units[:, index] += amount * frames[gesture]
     units[:, BLENDSHAPE_INDEX["mouthClose"]] = frames["press"] * frames["jaw"]  # closes just what the jaw has opened
     return np.clip(units, 0.0, 1.0)
+
+
+def long_blendshape_track(
+    phones: Sequence[Phone], n_frames: int, *, led: bool = True, on_progress: OnProgress | None = None
+) -> np.ndarray:
+    """The same for a clip of any length, in pieces: memory is that of a minute, and `on_progress` may raise to stop."""
+    track = np.empty((n_frames, len(ARKIT_BLENDSHAPES)), np.float32)
+    starts = np.array([phone.start for phone in phones])
+    ends = np.maximum.accumulate([phone.end for phone in phones]) if len(phones) else starts
+    for first in range(0, n_frames, _PIECE):
+        last = min(first + _PIECE, n_frames)
+        begin, stop = max(first - _AROUND, 0), min(last + _AROUND, n_frames)
+        at = begin / FRAMES_PER_SECOND
+        near = phones[
+            int(np.searchsorted(ends, at, side="right")) : int(np.searchsorted(starts, stop / FRAMES_PER_SECOND))
+        ]
+        moved = [Phone(max(phone.start - at, 0.0), phone.end - at, phone.ipa) for phone in near if phone.end > at]
+        track[first:last] = blendshape_track(moved, stop - begin, led=led)[first - begin : last - begin]
+        if on_progress is not None:
+            on_progress(last, n_frames)
+    return track
 
 
 def blendshape_indices(name: str) -> list[int]:

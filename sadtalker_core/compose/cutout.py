@@ -1,0 +1,126 @@
+"""Frames with their alpha come in; their edges come out clean, or the frames laid on a colour or an image.
+
+A renderer carries the colours that lie under transparent parts along, often black, and mixes them into the outermost
+pixels of hair and shoulders. Seen on another background that is a dark rim. So the colour of a pixel that is not quite
+opaque is taken from the opaque ones around it; what its alpha says of it stays.
+
+Letters: `B` frames of a batch, `H W` their size.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import OptionError, VideoError, shorten
+
+#: the side of the square around a pixel whose colours count, as a part of the frame's shorter side, and at least
+_REACH, _LEAST_REACH = 1 / 64, 7
+_FEWEST = 3  #: pixels that a reach has, at the size at which it is worked out
+#: from this alpha on a pixel begins to keep its own colour; at 1 it is its own to the bit
+_OWN = 0.8
+_NOTHING = 1e-5  #: less weight than this around a pixel says nothing about its colour
+
+
+def clean_edges(frames: Tensor, alpha: Tensor) -> Tensor:
+    """frames (B, 3, H, W) and alpha (B, 1, H, W) in 0..1 -> (B, 3, H, W), where pixels are opaque the same to the bit.
+
+    By the fourth power of alpha opaque pixels outweigh all others, yet a lone hair has its own colour. Colours go on a
+    little beyond the edge, for encoders that keep colour at half the size.
+    """
+    reach = max(_LEAST_REACH, round(min(frames.shape[-2:]) * _REACH)) // 2
+    alpha = alpha.to(frames)
+    weight = alpha.square().square()
+    sums = _around(torch.cat([frames * weight, weight], dim=1), reach)
+    weights = sums[:, 3:]
+    near = torch.where(weights > _NOTHING, sums[:, :3] / weights.clamp_min(_NOTHING), frames)
+    own = ((alpha - _OWN) / (1 - _OWN)).clamp_(0, 1)
+    return torch.where(own == 1, frames, torch.lerp(near, frames, own))
+
+
+def _around(values: Tensor, reach: int) -> Tensor:
+    """(B, C, H, W) the mean over squares of about 2 reach + 1 pixels, nothing beyond the frame; of a wide reach at a
+    part of the size, since nobody sees the difference between colours that are that soft.
+    """
+    size, coarser = values.shape[-2:], max(1, reach // _FEWEST)
+    if coarser > 1:
+        values = F.avg_pool2d(values, coarser, ceil_mode=True)
+    reach //= coarser
+    padded = F.pad(values, (reach,) * 4)
+    high, wide = values.shape[-2:]
+    # the sum of what is shifted is several times as fast as pooling
+    across = functools.reduce(torch.add, (padded[..., k : k + wide] for k in range(2 * reach + 1)))
+    mean = functools.reduce(torch.add, (across[..., k : k + high, :] for k in range(2 * reach + 1)))
+    mean /= (2 * reach + 1) ** 2
+    return mean if coarser == 1 else F.interpolate(mean, size, mode="bilinear", align_corners=False)
+
+
+class Backdrop:
+    """What frames with alpha are laid on, in their order: a colour, an image, or a clip that holds its last image."""
+
+    def __init__(self, pictures: Tensor, size_wh: tuple[int, int]):
+        """pictures: (3,) a colour, or (T, H, W, C) in 0..1 of any size: each fills the frames of size_wh, and what
+        reaches beyond is cut off evenly on both sides. Raises VideoError for what is neither.
+        """
+        if pictures.dim() == 1:
+            pictures = pictures[None, None, None]
+        if pictures.dim() != 4 or pictures.shape[-1] < 3 or 0 in pictures.shape:
+            raise VideoError(f"expected a background (batch, height, width, 3), got {tuple(pictures.shape)}.")
+        if not torch.isfinite(pictures).all():
+            raise VideoError("the background contains NaN or infinite values; check the node that made it.")
+        self.pictures, self.size_wh = pictures, size_wh
+        self.n_shown = 0
+        self._last: tuple[int, Tensor] | None = None
+
+    def under(self, frames: Tensor, alpha: Tensor) -> Tensor:
+        """The next frames (B, 3, H, W) and their alpha (B, 1, H, W) -> (B, 3, H, W) with the background under them."""
+        places = range(self.n_shown, self.n_shown + len(frames))
+        self.n_shown += len(frames)
+        behind = torch.cat([self._fitted(min(place, len(self.pictures) - 1)) for place in places]).to(frames)
+        return torch.lerp(behind, frames, alpha.to(frames))
+
+    def _fitted(self, place: int) -> Tensor:
+        """(1, 3, H, W); a picture that stands still is made to fit once."""
+        if self._last is None or self._last[0] != place:
+            width, height = self.size_wh
+            picture = self.pictures[place, ..., :3].permute(2, 0, 1)[None].float().cpu().clamp(0, 1)
+            self._last = place, _filling(picture, height, width)
+        return self._last[1]
+
+
+def _filling(picture: Tensor, height: int, width: int) -> Tensor:
+    """(1, 3, h, w) -> (1, 3, height, width): in its own aspect, as large as it must be to fill that."""
+    high, wide = picture.shape[-2:]
+    scale = max(height / high, width / wide)
+    size = max(round(high * scale), height), max(round(wide * scale), width)
+    if size != (high, wide):
+        picture = F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return picture[..., top : top + height, left : left + width]
+
+
+def colour_of(text: str) -> Tensor | None:
+    """A colour as the web writes it (#00ff00, #0f0, white, cornflowerblue) -> (3,) in 0..1; None for other words, and
+    for one that is not opaque.
+    """
+    from PIL import ImageColor
+
+    try:
+        levels = ImageColor.getrgb(text.strip())
+    except ValueError:
+        return None
+    return torch.tensor(levels) / 255 if len(levels) == 3 else None
+
+
+def require_colour(name: str, text: str) -> Tensor:
+    """The same. Raises OptionError for what names no colour.  name: of the option"""
+    colour = colour_of(text)
+    if colour is None:
+        raise OptionError(f"{name}: expected a colour such as #00ff00 or white, got {shorten(repr(text))}.")
+    return colour
+
+
+__all__ = ["Backdrop", "clean_edges", "colour_of", "require_colour"]

@@ -1,0 +1,666 @@
+"""An expression and a pose go out as blendshapes that other programs read; files of blendshapes, visemes or phonemes
+come in as an expression, and a pose where there is one. For the family whose coefficients have names.
+
+    Live Link Face CSV    Timecode, BlendShapeCount, 52 weights in the app's order, head and eyes in radians
+    JSON                  for glTF and VRM: names, a row of weights for each frame, the head as angles and quaternions
+    Azure, Rhubarb, phonemes: see mouth_cues.py; Azure's 55 numbers a frame, too
+
+Head and eye angles of the CSV have the signs of the app's own recordings, which are those of HeadPose: yaw above 0
+turns to the left of the image, pitch down, roll clockwise as seen. Letters: `T` frames at 25 fps, `n` frames of a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..canonical_face import DOWN_DEG, HEAD_TO_IMAGE, IN_DEG, OUT_DEG, UP_DEG, rotation_of_angles
+from ..choices import one_of
+from ..claims import Claim
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, POSE, ROTATION
+from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose, OnProgress, SpeechWindows
+from ..errors import OptionError, WrongFamily, join_faults, shorten
+from ..saving import save_text
+from ..timeline import FRAMES_PER_SECOND
+from .mouth_cues import LAST_LASTS_S, cues_of_json, cues_of_text
+from .spoken import spoken_expression
+from .track_file import MOST_FRAMES
+from .visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices, long_blendshape_track
+
+LIVE_LINK, JSON_ARKIT, JSON_VRM = EXPORT_FORMS = ("Live Link Face CSV", "JSON, ARKit names", "JSON, VRM 1.0 names")
+#: what their names end in
+ENDINGS = {LIVE_LINK: ".csv", JSON_ARKIT: ".json", JSON_VRM: ".json"}
+#: what is read
+IMPORT_ENDINGS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".lab", ".textgrid")
+LOWEST_FPS, HIGHEST_FPS = 1.0, 240.0
+#: bytes of a file that are read: JSON is held whole; a CSV of ten hours at 60 fps has 1.5 GB
+LARGEST_TEXT, LARGEST_CSV = 64_000_000, 2_000_000_000
+JSON_KEY, VERSION = "sadtalker_blendshapes", 1
+#: decimals of a weight or an angle
+CSV_DIGITS, JSON_DIGITS = 10, 6
+#: beyond this no weight is believed: it may be a percentage
+LARGEST_WEIGHT = 10.0
+AZURE_FPS = 60.0
+#: timecodes of cameras, tried in this order
+_RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120, 240)
+_FRAMES_AT_ONCE = 512
+
+_SIDES = ("Left", "Right")
+_EYE = ("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")
+
+
+def _both(*names: str) -> list[str]:
+    return [f"{name}{side}" for name in names for side in _SIDES]
+
+
+#: Apple's order, which Azure's frames have, too
+APPLE_ORDER = (
+    *(f"{name}{side}" for side in _SIDES for name in _EYE),
+    "jawForward", "jawLeft", "jawRight", "jawOpen",
+    "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight",
+    *_both("mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch"),
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+    *_both("mouthPress", "mouthLowerDown", "mouthUpperUp", "browDown"),
+    "browInnerUp", *_both("browOuterUp"), "cheekPuff", *_both("cheekSquint", "noseSneer"), "tongueOut",
+)  # fmt: skip
+_SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
+HEAD_COLUMNS = ("HeadYaw", "HeadPitch", "HeadRoll")
+EYE_COLUMNS = tuple(f"{side}Eye{angle}" for side in _SIDES for angle in ("Yaw", "Pitch", "Roll"))
+#: the columns behind Timecode and BlendShapeCount, as the app writes them: Apple's, the right of jaw and mouth first
+LIVE_LINK_COLUMNS = (
+    *(f"{name[0].upper()}{name[1:]}" for name in (_SWAPPED.get(name, name) for name in APPLE_ORDER)),
+    *HEAD_COLUMNS,
+    *EYE_COLUMNS,
+)
+_INDEX = {name.lower(): k for name, k in BLENDSHAPE_INDEX.items()}
+#: where each of the app's 52 columns is in an expression
+_LIVE_LINK_INDEX = [_INDEX[name.lower()] for name in LIVE_LINK_COLUMNS[: len(ARKIT_BLENDSHAPES)]]
+
+#: VRM's mouths and the shape of speech that each is; a mouth is a mixture of these
+VRM_MOUTHS = {"aa": "ah", "ih": "ih", "ou": "oo", "ee": "ee", "oh": "oh"}
+#: the other expressions of VRM 1.0 that ARKit's units tell, as means of these
+VRM_MEANS = {
+    "blinkLeft": ("eyeBlinkLeft",),
+    "blinkRight": ("eyeBlinkRight",),
+    "lookUp": ("eyeLookUpLeft", "eyeLookUpRight"),
+    "lookDown": ("eyeLookDownLeft", "eyeLookDownRight"),
+    "lookLeft": ("eyeLookOutLeft", "eyeLookInRight"),
+    "lookRight": ("eyeLookInLeft", "eyeLookOutRight"),
+}
+
+
+class ImportedTracks(NamedTuple):
+    """What a file says: expression, pose (None where it has no head), and in words what kind of file it is."""
+
+    expression: Expression
+    pose: HeadPose | None
+    form: str
+
+
+# ---------------------------------------------------------------------------------------------------------------- out
+
+
+def export_blendshapes(
+    path: Path | str | Claim,
+    expression: Expression,
+    pose: HeadPose | None = None,
+    *,
+    form: str = LIVE_LINK,
+    fps: float = FRAMES_PER_SECOND,
+    on_progress: OnProgress | None = None,
+) -> Path:
+    """Write a mini expression, and a pose, as blendshapes to a path; it appears whole or not at all. Returns the path.
+
+    form: "Live Link Face CSV", "JSON, ARKit names" or "JSON, VRM 1.0 names"
+    fps:  frames per second of the file, 1 to 240; at 25 every frame is written as it is, else those between are
+          interpolated
+    on_progress: called with (frames done, of how many); may raise to stop
+    Raises WrongFamily for an expression whose coefficients have no names, OptionError for tracks of two lengths, an
+    unknown form, and an fps out of its range.
+    """
+    form = one_of("format", form, EXPORT_FORMS)
+    if not LOWEST_FPS <= fps <= HIGHEST_FPS:
+        raise OptionError(f"fps: expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
+    require_names(expression, "exported")
+    if pose is not None and len(pose) != len(expression):
+        raise OptionError(
+            f"expected a pose of {len(expression)} frames, as the expression has, got {len(pose)}; make both from the "
+            "same Audio Encode, or use Resize Track."
+        )
+    rows = expression.coefficients.detach().float().cpu()
+    angles = torch.zeros(len(rows), ROTATION) if pose is None else pose.rotation.detach().float().cpu()
+    if not torch.isfinite(rows).all() or not torch.isfinite(angles).all():
+        raise OptionError("the tracks contain NaN or infinite values; generate them again.")
+    table = torch.cat([rows[:, : len(ARKIT_BLENDSHAPES)], angles], dim=1)
+    write = _csv if form == LIVE_LINK else _json_arkit if form == JSON_ARKIT else _json_vrm
+    return save_text(path if isinstance(path, Claim) else Path(path), write(table, fps, pose is not None, on_progress))
+
+
+def require_names(expression: Expression, verb: str) -> None:
+    """Refuse coefficients that are no blendshapes. Raises WrongFamily."""
+    if not expression.blendshapes:
+        raise WrongFamily(
+            f"a {expression.family} expression cannot be {verb} as blendshapes: its coefficients have no names, each "
+            "moves mouth, eyes and brows together. Use the mini model."
+        )
+
+
+def _sampled(table: Tensor, fps: float, on_progress: OnProgress | None) -> Iterator[tuple[int, Tensor]]:
+    """(number of the first, rows) of some frames after the other, at another rate; on progress in between."""
+    n_frames = max(math.ceil(len(table) * fps / FRAMES_PER_SECOND - 1e-9), 1)
+    for first in range(0, n_frames, _FRAMES_AT_ONCE):
+        last = min(first + _FRAMES_AT_ONCE, n_frames)
+        yield first, _between(table, torch.arange(first, last, dtype=torch.float64) * FRAMES_PER_SECOND / fps)
+        if on_progress is not None:
+            on_progress(last, n_frames)
+
+
+def _between(table: Tensor, places: Tensor) -> Tensor:
+    """table (n, N) at places (m,) that may lie between two rows; on a row it is that row, to the bit."""
+    nearest = places.round()
+    places = torch.where((places - nearest).abs() < 1e-4, nearest, places).clamp(0, len(table) - 1)
+    before = places.floor().long()
+    after = (before + 1).clamp(max=len(table) - 1)
+    return torch.lerp(table[before], table[after], (places - before).to(table)[:, None])
+
+
+def _csv(table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | None) -> Iterator[str]:
+    yield ",".join(("Timecode", "BlendShapeCount", *LIVE_LINK_COLUMNS)) + "\r\n"
+    n_units = len(ARKIT_BLENDSHAPES)
+    for first, rows in _sampled(table, fps, on_progress):
+        pitch, yaw, roll = rows[:, n_units:].unbind(1)
+        numbers = torch.cat(
+            [rows[:, _LIVE_LINK_INDEX], torch.stack([yaw, pitch, roll], dim=1), eye_angles(rows[:, :n_units])], dim=1
+        )
+        for k, values in enumerate(numbers.double().tolist(), start=first):
+            cells = ",".join(f"{value:.{CSV_DIGITS}f}" for value in values)
+            yield f"{timecode(k, fps)},{len(LIVE_LINK_COLUMNS)},{cells}\r\n"
+
+
+def timecode(frame: int, fps: float) -> str:
+    """HH:MM:SS:FF.mmm of a frame, as the app writes it; of 29.97 fps and the like on a base of whole frames."""
+    base = math.ceil(fps - 1e-9)
+    if base == fps:
+        seconds, thousandths = frame // base, 1000 * (frame % base)
+    else:
+        at = frame / fps
+        seconds = math.floor(at + 1e-9)
+        thousandths = round((at - seconds) * base * 1000)
+    whole, rest = divmod(max(thousandths, 0), 1000)
+    return f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{whole:02d}.{rest:03d}"
+
+
+def eye_angles(units: Tensor) -> Tensor:
+    """(n, 52) weights -> (n, 6): yaw, pitch and roll of the left and the right eye in radians, with the app's signs: to
+    the right of the person and down are above 0, and roll is yaw times pitch.
+    """
+    angles = []
+    for side, outwards in (("Left", -1.0), ("Right", 1.0)):
+        out, into, up, down = (units[:, BLENDSHAPE_INDEX[f"eyeLook{way}{side}"]] for way in ("Out", "In", "Up", "Down"))
+        yaw = torch.deg2rad(out * OUT_DEG - into * IN_DEG) * outwards
+        pitch = torch.deg2rad(down * DOWN_DEG - up * UP_DEG)
+        angles += [yaw, pitch, yaw * pitch]
+    return torch.stack(angles, dim=1)
+
+
+def _json_arkit(table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | None) -> Iterator[str]:
+    order = [BLENDSHAPE_INDEX[name] for name in APPLE_ORDER]
+    return _json(table, fps, has_head, on_progress, "ARKit", APPLE_ORDER, lambda rows: rows[:, order])
+
+
+def _json_vrm(table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | None) -> Iterator[str]:
+    return _json(table, fps, has_head, on_progress, "VRM 1.0", (*VRM_MOUTHS, *VRM_MEANS), vrm_weights)
+
+
+def _json(
+    table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | None, names: str, targets: Sequence[str],
+    weights_of: Any,
+) -> Iterator[str]:  # fmt: skip
+    """A line for each frame: its time, its weights, and the head's angles and quaternion."""
+    head = {
+        JSON_KEY: VERSION,
+        "fps": fps,
+        "names": names,
+        "morph_targets": list(targets),
+        "columns": ["time", "weights", *(["head_angles", "head_quaternion"] if has_head else [])],
+        "units": "seconds; weights 0..1; head_angles pitch, yaw, roll in radians (down, to the left of the image, "
+        "clockwise); head_quaternion x, y, z, w in glTF's axes",
+    }
+    yield json.dumps(head)[:-1] + ', "frames": [\n'
+    units = len(ARKIT_BLENDSHAPES)
+    for first, rows in _sampled(table, fps, on_progress):
+        angles = rows[:, units:]
+        parts: list[list[Any]] = [_rounded(weights_of(rows[:, :units]))]
+        if has_head:
+            parts += [_rounded(angles), _rounded(_quaternions(angles))]
+        for k, said in enumerate(zip(*parts, strict=True), start=first):
+            yield ("" if k == 0 else ",\n") + json.dumps([round(k / fps, JSON_DIGITS), *said], separators=(",", ":"))
+    yield "\n]}\n"
+
+
+def _rounded(rows: Tensor) -> list[list[float]]:
+    return [[round(value, JSON_DIGITS) for value in row] for row in rows.double().tolist()]
+
+
+def _quaternions(angles: Tensor) -> Tensor:
+    """(n, 3) pitch, yaw, roll -> (n, 4) x, y, z, w of the same turn where y is up and the face looks along z."""
+    from scipy.spatial.transform import Rotation
+
+    flip = torch.tensor(HEAD_TO_IMAGE)
+    turns = flip[:, None] * rotation_of_angles(angles) * flip
+    return torch.from_numpy(Rotation.from_matrix(turns.double().numpy()).as_quat())
+
+
+def vrm_weights(units: Tensor) -> Tensor:
+    """(n, 52) -> (n, 11): the mixture of VRM's five mouths that is nearest to the mouth, and the means of VRM_MEANS.
+
+    The mixture is the one of least squares without negative weights; of five mouths every subset is tried.
+    """
+    basis = np.zeros((len(ARKIT_BLENDSHAPES), len(VRM_MOUTHS)))
+    for k, shape in enumerate(VRM_MOUTHS.values()):
+        for gesture, value in SHAPES[shape].items():
+            for name, amount in GESTURE_BLENDSHAPES[gesture].items():
+                basis[blendshape_indices(name), k] += value * amount
+    told = [k for k in SPEECH_BLENDSHAPES if basis[k].any()]
+    basis, wanted = basis[told], units[:, told].double().numpy()
+    best, weights = np.square(wanted).sum(axis=1), np.zeros((len(units), basis.shape[1]))
+    for chosen in range(1, 2 ** basis.shape[1]):
+        columns = [k for k in range(basis.shape[1]) if chosen >> k & 1]
+        mixed = wanted @ np.linalg.pinv(basis[:, columns]).T
+        error = np.square(wanted - mixed @ basis[:, columns].T).sum(axis=1)
+        better = (mixed >= 0).all(axis=1) & (error < best)
+        best = np.where(better, error, best)
+        weights[better] = 0.0
+        weights[np.ix_(better, columns)] = mixed[better]
+    means = [units[:, [BLENDSHAPE_INDEX[name] for name in names]].mean(dim=1) for names in VRM_MEANS.values()]
+    mouths = torch.from_numpy(weights).to(units).clamp(max=1)
+    return torch.cat([mouths, torch.stack(means, dim=1)], dim=1)
+
+
+# ----------------------------------------------------------------------------------------------------------------- in
+
+
+def import_blendshapes(
+    path: Path | str,
+    *,
+    fps: float = 0.0,
+    speech: SpeechWindows | None = None,
+    base: Expression | None = None,
+    source: FaceCoefficients | None = None,
+    on_progress: OnProgress | None = None,
+) -> ImportedTracks:
+    """Read a file of blendshapes, visemes or phonemes as tracks of the mini model at 25 fps.
+
+    fps:    of the file's frames; 0 takes what it says, or what its timecodes tell
+    speech: the tracks become as long as this voice: frames hold their last one, sounds end at rest
+    base:   an expression for what the file does not tell, such as ExpNet's blinks and gaze under visemes, held or cut
+            to the length; without it that is the face of `source`, or 0
+    source: the portrait: sounds open the mouth from how it rests there, and the head begins as it holds it and moves
+            as in the file; without it the head has the angles of the file, in the middle of its square
+    on_progress: called with (done, of how much); may raise to stop
+    Raises OptionError for a file that is none of these or has lines that make no sense, each named by its number, and
+    WrongFamily for a base or a source whose coefficients have no names.
+    """
+    path = Path(path)
+    name = shorten(path.name, 100)
+    if base is not None:
+        require_names(base, "imported")
+    if source is not None:
+        require_names(Expression(source.expression, source.family), "imported")
+    if fps and not LOWEST_FPS <= fps <= HIGHEST_FPS:
+        raise OptionError(f"fps: expected 0, or {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
+    n_frames = None if speech is None else speech.n_frames
+    try:
+        read = _read(path, fps, n_frames, on_progress)
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from error
+    length = len(read.units)
+    logging.info("SadTalker: %s is read as %s: %d frames at 25 fps.", name, read.form, length)
+    rows = torch.zeros(length, EXPRESSION)
+    if base is not None and len(base):
+        rows = base.coefficients[torch.arange(length).clamp(max=len(base) - 1)].float().clone()
+    elif source is not None:
+        rows[:] = source.expression[:1]
+    units = read.units
+    if read.spoken:
+        rest = torch.zeros(1, EXPRESSION) if source is None else source.expression[:1].float()
+        units = spoken_expression(units, rest.expand(length, -1))[:, read.columns]
+    rows[:, read.columns] = units
+    pose = None if read.angles is None else HeadPose(_placed(read.angles, source), MINI)
+    return ImportedTracks(Expression(rows, MINI), pose, read.form)
+
+
+def _placed(angles: Tensor, source: FaceCoefficients | None) -> Tensor:
+    """(T, 3) -> (T, 6)"""
+    if source is None:
+        return F.pad(angles, (0, POSE - ROTATION))
+    rows = source.pose[:1].expand(len(angles), -1).clone()
+    rows[:, :ROTATION] += angles - angles[:1]
+    return rows
+
+
+class _Read(NamedTuple):
+    """columns: of an expression;  units (T, their number);  angles (T, 3) pitch, yaw, roll or None
+    spoken: units are what sounds ask for, SPEECH_BLENDSHAPES, not yet how the face says it
+    """
+
+    columns: list[int]
+    units: Tensor
+    angles: Tensor | None
+    form: str
+    spoken: bool = False
+
+
+def _read(path: Path, fps: float, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
+    try:
+        size = path.stat().st_size
+        if path.suffix.lower() == ".csv":
+            _check_size(size, LARGEST_CSV)
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                return _live_link(file, fps, n_frames, on_progress)
+        _check_size(size, LARGEST_TEXT)
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise OptionError("it is no text in UTF-8; save it again as that.") from error
+    except OSError as error:
+        raise OptionError(f"it cannot be read ({shorten(error.strerror or error)}).") from error
+    if text.lstrip().startswith(("{", "[")):
+        return _read_json(text, fps, n_frames, on_progress)
+    cues = cues_of_text(text)
+    return _spoken(cues, n_frames, on_progress)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise OptionError(f"expected at most {limit / 1e6:.0f} MB, got {size / 1e6:.0f}; split the take.")
+
+
+def _check_length(seconds: float) -> None:
+    if not seconds * FRAMES_PER_SECOND < MOST_FRAMES:
+        raise OptionError(f"it lasts {seconds:,.6g} s; expected less than {MOST_FRAMES // FRAMES_PER_SECOND:,}.")
+
+
+def _spoken(cues: Any, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
+    if not cues.phones:
+        raise OptionError("none of its sounds lasts any time.")
+    end = max(phone.end for phone in cues.phones) + LAST_LASTS_S
+    _check_length(end)
+    length = n_frames or math.ceil(end * FRAMES_PER_SECOND)
+    units = long_blendshape_track(cues.phones, length, led=cues.led, on_progress=on_progress)
+    columns = list(SPEECH_BLENDSHAPES)
+    return _Read(columns, torch.from_numpy(units[:, columns]), None, cues.form, spoken=True)
+
+
+def _resampled(
+    columns: list[int], table: Tensor, times: Tensor, has_head: bool, n_frames: int | None, form: str,
+    on_progress: OnProgress | None = None,
+) -> _Read:  # fmt: skip
+    """table (n, columns + 3 angles) at times (n,) in seconds from the first one on -> at 25 fps."""
+    _check_length(float(times[-1]))
+    length = n_frames or math.floor(float(times[-1]) * FRAMES_PER_SECOND + 1e-3) + 1
+    pieces = []
+    for first in range(0, length, _FRAMES_AT_ONCE):
+        at = torch.arange(first, min(first + _FRAMES_AT_ONCE, length), dtype=torch.float64) / FRAMES_PER_SECOND
+        after = torch.searchsorted(times, at - 1e-6).clamp(1, max(len(times) - 1, 1)).clamp(max=len(times) - 1)
+        before = (after - 1).clamp(min=0)
+        gap = (times[after] - times[before]).clamp(min=1e-9)
+        if on_progress is not None:
+            on_progress(first, length)
+        pieces.append(_between(table, before + ((at - times[before]) / gap).clamp(0, 1) * (after - before)))
+    rows = torch.cat(pieces)
+    return _Read(columns, rows[:, : len(columns)], rows[:, len(columns) :] if has_head else None, form)
+
+
+def _checked_weights(units: Tensor) -> Tensor:
+    bad = torch.nonzero(~torch.isfinite(units).all(dim=1))
+    if len(bad):
+        raise OptionError(f"frame {int(bad[0])} (counted from 0) contains NaN or infinite values.")
+    if len(units) and float(units.abs().max()) > LARGEST_WEIGHT:
+        raise OptionError(f"expected weights from 0 to 1, got {float(units.abs().max()):g}; divide percentages by 100.")
+    return units
+
+
+def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
+    lines = csv.reader(file)
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        places = {name.lower(): k for k, name in enumerate(header)}
+        known = [name for name in ARKIT_BLENDSHAPES if name.lower() in places]
+        if not known:
+            raise OptionError(
+                "it is no CSV of Live Link Face: its first line names no ARKit blendshape, such as JawOpen."
+            )
+        if len(known) < len(ARKIT_BLENDSHAPES):
+            missing = [name for name in ARKIT_BLENDSHAPES if name not in known]
+            logging.info("SadTalker: the CSV lacks %s.", shorten(", ".join(missing)))
+        heads = [name for name in ("HeadPitch", "HeadYaw", "HeadRoll") if name.lower() in places]
+        has_head = len(heads) == ROTATION
+        taken = [places[name.lower()] for name in (*known, *(heads if has_head else ()))]
+        numbers, codes, faults = array("f"), [], []
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            try:
+                row = [float(cells[k]) for k in taken]
+                code = cells[places["timecode"]].strip() if "timecode" in places else ""
+            except (ValueError, IndexError):
+                faults.append(f"line {lines.line_num}: expected {len(header)} numbers, as the first line names them.")
+                if len(faults) == 10:
+                    break
+                continue
+            numbers.extend(row)
+            codes.append(code)
+            if len(codes) > MOST_FRAMES:
+                raise OptionError(f"expected at most {MOST_FRAMES} frames.")
+            if on_progress is not None and len(codes) % _FRAMES_AT_ONCE == 0:
+                on_progress(len(codes), len(codes) + _FRAMES_AT_ONCE)
+    except csv.Error as error:
+        raise OptionError(f"line {lines.line_num}: it cannot be read as CSV ({error}).") from error
+    if faults:
+        raise OptionError(join_faults(faults))
+    if not codes:
+        raise OptionError("it has no frames.")
+    table = torch.frombuffer(numbers, dtype=torch.float32).reshape(len(codes), len(taken)).clone()
+    _checked_weights(table[:, : len(known)])
+    if not torch.isfinite(table).all():
+        raise OptionError("its head angles contain NaN or infinite values.")
+    if not has_head:
+        table = F.pad(table, (0, ROTATION))
+    has_head = has_head and bool(table[:, len(known) :].any())  # the app writes zeros where the head is switched off
+    times = _times_of(codes, fps)
+    return _resampled(
+        [BLENDSHAPE_INDEX[name] for name in known], table, times, has_head, n_frames, "Live Link Face CSV"
+    )
+
+
+def _times_of(codes: Sequence[str], fps: float) -> Tensor:
+    """(n,) seconds since the first frame; by the timecodes, or by a rate where there are none."""
+    parsed = [_clock(code) for code in codes]
+    clocks = [clock for clock in parsed if clock is not None]
+    if len(clocks) < len(codes):
+        rate = fps or AZURE_FPS
+        logging.info("SadTalker: the CSV has no timecodes; its frames are taken as %g a second.", rate)
+        return torch.arange(len(codes), dtype=torch.float64) / rate
+    base = fps or _frame_rate(clocks)
+    seconds = torch.tensor([whole + frames / base for whole, frames in clocks], dtype=torch.float64)
+    seconds = seconds - seconds[0]
+    seconds = torch.where(seconds < -43_200, seconds + 86_400, seconds)  # past midnight
+    if len(seconds) > 1 and bool((seconds[1:] <= seconds[:-1]).any()):
+        step = float((seconds[1:] - seconds[:-1]).median())
+        step = step if step > 0 else 1 / base
+        logging.info("SadTalker: timecodes of the CSV go back or stand still; its frames are taken as evenly spaced.")
+        return torch.arange(len(codes), dtype=torch.float64) * step
+    return seconds
+
+
+def _clock(code: str) -> tuple[int, float] | None:
+    """HH:MM:SS:FF.mmm -> whole seconds, and frames."""
+    parts = code.replace(";", ":").split(":")
+    try:
+        hours, minutes, seconds = (int(part) for part in parts[:3])
+        frames = float(parts[3]) if len(parts) == 4 else math.nan
+    except (ValueError, IndexError):
+        return None
+    return (3600 * hours + 60 * minutes + seconds, frames) if math.isfinite(frames) and frames >= 0 else None
+
+
+def _frame_rate(clocks: Sequence[tuple[int, float]]) -> float:
+    """Frames that the timecodes count in a second. A take within one second does not tell: 25, or what it needs."""
+    steps = sorted(b - a for (s, a), (t, b) in zip(clocks[:-1], clocks[1:], strict=True) if s == t and b > a)
+    step = steps[len(steps) // 2] if steps else 1.0
+    most = max(frames for _, frames in clocks)
+    if clocks[-1][0] == clocks[0][0]:
+        return float(next((rate for rate in _RATES if rate >= 25 and rate > most), math.ceil(most + 1e-3)))
+    fitting = [rate for rate in _RATES if most < rate <= most + step + 0.01]
+    return float(fitting[0] if fitting else max(round(most + step - 0.5), math.floor(most) + 1))
+
+
+def _read_json(text: str, fps: float, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
+    data = _parsed(text)
+    if isinstance(data, dict) and JSON_KEY in data:
+        return _ours(data, fps, n_frames)
+    items = _events(data)
+    frames = _azure_frames(items)
+    if frames is not None:
+        columns = [BLENDSHAPE_INDEX[name] for name in APPLE_ORDER]
+        times = torch.arange(len(frames), dtype=torch.float64) / (fps or AZURE_FPS)
+        table = F.pad(_checked_weights(frames[:, : len(columns)]), (0, ROTATION))
+        table[:, -1] = frames[:, len(columns)] if frames.shape[1] > len(columns) else 0.0  # headRoll
+        has_head = bool(table[:, -1].any())
+        return _resampled(columns, table, times, has_head, n_frames, "Azure blendshapes", on_progress)
+    cues = cues_of_json(items) if items else None
+    if cues is None:
+        raise OptionError(
+            "it holds no blendshapes, visemes or phonemes that are known: expected an export of this pack, Azure's "
+            "visemes or blendshapes, Rhubarb's mouthCues, or phones with start and end."
+        )
+    return _spoken(cues, n_frames, on_progress)
+
+
+def _parsed(text: str) -> Any:
+    """One JSON value, or the list of several that follow one another."""
+    decoder, values, place = json.JSONDecoder(), [], 0
+    try:
+        while True:
+            while place < len(text) and text[place] in " \t\r\n,":
+                place += 1
+            if place >= len(text):
+                break
+            value, place = decoder.raw_decode(text, place)
+            values.append(value)
+    except (ValueError, RecursionError) as error:
+        line = text.count("\n", 0, getattr(error, "pos", 0)) + 1
+        raise OptionError(f"line {line}: it cannot be read as JSON ({shorten(error, 100)}).") from error
+    return values[0] if len(values) == 1 else values
+
+
+def _events(data: Any) -> list[Any]:
+    """The list of events that JSON holds, wherever it is."""
+    if isinstance(data, list):
+        return data
+    if not isinstance(data, dict):
+        return []
+    named = {str(key).lower().replace("_", ""): value for key, value in data.items()}
+    if "blendshapes" in named:
+        return [data]
+    tiers = named.get("tiers")
+    if isinstance(tiers, dict):  # of the Montreal aligner
+        named = {"entries": next((tier.get("entries") for key, tier in tiers.items() if "phon" in key.lower()), None)}
+    first = ("mouthcues", "visemes", "phones", "phonemes", "entries", "events", "frames")
+    lists = [named[key] for key in first if isinstance(named.get(key), list)]
+    lists += [value for value in named.values() if isinstance(value, list)]
+    return lists[0] if lists else []
+
+
+def _azure_frames(items: Sequence[Any]) -> Tensor | None:
+    """(n, 55) of events that hold BlendShapes, also as the text of their "animation"; None where there are none."""
+    chunks: list[tuple[int | float, list[Any]]] = []
+    for item in items:
+        if not isinstance(item, Mapping):
+            continue
+        named = {str(key).lower().replace("_", ""): value for key, value in item.items()}
+        if isinstance(named.get("animation"), str) and named["animation"].strip():
+            inner = _parsed(named["animation"])
+            named = {str(key).lower(): value for key, value in inner.items()} if isinstance(inner, dict) else {}
+        if isinstance(named.get("blendshapes"), list):
+            index = named.get("frameindex", len(chunks))
+            chunks.append((index if isinstance(index, int | float) else 0, named["blendshapes"]))
+    if not chunks:
+        return None
+    rows = [row for _, chunk in sorted(chunks, key=lambda chunk: chunk[0]) for row in chunk]
+    n_units = len(APPLE_ORDER)
+    for place, row in enumerate(rows):
+        numbers = isinstance(row, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in row)
+        if not numbers or len(row) not in (n_units, n_units + 3):
+            raise OptionError(f"frame {place} (counted from 0): expected {n_units + 3} blendshapes, got {_size(row)}.")
+    if not rows:
+        raise OptionError("it has no frames.")
+    if len({len(row) for row in rows}) > 1:
+        raise OptionError("its frames have different numbers of blendshapes.")
+    try:
+        return torch.tensor(rows, dtype=torch.float32)
+    except (OverflowError, RuntimeError, ValueError) as error:
+        raise OptionError("its blendshapes are no weights from 0 to 1.") from error
+
+
+def _size(row: Any) -> str:
+    return str(len(row)) if isinstance(row, list) else shorten(repr(row), 50)
+
+
+def _ours(data: Mapping[str, Any], fps: float, n_frames: int | None) -> _Read:
+    """What `export_blendshapes` has written."""
+    if data.get(JSON_KEY) != VERSION:
+        raise OptionError(f"it has version {shorten(data.get(JSON_KEY))}, expected {VERSION}; update SadTalker Nodes.")
+    if data.get("names") != "ARKit":
+        raise OptionError(
+            f"it has {shorten(data.get('names'), 50)} names, from which ARKit's weights cannot be told; export it as "
+            f"'{JSON_ARKIT}'."
+        )
+    try:
+        columns = [BLENDSHAPE_INDEX[name] for name in data["morph_targets"]]
+        place = {name: k for k, name in enumerate(data["columns"])}
+        times = torch.tensor([frame[place["time"]] for frame in data["frames"]], dtype=torch.float64)
+        units = torch.tensor([frame[place["weights"]] for frame in data["frames"]], dtype=torch.float32)
+        has_head = "head_angles" in place
+        angles = (
+            torch.tensor([frame[place["head_angles"]] for frame in data["frames"]], dtype=torch.float32)
+            if has_head
+            else torch.zeros(len(units), ROTATION)
+        )
+        if len(times) == 0 or units.shape != (len(times), len(columns)) or angles.shape != (len(times), ROTATION):
+            raise ValueError(f"{tuple(units.shape)} weights")
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
+        raise OptionError(f"it is an export of this pack that was changed ({shorten(error, 100)}).") from error
+    if fps:
+        times = torch.arange(len(times), dtype=torch.float64) / fps
+    if not torch.isfinite(times).all() or not torch.isfinite(angles).all() or bool((times[1:] <= times[:-1]).any()):
+        raise OptionError("its times do not go on, or its angles are no numbers.")
+    table = torch.cat([_checked_weights(units), angles], dim=1)
+    return _resampled(columns, table, times - times[0], has_head, n_frames, JSON_ARKIT)
+
+
+__all__ = [
+    "APPLE_ORDER",
+    "ENDINGS",
+    "EXPORT_FORMS",
+    "IMPORT_ENDINGS",
+    "LIVE_LINK",
+    "LIVE_LINK_COLUMNS",
+    "ImportedTracks",
+    "export_blendshapes",
+    "eye_angles",
+    "import_blendshapes",
+    "timecode",
+    "vrm_weights",
+]

@@ -1,0 +1,470 @@
+"""An expression track comes in, the same with a look of one's own on it goes out: smile, brows, gaze, winks, moods.
+
+Each control is a number or keyframes (keyframes.py). What a control adds is added to what the voice asks for:
+
+    brows, cheeks, lids     added, up to full; a lid goes down by a share of what a blink has left open
+    gaze                    added in degrees, each eye by itself
+    jaw and lips            added around speech: less where lips are pressed together (p, b, m), and where a smile would
+                            bring open lips together they are held as far apart as the voice wants them
+
+The basis of the released family has no names; all that is known of it is how its ExpNet shuts both eyes.
+Letters: `T` frames, `P` 64 numbers of an expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..canonical_face import (
+    DOWN_DEG,
+    IN_DEG,
+    LOWER_INNER_LIP,
+    OUT_DEG,
+    UP_DEG,
+    UPPER_INNER_LIP,
+    load_canonical_face,
+    look_weights,
+)
+from ..choices import one_of
+from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
+from ..datatypes import Expression, OnProgress
+from ..easing import smoothstep
+from ..errors import OptionError, shorten
+from ..timeline import FRAMES_PER_SECOND
+from .edit import MOUTH_GROUP, blendshapes_of
+from .keyframes import Course, Keyframes, parse_keyframes
+from .upper_face import wandering_look
+
+SIDES = ("Left", "Right")
+NO_PRESET, STRENGTH = "none", "strength"
+
+
+def _both(**units: float) -> dict[str, float]:
+    """The same on both sides."""
+    return {f"{name}{side}": weight for name, weight in units.items() for side in SIDES}
+
+
+# What controls and presets do at 1, in blendshape weights. Tuned by eye on photographs, a painting and generated heads:
+# `python -m tests.tools.mini_evaluator.acting`.
+_SMILE = _both(mouthSmile=0.7, cheekSquint=0.5, eyeSquint=0.2)
+_BROWS_UP = {"browInnerUp": 1.0, **_both(browOuterUp=1.0)}
+_BROWS_DOWN = _both(browDown=1.0)
+_FROWN = {**_both(mouthFrown=1.0, browDown=0.3), "mouthShrugLower": 0.4}
+_SQUINT = _both(eyeSquint=1.0, cheekSquint=0.4)
+_WIDE = _both(eyeWide=0.8)
+_JAW = {"jawOpen": 0.8}
+_PUCKER = {"mouthPucker": 1.0, "mouthFunnel": 0.15}
+_CORNER_UP, _CORNER_DOWN, _WINK = 0.7, 1.0, {"cheekSquint": 0.4, "eyeSquint": 0.4}
+
+
+@dataclass(frozen=True)
+class Control:
+    """low, high: its range;  up, down: the blendshape weights that it adds at 1 and at -1."""
+
+    low: float
+    high: float
+    up: Mapping[str, float] = field(default_factory=dict)
+    down: Mapping[str, float] = field(default_factory=dict)
+
+
+GAZE_X, GAZE_Y, WINKS = "gaze_x", "gaze_y", ("wink_left", "wink_right")
+SQUINT = "squint"
+#: by name, in the order of the node. Left and right are the person's, as in the names of blendshapes.
+CONTROLS: Mapping[str, Control] = {
+    "smile": Control(0, 1, _SMILE),
+    "brows": Control(-1, 1, _BROWS_UP, _BROWS_DOWN),
+    "frown": Control(0, 1, _FROWN),
+    SQUINT: Control(0, 1, _SQUINT),
+    "wide_eyes": Control(0, 1, _WIDE),
+    GAZE_X: Control(-1, 1),
+    GAZE_Y: Control(-1, 1),
+    **{
+        name: Control(0, 1, {f"{unit}{side}": weight for unit, weight in {"eyeBlink": 1.0, **_WINK}.items()})
+        for name, side in zip(WINKS, SIDES, strict=True)
+    },
+    "jaw": Control(0, 1, _JAW),
+    **{
+        f"lip_corner_{side.lower()}": Control(
+            -1, 1, {f"mouthSmile{side}": _CORNER_UP}, {f"mouthFrown{side}": _CORNER_DOWN}
+        )
+        for side in SIDES
+    },
+    "pucker": Control(0, 1, _PUCKER),
+}
+
+#: blendshape weights at strength 1, and degrees by which the gaze sinks
+PRESETS: Mapping[str, Mapping[str, float]] = {
+    NO_PRESET: {},
+    "happy": {**_both(mouthSmile=0.5, cheekSquint=0.5, eyeSquint=0.25, browOuterUp=0.15), "browInnerUp": 0.15},
+    "sad": {
+        **_both(browDown=0.25, mouthFrown=0.75, eyeBlink=0.12),
+        "browInnerUp": 1.0,
+        "mouthShrugLower": 0.4,
+    },
+    "stern": {**_both(browDown=1.0, eyeSquint=0.5, mouthFrown=0.35, noseSneer=0.2), "mouthShrugLower": 0.2},
+    "surprised": {**_both(browOuterUp=1.0, eyeWide=0.8), "browInnerUp": 1.0, "jawOpen": 0.12},
+    "tired": {**_both(eyeBlink=0.38, mouthFrown=0.3, cheekSquint=0.1), "browInnerUp": 0.25},
+    "sceptical": {
+        "browOuterUpLeft": 1.0,
+        "browInnerUp": 0.35,
+        "browDownRight": 0.8,
+        "eyeSquintRight": 0.5,
+        "mouthFrownRight": 0.4,
+        "mouthDimpleLeft": 0.4,
+    },
+}
+_GAZE_SINKS_DEG = {"tired": 4.0, "sad": 4.0}
+
+#: what gives way to what: a face that smiles in its portrait stops when it is told to frown
+_GIVES_WAY: Mapping[str, Mapping[str, float]] = {
+    **{
+        f"{name}{side}": {f"{other}{side}": share for other, share in others.items()}
+        for side in SIDES
+        for name, others in {
+            "mouthFrown": {"mouthSmile": 1.0, "mouthUpperUp": 0.7, "cheekSquint": 0.7},
+            "mouthSmile": {"mouthFrown": 1.0},
+            "browDown": {"browOuterUp": 1.0},
+            "browOuterUp": {"browDown": 1.0},
+            "eyeWide": {"eyeSquint": 1.0},
+            "eyeSquint": {"eyeWide": 1.0},
+        }.items()
+    },
+    "mouthPucker": _both(mouthSmile=1.0, mouthStretch=1.0, mouthDimple=1.0),
+}
+
+_LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
+_MOUTH = torch.zeros(EXPRESSION, dtype=torch.bool)
+_MOUTH[blendshapes_of(MOUTH_GROUP)] = True
+_PRESSES = [BLENDSHAPE_INDEX[f"mouthPress{side}"] for side in SIDES]
+#: lips that are pressed by so much more than usual are shut (render/meshwarp/lip_contact.py)
+_PRESSED, _USUAL = 0.18, 0.2
+#: what holds lips apart that a smile would bring together
+_PARTING = [BLENDSHAPE_INDEX[f"{name}{side}"] for name in ("mouthUpperUp", "mouthLowerDown") for side in SIDES]
+#: decimetres; lips that are less apart are held together while they are shaped
+_HARDLY_OPEN = 0.03
+#: frames that are worked on together, so that a track of hours needs little room beside itself
+_AT_ONCE = 4096
+#: of a blink of the released family: a squint
+_SQUINT_BY_LIDS = 0.4
+
+# Micro-expressions: one every few seconds, over in half a second, and slight.
+_EVERY_S, _RISE, _HOLD, _FALL, _SIZE = (1.5, 5.0), (2.0, 4.0), (1.0, 5.0), (4.0, 8.0), (0.3, 0.8)
+_MICRO: tuple[Mapping[str, float], ...] = (
+    {"browInnerUp": 0.7, **_both(browOuterUp=0.5)},
+    _both(browDown=0.6, eyeSquint=0.3),
+    _both(eyeSquint=0.6, cheekSquint=0.4),
+    {"mouthSmileLeft": 0.35, "cheekSquintLeft": 0.3},
+    {"mouthSmileRight": 0.35, "cheekSquintRight": 0.3},
+    _both(mouthDimple=0.5),
+    _both(mouthFrown=0.4) | {"mouthShrugLower": 0.3},
+    _both(noseSneer=0.5),
+    {"browOuterUpLeft": 0.8},
+    {"browOuterUpRight": 0.8},
+)
+
+
+@dataclass(frozen=True)
+class Acting:
+    """What is wished for: a course for each control that is used, by the names of CONTROLS.
+
+    preset: one of PRESETS;  strength: 0..1, a course, too
+    wandering_gaze, micro_expressions: 0..1, how much of what `seed` draws
+    Raises OptionError for a name or a value that there is not.
+    """
+
+    controls: Mapping[str, Course] = field(default_factory=dict)
+    preset: str = NO_PRESET
+    strength: Course = 1.0
+    wandering_gaze: float = 0.0
+    micro_expressions: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("preset", self.preset, tuple(PRESETS))
+        for name, share in (("wandering_gaze", self.wandering_gaze), ("micro_expressions", self.micro_expressions)):
+            if not 0 <= share <= 1:
+                raise OptionError(f"{name}: expected a number from 0 to 1, got {share:g}.")
+        self.keyframes()
+
+    def keyframes(self) -> dict[str, Keyframes]:
+        """Of each control that does something, and of "strength"."""
+        parsed = {
+            name: parse_keyframes(name, course, control.low, control.high)
+            for name, control in CONTROLS.items()
+            if (course := self.controls.get(name)) is not None
+        }
+        if unknown := [name for name in self.controls if name not in CONTROLS]:
+            raise OptionError(f"there is no control {shorten(repr(unknown[0]))}; known are {', '.join(CONTROLS)}.")
+        used = {name: keys for name, keys in parsed.items() if not keys.nothing}
+        return used | {STRENGTH: parse_keyframes(STRENGTH, self.strength, 0, 1)}
+
+    def courses(self, n_frames: int) -> dict[str, Tensor]:
+        """(T,) of each control that does something, and the strength of a preset by the preset's name."""
+        keys = self.keyframes()
+        strength = keys.pop(STRENGTH)
+        tracks = {name: course.at_frames(n_frames) for name, course in keys.items()}
+        return tracks if self.preset == NO_PRESET else {self.preset: strength.at_frames(n_frames), **tracks}
+
+
+def read_acting(text: str, seed: int = 0) -> Acting:
+    """Text such as "smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5" -> the wish; an empty one wishes nothing.
+
+    Beside the controls it may set preset, strength, wandering_gaze and micro_expressions.
+    Raises OptionError, which names the part that is wrong.
+    """
+    known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
+    said: dict[str, str] = {}
+    for part in text.replace("\N{FULLWIDTH SEMICOLON}", ";").split(";"):
+        if not part.strip():
+            continue
+        name, equals, course = (word.strip() for word in part.partition("="))
+        if not equals:
+            raise OptionError(f"expected name=value, such as smile=0.3, got {shorten(repr(part.strip()))}.")
+        if name not in known:
+            raise OptionError(f"there is no control {shorten(repr(name))}; known are {', '.join(known)}.")
+        if name in said:
+            raise OptionError(f"{name} is set twice.")
+        said[name] = course
+    shares = {
+        name: parse_keyframes(name, said[name], 0, 1)
+        for name in ("wandering_gaze", "micro_expressions")
+        if name in said
+    }
+    for name, keys in shares.items():
+        if len(keys.values) > 1:
+            raise OptionError(f"{name}: expected one number from 0 to 1, got {shorten(repr(said[name]))}.")
+    return Acting(
+        {name: course for name, course in said.items() if name in CONTROLS},
+        said.get("preset", NO_PRESET),
+        said.get(STRENGTH, 1.0),
+        **{name: keys.values[0] for name, keys in shares.items()},
+        seed=seed,
+    )
+
+
+def set_expression(
+    expression: Expression, acting: Acting, *, closing: Tensor | None = None, on_progress: OnProgress | None = None
+) -> Expression:
+    """The track with what was wished for added to it; without a wish, the track itself.
+
+    closing: (P,) how a blink moves the coefficients of a basis without names (reference.closing_of_expnet)
+    on_progress: (frames done, of how many); may raise to stop
+    A basis without names takes `squint`, and `wink_left` with a `wink_right` of the same course. Raises OptionError for
+    the rest of them there.
+    """
+    keys = acting.keyframes()
+    strength = keys.pop(STRENGTH)
+    preset = {} if strength.nothing else PRESETS[acting.preset]
+    if not keys and not preset and not acting.wandering_gaze and not acting.micro_expressions:
+        return expression
+    n_frames = len(expression)
+    courses = {name: course.at_frames(n_frames) for name, course in keys.items()}
+    if not expression.blendshapes:
+        return _with_lids(expression, acting, courses, preset, closing)
+    seeds = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(acting.seed)).tolist()
+    moments, look = (torch.Generator().manual_seed(seed) for seed in seeds)
+    courses[STRENGTH] = strength.at_frames(n_frames)
+    across, up = _look(acting, courses, look, bool(preset))
+    events = list(_micro_expressions(n_frames, moments)) if acting.micro_expressions else []
+    closures = _closures(expression.coefficients)
+    after = torch.empty_like(expression.coefficients)
+    for start in range(0, n_frames, _AT_ONCE):
+        part = slice(start, min(start + _AT_ONCE, n_frames))
+        rows = expression.coefficients[part]
+        added = _added({name: course[part] for name, course in courses.items()}, preset)
+        for event in events:
+            event.add_to(added, start, acting.micro_expressions)
+        gone = _given_way(rows, added)
+        rows = _with_face(_with_gaze(rows, across[part], up[part]), added, gone)
+        after[part] = _with_mouth(rows, added, gone, closures[part])
+        if on_progress is not None:
+            on_progress(part.stop, n_frames)
+    return replace(expression, coefficients=after)
+
+
+# ------------------------------------------------------------------------------------------------ a basis with names
+
+
+def _weights(units: Mapping[str, float]) -> Tensor:
+    """-> (P,)"""
+    weights = torch.zeros(EXPRESSION)
+    for name, weight in units.items():
+        weights[BLENDSHAPE_INDEX[name]] = weight
+    return weights
+
+
+def _added(courses: Mapping[str, Tensor], preset: Mapping[str, float]) -> Tensor:
+    """(T,) of each control and of the strength -> (T, P) what they add; the gaze is told in degrees, see `_look`."""
+    added = courses[STRENGTH][:, None] * _weights(preset)
+    for name, control in CONTROLS.items():
+        if name in courses:
+            added += courses[name].clamp(min=0)[:, None] * _weights(control.up)
+            added += (-courses[name]).clamp(min=0)[:, None] * _weights(control.down)
+    return added
+
+
+def _look(
+    acting: Acting, courses: Mapping[str, Tensor], generator: torch.Generator, sinks: bool
+) -> tuple[Tensor, Tensor]:
+    """(T,) twice, degrees to the left of the person, and up, by which the eyes look elsewhere."""
+    strength = courses[STRENGTH]
+    nothing = torch.zeros_like(strength)
+    across, up = OUT_DEG * courses.get(GAZE_X, nothing), courses.get(GAZE_Y, nothing)
+    up = torch.where(up > 0, up * UP_DEG, up * DOWN_DEG)
+    if sinks:
+        up = up - _GAZE_SINKS_DEG.get(acting.preset, 0.0) * strength
+    if acting.wandering_gaze:
+        look = wandering_look(len(strength), generator)
+        across, up = (a + acting.wandering_gaze * b for a, b in zip((across, up), look, strict=True))
+    return across, up
+
+
+def _given_way(rows: Tensor, added: Tensor) -> Tensor:
+    """rows, added (T, P) -> (T, P) what goes from each weight of the track where the opposite is asked for."""
+    gone = torch.zeros_like(rows)
+    for name, others in _GIVES_WAY.items():
+        share = added[:, BLENDSHAPE_INDEX[name]].clamp(max=1)
+        for other, most in others.items():
+            k = BLENDSHAPE_INDEX[other]
+            gone[:, k] = torch.maximum(gone[:, k], most * share * rows[:, k].clamp(min=0))
+    return gone
+
+
+def _with_face(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
+    """rows, added, gone (T, P) -> rows with brows, cheeks and lids; the mouth is left as it is."""
+    rows, face = torch.where(_MOUTH, rows, rows - gone), ~_MOUTH
+    lids = [BLENDSHAPE_INDEX[name] for name in _LIDS]
+    shut = rows[:, lids] + added[:, lids].clamp(max=1) * (1 - rows[:, lids]).clamp(min=0)
+    rows[:, face] = (rows + added)[:, face].clamp(max=1).maximum(rows[:, face])
+    rows[:, lids] = shut
+    return rows
+
+
+def _with_gaze(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
+    """across, up (T,) degrees to the left of the person, and up, that are added to where the eyes look already."""
+    rows = rows.clone()
+    moves = ((across != 0) | (up != 0))[:, None]
+    for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
+        names = [f"eyeLook{way}{side}" for way in ("Out", "In", "Up", "Down")]
+        outwards, inwards, upwards, downwards = (rows[:, BLENDSHAPE_INDEX[name]] for name in names)
+        now = sign * (OUT_DEG * outwards - IN_DEG * inwards), UP_DEG * upwards - DOWN_DEG * downwards
+        looks = look_weights(now[0] + across, now[1] + up).clamp(max=1)
+        columns = [BLENDSHAPE_INDEX[name] for name in names]
+        rows[:, columns] = torch.where(moves, looks[:, columns], rows[:, columns])
+    return rows
+
+
+def _with_mouth(rows: Tensor, added: Tensor, gone: Tensor, closures: Tensor) -> Tensor:
+    """rows, added, gone (T, P), closures (T,) -> rows with what is added to jaw and lips, around what the voice asks of
+    them.
+    """
+    if not bool(added[:, _MOUTH].any()):
+        return rows
+    gaps = _gap_of_units()
+    was_open = (rows @ gaps).clamp(min=0)
+    wish = added * _MOUTH
+    # what parts the lips waits where they are pressed together; what shapes them does not
+    opens = gaps > 0.01
+    wish = torch.where(opens, wish * (1 - closures)[:, None], wish)
+    less = rows - gone
+    after = torch.where(_MOUTH, (less + wish).clamp(max=1).maximum(less), rows)
+    # a smile or a pucker brings lips together: hold them as far apart as they were
+    shapes = torch.where(opens, torch.zeros(()), after - rows)
+    lost = (was_open + (shapes @ gaps)).clamp(min=0) - was_open
+    parting = (-lost).clamp(min=0) / gaps[_PARTING].sum()
+    after[:, _PARTING] = (after[:, _PARTING] + parting[:, None]).clamp(max=1).maximum(after[:, _PARTING])
+    # lips that are closed stay closed in another shape
+    shaped = torch.where(opens | ~_MOUTH, torch.zeros(()), wish).amax(dim=1).clamp(max=1)
+    held = _PRESSED * shaped * (1 - (was_open + wish @ gaps.clamp(min=0)) / _HARDLY_OPEN).clamp(min=0)
+    after[:, _PRESSES] = after[:, _PRESSES].maximum((rows[:, _PRESSES] + held[:, None]).clamp(max=1))
+    return after
+
+
+def _closures(rows: Tensor) -> Tensor:
+    """(T, P) -> (T,) in 0..1 how far lips are being pressed together, more than they usually are in this track."""
+    press = rows[:, _PRESSES].mean(dim=1)
+    excess = ((press - press.quantile(_USUAL)) / _PRESSED).clamp(0, 1) if len(press) else press
+    # a frame earlier and later, because MappingNet looks at neighbours
+    return F.max_pool1d(excess[None, None], 3, 1, 1)[0, 0] if len(press) else excess
+
+
+def _gap_of_units() -> Tensor:
+    """(P,) decimetres by which each blendshape parts the lips in their middle."""
+    moves = load_canonical_face().blendshapes[..., 1]
+    upper, lower = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
+    return F.pad((moves[:, upper] - moves[:, lower]).mean(dim=1), (0, EXPRESSION - len(ARKIT_BLENDSHAPES)))
+
+
+class _Moment(NamedTuple):
+    """A micro-expression: first frame, how far it has come in each frame (n,), and what it moves (P,)."""
+
+    first: int
+    shape: Tensor
+    units: Tensor
+
+    def add_to(self, added: Tensor, start: int, amount: float) -> None:
+        """Add it to the rows (n, P) from frame `start` on, where it lies within them."""
+        first, last = max(self.first - start, 0), min(self.first - start + len(self.shape), len(added))
+        if first < last:
+            shape = self.shape[first + start - self.first : last + start - self.first]
+            added[first:last] += amount * shape[:, None] * self.units
+
+
+def _micro_expressions(n_frames: int, generator: torch.Generator) -> Iterator[_Moment]:
+    """Slight movements; a longer track begins like a shorter one."""
+    frame = 0.0
+    while True:
+        gap, kind, size, *times = torch.rand(6, generator=generator).tolist()
+        frame += FRAMES_PER_SECOND * _between(_EVERY_S, gap)
+        if frame >= n_frames:
+            return
+        rise, hold, fall = (_between(ends, time) for ends, time in zip((_RISE, _HOLD, _FALL), times, strict=True))
+        first, last = int(frame), int(frame + rise + hold + fall) + 1
+        t = torch.arange(first, last) - frame
+        shape = _between(_SIZE, size) * smoothstep(t / rise) * smoothstep((rise + hold + fall - t) / fall)
+        yield _Moment(first, shape, _weights(_MICRO[min(int(kind * len(_MICRO)), len(_MICRO) - 1)]))
+        frame += rise + hold + fall
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * share
+
+
+# --------------------------------------------------------------------------------------------- a basis without names
+
+
+def _with_lids(
+    expression: Expression,
+    acting: Acting,
+    courses: Mapping[str, Tensor],
+    preset: Mapping[str, float],
+    closing: Tensor | None,
+) -> Expression:
+    winks = [courses.get(name, torch.zeros(len(expression))) for name in WINKS]
+    unsaid: Iterable[str] = [name for name in courses if name not in (SQUINT, *WINKS)]
+    if not torch.equal(*winks):
+        unsaid = [*unsaid, *(name for name in WINKS if name in courses)]
+    others = {"preset": preset, "wandering_gaze": acting.wandering_gaze, "micro_expressions": acting.micro_expressions}
+    unsaid = [*unsaid, *(name for name, wished in others.items() if wished)]
+    if unsaid:
+        raise OptionError(
+            f"{', '.join(unsaid)}: a {expression.family} expression cannot say this, because each of its coefficients "
+            "moves mouth, eyes and brows together. It can squint, and shut both eyes (wink_left and wink_right alike). "
+            "Set the others to 0, or choose the mini model."
+        )
+    if closing is None:
+        raise OptionError(
+            f"{', '.join(courses)}: connect the model, whose ExpNet knows how a {expression.family} expression shuts "
+            "its eyes."
+        )
+    lids = torch.maximum(winks[0], _SQUINT_BY_LIDS * courses.get(SQUINT, torch.zeros(len(expression))))
+    return replace(expression, coefficients=expression.coefficients + lids[:, None] * closing)
+
+
+__all__ = ["CONTROLS", "NO_PRESET", "PRESETS", "Acting", "Control", "read_acting", "set_expression"]
