@@ -77,7 +77,7 @@ class Chosen:
 def choose(kind: str, minutes: float, gpu: bool) -> Chosen:
     """minutes: of video that is learnt from;  gpu: whether one is used
 
-    Those of the two small networks go by the table in docs/TRAINING.md, but for the hour, which is an estimate; those of
+    Those of the small networks go by the table in docs/TRAINING.md, but for the hour, which is an estimate; those of
     the renderer on a GPU are the published.
     """
     config = KINDS[kind].config.get("gpu" if gpu else "cpu", "")
