@@ -6,10 +6,12 @@
     sadtalker dub film.mp4 voice.wav -o out.mp4
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
+    sadtalker train head-motion videos/
 
 `sadtalker face.jpg hello.wav -o talk.mp4` means `sadtalker make ...`, and `python -m sadtalker_core` is the same as
 `sadtalker`. Exit status: 0 it is done, 1 it failed, 2 an argument or an input cannot be used and nothing was begun,
-130 it was stopped. `sadtalker batch --help` adds those of a table.
+130 it was stopped. `sadtalker batch --help` adds those of a table, `sadtalker train --help` the options of
+a training.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
-COMMANDS = ("make", "dub", "batch", "models")
+COMMANDS = ("make", "dub", "batch", "models", "train")
 #: where options of `make` belong, in its help
 GROUPS = {
     "model": ("model", "precision"),
@@ -65,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .batch.__main__ import main as run_table
 
         return run_table(arguments[1:])
+    if arguments[0] == "train":
+        return _train(arguments[1:])
     if arguments[0] not in (*COMMANDS, "-h", "--help"):
         arguments.insert(0, "make")
     asked = _parser().parse_args(_joined(arguments))
@@ -84,6 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             "smaller model.",
             FAILED,
         )
+
+
+def _train(arguments: list[str]) -> int:
+    from .training.easy import main as train
+    from .training.engine import command
+
+    try:
+        command(lambda: train(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return DONE
 
 
 def _report(error: object, status: int) -> int:
@@ -303,12 +318,14 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sadtalker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(title="commands", metavar="make | dub | batch | models", required=True)
+    names = " | ".join(COMMANDS)
+    commands = parser.add_subparsers(title="commands", metavar=names, required=True)
     make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
     _fill_make(make)
     dub = commands.add_parser("dub", help="a film and a voice become the same film, its mouth moved by that voice")
     _fill_dub(dub)
     commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
+    commands.add_parser("train", help="a folder of talking videos becomes a model that moves so", add_help=False)
     models = commands.add_parser("models", help="which models are there, what is missing, and downloads")
     _add_models(models)
     models.add_argument(
