@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.slow]
 
 SCREENSHOTS = home() / "screenshots"
 SECONDS = 0.4
-APPS = {"1_talking_portrait.app": (1400, 900), "2_full_body.app": (420, 880)}
+APPS = {"1_talking_portrait.app": (1400, 900), "2_full_body.app": (420, 880), "3_dub_video.app": (1400, 900)}
 PLAYED = """() => [...document.querySelectorAll('video')].some(
     film => film.src.includes('type=output') && film.videoWidth > 0 && film.currentTime > 0)"""
 #: the wheel of the oldest ComfyUI fills the newer one's menus, too, and the page would complain about that
