@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audio_encode import SadTalkerAudioEncode
 from .blendshape_files import SadTalkerExportBlendshapes, SadTalkerImportBlendshapes
+from .dub_video import SadTalkerDubVideo
 from .expnet import SadTalkerExpNet
 from .extract import SadTalker3DMMExtract, SadTalkerReferenceVideo
 from .face_render import SadTalkerFaceRender
@@ -62,5 +63,6 @@ class SadTalkerExtension(ComfyExtension):
             SadTalkerLookAtSpeaker,
             SadTalkerExportBlendshapes,
             SadTalkerImportBlendshapes,
+            SadTalkerDubVideo,
         ]
         return [with_checked_inputs(easy_to_find(node)) for node in nodes]

@@ -144,7 +144,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             )
         if alphas is not None:
             alpha: Any = alphas.kept
-        elif portrait.alpha() is None:
+        elif alpha_output or portrait.alpha() is None:  # of two people, one may be opaque
             alpha = opaque(heads.n_frames, height, width)
         else:
             alpha = ExecutionBlocker(ASK_FOR_ALPHA)

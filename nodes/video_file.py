@@ -104,9 +104,9 @@ def shown(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None]
     return io.NodeOutput(InputImpl.VideoFromFile(str(path)), *more, ui=ui.PreviewVideo([played]))
 
 
-def outputs() -> list[io.Output]:
-    """What a node that writes a video gives."""
-    return [io.Video.Output("video", display_name="video", tooltip="The written file.")]
+def outputs(name: str = "video") -> list[io.Output]:
+    """What a node that writes a video gives.  name: its id, where an input is called video"""
+    return [io.Video.Output(name, display_name="video", tooltip="The written file.")]
 
 
 def backdrop(background_color: str, background: Tensor | None) -> Tensor | None:

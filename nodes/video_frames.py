@@ -12,6 +12,7 @@ from typing import Any
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
+from ..sadtalker_core.dub.film import Film, FilmFile, FilmOfImages
 from ..sadtalker_core.errors import VideoError
 from ..sadtalker_core.face.image import timed_frames, upright
 from ..sadtalker_core.playback import shown_at_25
@@ -41,6 +42,20 @@ def open_clip(frames: Tensor | None, video: Any, fps: float) -> ReferenceClip:
             raise VideoError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}; connect an IMAGE.")
         return ReferenceClip(iter(frames[..., :3]), fps, len(frames))
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
+
+
+def open_film(frames: Tensor | None, video: Any, fps: float) -> Film:
+    """The same to be dubbed: in its own rate, with its sound; from the beginning as often as it is asked for."""
+    if (frames is None) == (video is None):
+        raise VideoError("expected frames or a video, exactly one of them; connect one.")
+    if frames is not None:
+        return FilmOfImages(frames, fps)
+    if _is_a_file(video):
+        return FilmFile(video.get_stream_source, "the video")
+    with _readable():
+        parts = video.get_components()
+    sound = parts.audio and (parts.audio["waveform"], parts.audio["sample_rate"])
+    return FilmOfImages(parts.images, float(parts.frame_rate), sound or None)
 
 
 def with_size(clip: ReferenceClip) -> tuple[ReferenceClip, tuple[int, int]]:

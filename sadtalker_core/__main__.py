@@ -1,14 +1,17 @@
-"""The command line: a portrait and audio become a video.
+"""The command line: a portrait and audio become a video; a film gets another voice.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
     sadtalker make two_people.jpg talk.wav -o talk.mp4 --speakers who_speaks_when.txt
     sadtalker make cutout.png hello.wav -o talk.webm --format webm
+    sadtalker dub film.mp4 voice.wav -o out.mp4
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
+    sadtalker train head-motion videos/
 
 `sadtalker face.jpg hello.wav -o talk.mp4` means `sadtalker make ...`, and `python -m sadtalker_core` is the same as
 `sadtalker`. Exit status: 0 it is done, 1 it failed, 2 an argument or an input cannot be used and nothing was begun,
-130 it was stopped. `sadtalker batch --help` adds those of a table.
+130 it was stopped. `sadtalker batch --help` adds those of a table, `sadtalker train --help` the options of
+a training.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import argparse
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import Video, background_file, background_of, load, require_target
+from .api import DubbedFilm, SadTalker, Video, background_file, background_of, load, require_target
 from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
@@ -32,7 +35,7 @@ from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
-COMMANDS = ("make", "batch", "models")
+COMMANDS = ("make", "dub", "batch", "models", "train")
 #: where options of `make` belong, in its help
 GROUPS = {
     "model": ("model", "precision"),
@@ -44,7 +47,11 @@ GROUPS = {
     "voice": ("loudness",),
     "expression": ("expression",),
     "file": ("format", "background"),
+    "dubbing": ("length", "strength", "keep_mouth", "original_volume", "label"),
 }  # fmt: skip
+#: those that only a film has, and what counts of the others where a film is dubbed
+DUBBING = "dubbing"
+DUBBED_BY = ("model", "precision", "face_index", "face_order", "quality", "output_fps", "loudness", *GROUPS[DUBBING])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .batch.__main__ import main as run_table
 
         return run_table(arguments[1:])
+    if arguments[0] == "train":
+        return _train(arguments[1:])
     if arguments[0] not in (*COMMANDS, "-h", "--help"):
         arguments.insert(0, "make")
     asked = _parser().parse_args(_joined(arguments))
@@ -81,6 +90,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
 
+def _train(arguments: list[str]) -> int:
+    from .training.easy import main as train
+    from .training.engine import command
+
+    try:
+        command(lambda: train(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return DONE
+
+
 def _report(error: object, status: int) -> int:
     print(f"sadtalker: {error}", file=sys.stderr)
     return status
@@ -90,23 +110,51 @@ def _report(error: object, status: int) -> int:
 
 
 def _make(asked: argparse.Namespace) -> int:
-    options = Options(**{name: getattr(asked, name) for name in OPTIONS})
-    picture = background_file(options)
-    files = {"portrait": asked.portrait, "audio": asked.audio, "speakers": asked.speakers}
-    inputs = [file for file in (*files.values(), picture) if file is not None]
-    target = require_target(asked.out, overwrite=asked.overwrite, inputs=inputs, format=options.format)
-    for what, file in files.items():
-        if file is not None and not file.expanduser().is_file():
-            raise OptionError(f"{what}: there is no file {shorten(file)}.")
+    options = _options(asked)
+    target = _target(
+        asked, portrait=asked.portrait, audio=asked.audio, speakers=asked.speakers, background=background_file(options)
+    )
     background_of(options)
     if asked.audio is None and not options.idle_seconds:
         raise OptionError("name an audio file, or give --idle-seconds for a clip in which nobody speaks.")
     if asked.speakers is not None and asked.audio is None:
         raise OptionError("speakers: there is no audio to divide among them; name an audio file, too.")
     talk = {} if asked.speakers is None else {"speakers": read_turns_file(asked.speakers.expanduser())}
+    model = _model(asked, options)
+    if model is None:
+        return BAD_INPUT
+    return _save(model.animate(asked.portrait, asked.audio, options, **talk), target, asked, "render")
+
+
+def _dub(asked: argparse.Namespace) -> int:
+    options = _options(asked)
+    target = _target(asked, film=asked.film, audio=asked.audio)
+    model = _model(asked, options)
+    if model is None:
+        return BAD_INPUT
+    return _save(model.dub(asked.film, asked.audio, options), target, asked, "dub")
+
+
+def _options(asked: argparse.Namespace) -> Options:
+    return Options(**{name: getattr(asked, name) for name in OPTIONS if hasattr(asked, name)})
+
+
+def _target(asked: argparse.Namespace, **inputs: Path | None) -> Path:
+    """What is to be written; and every file that is named is there."""
+    files = {what: file for what, file in inputs.items() if file is not None}
+    written = getattr(asked, "format", OPTIONS["format"].default)
+    target = require_target(asked.out, overwrite=asked.overwrite, inputs=[*files.values()], format=written)
+    for what, file in files.items():
+        if what != "background" and not file.expanduser().is_file():
+            raise OptionError(f"{what}: there is no file {shorten(file)}.")
+    return target
+
+
+def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
+    """The model; None where it is missing, which has been said then."""
     try:
         with _bar("load", "B", asked.quiet) as progress:
-            model = load(
+            return load(
                 options.model,
                 device=asked.device,
                 precision=options.precision,
@@ -117,21 +165,27 @@ def _make(asked: argparse.Namespace) -> int:
             )
     except CheckpointMissing as error:
         hint = " On the command line, allow_download is --allow-download." if options.model in RELEASED_MODELS else ""
-        return _report(f"{error}{hint}", BAD_INPUT)
-    video = model.animate(asked.portrait, asked.audio, options, **talk)
+        _report(f"{error}{hint}", BAD_INPUT)
+        return None
+
+
+def _save(video: Video | DubbedFilm, target: Path, asked: argparse.Namespace, what: str) -> int:
+    made = video.n_frames
+
+    def tell(done: int, total: int) -> None:
+        nonlocal made
+        made = total
+        progress(done, total)
+
     try:
-        with _bar("render", "frame", asked.quiet) as progress:
-            progress(0, video.n_frames)
-            video.save(target, overwrite=asked.overwrite, on_progress=progress)
+        with _bar(what, "frame", asked.quiet) as progress:
+            tell(0, made)
+            video.save(target, overwrite=asked.overwrite, on_progress=tell)
     except VideoError as error:  # the encoder's; all that came in has been looked at
         return _report(error, FAILED)
-    print(f"{target}: {_summary(video)}")
-    return DONE
-
-
-def _summary(video: Video) -> str:
     width, height = (side + side % 2 for side in video.size)  # as the file has them
-    return f"{video.n_frames} frames of {width} x {height}, {video.n_frames / video.fps:.2f} s"
+    print(f"{target}: {made} frames of {width} x {height}, {made / video.fps:.2f} s")
+    return DONE
 
 
 def _bar(what: str, unit: str, quiet: bool) -> _TqdmBar | _PlainBar | _NoBar:
@@ -264,10 +318,14 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sadtalker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(title="commands", metavar="make | batch | models", required=True)
+    names = " | ".join(COMMANDS)
+    commands = parser.add_subparsers(title="commands", metavar=names, required=True)
     make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
     _fill_make(make)
+    dub = commands.add_parser("dub", help="a film and a voice become the same film, its mouth moved by that voice")
+    _fill_dub(dub)
     commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
+    commands.add_parser("train", help="a folder of talking videos becomes a model that moves so", add_help=False)
     models = commands.add_parser("models", help="which models are there, what is missing, and downloads")
     _add_models(models)
     models.add_argument(
@@ -291,21 +349,51 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument(
         "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
     )
-    make.add_argument("--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused")
-    for title, names in GROUPS.items():
-        group = make.add_argument_group(title)
-        for name in names:
-            _add_option(group, OPTIONS[name])
-        if title == "voice":
-            group.add_argument(
-                "--speakers",
-                type=Path,
-                metavar="FILE",
-                help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
-                "of the picture talk in turns, the first speaker is the face furthest left (or as --face-order says), "
-                "and the film shows the whole picture",
-            )
-    run = make.add_argument_group("run")
+    _add_overwrite(make)
+    groups = _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
+    groups["voice"].add_argument(
+        "--speakers",
+        type=Path,
+        metavar="FILE",
+        help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
+        "of the picture talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+        "and the film shows the whole picture",
+    )
+    _add_run(make)
+    make.set_defaults(run=_make)
+
+
+def _fill_dub(dub: argparse.ArgumentParser) -> None:
+    dub.add_argument("film", type=Path, help="a video with a face; you need the consent of whoever is seen in it")
+    dub.add_argument("audio", type=Path, help="an audio file, or a video with sound: the new voice")
+    dub.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
+    _add_overwrite(dub)
+    _add_groups(dub, {title: [n for n in names if n in DUBBED_BY] for title, names in GROUPS.items()})
+    _add_run(dub)
+    dub.set_defaults(run=_dub)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace OUT when it exists; otherwise that is refused"
+    )
+
+
+def _add_groups(
+    parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[str]]
+) -> dict[str, argparse._ArgumentGroup]:
+    """The groups by their titles."""
+    made = {}
+    for title, names in groups.items():
+        if names:
+            made[title] = parser.add_argument_group(title)
+            for name in names:
+                _add_option(made[title], OPTIONS[name])
+    return made
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    run = parser.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ... (default: auto)")
     run.add_argument(
         "--batch-size",
@@ -317,7 +405,6 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
     _add_models(run)
     run.add_argument("--allow-download", action="store_true", help="fetch a released model that is missing, about 1 GB")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
-    make.set_defaults(run=_make)
 
 
 def _add_models(parser: argparse._ActionsContainer) -> None:

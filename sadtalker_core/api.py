@@ -40,8 +40,12 @@ from .datatypes import (
     PoseAngles,
     SpeechWindows,
 )
-from .errors import AudioError, FaceNotFound, ImageError, OptionError, WrongFamily, shorten
+from .dub.dub import DubOptions, dub_film, dubbed_frames, voice_of
+from .dub.film import Film, FilmFile, FilmOfImages
+from .dub.schedule import DubLength, VoiceTrack, n_frames_of
+from .errors import AudioError, FaceNotFound, ImageError, OptionError, VideoError, WrongFamily, shorten
 from .face.image_file import image_from_pil, read_image
+from .face.points import FaceSelector
 from .face.portrait import portrait_from_image
 from .media import read_audio
 from .model import SadTalkerModel, choose_points, load_model
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
 
     PortraitLike = str | Path | Image | np.ndarray | Tensor
     AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
+    FilmLike = str | Path | tuple[Tensor, float]
 
 #: a portrait with its face cropped, and its motion
 Person = tuple[Portrait, AnyMotion]
@@ -155,6 +160,22 @@ class SadTalker:
             return Video(self, cropped, motion, sound, options)
         people = predict_conversation(self.networks, image, sound, options, speakers, self.folders, self.device)
         return Video(self, *people[0], sound, options, tuple(people[1:]))
+
+    @torch.no_grad()
+    def dub(self, film: FilmLike, audio: AudioLike, options: Options | None = None) -> DubbedFilm:
+        """Give a person in a film another voice: jaw and lips move as it says, the rest stays as it was filmed.
+
+        film:    the path of a video file, or (frames (T, H, W, 3) in 0..1, frames per second)
+        audio:   as `animate` takes it
+        options: the defaults when None; `face_index`, `face_order`, `loudness`, `length`, `strength`, `keep_mouth`,
+                 `original_volume`, `label`, `quality` and `output_fps` count
+        Raises VideoError, AudioError or OptionError for what cannot be used.
+        """
+        options = options or Options()
+        sound = as_audio(audio)
+        opened = as_film(film)
+        track, voice = voice_of(self.networks, sound, loudness=options.loudness)
+        return DubbedFilm(self, opened, track, voice, options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,6 +313,73 @@ def film_of(
     backs = (paste_back_of(portrait, options) for portrait, _ in people)
     pasted = [(head, back) for head, back in zip(heads, backs, strict=True) if back is not None]
     return pipeline.paste_together(pasted), None
+
+
+@dataclass(frozen=True, eq=False)
+class DubbedFilm:
+    """A film and what its mouth shall say. Each call of `frames` or `save` dubs it."""
+
+    model: SadTalker = field(repr=False)
+    film: Film = field(repr=False)
+    track: VoiceTrack = field(repr=False)
+    audio: tuple[Tensor, float] | None = field(repr=False)
+    options: Options
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames `frames` will yield, as the film announces them."""
+        length = DubLength(self.options.length)
+        return n_frames_of(self.film.n_frames, self.track.seconds, self.film.fps, length)
+
+    @property
+    def fps(self) -> float:
+        """That of the film; a saved file has `options.output_fps` where that is not 0."""
+        return self.film.fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of a frame, in pixels."""
+        return self.film.size_wh
+
+    def frames(self) -> Iterator[Tensor]:
+        """Yield frames (H, W, 3), bytes. Raises FaceNotFound for a film without a face."""
+        return dubbed_frames(self.model.networks, self.film, self.track, dub_options(self.options))
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        signature: Signature | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Path:
+        """As `Video.save`; the sound is the voice, and the film's own under it by `options.original_volume`."""
+        target = require_target(path, overwrite=overwrite)
+        return dub_film(
+            target,
+            self.model.networks,
+            self.film,
+            self.track,
+            dub_options(self.options),
+            voice=self.audio,
+            output_fps=self.options.output_fps,
+            quality=self.options.quality,
+            metadata=metadata,
+            signature=signature,
+            on_progress=on_progress,
+        )
+
+
+def dub_options(options: Options) -> DubOptions:
+    return DubOptions(
+        options.length,
+        options.strength,
+        options.keep_mouth,
+        options.original_volume,
+        FaceSelector(options.face_index, options.face_order),
+        options.label,
+    )
 
 
 def predict_motion(
@@ -501,6 +589,16 @@ def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
     return waveform if waveform.is_floating_point() else _from_pcm(waveform), rate_hz
 
 
+def as_film(film: FilmLike) -> Film:
+    """A film in any of the forms that `SadTalker.dub` takes. Raises VideoError."""
+    if isinstance(film, tuple | list) and len(film) == 2 and isinstance(film[0], Tensor):
+        return FilmOfImages(film[0], film[1])
+    if not isinstance(film, str | Path):
+        raise VideoError(f"film: expected a path or (frames, frames per second), got {type(film).__name__}.")
+    path = _existing("film", film, VideoError)
+    return FilmFile.of(path, f"film: {shorten(path)}")
+
+
 def _from_pcm(samples: Tensor) -> Tensor:
     """Integers of any width -> floats in -1..1; those without a sign have silence in the middle."""
     if samples.dtype == torch.bool or samples.is_complex():
@@ -510,7 +608,7 @@ def _from_pcm(samples: Tensor) -> Tensor:
     return ((samples.double() - middle) / (middle or limits.max + 1)).float()
 
 
-def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError]) -> Path:
+def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError] | type[VideoError]) -> Path:
     path = Path(path).expanduser()
     try:
         there = path.is_file()
@@ -556,7 +654,7 @@ def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path],
     if target.is_dir():
         return "it is a folder; name a file"
     if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
-        return "it is the portrait or the audio; choose another name"
+        return "it is one of the files that go in; choose another name"
     if target.exists() and not overwrite:
         return "it exists; choose another name, or give --overwrite (overwrite=True)"
     return ""
@@ -645,6 +743,7 @@ def rendering_device(device: torch.device) -> torch.device:
 
 
 __all__ = [
+    "DubbedFilm",
     "SadTalker",
     "Video",
     "chosen_device",

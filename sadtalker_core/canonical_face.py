@@ -105,6 +105,21 @@ def look_weights(across: Tensor, up: Tensor) -> Tensor:
     return weights
 
 
+def look_further(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
+    """rows (T, 64) and (T,) twice, degrees to the left of the person, and up, that are added to where the eyes look
+    already, each eye by itself -> (T, 64). A frame that adds nothing is as it was to the bit.
+    """
+    rows = rows.clone()
+    moves = ((across != 0) | (up != 0))[:, None]
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        columns = [BLENDSHAPE_INDEX[f"eyeLook{way}{side}"] for way in ("Out", "In", "Up", "Down")]
+        outwards, inwards, upwards, downwards = (rows[:, column] for column in columns)
+        now = sign * (OUT_DEG * outwards - IN_DEG * inwards), UP_DEG * upwards - DOWN_DEG * downwards
+        looks = look_weights(now[0] + across, now[1] + up).clamp(max=1)
+        rows[:, columns] = torch.where(moves, looks[:, columns], rows[:, columns])
+    return rows
+
+
 def brow_weights(left: Tensor, right: Tensor) -> Tensor:
     """(T,) each how high a brow is: 1 lifted, -1 lowered -> (T, 64) blendshape weights."""
     weights = torch.zeros(len(left), EXPRESSION)

@@ -120,6 +120,10 @@ def shorten(text: object, limit: int = 300) -> str:
     return f"{whole[:head]}…{whole[len(whole) - (limit - 1 - head) :]}"
 
 
+#: faults of a text that are looked for; one that is something else altogether is not read to its end
+MOST_FAULTS = 1000
+
+
 def join_faults(faults: Sequence[str], limit: int = 480) -> str:
     """Sentences about lines of a text as one message: as many as fit into `limit` letters, and how many more there
     are.

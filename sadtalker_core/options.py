@@ -19,6 +19,7 @@ from .compose.label import CORNERS, DEFAULT_TEXT
 from .compose.paste import FEATHER, WIDEST_FEATHER
 from .compose.plot import SMALLEST
 from .datatypes import CropMode
+from .dub.schedule import DubLength
 from .errors import OptionError, shorten
 from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
@@ -382,6 +383,27 @@ class Options:
             "mov then stay transparent.",
         )
     )
+    length: str = _field(
+        _choice(
+            DubLength,
+            "Where voice and film last differently. A shorter voice is followed by silence. A longer one: hold stays on"
+            " the film's last image, loop begins the film again, bounce runs it backwards and forwards, silence ends "
+            "with the film. cut: as long as the shorter of the two.",
+        )
+    )
+    strength: float = _field(
+        _float(1.0, 0.0, 1.0, 0.05, "How far the film's mouth is replaced; 0 leaves the film as it is.")
+    )
+    keep_mouth: float = _field(
+        _float(0.0, 0.0, 1.0, 0.05, "Where the voice is silent: 0 the mouth rests, 1 it moves as filmed.")
+    )
+    original_volume: float = _field(
+        _float(0.0, 0.0, 2.0, 0.05, "Volume of the film's own sound under the voice; 1 as it was, 0 none.")
+    )
+
+    label: str = _field(
+        _text("", "Words in a corner of every frame of a dubbed film, such as AI-generated; empty: none.")
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -503,6 +525,13 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _BACKGROUND_COLOR,
         _bool(False, "On: the alpha output carries the alpha of every frame, a MASK batch in memory (a minute at 512: "
                      "1.6 GB). Off: none for a cut-out portrait; the file has its alpha either way.", "alpha_output"),
+    ),
+    "DubVideo": _table(
+        _fraction("fps", 25.0, 0.001, "Frame rate of connected frames. A connected video has its own.", 1.0, 240.0,
+                  "frames per second"),
+        replace(_FILE, default="sadtalker/dubbed"),
+        _bool(False, "If the run is stopped or fails, keep the frames so far as a playable file whose name ends in "
+                     "_partial.mp4. Off: nothing is kept.", "keep_partial"),
     ),
     "MotionPlot": _table(_side("width", 1024), _side("height", 640)),
     "MotionPreview": _table(

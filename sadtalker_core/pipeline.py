@@ -594,7 +594,7 @@ def _masks(name: str, masks: Tensor) -> Tensor:
     masks = masks[None] if masks.dim() == 2 else masks
     if masks.dim() != 3 or 0 in masks.shape:
         raise VideoError(f"expected {name} as (batch, height, width), got the shape {tuple(masks.shape)}.")
-    if not torch.isfinite(masks).all():
+    if not torch.isfinite(torch.stack(masks.aminmax())).all():
         raise VideoError(f"{name} contains NaN or infinite values; check the node that made it.")
     return masks
 

@@ -1,14 +1,14 @@
-"""What a player shows: images with their time stamps come in, the one that is to be seen at each 25th of a second
-goes out.
+"""What a player shows: images with their time stamps come in, the one that is to be seen at each 25th of a second, or
+at each moment of another rate, goes out.
 
-A file may have any frame rate, a changing one too, and its images may begin later than its sound. Training and the
-reference video read videos by this one function.
+A file may have any frame rate, a changing one too, and its images may begin later than its sound. Training, the
+reference video and dubbing read videos by this one function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import VideoError
 from .timeline import FRAMES_PER_SECOND
@@ -29,6 +29,14 @@ LONGEST_STAY_S = 36_000
 
 
 def shown_at_25(
+    timed: Iterable[tuple[float | None, float | None, Frame]], rate: float, show: Callable[[Frame], Shown], **more: Any
+) -> Iterator[Shown]:
+    """`shown_at` 25 a second."""
+    return shown_at(FRAMES_PER_SECOND, timed, rate, show, **more)
+
+
+def shown_at(
+    per_second: float,
     timed: Iterable[tuple[float | None, float | None, Frame]],
     rate: float,
     show: Callable[[Frame], Shown],
@@ -37,7 +45,7 @@ def shown_at_25(
     announced: float = 0.0,
     broken_off: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Shown]:
-    """Images in the order of their time -> what is to be seen k / 25 s after the beginning, for k = 0, 1, 2, ...
+    """Images in the order of their time -> what is to be seen k / per_second s after the beginning, k = 0, 1, 2, ...
 
     timed:  (time stamp in s, how long it stays in s, the image); None: not said, then it follows from `rate`
     rate:   images a second, on average
@@ -60,7 +68,7 @@ def shown_at_25(
             start -= before + stay - seconds
             seconds = at - start
         _require_a_stay(seconds - before)
-        while waiting is not None and n_shown / FRAMES_PER_SECOND + ROUNDED_S < seconds:
+        while waiting is not None and n_shown / per_second + ROUNDED_S < seconds:
             shown = show(waiting) if shown is None else shown
             yield shown
             n_shown += 1
@@ -73,7 +81,7 @@ def shown_at_25(
     end = 0.0 if waiting is None else seconds + stay
     if waiting is None or end < announced - max(LOST_S, LOST_PART * announced):
         broken_off(end)
-    while waiting is not None and (n_shown + 1) / FRAMES_PER_SECOND <= end + ROUNDED_S:
+    while waiting is not None and (n_shown + 1) / per_second <= end + ROUNDED_S:
         shown = show(waiting) if shown is None else shown
         yield shown
         n_shown += 1

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sadtalker_core import __main__ as command
-from sadtalker_core.__main__ import GROUPS, main
+from sadtalker_core.__main__ import DUBBED_BY, DUBBING, GROUPS, main
 from sadtalker_core.checkpoint.catalog import RELEASED_MODELS
 from sadtalker_core.errors import CheckpointMissing, FaceNotFound, VideoError
 from sadtalker_core.options import OPTIONS, Options
@@ -121,7 +121,7 @@ def test_an_output_that_exists_is_refused_before_the_work_unless_overwriting_is_
 def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     Path("voice.mp4").write_bytes(b"voice")
     sentence = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
-    assert "it is the portrait or the audio" in sentence and pretender.asked == []
+    assert "it is one of the files that go in" in sentence and pretender.asked == []
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
@@ -193,27 +193,33 @@ def test_a_model_that_is_not_there_is_an_argument_that_cannot_be_used(files, mon
     assert sentence in refusal
 
 
-def test_help_names_every_option_with_its_default_and_range(capsys):
+@pytest.mark.parametrize("command", ["make", "dub"])
+def test_help_names_every_option_with_its_default_and_range(capsys, command):
     with pytest.raises(SystemExit) as ended:
-        main(["make", "--help"])
+        main([command, "--help"])
     output = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     assert [name for names in GROUPS.values() for name in names] == list(OPTIONS)
+    named = DUBBED_BY if command == "dub" else [name for name in OPTIONS if name not in GROUPS[DUBBING]]
     for name, option in OPTIONS.items():
+        if name not in named:
+            assert f"--{name.replace('_', '-')} " not in output
+            continue
         assert f"--{name.replace('_', '-')}" in output
         if option.type is float:
             assert f"({option.min:g} to {option.max:g}" in output and f"default: {option.default:g})" in output
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
-def test_without_a_command_the_three_are_named(capsys, arguments):
+def test_without_a_command_the_four_are_named(capsys, arguments):
     try:
         status = main(list(arguments))
     except SystemExit as ended:
         status = ended.code
     output = capsys.readouterr().out
     assert status == (0 if arguments else 2)
-    assert all(word in output for word in ("sadtalker make", "sadtalker batch", "sadtalker models", "Exit status"))
+    assert all(word in output for word in ("sadtalker make", "sadtalker dub", "sadtalker batch", "sadtalker models"))
+    assert "Exit status" in output
 
 
 def test_batch_is_the_other_command(monkeypatch):

@@ -77,7 +77,7 @@ def test_a_batch_makes_the_same_films(model, cut_out, tmp_path):
     Image.fromarray((cut_out * 255).byte().numpy()).save(portrait, "PNG")
     Image.new("RGB", (64, 64), (40, 80, 120)).save(behind, "PNG")
     options = Options(background="behind.png", **IDLE)
-    film, n_frames = Worker().run_job(JobPayload(portrait.getvalue(), None, options, behind.getvalue()))
+    film, n_frames = Worker().run_job(JobPayload(portrait.getvalue(), None, options, background=behind.getvalue()))
     (tmp_path / "a.mp4").write_bytes(film)
     frames = decoded(tmp_path / "a.mp4").frames.astype(int)
     assert n_frames == len(frames) == 3 and np.abs(frames[:, :12, :12] - (40, 80, 120)).max() < 8

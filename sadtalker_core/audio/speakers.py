@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ def speakers_of(turns: Sequence[Turn], wanted: str = "") -> list[str]:
     named: dict[str, str] = {}
     for turn in sorted(turns, key=lambda turn: turn.start):
         named.setdefault(turn.speaker.casefold(), turn.speaker)
-    asked = [" ".join(name.split()) for name in wanted.replace(";", ",").replace("\n", ",").split(",") if name.strip()]
+    asked = [" ".join(name.split()) for name in re.split(r"[,;\n\uff0c\uff1b\u3001]", wanted) if name.strip()]
     known = shorten(", ".join(named.values()), 200)
     unknown = [name for name in asked if name.casefold() not in named]
     if unknown:
@@ -77,9 +78,13 @@ def split_speakers(
     turns:    from `read_turns`; what lies behind the end of the recording is cut off, and the log says so
     speakers: names, with commas between: whose track comes first, second and so on; empty: as they begin to speak
     on_progress: called with (done, total) turns; may raise to stop
-    Raises AudioError for no sound or a batch, OptionError for speakers that do not fit, and for turns that all lie
-    behind the end.
+    Raises AudioError for no sound or a batch, OptionError for no turns, for speakers that do not fit, and for turns
+    that all lie behind the end.
     """
+    if isinstance(turns, str) or not all(isinstance(turn, Turn) for turn in turns):
+        raise OptionError("turns: expected what read_turns makes of a text, got something else.")
+    if not turns:
+        raise OptionError("lines: nobody speaks in them; expected at least one turn.")
     rate_hz = checked_rate(sample_rate_hz)
     sound = _channels(waveform)
     lasts = sound.shape[1] / rate_hz

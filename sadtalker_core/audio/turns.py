@@ -13,13 +13,14 @@ Of subtitles, one without a name belongs to whoever spoke before. A line that ca
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import OptionError, join_faults, shorten
+from ..errors import MOST_FAULTS, OptionError, join_faults, shorten
 
 #: letters of a text that is believed to be one of these: subtitles of a day have a few million
 LONGEST_TEXT = 20_000_000
@@ -27,15 +28,25 @@ LONGEST_TEXT = 20_000_000
 LATEST = 360_000.0
 EXAMPLE = "'0:00-1:50 anna'"
 
+#: lines by which the form of a text is told
+_LOOKED_AT = 1000
+
 _CLOCK = r"(?:(?:\d+:)?\d+:)?\d+(?:[.,]\d*)?"
-_LINE = re.compile(rf"\[?\s*({_CLOCK})\s*(?:-->|->|-|\u2013|\u2014|\bto\b)\s*({_CLOCK})\s*\]?\s*[:=,;\t ]\s*(.*\S)\s*")
+#: behind the second time no further digit: "0:00-1:50" names nobody, and 50 is none
+_LINE = re.compile(
+    rf"\[?\s*({_CLOCK})\s*(?:-->|->|-|\u2013|\u2014|\bto\b)\s*({_CLOCK})(?![:.,]?\d)\s*\]?\s*[:=,;\t ]\s*(.*\S)\s*"
+)
 _CUE = re.compile(r"^\s*(\S+)\s*-->\s*(\S+)(?:\s.*)?$")
-_COMMENT = re.compile(r"(?:^|\s)(?:#|//).*$")
-_VOICE_TAG = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
-_TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+#: "Speaker #2" is a name
+_COMMENT = re.compile(r"(?:^#|\s#(?!\d)|(?:^|\s)//).*$")
+_VOICE_TAG = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
+_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+#: what other keyboards write
+_PLAIN = str.maketrans({"\N{FULLWIDTH COLON}": ":", "\N{FULLWIDTH HYPHEN-MINUS}": "-", "\N{FULLWIDTH COMMA}": ","})
 #: "Anna:", "- Anna Smith:", "[Anna]", "(Anna)"; of one to three words, so that a colon within a sentence is none
 _NAMED = re.compile(
-    r"^[-\u2013\s]*(?:\[([^\]\d][^\]]*)\]|\(([^)\d][^)]*)\)|([^\W\d_][^\s:]*(?:\s[^\s:]+){0,2})\s*:(?:\s|$))"
+    r"^[-\u2013\s]*(?:\[([^\]\d][^\]]*)\]|\(([^)\d][^)]*)\)|([^\W\d_][^\s:\uff1a]*(?:\s[^\s:\uff1a]+){0,2})"
+    r"\s*(?::(?:\s|$)|\uff1a))"
 )
 
 
@@ -57,9 +68,10 @@ def read_turns(text: str) -> list[Turn]:
         raise OptionError(f"lines: expected text, got {shorten(repr(text))}.")
     if len(text) > LONGEST_TEXT:
         raise OptionError(f"lines: expected at most {LONGEST_TEXT:,} letters, got {len(text):,}.")
-    numbered = list(enumerate(text.lstrip("\ufeff").splitlines(), start=1))
+    numbered = enumerate(text.lstrip("\ufeff").splitlines(), start=1)
     faults: list[str] = []
-    turns = list(_READERS[form_of(text)](numbered, faults))
+    believed = itertools.takewhile(lambda _: len(faults) < MOST_FAULTS, numbered)
+    turns = list(_READERS[form_of(text)](believed, faults))
     if faults:
         raise OptionError(f"lines: {join_faults(faults)}")
     if not turns:
@@ -86,8 +98,9 @@ def read_turns_file(path: Path) -> list[Turn]:
 
 
 def form_of(text: str) -> str:
-    """Which of the forms a text has: "lines", "SRT", "WebVTT", "RTTM" or "Audacity"."""
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    """Which of the forms a text has, by its first lines: "lines", "SRT", "WebVTT", "RTTM" or "Audacity"."""
+    written = (line for line in text.lstrip("\ufeff").splitlines() if line.strip())
+    lines = list(itertools.islice(written, _LOOKED_AT))
     if lines and lines[0].startswith("WEBVTT"):
         return "WebVTT"
     if any(re.match(r"SPEAKER\s", line) and len(line.split()) >= 8 for line in lines):
@@ -104,7 +117,7 @@ _Numbered = Iterable[tuple[int, str]]
 
 def _lines(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
     for number, line in numbered:
-        line = _COMMENT.sub("", line).strip()
+        line = _COMMENT.sub("", line).strip().translate(_PLAIN)
         if not line:
             continue
         said = _LINE.fullmatch(line)
@@ -118,7 +131,7 @@ def _subtitles(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
     """SRT and WebVTT: a line of times, and the text below it up to an empty line."""
     lines = [*numbered, (0, "")]
     place, speaking = 0, ""
-    while place < len(lines):
+    while place < len(lines) and len(faults) < MOST_FAULTS:
         number, line = lines[place]
         place += 1
         if re.match(r"\s*(NOTE|STYLE|REGION)\b", line) and "-->" not in line:

@@ -71,7 +71,15 @@ def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> i
         started = time.perf_counter()
         stopped = False
         try:
-            run_jobs(jobs, pool, folder, cut_frames=cut_frames, on_progress=bar.move, on_outcome=bar.tell)
+            run_jobs(
+                jobs,
+                pool,
+                folder,
+                cut_frames=cut_frames,
+                model_folders=asked.models,
+                on_progress=bar.move,
+                on_outcome=bar.tell,
+            )
         except KeyboardInterrupt:
             stopped = True
         report = summary(bar.outcomes, time.perf_counter() - started, pool.size)

@@ -1,8 +1,8 @@
 """A table of jobs comes in, jobs that can be begun go out; or one sentence for every line that is wrong.
 
-The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, speakers, out, and any field of
-`Options`. Paths are relative to the table. An empty cell means the default. A sentence repeats at most 200 letters of a
-cell.
+The table is a CSV file in UTF-8 whose first line names the columns: portrait, voice, speakers, out, film, and any field
+of `Options`. A line has a portrait, or a film to be dubbed. Paths are relative to the table. An empty cell means the
+default. A sentence repeats at most 200 letters of a cell.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.cutout import colour_of
 from ..compose.formats import FORMATS, MP4
+from ..dub.film import FilmFile
+from ..dub.schedule import DubLength, n_frames_of
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
@@ -33,10 +35,11 @@ REPEATED = 200
 #: faults that are listed one by one
 MOST_FAULTS = 100
 _SEEN_OR_HEARD = "portrait or voice"
-FILES = ("portrait", "voice", "speakers", "out")
-REQUIRED = ("portrait", "out")
+FILES = ("portrait", "voice", "speakers", "out", "film")
+#: of the columns, this one, and one of these
+REQUIRED, SHOWN = "out", ("portrait", "film")
 #: options that tables could not name before: at their defaults they leave the identity of a job as it was
-APPENDED = ("expression", "format", "background")
+APPENDED = ("expression", "format", "background", "length", "strength", "keep_mouth", "original_volume", "label")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Job:
     """One line of the table.
 
     line:     its number in the file, from 1
-    portrait, voice, out: absolute paths; voice is None for an idle clip
+    portrait, voice, out, film: absolute paths; voice is None for an idle clip, and of portrait and film there is one
     speakers: the file that says who of the picture speaks when, or None
     background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
@@ -52,7 +55,7 @@ class Job:
     """
 
     line: int
-    portrait: Path
+    portrait: Path | None
     voice: Path | None
     out: Path
     options: Options
@@ -60,6 +63,7 @@ class Job:
     id: str
     speakers: Path | None = None
     background: Path | None = None
+    film: Path | None = None
 
 
 def read_jobs(table: Path, model_folders: Sequence[Path] = ()) -> list[Job]:
@@ -132,7 +136,9 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise JobListError(f"{head}the column {', '.join(twice)} appears twice.")
-    missing = [name for name in REQUIRED if name not in names]
+    missing = [REQUIRED] if REQUIRED not in names else []
+    if not any(name in names for name in SHOWN):
+        missing.insert(0, SHOWN[0])
     if missing:
         raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
 
@@ -173,49 +179,62 @@ class _Row:
         speakers = self._file("speakers", read_turns_file)
         if speakers is not None and not self.cells.get("voice"):
             self.complain("speakers: it has no voice to divide among them; set voice, too.")
+        film = self._file("film", FilmFile.of)
+        if film is not None and options.format != MP4.name:
+            self.complain(f"format: a dubbed film is an {MP4.name}, got {options.format}.")
         out = self._out(options)
         seconds = options.idle_seconds
+        if self.cells.get("film"):
+            if self.cells.get("portrait"):
+                self.complain("it has a portrait and a film; a line has one of them.")
+            if not self.cells.get("voice"):
+                self.complain("its film has no voice to be dubbed with; set voice.")
+        elif not self.cells.get("portrait"):
+            self.complain(f"{' and '.join(name for name in SHOWN if name in self.cells)} is empty.")
         if self.cells.get("voice"):
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
             self.complain("it has no voice; set voice, or idle_seconds for a silent clip.")
         background = self._background(options)
-        if portrait is None or out is None or len(self.faults) > self.n_faults_before:
+        if out is None or len(self.faults) > self.n_faults_before:
             return None
-        voice_path = None if voice is None else voice[0]
+        voice_path, portrait_path, film_path = (file and file[0] for file in (voice, portrait, film))
         try:
-            identity = self._identity(portrait[0], voice_path, speakers and speakers[0], background, options)
+            speakers_path = speakers and speakers[0]
+            identity = self._identity(portrait_path, voice_path, speakers_path, background, film_path, options)
         except OSError as error:
             self.complain(f"its files cannot be read ({error.strerror or error}).")
             return None
+        n_frames = frames_in_seconds(seconds)
+        if film is not None:
+            n_frames = n_frames_of(film[1].n_frames, seconds, film[1].fps, DubLength(options.length))
         return Job(
             self.line,
-            portrait[0],
+            portrait_path,
             voice_path,
             out,
             options,
-            frames_in_seconds(seconds),
+            n_frames,
             identity,
-            speakers and speakers[0],
+            speakers_path,
             background,
+            film_path,
         )
 
-    def _file(self, column: str, look: Callable[[Path], Any]) -> tuple[Path, Any] | None:
-        """The file of a column and what a first look at it gave."""
+    def _file(self, column: str, look: Callable[[Path], Any], expected: str = "") -> tuple[Path, Any] | None:
+        """The file of a column and what a first look at it gave. expected: how the sentence begins that it is not
+        there.
+        """
         text = self.cells.get(column, "")
-        if not text:
-            if column in REQUIRED:
-                self.complain(f"{column} is empty.")
-            return None
-        path = self._path(column, text)
+        path = self._path(column, text) if text else None
         if path is None:
             return None
         try:
             if path.is_file():
                 return path, look(path)
-            self.complain(f"{column}: there is no file {_shortened(path)}.")
+            self.complain(f"{column}: {expected}there is no file {_shortened(path)}.")
         except InputError as error:
-            self.complain(f"{column}: {shorten(error)}")
+            self.complain(f"{column}: {shorten(str(error).removeprefix(f'{column}: '))}")
         except OSError as error:
             self.complain(f"{column}: {_shortened(path)} cannot be read ({error.strerror or error}).")
         return None
@@ -224,7 +243,7 @@ class _Row:
         """The image file of the column, looked at; None where it holds a colour or nothing."""
         if not options.background or colour_of(options.background) is not None:
             return None
-        found = self._file("background", check_image_file)
+        found = self._file("background", check_image_file, "expected a colour such as #00ff00, or an image file; ")
         return None if found is None else found[0]
 
     def _out(self, options: Options) -> Path | None:
@@ -256,13 +275,22 @@ class _Row:
         return path
 
     def _identity(
-        self, portrait: Path, voice: Path | None, speakers: Path | None, background: Path | None, options: Options
+        self,
+        portrait: Path | None,
+        voice: Path | None,
+        speakers: Path | None,
+        background: Path | None,
+        film: Path | None,
+        options: Options,
     ) -> str:
-        contents = {"portrait": _hash_of(portrait), "voice": voice and _hash_of(voice), "out": self.cells["out"]}
+        contents = {"portrait": portrait and _hash_of(portrait), "voice": voice and _hash_of(voice)}
+        contents["out"] = self.cells["out"]
         if speakers:  # so that jobs without have the names that they had
             contents["speakers"] = _hash_of(speakers)
         if background:
             contents["picture"] = _hash_of(background)
+        if film:
+            contents["film"] = _hash_of(film)
         values = {
             name: value
             for name, value in asdict(options).items()
@@ -297,6 +325,7 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
         for job in jobs
         for path, what in (
             (job.background, "background"),
+            (job.film, "film"),
             (job.speakers, _SEEN_OR_HEARD),
             (job.portrait, _SEEN_OR_HEARD),
             (job.voice, _SEEN_OR_HEARD),

@@ -12,7 +12,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,12 +23,17 @@ from torch import Tensor
 from ..claims import Claim, claim_path
 from ..compose.video import sweep
 from ..datatypes import FrameStream, OnProgress
+from ..dub.dub import AnyPatch
+from ..dub.film import FilmFile
+from ..dub.rest import Person
 from ..errors import SadTalkerError
 from ..media import read_audio
+from ..model import load_model
 from ..saving import save_bytes
+from ..threads import few_threads
 from .jobs import Job
 from .record import DONE, FAILED, Outcome, RunFolder
-from .worker import JobPayload, PlannedClip, write_job_video
+from .worker import JobPayload, PlannedClip, write_dubbed, write_job_video
 from .worker_pool import Call, WorkerPool, sentence_of
 
 #: frames of a chunk: whole batches of 8, two seconds of video, 38 MB at 256 and 151 MB at 512
@@ -34,6 +41,8 @@ CHUNK_FRAMES = 48
 CHUNKS_PER_WORKER = 2
 #: frames that are put back and encoded between two looks at the workers
 WRITTEN_AT_ONCE = 8
+#: frames of a film whose mouths are painted in one call; the frames wait here meanwhile
+DUBBED_AT_ONCE = 12
 
 #: told the outcome of each job as it ends, of one that was done before at the start
 OnOutcome = Callable[[Outcome], None]
@@ -50,15 +59,17 @@ def run_jobs(
     *,
     cut_frames: int,
     chunk_frames: int = CHUNK_FRAMES,
+    model_folders: Sequence[Path] = (),
     on_progress: OnProgress | None = None,
     on_outcome: OnOutcome | None = None,
 ) -> list[Outcome]:
     """Makes every job that is not done yet; a job that fails stops none of the others.
 
     cut_frames: clips with more frames than this are cut
+    model_folders: where models are looked for in this process, which follows the face of a film that is cut
     on_progress(done, total): frames of the jobs that were not done before
     """
-    return _Run(pool, folder, chunk_frames, on_progress, on_outcome).run(jobs, cut_frames)
+    return _Run(pool, folder, chunk_frames, model_folders, on_progress, on_outcome).run(jobs, cut_frames)
 
 
 class _Run:
@@ -67,10 +78,11 @@ class _Run:
         pool: WorkerPool,
         folder: RunFolder,
         chunk_frames: int,
+        model_folders: Sequence[Path],
         on_progress: OnProgress | None,
         on_outcome: OnOutcome | None,
     ):
-        self.pool, self.folder, self.chunk_frames = pool, folder, chunk_frames
+        self.pool, self.folder, self.chunk_frames, self.model_folders = pool, folder, chunk_frames, model_folders
         self.on_progress, self.on_outcome = on_progress, on_outcome
         self.outcomes: list[Outcome] = []
         self.n_made = self.n_frames = 0
@@ -100,7 +112,7 @@ class _Run:
             self.pool.ask(self._call("run_job", job, self._keep))
         for job in jobs:
             if job not in whole:
-                self._render_in_chunks(job)
+                (self._render_in_chunks if job.film is None else self._dub_in_chunks)(job)
         while self.pool.busy:
             self.pool.wait(1.0)
 
@@ -151,6 +163,40 @@ class _Run:
             background = None if job.background is None else job.background.read_bytes()
             write_job_video(self._claim(job), heads, clip.portrait, voice, job.options, background)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
+        except Exception as error:  # whatever it is, the other jobs go on
+            for piece in pieces:
+                piece.withdrawn = True
+            self._end(_failed(job, sentence_of(error)))
+        else:
+            self._end(outcome)
+
+    def _dub_in_chunks(self, job: Job) -> None:
+        """The film is read and followed here, in order; mouths are painted by the workers."""
+        started = time.perf_counter()
+        pieces: deque[Call] = deque()
+
+        def paint(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
+            shared = self.pool.share(person)
+            more = True
+            while more or pieces:
+                while more and len(pieces) < CHUNKS_PER_WORKER * self.pool.size:
+                    with torch.inference_mode(), few_threads():
+                        some = list(islice(patches, DUBBED_AT_ONCE))
+                    more = len(some) == DUBBED_AT_ONCE
+                    if some:
+                        args = job.options, shared, some
+                        pieces.append(self.pool.ask(Call("mouths", partial(tuple, args), self._count), first=True))
+                if pieces:
+                    for square in self._result(pieces.popleft()):
+                        yield None if square is None else torch.tensor(square)
+
+        try:
+            claim = self._claim(job)
+            assert job.film is not None and job.voice is not None
+            model = load_model(job.options.model, self.model_folders)
+            voice = read_audio(job.voice.read_bytes())
+            n_frames = write_dubbed(claim, model, FilmFile.of(job.film), voice, job.options, paint)
+            outcome = _done(job, n_frames, time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
                 piece.withdrawn = True

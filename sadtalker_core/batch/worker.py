@@ -20,6 +20,7 @@ from torch import Tensor
 from .. import pipeline
 from ..api import (
     background_of,
+    dub_options,
     film_of,
     needs_alpha,
     paste_back_of,
@@ -31,6 +32,9 @@ from ..audio.turns import read_turns
 from ..claims import Claim
 from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
+from ..dub.dub import AnyPatch, Paint, dub_film, painted_here, voice_of
+from ..dub.film import Film, FilmFile
+from ..dub.rest import Person
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_audio
@@ -46,17 +50,20 @@ WORK_FOLDER = "sadtalker-batch-"
 class JobPayload:
     """A job as it travels: the bytes of its files, so that another machine needs no folder of ours."""
 
-    portrait: bytes
+    portrait: bytes | None
     voice: bytes | None
     options: Options
     speakers: str | None = None
     background: bytes | None = None
+    film: bytes | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobPayload:
-        voice, background = (None if file is None else file.read_bytes() for file in (job.voice, job.background))
+        portrait, voice, background, film = (
+            None if file is None else file.read_bytes() for file in (job.portrait, job.voice, job.background, job.film)
+        )
         speakers = None if job.speakers is None else job.speakers.read_text(encoding="utf-8-sig")
-        return cls(job.portrait.read_bytes(), voice, job.options, speakers, background)
+        return cls(portrait, voice, job.options, speakers, background, film)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +120,11 @@ class Worker:
 
     def run_job(self, payload: JobPayload) -> tuple[bytes, int]:
         """The whole job: the bytes of its video, and how many frames it has."""
+        if payload.film is not None:
+            return self._dub(payload, payload.film)
         nets, options = self._nets(payload.options), payload.options
         voice = None if payload.voice is None else read_audio(payload.voice)
+        assert payload.portrait is not None
         image = read_image(payload.portrait)
         if payload.speakers is None:
             people = [predict_motion(nets, image, voice, options, self.model_folders, self.device)]
@@ -127,8 +137,22 @@ class Worker:
             _write(path, heads, whole, voice, options, payload.background)
             return path.read_bytes(), heads.n_frames
 
+    def _dub(self, payload: JobPayload, film: bytes) -> tuple[bytes, int]:
+        assert payload.voice is not None
+        with work_folder(WORK_FOLDER) as folder:
+            path = folder / "video.mp4"
+            voice = read_audio(payload.voice)
+            n_frames = write_dubbed(path, self._nets(payload.options), FilmFile.of(film), voice, payload.options)
+            return path.read_bytes(), n_frames
+
+    def mouths(self, options: Options, person: Person, patches: Sequence[AnyPatch | None]) -> list[np.ndarray | None]:
+        """The squares of these patches, (3, S, S) float32 each."""
+        made = painted_here(self._nets(options))(iter(patches), person)
+        return [None if square is None else square.numpy() for square in made]
+
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
+        assert payload.portrait is not None
         options, nets = payload.options, self._nets(payload.options)
         voice = None if payload.voice is None else read_audio(payload.voice)
         portrait, motion = predict_motion(
@@ -160,6 +184,37 @@ class Worker:
             self._model = to_device(load_model(options.model, self.model_folders), self.device, options.precision)
             self._loaded = wanted
         return self._model
+
+
+def write_dubbed(
+    path: Path | Claim,
+    model: SadTalkerModel,
+    film: Film,
+    voice: tuple[Tensor, int],
+    options: Options,
+    paint: Paint | None = None,
+) -> int:
+    """The dubbed film becomes the mp4, at a path or under a claimed name. Returns how many frames it has."""
+    n_frames = 0
+
+    def count(done: int, total: int) -> None:
+        nonlocal n_frames
+        n_frames = done
+
+    track, sound = voice_of(model, voice, loudness=options.loudness)
+    dub_film(
+        path,
+        model,
+        film,
+        track,
+        dub_options(options),
+        voice=sound,
+        output_fps=options.output_fps,
+        quality=options.quality,
+        on_progress=count,
+        paint=paint,
+    )
+    return n_frames
 
 
 def write_job_video(
@@ -196,4 +251,4 @@ def _write(
     )
 
 
-__all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_job_video"]
+__all__ = ["Result", "PlannedClip", "JobPayload", "Worker", "write_dubbed", "write_job_video"]

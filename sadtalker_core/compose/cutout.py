@@ -69,7 +69,7 @@ class Backdrop:
             pictures = pictures[None, None, None]
         if pictures.dim() != 4 or pictures.shape[-1] < 3 or 0 in pictures.shape:
             raise VideoError(f"expected a background (batch, height, width, 3), got {tuple(pictures.shape)}.")
-        if not torch.isfinite(pictures).all():
+        if not torch.isfinite(torch.stack(pictures.aminmax())).all():  # a mask of a long clip would be a gigabyte
             raise VideoError("the background contains NaN or infinite values; check the node that made it.")
         self.pictures, self.size_wh = pictures, size_wh
         self.n_shown = 0
@@ -95,11 +95,13 @@ def _filling(picture: Tensor, height: int, width: int) -> Tensor:
     """(1, 3, h, w) -> (1, 3, height, width): in its own aspect, as large as it must be to fill that."""
     high, wide = picture.shape[-2:]
     scale = max(height / high, width / wide)
-    size = max(round(high * scale), height), max(round(wide * scale), width)
-    if size != (high, wide):
-        picture = F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return picture[..., top : top + height, left : left + width]
+    # what reaches beyond is cut off first: a picture of 1 x 16000 pixels would be made 4 million pixels high
+    seen = min(max(round(height / scale), 1), high), min(max(round(width / scale), 1), wide)
+    top, left = (high - seen[0]) // 2, (wide - seen[1]) // 2
+    picture = picture[..., top : top + seen[0], left : left + seen[1]]
+    if seen == (height, width):
+        return picture
+    return F.interpolate(picture, (height, width), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
 def colour_of(text: str) -> Tensor | None:

@@ -45,18 +45,42 @@ def label_frames(
     """
     if frames.ndim != 4 or frames.shape[-1] < 3:
         raise ImageError(f"expected frames (T, H, W, 3), got {tuple(frames.shape)}.")
-    rows, columns, plate, ink = _placed_plate(text, frames.shape[1], frames.shape[2], corner, size)
+    label = Label(text, (frames.shape[2], frames.shape[1]), corner=corner, size=size, opacity=opacity)
     labelled = torch.empty_like(frames)
-    cover, ink = (part[None, ..., None].to(frames) for part in (plate * opacity, ink))
     done = 0
     for piece, out in zip(frames.split(FRAMES_AT_ONCE), labelled.split(FRAMES_AT_ONCE), strict=True):
         out.copy_(piece)
-        patch = out[:, rows, columns, :3]
-        patch += cover * (ink - patch)
+        label.draw(out)
         done += len(piece)
         if on_progress is not None:
             on_progress(done, len(frames))
     return labelled
+
+
+class Label:
+    """The words at their place in frames of one size; see `label_frames`, which raises the same."""
+
+    def __init__(
+        self,
+        text: str,
+        size_wh: tuple[int, int],
+        *,
+        corner: str = CORNERS[0],
+        size: float = 0.05,
+        opacity: float = 0.8,
+    ):
+        rows, columns, plate, ink = _placed_plate(text, size_wh[1], size_wh[0], corner, size)
+        self.place = rows, columns
+        self.cover, self.ink = (plate * opacity)[..., None], ink[..., None]
+
+    def draw(self, frames: Tensor) -> None:
+        """Writes it on frames (T, H, W, C), floats in 0..1, or bytes, in place."""
+        patch = frames[:, self.place[0], self.place[1], :3]
+        if frames.is_floating_point():
+            patch += self.cover.to(frames) * (self.ink.to(frames) - patch)
+            return
+        was = patch.float()
+        patch.copy_((was + self.cover * (self.ink * 255 - was)).round())
 
 
 def label_alpha(
@@ -152,4 +176,4 @@ def _measured(face: str | None, words: str, letters: int) -> tuple[Any, tuple[fl
     return font, font.getbbox(words)
 
 
-__all__ = ["CORNERS", "DEFAULT_TEXT", "draw_plate", "label_alpha", "label_frames", "typeface_for"]
+__all__ = ["CORNERS", "DEFAULT_TEXT", "Label", "draw_plate", "label_alpha", "label_frames", "typeface_for"]

@@ -83,7 +83,7 @@ class VideoWriter:
         fps: float,
         *,
         output_fps: float = 0.0,
-        audio: tuple[Tensor, float] | None = None,
+        audio: tuple[Tensor, float] | Sound | None = None,
         metadata: Mapping[str, str] | None = None,
         quality: str | int = "high",
         signature: Signature | None = None,
@@ -98,8 +98,8 @@ class VideoWriter:
         fps:      of the frames, any rate above 0
         output_fps: of the file; each of its frames shows what is on at its time, so that frames are repeated or left
                   out and the clip lasts as long as before. 0 leaves the frames as they are
-        audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate; cut, or filled with silence, to the length
-                  of the frames
+        audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate, or what makes it block by block; cut, or
+                  filled with silence, to the length of the frames
         metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow". They
                   cannot replace the mark that says "AI-generated"
         quality:  a name in QUALITIES, or x264's crf
@@ -125,7 +125,7 @@ class VideoWriter:
         self.fps = _rate("fps", fps)
         self.output_fps = _rate("output_fps", output_fps) if output_fps else self.fps
         self.quality = _quality(quality)
-        self.sound = None if audio is None else Sound(*audio)
+        self.sound = Sound(*audio) if isinstance(audio, tuple) else audio
         self.metadata = marked(metadata or {})
         self.signature = signature
         if signature is not None:

@@ -107,11 +107,12 @@ def follow_mesh(
             waiting.append(frame)
             yield frame
 
-    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: _select(faces, selector, waiting[-1])):
+    for seen in track_meshes(detector, mesh, passing(), choose=lambda faces: select_face(faces, selector, waiting[-1])):
         yield waiting.popleft(), seen
 
 
-def _select(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) -> DetectedFace:
+def select_face(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) -> DetectedFace:
+    """The face that is meant, of those of a frame (H, W, 3); an index beyond the last means the last."""
     height, width = frame.shape[:2]
     if selector.box is not None:
         return nearest(faces, selector.box, lambda face: face.box)

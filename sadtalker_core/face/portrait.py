@@ -66,7 +66,7 @@ def portrait_from_image(
             raise OptionError(
                 "expected a mask or a box around the face, got both; disconnect the mask, or set the width to 0."
             )
-        face_box = _painted_box(painted, pixels)
+        face_box = painted_box(painted, (pixels.shape[0], pixels.shape[1]))
     size_wh = (pixels.shape[1], pixels.shape[0])
     found = hinted_box(
         face_landmarks, bounding_box, frame=batch_index, index=face_index, order=face_order, size_wh=size_wh
@@ -133,14 +133,17 @@ def _box_of(box: tuple[int, int, int, int], pixels: Tensor) -> Box | None:
     return Box(left, top, right - left, bottom - top)
 
 
-def _painted_box(painted: Tensor, pixels: Tensor) -> Box:
+def painted_box(painted: Tensor, size_hw: tuple[int, int]) -> Box:
+    """painted (H, W) or (1, H, W), white over a face; stretched to size_hw where it has another size -> the box around
+    what is white. Raises ImageError, OptionError.
+    """
     mask = painted.float()
     if mask.ndim == 3 and len(mask) == 1:
         mask = mask[0]
     if mask.ndim != 2 or mask.numel() == 0:
         raise ImageError(f"expected one mask (height, width), got the shape {tuple(painted.shape)}.")
-    if mask.shape != pixels.shape[:2]:
-        mask = F.interpolate(mask[None, None], size=pixels.shape[:2], mode="nearest")[0, 0]
+    if tuple(mask.shape) != size_hw:
+        mask = F.interpolate(mask[None, None], size=size_hw, mode="nearest")[0, 0]
     rows, columns = torch.nonzero(mask >= PAINTED, as_tuple=True)
     if len(rows) == 0:
         raise OptionError(

@@ -75,6 +75,11 @@ class Family(Protocol):
         """Whether a face is read by its 68 landmarks, so that it matters who finds them."""
         ...
 
+    @property
+    def moves_mesh(self) -> bool:
+        """Whether it moves a face by its mesh, so that a mouth can be moved alone; otherwise heads are redrawn."""
+        ...
+
     def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
         """The part of an image that is driven, around these points (N, 2); see face.crop."""
         ...

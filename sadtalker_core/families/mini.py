@@ -58,6 +58,7 @@ class Mini:
     name = MINI
     networks = MiniNetworks()
     needs_landmarks = False
+    moves_mesh = True
 
     def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
         return square_box(points, size_wh, mode)

@@ -47,6 +47,7 @@ class Released:
     name = RELEASED
     networks = ReleasedNetworks()
     needs_landmarks = True
+    moves_mesh = False
 
     def face_box(self, points: Tensor, size_wh: tuple[int, int], mode: CropMode) -> Box:
         return face_box(points, size_wh, mode)

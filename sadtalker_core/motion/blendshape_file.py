@@ -30,7 +30,7 @@ from ..choices import one_of
 from ..claims import Claim
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose, OnProgress, SpeechWindows
-from ..errors import OptionError, WrongFamily, join_faults, shorten
+from ..errors import OptionError, SadTalkerError, WrongFamily, join_faults, shorten
 from ..saving import save_text
 from ..timeline import FRAMES_PER_SECOND
 from .mouth_cues import LAST_LASTS_S, cues_of_json, cues_of_text
@@ -51,6 +51,8 @@ JSON_KEY, VERSION = "sadtalker_blendshapes", 1
 CSV_DIGITS, JSON_DIGITS = 10, 6
 #: beyond this no weight is believed: it may be a percentage
 LARGEST_WEIGHT = 10.0
+#: radians; beyond this no angle of a head is believed: it may be in degrees
+LARGEST_ANGLE = 2 * math.pi
 AZURE_FPS = 60.0
 #: timecodes of cameras, tried in this order
 _RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120, 240)
@@ -126,8 +128,8 @@ def export_blendshapes(
     fps:  frames per second of the file, 1 to 240; at 25 every frame is written as it is, else those between are
           interpolated
     on_progress: called with (frames done, of how many); may raise to stop
-    Raises WrongFamily for an expression whose coefficients have no names, OptionError for tracks of two lengths, an
-    unknown form, and an fps out of its range.
+    Raises WrongFamily for an expression whose coefficients have no names, OptionError for tracks of two lengths or
+    without frames, an unknown form, an fps out of its range, and a path that cannot be written to.
     """
     form = one_of("format", form, EXPORT_FORMS)
     if not LOWEST_FPS <= fps <= HIGHEST_FPS:
@@ -138,13 +140,24 @@ def export_blendshapes(
             f"expected a pose of {len(expression)} frames, as the expression has, got {len(pose)}; make both from the "
             "same Audio Encode, or use Resize Track."
         )
+    if not len(expression):
+        raise OptionError("expected at least one frame to export, got none.")
     rows = expression.coefficients.detach().float().cpu()
     angles = torch.zeros(len(rows), ROTATION) if pose is None else pose.rotation.detach().float().cpu()
     if not torch.isfinite(rows).all() or not torch.isfinite(angles).all():
         raise OptionError("the tracks contain NaN or infinite values; generate them again.")
     table = torch.cat([rows[:, : len(ARKIT_BLENDSHAPES)], angles], dim=1)
     write = _csv if form == LIVE_LINK else _json_arkit if form == JSON_ARKIT else _json_vrm
-    return save_text(path if isinstance(path, Claim) else Path(path), write(table, fps, pose is not None, on_progress))
+    pieces = write(table, fps, pose is not None, on_progress)
+    if isinstance(path, Claim):
+        return save_text(path, pieces)
+    try:
+        return save_text(Path(path), pieces)
+    except (OSError, ValueError) as error:
+        if isinstance(error, SadTalkerError):
+            raise
+        reason = shorten(getattr(error, "strerror", None) or error)
+        raise OptionError(f"{shorten(repr(str(path)))} cannot be written ({reason}); choose another path.") from error
 
 
 def require_names(expression: Expression, verb: str) -> None:
@@ -375,6 +388,10 @@ def _read(path: Path, fps: float, n_frames: int | None, on_progress: OnProgress 
         raise OptionError("it is no text in UTF-8; save it again as that.") from error
     except OSError as error:
         raise OptionError(f"it cannot be read ({shorten(error.strerror or error)}).") from error
+    except ValueError as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"it cannot be read ({shorten(error)}).") from error  # a NUL in its name
     if text.lstrip().startswith(("{", "[")):
         return _read_json(text, fps, n_frames, on_progress)
     cues = cues_of_text(text)
@@ -426,9 +443,17 @@ def _checked_weights(units: Tensor) -> Tensor:
     bad = torch.nonzero(~torch.isfinite(units).all(dim=1))
     if len(bad):
         raise OptionError(f"frame {int(bad[0])} (counted from 0) contains NaN or infinite values.")
-    if len(units) and float(units.abs().max()) > LARGEST_WEIGHT:
+    if units.numel() and float(units.abs().max()) > LARGEST_WEIGHT:
         raise OptionError(f"expected weights from 0 to 1, got {float(units.abs().max()):g}; divide percentages by 100.")
     return units
+
+
+def _check_angles(angles: Tensor) -> None:
+    if angles.numel() and float(angles.abs().max()) > LARGEST_ANGLE:
+        raise OptionError(
+            f"expected head angles in radians, at most {LARGEST_ANGLE:.2f}, got {float(angles.abs().max()):g}; divide "
+            "degrees by 57.3."
+        )
 
 
 def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
@@ -475,6 +500,7 @@ def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnPr
     _checked_weights(table[:, : len(known)])
     if not torch.isfinite(table).all():
         raise OptionError("its head angles contain NaN or infinite values.")
+    _check_angles(table[:, len(known) :])
     if not has_head:
         table = F.pad(table, (0, ROTATION))
     has_head = has_head and bool(table[:, len(known) :].any())  # the app writes zeros where the head is switched off
@@ -510,9 +536,11 @@ def _clock(code: str) -> tuple[int, float] | None:
     try:
         hours, minutes, seconds = (int(part) for part in parts[:3])
         frames = float(parts[3]) if len(parts) == 4 else math.nan
-    except (ValueError, IndexError):
+        whole = 3600 * hours + 60 * minutes + seconds
+        float(whole)
+    except (ValueError, IndexError, OverflowError):
         return None
-    return (3600 * hours + 60 * minutes + seconds, frames) if math.isfinite(frames) and frames >= 0 else None
+    return (whole, frames) if math.isfinite(frames) and frames >= 0 else None
 
 
 def _frame_rate(clocks: Sequence[tuple[int, float]]) -> float:
@@ -576,7 +604,8 @@ def _events(data: Any) -> list[Any]:
         return [data]
     tiers = named.get("tiers")
     if isinstance(tiers, dict):  # of the Montreal aligner
-        named = {"entries": next((tier.get("entries") for key, tier in tiers.items() if "phon" in key.lower()), None)}
+        phones = (tier for key, tier in tiers.items() if "phon" in key.lower() and isinstance(tier, dict))
+        named = {"entries": next(phones, {}).get("entries")}
     first = ("mouthcues", "visemes", "phones", "phonemes", "entries", "events", "frames")
     lists = [named[key] for key in first if isinstance(named.get(key), list)]
     lists += [value for value in named.values() if isinstance(value, list)]
@@ -646,6 +675,7 @@ def _ours(data: Mapping[str, Any], fps: float, n_frames: int | None) -> _Read:
         times = torch.arange(len(times), dtype=torch.float64) / fps
     if not torch.isfinite(times).all() or not torch.isfinite(angles).all() or bool((times[1:] <= times[:-1]).any()):
         raise OptionError("its times do not go on, or its angles are no numbers.")
+    _check_angles(angles)
     table = torch.cat([_checked_weights(units), angles], dim=1)
     return _resampled(columns, table, times - times[0], has_head, n_frames, JSON_ARKIT)
 

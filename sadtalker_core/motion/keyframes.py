@@ -25,7 +25,7 @@ Course = float | str
 
 #: 100 hours, longer than any clip
 LATEST_S = 360_000.0
-#: two keyframes are further apart than this
+#: two keyframes are at least so far apart
 CLOSEST_S = 0.001
 MOST_KEYFRAMES = 10_000
 _OR_KEYFRAMES = ", or keyframes such as '0:0, 1.5:0.4, 3:0'"
@@ -83,7 +83,7 @@ def parse_keyframes(name: str, course: Course, low: float, high: float) -> Keyfr
             raise OptionError(f"{where}: expected a time from 0 to {LATEST_S:g} s, got {shorten(repr(time.strip()))}.")
         values.append(_value(where, value.strip(), low, high))
     for place, (before, after) in enumerate(pairwise(seconds), 2):
-        if after - before < CLOSEST_S:
+        if after - before < CLOSEST_S * (1 - 1e-6):  # 0.009 - 0.008 is a little less
             where = f"{name}, keyframe {place} of {len(words)} ({shorten(repr(words[place - 1]))})"
             raise OptionError(f"{where}: expected a time behind the one before it, {before:g} s, got {after:g} s.")
     return Keyframes(tuple(seconds), tuple(values))

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..canonical_face import DOWN_DEG, IN_DEG, OUT_DEG, UP_DEG
-from ..coefficients import BLENDSHAPE_INDEX, ROTATION
+from ..canonical_face import look_further
+from ..coefficients import ROTATION
 from ..datatypes import Box, Expression, HeadPose, SpeechWindows
 from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND
@@ -60,9 +60,8 @@ def look_at_speaker(
     late = round(_REACTION_S * FRAMES_PER_SECOND)
     wanted = torch.cat([torch.zeros(min(late, len(wanted))), wanted[: max(len(wanted) - late, 0)]])
     if expression is not None and expression.blendshapes:
-        look = _eased(wanted, _EYES_S)[: len(expression)] * EYES_DEG
-        look = _fitted(look, len(expression))
-        expression = replace(expression, coefficients=_looking(expression.coefficients, look * right, -look * down))
+        look = _fitted(_eased(wanted, _EYES_S), len(expression)) * EYES_DEG
+        expression = replace(expression, coefficients=look_further(expression.coefficients, look * right, -look * down))
     if pose is not None:
         turn = torch.deg2rad(_fitted(_eased(wanted, _HEAD_S), len(pose)) * HEAD_DEG)
         rows = pose.coefficients.clone()
@@ -78,26 +77,6 @@ def way_to(own: Box, other: Box) -> tuple[float, float]:
         other.x + other.width / 2 - own.x - own.width / 2,
         other.y + other.height / 2 - own.y - own.height / 2,
     )
-
-
-def _looking(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
-    """rows (T, 64), turned by (T,) degrees to the left of the person (the right of the image) and up, on top of where
-    the eyes look.
-    """
-    rows = rows.clone()
-    for side, sign in (("Left", 1.0), ("Right", -1.0)):
-        _turned(rows, f"eyeLookOut{side}", OUT_DEG, f"eyeLookIn{side}", IN_DEG, sign * across)
-        _turned(rows, f"eyeLookUp{side}", UP_DEG, f"eyeLookDown{side}", DOWN_DEG, up)
-    return rows
-
-
-def _turned(rows: Tensor, there: str, there_deg: float, back: str, back_deg: float, by: Tensor) -> None:
-    """Two units that pull against each other say together how far; only frames that are turned change."""
-    one, two = BLENDSHAPE_INDEX[there], BLENDSHAPE_INDEX[back]
-    degrees = rows[:, one] * there_deg - rows[:, two] * back_deg + by
-    moved = by != 0
-    rows[:, one] = torch.where(moved, degrees.clamp(min=0) / there_deg, rows[:, one]).clamp(max=1)
-    rows[:, two] = torch.where(moved, (-degrees).clamp(min=0) / back_deg, rows[:, two]).clamp(max=1)
 
 
 def _speaks(speech: SpeechWindows) -> Tensor:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..errors import OptionError, join_faults, shorten
+from ..errors import MOST_FAULTS, OptionError, join_faults, shorten
 from .visemes import ARPABET, AZURE_VISEMES, RHUBARB_MOUTHS, Phone
 
 #: what lasts to the next one lasts so long where none follows, in seconds
@@ -87,6 +87,8 @@ def cues_of_text(text: str) -> Cues:
                 f"line {number}: expected a start, perhaps an end, and a sound, such as '0.13 0.20 AH0', got "
                 f"{_told(line)}."
             )
+            if len(faults) == MOST_FAULTS:
+                break
             continue
         label = words[len(times)] if len(words) > len(times) else ""
         cues.append(_Cue(times[0], times[1] if len(times) == 2 else None, label))

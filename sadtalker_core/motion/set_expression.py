@@ -23,13 +23,12 @@ from torch import Tensor
 
 from ..canonical_face import (
     DOWN_DEG,
-    IN_DEG,
     LOWER_INNER_LIP,
     OUT_DEG,
     UP_DEG,
     UPPER_INNER_LIP,
     load_canonical_face,
-    look_weights,
+    look_further,
 )
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
@@ -43,6 +42,8 @@ from .upper_face import wandering_look
 
 SIDES = ("Left", "Right")
 NO_PRESET, STRENGTH = "none", "strength"
+#: what other keyboards write
+_PLAIN = str.maketrans({"\N{FULLWIDTH SEMICOLON}": ";", "\N{FULLWIDTH EQUALS SIGN}": "="})
 
 
 def _both(**units: float) -> dict[str, float]:
@@ -220,7 +221,7 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     """
     known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
     said: dict[str, str] = {}
-    for part in text.replace("\N{FULLWIDTH SEMICOLON}", ";").split(";"):
+    for part in text.translate(_PLAIN).split(";"):
         if not part.strip():
             continue
         name, equals, course = (word.strip() for word in part.partition("="))
@@ -281,7 +282,7 @@ def set_expression(
         for event in events:
             event.add_to(added, start, acting.micro_expressions)
         gone = _given_way(rows, added)
-        rows = _with_face(_with_gaze(rows, across[part], up[part]), added, gone)
+        rows = _with_face(look_further(rows, across[part], up[part]), added, gone)
         after[part] = _with_mouth(rows, added, gone, closures[part])
         if on_progress is not None:
             on_progress(part.stop, n_frames)
@@ -343,20 +344,6 @@ def _with_face(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
     shut = rows[:, lids] + added[:, lids].clamp(max=1) * (1 - rows[:, lids]).clamp(min=0)
     rows[:, face] = (rows + added)[:, face].clamp(max=1).maximum(rows[:, face])
     rows[:, lids] = shut
-    return rows
-
-
-def _with_gaze(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
-    """across, up (T,) degrees to the left of the person, and up, that are added to where the eyes look already."""
-    rows = rows.clone()
-    moves = ((across != 0) | (up != 0))[:, None]
-    for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
-        names = [f"eyeLook{way}{side}" for way in ("Out", "In", "Up", "Down")]
-        outwards, inwards, upwards, downwards = (rows[:, BLENDSHAPE_INDEX[name]] for name in names)
-        now = sign * (OUT_DEG * outwards - IN_DEG * inwards), UP_DEG * upwards - DOWN_DEG * downwards
-        looks = look_weights(now[0] + across, now[1] + up).clamp(max=1)
-        columns = [BLENDSHAPE_INDEX[name] for name in names]
-        rows[:, columns] = torch.where(moves, looks[:, columns], rows[:, columns])
     return rows
 
 

@@ -16,6 +16,7 @@
         found        (T,) uint8, 0 where no face was seen and the row was held
         jpegs        (n_bytes,) uint8, the images of the square, JPEG files end to end;  jpeg_ends (T,) int64
                      where each ends; both missing where there are no images (generated voices)
+        wave         (640 T,) int16, the voice at 16 kHz for who listens to films; may be missing
 
 Letters: `T` video frames, `S` the side of the square. A clip is read when it is asked for, so thousands of hours need
 no more memory than their index.
@@ -27,7 +28,7 @@ import io
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,21 @@ from ..checkpoint.reading import TensorFile
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import InputError, WrongFamily
 from ..saving import append_jsonl, complete_lines, save_tensors
-from ..timeline import FRAMES_PER_SECOND, mel_steps_in_samples, samples_in_frames
+from ..timeline import FRAMES_PER_SECOND, MEL_HOP, SAMPLES_PER_FRAME, mel_steps_in_samples, samples_in_frames
 
 INDEX_FILE = "clips.jsonl"
 READY, FAILED = "ready", "failed"
 
 
+#: the fewest frames that are also a whole number of mel steps: parts of clips begin at multiples of it
+PART_STEP = 5
+
+
 @dataclass(frozen=True)
 class Clip:
-    """A clip of the index. `file` holds its numbers; see above for the rest."""
+    """A clip of the index, or a part of one. `file` holds its numbers; `first` is where a part begins in it, a
+    multiple of PART_STEP frames; see above for the rest.
+    """
 
     name: str
     family: str
@@ -57,13 +64,24 @@ class Clip:
     speaker: str
     source: str
     file: Path
+    first: int = 0
+
+    def part(self, start: int, stop: int) -> Clip:
+        """The frames start..stop as a clip of their own.  start: a multiple of PART_STEP"""
+        if start % PART_STEP or not 0 <= start < stop <= self.n_frames:
+            raise ValueError(f"expected a part of {self.n_frames} frames that begins at a multiple of {PART_STEP}")
+        return replace(self, n_frames=stop - start, first=self.first + start)
 
     def speech(self) -> SpeechWindows:
-        """The voice, as inference reads it."""
-        return SpeechWindows(self._read("mel")[0], self.n_frames)
+        """The voice, as inference reads it, with its sound where that was kept."""
+        begin = mel_step_of(self.first)
+        (mel,) = self._read("mel", start=begin)
+        n_steps = mel_steps_in_samples(samples_in_frames(self.n_frames))
+        return SpeechWindows(mel[:n_steps], self.n_frames, self._wave())
 
     def coefficients(self, start: int = 0, stop: int | None = None) -> FaceCoefficients:
         """The rows of the frames start..stop."""
+        start, stop = self.first + start, self.first + (self.n_frames if stop is None else min(stop, self.n_frames))
         rows, crop, found = self._read("coefficients", "crop", "found", start=start, stop=stop)
         return FaceCoefficients.from_full_rows(
             rows,
@@ -88,9 +106,17 @@ class Clip:
                 f"clips that were cut from videos."
             )
         ends = [0, *file.rows("jpeg_ends").tolist()]
-        codes = [bytes(file.rows("jpegs", ends[i], ends[i + 1]).numpy()) for i in frames]
+        places = [self.first + i for i in frames]
+        codes = [bytes(file.rows("jpegs", ends[i], ends[i + 1]).numpy()) for i in places]
         images = [np.asarray(Image.open(io.BytesIO(code)).convert("RGB")) for code in codes]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+
+    def _wave(self) -> Tensor | None:
+        file = self._open()
+        if "wave" not in file:
+            return None
+        begin = self.first * SAMPLES_PER_FRAME
+        return file.rows("wave", begin, begin + self.n_frames * SAMPLES_PER_FRAME).float() / 32767
 
     def _read(self, *names: str, start: int = 0, stop: int | None = None) -> list[Tensor]:
         file = self._open()
@@ -146,6 +172,15 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, im
     return long_enough
 
 
+#: what the index says of a clip
+_INDEXED = tuple(field.name for field in fields(Clip) if field.name not in ("file", "first"))
+
+
+def mel_step_of(frame: int) -> int:
+    """The mel step at which a frame begins that is a multiple of PART_STEP."""
+    return frame * SAMPLES_PER_FRAME // MEL_HOP
+
+
 class Spans:
     """The runs of `length` frames that fit into clips; each is drawn as likely as any other."""
 
@@ -156,7 +191,14 @@ class Spans:
 
     def draw(self, count: int, generator: torch.Generator) -> list[tuple[Clip, int]]:
         """(clip, first frame) of each."""
-        places = torch.randint(int(self.ends[-1]), (count,), generator=generator)
+        return self._at(torch.randint(int(self.ends[-1]), (count,), generator=generator))
+
+    def spread(self, most: int) -> list[tuple[Clip, int]]:
+        """All of them, or `most`, evenly over the clips."""
+        total = int(self.ends[-1])
+        return self._at(torch.arange(min(most, total)) * total // min(most, total))
+
+    def _at(self, places: Tensor) -> list[tuple[Clip, int]]:
         which = torch.searchsorted(self.ends, places, right=True)
         before = torch.cat([torch.zeros(1, dtype=torch.long), self.ends])[which]
         return [(self.clips[i], start) for i, start in zip(which.tolist(), (places - before).tolist(), strict=True)]
@@ -192,10 +234,12 @@ def write_clip(
     speaker: str,
     source: str,
     jpegs: Iterable[bytes] | None = None,
+    wave: Tensor | None = None,
 ) -> Clip:
     """Write a clip's file, and then its line; so a line means that the file is whole.
 
     mel (n_mel, 80);  coefficients: T rows;  jpegs: T images of the square, as the bytes of JPEG files
+    wave: (n,) the voice at 16 kHz in -1..1, whose first 640 T samples are kept
     Raises InputError where mel, rows and images are not equally long.
     """
     n_frames = len(coefficients)
@@ -215,6 +259,11 @@ def write_clip(
             raise InputError(f"expected {n_frames} images of {name}, got {len(strip)}.")
         tensors["jpegs"] = torch.frombuffer(bytearray(b"".join(strip)), dtype=torch.uint8)
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
+    if wave is not None:
+        levels = torch.zeros(samples_in_frames(n_frames), dtype=torch.int16)
+        heard = wave[: len(levels)].clamp(-1, 1)
+        levels[: len(heard)] = (heard * 32767).round().to(torch.int16)
+        tensors["wave"] = levels
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     clip = Clip(
@@ -239,7 +288,7 @@ def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
 
 
 def _as_json(clip: Clip) -> dict[str, Any]:
-    return {name: value for name, value in asdict(clip).items() if name != "file"}
+    return {name: value for name, value in asdict(clip).items() if name in _INDEXED}
 
 
 def _clip(folder: Path, record: dict[str, Any]) -> Clip:
@@ -248,14 +297,13 @@ def _clip(folder: Path, record: dict[str, Any]) -> Clip:
             f"expected clips of {FRAMES_PER_SECOND} fps, {record['name']} in {folder} has "
             f"{record.get('fps')}. Prepare the video again."
         )
-    wanted = [field.name for field in fields(Clip) if field.name != "file"]
-    missing = [name for name in wanted if name not in record]
+    missing = [name for name in _INDEXED if name not in record]
     if missing:
         raise InputError(
             f"the line of {record['name']} in {Path(folder) / INDEX_FILE} lacks {', '.join(missing)}; "
             f"prepare the video again."
         )
-    return Clip(**{name: record[name] for name in wanted}, file=Path(folder) / f"{record['name']}.safetensors")
+    return Clip(**{name: record[name] for name in _INDEXED}, file=Path(folder) / f"{record['name']}.safetensors")
 
 
 def _reasons(folder: Path) -> str:

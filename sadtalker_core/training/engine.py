@@ -16,10 +16,15 @@ Lightning Fabric starts the processes (several GPUs, several machines) and knows
 from (seed, step, rank) and from nowhere else, and the folder is saved as a whole or not at all; so a run that was
 killed goes on, with the same command, as if it had never stopped. The folder holds
 
-    state.pt       networks, optimizers, the step, and the losses since the last report
-    log.jsonl      a line per report: the step, the seconds, the mean of each loss since the line before
+    state.pt ...   what was learnt: the last three states, and the best (see states.py)
+    log.jsonl      a line per report: the step, the seconds, the mean of each loss since the line before; and a line
+                   per validation, with its figures
     run.json       the settings of the run; one with others is refused in this folder
-    tensorboard/   the same losses and sample images, for `tensorboard --logdir FOLDER`
+    tensorboard/   the same losses, figures and sample images, for `tensorboard --logdir FOLDER`
+    films/         what has been learnt beside what is real, where the trainer shows it
+
+A trainer that holds something out is asked for its figures every `validate_every` steps; the state whose figure
+`judged_by` is least is kept as the best, and a run that has not bettered it for `patience` validations ends.
 
 Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the nets: a training with
 two adversaries passes through a network several times between two steps, and asks for methods other than `forward`.
@@ -28,11 +33,13 @@ two adversaries passes through a network several times between two steps, and as
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -42,12 +49,17 @@ import torch
 from torch import Tensor, nn
 
 from ..claims import sweep
-from ..errors import CheckpointMissing, InputError, OptionError, SadTalkerError
-from ..saving import append_jsonl, atomic_write, complete_lines
+from ..errors import CheckpointMismatch, InputError, OptionError, SadTalkerError, shorten
+from ..saving import append_jsonl, atomic_write, complete_lines, disk_full_error
+from ..threads import few_threads
+from ..timeline import SAMPLE_RATE_HZ
+from .states import PLANNED, STATE_FILE, load_nets, read_settings, read_state, save_best, save_state, settle
 
-STATE_FILE, LOG_FILE, SETTINGS_FILE = "state.pt", "log.jsonl", "run.json"
+LOG_FILE, FILMS_FOLDER = "log.jsonl", "films"
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS = get_args(Precision)
+#: the share of the clips that is held out
+HOLD_OUT = 0.15
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class Run:
     folder: where the run lives; one that is there goes on;  steps: how many in all
     batch: examples per step of each process;  seed: of everything drawn
     rate_scale: what the learning rates of the trainer are multiplied by
-    save_every, report_every, images_every: steps between two
+    save_every, report_every, images_every, validate_every, films_every: steps between two; 0 films are none
+    patience: validations without a better one after which the run ends; 0 goes on to the last step
+    threads: that torch computes with on a CPU; 0 as many as fit the networks
     accelerator, devices, num_nodes, strategy, precision: as Lightning Fabric takes them ("auto", 2, "ddp", ...)
     """
 
@@ -69,11 +83,31 @@ class Run:
     save_every: int = 500
     report_every: int = 50
     images_every: int = 1000
+    validate_every: int = 100
+    films_every: int = 0
+    patience: int = 0
+    threads: int = 0
     accelerator: str = "auto"
     devices: int | str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
     precision: Precision = "32-true"
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for what would only show after hours."""
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise OptionError(f"expected --{name.replace('_', '-')} of {least} or more, got {getattr(self, name)}.")
+        if not 0 < self.rate_scale < float("inf"):
+            raise OptionError(f"expected a --rate-scale above 0, got {self.rate_scale}.")
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"expected the precision {' or '.join(PRECISIONS)}, got {self.precision!r}.")
+
+
+_LEAST = {
+    "steps": 0, "batch": 1, "save_every": 1, "report_every": 1, "images_every": 1, "validate_every": 1,
+    "films_every": 0, "patience": 0, "threads": 0, "num_nodes": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +138,22 @@ class Trainer:
     optimizers: {name: optimizer} over parameters of the networks
     frozen:   {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
+    steps:      for how many the run was planned when it began, which schedules go by; the loop sets it
+    averaged:   names of the networks of which running averages are kept, which are then what is judged, shown and
+                exported;  average_decay: how much of the average stays in a step, after the first ones
+    small:      whether one thread computes the networks best, see threads.py
+    judged_by:  the figure of `validate` by which states are compared, less is better; "" where nothing is held out
     """
 
     nets: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     frozen: Mapping[str, nn.Module] = {}
     settings: Mapping[str, Any] = {}
+    steps: int = 0
+    averaged: tuple[str, ...] = ()
+    average_decay: float = 0.999
+    small: bool = True
+    judged_by: str = ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         """Draw a batch, take a step, and name the losses, each a single number. Not all need come in each step."""
@@ -123,6 +167,30 @@ class Trainer:
         """Images (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
         return {}
 
+    def validate(self) -> dict[str, float]:
+        """Figures of what was held out; networks are in eval mode, without gradients. The same state has the same."""
+        return {}
+
+    def remarks(self, figures: Mapping[str, float]) -> list[str]:
+        """Sentences "what: why" that somebody should read about these figures; each what is said once in a run."""
+        return []
+
+    def film(self, folder: Path, step: int) -> Film | None:
+        """Write what has been learnt as a film beside the real one, into the folder; None where there is none to
+        show.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Film:
+    """file: the mp4;  frames (T, H, W, 3) uint8, some of its images;  fps: of these;  wave: (n,) at 16 kHz, or None"""
+
+    file: Path
+    frames: np.ndarray
+    fps: float
+    wave: Tensor | None
+
 
 def train(trainer: Trainer, run: Run) -> bool:
     """Go to step `run.steps`, from where the folder's run stopped. The networks are left in eval mode.
@@ -132,8 +200,15 @@ def train(trainer: Trainer, run: Run) -> bool:
     """
     fabric = _fabric(run)
     fabric.launch()
-    _Loop(fabric, trainer, run).go()
+    with _threads(fabric, trainer, run):
+        _Loop(fabric, trainer, run).go()
     return fabric.is_global_zero
+
+
+def _threads(fabric: Any, trainer: Trainer, run: Run) -> AbstractContextManager[None]:
+    if fabric.device.type != "cpu" or not (run.threads or trainer.small):
+        return nullcontext()
+    return few_threads(run.threads or None)
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
@@ -151,13 +226,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def saved_nets(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """{net: {its own path: tensor}} as the run in `folder` left them. Raises CheckpointMissing."""
-    return _read_state(folder)["nets"]
+    """{net: {its own path: tensor}} as the run in `folder` left them. Raises what `read_state` raises."""
+    return read_state(folder)["nets"]
 
 
 def steps_done(folder: Path) -> int:
-    """Raises CheckpointMissing."""
-    return _read_state(folder)["step"]
+    """Raises what `read_state` raises."""
+    return read_state(folder)["step"]
 
 
 def trained(net: nn.Module, folder: Path, name: str) -> Any:
@@ -183,6 +258,9 @@ class _Loop:
         self.fabric, self.trainer, self.run = fabric, trainer, run
         self.done = 0
         self.recent: dict[str, list[Tensor]] = {}
+        self.best: dict[str, Any] = {}  # "step" and "figure" of the best state, and how many validations came "since"
+        self.remarked: list[str] = []
+        self.stopped = False
         for net in (*trainer.nets.values(), *trainer.frozen.values()):
             net.to(fabric.device)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
@@ -192,6 +270,7 @@ class _Loop:
         for optimizer in trainer.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] *= run.rate_scale
+        self.averages = {name: copy.deepcopy(trainer.nets[name]).requires_grad_(False) for name in trainer.averaged}
         self._resume()
 
     def go(self) -> None:
@@ -201,7 +280,9 @@ class _Loop:
         for net in self.trainer.nets.values():
             net.train()
         log = _Log(run.folder, first) if self.fabric.is_global_zero else None
-        steps = range(first, run.steps)
+        if self.trainer.judged_by and not self.done and run.steps:
+            self._validate(log, 0.0)
+        steps = range(first, first if self.stopped else run.steps)
         for step in tqdm(steps, initial=first, total=run.steps, disable=None if log else True, unit="step"):
             for name, rate in self.trainer.learning_rates(step).items():
                 for group in self.trainer.optimizers[name].param_groups:
@@ -213,23 +294,105 @@ class _Loop:
                 )
             for name, loss in losses.items():
                 self.recent.setdefault(name, []).append(loss.detach())
+            self._average_weights()
             self.done = step + 1
-            last = self.done == run.steps
-            report, save = (last or self.done % every == 0 for every in (run.report_every, run.save_every))
-            if report or save:
-                self._check_losses()
-            if report:
-                means = self._means()
-                if log:
-                    log.losses(self.done, time.time() - begun, means)
-            if log and (last or self.done % run.images_every == 0):
-                log.images(self.done, self._samples())
-            if save:
-                self._save()
+            self._afterwards(log, time.time() - begun)
+            if self.stopped:
+                break
         if log:
             log.close()
         for net in self.trainer.nets.values():
             net.eval()
+
+    def _afterwards(self, log: _Log | None, seconds: float) -> None:
+        """What is due behind a step."""
+        run, trainer = self.run, self.trainer
+        last = self.done == run.steps
+        validate = bool(trainer.judged_by) and (last or self.done % run.validate_every == 0)
+        report, save = (last or self.done % every == 0 for every in (run.report_every, run.save_every))
+        if report or save or validate:
+            self._check_losses()
+        if validate:
+            self._validate(log, seconds)
+            last = last or self.stopped
+        if report or last:
+            means = self._means()
+            if log:
+                log.losses(self.done, seconds, means)
+        if log and (last or self.done % run.images_every == 0):
+            with self._shown():
+                log.images(self.done, trainer.samples())
+        if log and run.films_every and (last or self.done % run.films_every == 0):
+            with self._shown():
+                log.film(self.done, trainer.film(run.folder / FILMS_FOLDER, self.done))
+        if save or last:
+            self._save()
+
+    def _validate(self, log: _Log | None, seconds: float) -> None:
+        """Ask for the figures, keep what is best, and see whether it is time to stop. One process does it for all."""
+        name = self.trainer.judged_by
+        if log:
+            with self._shown():
+                figures = self.trainer.validate()
+                log.losses(self.done, seconds, figures)
+                better = figures.get(name, float("nan")) < self.best.get("figure", float("inf"))
+                if better:
+                    self.best = {"step": self.done, "figure": figures[name], "since": 0}
+                    nets = {key: _on_cpu(net.state_dict()) for key, net in self.trainer.nets.items()}
+                    save_best(self.run.folder, {"nets": nets, "step": self.done, "figures": figures})
+                elif self.best:
+                    self.best["since"] += 1
+            early = 4 * self.done < self.run.steps  # networks know nothing at first
+            for sentence in [] if early else self.trainer.remarks(figures):
+                about = sentence.partition(":")[0]
+                if about not in self.remarked:
+                    self.remarked.append(about)
+                    log.remark(self.done, sentence)
+            patience = self.run.patience
+            self.stopped = bool(patience and self.best and self.best["since"] >= patience)
+            if self.stopped and self.done < self.run.steps:
+                log.remark(
+                    self.done,
+                    f"stopped at step {self.done}: {name} was least at step {self.best['step']}, and has not been "
+                    f"less in {patience} validations.",
+                )
+        self.stopped = self.fabric.broadcast(self.stopped)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """The first steps count more, as their averages would else be made of what was there at the beginning."""
+        decay = min(self.trainer.average_decay, (1 + self.done) / (10 + self.done))
+        for name, average in self.averages.items():
+            net = self.trainer.nets[name]
+            for mean, now in zip(average.parameters(), net.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)
+            for kept, new in zip(average.buffers(), net.buffers(), strict=True):
+                kept.copy_(new)
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """The networks as they are judged and shown: averaged where averages are kept, in eval mode, no gradients."""
+        modules = [module for net in self.trainer.nets.values() for module in net.modules()]
+        modes = [module.training for module in modules]
+        self._swap()
+        try:
+            for module in modules:
+                module.training = False
+            with torch.no_grad():
+                yield
+        finally:
+            self._swap()
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
+
+    def _swap(self) -> None:
+        """Networks and their averages change places."""
+        for name, average in self.averages.items():
+            net = self.trainer.nets[name]
+            pairs: list[tuple[Tensor, Tensor]] = [*zip(net.parameters(), average.parameters(), strict=True)]
+            pairs += zip(net.buffers(), average.buffers(), strict=True)
+            for one, other in pairs:
+                one.data, other.data = other.data, one.data
 
     def _backward_and_step(self, name: str, loss: Tensor, largest_norm: float | None = None) -> None:
         optimizer = self.trainer.optimizers[name]
@@ -261,57 +424,78 @@ class _Loop:
         """Raises InputError, so that nothing is saved, when a loss is no number."""
         lost = [name for name, losses in self.recent.items() if not torch.stack(losses).isfinite().all()]
         if lost:
+            saved = (self.run.folder / STATE_FILE).exists()
+            kept = f"The last saved steps in {self.run.folder} are sound" if saved else "Nothing was saved before it"
             raise InputError(
-                f"the loss {lost[0]!r} is no number any more, at or before step {self.done}. The last "
-                f"saved step in {self.run.folder} is sound; look at the coefficients of the clips, or try "
-                f"--rate-scale 0.3 in a new folder."
+                f"the loss {lost[0]!r} is no number any more, at or before step {self.done}. {kept}; look at the "
+                f"coefficients of the clips, or try --rate-scale 0.3 in a new folder."
             )
-
-    def _samples(self) -> dict[str, Tensor]:
-        modules = [module for net in self.trainer.nets.values() for module in net.modules()]
-        modes = [module.training for module in modules]
-        for module in modules:
-            module.training = False
-        with torch.no_grad():
-            images = self.trainer.samples()
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
-        return images
 
     def _save(self) -> None:
         """Running means, which each process keeps of its own examples, are averaged first: what goes on here is then
         exactly what would go on after a kill.
         """
-        nets, folder = self.trainer.nets, self.run.folder
+        nets = self.trainer.nets
         self._average([b for net in nets.values() for b in net.buffers() if b.is_floating_point()])
         if self.fabric.is_global_zero:
             state = {
                 "nets": {name: net.state_dict() for name, net in nets.items()},
+                "averages": {name: net.state_dict() for name, net in self.averages.items()},
                 "optimizers": {name: o.state_dict() for name, o in self.trainer.optimizers.items()},
                 "step": self.done,
                 "recent": self.recent,
+                "best": self.best,
+                "remarked": self.remarked,
+                "stopped": self.stopped,
             }
-            with atomic_write(folder / STATE_FILE) as unfinished:
-                torch.save(state, unfinished)
+            save_state(self.run.folder, state)
         self.fabric.barrier()
 
     def _resume(self) -> None:
-        folder = self.run.folder
+        folder, run = self.run.folder, self.run
         if self.fabric.is_global_zero:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
             sweep(folder)  # a run that has nothing more to write would leave what a kill left
-            same = {name: getattr(self.run, name) for name in ("seed", "batch", "rate_scale")}
-            _check_settings(folder, {**same, **self.trainer.settings})
+            same = {name: getattr(run, name) for name in ("seed", "batch", "rate_scale")}
+            settle(folder, {**same, PLANNED: run.steps, **self.trainer.settings})
         self.fabric.barrier()
+        self.trainer.steps = read_settings(folder).get(PLANNED, run.steps)
+        if self.fabric.is_global_zero and run.steps > self.trainer.steps:
+            logging.warning(
+                "this run was planned for %d steps, and its rates and parts go by that plan: beyond it they stay as "
+                "they were at its end. For a training of %d steps from the beginning name another folder with --out.",
+                self.trainer.steps,
+                run.steps,
+            )
         if not (folder / STATE_FILE).exists():
             return
-        state = _read_state(folder)
-        for name, net in self.trainer.nets.items():
-            net.load_state_dict(state["nets"][name])
-        for name, optimizer in self.trainer.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+        state = read_state(folder)
+        load_nets(self.trainer.nets, state["nets"], folder)
+        load_nets(self.averages, {**state["nets"], **state.get("averages", {})}, folder)
+        try:
+            for name, optimizer in self.trainer.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            recent = state["recent"]
+        except (KeyError, ValueError) as error:
+            raise CheckpointMismatch(
+                f"the state in {folder} is of another version of this pack ({shorten(str(error), 120)}): name another "
+                f"folder with --out."
+            ) from error
         self.done = state["step"]
-        self.recent = {name: [loss.to(self.fabric.device) for loss in kept] for name, kept in state["recent"].items()}
+        self.best, self.remarked = state.get("best", {}), state.get("remarked", [])
+        self.stopped = bool(state.get("stopped")) and run.patience > 0
+        self.recent = {name: [loss.to(self.fabric.device) for loss in kept] for name, kept in recent.items()}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"{folder} cannot be made ({error.strerror}): name another folder with --out.") from error
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 class _Log:
@@ -336,8 +520,38 @@ class _Log:
         for name, image in images.items():
             self.board.add_image(name, image.float().clamp(0, 1).cpu(), step)
 
+    def film(self, step: int, film: Film | None) -> None:
+        """The board shows it as moving images, and plays the sound beside them."""
+        if film is None:
+            return
+        self.board._get_file_writer().add_summary(moving_image("film", film.frames, film.fps), step)
+        if film.wave is not None:
+            self.board.add_audio("film's sound", film.wave[None], step, sample_rate=SAMPLE_RATE_HZ)
+
+    def remark(self, step: int, sentence: str) -> None:
+        """On the terminal, in the log and on the board."""
+        from tqdm import tqdm
+
+        tqdm.write(sentence, file=sys.stderr)
+        append_jsonl(self.file, {"step": step, "seconds": self.spent, "remark": sentence})
+        self.board.add_text("remarks", sentence, step)
+
     def close(self) -> None:
         self.board.close()
+
+
+def moving_image(name: str, frames: np.ndarray, fps: float) -> Any:
+    """frames (T, H, W, 3) uint8 -> what TensorBoard shows among its images: a GIF that plays."""
+    import io
+
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    code, (first, *others) = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
+    first.save(code, "GIF", save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+    height, width = frames.shape[1:3]
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=code.getvalue())
+    return Summary(value=[Summary.Value(tag=name, image=image)])
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -345,43 +559,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in complete_lines(folder / LOG_FILE)]
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    file = folder / STATE_FILE
-    if not file.is_file():
-        raise CheckpointMissing(
-            f"{folder} holds no run: there is no {STATE_FILE} in it. Train first, or name another folder."
-        )
-    return torch.serialization.load(file, map_location="cpu", weights_only=True)
-
-
-def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Write run.json, or see that it says the same. Raises OptionError naming what differs."""
-    file, given = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
-    if not file.exists():
-        with atomic_write(file) as unfinished:
-            unfinished.write_text(json.dumps(given, indent=1, sort_keys=True), encoding="utf-8")
-        return
-    there, given = _leaves(json.loads(file.read_text(encoding="utf-8"))), _leaves(given)
-    other = sorted(name for name in there.keys() | given.keys() if there.get(name) != given.get(name))
-    if other:
-        name = other[0]
-        raise OptionError(
-            f"{folder} holds a run with {name} = {there.get(name)!r}, and this one has "
-            f"{given.get(name)!r}. Name another folder with --out, or give the same."
-        )
-
-
-def _leaves(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """{"training.net.width": 8}"""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _leaves(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return flat
-
-
 def _fabric(run: Run) -> Any:
-    if run.precision not in PRECISIONS:
-        raise OptionError(f"expected the precision {' or '.join(PRECISIONS)}, got {run.precision!r}.")
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
@@ -389,19 +567,35 @@ def _fabric(run: Run) -> Any:
             "training needs lightning-fabric, tensorboard and tqdm; in the folder of the node pack: "
             "pip install .[train]"
         ) from error
-    return Fabric(
-        accelerator=run.accelerator,
-        devices=run.devices,
-        num_nodes=run.num_nodes,
-        strategy=run.strategy,
-        precision=run.precision,
-    )
+    try:
+        return Fabric(
+            accelerator=run.accelerator,
+            devices=run.devices,
+            num_nodes=run.num_nodes,
+            strategy=run.strategy,
+            precision=run.precision,
+        )
+    except (RuntimeError, ValueError) as error:
+        told = shorten(" ".join(str(error).split()), 200)
+        raise OptionError(
+            f"--accelerator {run.accelerator} --devices {run.devices} --strategy {run.strategy} cannot be had on this "
+            f"machine ({told}). Leave them out to take what is there, or give --accelerator cpu."
+        ) from error
 
 
 # ---- the command line ------------------------------------------------------------------------------------------
 
 
-def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, batch: int | None = None) -> None:
+def add_run_options(
+    parser: argparse.ArgumentParser,
+    *,
+    out: str,
+    steps: int,
+    batch: int | None = None,
+    images_every: int = 1000,
+    validate_every: int = 100,
+    patience: int = 10,
+) -> None:
     """The options of a `Run`, the same for every trainer. batch: None where a config decides about it."""
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the run; one there goes on ({out})")
     parser.add_argument("--steps", type=int, default=steps, help=f"steps in all ({steps})")
@@ -413,7 +607,39 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str, steps: int, ba
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (500)")
     parser.add_argument("--report-every", type=int, default=50, help="steps between two lines of the log (50)")
     parser.add_argument(
-        "--images-every", "--pictures-every", type=int, default=1000, help="steps between two sample images (1000)"
+        "--images-every",
+        "--pictures-every",
+        type=int,
+        default=images_every,
+        help=f"steps between two sample images ({images_every})",
+    )
+    parser.add_argument(
+        "--validate-every",
+        type=int,
+        default=validate_every,
+        help=f"steps between two looks at what is held out ({validate_every})",
+    )
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=patience,
+        help=f"stop after so many validations without a better one; 0: never ({patience or 'never'})",
+    )
+    parser.add_argument(
+        "--hold-out",
+        type=float,
+        default=HOLD_OUT,
+        metavar="SHARE",
+        help=f"the share of the videos that is not trained on but validated with, 0 to 0.5 ({HOLD_OUT})",
+    )
+    parser.add_argument(
+        "--films-every",
+        type=int,
+        default=None,
+        help="steps between two short films beside the real one in OUT/films; 0: none (a fifth of --steps)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="that torch computes with on a CPU (0: as many as fit the networks)"
     )
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu, mps (Lightning Fabric)")
     parser.add_argument("--devices", default="auto", help="auto, a number, or a list like 0,1 (Lightning Fabric)")
@@ -432,6 +658,12 @@ def command(main: Callable[[], None]) -> None:
     except SadTalkerError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
+    except OSError as error:
+        full = disk_full_error(error, Path(error.filename or "the run"))
+        if full is None:
+            raise
+        print(f"{full} The same command goes on from the last saved step.", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
@@ -440,12 +672,16 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
     return Run(
         folder=options.out,
         steps=options.steps,
-        batch=options.batch or batch,
+        batch=batch if options.batch is None else options.batch,
         seed=options.seed,
         rate_scale=options.rate_scale,
         save_every=options.save_every,
         report_every=options.report_every,
         images_every=options.images_every,
+        validate_every=options.validate_every,
+        films_every=max(1, options.steps // 5) if options.films_every is None else options.films_every,
+        patience=options.patience,
+        threads=options.threads,
         accelerator=options.accelerator,
         devices=int(devices) if devices.isdigit() else devices,
         num_nodes=options.num_nodes,
@@ -455,6 +691,8 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
 
 
 __all__ = [
+    "Film",
+    "HOLD_OUT",
     "StepContext",
     "Run",
     "Trainer",

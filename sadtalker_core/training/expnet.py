@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -40,13 +41,19 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
-from .export import BASE, add_end_options, ends_of, export
-from .faces import Face, face_of
+from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded
+from .export import BASE, add_end_options, ends_of
+from .faces import Face, face_of, known_face
+from .films import TrackFilms, film_clip
+from .finish import train_and_export
+from .held_out import run_split
 from .lipreading import lip_reading_loss, read_lip_reader
+from .measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, agreement, mouth_opening, ratio
 from .wav2lip import read_wav2lip_audio_encoder
 
 IMAGE_FRAMES = 100
+#: what is judged: runs that are held out, and tracks for the mouth with the most frames of each
+JUDGED_RUNS, JUDGED_TRACKS, JUDGED_FRAMES = 48, 6, 150
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,15 @@ class ExpNetTrainer(Trainer):
         *,
         face: Face | None,
         lip_reader: nn.Module | None = None,
+        held_out: Sequence[Clip] = (),
+        films: TrackFilms | None = None,
+        frozen_audio: bool = False,
     ):
         """net: pretrained or not;  clips: of L frames at least
         face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
+        held_out: clips to be judged by;  films: who shows tracks, or None for no films
+        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have taught
         """
         if lip_reader is not None and face is None:
             raise OptionError(
@@ -111,17 +123,25 @@ class ExpNetTrainer(Trainer):
             )
         self.clips, self.training, self.face = clips, training, face
         self.spans = Spans(clips, training.frames)
-        self.net = net.requires_grad_(True)
+        self.net, self.frozen_audio = net.requires_grad_(True), frozen_audio
+        net.audio.requires_grad_(not frozen_audio)
         self.nets = {"expnet": net}
         self.frozen = {} if lip_reader is None else {"lip_reader": lip_reader}
-        self.optimizers = {"expnet": torch.optim.Adam(net.parameters(), training.rate)}
+        learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizers = {"expnet": torch.optim.Adam(learning, training.rate)}
         self.settings = {
             "training": asdict(replace(training, net=net.config)),
             "landmarks": face is not None,
             "lip_reading": lip_reader is not None,
+            **({"frozen_audio": True} if frozen_audio else {}),
         }
+        self.held_out = [clip for clip in held_out if clip.n_frames >= training.frames]
+        self.films, self.shown = films, film_clip([*self.held_out] or [*clips])
+        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
+        if self.frozen_audio:
+            self.net.audio.eval()
         blinks = drawn_blinks(context.batch, self.training.frames, self.training.blinks, context.generator)
         speech = self._speech(self.spans.draw(context.batch, context.generator), blinks, context.device)
         prediction = self.net(speech.windows, speech.rest, speech.blink)
@@ -143,6 +163,37 @@ class ExpNetTrainer(Trainer):
             reader, length = self.frozen["lip_reader"], self.training.frames
             losses["lip_reading"] = lip_reading_loss(reader, self.face, speech.face, prediction, wanted, length)
         return losses
+
+    def validate(self) -> dict[str, float]:
+        """The error of the coefficients by that of a face at rest, and how the mouth goes with the real one."""
+        device, length = next(self.net.parameters()).device, self.training.frames
+        places = Spans(self.held_out, length).spread(JUDGED_RUNS)
+        speech = self._speech(places, torch.zeros(len(places), length), device)
+        wanted = speech.face.expression
+        said = self.net(speech.windows, speech.rest, speech.blink)
+        figures = {HELD_OUT_ERROR: ratio(mse_loss(said, wanted), mse_loss(speech.rest, wanted))}
+        face = self.face
+        if face is not None:
+            pairs = [self._mouths(clip, face, device) for clip in self.held_out[:JUDGED_TRACKS]]
+            figures[MOUTH_R], figures[MOUTH_LAG] = agreement([a for a, _ in pairs], [b for _, b in pairs])
+        return figures
+
+    def _mouths(self, clip: Clip, face: Face, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+        """How open the mouth is in each frame, as the network says it, and as it was."""
+        speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, JUDGED_FRAMES)), device)
+        said = self.net(speech.windows, speech.rest, speech.blink)
+        tracks = (mouth_opening(face.points(speech.face, track)) for track in (said, speech.face.expression))
+        one, other = (track.float().cpu().numpy() for track in tracks)
+        return one, other
+
+    def film(self, folder: Path, step: int) -> Film | None:
+        """The face of what is held out as the network says it, with the head as it was."""
+        if self.films is None or self.shown is None:
+            return None
+        device = next(self.net.parameters()).device
+        speech = self._speech([(self.shown, 0)], torch.zeros(1, self.shown.n_frames), device)
+        said = self.net(speech.windows, speech.rest, speech.blink)
+        return self.films.write(folder, step, self.shown, expression=said)
 
     def samples(self) -> dict[str, Tensor]:
         """The beginning of the first clip: its own expression, and the network's."""
@@ -249,6 +300,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--bfm", type=Path, metavar="FILE", help="BFM_model_front.mat, for released coefficients")
     parser.add_argument("--coefficients-only", action="store_true", help="do without landmarks and blinks")
+    parser.add_argument(
+        "--freeze-audio", action="store_true", help="keep the audio encoder as it is; for few minutes with a base"
+    )
     parser.add_argument("--lip-reader", type=Path, metavar="FILE", help="a lip-reading network, TorchScript")
     add_end_options(parser)
     add_run_options(parser, out="runs/expnet", steps=4000)
@@ -257,6 +311,7 @@ def main(arguments: list[str] | None = None) -> None:
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
     clips = read_clips(options.data, family=base.family.name, shortest=training.frames)
+    split = run_split(options, clips, training.frames)
     face = None if options.coefficients_only else face_of(base.family.name, options.bfm)
     reader = read_lip_reader(options.lip_reader) if options.lip_reader else None
     if ends.init_from == BASE:
@@ -266,9 +321,18 @@ def main(arguments: list[str] | None = None) -> None:
             read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else audio_encoder_of(base, training.net)
         )
         net = new_net(training.net, audio_encoder, run.seed)
-    first = train(ExpNetTrainer(clips, net, training, face=face, lip_reader=reader), run)
-    if first and ends.export:
-        print(export(ends.export, base, {"expnet": net}))
+    films = TrackFilms(base, face or known_face(base.family.name))
+    trainer = ExpNetTrainer(
+        split.learnt,
+        net,
+        training,
+        face=face,
+        lip_reader=reader,
+        held_out=split.held_out,
+        films=films,
+        frozen_audio=options.freeze_audio,
+    )
+    train_and_export(trainer, run, ends, base, {"expnet": net}, split)
 
 
 if __name__ == "__main__":

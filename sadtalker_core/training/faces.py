@@ -161,6 +161,13 @@ def _bfm_face(bfm: Path | None) -> Face:
 
 #: by the family's name
 _FACES: Mapping[str, Callable[[Path | None], Face]] = {MINI: lambda bfm: MiniFace(), RELEASED: _bfm_face}
+_NEED_NO_FILE: Mapping[str, Callable[[], Face]] = {MINI: MiniFace}
+
+
+def known_face(family: str) -> Face | None:
+    """The family's face where it needs no file of the user's, else None."""
+    make = _NEED_NO_FILE.get(family)
+    return None if make is None else make()
 
 
 def eye_openness(points: Tensor) -> Tensor:

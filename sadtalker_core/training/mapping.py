@@ -39,12 +39,23 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
-from .export import BASE, add_end_options, ends_of, export
+from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .export import BASE, add_end_options, ends_of
+from .films import film_clip, write_film
+from .finish import train_and_export
+from .held_out import run_split
 from .losses import degrees_of, head_pose, keypoint_distance
-from .pairs import Pair, draw_pairs, read_images
+from .measures import HELD_OUT_ERROR, ratio
+from .pairs import Pair, draw_pairs, read_images, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
-from .renderer import read_estimator, read_renderer_clips, require_full_precision, require_renderer_base
+from .renderer import (
+    JUDGED_AT_ONCE,
+    JUDGED_PAIRS,
+    read_estimator,
+    read_renderer_clips,
+    require_full_precision,
+    require_renderer_base,
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,9 @@ class MappingTraining:
 RELEASED_WIDTH = MappingTraining()
 #: for a try on a processor, with the renderer of training.renderer --config narrow
 NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), scales=(1, 2, 4)), batch=4, rate=1e-3)
-TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW}
+#: for a rehearsal and for tests, with the renderer of --config rehearsal
+REHEARSAL = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,)), batch=4, rate=3e-3)
+TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW, "rehearsal": REHEARSAL}
 
 #: our names of the networks that a MappingNet is trained by
 TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
@@ -87,8 +100,13 @@ class MappingTrainer(Trainer):
         vgg: VggFeatures,
         steps: int,
         training: MappingTraining = RELEASED_WIDTH,
+        *,
+        held_out: Sequence[Clip] = (),
+        films: bool = False,
     ):
-        """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts"""
+        """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts
+        held_out: clips to be judged by;  films: whether some are made
+        """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
         self.detector, self.estimator, self.generator = (frozen[name] for name in TEACHERS)
@@ -96,6 +114,9 @@ class MappingTrainer(Trainer):
         self.frozen = {**frozen, "vgg": vgg}
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
+        self.held_out, self.small = with_faces(held_out), False
+        self.shown = film_clip([*self.held_out] or [*clips]) if films else None
+        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         training = self.training
@@ -118,6 +139,39 @@ class MappingTrainer(Trainer):
 
     def learning_rates(self, step: int) -> dict[str, float]:
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
+
+    def validate(self) -> dict[str, float]:
+        """How far key points are from the teacher's, by how far they move at all, and degrees from its angles."""
+        device = next(self.net.parameters()).device
+        pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
+        totals = torch.zeros(3)
+        for start in range(0, len(pairs), JUDGED_AT_ONCE):
+            part = pairs[start : start + JUDGED_AT_ONCE]
+            source, driving = read_images(part, device)
+            canonical = self.detector(source)
+            here, there = (self.estimator(image).motion() for image in (source, driving))
+            prediction = self._predict(part)[1]
+            said, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            parts = [
+                keypoint_distance(said, wanted),
+                keypoint_distance(still, wanted),
+                head_pose(prediction, degrees_of(there)),
+            ]
+            totals += len(part) * torch.stack(parts).float().cpu()
+        return {HELD_OUT_ERROR: ratio(totals[0], totals[1]), "held-out degrees": float(totals[2]) / len(pairs)}
+
+    def film(self, folder: Path, step: int) -> Film | None:
+        """The first frame of what is held out, moved by the coefficients of all others."""
+        clip = self.shown
+        if clip is None:
+            return None
+        device, drawn = next(self.net.parameters()).device, []
+        real = clip.images(range(clip.n_frames))
+        for frames in torch.arange(clip.n_frames).split(JUDGED_AT_ONCE):
+            pairs = [Pair(clip, 0, int(frame)) for frame in frames]
+            source = real[:1].expand(len(pairs), -1, -1, -1).to(device)
+            drawn.append(self._drawn(source, self.detector(source), *self._predict(pairs)).cpu())
+        return write_film(folder, step, real, torch.cat(drawn), clip.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first driven by the coefficients of the middle
@@ -185,7 +239,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
     add_vgg_option(parser)
     add_end_options(parser)
-    add_run_options(parser, out="runs/mapping", steps=20_000)
+    add_run_options(parser, out="runs/mapping", steps=20_000, images_every=250, validate_every=500, patience=10)
     options = parser.parse_args(arguments)
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
@@ -202,10 +256,11 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         offsets = frozen["motion_estimator"].config.offsets
         net = new_net(training.hidden, ROWS[options.net], offsets, run.seed)
-    first = train(MappingTrainer(clips, net, frozen, vgg, run.steps, training), run)
-    if first and ends.export:
-        nets = {options.net: net, "motion_estimator": frozen["motion_estimator"]}
-        print(export(ends.export, base, nets))
+    split = run_split(options, clips, 2)
+    trainer = MappingTrainer(split.learnt, net, frozen, vgg, run.steps, training, held_out=split.held_out, films=True)
+    train_and_export(
+        trainer, run, ends, base, {options.net: net}, split, carried={"motion_estimator": frozen["motion_estimator"]}
+    )
 
 
 if __name__ == "__main__":

@@ -60,6 +60,18 @@ def read_pair_clips(folder: Path, levels: int, least_side: int, family: str | No
     return clips
 
 
+def with_faces(clips: Sequence[Clip]) -> list[Clip]:
+    """Those in which the face was found in two frames at least, as `draw_pairs` wants them."""
+    return [clip for clip in clips if len(_frames_with_face(clip)) >= 2]
+
+
+def _frames_with_face(clip: Clip) -> Tensor:
+    """Their numbers (n,)."""
+    found = clip.coefficients().found
+    assert found is not None  # clips know it of every frame
+    return found.nonzero().flatten()
+
+
 def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> list[Pair]:
     """Each clip as likely as any other, and in it two frames in which the face was found.
 
@@ -67,7 +79,7 @@ def draw_pairs(clips: Sequence[Clip], n: int, generator: torch.Generator) -> lis
     """
     pairs = []
     for i in torch.randint(len(clips), (n,), generator=generator).tolist():
-        found = clips[i].coefficients().found.nonzero().flatten()
+        found = _frames_with_face(clips[i])
         if len(found) < 2:
             raise InputError(
                 f"expected a face in two frames of {clips[i].name} at least, it was found in "

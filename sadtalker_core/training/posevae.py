@@ -21,9 +21,8 @@ Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -36,10 +35,16 @@ from ..compose.plot import plot_motion
 from ..datatypes import HeadPose
 from ..errors import OptionError
 from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudioEncoder
+from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import StepContext, Trainer, add_run_options, command, run_of, seeded, train
-from .export import BASE, add_end_options, ends_of, export
+from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .export import BASE, add_end_options, ends_of
+from .faces import known_face
+from .films import TrackFilms, film_clip
+from .finish import train_and_export
+from .held_out import run_split
+from .measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark, drawn_error, ratio, seed_spread
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from .wav2lip import read_wav2lip_audio_encoder
 
@@ -81,6 +86,8 @@ MINI_TRAINING = PoseVAETraining(
     in_spreads=True,
 )
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
+#: what is judged: blocks that are held out, draws for each of them, and speakers whose spread is told
+JUDGED_BLOCKS, JUDGED_DRAWS, JUDGED_SPEAKERS = 48, 4, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +107,24 @@ class Blocks:
 class PoseVAETrainer(Trainer):
     """The step and the losses of PoseVAE's training, with its discriminator."""
 
-    def __init__(self, clips: Sequence[Clip], net: PoseVAE, training: PoseVAETraining = PUBLISHED, seed: int = 0):
-        """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`."""
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        net: PoseVAE,
+        training: PoseVAETraining = PUBLISHED,
+        seed: int = 0,
+        *,
+        held_out: Sequence[Clip] = (),
+        films: TrackFilms | None = None,
+    ):
+        """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`
+        held_out: clips to be judged by, of the same speakers;  films: who shows tracks, or None for no films
+        """
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
         self.length = net.config.frames
         self.spans = Spans(clips, 1 + self.length)
-        self.embeddings: dict[str, Tensor] = {}
+        self.embeddings: dict[Clip, Tensor] = {}
         self.spreads = spreads_of(clips, self.length, net.config.changes) if training.in_spreads else torch.ones(POSE)
         self.net = net
         self.net.requires_grad_(True).audio.requires_grad_(False)
@@ -120,6 +138,11 @@ class PoseVAETrainer(Trainer):
             "discriminator": torch.optim.Adam(judging, training.discriminator_rate, training.betas),
         }
         self.settings = {"training": asdict(replace(training, net=net.config)), "styles": self.styles}
+        self.held_out = [clip for clip in held_out if clip.speaker in self.styles and clip.n_frames > self.length]
+        self.films, self.shown = films, film_clip([*self.held_out] or [*clips])
+        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        #: of where the head is, whatever the network speaks of, so that figures of all networks can be compared
+        self.away = spreads_of(clips, self.length)
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         self.net.audio.eval()
@@ -141,6 +164,51 @@ class PoseVAETrainer(Trainer):
             losses["discriminator"] = adversarial_loss(of_real, real=True) + adversarial_loss(of_made, real=False)
             context.backward_and_step("discriminator", losses["discriminator"])
         return losses
+
+    def validate(self) -> dict[str, float]:
+        """How near draws come to what was held out, and how far they are from one another; see measures.py."""
+        device = next(self.net.parameters()).device
+        places = Spans(self.held_out, 1 + self.length).spread(JUDGED_BLOCKS)
+        blocks = self._blocks(places, device)
+        told = (blocks.audio, blocks.reference, blocks.style)
+        noise = torch.randn(JUDGED_DRAWS, len(places), self.net.config.latent, generator=step_generator(0, 0))
+        noise = noise.to(device)
+        mean, _ = self.net.encoder(blocks.motion, *told)
+        away = self.away.to(device)
+        seen, rebuilt = (self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *told)))
+        draws = torch.stack([self._displacement(self.net.decode(latent, *told)) / away for latent in noise])
+        figures = {
+            HELD_OUT_ERROR: ratio(*drawn_error(draws, seen)),
+            "held-out reconstruction": ratio(mse_loss(rebuilt, seen), seen.square().mean()),
+            SEED_SPREAD: seed_spread(draws, seen),
+        }
+        return figures | self._spreads_by_speaker(places, draws * away, seen * away)
+
+    def _spreads_by_speaker(self, places: Sequence[tuple[Clip, int]], draws: Tensor, seen: Tensor) -> dict[str, float]:
+        """Degrees from where a block begins, root mean square over its angles: drawn, and seen."""
+        figures = {}
+        for speaker in sorted(self.styles)[:JUDGED_SPEAKERS]:
+            of_speaker = [i for i, (clip, _) in enumerate(places) if clip.speaker == speaker]
+            if of_speaker:
+                for word, motion in (("drawn", draws[:, of_speaker]), ("seen", seen[of_speaker])):
+                    degrees = torch.rad2deg(motion[..., :3].square().mean().sqrt())
+                    figures[f"degrees {word}, {speaker}"] = float(degrees)
+        return figures
+
+    def remarks(self, figures: Mapping[str, float]) -> list[str]:
+        return collapse_remark(figures)
+
+    def film(self, folder: Path, step: int) -> Film | None:
+        """The head of what is held out as the network draws it, with the expression that was seen."""
+        if self.films is None or self.shown is None:
+            return None
+        rows, style = self.shown.coefficients(), self.styles[self.shown.speaker]
+        pose = run_posevae(self.net, self.shown.speech(), rows, style, generator=step_generator(0, 0))
+        return self.films.write(folder, step, self.shown, pose=pose.coefficients)
+
+    def _displacement(self, motion: Tensor) -> Tensor:
+        """(B, L, 6) from where the block begins"""
+        return motion.cumsum(dim=1) if self.net.config.changes else motion
 
     def samples(self) -> dict[str, Tensor]:
         """The first clip's first block: as it is, rebuilt, and drawn anew."""
@@ -169,11 +237,11 @@ class PoseVAETrainer(Trainer):
 
     def _embed(self, clip: Clip, device: torch.device) -> Tensor:
         """(T, E) on the CPU, kept, as the audio encoder does not change: 51 KB per second at the published width."""
-        if clip.name not in self.embeddings:
+        if clip not in self.embeddings:
             embed_audio = FoldedAudioEncoder(self.net.audio)
             windows = clip.speech().windows().split(64)
-            self.embeddings[clip.name] = torch.cat([embed_audio(part.to(device)).float().cpu() for part in windows])
-        return self.embeddings[clip.name]
+            self.embeddings[clip] = torch.cat([embed_audio(part.to(device)).float().cpu() for part in windows])
+        return self.embeddings[clip]
 
 
 def divergence(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -253,15 +321,16 @@ def main(arguments: list[str] | None = None) -> None:
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
     clips = read_blocks(options.data, base.family.name, training.net.frames)
+    split = run_split(options, clips, training.net.frames + 1, by_speaker=True)
     if ends.init_from == BASE:
         net = pretrained_net(base.nets["posevae"])
     else:
         audio_encoder = read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
-        net = new_net(training.net, audio_encoder, spreads_of(clips, training.net.frames), run.seed)  # type: ignore[arg-type]
-    trainer = PoseVAETrainer(clips, net, training, run.seed)
-    first = train(trainer, run)
-    if first and ends.export:
-        print(f"{export(ends.export, base, {'posevae': net})}: styles {json.dumps(trainer.styles)}")
+        spreads = spreads_of(split.learnt, training.net.frames)
+        net = new_net(training.net, audio_encoder, spreads, run.seed)  # type: ignore[arg-type]
+    films = TrackFilms(base, known_face(base.family.name))
+    trainer = PoseVAETrainer(split.learnt, net, training, run.seed, held_out=split.held_out, films=films)
+    train_and_export(trainer, run, ends, base, {"posevae": net}, split, styles=trainer.styles)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ reason there and in the index of the clips.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict
 from functools import partial
@@ -28,16 +31,17 @@ import torch
 from ..checkpoint.catalog import MINI_MODEL
 from ..claims import sweep
 from ..datatypes import CropMode
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, shorten
 from ..saving import append_jsonl, atomic_write, complete_lines
 from ..timeline import FRAMES_PER_SECOND
-from .clips import INDEX_FILE, write_clip, write_failure
+from .clips import INDEX_FILE, read_clips, write_clip, write_failure
 from .engine import command
 from .export import add_base_options
 from .segmenting import Outcome, Reader, Video, cut_video, size_of
+from .summary import VIDEOS_FILE, summarise, table, warnings_of
 from .video_reader import announced_seconds
 
-VIDEOS_FILE, SETTINGS_FILE = "videos.jsonl", "prepare.json"
+SETTINGS_FILE = "prepare.json"
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp")
 
 
@@ -92,9 +96,15 @@ def prepare(
     from tqdm import tqdm
 
     videos, _ = find_videos(folder, out)
+    require_device(device)
     _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
     sweep(Path(out))
     done = read_outcomes(out)
+    videos, copies = _without_copies(videos, done)
+    for copy in copies:
+        if copy.source in done and done[copy.source].clips:
+            for name in done[copy.source].clips:
+                write_failure(out, name, source=copy.source, reason=copy.reason)
     waiting = [v for v in videos if v.source not in done or done[v.source].size != size_of(v.path)]
     frames = 2 * sum(map(_announced_frames, waiting))
     with tqdm(total=frames, unit="frame", disable=None if waiting else True) as bar:
@@ -107,7 +117,47 @@ def prepare(
                 bar.write(f"{video.source}: {outcome.reason}")
             append_jsonl(out / VIDEOS_FILE, asdict(outcome))
             done[video.source] = outcome
-    return [done[video.source] for video in videos]
+    return sorted([*(done[video.source] for video in videos), *copies], key=lambda outcome: outcome.source)
+
+
+def require_device(device: str) -> None:
+    """Raises OptionError for one that torch does not know or this machine does not have."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        told = shorten(" ".join(str(error).split()), 120)
+        raise OptionError(f"--device {device} cannot be had on this machine ({told}). Leave it out for cpu.") from error
+
+
+def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tuple[list[Video], list[Outcome]]:
+    """The videos without those that are another of them once more, as a copy or by a link; and what to say of these.
+
+    Of two of the same content the one stays that was cut already, else the first. Only files of one size are compared.
+    """
+    by_size: dict[int, list[Video]] = defaultdict(list)
+    for video in videos:
+        by_size[size_of(video.path)].append(video)
+    copies: dict[str, Outcome] = {}
+    for size, alike in by_size.items():
+        first: dict[str, Video] = {}
+        for video in sorted(alike, key=lambda v: (v.source not in done, v.source)) if size and len(alike) > 1 else ():
+            other = first.setdefault(_content(video.path), video)
+            if other is not video:
+                reason = f"it is the same file as {other.source}; twice the same teaches nothing more"
+                copies[video.source] = Outcome(video.source, size, reason=reason)
+    return [video for video in videos if video.source not in copies], list(copies.values())
+
+
+def _content(path: Path) -> str:
+    """A number that no other content has; of a file that cannot be read, its path."""
+    digest = hashlib.blake2b()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError:
+        return str(path)
+    return digest.hexdigest()
 
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:
@@ -176,11 +226,20 @@ class _Worker:
                 counted.value += 1
 
         torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
+        threading.Thread(target=_end_with_the_parent, daemon=True).start()
         cls.reader, cls.write, cls.on_image = Reader.open(*reading), write, on_image
 
     @classmethod
     def cut(cls, video: Video) -> Outcome:
         return cut_video(cls.reader, video, cls.write, cls.on_image)
+
+
+def _end_with_the_parent() -> None:
+    """A killed parent tells its workers nothing: they would go on cutting, and writing, to the end of their videos."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _announced_frames(video: Video) -> int:
@@ -205,6 +264,12 @@ def _settle(out: Path, settings: dict[str, Any]) -> None:
         unfinished.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
+def _workers(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(
@@ -223,7 +288,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--size", type=int, default=0, help="side of the images in pixels (0: as the base has it)")
     parser.add_argument("--device", default="cpu", help="where its networks compute: cpu, cuda, cuda:1, mps (cpu)")
-    parser.add_argument("--workers", type=int, default=1, help="processes, each with a video and the networks (1)")
+    parser.add_argument("--workers", type=_workers, default=1, help="processes, each with a video and the networks (1)")
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text, or none of the terminal's letters
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -239,6 +304,11 @@ def main(arguments: list[str] | None = None) -> None:
         workers=options.workers,
     )
     print(report(outcomes, others))
+    clips = read_clips(options.out) if any(outcome.clips for outcome in outcomes) else []
+    if not clips:
+        raise InputError(f"none of the {len(outcomes)} videos can be used; the reasons stand above.")
+    speakers = summarise(clips, options.out)
+    print(table(speakers), *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n")
 
 
 if __name__ == "__main__":

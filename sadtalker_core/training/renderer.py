@@ -46,8 +46,11 @@ from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimat
 from ..render.facevid2vid.transform import transform_keypoints
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import PRECISIONS, StepContext, Trainer, add_run_options, command, run_of, seeded, train
-from .export import BASE, add_end_options, ends_of, export
+from .engine import PRECISIONS, Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .export import BASE, add_end_options, ends_of
+from .films import film_clip, write_film
+from .finish import train_and_export
+from .held_out import run_split
 from .losses import (
     deformation_prior,
     equivariance,
@@ -57,7 +60,8 @@ from .losses import (
     hinge_for_generator,
     keypoint_prior,
 )
-from .pairs import Images, draw_pairs, jittered, read_images, read_pair_clips
+from .measures import HELD_OUT_ERROR, MOTION, ratio
+from .pairs import Images, draw_pairs, jittered, read_images, read_pair_clips, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .tps import PUBLISHED_BEND, BendConfig, draw_bend
 
@@ -119,10 +123,30 @@ NARROW = RendererTraining(
     batch=4,
     rate=2e-3,
 )
-TRAININGS = {"published": PUBLISHED, "narrow": NARROW}
+#: for a rehearsal and for tests: images of 32 pixels, a handful of channels, a fast rate, each image as it is
+REHEARSAL = RendererTraining(
+    keypoints=KeypointConfig(n_keypoints=5, width=4, widest=16, levels=2, depth=4),
+    motion=MotionEstimatorConfig(stem=8, width=16, blocks=(1, 1), offsets=15),
+    generator=GeneratorConfig(
+        width=8,
+        volume_blocks=1,
+        middle_blocks=1,
+        modulation=8,
+        motion=DenseMotionConfig(n_keypoints=5, depth=4, features=4, compact=2, width=4, widest=16, levels=2),
+    ),
+    discriminator=DiscriminatorConfig(width=4, widest=32, blocks=3),
+    vgg=VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,)),
+    batch=4,
+    rate=1.5e-3,
+    jitter=0.0,
+    mirrored=0.0,
+)
+TRAININGS = {"published": PUBLISHED, "narrow": NARROW, "rehearsal": REHEARSAL}
 
 #: our names of the networks that make a renderer; the discriminator stays behind
 RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
+#: pairs of frames that are judged, so many at once
+JUDGED_PAIRS, JUDGED_AT_ONCE = 24, 4
 
 
 class RendererTrainer(Trainer):
@@ -136,8 +160,13 @@ class RendererTrainer(Trainer):
         steps: int,
         training: RendererTraining = PUBLISHED,
         seed: int = 0,
+        *,
+        held_out: Sequence[Clip] = (),
+        films: bool = False,
     ):
-        """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate"""
+        """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate
+        held_out: clips to be judged by;  films: whether some are made
+        """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)
         with seeded(seed):
@@ -151,6 +180,9 @@ class RendererTrainer(Trainer):
             "discriminators": torch.optim.Adam(judging, training.rate, training.betas),
         }
         self.settings = {"training": asdict(training)}
+        self.held_out, self.averaged, self.small = with_faces(held_out), RENDERER_NETS, False
+        self.shown = film_clip([*self.held_out] or [*clips]) if films else None
+        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         images, degrees = self._draw(context)
@@ -183,6 +215,36 @@ class RendererTrainer(Trainer):
     def learning_rates(self, step: int) -> dict[str, float]:
         rate = self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)
         return {name: rate for name in self.optimizers}
+
+    def validate(self) -> dict[str, float]:
+        """How different drawn frames look from real ones, by how different the portrait does, and how far they move."""
+        device = next(self.generator.parameters()).device
+        pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
+        totals = torch.zeros(6)
+        for start in range(0, len(pairs), JUDGED_AT_ONCE):
+            source, driving = read_images(pairs[start : start + JUDGED_AT_ONCE], device)
+            drawn, still = redraw(self.nets, source, driving), redraw(self.nets, source, source)
+            parts = [perceptual_loss(self.vgg, drawn, driving), perceptual_loss(self.vgg, source, driving)]
+            for one, other in ((drawn, driving), (source, driving), (drawn, still), (driving, source)):
+                parts.append((one - other).abs().mean())
+            totals += torch.stack(parts).float().cpu()
+        looks, looks_still, pixels, pixels_still, moved, real = totals
+        return {
+            HELD_OUT_ERROR: ratio(looks, looks_still),
+            "held-out pixels": ratio(pixels, pixels_still),
+            MOTION: ratio(moved, real),
+        }
+
+    def film(self, folder: Path, step: int) -> Film | None:
+        """The first frame of what is held out, moved by all others."""
+        if self.shown is None:
+            return None
+        device = next(self.generator.parameters()).device
+        real = self.shown.images(range(self.shown.n_frames))
+        source = real[:1].to(device)
+        drawn = [redraw(self.nets, source.expand(len(part), -1, -1, -1), part.to(device)).cpu()
+                 for part in real.split(JUDGED_AT_ONCE)]  # fmt: skip
+        return write_film(folder, step, real, torch.cat(drawn), self.shown.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one."""
@@ -300,7 +362,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     add_vgg_option(parser)
     add_end_options(parser)
-    add_run_options(parser, out="runs/renderer", steps=200_000)
+    add_run_options(parser, out="runs/renderer", steps=200_000, images_every=250, validate_every=1000, patience=0)
     options = parser.parse_args(arguments)
     training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
@@ -315,11 +377,12 @@ def main(arguments: list[str] | None = None) -> None:
         nets = new_nets(training, run.seed)
     vgg = vgg_of(options.vgg19, training.vgg)
     clips = read_renderer_clips(options.data, nets, vgg)
-    first = train(RendererTrainer(clips, nets, vgg, run.steps, training, run.seed), run)
-    if first and base and ends.export:
-        print(
-            f"{export(ends.export, base, nets)}: teach its mapping network with training.mapping --base {ends.export}"
-        )
+    split = run_split(options, clips, 2)
+    trainer = RendererTrainer(
+        split.learnt, nets, vgg, run.steps, training, run.seed, held_out=split.held_out, films=True
+    )
+    hint = f"teach its mapping network with training.mapping --base {ends.export}"
+    train_and_export(trainer, run, ends, base, nets, split, hint=hint)
 
 
 if __name__ == "__main__":

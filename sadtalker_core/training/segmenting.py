@@ -12,6 +12,7 @@ import io
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..families.base import Points
 from ..model import AUTO, SadTalkerModel, choose_points
+from ..threads import few_threads
 from ..timeline import FRAMES_PER_SECOND
 from .export import load_base_model
 from .scene_cuts import Span, find_spans
@@ -63,6 +65,7 @@ class Outcome:
 
     source, size: which file, its place below the folder and its bytes;  clips: their names;  seconds: of all clips
     notes: what somebody might like to know;  reason: why there are no clips, or ""
+    face_pixels: the height of the smallest face that a clip begins with, in the video's own pixels; 0 unknown
     """
 
     source: str
@@ -71,6 +74,7 @@ class Outcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     reason: str = ""
+    face_pixels: int = 0
 
 
 def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image: Callable[[], None]) -> Outcome:
@@ -80,9 +84,10 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image:
     """
     clips: dict[str, float] = {}
     lost, notes, wrong, size = Counter[str](), [], "", size_of(video.path)
+    face_pixels = 0
     try:
         _require_short_name(video)
-        spans, most_faces = _spans(reader, video, on_image)
+        spans, most_faces, face_pixels = _spans(reader, video, on_image)
         if most_faces > 1:
             notes.append(f"{most_faces} faces are seen; the largest at the beginning of a clip is taken")
         for clip in _clips(reader, video, spans, lost, on_image):
@@ -94,6 +99,7 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image:
                 speaker=video.speaker,
                 source=video.source,
                 jpegs=clip.jpegs,
+                wave=clip.speech.wave,
             )
             clips[name] = clip.speech.seconds
         wrong = "" if spans else "no face is found in it"
@@ -105,7 +111,7 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image:
     else:
         notes += [f"pieces left out: {pieces}"] * bool(lost) + [f"its end is left out: {wrong}"] * bool(wrong)
         wrong = ""
-    return Outcome(video.source, size, tuple(clips), sum(clips.values()), tuple(notes), wrong)
+    return Outcome(video.source, size, tuple(clips), sum(clips.values()), tuple(notes), wrong, face_pixels)
 
 
 def size_of(path: Path) -> int:
@@ -126,17 +132,22 @@ def _require_short_name(video: Video) -> None:
         )
 
 
-def _spans(reader: Reader, video: Video, on_image: Callable[[], None]) -> tuple[list[Span], int]:
-    """The spans of a video, and the most faces that were seen at the beginning of one."""
-    counts = [0]
+def _spans(reader: Reader, video: Video, on_image: Callable[[], None]) -> tuple[list[Span], int, int]:
+    """The spans of a video, the most faces that were seen at the beginning of one, and the smallest height in pixels
+    of the face that is followed.
+    """
+    counts, heights = [0], [0]
 
     def set_box(image: Tensor, points: Tensor) -> Box:
         box = reader.box(points, (image.shape[1], image.shape[0]))
         counts.append(reader.count_faces(image))
+        heights.append(round(float(points[:, 1].max() - points[:, 1].min())))
         return box
 
     images = _told(frames_at_25(video.path), on_image)
-    return list(find_spans(images, reader.finder(), set_box)), max(counts)
+    with reader.threads():
+        spans = list(find_spans(images, reader.finder(), set_box))
+    return spans, max(counts), min(heights[1:], default=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +245,10 @@ class Reader:
         if self.points is not None:
             return self.points(FaceSelector())
         return MeshPoints(*self._face_nets())
+
+    def threads(self) -> AbstractContextManager[None]:
+        """All networks of ours that look at faces are small; face-alignment's are not."""
+        return few_threads() if self.points is None else nullcontext()
 
     def box(self, points: Tensor, size_wh: tuple[int, int]) -> Box:
         """Where 3DMM from Video cuts the frames of a video that begins with these points."""

@@ -77,6 +77,15 @@ def test_speakers_that_do_not_fit_are_refused(sound, lines, speakers, words):
         split_speakers(sound, RATE, read_turns(lines), speakers)
 
 
+def test_nobody_is_refused_and_wide_commas_are_commas(sound):
+    with pytest.raises(OptionError, match="at least one turn"):
+        split_speakers(sound, RATE, [])
+    with pytest.raises(OptionError, match="what read_turns makes of a text"):
+        split_speakers(sound, RATE, "0-1 anna")
+    tracks = split_speakers(sound, RATE, read_turns("0-1 anna\n1-2 ben"), "ben\uff0canna")
+    assert [track.name for track in tracks] == ["ben", "anna"]
+
+
 @pytest.mark.parametrize("wave", [torch.zeros(0), torch.zeros(2, 1, 9), torch.zeros(9, dtype=torch.int16), None])
 def test_sounds_that_are_none_are_refused(wave):
     with pytest.raises(AudioError):

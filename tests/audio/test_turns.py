@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sadtalker_core.audio.turns import Turn, form_of, read_turns, read_turns_file, seconds_of
@@ -49,6 +51,29 @@ def test_a_subtitle_without_a_name_belongs_to_whoever_spoke_before_and_two_may_s
     assert [turn.speaker for turn in read_turns(text)] == ["Anna", "Anna", "Anna", "BEN O'HARA"]
 
 
+def test_a_name_may_have_a_number_sign():
+    turns = read_turns("0-1 Speaker #1 # who asks\n1-2 Speaker #2\n#3-4 Speaker #3")
+    assert [turn.speaker for turn in turns] == ["Speaker #1", "Speaker #2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0\uff1a00\uff0d1\uff1a50 \u5b89\u5a1c",
+        "1\n00:00:00,000 --> 00:01:50,000\n\u5b89\u5a1c\uff1a\u4f60\u597d\n",
+    ],
+)
+def test_wide_colons_are_colons(text):
+    assert read_turns(text) == [Turn(0.0, 110.0, "\u5b89\u5a1c")]
+
+
+def test_a_tag_that_never_ends_takes_no_time():
+    text = "WEBVTT\n\n00:00.000 --> 00:01.000\n<v Anna>Hi\n<v" + " " * 200_000 + "<" * 200_000
+    begun = time.perf_counter()
+    assert [turn.speaker for turn in read_turns(text)] == ["Anna"]
+    assert time.perf_counter() - begun < 10  # it was ten minutes
+
+
 def test_turns_come_in_the_order_of_their_beginnings_and_may_overlap():
     assert [turn.start for turn in read_turns("5-9 ben\n0-6 anna")] == [0, 5]
 
@@ -57,6 +82,7 @@ SENTENCES = {
     "": "nobody speaks",
     "0:00-0:03 anna\nhello": "line 2: expected a start, an end and a name",
     "0:05-0:03 anna": "line 1: it ends at 3 s, which is not after its start at 5 s",
+    "0:00-1:50": "line 1: expected a start, an end and a name",  # not somebody called 50
     "0:05-0:99 anna": "line 1: expected a time such as 1:50",
     "0-999999 anna": "line 1: expected times of at most 360000 s",
     "1\n00:00:00,000 --> 00:00:01,000\nHello.": "line 2: nobody is named below it",
@@ -77,6 +103,8 @@ def test_of_many_bad_lines_the_first_are_told():
     with pytest.raises(OptionError, match=r"line 1: .* line 2: .* \d+ more cannot be read\.$") as refused:
         read_turns("nothing here\n" * 40)
     assert len(str(refused.value)) < 600
+    with pytest.raises(OptionError, match=r" 99\d more cannot be read\.$"):
+        read_turns("nothing here\n" * 5000)  # something else, which is not read to its end
 
 
 def test_a_file_is_told_by_its_name(tmp_path):

@@ -15,7 +15,8 @@ from sadtalker_core.options import OPTIONS, Options
 from tests.batch.conftest import NOBODY, PORTRAIT, write_voice
 
 NODES = json.loads((Path(__file__).parent.parent / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
-PIPELINE = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "RenderVideo")
+PIPELINE = ("LoadModel", "LoadPortrait", "3DMMExtract", "AudioEncode", "ExpNet", "PoseVAE", "MappingNet", "DubVideo",
+            "RenderVideo")  # fmt: skip
 
 
 def faults(path: Path) -> list[str]:
@@ -71,6 +72,17 @@ def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
                 if name == "seed":
                     wanted = f"from 0 to {limits['max']}"
                 assert OPTIONS[name].expected.endswith(wanted), name
+
+
+@pytest.mark.parametrize(("cells", "sentence"), [
+    ("film.mp4,,short.wav", "film: there is no file"), ("film.mp4,a.png,short.wav", "it has a portrait and a film"),
+    ("film.mp4,,", "its film has no voice to be dubbed with; set voice."),
+    (",,short.wav", "portrait and film is empty."),
+    ("short.wav,,short.wav", "film: the film has no video track."),
+])  # fmt: skip
+def test_a_line_has_a_portrait_or_a_film_and_a_film_has_a_voice(table, cells, sentence):
+    found = faults(table("films.csv", "film,portrait,voice,out", f"{cells},x.mp4"))
+    assert any(sentence in fault for fault in found)
 
 
 def test_an_idle_clip_needs_no_voice(table):
@@ -193,7 +205,7 @@ def test_no_input_is_written_over(table, folder, out):
 
 
 @pytest.mark.parametrize(("head", "sentence"), [
-    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, speakers, out, model, "),
+    ("portrait,out,sed", "one.csv, line 1: unknown column 'sed'; known are portrait, voice, speakers, out, film, "),
     ("portrait;voice;out", "one.csv, line 1: unknown column 'portrait;voice;out'; known are portrait, "),
     ("portrait,out,seed,seed", "one.csv, line 1: the column seed appears twice."),
     ("voice,seed", "one.csv, line 1: the column portrait and out is missing."),
@@ -258,7 +270,8 @@ def test_the_image_of_a_background_counts_by_what_it_shows(table, folder):
 @pytest.mark.parametrize(("columns", "cells", "out", "said"), [
     ("format", "webm", "a.mp4", "out: expected the name of a webm to write, got 'a.mp4'."),
     ("format", "avi", "a.mp4", "format: expected one of mp4, webm, mov, got 'avi'."),
-    ("background", "gone.png", "a.mp4", "background: there is no file "),
+    ("background", "grren", "a.mp4", "background: expected a colour such as #00ff00, or an image file; there is no "),
+    ("background", "x" * 5000, "a.mp4", "background: "),
     ("background", "short.wav", "a.mp4", "background: it cannot be read as an image"),
 ])  # fmt: skip
 def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, said):
@@ -284,6 +297,7 @@ def test_who_speaks_when_is_a_file_of_the_line_and_part_of_its_name(table, folde
 
 def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_told(table, folder):
     (folder / "lines.txt").write_text("hello\n")
-    assert "line 1: expected a start" in fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    said = fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    assert "line 1: expected a start" in said and said.count("speakers:") == 1
     (folder / "lines.txt").write_text("0-1 anna\n")
     assert fault_of(table, "idle_seconds,speakers", "2,lines.txt").startswith("speakers: it has no voice")

@@ -68,7 +68,7 @@ def alone():
     worker, made = Worker(n_threads=1), {}
 
     def make(job) -> bytes:
-        key = (job.portrait, job.voice, job.options)
+        key = (job.portrait, job.film, job.voice, job.options)
         if key not in made:
             made[key] = worker.do("run_job", JobPayload.of(job)).value[0]
         return made[key]
@@ -97,6 +97,21 @@ def test_what_many_make_is_what_one_makes_frame_for_frame(pool, table, alone):
     assert [call.task for call in pool.calls].count("heads") == 4
     for job in read_jobs(path):
         assert job.out.read_bytes() == alone(job), job.out.name
+
+
+@pytest.mark.slow
+def test_a_film_that_is_cut_over_workers_is_dubbed_to_the_same_bytes(pool, table, alone, folder):
+    from sadtalker_core.compose.video import VideoWriter
+    from tests.dub.films import gliding
+
+    with VideoWriter(folder / "film.mp4", (224, 224), 25.0) as video:
+        video.write(gliding(26))
+    path = table("dubbed.csv", "film,voice,out,length", "film.mp4,long voice.wav,dubbed.mp4,hold")
+    outcomes = run(path, pool)
+    assert (outcomes["dubbed.mp4"].status, outcomes["dubbed.mp4"].n_frames) == (DONE, 32), outcomes
+    assert [call.task for call in pool.calls] == ["mouths"] * 3
+    (job,) = read_jobs(path)
+    assert job.out.read_bytes() == alone(job)
 
 
 @pytest.mark.slow

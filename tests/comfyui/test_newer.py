@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.slow]
 
 SCREENSHOTS = home() / "screenshots"
 SECONDS = 0.4
-APPS = {"1_talking_portrait.app": (1400, 900), "2_full_body.app": (420, 880)}
+APPS = {"1_talking_portrait.app": (1400, 900), "2_full_body.app": (420, 880), "3_dub_video.app": (1400, 900)}
 PLAYED = """() => [...document.querySelectorAll('video')].some(
     film => film.src.includes('type=output') && film.videoWidth > 0 && film.currentTime > 0)"""
 #: the wheel of the oldest ComfyUI fills the newer one's menus, too, and the page would complain about that
@@ -157,3 +157,11 @@ def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
     page.page.wait_for_function(PLAYED)
     page.screenshot(SCREENSHOTS / f"{name}_after_its_run.png")
     assert page.errors == page.complaints == []
+
+
+def test_the_page_calls_our_nodes_as_the_locale_of_its_language_does(server):
+    """The oldest page takes the locales of packs too early, and shows English in every language."""
+    with Page(server.url, settings={**SETTINGS, "Comfy.Locale": "ja"}) as page:
+        shown = page.page.evaluate("() => LiteGraph.createNode('SadTalkerFaceRender').title")
+    locale = json.loads((PROJECT / "locales" / "ja" / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert shown == locale["SadTalkerFaceRender"]["display_name"]

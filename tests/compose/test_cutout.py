@@ -48,6 +48,12 @@ def test_a_picture_fills_the_frame_and_a_clip_holds_its_last_image():
     assert torch.allclose(later, torch.tensor(0.5))
 
 
+def test_a_picture_that_is_a_line_is_cut_before_it_is_enlarged():
+    line = torch.linspace(0, 1, 100_001)[None, :, None, None].expand(1, -1, 1, 3)
+    under = Backdrop(line, (64, 48)).under(torch.zeros(1, 3, 48, 64), torch.zeros(1, 1, 48, 64))  # else 80 GB
+    assert torch.allclose(under, torch.tensor(0.5), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "levels"), [("#00ff00", (0, 255, 0)), ("#f80", (255, 136, 0)), (" White ", (255,) * 3)]
 )

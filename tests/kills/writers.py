@@ -201,7 +201,7 @@ class _Serves(http.server.BaseHTTPRequestHandler):
 
 
 class Train(Writer):
-    files = ("state.pt", "log.jsonl", "run.json", "tensorboard/*")
+    files = ("state.pt", "state_1.pt", "state_2.pt", "log.jsonl", "run.json", "tensorboard/*")
 
     def __init__(self, host: Any):
         super().__init__(host)
@@ -216,9 +216,13 @@ class Train(Writer):
 
     @classmethod
     def broken(cls, path: Path) -> str:
+        import torch
+
         from sadtalker_core.training.engine import read_log, steps_done
 
         try:
+            if path.name.startswith("state"):
+                torch.load(path)
             if path.name == "state.pt":
                 return "" if steps_done(path.parent) in (2, 4, 6) else "it is of another step"
             if path.name == "log.jsonl":

@@ -206,6 +206,7 @@ BAD = {
     "c.csv": ("JawOpen\n", "no frames"),
     "d.csv": ("JawOpen\n50\n", "divide percentages by 100"),
     "e.csv": ("JawOpen\nnan\n", "frame 0"),
+    "f.csv": ("JawOpen,HeadYaw,HeadPitch,HeadRoll\n0,0,30,0\n", "in radians, at most 6.28, got 30; divide degrees"),
     "a.json": ('{"a": 1', "line 1: it cannot be read as JSON"),
     "b.json": ("[]", "that are known"),
     "c.json": ('{"sadtalker_blendshapes": 2}', "version 2, expected 1"),
@@ -215,6 +216,7 @@ BAD = {
     "b.txt": ("0 1e308 m\n1 1e309 a\n", "it lasts"),
     "c.txt": ('"ooTextFile" "TextGrid" "IntervalTier" "phones" 0 1 1e999', "breaks off"),
     "g.json": ('{"FrameIndex": 0, "BlendShapes": [[1' + "0" * 400 + ", 0" * 54 + "]]}", "no weights"),
+    "h.json": ('{"tiers": {"phones": [], "words": null}}', "that are known"),
     "a.txt": ("hello world and all\n", "line 1"),
 }
 
@@ -245,3 +247,19 @@ def test_tracks_of_two_lengths_and_odd_rates_are_refused(tmp_path, tracks):
         export_blendshapes(tmp_path / "a.csv", tracks[0], short)
     with pytest.raises(OptionError, match="fps: expected 1 to 240"):
         export_blendshapes(tmp_path / "a.csv", tracks[0], fps=0)
+
+
+def test_places_that_cannot_be_written_to_and_empty_tracks_are_refused(tmp_path, tracks):
+    for place in (tmp_path, tmp_path / "none" / "a.csv", tmp_path / "a\0.csv"):
+        with pytest.raises(OptionError, match="cannot be written .*choose another path"):
+            export_blendshapes(place, tracks[0])
+    with pytest.raises(OptionError, match="at least one frame"):
+        export_blendshapes(tmp_path / "a.csv", Expression(torch.zeros(0, 64), MINI))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OptionError, match="cannot be read"):
+        import_blendshapes(tmp_path / "a\0.csv")
+
+
+def test_a_timecode_that_is_no_time_is_none(tmp_path):
+    (tmp_path / "a.csv").write_text(f"Timecode,JawOpen\n1{'0' * 400}:00:00:00.000,0.5\n")
+    assert import_blendshapes(tmp_path / "a.csv").expression.coefficients[0, BLENDSHAPE_INDEX["jawOpen"]] == 0.5

@@ -25,6 +25,11 @@ def test_keyframes_are_met_at_their_seconds_and_held_outside():
     assert (track[:25] == track[25]).all() and (track[75:] == track[75]).all()
 
 
+def test_keyframes_may_follow_one_another_by_a_millisecond():
+    keys = parse_keyframes("smile", ", ".join(f"{ms / 1000:.3f}:0" for ms in range(3000)), -1, 1)
+    assert len(keys.seconds) == 3000  # in floats 0.009 - 0.008 is less
+
+
 def test_between_two_keyframes_it_is_a_smoothstep():
     x = torch.linspace(0, 1, 26)
     torch.testing.assert_close(course("0:0, 1:0.5", 26), 0.5 * x * x * (3 - 2 * x))

@@ -115,6 +115,11 @@ def test_text_that_is_none_is_refused(text, words):
         cues_of_text(text)
 
 
+def test_a_text_that_is_something_else_is_not_read_to_its_end():
+    with pytest.raises(OptionError, match=r" 99\d more cannot be read\.$"):
+        cues_of_text("nothing of the kind\n" * 5000)
+
+
 def test_visemes_that_do_not_exist_are_refused():
     with pytest.raises(OptionError, match="entry 2: expected a viseme id from 0 to 21"):
         cues_of_json([{"visemeId": 1, "audioOffset": 0}, {"visemeId": 22, "audioOffset": 5}])

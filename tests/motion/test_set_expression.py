@@ -204,6 +204,7 @@ def test_a_released_track_needs_the_model_for_its_lids(model):
 def test_the_text_of_a_command_says_all_of_it():
     wish = read_acting("smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5; wandering_gaze=1;", seed=7)
     assert wish == Acting({"smile": "0.3", "brows": "0:0,1:0.4"}, "happy", "0.5", 1.0, 0.0, 7)
+    assert read_acting("smile\uff1d0.3\uff1bjaw=1") == Acting({"smile": "0.3", "jaw": "1"})
 
 
 @pytest.mark.parametrize(("text", "words"), [

@@ -31,15 +31,28 @@ TYPED = {
     "\u6570\u5b57\u4eba": "SadTalkerRenderVideo",
     "\u5bf9\u53e3\u578b": "SadTalkerExpNet",
     "\u914d\u97f3": "SadTalkerRenderVideo",
+    "\u30ea\u30c3\u30d7\u30b7\u30f3\u30af": "SadTalkerExpNet",
+    "\u30a2\u30d0\u30bf\u30fc": "SadTalkerFaceRender",
+    "\ub9bd\uc2f1\ud06c": "SadTalkerExpNet",
+    "\ub354\ube59": "SadTalkerRenderVideo",
+    "synchronisation labiale": "SadTalkerExpNet",
+    "sincronizaci\u00f3n labial": "SadTalkerExpNet",
+    "Lippensynchronisation": "SadTalkerRenderVideo",
+    "sprechender Kopf": "SadTalkerFaceRender",
+    "\u043b\u0438\u043f\u0441\u0438\u043d\u043a": "SadTalkerExpNet",
 }
 
+OTHER_LIP_SYNCS = [typed for typed, node in TYPED.items() if node == "SadTalkerExpNet" and not typed.isascii()]
 
-def test_every_node_has_aliases_in_both_languages():
+
+def test_every_node_has_aliases_in_every_language_of_the_locales():
+    languages = {folder.name for folder in (PROJECT / "locales").iterdir()}
     assert sorted(ALIASES) == sorted(FROZEN)
     for node, words in ALIASES.items():
-        assert set(words) == {"en", "zh"} and min(map(len, words.values())) >= 2, node
+        assert set(words) == languages and min(map(len, words.values())) >= 2, node
         assert all(CHINESE.search(word) for word in words["zh"]), node
-        assert not any(CHINESE.search(word) for word in words["en"]), node
+        for language in ("en", "fr", "es", "de"):
+            assert not any(re.search("[\u0400-\uffff]", word.replace("\u2019", "")) for word in words[language]), node
         assert "sadtalker" in words["en"], node
         told = [word for each in words.values() for word in each]
         assert len(set(told)) == len(told), node
@@ -82,6 +95,12 @@ def test_a_box_is_what_its_description_writes(make):
     (inside,) = json.loads(text_of(box))["definitions"]["subgraphs"]
     assert inside["category"] == "SadTalker" and len(inside["description"]) > 40
     assert len(box.shown) == len(set(box.shown)) and CHINESE.search(" ".join(box.aliases))
+
+
+@pytest.mark.parametrize("box", sorted((PROJECT / "subgraphs").glob("*.json")), ids=lambda file: file.stem)
+def test_a_box_is_found_by_what_people_call_lip_sync_in_other_languages(box):
+    aliases = json.loads(box.read_text(encoding="utf-8"))["extra"]["BlueprintSearchAliases"]
+    assert [word for word in OTHER_LIP_SYNCS if word not in aliases] == []
 
 
 def test_every_box_is_described():

@@ -13,7 +13,7 @@ from tests.tools.comfyui import media, shipped, workflow
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
 RUNNABLE = ["talking_portrait", "full_body_paste_back", "upscaled_paste_back", "reference_video", "idle_portrait",
-            "acting_portrait"]  # fmt: skip
+            "acting_portrait", "dub_video"]  # fmt: skip
 SECONDS = 1.0
 
 

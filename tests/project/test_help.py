@@ -1,7 +1,8 @@
-"""Every node explains itself: a help page in two languages that names each input, and locales that leave nothing out.
+"""Every node explains itself: a help page in two languages that names each input, and locales in eight that leave
+nothing out.
 
 locales/en/nodeDefs.json is what a running server says about the nodes, word for word; after a change of a node write it
-anew with `python -m tests.tools.locale_of` (see there), then mend the Chinese beside it and the node's pages.
+anew with `python -m tests.tools.locale_of` (see there), then mend the other languages beside it and the node's pages.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tests.tools.pictures.saving import LARGEST_IMAGE
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"
+FROZEN = json.loads((PROJECT / "tests" / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
 
 #: what the page itself adds behind a seed
 ADDED_BY_THE_PAGE = {"control_after_generate"}
@@ -27,6 +30,23 @@ TWO_THINGS = {"frames", "size"}
 #: the page reads its texts as messages of vue-i18n, to which these are not letters
 SPECIAL_LETTERS = re.compile(r"[{}@|]|%\{|\$t\(")
 CHINESE = re.compile("[\u4e00-\u9fff]")
+#: letters that a text of this language has, and how long it is beside the English one
+LETTERS = {
+    "zh": CHINESE,
+    "ja": re.compile("[\u3040-\u30ff\u4e00-\u9fff]"),
+    "ko": re.compile("[\uac00-\ud7a3]"),
+    "ru": re.compile("[\u0430-\u044f\u0451]"),
+    **dict.fromkeys(("fr", "es", "de"), re.compile("[a-z]")),
+}
+LENGTHS = {"zh": (0.15, 1), "ja": (0.25, 1.2), "ko": (0.3, 1.3), **dict.fromkeys(("fr", "es", "de", "ru"), (0.6, 2.0))}
+#: words of English sentences, which no sentence of another language has
+ENGLISH_WORDS = re.compile(r"\b(the|of|and|with|from|for|is|are|to|by|it|which|when|where)\b", re.IGNORECASE)
+#: what is written alike everywhere: numbers; abbreviations and names such as GPU, bf16, ComfyUI; paths and file names
+NUMBERS = re.compile(r"(?<![A-Za-z.])-?\d+(?:\.\d+)?(?![A-Za-z])")
+NAMES = re.compile(r"\b(?:[A-Za-z]*[A-Z]{2}[A-Za-z]*|[a-z]+\d+)\b|[\w.%:-]*[\w%][/_][\w./%-]*[a-z%]")
+#: of these the ones that are a word as well
+TRANSLATED = {"MASK", "AI", "largest"}
+LONGEST_NAME = 30
 SECTIONS = {
     "en": ("## Inputs", "## Outputs", "## Worth trying", "## Pitfalls"),
     "zh": ("## \u8f93\u5165", "## \u8f93\u51fa", "## \u53ef\u4ee5\u8bd5\u8bd5", "## \u6ce8\u610f\u4e8b\u9879"),
@@ -54,8 +74,12 @@ def page_of(node: str, language: str) -> Path:
 
 
 NODES = sorted(ids_in_the_sources())
-EN, ZH = locale("en"), locale("zh")
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("en", "zh", "ja", "ko", "fr", "es", "de", "ru")
+OTHERS = LANGUAGES[1:]
+IN = {language: locale(language) for language in LANGUAGES}
+EN, ZH = IN["en"], IN["zh"]
+#: the help pages' languages
+PAGES = ("en", "zh")
 
 
 def texts(entry: Any, path: str = "") -> list[tuple[str, str]]:
@@ -63,6 +87,29 @@ def texts(entry: Any, path: str = "") -> list[tuple[str, str]]:
     if isinstance(entry, str):
         return [(path, entry)]
     return [found for key, inner in entry.items() for found in texts(inner, f"{path}.{key}")]
+
+
+def choices(path: str) -> dict[str, list[str]]:
+    """What can be chosen at the inputs of the node that the path is in."""
+    inputs = FROZEN[path.split(".")[1]]["inputs"]
+    return {name: sorted(told.get("values", ()), key=len, reverse=True) for name, told in inputs.items()}
+
+
+def values_in(text: str, path: str) -> list[str]:
+    """The choices that the text of an input names: its own, and those of its neighbours that it explains ("blend:")."""
+    if ".inputs." not in path:
+        return []
+    own = choices(path)[path.split(".")[3]]
+    near = [value for values in choices(path).values() for value in values]
+    found = [value for value in own if re.search(rf"\b{re.escape(value)}\b", text)]
+    return found + [value for value in near if re.search(rf"\b{re.escape(value)}:", text)]
+
+
+def without_values(text: str, path: str) -> str:
+    for values in choices(path).values():
+        for value in values:
+            text = text.replace(value, "")
+    return text
 
 
 def images_in(page: Path) -> list[str]:
@@ -93,25 +140,102 @@ def test_the_server_hands_the_page_every_help_page_and_image(client, object_info
 
 
 @pytest.mark.comfyui
-def test_the_server_hands_the_page_both_locales(client):
+def test_the_server_hands_the_page_every_locale(client):
     told = client.get("/i18n")
     for language in LANGUAGES:
         ours = {node: entry for node, entry in told[language]["nodeDefs"].items() if node in NODES}
         assert ours == locale(language)
 
 
-def test_both_locales_know_every_node():
-    assert sorted(EN) == NODES
-    assert sorted(ZH) == NODES
+def test_there_is_a_locale_for_every_language_and_no_other():
+    assert sorted(folder.name for folder in LOCALES.iterdir()) == sorted(LANGUAGES)
 
 
-@pytest.mark.parametrize("node", NODES)
-def test_the_chinese_locale_leaves_nothing_out(node):
-    assert set(ZH[node]["inputs"]) - ADDED_BY_THE_PAGE == set(EN[node]["inputs"])
-    assert set(ZH[node]["outputs"]) == set(EN[node]["outputs"])
-    assert ("control_after_generate" in ZH[node]["inputs"]) == ("seed" in EN[node]["inputs"])
-    untold = [path for path, text in texts(ZH[node]) if not path.endswith(".name") and not CHINESE.search(text)]
-    assert untold == [], "not in Chinese"
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_locale_knows_every_node(language):
+    assert sorted(IN[language]) == NODES
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_locale_has_the_texts_of_the_english_one_and_says_what_becomes_of_a_seed(language):
+    wanted = {path for path, _ in texts(EN)}
+    for node, entry in EN.items():
+        if "seed" in entry["inputs"]:
+            wanted |= {f".{node}.inputs.{name}.{word}" for name in ADDED_BY_THE_PAGE for word in ("name", "tooltip")}
+    assert {path for path, _ in texts(IN[language])} == wanted
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_locale_is_written_in_its_language(language):
+    english = dict(texts(EN))
+    for path, text in texts(IN[language]):
+        plain = without_values(text, path)
+        assert not ENGLISH_WORDS.search(plain), f"{path}: {text}"
+        if not path.endswith(".name"):
+            assert LETTERS[language].search(plain), f"{path}: {text}"
+            assert text != english.get(path), path
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_locale_is_about_as_long_as_the_english_one(language):
+    """A text that is far longer or shorter says something else; a name must fit on its node."""
+    shortest, longest = LENGTHS[language]
+    told = dict(texts(IN[language]))
+    for path, text in texts(EN):
+        if path.endswith((".name", ".display_name")):
+            assert len(told[path]) <= LONGEST_NAME, told[path]
+        elif len(text) >= 20:
+            assert shortest <= len(told[path]) / len(text) <= longest, told[path]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_locale_keeps_the_numbers(language):
+    """As often as the English one has each, in any order."""
+    told = dict(texts(IN[language]))
+    numbers = [(path, Counter(NUMBERS.findall(text)), Counter(NUMBERS.findall(told[path]))) for path, text in texts(EN)]
+    assert [f"{path}: {told[path]}" for path, wanted, found in numbers if not wanted <= found] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_locale_keeps_values_names_and_paths(language):
+    """An input's id may be told by the name that the page shows."""
+    lost = []
+    told = dict(texts(IN[language]))
+    shown = {name: words["name"] for entry in IN[language].values() for name, words in entry["inputs"].items()}
+    for path, text in texts(EN):
+        if path.endswith((".name", ".display_name")):
+            continue
+        wanted = {*values_in(text, path), *(name.removesuffix("s") for name in NAMES.findall(text))}
+        lost += [
+            f"{path}: {word} in {told[path]}"
+            for word in sorted(wanted - TRANSLATED)
+            if word not in told[path] and shown.get(word, word) not in told[path]
+        ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_locale_calls_our_nodes_as_the_page_does(language):
+    told = dict(texts(IN[language]))
+    titles = sorted((entry["display_name"] for entry in EN.values()), key=len, reverse=True)
+    shown = {entry["display_name"]: IN[language][node]["display_name"] for node, entry in EN.items()}
+    called = re.compile("|".join(rf"\b{re.escape(title)}\b" for title in titles))
+    assert [
+        f"{path}: {title} in {told[path]}"
+        for path, text in texts(EN)
+        if path.endswith((".description", ".tooltip"))
+        for title in called.findall(text)
+        if shown[title] not in told[path]
+    ] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_two_nodes_and_no_two_inputs_of_a_node_have_one_name(language):
+    titles = [entry["display_name"] for entry in IN[language].values()]
+    assert len(set(titles)) == len(titles)
+    for node, entry in IN[language].items():
+        names = [words["name"] for words in entry["inputs"].values()]
+        assert len(set(names)) == len(names), node
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -131,7 +255,7 @@ def test_a_locale_calls_the_same_input_by_the_same_name(language):
     assert {name: called for name, called in names.items() if len(called) > 1} == {}
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PAGES)
 @pytest.mark.parametrize("node", NODES)
 def test_the_help_page_names_every_input_and_output(node, language):
     page = page_of(node, language).read_text(encoding="utf-8")
@@ -143,7 +267,7 @@ def test_the_help_page_names_every_input_and_output(node, language):
     assert unnamed == []
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PAGES)
 @pytest.mark.parametrize("node", NODES)
 def test_the_help_page_has_the_title_of_its_node_and_all_of_its_parts(node, language):
     page = page_of(node, language).read_text(encoding="utf-8")
@@ -177,7 +301,7 @@ def test_no_help_page_is_left_of_a_node_that_has_gone():
     assert sorted(folder.name for folder in DOCS.iterdir() if folder.is_dir() and any(folder.iterdir())) == NODES
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PAGES)
 @pytest.mark.parametrize("node", NODES)
 def test_the_nodes_that_a_help_page_points_to_exist(node, language):
     """Bold are values, which begin small, models, and our nodes under the names that the page shows."""
@@ -187,7 +311,7 @@ def test_the_nodes_that_a_help_page_points_to_exist(node, language):
     assert pointed - shown - {"SadTalker 256", "SadTalker 512"} == set()
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PAGES)
 @pytest.mark.parametrize("node", NODES)
 def test_the_images_of_a_help_page_are_where_the_page_looks_for_them(node, language):
     """The page resolves them against web/docs, also from the folder of a node, and serves nothing outside of web."""

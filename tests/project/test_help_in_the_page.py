@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.project.test_help import EN, LANGUAGES, NODES, images_in, locale, page_of
+from tests.project.test_help import EN, NODES, PAGES, images_in, locale, page_of
 from tests.tools.comfyui.page import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -34,7 +34,7 @@ SHOWN = """([title, lastWord]) => {
 }"""
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PAGES)
 def test_the_page_shows_the_help_of_every_node(server, language):
     wrong = {}
     with Page(server.url, settings={"Comfy.Locale": language}) as page:

@@ -28,11 +28,22 @@ PACK = "sadtalker-nodes"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 #: what a box uses of core: inputs with their types and defaults, outputs
 CORE = {
+    "LoadVideo": ({"file": {"type": "COMBO", "required": True, "default": ""}}, [["VIDEO", "VIDEO"]]),
     "LoadAudio": ({"audio": {"type": "COMBO", "required": True, "default": ""}}, [["AUDIO", "AUDIO"]]),
 }
 #: what the page saves behind a node's own widgets: an upload button, a player
-ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None]}
+ADDED_BY_THE_PAGE = {"SadTalkerLoadPortrait": ["image"], "LoadAudio": [None, None], "LoadVideo": ["image"]}
 COLUMN, ROW = 360, 430
+#: "lip sync" in the other languages of the locales
+LIP_SYNC = (
+    "\u5bf9\u53e3\u578b",
+    "\u30ea\u30c3\u30d7\u30b7\u30f3\u30af",
+    "\ub9bd\uc2f1\ud06c",
+    "synchronisation labiale",
+    "sincronizaci\u00f3n labial",
+    "Lippensynchronisation",
+    "\u043b\u0438\u043f\u0441\u0438\u043d\u043a",
+)
 
 
 @dataclass(frozen=True)
@@ -282,6 +293,25 @@ def full_body_app() -> App:
     )
 
 
+def dub_video_app() -> App:
+    return App(
+        "3_dub_video.app",
+        "Dub a film",
+        "1. **file**: a film of a person.\n2. **audio**: the new voice.\n3. Run. Jaw and lips move as the voice says; "
+        "everything else stays as it was filmed.\n\nDub only films of people who have agreed, for the face and for the "
+        "voice.",
+        {
+            "model": ("LoadModel", (0, -0.5), {}),
+            "film": ("=LoadVideo", (0, 0), {"file": ""}),
+            "voice": ("=LoadAudio", (0, 0.6), {"audio": ""}),
+            "video": ("DubVideo", (1, 0), {}),
+        },
+        {"video.model": "model.model", "video.video": "film.VIDEO", "video.audio": "voice.AUDIO"},
+        ("film.file", "voice.audio", "video.original_volume", "video.keep_mouth"),
+        "video",
+    )
+
+
 #: the end of the note of a graph whose loaders name files that are not there yet
 WAITS = (
     "Use portraits and voices only of people who have agreed.\n\nNewer pages mark a loader (*issues found*) until you "
@@ -360,7 +390,7 @@ def blendshapes_in_and_out() -> App:
     )
 
 
-APPS = (talking_portrait_app, full_body_app, two_speakers_in_turns, blendshapes_in_and_out)
+APPS = (talking_portrait_app, full_body_app, dub_video_app, two_speakers_in_turns, blendshapes_in_and_out)
 BOXES = (talking_portrait, talking_full_body, two_speakers)
 
 
@@ -452,7 +482,10 @@ def written(box: Box) -> dict[str, Any]:
         "groups": [],
         "definitions": {"subgraphs": [inside]},
         "config": {},
-        "extra": {"BlueprintDescription": box.description, "BlueprintSearchAliases": list(box.aliases)},
+        "extra": {
+            "BlueprintDescription": box.description,
+            "BlueprintSearchAliases": list(dict.fromkeys(box.aliases + LIP_SYNC)),
+        },
         "version": 0.4,
     }
 

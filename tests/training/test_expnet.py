@@ -115,6 +115,17 @@ def test_coefficients_alone_are_trained_on_without_landmarks_and_blinks(folder, 
     assert set(read_log(tmp_path / "run")[-1]) == {"step", "seconds", "distillation"}
 
 
+def test_a_frozen_audio_encoder_stays_as_it_is_to_its_running_means(folder, tmp_path):
+    clips, net = read_clips(folder), new_net(NARROW.net, None, 0)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    trainer = ExpNetTrainer(clips, net, NARROW, face=None, frozen_audio=True)
+    train(trainer, Run(tmp_path / "run", 2, batch=2, accelerator="cpu", devices=1))
+    after = saved_nets(tmp_path / "run")["expnet"]
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed and not any(name.startswith("audio.") for name in changed)
+    assert trainer.settings["frozen_audio"] is True
+
+
 def test_a_lip_reader_needs_a_face(folder):
     with pytest.raises(OptionError, match="leave --coefficients-only out, or --lip-reader"):
         trainer_on(read_clips(folder), face=None, lip_reader=torch.nn.Identity())

@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import re
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +26,7 @@ from sadtalker_core.training import prepare, segmenting
 from sadtalker_core.training.clips import read_clips, read_index
 from sadtalker_core.training.prepare import find_videos, report
 from sadtalker_core.training.segmenting import Reader
+from sadtalker_core.training.summary import VIDEOS_FILE
 from tests.face.images import resized
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
@@ -147,7 +151,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     half = claim_path(tmp_path / "stopped" / "anna__two_001.safetensors")
     half.part("whole").write_bytes(b"half")
     half.abandon()  # as a kill does
-    with (tmp_path / "stopped" / prepare.VIDEOS_FILE).open("a") as file:
+    with (tmp_path / "stopped" / VIDEOS_FILE).open("a") as file:
         file.write('{"source": "anna/tw')  # a line that a kill cut short
 
     monkeypatch.setattr(prepare, "write_clip", write)
@@ -207,7 +211,7 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
 def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     videos, face = tmp_path / "videos", moving_face(36)
     film(videos / "good.mp4", face, sound=hello())
-    (videos / f"{'n' * 245}.mp4").write_bytes((videos / "good.mp4").read_bytes())
+    (videos / f"{'n' * 245}.mp4").write_bytes((videos / "good.mp4").read_bytes() + b" ")
     (videos / "folder").mkdir()
     odd = videos / "folder" / os.fsdecode("Zo\u00eb.mkv".encode("latin-1" if sys.platform == "linux" else "utf-8"))
     ffmpeg("-i", videos / "good.mp4", "-c", "copy", "-metadata", "title=the title", tmp_path / "talk.mkv")
@@ -219,6 +223,88 @@ def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     assert "Videos: 2 of 3 can be used. Clips: 2" in output
     assert f"{'n' * 245}.mp4: its name, with those of its folders, has 245 bytes" in output
     assert [clip.source for clip in read_clips(tmp_path / "data")] == [f"folder/{odd.name}", "good.mp4"]
+
+
+def test_a_link_and_a_copy_of_a_video_are_told_and_left_out(tmp_path):
+    videos = tmp_path / "videos"
+    film(videos / "b.mp4", moving_face(33), sound=hello())
+    (videos / "c.mp4").symlink_to(videos / "b.mp4")
+    (videos / "d").mkdir()
+    (videos / "d" / "e.mp4").write_bytes((videos / "b.mp4").read_bytes())
+    outcomes = prepare.prepare(videos, tmp_path / "data")
+    assert [bool(outcome.clips) for outcome in outcomes] == [True, False, False]
+    assert all("it is the same file as b.mp4" in outcome.reason for outcome in outcomes[1:])
+    (videos / "a.mp4").write_bytes((videos / "b.mp4").read_bytes())  # what was cut already stays
+    assert [o.source for o in prepare.prepare(videos, tmp_path / "data") if o.clips] == ["b.mp4"]
+    assert [clip.name for clip in read_clips(tmp_path / "data")] == ["b_000"]
+
+
+def test_a_still_photo_and_a_small_face_are_warned_of_at_the_end(tmp_path, capsys):
+    videos, face = tmp_path / "videos", moving_face(36)
+    film(videos / "photo.mp4", face[:1].expand(36, -1, -1, -1), sound=hello())
+    film(videos / "small.mp4", torch.stack([resized(image, 120, 120) for image in face]), sound=hello())
+    prepare.main([str(videos), "--out", str(tmp_path / "data")])
+    said = capsys.readouterr().out
+    assert "Warning: photo: neither head nor mouth moves, as in a photo" in said and "small: neither" not in said
+    assert re.search(r"Warning: small: a face of \d\d pixels", said)
+    assert "2.9 seconds in all are enough to try the training" in said
+    assert re.search(r"^photo +0\.02 +1 +1?\d\d +0\.\d", said, flags=re.MULTILINE)
+
+
+def test_a_folder_without_anything_of_use_ends_with_a_sentence_and_not_as_if_all_were_well(tmp_path, capsys):
+    film(tmp_path / "videos" / "mute.mp4", grey_steps(2))
+    with pytest.raises(InputError, match="none of the 1 videos can be used"):
+        prepare.main([str(tmp_path / "videos"), "--out", str(tmp_path / "data")])
+    assert "left out   mute.mp4: it has no audio" in capsys.readouterr().out
+
+
+def test_a_device_that_is_not_there_is_a_sentence_before_the_work_begins(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(OptionError, match="--device xpu:9 cannot be had on this machine"):
+        prepare.prepare(tmp_path, tmp_path / "data", device="xpu:9")
+    assert not (tmp_path / "data").exists()
+
+
+#: tells the numbers of its workers as soon as they are there
+STARTED = """
+import multiprocessing, sys, threading, time
+from sadtalker_core.training import prepare
+def tell():
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.02)
+    print(*[worker.pid for worker in multiprocessing.active_children()], flush=True)
+if __name__ == "__main__":
+    threading.Thread(target=tell, daemon=True).start()
+    prepare.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_parent_whatever_ends_it(tmp_path, project):
+    for times in (5, 6):
+        film(tmp_path / "videos" / f"{times}.mp4", moving_face(25).repeat(times, 1, 1, 1), sound=hello())
+    (tmp_path / "start.py").write_text(STARTED)
+    command = [sys.executable, "start.py", "videos", "--out", "data", "--workers", "2"]
+    parent = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(project)}, stdout=subprocess.PIPE, text=True
+    )
+    workers = [int(number) for number in parent.stdout.readline().split()]
+    assert len(workers) == 2 and all(map(at_work, workers))
+    time.sleep(1)
+    parent.kill()
+    parent.communicate()
+    ends = time.monotonic() + 60  # those that were just being started end when they have read what to do
+    while any(map(at_work, workers)) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert not any(map(at_work, workers))
+
+
+def at_work(process: int) -> bool:
+    """Whether it is there, and not only waits for somebody to hear that it has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut):

@@ -12,6 +12,7 @@ In the order in which a frame is made:
     mouth_anchors.py   where teeth and tongue are
     flow_maps.py       where each pixel comes from, and the maps for
     network.py         what that gets wrong, and paint for what the portrait never showed
+    silhouette.py      what of that the outline of head and hair lets go on beside it
     warp.py            images looked up at other places
     compositor.py      all that put together at full size: `render_flow_frames`
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...canonical_face import INNER_LIPS
+from ...canonical_face import INNER_LIPS, N_POINTS
 from ...coefficients import BLENDSHAPE_INDEX
 from ...datatypes import BlendshapeMotion, FaceCrop, Motion, OnProgress
 from ...threads import pieces_at_once, side_by_side
@@ -36,6 +36,7 @@ from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
+from ..mouth.corners import with_corners_where_seen
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
 from .edge_curves import pixels_around
@@ -44,6 +45,7 @@ from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
+from .silhouette import Silhouette
 from .warp import Lookup, largest_around, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
@@ -77,11 +79,14 @@ def render_flow_frames(
     OptionError.
     """
     parameter = next(net.parameters())
-    head = PosedRig(crop.landmarks.to(parameter.device).float(), crop.pic_size, motion.source)
+    image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
+    if points.shape == (N_POINTS, 3):  # others are refused below
+        points = with_corners_where_seen(points, image[None])
+    head = PosedRig(points, crop.pic_size, motion.source)
 
     @functools.cache
     def clip() -> _MeshClip:
-        return _MeshClip(net, crop.image.to(parameter.device).float(), crop.fine, head, motion.driving, crop)
+        return _MeshClip(net, image, crop.fine, head, motion.driving, crop)
 
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
@@ -126,6 +131,7 @@ class _MeshClip:
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.features = net.encode(self.stage.to(self.precision))
+        self.silhouette = Silhouette(net, self.stage.to(self.precision), self.features, head.rig)
         self.identity, self.on_stage = self._crop_grid()
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
@@ -141,6 +147,7 @@ class _MeshClip:
         repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
+        displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # painted softly. So are lips and lids, and what they uncover is drawn.

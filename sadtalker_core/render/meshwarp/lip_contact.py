@@ -46,7 +46,7 @@ _WIDE_OPEN = 0.2  #: decimetres asked for, at which lips are left to the jaw
 #: so much of `mouthPress` holds lips together whatever else is asked: the voice networks give a p, b or m 0.12 to 0.5
 _PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
-_LIP_RIM = 0.016  #: decimetres at most that the mesh lies within the edge of a lip
+_LIP_RIM = 0.022  #: decimetres at most that the mesh lies within the edge of a lip
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
 #: How what the edges of the lips do spreads over the skin: by springs along the edges of the mesh, so much harder
 #: within the lips, and by springs from each point to where it was, the harder the less mouth and jaw ever move it.
@@ -77,7 +77,7 @@ def without_lip_rims(face: PlacedFace, source: Tensor, driving: Tensor) -> Tenso
     rim of the teeth along.
     """
     source = source.clone()
-    apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, face.points[None]))
+    apart, was_apart = ((at[:, _LOWER_LIP] - at[:, _UPPER_LIP]).norm(dim=-1) for at in (driving, source))
     rim = ((was_apart - apart) / (4 * face.fit.scale)).clamp(0, _LIP_RIM)[..., None]
     source[:, _UPPER_LIP] -= rim * face.down_on_stage
     source[:, _LOWER_LIP] += rim * face.down_on_stage

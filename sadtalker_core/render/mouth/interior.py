@@ -15,6 +15,8 @@ decimetres: x to the right of the image, y up, from the middle of the tooth edge
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,6 +42,7 @@ _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of t
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
+_BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _SHADY = 0.20  #: how much darker it is before that
@@ -72,15 +75,17 @@ class Mouth:
         white = light_of(image, head)
         self.own = OwnTeeth(image, head, white)
         enamel = white if self.own.colour is None else self.own.colour / white.new_tensor(ENAMEL)
-        finer = min(self.density, _FINEST)
-        # in the order of UPPER_TEETH, LOWER_TEETH, TONGUE
-        drawings = (teeth(finer, UPPER_CROWNS, rise=SMILE), teeth(finer, LOWER_CROWNS).flip(1), tongue(finer))
+        self._draw(min(self.density, _FINEST), white, enamel, inner_lip(image, head, white))
+
+    def _draw(self, density: float, white: Tensor, enamel: Tensor, lip: Tensor) -> None:
+        """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip((d.to(image) for d in drawings), (enamel, enamel, white), strict=True)
+            for drawing, light in zip((d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True)
         ]
-        self.dark = (white * image.new_tensor(_CAVITY))[:, None, None]
-        self.mucosa = _inner_lip(image, head, white)[:, None, None]
+        self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
+        self.mucosa = lip[:, None, None]
+        image, head = self.image, self.head
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
@@ -96,10 +101,14 @@ class Mouth:
             gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
         change = self._changed(lips)
-        added = change * (self._drawn(places, flow, gap) - window)
+        drawn, lights, upper = self._drawn(places, flow, gap)
+        added = change * (drawn - window)
         if self.own.row is not None:
             own, shown = self.own.seen(places, flow)
-            added = torch.lerp(added, own - window, shown)
+            if self.own.row == LOWER_TEETH:  # the upper ones bite over them
+                shown = shown * (1 - upper * change)
+            light = torch.lerp(torch.ones_like(shown), lights[self.own.row], self._closing(lips))
+            added = torch.lerp(added, own * light - window, shown)
         frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
@@ -108,18 +117,27 @@ class Mouth:
         between them, because they are further apart now, or because they were apart and come nearer.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
+        slack = _BY_TURNS * self.was.amax().clamp_min(0)
+        parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
         if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
 
+    def _closing(self, lips: Tensor) -> Tensor:
+        """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) how far they have come together since the portrait."""
+        apart = self._apart(lips, self.across).flatten(1).amax(1)
+        return (1 - apart / self.was.amax().clamp_min(1e-3)).clamp(0, 1)[:, None, None, None]
+
     def _apart(self, lips: Tensor, across: Tensor) -> Tensor:
         """(B, 1, n) in decimetres."""
         return lips_apart(lips, across) / self.density
 
-    def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> Tensor:
-        """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips."""
+    def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> tuple[Tensor, list[Tensor], Tensor]:
+        """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips; the lights
+        of `_lights`; and (B, 1, h, w) where the upper teeth are.
+        """
         anchors, n = flow.mouth_anchors, len(flow.mesh)
         axes = anchors.axes * self.head.zoom
         back = torch.linalg.inv(axes[:, :, :2])
@@ -150,7 +168,7 @@ class Mouth:
             grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
             image = image + sampled[:, 3:] * (sampled[:, :3] * lights[layer] - image)
-        return image + self._lip_side(gap, opened) * (self.mucosa - image)
+        return image + self._lip_side(gap, opened) * (self.mucosa - image), lights, sampled[:, 3:]
 
     def _lift(self, layer: int) -> Tensor:
         """() decimetres, up in the head: rows of teeth follow the portrait's own; and where its upper row reaches
@@ -187,13 +205,20 @@ class Mouth:
         )
 
 
-def _inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
+def inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
     """(3,) the inner side of the lower lip: as red as any, and a little like the lip itself."""
     places = head.on_crop((head.rig.source[list(LOWER_INNER_LIP)] + head.rig.source[list(_LOWER_OUTER_LIP)]) / 2)
     lip = sample(image, (places * (2 / image.shape[-1]) - 1)[None, None])[0, :, 0].median(1).values
     red = white * white.new_tensor(_MUCOSA)
     lip = lip * (red.mean() / lip.mean().clamp_min(0.02))
     return red + _LIKE_LIP * (lip - red)
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _drawings(density: float) -> tuple[Tensor, Tensor, Tensor]:
+    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE."""
+    return teeth(density, UPPER_CROWNS, rise=SMILE), teeth(density, LOWER_CROWNS).flip(1), tongue(density)
 
 
 def without_notches(lips: Tensor) -> Tensor:

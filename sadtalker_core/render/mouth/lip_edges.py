@@ -30,6 +30,7 @@ _FINER = 4  #: points of an edge for one of the mesh
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "M" of those
 # who show teeth in the portrait (astronaut, obama, obama2).
 _REACH = 3  #: pixels of the stage over which a lip is carried on
+_SURELY = 0.2  #: pixels of the stage within the edge of a lip, from where on a pixel is surely moved as that lip is
 _CORNER = 0.04  #: of the width of the mouth, over which that begins
 #: The shade between lips that have met: how dark, and how far it reaches up and down, in decimetres. It begins where
 #: lips are as near as the first, and have come nearer than in the portrait by more than the second; by the third it is
@@ -90,7 +91,7 @@ class LipEdges:
         drawn, total = torch.zeros_like(window), torch.zeros_like(between)
         for coarse, fine in zip(sides, fine_sides, strict=True):
             carried = displacement.clone()
-            carried[:, :, on_rows, on_columns] = _carried_on(displacement[:, :, on_rows, on_columns], coarse > 0)
+            carried[:, :, on_rows, on_columns] = _carried_on(displacement[:, :, on_rows, on_columns], coarse > _SURELY)
             cover = (fine + 0.5).clamp(0, 1) * between
             drawn, total = drawn + cover * self._seen(carried, places), total + cover
         both = total.clamp_min(1)

@@ -44,13 +44,16 @@ class OwnTeeth:
     lift    () decimetres, up in the head, from where the anchors have the edge of that row to where it is seen
     """
 
-    def __init__(self, image: Tensor, head: PosedRig, white: Tensor):
+    def __init__(self, image: Tensor, head: PosedRig, white: Tensor, *, look: bool = True):
+        """look: whether they are looked for; otherwise none are shown"""
         self.image, self.head = image, head
         self.mask = image.new_zeros(1, 1, *image.shape[-2:])
         self.both = torch.cat([image, self.mask], dim=1)
         self.row: int | None = None
         self.colour: Tensor | None = None
         self.lift = image.new_zeros(())
+        if not look:
+            return
         lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
         rows, columns, places = pixels_around(lips, 2.0, image.shape[-1])
         if not places.numel():

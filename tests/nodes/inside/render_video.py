@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 sys.path.insert(0, os.path.dirname(__file__))
 
@@ -32,6 +33,20 @@ def pixels(path: str) -> np.ndarray:
     reader = imageio_ffmpeg.read_frames(path)
     width, height = next(reader)["size"]
     return np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+
+
+def alpha_of_two(host) -> list:
+    """Size and smallest value of the alpha that is asked for, of one person who is cut out beside one who is not."""
+    from comfy_execution.utils import CurrentNodeContext
+
+    opaque, motion = host.value("extract"), host.value("mapping")[:2]
+    cut_out = replace(opaque, mask=torch.ones(opaque.image.shape[:2]))
+    with CurrentNodeContext("two", "two"):
+        made = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerRenderVideo"].execute(
+            host.value("model"), cut_out, motion, False, 0.1, 1.0, 2, "draft", "two/film", False,
+            other_portrait=opaque, other_motion=motion, alpha_output=True,
+        )  # fmt: skip
+    return [len(made.args[1]), float(made.args[1].min())]
 
 
 def main(host) -> dict:
@@ -88,6 +103,8 @@ def main(host) -> dict:
     finished = host.run(filming("kept/film", keep_partial=True, output_fps=50.0))
     found |= {"after_the_stop": finished.error, "left_in_the_end": left("kept")}
     found["n_at_50"] = len(pixels(path_of(finished.outputs["film"]["images"][0])))
+
+    found["alpha_of_two"] = alpha_of_two(host)
 
     os.environ["SADTALKER_SIGN_CERTIFICATES"] = os.path.join(host.base, "chain.pem")
     half = host.run(filming("signed/film"))

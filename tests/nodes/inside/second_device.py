@@ -57,8 +57,11 @@ def every_node(model: str, precision: str, crop_mode: str) -> dict:
         "edit_pose": ("SadTalkerEditPose", {
             "pose": ["posevae", 0], "pitch_scale": 1.0, "yaw_scale": 1.5, "roll_scale": 1.0, "translation_scale": 1.0,
             "pitch_offset": 0.0, "yaw_offset": 5.0, "roll_offset": 0.0, "smoothing": 0}),
+        "set": ("SadTalkerSetExpression", {
+            "expression": ["edit_expression", 0], "squint": "0:0, 0.1:0.3", "speech": ["speech", 0],
+            "model": ["model", 0]}),
         "gate": ("SadTalkerSilenceGate", {
-            "expression": ["edit_expression", 0], "speech": ["speech", 0], "coefficients": ["extract", 1],
+            "expression": ["set", 0], "speech": ["speech", 0], "coefficients": ["extract", 1],
             "threshold": -30.0, "attack": 0.08, "release": 0.2, "strength": 1.0}),
         "blend": ("SadTalkerBlendTracks", {
             "mode": "blend", "weight": 0.5, "crossfade": 4, "expression": ["expnet", 0],
@@ -87,6 +90,11 @@ def every_node(model: str, precision: str, crop_mode: str) -> dict:
         "film": ("SadTalkerRenderVideo", {
             "model": ["model", 0], **paste, "motion": ["mapping", 0], "paste_back": True, "batch_size": 2,
             "quality": "draft", "filename_prefix": "second/film", "keep_partial": False, "mask": ["paste", 1],
+            "audio": ["voice", 0]}),
+        "dub": ("SadTalkerDubVideo", {
+            "model": ["model", 0], "length": "cut", "strength": 1.0, "keep_mouth": 0.0, "original_volume": 0.0,
+            "face_index": 0, "face_order": "largest", "quality": "draft", "fps": 25.0,
+            "filename_prefix": "second/dubbed", "keep_partial": False, "frames": ["copies", 0],
             "audio": ["voice", 0]}),
         "show": ("PreviewImage", {"images": ["plot", 0]}),
         "show_preview": ("PreviewImage", {"images": ["preview", 0]}),

@@ -102,7 +102,7 @@ def test_teeth_of_ones_own_are_gone_when_the_lips_meet():
 def test_no_rim_of_teeth_stays_on_the_lower_lip():
     """Upper teeth shine into the lip below them in the portrait: what is drawn once it has left them covers that."""
     image, head = portrait_of(TALKING, 0.0, 0.9)
-    flow = flow_of(head, row(A)[None])
+    flow = flow_of(head, 1.3 * row(A)[None])
     rim = torch.full_like(image, 0.95)
     mesh = head.on_crop(flow.mesh)[0]
     x, below = int(mesh[14, 0]), int(mesh[14, 1].ceil())

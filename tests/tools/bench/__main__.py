@@ -1,6 +1,6 @@
 """What a frame costs, side by side in one run: the plain generator, the fast one, the fast one in bfloat16, batches,
-the stages around them, the mini from image to film, an hour of audio, paste-back, loading, threads. Out: a table,
-and JSON.
+the stages around them, the mini from image to film, an hour of audio, paste-back, dubbing, loading, threads. Out: a
+table, and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine
     python -m tests.bench --parts mini stages      some of it; --side 512, --rounds 3, --batches 8, --hour
@@ -35,6 +35,7 @@ PARTS = (
     "audio",
     "released",
     "paste",
+    "dub",
     "precision",
     "loading",
     "start",
@@ -96,7 +97,7 @@ def jobs(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def work(part: str, **how: Any) -> list[dict[str, Any]]:
     """One part, in this process."""
-    from tests.tools.bench import end_to_end, frames, gpu, loading, paste, precision, start, threads
+    from tests.tools.bench import dub, end_to_end, frames, gpu, loading, paste, precision, start, threads
 
     if part == "frames":
         file = Path(how.pop("folder")) / "plain.npz"
@@ -110,6 +111,7 @@ def work(part: str, **how: Any) -> list[dict[str, Any]]:
         "audio": end_to_end.audio_to_motion,
         "released": end_to_end.released,
         "paste": paste.measure,
+        "dub": dub.measure,
         "precision": precision.measure,
         "loading": loading.measure,
         "start": start.measure,

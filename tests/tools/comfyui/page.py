@@ -161,14 +161,15 @@ class Page:
 
     def set_values(self, replaced: dict[str, Any], **named: Any) -> None:
         """Turns widgets: those that show a key of `replaced`, and those of a name. A loader that names no file yet
-        takes what stands for portrait.png or speech.wav.
+        takes what stands for portrait.png, speech.wav or reference.mp4.
         """
         self.page.evaluate(
             """([replaced, named]) => {
-            const blank = {image: "portrait.png", audio: "speech.wav"}
+            const blank = {image: "portrait.png", audio: "speech.wav", file: "reference.mp4"}
             for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
                 if (widget.name in named) widget.value = named[widget.name]
-                else if (widget.value === "" && widget.name in blank) widget.value = replaced[blank[widget.name]]
+                else if (widget.value === "" && widget.name in blank)
+                    widget.value = replaced[blank[widget.name]] ?? blank[widget.name]
                 else if (widget.value in replaced) widget.value = replaced[widget.value]
         }""",
             [replaced, named],

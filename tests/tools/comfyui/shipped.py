@@ -44,7 +44,7 @@ def run(client: Client, name: str, replaced: dict[str, str], seconds: float | No
     graph = workflow.load(FILES[name])
     info = client.object_info()
     prompt = workflow.to_prompt(graph, info)
-    for kind, name in (("image", "portrait.png"), ("audio", "speech.wav")):
+    for kind, name in (("image", "portrait.png"), ("audio", "speech.wav"), ("video", "reference.mp4")):
         for node_id, key in workflow.uploads(prompt, info, kind):
             if prompt[node_id]["inputs"][key] == "":  # an app names no file
                 prompt[node_id]["inputs"][key] = replaced.get(name, name)

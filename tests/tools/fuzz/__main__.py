@@ -114,7 +114,8 @@ def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, coun
         ) as process,
     ):
         lines: queue.Queue = queue.Queue()
-        threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True).start()
+        reader = threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True)
+        reader.start()
         try:
             opened = _next(lines, START_S)
             if not opened:
@@ -137,6 +138,7 @@ def _watch(name: str, seed: int, number: int, folder: Path, seconds: float, coun
                     break
         finally:
             _end(process)
+            reader.join(HANG_S)  # before the pipe is closed under its hands
     return number
 
 

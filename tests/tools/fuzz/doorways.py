@@ -845,7 +845,7 @@ def as_input(held: Any) -> Any:
     if isinstance(held, dict) and "tensor" in held:
         dtype = getattr(torch, held["dtype"])
         fill = held["fill"] if dtype.is_floating_point or dtype.is_complex else abs(held["fill"]) < 2
-        return torch.full(held["tensor"], fill, dtype=dtype)
+        return torch.tensor(fill).to(dtype).repeat(*held["tensor"])  # 1e30 is infinite in half precision
     if isinstance(held, dict) and "audio" in held:
         return {name: as_input(part) for name, part in held["audio"].items()}
     return held

@@ -25,6 +25,7 @@ from sadtalker_core.render.meshwarp.flow_maps import mesh_flow, rigid_flow
 from sadtalker_core.render.meshwarp.network import FlowRenderer
 from sadtalker_core.render.meshwarp.placement import MARGIN, PITCH, STAGE, WINDOW, fit_head
 from sadtalker_core.render.meshwarp.rig import FaceRig
+from sadtalker_core.render.meshwarp.silhouette import Silhouette
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
 from sadtalker_core.training.heads.landmarks import landmark_weights
@@ -36,6 +37,8 @@ from .trial import TEST_SEED
 
 _MIDDLE = slice(MARGIN, MARGIN + WINDOW)
 _TEETH = (layers.UPPER_TEETH, layers.LOWER_TEETH)
+_NEAR = 12  #: pixels of 128 from the head: beside it something has to give way
+_MEANS = ("flow", "flow, mesh alone", "flow, face", "background, near", "background, far")
 _FEWEST_MOUTH = 40  #: pixels below which a mouth is too small to be judged
 
 
@@ -58,12 +61,15 @@ def generator_state() -> str:
 
 def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.ndarray]) -> dict[Any, Any]:
     """-> flow (mean distance from the exact flow where the source shows that spot of the head, pixels of 128), the same
-    of the mesh alone and within the outline of the face; colour and mouth colour (L1 by that of copying the source, of
+    of the mesh alone and within the outline of the face; how far the background is dragged along near the head and far
+    from it; colour and mouth colour (L1 by that of copying the source, of
     the best single colour); and ("teeth", "open") and the like, as mouths.py has them: what is seen in mouths that are
     so far open, as rendered and in truth.
     """
     sums: dict[str, list[float]] = defaultdict(list)
     mouths = []
+    from scipy.ndimage import distance_transform_edt
+
     for k in range(len(shard["source"])):
         source = torch.from_numpy(shard["source"][k]).float() / 255
         around = shard["source_points"][k][:, :2]
@@ -79,6 +85,11 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
                 ("flow, face", moved.repaired, head & moved.face[d].numpy()),
             ):
                 sums[name].append(_flow_error(flow[d], shard["flow"][k, d], shard["visible"][k, d], where))
+            away = distance_transform_edt(~head)
+            moves = moved.repaired[d].norm(dim=0).numpy()
+            for name, where in (("near", away < _NEAR), ("far", away >= _NEAR)):
+                wall = (layer == layers.BACKGROUND) & where
+                sums[f"background, {name}"].append(float(moves[wall].mean()) if wall.any() else float("nan"))
             frame = frames[d].permute(1, 2, 0).numpy()[_MIDDLE, _MIDDLE]
             sums["frame"].append(float(np.abs(frame - truth).mean()))
             sums["copy"].append(float(np.abs(source.numpy()[_MIDDLE, _MIDDLE] - truth).mean()))
@@ -87,7 +98,7 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
                 rows = np.flatnonzero(opening.any(1))
                 gap = (rows[-1] - rows[0] + 1) * PITCH * 100
                 mouths.append(SeenMouth(frame[opening], truth[opening], np.isin(layer, _TEETH)[opening], gap))
-    found = {name: float(np.nanmean(sums[name])) for name in ("flow", "flow, mesh alone", "flow, face")}
+    found = {name: float(np.nanmean(sums[name])) for name in _MEANS}
     found["flow, worst person"] = float(np.nanmax(np.nanmean(np.reshape(sums["flow"], (len(shard["source"]), -1)), 1)))
     found["colour"] = float(np.sum(sums["frame"]) / np.sum(sums["copy"]))
     return found | {"mouth colour": _mouth_colour(mouths)} | shares(mouths)
@@ -111,8 +122,12 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
         rig = FaceRig.from_points(points, own)
         flow, rigid = mesh_flow(rig, weights, turn, shift), rigid_flow(rig, turn, shift)
         window = flow.displacement[:, :, _MIDDLE, _MIDDLE]
-        features = [f.expand(count, -1, -1, -1) for f in net.encode(stage[None])]
-        repaired = net(stage[None], features, window, flow.maps, rigid).flow
+        encoded = net.encode(stage[None])
+        features = [f.expand(count, -1, -1, -1) for f in encoded]
+        whole = flow.displacement.clone()
+        whole[:, :, _MIDDLE, _MIDDLE] = net(stage[None], features, window, flow.maps, rigid).flow
+        outlined = Silhouette(net, stage[None], encoded, rig)(whole, flow.face)
+        repaired = outlined[:, :, _MIDDLE, _MIDDLE]
     to_128 = 128 / WINDOW
     flip = torch.diag(torch.tensor(HEAD_TO_IMAGE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)

@@ -203,6 +203,8 @@ def of_heads(evaluators: Evaluators, trial: Trial, folder: Path) -> list[Row]:
         row("generated heads, flow of the mesh alone", "flow, mesh alone"),
         row("generated heads, flow within the face", "flow, face"),
         row("generated heads, flow of the worst person", "flow, worst person"),
+        row("generated heads, background dragged along near the head, pixels", "background, near"),
+        row("generated heads, background dragged along elsewhere, pixels", "background, far"),
         row("generated heads, colour by copying the source", "colour"),
         row("generated heads, mouth colour by constant fill", "mouth colour"),
         *_shares(found),

@@ -27,6 +27,7 @@ MOMENTS = {
     "cutout_on_background": (18, 34, HALF),
     "two_speakers_in_turns": (18, 34, UPPER_HALF), "blendshapes_in_and_out": (2, 8, HALF),
     "acting_portrait": (12, 61, HALF), "1_talking_portrait.app": (18, 34, HALF), "2_full_body.app": (18, 34, ASTRONAUT),
+    "dub_video": (18, 34, HALF), "3_dub_video.app": (18, 34, HALF),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -118,6 +119,8 @@ class Host:
     def value(self, node_id: str, output: int = 0):
         """What a node of the last prompt put on its wire (the cached object itself)."""
         entry = self.executor.caches.outputs.get(node_id)
+        if inspect.iscoroutine(entry):  # since 0.33
+            entry = asyncio.run(entry)
         return None if entry is None else entry.outputs[output][0]
 
     def interrupt(self) -> None:

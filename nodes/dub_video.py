@@ -1,0 +1,126 @@
+"""Dub Video: a film and a voice in, the same film out, one mouth in it speaking with that voice; frame by frame."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..sadtalker_core.datatypes import Expression, SpeechWindows
+from ..sadtalker_core.dub.dub import DubOptions, dub_film, require_something_to_say, voice_of
+from ..sadtalker_core.face.points import FaceSelector
+from ..sadtalker_core.face.portrait import painted_box
+from . import video_file, video_frames, widgets, wires
+from .progress import Progress
+from .residency import ManagedModel
+
+
+class SadTalkerDubVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SadTalkerDubVideo",
+            display_name="Dub Video",
+            category=wires.CATEGORY,
+            description="Gives a person in a video another voice: jaw and lips move as the voice says, everything else "
+            "stays as it was filmed. Films of any length, in the memory of a few frames.",
+            inputs=[
+                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                *map(widgets.option, ("length", "strength", "keep_mouth", "original_volume")),
+                widgets.option("face_index", "Which face of the first frame that shows any, counted from 0."),
+                widgets.option("face_order", "Order in which the faces of that frame are counted."),
+                widgets.option("quality"),
+                *widgets.own("DubVideo"),
+                widgets.output_fps(),
+                widgets.option("label", optional=True),
+                io.Video.Input("video", optional=True, tooltip="The film, from ComfyUI's Load Video."),
+                io.Image.Input("frames", optional=True, tooltip="The film as an image batch, instead of video."),
+                io.Audio.Input(
+                    "audio", optional=True, tooltip="The new voice; it becomes the sound, too. Or connect speech."
+                ),
+                wires.Speech.Input(
+                    "speech",
+                    optional=True,
+                    tooltip="From Audio Encode, instead of audio, or beside it: what the mouth says.",
+                ),
+                wires.Expression.Input(
+                    "expression",
+                    optional=True,
+                    tooltip="From ExpNet or an editing node: how the mouth moves, at 25 "
+                    "fps; the voice is then not listened to.",
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="White over the face that speaks, in the first frame that shows any."
+                ),
+            ],
+            outputs=video_file.outputs("dubbed"),
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    @torch.inference_mode()
+    def execute(
+        cls,
+        model: ManagedModel,
+        length: str,
+        strength: float,
+        keep_mouth: float,
+        original_volume: float,
+        face_index: int,
+        face_order: str,
+        quality: str,
+        fps: float,
+        filename_prefix: str,
+        keep_partial: bool,
+        output_fps: float = 0.0,
+        label: str = "",
+        video: Any = None,
+        frames: Tensor | None = None,
+        audio: Any = None,
+        speech: SpeechWindows | None = None,
+        expression: Expression | None = None,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        sound = None if audio is None else (audio["waveform"], audio["sample_rate"])
+        require_something_to_say(sound, speech, expression)
+        film = video_frames.open_film(frames, video, fps)
+        width, height = film.size_wh
+        box = None if mask is None else painted_box(mask, (height, width))
+        track, sound = voice_of(model, sound, speech, expression)
+        logging.info("SadTalker: Dub Video reads %d frames of %d x %d.", film.n_frames, width, height)
+        progress = Progress(film.n_frames)
+        claim, subfolder = video_file.claim(
+            filename_prefix,
+            "dubbed",
+            ".mp4",
+            cls.hidden,
+            size_wh=film.size_wh,
+            partial_ending=f"{video_file.PARTIAL}.mp4" if keep_partial else None,
+        )
+        with claim:
+            path = dub_film(
+                claim,
+                model,
+                film,
+                track,
+                DubOptions(
+                    length, strength, keep_mouth, original_volume, FaceSelector(face_index, face_order, box), label
+                ),
+                voice=sound,
+                output_fps=output_fps,
+                quality=quality,
+                metadata=video_file.workflow_metadata(cls.hidden),
+                signature=video_file.signature(),
+                on_frame=progress.show,
+                on_progress=progress,
+                check_stop=progress.check_stop,
+            )
+        return video_file.shown(path, subfolder)
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:
+        return video_file.prefix_fault(filename_prefix)

@@ -1,0 +1,290 @@
+"""One frame of a film with another mouth: its jaw and lips as a voice has them, everything else as it was filmed.
+
+In: a square of the frame around mouth and chin, the mesh in it, and the person's face at rest (rest.py). Out: the same
+square. The renderer of the mini family does the work (render/meshwarp, render/mouth); what is special here is its rig:
+the frame is looked up where its mesh was found, and shown where the resting face would be if it said what the voice
+says, as far as `reach_of_the_mouth` lets each point go.
+
+Letters: `S` side of the square, stage and head coordinates as in render/meshwarp/placement.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..canonical_face import (
+    FACE_OUTLINE,
+    INNER_LIPS,
+    LOWER_INNER_LIP,
+    N_POINTS,
+    OUTER_LIPS,
+    UPPER_INNER_LIP,
+    load_canonical_face,
+)
+from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
+from ..datatypes import Box
+from ..render.meshwarp.flow_maps import MeshFlow, mesh_flow
+from ..render.meshwarp.lip_contact import spread_of_lips
+from ..render.meshwarp.placement import STAGE, HeadFit, PlacedFace, fit_head
+from ..render.meshwarp.posed_rig import PosedRig
+from ..render.meshwarp.rig import FaceRig
+from ..render.meshwarp.surroundings import Surroundings, carried_along, surroundings_of
+from ..render.meshwarp.warp import Lookup, sample
+from ..render.mouth.dentition import ENAMEL
+from ..render.mouth.interior import Mouth, inner_lip
+from ..render.mouth.light import light_of
+from ..render.mouth.lip_edges import LipEdges
+from ..render.mouth.own_teeth import OwnTeeth
+from .lips import with_seen_edges
+
+_MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth"))]
+#: decimetres by which units of the mouth move a point at most: from the first on it follows the new voice, wholly from
+#: the second on
+_STIRS, _FOLLOWS = 0.008, 0.05
+#: points between which, from below to above, the movement ends: the edge of the upper lip, the foot of the nose
+_LIP_TOP, _NOSE_FOOT = 0, 2
+_NEAR, _FAR = 0.08, 0.35  #: decimetres from the lips, see `nearness_of_lips`
+#: what surrounds the face takes this much of what it takes in a portrait, whose head moves anyway: necks and collars
+#: that stay are to stay
+_AROUND = 0.3
+_PARTED = 0.02  #: decimetres between lips that are parted
+_NOSE_HIGH = 0.08  #: decimetres above the foot of the nose at which nothing moves any more
+
+# The mask, in decimetres about the middle of the resting mouth, x across and y up the face.
+MASK_MIDDLE, MASK_AXES = (0.0, -0.36), (0.74, 0.62)
+MASK_FEATHER = 0.14
+_ROUNDNESS = 3  #: 2 is an ellipse, more is more of a rectangle
+_MARGIN = 0.12  #: decimetres beyond the mask that its square has, to look up what is moved in
+#: a head that turns away by more than the first, in degrees, is dubbed less, beyond the second not at all
+AWAY_DEG = (48.0, 62.0)
+#: drawings of teeth are kept for sizes that differ by this
+_SIZES = math.sqrt(2)
+_FINEST = 400
+
+
+class MouthLook(NamedTuple):
+    """In what light the inside of a mouth is: white, enamel, lip (3,) each, colours in 0..1, see mouth/interior.py."""
+
+    white: Tensor
+    enamel: Tensor
+    lip: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _DubbedRig(FaceRig):
+    """`face` is the resting face in the pose of the frame, `source` where the frame has it.
+
+    found: that face as the frame shows it, its weights those that were read beyond the resting face's
+    share (468, 1): how much of the way its points go
+    """
+
+    found: PlacedFace
+    share: Tensor
+
+    def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """turn and shift: of no use, a head stays where it was filmed."""
+        weights, was = weights.to(self.source), self.found.camera_points
+        there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
+        since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
+        moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
+        speech = _AROUND * moved[:, _OUTLINE]
+        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], speech)
+        shown = was + moved
+        return torch.cat([self.face.to_stage(shown), places], 1), torch.cat([shown[..., 2], depth], 1)
+
+    def _lips_closed(self, says: Tensor) -> Tensor:
+        """The mesh lies within the edges of lips, so that closed ones are a little apart in it. Where the frame has
+        them open, it shows their edges, and they have to meet wholly.
+        """
+        down = self.face.down
+        apart, was_apart, at_rest = (
+            ((at[..., _LOWER_LIP, :] - at[..., _UPPER_LIP, :]) @ down)
+            for at in (says, self.found.camera_points[None], self.face.camera_points[None])
+        )
+        unseen = at_rest.clamp_min(0)
+        open_by = ((was_apart - unseen).mean(1, keepdim=True) / _PARTED).clamp(0, 1)
+        closer = torch.minimum(unseen * open_by, apart.clamp_min(0))[..., None] * down
+        return says + spread_of_lips(says.device) @ torch.cat([closer / 2, -closer / 2], dim=1)
+
+
+_OUTLINE = list(FACE_OUTLINE)
+_UPPER_LIP, _LOWER_LIP = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
+
+
+class DubbedHead(PosedRig):
+    """What `PosedRig` is for a portrait: the head of one frame on its stage.
+
+    landmarks (468, 3) in pixels of the square;  rest (468, 3) decimetres from the pivot, in head coordinates;  own
+    (64,) the blendshape weights that the frame was read to have beyond the resting face's;  amount: 0 leaves the
+    film's own mouth, 1 replaces it
+    """
+
+    def __init__(self, landmarks: Tensor, rest: Tensor, own: Tensor, amount: float = 1.0):
+        fit = fit_head(landmarks)
+        self.left_top = fit.stage_centre() - fit.stage_side() / 2
+        self.zoom = fit.stage_side() / STAGE
+        self.density = float(fit.scale)
+        on_stage = torch.cat([self.on_stage(landmarks[:, :2]), landmarks[:, 2:] / self.zoom], dim=1)
+        left, top = self.left_top.unbind()
+        origin = torch.stack([fit.origin[0] - left, fit.origin[1] + top, fit.origin[2]]) / self.zoom
+        here = HeadFit(fit.rotation, fit.scale / self.zoom, origin)
+        canonical, nothing = load_canonical_face(), torch.zeros(EXPRESSION)
+        found = PlacedFace(canonical, here, on_stage[:, :2], (-on_stage[:, 2] - origin[2]) / here.scale, own)
+        resting = rest @ here.rotation.T
+        face = PlacedFace(canonical, here, found.to_stage(resting), resting[:, 2], nothing)
+        around: Surroundings = surroundings_of(found)
+        self.rig = _DubbedRig(
+            face,
+            around,
+            torch.ones(EXPRESSION),
+            torch.cat([found.points, around.places()]),
+            found,
+            amount * reach_of_the_mouth()[:, None],
+        )
+
+
+class _FilmMouth(Mouth):
+    """The inside of the mouth, drawn wherever lips are or were apart: teeth that a film shows now and then would come
+    and go.
+    """
+
+    def __init__(self, image: Tensor, head: PosedRig, look: MouthLook, amount: float):
+        self.image, self.head, self.density = image, head, head.density
+        self.own = OwnTeeth(image, head, look.white, look=False)
+        lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
+        self.across = torch.linspace(0.1, 0.9, 17)[None, None]
+        self.was, self.amount = self._apart(lips, self.across), amount
+        finer = _SIZES ** math.ceil(math.log(max(self.density, 1.0), _SIZES))
+        self._draw(min(finer, _FINEST), look.white, look.enamel, look.lip)
+
+    def _changed(self, lips: Tensor) -> Tensor:
+        parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1).amax(1) / _PARTED
+        was_open = (self.was.amax() / _PARTED - 1).clamp(0, 1)
+        return (self.amount * torch.maximum(parted, was_open).clamp(0, 1))[:, None, None, None]
+
+
+def look_of(image: Tensor, head: PosedRig) -> MouthLook:
+    """image (1, 3, S, S) a square with the whole face, its head -> in what light its mouth is."""
+    white = light_of(image, head)
+    own = OwnTeeth(image, head, white)
+    enamel = white if own.colour is None else own.colour / white.new_tensor(ENAMEL)
+    return MouthLook(white, enamel, inner_lip(image, head, white))
+
+
+@functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def reach_of_the_mouth() -> Tensor:
+    """(468,) in 0..1: how far each point of the face follows a new voice: 1 around mouth and chin, 0 from the nose and
+    the upper cheeks on.
+    """
+    canonical = load_canonical_face()
+    stirred = canonical.blendshapes[_MOUTH_UNITS].norm(dim=-1).amax(0)
+    follows = _smooth_step(_STIRS, _FOLLOWS, stirred)
+    up = canonical.mean[:, 1]
+    return follows * _smooth_step(float(up[_NOSE_FOOT]) + _NOSE_HIGH, float(up[_LIP_TOP]), up)
+
+
+@functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def nearness_of_lips() -> Tensor:
+    """(468,) in 0..1: 1 on the lips, which go where the resting face has them; 0 where a point goes by as much as the
+    voice has it beside what the film has it: edges of cheeks and neck stay quiet so.
+    """
+    places = load_canonical_face().mean[:, :2]
+    far = torch.cdist(places, places[list(OUTER_LIPS + INNER_LIPS)]).amin(1)
+    return _smooth_step(_FAR, _NEAR, far)
+
+
+def _smooth_step(low: float, high: float, x: Tensor) -> Tensor:
+    """0 at low, 1 at high, smooth between."""
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+# ----------------------------------------------------------------------------------------------- where a frame changes
+
+
+class MouthPlace(NamedTuple):
+    """Where the mask lies in the frame.  middle (2,) pixels;  across (2,), up (2,): a decimetre, in pixels."""
+
+    middle: Tensor
+    across: Tensor
+    up: Tensor
+
+    def square(self) -> Box:
+        """The square of the frame that the mask lies in, with a margin; may reach beyond the frame."""
+        reach = math.hypot(*MASK_AXES) if abs(float(self.across[1])) > 1e-3 else max(MASK_AXES)
+        half = (reach + MASK_FEATHER + _MARGIN) * float(self.across.norm())
+        x, y = (int(v) for v in (self.middle - half).floor())
+        side = math.ceil(2 * half / 2) * 2
+        return Box(x, y, side, side)
+
+    def mask(self, box: Box) -> Tensor:
+        """(side, side) in 0..1: 1 where the new mouth is seen, 0 where the frame's own pixels are."""
+        centres = torch.arange(box.width) + 0.5
+        x = centres + box.x - float(self.middle[0])
+        y = (centres + box.y - float(self.middle[1]))[:, None]
+        size = float(self.across.square().sum())
+        u = (x * float(self.across[0]) + y * float(self.across[1])) / size / MASK_AXES[0]
+        v = (x * float(self.up[0]) + y * float(self.up[1])) / size / MASK_AXES[1]
+        far = (u.abs() ** _ROUNDNESS + v.abs() ** _ROUNDNESS) ** (1 / _ROUNDNESS)
+        inner = 1 - MASK_FEATHER / min(MASK_AXES)
+        return _smooth_step(1.0, inner, far)
+
+
+def place_of(points: Tensor, rest: Tensor) -> MouthPlace:
+    """points (468, 3) in pixels of the frame, rest (468, 3) -> where the mask lies."""
+    fit = fit_head(points)
+    upright = fit.rotation[:2, 1] * points.new_tensor([1.0, -1.0])
+    up = upright / upright.norm().clamp_min(1e-6) * fit.scale
+    across = torch.stack([-up[1], up[0]])
+    lips = rest[[13, 14]].mean(0) @ fit.rotation.T * fit.scale + fit.origin
+    mouth = lips[:2] * points.new_tensor([1.0, -1.0])
+    return MouthPlace(mouth + MASK_MIDDLE[0] * across + MASK_MIDDLE[1] * up, across, up)
+
+
+# --------------------------------------------------------------------------------------------------------- the frame
+
+
+def with_mouth(
+    square: Tensor, points: Tensor, own: Tensor, rest: Tensor, weights: Tensor, amount: float, look: MouthLook
+) -> Tensor:
+    """square (3, S, S) in 0..1, points (468, 3) in its pixels, own (64,) of the film, weights (64,) of the voice -> the
+    same square with the new mouth. amount: 0 as filmed, 1 as the voice has it. What does not move is the square's own
+    to the bit.
+    """
+    image, side = square[None], square.shape[-1]
+    head = DubbedHead(with_seen_edges(square, points), rest, own, amount)
+    flow = mesh_flow(head.rig, weights[None], torch.eye(3)[None], torch.zeros(1, 2))
+    frames = _warped(image, head, flow)
+    look_up = Lookup(image, fine=False)
+    look_up.fine = True  # bicubic, on the square itself
+    LipEdges(look_up, side, head).draw(frames, flow.displacement, flow)
+    _FilmMouth(image, head, look, amount).fill(frames, flow)
+    return frames[0].clamp_(0, 1)
+
+
+_NOTHING = 0.02  #: pixels of the square; what moves less is the frame's own
+
+
+def _warped(image: Tensor, head: DubbedHead, flow: MeshFlow) -> Tensor:
+    side = image.shape[-1]
+    centres = torch.arange(side) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    places = torch.stack([x, y], dim=-1)[None]
+    on_stage = head.on_stage(places) * (2 / STAGE) - 1
+    moved = sample(flow.displacement, on_stage).permute(0, 2, 3, 1) * head.zoom
+    grid = (places + moved) * (2 / side) - 1
+    frames = F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    still = (moved.abs().amax(-1) < _NOTHING)[:, None]
+    return torch.where(still, image, frames)
+
+
+__all__ = ["AWAY_DEG", "N_POINTS", "DubbedHead", "MouthLook", "MouthPlace", "look_of", "place_of", "with_mouth"]

@@ -1,0 +1,163 @@
+"""The outline of head and hair in a portrait, beyond which what the head drags along soon stands still.
+
+Rings around the face (surroundings.py) know no hair, and what the network says of it is averaged over 14 pixels. So the
+head is moved a little, once for each portrait; what goes along by most of the way is head; and that is drawn up to the
+edges that the image has there (guided filter: He, Sun and Tang 2013). In frames the displacement fades out from that
+outline on. Below the chin nothing changes: a neck is bent between head and shoulders.
+
+Letters: `B` frames, `h` side of the stage. Stage as in placement.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...canonical_face import FACE_OUTLINE, rotation_of_angles
+from ...easing import smoothstep
+from .flow_maps import mesh_flow, rigid_flow
+from .network import FlowRenderer
+from .placement import MARGIN, STAGE, WINDOW
+from .rig import FaceRig
+from .warp import mean_around, sample
+
+_CHIN = FACE_OUTLINE[18]
+_SHIFT, _ROLL = (
+    0.12,
+    7.0,
+)  #: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
+_LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
+_SEEN = 0.5  #: square pixels of motion below which a spot says nothing
+
+# Tuned by eye on the turns of 8 degrees of astronaut, obama, obama2, obama3 and biden: no hair stands still, and
+# curtains behind the head do not bend.
+_GOES_ALONG = (0.5, 0.8)  #: the share of the motion from where on a spot may be head, and surely is
+#: the two steps of the filter: side of the square, and how far colours may differ in it and be one thing
+_FILTER = ((19, 1e-4), (11, 1e-5))
+_IS_HEAD = 0.5
+_REACH = 24  #: pixels of the stage from the outline beyond which everything stands still
+_CLOSE = 1  #: pixels within which everything goes along
+_LEAST_FADE, _FADE = 5.0, 1.3  #: over how many pixels motion fades, at least, and by the motion beside the outline
+_AROUND = 9  #: pixels of a square in which something has to move before skin beside the face is covered
+_NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, and are all there is
+
+
+class Silhouette:
+    """Of a portrait on its stage (1, 3, 160, 160), with its features by `net.encode`, for weights of the same."""
+
+    def __init__(self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig):
+        likely, face = _share_that_goes_along(net, stage, features, rig)
+        low, high = _GOES_ALONG
+        head = ((likely - low) / (high - low)).clamp(0, 1)
+        for side, eps in _FILTER:
+            head = _guided(stage.float(), head, side, eps).clamp(0, 1)
+        self.distance = _distance(head > _IS_HEAD)
+        self.within = _distance(face < 0.5)
+        down, across = torch.gradient(-self.within, dim=(2, 3))
+        outwards = torch.cat([across, down], dim=1)
+        self.outwards = outwards / outwards.norm(dim=1, keepdim=True).clamp_min(0.1)
+        place = _places(stage.device)
+        self.rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / MARGIN).clamp(0, 1)
+        self.neck = _below_the_chin(rig)
+
+    def __call__(self, displacement: Tensor, face: Tensor) -> Tensor:
+        """displacement (B, 2, h, h) in pixels of the stage, of frames whose face is at (B, 1, h, h) -> the same, that
+        fades out beyond the outline.
+        """
+        away, neck = self._seen_at(displacement)
+        speed = displacement.square().sum(1, keepdim=True).sqrt()
+        beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
+        fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
+        stays = (away - _CLOSE) / fade
+        goes = 1 - smoothstep(stays)
+        goes = torch.maximum(goes, neck) * self.rim  # rings may end right at the border
+        return self._beside_the_face(displacement * goes, face)
+
+    def _beside_the_face(self, displacement: Tensor, face: Tensor) -> Tensor:
+        """What is beside the face (B, 1, h, h) of a frame never shows the portrait's face: from where it would, it is
+        led out of it. Beside a far cheek, strips of skin would be drawn otherwise.
+        """
+        known = torch.cat([self.within, self.outwards], dim=1).expand(len(face), -1, -1, -1)
+        within, outwards = sample(known, _grid(_places(face.device) + displacement)).split((1, 2), dim=1)
+        moves = mean_around(displacement.abs().amax(1, keepdim=True), _AROUND).clamp_max(1)
+        return displacement + (1 - face) * moves * within * outwards
+
+    def _seen_at(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
+        """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""
+        known = torch.cat([self.distance, self.neck], dim=1).expand(len(displacement), -1, -1, -1)
+        away, neck = sample(known, _grid(_places(displacement.device) + displacement)).split(1, dim=1)
+        return away, neck
+
+
+def _share_that_goes_along(
+    net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig
+) -> tuple[Tensor, Tensor]:
+    """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little; and where the face is
+    that is not moved.
+    """
+    device = rig.source.device
+    shift = torch.tensor([[_SHIFT, 0.0], [-_SHIFT, 0.0], [0.0, _SHIFT], [0.0, -_SHIFT], *[[0.0, 0.0]] * 3])
+    angles = torch.zeros(len(shift), 3)
+    angles[4:6, 2] = torch.deg2rad(torch.tensor([_ROLL, -_ROLL]))
+    shift, turn = shift.to(device), rotation_of_angles(angles).to(device)
+    flow = mesh_flow(rig, rig.face.weights.expand(len(turn), -1), turn, shift)
+    rigid = rigid_flow(rig, turn, shift)
+    middle, precision = slice(MARGIN, MARGIN + WINDOW), stage.dtype
+    moved, window = flow.displacement.clone(), flow.displacement[:, :, middle, middle]
+    expanded = [f.expand(len(turn), -1, -1, -1) for f in features]
+    moved[:, :, middle, middle] = net(stage, expanded, window, flow.maps.to(precision), rigid).flow.float()
+    whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
+    far = whole.square().sum(1, keepdim=True)
+    share = (moved * whole).sum(1, keepdim=True) / far.clamp_min(_SEEN)
+    return (share * far).sum(0, keepdim=True) / far.sum(0, keepdim=True).clamp_min(_SEEN), flow.face[6:]
+
+
+def _taken_along(rigid: Tensor, depth: Tensor) -> Tensor:
+    """rigid (B, 4, 2), depth (B, 1, h, h) -> (B, 2, h, h) what a spot does that follows the head alone."""
+    places = _places(depth.device)
+    spots = torch.cat([places, torch.ones_like(places[:, :1])], dim=1).expand(len(depth), -1, -1, -1)
+    return torch.einsum("bkc,bkhw->bchw", rigid.float(), torch.cat([spots, depth], dim=1))
+
+
+def _guided(image: Tensor, mask: Tensor, side: int, eps: float) -> Tensor:
+    """image (1, 3, h, h), mask (1, 1, h, h) -> the mask as, in each square, a linear function of the colours."""
+    n = image.shape[1]
+    mean, of_mask = mean_around(image, side), mean_around(mask, side)
+    together = mean_around(image * mask, side) - mean * of_mask
+    squares = mean_around((image[:, :, None] * image[:, None]).flatten(1, 2), side).unflatten(1, (n, n))
+    spread = (squares - mean[:, :, None] * mean[:, None]).permute(0, 3, 4, 1, 2) + eps * torch.eye(n).to(image)
+    slope = torch.linalg.solve(spread, together.permute(0, 2, 3, 1)[..., None])[..., 0].permute(0, 3, 1, 2)
+    offset = of_mask - (slope * mean).sum(1, keepdim=True)
+    return (mean_around(slope, side) * image).sum(1, keepdim=True) + mean_around(offset, side)
+
+
+def _distance(head: Tensor) -> Tensor:
+    """head (1, 1, h, h) bool -> about how many pixels away it is, up to _REACH, without steps."""
+    grown, distance = head.float(), torch.zeros_like(head, dtype=torch.float32)
+    for step in range(_REACH):
+        distance += 1 - grown
+        if step % 2:  # to eight neighbours and to four in turn, which is nearly round
+            grown = F.max_pool2d(grown, 3, 1, 1)
+        else:
+            grown = torch.maximum(F.max_pool2d(grown, (1, 3), 1, (0, 1)), F.max_pool2d(grown, (3, 1), 1, (1, 0)))
+    return mean_around(mean_around(distance, 5), 5)
+
+
+def _below_the_chin(rig: FaceRig) -> Tensor:
+    """(1, 1, h, h) 1 below the chin, 0 above."""
+    down = rig.face.down_on_stage / rig.face.down_on_stage.square().sum().clamp_min(1e-6)  # to decimetres
+    chin = rig.face.points[_CHIN]
+    below = torch.einsum("bchw,c->bhw", _places(chin.device) - chin[None, :, None, None], down)[:, None]
+    return ((below - _NECK[0]) / (_NECK[1] - _NECK[0])).clamp(0, 1)
+
+
+def _places(device: torch.device) -> Tensor:
+    """(1, 2, h, h) x and y of the pixels of the stage."""
+    line = torch.arange(STAGE, device=device) + 0.5
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y])[None]
+
+
+def _grid(places: Tensor) -> Tensor:
+    return places.permute(0, 2, 3, 1) * (2 / STAGE) - 1

@@ -1,0 +1,102 @@
+"""How every training of the method begins and ends: what it has is told, what it learnt is exported and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import CheckpointMissing
+from ..model import SadTalkerModel
+from .clips import Clip
+from .engine import Run, Trainer, train
+from .export import Ends, export
+from .held_out import Split
+from .report import closing_table, write_report
+from .states import BEST, BEST_FILE, HELD_OUT, LAST, load_state
+from .summary import SpeakerSummary, summarise, table, warnings_of
+
+
+def train_and_export(
+    trainer: Trainer,
+    run: Run,
+    ends: Ends,
+    base: SadTalkerModel | None,
+    nets: Mapping[str, nn.Module],
+    split: Split,
+    *,
+    styles: Mapping[str, int] | None = None,
+    carried: Mapping[str, nn.Module] | None = None,
+    hint: str = "",
+) -> None:
+    """base: whose file the nets go into, None where nothing is exported;  nets: those of the trainer that are exported
+    styles: {speaker: pose_style};  carried: networks that only go along;  hint: what to do with the file
+    Raises what `train` and `export` raise, an unusable --export before the work begins.
+    """
+    trainer.settings = {**trainer.settings, HELD_OUT: split.record}
+    target = ends.export
+    if target is not None:
+        ends.require_export()
+    if ends.only is not None:
+        _export(trainer, run, ends.only, base, target, nets, carried, styles, hint)
+        return
+    speakers = _tell_the_data(split, os.environ.get("LOCAL_RANK", "0") == "0")
+    if not train(trainer, run):
+        return
+    closing = closing_table(run.folder)
+    if closing:
+        print(closing)
+    told = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
+    page = write_report(
+        run.folder,
+        title=f"Training of {', '.join(nets)}: {run.folder.name}",
+        steps=run.steps,
+        speakers=speakers,
+        notes=[split.in_words, told] if told else [split.in_words],
+    )
+    print(f"{page}: curves, films and what to do next")
+    if target is not None:
+        _export(trainer, run, None, base, target, nets, carried, styles, hint)
+
+
+def _tell_the_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
+    """What there is of whom, and what will teach nothing; before the work begins."""
+    clips: Sequence[Clip] = [*split.learnt, *split.held_out]
+    folder = clips[0].file.parent if clips else None
+    speakers = summarise(clips, folder)
+    if aloud:
+        print(table(speakers), split.in_words, *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n",
+              file=sys.stderr)  # fmt: skip
+    return speakers
+
+
+def _export(
+    trainer: Trainer,
+    run: Run,
+    asked: str | None,
+    base: SadTalkerModel | None,
+    target: Path | None,
+    nets: Mapping[str, nn.Module],
+    carried: Mapping[str, nn.Module] | None,
+    styles: Mapping[str, int] | None,
+    hint: str,
+) -> None:
+    """asked: "best" or "last"; None is the best where there is one."""
+    assert base is not None and target is not None
+    which = asked or (BEST if (run.folder / BEST_FILE).exists() else LAST)
+    step = "as it began"
+    try:
+        step = f"step {load_state(trainer.nets, run.folder, which)['step']}"
+    except CheckpointMissing:
+        if asked is not None:
+            raise
+    file = export(target, base, {**nets, **(carried or {})})
+    told = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
+    print(f"{file}:{told} ({which} state, {step})" + (f": {hint}" if hint else ""))
+
+
+__all__ = ["train_and_export"]

@@ -1,0 +1,178 @@
+"""A film is dubbed: the mouth is that of the voice, every other byte that of the film; who is not there passes by."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sadtalker_core.coefficients import EXPRESSION
+from sadtalker_core.datatypes import MINI, RELEASED, Expression
+from sadtalker_core.dub.dub import DubOptions, dub_film, dubbed_frames, sound_of, voice_of
+from sadtalker_core.dub.film import FilmOfImages
+from sadtalker_core.dub.follow import FilmCount
+from sadtalker_core.dub.schedule import VoiceTrack
+from sadtalker_core.errors import AudioError, FaceNotFound, WrongFamily
+from sadtalker_core.face.embedded import embedded_face_nets
+from sadtalker_core.face.mesh import track_meshes
+from sadtalker_core.face.points import FaceSelector
+from sadtalker_core.families import FAMILIES
+from sadtalker_core.media import read_audio
+from sadtalker_core.model import SadTalkerModel, load_model
+from tests.decoded import decoded
+from tests.dub.films import FPS, film_of, gliding, track_of
+from tests.face.images import astronaut, resized
+from tests.render import tiny
+
+N = 6
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("mini", [])
+
+
+@pytest.fixture(scope="module")
+def films(model):
+    """bytes (T, H, W, 3): as filmed, and with a mouth that is open"""
+    images = gliding(N)
+    made = list(dubbed_frames(model, film_of(images), track_of(N, jawOpen=0.6), DubOptions()))
+    return (images * 255).round().byte(), torch.stack(made)
+
+
+def lips(model, frames) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far lips are apart by the distance of the eyes (T,), and the meshes (T, 468, 3)."""
+    nets = model.nets["face_detector"], model.nets["face_mesh"]
+    points = torch.stack([seen.points for seen in track_meshes(*nets, frames.float() / 255)])
+    eyes = (points[:, 263, :2] - points[:, 33, :2]).norm(dim=-1)
+    return (points[:, 14, 1] - points[:, 13, 1]) / eyes, points
+
+
+def test_the_mouth_opens_as_the_voice_has_it_and_the_rest_of_the_face_stays(model, films):
+    (was, before), (now, after) = (lips(model, frames) for frames in films)
+    eyes = [33, 133, 362, 263, 159, 386, 65, 295]
+    assert (now - was).min() > 0.02, "the mesh sees half of it in a mouth that smiles"
+    assert (after[:, eyes, :2] - before[:, eyes, :2]).norm(dim=-1).mean() < 1.5, "pixels of a face of 100"
+
+
+def test_beyond_mouth_and_chin_every_byte_is_the_films_own(films):
+    filmed, made = films
+    changed = (filmed != made).any(-1)
+    for k in range(N):
+        rows, columns = torch.nonzero(changed[k], as_tuple=True)
+        assert rows.min() > 112 and rows.max() < 215, "nose and collar"
+        assert columns.min() > 70 - 2 * k and columns.max() < 180 - 2 * k
+    assert changed.float().mean() > 0.02
+
+
+def test_without_strength_or_where_the_film_keeps_its_mouth_in_silence_nothing_changes(model, films):
+    images = gliding(2)
+    for track, options in (
+        (track_of(2, jawOpen=0.6), DubOptions(strength=0.0)),
+        (track_of(2, speaks=0.0, jawOpen=0.6), DubOptions(keep_mouth=1.0)),
+    ):
+        made = torch.stack(list(dubbed_frames(model, film_of(images), track, options)))
+        assert torch.equal(made, films[0][:2])
+
+
+def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again(model, films):
+    images = gliding(N)
+    images[2:4] = 0.2
+    count = FilmCount()
+    made = torch.stack(list(dubbed_frames(model, film_of(images), track_of(N, jawOpen=0.6), DubOptions(), count=count)))
+    changed = (made != (images * 255).round().byte()).flatten(1).any(1).tolist()
+    assert changed == [True, True, False, False, True, True]
+    assert (count.n_frames, count.n_without, count.n_cuts) == (N, 2, 2)
+
+
+def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_is(model):
+    images = gliding(6)
+    images[2:4] = resized(images[2], 224, 300)[:, 38:262]  # a face that is a third wider
+    images[4:] = torch.full_like(images[4:], 0.3)
+    images[4:, :160, :160] = gliding(1)[:, 30:190, 40:200]
+    made = torch.stack(list(dubbed_frames(model, film_of(images), track_of(6, jawOpen=0.6), DubOptions())))
+    changed = (made != (images * 255).round().byte()).flatten(1).any(1).tolist()
+    assert changed == [True, True, False, False, True, True]
+
+
+def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
+    both = torch.cat([astronaut()[:240, 100:340], astronaut()[:240, 100:340].flip(1)], dim=1)[None].repeat(2, 1, 1, 1)
+    for index, side in ((0, slice(0, 240)), (1, slice(240, 480))):
+        options = DubOptions(selector=FaceSelector(index, "left to right"))
+        made = torch.stack(list(dubbed_frames(model, film_of(both), track_of(2, jawOpen=0.6), options)))
+        columns = torch.nonzero((made != (both * 255).round().byte()).any(-1).any(0).any(0))[:, 0]
+        assert side.start <= columns.min() and columns.max() < side.stop
+
+
+def test_the_file_has_the_films_rate_and_length_and_both_sounds(model, tmp_path):
+    images = gliding(N, 193)
+    film = FilmOfImages(images, 12.5, (torch.full((1, 4000), 0.25), 8000))
+    voice = torch.full((1, 16_000), 0.25), 16_000
+    told = []
+    path = dub_film(
+        tmp_path / "out.mp4", model, film, track_of(4, jawOpen=0.5), DubOptions(original_volume=0.5), voice=voice,
+        on_progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    video = decoded(path)
+    assert video.frames.shape == (N, 194, 194, 3) and video.fps == 12.5
+    assert told[-1] == (N, N)
+    assert read_audio(path)[0].shape == (2, pytest.approx(48_000 * N / 12.5, abs=2500))
+
+
+def test_the_films_sound_lies_under_the_voice_as_loud_as_is_wished():
+    film = FilmOfImages(torch.zeros(1, 64, 64, 3), FPS, (torch.full((1, 8000), 0.5), 16_000))
+    voice = torch.full((1, 16_000), 0.25), 16_000
+    mixed = np.concatenate(list(sound_of(film, voice, 0.5).chunks(16_000)))
+    assert mixed.shape == (16_000, 2)
+    assert mixed[1000] == pytest.approx([0.5, 0.5]) and mixed[12_000] == pytest.approx([0.25, 0.25])
+    assert sound_of(film, None, 0.0) is None
+
+
+def test_a_stop_leaves_no_file(model, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        dub_film(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5), on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_without_anybody_is_refused_before_a_file_is_named(model, tmp_path):
+    with pytest.raises(FaceNotFound, match="shows no face that can be dubbed"):
+        dub_film(tmp_path / "out.mp4", model, film_of(torch.zeros(2, 96, 96, 3)), track_of(2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_voice_moves_the_mouth_alone(model):
+    rows = torch.ones(3, EXPRESSION)
+    track, sound = voice_of(model, None, None, Expression(rows, MINI))
+    moved = track.weights[0] > 0
+    assert 20 < moved.sum() < 40 and not moved[8] and sound is None, "8 is a lid"
+    with pytest.raises(AudioError, match="expected a voice"):
+        voice_of(model, None, None, None)
+    with pytest.raises(WrongFamily):
+        voice_of(model, None, None, Expression(rows, RELEASED))
+
+
+def test_weights_that_redraw_heads_dub_four_frames(caplog):
+    from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
+
+    detector, mesh = embedded_face_nets()
+    nets = {
+        "face_detector": detector, "face_mesh": mesh, "mapping": tiny.mapping(),
+        "face_recon": FaceReconNet(FaceReconConfig(stem=4, blocks=(1,), widths=(4,), expansion=2)).eval(),
+        "keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator(),
+    }  # fmt: skip
+    released = SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets)
+    images = gliding(4)
+    track = VoiceTrack(torch.zeros(4, EXPRESSION), torch.ones(4))
+    with caplog.at_level(logging.INFO):
+        made = torch.stack(list(dubbed_frames(released, film_of(images), track, DubOptions())))
+    filmed = (images * 255).round().byte()
+    changed = (made != filmed).any(-1)
+    assert changed.flatten(1).any(1).all() and not changed[:, :112].any()

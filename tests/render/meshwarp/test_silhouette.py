@@ -1,0 +1,57 @@
+"""What goes along with the head, and what beside it stays: a dark head before a light wall."""
+
+import pytest
+import torch
+
+from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
+from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
+from sadtalker_core.render.meshwarp.placement import STAGE
+from sadtalker_core.render.meshwarp.silhouette import Silhouette
+from tests.render.heads import STILL, rig
+
+HAIR = 62.0, 70.0  #: pixels of the stage: half axes of the head
+SHIFT = torch.tensor([[0.08, 0.0]])
+
+
+@pytest.fixture(scope="module")
+def moved():
+    """-> what the mesh says of a head that is shifted, the same with the outline found, and how far from the middle of
+    the head each spot is, 1 at the end of the hair.
+    """
+    net = FlowRenderer(FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))).eval()
+    with torch.no_grad():
+        net.shift.weight.zero_()
+    line = torch.arange(STAGE) + 0.5 - STAGE / 2
+    away = ((line / HAIR[0]).square() + (line / HAIR[1]).square()[:, None]).sqrt()
+    stage = torch.where(away < 1, 0.2, 0.9).expand(1, 3, -1, -1).contiguous()
+    face = rig()
+    with torch.inference_mode():
+        outline = Silhouette(net, stage, net.encode(stage), face)
+        flow = mesh_flow(face, torch.zeros(1, 64), STILL[0], SHIFT)
+        rest = mesh_flow(face, torch.zeros(1, 64), *STILL)
+        now = outline(flow.displacement, flow.face)
+        still = outline(rest.displacement, rest.face)
+    return flow.displacement[0], now[0], away, still
+
+
+def test_a_wall_behind_the_head_moves_less_than_before(moved):
+    before, now, away, _ = moved
+    wall = (away > 1.15) & (torch.arange(STAGE)[:, None] < STAGE / 2)
+    assert now[:, wall].norm(dim=0).mean() < 0.7 * before[:, wall].norm(dim=0).mean()
+
+
+def test_the_face_moves_as_before(moved):
+    before, now, away, _ = moved
+    assert (now - before)[:, away < 0.3].abs().max() < 1e-4
+
+
+def test_hair_is_not_torn_from_the_wall(moved):
+    """What is looked up goes on from pixel to pixel in the same order: nothing is shown twice."""
+    _, now, away, _ = moved
+    beside = (away > 0.8) & (torch.arange(STAGE)[:, None] < STAGE / 2)
+    assert (now[0].diff(dim=1)[beside[:, 1:]] > -0.9).all()
+    assert (now[1].diff(dim=0)[beside[1:]] > -0.9).all()
+
+
+def test_a_head_that_does_not_move_moves_nothing(moved):
+    assert moved[3].abs().max() < 1e-4

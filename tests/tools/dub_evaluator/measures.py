@@ -1,0 +1,127 @@
+"""A dubbed film beside the true one: what the lips do, how far pixels are off, what happens at the seam.
+
+Letters: `T` frames, `S` their side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sadtalker_core.audio.speech import encode_speech
+from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP
+from sadtalker_core.dub.dub import DubOptions, dubbed_frames, voice_of
+from sadtalker_core.dub.film import FilmOfImages
+from sadtalker_core.dub.mouth import place_of
+from sadtalker_core.dub.rest import Person
+from sadtalker_core.face.mesh import track_meshes
+from sadtalker_core.model import load_model
+from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+
+from .films import TwoFilms
+
+COLUMNS = (
+    "lip gap, r to the truth (bar .85)",
+    "the same of the undubbed film",
+    "lip gap, spread by the truth's",
+    "error in the mouth region by that of no change (bar .5)",
+    "largest change beyond the mask (bar 0)",
+    "flicker along the seam by the film's own (bar 1.2)",
+)
+_UPPER, _LOWER = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
+_EYES = (33, 263)
+_SEAM = 0.02, 0.98  #: of the mask: what lies between is the seam
+
+
+@dataclass(frozen=True, eq=False)
+class Dubbed:
+    """frames (T, S, S, 3) bytes;  masks (T, S, S) in 0..1;  points (T, 468, 3) of the first film"""
+
+    frames: np.ndarray
+    masks: np.ndarray
+    points: np.ndarray
+
+    def sheet(self, films: TwoFilms, n_rows: int = 10, half: int = 33) -> np.ndarray:
+        """Mouths at 4 x in evenly spread frames: the first film, dubbed, the true second one."""
+        rows = []
+        for k in np.linspace(2, len(self.frames) - 3, n_rows).astype(int):
+            x, y = (int(v) for v in self.points[k][[13, 14], :2].mean(0))
+            part = slice(max(y - half, 0), y + half), slice(max(x - half - 11, 0), x + half + 11)
+            films_here = (film[k][part] for film in (films.first, self.frames, films.second))
+            rows.append(np.concatenate([image.repeat(4, 0).repeat(4, 1) for image in films_here], 1))
+        height, width = (min(row.shape[axis] for row in rows) for axis in (0, 1))
+        return np.concatenate([row[:height, :width] for row in rows])
+
+
+def dubbed(films: TwoFilms) -> Dubbed:
+    """The first film with the second voice, as Dub Video makes it."""
+    model = load_model("mini", [])
+    first = torch.from_numpy(films.first)
+    film = FilmOfImages(first.float() / 255, FRAMES_PER_SECOND)
+    speech = encode_speech(torch.from_numpy(films.voices[1])[None], SAMPLE_RATE_HZ)
+    track, _ = voice_of(model, None, speech)
+    made = torch.stack(list(dubbed_frames(model, film, track, DubOptions(length="silence")))).numpy()
+    points = meshes(films.first)
+    person = Person.of(model.nets["linear_3dmm"], points)
+    masks = np.zeros(first.shape[:3], np.float32)
+    for k, mesh in enumerate(points):
+        place = place_of(mesh, person.rest)
+        box, side = place.square(), first.shape[1]
+        rows, columns = slice(max(box.y, 0), min(box.bottom, side)), slice(max(box.x, 0), min(box.right, side))
+        mask = place.mask(box).numpy()
+        masks[k, rows, columns] = mask[
+            rows.start - box.y : rows.stop - box.y, columns.start - box.x : columns.stop - box.x
+        ]
+    return Dubbed(made, masks, points.numpy())
+
+
+def meshes(frames: np.ndarray) -> Tensor:
+    model = load_model("mini", [])
+    images = (torch.from_numpy(frame).float() / 255 for frame in frames)
+    seen = track_meshes(model.nets["face_detector"], model.nets["face_mesh"], images)
+    return torch.stack([one.points for one in seen])
+
+
+def lip_gaps(points: Tensor) -> np.ndarray:
+    """(T,) how far lips are apart, by the distance of the eyes."""
+    eyes = (points[:, _EYES[1], :2] - points[:, _EYES[0], :2]).norm(dim=-1)
+    return ((points[:, _LOWER, 1] - points[:, _UPPER, 1]).mean(1) / eyes).numpy()
+
+
+def compared(films: TwoFilms, made: Dubbed) -> dict[str, float]:
+    """-> column -> value"""
+    gaps = [lip_gaps(meshes(frames)) for frames in (films.first, made.frames, films.second)]
+    region = made.masks > 0.5
+    off, unchanged = (_error(frames, films.second, region) for frames in (made.frames, films.first))
+    # masks are of meshes that are not smoothed; a pixel to each side is allowed for
+    beyond = ~_grown(made.masks > 0, 3)
+    changed = np.abs(made.frames.astype(int) - films.first).max(-1)
+    seam = (made.masks > _SEAM[0]) & (made.masks < _SEAM[1])
+    values = (
+        np.corrcoef(gaps[1], gaps[2])[0, 1],
+        np.corrcoef(gaps[0], gaps[2])[0, 1],
+        gaps[1].std() / gaps[2].std(),
+        off / unchanged,
+        changed[beyond].max(initial=0),
+        _flicker(made.frames, seam) / _flicker(films.first, seam),
+    )
+    return dict(zip(COLUMNS, map(float, values), strict=True))
+
+
+def _error(frames: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
+    return float(np.abs(frames[where].astype(np.float32) - truth[where]).mean())
+
+
+def _flicker(frames: np.ndarray, where: np.ndarray) -> float:
+    """How much pixels leave the straight line between the frame before and the one after."""
+    wide = frames.astype(np.float32)
+    off = np.abs(wide[1:-1] - (wide[:-2] + wide[2:]) / 2).mean(-1)
+    return float(off[where[1:-1]].mean())
+
+
+def _grown(where: np.ndarray, by: int) -> np.ndarray:
+    wide = torch.nn.functional.max_pool2d(torch.from_numpy(where).float()[:, None], 2 * by + 1, 1, by)
+    return wide[:, 0].numpy() > 0

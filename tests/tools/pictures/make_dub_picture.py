@@ -1,0 +1,38 @@
+"""Makes web/pictures/node_dub_video.jpg anew: frames of a film, and below them the same frames, dubbed.
+
+python -m tests.tools.pictures.make_dub_picture
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sadtalker_core.dub.dub import DubOptions, dubbed_frames, voice_of
+from sadtalker_core.media import read_audio
+from sadtalker_core.model import load_model
+from tests.dub.films import film_of, gliding
+from tests.tools.pictures.saving import save_small
+
+PROJECT = Path(__file__).resolve().parents[3]
+SHOWN = (22, 28, 34, 37)  #: frames
+PART = slice(20, 200), slice(36, 216)
+
+
+def main() -> None:
+    from PIL import Image
+
+    model, images = load_model("mini", []), gliding(40)
+    track, _ = voice_of(model, read_audio(PROJECT / "tests" / "demo" / "hello.flac"))
+    made = torch.stack(list(dubbed_frames(model, film_of(images), track, DubOptions(length="cut")))).numpy()
+    filmed = (images * 255).round().byte().numpy()
+    rows = [np.concatenate([film[k][PART[0], max(36 - 2 * k, 0) : max(36 - 2 * k, 0) + 180] for k in SHOWN], 1)
+            for film in (filmed, made)]  # fmt: skip
+    picture = Image.fromarray(np.concatenate(rows)).resize((1080, 540), Image.Resampling.LANCZOS)
+    save_small(picture, PROJECT / "web" / "pictures" / "node_dub_video.jpg")
+
+
+if __name__ == "__main__":
+    main()
