@@ -34,7 +34,7 @@ FOLDED = {
     "SadTalkerSetExpression": ("frown", "squint", "wide_eyes", "gaze_y", "wink_left", "wink_right", "jaw",
                                "lip_corner_left", "lip_corner_right", "pucker", "wandering_gaze", "micro_expressions",
                                "seed"),
-    "SadTalkerDubVideo": ("face_order", "fps", "keep_partial", "output_fps", "quality", "strength"),
+    "SadTalkerDubVideo": ("face_order", "fps", "keep_partial", "output_fps", "quality", "strength", "label"),
     "SadTalkerEditPose": ("pitch_offset", "yaw_offset", "roll_offset"),
 }  # fmt: skip
 

@@ -1,12 +1,14 @@
 // Tells the page that these nodes show a video: the first Nodes 2.0 takes every node without a VIDEO input for one
-// that shows images. Render Video does show images while it works, and the page would keep the last of them.
+// that shows images. Render Video and Dub Video do show images while they work, and the page would keep the last of them.
 import { app } from "../../scripts/app.js"
+
+const SHOW_IMAGES_FIRST = ["SadTalkerRenderVideo", "SadTalkerDubVideo"]
 
 app.registerExtension({
     name: "sadtalkernodes.videoPreview",
     nodeCreated(node) {
         if (node.comfyClass === "SadTalkerVideoCombine") node.previewMediaType = "video"
-        if (node.comfyClass !== "SadTalkerRenderVideo") return
+        if (!SHOW_IMAGES_FIRST.includes(node.comfyClass)) return
         app.api.addEventListener("execution_start", () => { node.previewMediaType = undefined })
         const onExecuted = node.onExecuted
         node.onExecuted = function (output) {

@@ -66,7 +66,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     why = ""
     for file in there:
         try:
-            state = _read(file)
+            state = read_state_file(file)
         except CheckpointDamaged as error:
             why = why or str(error)
             continue
@@ -83,7 +83,7 @@ def read_best(folder: Path) -> dict[str, Any]:
             f"{folder} knows no best state: nothing was held out in it, or it was not validated yet. Ask for the "
             f"{LAST} one."
         )
-    return _read(folder / BEST_FILE)
+    return read_state_file(folder / BEST_FILE)
 
 
 def load_nets(nets: Mapping[str, nn.Module], tensors: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
@@ -155,7 +155,8 @@ def _write(file: Path, state: Mapping[str, Any]) -> None:
         torch.save(dict(state), out)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_state_file(file: Path) -> dict[str, Any]:
+    """nets, step and what else one file of a run holds. Raises CheckpointDamaged."""
     try:
         state = torch.serialization.load(file, map_location="cpu", weights_only=True)
         state["nets"], state["step"]  # noqa: B018 (whether they are there)
@@ -184,6 +185,7 @@ __all__ = [
     "read_best",
     "read_settings",
     "read_state",
+    "read_state_file",
     "save_best",
     "save_state",
     "settle",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.tools.comfyui import validators, workflow
 from tests.tools.comfyui.layout import PACK_NAME, PROJECT
+from tests.tools.freeze import OPEN_LISTS
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
@@ -81,5 +82,6 @@ def _offer_uploads(prompt: dict, object_info: dict) -> None:
             value = node["inputs"].get(name)
             choices = spec[0] if isinstance(spec[0], list) else workflow._options(spec).get("options")
             is_file = any(workflow._options(spec).get(flag) for flag in workflow.UPLOADS) or name.endswith("_name")
+            is_file = is_file or (node["class_type"], name) in OPEN_LISTS
             if is_file and isinstance(value, str) and isinstance(choices, list) and value not in choices:
                 choices.append(value)

@@ -216,13 +216,12 @@ class Train(Writer):
 
     @classmethod
     def broken(cls, path: Path) -> str:
-        import torch
-
         from sadtalker_core.training.engine import read_log, steps_done
+        from sadtalker_core.training.states import read_state_file
 
         try:
             if path.name.startswith("state"):
-                torch.load(path)
+                read_state_file(path)
             if path.name == "state.pt":
                 return "" if steps_done(path.parent) in (2, 4, 6) else "it is of another step"
             if path.name == "log.jsonl":

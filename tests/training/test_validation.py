@@ -68,7 +68,7 @@ def test_the_best_state_is_kept_beside_the_last_three(tmp_path):
     held = [line for line in read_log(tmp_path) if HELD_OUT_ERROR in line]
     assert [line["step"] for line in held] == [*range(0, 41, 4)]
     assert states.read_best(tmp_path)["figures"][HELD_OUT_ERROR] <= 1.02 * min(line[HELD_OUT_ERROR] for line in held)
-    kept = [torch.load(tmp_path / name)["step"] for name in ("state.pt", "state_1.pt", "state_2.pt")]
+    kept = [states.read_state_file(tmp_path / name)["step"] for name in ("state.pt", "state_1.pt", "state_2.pt")]
     assert kept == [40, 35, 30]
 
 
@@ -203,7 +203,7 @@ def test_states_that_cannot_be_read_or_are_of_other_networks_are_sentences(tmp_p
     train(Counting(), run_of(tmp_path, steps=8))
     with pytest.raises(CheckpointMismatch, match="not of these networks"):
         load_state({"net": Linear(2, 2)}, tmp_path, LAST)
-    state = torch.load(tmp_path / "state.pt")
+    state = states.read_state_file(tmp_path / "state.pt")
     torch.save({"nets": state["nets"], "step": 8}, tmp_path / "state.pt")  # as an older version might have left it
     with pytest.raises(CheckpointMismatch, match="another version"):
         train(Counting(), run_of(tmp_path, steps=9))
