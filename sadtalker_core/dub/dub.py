@@ -80,7 +80,9 @@ class Patch:
     def painted(self, model: Model, person: Person) -> Tensor:
         """(3, S, S) in 0..1: the square with its new mouth.  model: of no use, a mesh needs none"""
         square = self.square.float() / 255
-        return with_mouth(square, self.points, self.own, person.rest, self.weights, self.amount, self.look)
+        return with_mouth(
+            square, self.points, self.own, person.rest, self.weights, self.amount, self.look, person.teeth
+        )
 
 
 @dataclass(frozen=True, eq=False)

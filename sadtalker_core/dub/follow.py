@@ -26,8 +26,10 @@ from ..face.points import FaceSelector, select_face
 from ..face.sampling import Square, sample_squares
 from ..render.meshwarp.placement import fit_head
 from ..render.meshwarp.posed_rig import PosedRig
-from .mouth import AWAY_DEG, MouthLook, look_of
+from .lips import with_seen_edges
+from .mouth import AWAY_DEG, DubbedHead, MouthLook, look_of
 from .rest import Person, read_weights
+from .teeth import drawing_of, teeth_in_sight
 
 #: the brightness of a frame is compared in so many cells; at a cut they change by more, on average
 _CELLS, _CUT = (18, 32), 0.1
@@ -36,6 +38,7 @@ _JUMP, _GROWTH = 0.5, 1.6
 _PLACE = 0.02  #: decimetres of unlikeness for a size of the face that it lies elsewhere
 _SMOOTHED_S = 0.08  #: seconds to each side that the parabola goes through
 _LOOKED_AT = 192  #: pixels: the side of the square in which the light is read
+_LARGEST = 1024  #: the same of the square in which teeth are read
 _LIGHT_EVERY, _LIGHT_SHARE = 6, 0.3  #: frames between two looks at the light, and what a look counts
 _SAMPLE, _SAMPLE_EVERY_S = 60, 0.2  #: frames that a person is read from, and seconds between them
 
@@ -157,15 +160,30 @@ def read_person(
     tracker = _Tracker(detector, mesh, selector, None)
     every = max(round(_SAMPLE_EVERY_S * fps), 1)
     meshes: list[Tensor] = []
+    smile, most = None, 0.0
     for k, frame in enumerate(frames):
         if k % every:
             continue
         seen = tracker.see(frame)
         if seen.points is not None:
             meshes.append(seen.points)
+            image, points = _face_of(frame, seen.points, _LOOKED_AT)
+            if (shown := teeth_in_sight(image, _as_portrait(points, _LOOKED_AT))) > most:
+                smile, most = seen, shown
             if len(meshes) == _SAMPLE:
                 break
-    return Person.of(linear_3dmm, torch.stack(meshes)) if meshes else None
+    if not meshes:
+        return None
+    person = Person.of(linear_3dmm, torch.stack(meshes))
+    return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
+
+
+def _teeth_of(smile: _Seen, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:
+    assert smile.points is not None
+    side = min(max(round(float(fit_head(smile.points).stage_side())), _LOOKED_AT), _LARGEST)
+    image, points = _face_of(smile.frame, smile.points, side)
+    own = read_weights(linear_3dmm, smile.points[None])[0] - person.weights
+    return drawing_of(image, DubbedHead(with_seen_edges(image[0], points), person.rest, own))
 
 
 def follow_person(
@@ -275,15 +293,21 @@ class _Light:
 
 
 def _look_at(frame: Tensor, points: Tensor) -> tuple[MouthLook, float]:
-    fit = fit_head(points)
-    side, (x, y) = float(fit.stage_side()), fit.stage_centre().tolist()
-    square = Square(x, y, side)
-    image = sample_squares(frame.float() / 255, [square], _LOOKED_AT)
-    there = square.from_image(points, _LOOKED_AT)
+    image, there = _face_of(frame, points, _LOOKED_AT)
+    return look_of(image, _as_portrait(there, _LOOKED_AT)), float(cover_of(image[0], there) != CLOTH)
+
+
+def _as_portrait(points: Tensor, side: int) -> PosedRig:
     nothing = torch.zeros(1)
     at_rest = BlendshapeMotion(nothing, nothing, nothing, torch.zeros(1, 3), torch.zeros(1, 64))
-    look = look_of(image, PosedRig(there, _LOOKED_AT, at_rest))
-    return look, float(cover_of(image[0], there) != CLOTH)
+    return PosedRig(points, side, at_rest)
+
+
+def _face_of(frame: Tensor, points: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The square around the face (1, 3, side, side), and the points in its pixels."""
+    fit = fit_head(points)
+    square = Square(*fit.stage_centre().tolist(), float(fit.stage_side()))
+    return sample_squares(frame.float() / 255, [square], side), square.from_image(points, side)
 
 
 def _cells_of(frame: Tensor) -> Tensor:

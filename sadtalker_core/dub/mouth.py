@@ -32,6 +32,7 @@ from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from ..datatypes import Box
 from ..render.meshwarp.flow_maps import MeshFlow, mesh_flow
 from ..render.meshwarp.lip_contact import spread_of_lips
+from ..render.meshwarp.mouth_anchors import UPPER_TEETH
 from ..render.meshwarp.placement import STAGE, HeadFit, PlacedFace, fit_head
 from ..render.meshwarp.posed_rig import PosedRig
 from ..render.meshwarp.rig import FaceRig
@@ -41,6 +42,7 @@ from ..render.mouth.dentition import ENAMEL
 from ..render.mouth.interior import Mouth, inner_lip
 from ..render.mouth.light import light_of
 from ..render.mouth.lip_edges import LipEdges
+from ..render.mouth.opening import Opening
 from ..render.mouth.own_teeth import OwnTeeth
 from .lips import with_seen_edges
 
@@ -66,6 +68,7 @@ _MARGIN = 0.12  #: decimetres beyond the mask that its square has, to look up wh
 AWAY_DEG = (48.0, 62.0)
 #: drawings of teeth are kept for sizes that differ by this
 _SIZES = math.sqrt(2)
+_SHADE_OF_REAL = 0.5  #: of the shade that falls on drawn teeth, how much falls on those that the film has shown
 _FINEST = 400
 
 
@@ -155,7 +158,7 @@ class _FilmMouth(Mouth):
     and go.
     """
 
-    def __init__(self, image: Tensor, head: PosedRig, look: MouthLook, amount: float):
+    def __init__(self, image: Tensor, head: PosedRig, look: MouthLook, amount: float, teeth: Tensor | None):
         self.image, self.head, self.density = image, head, head.density
         self.own = OwnTeeth(image, head, look.white, look=False)
         lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
@@ -163,6 +166,16 @@ class _FilmMouth(Mouth):
         self.was, self.amount = self._apart(lips, self.across), amount
         finer = _SIZES ** math.ceil(math.log(max(self.density, 1.0), _SIZES))
         self._draw(min(finer, _FINEST), look.white, look.enamel, look.lip)
+        self.real = teeth is not None
+        if teeth is not None:
+            self.layers[UPPER_TEETH] = torch.cat([teeth[:3] * look.enamel[:, None, None], teeth[3:]])
+
+    def _lights(self, gap: Opening, below_teeth: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Real teeth were lit when they were seen: some of the shade is in their colours."""
+        lights, opened = super()._lights(gap, below_teeth)
+        if self.real:
+            lights[UPPER_TEETH] = torch.lerp(torch.ones_like(lights[UPPER_TEETH]), lights[UPPER_TEETH], _SHADE_OF_REAL)
+        return lights, opened
 
     def _changed(self, lips: Tensor) -> Tensor:
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1).amax(1) / _PARTED
@@ -254,11 +267,18 @@ def place_of(points: Tensor, rest: Tensor) -> MouthPlace:
 
 
 def with_mouth(
-    square: Tensor, points: Tensor, own: Tensor, rest: Tensor, weights: Tensor, amount: float, look: MouthLook
+    square: Tensor,
+    points: Tensor,
+    own: Tensor,
+    rest: Tensor,
+    weights: Tensor,
+    amount: float,
+    look: MouthLook,
+    teeth: Tensor | None = None,
 ) -> Tensor:
     """square (3, S, S) in 0..1, points (468, 3) in its pixels, own (64,) of the film, weights (64,) of the voice -> the
-    same square with the new mouth. amount: 0 as filmed, 1 as the voice has it. What does not move is the square's own
-    to the bit.
+    same square with the new mouth. amount: 0 as filmed, 1 as the voice has it; teeth: the upper row as the film shows
+    it elsewhere, see teeth.py. What does not move is the square's own to the bit.
     """
     image, side = square[None], square.shape[-1]
     head = DubbedHead(with_seen_edges(square, points), rest, own, amount)
@@ -267,7 +287,7 @@ def with_mouth(
     look_up = Lookup(image, fine=False)
     look_up.fine = True  # bicubic, on the square itself
     LipEdges(look_up, side, head).draw(frames, flow.displacement, flow)
-    _FilmMouth(image, head, look, amount).fill(frames, flow)
+    _FilmMouth(image, head, look, amount, teeth).fill(frames, flow)
     return frames[0].clamp_(0, 1)
 
 

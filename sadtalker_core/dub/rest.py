@@ -29,12 +29,14 @@ _STILL = 0.05  #: decimetres: a point that blendshapes move so far counts half i
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
-    weights that it is read to have;  spread: how unlike the sample itself is at most, as `unlike` has it
+    weights that it is read to have;  spread: how unlike the sample itself is at most, as `unlike` has it;  teeth
+    (4, H, W): the upper row, where the sample shows it, see teeth.py
     """
 
     rest: Tensor
     weights: Tensor
     spread: float = 0.0
+    teeth: Tensor | None = None
 
     @classmethod
     def of(cls, linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Person:
