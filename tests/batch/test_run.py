@@ -173,7 +173,7 @@ def test_a_call_that_kills_every_worker_is_given_up_and_the_others_are_answered(
     while pool.busy:
         pool.wait(1.0)
     assert deadly.error.startswith("its worker died: ") and deadly.error.endswith("(tried 2 times)")
-    assert broken.error == "AttributeError: 'NoneType' object has no attribute 'options' (tried 2 times)"
+    assert broken.error == "AttributeError: 'NoneType' object has no attribute 'film' (tried 2 times)"
 
 
 @pytest.mark.slow

@@ -261,7 +261,7 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     clip = PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
     pool, written, ahead = Backwards(clip), [], []
 
-    def film(claim, heads, portrait, voice, options):
+    def film(claim, heads, portrait, voice, options, background):
         for frames in heads.batches():
             ahead.append(pool.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
@@ -298,7 +298,7 @@ def test_jobs_for_the_same_nets_are_made_together(table, folder):
 
 
 def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
-    def film(path, heads, portrait, voice, options):
+    def film(path, heads, portrait, voice, options, background):
         next(heads.batches())
         raise RuntimeError("the unexpected")
 

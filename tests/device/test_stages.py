@@ -25,9 +25,12 @@ from tests.tolerances import ARRANGEMENTS
 from tests.tools.second_device import DEVICE, memory, second_device
 from tests.waves import write_wave
 
+#: The mini's outline of the head is a threshold: a spot of it may fall to either side by rounding, which moved a pixel
+#: by .0012 in fp16 and .0022 in bf16.
+LEVEL = 1 / 255
 #: at most, and on average, of images in 0..1; the narrow released model has noise for weights, which magnifies
 APART = {
-    (MINI, "fp32"): (ARRANGEMENTS, ARRANGEMENTS), (MINI, "fp16"): (4e-4, 4e-6), (MINI, "bf16"): (4e-3, 4e-5),
+    (MINI, "fp32"): (ARRANGEMENTS, ARRANGEMENTS), (MINI, "fp16"): (LEVEL, 4e-6), (MINI, "bf16"): (LEVEL, 4e-5),
     (RELEASED, "fp32"): (ARRANGEMENTS, ARRANGEMENTS), (RELEASED, "fp16"): (4e-3, 5e-4),
     (RELEASED, "bf16"): (3e-2, 4e-3),
 }  # fmt: skip

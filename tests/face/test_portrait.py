@@ -30,7 +30,10 @@ def test_a_cut_out_says_in_one_line_what_becomes_of_it(log):
     portrait = portrait_from_image(cut_out(0.4), name="me.png")
     assert portrait.mask.mean() == pytest.approx(0.4) and portrait.name == "me.png"
     (line,) = log.messages
-    assert "40 % of the portrait is transparent" in line and "put the portrait on a background colour" in line
+    assert (
+        "40 % of the portrait is transparent" in line
+        and "webm and mov are transparent; background_color fills an mp4" in line
+    )
 
 
 def test_an_opaque_image_says_nothing(log):

@@ -29,6 +29,7 @@ from sadtalker_core.training.renderer import (
     read_renderer_clips,
     redraw,
 )
+from sadtalker_core.training.states import read_state
 from tests.training import narrow_model, toy_clips
 
 
@@ -223,7 +224,7 @@ def test_an_exported_renderer_is_a_model_and_its_estimator_goes_with_it(data, tm
     base = narrow_model.write(tmp_path / "base.safetensors")
     narrow_command(data, tmp_path / "run", "--base", str(base), "--export", str(tmp_path / "new.safetensors"))
     model = load_model("file/new.safetensors", [tmp_path])
-    learnt = saved_nets(tmp_path / "run")
+    learnt = read_state(tmp_path / "run")["averages"]
     nets = {**model.nets, "motion_estimator": read_estimator(str(tmp_path / "new.safetensors"), [])}
     for name in RENDERER_NETS:
         state = nets[name].state_dict()

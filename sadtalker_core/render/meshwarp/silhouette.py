@@ -23,10 +23,8 @@ from .rig import FaceRig
 from .warp import mean_around, sample
 
 _CHIN = FACE_OUTLINE[18]
-_SHIFT, _ROLL = (
-    0.12,
-    7.0,
-)  #: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
+#: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
+_SHIFT, _ROLL = 0.12, 7.0
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
 _SEEN = 0.5  #: square pixels of motion below which a spot says nothing
 
@@ -101,16 +99,18 @@ def _share_that_goes_along(
     angles = torch.zeros(len(shift), 3)
     angles[4:6, 2] = torch.deg2rad(torch.tensor([_ROLL, -_ROLL]))
     shift, turn = shift.to(device), rotation_of_angles(angles).to(device)
-    flow = mesh_flow(rig, rig.face.weights.expand(len(turn), -1), turn, shift)
-    rigid = rigid_flow(rig, turn, shift)
     middle, precision = slice(MARGIN, MARGIN + WINDOW), stage.dtype
-    moved, window = flow.displacement.clone(), flow.displacement[:, :, middle, middle]
-    expanded = [f.expand(len(turn), -1, -1, -1) for f in features]
-    moved[:, :, middle, middle] = net(stage, expanded, window, flow.maps.to(precision), rigid).flow.float()
-    whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
-    far = whole.square().sum(1, keepdim=True)
-    share = (moved * whole).sum(1, keepdim=True) / far.clamp_min(_SEEN)
-    return (share * far).sum(0, keepdim=True) / far.sum(0, keepdim=True).clamp_min(_SEEN), flow.face[6:]
+    shares, fars = [], []
+    for one_turn, one_shift in zip(turn.split(1), shift.split(1), strict=True):  # one by one, in the room of a frame
+        flow = mesh_flow(rig, rig.face.weights[None], one_turn, one_shift)
+        rigid = rigid_flow(rig, one_turn, one_shift)
+        moved, window = flow.displacement.clone(), flow.displacement[:, :, middle, middle]
+        moved[:, :, middle, middle] = net(stage, features, window, flow.maps.to(precision), rigid).flow.float()
+        whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
+        far = whole.square().sum(1, keepdim=True)
+        shares.append((moved * whole).sum(1, keepdim=True) / far.clamp_min(_SEEN) * far)
+        fars.append(far)
+    return torch.cat(shares).sum(0, keepdim=True) / torch.cat(fars).sum(0, keepdim=True).clamp_min(_SEEN), flow.face
 
 
 def _taken_along(rigid: Tensor, depth: Tensor) -> Tensor:
