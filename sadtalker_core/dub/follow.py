@@ -306,7 +306,8 @@ def _as_portrait(points: Tensor, side: int) -> PosedRig:
 def _face_of(frame: Tensor, points: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """The square around the face (1, 3, side, side), and the points in its pixels."""
     fit = fit_head(points)
-    square = Square(*fit.stage_centre().tolist(), float(fit.stage_side()))
+    x, y = fit.stage_centre().tolist()
+    square = Square(x, y, float(fit.stage_side()))
     return sample_squares(frame.float() / 255, [square], side), square.from_image(points, side)
 
 
