@@ -1,5 +1,7 @@
 """A number or keyframes as somebody writes them: what each frame gets, and what a wrong one is told."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -44,7 +46,7 @@ def test_it_does_not_stop_at_a_keyframe_that_it_passes():
 @given(st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=2, max_size=8))
 def test_it_never_leaves_the_values_of_its_neighbours(values):
     track = course(", ".join(f"{place}:{value:.6f}" for place, value in enumerate(values)), 25 * len(values))
-    for place, (before, after) in enumerate(zip(values, values[1:], strict=False)):
+    for place, (before, after) in enumerate(pairwise(values)):
         part = track[25 * place : 25 * place + 26]
         assert part.min() >= min(before, after) - 1e-5 and part.max() <= max(before, after) + 1e-5
 
