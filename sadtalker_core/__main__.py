@@ -3,7 +3,7 @@
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
     sadtalker make two_people.jpg talk.wav -o talk.mp4 --speakers who_speaks_when.txt
     sadtalker make cutout.png hello.wav -o talk.webm --format webm
-    sadtalker dub film.mp4 voice.wav -o out.mp4
+    sadtalker dub video.mp4 voice.wav -o out.mp4
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
     sadtalker train head-motion videos/
@@ -356,7 +356,7 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
-        "of the picture talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+        "of the image talk in turns, the first speaker is the face furthest left (or as --face-order says), "
         "and the video shows the whole image",
     )
     _add_run(make)

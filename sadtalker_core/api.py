@@ -508,7 +508,7 @@ def needs_alpha(options: Options) -> bool:
 def background_of(options: Options, picture: bytes | None = None) -> Tensor | None:
     """What a cut-out is laid on: a colour (3,), an image (1, H, W, 3), or None.
 
-    picture: the file that `options.background` names, where somebody has read it already
+    image: the file that `options.background` names, where somebody has read it already
     Raises OptionError for what is neither a colour nor a file, ImageError for a file that is no image.
     """
     if not options.background:

@@ -69,7 +69,7 @@ def render_flow_frames(
     on_progress: OnProgress | None = None,
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
-    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
+    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the network's
     parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
