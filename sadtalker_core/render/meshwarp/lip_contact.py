@@ -49,12 +49,12 @@ _PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.022  #: decimetres at most that the mesh lies within the edge of a lip
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
-#: How a mouth ends at its corners once it is further open, or less, than in the portrait by the first and so much of
-#: the portrait's own opening, in decimetres: pointed, by how high each pair of points is on a parabola from corner to
-#: corner, to this power; and shut from the corners inwards, where the parabola is lower than this, in a mouth that has
-#: just parted, and nowhere from so wide an opening on, in decimetres and by the portrait's.
+#: How the lips part once they are further apart, or less, than in the portrait by the first and so much of the portrait's
+#: own opening, in decimetres: halfway from what the template has to a parabola from corner to corner, to this power;
+#: and a mouth that has just parted stays shut from the corners inwards, where the parabola is lower than this, which
+#: ends with so wide an opening, in decimetres and by the portrait's.
 _OTHERWISE, _OTHERWISE_PART = 0.010, 0.15
-_POINTED = 0.4
+_POINTED = 0.8
 _SEALED, _UNSEALED, _UNSEALED_PART = 0.7, 0.07, 0.5
 #: How what the edges of the lips do spreads over the skin: by springs along the edges of the mesh, so much harder
 #: within the lips, and by springs from each point to where it was, the harder the less mouth and jaw ever move it.
@@ -120,7 +120,8 @@ def _with_corners(face: PlacedFace, wanted: Tensor, was_apart: Tensor) -> Tensor
     height = 4 * u * (1 - u)
     middle, was = wanted[:, _MIDDLE].mean(1, keepdim=True).clamp_min(0), was_apart[_MIDDLE].mean().clamp_min(0)
     sealed = _SEALED * (1 - middle / (_UNSEALED_PART * was).clamp_min(_UNSEALED)).clamp_min(0)
-    shaped = wanted.clamp_min(0) * ((height - sealed) / (1 - sealed)).clamp_min(0) ** _POINTED
+    shaped = ((height - sealed) / (1 - sealed)).clamp_min(0) ** _POINTED
+    shaped = (wanted.clamp_min(0) * middle * shaped).sqrt()
     shaped = shaped * middle / shaped[:, _MIDDLE].mean(1, keepdim=True).clamp_min(1e-6)
     otherwise = ((middle - was).abs() / (_OTHERWISE + _OTHERWISE_PART * was)).clamp(0, 1)
     return wanted + otherwise * (shaped - wanted.clamp_min(0))
