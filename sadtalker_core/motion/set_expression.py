@@ -27,8 +27,8 @@ from ..canonical_face import (
     OUT_DEG,
     UP_DEG,
     UPPER_INNER_LIP,
+    add_gaze,
     load_canonical_face,
-    look_further,
 )
 from ..choices import one_of
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
@@ -38,7 +38,7 @@ from ..errors import OptionError, shorten
 from ..timeline import FRAMES_PER_SECOND
 from .edit import MOUTH_GROUP, blendshapes_of
 from .keyframes import Course, Keyframes, parse_keyframes
-from .upper_face import wandering_look
+from .upper_face import wandering_gaze_angles
 
 SIDES = ("Left", "Right")
 NO_PRESET, STRENGTH = "none", "strength"
@@ -202,7 +202,7 @@ class Acting:
         }
         if unknown := [name for name in self.controls if name not in CONTROLS]:
             raise OptionError(f"there is no control {shorten(repr(unknown[0]))}; known are {', '.join(CONTROLS)}.")
-        used = {name: keys for name, keys in parsed.items() if not keys.nothing}
+        used = {name: keys for name, keys in parsed.items() if not keys.is_zero}
         return used | {STRENGTH: parse_keyframes(STRENGTH, self.strength, 0, 1)}
 
     def courses(self, n_frames: int) -> dict[str, Tensor]:
@@ -261,7 +261,7 @@ def set_expression(
     """
     keys = acting.keyframes()
     strength = keys.pop(STRENGTH)
-    preset = {} if strength.nothing else PRESETS[acting.preset]
+    preset = {} if strength.is_zero else PRESETS[acting.preset]
     if not keys and not preset and not acting.wandering_gaze and not acting.micro_expressions:
         return expression
     n_frames = len(expression)
@@ -282,7 +282,7 @@ def set_expression(
         for event in events:
             event.add_to(added, start, acting.micro_expressions)
         gone = _given_way(rows, added)
-        rows = _with_face(look_further(rows, across[part], up[part]), added, gone)
+        rows = _with_face(add_gaze(rows, across[part], up[part]), added, gone)
         after[part] = _with_mouth(rows, added, gone, closures[part])
         if on_progress is not None:
             on_progress(part.stop, n_frames)
@@ -321,7 +321,7 @@ def _look(
     if sinks:
         up = up - _GAZE_SINKS_DEG.get(acting.preset, 0.0) * strength
     if acting.wandering_gaze:
-        look = wandering_look(len(strength), generator)
+        look = wandering_gaze_angles(len(strength), generator)
         across, up = (a + acting.wandering_gaze * b for a, b in zip((across, up), look, strict=True))
     return across, up
 

@@ -214,7 +214,7 @@ BAD = {
     "e.json": ('{"FrameIndex": 0, "BlendShapes": [[1, 2]]}', "expected 55 blendshapes, got 2"),
     "f.json": ("[" * 100_000, "cannot be read as JSON"),
     "b.txt": ("0 1e308 m\n1 1e309 a\n", "it lasts"),
-    "c.txt": ('"ooTextFile" "TextGrid" "IntervalTier" "phones" 0 1 1e999', "breaks off"),
+    "c.txt": ('"ooTextFile" "TextGrid" "IntervalTier" "phones" 0 1 1e999', "truncated"),
     "g.json": ('{"FrameIndex": 0, "BlendShapes": [[1' + "0" * 400 + ", 0" * 54 + "]]}", "no weights"),
     "h.json": ('{"tiers": {"phones": [], "words": null}}', "that are known"),
     "a.txt": ("hello world and all\n", "line 1"),
