@@ -210,7 +210,7 @@ BAD = {
     "a.json": ('{"a": 1', "line 1: it cannot be read as JSON"),
     "b.json": ("[]", "that are known"),
     "c.json": ('{"sadtalker_blendshapes": 2}', "version 2, expected 1"),
-    "d.json": ('{"sadtalker_blendshapes": 1, "names": "ARKit", "frames": [[0]]}', "was changed"),
+    "d.json": ('{"sadtalker_blendshapes": 1, "names": "ARKit", "frames": [[0]]}', "modified export"),
     "e.json": ('{"FrameIndex": 0, "BlendShapes": [[1, 2]]}', "expected 55 blendshapes, got 2"),
     "f.json": ("[" * 100_000, "cannot be read as JSON"),
     "b.txt": ("0 1e308 m\n1 1e309 a\n", "it lasts"),
