@@ -27,7 +27,7 @@ from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
 from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import sample
-from .dentition import ARCH, ENAMEL, HALF_HEIGHT, HALF_WIDTH, LOWER_APART, LOWER_CROWNS, SMILE, UPPER_CROWNS, teeth, tongue
+from .dentition import ARCH, ENAMEL, FAR, FAR_OF_OWN, HALF_HEIGHT, HALF_WIDTH, LOWER_APART, LOWER_CROWNS, SMILE, UPPER_CROWNS, teeth, tongue
 from .light import light_of
 from .opening import Opening, lips_apart, opening
 from .own_teeth import OwnTeeth
@@ -69,7 +69,7 @@ _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of the upper teeth, by the lip
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
-_SINKS = 0.02  #: decimetres by which the lower lip has risen before the teeth, then
+_SINKS = 0.01  #: decimetres by which the lower lip has risen before the teeth, then
 
 
 class Mouth:
@@ -86,7 +86,7 @@ class Mouth:
         """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip((d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True)
+            for drawing, light in zip((d.to(white) for d in _drawings(density, self.own.row is not None)), (enamel, enamel, white), strict=True)
         ]
         self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = lip[:, None, None]
@@ -231,9 +231,11 @@ def inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _drawings(density: float) -> tuple[Tensor, Tensor, Tensor]:
-    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE."""
-    return teeth(density, UPPER_CROWNS, rise=SMILE), teeth(density, LOWER_CROWNS, apart=LOWER_APART).flip(1), tongue(density)
+def _drawings(density: float, beside_own: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE. beside_own: some teeth are the portrait's own."""
+    far = FAR_OF_OWN if beside_own else FAR
+    lower = teeth(density, LOWER_CROWNS, apart=LOWER_APART, far=far)
+    return teeth(density, UPPER_CROWNS, rise=SMILE, far=far), lower.flip(1), tongue(density)
 
 
 def without_notches(lips: Tensor) -> Tensor:
