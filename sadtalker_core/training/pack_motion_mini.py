@@ -7,8 +7,8 @@ A network whose run is not given stays as it is in the file that is there: `--po
 new PoseVAE beside the others. In the place of a run another packed file will do. An ExpNet that was trained on top of
 another (`expnet_mini --on-top-of FILE`) may be packed as the mean of both: `--mean-with FILE`.
 
-The weights are rounded to half precision. The metadata holds each net's config, which is all that loading needs, and
-under "recipe" how it was made.
+The weights are rounded to half precision. The metadata holds each network's config, which is all that loading needs,
+and under "recipe" how it was made.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAMES = ("expnet", "posevae", "mapping")
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
-    """The net's tensors, weights in half precision."""
+    """The network's tensors, weights in half precision."""
     kept = {name for name, _ in net.named_buffers()}
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
 
