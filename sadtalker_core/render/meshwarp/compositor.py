@@ -39,6 +39,7 @@ from ..eyes.lid_skin import LidSkin
 from ..mouth.corners import with_corners_where_seen
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from ..mouth.lips_seen import with_lips_where_seen
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
@@ -83,7 +84,7 @@ def render_flow_frames(
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
     if points.shape == (N_POINTS, 3):  # others are refused below
-        points = with_corners_where_seen(points, image[None])
+        points = with_lips_where_seen(with_corners_where_seen(points, image[None]), image[None])
     head = PosedRig(points, crop.pic_size, motion.source)
 
     @functools.cache

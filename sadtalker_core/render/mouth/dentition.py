@@ -47,6 +47,7 @@ LOWER_CROWNS = (
     (0.110, 0.070, 0.013),
 )
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
+FAR, FAR_OF_OWN = 0.24, 0.28  #: decimetres from the middle, where half the light falls; beside a portrait's own teeth
 SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
 UPPER_APART, LOWER_APART = 0.7, 0.45  #: how clearly teeth are set off from their neighbours, 0..1
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
@@ -58,11 +59,16 @@ _FINER = 3  #: drawn so much finer, and averaged
 
 
 def teeth(
-    density: float, crowns: tuple[tuple[float, float, float], ...], rise: float = 0.0, apart: float = UPPER_APART
+    density: float,
+    crowns: tuple[tuple[float, float, float], ...],
+    rise: float = 0.0,
+    apart: float = UPPER_APART,
+    far: float = FAR,
 ) -> Tensor:
     """(4, H, W) colour and cover of a row of upper teeth, their edges at y = 0, gums above; density in pixels per
     decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2; apart: how clearly one tooth is set off from
-    the next, 0..1. For lower teeth: turn it upside down.
+    the next, 0..1; far: how far from the middle half the light falls, in decimetres. For lower teeth: turn it upside
+    down.
     """
     widths, heights, setbacks = torch.tensor(crowns).T
     x, y = _paper(density)
@@ -80,7 +86,7 @@ def teeth(
     yellower = torch.tensor([0.93, 0.95, 0.97]) + length[..., None] * torch.tensor([0.07, 0.03, -0.04])
     colour = torch.tensor(ENAMEL) * yellower * (round_off * (1 - 0.32 * apart * between))[..., None]
     colour = colour + gum[..., None] * (torch.tensor(GUM) - colour)
-    into_shade = 1 / (1 + (side / 0.24) ** 4)
+    into_shade = 1 / (1 + (side / far) ** 4)
     colour = colour * into_shade[..., None] ** torch.tensor([1.0, 1.25, 1.3])
     cover = ((up > 0) & (side < edges[-1])).float()
     return _finished(colour, cover)

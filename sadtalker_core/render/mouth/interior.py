@@ -27,7 +27,7 @@ from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
 from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import sample
-from .dentition import ARCH, ENAMEL, HALF_HEIGHT, HALF_WIDTH, LOWER_APART, LOWER_CROWNS, SMILE, UPPER_CROWNS, teeth, tongue
+from .dentition import ARCH, ENAMEL, FAR, FAR_OF_OWN, HALF_HEIGHT, HALF_WIDTH, LOWER_APART, LOWER_CROWNS, SMILE, UPPER_CROWNS, teeth, tongue
 from .light import light_of
 from .opening import Opening, lips_apart, opening
 from .own_teeth import OwnTeeth
@@ -42,6 +42,9 @@ _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of t
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
+#: the same by how far a lip has gone from where the head alone would have it, before what is between them is another:
+#: from the first, over so much further
+_GONE, _GONE_OVER = 0.025, 0.025
 _BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
@@ -66,7 +69,7 @@ _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of the upper teeth, by the lip
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
-_SINKS = 0.02  #: decimetres by which the lower lip has risen before the teeth, then
+_SINKS = 0.01  #: decimetres by which the lower lip has risen before the teeth, then
 
 
 class Mouth:
@@ -83,7 +86,7 @@ class Mouth:
         """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip((d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True)
+            for drawing, light in zip((d.to(white) for d in _drawings(density, self.own.row is not None)), (enamel, enamel, white), strict=True)
         ]
         self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = lip[:, None, None]
@@ -102,7 +105,7 @@ class Mouth:
         if self.own.row == UPPER_TEETH:
             gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
-        change, closing = self._changed(lips), self._closing(lips)
+        change, closing = self._changed(lips, flow), self._closing(lips)
         drawn, lights, upper = self._drawn(places, flow, gap, closing)
         added = change * (drawn - window)
         if self.own.row is not None:
@@ -113,15 +116,20 @@ class Mouth:
         frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
-    def _changed(self, lips: Tensor) -> Tensor:
+    def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
-        between them, because they are further apart now, or because they were apart and come nearer.
+        between them, because they are further apart now, or because they were apart and come nearer, or lie elsewhere
+        before the teeth.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
         slack = _BY_TURNS * self.was.amax().clamp_min(0)
         parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
+        head = self.head
+        carried_back = F.pad(flow.mesh[:, list(INNER_LIPS)], (0, 1), value=1.0) @ flow.rigid_affine
+        gone = (carried_back - head.rig.source[list(INNER_LIPS)]).norm(dim=-1).amax(1) * head.zoom / self.density
+        changed = torch.maximum(changed, (gone - _GONE) / _GONE_OVER * was_open)
         if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
@@ -223,9 +231,11 @@ def inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _drawings(density: float) -> tuple[Tensor, Tensor, Tensor]:
-    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE."""
-    return teeth(density, UPPER_CROWNS, rise=SMILE), teeth(density, LOWER_CROWNS, apart=LOWER_APART).flip(1), tongue(density)
+def _drawings(density: float, beside_own: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE. beside_own: some teeth are the portrait's own."""
+    far = FAR_OF_OWN if beside_own else FAR
+    lower = teeth(density, LOWER_CROWNS, apart=LOWER_APART, far=far)
+    return teeth(density, UPPER_CROWNS, rise=SMILE, far=far), lower.flip(1), tongue(density)
 
 
 def without_notches(lips: Tensor) -> Tensor:

@@ -29,12 +29,14 @@ from tests.tools.pictures.saving import save_small
 SECONDS = (2.0, 3.5)  # how long the first and the second voice last
 WIDTH, LABEL, GAP = 720, 26, 8  # pixels of a picture, of the line above it, between two
 LARGEST = 260_000  # bytes
-#: ComfyUI, settings of the page, whether it has apps
-PAGES: dict[str, tuple[Callable[[], Environment], dict[str, Any], bool]] = {
-    "oldest": (environment.find, {}, False),
+#: ComfyUI, settings of the page, what is typed in its search (the oldest one knows no other words for a node than its
+#: name), whether it has apps
+PAGES: dict[str, tuple[Callable[[], Environment], dict[str, Any], str, bool]] = {
+    "oldest": (environment.find, {}, "sadtalker", False),
     "newest": (
         environment.find_newer,
         {"Comfy.VueNodes.Enabled": True, "Comfy.VersionCompatibility.DisableWarnings": True},
+        "lip sync",
         True,
     ),
 }
@@ -54,15 +56,15 @@ class Walk:
         self.pictures.append((f"{len(self.pictures) + 1}. {words}", self.page.page.screenshot()))
         print(self.pictures[-1][0])
 
-    def find(self) -> None:
+    def find(self, words: str) -> None:
         self.page.clear()
         box = self.page.page.locator("input:focus").first
         self.page.click_until(
             lambda: self.page.page.mouse.dblclick(700, 600), lambda patience: box.wait_for(timeout=patience)
         )
-        self.page.page.keyboard.type("lip sync")
-        self.page.page.get_by_text("Face Render").first.wait_for(timeout=60_000)
-        self.take('Installed: "lip sync" in the search')
+        self.page.page.keyboard.type(words)
+        self.page.page.locator("body", has_text="Audio Encode").wait_for(timeout=60_000)
+        self.take(f'Installed: "{words}" in the search')
         self.page.page.keyboard.press("Escape")
 
     def templates(self) -> None:
@@ -104,7 +106,7 @@ class Walk:
 
 
 def walk(which: str) -> list[tuple[str, bytes]]:
-    find, settings, has_apps = PAGES[which]
+    find, settings, words, has_apps = PAGES[which]
     host = find()
     with tempfile.TemporaryDirectory() as scratch, Server(host, make_base(Path(scratch) / "base"), cpu=True) as server:
         client = Client(server.url)
@@ -116,7 +118,7 @@ def walk(which: str) -> list[tuple[str, bytes]]:
             intro = page.page.get_by_role("button", name="Skip", exact=True)  # to apps, at the first one
             page.page.add_locator_handler(intro, lambda: intro.click())
             steps = Walk(page, inputs)
-            steps.find()
+            steps.find(words)
             steps.templates()
             steps.open("talking_portrait")
             page.set_values(inputs)
