@@ -1,4 +1,4 @@
-"""Render Video: a portrait, its motion and a voice in, a video of any length out; no more than a batch is in memory."""
+"""Render Video: a portrait, its motion and audio in, a video of any length out; no more than a batch is in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .frame_batch import opaque
 from .progress import Progress
 from .residency import ManagedModel
 
-#: what a node says that is connected to an alpha that nobody asked for
+#: the message of a node that is connected to an alpha output which is switched off
 ASK_FOR_ALPHA = (
     "Render Video gives the alpha of a cut-out portrait only when alpha_output is on: switch it on, or use Face Render."
 )

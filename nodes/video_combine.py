@@ -1,4 +1,4 @@
-"""Video Combine: frames and a voice in, a video in the output folder out."""
+"""Video Combine: frames and audio in, a video in the output folder out."""
 
 from __future__ import annotations
 

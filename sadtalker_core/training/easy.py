@@ -200,7 +200,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 _COMMENTS = {
     "kind": "What `sadtalker train` was asked for; `sadtalker train --from` this file is the same run.",
-    "begin": "Chosen by the minutes of video. begin: base fine-tunes the base's network, new starts from random weights.",
+    "begin": "Chosen by the minutes of video. begin: base fine-tunes the base's network, new from random weights.",
 }
 
 
