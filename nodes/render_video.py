@@ -124,7 +124,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             kind.ending,
             cls.hidden,
             size_wh=(width, height),
-            partial_ending=f"{video_file.PARTIAL}{kind.ending}" if keep_partial else None,
+            keep_partial=keep_partial,
         )
         with claim:
             path = pipeline.render_video(
@@ -132,15 +132,12 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 heads,
                 whole,
                 output_fps=output_fps,
-                audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
+                audio=video_file.sound_of(audio),
                 quality=quality,
-                metadata=video_file.workflow_metadata(cls.hidden),
-                signature=video_file.signature(),
                 on_head=progress.show,
-                on_progress=progress,
-                check_stop=progress.check_stop,
                 background=behind,
                 on_alpha=None if alphas is None else alphas.keep,
+                **video_file.writing(cls.hidden, progress),
             )
         if alphas is not None:
             alpha: Any = alphas.kept
