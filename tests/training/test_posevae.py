@@ -186,6 +186,7 @@ def test_a_new_net_begins_near_the_reference():
     assert (motion.abs() < 3 * spreads).all()
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
     posevae.main(
