@@ -232,7 +232,7 @@ def dubbed_frames(
         else:
             (detector, mesh), linear_3dmm = model.use(FACE_DETECTOR, FACE_MESH), None
         nets = detector, mesh, linear_3dmm
-        person = read_person(*nets, looked_at(film.frames()), film.fps, options.selector)
+        person = read_person(*nets, looked_at(film.frames()), film.fps, options.selector, film.n_frames)
     if person is None:
         raise FaceNotFound(
             "the film shows no face that can be dubbed; use one with a face in frontal or three-quarter view."

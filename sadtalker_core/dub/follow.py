@@ -155,10 +155,15 @@ def read_person(
     frames: Iterable[Tensor],
     fps: float,
     selector: FaceSelector,
+    n_frames: int | None = None,
 ) -> Person | None:
-    """Frames of the film, from its beginning on, until the person was seen often enough -> who it is; None: nobody."""
+    """Frames of the film, from its beginning on, until the person was seen often enough -> who it is; None: nobody.
+
+    n_frames: how many there are, where that is known; of a short film more of them are looked at
+    """
     tracker = _Tracker(detector, mesh, selector, None)
-    every = max(round(_SAMPLE_EVERY_S * fps), 1)
+    every = round(_SAMPLE_EVERY_S * fps) if n_frames is None else min(round(_SAMPLE_EVERY_S * fps), n_frames // _SAMPLE)
+    every = max(every, 1)
     meshes: list[Tensor] = []
     smile, most = None, 0.0
     for k, frame in enumerate(frames):
@@ -166,8 +171,8 @@ def read_person(
             continue
         seen = tracker.see(frame)
         if seen.points is not None:
-            meshes.append(seen.points)
             image, points = _face_of(frame, seen.points, _LOOKED_AT)
+            meshes.append(_as_seen(image, points, seen.points))
             if (shown := teeth_in_sight(image, _as_portrait(points, _LOOKED_AT))) > most:
                 smile, most = seen, shown
             if len(meshes) == _SAMPLE:
@@ -176,6 +181,13 @@ def read_person(
         return None
     person = Person.of(linear_3dmm, torch.stack(meshes))
     return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
+
+
+def _as_seen(image: Tensor, points: Tensor, in_frame: Tensor) -> Tensor:
+    """in_frame (468, 3), and the same points in an image of the face -> in the frame, the lips where they are seen."""
+    moved = in_frame.clone()
+    moved[:, :2] += (with_seen_edges(image[0], points) - points)[:, :2] * (fit_head(in_frame).stage_side() / _LOOKED_AT)
+    return moved
 
 
 def _teeth_of(smile: _Seen, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:

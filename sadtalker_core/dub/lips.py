@@ -3,7 +3,9 @@
 The mesh network draws the edge of a lip a millimetre or three inside the mouth, over the teeth. In a portrait that
 costs little; where a mouth has to close for good, what lies between the edge and the mesh would stay as a grey line.
 So each point of the edge is moved towards the outer edge of its lip, to where the colour of the inside ends and that
-of the lip begins. Lips that are closed in the mesh stay as they are. Letters: `n` points of an edge, `k` samples.
+of the lip begins. Where lips touch, the mesh has the line between them up to two millimetres too high, and a mouth
+that opens there would part the upper lip; both edges are moved to the darkest place between the outer edges.
+Letters: `n` points of an edge, `k` samples.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ _SAMPLES = 24
 _FROM, _TO = -0.25, 0.9  #: of the way from the inner to the outer edge: where is looked
 _SURELY_LIP = 0.7  #: of that way, from which on all is lip
 _FURTHEST = 0.55  #: of that way: no edge is moved further
+_LINE_WITHIN, _LINE_SAMPLES = (0.15, 0.85), 57  #: of the way from one outer edge to the other: where the line is looked for
+_DARKER = 0.016  #: of light, by which a place is surely darker than another
+_LINE_OFF = 0.2  #: of that way: the line is moved no further
 _PARTED = 0.035, 0.02  #: lips by their distance over that of the corners of the mouth: surely parted, and over how much
 
 
@@ -35,10 +40,15 @@ def with_seen_edges(image: Tensor, points: Tensor) -> Tensor:
     width = (inner[10] - inner[0]).norm().clamp_min(1e-3)
     gap = (inner[_LOWER].flip(0) - inner[_UPPER]).norm(dim=-1)
     parted = ((gap / width - _PARTED[0]) / _PARTED[1] + 1).clamp(0, 1)
-    if not bool((parted > 0).any()):
-        return points
-    inside = _seen(image, (inner[_UPPER] + inner[_LOWER].flip(0)) / 2)
     moved = points.clone()
+    touching = 1 - parted
+    if bool((touching > 0).any()):
+        way = (outer[_LOWER].flip(0) - outer[_UPPER]) * (touching * _line_off(image, inner, outer))[:, None]
+        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[_UPPER]], :2] += way
+        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[_LOWER]], :2] += way.flip(0)
+    if not bool((parted > 0).any()):
+        return moved
+    inside = _seen(image, (inner[_UPPER] + inner[_LOWER].flip(0)) / 2)
     for lip, dark, share in ((_UPPER, inside, parted), (_LOWER, inside.flip(0), parted.flip(0))):
         start, way = inner[lip], (outer - inner)[lip]
         t = torch.linspace(_FROM, _TO, _SAMPLES)
@@ -55,6 +65,20 @@ def with_seen_edges(image: Tensor, points: Tensor) -> Tensor:
             along = ((points[points_of_ring, :2] - start) * way).sum(-1) / way.square().sum(-1).clamp_min(1e-6)
             moved[points_of_ring, :2] += (border * (1 - along).clamp(0, 1))[:, None] * way
     return moved
+
+
+def _line_off(image: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
+    """(9,) how far below the middle of both inner edges the line between touching lips is seen, as a part of the way
+    from the outer edge of the upper lip to that of the lower one.
+    """
+    top, way = outer[_UPPER], outer[_LOWER].flip(0) - outer[_UPPER]
+    t = torch.linspace(*_LINE_WITHIN, _LINE_SAMPLES)
+    light = _seen(image, top[:, None] + t[:, None] * way[:, None]).mean(-1)
+    light = F.avg_pool2d(F.pad(light[None, None], (0, 0, 1, 1), mode="replicate"), (3, 1), 1)[0, 0]
+    dark = torch.softmax(-light / _DARKER, dim=1) @ t
+    middle = ((inner[_UPPER] + inner[_LOWER].flip(0)) / 2 - top) * way
+    off = dark - middle.sum(-1) / way.square().sum(-1).clamp_min(1e-6)
+    return off.clamp(-_LINE_OFF, _LINE_OFF)
 
 
 def _seen(image: Tensor, places: Tensor) -> Tensor:

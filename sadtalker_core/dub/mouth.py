@@ -53,9 +53,8 @@ _STIRS, _FOLLOWS = 0.008, 0.05
 #: points between which, from below to above, the movement ends: the edge of the upper lip, the foot of the nose
 _LIP_TOP, _NOSE_FOOT = 0, 2
 _NEAR, _FAR = 0.08, 0.35  #: decimetres from the lips, see `nearness_of_lips`
-#: what surrounds the face takes this much of what it takes in a portrait, whose head moves anyway: necks and collars
-#: that stay are to stay
-_AROUND = 0.3
+#: decimetres to each side of the middle of the face: beyond the first cheeks move less, from the second on not at all
+_CHEEK, _JAW = 0.3, 0.55
 _PARTED = 0.02  #: decimetres between lips that are parted
 _NOSE_HIGH = 0.08  #: decimetres above the foot of the nose at which nothing moves any more
 
@@ -97,8 +96,8 @@ class _DubbedRig(FaceRig):
         there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
         since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
         moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
-        speech = _AROUND * moved[:, _OUTLINE]
-        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], speech)
+        still = torch.zeros_like(moved[:, _OUTLINE])  # necks and collars stay
+        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], still)
         shown = was + moved
         return torch.cat([self.face.to_stage(shown), places], 1), torch.cat([shown[..., 2], depth], 1)
 
@@ -194,13 +193,14 @@ def look_of(image: Tensor, head: PosedRig) -> MouthLook:
 @functools.lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def reach_of_the_mouth() -> Tensor:
-    """(468,) in 0..1: how far each point of the face follows a new voice: 1 around mouth and chin, 0 from the nose and
-    the upper cheeks on.
+    """(468,) in 0..1: how far each point of the face follows a new voice: 1 around mouth and chin, 0 from the nose, the
+    cheeks and the sides of the jaw on, whose edge would tremble with what is read wrong of the film's own mouth.
     """
     canonical = load_canonical_face()
     stirred = canonical.blendshapes[_MOUTH_UNITS].norm(dim=-1).amax(0)
     follows = _smooth_step(_STIRS, _FOLLOWS, stirred)
-    up = canonical.mean[:, 1]
+    aside, up = canonical.mean[:, 0].abs(), canonical.mean[:, 1]
+    follows = follows * _smooth_step(_JAW, _CHEEK, aside)
     return follows * _smooth_step(float(up[_NOSE_FOOT]) + _NOSE_HIGH, float(up[_LIP_TOP]), up)
 
 

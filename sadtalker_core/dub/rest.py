@@ -19,7 +19,7 @@ from ..render.meshwarp.placement import fit_head
 
 _UPPER, _LOWER = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
 #: of the frames of the sample, sorted by how far the lips are apart: those whose mouth counts as resting
-_CALM = (0.05, 0.2)
+_CALM = (0.05, 0.25)
 #: decimetres by which a face may be unlike the person, by how much the sample is: films of five people were unlike
 #: themselves by .008 in the middle and .022 at most, and unlike the others by .013 to .049
 _BEYOND, _STRANGER = 1.5, (0.024, 0.045)
