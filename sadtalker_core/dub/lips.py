@@ -34,38 +34,43 @@ _PARTED = 0.035, 0.02  #: lips by their distance over that of the corners of the
 
 
 def with_lip_edges(image: Tensor, points: Tensor) -> Tensor:
-    """image (3, S, S) in 0..1, points (468, 3) in its pixels -> the same points, the inner edges of parted lips moved
-    to where the image has them.
+    """image (3, S, S) in 0..1, points (468, 3) in its pixels -> the same points, the inner edges of the lips moved to
+    where the image has them.
     """
     inner, outer = points[list(INNER_LIPS), :2], points[list(OUTER_LIPS), :2]
     width = (inner[10] - inner[0]).norm().clamp_min(1e-3)
     gap = (inner[_LOWER].flip(0) - inner[_UPPER]).norm(dim=-1)
     parted = ((gap / width - _PARTED[0]) / _PARTED[1] + 1).clamp(0, 1)
-    moved = points.clone()
-    touching = 1 - parted
-    if bool((touching > 0).any()):
-        way = (outer[_LOWER].flip(0) - outer[_UPPER]) * (touching * _line_off(image, inner, outer))[:, None]
-        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[_UPPER]], :2] += way
-        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[_LOWER]], :2] += way.flip(0)
-    if not bool((parted > 0).any()):
-        return moved
+    line = (1 - parted) * _line_off(image, inner, outer)
+    to_line = line[:, None] * (outer[_LOWER].flip(0) - outer[_UPPER])
     inside = _colours_at(image, (inner[_UPPER] + inner[_LOWER].flip(0)) / 2)
-    for lip, dark, share in ((_UPPER, inside, parted), (_LOWER, inside.flip(0), parted.flip(0))):
+    moved = points.clone()
+    for lip, dark, share, shift in (
+        (_UPPER, inside, parted, to_line),
+        (_LOWER, inside.flip(0), parted.flip(0), to_line.flip(0)),
+    ):
         start, way = inner[lip], (outer - inner)[lip]
-        t = torch.linspace(_FROM, _TO, _SAMPLES)
-        colours = _colours_at(image, start[:, None] + t[:, None] * way[:, None])
-        own = colours[:, t > _SURELY_LIP].mean(1, keepdim=True)
-        like_inside = (colours - own).norm(dim=-1) - (colours - dark[:, None]).norm(dim=-1)
-        before = like_inside.cumsum(1)  # of the best border between two kinds of pixels: inside before, lip behind
-        border = t[(2 * before - before[:, -1:]).argmax(1)].clamp(0, _FURTHEST)
-        border = F.avg_pool1d(F.pad(border[None, None], (1, 1), mode="replicate"), 3, 1)[0, 0]
-        border = share * border
-        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[lip]], :2] += border[:, None] * way
+        if bool((share > 0).any()):
+            shift = shift + (share * _border(image, start, way, dark))[:, None] * way
+        moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[lip]], :2] += shift
         for ring in _WITHIN:  # and what lies between the edges is pressed together
             points_of_ring = [*(ring[:9] if lip is _UPPER else ring[9:])]
             along = ((points[points_of_ring, :2] - start) * way).sum(-1) / way.square().sum(-1).clamp_min(1e-6)
-            moved[points_of_ring, :2] += (border * (1 - along).clamp(0, 1))[:, None] * way
+            moved[points_of_ring, :2] += shift * (1 - along).clamp(0, 1)[:, None]
     return moved
+
+
+def _border(image: Tensor, start: Tensor, way: Tensor, dark: Tensor) -> Tensor:
+    """start (9, 2) the inner edge of a parted lip, way (9, 2) from there to its outer edge, dark (9, 3) the colour of
+    the inside -> (9,) the part of the way after which the lip begins.
+    """
+    t = torch.linspace(_FROM, _TO, _SAMPLES)
+    colours = _colours_at(image, start[:, None] + t[:, None] * way[:, None])
+    own = colours[:, t > _SURELY_LIP].mean(1, keepdim=True)
+    like_inside = (colours - own).norm(dim=-1) - (colours - dark[:, None]).norm(dim=-1)
+    before = like_inside.cumsum(1)  # of the best border between two kinds of pixels: inside before, lip behind
+    border = t[(2 * before - before[:, -1:]).argmax(1)].clamp(0, _FURTHEST)
+    return F.avg_pool1d(F.pad(border[None, None], (1, 1), mode="replicate"), 3, 1)[0, 0]
 
 
 def _line_off(image: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
