@@ -174,7 +174,7 @@ class _DubbedMouth(Mouth):
             lights[UPPER_TEETH] = torch.lerp(torch.ones_like(lights[UPPER_TEETH]), lights[UPPER_TEETH], _SHADE_OF_REAL)
         return lights, opened
 
-    def _changed(self, lips: Tensor) -> Tensor:
+    def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1).amax(1) / _PARTED
         was_open = (self.was.amax() / _PARTED - 1).clamp(0, 1)
         return (self.amount * torch.maximum(parted, was_open).clamp(0, 1))[:, None, None, None]
