@@ -118,6 +118,7 @@ class StepContext:
     generator: on the CPU, other in each step and process;  device: where the networks are
     backward_and_step: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every
         process has to call it with the same names in the same order.
+    average: (tensors) over the processes, in place; every process has to call it with tensors of the same shapes
     """
 
     index: int
@@ -125,6 +126,7 @@ class StepContext:
     generator: torch.Generator
     device: torch.device
     backward_and_step: Callable[..., None]
+    average: Callable[[list[Tensor]], None] = lambda tensors: None
 
     def rng(self) -> np.random.Generator:
         """The same for whoever draws with NumPy; each call is another generator."""
@@ -290,7 +292,7 @@ class _Loop:
             draw = step_generator(run.seed, step, self.fabric.global_rank)
             with self.fabric.autocast():
                 losses = self.trainer.step(
-                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step)
+                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step, self._average)
                 )
             for name, loss in losses.items():
                 self.recent.setdefault(name, []).append(loss.detach())
