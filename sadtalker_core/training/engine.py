@@ -119,7 +119,6 @@ class StepContext:
     generator: on the CPU, other in each step and process;  device: where the networks are
     backward_and_step: (name of an optimizer, loss, largest norm of the gradient or None): one step down the loss. Every
         process has to call it with the same names in the same order.
-    average: (tensors) over the processes, in place; every process has to call it with tensors of the same shapes
     """
 
     index: int
@@ -127,7 +126,6 @@ class StepContext:
     generator: torch.Generator
     device: torch.device
     backward_and_step: Callable[..., None]
-    average: Callable[[list[Tensor]], None] = lambda tensors: None
 
     def rng(self) -> np.random.Generator:
         """The same for whoever draws with NumPy; each call is another generator."""
@@ -169,6 +167,12 @@ class Trainer:
     def samples(self) -> dict[str, Tensor]:
         """Images (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
         return {}
+
+    def shown(self) -> AbstractContextManager[None]:
+        """Inside, the networks are as they are to be judged, shown, kept as the best and exported. It is entered in
+        eval mode, without gradients; afterwards they are as before, to the bit.
+        """
+        return nullcontext()
 
     def validate(self) -> dict[str, float]:
         """Figures of what was held out; networks are in eval mode, without gradients. The same state has the same."""
@@ -379,7 +383,7 @@ class _Loop:
         try:
             for module in modules:
                 module.training = False
-            with torch.no_grad():
+            with torch.no_grad(), self.trainer.shown():
                 yield
         finally:
             self._swap()

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +45,9 @@ from .faces import known_face
 from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
-from .matched_prior import match_prior, moments
+from .matched_prior import matched_prior
 from .measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark, drawn_error, ratio, seed_spread
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
-from .states import read_settings
 from .wav2lip import read_wav2lip_audio_encoder
 
 
@@ -59,8 +58,6 @@ class PoseVAETraining:
     network, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
     reconstruction, divergence, adversarial: the weights of the losses
     discriminator_every: steps between two of the discriminator
-    match_every: steps after which the latents are matched to N(0, 1), see matched_prior.py; 0 never, as published. Not
-                where the network makes changes, whose latents have meanings.
     in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
                 squared error and for the discriminator. As published it is not, and a latent that costs 1 to save a
                 thousandth of a square radian says nothing: the voice and the style then make the whole motion.
@@ -76,7 +73,6 @@ class PoseVAETraining:
     divergence: float = 1.0
     adversarial: float = 0.7
     discriminator_every: int = 2
-    match_every: int = 0
     in_spreads: bool = False
 
 
@@ -89,7 +85,6 @@ MINI_TRAINING = PoseVAETraining(
     rate=2e-3,
     divergence=1e-3,
     adversarial=0.02,
-    match_every=50,
     in_spreads=True,
 )
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
@@ -129,8 +124,6 @@ class PoseVAETrainer(Trainer):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`
         held_out: clips to be judged by, of the same speakers;  videos: writes sample videos, or None for none
         """
-        if net.config.changes:
-            training = replace(training, match_every=0)
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
         self.length = net.config.frames
@@ -148,7 +141,7 @@ class PoseVAETrainer(Trainer):
             "posevae": torch.optim.Adam(learning, training.rate, training.betas),
             "discriminator": torch.optim.Adam(judging, training.discriminator_rate, training.betas),
         }
-        self.settings = {"training": _told(replace(training, net=net.config)), "styles": self.styles}
+        self.settings = {"training": asdict(replace(training, net=net.config)), "styles": self.styles}
         self.held_out = [clip for clip in held_out if clip.speaker in self.styles and clip.n_frames > self.length]
         self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
@@ -157,8 +150,6 @@ class PoseVAETrainer(Trainer):
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         self.net.audio.eval()
-        if self.training.match_every and context.index and context.index % self.training.match_every == 0:
-            self._match_latents(context)
         blocks = self._blocks(self.spans.draw(context.batch, context.generator), context.device)
         noise = torch.randn(context.batch, self.net.config.latent, generator=context.generator).to(context.device)
         mean, logvar = self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style)
@@ -178,13 +169,15 @@ class PoseVAETrainer(Trainer):
             context.backward_and_step("discriminator", losses["discriminator"])
         return losses
 
-    @torch.no_grad()
-    def _match_latents(self, context: StepContext) -> None:
-        """By blocks from everywhere in the clips; every process ends with the same network."""
-        blocks = self._blocks(self.spans.spread(MATCHED_BLOCKS), context.device)
-        made = [*moments(*self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style))]
-        context.average(made)
-        match_prior(self.net, *made)
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
+        if self.net.config.changes:
+            yield
+            return
+        blocks = self._blocks(self.spans.spread(MATCHED_BLOCKS), next(self.net.parameters()).device)
+        with matched_prior(self.net, *self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style)):
+            yield
 
     def validate(self) -> dict[str, float]:
         """How near draws come to what was held out, and how far they are from one another; see measures.py."""
@@ -275,18 +268,6 @@ def adversarial_loss(logits: Tensor, *, real: bool) -> Tensor:
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-def _told(training: PoseVAETraining) -> dict[str, Any]:
-    """As run.json has it. What came later and is not used is left out, so that older runs go on."""
-    told = asdict(training)
-    return told if training.match_every else {name: value for name, value in told.items() if name != "match_every"}
-
-
-def as_begun(training: PoseVAETraining, folder: Path) -> PoseVAETraining:
-    """As a run goes on that an earlier version began in the folder. Raises CheckpointDamaged."""
-    there = read_settings(folder).get("training")
-    return replace(training, match_every=there.get("match_every", 0)) if isinstance(there, dict) else training
-
-
 def read_blocks(folder: Path, family: str, frames: int = PUBLISHED.net.frames) -> list[Clip]:
     """The clips of a folder that hold a block and the frame before it. Raises what `read_clips` raises."""
     return read_clips(folder, family=family, shortest=frames + 1)
@@ -353,7 +334,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)
     options = parser.parse_args(arguments)
-    training = as_begun(TRAININGS[options.config], options.out)
+    training = TRAININGS[options.config]
     run, ends = run_of(options, training.batch), ends_of(options)
     base = ends.load_base()
     clips = read_blocks(options.data, base.family.name, training.net.frames)

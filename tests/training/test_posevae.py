@@ -107,21 +107,15 @@ def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(fol
         told.clear()
 
 
-def test_latents_are_matched_at_the_steps_that_the_training_names_and_never_those_with_meanings(folder):
-    trainer = trainer_on(folder, replace(NARROW, match_every=2))
-    seen = []
-    for index in range(3):
+@torch.no_grad()
+def test_a_network_is_shown_with_its_latents_matched_unless_they_have_meanings(folder):
+    for changes in (False, True):
+        training = replace(NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=changes))
+        trainer = trainer_on(folder, training)
         before = trainer.net.decoder.style_bias.clone()
-        context = StepContext(
-            index, 2, step_generator(0, index), torch.device("cpu"), lambda *_: None, lambda made: seen.append(made)
-        )
-        trainer.step(context)
-        assert torch.equal(before, trainer.net.decoder.style_bias) == (index != 2)
-    ((mean, squares, variance),) = seen  # over the processes, too
-    assert mean.shape == variance.shape == squares.shape[:1] == (NARROW.net.latent,)
-    assert trainer.settings["training"]["match_every"] == 2
-    waves = replace(NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=True), match_every=2)
-    assert trainer_on(folder, waves).training.match_every == 0
+        with trainer.shown():
+            assert torch.equal(trainer.net.decoder.style_bias, before) == changes
+        assert torch.equal(trainer.net.decoder.style_bias, before)
 
 
 def test_the_blocks_of_a_batch_are_cut_from_their_clips(folder):
