@@ -107,6 +107,17 @@ def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(fol
         told.clear()
 
 
+@torch.no_grad()
+def test_a_network_is_shown_with_its_latents_matched_unless_they_have_meanings(folder):
+    for changes in (False, True):
+        training = replace(NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=changes))
+        trainer = trainer_on(folder, training)
+        before = trainer.net.decoder.style_bias.clone()
+        with trainer.shown():
+            assert torch.equal(trainer.net.decoder.style_bias, before) == changes
+        assert torch.equal(trainer.net.decoder.style_bias, before)
+
+
 def test_the_blocks_of_a_batch_are_cut_from_their_clips(folder):
     trainer = trainer_on(folder)
     clip = trainer.clips[1]
