@@ -48,7 +48,7 @@ class Job:
 
     line:     its number in the file, from 1
     portrait, voice, out, film: absolute paths; voice is None for an idle clip, and of portrait and film there is one
-    speakers: the file that says who of the picture speaks when, or None
+    speakers: the file that says who of the image speaks when, or None
     background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files

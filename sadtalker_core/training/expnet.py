@@ -114,7 +114,7 @@ class ExpNetTrainer(Trainer):
         face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
         held_out: clips to be judged by;  videos: writes sample videos, or None for none
-        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have taught
+        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have trained
         """
         if lip_reader is not None and face is None:
             raise OptionError(

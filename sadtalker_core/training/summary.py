@@ -84,7 +84,7 @@ def warnings_of(speakers: Sequence[SpeakerSummary]) -> list[str]:
         name = speaker.speaker
         if speaker.still:
             warnings.append(
-                f"{name}: neither head nor mouth moves, as in a photo or a slide show; a network learns from it to keep still."
+                f"{name}: neither head nor mouth moves, as in a photo or slides; it trains the network to keep still."
             )
         if speaker.seconds < SHORT_SPEAKER_S <= total:
             warnings.append(f"{name}: {speaker.seconds:.1f} seconds are too few to learn a manner of moving.")
