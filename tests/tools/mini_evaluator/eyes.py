@@ -19,7 +19,7 @@ from sadtalker_core.canonical_face import IN_DEG, OUT_DEG, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Box
 from sadtalker_core.errors import SadTalkerError
-from sadtalker_core.face.brows_and_gaze import looks_aside
+from sadtalker_core.face.brows_and_gaze import gaze_across
 from sadtalker_core.face.iris import find_irises
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.model import assemble_mini
@@ -74,7 +74,7 @@ def gaze_off(film: Mapping[str, np.ndarray]) -> float:
     looks = []
     for name in ("neutral", *shown):
         irises = find_irises(_floats(film["commanded"][names.index(name)]).permute(2, 0, 1), points)
-        looks.append(float("nan") if irises is None else looks_aside(irises, points))
+        looks.append(float("nan") if irises is None else gaze_across(irises, points))
     turned = np.degrees(np.arcsin(np.clip(_WIDTH_BY_RADIUS * (np.array(looks[1:]) - looks[0]), -1, 1)))
     return float(np.abs(turned - [-LOOK_DEG, LOOK_DEG]).max())
 
