@@ -123,7 +123,7 @@ def writing(hidden: Any, progress: Progress) -> dict[str, Any]:
     }
 
 
-def sound_of(audio: Any) -> tuple[Tensor, int] | None:
+def sound_of(audio: Any) -> tuple[Tensor, float] | None:
     """An AUDIO wire as (waveform, sample rate in Hz), or None."""
     return None if audio is None else (audio["waveform"], audio["sample_rate"])
 

@@ -174,7 +174,7 @@ class _FaceTrack:
             if frame is last:
                 found.append(found[-1])
                 own_row += own_row[-1:] if found[-1] else []
-                self._tell(len(found))
+                self._report_progress(len(found))
                 continue
             last = frame
             try:
@@ -196,7 +196,7 @@ class _FaceTrack:
             if len(waiting) == self.batch_size:
                 rows.append(read(waiting))
                 waiting = []
-            self._tell(len(found))
+            self._report_progress(len(found))
         if not found:
             raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
         if not any(found):
@@ -208,7 +208,7 @@ class _FaceTrack:
             rows.append(read(waiting))
         return resample_to_25(*self._fill(torch.cat(rows)[own_row], torch.tensor(found)), fps)
 
-    def _tell(self, done: int) -> None:
+    def _report_progress(self, done: int) -> None:
         if self.on_progress is not None:
             self.on_progress(done, max(done, self.n_frames))
 

@@ -581,10 +581,10 @@ def _fabric(run: Run) -> Any:
             precision=run.precision,
         )
     except (RuntimeError, ValueError) as error:
-        told = shorten(" ".join(str(error).split()), 200)
+        reason = shorten(" ".join(str(error).split()), 200)
         raise OptionError(
             f"--accelerator {run.accelerator} --devices {run.devices} --strategy {run.strategy} cannot be had on this "
-            f"machine ({told}). Leave them out to take what is there, or give --accelerator cpu."
+            f"machine ({reason}). Leave them out to take what is there, or give --accelerator cpu."
         ) from error
 
 

@@ -53,13 +53,13 @@ def train_and_export(
     closing = closing_table(run.folder)
     if closing:
         print(closing)
-    told = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
+    named = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
     page = write_report(
         run.folder,
         title=f"Training of {', '.join(nets)}: {run.folder.name}",
         steps=run.steps,
         speakers=speakers,
-        notes=[split.in_words, told] if told else [split.in_words],
+        notes=[split.in_words, named] if named else [split.in_words],
     )
     print(f"{page}: curves, videos and what to do next")
     if target is not None:
@@ -72,7 +72,7 @@ def _tell_the_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
     folder = clips[0].file.parent if clips else None
     speakers = summarise(clips, folder)
     if aloud:
-        print(table(speakers), split.in_words, *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n",
+        print(table(speakers), split.in_words, *(f"Warning: {text}" for text in warnings_of(speakers)), sep="\n",
               file=sys.stderr)  # fmt: skip
     return speakers
 
@@ -99,8 +99,8 @@ def _export(
             raise
     with torch.no_grad(), nullcontext() if which == BEST else trainer.shown():  # the best was kept as it was shown
         file = export(target, base, {**nets, **(carried or {})})
-    told = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
-    print(f"{file}:{told} ({which} state, {step})" + (f": {hint}" if hint else ""))
+    named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
+    print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))
 
 
 __all__ = ["train_and_export"]

@@ -140,7 +140,7 @@ def write_narrow_base(path: Path, audio_width: int = 8) -> Path:
     return write_checkpoint(path, {name: net.state_dict() for name, net in made.items()}, metadata)
 
 
-def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[[str], None] = print) -> bool:
+def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, report: Callable[[str], None] = print) -> bool:
     """Every training in `work` -> whether all became better at what was held out.  scale: of the steps"""
     require_device(device)
     work.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[
         "renderer": (renderer.main, ["--config", "rehearsal"]),
         "mapping": (mapping.main, ["--config", "rehearsal"]),
     }
-    well, told = True, []
+    well, lines = True, []
     accelerator = torch.device(device).type
     for name, (main, words) in programs.items():
         begun, out, steps = time.monotonic(), work / name, max(2, round(STEPS[name] * scale))
@@ -166,13 +166,15 @@ def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[
         better = best[HELD_OUT_ERROR] < held[0][HELD_OUT_ERROR]
         well = well and better
         first, error, seconds = held[0][HELD_OUT_ERROR], best[HELD_OUT_ERROR], time.monotonic() - begun
-        told.append(
+        lines.append(
             f"{name:10} {steps:5} steps {seconds:6.0f} s  held-out error {first:.3f} -> {error:.3f} at step "
             f"{best['step']}{'' if better else '  NO BETTER'}"
         )
         file = made
     video = _animate(work, file, clips)
-    say("\n".join([*told, f"{video}: the model that was made, on a drawn portrait (right; left: how it was drawn)"]))
+    report(
+        "\n".join([*lines, f"{video}: the model that was made, on a drawn portrait (right; left: how it was drawn)"])
+    )
     return well
 
 

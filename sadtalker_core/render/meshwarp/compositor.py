@@ -36,10 +36,10 @@ from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
-from ..mouth.corners import with_corners_where_seen
+from ..mouth.corners import with_measured_corners
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
-from ..mouth.lips_seen import with_lips_where_seen
+from ..mouth.lips_seen import with_measured_lips
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
@@ -84,7 +84,7 @@ def render_flow_frames(
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
     if points.shape == (N_POINTS, 3):  # others are refused below
-        points = with_lips_where_seen(with_corners_where_seen(points, image[None]), image[None])
+        points = with_measured_lips(with_measured_corners(points, image[None]), image[None])
     head = PosedRig(points, crop.pic_size, motion.source)
 
     @functools.cache
@@ -134,7 +134,7 @@ class _MeshClip:
         self.parts = None if crop.person is None else self._in_layers(crop.person.to(image))
         if self.parts:
             m = F.interpolate(self.parts.matte, STAGE, mode="bilinear")  # placeholder
-            line = (torch.arange(STAGE) + 0.5)
+            line = torch.arange(STAGE) + 0.5
             st = head.on_crop(_pixels(STAGE, image.device)) * (2 / image.shape[-1]) - 1
             m = sample(self.parts.matte, st)
             self.inner = -largest_around(-m, 2 * _ER + 1)
@@ -206,7 +206,14 @@ class _MeshClip:
             if self.parts:
                 layers[band] += (1 - sample(self.parts.matte, places)) * self.parts.behind[band]
         self.lips.draw(frames, displacement, flow)
-        draw_edge(layers, self.parts or self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
+        draw_edge(
+            layers,
+            self.parts or self.layers,
+            self.on_stage,
+            self.covered,
+            beside_the_edge(displacement, flow.face),
+            to_crop,
+        )
         painted = self._paint(frames, change, paint, flow)
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
