@@ -53,7 +53,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 wires.Portrait.Input(
                     "other_portrait",
                     optional=True,
-                    tooltip="A second person of the same image, from 3DMM Extract; the film shows the whole image.",
+                    tooltip="A second person of the same image, from 3DMM Extract; the video shows the whole image.",
                 ),
                 wires.Motion.Input("other_motion", optional=True, tooltip="The second person's, from MappingNet."),
                 *widgets.file_format(),
@@ -157,7 +157,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
 
 
 class _Alphas:
-    """The alpha of a film, which comes batch by batch. Raises DoesNotFit at once where it cannot be held."""
+    """The alpha of a video, which comes batch by batch. Raises DoesNotFit at once where it cannot be held."""
 
     def __init__(self, shape: tuple[int, int, int]):
         n_bytes, free = 4 * math.prod(shape), psutil.virtual_memory().available

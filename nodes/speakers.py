@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.audio.speakers import MOST_SPEAKERS, split_speakers, told
+from ..sadtalker_core.audio.speakers import MOST_SPEAKERS, describe_tracks, split_speakers
 from ..sadtalker_core.audio.turns import read_turns
 from ..sadtalker_core.datatypes import Expression, HeadPose, Portrait, SpeechWindows
 from ..sadtalker_core.errors import OptionError
@@ -60,7 +60,7 @@ class SadTalkerSplitSpeakers(io.ComfyNode):
                     f"speaker {k + 1} is empty: the lines name {len(tracks)}; remove the wire, or add turns."
                 )
             )
-        return io.NodeOutput(*voices, told(tracks))
+        return io.NodeOutput(*voices, describe_tracks(tracks))
 
 
 class SadTalkerLookAtSpeaker(io.ComfyNode):

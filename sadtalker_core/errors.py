@@ -12,7 +12,7 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 |-- CheckpointError            a weights file
 |   |-- CheckpointMissing      not in the folders that were searched
 |   |-- CheckpointDamaged      truncated, a Git LFS pointer, wrong size or hash, not a checkpoint at all
-|   `-- CheckpointMismatch     readable, but with other keys or shapes than the net has
+|   `-- CheckpointMismatch     readable, but with other keys or shapes than the network has
 |-- DownloadError              fetching a weights file failed; the part that came is kept
 |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
 |-- PackageMissing             an optional package is not installed

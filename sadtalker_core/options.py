@@ -386,23 +386,21 @@ class Options:
     length: str = _field(
         _choice(
             DubLength,
-            "Where voice and film last differently. A shorter voice is followed by silence. A longer one: hold stays on"
-            " the film's last image, loop begins the film again, bounce runs it backwards and forwards, silence ends "
-            "with the film. cut: as long as the shorter of the two.",
+            "When audio and video differ in length. Shorter audio is followed by silence. For longer audio: hold stays "
+            "on the last frame, loop starts the video again, bounce plays it backwards and forwards, silence ends with "
+            "the video. cut: as long as the shorter of the two.",
         )
     )
-    strength: float = _field(
-        _float(1.0, 0.0, 1.0, 0.05, "How far the film's mouth is replaced; 0 leaves the film as it is.")
-    )
+    strength: float = _field(_float(1.0, 0.0, 1.0, 0.05, "How far the mouth is replaced; 0 leaves the video as it is."))
     keep_mouth: float = _field(
-        _float(0.0, 0.0, 1.0, 0.05, "Where the voice is silent: 0 the mouth rests, 1 it moves as filmed.")
+        _float(0.0, 0.0, 1.0, 0.05, "In pauses of the speech: 0 the mouth rests, 1 it moves as recorded.")
     )
     original_volume: float = _field(
-        _float(0.0, 0.0, 2.0, 0.05, "Volume of the film's own sound under the voice; 1 as it was, 0 none.")
+        _float(0.0, 0.0, 2.0, 0.05, "Volume of the video's own audio under the new one; 1 as it was, 0 none.")
     )
 
     label: str = _field(
-        _text("", "Words in a corner of every frame of a dubbed film, such as AI-generated; empty: none.")
+        _text("", "Text in a corner of every frame of a dubbed video, such as AI-generated; empty: none.")
     )
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
-from .motion.listening import look_at_speaker, way_to
+from .motion.listening import direction_to, look_at_speaker
 from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
 from .motion.set_expression import Acting
@@ -305,7 +305,7 @@ def look_at(
 
     portrait, other: with their faces cropped;  speech, other_speech: their voices, each silent where they do not speak
     """
-    towards = way_to(portrait.require_crop().box, other.require_crop().box)
+    towards = direction_to(portrait.require_crop().box, other.require_crop().box)
     return look_at_speaker(expression, pose, speech, other_speech, towards, amount=amount)
 
 

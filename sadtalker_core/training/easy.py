@@ -70,7 +70,7 @@ class Chosen:
     threads: int
     validate_every: int
     patience: int
-    films_every: int
+    videos_every: int
     config: str = ""
 
 
@@ -190,11 +190,11 @@ def _from_file(options: argparse.Namespace) -> dict[str, Any]:
 
 
 _GIVEN = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
-_CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "films_every", "config")
+_CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "videos_every", "config")
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str, "videos": str, "data": str, "out": str, "export": str, "base": str, "models": list, "device": str,
     "size": int, "seed": int, "hold_out": (int, float), "begin": str, "steps": int, "rate_scale": (int, float),
-    "threads": int, "validate_every": int, "patience": int, "films_every": int, "config": str,
+    "threads": int, "validate_every": int, "patience": int, "videos_every": int, "config": str,
 }  # fmt: skip
 _COMMENTS = {
     "kind": "What `sadtalker train` was asked for; `sadtalker train --from` this file is the same run.",
@@ -234,7 +234,7 @@ def _training_words(settings: dict[str, Any], data: Path, out: Path, target: Pat
     words = ["--data", str(data), "--out", str(out), "--base", settings["base"], *_model_words(settings)]
     words += ["--init-from", settings["begin"], "--export", str(target)]
     words += ["--accelerator", device.type, "--devices", "1" if device.index is None else f"{device.index},"]
-    for name in ("steps", "seed", "hold_out", "rate_scale", "threads", "validate_every", "patience", "films_every"):
+    for name in ("steps", "seed", "hold_out", "rate_scale", "threads", "validate_every", "patience", "videos_every"):
         words += [f"--{name.replace('_', '-')}", str(settings[name])]
     if (settings["kind"], settings["begin"]) == ("mouth", BASE):
         words.append("--freeze-audio")
@@ -278,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     chosen.add_argument("--threads", type=int, help="that torch computes with; 0: as fit")
     chosen.add_argument("--validate-every", type=int, help="steps between two validations")
     chosen.add_argument("--patience", type=int, help="validations without a better one; 0: never stop")
-    chosen.add_argument("--films-every", type=int, help="steps between two films; 0: none")
+    chosen.add_argument("--videos-every", "--films-every", type=int, help="steps between two videos; 0: none")
     chosen.add_argument("--config", help="of the trainer")
     parser.add_argument("--dry-run", action="store_true", help="prepare, choose and print, but do not train")
     return parser

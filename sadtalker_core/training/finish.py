@@ -33,7 +33,8 @@ def train_and_export(
     carried: Mapping[str, nn.Module] | None = None,
     hint: str = "",
 ) -> None:
-    """base: whose file the nets go into, None where nothing is exported;  nets: those of the trainer that are exported
+    """base: whose file the networks go into, None where nothing is exported;  nets: those of the trainer that are
+    exported
     styles: {speaker: pose_style};  carried: networks that only go along;  hint: what to do with the file
     Raises what `train` and `export` raise, an unusable --export before the work begins.
     """
@@ -58,7 +59,7 @@ def train_and_export(
         speakers=speakers,
         notes=[split.in_words, told] if told else [split.in_words],
     )
-    print(f"{page}: curves, films and what to do next")
+    print(f"{page}: curves, videos and what to do next")
     if target is not None:
         _export(trainer, run, None, base, target, nets, carried, styles, hint)
 

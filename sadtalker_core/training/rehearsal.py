@@ -49,7 +49,7 @@ from .clips import read_clips, write_clip
 from .drawn_head import draw_heads, jpeg_of
 from .engine import command, read_log, seeded
 from .export import load_base_model
-from .films import write_film
+from .films import write_sample_video
 from .measures import HELD_OUT_ERROR
 from .prepare import require_device
 from .report import best_of, validations
@@ -159,7 +159,7 @@ def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[
         made = work / f"{name}.safetensors"
         common = ["--data", clips, "--out", out, "--base", file, "--export", made, "--steps", steps, "--devices", 1,
                   "--accelerator", accelerator, "--validate-every", max(1, steps // 10), "--save-every", 100,
-                  "--films-every", steps, "--images-every", max(1, steps // 4), "--patience", 0]  # fmt: skip
+                  "--videos-every", steps, "--images-every", max(1, steps // 4), "--patience", 0]  # fmt: skip
         main([*words, *map(str, common)])
         held = validations(read_log(out))
         best = best_of(held)
@@ -171,13 +171,13 @@ def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[
             f"{best['step']}{'' if better else '  NO BETTER'}"
         )
         file = made
-    film = _animate(work, file, clips)
-    say("\n".join([*told, f"{film}: the model that was made, on a drawn portrait (right; left: how it was drawn)"]))
+    video = _animate(work, file, clips)
+    say("\n".join([*told, f"{video}: the model that was made, on a drawn portrait (right; left: how it was drawn)"]))
     return well
 
 
 def _animate(work: Path, file: Path, clips: Path) -> Path:
-    """The first clip's voice moves its first image, by every network that was trained."""
+    """The video in which the first clip's speech animates its first image, by every network that was trained."""
     model = load_base_model(str(file))
     clip = read_clips(clips)[0]
     rows, speech, real = clip.coefficients(), clip.speech(), clip.images(range(clip.n_frames))
@@ -187,7 +187,7 @@ def _animate(work: Path, file: Path, clips: Path) -> Path:
     crop = FaceCrop(real[0], torch.zeros(68, 2), Box(0, 0, SIDE, SIDE), CropMode.CROP)
     portrait = Portrait(real[0].permute(1, 2, 0), crop=crop)
     drawn = torch.cat([*render(model, portrait, motion).batches()])
-    return write_film(work / "films", 0, real, drawn, speech.wave).file
+    return write_sample_video(work / "videos", 0, real, drawn, speech.wave).file
 
 
 def main(arguments: list[str] | None = None) -> None:

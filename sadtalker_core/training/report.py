@@ -1,6 +1,6 @@
 """A run's folder comes in, report.html goes out: what was learnt, to be read and watched without any program.
 
-Its curves are drawn in the page itself, its films are those of the folder; so the folder can be copied anywhere.
+Its curves are drawn in the page itself, its videos are those of the folder; so the folder can be copied anywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import atomic_write
-from .engine import FILMS_FOLDER, read_log
+from .engine import VIDEOS_FOLDER, read_log
 from .measures import COLLAPSED, HELD_OUT_ERROR, MOTION, MOUTH_LAG, MOUTH_R, SEED_SPREAD
 from .states import BEST_FILE
 from .summary import SpeakerSummary
@@ -91,7 +91,7 @@ def what_next(log: Sequence[Mapping[str, Any]], steps: int) -> list[str]:
             f"Drawn frames move {best[MOTION]:.2f} times as far as real ones: motion comes long after the likeness. "
             f"More steps."
         )
-    return said or ["Nothing stands out. Try the exported file, and watch the films."]
+    return said or ["Nothing stands out. Try the exported file, and watch the videos."]
 
 
 def write_report(
@@ -108,10 +108,10 @@ def write_report(
     if held:
         parts += ["<h2>Held out</h2>", _figure_table(held), *_curves(held, _figures(held))]
     parts += ["<h2>Losses while training</h2>", *_curves(losses, _figures(losses))]
-    films = sorted((folder / FILMS_FOLDER).glob("*.mp4")) if (folder / FILMS_FOLDER).is_dir() else []
-    if films:
-        parts.append("<h2>Films: real on the left, learnt on the right</h2>")
-        parts += [_video(film) for film in films]
+    videos = sorted((folder / VIDEOS_FOLDER).glob("*.mp4")) if (folder / VIDEOS_FOLDER).is_dir() else []
+    if videos:
+        parts.append("<h2>Videos: real on the left, learnt on the right</h2>")
+        parts += [_video(video) for video in videos]
     if speakers:
         parts += ["<h2>The data</h2>", _speaker_table(speakers)]
     page = (
@@ -180,9 +180,9 @@ def _curve(name: str, points: Sequence[tuple[float, float]], number: int) -> str
     )
 
 
-def _video(film: Path) -> str:
-    step = film.stem.rpartition("_")[2].lstrip("0") or "0"
-    place = escape(f"{FILMS_FOLDER}/{film.name}")
+def _video(file: Path) -> str:
+    step = file.stem.rpartition("_")[2].lstrip("0") or "0"
+    place = escape(f"{VIDEOS_FOLDER}/{file.name}")
     return f'<figure><figcaption>step {step}</figcaption><video controls loop src="{place}"></video></figure>'
 
 

@@ -186,7 +186,7 @@ def test_a_released_track_can_shut_both_eyes_and_squint():
 @pytest.mark.parametrize("wish", ["smile=0.3", "wink_left=1", "wink_left=1; wink_right=0.5", "preset=sad",
                                   "wandering_gaze=1", "micro_expressions=0.1", "gaze_x=1; squint=1"])  # fmt: skip
 def test_a_released_track_refuses_the_rest_by_name(wish):
-    with pytest.raises(OptionError, match=rf"{wish.partition('=')[0]}.*: a released expression cannot say this"):
+    with pytest.raises(OptionError, match=rf"{wish.partition('=')[0]}.*: a released expression cannot do this"):
         set_expression(Expression(torch.zeros(3, 64), RELEASED), read_acting(wish), closing=torch.ones(64))
 
 

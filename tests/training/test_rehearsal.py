@@ -35,7 +35,7 @@ def test_all_four_trainings_are_rehearsed_and_a_film_is_made_by_what_they_made(t
     assert all("held-out error" in line for line in lines[:4])
     assert [steps_done(tmp_path / name) for name in rehearsal.STEPS] == [2, 2, 4, 2]
     assert all((tmp_path / name / "report.html").exists() for name in rehearsal.STEPS)
-    (film,) = (tmp_path / "films").iterdir()
+    (film,) = (tmp_path / "videos").iterdir()
     with av.open(str(film)) as container:
         frames = sum(1 for _ in container.decode(video=0))
         assert frames == rehearsal.N_FRAMES and container.streams.audio

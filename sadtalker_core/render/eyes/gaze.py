@@ -96,7 +96,7 @@ class Gaze:
         to_pixels = moved.shape[-1] / 2
         for k, (eye, (upper, lower)) in enumerate(zip(self.eyes, _LIDS, strict=True)):
             now, rest = (
-                tuple(self.head.on_crop(mesh[:, list(edge)]) for edge in (upper, lower))
+                (self.head.on_crop(mesh[:, list(upper)]), self.head.on_crop(mesh[:, list(lower)]))
                 for mesh in (flow.mesh, flow.at_rest)
             )
             rows, columns, places = pixels_around(torch.cat(now, dim=1), 0.5 * eye.width, moved.shape[-1])

@@ -39,18 +39,21 @@ from ..eyes.lid_skin import LidSkin
 from ..mouth.corners import with_corners_where_seen
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from ..mouth.lips_seen import with_lips_where_seen
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
+from .layers import Layers
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
 from .silhouette import Silhouette
-from .warp import Lookup, largest_around, sample, within_the_image
+from .warp import Lookup, largest_around, mean_around, sample, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
 _PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
+_ER, _SM = 6, 21
 _MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
@@ -69,7 +72,7 @@ def render_flow_frames(
     on_progress: OnProgress | None = None,
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
-    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
+    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the network's
     parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
@@ -81,7 +84,7 @@ def render_flow_frames(
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
     if points.shape == (N_POINTS, 3):  # others are refused below
-        points = with_corners_where_seen(points, image[None])
+        points = with_lips_where_seen(with_corners_where_seen(points, image[None]), image[None])
     head = PosedRig(points, crop.pic_size, motion.source)
 
     @functools.cache
@@ -114,8 +117,6 @@ class _MeshClip:
         self.net, self.image, self.head = net, image[None], head
         # what is warped: the colours, and the alpha where there is one
         self.layers = self.image if crop.alpha is None else torch.cat([image, crop.alpha.to(image)])[None]
-        self.look_at_layers = Lookup(self.layers, fine)
-        self.look = self.look_at_layers.colours()
         self.gaze = None if crop.irises is None else Gaze(crop.irises, head)
         if not self.gaze:  # lids would follow a look that nobody sees
             driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
@@ -126,15 +127,30 @@ class _MeshClip:
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
+        self.features = net.encode(self.stage.to(self.precision))
+        in_layers = crop.person is not None
+        self.silhouette = Silhouette(net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers)
+        self.identity, self.on_stage = self._crop_grid()
+        self.parts = None if crop.person is None else self._in_layers(crop.person.to(image))
+        if self.parts:
+            m = F.interpolate(self.parts.matte, STAGE, mode="bilinear")  # placeholder
+            line = (torch.arange(STAGE) + 0.5)
+            st = head.on_crop(_pixels(STAGE, image.device)) * (2 / image.shape[-1]) - 1
+            m = sample(self.parts.matte, st)
+            self.inner = -largest_around(-m, 2 * _ER + 1)
+        self.look_at_layers = Lookup(self.layers if self.parts is None else self.parts.front, fine)
+        self.look = self.look_at_layers.colours()
         self.lips = LipEdges(self.look, self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
-        self.features = net.encode(self.stage.to(self.precision))
-        self.silhouette = Silhouette(net, self.stage.to(self.precision), self.features, head.rig)
-        self.identity, self.on_stage = self._crop_grid()
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
+
+    def _in_layers(self, person: Tensor) -> Layers:
+        """person (1, S, S); the face is the person's, whatever has been seen there."""
+        face = sample(self.silhouette.face, self.on_stage) * (self.on_stage.abs().amax(-1) <= 1)[:, None]
+        return Layers.of(self.layers, torch.maximum(person[None], face))
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
@@ -147,6 +163,8 @@ class _MeshClip:
         repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
+        if self.parts:
+            displacement = self._smooth_beyond(displacement, flow)
         displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
@@ -157,6 +175,13 @@ class _MeshClip:
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
         return self._compose(displacement, change, paint, flow, driving.weights.to(device))
+
+    def _smooth_beyond(self, displacement: Tensor, flow: MeshFlow) -> Tensor:
+        change = displacement - flow.displacement
+        here = sample(self.inner.expand(len(change), -1, -1, -1), _g(flow.displacement))
+        weighed = mean_around(torch.cat([change * here, here], dim=1), _SM)
+        change = torch.lerp(weighed[:, :2] / weighed[:, 2:].clamp_min(0.03), change, flow.face)
+        return flow.displacement + change
 
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
@@ -176,9 +201,12 @@ class _MeshClip:
             self.gaze.look(moved, weights, flow)
         for band in bands:
             still[band] = moved[band].abs().amax(1, keepdim=True) < _NOTHING
-            layers[band] = self.look_at_layers(self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1))
+            places = self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1)
+            layers[band] = self.look_at_layers(places)
+            if self.parts:
+                layers[band] += (1 - sample(self.parts.matte, places)) * self.parts.behind[band]
         self.lips.draw(frames, displacement, flow)
-        draw_edge(layers, self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
+        draw_edge(layers, self.parts or self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
         painted = self._paint(frames, change, paint, flow)
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
@@ -263,3 +291,7 @@ def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
     across, down = (x.abs() - _EYE_MIDDLE[0]) / _EYE_AXES[0], (y - _EYE_MIDDLE[1]) / _EYE_AXES[1]
     eyes = torch.exp(-((across**2 + down**2) ** 2))
     return torch.maximum(mouth, inside), eyes
+
+
+def _g(d):
+    return (_pixels(STAGE, d.device) + d.permute(0, 2, 3, 1)) * (2 / STAGE) - 1
