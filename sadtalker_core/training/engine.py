@@ -168,6 +168,12 @@ class Trainer:
         """Images (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
         return {}
 
+    def shown(self) -> AbstractContextManager[None]:
+        """Inside, the networks are as they are to be judged, shown, kept as the best and exported. It is entered in
+        eval mode, without gradients; afterwards they are as before, to the bit.
+        """
+        return nullcontext()
+
     def validate(self) -> dict[str, float]:
         """Figures of what was held out; networks are in eval mode, without gradients. The same state has the same."""
         return {}
@@ -289,7 +295,7 @@ class _Loop:
             draw = step_generator(run.seed, step, self.fabric.global_rank)
             with self.fabric.autocast():
                 losses = self.trainer.step(
-                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step)
+                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step, self._average)
                 )
             for name, loss in losses.items():
                 self.recent.setdefault(name, []).append(loss.detach())
@@ -377,7 +383,7 @@ class _Loop:
         try:
             for module in modules:
                 module.training = False
-            with torch.no_grad():
+            with torch.no_grad(), self.trainer.shown():
                 yield
         finally:
             self._swap()

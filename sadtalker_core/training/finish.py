@@ -6,8 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..errors import CheckpointMissing
@@ -95,7 +97,8 @@ def _export(
     except CheckpointMissing:
         if asked is not None:
             raise
-    file = export(target, base, {**nets, **(carried or {})})
+    with torch.no_grad(), nullcontext() if which == BEST else trainer.shown():  # the best was kept as it was shown
+        file = export(target, base, {**nets, **(carried or {})})
     told = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
     print(f"{file}:{told} ({which} state, {step})" + (f": {hint}" if hint else ""))
 

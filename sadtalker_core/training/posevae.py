@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,7 @@ from .faces import known_face
 from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
+from .matched_prior import matched_prior
 from .measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark, drawn_error, ratio, seed_spread
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from .wav2lip import read_wav2lip_audio_encoder
@@ -88,6 +90,8 @@ MINI_TRAINING = PoseVAETraining(
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 #: what is judged: blocks that are held out, draws for each of them, and speakers whose spread is told
 JUDGED_BLOCKS, JUDGED_DRAWS, JUDGED_SPEAKERS = 48, 4, 8
+#: blocks by which latents are matched
+MATCHED_BLOCKS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +168,16 @@ class PoseVAETrainer(Trainer):
             losses["discriminator"] = adversarial_loss(of_real, real=True) + adversarial_loss(of_made, real=False)
             context.backward_and_step("discriminator", losses["discriminator"])
         return losses
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
+        if self.net.config.changes:
+            yield
+            return
+        blocks = self._blocks(self.spans.spread(MATCHED_BLOCKS), next(self.net.parameters()).device)
+        with matched_prior(self.net, *self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style)):
+            yield
 
     def validate(self) -> dict[str, float]:
         """How near draws come to what was held out, and how far they are from one another; see measures.py."""

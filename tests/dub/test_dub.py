@@ -77,6 +77,7 @@ def test_without_strength_or_where_the_film_keeps_its_mouth_in_silence_nothing_c
         assert torch.equal(made, films[0][:2])
 
 
+@pytest.mark.slow
 def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again(model, films):
     images = gliding(N)
     images[2:4] = 0.2
@@ -87,6 +88,7 @@ def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again
     assert (count.n_frames, count.n_without, count.n_cuts) == (N, 2, 2)
 
 
+@pytest.mark.slow
 def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_is(model):
     images = gliding(6)
     images[2:4] = resized(images[2], 224, 300)[:, 38:262]  # a face that is a third wider
@@ -97,6 +99,7 @@ def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_i
     assert changed == [True, True, False, False, True, True]
 
 
+@pytest.mark.slow
 def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
     both = torch.cat([astronaut()[:240, 100:340], astronaut()[:240, 100:340].flip(1)], dim=1)[None].repeat(2, 1, 1, 1)
     for index, side in ((0, slice(0, 240)), (1, slice(240, 480))):
@@ -159,6 +162,7 @@ def test_a_voice_moves_the_mouth_alone(model):
         speech_track(model, None, None, Expression(rows, RELEASED))
 
 
+@pytest.mark.slow
 def test_weights_that_redraw_heads_dub_four_frames(caplog):
     from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 

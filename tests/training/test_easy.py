@@ -16,6 +16,8 @@ from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.segmenting import Outcome
 from sadtalker_core.training.toml_file import read_toml, write_toml
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):

@@ -213,7 +213,7 @@ def test_states_that_cannot_be_read_or_are_of_other_networks_are_sentences(tmp_p
         train(Counting(), run_of(tmp_path, steps=9))
     with pytest.raises(CheckpointDamaged, match=r"best\.pt in"):
         load_state({}, tmp_path, BEST)
-    with pytest.raises(CheckpointMissing, match="knows no best state"):
+    with pytest.raises(CheckpointMissing, match="has no best state"):
         load_state({}, tmp_path / "nowhere", BEST)
 
 

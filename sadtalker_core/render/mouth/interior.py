@@ -27,7 +27,20 @@ from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
 from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import sample
-from .dentition import ARCH, ENAMEL, FAR, FAR_OF_OWN, HALF_HEIGHT, HALF_WIDTH, LOWER_APART, LOWER_CROWNS, SMILE, UPPER_CROWNS, teeth, tongue
+from .dentition import (
+    ARCH,
+    ENAMEL,
+    FAR,
+    FAR_OF_OWN,
+    HALF_HEIGHT,
+    HALF_WIDTH,
+    LOWER_APART,
+    LOWER_CROWNS,
+    SMILE,
+    UPPER_CROWNS,
+    teeth,
+    tongue,
+)
 from .light import light_of
 from .opening import Opening, lips_apart, opening
 from .own_teeth import OwnTeeth
@@ -86,7 +99,11 @@ class Mouth:
         """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip((d.to(white) for d in _drawings(density, self.own.row is not None)), (enamel, enamel, white), strict=True)
+            for drawing, light in zip(
+                (d.to(white) for d in _drawings(density, self.own.row is not None)),
+                (enamel, enamel, white),
+                strict=True,
+            )
         ]
         self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = lip[:, None, None]

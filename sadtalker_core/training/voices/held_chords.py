@@ -52,7 +52,7 @@ def held_chords(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def drawn_register(rng: np.random.Generator) -> Register:
     """An organ, strings, a pad or a choir."""
-    kind = rng.choice(4, p=[0.4, 0.2, 0.2, 0.2])
+    kind = rng.choice(4, p=[0.3, 0.15, 0.2, 0.35])
     if kind == 0:
         multiples, shares = _stops(rng)
         tremulant = bool(rng.random() < 0.6)
