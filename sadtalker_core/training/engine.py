@@ -295,7 +295,7 @@ class _Loop:
             draw = step_generator(run.seed, step, self.fabric.global_rank)
             with self.fabric.autocast():
                 losses = self.trainer.step(
-                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step, self._average)
+                    StepContext(step, run.batch, draw, self.fabric.device, self._backward_and_step)
                 )
             for name, loss in losses.items():
                 self.recent.setdefault(name, []).append(loss.detach())
