@@ -1,4 +1,6 @@
-"""From films to rows: made-up films and a judge that reads what it is told; portraits, packages and mouths by rule."""
+"""From videos to rows: made-up videos and a judge that reads what it is told; portraits, packages and mouths by
+rule.
+"""
 
 from __future__ import annotations
 

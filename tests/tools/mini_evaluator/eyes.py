@@ -1,6 +1,6 @@
-"""Brows, lids and gaze: from films to rows of the table, and what 3DMM from Video reads out of those films.
+"""Brows, lids and gaze: from videos to rows of the table, and what 3DMM from Video reads out of those videos.
 
-Brow heights are those of the pack's mesh; where irises are is told by face/iris.py in the film as in the portrait.
+Brow heights are those of the pack's mesh; where irises are is told by face/iris.py in the video as in the portrait.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WIDTH_BY_RADIUS = 2.0  #: of an eye and its ball
 
 
 def of_eyes(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
-    """The rows of all films, and those of blinks, which need none."""
+    """The rows of all videos, and those of blinks, which need none."""
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for name, take in takes.items():
         film = take.film
@@ -80,7 +80,7 @@ def gaze_off(film: Mapping[str, np.ndarray]) -> float:
 
 
 def read_back(film: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """jaw, brows, lids and gaze: correlation of what drove the film with what is read out of it, and how much of the
+    """jaw, brows, lids and gaze: correlation of what drove the video with what is read out of it, and how much of the
     jaw's spread is read; empty where no face is found.
     """
     try:
