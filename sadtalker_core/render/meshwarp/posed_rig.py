@@ -13,6 +13,7 @@ from ...datatypes import BlendshapeMotion
 from ...errors import FaceNotFound
 from .placement import STAGE, fit_head
 from .rig import FaceRig
+from .warp import pixel_centres, sample
 
 _FURTHEST_SHIFT, _FURTHEST_GROWTH = 0.35, 1.25  #: decimetres; a head that goes further would leave the stage
 #: A real head hides one cheek as it turns and shows more of the other; a moved mesh cannot, and the network only in
@@ -26,11 +27,11 @@ class PosedRig:
     """What stays the same for a clip: `rig` with the mesh on the stage, `left_top` (2,) of the stage in pixels of the
     crop and `zoom`, pixels of the crop in one of the stage; `density`, pixels of the crop per decimetre.
 
-    landmarks (468, 3) in pixels of a crop of `side` pixels; source: one row, the portrait's own motion. Raises
-    FaceNotFound.
+    landmarks (468, 3) in pixels of a crop of `side` pixels; source: one row, the portrait's own motion; person
+    (1, side, side) in 0..1, where the crop shows the person, if that is known. Raises FaceNotFound.
     """
 
-    def __init__(self, landmarks: Tensor, side: int, source: BlendshapeMotion):
+    def __init__(self, landmarks: Tensor, side: int, source: BlendshapeMotion, person: Tensor | None = None):
         if landmarks.ndim != 2 or tuple(landmarks.shape) != (N_POINTS, 3):
             raise FaceNotFound(
                 f"expected the {N_POINTS} points of the face mesh ({N_POINTS}, 3), got {tuple(landmarks.shape)}; "
@@ -40,9 +41,13 @@ class PosedRig:
         self.left_top = fit.stage_centre() - fit.stage_side() / 2
         self.zoom = fit.stage_side() / STAGE
         self.density = float(fit.scale)
+        if person is not None:
+            places = self.on_crop(pixel_centres(STAGE, landmarks.device)) * (2 / side) - 1
+            person = sample(person[None].to(landmarks), places) * (places.abs().amax(-1) <= 1)[:, None]
         self.rig = FaceRig.from_points(
             torch.cat([self.on_stage(landmarks[:, :2]), landmarks[:, 2:] / self.zoom], dim=1),
             source.weights[0].to(landmarks),
+            person=person,
         )
         self._back = _head_rotation(source)[:1].mT
         self._translation = source.translation
