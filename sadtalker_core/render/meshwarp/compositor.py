@@ -51,7 +51,7 @@ from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, wi
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
-_CARRIED = 21  #: pixels of the stage, twice as far as what the network changes of a face reaches beyond its edge
+_CARRIED = 11  #: pixels of the stage that what the network changes of a face reaches beyond its edge
 _PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
 _MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
@@ -157,7 +157,7 @@ class _MeshClip:
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
         if self.parts:
-            displacement = _evenly_beyond(flow, displacement)
+            displacement = evenly_beyond(flow, displacement)
         displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
@@ -190,7 +190,7 @@ class _MeshClip:
             places = self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1)
             layers[band] = self.look_at_layers(places)
             if self.parts:
-                layers[band] += (1 - sample(self.parts.matte, places)) * self.parts.behind[band]
+                self.parts.put_behind(layers[band], places, band)
         self.lips.draw(frames, displacement, flow)
         draw_edge(layers, self.parts or self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
         painted = self._paint(frames, change, paint, flow)
@@ -247,13 +247,13 @@ class _MeshClip:
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
 
 
-def _evenly_beyond(flow: MeshFlow, repaired: Tensor) -> Tensor:
+def evenly_beyond(flow: MeshFlow, repaired: Tensor) -> Tensor:
     """What the network changes of the mesh's displacement (B, 2, h, h) within the face, and beyond it only so much that
     nothing tears: rings that know where the head ends lead hair and ears more evenly than the network.
     """
     change, face = repaired - flow.displacement, flow.face
-    near = mean_around(torch.cat([change * face, face], dim=1), _CARRIED)
-    beyond = near[:, :2] / near[:, 2:].clamp_min(0.5)
+    near = mean_around(F.avg_pool2d(torch.cat([change * face, face], dim=1), 2), _CARRIED)
+    beyond = F.interpolate(near[:, :2] / near[:, 2:].clamp_min(0.5), scale_factor=2.0, mode="bilinear")
     return flow.displacement + torch.lerp(beyond, change, face)
 
 

@@ -102,5 +102,5 @@ def _shown(image: Tensor | Layers, places: Tensor, pixels: Tensor) -> Tensor:
     """places (n, 2) in the image, of pixels (n,) of the frame by their number -> (C, n)"""
     if isinstance(image, Tensor):
         return sample(image, places[None, None])[0, :, 0]
-    front, matte = (sample(layer, places[None, None])[0, :, 0] for layer in (image.front, image.matte))
+    front, matte = sample(image.with_matte, places[None, None])[0, :, 0].split((len(image.front[0]), 1))
     return front + (1 - matte) * image.behind[0].flatten(1)[:, pixels]

@@ -45,7 +45,7 @@ RINGS = (
 )
 #: of a head whose end is known: how far out each ring lies, from the face to that end, and what share of the depth by
 #: which the face's outline is in front of that end, which lies _END_DEPTH decimetres in front of the pivot
-_OUT, _NEARER, _END_DEPTH = (0.4, 0.8, 1.1), (0.45, 0.2, 0.0), 0.18
+_OUT, _NEARER, _END_DEPTH = (0.4, 0.8, 1.1), (0.77, 0.5, 0.1), 0.18
 _JAW_DEG = (100.0, 130.0)  #: degrees from the top of the forehead between which the head passes into the neck
 _NEAREST, _FURTHEST, _STEP = 1.06, 2.2, 0.02  #: times the outline, where the end of the head is looked for
 _CHIN = FACE_OUTLINE[18]
