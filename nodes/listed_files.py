@@ -42,10 +42,10 @@ def path_of(choice: str, endings: tuple[str, ...], refusal: str) -> Path:
 def fingerprint(choice: str, endings: tuple[str, ...]) -> Any:
     """A file that was replaced since the last run is read again."""
     try:
-        said = path_of(choice, endings, "").stat()
+        stat = path_of(choice, endings, "").stat()
     except (OptionError, OSError):
         return []
-    return [said.st_size, said.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def fault(choice: str, endings: tuple[str, ...], refusal: str) -> str | bool:

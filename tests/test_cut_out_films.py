@@ -17,6 +17,8 @@ from sadtalker_core.options import Options
 from tests.decoded import decoded
 from tests.face.images import astronaut
 
+pytestmark = pytest.mark.slow
+
 IDLE = {"idle_seconds": 0.12, "quality": "best", "render_size": 256}
 
 

@@ -654,13 +654,23 @@ def _bytes(frames: Tensor | np.ndarray, width: int, height: int, channels: int) 
             f"expected frames (batch, {height}, {width}, {channels}), got the shape {tuple(frames.shape)}."
         )
     if frames.is_floating_point():
-        if not torch.isfinite(frames).all():
+        # a sum of finite numbers is finite unless they are huge, and many times as fast
+        if not torch.isfinite(frames.sum(dtype=torch.float32)) and not torch.isfinite(frames).all():
             raise VideoError("expected finite frames, got NaN or infinity; try precision fp32.")
-        frames = (frames.float().clamp(0, 1) * 255).round().to(torch.uint8)
+        frames = frames.float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
     elif frames.dtype != torch.uint8:
         raise VideoError(f"expected frames as bytes or as floats in 0..1, got {frames.dtype}.")
-    pixels = frames.cpu().numpy()
-    return np.ascontiguousarray(np.pad(pixels, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge"))
+    frames = frames.cpu()
+    if frames.is_contiguous() and not height % 2 and not width % 2:
+        return frames.numpy()
+    pixels = np.empty((len(frames), height + height % 2, width + width % 2, channels), np.uint8)
+    for k in range(channels):  # channel by channel several times as fast as all at once
+        pixels[:, :height, :width, k] = frames[..., k]
+    if height % 2:
+        pixels[:, height] = pixels[:, height - 1]
+    if width % 2:
+        pixels[:, :, width] = pixels[:, :, width - 1]
+    return pixels
 
 
 def _rate(name: str, fps: float) -> Fraction:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..canonical_face import LEFT_EYE, LIFTED, LOWERED, RIGHT_EYE, brow_weights, look_weights
+from ..canonical_face import LEFT_EYE, LIFTED, LOWERED, RIGHT_EYE, brow_weights, gaze_weights
 from ..coefficients import EXPRESSION
 from ..datatypes import FaceCoefficients
 from .iris import Eye
@@ -35,7 +35,7 @@ _FURTHEST_SIN = 0.5
 _TREMBLES_DEG = 1.0  #: a look that is no further from the last one is the same look
 
 
-class UpperFaceSeen(NamedTuple):
+class UpperFaceReading(NamedTuple):
     """brows (T, 2): decimetres that the left and the right brow are above the eyes, beyond the mean face's; looks (T,):
     where the irises are between the corners, in widths of the eye, to the left of the person; NaN: not seen yet.
     """
@@ -45,7 +45,7 @@ class UpperFaceSeen(NamedTuple):
 
 
 def brow_heights(net: Linear3DMM, meshes: Tensor) -> Tensor:
-    """(T, 468, 3) -> (T, 2): as `UpperFaceSeen` has them."""
+    """(T, 468, 3) -> (T, 2): as `UpperFaceReading` has them."""
     template = net.template
     with torch.no_grad():
         residual = net.residual(meshes.to(template.device, torch.float32))[0]
@@ -55,7 +55,7 @@ def brow_heights(net: Linear3DMM, meshes: Tensor) -> Tensor:
 
 
 def looks_aside(irises: Tensor, points: Tensor) -> float:
-    """irises (2, 3) of `find_irises`, points (468, 2 or 3) -> as `UpperFaceSeen.looks`, the mean of both eyes."""
+    """irises (2, 3) of `find_irises`, points (468, 2 or 3) -> as `UpperFaceReading.looks`, the mean of both eyes."""
     places = []
     for iris, ring in zip(irises, (LEFT_EYE, RIGHT_EYE), strict=True):
         eye = Eye.of(points.cpu(), ring)
@@ -63,7 +63,7 @@ def looks_aside(irises: Tensor, points: Tensor) -> float:
     return float(torch.stack(places).mean())
 
 
-def with_brows_and_gaze(rows: FaceCoefficients, seen: UpperFaceSeen) -> FaceCoefficients:
+def with_brows_and_gaze(rows: FaceCoefficients, seen: UpperFaceReading) -> FaceCoefficients:
     """The rows of a clip, brows and gaze added to their expression."""
     usual = seen.brows.median(dim=0).values
     away = (seen.brows - usual) * _BROW_GAIN
@@ -72,7 +72,7 @@ def with_brows_and_gaze(rows: FaceCoefficients, seen: UpperFaceSeen) -> FaceCoef
     sine = (sine - sine.nanmedian()).nan_to_num(0.0).clamp(-_FURTHEST_SIN, _FURTHEST_SIN)
     alone = torch.cat([sine[:1], sine, sine[-1:]]).unfold(0, 3, 1).median(-1).values  # no leap of a single frame
     across = _resting(torch.rad2deg(torch.asin(alone)))
-    added = brow_weights(*brows.unbind(1)) + look_weights(across, torch.zeros_like(across))
+    added = brow_weights(*brows.unbind(1)) + gaze_weights(across, torch.zeros_like(across))
     return replace(rows, expression=(rows.expression + added[:, :EXPRESSION]).clamp(max=1))
 
 
@@ -84,4 +84,4 @@ def _resting(degrees: Tensor) -> Tensor:
     return torch.tensor(rested)
 
 
-__all__ = ["UpperFaceSeen", "brow_heights", "looks_aside", "with_brows_and_gaze"]
+__all__ = ["UpperFaceReading", "brow_heights", "looks_aside", "with_brows_and_gaze"]

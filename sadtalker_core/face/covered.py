@@ -63,15 +63,15 @@ def colours(image: Tensor, points: Tensor) -> dict[str, Tensor]:
     lips = (points[list(INNER_LIPS)] + points[list(OUTER_LIPS)]) / 2
     eyes = (points[_EYE_CORNERS[1]] - points[_EYE_CORNERS[0]]).norm()
     return {
-        "skin": _seen(image, points[list(_SKIN)], eyes),
-        "under nose": _seen(image, points[list(_UNDER_NOSE)], eyes),
-        "chin": _seen(image, points[list(_CHIN)], eyes),
-        "beside": _seen(image, points[list(_BESIDE)], eyes),
-        "lips": _seen(image, lips, eyes / 2),
+        "skin": _colour_at(image, points[list(_SKIN)], eyes),
+        "under nose": _colour_at(image, points[list(_UNDER_NOSE)], eyes),
+        "chin": _colour_at(image, points[list(_CHIN)], eyes),
+        "beside": _colour_at(image, points[list(_BESIDE)], eyes),
+        "lips": _colour_at(image, lips, eyes / 2),
     }
 
 
-def _seen(image: Tensor, places: Tensor, eyes: Tensor) -> Tensor:
+def _colour_at(image: Tensor, places: Tensor, eyes: Tensor) -> Tensor:
     """places (n, 2) -> (n, 3) the mean of a patch around each"""
     height, width = image.shape[-2:]
     reach = torch.linspace(-1, 1, 5) * float(eyes) * _PATCH

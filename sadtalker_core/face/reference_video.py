@@ -20,7 +20,7 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .brows_and_gaze import UpperFaceSeen, brow_heights, looks_aside, with_brows_and_gaze
+from .brows_and_gaze import UpperFaceReading, brow_heights, looks_aside, with_brows_and_gaze
 from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
@@ -130,7 +130,7 @@ def read_mini_video(
     seen = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
     record = _record(rows[:, :ROW], found, MINI, mode, pic_size)
-    return with_brows_and_gaze(record, UpperFaceSeen(rows[:, ROW : ROW + 2], rows[:, -1]))
+    return with_brows_and_gaze(record, UpperFaceReading(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:
@@ -174,7 +174,7 @@ class _FaceTrack:
             if frame is last:
                 found.append(found[-1])
                 own_row += own_row[-1:] if found[-1] else []
-                self._tell(len(found))
+                self._report_progress(len(found))
                 continue
             last = frame
             try:
@@ -196,7 +196,7 @@ class _FaceTrack:
             if len(waiting) == self.batch_size:
                 rows.append(read(waiting))
                 waiting = []
-            self._tell(len(found))
+            self._report_progress(len(found))
         if not found:
             raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
         if not any(found):
@@ -208,7 +208,7 @@ class _FaceTrack:
             rows.append(read(waiting))
         return resample_to_25(*self._fill(torch.cat(rows)[own_row], torch.tensor(found)), fps)
 
-    def _tell(self, done: int) -> None:
+    def _report_progress(self, done: int) -> None:
         if self.on_progress is not None:
             self.on_progress(done, max(done, self.n_frames))
 

@@ -16,7 +16,7 @@
         found        (T,) uint8, 0 where no face was seen and the row was held
         jpegs        (n_bytes,) uint8, the images of the square, JPEG files end to end;  jpeg_ends (T,) int64
                      where each ends; both missing where there are no images (generated voices)
-        wave         (640 T,) int16, the voice at 16 kHz for who listens to films; may be missing
+        wave         (640 T,) int16, the voice at 16 kHz for who listens to videos; may be missing
 
 Letters: `T` video frames, `S` the side of the square. A clip is read when it is asked for, so thousands of hours need
 no more memory than their index.
@@ -261,8 +261,8 @@ def write_clip(
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
     if wave is not None:
         levels = torch.zeros(samples_in_frames(n_frames), dtype=torch.int16)
-        heard = wave[: len(levels)].clamp(-1, 1)
-        levels[: len(heard)] = (heard * 32767).round().to(torch.int16)
+        samples = wave[: len(levels)].clamp(-1, 1)
+        levels[: len(samples)] = (samples * 32767).round().to(torch.int16)
         tensors["wave"] = levels
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

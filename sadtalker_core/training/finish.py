@@ -6,8 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..errors import CheckpointMissing
@@ -33,7 +35,8 @@ def train_and_export(
     carried: Mapping[str, nn.Module] | None = None,
     hint: str = "",
 ) -> None:
-    """base: whose file the nets go into, None where nothing is exported;  nets: those of the trainer that are exported
+    """base: whose file the networks go into, None where nothing is exported;  nets: those of the trainer that are
+    exported
     styles: {speaker: pose_style};  carried: networks that only go along;  hint: what to do with the file
     Raises what `train` and `export` raise, an unusable --export before the work begins.
     """
@@ -50,15 +53,15 @@ def train_and_export(
     closing = closing_table(run.folder)
     if closing:
         print(closing)
-    told = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
+    named = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
     page = write_report(
         run.folder,
         title=f"Training of {', '.join(nets)}: {run.folder.name}",
         steps=run.steps,
         speakers=speakers,
-        notes=[split.in_words, told] if told else [split.in_words],
+        notes=[split.in_words, named] if named else [split.in_words],
     )
-    print(f"{page}: curves, films and what to do next")
+    print(f"{page}: curves, videos and what to do next")
     if target is not None:
         _export(trainer, run, None, base, target, nets, carried, styles, hint)
 
@@ -69,7 +72,7 @@ def _tell_the_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
     folder = clips[0].file.parent if clips else None
     speakers = summarise(clips, folder)
     if aloud:
-        print(table(speakers), split.in_words, *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n",
+        print(table(speakers), split.in_words, *(f"Warning: {text}" for text in warnings_of(speakers)), sep="\n",
               file=sys.stderr)  # fmt: skip
     return speakers
 
@@ -94,9 +97,10 @@ def _export(
     except CheckpointMissing:
         if asked is not None:
             raise
-    file = export(target, base, {**nets, **(carried or {})})
-    told = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
-    print(f"{file}:{told} ({which} state, {step})" + (f": {hint}" if hint else ""))
+    with torch.no_grad(), nullcontext() if which == BEST else trainer.shown():  # the best was kept as it was shown
+        file = export(target, base, {**nets, **(carried or {})})
+    named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
+    print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))
 
 
 __all__ = ["train_and_export"]

@@ -39,9 +39,9 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
 from .export import BASE, add_end_options, ends_of
-from .films import film_clip, write_film
+from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import degrees_of, head_pose, keypoint_distance
@@ -102,10 +102,10 @@ class MappingTrainer(Trainer):
         training: MappingTraining = RELEASED_WIDTH,
         *,
         held_out: Sequence[Clip] = (),
-        films: bool = False,
+        videos: bool = False,
     ):
         """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts
-        held_out: clips to be judged by;  films: whether some are made
+        held_out: clips to be judged by;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
@@ -115,7 +115,7 @@ class MappingTrainer(Trainer):
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
         self.held_out, self.small = with_faces(held_out), False
-        self.shown = film_clip([*self.held_out] or [*clips]) if films else None
+        self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
@@ -151,18 +151,18 @@ class MappingTrainer(Trainer):
             canonical = self.detector(source)
             here, there = (self.estimator(image).motion() for image in (source, driving))
             prediction = self._predict(part)[1]
-            said, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            predicted, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
             parts = [
-                keypoint_distance(said, wanted),
+                keypoint_distance(predicted, wanted),
                 keypoint_distance(still, wanted),
                 head_pose(prediction, degrees_of(there)),
             ]
             totals += len(part) * torch.stack(parts).float().cpu()
         return {HELD_OUT_ERROR: ratio(totals[0], totals[1]), "held-out degrees": float(totals[2]) / len(pairs)}
 
-    def film(self, folder: Path, step: int) -> Film | None:
+    def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
         """The first frame of what is held out, moved by the coefficients of all others."""
-        clip = self.shown
+        clip = self.sample
         if clip is None:
             return None
         device, drawn = next(self.net.parameters()).device, []
@@ -171,7 +171,7 @@ class MappingTrainer(Trainer):
             pairs = [Pair(clip, 0, int(frame)) for frame in frames]
             source = real[:1].expand(len(pairs), -1, -1, -1).to(device)
             drawn.append(self._drawn(source, self.detector(source), *self._predict(pairs)).cpu())
-        return write_film(folder, step, real, torch.cat(drawn), clip.speech().wave)
+        return write_sample_video(folder, step, real, torch.cat(drawn), clip.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first driven by the coefficients of the middle
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
         offsets = frozen["motion_estimator"].config.offsets
         net = new_net(training.hidden, ROWS[options.net], offsets, run.seed)
     split = run_split(options, clips, 2)
-    trainer = MappingTrainer(split.learnt, net, frozen, vgg, run.steps, training, held_out=split.held_out, films=True)
+    trainer = MappingTrainer(split.learnt, net, frozen, vgg, run.steps, training, held_out=split.held_out, videos=True)
     train_and_export(
         trainer, run, ends, base, {options.net: net}, split, carried={"motion_estimator": frozen["motion_estimator"]}
     )

@@ -49,7 +49,7 @@ from .clips import read_clips, write_clip
 from .drawn_head import draw_heads, jpeg_of
 from .engine import command, read_log, seeded
 from .export import load_base_model
-from .films import write_film
+from .films import write_sample_video
 from .measures import HELD_OUT_ERROR
 from .prepare import require_device
 from .report import best_of, validations
@@ -140,7 +140,7 @@ def write_narrow_base(path: Path, audio_width: int = 8) -> Path:
     return write_checkpoint(path, {name: net.state_dict() for name, net in made.items()}, metadata)
 
 
-def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[[str], None] = print) -> bool:
+def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, report: Callable[[str], None] = print) -> bool:
     """Every training in `work` -> whether all became better at what was held out.  scale: of the steps"""
     require_device(device)
     work.mkdir(parents=True, exist_ok=True)
@@ -152,32 +152,34 @@ def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[
         "renderer": (renderer.main, ["--config", "rehearsal"]),
         "mapping": (mapping.main, ["--config", "rehearsal"]),
     }
-    well, told = True, []
+    well, lines = True, []
     accelerator = torch.device(device).type
     for name, (main, words) in programs.items():
         begun, out, steps = time.monotonic(), work / name, max(2, round(STEPS[name] * scale))
         made = work / f"{name}.safetensors"
         common = ["--data", clips, "--out", out, "--base", file, "--export", made, "--steps", steps, "--devices", 1,
                   "--accelerator", accelerator, "--validate-every", max(1, steps // 10), "--save-every", 100,
-                  "--films-every", steps, "--images-every", max(1, steps // 4), "--patience", 0]  # fmt: skip
+                  "--videos-every", steps, "--images-every", max(1, steps // 4), "--patience", 0]  # fmt: skip
         main([*words, *map(str, common)])
         held = validations(read_log(out))
         best = best_of(held)
         better = best[HELD_OUT_ERROR] < held[0][HELD_OUT_ERROR]
         well = well and better
         first, error, seconds = held[0][HELD_OUT_ERROR], best[HELD_OUT_ERROR], time.monotonic() - begun
-        told.append(
+        lines.append(
             f"{name:10} {steps:5} steps {seconds:6.0f} s  held-out error {first:.3f} -> {error:.3f} at step "
             f"{best['step']}{'' if better else '  NO BETTER'}"
         )
         file = made
-    film = _animate(work, file, clips)
-    say("\n".join([*told, f"{film}: the model that was made, on a drawn portrait (right; left: how it was drawn)"]))
+    video = _animate(work, file, clips)
+    report(
+        "\n".join([*lines, f"{video}: the model that was made, on a drawn portrait (right; left: how it was drawn)"])
+    )
     return well
 
 
 def _animate(work: Path, file: Path, clips: Path) -> Path:
-    """The first clip's voice moves its first image, by every network that was trained."""
+    """The video in which the first clip's speech animates its first image, by every network that was trained."""
     model = load_base_model(str(file))
     clip = read_clips(clips)[0]
     rows, speech, real = clip.coefficients(), clip.speech(), clip.images(range(clip.n_frames))
@@ -187,7 +189,7 @@ def _animate(work: Path, file: Path, clips: Path) -> Path:
     crop = FaceCrop(real[0], torch.zeros(68, 2), Box(0, 0, SIDE, SIDE), CropMode.CROP)
     portrait = Portrait(real[0].permute(1, 2, 0), crop=crop)
     drawn = torch.cat([*render(model, portrait, motion).batches()])
-    return write_film(work / "films", 0, real, drawn, speech.wave).file
+    return write_sample_video(work / "videos", 0, real, drawn, speech.wave).file
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.dub.film import FilmFile, FilmOfImages, backwards
+from sadtalker_core.dub.film import FrameSequence, VideoFile, backwards
 from sadtalker_core.errors import VideoError
 from tests.dub.films import write
 
@@ -16,8 +16,8 @@ def lavfi(what: str) -> tuple[str, ...]:
     return ("-f", "lavfi", "-i", what)
 
 
-def film_of(file) -> FilmFile:
-    return FilmFile(lambda: str(file))
+def film_of(file) -> VideoFile:
+    return VideoFile(lambda: str(file))
 
 
 @pytest.mark.parametrize(("name", "arguments"), [
@@ -87,27 +87,27 @@ def test_halves_of_frames_become_whole_frames_at_the_same_rate(tmp_path):
 def test_sound_comes_at_the_rate_that_is_asked_for_and_a_silent_film_has_none(tmp_path):
     film = write(tmp_path / "sound.mp4", *lavfi("color=black:s=64x64:r=25:d=1"), *lavfi("sine=440:d=1"), "-shortest")
     silent = write(tmp_path / "silent.mp4", *lavfi("color=black:s=64x64:r=25:d=1"))
-    blocks = list(film_of(film).sound(16_000))
+    blocks = list(film_of(film).audio(16_000))
     assert all(block.shape[0] == 2 for block in blocks)
     assert sum(block.shape[1] for block in blocks) == pytest.approx(16_000, abs=1200)
-    assert list(film_of(silent).sound(16_000)) == []
+    assert list(film_of(silent).audio(16_000)) == []
 
 
 def test_frames_run_backwards_from_blocks(monkeypatch):
     images = torch.arange(7.0)[:, None, None, None].expand(-1, 64, 64, 3) / 255
     monkeypatch.setattr("sadtalker_core.dub.film._HELD_BYTES", 3 * 64 * 64 * 3)
-    assert [int(frame[0, 0, 0]) for frame in backwards(FilmOfImages(images, 25.0), 6)] == [5, 4, 3, 2, 1, 0]
+    assert [int(frame[0, 0, 0]) for frame in backwards(FrameSequence(images, 25.0), 6)] == [5, 4, 3, 2, 1, 0]
 
 
 def test_what_is_no_film_is_said(tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no film")
     sound = write(tmp_path / "sound.m4a", *lavfi("sine=440:d=0.2"))
-    with pytest.raises(VideoError, match="cannot be read.*Is the file whole"):
+    with pytest.raises(VideoError, match="cannot be read.*Is the file complete"):
         film_of(text)
     with pytest.raises(VideoError, match="has no video track"):
         film_of(sound)
     with pytest.raises(VideoError, match="holds no frames"):
-        FilmOfImages(torch.zeros(0, 64, 64, 3), 25.0)
+        FrameSequence(torch.zeros(0, 64, 64, 3), 25.0)
     with pytest.raises(VideoError, match="frame rate above 0"):
-        FilmOfImages(torch.zeros(1, 64, 64, 3), 0.0)
+        FrameSequence(torch.zeros(1, 64, 64, 3), 0.0)

@@ -36,7 +36,7 @@ OWN_VECTORS = PARITY / "vectors"
 ALL_VECTORS = PARITY.parents[1].parent / "shared" / "reference"
 
 #: the vectors of these stages run the renderer, which takes seconds a frame
-SLOW_STAGES = frozenset({"render", "chain", "e2e"})
+SLOW_STAGES = frozenset({"keypoints", "render", "chain", "e2e"})
 
 
 class ParityError(Exception):

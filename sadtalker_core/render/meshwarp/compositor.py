@@ -36,9 +36,10 @@ from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
-from ..mouth.corners import with_corners_where_seen
+from ..mouth.corners import with_measured_corners
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from ..mouth.lips_seen import with_measured_lips
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
@@ -71,7 +72,7 @@ def render_flow_frames(
     on_progress: OnProgress | None = None,
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
-    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
+    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the network's
     parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
@@ -83,7 +84,7 @@ def render_flow_frames(
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
     if points.shape == (N_POINTS, 3):  # others are refused below
-        points = with_corners_where_seen(points, image[None])
+        points = with_measured_lips(with_measured_corners(points, image[None]), image[None])
     head = PosedRig(points, crop.pic_size, motion.source, crop.person)
 
     @functools.cache
@@ -192,7 +193,14 @@ class _MeshClip:
             if self.parts:
                 self.parts.put_behind(layers[band], places, band)
         self.lips.draw(frames, displacement, flow)
-        draw_edge(layers, self.parts or self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
+        draw_edge(
+            layers,
+            self.parts or self.layers,
+            self.on_stage,
+            self.covered,
+            beside_the_edge(displacement, flow.face),
+            to_crop,
+        )
         painted = self._paint(frames, change, paint, flow)
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)

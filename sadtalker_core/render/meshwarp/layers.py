@@ -55,8 +55,8 @@ class Layers:
         return cls(torch.cat([image - (1 - person) * behind, person], dim=1), behind)
 
     def put_behind(self, warped: Tensor, places: Tensor, band: tuple[Any, ...]) -> None:
-        """warped (B, C, h, w), the front at places (B, h, w, 2): what is behind in that band of (B, C, S, S) is added to
-        it, in place, where the person is not.
+        """warped (B, C, h, w), the front at places (B, h, w, 2): what is behind in that band of (B, C, S, S) is added
+        to it, in place, where the person is not.
         """
         matte, behind = sample(self.matte.expand(len(places), -1, -1, -1), places), self.behind[band]
         warped.add_(behind).addcmul_(behind, matte, value=-1)

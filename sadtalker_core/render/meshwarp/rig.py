@@ -64,6 +64,13 @@ class FaceRig:
         places, depth = carried_along(self.around, face, turn, shift, speech)
         return torch.cat([face.to_stage(posed), places], dim=1), torch.cat([posed[..., 2], depth], dim=1)
 
+    def at_rest(self, turn: Tensor, shift: Tensor) -> Tensor:
+        """turn and shift as `driven` takes them -> the points of the face (B, 468, 2) in pixels of the stage, if its
+        expression stays the portrait's.
+        """
+        turn, shift = turn.to(self.source), F.pad(shift.to(self.source), (0, 1))[:, None]
+        return self.face.to_stage(self.face.camera_points @ turn.transpose(1, 2) + shift)
+
     def _expression(self, weights: Tensor) -> Tensor:
         """weights (B, P) -> (B, 468, 3) what they move since the portrait, in camera coordinates, the head at rest."""
         face, canonical = self.face, self.face.canonical

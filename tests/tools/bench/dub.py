@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from sadtalker_core.compose.video import VideoWriter
-from sadtalker_core.dub.dub import DubOptions, dub_film, dubbed_frames
-from sadtalker_core.dub.film import FilmFile
-from sadtalker_core.dub.schedule import VoiceTrack
+from sadtalker_core.dub.dub import DubOptions, dub_video, dubbed_frames
+from sadtalker_core.dub.film import VideoFile
+from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.model import load_model
 from tests.dub.films import FPS, track_of
 from tests.face.images import astronaut, resized
@@ -31,7 +31,7 @@ TARGET = 8.0
 FACE_SCALE = 2.5  #: the astronaut's face, 100 pixels wide, so many times as large
 
 
-def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> FilmFile:
+def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> VideoFile:
     """The astronaut, who glides to and fro in a wide picture."""
     whole = resized(astronaut(), round(512 * scale), round(512 * scale))
     wide = torch.full((height, width + 80, 3), 0.5)
@@ -41,7 +41,7 @@ def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale:
         for k in range(n_frames):
             left = 40 - abs(k % 80 - 40)
             video.write(wide[None, :, left : left + width])
-    return FilmFile.of(file)
+    return VideoFile.of(file)
 
 
 def measure(n_frames: int = 40) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def measure(n_frames: int = 40) -> list[dict[str, Any]]:
             after = os.times().children_user + os.times().children_system
             return (time.process_time() - before + after - by_others) / n_frames
 
-        whole = seconds(lambda: dub_film(Path(folder) / "out.mp4", model, shown, track, DubOptions()))
+        whole = seconds(lambda: dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions()))
         read = seconds(lambda: [None for _ in shown.frames()])
         followed = seconds(lambda: list(dubbed_frames(model, shown, track, DubOptions(strength=0.0))))
     return [
@@ -72,11 +72,11 @@ def measure(n_frames: int = 40) -> list[dict[str, Any]]:
     ]
 
 
-def _speech(n_frames: int) -> VoiceTrack:
+def _speech(n_frames: int) -> SpeechTrack:
     """A jaw that goes up and down four times a second."""
     track = track_of(n_frames, jawOpen=0.5)
     moving = 0.5 + 0.5 * torch.sin(torch.arange(n_frames) * (2 * torch.pi * 4 / FPS))
-    return VoiceTrack(track.weights * moving[:, None], track.speaks)
+    return SpeechTrack(track.weights * moving[:, None], track.speaks)
 
 
 def memory(minutes: int) -> None:
@@ -91,7 +91,7 @@ def memory(minutes: int) -> None:
             if done % round(60 * FPS) == 0:
                 print(f"{done / (60 * FPS):.0f} min: {peak_mb():.1f} MB at most", flush=True)
 
-        dub_film(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=told)
+        dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=told)
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP
-from sadtalker_core.dub.dub import DubOptions, dubbed_frames, voice_of
-from sadtalker_core.dub.film import FilmOfImages
+from sadtalker_core.dub.dub import DubOptions, dubbed_frames, speech_track
+from sadtalker_core.dub.film import FrameSequence
 from sadtalker_core.dub.mouth import place_of
 from sadtalker_core.dub.rest import Person
 from sadtalker_core.face.mesh import track_meshes
@@ -60,9 +60,9 @@ def dubbed(films: TwoFilms) -> Dubbed:
     """The first film with the second voice, as Dub Video makes it."""
     model = load_model("mini", [])
     first = torch.from_numpy(films.first)
-    film = FilmOfImages(first.float() / 255, FRAMES_PER_SECOND)
+    film = FrameSequence(first.float() / 255, FRAMES_PER_SECOND)
     speech = encode_speech(torch.from_numpy(films.voices[1])[None], SAMPLE_RATE_HZ)
-    track, _ = voice_of(model, None, speech)
+    track, _ = speech_track(model, None, speech)
     made = torch.stack(list(dubbed_frames(model, film, track, DubOptions(length="silence")))).numpy()
     points = meshes(films.first)
     person = Person.of(model.nets["linear_3dmm"], points)

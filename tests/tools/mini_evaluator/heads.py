@@ -141,7 +141,9 @@ def _rendered(net, segmenter: PersonSegmenter, source: Tensor, points: Tensor, s
         outlined = Silhouette(net, stage[None], encoded, rig, in_layers=person is not None)(whole, flow.face)
         repaired = outlined[:, :, _MIDDLE, _MIDDLE]
         there = (pixel_centres(STAGE, stage.device) + outlined.permute(0, 2, 3, 1)) * (2 / STAGE) - 1
-        shown = torch.ones_like(outlined[:, :1]) if on_stage is None else sample(on_stage.expand(count, -1, -1, -1), there)
+        shown = (
+            torch.ones_like(outlined[:, :1]) if on_stage is None else sample(on_stage.expand(count, -1, -1, -1), there)
+        )
     to_128 = 128 / WINDOW
     flip = torch.diag(torch.tensor(HEAD_TO_IMAGE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)
