@@ -355,7 +355,7 @@ def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path
 def test_new_style_old_style_and_our_names_give_the_same_model(released_folder, tmp_path):
     new, old = (load_model("SadTalker 256", [folder]) for folder in released_folder)
     assert (new.family.name, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
-    assert list(new.nets) == ["face_detector", "face_mesh", *FAMILIES[RELEASED].networks.names()]
+    assert list(new.nets) == ["face_detector", "face_mesh", "person_segmenter", *FAMILIES[RELEASED].networks.names()]
     assert all(_same(new.nets[name], old.nets[name]) for name in new.nets)
     save_model(tmp_path / "ours.safetensors", new)
     ours = load_model("file/ours.safetensors", [tmp_path])
@@ -399,7 +399,7 @@ def test_nothing_of_the_pack_stays_mapped():
 def test_the_mini_needs_no_folder():
     loaded = load_model("mini", [])
     assert (loaded.name, loaded.family.name, loaded.image_size) == ("mini", MINI, 256)
-    assert list(loaded.nets) == ["face_detector", "face_mesh", *FAMILIES[MINI].networks.names()]
+    assert list(loaded.nets) == ["face_detector", "face_mesh", "person_segmenter", *FAMILIES[MINI].networks.names()]
     for net in loaded.nets.values():
         assert not net.training and not any(p.requires_grad for p in net.parameters())
         assert {p.dtype for p in net.parameters()} == {torch.float32}
