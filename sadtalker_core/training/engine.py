@@ -168,7 +168,7 @@ class Trainer:
         """Sample images (3, H, W) in 0..1; networks are in eval mode, without gradients."""
         return {}
 
-    def shown(self) -> AbstractContextManager[None]:
+    def as_judged(self) -> AbstractContextManager[None]:
         """Inside, the networks are as they are to be judged, shown, kept as the best and exported. It is entered in
         eval mode, without gradients; afterwards they are as before, to the bit.
         """
@@ -383,7 +383,7 @@ class _Loop:
         try:
             for module in modules:
                 module.training = False
-            with torch.no_grad(), self.trainer.shown():
+            with torch.no_grad(), self.trainer.as_judged():
                 yield
         finally:
             self._swap()

@@ -97,7 +97,7 @@ def _export(
     except CheckpointMissing:
         if asked is not None:
             raise
-    with torch.no_grad(), nullcontext() if which == BEST else trainer.shown():  # the best was kept as it was shown
+    with torch.no_grad(), nullcontext() if which == BEST else trainer.as_judged():  # the best was kept as it was shown
         file = export(target, base, {**nets, **(carried or {})})
     named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
     print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))

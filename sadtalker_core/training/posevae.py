@@ -170,7 +170,7 @@ class PoseVAETrainer(Trainer):
         return losses
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def as_judged(self) -> Iterator[None]:
         """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
         if self.net.config.changes:
             yield
