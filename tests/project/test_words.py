@@ -19,8 +19,8 @@ PRIVATE = {
 }  # fmt: skip
 #: of identifiers alone; in a sentence these are plain English
 PRIVATE_NAMES = {"said": "predicted, text", "told": "reason, lines", "hear": "encode", "say": "report, log"}
-#: what is frozen or a name: a column of the batch table, modules, ids of sockets, aliases of options, a key of a hash, the
-#: interpolator FILM, the old numbers in PARITY.md
+#: what is frozen or a name: a column of the batch table, modules, ids of sockets, aliases of options, a key of a hash,
+#: the interpolator FILM, the old numbers in PARITY.md
 KEPT = {
     "batch/jobs.py": {"film", "picture"},
     "batch/worker.py": {"film"},
@@ -40,6 +40,7 @@ KEPT = {
     "docs/MINI.md": {"films"},
 }
 _TEXTS = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+_WORDS = re.compile(rf"\b(?:{'|'.join(PRIVATE)})\b", re.IGNORECASE)
 _LINK = re.compile(r"\]\([^)]*\)|`[^`]*`|https?:\S+|\S+/\S+\.\w+")
 
 
@@ -57,8 +58,7 @@ def words_of_names(source: str) -> set[str]:
 
 
 def private_of_text(text: str) -> set[str]:
-    plain = _LINK.sub(" ", text)
-    return {word for word in PRIVATE if re.search(rf"\b{word}\b", plain, re.IGNORECASE)}
+    return {word.lower() for word in _WORDS.findall(_LINK.sub(" ", text))} if _WORDS.search(text) else set()
 
 
 def private_of_source(source: str) -> set[str]:
