@@ -49,7 +49,7 @@ _PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.022  #: decimetres at most that the mesh lies within the edge of a lip
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
-#: How the lips part once they are further apart, or less, than in the portrait by the first and so much of the portrait's
+#: How lips part once they are further apart, or less, than in the portrait by the first and so much of the portrait's
 #: own opening, in decimetres: halfway from what the template has to a parabola from corner to corner, to this power;
 #: and a mouth that has just parted stays shut from the corners inwards, where the parabola is lower than this, which
 #: ends with so wide an opening, in decimetres and by the portrait's.

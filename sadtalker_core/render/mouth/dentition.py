@@ -49,7 +49,7 @@ LOWER_CROWNS = (
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
 FAR, FAR_OF_OWN = 0.24, 0.28  #: decimetres from the middle, where half the light falls; beside a portrait's own teeth
 SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
-UPPER_APART, LOWER_APART = 0.7, 0.45  #: how clearly teeth are set off from their neighbours, 0..1
+UPPER_APART, LOWER_APART = 0.45, 0.35  #: how clearly teeth are set off from their neighbours, 0..1
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
 
 # Colours, of a face in white light: tuned by eye on the open mouths of the sheet that `make eval-mini` draws

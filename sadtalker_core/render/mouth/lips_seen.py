@@ -28,7 +28,11 @@ _UPPER_OUTER, _LOWER_OUTER = list(OUTER_LIPS[1:10]), list(OUTER_LIPS[:10:-1])
 # In decimetres. Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), on
 # those who show teeth in the portrait (astronaut, obama, obama2).
 _OPEN = 0.06  #: by which lips are apart, from where on they are looked at
-_OUT, _IN, _STEP = 0.04, 0.06, 0.004  #: how far an edge is moved over the lip, or into the opening; how finely is looked
+_OUT, _IN, _STEP = (
+    0.04,
+    0.06,
+    0.004,
+)  #: how far an edge is moved over the lip, or into the opening; how finely is looked
 _PART = 0.4  #: of how far the lips are apart there, that each edge may move in at most
 _BEHIND = 0.03  #: so much of what lies behind an edge is looked at
 _BESIDE = 0.008  #: lines on both sides of one, that are averaged
@@ -41,7 +45,7 @@ _PALE, _BRIGHT, _DARK = (0.75, 0.25), (0.6, 0.3), (0.55, 0.2)
 _COLOURLESS = 0.03  #: redness of lips below which a portrait has no colours to go by
 
 
-def with_lips_where_seen(points: Tensor, image: Tensor) -> Tensor:
+def with_measured_lips(points: Tensor, image: Tensor) -> Tensor:
     """points (468, 3) in pixels of the crop image (1, 3, S, S) in 0..1 -> the same; those of lips may be moved."""
     density = float(fit_head(points).scale)
     corners = points[[INNER_LIPS[0], INNER_LIPS[10]], :2]
