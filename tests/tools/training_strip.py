@@ -41,7 +41,10 @@ def held_out_clip(run: Path, clips: Path) -> Clip:
 
 
 def images_of(model: SadTalkerModel, clip: Clip, by: SadTalkerModel | None, net: str) -> tuple[list[np.ndarray], str]:
-    """(S, S, 3) each, and what they say of the head in words.  by: the model whose network `net` moves the head or the mouth; None: what was measured"""
+    """(S, S, 3) each, and how far the head moves, in words.
+
+    by: the model whose network `net` moves the head or the mouth; None: what was measured
+    """
     rows, speech = clip.coefficients(), clip.speech()
     said, moved = rows.expression, rows.pose
     if by is not None and net == EXPNET:
