@@ -173,7 +173,9 @@ def read_person(
         tracked = tracker.track(frame)
         if tracked.points is not None:
             image, points = _face_of(frame, tracked.points, _LIGHT_SIDE)
-            meshes.append(_with_lips(image, points, tracked.points))
+            meshes.append(_with_lip_line(image, points, tracked.points))
+            if len(meshes).bit_count() == 1:  # at 1, 2, 4, 8 ...: whom to find again after a cut
+                tracker.person = Person.of(None, torch.stack(meshes))
             if (teeth := visible_teeth(image, _as_portrait(points, _LIGHT_SIDE))) > most:
                 smile, most = tracked, teeth
             if len(meshes) == _SAMPLE:
@@ -184,10 +186,13 @@ def read_person(
     return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
 
 
-def _with_lips(image: Tensor, points: Tensor, in_frame: Tensor) -> Tensor:
-    """in_frame (468, 3), and the same points in an image of the face -> in the frame, with corrected lip edges."""
+def _with_lip_line(image: Tensor, points: Tensor, in_frame: Tensor) -> Tensor:
+    """in_frame (468, 3), and the same points in an image of the face -> in the frame, touching lips where the image has
+    the line between them.
+    """
     moved = in_frame.clone()
-    moved[:, :2] += (with_lip_edges(image[0], points) - points)[:, :2] * (fit_head(in_frame).stage_side() / _LIGHT_SIDE)
+    scale = fit_head(in_frame).stage_side() / _LIGHT_SIDE
+    moved[:, :2] += scale * (with_lip_edges(image[0], points, open_too=False) - points)[:, :2]
     return moved
 
 

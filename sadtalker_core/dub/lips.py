@@ -33,9 +33,9 @@ _LINE_OFF = 0.2  #: of that way: the line is moved no further
 _PARTED = 0.035, 0.02  #: lips by their distance over that of the corners of the mouth: surely parted, and over how much
 
 
-def with_lip_edges(image: Tensor, points: Tensor) -> Tensor:
+def with_lip_edges(image: Tensor, points: Tensor, *, open_too: bool = True) -> Tensor:
     """image (3, S, S) in 0..1, points (468, 3) in its pixels -> the same points, the inner edges of the lips moved to
-    where the image has them.
+    where the image has them.  open_too: those of parted lips, too
     """
     inner, outer = points[list(INNER_LIPS), :2], points[list(OUTER_LIPS), :2]
     width = (inner[10] - inner[0]).norm().clamp_min(1e-3)
@@ -50,7 +50,7 @@ def with_lip_edges(image: Tensor, points: Tensor) -> Tensor:
         (_LOWER, inside.flip(0), parted.flip(0), to_line.flip(0)),
     ):
         start, way = inner[lip], (outer - inner)[lip]
-        if bool((share > 0).any()):
+        if open_too and bool((share > 0).any()):
             shift = shift + (share * _border(image, start, way, dark))[:, None] * way
         moved[[INNER_LIPS[k] for k in range(len(INNER_LIPS))[lip]], :2] += shift
         for ring in _WITHIN:  # and what lies between the edges is pressed together

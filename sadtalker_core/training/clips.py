@@ -261,8 +261,8 @@ def write_clip(
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
     if wave is not None:
         levels = torch.zeros(samples_in_frames(n_frames), dtype=torch.int16)
-        heard = wave[: len(levels)].clamp(-1, 1)
-        levels[: len(heard)] = (heard * 32767).round().to(torch.int16)
+        samples = wave[: len(levels)].clamp(-1, 1)
+        levels[: len(samples)] = (samples * 32767).round().to(torch.int16)
         tensors["wave"] = levels
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

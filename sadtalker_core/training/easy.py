@@ -175,7 +175,7 @@ def _from_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def _from_file(options: argparse.Namespace) -> dict[str, Any]:
     """Raises InputError or OptionError for a file that is not such a run."""
-    settings = read_toml(options.from_file)
+    settings = {_RENAMED.get(name, name): value for name, value in read_toml(options.from_file).items()}
     missing = [name for name in (*_GIVEN, *_CHOSEN) if name not in settings]
     wrong = [name for name, kind in _TYPES.items() if name in settings and not isinstance(settings[name], kind)]
     unknown = sorted(set(settings) - {*_GIVEN, *_CHOSEN})
@@ -193,6 +193,8 @@ def _from_file(options: argparse.Namespace) -> dict[str, Any]:
 
 _GIVEN = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
 _CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "videos_every", "config")
+#: names in files of earlier versions
+_RENAMED = {"films_every": "videos_every"}
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str, "videos": str, "data": str, "out": str, "export": str, "base": str, "models": list, "device": str,
     "size": int, "seed": int, "hold_out": (int, float), "begin": str, "steps": int, "rate_scale": (int, float),

@@ -1,4 +1,4 @@
-"""Trains ExpNet on clips: which expression goes with what is being said, and with lids that obey a blink track.
+"""Trains ExpNet on clips: which expression goes with the speech, and with lids that obey a blink track.
 
     python -m sadtalker_core.training.expnet --data clips --out runs/expnet --config mini --export expnet.safetensors
 
@@ -114,7 +114,7 @@ class ExpNetTrainer(Trainer):
         face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
         lip_reader: see lipreading.py; it needs a face
         held_out: clips to be judged by;  videos: writes sample videos, or None for none
-        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have taught
+        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have trained
         """
         if lip_reader is not None and face is None:
             raise OptionError(
@@ -170,8 +170,8 @@ class ExpNetTrainer(Trainer):
         places = Spans(self.held_out, length).spread(JUDGED_RUNS)
         speech = self._speech(places, torch.zeros(len(places), length), device)
         wanted = speech.face.expression
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        figures = {HELD_OUT_ERROR: ratio(mse_loss(said, wanted), mse_loss(speech.rest, wanted))}
+        predicted = self.net(speech.windows, speech.rest, speech.blink)
+        figures = {HELD_OUT_ERROR: ratio(mse_loss(predicted, wanted), mse_loss(speech.rest, wanted))}
         face = self.face
         if face is not None:
             pairs = [self._mouths(clip, face, device) for clip in self.held_out[:JUDGED_TRACKS]]
@@ -181,8 +181,8 @@ class ExpNetTrainer(Trainer):
     def _mouths(self, clip: Clip, face: Face, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
         """How open the mouth is in each frame, as the network says it, and as it was."""
         speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, JUDGED_FRAMES)), device)
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        tracks = (mouth_opening(face.points(speech.face, track)) for track in (said, speech.face.expression))
+        predicted = self.net(speech.windows, speech.rest, speech.blink)
+        tracks = (mouth_opening(face.points(speech.face, track)) for track in (predicted, speech.face.expression))
         one, other = (track.float().cpu().numpy() for track in tracks)
         return one, other
 
@@ -192,8 +192,8 @@ class ExpNetTrainer(Trainer):
             return None
         device = next(self.net.parameters()).device
         speech = self._speech([(self.sample, 0)], torch.zeros(1, self.sample.n_frames), device)
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        return self.videos.write(folder, step, self.sample, expression=said)
+        predicted = self.net(speech.windows, speech.rest, speech.blink)
+        return self.videos.write(folder, step, self.sample, expression=predicted)
 
     def samples(self) -> dict[str, Tensor]:
         """The beginning of the first clip: its own expression, and the network's."""

@@ -151,9 +151,9 @@ class MappingTrainer(Trainer):
             canonical = self.detector(source)
             here, there = (self.estimator(image).motion() for image in (source, driving))
             prediction = self._predict(part)[1]
-            said, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            predicted, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
             parts = [
-                keypoint_distance(said, wanted),
+                keypoint_distance(predicted, wanted),
                 keypoint_distance(still, wanted),
                 head_pose(prediction, degrees_of(there)),
             ]

@@ -72,12 +72,12 @@ def mouth_opening(points: Tensor) -> Tensor:
     return apart / (points[:, 36] - points[:, 45]).norm(dim=-1).clamp_min(1e-6)
 
 
-def agreement(said: Sequence[np.ndarray], observed: Sequence[np.ndarray]) -> tuple[float, float]:
+def agreement(predicted: Sequence[np.ndarray], observed: Sequence[np.ndarray]) -> tuple[float, float]:
     """Pairs of tracks (T,) -> Pearson's r as they are, and the delay in frames at which r is greatest (+ is late)."""
     by_lag = {}
     for lag in range(-LAGS, LAGS + 1):
         cut = [(a[max(lag, 0) : len(a) + min(lag, 0)], b[max(-lag, 0) : len(b) - max(lag, 0)])
-               for a, b in zip(said, observed, strict=True) if len(a) > 2 * LAGS]  # fmt: skip
+               for a, b in zip(predicted, observed, strict=True) if len(a) > 2 * LAGS]  # fmt: skip
         by_lag[lag] = _correlation([a for a, _ in cut], [b for _, b in cut])
     return by_lag[0], float(max(by_lag, key=lambda lag: (by_lag[lag], -abs(lag))))
 

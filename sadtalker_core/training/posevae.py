@@ -88,7 +88,7 @@ MINI_TRAINING = PoseVAETraining(
     in_spreads=True,
 )
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
-#: what is judged: blocks that are held out, draws for each of them, and speakers whose spread is told
+#: what is validated: held-out blocks, draws for each of them, and speakers whose spread is measured
 JUDGED_BLOCKS, JUDGED_DRAWS, JUDGED_SPEAKERS = 48, 4, 8
 #: blocks by which latents are matched
 MATCHED_BLOCKS = 256
@@ -170,7 +170,7 @@ class PoseVAETrainer(Trainer):
         return losses
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def as_judged(self) -> Iterator[None]:
         """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
         if self.net.config.changes:
             yield
@@ -184,13 +184,15 @@ class PoseVAETrainer(Trainer):
         device = next(self.net.parameters()).device
         places = Spans(self.held_out, 1 + self.length).spread(JUDGED_BLOCKS)
         blocks = self._blocks(places, device)
-        told = (blocks.audio, blocks.reference, blocks.style)
+        condition = (blocks.audio, blocks.reference, blocks.style)
         noise = torch.randn(JUDGED_DRAWS, len(places), self.net.config.latent, generator=step_generator(0, 0))
         noise = noise.to(device)
-        mean, _ = self.net.encoder(blocks.motion, *told)
+        mean, _ = self.net.encoder(blocks.motion, *condition)
         away = self.away.to(device)
-        seen, rebuilt = (self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *told)))
-        draws = torch.stack([self._displacement(self.net.decode(latent, *told)) / away for latent in noise])
+        seen, rebuilt = (
+            self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *condition))
+        )
+        draws = torch.stack([self._displacement(self.net.decode(latent, *condition)) / away for latent in noise])
         figures = {
             HELD_OUT_ERROR: ratio(*drawn_error(draws, seen)),
             "held-out reconstruction": ratio(mse_loss(rebuilt, seen), seen.square().mean()),

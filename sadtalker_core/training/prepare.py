@@ -125,8 +125,10 @@ def require_device(device: str) -> None:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        told = shorten(" ".join(str(error).split()), 120)
-        raise OptionError(f"--device {device} cannot be had on this machine ({told}). Leave it out for cpu.") from error
+        reason = shorten(" ".join(str(error).split()), 120)
+        raise OptionError(
+            f"--device {device} cannot be had on this machine ({reason}). Leave it out for cpu."
+        ) from error
 
 
 def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tuple[list[Video], list[Outcome]]:
@@ -308,7 +310,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not clips:
         raise InputError(f"none of the {len(outcomes)} videos can be used; the reasons stand above.")
     speakers = summarise(clips, options.out)
-    print(table(speakers), *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n")
+    print(table(speakers), *(f"Warning: {text}" for text in warnings_of(speakers)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sadtalker_core.dub.dub import DubOptions, audio_of, dub_video, dubbed_frame
 from sadtalker_core.dub.film import FrameSequence
 from sadtalker_core.dub.follow import FrameCounts
 from sadtalker_core.dub.schedule import SpeechTrack
-from sadtalker_core.errors import AudioError, FaceNotFound, WrongFamily
+from sadtalker_core.errors import AudioError, DoesNotFit, FaceNotFound, WrongFamily
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.mesh import track_meshes
 from sadtalker_core.face.points import FaceSelector
@@ -142,6 +143,14 @@ def test_a_stop_leaves_no_file(model, tmp_path):
 
     with pytest.raises(Stopped):
         dub_video(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5), on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
+    words = "import sys; sys.stdin.buffer.read(99); sys.exit('Error writing trailer: No space left on device')"
+    monkeypatch.setattr("sadtalker_core.compose.video.ffmpeg_command", lambda: [sys.executable, "-c", words])
+    with pytest.raises(DoesNotFit, match="disk of .* is full"):
+        dub_video(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5))
     assert list(tmp_path.iterdir()) == []
 
 

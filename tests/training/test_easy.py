@@ -126,6 +126,15 @@ def test_a_chosen_toml_with_a_wrong_line_is_named(place):
             easy.main(["--from", str(write_toml(place / "wrong.toml", {**good, **wrong}))])
 
 
+def test_a_chosen_toml_of_an_earlier_version_is_the_same_run(place):
+    assert sadtalker([*WORDS, *MORE, "--out", "run", "--dry-run"]) == 0
+    chosen = place / "run" / easy.CHOSEN_FILE
+    old = chosen.read_text(encoding="utf-8").replace("videos_every", "films_every")
+    (place / "old.toml").write_text(old, encoding="utf-8")
+    assert sadtalker(["train", "--from", str(place / "old.toml"), "--dry-run"]) == 0
+    assert "films_every" in old and read_toml(chosen)["videos_every"] == 0
+
+
 def test_the_minutes_decide_where_to_begin_and_how_far_to_go():
     few, more, many = (easy.choose("head-motion", minutes, gpu=False) for minutes in (1, 10, 100))
     assert (few.begin, more.begin, many.begin) == ("base", "base", "new")

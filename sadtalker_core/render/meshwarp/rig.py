@@ -40,12 +40,14 @@ class FaceRig:
     source: Tensor
 
     @classmethod
-    def from_points(cls, points: Tensor, weights: Tensor, canonical: CanonicalFace | None = None) -> FaceRig:
+    def from_points(
+        cls, points: Tensor, weights: Tensor, canonical: CanonicalFace | None = None, person: Tensor | None = None
+    ) -> FaceRig:
         """points (468, 3) as found in the portrait, already in pixels of the stage; weights (P,) blendshape weights of
-        the portrait.
+        the portrait; person as `surroundings_of` takes it.
         """
         face = place_face(points, weights, canonical)
-        around = surroundings_of(face)
+        around = surroundings_of(face, person)
         return cls(face, around, blink_gain(face), torch.cat([face.points, around.places()]))
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,7 @@ def _extracted(model: SadTalkerModel, image: np.ndarray) -> tuple[Portrait, Face
 
 
 def _sheets() -> dict[str, dict[str, Acting]]:
-    """kind of sheet -> what stands below a picture -> the wish."""
+    """kind of sheet -> what stands below an image -> the wish."""
     nothing = {"nothing": Acting()}
     controls = {}
     for name, control in CONTROLS.items():
