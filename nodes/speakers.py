@@ -70,8 +70,8 @@ class SadTalkerLookAtSpeaker(io.ComfyNode):
             node_id="SadTalkerLookAtSpeaker",
             display_name="Look at Speaker",
             category=wires.CATEGORY,
-            description="Of two people in one image, who listens looks a little towards who speaks: the eyes with mini,"
-            " the head with every model. Blinks and idle movement go on.",
+            description="Of two people in one image, the listener looks a little towards the speaker: the eyes with "
+            "mini, the head with every model. Blinks and idle movement go on.",
             inputs=[
                 wires.Portrait.Input("portrait", tooltip="The listener's, from 3DMM Extract."),
                 wires.Speech.Input("speech", tooltip="The listener's own, from Audio Encode after Split Speakers."),

@@ -1,4 +1,4 @@
-"""What the nodes that write a file share: where it goes, what is written into it, who signs it, how it is shown."""
+"""Shared by the nodes that write a file: its name, metadata, signature, and how it is shown."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def shown(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None]
 
 
 def outputs(name: str = "video") -> list[io.Output]:
-    """What a node that writes a video gives.  name: its id, where an input is called video"""
+    """The output of a node that writes a video.  name: its id, where an input is called video"""
     return [io.Video.Output(name, display_name="video", tooltip="The written file.")]
 
 
 def writing(hidden: Any, progress: Progress) -> dict[str, Any]:
-    """The arguments of a video's writer that all nodes give alike: metadata, signature, progress and stop."""
+    """The arguments that all nodes pass to the writer of a video: metadata, signature, progress and stop."""
     return {
         "metadata": workflow_metadata(hidden),
         "signature": signature(),

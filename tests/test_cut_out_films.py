@@ -1,4 +1,4 @@
-"""A portrait with transparency becomes a film: transparent, on a colour or on an image; with head and whole image."""
+"""A portrait with transparency becomes a video: transparent, on a colour or on an image; with head and whole image."""
 
 from __future__ import annotations
 

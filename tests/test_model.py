@@ -1,4 +1,4 @@
-"""Files become nets: whichever way they are packed, every tensor once, and a sentence where they do not fit."""
+"""Files become networks: whichever way they are packed, every tensor once, and a sentence where they do not fit."""
 
 from __future__ import annotations
 
@@ -278,7 +278,9 @@ def released_folder(tmp_path_factory):
 
 @pytest.fixture
 def quick_nets(monkeypatch):
-    """Reading and pouring cost seconds and say nothing here: a file gives its nets' names, a network is one layer."""
+    """Reading and pouring cost seconds and say nothing here: a file gives its networks' names, a network is one
+    layer.
+    """
     held = {"mapping_00109-model.pth.tar": ["mapping_full"], "mapping_00229-model.pth.tar": ["mapping"]}
     whole = ["face_recon", "expnet", "posevae", "keypoint_detector", "generator"]
 

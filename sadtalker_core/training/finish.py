@@ -1,4 +1,4 @@
-"""How every training of the method begins and ends: what it has is told, what it learnt is exported and reported."""
+"""The start and end of every training of the method: the data is summarised, the result exported and reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def train_and_export(
 ) -> None:
     """base: whose file the networks go into, None where nothing is exported;  nets: those of the trainer that are
     exported
-    styles: {speaker: pose_style};  carried: networks that only go along;  hint: what to do with the file
+    styles: {speaker: pose_style};  carried: other networks to export along;  hint: what to do with the file
     Raises what `train` and `export` raise, an unusable --export before the work begins.
     """
     trainer.settings = {**trainer.settings, HELD_OUT: split.record}
@@ -47,7 +47,7 @@ def train_and_export(
     if ends.only is not None:
         _export(trainer, run, ends.only, base, target, nets, carried, styles, hint)
         return
-    speakers = _tell_the_data(split, os.environ.get("LOCAL_RANK", "0") == "0")
+    speakers = _print_data(split, os.environ.get("LOCAL_RANK", "0") == "0")
     if not train(trainer, run):
         return
     closing = closing_table(run.folder)
@@ -66,8 +66,8 @@ def train_and_export(
         _export(trainer, run, None, base, target, nets, carried, styles, hint)
 
 
-def _tell_the_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
-    """What there is of whom, and what will teach nothing; before the work begins."""
+def _print_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
+    """Prints the data by speaker, and warnings, before the work begins."""
     clips: Sequence[Clip] = [*split.learnt, *split.held_out]
     folder = clips[0].file.parent if clips else None
     speakers = summarise(clips, folder)
@@ -97,7 +97,7 @@ def _export(
     except CheckpointMissing:
         if asked is not None:
             raise
-    with torch.no_grad(), nullcontext() if which == BEST else trainer.shown():  # the best was kept as it was shown
+    with torch.no_grad(), nullcontext() if which == BEST else trainer.as_judged():  # the best was kept as it was shown
         file = export(target, base, {**nets, **(carried or {})})
     named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
     print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))

@@ -1,4 +1,4 @@
-"""A folder of clips comes in, what it holds of each speaker goes out, with a sentence for what will teach nothing."""
+"""A folder of clips comes in, a summary by speaker goes out, with warnings about clips that are of little use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .measures import mouth_opening
 
 #: what prepare.py writes beside the clips, a line for each video
 VIDEOS_FILE = "videos.jsonl"
-#: clips of a speaker, and frames of each, that are looked at
+#: the most clips of a speaker, and frames of each, that are read
 FEW_CLIPS, FEW_FRAMES = 20, 250
 #: limits of the warnings: seconds of a speaker, of all, pixels of a face, degrees and mouth of a still image
 SHORT_SPEAKER_S, SHORT_S, SMALL_FACE = 10.0, 60.0, 100
@@ -47,7 +47,7 @@ class SpeakerSummary:
 
 
 def summarise(clips: Sequence[Clip], folder: Path | None = None) -> list[SpeakerSummary]:
-    """By speaker.  folder: of the clips, which knows how large faces were in the videos"""
+    """By speaker.  folder: of the clips, with the list of the sizes of faces in the videos"""
     sizes = _face_sizes(folder) if folder is not None else {}
     by_speaker: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
@@ -72,13 +72,13 @@ def summarise(clips: Sequence[Clip], folder: Path | None = None) -> list[Speaker
 
 
 def warnings_of(speakers: Sequence[SpeakerSummary]) -> list[str]:
-    """Sentences, none where all is well."""
+    """Warnings, an empty list where all is well."""
     warnings = []
     total = sum(speaker.seconds for speaker in speakers)
     if total < SHORT_S:
         warnings.append(
-            f"{total:.1f} seconds in all are enough to try the training, not to learn from: a minute of each speaker "
-            f"is a beginning."
+            f"{total:.1f} seconds in all are enough to try the training, not for a good result: start from a minute of "
+            f"each speaker."
         )
     for speaker in speakers:
         name = speaker.speaker

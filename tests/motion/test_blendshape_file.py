@@ -102,7 +102,7 @@ def test_eyes_turn_in_the_csv_as_in_the_apps_recordings(tmp_path):
 
 
 def test_a_file_of_the_app_is_read_by_its_names_and_timecodes(tmp_path, caplog):
-    """It counts 60 frames a second and has every other one; its head is switched off."""
+    """It counts 60 fps and has every other one; its head is switched off."""
     caplog.set_level(logging.INFO)
     file = tmp_path / "take.csv"
     names = HEADER.split(",")

@@ -7,10 +7,10 @@ An entry `<any of these>.png` holds the bytes of an image instead of its array; 
 rule-made weights the vectors were calculated.
 
     def check(vectors: Vectors, seed: int) -> Iterator[Row]:
-        net = rule_net("expnet", seed)
+        network = rule_net("expnet", seed)
         for case in vectors.cases:
             given, want = vectors.inputs(case), vectors.outputs(case)
-            got = run(net, torch.from_numpy(given["indiv_mels"]))
+            got = run(network, torch.from_numpy(given["indiv_mels"]))
             yield compare(vectors.stage, case, "exp", got, want["exp"], spread(want["exp"]))
 """
 

@@ -113,7 +113,7 @@ def test_a_network_is_shown_with_its_latents_matched_unless_they_have_meanings(f
         training = replace(NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=changes))
         trainer = trainer_on(folder, training)
         before = trainer.net.decoder.style_bias.clone()
-        with trainer.shown():
+        with trainer.as_judged():
             assert torch.equal(trainer.net.decoder.style_bias, before) == changes
         assert torch.equal(trainer.net.decoder.style_bias, before)
 

@@ -13,6 +13,9 @@ A crop that knows where its person is is warped as such, and what is behind stay
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 A crop with alpha has it carried along as a fourth channel, by the warp and by the face's edge, which move the colours,
 too; what is drawn over them lies within the face and leaves it as it is.
+Laid on its own background, such a frame is the opaque one within a level, but for a rim: beside a hard edge the fine
+lookup overshoots, which colours can and an alpha of 0 to 1 cannot. Two pixels from the edge that is 1.1 to 4.5 levels
+in a pixel or two of twelve frames at 512, three pixels from it below one; a bilinear lookup, and softer frames, do not.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
 """
 
