@@ -1,4 +1,4 @@
-"""Trains PoseVAE on clips: how a head goes on from its first pose while it says this, in this speaker's manner.
+"""Trains PoseVAE on clips: the movement of a head from its first pose in speech, in the style of a speaker.
 
     python -m sadtalker_core.training.posevae --data clips --out runs/posevae --config mini \
         --export posevae.safetensors
@@ -53,7 +53,7 @@ from .wav2lip import read_wav2lip_audio_encoder
 
 @dataclass(frozen=True)
 class PoseVAETraining:
-    """What is trained, and how.
+    """The settings of the training.
 
     network, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
     reconstruction, divergence, adversarial: the weights of the losses
@@ -122,7 +122,7 @@ class PoseVAETrainer(Trainer):
         videos: TrackVideos | None = None,
     ):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`
-        held_out: clips to be judged by, of the same speakers;  videos: writes sample videos, or None for none
+        held_out: clips to validate with, of the same speakers;  videos: writes sample videos, or None for none
         """
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
@@ -180,7 +180,7 @@ class PoseVAETrainer(Trainer):
             yield
 
     def validate(self) -> dict[str, float]:
-        """How near draws come to what was held out, and how far they are from one another; see measures.py."""
+        """The distance of draws from held-out motion, and from one another; see measures.py."""
         device = next(self.net.parameters()).device
         places = Spans(self.held_out, 1 + self.length).spread(JUDGED_BLOCKS)
         blocks = self._blocks(places, device)
@@ -201,7 +201,7 @@ class PoseVAETrainer(Trainer):
         return figures | self._spreads_by_speaker(places, draws * away, seen * away)
 
     def _spreads_by_speaker(self, places: Sequence[tuple[Clip, int]], draws: Tensor, seen: Tensor) -> dict[str, float]:
-        """Degrees from where a block begins, root mean square over its angles: drawn, and seen."""
+        """Root mean square of the angles relative to the first frame of a block, in degrees: drawn, and recorded."""
         figures = {}
         for speaker in sorted(self.styles)[:JUDGED_SPEAKERS]:
             of_speaker = [i for i, (clip, _) in enumerate(places) if clip.speaker == speaker]
@@ -215,7 +215,7 @@ class PoseVAETrainer(Trainer):
         return collapse_remark(figures)
 
     def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
-        """The head of what is held out as the network draws it, with the expression that was seen."""
+        """The drawn head motion of the held-out clip, with the recorded expression."""
         if self.videos is None or self.sample is None:
             return None
         rows, style = self.sample.coefficients(), self.styles[self.sample.speaker]

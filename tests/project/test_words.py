@@ -19,7 +19,7 @@ PRIVATE = {
 }  # fmt: skip
 #: of identifiers alone; in a sentence these are plain English
 PRIVATE_NAMES = {"said": "predicted, text", "told": "reason, lines", "hear": "encode", "say": "report, log"}
-#: what is frozen or a name: a column of the batch table, modules, ids of sockets, aliases of options, the keys of a hash,
+#: what is frozen or a name: a column of the batch table, modules, ids of sockets, aliases of options, a key of a hash,
 #: the interpolator FILM, the old numbers in PARITY.md
 KEPT = {
     "batch/jobs.py": {"film", "picture"},
@@ -40,6 +40,7 @@ KEPT = {
     "docs/MINI.md": {"films"},
 }
 _TEXTS = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+_WORDS = re.compile(rf"\b(?:{'|'.join(PRIVATE)})\b", re.IGNORECASE)
 _LINK = re.compile(r"\]\([^)]*\)|`[^`]*`|https?:\S+|\S+/\S+\.\w+")
 
 
@@ -57,8 +58,7 @@ def words_of_names(source: str) -> set[str]:
 
 
 def private_of_text(text: str) -> set[str]:
-    plain = _LINK.sub(" ", text)
-    return {word for word in PRIVATE if re.search(rf"\b{word}\b", plain, re.IGNORECASE)}
+    return {word.lower() for word in _WORDS.findall(_LINK.sub(" ", text))} if _WORDS.search(text) else set()
 
 
 def private_of_source(source: str) -> set[str]:
@@ -85,7 +85,8 @@ def test_names_and_sentences_of_the_code_are_in_the_words_of_the_field(project, 
 
 
 def test_the_pages_are_in_the_words_of_the_field(project):
-    pages = [project / "README.md", *sorted((project / "docs").glob("*.md")), *sorted((project / "web/docs").glob("*.md"))]
+    folders = (project / "docs", project / "web" / "docs")
+    pages = [project / "README.md", *(page for folder in folders for page in sorted(folder.glob("*.md")))]
     pages = [page for page in pages if not re.search(r"README\.\w\w\.md$", page.name)]
     assert len(pages) > 30
     found = [fault for page in pages for fault in without_kept(private_of_text(page.read_text("utf-8")), page)]

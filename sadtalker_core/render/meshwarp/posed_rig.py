@@ -78,9 +78,9 @@ class PosedRig:
 
 
 def _held_by_the_border(across: Tensor, side: int) -> tuple[float, float]:
-    """across (468,), x of the face's points in a crop of `side` pixels -> what share of its motion is left to a head that
-    would go to the right, and to the left: all, but where the left or the right border cuts its face, of which there is
-    no more to show.
+    """across (468,), x of the face's points in a crop of `side` pixels -> what share of its motion is left to a head
+    that would go to the right, and to the left: all, but where the left or the right border cuts its face, of which
+    there is no more to show.
     """
     left, right = float(across.min()), float(across.max())
     wide = max(right - left, 1.0)
