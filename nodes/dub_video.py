@@ -87,7 +87,7 @@ class SadTalkerDubVideo(io.ComfyNode):
         expression: Expression | None = None,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        sound = None if audio is None else (audio["waveform"], audio["sample_rate"])
+        sound = video_file.sound_of(audio)
         require_speech(sound, speech, expression)
         source = video_frames.open_video(frames, video, fps)
         width, height = source.size_wh
@@ -101,7 +101,7 @@ class SadTalkerDubVideo(io.ComfyNode):
             ".mp4",
             cls.hidden,
             size_wh=source.size_wh,
-            partial_ending=f"{video_file.PARTIAL}.mp4" if keep_partial else None,
+            keep_partial=keep_partial,
         )
         with claim:
             path = dub_video(
@@ -115,11 +115,8 @@ class SadTalkerDubVideo(io.ComfyNode):
                 audio=sound,
                 output_fps=output_fps,
                 quality=quality,
-                metadata=video_file.workflow_metadata(cls.hidden),
-                signature=video_file.signature(),
                 on_frame=progress.show,
-                on_progress=progress,
-                check_stop=progress.check_stop,
+                **video_file.writing(cls.hidden, progress),
             )
         return video_file.shown(path, subfolder)
 

@@ -44,7 +44,7 @@ GROUPS = {
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
-    "voice": ("loudness",),
+    "audio": ("loudness",),
     "expression": ("expression",),
     "file": ("format", "background"),
     "dubbing": ("length", "strength", "keep_mouth", "original_volume", "label"),
@@ -344,14 +344,17 @@ def _parser() -> argparse.ArgumentParser:
 def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument("portrait", type=Path, help="an image with a face that looks at the camera")
     make.add_argument(
-        "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
+        "audio",
+        type=Path,
+        nargs="?",
+        help="an audio file, or a video with an audio track; without one, see --idle-seconds",
     )
     make.add_argument(
         "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
     )
     _add_overwrite(make)
     groups = _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
-    groups["voice"].add_argument(
+    groups["audio"].add_argument(
         "--speakers",
         type=Path,
         metavar="FILE",

@@ -505,7 +505,7 @@ def needs_alpha(options: Options) -> bool:
     return FORMATS[options.format].alpha or bool(options.background)
 
 
-def background_of(options: Options, picture: bytes | None = None) -> Tensor | None:
+def background_of(options: Options, file: bytes | None = None) -> Tensor | None:
     """What a cut-out is laid on: a colour (3,), an image (1, H, W, 3), or None.
 
     image: the file that `options.background` names, where somebody has read it already
@@ -516,12 +516,12 @@ def background_of(options: Options, picture: bytes | None = None) -> Tensor | No
     colour, path = colour_of(options.background), background_file(options)
     if colour is not None or path is None:
         return colour
-    if picture is None and not _is_file(path):
+    if file is None and not _is_file(path):
         raise OptionError(
             f"background: expected a colour such as #00ff00 or white, or an image file, got "
             f"{shorten(repr(options.background))}; there is no such file."
         )
-    return read_image(path if picture is None else picture, f"background: {shorten(path)}")[None, ..., :3]
+    return read_image(path if file is None else file, f"background: {shorten(path)}")[None, ..., :3]
 
 
 def _is_file(path: Path) -> bool:

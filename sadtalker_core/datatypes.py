@@ -36,7 +36,7 @@ class CropMode(str, Enum):
     CROP = "crop"  #: a square-ish box around the head
     EXTENDED_CROP = "extcrop"  #: the same, wider
     RESIZE = "resize"  #: the whole image is squeezed into the square
-    FULL = "full"  #: as crop, and meant to be pasted back; the crop parameters steer the mapping network
+    FULL = "full"  #: as crop, to be pasted back; the crop parameters steer the mapping network
     EXTENDED_FULL = "extfull"  #: as extcrop, likewise
 
     @property

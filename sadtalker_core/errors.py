@@ -128,12 +128,12 @@ def join_faults(faults: Sequence[str], limit: int = 480) -> str:
     """Sentences about lines of a text as one message: as many as fit into `limit` letters, and how many more there
     are.
     """
-    told: list[str] = []
+    listed: list[str] = []
     length = 0
     for fault in faults:
-        if told and length + len(fault) > limit:
+        if listed and length + len(fault) > limit:
             break
-        told.append(shorten(fault, limit))
+        listed.append(shorten(fault, limit))
         length += len(fault) + 1
-    left = len(faults) - len(told)
-    return " ".join([*told, *([f"{left} more cannot be read."] if left else [])])
+    left = len(faults) - len(listed)
+    return " ".join([*listed, *([f"{left} more cannot be read."] if left else [])])

@@ -15,13 +15,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..datatypes import OnProgress
 from ..errors import AudioError, OptionError, shorten
 from .speech import EMPTY, checked_rate
-from .turns import Turn
+from .turns import LATEST, Turn
 
 CROSSFADE_S = 0.02
 MOST_SPEAKERS = 4
@@ -81,10 +82,11 @@ def split_speakers(
     Raises AudioError for empty audio or a batch, OptionError for no turns, for speakers that do not fit, and for turns
     that all lie after the end.
     """
-    if isinstance(turns, str) or not all(isinstance(turn, Turn) for turn in turns):
-        raise OptionError("turns: expected what read_turns makes of a text, got something else.")
+    turns = _believed(turns)
     if not turns:
         raise OptionError("lines: nobody speaks in them; expected at least one turn.")
+    if not isinstance(speakers, str):
+        raise OptionError(f"speakers: expected names, with commas between, got {shorten(repr(speakers), 100)}.")
     rate_hz = checked_rate(sample_rate_hz)
     recording = _channels(waveform)
     lasts = recording.shape[1] / rate_hz
@@ -104,7 +106,7 @@ def split_speakers(
         )  # fmt: skip
     tracks, done = [], 0
     for name in names:
-        track, seconds = torch.zeros_like(recording), 0.0
+        track, seconds = _silence(recording), 0.0
         for start, end in _spans(audible, name):
             _copy_span(recording, track, rate_hz, start, end)
             seconds += min(end, lasts) - start
@@ -118,6 +120,28 @@ def split_speakers(
 def describe_tracks(tracks: Sequence[SpeakerTrack]) -> str:
     """Which track is whose, a line for each: "1: anna, speaks 12.3 s"."""
     return "\n".join(f"{k}: {track.name}, speaks {track.seconds:.1f} s" for k, track in enumerate(tracks, start=1))
+
+
+def _believed(turns: object) -> list[Turn]:
+    """The turns, if they are some: of `read_turns`, or made by hand, which may hold anything."""
+    if not isinstance(turns, Sequence) or not all(isinstance(turn, Turn) for turn in turns):
+        raise OptionError("turns: expected what read_turns makes of a text, got something else.")
+    for start, end, speaker in turns:
+        times = isinstance(start, int | float) and isinstance(end, int | float)
+        if not times or not 0 <= start < end <= LATEST or not isinstance(speaker, str):
+            raise OptionError(
+                f"turns: expected seconds from 0 to {LATEST:g}, the end after the start, and a name, got "
+                f"{shorten(repr((start, end, speaker)), 100)}."
+            )
+    return list(turns)
+
+
+def _silence(sound: Tensor) -> Tensor:
+    """Zeros as large as the recording, whose memory is taken where something is written only, as calloc gives it: four
+    speakers in turns need about one recording, and not four.
+    """
+    shape = (*sound.shape[:-1], sound.shape[-1] * sound.element_size())
+    return torch.from_numpy(np.zeros(shape, np.uint8)).view(sound.dtype)
 
 
 def _channels(waveform: Tensor) -> Tensor:

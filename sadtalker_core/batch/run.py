@@ -92,7 +92,7 @@ class _Run:
         before = self.folder.done_before(jobs)
         for job in jobs:
             if job.id in before:
-                self._tell(before[job.id])
+                self._notify(before[job.id])
         todo = sorted((job for job in jobs if job.id not in before), key=_nets_of)
         self.n_frames = sum(job.n_frames for job in todo)
         for folder in {job.out.parent for job in todo}:
@@ -238,9 +238,9 @@ class _Run:
         if claim is not None:
             claim.release()
         self.folder.add(outcome)
-        self._tell(outcome)
+        self._notify(outcome)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _notify(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         if self.on_outcome is not None:
             self.on_outcome(outcome)

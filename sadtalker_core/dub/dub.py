@@ -240,7 +240,7 @@ def dubbed_frames(
         else:
             (detector, mesh), linear_3dmm = model.use(FACE_DETECTOR, FACE_MESH), None
         nets = detector, mesh, linear_3dmm
-        person = read_person(*nets, stoppable(source.frames()), source.fps, options.selector)
+        person = read_person(*nets, stoppable(source.frames()), source.fps, options.selector, source.n_frames)
     if person is None:
         raise FaceNotFound(
             "the video shows no face that can be dubbed; use one with a face in frontal or three-quarter view."

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..compose.video import FASTEST_FPS
 from ..errors import PackageMissing, VideoError, shorten
-from ..playback import shown_at
+from ..playback import LATE_S, shown_at
 from ..timeline import FRAMES_PER_SECOND
 
 #: a video that drops some frames of its base rate is played at that rate, up to this many times its mean rate
@@ -33,6 +33,10 @@ _HD_HEIGHT = 720
 _BT709, _BT601, _UNSPECIFIED = 1, 5, 2  #: FFmpeg's numbers
 #: bytes of frames held to be played backwards
 _HELD_BYTES = 128 << 20
+#: seconds before a frame from which on a file is read for it: deinterlacing looks back, and so do some encoders
+_RUN_UP_S = 1.0
+
+_Timed = tuple[float | None, float | None, Any]
 
 
 class SourceVideo(Protocol):
@@ -48,7 +52,7 @@ class SourceVideo(Protocol):
     def n_frames(self) -> int: ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
-        """Frames start..stop (H, W, 3), uint8; each call reads from the beginning."""
+        """Frames start..stop (H, W, 3), uint8; each call reads anew."""
         ...
 
     def audio(self, rate_hz: int) -> Iterator[np.ndarray]:
@@ -57,7 +61,7 @@ class SourceVideo(Protocol):
 
 
 def backwards(source: SourceVideo, n_frames: int) -> Iterator[Tensor]:
-    """Frames n_frames - 1, n_frames - 2, ... 0; read in blocks from the beginning, so that a few are held."""
+    """Frames n_frames - 1, n_frames - 2, ... 0; read in blocks, so that a few are held."""
     width, height = source.size_wh
     at_once = max(_HELD_BYTES // (3 * width * height), 1)
     for stop in range(n_frames, 0, -at_once):
@@ -121,6 +125,8 @@ class VideoFile:
             else:
                 self._stated_seconds = (container.duration or 0) / 1e6
         self.n_frames = max(round(self._stated_seconds * self.fps), 1)
+        self._zero: float | None = None  #: time stamp of frame 0
+        self._sought = False  #: whether frames can be sought by time: known when the file was read to its end
         first = next(self.frames(0, 1), None)
         if first is None:
             raise VideoError(f"{name} holds no frames; use one that is not empty.")
@@ -141,9 +147,9 @@ class VideoFile:
         size: tuple[int, ...] | None = None
         with self._opened() as container:
             container.streams.video[0].thread_type = "AUTO"
-            timed = _timed(container)
+            timed, begin = self._from(container, start)
             shown = shown_at(
-                self.fps, timed, self.fps, lambda frame: frame, begin=self._begin, announced=self._stated_seconds,
+                self.fps, timed, self.fps, lambda frame: frame, begin=begin, announced=self._stated_seconds,
                 broken_off=broken_off,
             )  # fmt: skip
             last: Any = None
@@ -159,6 +165,35 @@ class VideoFile:
                         f"{pixels.shape[0]} pixels; convert it to one size."
                     )
                 yield pixels
+
+    def _from(self, container: Any, start: int) -> tuple[Iterator[_Timed], float | None]:
+        """The images that are needed from frame `start` on, and the time stamp of frame 0; `playback.shown_at` then has
+        the first of them for all frames before.
+        """
+        after = start / self.fps - _RUN_UP_S
+        if not self._sought or self._zero is None or after <= 0:
+            return self._noted(_timed(container)), self._begin
+        stream, wanted = container.streams.video[0], self._zero + after
+        container.seek(int(wanted / stream.time_base), stream=stream)
+        timed = _timed(container)
+        first = next(timed, None)
+        if first is None or first[0] is None or first[0] > wanted:  # its index is wrong
+            container.seek(0)
+            return _timed(container), self._begin
+        return itertools.chain([first], timed), self._zero
+
+    def _noted(self, timed: Iterator[_Timed]) -> Iterator[_Timed]:
+        """The images from the beginning; notes whether their time stamps rise."""
+        last, rising = -math.inf, True
+        for image in timed:
+            stamp = image[0]
+            if stamp is not None and last == -math.inf:
+                late = self._begin is not None and stamp - self._begin >= LATE_S
+                self._zero = self._begin if late else stamp
+            rising = rising and stamp is not None and stamp > last
+            last = math.inf if stamp is None else stamp
+            yield image
+        self._sought = rising
 
     def audio(self, rate_hz: int) -> Iterator[np.ndarray]:
         import av
@@ -200,7 +235,7 @@ def _rate_of(stream: Any) -> float:
     return rate if 0 < rate <= FASTEST_FPS else float(FRAMES_PER_SECOND)
 
 
-def _timed(container: Any) -> Iterator[tuple[float | None, float | None, Any]]:
+def _timed(container: Any) -> Iterator[_Timed]:
     """(time stamp s, duration s, image) of each image, as `playback.shown_at` takes them."""
     for frame in _progressive(container):
         lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None

@@ -156,10 +156,15 @@ def read_person(
     frames: Iterable[Tensor],
     fps: float,
     selector: FaceSelector,
+    n_frames: int | None = None,
 ) -> Person | None:
-    """Reads frames of the video from its beginning until the person was found often enough; None: nobody was found."""
+    """Reads frames of the video from its beginning until the person was found often enough; None: nobody was found.
+
+    n_frames: how many there are, where that is known; of a short video more of them are read
+    """
     tracker = _Tracker(detector, mesh, selector, None)
-    every = max(round(_SAMPLE_EVERY_S * fps), 1)
+    every = round(_SAMPLE_EVERY_S * fps) if n_frames is None else min(round(_SAMPLE_EVERY_S * fps), n_frames // _SAMPLE)
+    every = max(every, 1)
     meshes: list[Tensor] = []
     smile, most = None, 0.0
     for k, frame in enumerate(frames):
@@ -167,8 +172,10 @@ def read_person(
             continue
         tracked = tracker.track(frame)
         if tracked.points is not None:
-            meshes.append(tracked.points)
             image, points = _face_of(frame, tracked.points, _LIGHT_SIDE)
+            meshes.append(_with_lip_line(image, points, tracked.points))
+            if len(meshes).bit_count() == 1:  # at 1, 2, 4, 8 ...: whom to find again after a cut
+                tracker.person = Person.of(None, torch.stack(meshes))
             if (teeth := visible_teeth(image, _as_portrait(points, _LIGHT_SIDE))) > most:
                 smile, most = tracked, teeth
             if len(meshes) == _SAMPLE:
@@ -177,6 +184,16 @@ def read_person(
         return None
     person = Person.of(linear_3dmm, torch.stack(meshes))
     return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
+
+
+def _with_lip_line(image: Tensor, points: Tensor, in_frame: Tensor) -> Tensor:
+    """in_frame (468, 3), and the same points in an image of the face -> in the frame, touching lips where the image has
+    the line between them.
+    """
+    moved = in_frame.clone()
+    scale = fit_head(in_frame).stage_side() / _LIGHT_SIDE
+    moved[:, :2] += scale * (with_lip_edges(image[0], points, open_too=False) - points)[:, :2]
+    return moved
 
 
 def _teeth_of(smile: _Tracked, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:

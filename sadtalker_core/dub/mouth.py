@@ -53,8 +53,8 @@ _STIRS, _FOLLOWS = 0.008, 0.05
 #: points between which the movement fades out upwards: the edge of the upper lip, the base of the nose
 _LIP_TOP, _NOSE_BASE = 0, 2
 _NEAR, _FAR = 0.08, 0.35  #: decimetres from the lips, see `nearness_of_lips`
-#: how much of the face's movement its surroundings take, relative to a portrait: necks and collars have to stay still
-_AROUND = 0.3
+#: decimetres to each side of the middle of the face: beyond the first cheeks move less, from the second on not at all
+_CHEEK, _JAW = 0.3, 0.55
 _PARTED = 0.02  #: decimetres between lips that are parted
 _NOSE_HIGH = 0.08  #: decimetres above the base of the nose from which nothing moves
 
@@ -96,8 +96,8 @@ class _DubbedRig(FaceRig):
         there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
         since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
         moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
-        speech = _AROUND * moved[:, _OUTLINE]
-        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], speech)
+        still = torch.zeros_like(moved[:, _OUTLINE])  # necks and collars stay
+        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], still)
         points = was + moved
         return torch.cat([self.face.to_stage(points), places], 1), torch.cat([points[..., 2], depth], 1)
 
@@ -191,13 +191,15 @@ def mouth_colours(image: Tensor, head: PosedRig) -> MouthColours:
 @functools.lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def reach_of_the_mouth() -> Tensor:
-    """(468,) in 0..1: how far each point of the face follows the speech: 1 around mouth and chin, 0 at the nose and the
-    upper cheeks and above.
+    """(468,) in 0..1: how far each point of the face follows the speech: 1 around mouth and chin, 0 at the nose, the
+    cheeks, the sides of the jaw and above. The edge of the jaw would tremble with reading errors of the video's own
+    mouth.
     """
     canonical = load_canonical_face()
     reach = canonical.blendshapes[_MOUTH_BLENDSHAPES].norm(dim=-1).amax(0)
     follows = _smooth_step(_STIRS, _FOLLOWS, reach)
-    up = canonical.mean[:, 1]
+    aside, up = canonical.mean[:, 0].abs(), canonical.mean[:, 1]
+    follows = follows * _smooth_step(_JAW, _CHEEK, aside)
     return follows * _smooth_step(float(up[_NOSE_BASE]) + _NOSE_HIGH, float(up[_LIP_TOP]), up)
 
 

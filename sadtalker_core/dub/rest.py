@@ -19,7 +19,7 @@ from ..render.meshwarp.placement import fit_head
 
 _UPPER, _LOWER = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
 #: quantiles of the lip gap: frames between the two count as resting
-_CALM = (0.05, 0.2)
+_CALM = (0.05, 0.25)
 #: the largest distance of a face from the person, as a factor of the sample's own, and its limits in decimetres: videos
 #: of five people differed from themselves by .008 in the median and .022 at most, from the others by .013 to .049
 _BEYOND, _STRANGER = 1.5, (0.024, 0.045)

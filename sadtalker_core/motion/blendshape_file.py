@@ -5,9 +5,16 @@ as an expression, and a pose where there is one. For the family whose coefficien
     JSON                  for glTF and VRM: names, a row of weights for each frame, the head as angles and quaternions
     Azure, Rhubarb, phonemes: see mouth_cues.py; also Azure's 55 values per frame
 
-Head and eye angles of the CSV have the signs of the app's own recordings, which are those of HeadPose: positive yaw
-turns to the left of the image, pitch down, roll clockwise in the image. Letters: `T` frames at 25 fps, `n` frames of a
-file.
+Angles of the CSV are in radians. Eyes: in the app's recordings (two takes, 7,800 frames, in
+github.com/alexdjulin/LiveLinkFace-CSV-Retarget-For-Motionbuilder) positive yaw looks to the person's right, pitch
+down, and roll is 0.97 to 1.00 times yaw times pitch, which of all units radians alone give. The head, which is
+switched off in these takes, is the other way round: positive pitch looks up, yaw turns to the person's left (the right
+of the image), roll tilts to their right (counterclockwise as seen). So do programs that show it read it:
+VRCFaceTracking (its LiveLinkTrackingModule negates all three, and its UnifiedHeadData has down, right and left above
+0), MeFaMo and GodotLiveLinkFace; Faceit agrees in pitch and unit and has yaw and roll the other way.
+JSON keeps the signs of HeadPose.
+
+Letters: `T` frames at 25 fps, `n` frames of a file.
 """
 
 from __future__ import annotations
@@ -27,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..canonical_face import DOWN_DEG, HEAD_TO_IMAGE, IN_DEG, OUT_DEG, UP_DEG, rotation_of_angles
-from ..choices import one_of
+from ..choices import number_in, of_kind, one_of
 from ..claims import Claim
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose, OnProgress, SpeechWindows
@@ -134,10 +141,11 @@ def export_blendshapes(
     without frames, an unknown form, an fps out of its range, and a path that cannot be written to.
     """
     form = one_of("format", form, EXPORT_FORMS)
-    if not LOWEST_FPS <= fps <= HIGHEST_FPS:
-        raise OptionError(f"fps: expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
-    require_names(expression, "exported")
-    if pose is not None and len(pose) != len(expression):
+    fps = number_in("fps", fps, LOWEST_FPS, HIGHEST_FPS)
+    require_names(of_kind("expression", expression, Expression), "exported")
+    if not isinstance(path, str | Path | Claim):
+        raise OptionError(f"path: expected text or a Path, got {type(path).__name__}.")
+    if pose is not None and len(of_kind("pose", pose, HeadPose)) != len(expression):
         raise OptionError(
             f"expected a pose of {len(expression)} frames, as the expression has, got {len(pose)}; make both from the "
             "same Audio Encode, or use Resize Track."
@@ -196,7 +204,7 @@ def _csv(table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | No
     yield ",".join(("Timecode", "BlendShapeCount", *LIVE_LINK_COLUMNS)) + "\r\n"
     n_blendshapes = len(ARKIT_BLENDSHAPES)
     for first, rows in _sampled(table, fps, on_progress):
-        pitch, yaw, roll = rows[:, n_blendshapes:].unbind(1)
+        pitch, yaw, roll = flipped_signs(rows[:, n_blendshapes:]).unbind(1)
         numbers = torch.cat(
             [rows[:, _LIVE_LINK_INDEX], torch.stack([yaw, pitch, roll], dim=1), eye_angles(rows[:, :n_blendshapes])],
             dim=1,
@@ -217,6 +225,11 @@ def timecode(frame: int, fps: float) -> str:
         thousandths = round((at - seconds) * base * 1000)
     whole, rest = divmod(max(thousandths, 0), 1000)
     return f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{whole:02d}.{rest:03d}"
+
+
+def flipped_signs(angles: Tensor) -> Tensor:
+    """Pitch, yaw and roll of a head with the signs of HeadPose -> with those of the app, and back; 0 is no -0."""
+    return 0.0 - angles
 
 
 def eye_angles(weights: Tensor) -> Tensor:
@@ -332,15 +345,18 @@ def import_blendshapes(
     Raises OptionError for a file that is none of these or has invalid lines, each named by its number, and WrongFamily
     for a base or a source whose coefficients are no blendshapes.
     """
+    if not isinstance(path, str | Path):
+        raise OptionError(f"path: expected text or a Path, got {type(path).__name__}.")
     path = Path(path)
     name = shorten(path.name, 100)
     if base is not None:
-        require_names(base, "imported")
+        require_names(of_kind("base", base, Expression), "imported")
     if source is not None:
+        source = of_kind("source", source, FaceCoefficients)
         require_names(Expression(source.expression, source.family), "imported")
-    if fps and not LOWEST_FPS <= fps <= HIGHEST_FPS:
-        raise OptionError(f"fps: expected 0, or {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
-    n_frames = None if speech is None else speech.n_frames
+    if fps != 0:
+        fps = number_in("fps", fps, LOWEST_FPS, HIGHEST_FPS, "0, or ")
+    n_frames = None if speech is None else of_kind("speech", speech, SpeechWindows).n_frames
     try:
         read = _read(path, fps, n_frames, on_progress)
     except OptionError as error:
@@ -508,6 +524,7 @@ def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnPr
     if not torch.isfinite(table).all():
         raise OptionError("its head angles contain NaN or infinite values.")
     _check_angles(table[:, len(known) :])
+    table[:, len(known) :] = flipped_signs(table[:, len(known) :])
     if not has_head:
         table = F.pad(table, (0, ROTATION))
     has_head = has_head and bool(table[:, len(known) :].any())  # the app writes zeros when head tracking is off

@@ -30,7 +30,7 @@ from ..canonical_face import (
     add_gaze,
     load_canonical_face,
 )
-from ..choices import one_of
+from ..choices import number_in, of_kind, one_of
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..datatypes import Expression, OnProgress
 from ..easing import smoothstep
@@ -188,9 +188,9 @@ class Acting:
 
     def __post_init__(self) -> None:
         one_of("preset", self.preset, tuple(PRESETS))
+        of_kind("controls", self.controls, Mapping)
         for name, share in (("wandering_gaze", self.wandering_gaze), ("micro_expressions", self.micro_expressions)):
-            if not 0 <= share <= 1:
-                raise OptionError(f"{name}: expected a number from 0 to 1, got {share:g}.")
+            number_in(name, share, 0, 1)
         self.keyframes()
 
     def keyframes(self) -> dict[str, Keyframes]:
@@ -221,6 +221,7 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     Raises OptionError, which names the wrong part.
     """
     known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
+    of_kind("expression", text, str)
     given: dict[str, str] = {}
     for part in text.translate(_PLAIN).split(";"):
         if not part.strip():

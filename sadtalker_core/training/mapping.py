@@ -1,4 +1,4 @@
-"""Trains MappingNet for a renderer (stage 2): coefficients learn to drive it as the images did in stage 1.
+"""Trains MappingNet for a renderer (stage 2): from coefficients to the motion that images gave in stage 1.
 
     python -m sadtalker_core.training.mapping --data clips --out runs/mapping --vgg19 vgg19-dcbb9e9d.pth \
         --base renderer.safetensors --export my_model.safetensors
@@ -105,7 +105,7 @@ class MappingTrainer(Trainer):
         videos: bool = False,
     ):
         """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts
-        held_out: clips to be judged by;  videos: whether sample videos are made
+        held_out: clips to validate with;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
@@ -141,7 +141,7 @@ class MappingTrainer(Trainer):
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
 
     def validate(self) -> dict[str, float]:
-        """How far key points are from the teacher's, by how far they move at all, and degrees from its angles."""
+        """The distance of key points from the teacher's, relative to their motion, and of the angles in degrees."""
         device = next(self.net.parameters()).device
         pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
         totals = torch.zeros(3)
@@ -151,9 +151,9 @@ class MappingTrainer(Trainer):
             canonical = self.detector(source)
             here, there = (self.estimator(image).motion() for image in (source, driving))
             prediction = self._predict(part)[1]
-            said, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            predicted, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
             parts = [
-                keypoint_distance(said, wanted),
+                keypoint_distance(predicted, wanted),
                 keypoint_distance(still, wanted),
                 head_pose(prediction, degrees_of(there)),
             ]
@@ -161,7 +161,7 @@ class MappingTrainer(Trainer):
         return {HELD_OUT_ERROR: ratio(totals[0], totals[1]), "held-out degrees": float(totals[2]) / len(pairs)}
 
     def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
-        """The first frame of what is held out, moved by the coefficients of all others."""
+        """The first frame of the held-out clip, driven by the coefficients of all others."""
         clip = self.sample
         if clip is None:
             return None
@@ -186,7 +186,7 @@ class MappingTrainer(Trainer):
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
     def _predict(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
-        """The network's motion of the portraits, which hold still, and of the frames that they become."""
+        """The predicted motion of the source frames, which do not move, and of the driving frames."""
         width, device = self.net.config.coefficients, next(self.net.parameters()).device
         still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
         moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
@@ -200,7 +200,7 @@ class MappingTrainer(Trainer):
 def window(clip: Clip, frame: int, width: int, radius: int = WINDOW_RADIUS) -> Tensor:
     """(1, nc, 27) around a frame, clamped to `radius` frames to each side and to the clip.
 
-    A radius of 0 is a face that holds still, which is how a portrait is shown.
+    A radius of 0 is a face that does not move, as a portrait.
     """
     start, stop = max(0, frame - radius), min(clip.n_frames, frame + radius + 1)
     coefficients = clip.coefficients(start, stop)
@@ -215,7 +215,7 @@ def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingN
 
 
 def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
-    """Raises OptionError for clips whose crop parameters would not be what the network meets when it drives."""
+    """Raises OptionError for clips whose crop parameters differ from those at inference."""
     wants_full = ROWS[net] == CROP_ROW
     other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
     if other is not None:

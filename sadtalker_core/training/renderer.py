@@ -175,7 +175,7 @@ class RendererTrainer(Trainer):
         videos: bool = False,
     ):
         """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate
-        held_out: clips to be judged by;  videos: whether sample videos are made
+        held_out: clips to validate with;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)

@@ -98,3 +98,26 @@ def test_a_caller_may_stop_it(sound):
 
     with pytest.raises(Cancelled):
         split_speakers(sound, RATE, TALK, on_progress=stop)
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        None,
+        5,
+        "0:00-1:00 anna",
+        [Turn("0", "1", "a")],
+        [Turn(float("nan"), 1, "a")],
+        [Turn(1, 0.5, "a")],
+        [Turn(0, 1, None)],
+    ],
+)
+def test_turns_that_nobody_has_read_are_refused(turns):
+    with pytest.raises(OptionError, match="^turns: expected"):
+        split_speakers(torch.zeros(1, 32_000), 16_000, turns)
+
+
+@pytest.mark.parametrize("speakers", [None, 5, ["anna"]])
+def test_names_that_are_no_text_are_refused(speakers):
+    with pytest.raises(OptionError, match="^speakers: expected names"):
+        split_speakers(torch.zeros(1, 32_000), 16_000, [Turn(0, 1, "anna")], speakers)

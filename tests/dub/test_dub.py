@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sadtalker_core.dub.dub import DubOptions, audio_of, dub_video, dubbed_frame
 from sadtalker_core.dub.film import FrameSequence
 from sadtalker_core.dub.follow import FrameCounts
 from sadtalker_core.dub.schedule import SpeechTrack
-from sadtalker_core.errors import AudioError, FaceNotFound, WrongFamily
+from sadtalker_core.errors import AudioError, DoesNotFit, FaceNotFound, WrongFamily
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.mesh import track_meshes
 from sadtalker_core.face.points import FaceSelector
@@ -77,6 +78,7 @@ def test_without_strength_or_where_the_film_keeps_its_mouth_in_silence_nothing_c
         assert torch.equal(made, films[0][:2])
 
 
+@pytest.mark.slow
 def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again(model, films):
     images = gliding(N)
     images[2:4] = 0.2
@@ -87,6 +89,7 @@ def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again
     assert (count.n_frames, count.n_without, count.n_cuts) == (N, 2, 2)
 
 
+@pytest.mark.slow
 def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_is(model):
     images = gliding(6)
     images[2:4] = resized(images[2], 224, 300)[:, 38:262]  # a face that is a third wider
@@ -97,6 +100,7 @@ def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_i
     assert changed == [True, True, False, False, True, True]
 
 
+@pytest.mark.slow
 def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
     both = torch.cat([astronaut()[:240, 100:340], astronaut()[:240, 100:340].flip(1)], dim=1)[None].repeat(2, 1, 1, 1)
     for index, side in ((0, slice(0, 240)), (1, slice(240, 480))):
@@ -142,6 +146,30 @@ def test_a_stop_leaves_no_file(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dubbed_file_is_marked_as_generated_and_bears_the_label_in_a_corner_alone(model, tmp_path):
+    av = pytest.importorskip("av")
+    files = []
+    for label in ("", "AI-generated"):
+        options = DubOptions(strength=0.0, label=label)
+        files.append(
+            dub_video(tmp_path / f"{label}.mp4", model, film_of(gliding(2)), track_of(2), options, quality="best")
+        )
+    with av.open(str(files[0])) as container:
+        assert "AI-generated" in container.metadata["comment"]
+    plain, labelled = (decoded(file).frames.astype(int) for file in files)
+    rows, columns = np.nonzero((np.abs(plain - labelled).max(-1) > 40).all(0))
+    assert len(rows) > 50
+    assert np.ptp(rows) < 40 and (rows.min() > 160 or rows.max() < 64), "one line at the top or the bottom"
+
+
+def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
+    words = "import sys; sys.stdin.buffer.read(99); sys.exit('Error writing trailer: No space left on device')"
+    monkeypatch.setattr("sadtalker_core.compose.video.ffmpeg_command", lambda: [sys.executable, "-c", words])
+    with pytest.raises(DoesNotFit, match="disk of .* is full"):
+        dub_video(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_film_without_anybody_is_refused_before_a_file_is_named(model, tmp_path):
     with pytest.raises(FaceNotFound, match="shows no face that can be dubbed"):
         dub_video(tmp_path / "out.mp4", model, film_of(torch.zeros(2, 96, 96, 3)), track_of(2))
@@ -159,6 +187,7 @@ def test_a_voice_moves_the_mouth_alone(model):
         speech_track(model, None, None, Expression(rows, RELEASED))
 
 
+@pytest.mark.slow
 def test_weights_that_redraw_heads_dub_four_frames(caplog):
     from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 

@@ -13,6 +13,8 @@ from tests.dub.films import film_of, gliding, track_of
 from tests.tools.dub_evaluator.films import TwoFilms, _with_lips_shut
 from tests.tools.dub_evaluator.measures import COLUMNS, Dubbed, compared
 
+pytestmark = pytest.mark.slow
+
 N = 5
 R, UNDUBBED, SPREAD, ERROR, BEYOND, FLICKER = COLUMNS
 

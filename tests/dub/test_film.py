@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sadtalker_core.dub import film as film_module
 from sadtalker_core.dub.film import FrameSequence, VideoFile, backwards
 from sadtalker_core.errors import VideoError
 from tests.dub.films import write
@@ -97,6 +98,25 @@ def test_frames_run_backwards_from_blocks(monkeypatch):
     images = torch.arange(7.0)[:, None, None, None].expand(-1, 64, 64, 3) / 255
     monkeypatch.setattr("sadtalker_core.dub.film._HELD_BYTES", 3 * 64 * 64 * 3)
     assert [int(frame[0, 0, 0]) for frame in backwards(FrameSequence(images, 25.0), 6)] == [5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [
+    ("steady.mp4", ("-c:v", "libx264", "-g", "20", "-pix_fmt", "yuv420p")),
+    ("changing.mp4", ("-vf", "select='not(eq(mod(n,7),3))'", "-fps_mode", "vfr", "-c:v", "libx264", "-g", "20")),
+    ("halves.mp4", ("-vf", "tinterlace=interleave_top,fieldorder=tff", "-c:v", "libx264", "-g", "20",
+                    "-flags", "+ilme+ildct", "-x264opts", "tff=1")),
+])  # fmt: skip
+def test_frames_in_the_middle_are_sought_and_are_those_of_a_whole_reading(tmp_path, monkeypatch, name, arguments):
+    source = VideoFile.of(write(tmp_path / name, *lavfi("testsrc=s=64x64:r=25:d=6"), *arguments))
+    whole, n_decoded = list(source.frames()), []
+    timed = film_module._timed
+    monkeypatch.setattr(
+        film_module, "_timed", lambda container: (n_decoded.append(1) or image for image in timed(container))
+    )
+    for start in (len(whole) - 9, len(whole) - 3):
+        n_decoded.clear()
+        assert all(map(torch.equal, source.frames(start, start + 3), whole[start : start + 3]))
+        assert len(n_decoded) < 0.6 * len(whole), "from a key frame a second before, not from the beginning"
 
 
 def test_what_is_no_film_is_said(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, CropMode, FaceCoefficients
-from sadtalker_core.face.brows_and_gaze import UpperFaceReading, brow_heights, looks_aside, with_brows_and_gaze
+from sadtalker_core.face.brows_and_gaze import UpperFaceReading, brow_heights, gaze_across, with_brows_and_gaze
 from sadtalker_core.face.iris import Eye
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from tests.render.heads import head_points, row
@@ -49,7 +49,7 @@ def test_a_look_is_where_the_irises_are_between_the_corners(away, degrees):
     for ring in (LEFT_EYE, RIGHT_EYE):
         eye = Eye.of(points, ring)
         irises.append(torch.cat([eye.middle + away * eye.along, torch.tensor([5.0])]))
-    assert looks_aside(torch.stack(irises), points) == pytest.approx(away, abs=1e-4)
+    assert gaze_across(torch.stack(irises), points) == pytest.approx(away, abs=1e-4)
 
 
 def test_what_is_usual_is_rest():

@@ -219,3 +219,11 @@ def test_the_text_of_a_command_says_all_of_it():
 def test_a_wrong_text_is_told_where(text, words):
     with pytest.raises(OptionError, match=words):
         read_acting(text)
+
+
+@pytest.mark.parametrize("wrong", [{"controls": "x"}, {"wandering_gaze": "x"}, {"micro_expressions": None}])
+def test_wishes_of_another_kind_are_refused_by_their_names(wrong):
+    with pytest.raises(OptionError, match=f"^{next(iter(wrong))}: expected"):
+        Acting(**wrong)
+    with pytest.raises(OptionError, match="^expression: expected"):
+        read_acting(None)

@@ -37,7 +37,9 @@ def brow_height(face):
 
 
 def test_brows_move_as_much_as_they_should(spoken):
-    """The aim is .015 of the distance of the eyes (films of real speakers .03); single seeds go from calm to lively."""
+    """The aim is .015 of the distance of the eyes (videos of real speakers .03); single seeds go from calm to
+    lively.
+    """
     spreads = torch.stack([brow_height(upper_face(spoken, Blinks(seed=seed))).std() for seed in range(20)])
     assert 0.012 < spreads.mean() < 0.02
     assert 0.005 < spreads.min() and spreads.max() < 0.035

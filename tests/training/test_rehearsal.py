@@ -29,7 +29,7 @@ def test_a_drawn_speaker_s_voice_opens_the_mouth_and_the_manners_differ(tmp_path
 @pytest.mark.slow
 def test_all_four_trainings_are_rehearsed_and_a_film_is_made_by_what_they_made(tmp_path):
     said = []
-    rehearsal.rehearse(tmp_path, scale=0.003, say=said.append)
+    rehearsal.rehearse(tmp_path, scale=0.003, report=said.append)
     lines = said[0].splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["posevae", "expnet", "renderer", "mapping"]
     assert all("held-out error" in line for line in lines[:4])

@@ -66,9 +66,9 @@ def draw_edge(
     """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
     torn there, and what is between its two values would show places of the portrait that have no business there.
 
-    warped (B, C, S, S);  image (1, C, S, S), or what it was taken apart into;  on_stage (1, S, S, 2) where the pixels of the crop are on the stage,
-    -1..1, which are of the stage in the rows and columns `covered`;  sides: of `beside_the_edge`;  zoom (): halves of
-    the crop's side in a pixel of the stage
+    warped (B, C, S, S);  image (1, C, S, S), or the layers of it;  on_stage (1, S, S, 2) where the pixels of the crop
+    are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  sides: of `beside_the_edge`;
+    zoom (): halves of the crop's side in a pixel of the stage
     """
     side, high = warped.shape[-1], sides[0].shape[-1]
     torn = ((sides[0] - sides[1]).square().sum(1, keepdim=True) > _TORN**2).float()
@@ -102,5 +102,5 @@ def _shown(image: Tensor | Layers, places: Tensor, pixels: Tensor) -> Tensor:
     """places (n, 2) in the image, of pixels (n,) of the frame by their number -> (C, n)"""
     if isinstance(image, Tensor):
         return sample(image, places[None, None])[0, :, 0]
-    front, matte = (sample(layer, places[None, None])[0, :, 0] for layer in (image.front, image.matte))
+    front, matte = sample(image.with_matte, places[None, None])[0, :, 0].split((len(image.front[0]), 1))
     return front + (1 - matte) * image.behind[0].flatten(1)[:, pixels]

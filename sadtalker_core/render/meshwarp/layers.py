@@ -16,12 +16,13 @@ Letters: `C` channels of the image, three colours and perhaps alpha; `S` side of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .warp import largest_around
+from .warp import largest_around, sample
 
 #: parts of the crop's side: so far around the person nothing is taken for wall, because hair may be there
 _AROUND = 0.02
@@ -31,11 +32,18 @@ _LEAST = 1e-3  #: the share of a pixel of a smaller image that has to be known
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """front, behind (1, C, S, S);  matte (1, 1, S, S) in 0..1."""
+    """with_matte (1, C + 1, S, S): the front, and the matte in 0..1;  behind (1, C, S, S)."""
 
-    front: Tensor
+    with_matte: Tensor
     behind: Tensor
-    matte: Tensor
+
+    @property
+    def front(self) -> Tensor:
+        return self.with_matte[:, :-1]
+
+    @property
+    def matte(self) -> Tensor:
+        return self.with_matte[:, -1:]
 
     @classmethod
     def of(cls, image: Tensor, person: Tensor) -> Layers:
@@ -44,7 +52,14 @@ class Layers:
         around = largest_around((person > _SURE).to(image), 2 * reach + 1)
         wall = _carried_on(image, 1 - around)
         behind = torch.lerp(image, wall, around)
-        return cls(image - (1 - person) * behind, behind, person)
+        return cls(torch.cat([image - (1 - person) * behind, person], dim=1), behind)
+
+    def put_behind(self, warped: Tensor, places: Tensor, band: tuple[Any, ...]) -> None:
+        """warped (B, C, h, w), the front at places (B, h, w, 2): what is behind in that band of (B, C, S, S) is added
+        to it, in place, where the person is not.
+        """
+        matte, behind = sample(self.matte.expand(len(places), -1, -1, -1), places), self.behind[band]
+        warped.add_(behind).addcmul_(behind, matte, value=-1)
 
 
 def _carried_on(image: Tensor, known: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ head is moved a little, once for each portrait; what goes along by most of the w
 edges that the image has there (guided filter: He, Sun and Tang 2013). In frames the displacement fades out from that
 outline on. Below the chin nothing changes: a neck is bent between head and shoulders.
 
+Where the person is known (layers.py), none of this is needed but that no skin of the face shows beside it.
+
 Letters: `B` frames, `h` side of the stage. Stage as in placement.py.
 """
 
@@ -26,7 +28,7 @@ _CHIN = FACE_OUTLINE[18]
 #: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
 _SHIFT, _ROLL = 0.12, 7.0
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
-_SEEN = 0.5  #: square pixels of motion below which a spot says nothing
+_LEAST_MOTION = 0.5  #: square pixels of motion below which a spot says nothing
 
 # Tuned by eye on the turns of 8 degrees of astronaut, obama, obama2, obama3 and biden: no hair stands still, and
 # curtains behind the head do not bend.
@@ -65,7 +67,7 @@ class Silhouette:
         """
         if self.distance is None:
             return self._beside_the_face(displacement * self.rim, face)
-        away, neck = self._seen_at(displacement, self.distance)
+        away, neck = self._taken_from(displacement, self.distance)
         speed = displacement.square().sum(1, keepdim=True).sqrt()
         beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
         fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
@@ -83,7 +85,7 @@ class Silhouette:
         moves = mean_around(displacement.abs().amax(1, keepdim=True), _AROUND).clamp_max(1)
         return displacement + (1 - face) * moves * within * outwards
 
-    def _seen_at(self, displacement: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    def _taken_from(self, displacement: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""
         known = torch.cat([distance, self.neck], dim=1).expand(len(displacement), -1, -1, -1)
         away, neck = sample(known, _grid(_places(displacement.device) + displacement)).split(1, dim=1)
@@ -121,9 +123,9 @@ def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tens
         moved[:, :, middle, middle] = net(stage, features, window, flow.maps.to(precision), rigid).flow.float()
         whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
         far = whole.square().sum(1, keepdim=True)
-        shares.append((moved * whole).sum(1, keepdim=True) / far.clamp_min(_SEEN) * far)
+        shares.append((moved * whole).sum(1, keepdim=True) / far.clamp_min(_LEAST_MOTION) * far)
         fars.append(far)
-    return torch.cat(shares).sum(0, keepdim=True) / torch.cat(fars).sum(0, keepdim=True).clamp_min(_SEEN)
+    return torch.cat(shares).sum(0, keepdim=True) / torch.cat(fars).sum(0, keepdim=True).clamp_min(_LEAST_MOTION)
 
 
 def _taken_along(rigid: Tensor, depth: Tensor) -> Tensor:

@@ -79,6 +79,13 @@ def _over_the_square(two: Callable[[Tensor, Tensor], Tensor], padded: Tensor, wi
     return functools.reduce(two, (rows[..., k : k + n_rows, :] for k in range(wide)))
 
 
+def pixel_centres(side: int, device: torch.device) -> Tensor:
+    """(1, side, side, 2) the centres of a square's pixels, in pixels."""
+    centres = torch.arange(side, device=device) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
+
+
 def _pixels_in_reach(n: int, wide: int, device: torch.device) -> Tensor:
     """(n,) how many of the n pixels of a line are at most wide // 2 away from each of them."""
     place = torch.arange(n, device=device)

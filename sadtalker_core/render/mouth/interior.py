@@ -69,7 +69,11 @@ _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
+<<<<<<< HEAD
 _MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.018, 0.25, (0.6, 0.1)
+=======
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.025, 0.35, (0.75, 0.1)
+>>>>>>> main
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
 _NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
@@ -178,14 +182,14 @@ class Mouth:
         ]
         apart = torch.einsum("bij,bj->bi", back, middles[UPPER_TEETH] - middles[LOWER_TEETH])[:, 1]
         tilt = ((apart + _OVERLAP) / _HINGE).clamp(0, _MOST_TILT)
-        seen_from = torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None]
+        view = torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None]
         flats = []
         for layer, middle in enumerate(middles):
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
-            from_here = seen_from
+            from_here = view
             if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
-                from_here = seen_from - F.pad(tilt[:, None, None, None], (1, 0))
+                from_here = view - F.pad(tilt[:, None, None, None], (1, 0))
             flats.append(flat + from_here * behind)
         risen = _RISES * ((apart + _OVERLAP) / _RISEN).clamp(0, 1)
         flats[LOWER_TEETH] = flats[LOWER_TEETH] - F.pad(risen[:, None, None, None], (1, 0))
@@ -230,7 +234,7 @@ class Mouth:
     def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:
         """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
         reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
-        little, much = _MUCOSA_SEEN
+        little, much = _MUCOSA_VISIBLE
         return (
             gap.from_corner(_CORNER)
             * (little + (much - little) * opened)

@@ -45,7 +45,7 @@ _PALE, _BRIGHT, _DARK = (0.75, 0.25), (0.6, 0.3), (0.55, 0.2)
 _COLOURLESS = 0.03  #: redness of lips below which a portrait has no colours to go by
 
 
-def with_lips_where_seen(points: Tensor, image: Tensor) -> Tensor:
+def with_measured_lips(points: Tensor, image: Tensor) -> Tensor:
     """points (468, 3) in pixels of the crop image (1, 3, S, S) in 0..1 -> the same; those of lips may be moved."""
     density = float(fit_head(points).scale)
     corners = points[[INNER_LIPS[0], INNER_LIPS[10]], :2]

@@ -76,7 +76,7 @@ class OwnTeeth:
         row = LOWER_TEETH if low > _LOW else UPPER_TEETH
         mask = _first_row(mask) if row == UPPER_TEETH else _first_row(mask.flip(2)).flip(2)
         mask = _without_spurs(mask, round(_SPUR * head.density))
-        if mask.sum() < _FEWEST * head.density**2:
+        if mask.sum() < _FEWEST * head.density**2:  # they were spurs alone
             return
         self.row = row
         mask = (mask + F.avg_pool2d(mask, 3, 1, 1)) / 2  # no steps along the edge of the row

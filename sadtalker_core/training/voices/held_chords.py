@@ -52,7 +52,7 @@ def held_chords(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def drawn_register(rng: np.random.Generator) -> Register:
     """An organ, strings, a pad or a choir."""
-    kind = rng.choice(4, p=[0.4, 0.2, 0.2, 0.2])
+    kind = rng.choice(4, p=[0.3, 0.15, 0.2, 0.35])
     if kind == 0:
         multiples, shares = _stops(rng)
         tremulant = bool(rng.random() < 0.6)
@@ -88,8 +88,8 @@ def chord(notes_hz: np.ndarray, length: int, register: Register, rng: np.random.
         for player in register.detuned.tolist():
             partials_hz = hertz * player * register.multiples
             shares = register.shares * _let_through(partials_hz, register.centres_hz)
-            heard = (partials_hz < _HIGHEST_HZ) & (shares > 0.01 * shares.max())
-            for partial_hz, share in zip(partials_hz[heard], shares[heard], strict=True):
+            audible = (partials_hz < _HIGHEST_HZ) & (shares > 0.01 * shares.max())
+            for partial_hz, share in zip(partials_hz[audible], shares[audible], strict=True):
                 sound += share * np.sin(2 * np.pi * partial_hz * (t + late) + rng.uniform(0, 6.3))
     swell = np.minimum(1, t / register.attack_s) * np.minimum(1, t[::-1] / register.release_s)
     return sound * swell * (1 - register.tremolo * (0.5 + 0.5 * np.sin(turn)))

@@ -112,7 +112,7 @@ def without_voice(draw: random.Random, generator: np.random.Generator) -> Speech
     kind = draw.choice((*augment.NOT_SPEECH, *often))
     wave = augment.noise(int(generator.uniform(2, 6) * SAMPLE_RATE_HZ), kind, generator)
     if kind != "silence" and draw.random() < 0.5:
-        wave = damage.damaged(wave, draw.choice(damage.CHANNELS), generator)
+        wave = damage.damaged(wave, draw.choice((*damage.CHANNELS, "codec", "codec")), generator)
     wave = wave / damage.loudness(wave) * 10 ** (-generator.uniform(12, 75) / 20) if wave.any() else wave
     return clip_of(Utterance(wave.astype(np.float32).clip(-1, 1), ()), kind)
 

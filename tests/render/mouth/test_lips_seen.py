@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core.canonical_face import INNER_LIPS, LOWER_INNER_LIP, UPPER_INNER_LIP
-from sadtalker_core.render.mouth.lips_seen import with_lips_where_seen
+from sadtalker_core.render.mouth.lips_seen import with_measured_lips
 from tests.render.heads import DENSITY, SIDE, head_points, row
 
 SMILE = row({"mouthSmile": 1.0, "mouthUpperUp": 0.8, "jawOpen": 0.25})
@@ -37,7 +37,7 @@ def portrait(face, inside, upper=0.0, lower=0.0):
 @pytest.mark.parametrize(("upper", "lower"), [(0.0, 0.0), (0.03, 0.04), (-0.015, 0.0), (0.0, -0.02)])
 def test_edges_go_to_where_the_lips_end(upper, lower, inside):
     points, image = portrait(SMILE, inside, upper, lower)
-    moved = (with_lips_where_seen(points, image) - points)[:, 1] / DENSITY
+    moved = (with_measured_lips(points, image) - points)[:, 1] / DENSITY
     # what moves in stops a little before, so that no tooth comes along
     for found, true in ((moved[UPPER], upper), (-moved[LOWER], lower)):
         assert true - 0.035 < found[MIDDLE].mean() < true + 0.008
@@ -45,17 +45,17 @@ def test_edges_go_to_where_the_lips_end(upper, lower, inside):
 
 def test_the_outer_lip_goes_along_and_the_eyes_stay():
     points, image = portrait(SMILE, TOOTH, lower=0.04)
-    moved = (with_lips_where_seen(points, image) - points)[:, 1] / DENSITY
+    moved = (with_measured_lips(points, image) - points)[:, 1] / DENSITY
     assert moved[17] < 0.5 * moved[14] < -0.002
     assert moved[[33, 263, 10]].abs().amax() < 1e-3
 
 
 def test_closed_lips_stay():
     points, image = portrait(row({}), TOOTH, upper=0.03)
-    assert torch.equal(with_lips_where_seen(points, image), points)
+    assert torch.equal(with_measured_lips(points, image), points)
 
 
 def test_a_portrait_without_colour_stays():
     points, image = portrait(SMILE, TOOTH, upper=0.03, lower=0.04)
     grey = image.mean(1, keepdim=True).expand_as(image)
-    assert torch.equal(with_lips_where_seen(points, grey), points)
+    assert torch.equal(with_measured_lips(points, grey), points)

@@ -1,9 +1,10 @@
-"""Dub Video at 1280 x 720: processor time of a frame, from the film's file to the encoded film; and its memory by time.
+"""Dub Video at 1280 x 720: processor time of a frame, from the video's file to the encoded video; and its memory by
+time.
 
     python -m tests.bench --parts dub        python -m tests.tools.bench.dub --minutes 10
 
 Out: processor milliseconds of a frame, all processes and threads together, of the parts alone, and the frames per
-second that two idle cores can make of it. With --minutes a film of 176 x 144 is dubbed that long in one process, and
+second that two idle cores can make of it. With --minutes a video of 176 x 144 is dubbed that long in one process, and
 the most memory is said after each minute.
 """
 
@@ -32,7 +33,7 @@ FACE_SCALE = 2.5  #: the astronaut's face, 100 pixels wide, so many times as lar
 
 
 def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> VideoFile:
-    """The astronaut, who glides to and fro in a wide picture."""
+    """The astronaut, who glides to and fro in a wide image."""
     whole = resized(astronaut(), round(512 * scale), round(512 * scale))
     wide = torch.full((height, width + 80, 3), 0.5)
     rows, columns = min(height, whole.shape[0]), min(width + 80, whole.shape[1])
@@ -80,7 +81,7 @@ def _speech(n_frames: int) -> SpeechTrack:
 
 
 def memory(minutes: int) -> None:
-    """Says the most memory after each minute of the film."""
+    """Says the most memory after each minute of the video."""
     model = load_model("mini", [])
     with tempfile.TemporaryDirectory() as folder:
         shown = film(Path(folder) / "film.mp4", 250, 176, 144, 0.6)

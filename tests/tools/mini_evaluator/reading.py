@@ -13,7 +13,7 @@ import torch
 
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation, brow_weights, gaze_weights
 from sadtalker_core.datatypes import Box
-from sadtalker_core.face.brows_and_gaze import brow_heights, looks_aside
+from sadtalker_core.face.brows_and_gaze import brow_heights, gaze_across
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.iris import find_irises
 from sadtalker_core.face.mesh import face_mesh
@@ -104,7 +104,7 @@ def _look_at(mesh, net, linear, number: int) -> list[dict[str, float]]:
                 "gaze": across,
                 "yaw": float(yaw),
                 "height": float(brow_heights(linear, points[None]).mean()),
-                "look": float("nan") if irises is None else looks_aside(irises, points),
+                "look": float("nan") if irises is None else gaze_across(irises, points),
             }
         )
     return rows

@@ -1,4 +1,4 @@
-"""Makes web/pictures/node_dub_video.jpg anew: frames of a film, and below them the same frames, dubbed.
+"""Makes web/pictures/node_dub_video.jpg anew: frames of a video, and below them the same frames, dubbed.
 
 python -m tests.tools.pictures.make_dub_picture
 """

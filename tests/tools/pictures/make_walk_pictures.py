@@ -1,4 +1,4 @@
-"""Makes docs/walk_oldest.jpg and docs/walk_newest.jpg: the first hour of a user, picture by picture, on the oldest and
+"""Makes docs/walk_oldest.jpg and docs/walk_newest.jpg: the first hour of a user, image by image, on the oldest and
 the newest ComfyUI and page that the tests run.
 
     python -m tests.tools.pictures.make_walk_pictures [oldest] [newest]      (needs the tests' tools, see `make test`)
@@ -27,7 +27,7 @@ from tests.tools.comfyui.server import Server
 from tests.tools.pictures.saving import save_small
 
 SECONDS = (2.0, 3.5)  # how long the first and the second voice last
-WIDTH, LABEL, GAP = 720, 26, 8  # pixels of a picture, of the line above it, between two
+WIDTH, LABEL, GAP = 720, 26, 8  # pixels of an image, of the line above it, between two
 LARGEST = 260_000  # bytes
 #: ComfyUI, settings of the page, what is typed in its search (the oldest one knows no other words for a node than its
 #: name), whether it has apps
@@ -73,8 +73,7 @@ class Walk:
         self.page.page.get_by_text(PACK_NAME).first.click()
         self.page.page.wait_for_timeout(5000)
         self.take("Its templates")
-        self.page.page.keyboard.press("Escape")
-        self.page.page.locator(".p-dialog").first.wait_for(state="hidden")
+        self.page.open()  # the dialog of an old page knows no Escape here
 
     def open(self, name: str) -> None:
         self.page.clear()
@@ -133,7 +132,7 @@ def walk(which: str) -> list[tuple[str, bytes]]:
 
 
 def join(pictures: list[tuple[str, bytes]]) -> Image.Image:
-    """Two columns, a line of words above each picture."""
+    """Two columns, a line of words above each image."""
     images = [Image.open(io.BytesIO(png)).convert("RGB") for _, png in pictures]
     height = round(images[0].height * WIDTH / images[0].width)
     rows = -(-len(images) // 2)
