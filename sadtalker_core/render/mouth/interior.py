@@ -69,11 +69,7 @@ _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
-<<<<<<< HEAD
-_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.018, 0.25, (0.6, 0.1)
-=======
-_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.025, 0.35, (0.75, 0.1)
->>>>>>> main
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.018, 0.25, (0.6, 0.1)
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
 _NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
