@@ -77,7 +77,7 @@ def sum_around(image: Tensor, wide: int) -> Tensor:
 
 
 def halved(image: Tensor) -> Tensor:
-    """(B, C, h, w), both even -> (B, C, h / 2, w / 2), the means of two by two, many times as fast as torch's pooling."""
+    """(B, C, h, w), both even -> (B, C, h / 2, w / 2), means of two by two, many times as fast as torch's pooling."""
     rows = image[..., ::2, :] + image[..., 1::2, :]
     return (rows[..., ::2] + rows[..., 1::2]) / 4
 

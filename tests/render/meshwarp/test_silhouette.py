@@ -58,7 +58,7 @@ def test_a_head_that_does_not_move_moves_nothing(moved):
 
 
 def test_three_by_three_is_solved_on_planes_as_one_by_one():
-    """Of colours that vary along one line only, as in a grey portrait, too, which an eps alone keeps from being flat."""
+    """Of colours that vary along one line, as in a grey portrait, too, which an eps alone keeps from being flat."""
     factor = torch.randn(5, 4, 3, 3)
     factor[0, :, 1:] = 0
     matrix = factor.mT @ factor + 1e-4 * torch.eye(3)
