@@ -192,7 +192,7 @@ class _FoldedBlock(nn.Module):
 
     def __init__(self, block: nn.Sequential):
         super().__init__()
-        conv = block[0]
+        conv: Any = block[0]
         weight, self.bias = fold_batchnorm(conv, block[1])
         self.weight = weight.contiguous(memory_format=torch.channels_last)
         self.stride, self.padding, self.is_last = conv.stride, conv.padding, len(block) == 2
