@@ -1,4 +1,4 @@
-"""Audio Encode: a voice in, the mel windows that the networks read out."""
+"""Audio Encode: audio in, the mel windows that the networks read out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..sadtalker_core.errors import AudioError
 from . import widgets, wires
 from .progress import Progress
 
-#: the default of an input that nothing is connected to: a node may also put None on its wire, and that is no voice
+#: the default of an input that nothing is connected to: a node may also put None on its wire, which is no audio
 _NOT_CONNECTED = object()
 
 
@@ -28,7 +28,7 @@ class SadTalkerAudioEncode(io.ComfyNode):
             "clip of the given length: the head moves and blinks, the mouth rests.",
             inputs=[
                 widgets.option("idle_seconds"),
-                io.Audio.Input("audio", optional=True, tooltip="The voice; any sample rate and number of channels."),
+                io.Audio.Input("audio", optional=True, tooltip="The speech; any sample rate and number of channels."),
                 widgets.option("loudness", optional=True),
             ],
             outputs=[

@@ -1,4 +1,4 @@
-"""Export Blendshapes and Import Blendshapes: tracks out to files that other programs read, and back in from theirs."""
+"""Export Blendshapes and Import Blendshapes: tracks to files for other programs, and files of theirs to tracks."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class SadTalkerImportBlendshapes(io.ComfyNode):
                 wires.Expression.Input(
                     "expression",
                     optional=True,
-                    tooltip="From ExpNet: what the file does not tell is taken from it, such as blinks under visemes.",
+                    tooltip="From ExpNet, for what the file does not contain, such as blinks under visemes.",
                 ),
                 wires.Coefficients.Input(
                     "coefficients",
                     optional=True,
-                    tooltip="The portrait's, from 3DMM Extract: sounds open the mouth from how it rests there, and the "
+                    tooltip="The portrait's, from 3DMM Extract: phonemes open the mouth from its rest, and the "
                     "head starts there and moves as in the file. Without: absolute angles.",
                 ),
             ],

@@ -1,4 +1,4 @@
-"""Dub Video: a film and a voice in, the same film out, one mouth in it speaking with that voice; frame by frame."""
+"""Dub Video: a video and speech in, the same video out with one mouth moved by that speech; frame by frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..sadtalker_core.datatypes import Expression, SpeechWindows
-from ..sadtalker_core.dub.dub import DubOptions, dub_film, require_something_to_say, voice_of
+from ..sadtalker_core.dub.dub import DubOptions, dub_video, require_speech, speech_track
 from ..sadtalker_core.face.points import FaceSelector
 from ..sadtalker_core.face.portrait import painted_box
 from . import video_file, video_frames, widgets, wires
@@ -25,35 +25,37 @@ class SadTalkerDubVideo(io.ComfyNode):
             node_id="SadTalkerDubVideo",
             display_name="Dub Video",
             category=wires.CATEGORY,
-            description="Gives a person in a video another voice: jaw and lips move as the voice says, everything else "
-            "stays as it was filmed. Films of any length, in the memory of a few frames.",
+            description="Dubs a person in a video: jaw and lips follow the new audio, everything else stays as "
+            "recorded. Videos of any length, in the memory of a few frames.",
             inputs=[
                 wires.Model.Input("model", tooltip="From Load SadTalker Model."),
                 *map(widgets.option, ("length", "strength", "keep_mouth", "original_volume")),
-                widgets.option("face_index", "Which face of the first frame that shows any, counted from 0."),
+                widgets.option("face_index", "Which face in the first frame that shows any, counted from 0."),
                 widgets.option("face_order", "Order in which the faces of that frame are counted."),
                 widgets.option("quality"),
                 *widgets.own("DubVideo"),
                 widgets.output_fps(),
                 widgets.option("label", optional=True),
-                io.Video.Input("video", optional=True, tooltip="The film, from ComfyUI's Load Video."),
-                io.Image.Input("frames", optional=True, tooltip="The film as an image batch, instead of video."),
+                io.Video.Input("video", optional=True, tooltip="The video to dub, from ComfyUI's Load Video."),
+                io.Image.Input("frames", optional=True, tooltip="The video as an image batch, instead of video."),
                 io.Audio.Input(
-                    "audio", optional=True, tooltip="The new voice; it becomes the sound, too. Or connect speech."
+                    "audio",
+                    optional=True,
+                    tooltip="The new speech; it is the audio of the output, too. Or connect speech.",
                 ),
                 wires.Speech.Input(
                     "speech",
                     optional=True,
-                    tooltip="From Audio Encode, instead of audio, or beside it: what the mouth says.",
+                    tooltip="From Audio Encode, instead of audio, or in addition: what moves the mouth.",
                 ),
                 wires.Expression.Input(
                     "expression",
                     optional=True,
-                    tooltip="From ExpNet or an editing node: how the mouth moves, at 25 "
-                    "fps; the voice is then not listened to.",
+                    tooltip="From ExpNet or an editing node: how the mouth moves, at 25 fps. Audio and speech then "
+                    "only give the sound.",
                 ),
                 io.Mask.Input(
-                    "mask", optional=True, tooltip="White over the face that speaks, in the first frame that shows any."
+                    "mask", optional=True, tooltip="White over the face to dub, in the first frame that shows any."
                 ),
             ],
             outputs=video_file.outputs("dubbed"),
@@ -85,39 +87,36 @@ class SadTalkerDubVideo(io.ComfyNode):
         expression: Expression | None = None,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        sound = None if audio is None else (audio["waveform"], audio["sample_rate"])
-        require_something_to_say(sound, speech, expression)
-        film = video_frames.open_film(frames, video, fps)
-        width, height = film.size_wh
+        sound = video_file.sound_of(audio)
+        require_speech(sound, speech, expression)
+        source = video_frames.open_video(frames, video, fps)
+        width, height = source.size_wh
         box = None if mask is None else painted_box(mask, (height, width))
-        track, sound = voice_of(model, sound, speech, expression)
-        logging.info("SadTalker: Dub Video reads %d frames of %d x %d.", film.n_frames, width, height)
-        progress = Progress(film.n_frames)
+        track, sound = speech_track(model, sound, speech, expression)
+        logging.info("SadTalker: Dub Video reads %d frames of %d x %d.", source.n_frames, width, height)
+        progress = Progress(source.n_frames)
         claim, subfolder = video_file.claim(
             filename_prefix,
             "dubbed",
             ".mp4",
             cls.hidden,
-            size_wh=film.size_wh,
-            partial_ending=f"{video_file.PARTIAL}.mp4" if keep_partial else None,
+            size_wh=source.size_wh,
+            keep_partial=keep_partial,
         )
         with claim:
-            path = dub_film(
+            path = dub_video(
                 claim,
                 model,
-                film,
+                source,
                 track,
                 DubOptions(
                     length, strength, keep_mouth, original_volume, FaceSelector(face_index, face_order, box), label
                 ),
-                voice=sound,
+                audio=sound,
                 output_fps=output_fps,
                 quality=quality,
-                metadata=video_file.workflow_metadata(cls.hidden),
-                signature=video_file.signature(),
                 on_frame=progress.show,
-                on_progress=progress,
-                check_stop=progress.check_stop,
+                **video_file.writing(cls.hidden, progress),
             )
         return video_file.shown(path, subfolder)
 

@@ -1,4 +1,4 @@
-"""ExpNet: a voice and a face in, the expression of every frame out."""
+"""ExpNet: speech and a face in, the expression of every frame out."""
 
 from __future__ import annotations
 

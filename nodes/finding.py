@@ -1,7 +1,7 @@
-"""How a node is found and how much of it is seen at first: search aliases, and inputs that the page folds away.
+"""Search aliases of the nodes, and inputs that the page folds away at first.
 
-Both are words of newer ComfyUIs. An older one has no field for aliases and ignores `advanced`, so they are added where
-they are understood, behind the schema that every ComfyUI takes.
+Both need a newer ComfyUI. An older one has no field for aliases and ignores `advanced`, so they are added where they
+are known, after the schema that every ComfyUI takes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-#: node id -> language -> what people type who look for it; a data file, because source keeps to plain letters
+#: node id -> language -> search terms; a data file, because Python source is limited to cp1252 here
 ALIASES: dict[str, dict[str, list[str]]] = json.loads(
     (Path(__file__).parent / "search_aliases.json").read_text(encoding="utf-8")
 )
-#: node id -> inputs that few need: the page shows them on a click. Three to five widgets of a node stay in sight.
+#: node id -> inputs that few need: the page shows them on a click. Three to five widgets of a node stay visible.
 FOLDED = {
     "SadTalkerPortraitFromImage": ("x", "y", "width", "height"),
     "SadTalker3DMMExtract": ("crop_offset_x", "crop_offset_y", "landmarks"),
@@ -40,7 +40,7 @@ FOLDED = {
 
 
 def easy_to_find(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node itself; its `define_schema` now says by which words it is found and which inputs are folded away."""
+    """The node itself, with search aliases and folded inputs added to what its `define_schema` returns."""
     define_schema = node.define_schema.__func__
 
     @functools.wraps(define_schema)

@@ -1,4 +1,4 @@
-"""A stream of frames becomes one IMAGE batch, with the bar, the live image and the stop button in between."""
+"""Collects a stream of frames into one IMAGE batch, with progress bar, live preview and the stop button."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def collect(stream: FrameStream, what: str) -> Tensor:
 
 
 def collect_with_alpha(stream: FrameStream, what: str) -> tuple[Tensor, Tensor]:
-    """-> the same, and their alpha (n, height, width); where the stream has none it is 1, and one number in memory."""
+    """-> the same, and their alpha (n, height, width); where the stream has none it is 1, expanded from one value."""
     logging.info("SadTalker: %s makes %s.", what, stream.summary())
     stream.check_memory(psutil.virtual_memory().available)
     frames = torch.empty(
@@ -41,5 +41,5 @@ def collect_with_alpha(stream: FrameStream, what: str) -> tuple[Tensor, Tensor]:
 
 
 def opaque(n_frames: int, height: int, width: int) -> Tensor:
-    """(n, height, width) of ones that share one number in memory."""
+    """(n, height, width) of ones, expanded from one value."""
     return torch.ones(1, 1, 1, device=model_management.intermediate_device()).expand(n_frames, height, width)

@@ -1,4 +1,4 @@
-"""One check of what comes into any node of ours: words, numbers, text, sounds and records.
+"""One check of the inputs of all our nodes: choices, numbers, text, audio and records.
 
 The page offers the words of a combo and keeps numbers in their range; a prompt by the API, or a wire from another
 node, can hold anything, and not every ComfyUI looks (0.3.75 looks at no combo of the V3 nodes, and at no wire).

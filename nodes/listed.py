@@ -1,4 +1,4 @@
-"""Which portrait a refusal speaks of, where a list of them runs through the graph one by one."""
+"""Names the portrait in an error, where a list of portraits runs through the graph one by one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..sadtalker_core.errors import SadTalkerError, shorten
 
 @contextmanager
 def named(name: str = "") -> Iterator[None]:
-    """What the pack refuses in here, with the portrait's name in front and its place in the list.
+    """Adds the portrait's name and its place in the list to an error of the pack raised inside.
 
-    ComfyUI tells the place, and not how long the list is. A single portrait has the place 0, too, so the first of a
-    list is told by its name alone.
+    ComfyUI passes the place, but not the length of the list. A single portrait has the place 0, too, so for the first
+    of a list only the name is added.
     """
     try:
         yield

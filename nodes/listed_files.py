@@ -24,8 +24,8 @@ def choices(*endings: str) -> list[str]:
 
 
 def path_of(choice: str, endings: tuple[str, ...], refusal: str) -> Path:
-    """Where a choice lies. Raises OptionError with the words of `refusal` for what is not there, ends in something
-    else, or lies outside those folders.
+    """The path of a choice. Raises OptionError with the message `refusal` for a file that does not exist, has another
+    ending, or is outside those folders.
     """
     name, root = folder_paths.annotated_filepath(choice or "")
     root = Path(root or folder_paths.get_input_directory()).resolve()
@@ -40,12 +40,12 @@ def path_of(choice: str, endings: tuple[str, ...], refusal: str) -> Path:
 
 
 def fingerprint(choice: str, endings: tuple[str, ...]) -> Any:
-    """A file that was replaced since the last run is read again."""
+    """Size and time of the file, so that one that was replaced since the last run is read again."""
     try:
-        said = path_of(choice, endings, "").stat()
+        stat = path_of(choice, endings, "").stat()
     except (OptionError, OSError):
         return []
-    return [said.st_size, said.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def fault(choice: str, endings: tuple[str, ...], refusal: str) -> str | bool:

@@ -1,4 +1,4 @@
-"""PoseVAE: a voice, a face and a style in, the head pose of every frame out."""
+"""PoseVAE: speech, a face and a style in, the head pose of every frame out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Render Video: a portrait, its motion and a voice in, a video of any length out; no more than a batch is in memory."""
+"""Render Video: a portrait, its motion and audio in, a video of any length out; no more than a batch is in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .frame_batch import opaque
 from .progress import Progress
 from .residency import ManagedModel
 
-#: what a node says that is connected to an alpha that nobody asked for
+#: the message of a node that is connected to an alpha output which is switched off
 ASK_FOR_ALPHA = (
     "Render Video gives the alpha of a cut-out portrait only when alpha_output is on: switch it on, or use Face Render."
 )
@@ -53,7 +53,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 wires.Portrait.Input(
                     "other_portrait",
                     optional=True,
-                    tooltip="A second person of the same image, from 3DMM Extract; the film shows the whole image.",
+                    tooltip="A second person of the same image, from 3DMM Extract; the video shows the whole image.",
                 ),
                 wires.Motion.Input("other_motion", optional=True, tooltip="The second person's, from MappingNet."),
                 *widgets.file_format(),
@@ -124,7 +124,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             kind.ending,
             cls.hidden,
             size_wh=(width, height),
-            partial_ending=f"{video_file.PARTIAL}{kind.ending}" if keep_partial else None,
+            keep_partial=keep_partial,
         )
         with claim:
             path = pipeline.render_video(
@@ -132,15 +132,12 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 heads,
                 whole,
                 output_fps=output_fps,
-                audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
+                audio=video_file.sound_of(audio),
                 quality=quality,
-                metadata=video_file.workflow_metadata(cls.hidden),
-                signature=video_file.signature(),
                 on_head=progress.show,
-                on_progress=progress,
-                check_stop=progress.check_stop,
                 background=behind,
                 on_alpha=None if alphas is None else alphas.keep,
+                **video_file.writing(cls.hidden, progress),
             )
         if alphas is not None:
             alpha: Any = alphas.kept
@@ -157,7 +154,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
 
 
 class _Alphas:
-    """The alpha of a film, which comes batch by batch. Raises DoesNotFit at once where it cannot be held."""
+    """The alpha of a video, which comes batch by batch. Raises DoesNotFit at once where it cannot be held."""
 
     def __init__(self, shape: tuple[int, int, int]):
         n_bytes, free = 4 * math.prod(shape), psutil.virtual_memory().available

@@ -81,7 +81,7 @@ def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
 
 
 def _make_stoppable(net: torch.nn.Module) -> None:
-    """Between any two layers the network looks whether the user pressed stop: a single frame may take many seconds."""
+    """Makes the network check the stop button between any two layers: a single frame may take many seconds."""
 
     def look(layer: Any, inputs: Any) -> None:
         model_management.throw_exception_if_processing_interrupted()

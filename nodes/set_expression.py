@@ -1,4 +1,4 @@
-"""Set Expression: an expression track in, the same with a look of one's own out, and a plot of what was set."""
+"""Set Expression: an expression track in, the same with controls added out, and a plot of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SadTalkerSetExpression(io.ComfyNode):
             node_id="SadTalkerSetExpression",
             display_name="Set Expression",
             category=wires.CATEGORY,
-            description="Adds smile, brows, gaze, winks and moods to what the voice asks for, each a number or "
+            description="Adds smile, brows, gaze, winks and moods to the expression of the speech, each a number or "
             "keyframes, and plots them. Lips still close on p, b and m.",
             inputs=[
                 wires.Expression.Input("expression", tooltip="From ExpNet, or from an edit of it."),
@@ -94,10 +94,10 @@ class SadTalkerSetExpression(io.ComfyNode):
         lip_corner_right: str | None = None,
         pucker: str | None = None,
     ) -> str | bool:
-        """Before anything runs: True, or which keyframe is wrong. None comes by a wire, and is looked at later."""
-        said = {name: course for name, course in locals().items() if name != "cls" and course is not None}
+        """Before anything runs: True, or which keyframe is wrong. None comes by a wire, and is checked later."""
+        given = {name: course for name, course in locals().items() if name != "cls" and course is not None}
         try:
-            Acting({name: course for name, course in said.items() if name != "strength"}, strength=strength or "")
+            Acting({name: course for name, course in given.items() if name != "strength"}, strength=strength or "")
         except OptionError as error:
             return str(error)
         return True

@@ -1,5 +1,5 @@
 """Split Speakers: one recording and who speaks when in, a recording for each speaker out. Look at Speaker: the tracks
-of who listens in, the same tracks looking towards the speaker out.
+of a listener in, the same tracks looking towards the speaker out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.audio.speakers import MOST_SPEAKERS, split_speakers, told
+from ..sadtalker_core.audio.speakers import MOST_SPEAKERS, describe_tracks, split_speakers
 from ..sadtalker_core.audio.turns import read_turns
 from ..sadtalker_core.datatypes import Expression, HeadPose, Portrait, SpeechWindows
 from ..sadtalker_core.errors import OptionError
@@ -29,7 +29,7 @@ class SadTalkerSplitSpeakers(io.ComfyNode):
             description="Divides one recording among up to four speakers by who speaks when: each gets audio of the "
             "full length, silent while others speak.",
             inputs=[
-                io.Audio.Input("audio", tooltip="The recording with all voices."),
+                io.Audio.Input("audio", tooltip="The recording with all speakers."),
                 widgets.option("lines", node="SplitSpeakers", multiline=True),
                 widgets.option("speakers", node="SplitSpeakers"),
             ],
@@ -51,16 +51,16 @@ class SadTalkerSplitSpeakers(io.ComfyNode):
         tracks = split_speakers(
             audio["waveform"], audio["sample_rate"], read_turns(lines), speakers, on_progress=Progress()
         )
-        voices: list[Any] = [
+        outputs: list[Any] = [
             {"waveform": track.waveform.unsqueeze(0), "sample_rate": audio["sample_rate"]} for track in tracks
         ]
         for k in range(len(tracks), MOST_SPEAKERS):
-            voices.append(
+            outputs.append(
                 ExecutionBlocker(
                     f"speaker {k + 1} is empty: the lines name {len(tracks)}; remove the wire, or add turns."
                 )
             )
-        return io.NodeOutput(*voices, told(tracks))
+        return io.NodeOutput(*outputs, describe_tracks(tracks))
 
 
 class SadTalkerLookAtSpeaker(io.ComfyNode):
@@ -70,8 +70,8 @@ class SadTalkerLookAtSpeaker(io.ComfyNode):
             node_id="SadTalkerLookAtSpeaker",
             display_name="Look at Speaker",
             category=wires.CATEGORY,
-            description="Of two people in one image, who listens looks a little towards who speaks: the eyes with mini,"
-            " the head with every model. Blinks and idle movement go on.",
+            description="Of two people in one image, the listener looks a little towards the speaker: the eyes with "
+            "mini, the head with every model. Blinks and idle movement go on.",
             inputs=[
                 wires.Portrait.Input("portrait", tooltip="The listener's, from 3DMM Extract."),
                 wires.Speech.Input("speech", tooltip="The listener's own, from Audio Encode after Split Speakers."),
@@ -101,7 +101,7 @@ class SadTalkerLookAtSpeaker(io.ComfyNode):
         pose: HeadPose | None = None,
     ) -> io.NodeOutput:
         if expression is None and pose is None:
-            raise OptionError("there is no track that could look; connect an expression, a pose, or both.")
+            raise OptionError("there is no track to turn; connect an expression, a pose, or both.")
         looking = pipeline.look_at(portrait, other_portrait, speech, other_speech, expression, pose, amount=amount)
         return io.NodeOutput(
             edited_or_blocked("expression", (looking[0],), lambda track: track),

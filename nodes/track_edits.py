@@ -16,7 +16,7 @@ from . import widgets, wires
 
 
 def edited_or_blocked(name: str, tracks: tuple[Any, ...], work: Callable[..., Any]) -> Any:
-    """What `work` makes of the tracks; a wire that stops its takers with a sentence when none of them is connected."""
+    """The result of `work` on the tracks; without any track, a wire that blocks the nodes after it with a message."""
     if all(track is None for track in tracks):
         return ExecutionBlocker(f"this {name} output is empty: connect the node's {name} input, or remove this wire.")
     if any(track is None for track in tracks):

@@ -1,4 +1,4 @@
-"""Video Combine: frames and a voice in, a video in the output folder out."""
+"""Video Combine: frames and audio in, a video in the output folder out."""
 
 from __future__ import annotations
 
@@ -70,14 +70,11 @@ class SadTalkerVideoCombine(io.ComfyNode):
                 frames,
                 fps=fps,
                 output_fps=output_fps,
-                audio=None if audio is None else (audio["waveform"], audio["sample_rate"]),
+                audio=video_file.sound_of(audio),
                 quality=quality,
-                metadata=video_file.workflow_metadata(cls.hidden),
-                signature=video_file.signature(),
-                on_progress=progress,
-                check_stop=progress.check_stop,
                 mask=mask,
                 background=behind,
+                **video_file.writing(cls.hidden, progress),
             )
         return video_file.shown(path, subfolder, check_stop=progress.check_stop)
 

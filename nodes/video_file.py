@@ -1,4 +1,4 @@
-"""What the nodes that write a file share: where it goes, what is written into it, who signs it, how it is shown."""
+"""Shared by the nodes that write a file: its name, metadata, signature, and how it is shown."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ..sadtalker_core.errors import OptionError, SadTalkerError, SigningError, s
 from ..sadtalker_core.motion.track_file import TRACK_ENDING
 from ..sadtalker_core.output_name import check, fill_in, place
 from ..sadtalker_core.saving import disk_full_error
+from .progress import Progress
 
 #: environment variables of the ComfyUI process; not inputs, because a workflow that is shared must not carry them along
 CERTIFICATES, PRIVATE_KEY = "SADTALKER_SIGN_CERTIFICATES", "SADTALKER_SIGN_KEY"
@@ -48,9 +49,11 @@ def claim(
     hidden: Any,
     *,
     size_wh: tuple[int, int] = (0, 0),
-    partial_ending: str | None = None,
+    keep_partial: bool = False,
 ) -> tuple[Claim, str]:
-    """A name in the output folder that nobody has, and its subfolder. hidden: the node's prompt and extra_pnginfo.
+    """An unused name in the output folder, and its subfolder.
+
+    hidden: the node's prompt and extra_pnginfo;  keep_partial: whether a file stays when the run breaks off
 
     Raises OptionError for a prefix that makes no name, and for a folder that cannot be written to.
     """
@@ -58,13 +61,14 @@ def claim(
     workflow = _extra(hidden).get("workflow")
     filled = fill_in(filename_prefix, datetime.now(), size_wh, prompt, workflow)
     name = place(filled, Path(folder_paths.get_output_directory()), default_stem, LONGEST_ENDING)
+    partial_ending = f"{PARTIAL}{ending}" if keep_partial else None
     with written_to(name.folder):
         return claim_next(name.folder, name.stem, ending, partial_ending=partial_ending), name.subfolder
 
 
 @contextmanager
 def written_to(folder: Path) -> Iterator[None]:
-    """Says what a disk that refuses has refused."""
+    """Turns an OSError while writing to the folder into a SadTalkerError that names it."""
     try:
         yield
     except OSError as error:
@@ -105,8 +109,23 @@ def shown(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None]
 
 
 def outputs(name: str = "video") -> list[io.Output]:
-    """What a node that writes a video gives.  name: its id, where an input is called video"""
+    """The output of a node that writes a video.  name: its id, where an input is called video"""
     return [io.Video.Output(name, display_name="video", tooltip="The written file.")]
+
+
+def writing(hidden: Any, progress: Progress) -> dict[str, Any]:
+    """The arguments that all nodes pass to the writer of a video: metadata, signature, progress and stop."""
+    return {
+        "metadata": workflow_metadata(hidden),
+        "signature": signature(),
+        "on_progress": progress,
+        "check_stop": progress.check_stop,
+    }
+
+
+def sound_of(audio: Any) -> tuple[Tensor, float] | None:
+    """An AUDIO wire as (waveform, sample rate in Hz), or None."""
+    return None if audio is None else (audio["waveform"], audio["sample_rate"])
 
 
 def backdrop(background_color: str, background: Tensor | None) -> Tensor | None:

@@ -12,13 +12,13 @@ from typing import Any
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
-from ..sadtalker_core.dub.film import Film, FilmFile, FilmOfImages
+from ..sadtalker_core.dub.film import FrameSequence, SourceVideo, VideoFile
 from ..sadtalker_core.errors import VideoError
 from ..sadtalker_core.face.image import timed_frames, upright
 from ..sadtalker_core.playback import shown_at_25
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND, frames_in_seconds
 
-#: seconds; a video that is shorter than its file by less counts as the whole file
+#: seconds; a video that is shorter than its file by less than this counts as the whole file
 SHORTEST_CUT_S = 0.02
 
 
@@ -44,18 +44,18 @@ def open_clip(frames: Tensor | None, video: Any, fps: float) -> ReferenceClip:
     return _open_file(video) if _is_a_file(video) else _open_parts(video)
 
 
-def open_film(frames: Tensor | None, video: Any, fps: float) -> Film:
-    """The same to be dubbed: in its own rate, with its sound; from the beginning as often as it is asked for."""
+def open_video(frames: Tensor | None, video: Any, fps: float) -> SourceVideo:
+    """The same to be dubbed: at its own fps, with its audio, readable from the beginning any number of times."""
     if (frames is None) == (video is None):
         raise VideoError("expected frames or a video, exactly one of them; connect one.")
     if frames is not None:
-        return FilmOfImages(frames, fps)
+        return FrameSequence(frames, fps)
     if _is_a_file(video):
-        return FilmFile(video.get_stream_source, "the video")
+        return VideoFile(video.get_stream_source, "the video")
     with _readable():
         parts = video.get_components()
     sound = parts.audio and (parts.audio["waveform"], parts.audio["sample_rate"])
-    return FilmOfImages(parts.images, float(parts.frame_rate), sound or None)
+    return FrameSequence(parts.images, float(parts.frame_rate), sound or None)
 
 
 def with_size(clip: ReferenceClip) -> tuple[ReferenceClip, tuple[int, int]]:
@@ -89,7 +89,7 @@ def _open_parts(video: Any) -> ReferenceClip:
 
 
 def _open_file(video: Any) -> ReferenceClip:
-    """The images that a player shows at each 25th of a second, by their time stamps."""
+    """The images that a player would show at 25 fps, by their time stamps."""
     import av
 
     with _opened(video) as container:
@@ -116,7 +116,7 @@ def _play(video: Any, rate: float, begin: float | None, announced: float) -> Ite
 
 @contextmanager
 def _opened(video: Any) -> Iterator[Any]:
-    """The container of the file; what FFmpeg objects to, here or while it is read, is a VideoError."""
+    """The opened container; an FFmpeg error, here or while it is read, becomes a VideoError."""
     import av
 
     with _readable(), av.open(video.get_stream_source(), metadata_errors="replace") as container:
@@ -130,4 +130,4 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
-        raise VideoError(f"the reference video cannot be read: {error}. Is the file whole?") from error
+        raise VideoError(f"the reference video cannot be read: {error}. Is the file complete?") from error

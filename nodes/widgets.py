@@ -73,7 +73,7 @@ def face_hints(where: str) -> list[io.Input]:
 def audio() -> io.Audio.Input:
     """The sound of the file, which may be left out."""
     return io.Audio.Input(
-        "audio", optional=True, tooltip="The voice; cut or padded with silence to the length of the video."
+        "audio", optional=True, tooltip="The audio; cut or padded with silence to the length of the video."
     )
 
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import DubbedFilm, SadTalker, Video, load
+    from .api import DubbedVideo, SadTalker, Video, load
     from .audio.speakers import SpeakerTrack, split_speakers
     from .audio.turns import Turn, read_turns
     from .compose.signature import Signature
@@ -49,7 +49,7 @@ __all__ = [
     "load",
     "SadTalker",
     "Video",
-    "DubbedFilm",
+    "DubbedVideo",
     "Options",
     "Option",
     "OPTIONS",
@@ -89,7 +89,7 @@ _MODULES = {
     "load": "api",
     "SadTalker": "api",
     "Video": "api",
-    "DubbedFilm": "api",
+    "DubbedVideo": "api",
     "Options": "options",
     "Option": "options",
     "OPTIONS": "options",

@@ -1,9 +1,9 @@
-"""The command line: a portrait and audio become a video; a film gets another voice.
+"""The command line: a portrait and audio become a video; a video is dubbed with other audio.
 
     sadtalker make face.jpg hello.wav -o talk.mp4 --model mini --seed 7
     sadtalker make two_people.jpg talk.wav -o talk.mp4 --speakers who_speaks_when.txt
     sadtalker make cutout.png hello.wav -o talk.webm --format webm
-    sadtalker dub film.mp4 voice.wav -o out.mp4
+    sadtalker dub video.mp4 voice.wav -o out.mp4
     sadtalker batch jobs.csv
     sadtalker models --download "SadTalker 256"
     sadtalker train head-motion videos/
@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import DubbedFilm, SadTalker, Video, background_file, background_of, load, require_target
+from .api import DubbedVideo, SadTalker, Video, background_file, background_of, load, require_target
 from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
@@ -44,12 +44,12 @@ GROUPS = {
     "motion": ("idle_seconds", "blink", "blink_rate", "blink_strength", "pose_style", "seed", "expression_scale",
                "yaw_scale", "pitch_scale", "roll_scale", "still", "yaw", "pitch", "roll"),
     "video": ("paste_back", "feather", "colour_match", "quality", "output_fps"),
-    "voice": ("loudness",),
+    "audio": ("loudness",),
     "expression": ("expression",),
     "file": ("format", "background"),
     "dubbing": ("length", "strength", "keep_mouth", "original_volume", "label"),
 }  # fmt: skip
-#: those that only a film has, and what counts of the others where a film is dubbed
+#: the group of options that only dubbing has, and those of the others that it uses
 DUBBING = "dubbing"
 DUBBED_BY = ("model", "precision", "face_index", "face_order", "quality", "output_fps", "loudness", *GROUPS[DUBBING])
 
@@ -128,11 +128,11 @@ def _make(asked: argparse.Namespace) -> int:
 
 def _dub(asked: argparse.Namespace) -> int:
     options = _options(asked)
-    target = _target(asked, film=asked.film, audio=asked.audio)
+    target = _target(asked, video=asked.video, audio=asked.audio)
     model = _model(asked, options)
     if model is None:
         return BAD_INPUT
-    return _save(model.dub(asked.film, asked.audio, options), target, asked, "dub")
+    return _save(model.dub(asked.video, asked.audio, options), target, asked, "dub")
 
 
 def _options(asked: argparse.Namespace) -> Options:
@@ -169,7 +169,7 @@ def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
         return None
 
 
-def _save(video: Video | DubbedFilm, target: Path, asked: argparse.Namespace, what: str) -> int:
+def _save(video: Video | DubbedVideo, target: Path, asked: argparse.Namespace, what: str) -> int:
     made = video.n_frames
 
     def tell(done: int, total: int) -> None:
@@ -322,7 +322,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar=names, required=True)
     make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
     _fill_make(make)
-    dub = commands.add_parser("dub", help="a film and a voice become the same film, its mouth moved by that voice")
+    dub = commands.add_parser("dub", help="dub a video: jaw and lips of a person in it follow other audio")
     _fill_dub(dub)
     commands.add_parser("batch", help="many videos from a table of jobs, spread over workers by Ray", add_help=False)
     commands.add_parser("train", help="a folder of talking videos becomes a model that moves so", add_help=False)
@@ -344,28 +344,31 @@ def _parser() -> argparse.ArgumentParser:
 def _fill_make(make: argparse.ArgumentParser) -> None:
     make.add_argument("portrait", type=Path, help="an image with a face that looks at the camera")
     make.add_argument(
-        "audio", type=Path, nargs="?", help="an audio file, or a video with sound; without one, see --idle-seconds"
+        "audio",
+        type=Path,
+        nargs="?",
+        help="an audio file, or a video with an audio track; without one, see --idle-seconds",
     )
     make.add_argument(
         "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
     )
     _add_overwrite(make)
     groups = _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
-    groups["voice"].add_argument(
+    groups["audio"].add_argument(
         "--speakers",
         type=Path,
         metavar="FILE",
         help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
-        "of the picture talk in turns, the first speaker is the face furthest left (or as --face-order says), "
-        "and the film shows the whole picture",
+        "of the image talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+        "and the video shows the whole image",
     )
     _add_run(make)
     make.set_defaults(run=_make)
 
 
 def _fill_dub(dub: argparse.ArgumentParser) -> None:
-    dub.add_argument("film", type=Path, help="a video with a face; you need the consent of whoever is seen in it")
-    dub.add_argument("audio", type=Path, help="an audio file, or a video with sound: the new voice")
+    dub.add_argument("video", type=Path, help="a video with a face; you need the consent of the person in it")
+    dub.add_argument("audio", type=Path, help="an audio file, or a video with an audio track: the new speech")
     dub.add_argument("-o", "--out", type=Path, required=True, help="the mp4 to write")
     _add_overwrite(dub)
     _add_groups(dub, {title: [n for n in names if n in DUBBED_BY] for title, names in GROUPS.items()})

@@ -40,9 +40,9 @@ from .datatypes import (
     PoseAngles,
     SpeechWindows,
 )
-from .dub.dub import DubOptions, dub_film, dubbed_frames, voice_of
-from .dub.film import Film, FilmFile, FilmOfImages
-from .dub.schedule import DubLength, VoiceTrack, n_frames_of
+from .dub.dub import DubOptions, dub_video, dubbed_frames, speech_track
+from .dub.film import FrameSequence, SourceVideo, VideoFile
+from .dub.schedule import DubLength, SpeechTrack, n_frames_of
 from .errors import AudioError, FaceNotFound, ImageError, OptionError, VideoError, WrongFamily, shorten
 from .face.image_file import image_from_pil, read_image
 from .face.points import FaceSelector
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
     PortraitLike = str | Path | Image | np.ndarray | Tensor
     AudioLike = str | Path | tuple[Tensor | np.ndarray, float]
-    FilmLike = str | Path | tuple[Tensor, float]
+    VideoLike = str | Path | tuple[Tensor, float]
 
 #: a portrait with its face cropped, and its motion
 Person = tuple[Portrait, AnyMotion]
@@ -154,28 +154,27 @@ class SadTalker:
         Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        sound, image = as_audio(audio), as_image(portrait)
+        given, image = as_audio(audio), as_image(portrait)
         if speakers is None:
-            cropped, motion = predict_motion(self.networks, image, sound, options, self.folders, self.device)
-            return Video(self, cropped, motion, sound, options)
-        people = predict_conversation(self.networks, image, sound, options, speakers, self.folders, self.device)
-        return Video(self, *people[0], sound, options, tuple(people[1:]))
+            cropped, motion = predict_motion(self.networks, image, given, options, self.folders, self.device)
+            return Video(self, cropped, motion, given, options)
+        people = predict_conversation(self.networks, image, given, options, speakers, self.folders, self.device)
+        return Video(self, *people[0], given, options, tuple(people[1:]))
 
     @torch.no_grad()
-    def dub(self, film: FilmLike, audio: AudioLike, options: Options | None = None) -> DubbedFilm:
-        """Give a person in a film another voice: jaw and lips move as it says, the rest stays as it was filmed.
+    def dub(self, video: VideoLike, audio: AudioLike, options: Options | None = None) -> DubbedVideo:
+        """Dub a person in a video with other audio: jaw and lips follow its speech, the rest stays as recorded.
 
-        film:    the path of a video file, or (frames (T, H, W, 3) in 0..1, frames per second)
+        video:   the path of a video file, or (frames (T, H, W, 3) in 0..1, frames per second)
         audio:   as `animate` takes it
         options: the defaults when None; `face_index`, `face_order`, `loudness`, `length`, `strength`, `keep_mouth`,
                  `original_volume`, `label`, `quality` and `output_fps` count
         Raises VideoError, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        sound = as_audio(audio)
-        opened = as_film(film)
-        track, voice = voice_of(self.networks, sound, loudness=options.loudness)
-        return DubbedFilm(self, opened, track, voice, options)
+        given, source = as_audio(audio), as_video(video)
+        track, new_audio = speech_track(self.networks, given, loudness=options.loudness)
+        return DubbedVideo(self, source, track, new_audio, options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,10 +293,10 @@ class Video:
     def _stream(self, alpha: bool = False) -> tuple[FrameStream, PasteBack | None]:
         """What is rendered, and what puts it back; whole images need no putting back."""
         people = [(self.portrait, self.motion), *self.others]
-        return film_of(self.model.networks, people, self.options, batch_size=self.model.batch_size, alpha=alpha)
+        return frame_stream_of(self.model.networks, people, self.options, batch_size=self.model.batch_size, alpha=alpha)
 
 
-def film_of(
+def frame_stream_of(
     networks: SadTalkerModel, people: Sequence[Person], options: Options, *, batch_size: int = 0, alpha: bool = False
 ) -> tuple[FrameStream, PasteBack | None]:
     """One person or several of one image -> the frames, and what puts them back: nothing where they are whole.
@@ -316,34 +315,34 @@ def film_of(
 
 
 @dataclass(frozen=True, eq=False)
-class DubbedFilm:
-    """A film and what its mouth shall say. Each call of `frames` or `save` dubs it."""
+class DubbedVideo:
+    """A video and the speech that it is dubbed with. Each call of `frames` or `save` renders it."""
 
     model: SadTalker = field(repr=False)
-    film: Film = field(repr=False)
-    track: VoiceTrack = field(repr=False)
+    source: SourceVideo = field(repr=False)
+    track: SpeechTrack = field(repr=False)
     audio: tuple[Tensor, float] | None = field(repr=False)
     options: Options
 
     @property
     def n_frames(self) -> int:
-        """How many frames `frames` will yield, as the film announces them."""
+        """How many frames `frames` will yield, as the source video states them."""
         length = DubLength(self.options.length)
-        return n_frames_of(self.film.n_frames, self.track.seconds, self.film.fps, length)
+        return n_frames_of(self.source.n_frames, self.track.seconds, self.source.fps, length)
 
     @property
     def fps(self) -> float:
-        """That of the film; a saved file has `options.output_fps` where that is not 0."""
-        return self.film.fps
+        """The fps of the source video; a saved file has `options.output_fps` where that is not 0."""
+        return self.source.fps
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a frame, in pixels."""
-        return self.film.size_wh
+        return self.source.size_wh
 
     def frames(self) -> Iterator[Tensor]:
-        """Yield frames (H, W, 3), bytes. Raises FaceNotFound for a film without a face."""
-        return dubbed_frames(self.model.networks, self.film, self.track, dub_options(self.options))
+        """Yield frames (H, W, 3), uint8. Raises FaceNotFound for a video without a face."""
+        return dubbed_frames(self.model.networks, self.source, self.track, dub_options(self.options))
 
     def save(
         self,
@@ -354,15 +353,15 @@ class DubbedFilm:
         signature: Signature | None = None,
         on_progress: OnProgress | None = None,
     ) -> Path:
-        """As `Video.save`; the sound is the voice, and the film's own under it by `options.original_volume`."""
+        """As `Video.save`; the new audio, and the video's own under it at `options.original_volume`."""
         target = require_target(path, overwrite=overwrite)
-        return dub_film(
+        return dub_video(
             target,
             self.model.networks,
-            self.film,
+            self.source,
             self.track,
             dub_options(self.options),
-            voice=self.audio,
+            audio=self.audio,
             output_fps=self.options.output_fps,
             quality=self.options.quality,
             metadata=metadata,
@@ -418,7 +417,7 @@ def predict_conversation(
         raise OptionError("speakers: there is no audio to divide among them; name an audio file, too.")
     tracks = split_speakers(*audio, turns)
     order = "left to right" if options.face_order == OPTIONS["face_order"].default else options.face_order
-    wishes = [
+    options_of_each = [
         replace(
             options,
             face_index=options.face_index + k,
@@ -429,7 +428,7 @@ def predict_conversation(
         for k in range(len(tracks))
     ]
     try:
-        faces = [_cropped(networks, image, wish, folders, device) for wish in wishes]
+        faces = [_cropped(networks, image, own, folders, device) for own in options_of_each]
     except FaceNotFound as error:
         names = shorten(", ".join(track.name for track in tracks), 100)
         raise FaceNotFound(
@@ -438,12 +437,12 @@ def predict_conversation(
     speeches = [pipeline.encode_audio(track.waveform, audio[1], loudness=options.loudness) for track in tracks]
     people = []
     for k, (portrait, source) in enumerate(faces):
-        expression, pose = _tracks(networks, source, speeches[k], wishes[k])
+        expression, pose = _tracks(networks, source, speeches[k], options_of_each[k])
         for other in range(len(faces)):
             if other != k:
                 looking = pipeline.look_at(portrait, faces[other][0], speeches[k], speeches[other], expression, pose)
                 expression, pose = looking[0] or expression, looking[1] or pose
-        people.append((portrait, _moved(networks, source, expression, pose, wishes[k])))
+        people.append((portrait, _moved(networks, source, expression, pose, options_of_each[k])))
     return people
 
 
@@ -506,10 +505,10 @@ def needs_alpha(options: Options) -> bool:
     return FORMATS[options.format].alpha or bool(options.background)
 
 
-def background_of(options: Options, picture: bytes | None = None) -> Tensor | None:
+def background_of(options: Options, file: bytes | None = None) -> Tensor | None:
     """What a cut-out is laid on: a colour (3,), an image (1, H, W, 3), or None.
 
-    picture: the file that `options.background` names, where somebody has read it already
+    image: the file that `options.background` names, where somebody has read it already
     Raises OptionError for what is neither a colour nor a file, ImageError for a file that is no image.
     """
     if not options.background:
@@ -517,12 +516,12 @@ def background_of(options: Options, picture: bytes | None = None) -> Tensor | No
     colour, path = colour_of(options.background), background_file(options)
     if colour is not None or path is None:
         return colour
-    if picture is None and not _is_file(path):
+    if file is None and not _is_file(path):
         raise OptionError(
             f"background: expected a colour such as #00ff00 or white, or an image file, got "
             f"{shorten(repr(options.background))}; there is no such file."
         )
-    return read_image(path if picture is None else picture, f"background: {shorten(path)}")[None, ..., :3]
+    return read_image(path if file is None else file, f"background: {shorten(path)}")[None, ..., :3]
 
 
 def _is_file(path: Path) -> bool:
@@ -589,14 +588,14 @@ def as_audio(audio: AudioLike | None) -> tuple[Tensor, float] | None:
     return waveform if waveform.is_floating_point() else _from_pcm(waveform), rate_hz
 
 
-def as_film(film: FilmLike) -> Film:
-    """A film in any of the forms that `SadTalker.dub` takes. Raises VideoError."""
-    if isinstance(film, tuple | list) and len(film) == 2 and isinstance(film[0], Tensor):
-        return FilmOfImages(film[0], film[1])
-    if not isinstance(film, str | Path):
-        raise VideoError(f"film: expected a path or (frames, frames per second), got {type(film).__name__}.")
-    path = _existing("film", film, VideoError)
-    return FilmFile.of(path, f"film: {shorten(path)}")
+def as_video(video: VideoLike) -> SourceVideo:
+    """A video in any of the forms that `SadTalker.dub` takes. Raises VideoError."""
+    if isinstance(video, tuple | list) and len(video) == 2 and isinstance(video[0], Tensor):
+        return FrameSequence(video[0], video[1])
+    if not isinstance(video, str | Path):
+        raise VideoError(f"video: expected a path or (frames, fps), got {type(video).__name__}.")
+    path = _existing("video", video, VideoError)
+    return VideoFile.of(path, f"video: {shorten(path)}")
 
 
 def _from_pcm(samples: Tensor) -> Tensor:
@@ -743,11 +742,11 @@ def rendering_device(device: torch.device) -> torch.device:
 
 
 __all__ = [
-    "DubbedFilm",
+    "DubbedVideo",
     "SadTalker",
     "Video",
     "chosen_device",
-    "film_of",
+    "frame_stream_of",
     "in_precision",
     "load",
     "predict_conversation",

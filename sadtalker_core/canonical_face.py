@@ -86,16 +86,16 @@ def load_canonical_face() -> CanonicalFace:
     return CanonicalFace(**{STORED_NAMES.get(name, name): tensor for name, tensor in tensors.items()})
 
 
-#: degrees by which whole gaze units turn an eye: towards the nose and away from it, up and down
+#: degrees that a gaze blendshape of weight 1 turns an eye: towards the nose, away from it, up, down
 IN_DEG, OUT_DEG, UP_DEG, DOWN_DEG = 22.0, 21.0, 10.3, 15.3
-#: how much of each unit lifts, or lowers, brows by the usual range of a lively face
+#: weights of the brow blendshapes that raise, or lower, a brow by the usual range of a lively face
 INNER_UP, OUTER_UP, BROW_DOWN = 0.85, 0.9, 0.55
-#: decimetres by which brows go up, or down, then, in the mean over their length
+#: decimetres by which that raises, or lowers, the brow, averaged over its length
 LIFTED, LOWERED = 0.040, 0.028
 
 
-def look_weights(across: Tensor, up: Tensor) -> Tensor:
-    """(T,) degrees to the left of the person, and up -> (T, 64) blendshape weights of eyes that look there."""
+def gaze_weights(across: Tensor, up: Tensor) -> Tensor:
+    """Gaze as two (T,), degrees to the left of the person, and up -> (T, 64) blendshape weights."""
     weights = torch.zeros(len(across), EXPRESSION)
     for side, outwards in (("Left", across), ("Right", -across)):
         weights[:, BLENDSHAPE_INDEX[f"eyeLookOut{side}"]] = outwards.clamp(min=0) / OUT_DEG
@@ -105,9 +105,9 @@ def look_weights(across: Tensor, up: Tensor) -> Tensor:
     return weights
 
 
-def look_further(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
-    """rows (T, 64) and (T,) twice, degrees to the left of the person, and up, that are added to where the eyes look
-    already, each eye by itself -> (T, 64). A frame that adds nothing is as it was to the bit.
+def add_gaze(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
+    """rows (T, 64) and two (T,), degrees to the left of the person, and up, to add to the gaze that the rows have, each
+    eye separately -> (T, 64). A frame that adds nothing is unchanged to the bit.
     """
     rows = rows.clone()
     moves = ((across != 0) | (up != 0))[:, None]
@@ -115,13 +115,13 @@ def look_further(rows: Tensor, across: Tensor, up: Tensor) -> Tensor:
         columns = [BLENDSHAPE_INDEX[f"eyeLook{way}{side}"] for way in ("Out", "In", "Up", "Down")]
         outwards, inwards, upwards, downwards = (rows[:, column] for column in columns)
         now = sign * (OUT_DEG * outwards - IN_DEG * inwards), UP_DEG * upwards - DOWN_DEG * downwards
-        looks = look_weights(now[0] + across, now[1] + up).clamp(max=1)
-        rows[:, columns] = torch.where(moves, looks[:, columns], rows[:, columns])
+        gaze = gaze_weights(now[0] + across, now[1] + up).clamp(max=1)
+        rows[:, columns] = torch.where(moves, gaze[:, columns], rows[:, columns])
     return rows
 
 
 def brow_weights(left: Tensor, right: Tensor) -> Tensor:
-    """(T,) each how high a brow is: 1 lifted, -1 lowered -> (T, 64) blendshape weights."""
+    """Two (T,), the height of each brow: 1 raised, -1 lowered -> (T, 64) blendshape weights."""
     weights = torch.zeros(len(left), EXPRESSION)
     weights[:, BLENDSHAPE_INDEX["browInnerUp"]] = INNER_UP * ((left + right) / 2).clamp(min=0)
     for side, height in (("Left", left), ("Right", right)):
@@ -160,7 +160,7 @@ def angles_of_rotation(rotation: Tensor) -> Tensor:
 
 
 def fit_similarity(points: Tensor, template: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The similarity that best lays a template on found points: points ~ scale * rotation @ template + origin.
+    """The similarity transform that best maps a template to points: points ~ scale * rotation @ template + origin.
 
     points (B, K, 3), template (K, 3), weights (K,) how much each point counts -> rotation (B, 3, 3), scale (B,),
     origin (B, 3). Umeyama's closed form (1991), in double precision and therefore on the CPU, never a reflection.

@@ -1,13 +1,16 @@
-"""A word comes in that should be one of a few; that one goes out, or a sentence that names them all."""
+"""An argument comes in that should be one of a few words, a number or a record; it goes out, or a sentence that says
+what was expected.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import OptionError, shorten
 
 Word = TypeVar("Word", bound=str)
+Thing = TypeVar("Thing")
 
 
 def one_of(name: str, value: object, allowed: Iterable[Word]) -> Word:
@@ -24,4 +27,22 @@ def one_of(name: str, value: object, allowed: Iterable[Word]) -> Word:
     raise OptionError(f"{name}: expected one of {words}, got {shorten(repr(value))}.")
 
 
-__all__ = ["one_of"]
+def number_in(name: str, value: object, low: float, high: float, or_else: str = "") -> float:
+    """The value, if it is a number from low to high. or_else: what else the option takes, for the sentence: "0, or ".
+
+    Raises OptionError for any other number, and for what is none, whatever its type.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return value
+    got = f"{value:g}" if isinstance(value, float) else shorten(repr(value), 100)
+    raise OptionError(f"{name}: expected {or_else}a number from {low:g} to {high:g}, got {got}.")
+
+
+def of_kind(name: str, value: Thing, kind: Any) -> Thing:
+    """The value, if it is of that kind; None is none. Raises OptionError for anything else."""
+    if isinstance(value, kind):
+        return value
+    raise OptionError(f"{name}: expected {kind.__name__}, got {type(value).__name__}.")
+
+
+__all__ = ["number_in", "of_kind", "one_of"]

@@ -36,7 +36,7 @@ class CropMode(str, Enum):
     CROP = "crop"  #: a square-ish box around the head
     EXTENDED_CROP = "extcrop"  #: the same, wider
     RESIZE = "resize"  #: the whole image is squeezed into the square
-    FULL = "full"  #: as crop, and meant to be pasted back; the crop parameters steer the mapping network
+    FULL = "full"  #: as crop, to be pasted back; the crop parameters steer the mapping network
     EXTENDED_FULL = "extfull"  #: as extcrop, likewise
 
     @property
@@ -98,6 +98,8 @@ class FaceCrop:
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
     alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
                nothing of the image is transparent
+    person:    (1, S, S) in 0..1, where the square shows the person and not what is behind (face/person.py); None where
+               nobody has looked
     """
 
     image: Tensor
@@ -108,6 +110,7 @@ class FaceCrop:
     fine: bool = False
     mouth_covered: bool = False
     alpha: Tensor | None = None
+    person: Tensor | None = None
 
     @property
     def pic_size(self) -> int:

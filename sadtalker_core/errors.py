@@ -12,7 +12,7 @@ SadTalkerError                 anything this pack refuses, with a sentence that 
 |-- CheckpointError            a weights file
 |   |-- CheckpointMissing      not in the folders that were searched
 |   |-- CheckpointDamaged      truncated, a Git LFS pointer, wrong size or hash, not a checkpoint at all
-|   `-- CheckpointMismatch     readable, but with other keys or shapes than the net has
+|   `-- CheckpointMismatch     readable, but with other keys or shapes than the network has
 |-- DownloadError              fetching a weights file failed; the part that came is kept
 |-- SigningError               a video cannot be signed: no package, no certificate, or one that does not fit
 |-- PackageMissing             an optional package is not installed
@@ -128,12 +128,12 @@ def join_faults(faults: Sequence[str], limit: int = 480) -> str:
     """Sentences about lines of a text as one message: as many as fit into `limit` letters, and how many more there
     are.
     """
-    told: list[str] = []
+    listed: list[str] = []
     length = 0
     for fault in faults:
-        if told and length + len(fault) > limit:
+        if listed and length + len(fault) > limit:
             break
-        told.append(shorten(fault, limit))
+        listed.append(shorten(fault, limit))
         length += len(fault) + 1
-    left = len(faults) - len(told)
-    return " ".join([*told, *([f"{left} more cannot be read."] if left else [])])
+    left = len(faults) - len(listed)
+    return " ".join([*listed, *([f"{left} more cannot be read."] if left else [])])

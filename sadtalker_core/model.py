@@ -40,11 +40,20 @@ from .checkpoint.writing import write_checkpoint
 from .choices import one_of
 from .datatypes import MINI, RELEASED, OnProgress
 from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
-from .face.embedded import embedded_face_nets
+from .face.embedded import embedded_face_nets, embedded_person_segmenter
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import FaceSelector, PointFinder
 from .families import FAMILIES, Family, Model
-from .families.networks import LARGEST_WEIGHT, NETWORKS, N, config_of, shorten_names
+from .families.networks import (
+    FACE_DETECTOR,
+    FACE_MESH,
+    LARGEST_WEIGHT,
+    NETWORKS,
+    PERSON_SEGMENTER,
+    N,
+    config_of,
+    shorten_names,
+)
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
@@ -60,7 +69,7 @@ class SadTalkerModel(Model):
 
     name: what the user chose;  family: what it does in its own way
     image_size: the side of the square it drives, in pixels
-    nets: "face_detector" and "face_mesh" always; then what `family.networks` lists
+    nets: "face_detector", "face_mesh" and "person_segmenter" always; then what `family.networks` lists
     missing: {net: why it is not among them}: one of the two mapping networks may be missing, until it is needed
     """
 
@@ -262,7 +271,12 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
             f"{', '.join(wanted)}.{files.expected}"
         )
     detector, mesh = embedded_face_nets(ops=ops)
-    whole = {"face_detector": detector, "face_mesh": mesh, **{net: nets[net] for net in wanted if net in nets}}
+    embedded = {
+        FACE_DETECTOR.name: detector,
+        FACE_MESH.name: mesh,
+        PERSON_SEGMENTER.name: embedded_person_segmenter(ops=ops),
+    }
+    whole = {**embedded, **{net: nets[net] for net in wanted if net in nets}}
     return SadTalkerModel(files.name, files.family, files.image_size, whole, missing)
 
 
@@ -336,7 +350,7 @@ def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: s
     """Load tensors into a network, every parameter and buffer exactly once, and freeze it: eval mode, no gradients,
     float32.
 
-    tensors: by the net's own paths;  source: what the user knows them by, a file's name
+    tensors: by the network's own paths;  source: what the user knows them by, a file's name
     expected: what else the sentence says about that file, beginning with a space
     Raises CheckpointMismatch naming the tensors that are missing, unexpected, or of another shape or kind, and
     CheckpointDamaged for numbers that no training has left: see `require_sound`.

@@ -356,7 +356,7 @@ class Options:
     loudness: str = _field(
         _choice(
             LOUDNESS,
-            "Loudness of the voice for the networks; the sound of the video stays as it is. off: as recorded. auto: "
+            "Loudness of the speech for the networks; the audio of the video stays as it is. off: as recorded. auto: "
             "brought to -23 LUFS, so that whispers and shouts move the mouth alike.",
         )
     )
@@ -365,7 +365,7 @@ class Options:
         _text(
             "",
             "Sets the expression: controls of the node Set Expression with a number or keyframes each, for example "
-            "'smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5'. Empty: as the voice asks.",
+            "'smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5'. Empty: the expression of the speech alone.",
             ACTING,
         )
     )
@@ -386,23 +386,21 @@ class Options:
     length: str = _field(
         _choice(
             DubLength,
-            "Where voice and film last differently. A shorter voice is followed by silence. A longer one: hold stays on"
-            " the film's last image, loop begins the film again, bounce runs it backwards and forwards, silence ends "
-            "with the film. cut: as long as the shorter of the two.",
+            "When audio and video differ in length. Shorter audio is followed by silence. For longer audio: hold stays "
+            "on the last frame, loop starts the video again, bounce plays it backwards and forwards, silence ends with "
+            "the video. cut: as long as the shorter of the two.",
         )
     )
-    strength: float = _field(
-        _float(1.0, 0.0, 1.0, 0.05, "How far the film's mouth is replaced; 0 leaves the film as it is.")
-    )
+    strength: float = _field(_float(1.0, 0.0, 1.0, 0.05, "How far the mouth is replaced; 0 leaves the video as it is."))
     keep_mouth: float = _field(
-        _float(0.0, 0.0, 1.0, 0.05, "Where the voice is silent: 0 the mouth rests, 1 it moves as filmed.")
+        _float(0.0, 0.0, 1.0, 0.05, "In pauses of the speech: 0 the mouth rests, 1 it moves as recorded.")
     )
     original_volume: float = _field(
-        _float(0.0, 0.0, 2.0, 0.05, "Volume of the film's own sound under the voice; 1 as it was, 0 none.")
+        _float(0.0, 0.0, 2.0, 0.05, "Volume of the video's own audio under the new one; 1 as it was, 0 none.")
     )
 
     label: str = _field(
-        _text("", "Words in a corner of every frame of a dubbed film, such as AI-generated; empty: none.")
+        _text("", "Text in a corner of every frame of a dubbed video, such as AI-generated; empty: none.")
     )
 
     def __post_init__(self) -> None:
@@ -563,7 +561,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _course("wink_left", "0 to 1: shuts the person's left eye, on the right of the image. Released models: only "
                              "together with wink_right."),
         _course("wink_right", "0 to 1: shuts the person's right eye. Released models: only together with wink_left."),
-        _course("jaw", "0 to 1: opens the mouth, except where the voice closes the lips (p, b, m). mini only."),
+        _course("jaw", "0 to 1: opens the mouth, except where speech closes the lips (p, b, m). mini only."),
         _course("lip_corner_left", "The left corner of the person's mouth: 1 up, -1 down. mini only."),
         _course("lip_corner_right", "The right corner of the person's mouth: 1 up, -1 down. mini only."),
         _course("pucker", "0 to 1: rounded lips. mini only."),
@@ -602,9 +600,9 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
         _fraction("threshold", -30.0, 1.0, "Level below which it counts as silence, in dB relative to the loud "
                                            "passages. Closer to 0 closes the mouth more often; with background noise "
                                            "try -20.", -80.0, 0.0, "dB"),
-        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth starts to move before the voice.", 0.0, 2.0,
+        _fraction("attack", 0.08, 0.02, "Seconds over which the mouth starts to move before the speech.", 0.0, 2.0,
                   "seconds"),
-        _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the voice.", 0.0, 2.0,
+        _fraction("release", 0.2, 0.02, "Seconds over which the mouth comes to rest after the speech.", 0.0, 2.0,
                   "seconds"),
         _fraction("strength", 1.0, 0.05, "How far the mouth rests: 1 fully, 0 not at all."),
         _bool(True, "On: the mouth rests in pauses. Off: the expression passes unchanged.", "rest_in_pauses"),
@@ -616,7 +614,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "SplitSpeakers": _table(
         _text("0:00-0:03 anna\n0:03-0:06 ben", "Who speaks when, one turn a line: start, end, name. Or paste SRT, "
               "WebVTT, RTTM or Audacity labels; the form is detected.", name="lines"),
-        _text("", "Names with commas between: whose voice comes out first, second and so on. Empty: in the order in "
+        _text("", "Names with commas between: whose speech comes out first, second and so on. Empty: in the order in "
                   "which they begin to speak.", name="speakers"),
     ),
     "LookAtSpeaker": _table(

@@ -1,7 +1,7 @@
-"""The pipeline, in order: a portrait and a voice pass through every package. The only file that knows them all.
+"""The pipeline, in order: a portrait and speech pass through every package. The only file that imports them all.
 
 Each function is one stage, and one node. `model` is whatever brings networks to where they compute: a loaded
-`SadTalkerModel`, or the node layer's resident one. What the families do in their own way is in `families`.
+`SadTalkerModel`, or the node layer's resident one. What differs between the families is in `families`.
 `on_progress(done, total)` may raise to stop. Letters: `T` video frames.
 """
 
@@ -49,7 +49,7 @@ from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
-from .motion.listening import look_at_speaker, way_to
+from .motion.listening import direction_to, look_at_speaker
 from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
 from .motion.set_expression import Acting
@@ -58,12 +58,12 @@ from .render.driving import Degrees, DrivingOptions
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
-#: what a reference video may lend to ExpNet and to PoseVAE
+#: what ExpNet and PoseVAE can take from a reference video
 EXPRESSION_REFERENCE = ("blink", "all")
 POSE_REFERENCE = ("pose", "all")
-#: frames over which the end of a looped reference melts into its beginning
+#: frames over which the end of a looped reference is blended into its beginning
 LOOP_BLEND = 10
-#: whole images that are made together, and how many pixels they may have: a large one takes a second by itself
+#: whole images made at once, and the most pixels they may have together: a large one takes a second by itself
 PASTED_AT_ONCE = 4
 PIXELS_AT_ONCE = 4_000_000
 #: the same for images that are written
@@ -92,7 +92,7 @@ def extract(
     """
     mode = one_of("crop_mode", mode, CropMode)
     portrait = check_portrait(portrait)
-    with _threads_to_look(points):
+    with _threads_for(points):
         return model.family.extract(
             model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset, render_size=render_size
         )
@@ -121,7 +121,7 @@ def extract_video(
 
     n_frames: how many will come, where that is known; on_progress's total
     """
-    with _threads_to_look(points):
+    with _threads_for(points):
         return model.family.extract_video(
             model,
             frames,
@@ -135,14 +135,14 @@ def extract_video(
         )
 
 
-def _threads_to_look(points: Points | None) -> AbstractContextManager[None]:
-    """All networks of ours that look at faces are small; those of a finder that somebody brings along (face-alignment)
-    are not, and keep all threads.
+def _threads_for(points: Points | None) -> AbstractContextManager[None]:
+    """Few threads for our own face networks, which are small; all threads for another landmark detector
+    (face-alignment).
     """
     return few_threads() if points is None else nullcontext()
 
 
-# ------------------------------------------------------------------------------------------------------ the voice
+# ------------------------------------------------------------------------------------------------------ the audio
 
 
 @few_threads()
@@ -156,7 +156,7 @@ def encode_audio(
 ) -> SpeechWindows:
     """Audio Encode: a waveform (channels, samples); None makes an idle clip of some seconds.
 
-    loudness: "off" leaves it as it is, "auto" makes all voices alike; see encode_speech
+    loudness: "off" leaves it as it is, "auto" makes all speakers alike; see encode_speech
     """
     if waveform is None:
         return idle_speech(idle_seconds)
@@ -178,9 +178,9 @@ def predict_expression(
     reference_length: str = ReferenceLength.LOOP,
     on_progress: OnProgress | None = None,
 ) -> Expression:
-    """ExpNet: the expression of every frame. A reference lends its blinks, or all of its expression.
+    """ExpNet: the expression of every frame. Blinks, or all of the expression, can come from a reference.
 
-    blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference brings its own blinks.
+    blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference replaces the blinks.
     """
     require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
@@ -202,10 +202,11 @@ def predict_expression(
 def set_expression(
     expression: Expression, acting: Acting, model: Model | None = None, *, on_progress: OnProgress | None = None
 ) -> Expression:
-    """Set Expression: the track with controls, a preset, and what a seed draws added to it.
+    """Set Expression: the track with controls, a preset, and random movements drawn from a seed added.
 
-    model: only a basis without names needs it, to know how its eyes are shut
-    Raises OptionError for what a basis without names cannot say, WrongFamily for a model of another family.
+    model: needed only for a basis without blendshapes, to take from it how the eyes shut
+    Raises OptionError for controls that a basis without blendshapes cannot follow, WrongFamily for a model of another
+    family.
     """
     closing = None
     if model is not None:
@@ -229,7 +230,7 @@ def predict_head_pose(
     reference_length: str = ReferenceLength.LOOP,
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
-    """PoseVAE: the head pose of every frame. A reference lends its movement on top, or moves the head alone."""
+    """PoseVAE: the head pose of every frame. A reference's movement is added, or replaces it."""
     require_family("the coefficients", source.family, model.family.name)
     reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
     if reference is not None:
@@ -244,7 +245,7 @@ def predict_head_pose(
 
 
 def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
-    """The beginning of a clip, for a reference that ends it."""
+    """The first frames of the speech, for a reference that is shorter."""
     return speech if n_frames == speech.n_frames else replace(speech, n_frames=n_frames)
 
 
@@ -266,7 +267,7 @@ def coefficients_to_motion(
     roll: Degrees = None,
     on_progress: OnProgress | None = None,
 ) -> AnyMotion:
-    """MappingNet: tracks -> what moves the image. A track that a reference has cut ends the clip."""
+    """MappingNet: tracks -> the motion of the image, as long as the shorter track."""
     require_family("the coefficients", source.family, model.family.name)
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
@@ -284,7 +285,7 @@ def coefficients_to_motion(
 def preview(
     model: Model, portrait: Portrait, motion: AnyMotion, *, side: int = 384, over_portrait: bool = False
 ) -> FrameStream:
-    """Motion Preview: drawings of how the face will move, `side` pixels wide and high."""
+    """Motion Preview: drawings of the face's motion, `side` pixels wide and high."""
     require_family("the motion", motion.family, model.family.name)
     drawings = model.family.preview(model, portrait.require_crop(), motion, side=side, behind=over_portrait)
     return FrameStream(len(motion), side, side, lambda: (frame.permute(2, 0, 1)[None] for frame in drawings))
@@ -300,12 +301,12 @@ def look_at(
     *,
     amount: float = 1.0,
 ) -> tuple[Expression | None, HeadPose | None]:
-    """Look at Speaker: the tracks of somebody who listens, looking a little towards another person of the same image
-    while that one speaks.
+    """Look at Speaker: a listener's tracks, turned a little towards another person of the same image while that person
+    speaks.
 
-    portrait, other: with their faces cropped;  speech, other_speech: their voices, each silent where they do not speak
+    portrait, other: with their faces cropped;  speech, other_speech: each silent where that person does not speak
     """
-    towards = way_to(portrait.require_crop().box, other.require_crop().box)
+    towards = direction_to(portrait.require_crop().box, other.require_crop().box)
     return look_at_speaker(expression, pose, speech, other_speech, towards, amount=amount)
 
 
@@ -353,8 +354,8 @@ def paste(
 ) -> tuple[FrameStream, Tensor]:
     """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole image, and the mask (H, W) of where.
 
-    background: (T', H, W, 3) frames of that image in which somebody else talks already. The longer of the two clips
-    says how long it lasts, the shorter one holds its last frame.
+    background: (T', H, W, 3) frames of that image in which somebody else talks already. The result is as long as the
+    longer clip; the shorter one holds its last frame.
     alpha: (T, h', w') of the head, 1 where it shows; the stream then has the alpha of the whole image, which is the
     portrait's own where nothing is pasted. The colours are the same either way.
     """
@@ -383,9 +384,9 @@ def paste(
 def paste_together(people: Sequence[tuple[FrameStream, PasteBack]]) -> FrameStream:
     """Several heads of one image, each with what pastes it back -> the frames of the whole image, one at a time.
 
-    Later ones lie over earlier ones. The longest clip says how long it lasts, a shorter one holds its last frame.
+    Later ones lie over earlier ones. The result is as long as the longest clip; a shorter one holds its last frame.
     Where all heads have alpha, the whole image has, too.
-    Raises OptionError for nobody, and for portraits of images of different sizes.
+    Raises OptionError for an empty list, and for portraits of images of different sizes.
     """
     if not people:
         raise OptionError("expected at least one person, got none.")
@@ -442,13 +443,13 @@ def write_video(
     mask: Tensor | None = None,
     background: Tensor | None = None,
 ) -> Path:
-    """Video Combine: frames (T, H, W, 3) in 0..1, `fps` a second, and (waveform, sample rate) -> a video at that path,
-    or under a claimed name, of the format that its ending says. Returns where it is.
+    """Video Combine: frames (T, H, W, 3) in 0..1 at `fps`, and (waveform, sample rate) -> a video at that path, or
+    under a claimed name, in the format of its ending. Returns its path.
 
-    output_fps: frames per second of the file, in the same time; 0 leaves them as they are
-    check_stop: called again and again while the encoder is waited for; may raise to stop
-    mask: (T, h, w) or one for all, 1 where the frames show something; without it a fourth channel of the frames says so
-    background: what lies under them, a colour (3,) or (T', H', W', 3), which holds its last image; without it a webm or
+    output_fps: frames per second of the file, with the same duration; 0 keeps `fps`
+    check_stop: called repeatedly while waiting for the encoder; may raise to stop
+    mask: (T, h, w) or one for all, 1 where the frames are opaque; without it a fourth channel of the frames is used
+    background: what is under them, a colour (3,) or (T', H', W', 3), which holds its last image; without it a webm or
                 a mov is transparent, and an mp4 shows the frames as they are
     """
     _require_clip("frames", frames)
@@ -502,17 +503,16 @@ def render_video(
     on_alpha: Callable[[Tensor], None] | None = None,
 ) -> Path:
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
-    under a claimed name, in the format that its ending says. Returns where it is.
+    under a claimed name, in the format of its ending. Returns its path.
 
     heads: from `render`, with their alpha where the video is to be transparent or to have another background
     paste_back: from `make_paste_back`, or None for the heads alone
     output_fps: see `write_video`
-    partial: where the frames that were made stay when it does not come to an end; None keeps nothing, unless the claim
-             says so
-    on_head: shown the last head (3, h, w) of every batch, before `on_progress` is called
-    check_stop: called before every whole image and again and again while the encoder is waited for; may raise to stop
+    partial: where the frames so far stay when it is stopped or fails; None keeps nothing, unless the claim does
+    on_head: called with the last head (3, h, w) of every batch, before `on_progress` is called
+    check_stop: called before every whole image and repeatedly while waiting for the encoder; may raise to stop
     background: see `write_video`
-    on_alpha: given the alpha (B, 1, H, W) of the frames that are written, in order, where the heads have one
+    on_alpha: called with the alpha (B, 1, H, W) of the frames that are written, in order, where the heads have one
     """
     size_wh = (
         (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
@@ -520,7 +520,7 @@ def render_video(
     finish = _Finish(path, size_wh, heads.has_alpha, background)
 
     def written(batch: Tensor) -> Iterator[Tensor]:
-        """(B, 3 or 4, h, w) -> what the file takes of it, in pieces."""
+        """(B, 3 or 4, h, w) -> frames for the writer, in pieces."""
         if paste_back is None:
             alpha = batch[:, 3:] if heads.has_alpha else None
             if alpha is not None and on_alpha is not None:
@@ -562,7 +562,7 @@ def render_video(
 
 
 class _Finish:
-    """What becomes of frames and their alpha before they are written: laid on a background, or both together.
+    """Prepares frames and their alpha for the writer: composited on a background, or as four channels.
 
     needs_alpha: whether it does anything with the alpha;  alpha: whether the file is transparent
     """
@@ -575,7 +575,7 @@ class _Finish:
         self.alpha = has_alpha and kind.alpha and self.backdrop is None
         self.needs_alpha = self.alpha or self.backdrop is not None
         if background is not None and not has_alpha:
-            logging.warning("SadTalker: nothing of the background is seen: the frames have no transparent parts.")
+            logging.warning("SadTalker: the background has no effect: the frames have no transparent parts.")
 
     def __call__(self, frames: Tensor, alpha: Tensor | None) -> Tensor:
         """frames (B, 3, H, W) in 0..1 and alpha (B, 1, H, W) -> (B, H, W, 3), or 4 for a transparent file."""
@@ -600,7 +600,7 @@ def _masks(name: str, masks: Tensor) -> Tensor:
 
 
 def _masks_at(masks: Tensor, places: Tensor, size_hw: tuple[int, int] | None = None) -> Tensor:
-    """(T, h, w) -> (B, 1, H, W) in 0..1 of these frames, the last one held; stretched to a size where one is told."""
+    """(T, h, w) -> (B, 1, H, W) in 0..1 of these frames, the last one held; resized where a size is given."""
     found = masks[places.clamp(max=len(masks) - 1)][:, None].float().clamp(0, 1)
     if size_hw is not None and tuple(found.shape[-2:]) != size_hw:
         found = F.interpolate(found, size_hw, mode="bilinear", align_corners=False, antialias=True)
@@ -608,7 +608,7 @@ def _masks_at(masks: Tensor, places: Tensor, size_hw: tuple[int, int] | None = N
 
 
 def _at_once(pixels: int, most_pixels: int, most: int) -> int:
-    """How many images of so many pixels are worked on between two looks at the stop button."""
+    """How many images of so many pixels are processed between two checks of the stop button."""
     return min(max(most_pixels // max(pixels, 1), 1), most)
 
 
@@ -626,8 +626,8 @@ def _require_clip(name: str, clip: Tensor) -> None:
 def make_paste_back(
     portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
 ) -> PasteBack:
-    """What `render_video` needs to put the heads back into their image; see `paste`. A mask says where the head ends:
-    then no colours fade beyond it.
+    """What `render_video` needs to put the heads back into their image; see `paste`. With a mask, which limits the
+    head, the blend is a feathered edge, so that no colours spread beyond it.
     """
     blend = Blend.MULTIBAND if mask is None else Blend.FEATHER
     return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask, blend=blend)

@@ -1,4 +1,4 @@
-"""What a player shows: images with their time stamps come in, the one that is to be seen at each 25th of a second, or
+"""What a player shows: images with their time stamps come in, the one to show at each 25th of a second, or
 at each moment of another rate, goes out.
 
 A file may have any frame rate, a changing one too, and its images may begin later than its sound. Training, the
@@ -31,7 +31,7 @@ LONGEST_STAY_S = 36_000
 def shown_at_25(
     timed: Iterable[tuple[float | None, float | None, Frame]], rate: float, show: Callable[[Frame], Shown], **more: Any
 ) -> Iterator[Shown]:
-    """`shown_at` 25 a second."""
+    """`shown_at` at 25 fps."""
     return shown_at(FRAMES_PER_SECOND, timed, rate, show, **more)
 
 

@@ -1,4 +1,4 @@
-"""A portrait with transparency becomes a film: transparent, on a colour or on an image; with head and whole image."""
+"""A portrait with transparency becomes a video: transparent, on a colour or on an image; with head and whole image."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sadtalker_core.compose.video import ffmpeg_command
 from sadtalker_core.options import Options
 from tests.decoded import decoded
 from tests.face.images import astronaut
+
+pytestmark = pytest.mark.slow
 
 IDLE = {"idle_seconds": 0.12, "quality": "best", "render_size": 256}
 

@@ -113,7 +113,7 @@ def test_channels_are_neither_mixed_nor_swapped(n_channels, reader):
 
 
 def test_a_sound_of_eight_channels_can_be_read(reader):
-    """As films have it. AAC decodes to eight planes, of which PyAV 18 reads a ninth."""
+    """As videos have it. AAC decodes to eight planes, of which PyAV 18 reads a ninth."""
     waveform, rate_hz = read_audio(aac(48_000, "7.1", "matroska"))
     assert rate_hz == 48_000 and len(waveform) == 8 and not waveform.any()
 

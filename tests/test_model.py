@@ -1,4 +1,4 @@
-"""Files become nets: whichever way they are packed, every tensor once, and a sentence where they do not fit."""
+"""Files become networks: whichever way they are packed, every tensor once, and a sentence where they do not fit."""
 
 from __future__ import annotations
 
@@ -278,7 +278,9 @@ def released_folder(tmp_path_factory):
 
 @pytest.fixture
 def quick_nets(monkeypatch):
-    """Reading and pouring cost seconds and say nothing here: a file gives its nets' names, a network is one layer."""
+    """Reading and pouring cost seconds and say nothing here: a file gives its networks' names, a network is one
+    layer.
+    """
     held = {"mapping_00109-model.pth.tar": ["mapping_full"], "mapping_00229-model.pth.tar": ["mapping"]}
     whole = ["face_recon", "expnet", "posevae", "keypoint_detector", "generator"]
 
@@ -353,7 +355,7 @@ def test_loading_and_arranging_take_one_thread_and_give_the_others_back(tmp_path
 def test_new_style_old_style_and_our_names_give_the_same_model(released_folder, tmp_path):
     new, old = (load_model("SadTalker 256", [folder]) for folder in released_folder)
     assert (new.family.name, new.image_size, new.name) == (RELEASED, 256, "SadTalker 256")
-    assert list(new.nets) == ["face_detector", "face_mesh", *FAMILIES[RELEASED].networks.names()]
+    assert list(new.nets) == ["face_detector", "face_mesh", "person_segmenter", *FAMILIES[RELEASED].networks.names()]
     assert all(_same(new.nets[name], old.nets[name]) for name in new.nets)
     save_model(tmp_path / "ours.safetensors", new)
     ours = load_model("file/ours.safetensors", [tmp_path])
@@ -397,7 +399,7 @@ def test_nothing_of_the_pack_stays_mapped():
 def test_the_mini_needs_no_folder():
     loaded = load_model("mini", [])
     assert (loaded.name, loaded.family.name, loaded.image_size) == ("mini", MINI, 256)
-    assert list(loaded.nets) == ["face_detector", "face_mesh", *FAMILIES[MINI].networks.names()]
+    assert list(loaded.nets) == ["face_detector", "face_mesh", "person_segmenter", *FAMILIES[MINI].networks.names()]
     for net in loaded.nets.values():
         assert not net.training and not any(p.requires_grad for p in net.parameters())
         assert {p.dtype for p in net.parameters()} == {torch.float32}

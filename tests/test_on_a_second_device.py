@@ -23,6 +23,7 @@ def run(project: Path, which: str, scratch: Path) -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_every_stage_of_both_families(project, tmp_path):
     run(project, "not slow", tmp_path)
 

@@ -1,4 +1,4 @@
-"""A film is made batch by batch, and one that is not finished does not look finished."""
+"""A video is made batch by batch, and one that is not finished does not look finished."""
 
 from __future__ import annotations
 

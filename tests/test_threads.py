@@ -267,6 +267,7 @@ def test_long_voices_give_the_same_tracks_whatever_the_number_of_threads():
     assert all(torch.equal(one, three) for one, three in zip(of_one, of_three, strict=True))
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_frames_made_side_by_side_are_those_made_one_by_one():
     nets = assemble_mini()

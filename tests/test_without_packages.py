@@ -1,4 +1,4 @@
-"""Packages that are there and broken cost what needs them, not the film."""
+"""Packages that are there and broken cost what needs them, not the video."""
 
 from __future__ import annotations
 

@@ -15,13 +15,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..datatypes import OnProgress
 from ..errors import AudioError, OptionError, shorten
 from .speech import EMPTY, checked_rate
-from .turns import Turn
+from .turns import LATEST, Turn
 
 CROSSFADE_S = 0.02
 MOST_SPEAKERS = 4
@@ -75,49 +76,72 @@ def split_speakers(
 ) -> list[SpeakerTrack]:
     """waveform (n,), (C, n) or (1, C, n) of floats, and who speaks when -> one track of (C, n) for each speaker.
 
-    turns:    from `read_turns`; what lies behind the end of the recording is cut off, and the log says so
+    turns:    from `read_turns`; what lies after the end of the recording is cut off, with a line in the log
     speakers: names, with commas between: whose track comes first, second and so on; empty: as they begin to speak
     on_progress: called with (done, total) turns; may raise to stop
-    Raises AudioError for no sound or a batch, OptionError for no turns, for speakers that do not fit, and for turns
-    that all lie behind the end.
+    Raises AudioError for empty audio or a batch, OptionError for no turns, for speakers that do not fit, and for turns
+    that all lie after the end.
     """
-    if isinstance(turns, str) or not all(isinstance(turn, Turn) for turn in turns):
-        raise OptionError("turns: expected what read_turns makes of a text, got something else.")
+    turns = _believed(turns)
     if not turns:
         raise OptionError("lines: nobody speaks in them; expected at least one turn.")
+    if not isinstance(speakers, str):
+        raise OptionError(f"speakers: expected names, with commas between, got {shorten(repr(speakers), 100)}.")
     rate_hz = checked_rate(sample_rate_hz)
-    sound = _channels(waveform)
-    lasts = sound.shape[1] / rate_hz
+    recording = _channels(waveform)
+    lasts = recording.shape[1] / rate_hz
     names = speakers_of(turns, speakers)
-    heard = [turn for turn in turns if turn.start < lasts]
-    if not heard:
+    audible = [turn for turn in turns if turn.start < lasts]
+    if not audible:
         first = min(turns, key=lambda turn: turn.start)
         raise OptionError(
-            f"lines: all of them begin behind the end of the audio ({lasts:.2f} s), from {first.start:g} s on."
+            f"lines: all of them begin after the end of the audio ({lasts:.2f} s), from {first.start:g} s on."
         )
     late = [turn for turn in turns if turn.end > lasts + CROSSFADE_S]
     if late:
         logging.info(
-            "SadTalker: Split Speakers: %d of %d turns go on behind the end of the audio (%.2f s) and are cut off "
+            "SadTalker: Split Speakers: %d of %d turns go on after the end of the audio (%.2f s) and are cut off "
             "there, the first one that of %s from %g s to %g s.",
             len(late), len(turns), lasts, shorten(late[0].speaker, 100), late[0].start, late[0].end,
         )  # fmt: skip
     tracks, done = [], 0
     for name in names:
-        track, seconds = torch.zeros_like(sound), 0.0
-        for start, end in _spans(heard, name):
-            _let_through(sound, track, rate_hz, start, end)
+        track, seconds = _silence(recording), 0.0
+        for start, end in _spans(audible, name):
+            _copy_span(recording, track, rate_hz, start, end)
             seconds += min(end, lasts) - start
             done += 1
             if on_progress is not None:
-                on_progress(min(done, len(heard)), len(heard))
+                on_progress(min(done, len(audible)), len(audible))
         tracks.append(SpeakerTrack(name, track, seconds))
     return tracks
 
 
-def told(tracks: Sequence[SpeakerTrack]) -> str:
+def describe_tracks(tracks: Sequence[SpeakerTrack]) -> str:
     """Which track is whose, a line for each: "1: anna, speaks 12.3 s"."""
     return "\n".join(f"{k}: {track.name}, speaks {track.seconds:.1f} s" for k, track in enumerate(tracks, start=1))
+
+
+def _believed(turns: object) -> list[Turn]:
+    """The turns, if they are some: of `read_turns`, or made by hand, which may hold anything."""
+    if not isinstance(turns, Sequence) or not all(isinstance(turn, Turn) for turn in turns):
+        raise OptionError("turns: expected what read_turns makes of a text, got something else.")
+    for start, end, speaker in turns:
+        times = isinstance(start, int | float) and isinstance(end, int | float)
+        if not times or not 0 <= start < end <= LATEST or not isinstance(speaker, str):
+            raise OptionError(
+                f"turns: expected seconds from 0 to {LATEST:g}, the end after the start, and a name, got "
+                f"{shorten(repr((start, end, speaker)), 100)}."
+            )
+    return list(turns)
+
+
+def _silence(sound: Tensor) -> Tensor:
+    """Zeros as large as the recording, whose memory is taken where something is written only, as calloc gives it: four
+    speakers in turns need about one recording, and not four.
+    """
+    shape = (*sound.shape[:-1], sound.shape[-1] * sound.element_size())
+    return torch.from_numpy(np.zeros(shape, np.uint8)).view(sound.dtype)
 
 
 def _channels(waveform: Tensor) -> Tensor:
@@ -151,26 +175,26 @@ def _spans(turns: Sequence[Turn], name: str) -> list[tuple[float, float]]:
     return spans
 
 
-def _let_through(sound: Tensor, track: Tensor, rate_hz: float, start: float, end: float) -> None:
-    """Copies a stretch of (C, n) into the track, faded at both ends; not where the recording itself begins or ends."""
-    n = sound.shape[1]
+def _copy_span(recording: Tensor, track: Tensor, rate_hz: float, start: float, end: float) -> None:
+    """Copies a span of the recording (C, n) to the track, faded at both ends except those of the recording itself."""
+    n = recording.shape[1]
     half = CROSSFADE_S / 2
     first = max(math.floor((start - half) * rate_hz), 0)
     last = min(math.ceil((end + half) * rate_hz), n)
-    track[:, first:last] = sound[:, first:last]
+    track[:, first:last] = recording[:, first:last]
     if start > 0:
         stop = min(math.ceil((start + half) * rate_hz) + 1, last)
-        track[:, first:stop] *= _rise(first, stop, rate_hz, start, sound.dtype)
+        track[:, first:stop] *= _rise(first, stop, rate_hz, start, recording.dtype)
     if end * rate_hz < n:
         begin = max(math.floor((end - half) * rate_hz) - 1, first)
-        track[:, begin:last] *= 1 - _rise(begin, last, rate_hz, end, sound.dtype)
+        track[:, begin:last] *= 1 - _rise(begin, last, rate_hz, end, recording.dtype)
 
 
 def _rise(first: int, stop: int, rate_hz: float, at: float, dtype: torch.dtype) -> Tensor:
-    """(stop - first,) from 0 to 1 over CROSSFADE_S around a moment, softly."""
+    """(stop - first,): a raised cosine from 0 to 1 over CROSSFADE_S, centred at `at` seconds."""
     time = torch.arange(first, stop, dtype=torch.float64) / rate_hz
     share = ((time - at) / CROSSFADE_S + 0.5).clamp(0, 1)
     return (0.5 - 0.5 * torch.cos(math.pi * share)).to(dtype)
 
 
-__all__ = ["CROSSFADE_S", "MOST_SPEAKERS", "SpeakerTrack", "speakers_of", "split_speakers", "told"]
+__all__ = ["CROSSFADE_S", "MOST_SPEAKERS", "SpeakerTrack", "speakers_of", "split_speakers", "describe_tracks"]

@@ -1,6 +1,6 @@
-"""Text that says who speaks when comes in, turns go out: (start, end, speaker), by their beginnings.
+"""A text of who speaks when comes in, turns go out: (start, end, speaker), sorted by start.
 
-Five forms are known by how they look:
+Five formats are recognised:
 
     lines       0:00-1:50 anna           # seconds, m:ss or h:mm:ss, decimals; a comment
     SRT         00:00:01,000 --> 00:00:04,200 and below it "Anna: text"
@@ -22,17 +22,17 @@ from typing import NamedTuple
 
 from ..errors import MOST_FAULTS, OptionError, join_faults, shorten
 
-#: letters of a text that is believed to be one of these: subtitles of a day have a few million
+#: characters of the longest text that is read: subtitles of a day have a few million
 LONGEST_TEXT = 20_000_000
 #: seconds; a hundred hours
 LATEST = 360_000.0
 EXAMPLE = "'0:00-1:50 anna'"
 
-#: lines by which the form of a text is told
-_LOOKED_AT = 1000
+#: lines from which the format of a text is recognised
+_LINES_READ = 1000
 
 _CLOCK = r"(?:(?:\d+:)?\d+:)?\d+(?:[.,]\d*)?"
-#: behind the second time no further digit: "0:00-1:50" names nobody, and 50 is none
+#: no digit may follow the second time: "0:00-1:50" has no name, and 50 is none
 _LINE = re.compile(
     rf"\[?\s*({_CLOCK})\s*(?:-->|->|-|\u2013|\u2014|\bto\b)\s*({_CLOCK})(?![:.,]?\d)\s*\]?\s*[:=,;\t ]\s*(.*\S)\s*"
 )
@@ -51,7 +51,7 @@ _NAMED = re.compile(
 
 
 class Turn(NamedTuple):
-    """Somebody speaks: from when to when, in seconds, and who."""
+    """One turn of a speaker: start and end in seconds, and the name."""
 
     start: float
     end: float
@@ -59,8 +59,8 @@ class Turn(NamedTuple):
 
 
 def read_turns(text: str) -> list[Turn]:
-    """Who speaks when, by the beginnings of their turns; overlaps are kept. The form of the text is seen by its look:
-    lines such as "0:00-1:50 anna", SRT, WebVTT, RTTM, or Audacity's labels.
+    """Who speaks when, sorted by start; overlaps are kept. The format is recognised: lines such as "0:00-1:50 anna",
+    SRT, WebVTT, RTTM, or Audacity's labels.
 
     Raises OptionError for an empty text, and for lines that cannot be read, each with its number.
     """
@@ -70,8 +70,8 @@ def read_turns(text: str) -> list[Turn]:
         raise OptionError(f"lines: expected at most {LONGEST_TEXT:,} letters, got {len(text):,}.")
     numbered = enumerate(text.lstrip("\ufeff").splitlines(), start=1)
     faults: list[str] = []
-    believed = itertools.takewhile(lambda _: len(faults) < MOST_FAULTS, numbered)
-    turns = list(_READERS[form_of(text)](believed, faults))
+    until_faulty = itertools.takewhile(lambda _: len(faults) < MOST_FAULTS, numbered)
+    turns = list(_READERS[form_of(text)](until_faulty, faults))
     if faults:
         raise OptionError(f"lines: {join_faults(faults)}")
     if not turns:
@@ -98,9 +98,9 @@ def read_turns_file(path: Path) -> list[Turn]:
 
 
 def form_of(text: str) -> str:
-    """Which of the forms a text has, by its first lines: "lines", "SRT", "WebVTT", "RTTM" or "Audacity"."""
+    """The format of a text, by its first lines: "lines", "SRT", "WebVTT", "RTTM" or "Audacity"."""
     written = (line for line in text.lstrip("\ufeff").splitlines() if line.strip())
-    lines = list(itertools.islice(written, _LOOKED_AT))
+    lines = list(itertools.islice(written, _LINES_READ))
     if lines and lines[0].startswith("WEBVTT"):
         return "WebVTT"
     if any(re.match(r"SPEAKER\s", line) and len(line.split()) >= 8 for line in lines):
@@ -120,11 +120,13 @@ def _lines(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
         line = _COMMENT.sub("", line).strip().translate(_PLAIN)
         if not line:
             continue
-        said = _LINE.fullmatch(line)
-        if said is None:
-            faults.append(f"line {number}: expected a start, an end and a name, such as {EXAMPLE}, got {_told(line)}.")
+        match = _LINE.fullmatch(line)
+        if match is None:
+            faults.append(
+                f"line {number}: expected a start, an end and a name, such as {EXAMPLE}, got {_quoted(line)}."
+            )
             continue
-        yield from _turn(number, faults, *said.groups())
+        yield from _turn(number, faults, *match.groups())
 
 
 def _subtitles(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
@@ -146,7 +148,7 @@ def _subtitles(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
             below.append(lines[place][1])
             place += 1
         if cue is None:
-            faults.append(f"line {number}: expected 'start --> end', got {_told(line)}.")
+            faults.append(f"line {number}: expected 'start --> end', got {_quoted(line)}.")
             continue
         names = _names(below) or ([speaking] if speaking else [])
         if not names:
@@ -162,8 +164,8 @@ def _names(texts: Iterable[str]) -> list[str]:
     names: list[str] = []
     for text in texts:
         found = [name.strip() for name in _VOICE_TAG.findall(text)]
-        if not found and (said := _NAMED.match(_TAG.sub("", text))):
-            found = [next(name for name in said.groups() if name).strip()]
+        if not found and (match := _NAMED.match(_TAG.sub("", text))):
+            found = [next(name for name in match.groups() if name).strip()]
         names += [name for name in found if name and name not in names]
     return names
 
@@ -171,14 +173,16 @@ def _names(texts: Iterable[str]) -> list[str]:
 def _rttm(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
     for number, line in numbered:
         words = line.split()
-        if not words or words[0] != "SPEAKER":  # other kinds tell of words, noises and people
+        if not words or words[0] != "SPEAKER":  # other record types: words, noises, speaker information
             if words and not re.fullmatch(r"[A-Z][A-Z_-]+|;;.*|#.*", words[0]):
-                faults.append(f"line {number}: expected a line that begins with SPEAKER, got {_told(line)}.")
+                faults.append(f"line {number}: expected a line that begins with SPEAKER, got {_quoted(line)}.")
             continue
         start = seconds_of(words[3]) if len(words) >= 8 else None
         lasts = seconds_of(words[4]) if len(words) >= 8 else None
         if start is None or lasts is None:
-            faults.append(f"line {number}: expected 'SPEAKER file 1 start duration <NA> <NA> name', got {_told(line)}.")
+            faults.append(
+                f"line {number}: expected 'SPEAKER file 1 start duration <NA> <NA> name', got {_quoted(line)}."
+            )
             continue
         yield from _turn(number, faults, start, start + lasts, words[7])
 
@@ -189,7 +193,9 @@ def _labels(numbered: _Numbered, faults: list[str]) -> Iterator[Turn]:
             continue
         words = line.split(None, 2)
         if len(words) < 3:
-            faults.append(f"line {number}: expected start, end and name, such as '0.0 110.0 anna', got {_told(line)}.")
+            faults.append(
+                f"line {number}: expected start, end and name, such as '0.0 110.0 anna', got {_quoted(line)}."
+            )
             continue
         yield from _turn(number, faults, *words)
 
@@ -198,11 +204,11 @@ _READERS = {"lines": _lines, "SRT": _subtitles, "WebVTT": _subtitles, "RTTM": _r
 
 
 def _turn(number: int, faults: list[str], start: str | float, end: str | float, speaker: str) -> Iterator[Turn]:
-    """The turn, unless its times are none; then a sentence goes to `faults`."""
+    """The turn; for invalid times, a sentence in `faults` instead."""
     begins, ends = (seconds_of(time) if isinstance(time, str) else time for time in (start, end))
     if begins is None or ends is None:
         wrong = start if begins is None else end
-        faults.append(f"line {number}: expected a time such as 1:50, 1:02:03.5 or 110.5, got {_told(str(wrong))}.")
+        faults.append(f"line {number}: expected a time such as 1:50, 1:02:03.5 or 110.5, got {_quoted(str(wrong))}.")
     elif ends <= begins:
         faults.append(f"line {number}: it ends at {ends:g} s, which is not after its start at {begins:g} s.")
     elif ends > LATEST:
@@ -212,7 +218,7 @@ def _turn(number: int, faults: list[str], start: str | float, end: str | float, 
 
 
 def seconds_of(clock: str) -> float | None:
-    """A time as people and subtitles write it, `1:02:03.5`, `1:50`, `110,5`, in seconds; None for what is none."""
+    """A time such as `1:02:03.5`, `1:50` or `110,5` in seconds; None for anything else."""
     if not re.fullmatch(_CLOCK, clock.strip()):
         return None
     parts = [float(part.replace(",", ".")) for part in clock.strip().split(":")]
@@ -222,7 +228,7 @@ def seconds_of(clock: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-def _told(line: str) -> str:
+def _quoted(line: str) -> str:
     return repr(shorten(line.strip(), 80))
 
 

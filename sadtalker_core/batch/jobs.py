@@ -21,7 +21,7 @@ from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.cutout import colour_of
 from ..compose.formats import FORMATS, MP4
-from ..dub.film import FilmFile
+from ..dub.film import VideoFile
 from ..dub.schedule import DubLength, n_frames_of
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
@@ -34,10 +34,10 @@ from ..timeline import frames_in_seconds
 REPEATED = 200
 #: faults that are listed one by one
 MOST_FAULTS = 100
-_SEEN_OR_HEARD = "portrait or voice"
+_PORTRAIT_OR_AUDIO = "portrait or voice"
 FILES = ("portrait", "voice", "speakers", "out", "film")
 #: of the columns, this one, and one of these
-REQUIRED, SHOWN = "out", ("portrait", "film")
+REQUIRED, SOURCES = "out", ("portrait", "film")
 #: options that tables could not name before: at their defaults they leave the identity of a job as it was
 APPENDED = ("expression", "format", "background", "length", "strength", "keep_mouth", "original_volume", "label")
 
@@ -48,7 +48,7 @@ class Job:
 
     line:     its number in the file, from 1
     portrait, voice, out, film: absolute paths; voice is None for an idle clip, and of portrait and film there is one
-    speakers: the file that says who of the picture speaks when, or None
+    speakers: the file that says who of the image speaks when, or None
     background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
@@ -137,8 +137,8 @@ def _check_names(table: Path, names: Sequence[str]) -> None:
     if twice:
         raise JobListError(f"{head}the column {', '.join(twice)} appears twice.")
     missing = [REQUIRED] if REQUIRED not in names else []
-    if not any(name in names for name in SHOWN):
-        missing.insert(0, SHOWN[0])
+    if not any(name in names for name in SOURCES):
+        missing.insert(0, SOURCES[0])
     if missing:
         raise JobListError(f"{head}the column {' and '.join(missing)} is missing.")
 
@@ -179,7 +179,7 @@ class _Row:
         speakers = self._file("speakers", read_turns_file)
         if speakers is not None and not self.cells.get("voice"):
             self.complain("speakers: it has no voice to divide among them; set voice, too.")
-        film = self._file("film", FilmFile.of)
+        film = self._file("film", VideoFile.of)
         if film is not None and options.format != MP4.name:
             self.complain(f"format: a dubbed film is an {MP4.name}, got {options.format}.")
         out = self._out(options)
@@ -190,7 +190,7 @@ class _Row:
             if not self.cells.get("voice"):
                 self.complain("its film has no voice to be dubbed with; set voice.")
         elif not self.cells.get("portrait"):
-            self.complain(f"{' and '.join(name for name in SHOWN if name in self.cells)} is empty.")
+            self.complain(f"{' and '.join(name for name in SOURCES if name in self.cells)} is empty.")
         if self.cells.get("voice"):
             seconds = 0.0 if voice is None else voice[1]
         elif not frames_in_seconds(seconds) and len(self.faults) == self.n_faults_before:
@@ -326,9 +326,9 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[str]:
         for path, what in (
             (job.background, "background"),
             (job.film, "film"),
-            (job.speakers, _SEEN_OR_HEARD),
-            (job.portrait, _SEEN_OR_HEARD),
-            (job.voice, _SEEN_OR_HEARD),
+            (job.speakers, _PORTRAIT_OR_AUDIO),
+            (job.portrait, _PORTRAIT_OR_AUDIO),
+            (job.voice, _PORTRAIT_OR_AUDIO),
         )
         if path
     }

@@ -24,7 +24,7 @@ from ..claims import Claim, claim_path
 from ..compose.video import sweep
 from ..datatypes import FrameStream, OnProgress
 from ..dub.dub import AnyPatch
-from ..dub.film import FilmFile
+from ..dub.film import VideoFile
 from ..dub.rest import Person
 from ..errors import SadTalkerError
 from ..media import read_audio
@@ -41,7 +41,7 @@ CHUNK_FRAMES = 48
 CHUNKS_PER_WORKER = 2
 #: frames that are put back and encoded between two looks at the workers
 WRITTEN_AT_ONCE = 8
-#: frames of a film whose mouths are painted in one call; the frames wait here meanwhile
+#: frames of a video whose mouths are rendered in one call; the frames wait here meanwhile
 DUBBED_AT_ONCE = 12
 
 #: told the outcome of each job as it ends, of one that was done before at the start
@@ -66,7 +66,7 @@ def run_jobs(
     """Makes every job that is not done yet; a job that fails stops none of the others.
 
     cut_frames: clips with more frames than this are cut
-    model_folders: where models are looked for in this process, which follows the face of a film that is cut
+    model_folders: where this process looks for models; it tracks the face of a video that is dubbed in chunks
     on_progress(done, total): frames of the jobs that were not done before
     """
     return _Run(pool, folder, chunk_frames, model_folders, on_progress, on_outcome).run(jobs, cut_frames)
@@ -92,7 +92,7 @@ class _Run:
         before = self.folder.done_before(jobs)
         for job in jobs:
             if job.id in before:
-                self._tell(before[job.id])
+                self._notify(before[job.id])
         todo = sorted((job for job in jobs if job.id not in before), key=_nets_of)
         self.n_frames = sum(job.n_frames for job in todo)
         for folder in {job.out.parent for job in todo}:
@@ -159,9 +159,9 @@ class _Run:
             heads = FrameStream(
                 len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces), has_alpha=clip.has_alpha
             )
-            voice = None if job.voice is None else read_audio(job.voice.read_bytes())
+            audio = None if job.voice is None else read_audio(job.voice.read_bytes())
             background = None if job.background is None else job.background.read_bytes()
-            write_job_video(self._claim(job), heads, clip.portrait, voice, job.options, background)
+            write_job_video(self._claim(job), heads, clip.portrait, audio, job.options, background)
             outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
@@ -171,11 +171,11 @@ class _Run:
             self._end(outcome)
 
     def _dub_in_chunks(self, job: Job) -> None:
-        """The film is read and followed here, in order; mouths are painted by the workers."""
+        """The video is read and its face tracked here, in order; the workers render the mouths."""
         started = time.perf_counter()
         pieces: deque[Call] = deque()
 
-        def paint(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
+        def render(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
             shared = self.pool.share(person)
             more = True
             while more or pieces:
@@ -194,8 +194,8 @@ class _Run:
             claim = self._claim(job)
             assert job.film is not None and job.voice is not None
             model = load_model(job.options.model, self.model_folders)
-            voice = read_audio(job.voice.read_bytes())
-            n_frames = write_dubbed(claim, model, FilmFile.of(job.film), voice, job.options, paint)
+            audio = read_audio(job.voice.read_bytes())
+            n_frames = write_dubbed(claim, model, VideoFile.of(job.film), audio, job.options, render)
             outcome = _done(job, n_frames, time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
@@ -238,9 +238,9 @@ class _Run:
         if claim is not None:
             claim.release()
         self.folder.add(outcome)
-        self._tell(outcome)
+        self._notify(outcome)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _notify(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         if self.on_outcome is not None:
             self.on_outcome(outcome)

@@ -21,7 +21,7 @@ from .. import pipeline
 from ..api import (
     background_of,
     dub_options,
-    film_of,
+    frame_stream_of,
     needs_alpha,
     paste_back_of,
     predict_conversation,
@@ -32,8 +32,8 @@ from ..audio.turns import read_turns
 from ..claims import Claim
 from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
-from ..dub.dub import AnyPatch, Paint, dub_film, painted_here, voice_of
-from ..dub.film import Film, FilmFile
+from ..dub.dub import AnyPatch, RenderPatches, dub_video, render_patches, speech_track
+from ..dub.film import SourceVideo, VideoFile
 from ..dub.rest import Person
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
@@ -122,41 +122,41 @@ class Worker:
         """The whole job: the bytes of its video, and how many frames it has."""
         if payload.film is not None:
             return self._dub(payload, payload.film)
-        nets, options = self._nets(payload.options), payload.options
-        voice = None if payload.voice is None else read_audio(payload.voice)
+        nets, options = self._networks(payload.options), payload.options
+        audio = None if payload.voice is None else read_audio(payload.voice)
         assert payload.portrait is not None
         image = read_image(payload.portrait)
         if payload.speakers is None:
-            people = [predict_motion(nets, image, voice, options, self.model_folders, self.device)]
+            people = [predict_motion(nets, image, audio, options, self.model_folders, self.device)]
         else:
             turns = read_turns(payload.speakers)
-            people = predict_conversation(nets, image, voice, options, turns, self.model_folders, self.device)
-        heads, whole = film_of(nets, people, options, batch_size=self.batch_size, alpha=needs_alpha(options))
+            people = predict_conversation(nets, image, audio, options, turns, self.model_folders, self.device)
+        heads, whole = frame_stream_of(nets, people, options, batch_size=self.batch_size, alpha=needs_alpha(options))
         with work_folder(WORK_FOLDER) as folder:
             path = folder / f"video.{options.format}"
-            _write(path, heads, whole, voice, options, payload.background)
+            _write(path, heads, whole, audio, options, payload.background)
             return path.read_bytes(), heads.n_frames
 
     def _dub(self, payload: JobPayload, film: bytes) -> tuple[bytes, int]:
         assert payload.voice is not None
         with work_folder(WORK_FOLDER) as folder:
             path = folder / "video.mp4"
-            voice = read_audio(payload.voice)
-            n_frames = write_dubbed(path, self._nets(payload.options), FilmFile.of(film), voice, payload.options)
+            audio = read_audio(payload.voice)
+            n_frames = write_dubbed(path, self._networks(payload.options), VideoFile.of(film), audio, payload.options)
             return path.read_bytes(), n_frames
 
     def mouths(self, options: Options, person: Person, patches: Sequence[AnyPatch | None]) -> list[np.ndarray | None]:
         """The squares of these patches, (3, S, S) float32 each."""
-        made = painted_here(self._nets(options))(iter(patches), person)
+        made = render_patches(self._networks(options))(iter(patches), person)
         return [None if square is None else square.numpy() for square in made]
 
     def plan(self, payload: JobPayload) -> PlannedClip:
         """The pipeline up to the motion."""
         assert payload.portrait is not None
-        options, nets = payload.options, self._nets(payload.options)
-        voice = None if payload.voice is None else read_audio(payload.voice)
+        options, nets = payload.options, self._networks(payload.options)
+        audio = None if payload.voice is None else read_audio(payload.voice)
         portrait, motion = predict_motion(
-            nets, read_image(payload.portrait), voice, options, self.model_folders, self.device
+            nets, read_image(payload.portrait), audio, options, self.model_folders, self.device
         )
         heads = pipeline.render(nets, portrait, motion, batch_size=1, alpha=needs_alpha(options))
         return PlannedClip(portrait, motion, heads.height, heads.width, heads.has_alpha)
@@ -174,10 +174,10 @@ class Worker:
         return frames
 
     def _heads(self, options: Options, portrait: Portrait, motion: AnyMotion) -> FrameStream:
-        nets, alpha = self._nets(options), needs_alpha(options)
+        nets, alpha = self._networks(options), needs_alpha(options)
         return pipeline.render(nets, portrait, motion, batch_size=self.batch_size, alpha=alpha)
 
-    def _nets(self, options: Options) -> SadTalkerModel:
+    def _networks(self, options: Options) -> SadTalkerModel:
         wanted = options.model, options.precision
         if self._model is None or self._loaded != wanted:
             self._model = None  # the old networks go before the new ones come
@@ -189,30 +189,30 @@ class Worker:
 def write_dubbed(
     path: Path | Claim,
     model: SadTalkerModel,
-    film: Film,
-    voice: tuple[Tensor, int],
+    source: SourceVideo,
+    audio: tuple[Tensor, int],
     options: Options,
-    paint: Paint | None = None,
+    render: RenderPatches | None = None,
 ) -> int:
-    """The dubbed film becomes the mp4, at a path or under a claimed name. Returns how many frames it has."""
+    """Write the dubbed video as an mp4, to a path or a claimed name. Returns how many frames it has."""
     n_frames = 0
 
     def count(done: int, total: int) -> None:
         nonlocal n_frames
         n_frames = done
 
-    track, sound = voice_of(model, voice, loudness=options.loudness)
-    dub_film(
+    track, audio_out = speech_track(model, audio, loudness=options.loudness)
+    dub_video(
         path,
         model,
-        film,
+        source,
         track,
         dub_options(options),
-        voice=sound,
+        audio=audio_out,
         output_fps=options.output_fps,
         quality=options.quality,
         on_progress=count,
-        paint=paint,
+        render=render,
     )
     return n_frames
 
@@ -221,7 +221,7 @@ def write_job_video(
     path: Path | Claim,
     heads: FrameStream,
     portrait: Portrait,
-    voice: tuple[Tensor, int] | None,
+    audio: tuple[Tensor, int] | None,
     options: Options,
     background: bytes | None = None,
 ) -> None:
@@ -229,14 +229,14 @@ def write_job_video(
 
     background: the image file that the options name
     """
-    _write(path, heads, paste_back_of(portrait, options), voice, options, background)
+    _write(path, heads, paste_back_of(portrait, options), audio, options, background)
 
 
 def _write(
     path: Path | Claim,
     heads: FrameStream,
     whole: PasteBack | None,
-    voice: tuple[Tensor, int] | None,
+    audio: tuple[Tensor, int] | None,
     options: Options,
     background: bytes | None,
 ) -> None:
@@ -245,7 +245,7 @@ def _write(
         heads,
         whole,
         output_fps=options.output_fps,
-        audio=voice,
+        audio=audio,
         quality=options.quality,
         background=background_of(options, background),
     )

@@ -132,7 +132,7 @@ class WorkerPool:
                 call, worker = self._running.pop(reference)
                 self._settle(call, worker, reference)
                 self._send()  # before anybody thinks about the answer: workers shall not wait
-                self._tell(call)
+                self._notify(call)
 
     def _send(self) -> None:
         """Gives every idle worker a call."""
@@ -144,13 +144,13 @@ class WorkerPool:
                 args = call.args()
             except (OSError, SadTalkerError) as error:  # a file that was there when the table was read
                 call.error = sentence_of(error)
-                self._tell(call)
+                self._notify(call)
                 continue
             call.n_tries += 1
             worker = self._idle.pop()
             self._running[worker.do.remote(call.task, *args)] = call, worker
 
-    def _tell(self, call: Call) -> None:
+    def _notify(self, call: Call) -> None:
         if call.ended and call.callback is not None and not call.withdrawn:
             call.callback(call)
 
@@ -206,7 +206,7 @@ class WorkerPool:
         while self._first or self._later:
             call = (self._first or self._later).popleft()
             call.error = self._fatal_error
-            self._tell(call)
+            self._notify(call)
 
     def _fitting(self, available: dict[str, float]) -> int:
         """How many workers there shall be, of the cores and GPUs that are there."""

@@ -72,7 +72,7 @@ class Metadata:
     """What one of our own files says about itself.
 
     family: "released" or "mini";  name: for the user;  image_size: the side of its square in pixels
-    configs: {our name of a net: its widths}, as in the net's config class
+    configs: {our name of a net: its widths}, as in the network's config class
     base: the model that the networks it lacks are taken from, or None
     """
 

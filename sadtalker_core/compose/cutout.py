@@ -1,8 +1,8 @@
-"""Frames with their alpha come in; their edges come out clean, or the frames laid on a colour or an image.
+"""Frames with alpha come in; the same frames with clean edges go out, or composited on a colour or an image.
 
-A renderer carries the colours that lie under transparent parts along, often black, and mixes them into the outermost
-pixels of hair and shoulders. Seen on another background that is a dark rim. So the colour of a pixel that is not quite
-opaque is taken from the opaque ones around it; what its alpha says of it stays.
+A renderer moves the colours under transparent parts along, often black, and mixes them into the outermost pixels of
+hair and shoulders, which is a dark fringe on another background. So a pixel that is not quite opaque takes its colour
+from the opaque ones around it and keeps its alpha.
 
 Letters: `B` frames of a batch, `H W` their size.
 """
@@ -17,20 +17,21 @@ from torch import Tensor
 
 from ..errors import OptionError, VideoError, shorten
 
-#: the side of the square around a pixel whose colours count, as a part of the frame's shorter side, and at least
+#: side of the square around a pixel from which colours are taken: as a part of the frame's shorter side, and its
+#: minimum
 _REACH, _LEAST_REACH = 1 / 64, 7
-_FEWEST = 3  #: pixels that a reach has, at the size at which it is worked out
-#: from this alpha on a pixel begins to keep its own colour; at 1 it is its own to the bit
+_FEWEST = 3  #: pixels of the radius at the reduced size at which it is computed
+#: from this alpha on a pixel begins to keep its own colour; at 1 it is unchanged to the bit
 _OWN = 0.8
-_NOTHING = 1e-5  #: less weight than this around a pixel says nothing about its colour
+_NOTHING = 1e-5  #: with less weight than this around it, a pixel keeps its colour
 
 
 def clean_edges(frames: Tensor, alpha: Tensor) -> Tensor:
-    """frames (B, 3, H, W) and alpha (B, 1, H, W) in 0..1 -> (B, 3, H, W), where pixels are opaque the same to the bit.
+    """frames (B, 3, H, W) and alpha (B, 1, H, W) in 0..1 -> (B, 3, H, W); opaque pixels are unchanged to the bit.
 
-    By the fourth power of alpha opaque pixels outweigh all others, yet a lone hair has its own colour. Colours go on a
-    little beyond the edge, for encoders that keep colour at half the size. What is opaque, and what lies far from all
-    that is seen, costs next to nothing.
+    Weighted by the fourth power of alpha, opaque pixels outweigh all others, yet a single hair keeps its colour.
+    Colours continue a little beyond the edge, for encoders that subsample chroma.
+    What is opaque, and what lies far from everything that is visible, costs next to nothing.
     """
     reach = max(_LEAST_REACH, round(min(frames.shape[-2:]) * _REACH)) // 2
     cleaned, alpha = frames.clone(), alpha.to(frames)
@@ -66,7 +67,7 @@ def _clean(frame: Tensor, alpha: Tensor, reach: int) -> Tensor:
     if coarser == 1:
         sums = mean[0].flatten(1).index_select(1, places)
     else:
-        # where each of them is in the coarser picture; several times as fast as making all of it larger
+        # where each of them is in the reduced image; several times as fast as making all of it larger
         (high, wide), n_columns = mean.shape[-2:], alpha.shape[-1]
         rows = torch.div(places, n_columns, rounding_mode="floor")
         x = (places - rows * n_columns + 0.5) * (2 / (coarser * wide)) - 1
@@ -81,8 +82,8 @@ def _clean(frame: Tensor, alpha: Tensor, reach: int) -> Tensor:
 
 
 def _around(values: Tensor, reach: int) -> tuple[Tensor, int]:
-    """(B, C, H, W) the mean over squares of about 2 reach + 1 pixels, nothing beyond the frame; of a wide reach at a
-    part of the size, since nobody sees the difference between colours that are that soft -> and so many times smaller.
+    """(B, C, H, W): the mean over squares of about 2 reach + 1 pixels, zeros outside the frame; for a large reach
+    computed at a reduced size, where the difference is not visible. And how many times smaller that is.
     """
     coarser = max(1, reach // _FEWEST)
     if coarser > 1:
@@ -90,26 +91,26 @@ def _around(values: Tensor, reach: int) -> tuple[Tensor, int]:
     reach //= coarser
     padded = F.pad(values, (reach,) * 4)
     high, wide = values.shape[-2:]
-    # the sum of what is shifted is several times as fast as pooling
+    # summing shifted copies is several times as fast as pooling
     across = functools.reduce(torch.add, (padded[..., k : k + wide] for k in range(2 * reach + 1)))
     mean = functools.reduce(torch.add, (across[..., k : k + high, :] for k in range(2 * reach + 1)))
     return mean / (2 * reach + 1) ** 2, coarser
 
 
 class Backdrop:
-    """What frames with alpha are laid on, in their order: a colour, an image, or a clip that holds its last image."""
+    """The background of frames with alpha, in their order: a colour, an image, or a clip that holds its last image."""
 
-    def __init__(self, pictures: Tensor, size_wh: tuple[int, int]):
-        """pictures: (3,) a colour, or (T, H, W, C) in 0..1 of any size: each fills the frames of size_wh, and what
-        reaches beyond is cut off evenly on both sides. Raises VideoError for what is neither.
+    def __init__(self, images: Tensor, size_wh: tuple[int, int]):
+        """images: (3,) a colour, or (T, H, W, C) in 0..1 of any size: each is scaled to fill size_wh, the excess
+        cropped evenly on both sides. Raises VideoError for what is neither.
         """
-        if pictures.dim() == 1:
-            pictures = pictures[None, None, None]
-        if pictures.dim() != 4 or pictures.shape[-1] < 3 or 0 in pictures.shape:
-            raise VideoError(f"expected a background (batch, height, width, 3), got {tuple(pictures.shape)}.")
-        if not torch.isfinite(torch.stack(pictures.aminmax())).all():  # a mask of a long clip would be a gigabyte
+        if images.dim() == 1:
+            images = images[None, None, None]
+        if images.dim() != 4 or images.shape[-1] < 3 or 0 in images.shape:
+            raise VideoError(f"expected a background (batch, height, width, 3), got {tuple(images.shape)}.")
+        if not torch.isfinite(torch.stack(images.aminmax())).all():  # a mask of a long clip would be a gigabyte
             raise VideoError("the background contains NaN or infinite values; check the node that made it.")
-        self.pictures, self.size_wh = pictures, size_wh
+        self.images, self.size_wh = images, size_wh
         self.n_shown = 0
         self._last: tuple[int, Tensor] | None = None
 
@@ -117,34 +118,34 @@ class Backdrop:
         """The next frames (B, 3, H, W) and their alpha (B, 1, H, W) -> (B, 3, H, W) with the background under them."""
         places = range(self.n_shown, self.n_shown + len(frames))
         self.n_shown += len(frames)
-        behind = torch.cat([self._fitted(min(place, len(self.pictures) - 1)) for place in places]).to(frames)
+        behind = torch.cat([self._fitted(min(place, len(self.images) - 1)) for place in places]).to(frames)
         return torch.lerp(behind, frames, alpha.to(frames))
 
     def _fitted(self, place: int) -> Tensor:
-        """(1, 3, H, W); a picture that stands still is made to fit once."""
+        """(1, 3, H, W); a still image is scaled once."""
         if self._last is None or self._last[0] != place:
             width, height = self.size_wh
-            picture = self.pictures[place, ..., :3].permute(2, 0, 1)[None].float().cpu().clamp(0, 1)
-            self._last = place, _filling(picture, height, width)
+            image = self.images[place, ..., :3].permute(2, 0, 1)[None].float().cpu().clamp(0, 1)
+            self._last = place, _filling(image, height, width)
         return self._last[1]
 
 
-def _filling(picture: Tensor, height: int, width: int) -> Tensor:
-    """(1, 3, h, w) -> (1, 3, height, width): in its own aspect, as large as it must be to fill that."""
-    high, wide = picture.shape[-2:]
+def _filling(image: Tensor, height: int, width: int) -> Tensor:
+    """(1, 3, h, w) -> (1, 3, height, width): scaled to fill that in its own aspect ratio, centred."""
+    high, wide = image.shape[-2:]
     scale = max(height / high, width / wide)
-    # what reaches beyond is cut off first: a picture of 1 x 16000 pixels would be made 4 million pixels high
-    seen = min(max(round(height / scale), 1), high), min(max(round(width / scale), 1), wide)
-    top, left = (high - seen[0]) // 2, (wide - seen[1]) // 2
-    picture = picture[..., top : top + seen[0], left : left + seen[1]]
-    if seen == (height, width):
-        return picture
-    return F.interpolate(picture, (height, width), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    # cropped first: an image of 1 x 16000 pixels would otherwise become 4 million pixels high
+    kept = min(max(round(height / scale), 1), high), min(max(round(width / scale), 1), wide)
+    top, left = (high - kept[0]) // 2, (wide - kept[1]) // 2
+    image = image[..., top : top + kept[0], left : left + kept[1]]
+    if kept == (height, width):
+        return image
+    return F.interpolate(image, (height, width), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
 def colour_of(text: str) -> Tensor | None:
-    """A colour as the web writes it (#00ff00, #0f0, white, cornflowerblue) -> (3,) in 0..1; None for other words, and
-    for one that is not opaque.
+    """A CSS colour (#00ff00, #0f0, white, cornflowerblue) -> (3,) in 0..1; None for other text, and for one that is not
+    opaque.
     """
     from PIL import ImageColor
 

@@ -1,4 +1,4 @@
-"""A film and a voice's track come in; the frames of the dubbed film go out, or the film itself, with its new sound."""
+"""A source video and a speech track come in; the dubbed frames go out, or the dubbed video with its new audio."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
 from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
 from ..timeline import SAMPLE_RATE_HZ
-from .film import Film
-from .follow import FilmCount, Followed, follow_person, read_person
-from .mouth import MouthLook, place_of, with_mouth
+from .film import SourceVideo
+from .follow import Followed, FrameCounts, follow_person, read_person
+from .mouth import MouthColours, place_of, with_mouth
 from .rest import Person
-from .schedule import DubLength, VoiceTrack, amount_of, n_frames_of, played
-from .sources import redrawn, rows_around
+from .schedule import DubLength, SpeechTrack, amount_of, n_frames_of, played
+from .sources import rendered, rows_around
 
 #: frames that a CPU dubs side by side
 FRAMES_AT_ONCE = 4
-#: below this, in 0..1, a mouth is not touched
+#: an amount, in 0..1, below which a frame is left alone
 _NOTHING = 1e-3
-#: of the sound of a film without a voice of ours
-FILM_RATE_HZ = 48_000
+#: sample rate of the mixed audio when no new audio is given
+SOUND_RATE_HZ = 48_000
 
 
 @dataclass(frozen=True)
 class DubOptions:
-    """How a film is dubbed.
+    """How a video is dubbed.
 
-    length:          a DubLength: where voice and film last differently, see schedule.py
-    strength:        0 leaves the film's mouth, 1 replaces it
-    keep_mouth:      in silence: 0 the mouth rests, 1 it is as filmed
-    original_volume: of the film's own sound under the voice, 1 as it was
-    selector:        whose mouth
-    label:           words in a corner of every frame, or ""
+    length:          a DubLength: what happens when speech and video differ in length, see schedule.py
+    strength:        0 leaves the mouth as recorded, 1 replaces it
+    keep_mouth:      in silence: 0 the mouth rests, 1 it is as recorded
+    original_volume: of the video's own audio under the new one; 1 is unchanged
+    selector:        which face is dubbed
+    label:           text in a corner of every frame, or ""
     """
 
     length: DubLength | str = DubLength.HOLD
@@ -68,27 +68,32 @@ class DubOptions:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A piece of work that needs no other frame: the square around the mouth (3, S, S) of bytes, and what it says."""
+    """One frame's work for mini, independent of other frames.
+
+    square: (3, S, S) uint8 around the mouth;  points: (468, 3) its mesh, pixels of the square;  own, weights: (64,)
+    blendshape weights of the frame, beyond the resting face, and of the speech;  amount: 0..1;  colours: see mouth.py
+    """
 
     square: Tensor
     points: Tensor
     own: Tensor
     weights: Tensor
     amount: float
-    look: MouthLook
+    colours: MouthColours
 
-    def painted(self, model: Model, person: Person) -> Tensor:
-        """(3, S, S) in 0..1: the square with its new mouth.  model: of no use, a mesh needs none"""
+    def render(self, model: Model, person: Person) -> Tensor:
+        """(3, S, S) in 0..1: the square with its new mouth.  model: not used, the mesh warp needs no network"""
         square = self.square.float() / 255
         return with_mouth(
-            square, self.points, self.own, person.rest, self.weights, self.amount, self.look, person.teeth
+            square, self.points, self.own, person.rest, self.weights, self.amount, self.colours, person.teeth
         )
 
 
 @dataclass(frozen=True, eq=False)
 class HeadPatch:
-    """The same for weights that redraw a head: the frame (H, W, 3) of bytes, its mesh (468, 3), and the rows (27, 64)
-    of the voice around its moment.
+    """One frame's work for the released networks, which render a whole head.
+
+    frame: (H, W, 3) uint8;  points: (468, 3) its mesh, pixels;  rows: (27, 64) expression of the speech around it
     """
 
     frame: Tensor
@@ -96,8 +101,9 @@ class HeadPatch:
     rows: Tensor
     amount: float
 
-    def painted(self, model: Model, person: Person) -> Tensor:
-        whole = redrawn(model, self.frame, self.points, self.rows)
+    def render(self, model: Model, person: Person) -> Tensor:
+        """(3, S, S) in 0..1: the square around the mouth, cut out of the rendered frame."""
+        whole = rendered(model, self.frame, self.points, self.rows)
         box = place_of(self.points, person.rest).square()
         was, new = (_cut(image.permute(2, 0, 1).float(), box) for image in (self.frame.float() / 255, whole))
         assert was is not None and new is not None
@@ -105,18 +111,18 @@ class HeadPatch:
 
 
 AnyPatch = Patch | HeadPatch
-#: patches, or None for frames that pass -> their squares in the same order
-Paint = Callable[[Iterator[AnyPatch | None], Person], Iterator[Tensor | None]]
+#: patches, None for frames that stay as they are -> their squares in the same order
+RenderPatches = Callable[[Iterator[AnyPatch | None], Person], Iterator[Tensor | None]]
 
 
-def dub_film(
+def dub_video(
     path: Path | Claim,
     model: Model,
-    film: Film,
-    track: VoiceTrack,
+    source: SourceVideo,
+    track: SpeechTrack,
     options: DubOptions = DubOptions(),  # noqa: B008 (frozen)
     *,
-    voice: tuple[Tensor, float] | None = None,
+    audio: tuple[Tensor, float] | None = None,
     output_fps: float = 0.0,
     quality: str = "high",
     metadata: Mapping[str, str] | None = None,
@@ -125,24 +131,24 @@ def dub_film(
     on_frame: Callable[[Tensor], None] | None = None,
     on_progress: OnProgress | None = None,
     check_stop: Callable[[], None] | None = None,
-    paint: Paint | None = None,
+    render: RenderPatches | None = None,
 ) -> Path:
-    """The dubbed film as an mp4, at a path or under a claimed name. Returns where it is.
+    """Write the dubbed video as an mp4, to a path or a claimed name. Returns its path.
 
-    voice: (waveform, sample rate) of the new sound;  on_frame: shown a frame (3, H, W) now and then;  paint: who
-    paints the mouths, None: this process
-    Raises FaceNotFound where the film shows no face at all, VideoError, OptionError, AudioError.
+    audio: (waveform, sample rate in Hz), the new audio;  on_frame: called with every fourth frame (3, H, W) in 0..1;
+    render: what renders the mouths, None: this process
+    Raises FaceNotFound where the video shows no face at all, VideoError, OptionError, AudioError.
     """
     length = one_of("length", options.length, DubLength)
-    n_frames = n_frames_of(film.n_frames, track.seconds, film.fps, length)
-    count = FilmCount()
-    label = Label(options.label, film.size_wh) if options.label.strip() else None
+    n_frames = n_frames_of(source.n_frames, track.seconds, source.fps, length)
+    count = FrameCounts()
+    label = Label(options.label, source.size_wh) if options.label.strip() else None
     writer = VideoWriter(
         path,
-        film.size_wh,
-        film.fps,
+        source.size_wh,
+        source.fps,
         output_fps=output_fps,
-        audio=sound_of(film, voice, options.original_volume),
+        audio=audio_of(source, audio, options.original_volume),
         metadata=metadata,
         quality=quality,
         signature=signature,
@@ -150,7 +156,7 @@ def dub_film(
         check_stop=check_stop,
     )
     with writer as video:
-        for frame in dubbed_frames(model, film, track, options, count=count, check_stop=check_stop, paint=paint):
+        for frame in dubbed_frames(model, source, track, options, count=count, check_stop=check_stop, render=render):
             if label is not None:
                 frame = frame.clone()
                 label.draw(frame[None])
@@ -159,45 +165,47 @@ def dub_film(
                 on_frame(frame.permute(2, 0, 1).float() / 255)
             if on_progress is not None:
                 on_progress(video.n_frames, max(n_frames, video.n_frames))
-    _say(count, film, track, length)
+    _log_result(count, source, track, length)
     return writer.path
 
 
-def require_something_to_say(
-    sound: tuple[Tensor, float] | None, speech: SpeechWindows | None, expression: Expression | None
+def require_speech(
+    audio: tuple[Tensor, float] | None, speech: SpeechWindows | None, expression: Expression | None
 ) -> None:
-    """Raises AudioError where there is nothing that the mouth could say."""
-    if sound is None and expression is None and (speech is None or speech.wave is None):
-        raise AudioError("expected a voice to dub the film with, got none; connect audio, speech or expression.")
+    """Raises AudioError when nothing is given that could move the mouth."""
+    if audio is None and expression is None and (speech is None or speech.wave is None):
+        raise AudioError("expected audio to dub the video with, got none; connect audio, speech or expression.")
 
 
-def voice_of(
+def speech_track(
     model: Model,
-    sound: tuple[Tensor, float] | None,
+    audio: tuple[Tensor, float] | None,
     speech: SpeechWindows | None = None,
     expression: Expression | None = None,
     *,
     loudness: str = OFF,
-) -> tuple[VoiceTrack, tuple[Tensor, float] | None]:
-    """What the mouth does, and the sound of the film: of the first that is given of expression, speech and sound, and
-    of sound and speech. (waveform, sample rate) as pipeline.encode_audio takes it. Raises WrongFamily.
+) -> tuple[SpeechTrack, tuple[Tensor, float] | None]:
+    """How the mouth moves, and the audio of the dubbed video, as (waveform, sample rate).
+
+    The mouth follows the first that is given of expression, speech and audio; the audio is `audio`, or else that of
+    speech. loudness: as `pipeline.encode_audio` takes it. Raises AudioError for nothing at all, WrongFamily.
     """
-    require_something_to_say(sound, speech, expression)
-    if speech is None and sound is not None:
-        speech = pipeline.encode_audio(*sound, loudness=loudness)
+    require_speech(audio, speech, expression)
+    if speech is None and audio is not None:
+        speech = pipeline.encode_audio(*audio, loudness=loudness)
     if expression is None:
         assert speech is not None
         expression = pipeline.predict_expression(model, speech, _at_rest(model), blink="off")
     require_family("the expression", expression.family, model.family.name)
     weights = expression.coefficients.float().cpu()
-    if expression.blendshapes:  # eyes and brows are the film's
+    if expression.blendshapes:  # eyes and brows stay those of the source video
         mouth = blendshapes_of(MOUTH_GROUP)
         weights = torch.zeros_like(weights).index_copy(1, torch.tensor(mouth), weights[:, mouth])
     speaks = torch.ones(len(weights)) if speech is None or speech.wave is None else speaking(speech)
     speaks = F.pad(speaks[: len(weights)], (0, max(len(weights) - len(speaks), 0)))
-    if sound is None and speech is not None and speech.wave is not None:
-        sound = speech.wave, SAMPLE_RATE_HZ
-    return VoiceTrack(weights, speaks), sound
+    if audio is None and speech is not None and speech.wave is not None:
+        audio = speech.wave, SAMPLE_RATE_HZ
+    return SpeechTrack(weights, speaks), audio
 
 
 def _at_rest(model: Model) -> FaceCoefficients:
@@ -209,18 +217,18 @@ def _at_rest(model: Model) -> FaceCoefficients:
 
 def dubbed_frames(
     model: Model,
-    film: Film,
-    track: VoiceTrack,
+    source: SourceVideo,
+    track: SpeechTrack,
     options: DubOptions,
     *,
-    count: FilmCount | None = None,
+    count: FrameCounts | None = None,
     check_stop: Callable[[], None] | None = None,
-    paint: Paint | None = None,
+    render: RenderPatches | None = None,
 ) -> Iterator[Tensor]:
-    """(H, W, 3) bytes, one frame after the other; see `dub_film`."""
+    """Yield the dubbed frames, (H, W, 3) uint8; see `dub_video`."""
     length = one_of("length", options.length, DubLength)
 
-    def looked_at(frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stoppable(frames: Iterable[Tensor]) -> Iterator[Tensor]:
         for frame in frames:
             if check_stop is not None:
                 check_stop()
@@ -232,27 +240,29 @@ def dubbed_frames(
         else:
             (detector, mesh), linear_3dmm = model.use(FACE_DETECTOR, FACE_MESH), None
         nets = detector, mesh, linear_3dmm
-        person = read_person(*nets, looked_at(film.frames()), film.fps, options.selector)
+        person = read_person(*nets, stoppable(source.frames()), source.fps, options.selector, source.n_frames)
     if person is None:
         raise FaceNotFound(
-            "the film shows no face that can be dubbed; use one with a face in frontal or three-quarter view."
+            "the video shows no face that can be dubbed; use one with a face in frontal or three-quarter view."
         )
-    frames = looked_at(played(film, track.seconds, length))
-    followed = follow_person(*nets, frames, film.fps, options.selector, person, count)
+    frames = stoppable(played(source, track.seconds, length))
+    followed = follow_person(*nets, frames, source.fps, options.selector, person, count)
     waiting: deque[Followed] = deque()
 
     def patches() -> Iterator[AnyPatch | None]:
-        for k, seen in enumerate(followed):
-            waiting.append(seen)
-            yield patch_of(seen, person, track, k / film.fps, options, mesh_alone=model.family.moves_mesh)
+        for k, frame in enumerate(followed):
+            waiting.append(frame)
+            yield patch_of(frame, person, track, k / source.fps, options, mesh_alone=model.family.moves_mesh)
 
-    for square in (paint or painted_here(model))(patches(), person):
+    for square in (render or render_patches(model))(patches(), person):
         with few_threads():
             yield with_patch(waiting.popleft(), square, person)
 
 
-def painted_here(model: Model) -> Paint:
-    """Mouths that a mesh moves side by side, each on a thread; heads that are redrawn one by one, on all of them."""
+def render_patches(model: Model) -> RenderPatches:
+    """Renders patches in this process: mesh warps in parallel, one per thread; whole heads one by one, on all
+    threads.
+    """
     cpu = torch.device("cpu")
 
     def side_by_side_here(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
@@ -274,11 +284,11 @@ def painted_here(model: Model) -> Paint:
 
 
 def _square_of(patch: AnyPatch | None, model: Model, person: Person) -> Tensor | None:
-    return None if patch is None else patch.painted(model, person)
+    return None if patch is None else patch.render(model, person)
 
 
 def _cut(image: Tensor, box: Box) -> Tensor | None:
-    """image (3, H, W) -> (3, S, S), the border carried on beyond it; None for a box that lies beside it."""
+    """image (3, H, W) -> (3, S, S), the border repeated outside it; None for a box entirely outside."""
     height, width = image.shape[1:]
     left, top = max(-box.x, 0), max(-box.y, 0)
     right, below = max(box.right - width, 0), max(box.bottom - height, 0)
@@ -291,59 +301,65 @@ def _cut(image: Tensor, box: Box) -> Tensor | None:
 
 
 def patch_of(
-    seen: Followed, person: Person, track: VoiceTrack, seconds: float, options: DubOptions, *, mesh_alone: bool = True
+    followed: Followed,
+    person: Person,
+    track: SpeechTrack,
+    seconds: float,
+    options: DubOptions,
+    *,
+    mesh_alone: bool = True,
 ) -> AnyPatch | None:
-    """What is to be made of a frame that is on at that time; None for one that passes as it is."""
+    """What is to be rendered for a frame shown at that time, in seconds; None for one that stays as it is."""
     weights, speaking = track.at(seconds)
-    amount = seen.amount * amount_of(speaking, options.strength, options.keep_mouth)
-    if seen.points is None or seen.own is None or seen.look is None or amount < _NOTHING:
+    amount = followed.amount * amount_of(speaking, options.strength, options.keep_mouth)
+    if followed.points is None or followed.own is None or followed.colours is None or amount < _NOTHING:
         return None
-    box = place_of(seen.points, person.rest).square()
-    square = _cut(seen.frame.permute(2, 0, 1), box)
+    box = place_of(followed.points, person.rest).square()
+    square = _cut(followed.frame.permute(2, 0, 1), box)
     if square is None:
         return None
     if not mesh_alone:
-        return HeadPatch(seen.frame, seen.points, rows_around(track, seconds), amount)
-    points = seen.points - seen.points.new_tensor([box.x, box.y, 0])
-    return Patch(square.contiguous(), points, seen.own, weights, amount, seen.look)
+        return HeadPatch(followed.frame, followed.points, rows_around(track, seconds), amount)
+    points = followed.points - followed.points.new_tensor([box.x, box.y, 0])
+    return Patch(square.contiguous(), points, followed.own, weights, amount, followed.colours)
 
 
-def with_patch(seen: Followed, square: Tensor | None, person: Person) -> Tensor:
-    """The frame with its new mouth; beyond the mask every byte is its own."""
-    if square is None or seen.points is None:
-        return seen.frame
-    place = place_of(seen.points, person.rest)
+def with_patch(followed: Followed, square: Tensor | None, person: Person) -> Tensor:
+    """The frame (H, W, 3) uint8 with its new mouth; outside the mask every byte is unchanged."""
+    if square is None or followed.points is None:
+        return followed.frame
+    place = place_of(followed.points, person.rest)
     box = place.square()
-    height, width = seen.frame.shape[:2]
+    height, width = followed.frame.shape[:2]
     y, x = (slice(max(a, 0), min(a + box.width, n)) for a, n in ((box.y, height), (box.x, width)))
     inner = slice(y.start - box.y, y.stop - box.y), slice(x.start - box.x, x.stop - box.x)
     mask, new = place.mask(box)[inner][..., None], square.permute(1, 2, 0)[inner] * 255
-    was = seen.frame[y, x].float()
-    frame = seen.frame.clone()
+    was = followed.frame[y, x].float()
+    frame = followed.frame.clone()
     frame[y, x] = torch.lerp(was, new, mask).round_().clamp_(0, 255).to(torch.uint8)
     return frame
 
 
-# ----------------------------------------------------------------------------------------------------------- the sound
+# ----------------------------------------------------------------------------------------------------------- the audio
 
 
-def sound_of(film: Film, voice: tuple[Tensor, float] | None, volume: float) -> Sound | None:
-    """The voice over the film's own sound, which is read as the video is packed, block by block."""
+def audio_of(source: SourceVideo, audio: tuple[Tensor, float] | None, volume: float) -> Sound | None:
+    """The new audio over the video's own, which is read block by block as the video is written."""
     if volume <= 0:
-        return None if voice is None else Sound(*voice)
-    return _Mixed(film, voice, volume)
+        return None if audio is None else Sound(*audio)
+    return _Mixed(source, audio, volume)
 
 
 class _Mixed(Sound):
-    def __init__(self, film: Film, voice: tuple[Tensor, float] | None, volume: float):
-        super().__init__(*(voice or (torch.zeros(1, 1), FILM_RATE_HZ)))
-        self.film, self.volume, self.mono = film, volume, self.n_channels == 1
+    def __init__(self, source: SourceVideo, audio: tuple[Tensor, float] | None, volume: float):
+        super().__init__(*(audio or (torch.zeros(1, 1), SOUND_RATE_HZ)))
+        self.source, self.volume, self.mono = source, volume, self.n_channels == 1
         self.n_channels = 2
 
     def chunks(self, n_samples: int) -> Iterator[np.ndarray]:
-        under, rest = self.film.sound(self.rate_hz), np.zeros((2, 0), np.float32)
-        for voice in super().chunks(n_samples):
-            both = np.broadcast_to(voice, (len(voice), 2)) if self.mono else voice
+        under, rest = self.source.audio(self.rate_hz), np.zeros((2, 0), np.float32)
+        for chunk in super().chunks(n_samples):
+            both = np.broadcast_to(chunk, (len(chunk), 2)) if self.mono else chunk
             while rest.shape[1] < len(both):
                 block = next(under, None)
                 if block is None:
@@ -355,18 +371,18 @@ class _Mixed(Sound):
             yield np.ascontiguousarray(mixed.clip(-1, 1), np.float32)
 
 
-def _say(count: FilmCount, film: Film, track: VoiceTrack, length: DubLength) -> None:
+def _log_result(count: FrameCounts, source: SourceVideo, track: SpeechTrack, length: DubLength) -> None:
     logging.info(
-        "SadTalker: %d frames dubbed; %d passed as they were, without the face; %d cuts.",
+        "SadTalker: %d frames dubbed; %d without the face left unchanged; %d cuts.",
         count.n_frames - count.n_without,
         count.n_without,
         count.n_cuts,
     )
-    lost = track.seconds - count.n_frames / film.fps
+    lost = track.seconds - count.n_frames / source.fps
     if lost > 0.1:
         logging.warning(
-            "SadTalker: the film is over before the voice: its last %.1f s are lost (%s).", lost, length.value
+            "SadTalker: the video ends before the audio: the last %.1f s are cut off (%s).", lost, length.value
         )
 
 
-__all__ = ["DubOptions", "dub_film", "dubbed_frames", "require_something_to_say", "sound_of", "voice_of"]
+__all__ = ["DubOptions", "dub_video", "dubbed_frames", "audio_of", "require_speech", "speech_track"]

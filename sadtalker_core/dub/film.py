@@ -1,8 +1,8 @@
-"""A film comes in, a file or a batch of images; its frames go out one by one, upright and progressive, as bytes.
+"""A source video comes in, a file or a batch of images; its frames go out one by one, upright, progressive, uint8.
 
-A file is read by its time stamps: what a player would show at each moment of the film's own rate. A film of one rate
-gives each of its images once; one of a changing rate, as phones record, is shown at its usual rate and lasts as long.
-No more than a frame is held. Letters: `H W` a frame, `C n` channels and samples of the sound.
+A file is read by its time stamps: what a player would show at each frame of its own fps. A constant frame rate gives
+each image once; a variable one, as phones record, is resampled to its usual rate and keeps its duration.
+No more than one frame is held. Letters: `H W` a frame, `C n` channels and samples of the audio.
 """
 
 from __future__ import annotations
@@ -23,20 +23,24 @@ from torch import Tensor
 
 from ..compose.video import FASTEST_FPS
 from ..errors import PackageMissing, VideoError, shorten
-from ..playback import shown_at
+from ..playback import LATE_S, shown_at
 from ..timeline import FRAMES_PER_SECOND
 
-#: a film whose images come at the rate of its clock but for some is shown at that, up to so many times its mean rate
+#: a video that drops some frames of its base rate is played at that rate, up to this many times its mean rate
 _STEADY = 1.3
-#: from this height on, films that do not say how their colours are meant are meant as HD is
+#: from this height on, a video without a colour space is taken for BT.709 (HD), below for BT.601
 _HD_HEIGHT = 720
-_BT709, _BT601, _UNSPECIFIED = 1, 5, 2  #: as FFmpeg numbers them
-#: bytes of frames that are held to be shown backwards
+_BT709, _BT601, _UNSPECIFIED = 1, 5, 2  #: FFmpeg's numbers
+#: bytes of frames held to be played backwards
 _HELD_BYTES = 128 << 20
+#: seconds before a frame from which on a file is read for it: deinterlacing looks back, and so do some encoders
+_RUN_UP_S = 1.0
+
+_Timed = tuple[float | None, float | None, Any]
 
 
-class Film(Protocol):
-    """size_wh: of its frames, in pixels;  fps: frames per second;  n_frames: how many, as announced"""
+class SourceVideo(Protocol):
+    """size_wh: of its frames, in pixels;  fps: frames per second;  n_frames: how many, as the container states"""
 
     @property
     def size_wh(self) -> tuple[int, int]: ...
@@ -48,24 +52,24 @@ class Film(Protocol):
     def n_frames(self) -> int: ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
-        """Frames start..stop (H, W, 3), bytes; each call begins anew."""
+        """Frames start..stop (H, W, 3), uint8; each call reads anew."""
         ...
 
-    def sound(self, rate_hz: int) -> Iterator[np.ndarray]:
-        """Blocks (2, n) float32 of its sound at that rate, from the first frame on; none where it has no sound."""
+    def audio(self, rate_hz: int) -> Iterator[np.ndarray]:
+        """Blocks (2, n) float32 of its audio at that rate, from the first frame on; none without an audio track."""
         ...
 
 
-def backwards(film: Film, n_frames: int) -> Iterator[Tensor]:
-    """Frames n_frames - 1, n_frames - 2, ... 0; read in blocks from the beginning, so that a few are held."""
-    width, height = film.size_wh
+def backwards(source: SourceVideo, n_frames: int) -> Iterator[Tensor]:
+    """Frames n_frames - 1, n_frames - 2, ... 0; read in blocks, so that a few are held."""
+    width, height = source.size_wh
     at_once = max(_HELD_BYTES // (3 * width * height), 1)
     for stop in range(n_frames, 0, -at_once):
-        yield from reversed(list(film.frames(max(stop - at_once, 0), stop)))
+        yield from reversed(list(source.frames(max(stop - at_once, 0), stop)))
 
 
 @dataclass(frozen=True, eq=False)
-class FilmOfImages:
+class FrameSequence:
     """images (T, H, W, 3) in 0..1, as on an IMAGE wire;  waveform (C, n) and its rate, or None"""
 
     images: Tensor
@@ -76,9 +80,9 @@ class FilmOfImages:
         if self.images.ndim != 4 or self.images.shape[-1] < 3:
             raise VideoError(f"expected frames (T, H, W, 3), got {tuple(self.images.shape)}; connect an IMAGE.")
         if not len(self.images):
-            raise VideoError("the film holds no frames; connect frames or a video that is not empty.")
+            raise VideoError("the video holds no frames; connect frames or a video that is not empty.")
         if not (math.isfinite(self.fps) and 0 < self.fps <= FASTEST_FPS):
-            raise VideoError(f"expected a frame rate above 0 and up to {FASTEST_FPS:g} for the film, got {self.fps}.")
+            raise VideoError(f"expected a frame rate above 0 and up to {FASTEST_FPS:g} for the video, got {self.fps}.")
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -92,7 +96,7 @@ class FilmOfImages:
         for image in self.images[start:stop]:
             yield (image[..., :3].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
-    def sound(self, rate_hz: int) -> Iterator[np.ndarray]:
+    def audio(self, rate_hz: int) -> Iterator[np.ndarray]:
         if self.waveform is None:
             return
         import soxr
@@ -103,10 +107,12 @@ class FilmOfImages:
         yield soxr.resample(both.T, own_hz, rate_hz).T.astype(np.float32) if own_hz != rate_hz else both
 
 
-class FilmFile:
-    """source(): a path, or a file of bytes, each time anew. Raises VideoError, PackageMissing without PyAV."""
+class VideoFile:
+    """A video file.  source(): its path, or a new file object of its bytes at each call. Raises VideoError,
+    PackageMissing without PyAV.
+    """
 
-    def __init__(self, source: Callable[[], Any], name: str = "the film"):
+    def __init__(self, source: Callable[[], Any], name: str = "the video"):
         self._source, self.name = source, name
         with self._opened() as container:
             if not container.streams.video:
@@ -115,31 +121,35 @@ class FilmFile:
             self.fps = _rate_of(stream)
             self._begin = None if container.start_time is None else container.start_time / 1e6
             if stream.duration and stream.time_base:
-                self._announced = float(stream.duration * stream.time_base)
+                self._stated_seconds = float(stream.duration * stream.time_base)
             else:
-                self._announced = (container.duration or 0) / 1e6
-        self.n_frames = max(round(self._announced * self.fps), 1)
+                self._stated_seconds = (container.duration or 0) / 1e6
+        self.n_frames = max(round(self._stated_seconds * self.fps), 1)
+        self._zero: float | None = None  #: time stamp of frame 0
+        self._sought = False  #: whether frames can be sought by time: known when the file was read to its end
         first = next(self.frames(0, 1), None)
         if first is None:
             raise VideoError(f"{name} holds no frames; use one that is not empty.")
         self.size_wh = (first.shape[1], first.shape[0])
 
     @classmethod
-    def of(cls, file: Path | bytes, name: str = "the film") -> FilmFile:
-        """The film at a path, or of the bytes of a file."""
+    def of(cls, file: Path | bytes, name: str = "the video") -> VideoFile:
+        """The video at a path, or in the bytes of a file."""
         return cls(lambda: str(file) if isinstance(file, Path) else io.BytesIO(file), name)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         def broken_off(seconds: float) -> None:
             if stop is None:
-                logging.warning("SadTalker: %s ends early, after %.1f of %.1f s.", self.name, seconds, self._announced)
+                logging.warning(
+                    "SadTalker: %s ends early, after %.1f of %.1f s.", self.name, seconds, self._stated_seconds
+                )
 
         size: tuple[int, ...] | None = None
         with self._opened() as container:
             container.streams.video[0].thread_type = "AUTO"
-            timed = _timed(container)
+            timed, begin = self._from(container, start)
             shown = shown_at(
-                self.fps, timed, self.fps, lambda frame: frame, begin=self._begin, announced=self._announced,
+                self.fps, timed, self.fps, lambda frame: frame, begin=begin, announced=self._stated_seconds,
                 broken_off=broken_off,
             )  # fmt: skip
             last: Any = None
@@ -156,7 +166,36 @@ class FilmFile:
                     )
                 yield pixels
 
-    def sound(self, rate_hz: int) -> Iterator[np.ndarray]:
+    def _from(self, container: Any, start: int) -> tuple[Iterator[_Timed], float | None]:
+        """The images that are needed from frame `start` on, and the time stamp of frame 0; `playback.shown_at` then has
+        the first of them for all frames before.
+        """
+        after = start / self.fps - _RUN_UP_S
+        if not self._sought or self._zero is None or after <= 0:
+            return self._noted(_timed(container)), self._begin
+        stream, wanted = container.streams.video[0], self._zero + after
+        container.seek(int(wanted / stream.time_base), stream=stream)
+        timed = _timed(container)
+        first = next(timed, None)
+        if first is None or first[0] is None or first[0] > wanted:  # its index is wrong
+            container.seek(0)
+            return _timed(container), self._begin
+        return itertools.chain([first], timed), self._zero
+
+    def _noted(self, timed: Iterator[_Timed]) -> Iterator[_Timed]:
+        """The images from the beginning; notes whether their time stamps rise."""
+        last, rising = -math.inf, True
+        for image in timed:
+            stamp = image[0]
+            if stamp is not None and last == -math.inf:
+                late = self._begin is not None and stamp - self._begin >= LATE_S
+                self._zero = self._begin if late else stamp
+            rising = rising and stamp is not None and stamp > last
+            last = math.inf if stamp is None else stamp
+            yield image
+        self._sought = rising
+
+    def audio(self, rate_hz: int) -> Iterator[np.ndarray]:
         import av
 
         with self._opened() as container:
@@ -167,7 +206,7 @@ class FilmFile:
             for frame in itertools.chain(container.decode(audio=0), [None]):
                 for part in resampler.resample(frame):
                     block = part.to_ndarray().reshape(-1, 2).T
-                    if late is None:  # sound that begins later than the pictures, or earlier
+                    if late is None:  # audio that begins later than the images, or earlier
                         begin = 0.0 if self._begin is None else self._begin
                         late = round(((frame.time if frame is not None and frame.time is not None else begin) - begin)
                                      * rate_hz)  # fmt: skip
@@ -177,16 +216,16 @@ class FilmFile:
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """The container; what FFmpeg objects to, here or while it is read, is a VideoError."""
+        """The opened container; an FFmpeg error, here or while it is read, becomes a VideoError."""
         try:
             import av
         except ImportError as error:
-            raise PackageMissing("films are read by the package av (PyAV), which is not installed.") from error
+            raise PackageMissing("videos are read by the package av (PyAV), which is not installed.") from error
         try:
             with av.open(self._source(), metadata_errors="replace") as container:
                 yield container
         except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
-            raise VideoError(f"{self.name} cannot be read: {shorten(error)}. Is the file whole?") from error
+            raise VideoError(f"{self.name} cannot be read: {shorten(error)}. Is the file complete?") from error
 
 
 def _rate_of(stream: Any) -> float:
@@ -196,15 +235,15 @@ def _rate_of(stream: Any) -> float:
     return rate if 0 < rate <= FASTEST_FPS else float(FRAMES_PER_SECOND)
 
 
-def _timed(container: Any) -> Iterator[tuple[float | None, float | None, Any]]:
-    """Images with their time stamps and how long each stays, as `playback.shown_at` wants them."""
+def _timed(container: Any) -> Iterator[_Timed]:
+    """(time stamp s, duration s, image) of each image, as `playback.shown_at` takes them."""
     for frame in _progressive(container):
         lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
         yield frame.time, lasts, frame
 
 
 def _progressive(container: Any) -> Iterator[Any]:
-    """The images; from the first one on that is made of two halves, such are made whole (yadif)."""
+    """The images, deinterlaced (yadif) from the first interlaced one on."""
     graph: Any = None
     for frame in container.decode(video=0):
         if graph is None:
@@ -242,7 +281,7 @@ def _pulled(graph: Any) -> Iterator[Any]:
 
 
 def _pixels_of(frame: Any) -> Tensor:
-    """A decoded frame -> (H, W, 3) bytes, in the colours that it is meant to have, turned as its file asks."""
+    """A decoded frame -> (H, W, 3) uint8, in its colour space, rotated as the file states."""
     space = int(frame.colorspace)
     if space == _UNSPECIFIED:
         space = _BT709 if frame.height >= _HD_HEIGHT else _BT601
@@ -251,4 +290,4 @@ def _pixels_of(frame: Any) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
-__all__ = ["Film", "FilmFile", "FilmOfImages", "backwards"]
+__all__ = ["SourceVideo", "VideoFile", "FrameSequence", "backwards"]

@@ -1,8 +1,8 @@
-"""The same person from frame to frame: frames of a film come in; each goes out with that face, or without it.
+"""Tracks one person: frames of a video come in; each goes out with that person's mesh, or without.
 
-A frame is framed by the mesh of the one before. Where that fails, or the picture has changed as a whole (a cut), faces
-are looked for, and the one is taken that is most like the person and nearest to the place where it was. Meshes are
-smoothed in time by a parabola through the frames around, for which a few frames ahead are held; never over a cut.
+The mesh of the previous frame says where to find the next. Where that fails, or the image has changed as a whole (a
+cut), faces are detected anew, and the one most like the person and nearest to the last position is taken. Meshes are
+smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
 Letters: `H W` a frame.
 """
 
@@ -26,43 +26,43 @@ from ..face.points import FaceSelector, select_face
 from ..face.sampling import Square, sample_squares
 from ..render.meshwarp.placement import fit_head
 from ..render.meshwarp.posed_rig import PosedRig
-from .lips import with_seen_edges
-from .mouth import AWAY_DEG, DubbedHead, MouthLook, look_of
+from .lips import with_lip_edges
+from .mouth import AWAY_DEG, DubbedHead, MouthColours, mouth_colours
 from .rest import Person, read_weights
-from .teeth import drawing_of, teeth_in_sight
+from .teeth import drawing_of, visible_teeth
 
-#: the brightness of a frame is compared in so many cells; at a cut they change by more, on average
+#: a frame's brightness is compared in a grid of cells; at a cut they change by more than this on average
 _CELLS, _CUT = (18, 32), 0.1
-#: from frame to frame a face goes no further than this part of its size, and grows no more
+#: from frame to frame a face moves by at most this part of its size, and grows by at most this factor
 _JUMP, _GROWTH = 0.5, 1.6
-_PLACE = 0.02  #: decimetres of unlikeness for a size of the face that it lies elsewhere
-_SMOOTHED_S = 0.08  #: seconds to each side that the parabola goes through
-_LOOKED_AT = 192  #: pixels: the side of the square in which the light is read
-_LARGEST = 1024  #: the same of the square in which teeth are read
-_LIGHT_EVERY, _LIGHT_SHARE = 6, 0.3  #: frames between two looks at the light, and what a look counts
-_SAMPLE, _SAMPLE_EVERY_S = 60, 0.2  #: frames that a person is read from, and seconds between them
+_PLACE = 0.02  #: decimetres of unlikeness that a face counts for each of its own sizes of distance from the last place
+_SMOOTHED_S = 0.08  #: seconds to each side that the parabola is fitted to
+_LIGHT_SIDE = 192  #: pixels: the side of the square in which the light is measured
+_LARGEST = 1024  #: pixels: the largest side of the square from which teeth are taken
+_LIGHT_EVERY, _LIGHT_SHARE = 6, 0.3  #: frames between two measurements of the light, and the weight of a new one
+_SAMPLE, _SAMPLE_EVERY_S = 60, 0.2  #: frames that a person is estimated from, and seconds between them
 
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """A frame (H, W, 3) of bytes and the person in it.
+    """A frame (H, W, 3) uint8 and the person in it.
 
-    points: (468, 3) pixels of the frame, smoothed; None where the person is not seen
-    own:    (64,) the blendshape weights that the film has there, beyond those of the resting face
-    amount: how far it can be dubbed, 0..1: less where the face is about to be lost, turns away, or is covered
-    look:   in what light the mouth is
+    points:  (468, 3) pixels of the frame, smoothed; None where the person is not found
+    own:     (64,) blendshape weights of the frame beyond those of the resting face
+    amount:  how far it can be dubbed, 0..1: less where the face is about to be lost, turns away, or is covered
+    colours: of the mouth in the light of the frame
     """
 
     frame: Tensor
     points: Tensor | None = None
     own: Tensor | None = None
     amount: float = 0.0
-    look: MouthLook | None = None
+    colours: MouthColours | None = None
 
 
 @dataclass(eq=False)
-class FilmCount:
-    """What happened on the way."""
+class FrameCounts:
+    """How many frames were tracked, how many of them without the person, and how many cuts there were."""
 
     n_frames: int = 0
     n_without: int = 0
@@ -70,14 +70,14 @@ class FilmCount:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _Tracked:
     frame: Tensor
     points: Tensor | None
     cut: bool
 
 
 class _Tracker:
-    """Asked frame by frame. person: whom to look for again, or None before anybody is known"""
+    """Tracks frame by frame.  person: who is searched for after a loss, or None before anybody is known"""
 
     def __init__(self, detector: FaceDetector, mesh: FaceMesh, selector: FaceSelector, person: Person | None):
         self.detector, self.mesh, self.selector, self.person = detector, mesh, selector, person
@@ -86,23 +86,23 @@ class _Tracker:
         self.cells: Tensor | None = None
 
     @torch.no_grad()
-    def see(self, frame: Tensor) -> _Seen:
+    def track(self, frame: Tensor) -> _Tracked:
         cells = _cells_of(frame)
         cut = self.cells is not None and float((cells - self.cells).abs().mean()) > _CUT
         self.cells = cells
-        seen = None
+        found = None
         if self.previous is not None and not cut:
-            seen = self._look(frame, mesh_square(self.previous.points))
-            if seen is not None and _leaps(self.previous, seen):
-                seen, cut = None, True
-        if seen is None:
-            seen = self._search(frame.float() / 255)
-        self.previous = seen
-        self.last = seen or self.last
-        return _Seen(frame, None if seen is None else seen.points, cut)
+            found = self._landmarks_in(frame, mesh_square(self.previous.points))
+            if found is not None and _jumps(self.previous, found):
+                found, cut = None, True
+        if found is None:
+            found = self._search(frame.float() / 255)
+        self.previous = found
+        self.last = found or self.last
+        return _Tracked(frame, None if found is None else found.points, cut)
 
-    def _look(self, frame: Tensor, square: Square) -> MeshLandmarks | None:
-        """The mesh in a square; of the frame no more is made floats than that."""
+    def _landmarks_in(self, frame: Tensor, square: Square) -> MeshLandmarks | None:
+        """The mesh in a square; only that part of the frame is converted to floats."""
         height, width = frame.shape[:2]
         reach = square.size * 0.75 + 4
         left, top = (min(max(int(v - reach), 0), n - 1) for v, n in ((square.x, width), (square.y, height)))
@@ -110,39 +110,40 @@ class _Tracker:
         if not part.numel():
             return None
         here = square._replace(x=square.x - left, y=square.y - top)
-        seen = detect_landmarks(self.mesh, part.float() / 255, [here])[0]
-        if seen.score < MIN_SCORE:
+        found = detect_landmarks(self.mesh, part.float() / 255, [here])[0]
+        if found.score < MIN_SCORE:
             return None
-        return replace(seen, points=seen.points + seen.points.new_tensor([left, top, 0]))
+        return replace(found, points=found.points + found.points.new_tensor([left, top, 0]))
 
     def _search(self, image: Tensor) -> MeshLandmarks | None:
+        """The person's mesh, or the selected face's, among all that are detected in the image (H, W, 3) in 0..1."""
         detected = detect_faces(self.detector, image, thorough=self.last is None)
         if not detected:
             return None
         meshes = detect_landmarks(self.mesh, image, [face_square(face) for face in detected])
-        seen = {face: mesh for face, mesh in zip(detected, meshes, strict=True) if mesh.score >= MIN_SCORE}
-        if not seen:
+        found = {face: mesh for face, mesh in zip(detected, meshes, strict=True) if mesh.score >= MIN_SCORE}
+        if not found:
             return None
-        again = {face: detect_landmarks(self.mesh, image, [mesh_square(own.points)])[0] for face, own in seen.items()}
+        again = {face: detect_landmarks(self.mesh, image, [mesh_square(own.points)])[0] for face, own in found.items()}
         if self.person is None and self.last is None:
-            return again[select_face(list(seen), self.selector, image)]
+            return again[select_face(list(found), self.selector, image)]
         meshes = [mesh for mesh in again.values() if mesh.score >= MIN_SCORE]
         if self.person is None:
-            return min(meshes, key=self._elsewhere, default=None)
+            return min(meshes, key=self._distance, default=None)
         alike = [mesh for mesh in meshes if self.person.may_be(mesh.points)]
         if self.last is None:
-            meant = again[select_face(list(seen), self.selector, image)]
-            if any(mesh is meant for mesh in alike):
-                return meant
+            selected = again[select_face(list(found), self.selector, image)]
+            if any(mesh is selected for mesh in alike):
+                return selected
         return min(alike, key=self._unlike, default=None)
 
     def _unlike(self, mesh: MeshLandmarks) -> float:
         assert self.person is not None
         unlike = self.person.unlike(mesh.points)
-        return unlike if self.last is None else unlike + _PLACE * self._elsewhere(mesh)
+        return unlike if self.last is None else unlike + _PLACE * self._distance(mesh)
 
-    def _elsewhere(self, mesh: MeshLandmarks) -> float:
-        """In sizes of the face."""
+    def _distance(self, mesh: MeshLandmarks) -> float:
+        """From the last position, in sizes of the face."""
         assert self.last is not None
         here, there = mesh_square(mesh.points), mesh_square(self.last.points)
         return math.hypot(here.x - there.x, here.y - there.y) / max(there.size, 1.0)
@@ -155,21 +156,28 @@ def read_person(
     frames: Iterable[Tensor],
     fps: float,
     selector: FaceSelector,
+    n_frames: int | None = None,
 ) -> Person | None:
-    """Frames of the film, from its beginning on, until the person was seen often enough -> who it is; None: nobody."""
+    """Reads frames of the video from its beginning until the person was found often enough; None: nobody was found.
+
+    n_frames: how many there are, where that is known; of a short video more of them are read
+    """
     tracker = _Tracker(detector, mesh, selector, None)
-    every = max(round(_SAMPLE_EVERY_S * fps), 1)
+    every = round(_SAMPLE_EVERY_S * fps) if n_frames is None else min(round(_SAMPLE_EVERY_S * fps), n_frames // _SAMPLE)
+    every = max(every, 1)
     meshes: list[Tensor] = []
     smile, most = None, 0.0
     for k, frame in enumerate(frames):
         if k % every:
             continue
-        seen = tracker.see(frame)
-        if seen.points is not None:
-            meshes.append(seen.points)
-            image, points = _face_of(frame, seen.points, _LOOKED_AT)
-            if (shown := teeth_in_sight(image, _as_portrait(points, _LOOKED_AT))) > most:
-                smile, most = seen, shown
+        tracked = tracker.track(frame)
+        if tracked.points is not None:
+            image, points = _face_of(frame, tracked.points, _LIGHT_SIDE)
+            meshes.append(_with_lip_line(image, points, tracked.points))
+            if len(meshes).bit_count() == 1:  # at 1, 2, 4, 8 ...: whom to find again after a cut
+                tracker.person = Person.of(None, torch.stack(meshes))
+            if (teeth := visible_teeth(image, _as_portrait(points, _LIGHT_SIDE))) > most:
+                smile, most = tracked, teeth
             if len(meshes) == _SAMPLE:
                 break
     if not meshes:
@@ -178,12 +186,22 @@ def read_person(
     return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
 
 
-def _teeth_of(smile: _Seen, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:
+def _with_lip_line(image: Tensor, points: Tensor, in_frame: Tensor) -> Tensor:
+    """in_frame (468, 3), and the same points in an image of the face -> in the frame, touching lips where the image has
+    the line between them.
+    """
+    moved = in_frame.clone()
+    scale = fit_head(in_frame).stage_side() / _LIGHT_SIDE
+    moved[:, :2] += scale * (with_lip_edges(image[0], points, open_too=False) - points)[:, :2]
+    return moved
+
+
+def _teeth_of(smile: _Tracked, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:
     assert smile.points is not None
-    side = min(max(round(float(fit_head(smile.points).stage_side())), _LOOKED_AT), _LARGEST)
+    side = min(max(round(float(fit_head(smile.points).stage_side())), _LIGHT_SIDE), _LARGEST)
     image, points = _face_of(smile.frame, smile.points, side)
     own = read_weights(linear_3dmm, smile.points[None])[0] - person.weights
-    return drawing_of(image, DubbedHead(with_seen_edges(image[0], points), person.rest, own))
+    return drawing_of(image, DubbedHead(with_lip_edges(image[0], points), person.rest, own))
 
 
 def follow_person(
@@ -194,27 +212,27 @@ def follow_person(
     fps: float,
     selector: FaceSelector,
     person: Person,
-    count: FilmCount | None = None,
+    count: FrameCounts | None = None,
 ) -> Iterator[Followed]:
-    """Every frame, in order, with the person in it.  count: is counted on"""
+    """Yields every frame, in order, with the person in it.  count: is updated"""
     tracker, light = _Tracker(detector, mesh, selector, person), _Light()
     reach = min(max(round(_SMOOTHED_S * fps), 2), 5)
-    count = FilmCount() if count is None else count
-    around: deque[_Seen] = deque()
+    count = FrameCounts() if count is None else count
+    around: deque[_Tracked] = deque()
     middle = 0  #: of the frames in `around`, the next to go out
 
     def out() -> Followed:
         nonlocal middle
-        seen = around[middle]
+        tracked = around[middle]
         followed = _smoothed(linear_3dmm, list(around), middle, reach, person)
-        if seen.cut:
+        if tracked.cut:
             light.forget()
         if followed.points is not None:
-            look, bare = light.at(seen.frame, followed.points)
-            followed = replace(followed, look=look, amount=followed.amount * bare)
+            colours, bare = light.at(tracked.frame, followed.points)
+            followed = replace(followed, colours=colours, amount=followed.amount * bare)
         count.n_frames += 1
         count.n_without += followed.points is None
-        count.n_cuts += seen.cut
+        count.n_cuts += tracked.cut
         middle += 1
         if middle > reach:
             around.popleft()
@@ -222,18 +240,18 @@ def follow_person(
         return followed
 
     for frame in frames:
-        around.append(tracker.see(frame))
+        around.append(tracker.track(frame))
         if len(around) - middle > reach:
             yield out()
     while middle < len(around):
         yield out()
 
 
-def _smoothed(linear_3dmm: Linear3DMM | None, around: list[_Seen], at: int, reach: int, person: Person) -> Followed:
-    """around: frames in order, of which the one `at` goes out."""
-    seen = around[at]
-    if seen.points is None:
-        return Followed(seen.frame)
+def _smoothed(linear_3dmm: Linear3DMM | None, around: list[_Tracked], at: int, reach: int, person: Person) -> Followed:
+    """The frame `at` of those around it, in order, with its mesh smoothed."""
+    tracked = around[at]
+    if tracked.points is None:
+        return Followed(tracked.frame)
     before = after = 0
     edge = 1.0
     while before < reach and at - before > 0 and not around[at - before].cut:
@@ -249,12 +267,12 @@ def _smoothed(linear_3dmm: Linear3DMM | None, around: list[_Seen], at: int, reac
     run = [one.points for one in around[at - before : at + after + 1] if one.points is not None]
     points = torch.tensordot(_parabola(before, after), torch.stack(run), dims=1)
     own = read_weights(linear_3dmm, points[None])[0] - person.weights
-    return Followed(seen.frame, points, own, edge * _turned_away(points))
+    return Followed(tracked.frame, points, own, edge * _turned_away(points))
 
 
 def _parabola(before: int, after: int) -> Tensor:
-    """(before + 1 + after,) what each frame counts in the value, in the middle, of the parabola through them all; of a
-    straight line where there are few on one side.
+    """(before + 1 + after,) the weights by which a least-squares parabola through these frames gives the value at the
+    middle one (Savitzky-Golay); a straight line where one side has a single frame.
     """
     times = torch.arange(-before, after + 1, dtype=torch.float64)
     order = 2 if min(before, after) >= 2 else (1 if min(before, after) >= 1 else 0)
@@ -265,36 +283,37 @@ def _parabola(before: int, after: int) -> Tensor:
 
 
 def _turned_away(points: Tensor) -> float:
-    """1 for a face that is seen from the front, 0 in profile."""
-    looks = fit_head(points).rotation[:, 2]
-    degrees = math.degrees(math.acos(min(max(float(looks[2]), -1.0), 1.0)))
+    """1 for a face in frontal view, 0 in profile."""
+    facing = fit_head(points).rotation[:, 2]
+    degrees = math.degrees(math.acos(min(max(float(facing[2]), -1.0), 1.0)))
     low, high = AWAY_DEG
     return min(max((high - degrees) / (high - low), 0.0), 1.0)
 
 
 class _Light:
-    """The light on a face, and whether its mouth is bare, both changing slowly."""
+    """The colours of a mouth in its light, and whether it is uncovered, both smoothed in time."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        self.look: MouthLook | None = None
+        self.colours: MouthColours | None = None
         self.bare, self.age = 1.0, 0
 
-    def at(self, frame: Tensor, points: Tensor) -> tuple[MouthLook, float]:
-        if self.look is None or self.age % _LIGHT_EVERY == 0:
-            now, bare = _look_at(frame, points)
-            old = now if self.look is None else self.look
-            self.bare = bare if self.look is None else self.bare + (bare - self.bare) * _LIGHT_SHARE
-            self.look = MouthLook(*(torch.lerp(a, b, _LIGHT_SHARE) for a, b in zip(old, now, strict=True)))
+    def at(self, frame: Tensor, points: Tensor) -> tuple[MouthColours, float]:
+        """The colours, and 1 for an uncovered mouth, 0 for a covered one; call it once for each frame, in order."""
+        if self.colours is None or self.age % _LIGHT_EVERY == 0:
+            now, bare = _measured(frame, points)
+            old = now if self.colours is None else self.colours
+            self.bare = bare if self.colours is None else self.bare + (bare - self.bare) * _LIGHT_SHARE
+            self.colours = MouthColours(*(torch.lerp(a, b, _LIGHT_SHARE) for a, b in zip(old, now, strict=True)))
         self.age += 1
-        return self.look, self.bare
+        return self.colours, self.bare
 
 
-def _look_at(frame: Tensor, points: Tensor) -> tuple[MouthLook, float]:
-    image, there = _face_of(frame, points, _LOOKED_AT)
-    return look_of(image, _as_portrait(there, _LOOKED_AT)), float(cover_of(image[0], there) != CLOTH)
+def _measured(frame: Tensor, points: Tensor) -> tuple[MouthColours, float]:
+    image, there = _face_of(frame, points, _LIGHT_SIDE)
+    return mouth_colours(image, _as_portrait(there, _LIGHT_SIDE)), float(cover_of(image[0], there) != CLOTH)
 
 
 def _as_portrait(points: Tensor, side: int) -> PosedRig:
@@ -312,17 +331,17 @@ def _face_of(frame: Tensor, points: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def _cells_of(frame: Tensor) -> Tensor:
-    """(H, W, 3) bytes -> the brightness of its parts, 0..1."""
+    """(H, W, 3) uint8 -> the mean brightness of its cells, 0..1."""
     step = max(min(frame.shape[0] // (4 * _CELLS[0]), frame.shape[1] // (4 * _CELLS[1])), 1)
     grey = frame[::step, ::step].float().mean(-1) / 255
     return F.adaptive_avg_pool2d(grey[None, None], _CELLS)[0, 0]
 
 
-def _leaps(one: MeshLandmarks, other: MeshLandmarks) -> bool:
+def _jumps(one: MeshLandmarks, other: MeshLandmarks) -> bool:
     here, there = mesh_square(one.points), mesh_square(other.points)
     size = max(here.size, 1.0)
     far = math.hypot(here.x - there.x, here.y - there.y) / size
     return far > _JUMP or not 1 / _GROWTH < there.size / size < _GROWTH
 
 
-__all__ = ["FilmCount", "Followed", "follow_person", "read_person"]
+__all__ = ["FrameCounts", "Followed", "follow_person", "read_person"]

@@ -1,9 +1,9 @@
-"""One frame of a film with another mouth: its jaw and lips as a voice has them, everything else as it was filmed.
+"""One frame with another mouth: jaw and lips moved by the speech, everything else as it was recorded.
 
 In: a square of the frame around mouth and chin, the mesh in it, and the person's face at rest (rest.py). Out: the same
-square. The renderer of the mini family does the work (render/meshwarp, render/mouth); what is special here is its rig:
-the frame is looked up where its mesh was found, and shown where the resting face would be if it said what the voice
-says, as far as `reach_of_the_mouth` lets each point go.
+square. The renderer of the mini family does the work (render/meshwarp, render/mouth) with a rig of its own: the frame
+is sampled where its mesh was detected, and appears where the resting face would be with the expression of the speech,
+each point as far as `reach_of_the_mouth` allows.
 
 Letters: `S` side of the square, stage and head coordinates as in render/meshwarp/placement.py.
 """
@@ -44,36 +44,35 @@ from ..render.mouth.light import light_of
 from ..render.mouth.lip_edges import LipEdges
 from ..render.mouth.opening import Opening
 from ..render.mouth.own_teeth import OwnTeeth
-from .lips import with_seen_edges
+from .lips import with_lip_edges
 
-_MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth"))]
-#: decimetres by which units of the mouth move a point at most: from the first on it follows the new voice, wholly from
-#: the second on
+_MOUTH_BLENDSHAPES = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth"))]
+#: decimetres by which blendshapes of the mouth move a point at most: from the first on it follows the speech, fully
+#: from the second on
 _STIRS, _FOLLOWS = 0.008, 0.05
-#: points between which, from below to above, the movement ends: the edge of the upper lip, the foot of the nose
-_LIP_TOP, _NOSE_FOOT = 0, 2
+#: points between which the movement fades out upwards: the edge of the upper lip, the base of the nose
+_LIP_TOP, _NOSE_BASE = 0, 2
 _NEAR, _FAR = 0.08, 0.35  #: decimetres from the lips, see `nearness_of_lips`
-#: what surrounds the face takes this much of what it takes in a portrait, whose head moves anyway: necks and collars
-#: that stay are to stay
-_AROUND = 0.3
+#: decimetres to each side of the middle of the face: beyond the first cheeks move less, from the second on not at all
+_CHEEK, _JAW = 0.3, 0.55
 _PARTED = 0.02  #: decimetres between lips that are parted
-_NOSE_HIGH = 0.08  #: decimetres above the foot of the nose at which nothing moves any more
+_NOSE_HIGH = 0.08  #: decimetres above the base of the nose from which nothing moves
 
 # The mask, in decimetres about the middle of the resting mouth, x across and y up the face.
 MASK_MIDDLE, MASK_AXES = (0.0, -0.36), (0.74, 0.62)
 MASK_FEATHER = 0.14
 _ROUNDNESS = 3  #: 2 is an ellipse, more is more of a rectangle
-_MARGIN = 0.12  #: decimetres beyond the mask that its square has, to look up what is moved in
-#: a head that turns away by more than the first, in degrees, is dubbed less, beyond the second not at all
+_MARGIN = 0.12  #: decimetres around the mask in its square, from which pixels are moved in
+#: degrees from the frontal view: from the first on a head is dubbed less, from the second on not at all
 AWAY_DEG = (48.0, 62.0)
-#: drawings of teeth are kept for sizes that differ by this
+#: drawings of teeth are cached for sizes that differ by this factor
 _SIZES = math.sqrt(2)
-_SHADE_OF_REAL = 0.5  #: of the shade that falls on drawn teeth, how much falls on those that the film has shown
+_SHADE_OF_REAL = 0.5  #: how much of the shade on drawn teeth falls on the person's own, which were lit when recorded
 _FINEST = 400
 
 
-class MouthLook(NamedTuple):
-    """In what light the inside of a mouth is: white, enamel, lip (3,) each, colours in 0..1, see mouth/interior.py."""
+class MouthColours(NamedTuple):
+    """Colours of a mouth in the light of the frame: white, enamel, lip, (3,) each in 0..1; see mouth/interior.py."""
 
     white: Tensor
     enamel: Tensor
@@ -82,39 +81,39 @@ class MouthLook(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _DubbedRig(FaceRig):
-    """`face` is the resting face in the pose of the frame, `source` where the frame has it.
+    """`face` is the resting face in the pose of the frame, `source` the points where the frame has it.
 
-    found: that face as the frame shows it, its weights those that were read beyond the resting face's
-    share (468, 1): how much of the way its points go
+    found: the face as detected in the frame, its weights relative to the resting face
+    share: (468, 1) how far each point follows, 0..1
     """
 
     found: PlacedFace
     share: Tensor
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """turn and shift: of no use, a head stays where it was filmed."""
+        """Stage points and depth for these weights; turn and shift are not used, the head keeps its recorded pose."""
         weights, was = weights.to(self.source), self.found.camera_points
         there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
         since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
         moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
-        speech = _AROUND * moved[:, _OUTLINE]
-        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], speech)
-        shown = was + moved
-        return torch.cat([self.face.to_stage(shown), places], 1), torch.cat([shown[..., 2], depth], 1)
+        still = torch.zeros_like(moved[:, _OUTLINE])  # necks and collars stay
+        places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], still)
+        points = was + moved
+        return torch.cat([self.face.to_stage(points), places], 1), torch.cat([points[..., 2], depth], 1)
 
-    def _lips_closed(self, says: Tensor) -> Tensor:
-        """The mesh lies within the edges of lips, so that closed ones are a little apart in it. Where the frame has
-        them open, it shows their edges, and they have to meet wholly.
+    def _lips_closed(self, spoken: Tensor) -> Tensor:
+        """The points with lips that meet: the mesh has closed lips a little apart, because it lies within their edges.
+        Where the frame has them open, it shows the edges themselves, and the gap has to close fully.
         """
         down = self.face.down
         apart, was_apart, at_rest = (
             ((at[..., _LOWER_LIP, :] - at[..., _UPPER_LIP, :]) @ down)
-            for at in (says, self.found.camera_points[None], self.face.camera_points[None])
+            for at in (spoken, self.found.camera_points[None], self.face.camera_points[None])
         )
-        unseen = at_rest.clamp_min(0)
-        open_by = ((was_apart - unseen).mean(1, keepdim=True) / _PARTED).clamp(0, 1)
-        closer = torch.minimum(unseen * open_by, apart.clamp_min(0))[..., None] * down
-        return says + spread_of_lips(says.device) @ torch.cat([closer / 2, -closer / 2], dim=1)
+        hidden_gap = at_rest.clamp_min(0)
+        open_by = ((was_apart - hidden_gap).mean(1, keepdim=True) / _PARTED).clamp(0, 1)
+        closer = torch.minimum(hidden_gap * open_by, apart.clamp_min(0))[..., None] * down
+        return spoken + spread_of_lips(spoken.device) @ torch.cat([closer / 2, -closer / 2], dim=1)
 
 
 _OUTLINE = list(FACE_OUTLINE)
@@ -125,8 +124,8 @@ class DubbedHead(PosedRig):
     """What `PosedRig` is for a portrait: the head of one frame on its stage.
 
     landmarks (468, 3) in pixels of the square;  rest (468, 3) decimetres from the pivot, in head coordinates;  own
-    (64,) the blendshape weights that the frame was read to have beyond the resting face's;  amount: 0 leaves the
-    film's own mouth, 1 replaces it
+    (64,) the blendshape weights of the frame beyond the resting face's;  amount: 0 leaves the mouth as recorded, 1
+    replaces it
     """
 
     def __init__(self, landmarks: Tensor, rest: Tensor, own: Tensor, amount: float = 1.0):
@@ -153,62 +152,62 @@ class DubbedHead(PosedRig):
         )
 
 
-class _FilmMouth(Mouth):
-    """The inside of the mouth, drawn wherever lips are or were apart: teeth that a film shows now and then would come
-    and go.
-    """
+class _DubbedMouth(Mouth):
+    """The inside of the mouth, drawn wherever lips are or were apart, so that the recorded teeth do not come and go."""
 
-    def __init__(self, image: Tensor, head: PosedRig, look: MouthLook, amount: float, teeth: Tensor | None):
+    def __init__(self, image: Tensor, head: PosedRig, colours: MouthColours, amount: float, teeth: Tensor | None):
         self.image, self.head, self.density = image, head, head.density
-        self.own = OwnTeeth(image, head, look.white, look=False)
+        self.own = OwnTeeth(image, head, colours.white, look=False)
         lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
         self.across = torch.linspace(0.1, 0.9, 17)[None, None]
         self.was, self.amount = self._apart(lips, self.across), amount
         finer = _SIZES ** math.ceil(math.log(max(self.density, 1.0), _SIZES))
-        self._draw(min(finer, _FINEST), look.white, look.enamel, look.lip)
+        self._draw(min(finer, _FINEST), colours.white, colours.enamel, colours.lip)
         self.real = teeth is not None
         if teeth is not None:
-            self.layers[UPPER_TEETH] = torch.cat([teeth[:3] * look.enamel[:, None, None], teeth[3:]])
+            self.layers[UPPER_TEETH] = torch.cat([teeth[:3] * colours.enamel[:, None, None], teeth[3:]])
 
     def _lights(self, gap: Opening, below_teeth: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Real teeth were lit when they were seen: some of the shade is in their colours."""
+        """The shade on the teeth; the person's own have part of it in their colours already."""
         lights, opened = super()._lights(gap, below_teeth)
         if self.real:
             lights[UPPER_TEETH] = torch.lerp(torch.ones_like(lights[UPPER_TEETH]), lights[UPPER_TEETH], _SHADE_OF_REAL)
         return lights, opened
 
-    def _changed(self, lips: Tensor) -> Tensor:
+    def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1).amax(1) / _PARTED
         was_open = (self.was.amax() / _PARTED - 1).clamp(0, 1)
         return (self.amount * torch.maximum(parted, was_open).clamp(0, 1))[:, None, None, None]
 
 
-def look_of(image: Tensor, head: PosedRig) -> MouthLook:
-    """image (1, 3, S, S) a square with the whole face, its head -> in what light its mouth is."""
+def mouth_colours(image: Tensor, head: PosedRig) -> MouthColours:
+    """image (1, 3, S, S) of the whole face, its head -> the colours of its mouth."""
     white = light_of(image, head)
     own = OwnTeeth(image, head, white)
     enamel = white if own.colour is None else own.colour / white.new_tensor(ENAMEL)
-    return MouthLook(white, enamel, inner_lip(image, head, white))
+    return MouthColours(white, enamel, inner_lip(image, head, white))
 
 
 @functools.lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def reach_of_the_mouth() -> Tensor:
-    """(468,) in 0..1: how far each point of the face follows a new voice: 1 around mouth and chin, 0 from the nose and
-    the upper cheeks on.
+    """(468,) in 0..1: how far each point of the face follows the speech: 1 around mouth and chin, 0 at the nose, the
+    cheeks, the sides of the jaw and above. The edge of the jaw would tremble with reading errors of the video's own
+    mouth.
     """
     canonical = load_canonical_face()
-    stirred = canonical.blendshapes[_MOUTH_UNITS].norm(dim=-1).amax(0)
-    follows = _smooth_step(_STIRS, _FOLLOWS, stirred)
-    up = canonical.mean[:, 1]
-    return follows * _smooth_step(float(up[_NOSE_FOOT]) + _NOSE_HIGH, float(up[_LIP_TOP]), up)
+    reach = canonical.blendshapes[_MOUTH_BLENDSHAPES].norm(dim=-1).amax(0)
+    follows = _smooth_step(_STIRS, _FOLLOWS, reach)
+    aside, up = canonical.mean[:, 0].abs(), canonical.mean[:, 1]
+    follows = follows * _smooth_step(_JAW, _CHEEK, aside)
+    return follows * _smooth_step(float(up[_NOSE_BASE]) + _NOSE_HIGH, float(up[_LIP_TOP]), up)
 
 
 @functools.lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def nearness_of_lips() -> Tensor:
-    """(468,) in 0..1: 1 on the lips, which go where the resting face has them; 0 where a point goes by as much as the
-    voice has it beside what the film has it: edges of cheeks and neck stay quiet so.
+    """(468,) in 0..1: 1 on the lips, which move to where the resting face has them; 0 where a point moves by the
+    difference of spoken and recorded expression, so that the edges of cheeks and neck stay still.
     """
     places = load_canonical_face().mean[:, :2]
     far = torch.cdist(places, places[list(OUTER_LIPS + INNER_LIPS)]).amin(1)
@@ -232,7 +231,7 @@ class MouthPlace(NamedTuple):
     up: Tensor
 
     def square(self) -> Box:
-        """The square of the frame that the mask lies in, with a margin; may reach beyond the frame."""
+        """The square of the frame around the mask, with a margin; it may reach outside the frame."""
         reach = math.hypot(*MASK_AXES) if abs(float(self.across[1])) > 1e-3 else max(MASK_AXES)
         half = (reach + MASK_FEATHER + _MARGIN) * float(self.across.norm())
         x, y = (int(v) for v in (self.middle - half).floor())
@@ -240,7 +239,7 @@ class MouthPlace(NamedTuple):
         return Box(x, y, side, side)
 
     def mask(self, box: Box) -> Tensor:
-        """(side, side) in 0..1: 1 where the new mouth is seen, 0 where the frame's own pixels are."""
+        """(side, side) in 0..1: 1 where the new mouth shows, 0 where the frame's own pixels stay."""
         centres = torch.arange(box.width) + 0.5
         x = centres + box.x - float(self.middle[0])
         y = (centres + box.y - float(self.middle[1]))[:, None]
@@ -273,25 +272,25 @@ def with_mouth(
     rest: Tensor,
     weights: Tensor,
     amount: float,
-    look: MouthLook,
+    colours: MouthColours,
     teeth: Tensor | None = None,
 ) -> Tensor:
-    """square (3, S, S) in 0..1, points (468, 3) in its pixels, own (64,) of the film, weights (64,) of the voice -> the
-    same square with the new mouth. amount: 0 as filmed, 1 as the voice has it; teeth: the upper row as the film shows
-    it elsewhere, see teeth.py. What does not move is the square's own to the bit.
+    """square (3, S, S) in 0..1, points (468, 3) in its pixels, own (64,) of the frame, weights (64,) of the speech ->
+    the same square with the new mouth. amount: 0 as recorded, 1 as spoken; teeth: the person's upper row, see teeth.py.
+    Pixels that do not move are unchanged to the bit.
     """
     image, side = square[None], square.shape[-1]
-    head = DubbedHead(with_seen_edges(square, points), rest, own, amount)
+    head = DubbedHead(with_lip_edges(square, points), rest, own, amount)
     flow = mesh_flow(head.rig, weights[None], torch.eye(3)[None], torch.zeros(1, 2))
     frames = _warped(image, head, flow)
-    look_up = Lookup(image, fine=False)
-    look_up.fine = True  # bicubic, on the square itself
-    LipEdges(look_up, side, head).draw(frames, flow.displacement, flow)
-    _FilmMouth(image, head, look, amount, teeth).fill(frames, flow)
+    lookup = Lookup(image, fine=False)
+    lookup.fine = True  # bicubic, on the square itself
+    LipEdges(lookup, side, head).draw(frames, flow.displacement, flow)
+    _DubbedMouth(image, head, colours, amount, teeth).fill(frames, flow)
     return frames[0].clamp_(0, 1)
 
 
-_NOTHING = 0.02  #: pixels of the square; what moves less is the frame's own
+_NOTHING = 0.02  #: pixels of the square; what moves less stays unchanged
 
 
 def _warped(image: Tensor, head: DubbedHead, flow: MeshFlow) -> Tensor:
@@ -307,4 +306,13 @@ def _warped(image: Tensor, head: DubbedHead, flow: MeshFlow) -> Tensor:
     return torch.where(still, image, frames)
 
 
-__all__ = ["AWAY_DEG", "N_POINTS", "DubbedHead", "MouthLook", "MouthPlace", "look_of", "place_of", "with_mouth"]
+__all__ = [
+    "AWAY_DEG",
+    "N_POINTS",
+    "DubbedHead",
+    "MouthColours",
+    "MouthPlace",
+    "mouth_colours",
+    "place_of",
+    "with_mouth",
+]

@@ -1,7 +1,7 @@
-"""What a person's face is like at rest: a sample of the film comes in, the person goes out.
+"""A person's face at rest: a sample of the video comes in, the person goes out.
 
-The resting face is that of the frames in which the lips are nearest to each other, but for the few in which they are
-pressed together. What somebody does all the time, a smile say, belongs to it.
+The resting face is the median of the frames in which the lips are nearly closed, except the few in which they are
+pressed together. A permanent expression, a smile say, belongs to it.
 Letters: `F` frames of the sample.
 """
 
@@ -18,19 +18,19 @@ from ..face.linear_3dmm import Linear3DMM
 from ..render.meshwarp.placement import fit_head
 
 _UPPER, _LOWER = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
-#: of the frames of the sample, sorted by how far the lips are apart: those whose mouth counts as resting
-_CALM = (0.05, 0.2)
-#: decimetres by which a face may be unlike the person, by how much the sample is: films of five people were unlike
-#: themselves by .008 in the middle and .022 at most, and unlike the others by .013 to .049
+#: quantiles of the lip gap: frames between the two count as resting
+_CALM = (0.05, 0.25)
+#: the largest distance of a face from the person, as a factor of the sample's own, and its limits in decimetres: videos
+#: of five people differed from themselves by .008 in the median and .022 at most, from the others by .013 to .049
 _BEYOND, _STRANGER = 1.5, (0.024, 0.045)
-_STILL = 0.05  #: decimetres: a point that blendshapes move so far counts half in likeness
+_STILL = 0.05  #: decimetres: a point that blendshapes move this far counts half in likeness
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
-    weights that it is read to have;  spread: how unlike the sample itself is at most, as `unlike` has it;  teeth
-    (4, H, W): the upper row, where the sample shows it, see teeth.py
+    weights estimated for it;  spread: the largest `unlike` within the sample;  teeth (4, H, W): the upper row, where
+    the sample shows it, see teeth.py
     """
 
     rest: Tensor
@@ -40,7 +40,7 @@ class Person:
 
     @classmethod
     def of(cls, linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Person:
-        """meshes (F, 468, 3) in pixels of the film, of different moments."""
+        """The person of the meshes (F, 468, 3), in pixels of the video."""
         heads = torch.stack([in_head(mesh) for mesh in meshes])
         gaps = (heads[:, _UPPER, 1] - heads[:, _LOWER, 1]).mean(1)
         first, last = (int(part * len(heads)) for part in _CALM)
@@ -50,17 +50,17 @@ class Person:
         return replace(person, spread=max(map(person.unlike, meshes)))
 
     def may_be(self, mesh: Tensor) -> bool:
-        """Whether that face can be this person's."""
+        """Whether the face mesh (468, 3) can be this person's."""
         least, most = _STRANGER
         return self.unlike(mesh) < min(max(_BEYOND * self.spread, least), most)
 
     def unlike(self, mesh: Tensor) -> float:
-        """mesh (468, 3) -> how far that face is from this person's, decimetres; what faces can do counts little."""
+        """mesh (468, 3) -> its mean distance from this person, decimetres; points that expressions move count less."""
         return float(((in_head(mesh) - self.rest).norm(dim=-1) * _steadiness()).sum())
 
 
 def _steadiness() -> Tensor:
-    """(468,) of sum 1: how much each point tells of who somebody is."""
+    """(468,) of sum 1: the weight of each point in `unlike`."""
     moves = load_canonical_face().blendshapes.norm(dim=-1).amax(0)
     steady = 1 / (1 + (moves / _STILL) ** 2)
     return steady / steady.sum()
@@ -75,7 +75,7 @@ def in_head(mesh: Tensor) -> Tensor:
 
 @torch.no_grad()
 def read_weights(linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Tensor:
-    """(F, 468, 3) -> (F, 64) blendshape weights; zeros where nobody reads them."""
+    """(F, 468, 3) -> (F, 64) blendshape weights; zeros without a regressor."""
     if linear_3dmm is None:
         return torch.zeros(len(meshes), EXPRESSION)
     place = linear_3dmm.read.weight.device

@@ -1,7 +1,7 @@
-"""What is on when: a film and the voice's track come in; for each frame of the video its image, and what the mouth
-does.
+"""Timing: a source video and a speech track come in; for each frame of the dubbed video, its source frame and how the
+mouth moves go out.
 
-Letters: `T` frames of the voice's track, 25 a second.
+Letters: `T` frames of the speech track, at 25 fps.
 """
 
 from __future__ import annotations
@@ -15,63 +15,63 @@ import torch
 from torch import Tensor
 
 from ..timeline import FRAMES_PER_SECOND
-from .film import Film, backwards
+from .film import SourceVideo, backwards
 
 
 class DubLength(str, Enum):
-    """What happens where the voice and the film last differently. Of a film that is longer, the rest goes on in all but
+    """What happens when the speech and the video differ in length. A video that is longer plays to its end in all but
     `cut`.
     """
 
-    HOLD = "hold"  #: a longer voice: the film stays on its last image
-    LOOP = "loop"  #: a longer voice: the film begins again
-    BOUNCE = "bounce"  #: a longer voice: the film runs backwards, then forwards again
-    SILENCE = "silence"  #: as long as the film: the end of a longer voice is lost
+    HOLD = "hold"  #: longer speech: the video stays on its last frame
+    LOOP = "loop"  #: longer speech: the video starts again
+    BOUNCE = "bounce"  #: longer speech: the video plays backwards, then forwards again
+    SILENCE = "silence"  #: as long as the video: the end of longer speech is cut off
     CUT = "cut"  #: as long as the shorter of the two
 
 
 def frames_in(seconds: float, fps: float) -> int:
-    """Frames that are needed for so long."""
+    """How many frames last so long."""
     return math.ceil(seconds * fps - 1e-6)
 
 
-def n_frames_of(film_frames: int, voice_seconds: float, fps: float, length: DubLength) -> int:
-    """How many frames the video will have."""
-    voice_frames = frames_in(voice_seconds, fps)
+def n_frames_of(source_frames: int, speech_seconds: float, fps: float, length: DubLength) -> int:
+    """How many frames the dubbed video will have."""
+    speech_frames = frames_in(speech_seconds, fps)
     if length is DubLength.CUT:
-        return min(film_frames, voice_frames)
-    return film_frames if length is DubLength.SILENCE else max(film_frames, voice_frames)
+        return min(source_frames, speech_frames)
+    return source_frames if length is DubLength.SILENCE else max(source_frames, speech_frames)
 
 
-def played(film: Film, voice_seconds: float, length: DubLength) -> Iterator[Tensor]:
-    """The images, one for each frame of the video."""
-    wanted = frames_in(voice_seconds, film.fps)
+def played(source: SourceVideo, speech_seconds: float, length: DubLength) -> Iterator[Tensor]:
+    """Yield source frames (H, W, 3) uint8, one for each frame of the dubbed video."""
+    wanted = frames_in(speech_seconds, source.fps)
     n, last = 0, None
-    for last in film.frames(0, wanted if length is DubLength.CUT else None):
+    for last in source.frames(0, wanted if length is DubLength.CUT else None):
         yield last
         n += 1
     if last is None or length in (DubLength.CUT, DubLength.SILENCE):
         return
-    shown, again = n, True
-    while shown < wanted:
+    n_played, again = n, True
+    while n_played < wanted:
         if length is DubLength.HOLD:
             yield last
-            shown += 1
+            n_played += 1
             continue
         forwards = length is DubLength.LOOP or not again
-        for image in film.frames(0, n) if forwards else backwards(film, n):
-            if shown == wanted:
+        for image in source.frames(0, n) if forwards else backwards(source, n):
+            if n_played == wanted:
                 return
             yield image
-            shown += 1
+            n_played += 1
         again = not again
 
 
 @dataclass(frozen=True, eq=False)
-class VoiceTrack:
-    """What the voice does with the mouth.
+class SpeechTrack:
+    """How the speech moves the mouth.
 
-    weights: (T, 64) blendshapes at 25 a second;  speaks: (T,) in 0..1, 0 in silence
+    weights: (T, 64) blendshape weights at 25 fps;  speaks: (T,) in 0..1, 0 in silence
     """
 
     weights: Tensor
@@ -79,11 +79,12 @@ class VoiceTrack:
 
     @property
     def seconds(self) -> float:
+        """How long the track is."""
         return len(self.weights) / FRAMES_PER_SECOND
 
     def at(self, seconds: float) -> tuple[Tensor, float]:
-        """-> weights (64,) and how far somebody speaks then, along a straight line between two rows; nobody does before
-        and behind the track. In silence the mouth rests.
+        """Blendshape weights (64,) and voice activity 0..1 at that time, interpolated linearly; outside the track and
+        in silence the mouth rests.
         """
         place = seconds * FRAMES_PER_SECOND
         first = math.floor(place + 1e-6)
@@ -100,8 +101,8 @@ class VoiceTrack:
 
 
 def amount_of(speaking: float, strength: float, keep_mouth: float) -> float:
-    """How far the film's mouth is replaced. keep_mouth: how far it stays in silence"""
+    """How far the mouth is replaced, 0..1.  keep_mouth: how far it stays as recorded in silence"""
     return strength * (1 - keep_mouth * (1 - speaking))
 
 
-__all__ = ["DubLength", "VoiceTrack", "amount_of", "frames_in", "n_frames_of", "played"]
+__all__ = ["DubLength", "SpeechTrack", "amount_of", "frames_in", "n_frames_of", "played"]

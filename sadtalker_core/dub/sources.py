@@ -1,8 +1,7 @@
-"""The same with weights that redraw a whole head, as the released ones do: every frame is a portrait of its own.
+"""Dubbing with the released weights, which render a whole head: every frame is a source image of its own.
 
-In: a frame and where its face is, and rows of the voice's expression around its moment. Out: the frame with its head
-drawn again, of which dub.py takes what lies within the mask. It takes as long as Face Render does, and every frame is
-read anew besides.
+In: a frame, its face mesh, and the expression of the speech around it. Out: the frame with its head rendered anew, of
+which dub.py takes what lies within the mask. Each frame costs a 3DMM extraction and a Face Render.
 Letters: `H W` a frame, `W` rows of a window.
 """
 
@@ -17,23 +16,23 @@ from ..datatypes import Box, Expression, HeadPose, Portrait
 from ..families.base import Model
 from ..render.semantics import WINDOW_RADIUS
 from ..timeline import FRAMES_PER_SECOND
-from .schedule import VoiceTrack
+from .schedule import SpeechTrack
 
 
-def rows_around(track: VoiceTrack, seconds: float) -> Tensor:
-    """(W, 64): what MappingNet wants to know of the voice around that time."""
+def rows_around(track: SpeechTrack, seconds: float) -> Tensor:
+    """(W, 64): the window of expression rows that MappingNet takes for that time, in seconds."""
     return torch.stack([track.at(seconds + k / FRAMES_PER_SECOND)[0] for k in range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)])
 
 
-def redrawn(model: Model, frame: Tensor, points: Tensor, rows: Tensor) -> Tensor:
-    """frame (H, W, 3) bytes, points (468, 3) in its pixels, rows (W, 64) -> (H, W, 3) in 0..1, its head as the voice
-    has it in the middle of them.
+def rendered(model: Model, frame: Tensor, points: Tensor, rows: Tensor) -> Tensor:
+    """frame (H, W, 3) uint8, points (468, 3) in its pixels, rows (W, 64) -> (H, W, 3) in 0..1, its head rendered with
+    the expression of the middle row.
     """
     image = frame.float() / 255
     portrait, source = pipeline.extract(model, Portrait(image, face_box=_box_of(points), checked=True))
-    said = Expression(rows, model.family.name)
+    expression = Expression(rows, model.family.name)
     pose = HeadPose(source.pose.expand(len(rows), -1), model.family.name)
-    motion = pipeline.coefficients_to_motion(model, source, said, pose)[WINDOW_RADIUS : WINDOW_RADIUS + 1]
+    motion = pipeline.coefficients_to_motion(model, source, expression, pose)[WINDOW_RADIUS : WINDOW_RADIUS + 1]
     (head,) = pipeline.render(model, portrait, motion).batches()
     box = portrait.require_crop().box
     head = F.interpolate(head[:1].float().cpu(), (box.height, box.width), mode="bilinear", antialias=True)[0]
@@ -49,4 +48,4 @@ def _box_of(points: Tensor) -> Box:
     return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
 
-__all__ = ["redrawn", "rows_around"]
+__all__ = ["rendered", "rows_around"]

@@ -1,4 +1,4 @@
-"""The two residual blocks of the embedded face nets: features in, features of the same or half the size out.
+"""The two residual blocks of the embedded face networks: features in, features of the same or half the size out.
 
 `B` batch, `C` channels, `H W` the grid. After BlazeFace (Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neural
 Face Detection on Mobile GPUs", section 3): a depthwise 3 x 3 convolution, a 1 x 1 convolution, and a shortcut that is

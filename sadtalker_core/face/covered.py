@@ -2,7 +2,7 @@
 
 The colours around the mouth are compared with this face's own skin, on the forehead and below the eyes. Cloth: from the
 nose to the chin, lips included, all has one colour, which is not the skin's. Hair: under the nose, or on the chin, it
-is far darker than skin and lips. What has the colour of skin, as a hand has, is not told from it.
+is far darker than skin and lips. What has the colour of skin, as a hand has, is not detected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EYE_CORNERS = (33, 263)
 _PATCH = 0.03  #: half the side of the patch around a point, in distances of the outer corners of the eyes
 _LIGHT = 0.3  #: how much a factor e of brightness counts beside the shares of the colours
 
-# Beside each number stands what was read from 13 portraits and 40 generated people with bare faces, and from three of
+# Beside each value: what was measured on 13 portraits and 40 generated people with bare faces, and from three of
 # the portraits with masks of three colours and moustaches painted on them.
 _TINT = 0.06  #: how far the shares of the colours are off the skin's; bare, where lips are alike, .03; masks from .09
 _BLACK = 0.35  #: of the brightness of the skin; bare from .58; black masks .2
@@ -38,14 +38,14 @@ _DARKER = 0.7  #: of the brightness of the lips; bare from .72; moustaches to .3
 
 def cover_of(image: Tensor, points: Tensor) -> str | None:
     """image (3, H, W) in 0..1, points (468, 2 or 3) in its pixels -> CLOTH, HAIR, or None for a bare mouth."""
-    seen = colours(image, points)
-    lower = torch.cat([_tone(seen[name]) for name in ("under nose", "chin", "beside")])
-    skin, around, lips = _tone(seen["skin"]).median(0).values, lower.median(0).values, _tone(seen["lips"])
+    patches = colours(image, points)
+    lower = torch.cat([_tone(patches[name]) for name in ("under nose", "chin", "beside")])
+    skin, around, lips = _tone(patches["skin"]).median(0).values, lower.median(0).values, _tone(patches["lips"])
     off = (around - skin)[:2].norm() > _TINT or around[2] - skin[2] < _LIGHT * math.log(_BLACK)
     like = (lips.median(0).values - around).norm() < _LIKE and (lips - around).norm(dim=-1).median() < _EVEN
     if off and like and (lower - around).norm(dim=-1).median() < _EVEN:
         return CLOTH
-    bright = {name: float(colour.mean(-1).median()) for name, colour in seen.items()}
+    bright = {name: float(colour.mean(-1).median()) for name, colour in patches.items()}
     hair = min(bright["under nose"], bright["chin"])
     return HAIR if hair < _DARK * bright["skin"] and hair < _DARKER * bright["lips"] else None
 
@@ -58,20 +58,20 @@ def _tone(colours: Tensor) -> Tensor:
 
 
 def colours(image: Tensor, points: Tensor) -> dict[str, Tensor]:
-    """image (3, H, W) in 0..1, points (468, 2 or 3) in its pixels -> (n, 3) each, by what is looked at"""
+    """image (3, H, W) in 0..1, points (468, 2 or 3) in its pixels -> (n, 3) each, by part of the face"""
     points = points[:, :2].float()
     lips = (points[list(INNER_LIPS)] + points[list(OUTER_LIPS)]) / 2
     eyes = (points[_EYE_CORNERS[1]] - points[_EYE_CORNERS[0]]).norm()
     return {
-        "skin": _seen(image, points[list(_SKIN)], eyes),
-        "under nose": _seen(image, points[list(_UNDER_NOSE)], eyes),
-        "chin": _seen(image, points[list(_CHIN)], eyes),
-        "beside": _seen(image, points[list(_BESIDE)], eyes),
-        "lips": _seen(image, lips, eyes / 2),
+        "skin": _colour_at(image, points[list(_SKIN)], eyes),
+        "under nose": _colour_at(image, points[list(_UNDER_NOSE)], eyes),
+        "chin": _colour_at(image, points[list(_CHIN)], eyes),
+        "beside": _colour_at(image, points[list(_BESIDE)], eyes),
+        "lips": _colour_at(image, lips, eyes / 2),
     }
 
 
-def _seen(image: Tensor, places: Tensor, eyes: Tensor) -> Tensor:
+def _colour_at(image: Tensor, places: Tensor, eyes: Tensor) -> Tensor:
     """places (n, 2) -> (n, 3) the mean of a patch around each"""
     height, width = image.shape[-2:]
     reach = torch.linspace(-1, 1, 5) * float(eyes) * _PATCH

@@ -4,7 +4,7 @@ Two small networks look for faces, `ShortRangeNet` for those that fill the view 
 away. Both are BlazeFace detectors (see blaze.py) whose weights come from MediaPipe (see assets/NOTICE). They are
 convolutional, so an image with small faces is looked at again at a finer scale.
 
-Letters: `B` batch, `N` places where a network may see a face, `H W` an image, `S` the side of a net's input.
+Letters: `B` batch, `N` places where a network may see a face, `H W` an image, `S` the side of a network's input.
 Points are (x, y) in pixels, x right, y down, the centre of the first pixel at 0.5.
 """
 

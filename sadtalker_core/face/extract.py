@@ -35,6 +35,7 @@ from .iris import find_irises
 from .landmarks import mesh_to_68
 from .linear_3dmm import Linear3DMM, read_meshes
 from .mesh import FaceMesh
+from .person import PersonSegmenter, person_in_square
 from .points import FaceSelector, find_mesh
 from .recon import FaceReconNet
 
@@ -95,11 +96,13 @@ def extract_mini(
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
     render_size: int = FIXED_RENDER,
+    segmenter: PersonSegmenter | None = None,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The mini family's 3DMM Extract: find the mesh, crop by its 68 points, read it.
 
     render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
                  and looked up finely. 256 is crop.FIXED_RENDER: pic_size, cut without a filter.
+    segmenter:   tells the person from what is behind, which then stays as it is when the head turns
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
@@ -118,15 +121,21 @@ def extract_mini(
     if cover is not None:
         logging.warning(_COVERED[cover])
     cut = cut_sharply if fine else cut_square
+    square, in_square = cut(portrait.image, box, pic_size), image_to_square(points, box, pic_size)
+    alpha = _cut_alpha(portrait, box, pic_size, cut)
+    person = None if segmenter is None else person_in_square(segmenter, portrait.image, box, square, in_square)
+    if person is not None and alpha is not None:
+        person = torch.minimum(person, alpha)
     crop = FaceCrop(
-        cut(portrait.image, box, pic_size),
-        image_to_square(points, box, pic_size),
+        square,
+        in_square,
         box,
         mode,
         _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
         fine,
         cover == CLOTH,
-        _cut_alpha(portrait, box, pic_size, cut),
+        alpha,
+        person,
     )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 

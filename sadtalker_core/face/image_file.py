@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import ImageError, shorten
 
 #: Pillow's decoders meet a broken file at whatever line it is that fails, and say so in all these ways
-PILLOW_SAYS = (
+PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
     MemoryError, struct.error, zlib.error,
 )  # fmt: skip
@@ -48,14 +48,14 @@ def read_image(source: bytes | Path | str, what: str = "it") -> Tensor:
             return _read(source, what)
         except ImageError:
             raise
-        except PILLOW_SAYS as error:
+        except PILLOW_ERRORS as error:
             reason = error
         try:
             with _forgiving(), _opened(source) as image:
                 if image.width * image.height > EMPTIEST * _n_bytes(source):
                     raise reason
                 pixels = _read(source, what)
-        except PILLOW_SAYS:
+        except PILLOW_ERRORS:
             raise reason from None
     logging.warning("SadTalker: %s is damaged or truncated; it is used as far as it can be read.", what)
     return pixels
@@ -86,7 +86,7 @@ def _pixels(image: Any, what: str) -> Tensor:
     image.load()
     try:
         upright = ImageOps.exif_transpose(image)
-    except PILLOW_SAYS:  # what the camera wrote is damaged, the image is not
+    except PILLOW_ERRORS:  # what the camera wrote is damaged, the image is not
         upright = image
     if upright.mode.startswith(("I", "F")):
         return _scaled(np.asarray(upright), what)
@@ -111,7 +111,7 @@ def _is_animated(image: Any) -> bool:
     try:
         animated = bool(getattr(image, "is_animated", False))
         image.seek(0)
-    except PILLOW_SAYS:  # its second image is damaged
+    except PILLOW_ERRORS:  # its second image is damaged
         return False
     return animated and image.format != "MPO"  # a photograph with a preview or a depth map behind it
 
@@ -156,7 +156,7 @@ def _in_sentences(what: str) -> Iterator[None]:
             f"{what} has {size / 1e6:.0f} megapixels, at most {limit / 1e6:.0f} are supported; make it smaller, for "
             "example 2048 pixels on its longer side."
         ) from error
-    except PILLOW_SAYS as error:
+    except PILLOW_ERRORS as error:
         kind = "unknown format" if isinstance(error, UnidentifiedImageError) else _short(error)
         raise ImageError(
             f"{what} cannot be read as an image ({kind}). Open it in an image viewer: if that fails, get the file "

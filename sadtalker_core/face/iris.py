@@ -35,7 +35,7 @@ _HEIGHT_SPREAD, _USUAL = 0.08, 0.06  #: widths of the eye; how much what is usua
 _LEAST_OPENING = 0.13  #: of the eye's width; below it an eye is as good as closed
 _LEAST_CONTRAST = 0.07  #: of full brightness, between the iris and the bright of the eye
 _LEAST_CLEAR = 0.32  #: the same, of the range of brightness between the lids
-_LEAST_SEEN = 0.35  #: share of the disc that lies between the lids
+_LEAST_VISIBLE = 0.35  #: share of the disc that lies between the lids
 _LARGEST_SQUINT = 0.16  #: widths by which the two eyes may look apart
 
 
@@ -164,7 +164,7 @@ def _scores(bright: Tensor, open_: Tensor, wider: float) -> Tensor:
     unusual = unusual + ((middle_y[:, None] - between_lids) / (_HEIGHT_SPREAD * _FINE)).square()
     score = edge + 0.5 * contrast - _USUAL * (high - low) * unusual
     allowed = (middle_x.abs() < _FURTHEST_X * _FINE) & (middle_y.abs() < _FURTHEST_Y * _FINE)[:, None]
-    allowed = allowed & (inside[1] > _LEAST_SEEN) & (around[1] > 0.1) & (edge > 0)
+    allowed = allowed & (inside[1] > _LEAST_VISIBLE) & (around[1] > 0.1) & (edge > 0)
     allowed = allowed & (contrast > max(_LEAST_CONTRAST, _LEAST_CLEAR * (high - low)))
     return score.masked_fill(~allowed, -torch.inf)
 

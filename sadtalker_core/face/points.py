@@ -112,7 +112,7 @@ def follow_mesh(
 
 
 def select_face(faces: list[DetectedFace], selector: FaceSelector, frame: Tensor) -> DetectedFace:
-    """The face that is meant, of those of a frame (H, W, 3); an index beyond the last means the last."""
+    """The selected face, of those of a frame (H, W, 3); an index beyond the last selects the last."""
     height, width = frame.shape[:2]
     if selector.box is not None:
         return nearest(faces, selector.box, lambda face: face.box)

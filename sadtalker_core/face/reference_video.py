@@ -20,7 +20,7 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .brows_and_gaze import UpperFaceSeen, brow_heights, looks_aside, with_brows_and_gaze
+from .brows_and_gaze import UpperFaceReading, brow_heights, gaze_across, with_brows_and_gaze
 from .crop import cut_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
@@ -104,33 +104,33 @@ def read_mini_video(
     n_frames: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FaceCoefficients:
-    """The same in the mini family: meshes are followed from frame to frame and read by the linear fit; brows and gaze
-    are told from how they differ from the clip's usual ones (brows_and_gaze.py).
+    """The same in the mini family: meshes are tracked from frame to frame and read by the linear fit; brows and gaze
+    are measured relative to the median of the clip (brows_and_gaze.py).
     """
-    look = math.nan  # of the last frame that showed one
+    gaze = math.nan  # of the last frame that showed one
 
     def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box, float]:
-        nonlocal look
+        nonlocal gaze
         irises = find_irises(frame.permute(2, 0, 1), points)
-        look = look if irises is None else looks_aside(irises, points)
-        return points, box, look
+        gaze = gaze if irises is None else gaze_across(irises, points)
+        return points, box, gaze
 
     def read(faces: list[tuple[Tensor, Box, float]]) -> Tensor:
-        meshes, boxes, looks = zip(*faces, strict=True)
+        meshes, boxes, gaze_of_frames = zip(*faces, strict=True)
         points = torch.stack(meshes)
         rows = read_meshes_at(linear_3dmm, points, list(boxes), pic_size, mode)
         heights = brow_heights(linear_3dmm, points)
-        return torch.cat([rows.full_rows(), rows.crop, heights, torch.tensor(looks)[:, None]], dim=1)
+        return torch.cat([rows.full_rows(), rows.crop, heights, torch.tensor(gaze_of_frames)[:, None]], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
         return square_box(mesh_to_68(points), size_wh, mode)
 
     clip = _FaceTrack(box_follows_face, missing_face, batch_size, n_frames, on_progress)
     meshes = follow_mesh(detector, mesh, _checked(frames), selector)
-    seen = ((frame, None if found is None else found.points) for frame, found in meshes)
-    rows, found = clip.rows_at_25(seen, fps, choose_box, prepare, read)
+    tracked = ((frame, None if found is None else found.points) for frame, found in meshes)
+    rows, found = clip.rows_at_25(tracked, fps, choose_box, prepare, read)
     record = _record(rows[:, :ROW], found, MINI, mode, pic_size)
-    return with_brows_and_gaze(record, UpperFaceSeen(rows[:, ROW : ROW + 2], rows[:, -1]))
+    return with_brows_and_gaze(record, UpperFaceReading(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:
@@ -150,13 +150,13 @@ class _FaceTrack:
 
     def rows_at_25(
         self,
-        seen: Iterable[tuple[Tensor, Tensor | None]],
+        tracked: Iterable[tuple[Tensor, Tensor | None]],
         fps: float,
         choose_box: Callable[[Tensor, tuple[int, int]], Box],
         prepare: Callable[[Tensor, Tensor, Box], Any],
         read: Callable[[list[Any]], Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Frames with the points of the face, or None -> rows (T, 260), and (T,) whether they were seen.
+        """Frames with the points of the face, or None -> rows (T, 260), and (T,) whether they were found.
 
         choose_box: (points, size of the frame) -> the box; may raise FaceNotFound
         prepare:    (frame, points, box) -> what is kept of the frame; may raise FaceNotFound
@@ -170,11 +170,11 @@ class _FaceTrack:
         found: list[bool] = []
         own_row: list[int] = []  #: of each frame that shows the face; a frame that comes again has the row it had
         last: Tensor | None = None
-        for frame, points in seen:
+        for frame, points in tracked:
             if frame is last:
                 found.append(found[-1])
                 own_row += own_row[-1:] if found[-1] else []
-                self._tell(len(found))
+                self._report_progress(len(found))
                 continue
             last = frame
             try:
@@ -196,7 +196,7 @@ class _FaceTrack:
             if len(waiting) == self.batch_size:
                 rows.append(read(waiting))
                 waiting = []
-            self._tell(len(found))
+            self._report_progress(len(found))
         if not found:
             raise VideoError("the reference video holds no frames; connect frames or a video that is not empty.")
         if not any(found):
@@ -208,7 +208,7 @@ class _FaceTrack:
             rows.append(read(waiting))
         return resample_to_25(*self._fill(torch.cat(rows)[own_row], torch.tensor(found)), fps)
 
-    def _tell(self, done: int) -> None:
+    def _report_progress(self, done: int) -> None:
         if self.on_progress is not None:
             self.on_progress(done, max(done, self.n_frames))
 
@@ -223,7 +223,7 @@ def resample_to_25(rows: Tensor, found: Tensor, fps: float) -> tuple[Tensor, Ten
     """Rows (F, 260) of frames at `fps` -> rows (T, 260) at 25 a second, as long to within a frame.
 
     Between two frames each number moves along a straight line, and the angles turn the shorter way. found (F,) becomes
-    (T,): a row is seen when every frame it is made of was.
+    (T,): a row counts as found when every frame it is made of was.
     """
     n_frames = rows.shape[0]
     n_rows = max(int(n_frames * FRAMES_PER_SECOND / fps + 1e-6), 1)
@@ -236,8 +236,8 @@ def resample_to_25(rows: Tensor, found: Tensor, fps: float) -> tuple[Tensor, Ten
     angles = slice(start, start + layout.ROTATION)
     smooth[:, angles] = torch.from_numpy(np.unwrap(smooth[:, angles].numpy(), axis=0))
     mixed = smooth[before] * (1 - part) + smooth[after] * part
-    seen = found[before] & (found[after] | (part[:, 0] == 0))
-    return mixed.float(), seen
+    tracked = found[before] & (found[after] | (part[:, 0] == 0))
+    return mixed.float(), tracked
 
 
 def _record(rows: Tensor, found: Tensor, family: str, mode: CropMode, pic_size: int) -> FaceCoefficients:

@@ -79,8 +79,11 @@ class Mini:
         render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
         """points: of no use here, where the mesh is all that is asked"""
-        detector, mesh, linear_3dmm = model.use(
-            self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
+        detector, mesh, linear_3dmm, segmenter = model.use(
+            self.networks.face_detector,
+            self.networks.face_mesh,
+            self.networks.linear_3dmm,
+            self.networks.person_segmenter,
         )
         cropped, row = extract_mini(
             detector,
@@ -92,6 +95,7 @@ class Mini:
             crop_scale=crop_scale,
             offset=offset,
             render_size=render_size,
+            segmenter=segmenter,
         )
         if render_size != FIXED_RENDER:
             _log_size(cropped.require_crop())

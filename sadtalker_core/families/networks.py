@@ -15,6 +15,7 @@ from ..errors import CheckpointMismatch, shorten
 from ..face.detector import FaceDetector
 from ..face.linear_3dmm import Linear3DMM, Linear3DMMConfig
 from ..face.mesh import FaceMesh
+from ..face.person import PersonSegmenter
 from ..face.recon import RELEASED_FACE_RECON, FaceReconConfig, FaceReconNet
 from ..motion.expnet import RELEASED_EXPNET, ExpNet, ExpNetConfig
 from ..motion.posevae import RELEASED_POSEVAE, PoseVAE, PoseVAEConfig
@@ -37,6 +38,7 @@ Kind = TypeVar("Kind", bound=nn.Module, covariant=True)
 N = TypeVar("N", bound=nn.Module)
 N2 = TypeVar("N2", bound=nn.Module)
 N3 = TypeVar("N3", bound=nn.Module)
+N4 = TypeVar("N4", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,18 @@ class NetworkHost:
         self, first: Network[N], second: Network[N2], third: Network[N3], /, *, working_bytes: int = 0
     ) -> tuple[N, N2, N3]: ...
 
+    @overload
+    def use(
+        self,
+        first: Network[N],
+        second: Network[N2],
+        third: Network[N3],
+        fourth: Network[N4],
+        /,
+        *,
+        working_bytes: int = 0,
+    ) -> tuple[N, N2, N3, N4]: ...
+
     def use(self, *networks: Network[nn.Module], working_bytes: int = 0) -> tuple[nn.Module, ...]:
         """What `bring` brings, each with its type: a network is brought together with those that it works with, so
         that none of them makes room for another. A generator may be one that is arranged for speed.
@@ -109,6 +123,7 @@ class NetworkHost:
 #: embedded in the pack, and part of every model
 FACE_DETECTOR = Network("face_detector", FaceDetector)
 FACE_MESH = Network("face_mesh", FaceMesh)
+PERSON_SEGMENTER = Network("person_segmenter", PersonSegmenter)
 
 FACE_RECON = StoredNetwork("face_recon", FaceReconNet, FaceReconConfig, RELEASED_FACE_RECON)
 EXPNET = StoredNetwork("expnet", ExpNet, ExpNetConfig, RELEASED_EXPNET)
@@ -167,6 +182,7 @@ class ReleasedNetworks(FamilyNetworks):
 class MiniNetworks(FamilyNetworks):
     """Those of the mini family."""
 
+    person_segmenter: Network[PersonSegmenter] = PERSON_SEGMENTER
     linear_3dmm: StoredNetwork[Linear3DMM] = LINEAR_3DMM
     flow_renderer: StoredNetwork[FlowRenderer] = FLOW_RENDERER
 

@@ -1,12 +1,20 @@
-"""An expression and a pose go out as blendshapes that other programs read; files of blendshapes, visemes or phonemes
-come in as an expression, and a pose where there is one. For the family whose coefficients have names.
+"""Exports an expression and a pose as blendshapes for other programs; imports files of blendshapes, visemes or phonemes
+as an expression, and a pose where there is one. For the family whose coefficients are blendshapes.
 
     Live Link Face CSV    Timecode, BlendShapeCount, 52 weights in the app's order, head and eyes in radians
     JSON                  for glTF and VRM: names, a row of weights for each frame, the head as angles and quaternions
-    Azure, Rhubarb, phonemes: see mouth_cues.py; Azure's 55 numbers a frame, too
+    Azure, Rhubarb, phonemes: see mouth_cues.py; also Azure's 55 values per frame
 
-Head and eye angles of the CSV have the signs of the app's own recordings, which are those of HeadPose: yaw above 0
-turns to the left of the image, pitch down, roll clockwise as seen. Letters: `T` frames at 25 fps, `n` frames of a file.
+Angles of the CSV are in radians. Eyes: in the app's recordings (two takes, 7,800 frames, in
+github.com/alexdjulin/LiveLinkFace-CSV-Retarget-For-Motionbuilder) positive yaw looks to the person's right, pitch
+down, and roll is 0.97 to 1.00 times yaw times pitch, which of all units radians alone give. The head, which is
+switched off in these takes, is the other way round: positive pitch looks up, yaw turns to the person's left (the right
+of the image), roll tilts to their right (counterclockwise as seen). So do programs that show it read it:
+VRCFaceTracking (its LiveLinkTrackingModule negates all three, and its UnifiedHeadData has down, right and left above
+0), MeFaMo and GodotLiveLinkFace; Faceit agrees in pitch and unit and has yaw and roll the other way.
+JSON keeps the signs of HeadPose.
+
+Letters: `T` frames at 25 fps, `n` frames of a file.
 """
 
 from __future__ import annotations
@@ -26,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..canonical_face import DOWN_DEG, HEAD_TO_IMAGE, IN_DEG, OUT_DEG, UP_DEG, rotation_of_angles
-from ..choices import one_of
+from ..choices import number_in, of_kind, one_of
 from ..claims import Claim
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION, POSE, ROTATION
 from ..datatypes import MINI, Expression, FaceCoefficients, HeadPose, OnProgress, SpeechWindows
@@ -39,9 +47,9 @@ from .track_file import MOST_FRAMES
 from .visemes import GESTURE_BLENDSHAPES, SHAPES, SPEECH_BLENDSHAPES, blendshape_indices, long_blendshape_track
 
 LIVE_LINK, JSON_ARKIT, JSON_VRM = EXPORT_FORMS = ("Live Link Face CSV", "JSON, ARKit names", "JSON, VRM 1.0 names")
-#: what their names end in
+#: file name endings
 ENDINGS = {LIVE_LINK: ".csv", JSON_ARKIT: ".json", JSON_VRM: ".json"}
-#: what is read
+#: file name endings that are read
 IMPORT_ENDINGS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".lab", ".textgrid")
 LOWEST_FPS, HIGHEST_FPS = 1.0, 240.0
 #: bytes of a file that are read: JSON is held whole; a CSV of ten hours at 60 fps has 1.5 GB
@@ -49,12 +57,12 @@ LARGEST_TEXT, LARGEST_CSV = 64_000_000, 2_000_000_000
 JSON_KEY, VERSION = "sadtalker_blendshapes", 1
 #: decimals of a weight or an angle
 CSV_DIGITS, JSON_DIGITS = 10, 6
-#: beyond this no weight is believed: it may be a percentage
+#: larger weights are refused: they may be percentages
 LARGEST_WEIGHT = 10.0
-#: radians; beyond this no angle of a head is believed: it may be in degrees
+#: radians; larger head angles are refused: they may be in degrees
 LARGEST_ANGLE = 2 * math.pi
 AZURE_FPS = 60.0
-#: timecodes of cameras, tried in this order
+#: frame rates of timecodes, tried in this order
 _RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120, 240)
 _FRAMES_AT_ONCE = 512
 
@@ -66,7 +74,7 @@ def _both(*names: str) -> list[str]:
     return [f"{name}{side}" for name in names for side in _SIDES]
 
 
-#: Apple's order, which Azure's frames have, too
+#: ARKit's order, which Azure's frames have, too
 APPLE_ORDER = (
     *(f"{name}{side}" for side in _SIDES for name in _EYE),
     "jawForward", "jawLeft", "jawRight", "jawOpen",
@@ -79,7 +87,8 @@ APPLE_ORDER = (
 _SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
 HEAD_COLUMNS = ("HeadYaw", "HeadPitch", "HeadRoll")
 EYE_COLUMNS = tuple(f"{side}Eye{angle}" for side in _SIDES for angle in ("Yaw", "Pitch", "Roll"))
-#: the columns behind Timecode and BlendShapeCount, as the app writes them: Apple's, the right of jaw and mouth first
+#: the columns after Timecode and BlendShapeCount, as the app writes them: ARKit's, with right before left of jaw and
+#: mouth
 LIVE_LINK_COLUMNS = (
     *(f"{name[0].upper()}{name[1:]}" for name in (_SWAPPED.get(name, name) for name in APPLE_ORDER)),
     *HEAD_COLUMNS,
@@ -89,9 +98,9 @@ _INDEX = {name.lower(): k for name, k in BLENDSHAPE_INDEX.items()}
 #: where each of the app's 52 columns is in an expression
 _LIVE_LINK_INDEX = [_INDEX[name.lower()] for name in LIVE_LINK_COLUMNS[: len(ARKIT_BLENDSHAPES)]]
 
-#: VRM's mouths and the shape of speech that each is; a mouth is a mixture of these
+#: VRM's mouth expressions and the viseme that each stands for; a mouth is a mixture of these
 VRM_MOUTHS = {"aa": "ah", "ih": "ih", "ou": "oo", "ee": "ee", "oh": "oh"}
-#: the other expressions of VRM 1.0 that ARKit's units tell, as means of these
+#: the other expressions of VRM 1.0 that follow from ARKit's blendshapes, as means of these
 VRM_MEANS = {
     "blinkLeft": ("eyeBlinkLeft",),
     "blinkRight": ("eyeBlinkRight",),
@@ -103,7 +112,7 @@ VRM_MEANS = {
 
 
 class ImportedTracks(NamedTuple):
-    """What a file says: expression, pose (None where it has no head), and in words what kind of file it is."""
+    """expression;  pose: None for a file without a head;  form: the kind of file, in words."""
 
     expression: Expression
     pose: HeadPose | None
@@ -132,10 +141,11 @@ def export_blendshapes(
     without frames, an unknown form, an fps out of its range, and a path that cannot be written to.
     """
     form = one_of("format", form, EXPORT_FORMS)
-    if not LOWEST_FPS <= fps <= HIGHEST_FPS:
-        raise OptionError(f"fps: expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
-    require_names(expression, "exported")
-    if pose is not None and len(pose) != len(expression):
+    fps = number_in("fps", fps, LOWEST_FPS, HIGHEST_FPS)
+    require_names(of_kind("expression", expression, Expression), "exported")
+    if not isinstance(path, str | Path | Claim):
+        raise OptionError(f"path: expected text or a Path, got {type(path).__name__}.")
+    if pose is not None and len(of_kind("pose", pose, HeadPose)) != len(expression):
         raise OptionError(
             f"expected a pose of {len(expression)} frames, as the expression has, got {len(pose)}; make both from the "
             "same Audio Encode, or use Resize Track."
@@ -161,7 +171,7 @@ def export_blendshapes(
 
 
 def require_names(expression: Expression, verb: str) -> None:
-    """Refuse coefficients that are no blendshapes. Raises WrongFamily."""
+    """Raises WrongFamily for coefficients that are no blendshapes."""
     if not expression.blendshapes:
         raise WrongFamily(
             f"a {expression.family} expression cannot be {verb} as blendshapes: its coefficients have no names, each "
@@ -170,7 +180,9 @@ def require_names(expression: Expression, verb: str) -> None:
 
 
 def _sampled(table: Tensor, fps: float, on_progress: OnProgress | None) -> Iterator[tuple[int, Tensor]]:
-    """(number of the first, rows) of some frames after the other, at another rate; on progress in between."""
+    """Yields (number of the first, rows) of a few frames at a time, resampled to `fps`; calls on_progress in
+    between.
+    """
     n_frames = max(math.ceil(len(table) * fps / FRAMES_PER_SECOND - 1e-9), 1)
     for first in range(0, n_frames, _FRAMES_AT_ONCE):
         last = min(first + _FRAMES_AT_ONCE, n_frames)
@@ -180,7 +192,7 @@ def _sampled(table: Tensor, fps: float, on_progress: OnProgress | None) -> Itera
 
 
 def _between(table: Tensor, places: Tensor) -> Tensor:
-    """table (n, N) at places (m,) that may lie between two rows; on a row it is that row, to the bit."""
+    """table (n, N) at fractional rows `places` (m,), linearly interpolated; a whole number gives its row to the bit."""
     nearest = places.round()
     places = torch.where((places - nearest).abs() < 1e-4, nearest, places).clamp(0, len(table) - 1)
     before = places.floor().long()
@@ -190,11 +202,12 @@ def _between(table: Tensor, places: Tensor) -> Tensor:
 
 def _csv(table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | None) -> Iterator[str]:
     yield ",".join(("Timecode", "BlendShapeCount", *LIVE_LINK_COLUMNS)) + "\r\n"
-    n_units = len(ARKIT_BLENDSHAPES)
+    n_blendshapes = len(ARKIT_BLENDSHAPES)
     for first, rows in _sampled(table, fps, on_progress):
-        pitch, yaw, roll = rows[:, n_units:].unbind(1)
+        pitch, yaw, roll = flipped_signs(rows[:, n_blendshapes:]).unbind(1)
         numbers = torch.cat(
-            [rows[:, _LIVE_LINK_INDEX], torch.stack([yaw, pitch, roll], dim=1), eye_angles(rows[:, :n_units])], dim=1
+            [rows[:, _LIVE_LINK_INDEX], torch.stack([yaw, pitch, roll], dim=1), eye_angles(rows[:, :n_blendshapes])],
+            dim=1,
         )
         for k, values in enumerate(numbers.double().tolist(), start=first):
             cells = ",".join(f"{value:.{CSV_DIGITS}f}" for value in values)
@@ -202,7 +215,7 @@ def _csv(table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | No
 
 
 def timecode(frame: int, fps: float) -> str:
-    """HH:MM:SS:FF.mmm of a frame, as the app writes it; of 29.97 fps and the like on a base of whole frames."""
+    """HH:MM:SS:FF.mmm of a frame, as the app writes it; 29.97 fps and the like count frames to the next whole rate."""
     base = math.ceil(fps - 1e-9)
     if base == fps:
         seconds, thousandths = frame // base, 1000 * (frame % base)
@@ -214,13 +227,20 @@ def timecode(frame: int, fps: float) -> str:
     return f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{whole:02d}.{rest:03d}"
 
 
-def eye_angles(units: Tensor) -> Tensor:
+def flipped_signs(angles: Tensor) -> Tensor:
+    """Pitch, yaw and roll of a head with the signs of HeadPose -> with those of the app, and back; 0 is no -0."""
+    return 0.0 - angles
+
+
+def eye_angles(weights: Tensor) -> Tensor:
     """(n, 52) weights -> (n, 6): yaw, pitch and roll of the left and the right eye in radians, with the app's signs: to
-    the right of the person and down are above 0, and roll is yaw times pitch.
+    the right of the person and down are positive, and roll is yaw times pitch.
     """
     angles = []
     for side, outwards in (("Left", -1.0), ("Right", 1.0)):
-        out, into, up, down = (units[:, BLENDSHAPE_INDEX[f"eyeLook{way}{side}"]] for way in ("Out", "In", "Up", "Down"))
+        out, into, up, down = (
+            weights[:, BLENDSHAPE_INDEX[f"eyeLook{way}{side}"]] for way in ("Out", "In", "Up", "Down")
+        )
         yaw = torch.deg2rad(out * OUT_DEG - into * IN_DEG) * outwards
         pitch = torch.deg2rad(down * DOWN_DEG - up * UP_DEG)
         angles += [yaw, pitch, yaw * pitch]
@@ -240,7 +260,7 @@ def _json(
     table: Tensor, fps: float, has_head: bool, on_progress: OnProgress | None, names: str, targets: Sequence[str],
     weights_of: Any,
 ) -> Iterator[str]:  # fmt: skip
-    """A line for each frame: its time, its weights, and the head's angles and quaternion."""
+    """Yields one line for each frame: its time, its weights, and the head's angles and quaternion."""
     head = {
         JSON_KEY: VERSION,
         "fps": fps,
@@ -251,14 +271,14 @@ def _json(
         "clockwise); head_quaternion x, y, z, w in glTF's axes",
     }
     yield json.dumps(head)[:-1] + ', "frames": [\n'
-    units = len(ARKIT_BLENDSHAPES)
+    n_blendshapes = len(ARKIT_BLENDSHAPES)
     for first, rows in _sampled(table, fps, on_progress):
-        angles = rows[:, units:]
-        parts: list[list[Any]] = [_rounded(weights_of(rows[:, :units]))]
+        angles = rows[:, n_blendshapes:]
+        parts: list[list[Any]] = [_rounded(weights_of(rows[:, :n_blendshapes]))]
         if has_head:
             parts += [_rounded(angles), _rounded(_quaternions(angles))]
-        for k, said in enumerate(zip(*parts, strict=True), start=first):
-            yield ("" if k == 0 else ",\n") + json.dumps([round(k / fps, JSON_DIGITS), *said], separators=(",", ":"))
+        for k, values in enumerate(zip(*parts, strict=True), start=first):
+            yield ("" if k == 0 else ",\n") + json.dumps([round(k / fps, JSON_DIGITS), *values], separators=(",", ":"))
     yield "\n]}\n"
 
 
@@ -267,7 +287,7 @@ def _rounded(rows: Tensor) -> list[list[float]]:
 
 
 def _quaternions(angles: Tensor) -> Tensor:
-    """(n, 3) pitch, yaw, roll -> (n, 4) x, y, z, w of the same turn where y is up and the face looks along z."""
+    """(n, 3) pitch, yaw, roll -> (n, 4) x, y, z, w of the same rotation in glTF's axes: y up, the face towards z."""
     from scipy.spatial.transform import Rotation
 
     flip = torch.tensor(HEAD_TO_IMAGE)
@@ -275,19 +295,19 @@ def _quaternions(angles: Tensor) -> Tensor:
     return torch.from_numpy(Rotation.from_matrix(turns.double().numpy()).as_quat())
 
 
-def vrm_weights(units: Tensor) -> Tensor:
-    """(n, 52) -> (n, 11): the mixture of VRM's five mouths that is nearest to the mouth, and the means of VRM_MEANS.
+def vrm_weights(arkit: Tensor) -> Tensor:
+    """(n, 52) -> (n, 11): the mixture of VRM's five mouth expressions nearest to the mouth, and the means of VRM_MEANS.
 
-    The mixture is the one of least squares without negative weights; of five mouths every subset is tried.
+    The mixture is a non-negative least-squares fit; with five mouths every subset is tried.
     """
     basis = np.zeros((len(ARKIT_BLENDSHAPES), len(VRM_MOUTHS)))
     for k, shape in enumerate(VRM_MOUTHS.values()):
         for gesture, value in SHAPES[shape].items():
             for name, amount in GESTURE_BLENDSHAPES[gesture].items():
                 basis[blendshape_indices(name), k] += value * amount
-    told = [k for k in SPEECH_BLENDSHAPES if basis[k].any()]
-    basis, wanted = basis[told], units[:, told].double().numpy()
-    best, weights = np.square(wanted).sum(axis=1), np.zeros((len(units), basis.shape[1]))
+    moved = [k for k in SPEECH_BLENDSHAPES if basis[k].any()]
+    basis, wanted = basis[moved], arkit[:, moved].double().numpy()
+    best, weights = np.square(wanted).sum(axis=1), np.zeros((len(arkit), basis.shape[1]))
     for chosen in range(1, 2 ** basis.shape[1]):
         columns = [k for k in range(basis.shape[1]) if chosen >> k & 1]
         mixed = wanted @ np.linalg.pinv(basis[:, columns]).T
@@ -296,8 +316,8 @@ def vrm_weights(units: Tensor) -> Tensor:
         best = np.where(better, error, best)
         weights[better] = 0.0
         weights[np.ix_(better, columns)] = mixed[better]
-    means = [units[:, [BLENDSHAPE_INDEX[name] for name in names]].mean(dim=1) for names in VRM_MEANS.values()]
-    mouths = torch.from_numpy(weights).to(units).clamp(max=1)
+    means = [arkit[:, [BLENDSHAPE_INDEX[name] for name in names]].mean(dim=1) for names in VRM_MEANS.values()]
+    mouths = torch.from_numpy(weights).to(arkit).clamp(max=1)
     return torch.cat([mouths, torch.stack(means, dim=1)], dim=1)
 
 
@@ -315,47 +335,50 @@ def import_blendshapes(
 ) -> ImportedTracks:
     """Read a file of blendshapes, visemes or phonemes as tracks of the mini model at 25 fps.
 
-    fps:    of the file's frames; 0 takes what it says, or what its timecodes tell
-    speech: the tracks become as long as this voice: frames hold their last one, sounds end at rest
-    base:   an expression for what the file does not tell, such as ExpNet's blinks and gaze under visemes, held or cut
-            to the length; without it that is the face of `source`, or 0
-    source: the portrait: sounds open the mouth from how it rests there, and the head begins as it holds it and moves
-            as in the file; without it the head has the angles of the file, in the middle of its square
+    fps:    of the file's frames; 0 takes the file's own, or that of its timecodes
+    speech: the tracks get the length of this speech: the last frame is held, phonemes end at rest
+    base:   an expression for what the file does not contain, such as ExpNet's blinks and gaze under visemes, held or
+            cut to the length; without it that of `source`, or 0
+    source: the portrait: phonemes open the mouth from its rest position there, and the head starts from its pose and
+            moves as in the file; without it the head has the angles of the file, in the middle of its square
     on_progress: called with (done, of how much); may raise to stop
-    Raises OptionError for a file that is none of these or has lines that make no sense, each named by its number, and
-    WrongFamily for a base or a source whose coefficients have no names.
+    Raises OptionError for a file that is none of these or has invalid lines, each named by its number, and WrongFamily
+    for a base or a source whose coefficients are no blendshapes.
     """
+    if not isinstance(path, str | Path):
+        raise OptionError(f"path: expected text or a Path, got {type(path).__name__}.")
     path = Path(path)
     name = shorten(path.name, 100)
     if base is not None:
-        require_names(base, "imported")
+        require_names(of_kind("base", base, Expression), "imported")
     if source is not None:
+        source = of_kind("source", source, FaceCoefficients)
         require_names(Expression(source.expression, source.family), "imported")
-    if fps and not LOWEST_FPS <= fps <= HIGHEST_FPS:
-        raise OptionError(f"fps: expected 0, or {LOWEST_FPS:g} to {HIGHEST_FPS:g}, got {fps:g}.")
-    n_frames = None if speech is None else speech.n_frames
+    if fps != 0:
+        fps = number_in("fps", fps, LOWEST_FPS, HIGHEST_FPS, "0, or ")
+    n_frames = None if speech is None else of_kind("speech", speech, SpeechWindows).n_frames
     try:
         read = _read(path, fps, n_frames, on_progress)
     except OptionError as error:
         raise OptionError(f"{name}: {error}") from error
-    length = len(read.units)
+    length = len(read.weights)
     logging.info("SadTalker: %s is read as %s: %d frames at 25 fps.", name, read.form, length)
     rows = torch.zeros(length, EXPRESSION)
     if base is not None and len(base):
         rows = base.coefficients[torch.arange(length).clamp(max=len(base) - 1)].float().clone()
     elif source is not None:
         rows[:] = source.expression[:1]
-    units = read.units
+    weights = read.weights
     if read.spoken:
         rest = torch.zeros(1, EXPRESSION) if source is None else source.expression[:1].float()
-        units = spoken_expression(units, rest.expand(length, -1))[:, read.columns]
-    rows[:, read.columns] = units
+        weights = spoken_expression(weights, rest.expand(length, -1))[:, read.columns]
+    rows[:, read.columns] = weights
     pose = None if read.angles is None else HeadPose(_placed(read.angles, source), MINI)
     return ImportedTracks(Expression(rows, MINI), pose, read.form)
 
 
 def _placed(angles: Tensor, source: FaceCoefficients | None) -> Tensor:
-    """(T, 3) -> (T, 6)"""
+    """Angles (T, 3) -> pose (T, 6), relative to the source's where there is one."""
     if source is None:
         return F.pad(angles, (0, POSE - ROTATION))
     rows = source.pose[:1].expand(len(angles), -1).clone()
@@ -364,12 +387,12 @@ def _placed(angles: Tensor, source: FaceCoefficients | None) -> Tensor:
 
 
 class _Read(NamedTuple):
-    """columns: of an expression;  units (T, their number);  angles (T, 3) pitch, yaw, roll or None
-    spoken: units are what sounds ask for, SPEECH_BLENDSHAPES, not yet how the face says it
+    """columns: of an expression;  weights: (T, as many);  angles: (T, 3) pitch, yaw, roll or None
+    spoken: whether the weights are those of phonemes, SPEECH_BLENDSHAPES, not yet combined with the portrait's
     """
 
     columns: list[int]
-    units: Tensor
+    weights: Tensor
     angles: Tensor | None
     form: str
     spoken: bool = False
@@ -414,9 +437,9 @@ def _spoken(cues: Any, n_frames: int | None, on_progress: OnProgress | None) -> 
     end = max(phone.end for phone in cues.phones) + LAST_LASTS_S
     _check_length(end)
     length = n_frames or math.ceil(end * FRAMES_PER_SECOND)
-    units = long_blendshape_track(cues.phones, length, led=cues.led, on_progress=on_progress)
+    weights = long_blendshape_track(cues.phones, length, led=cues.led, on_progress=on_progress)
     columns = list(SPEECH_BLENDSHAPES)
-    return _Read(columns, torch.from_numpy(units[:, columns]), None, cues.form, spoken=True)
+    return _Read(columns, torch.from_numpy(weights[:, columns]), None, cues.form, spoken=True)
 
 
 def _resampled(
@@ -439,13 +462,15 @@ def _resampled(
     return _Read(columns, rows[:, : len(columns)], rows[:, len(columns) :] if has_head else None, form)
 
 
-def _checked_weights(units: Tensor) -> Tensor:
-    bad = torch.nonzero(~torch.isfinite(units).all(dim=1))
+def _checked_weights(weights: Tensor) -> Tensor:
+    bad = torch.nonzero(~torch.isfinite(weights).all(dim=1))
     if len(bad):
         raise OptionError(f"frame {int(bad[0])} (counted from 0) contains NaN or infinite values.")
-    if units.numel() and float(units.abs().max()) > LARGEST_WEIGHT:
-        raise OptionError(f"expected weights from 0 to 1, got {float(units.abs().max()):g}; divide percentages by 100.")
-    return units
+    if weights.numel() and float(weights.abs().max()) > LARGEST_WEIGHT:
+        raise OptionError(
+            f"expected weights from 0 to 1, got {float(weights.abs().max()):g}; divide percentages by 100."
+        )
+    return weights
 
 
 def _check_angles(angles: Tensor) -> None:
@@ -463,9 +488,7 @@ def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnPr
         places = {name.lower(): k for k, name in enumerate(header)}
         known = [name for name in ARKIT_BLENDSHAPES if name.lower() in places]
         if not known:
-            raise OptionError(
-                "it is no CSV of Live Link Face: its first line names no ARKit blendshape, such as JawOpen."
-            )
+            raise OptionError("it is no Live Link Face CSV: its first line names no ARKit blendshape, such as JawOpen.")
         if len(known) < len(ARKIT_BLENDSHAPES):
             missing = [name for name in ARKIT_BLENDSHAPES if name not in known]
             logging.info("SadTalker: the CSV lacks %s.", shorten(", ".join(missing)))
@@ -501,9 +524,10 @@ def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnPr
     if not torch.isfinite(table).all():
         raise OptionError("its head angles contain NaN or infinite values.")
     _check_angles(table[:, len(known) :])
+    table[:, len(known) :] = flipped_signs(table[:, len(known) :])
     if not has_head:
         table = F.pad(table, (0, ROTATION))
-    has_head = has_head and bool(table[:, len(known) :].any())  # the app writes zeros where the head is switched off
+    has_head = has_head and bool(table[:, len(known) :].any())  # the app writes zeros when head tracking is off
     times = _times_of(codes, fps)
     return _resampled(
         [BLENDSHAPE_INDEX[name] for name in known], table, times, has_head, n_frames, "Live Link Face CSV"
@@ -511,12 +535,12 @@ def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnPr
 
 
 def _times_of(codes: Sequence[str], fps: float) -> Tensor:
-    """(n,) seconds since the first frame; by the timecodes, or by a rate where there are none."""
+    """(n,) seconds since the first frame, by the timecodes, or by the frame rate without them."""
     parsed = [_clock(code) for code in codes]
     clocks = [clock for clock in parsed if clock is not None]
     if len(clocks) < len(codes):
         rate = fps or AZURE_FPS
-        logging.info("SadTalker: the CSV has no timecodes; its frames are taken as %g a second.", rate)
+        logging.info("SadTalker: the CSV has no timecodes; its frames are read at %g fps.", rate)
         return torch.arange(len(codes), dtype=torch.float64) / rate
     base = fps or _frame_rate(clocks)
     seconds = torch.tensor([whole + frames / base for whole, frames in clocks], dtype=torch.float64)
@@ -525,7 +549,7 @@ def _times_of(codes: Sequence[str], fps: float) -> Tensor:
     if len(seconds) > 1 and bool((seconds[1:] <= seconds[:-1]).any()):
         step = float((seconds[1:] - seconds[:-1]).median())
         step = step if step > 0 else 1 / base
-        logging.info("SadTalker: timecodes of the CSV go back or stand still; its frames are taken as evenly spaced.")
+        logging.info("SadTalker: the CSV's timecodes go back or repeat; its frames are read as evenly spaced.")
         return torch.arange(len(codes), dtype=torch.float64) * step
     return seconds
 
@@ -544,7 +568,7 @@ def _clock(code: str) -> tuple[int, float] | None:
 
 
 def _frame_rate(clocks: Sequence[tuple[int, float]]) -> float:
-    """Frames that the timecodes count in a second. A take within one second does not tell: 25, or what it needs."""
+    """Frames per second of the timecodes; for a take within one second 25, or the first rate that fits."""
     steps = sorted(b - a for (s, a), (t, b) in zip(clocks[:-1], clocks[1:], strict=True) if s == t and b > a)
     step = steps[len(steps) // 2] if steps else 1.0
     most = max(frames for _, frames in clocks)
@@ -577,7 +601,7 @@ def _read_json(text: str, fps: float, n_frames: int | None, on_progress: OnProgr
 
 
 def _parsed(text: str) -> Any:
-    """One JSON value, or the list of several that follow one another."""
+    """One JSON value, or the list of several concatenated ones."""
     decoder, values, place = json.JSONDecoder(), [], 0
     try:
         while True:
@@ -594,7 +618,7 @@ def _parsed(text: str) -> Any:
 
 
 def _events(data: Any) -> list[Any]:
-    """The list of events that JSON holds, wherever it is."""
+    """The list of events in the JSON, wherever it is."""
     if isinstance(data, list):
         return data
     if not isinstance(data, dict):
@@ -613,7 +637,7 @@ def _events(data: Any) -> list[Any]:
 
 
 def _azure_frames(items: Sequence[Any]) -> Tensor | None:
-    """(n, 55) of events that hold BlendShapes, also as the text of their "animation"; None where there are none."""
+    """(n, 55) of events with BlendShapes, also within the text of their "animation"; None without any."""
     chunks: list[tuple[int | float, list[Any]]] = []
     for item in items:
         if not isinstance(item, Mapping):
@@ -628,11 +652,13 @@ def _azure_frames(items: Sequence[Any]) -> Tensor | None:
     if not chunks:
         return None
     rows = [row for _, chunk in sorted(chunks, key=lambda chunk: chunk[0]) for row in chunk]
-    n_units = len(APPLE_ORDER)
+    n_blendshapes = len(APPLE_ORDER)
     for place, row in enumerate(rows):
         numbers = isinstance(row, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in row)
-        if not numbers or len(row) not in (n_units, n_units + 3):
-            raise OptionError(f"frame {place} (counted from 0): expected {n_units + 3} blendshapes, got {_size(row)}.")
+        if not numbers or len(row) not in (n_blendshapes, n_blendshapes + 3):
+            raise OptionError(
+                f"frame {place} (counted from 0): expected {n_blendshapes + 3} blendshapes, got {_size(row)}."
+            )
     if not rows:
         raise OptionError("it has no frames.")
     if len({len(row) for row in rows}) > 1:
@@ -648,35 +674,32 @@ def _size(row: Any) -> str:
 
 
 def _ours(data: Mapping[str, Any], fps: float, n_frames: int | None) -> _Read:
-    """What `export_blendshapes` has written."""
+    """A file written by `export_blendshapes`."""
     if data.get(JSON_KEY) != VERSION:
         raise OptionError(f"it has version {shorten(data.get(JSON_KEY))}, expected {VERSION}; update SadTalker Nodes.")
     if data.get("names") != "ARKit":
-        raise OptionError(
-            f"it has {shorten(data.get('names'), 50)} names, from which ARKit's weights cannot be told; export it as "
-            f"'{JSON_ARKIT}'."
-        )
+        raise OptionError(f"it has {shorten(data.get('names'), 50)} names, not ARKit's; export it as '{JSON_ARKIT}'.")
     try:
         columns = [BLENDSHAPE_INDEX[name] for name in data["morph_targets"]]
         place = {name: k for k, name in enumerate(data["columns"])}
         times = torch.tensor([frame[place["time"]] for frame in data["frames"]], dtype=torch.float64)
-        units = torch.tensor([frame[place["weights"]] for frame in data["frames"]], dtype=torch.float32)
+        weights = torch.tensor([frame[place["weights"]] for frame in data["frames"]], dtype=torch.float32)
         has_head = "head_angles" in place
         angles = (
             torch.tensor([frame[place["head_angles"]] for frame in data["frames"]], dtype=torch.float32)
             if has_head
-            else torch.zeros(len(units), ROTATION)
+            else torch.zeros(len(weights), ROTATION)
         )
-        if len(times) == 0 or units.shape != (len(times), len(columns)) or angles.shape != (len(times), ROTATION):
-            raise ValueError(f"{tuple(units.shape)} weights")
+        if len(times) == 0 or weights.shape != (len(times), len(columns)) or angles.shape != (len(times), ROTATION):
+            raise ValueError(f"{tuple(weights.shape)} weights")
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-        raise OptionError(f"it is an export of this pack that was changed ({shorten(error, 100)}).") from error
+        raise OptionError(f"it is a modified export of this pack ({shorten(error, 100)}).") from error
     if fps:
         times = torch.arange(len(times), dtype=torch.float64) / fps
     if not torch.isfinite(times).all() or not torch.isfinite(angles).all() or bool((times[1:] <= times[:-1]).any()):
-        raise OptionError("its times do not go on, or its angles are no numbers.")
+        raise OptionError("its times are not increasing, or contain NaN or infinite values, as its angles may.")
     _check_angles(angles)
-    table = torch.cat([_checked_weights(units), angles], dim=1)
+    table = torch.cat([_checked_weights(weights), angles], dim=1)
     return _resampled(columns, table, times - times[0], has_head, n_frames, JSON_ARKIT)
 
 

@@ -22,7 +22,7 @@ from .smoothing import ORDER, smooth
 
 Track = TypeVar("Track", Expression, HeadPose)
 
-#: how the names of a group's blendshapes begin; every unit is in one group
+#: prefixes of the names of a group's blendshapes; every blendshape is in one group
 GROUPS = {
     "mouth": ("jaw", "mouth", "tongue", "cheekPuff", "noseSneer"),
     "eyes": ("eye", "cheekSquint"),
@@ -61,11 +61,11 @@ def edit_expression(
     overall: float = 1.0,
     smoothing: int = 0,
 ) -> Expression:
-    """Every number times `overall`, and in the mini family the units of each group times the group's number.
+    """Every coefficient times `overall`, and in the mini family the blendshapes of each group times the group's factor.
 
     smoothing: frames of the sliding parabola that calms the track, 0 for none. Lids of the mini family are left out:
                a blink is as short as the window, and would no longer shut the eye.
-    A mini unit is never driven beyond 1 (full), except where it was there already.
+    A mini blendshape is never driven beyond 1 (full), except where it was there already.
     The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
     """
     groups = {MOUTH_GROUP: mouth, EYES_GROUP: eyes, BROWS_GROUP: brows}

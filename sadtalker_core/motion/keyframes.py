@@ -1,11 +1,11 @@
-"""A number, or keyframes as somebody writes them, come in; a value for each frame goes out.
+"""A number, or keyframes as text, come in; a value for each frame goes out.
 
     0.3                      the same in every frame
-    0:0, 1.5:0.4, 3:0        seconds:value; before the first and behind the last their values are held
+    0:0, 1.5:0.4, 3:0        seconds:value; the first value is held before, the last one after
 
 Between keyframes the value follows a monotone cubic (Fritsch and Carlson 1980, as scipy's PchipInterpolator has it)
-that begins and ends at rest: it passes through each keyframe, never goes beyond two neighbours, and stops only where it
-turns. Between two keyframes alone that is the smoothstep. Letters: `T` frames.
+with zero slope at both ends: it passes through each keyframe, does not overshoot, and between two keyframes alone is
+the smoothstep. Letters: `T` frames.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Course = float | str
 
 #: 100 hours, longer than any clip
 LATEST_S = 360_000.0
-#: two keyframes are at least so far apart
+#: the least distance of two keyframes
 CLOSEST_S = 0.001
 MOST_KEYFRAMES = 10_000
 _OR_KEYFRAMES = ", or keyframes such as '0:0, 1.5:0.4, 3:0'"
-#: what other keyboards write
+#: full-width and other variants, as some keyboards write them
 _PLAIN = str.maketrans({"\N{FULLWIDTH COLON}": ":", "\N{FULLWIDTH COMMA}": ",", "\N{MINUS SIGN}": "-", "\n": ","})
 
 
@@ -40,17 +40,17 @@ class Keyframes(NamedTuple):
     values: tuple[float, ...]
 
     @property
-    def nothing(self) -> bool:
+    def is_zero(self) -> bool:
         """Whether it is 0 all the time."""
         return not any(self.values)
 
     def at_frames(self, n_frames: int) -> Tensor:
-        """-> (T,) the value in each frame, 25 a second."""
+        """(T,): the value in each frame, at 25 fps."""
         if len(self.values) == 1:
             return torch.full((n_frames,), self.values[0])
         from scipy.interpolate import PchipInterpolator
 
-        # a keyframe of the same value beyond each end makes the curve rest there
+        # a keyframe of the same value beyond each end makes the slope zero there
         seconds = [self.seconds[0] - 1, *self.seconds, self.seconds[-1] + 1]
         values = [self.values[0], *self.values, self.values[-1]]
         frames = np.arange(n_frames) / FRAMES_PER_SECOND
@@ -59,9 +59,9 @@ class Keyframes(NamedTuple):
 
 
 def parse_keyframes(name: str, course: Course, low: float, high: float) -> Keyframes:
-    """What was written for `name`, every value of it in low..high; an empty text is 0.
+    """The keyframes of the control `name`, every value in low..high; an empty text is 0.
 
-    Raises OptionError, which names the control and the keyframe that is wrong, by its place and as it is written.
+    Raises OptionError, which names the control, and the wrong keyframe by its place and text.
     """
     if not isinstance(course, str):
         return Keyframes((0.0,), (_value(name, course, low, high, _OR_KEYFRAMES),))
@@ -85,7 +85,7 @@ def parse_keyframes(name: str, course: Course, low: float, high: float) -> Keyfr
     for place, (before, after) in enumerate(pairwise(seconds), 2):
         if after - before < CLOSEST_S * (1 - 1e-6):  # 0.009 - 0.008 is a little less
             where = f"{name}, keyframe {place} of {len(words)} ({shorten(repr(words[place - 1]))})"
-            raise OptionError(f"{where}: expected a time behind the one before it, {before:g} s, got {after:g} s.")
+            raise OptionError(f"{where}: expected a time after the one before it, {before:g} s, got {after:g} s.")
     return Keyframes(tuple(seconds), tuple(values))
 
 

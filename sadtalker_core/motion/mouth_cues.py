@@ -1,10 +1,10 @@
-"""Text or JSON that says which sound, or which mouth, is when comes in; sounds with times go out, for visemes.py.
+"""Timed phonemes or mouth shapes, as text or JSON, come in; sounds with times go out, for visemes.py.
 
     Azure        [{"visemeId": 21, "audioOffset": 500000}, ...]       ids 0..21, ticks of 100 ns, or milliseconds
     Rhubarb      "0.13<tab>B", or {"mouthCues": [{"start": 0.13, "end": 0.2, "value": "B"}, ...]}
     phonemes     "0.13 0.20 AH0", "0.13 AH0", JSON with start, end and phone, or a TextGrid: IPA or ARPAbet
 
-Times are in seconds; what can only be milliseconds, or ticks of 100 ns (as HTK's), is taken for that.
+Times are in seconds; values that can only be milliseconds, or ticks of 100 ns (HTK's), are read as such.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import Any, NamedTuple
 from ..errors import MOST_FAULTS, OptionError, join_faults, shorten
 from .visemes import ARPABET, AZURE_VISEMES, RHUBARB_MOUTHS, Phone
 
-#: what lasts to the next one lasts so long where none follows, in seconds
+#: seconds that a cue without an end lasts when none follows
 LAST_LASTS_S = 0.2
-#: sounds are a twentieth to a half of a second apart: steps above these can only be smaller units
+#: sounds are 0.05 to 0.5 s apart: larger steps can only be in smaller units
 _MOST_SECONDS, _MOST_MILLISECONDS = 5.0, 10_000.0
 _TIMES = ("start", "time", "begin", "xmin", "audiooffset", "offset", "audiooffsetms", "starttime")
 _ENDS = ("end", "xmax", "endtime")
 _IDS = ("visemeid", "viseme", "id")
 _LABELS = ("phone", "phoneme", "ipa", "value", "label", "symbol", "text", "mark", "viseme")
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
-#: marks of an aligner that are no sounds: noises, breaths, unknown words
+#: an aligner's labels that are no phonemes: noises, breaths, unknown words
 _SILENT = re.compile(r"(?:|sil|sp|spn|nsn|pau|ssil|#|_|\[?(?:noise|breath|silence|sil)\]?|<[^>]*>)", re.IGNORECASE)
 
 
 class Cues(NamedTuple):
-    """Sounds in order of time; form: of the file, for the log; led: whether lips may be ahead of the times given."""
+    """phones: in order of time;  form: of the file, for the log;  led: whether the lips may lead the stated times."""
 
     phones: list[Phone]
     form: str
@@ -47,9 +47,7 @@ class _Cue(NamedTuple):
 
 
 def cues_of_json(items: Sequence[Any]) -> Cues | None:
-    """A list of JSON objects -> the sounds; None where it holds none. Raises OptionError for those that make no
-    sense, with their places.
-    """
+    """A list of JSON objects -> the sounds; None for none. Raises OptionError, which names invalid entries."""
     found = [{_plain(key): value for key, value in item.items()} for item in items if isinstance(item, dict)]
     if not found or len(found) < len(items):
         return _pairs(items)
@@ -60,7 +58,7 @@ def cues_of_json(items: Sequence[Any]) -> Cues | None:
         label = next((item[name] for name in _LABELS if isinstance(item.get(name), str)), None)
         start = _number_in(item, _TIMES)
         if label is None or start is None:
-            faults.append(f"entry {place}: expected a start and a phone, got {_told(item)}.")
+            faults.append(f"entry {place}: expected a start and a phone, got {_quoted(item)}.")
         else:
             cues.append(_Cue(start, _number_in(item, _ENDS), label))
     if not cues:
@@ -70,9 +68,7 @@ def cues_of_json(items: Sequence[Any]) -> Cues | None:
 
 
 def cues_of_text(text: str) -> Cues:
-    """Lines of times and labels, or a TextGrid -> the sounds. Raises OptionError for lines that cannot be read, each
-    with its number.
-    """
+    """Lines of times and labels, or a TextGrid -> the sounds. Raises OptionError, which names invalid lines."""
     if "ooTextFile" in text[:200] or 'class = "TextGrid"' in text[:400]:
         return _text_grid(text)
     cues, faults = [], []
@@ -85,7 +81,7 @@ def cues_of_text(text: str) -> Cues:
         if not times or len(words) > len(times) + 1 or any(time < 0 for time in times):
             faults.append(
                 f"line {number}: expected a start, perhaps an end, and a sound, such as '0.13 0.20 AH0', got "
-                f"{_told(line)}."
+                f"{_quoted(line)}."
             )
             if len(faults) == MOST_FAULTS:
                 break
@@ -98,7 +94,7 @@ def cues_of_text(text: str) -> Cues:
     return _named_cues(cues)
 
 
-# ------------------------------------------------------------------------------------------------------- what is what
+# ------------------------------------------------------------------------------------------------------- formats
 
 
 def _azure(items: Iterable[dict[str, Any]]) -> Cues:
@@ -108,7 +104,7 @@ def _azure(items: Iterable[dict[str, Any]]) -> Cues:
         if viseme is None or start is None or viseme != int(viseme) or not 0 <= viseme < len(AZURE_VISEMES):
             faults.append(
                 f"entry {place}: expected a viseme id from 0 to {len(AZURE_VISEMES) - 1} and its audio offset, got "
-                f"{_told(item)}."
+                f"{_quoted(item)}."
             )
         else:
             cues.append(_Cue(start, None, AZURE_VISEMES[int(viseme)]))
@@ -130,7 +126,7 @@ def _pairs(items: Sequence[Any]) -> Cues | None:
 
 
 def _named_cues(cues: Sequence[_Cue]) -> Cues:
-    """Labels are Rhubarb's mouths where all of them are, else ARPAbet where one is written so, else IPA."""
+    """The labels as Rhubarb's mouths where all of them are, else as ARPAbet where all can be, else as IPA."""
     labels = {cue.label.strip() for cue in cues}
     if labels <= set(RHUBARB_MOUTHS) and not labels <= {"B", "D", "F", "G"}:
         mouths = [cue._replace(label=RHUBARB_MOUTHS[cue.label.strip()]) for cue in cues]
@@ -138,7 +134,7 @@ def _named_cues(cues: Sequence[_Cue]) -> Cues:
     spoken = {label for label in labels if not _SILENT.fullmatch(label)}
     arpabet = spoken and all(_as_arpabet(label) in ARPABET for label in spoken)
     if arpabet and not any(len(_as_arpabet(label)) > 1 or label != label.lower() for label in spoken):
-        arpabet = False  # p, b, m and the like are both; of one letter each they are IPA
+        arpabet = False  # single lower-case letters such as p, b, m are in both; then they are IPA
     known = [cue._replace(label=_ipa_of(cue.label.strip(), bool(arpabet))) for cue in cues]
     return Cues(_timed(known), "phonemes in ARPAbet" if arpabet else "phonemes in IPA")
 
@@ -155,7 +151,7 @@ def _as_arpabet(label: str) -> str:
 
 
 def _text_grid(text: str) -> Cues:
-    """The tier of phones of Praat's TextGrid, in its long or its short form; without one of that name the last tier."""
+    """The phone tier of a Praat TextGrid, in its long or short form; without one of that name the last tier."""
     strings = r'"((?:[^"]|"")*)"'
     tokens = re.findall(rf"{strings}|(?<![\w\"])({_NUMBER})(?![\w\"])", re.sub(r"\[\d*\]", "", text))
     tiers: list[tuple[str, list[_Cue]]] = []
@@ -173,7 +169,7 @@ def _text_grid(text: str) -> Cues:
                 cues.append(_Cue(float(start[1]), float(end[1]), label[0]))
             place += 3 * count
         except (ValueError, IndexError, OverflowError) as error:
-            raise OptionError("it is a TextGrid that breaks off or is damaged.") from error
+            raise OptionError("it is a truncated or damaged TextGrid.") from error
         tiers.append((name.lower(), cues))
     if not any(cues for _, cues in tiers):
         raise OptionError("it is a TextGrid without intervals.")
@@ -185,7 +181,7 @@ def _text_grid(text: str) -> Cues:
 
 
 def _timed(cues: Sequence[_Cue]) -> list[Phone]:
-    """In order, in seconds, each ending where it says or where the next one begins."""
+    """In order, in seconds, each up to its own end or to the start of the next one."""
     ordered = sorted(cues, key=lambda cue: cue.start)
     unit = _unit(ordered)
     last = LAST_LASTS_S * unit
@@ -201,7 +197,7 @@ def _timed(cues: Sequence[_Cue]) -> list[Phone]:
 
 
 def _unit(ordered: Sequence[_Cue]) -> float:
-    """How many of the units that times are written in make a second."""
+    """How many units of the stated times make a second."""
     steps = [b.start - a.start for a, b in pairwise(ordered) if b.start > a.start]
     steps += [cue.end - cue.start for cue in ordered if cue.end is not None and cue.end > cue.start]
     if not steps:
@@ -212,7 +208,7 @@ def _unit(ordered: Sequence[_Cue]) -> float:
     return 1e3 if usual > _MOST_SECONDS else 1.0
 
 
-# --------------------------------------------------------------------------------------------------------- small words
+# --------------------------------------------------------------------------------------------------------- helpers
 
 
 def _plain(key: object) -> str:
@@ -240,7 +236,7 @@ def _refuse(faults: Sequence[str]) -> None:
         raise OptionError(join_faults(faults))
 
 
-def _told(thing: Any) -> str:
+def _quoted(thing: Any) -> str:
     return shorten(thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False), 80)
 
 

@@ -146,7 +146,7 @@ class PoseDecoder(nn.Module):
         self.sketch = ops.Linear(config.decoder_hidden, config.frames * POSE)
         self.unet = PoseUnet(config.unet_widths, ops)
         self.pose = ops.Linear(POSE, POSE)
-        self.steering = VoiceSteering(config, ops) if config.changes else None
+        self.steering = AudioSteering(config, ops) if config.changes else None
 
     def forward(self, latent: Tensor, audio: Tensor, reference: Tensor, style: Tensor) -> Tensor:
         audio_embedding = self.audio(audio).flatten(1)
@@ -157,7 +157,7 @@ class PoseDecoder(nn.Module):
         return motion if self.steering is None else self.steering(motion, latent, audio_embedding, style)
 
 
-class VoiceSteering(nn.Module):
+class AudioSteering(nn.Module):
     """The voice in a frame times what was drawn: a stressed syllable nods the head, a phrase turns it to a side.
 
     A few directions come out of the latent, the voice gives how far to go along each of them, and the style scales all.

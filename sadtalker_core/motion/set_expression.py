@@ -1,14 +1,14 @@
-"""An expression track comes in, the same with a look of one's own on it goes out: smile, brows, gaze, winks, moods.
+"""An expression track comes in, the same with controls added goes out: smile, brows, gaze, winks, moods.
 
-Each control is a number or keyframes (keyframes.py). What a control adds is added to what the voice asks for:
+Each control is a number or keyframes (keyframes.py). What it adds is combined with the expression of the speech:
 
-    brows, cheeks, lids     added, up to full; a lid goes down by a share of what a blink has left open
-    gaze                    added in degrees, each eye by itself
+    brows, cheeks, lids     added, up to 1; a lid closes by a share of what a blink has left open
+    gaze                    added in degrees, each eye separately
     jaw and lips            added around speech: less where lips are pressed together (p, b, m), and where a smile would
-                            bring open lips together they are held as far apart as the voice wants them
+                            bring open lips together they are held as far apart as the speech has them
 
-The basis of the released family has no names; all that is known of it is how its ExpNet shuts both eyes.
-Letters: `T` frames, `P` 64 numbers of an expression.
+The basis of the released family has no blendshapes; only how its ExpNet shuts both eyes is known.
+Letters: `T` frames, `P` 64 coefficients of an expression.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ..canonical_face import (
     OUT_DEG,
     UP_DEG,
     UPPER_INNER_LIP,
+    add_gaze,
     load_canonical_face,
-    look_further,
 )
-from ..choices import one_of
+from ..choices import number_in, of_kind, one_of
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..datatypes import Expression, OnProgress
 from ..easing import smoothstep
@@ -38,17 +38,17 @@ from ..errors import OptionError, shorten
 from ..timeline import FRAMES_PER_SECOND
 from .edit import MOUTH_GROUP, blendshapes_of
 from .keyframes import Course, Keyframes, parse_keyframes
-from .upper_face import wandering_look
+from .upper_face import wandering_gaze_angles
 
 SIDES = ("Left", "Right")
 NO_PRESET, STRENGTH = "none", "strength"
-#: what other keyboards write
+#: full-width variants, as some keyboards write them
 _PLAIN = str.maketrans({"\N{FULLWIDTH SEMICOLON}": ";", "\N{FULLWIDTH EQUALS SIGN}": "="})
 
 
-def _both(**units: float) -> dict[str, float]:
+def _both(**weights: float) -> dict[str, float]:
     """The same on both sides."""
-    return {f"{name}{side}": weight for name, weight in units.items() for side in SIDES}
+    return {f"{name}{side}": weight for name, weight in weights.items() for side in SIDES}
 
 
 # What controls and presets do at 1, in blendshape weights. Tuned by eye on photographs, a painting and generated heads:
@@ -86,7 +86,7 @@ CONTROLS: Mapping[str, Control] = {
     GAZE_X: Control(-1, 1),
     GAZE_Y: Control(-1, 1),
     **{
-        name: Control(0, 1, {f"{unit}{side}": weight for unit, weight in {"eyeBlink": 1.0, **_WINK}.items()})
+        name: Control(0, 1, {f"{shape}{side}": weight for shape, weight in {"eyeBlink": 1.0, **_WINK}.items()})
         for name, side in zip(WINKS, SIDES, strict=True)
     },
     "jaw": Control(0, 1, _JAW),
@@ -99,7 +99,7 @@ CONTROLS: Mapping[str, Control] = {
     "pucker": Control(0, 1, _PUCKER),
 }
 
-#: blendshape weights at strength 1, and degrees by which the gaze sinks
+#: blendshape weights at strength 1; below, degrees by which the gaze is lowered
 PRESETS: Mapping[str, Mapping[str, float]] = {
     NO_PRESET: {},
     "happy": {**_both(mouthSmile=0.5, cheekSquint=0.5, eyeSquint=0.25, browOuterUp=0.15), "browInnerUp": 0.15},
@@ -120,10 +120,10 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
         "mouthDimpleLeft": 0.4,
     },
 }
-_GAZE_SINKS_DEG = {"tired": 4.0, "sad": 4.0}
+_GAZE_LOWERED_DEG = {"tired": 4.0, "sad": 4.0}
 
-#: what gives way to what: a face that smiles in its portrait stops when it is told to frown
-_GIVES_WAY: Mapping[str, Mapping[str, float]] = {
+#: blendshapes that suppress their opposites: a face that smiles in its portrait stops when `frown` is set
+_SUPPRESSES: Mapping[str, Mapping[str, float]] = {
     **{
         f"{name}{side}": {f"{other}{side}": share for other, share in others.items()}
         for side in SIDES
@@ -143,18 +143,18 @@ _LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 _MOUTH = torch.zeros(EXPRESSION, dtype=torch.bool)
 _MOUTH[blendshapes_of(MOUTH_GROUP)] = True
 _PRESSES = [BLENDSHAPE_INDEX[f"mouthPress{side}"] for side in SIDES]
-#: lips that are pressed by so much more than usual are shut (render/meshwarp/lip_contact.py)
+#: lips pressed by this much more than usual are shut (render/meshwarp/lip_contact.py); the quantile that is usual
 _PRESSED, _USUAL = 0.18, 0.2
-#: what holds lips apart that a smile would bring together
+#: the blendshapes that hold lips apart which a smile would bring together
 _PARTING = [BLENDSHAPE_INDEX[f"{name}{side}"] for name in ("mouthUpperUp", "mouthLowerDown") for side in SIDES]
-#: decimetres; lips that are less apart are held together while they are shaped
+#: decimetres; lips less apart than this are held together while they change shape
 _HARDLY_OPEN = 0.03
-#: frames that are worked on together, so that a track of hours needs little room beside itself
+#: frames processed at once, so that a track of hours needs little extra memory
 _AT_ONCE = 4096
-#: of a blink of the released family: a squint
+#: a squint of the released family, as a share of a blink
 _SQUINT_BY_LIDS = 0.4
 
-# Micro-expressions: one every few seconds, over in half a second, and slight.
+# Micro-expressions: a slight one every few seconds, half a second long; times in frames but for the first.
 _EVERY_S, _RISE, _HOLD, _FALL, _SIZE = (1.5, 5.0), (2.0, 4.0), (1.0, 5.0), (4.0, 8.0), (0.3, 0.8)
 _MICRO: tuple[Mapping[str, float], ...] = (
     {"browInnerUp": 0.7, **_both(browOuterUp=0.5)},
@@ -172,11 +172,11 @@ _MICRO: tuple[Mapping[str, float], ...] = (
 
 @dataclass(frozen=True)
 class Acting:
-    """What is wished for: a course for each control that is used, by the names of CONTROLS.
+    """The settings of Set Expression: a number or keyframes for each control that is used, by the names of CONTROLS.
 
-    preset: one of PRESETS;  strength: 0..1, a course, too
-    wandering_gaze, micro_expressions: 0..1, how much of what `seed` draws
-    Raises OptionError for a name or a value that there is not.
+    preset: one of PRESETS;  strength: its amount, 0..1, a number or keyframes
+    wandering_gaze, micro_expressions: 0..1, the amount of these random movements, drawn from `seed`
+    Raises OptionError for an unknown name and for a value out of range.
     """
 
     controls: Mapping[str, Course] = field(default_factory=dict)
@@ -188,13 +188,13 @@ class Acting:
 
     def __post_init__(self) -> None:
         one_of("preset", self.preset, tuple(PRESETS))
+        of_kind("controls", self.controls, Mapping)
         for name, share in (("wandering_gaze", self.wandering_gaze), ("micro_expressions", self.micro_expressions)):
-            if not 0 <= share <= 1:
-                raise OptionError(f"{name}: expected a number from 0 to 1, got {share:g}.")
+            number_in(name, share, 0, 1)
         self.keyframes()
 
     def keyframes(self) -> dict[str, Keyframes]:
-        """Of each control that does something, and of "strength"."""
+        """Those of each control that is not 0 throughout, and of "strength"."""
         parsed = {
             name: parse_keyframes(name, course, control.low, control.high)
             for name, control in CONTROLS.items()
@@ -202,11 +202,11 @@ class Acting:
         }
         if unknown := [name for name in self.controls if name not in CONTROLS]:
             raise OptionError(f"there is no control {shorten(repr(unknown[0]))}; known are {', '.join(CONTROLS)}.")
-        used = {name: keys for name, keys in parsed.items() if not keys.nothing}
+        used = {name: keys for name, keys in parsed.items() if not keys.is_zero}
         return used | {STRENGTH: parse_keyframes(STRENGTH, self.strength, 0, 1)}
 
     def courses(self, n_frames: int) -> dict[str, Tensor]:
-        """(T,) of each control that does something, and the strength of a preset by the preset's name."""
+        """(T,) of each control that is not 0 throughout, and the strength of the preset under the preset's name."""
         keys = self.keyframes()
         strength = keys.pop(STRENGTH)
         tracks = {name: course.at_frames(n_frames) for name, course in keys.items()}
@@ -214,13 +214,15 @@ class Acting:
 
 
 def read_acting(text: str, seed: int = 0) -> Acting:
-    """Text such as "smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5" -> the wish; an empty one wishes nothing.
+    """Text such as "smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5" -> the settings; an empty
+    text sets nothing.
 
-    Beside the controls it may set preset, strength, wandering_gaze and micro_expressions.
-    Raises OptionError, which names the part that is wrong.
+    Besides the controls it may set preset, strength, wandering_gaze and micro_expressions.
+    Raises OptionError, which names the wrong part.
     """
     known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
-    said: dict[str, str] = {}
+    of_kind("expression", text, str)
+    given: dict[str, str] = {}
     for part in text.translate(_PLAIN).split(";"):
         if not part.strip():
             continue
@@ -229,21 +231,21 @@ def read_acting(text: str, seed: int = 0) -> Acting:
             raise OptionError(f"expected name=value, such as smile=0.3, got {shorten(repr(part.strip()))}.")
         if name not in known:
             raise OptionError(f"there is no control {shorten(repr(name))}; known are {', '.join(known)}.")
-        if name in said:
+        if name in given:
             raise OptionError(f"{name} is set twice.")
-        said[name] = course
+        given[name] = course
     shares = {
-        name: parse_keyframes(name, said[name], 0, 1)
+        name: parse_keyframes(name, given[name], 0, 1)
         for name in ("wandering_gaze", "micro_expressions")
-        if name in said
+        if name in given
     }
     for name, keys in shares.items():
         if len(keys.values) > 1:
-            raise OptionError(f"{name}: expected one number from 0 to 1, got {shorten(repr(said[name]))}.")
+            raise OptionError(f"{name}: expected one number from 0 to 1, got {shorten(repr(given[name]))}.")
     return Acting(
-        {name: course for name, course in said.items() if name in CONTROLS},
-        said.get("preset", NO_PRESET),
-        said.get(STRENGTH, 1.0),
+        {name: course for name, course in given.items() if name in CONTROLS},
+        given.get("preset", NO_PRESET),
+        given.get(STRENGTH, 1.0),
         **{name: keys.values[0] for name, keys in shares.items()},
         seed=seed,
     )
@@ -252,16 +254,16 @@ def read_acting(text: str, seed: int = 0) -> Acting:
 def set_expression(
     expression: Expression, acting: Acting, *, closing: Tensor | None = None, on_progress: OnProgress | None = None
 ) -> Expression:
-    """The track with what was wished for added to it; without a wish, the track itself.
+    """The track with these settings added to it; the track itself when they add nothing.
 
-    closing: (P,) how a blink moves the coefficients of a basis without names (reference.closing_of_expnet)
-    on_progress: (frames done, of how many); may raise to stop
-    A basis without names takes `squint`, and `wink_left` with a `wink_right` of the same course. Raises OptionError for
-    the rest of them there.
+    closing: (P,) how a blink moves the coefficients of a basis without blendshapes (reference.closing_of_expnet)
+    on_progress: called with (frames done, of how many); may raise to stop
+    A basis without blendshapes takes `squint`, and equal `wink_left` and `wink_right`. Raises OptionError for the
+    others there.
     """
     keys = acting.keyframes()
     strength = keys.pop(STRENGTH)
-    preset = {} if strength.nothing else PRESETS[acting.preset]
+    preset = {} if strength.is_zero else PRESETS[acting.preset]
     if not keys and not preset and not acting.wandering_gaze and not acting.micro_expressions:
         return expression
     n_frames = len(expression)
@@ -269,9 +271,9 @@ def set_expression(
     if not expression.blendshapes:
         return _with_lids(expression, acting, courses, preset, closing)
     seeds = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(acting.seed)).tolist()
-    moments, look = (torch.Generator().manual_seed(seed) for seed in seeds)
+    moments, glances = (torch.Generator().manual_seed(seed) for seed in seeds)
     courses[STRENGTH] = strength.at_frames(n_frames)
-    across, up = _look(acting, courses, look, bool(preset))
+    across, up = _gaze(acting, courses, glances, bool(preset))
     events = list(_micro_expressions(n_frames, moments)) if acting.micro_expressions else []
     closures = _closures(expression.coefficients)
     after = torch.empty_like(expression.coefficients)
@@ -281,55 +283,57 @@ def set_expression(
         added = _added({name: course[part] for name, course in courses.items()}, preset)
         for event in events:
             event.add_to(added, start, acting.micro_expressions)
-        gone = _given_way(rows, added)
-        rows = _with_face(look_further(rows, across[part], up[part]), added, gone)
+        gone = _suppressed(rows, added)
+        rows = _with_face(add_gaze(rows, across[part], up[part]), added, gone)
         after[part] = _with_mouth(rows, added, gone, closures[part])
         if on_progress is not None:
             on_progress(part.stop, n_frames)
     return replace(expression, coefficients=after)
 
 
-# ------------------------------------------------------------------------------------------------ a basis with names
+# ------------------------------------------------------------------------------------------------ with blendshapes
 
 
-def _weights(units: Mapping[str, float]) -> Tensor:
-    """-> (P,)"""
+def _row(named: Mapping[str, float]) -> Tensor:
+    """Blendshape weights by name -> (P,)."""
     weights = torch.zeros(EXPRESSION)
-    for name, weight in units.items():
+    for name, weight in named.items():
         weights[BLENDSHAPE_INDEX[name]] = weight
     return weights
 
 
 def _added(courses: Mapping[str, Tensor], preset: Mapping[str, float]) -> Tensor:
-    """(T,) of each control and of the strength -> (T, P) what they add; the gaze is told in degrees, see `_look`."""
-    added = courses[STRENGTH][:, None] * _weights(preset)
+    """(T,) of each control and of the strength -> (T, P) what they add, without gaze, which `_gaze` gives in
+    degrees.
+    """
+    added = courses[STRENGTH][:, None] * _row(preset)
     for name, control in CONTROLS.items():
         if name in courses:
-            added += courses[name].clamp(min=0)[:, None] * _weights(control.up)
-            added += (-courses[name]).clamp(min=0)[:, None] * _weights(control.down)
+            added += courses[name].clamp(min=0)[:, None] * _row(control.up)
+            added += (-courses[name]).clamp(min=0)[:, None] * _row(control.down)
     return added
 
 
-def _look(
-    acting: Acting, courses: Mapping[str, Tensor], generator: torch.Generator, sinks: bool
+def _gaze(
+    acting: Acting, courses: Mapping[str, Tensor], generator: torch.Generator, lowered: bool
 ) -> tuple[Tensor, Tensor]:
-    """(T,) twice, degrees to the left of the person, and up, by which the eyes look elsewhere."""
+    """Two (T,), degrees to the left of the person, and up, to add to the gaze."""
     strength = courses[STRENGTH]
     nothing = torch.zeros_like(strength)
     across, up = OUT_DEG * courses.get(GAZE_X, nothing), courses.get(GAZE_Y, nothing)
     up = torch.where(up > 0, up * UP_DEG, up * DOWN_DEG)
-    if sinks:
-        up = up - _GAZE_SINKS_DEG.get(acting.preset, 0.0) * strength
+    if lowered:
+        up = up - _GAZE_LOWERED_DEG.get(acting.preset, 0.0) * strength
     if acting.wandering_gaze:
-        look = wandering_look(len(strength), generator)
-        across, up = (a + acting.wandering_gaze * b for a, b in zip((across, up), look, strict=True))
+        drawn = wandering_gaze_angles(len(strength), generator)
+        across, up = (a + acting.wandering_gaze * b for a, b in zip((across, up), drawn, strict=True))
     return across, up
 
 
-def _given_way(rows: Tensor, added: Tensor) -> Tensor:
-    """rows, added (T, P) -> (T, P) what goes from each weight of the track where the opposite is asked for."""
+def _suppressed(rows: Tensor, added: Tensor) -> Tensor:
+    """rows, added (T, P) -> (T, P) what is taken from each weight of the track because its opposite is added."""
     gone = torch.zeros_like(rows)
-    for name, others in _GIVES_WAY.items():
+    for name, others in _SUPPRESSES.items():
         share = added[:, BLENDSHAPE_INDEX[name]].clamp(max=1)
         for other, most in others.items():
             k = BLENDSHAPE_INDEX[other]
@@ -338,7 +342,7 @@ def _given_way(rows: Tensor, added: Tensor) -> Tensor:
 
 
 def _with_face(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
-    """rows, added, gone (T, P) -> rows with brows, cheeks and lids; the mouth is left as it is."""
+    """rows, added, gone (T, P) -> rows with brows, cheeks and lids changed, the mouth as it was."""
     rows, face = torch.where(_MOUTH, rows, rows - gone), ~_MOUTH
     lids = [BLENDSHAPE_INDEX[name] for name in _LIDS]
     shut = rows[:, lids] + added[:, lids].clamp(max=1) * (1 - rows[:, lids]).clamp(min=0)
@@ -348,63 +352,63 @@ def _with_face(rows: Tensor, added: Tensor, gone: Tensor) -> Tensor:
 
 
 def _with_mouth(rows: Tensor, added: Tensor, gone: Tensor, closures: Tensor) -> Tensor:
-    """rows, added, gone (T, P), closures (T,) -> rows with what is added to jaw and lips, around what the voice asks of
-    them.
+    """rows, added, gone (T, P), closures (T,) -> rows with what is added to jaw and lips, around the movements of
+    speech.
     """
     if not bool(added[:, _MOUTH].any()):
         return rows
-    gaps = _gap_of_units()
+    gaps = _gap_of_blendshapes()
     was_open = (rows @ gaps).clamp(min=0)
-    wish = added * _MOUTH
-    # what parts the lips waits where they are pressed together; what shapes them does not
+    wanted = added * _MOUTH
+    # lips pressed together stay shut: only what changes their shape is added there
     opens = gaps > 0.01
-    wish = torch.where(opens, wish * (1 - closures)[:, None], wish)
+    wanted = torch.where(opens, wanted * (1 - closures)[:, None], wanted)
     less = rows - gone
-    after = torch.where(_MOUTH, (less + wish).clamp(max=1).maximum(less), rows)
-    # a smile or a pucker brings lips together: hold them as far apart as they were
+    after = torch.where(_MOUTH, (less + wanted).clamp(max=1).maximum(less), rows)
+    # a smile or a pucker brings lips together: hold them as far apart as before
     shapes = torch.where(opens, torch.zeros(()), after - rows)
     lost = (was_open + (shapes @ gaps)).clamp(min=0) - was_open
     parting = (-lost).clamp(min=0) / gaps[_PARTING].sum()
     after[:, _PARTING] = (after[:, _PARTING] + parting[:, None]).clamp(max=1).maximum(after[:, _PARTING])
     # lips that are closed stay closed in another shape
-    shaped = torch.where(opens | ~_MOUTH, torch.zeros(()), wish).amax(dim=1).clamp(max=1)
-    held = _PRESSED * shaped * (1 - (was_open + wish @ gaps.clamp(min=0)) / _HARDLY_OPEN).clamp(min=0)
+    shaped = torch.where(opens | ~_MOUTH, torch.zeros(()), wanted).amax(dim=1).clamp(max=1)
+    held = _PRESSED * shaped * (1 - (was_open + wanted @ gaps.clamp(min=0)) / _HARDLY_OPEN).clamp(min=0)
     after[:, _PRESSES] = after[:, _PRESSES].maximum((rows[:, _PRESSES] + held[:, None]).clamp(max=1))
     return after
 
 
 def _closures(rows: Tensor) -> Tensor:
-    """(T, P) -> (T,) in 0..1 how far lips are being pressed together, more than they usually are in this track."""
+    """(T, P) -> (T,) in 0..1: how far lips are pressed together, relative to the rest of the track."""
     press = rows[:, _PRESSES].mean(dim=1)
     excess = ((press - press.quantile(_USUAL)) / _PRESSED).clamp(0, 1) if len(press) else press
-    # a frame earlier and later, because MappingNet looks at neighbours
+    # widened by a frame on each side, because MappingNet reads neighbouring frames
     return F.max_pool1d(excess[None, None], 3, 1, 1)[0, 0] if len(press) else excess
 
 
-def _gap_of_units() -> Tensor:
+def _gap_of_blendshapes() -> Tensor:
     """(P,) decimetres by which each blendshape parts the lips in their middle."""
     moves = load_canonical_face().blendshapes[..., 1]
     upper, lower = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
     return F.pad((moves[:, upper] - moves[:, lower]).mean(dim=1), (0, EXPRESSION - len(ARKIT_BLENDSHAPES)))
 
 
-class _Moment(NamedTuple):
-    """A micro-expression: first frame, how far it has come in each frame (n,), and what it moves (P,)."""
+class _MicroExpression(NamedTuple):
+    """first: its first frame;  shape: (n,) its amount in each frame;  weights: (P,) what it moves."""
 
     first: int
     shape: Tensor
-    units: Tensor
+    weights: Tensor
 
     def add_to(self, added: Tensor, start: int, amount: float) -> None:
         """Add it to the rows (n, P) from frame `start` on, where it lies within them."""
         first, last = max(self.first - start, 0), min(self.first - start + len(self.shape), len(added))
         if first < last:
             shape = self.shape[first + start - self.first : last + start - self.first]
-            added[first:last] += amount * shape[:, None] * self.units
+            added[first:last] += amount * shape[:, None] * self.weights
 
 
-def _micro_expressions(n_frames: int, generator: torch.Generator) -> Iterator[_Moment]:
-    """Slight movements; a longer track begins like a shorter one."""
+def _micro_expressions(n_frames: int, generator: torch.Generator) -> Iterator[_MicroExpression]:
+    """Yields the micro-expressions of a track; a longer track begins like a shorter one."""
     frame = 0.0
     while True:
         gap, kind, size, *times = torch.rand(6, generator=generator).tolist()
@@ -415,7 +419,7 @@ def _micro_expressions(n_frames: int, generator: torch.Generator) -> Iterator[_M
         first, last = int(frame), int(frame + rise + hold + fall) + 1
         t = torch.arange(first, last) - frame
         shape = _between(_SIZE, size) * smoothstep(t / rise) * smoothstep((rise + hold + fall - t) / fall)
-        yield _Moment(first, shape, _weights(_MICRO[min(int(kind * len(_MICRO)), len(_MICRO) - 1)]))
+        yield _MicroExpression(first, shape, _row(_MICRO[min(int(kind * len(_MICRO)), len(_MICRO) - 1)]))
         frame += rise + hold + fall
 
 
@@ -423,7 +427,7 @@ def _between(ends: tuple[float, float], share: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * share
 
 
-# --------------------------------------------------------------------------------------------- a basis without names
+# --------------------------------------------------------------------------------------------- without blendshapes
 
 
 def _with_lids(
@@ -434,21 +438,21 @@ def _with_lids(
     closing: Tensor | None,
 ) -> Expression:
     winks = [courses.get(name, torch.zeros(len(expression))) for name in WINKS]
-    unsaid: Iterable[str] = [name for name in courses if name not in (SQUINT, *WINKS)]
+    impossible: Iterable[str] = [name for name in courses if name not in (SQUINT, *WINKS)]
     if not torch.equal(*winks):
-        unsaid = [*unsaid, *(name for name in WINKS if name in courses)]
+        impossible = [*impossible, *(name for name in WINKS if name in courses)]
     others = {"preset": preset, "wandering_gaze": acting.wandering_gaze, "micro_expressions": acting.micro_expressions}
-    unsaid = [*unsaid, *(name for name, wished in others.items() if wished)]
-    if unsaid:
+    impossible = [*impossible, *(name for name, used in others.items() if used)]
+    if impossible:
         raise OptionError(
-            f"{', '.join(unsaid)}: a {expression.family} expression cannot say this, because each of its coefficients "
+            f"{', '.join(impossible)}: a {expression.family} expression cannot do this: each of its coefficients "
             "moves mouth, eyes and brows together. It can squint, and shut both eyes (wink_left and wink_right alike). "
             "Set the others to 0, or choose the mini model."
         )
     if closing is None:
         raise OptionError(
-            f"{', '.join(courses)}: connect the model, whose ExpNet knows how a {expression.family} expression shuts "
-            "its eyes."
+            f"{', '.join(courses)}: connect the model: how a {expression.family} expression shuts its eyes is taken "
+            "from its ExpNet."
         )
     lids = torch.maximum(winks[0], _SQUINT_BY_LIDS * courses.get(SQUINT, torch.zeros(len(expression))))
     return replace(expression, coefficients=expression.coefficients + lids[:, None] * closing)

@@ -1,4 +1,4 @@
-"""A voice and an expression come in; the expression goes out with the mouth at rest wherever the voice is silent.
+"""Speech and an expression come in; the expression goes out with the mouth at rest in the pauses of the speech.
 
 Letters: `T` frames.
 """
@@ -15,13 +15,13 @@ from ..errors import OptionError
 from ..timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from .edit import MOUTH_GROUP, blendshapes_of
 
-#: a voice falls silent this far below the level at which it starts, so that it does not flutter between the two
+#: speech ends this far below the level at which it starts, so that the gate does not flutter
 HYSTERESIS_DB = 6.0
 #: frames whose samples are squared together
 FRAMES_AT_ONCE = 4096
-#: below this nothing is a voice, whatever the rest of the recording is like
+#: below this nothing counts as speech, however quiet the rest of the recording is
 FLOOR_DB = -60.0
-#: the loudness that counts as the voice's own: that which one frame in fifty reaches
+#: quantile of the level that counts as the speaker's own: one frame in fifty is louder
 _LOUD = 0.98
 
 
@@ -41,8 +41,9 @@ def speaking(
 ) -> Tensor:
     """(T,) in 0..1: 1 while somebody speaks, 0 in silence.
 
-    threshold_db: a voice starts this far from its own loud passages, and ends HYSTERESIS_DB lower
-    attack, release: seconds over which the mouth starts before the voice, and comes to rest behind it
+    threshold_db: speech starts at this level relative to its own loud passages, and ends HYSTERESIS_DB lower
+    attack, release: seconds by which the value rises before speech starts, and falls after it ends
+    Raises OptionError for negative times.
     """
     if attack < 0 or release < 0:
         raise OptionError(f"expected an attack and a release of 0 seconds or more, got {attack:g} and {release:g}.")
@@ -69,8 +70,8 @@ def silence_gate(
 ) -> Expression:
     """The mouth of the portrait in silence, that of the track in speech; `strength` below 1 goes only part of the way.
 
-    Of a mini expression only the units of the mouth rest. The released basis does not tell the mouth from the lids, so
-    there the whole face goes to that of the portrait, blinks too. A track longer than the voice rests behind its end.
+    Of a mini expression only the blendshapes of the mouth rest. The released basis does not separate mouth and lids, so
+    there the whole face goes to that of the portrait, blinks too. A track longer than the speech rests after its end.
     Raises WrongFamily.
     """
     require_family("the expression", expression.family, source.family)
@@ -86,7 +87,7 @@ def silence_gate(
 
 
 def _fall(gate: list[float], seconds: float) -> Tensor:
-    """T numbers -> (T,): from 1 to 0 along a straight line, which takes so many seconds, wherever the gate falls."""
+    """T values -> (T,): wherever the gate falls, a linear ramp from 1 to 0 that takes so many seconds."""
     step = 1 / (seconds * FRAMES_PER_SECOND + 1)
     fallen, now = [], 0.0
     for value in gate:

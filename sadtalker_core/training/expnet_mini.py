@@ -36,8 +36,8 @@ from .voices.speech_set import SpeechClip, load
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)
 
-CLIPS_PER_BATCH = 20
-FRAMES_PER_CLIP = 8
+CLIPS_PER_BATCH = 40
+FRAMES_PER_CLIP = 4
 #: weights of the squared error, of its steps, and of the spread
 STILL, STEP, SPREAD = 1.0, 1.0, 0.1
 #: A frame with lips pressed together weighs so much more: they are few, and everybody sees a b with open lips. So does

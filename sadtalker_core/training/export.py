@@ -86,7 +86,7 @@ class Ends:
 NEW, BASE = "new", "base"
 
 
-def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all other nets") -> None:
+def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all other networks") -> None:
     """--base and --models, as `load_base_model` takes them."""
     parser.add_argument(
         "--base",

@@ -119,7 +119,7 @@ class BfmFace:
 
     def points(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         rows = (self.landmarks[:, None] * 3 + torch.arange(3)).flatten()
-        return _seen(self._placed(who, expression, rows))[..., :2]
+        return _visible_points(self._placed(who, expression, rows))[..., :2]
 
     def openness(self, who: FaceCoefficients, expression: Tensor) -> Tensor:
         return eye_openness(self.points(who, expression))
@@ -131,7 +131,7 @@ class BfmFace:
         grey = (colours.unflatten(1, (-1, 3)).mean(dim=2) / 255).clamp(0, 1)
         # y counts up and z to the viewer here; _lit wants them as in images
         lit = _lit(placed * placed.new_tensor([1.0, -1.0, -1.0]), triangles, grey[:, triangles])
-        return Mesh(_seen(placed)[..., :2], placed[..., 2], triangles, lit)
+        return Mesh(_visible_points(placed)[..., :2], placed[..., 2], triangles, lit)
 
     def _placed(self, who: FaceCoefficients, expression: Tensor, rows: Tensor) -> Tensor:
         """rows of the basis (3 per vertex) -> (B, P, 3) decimetres, x right, y up, z to the viewer."""
@@ -223,7 +223,7 @@ def _lit(points: Tensor, triangles: Tensor, grey: Tensor) -> Tensor:
     return grey * (0.5 + 0.5 * facing)[:, triangles]
 
 
-def _seen(placed: Tensor) -> Tensor:
+def _visible_points(placed: Tensor) -> Tensor:
     """(B, P, 3) decimetres, y up, z to the viewer -> (B, P, 2) pixels, y down."""
     depth = DISTANCE - placed[..., 2]
     across = IMAGE_SIDE / 2 + FOCAL * placed[..., 0] / depth

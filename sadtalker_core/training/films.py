@@ -1,7 +1,7 @@
-"""Tracks of a clip come in, a short film goes out: what is real on the left, what was learnt on the right, with sound.
+"""Tracks of a clip come in, a short video goes out: the recording on the left, the prediction on the right, with audio.
 
-A clip with images is shown as such, and its tracks as the base renders them on its first image. One without images (a
-generated voice) is shown as a grey head, twice. Letters: `T` frames, `S` the side of an image.
+A clip with images is shown as recorded, and its predicted tracks as the base model renders them on its first image. One
+without images (synthetic speech) is shown as a grey head, twice. Letters: `T` frames, `S` the side of an image.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from ..errors import SadTalkerError
 from ..model import SadTalkerModel
 from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from .clips import Clip
-from .engine import Film
+from .engine import SampleVideo
 from .faces import IMAGE_SIDE, Face, mouth_images
 
-#: of a film: three seconds show whether lips follow and heads sway
-FILM_FRAMES = 75
+#: length of a video in frames: three seconds show whether lips follow and heads sway
+SAMPLE_FRAMES = 75
 #: TensorBoard shows every third image, small
 BOARD_EVERY, BOARD_HEIGHT = 3, 128
 
 
-def film_clip(clips: list[Clip]) -> Clip | None:
-    """The clip to show: the longest of the first with images, cut to the length of a film; None of none."""
+def sample_clip(clips: list[Clip]) -> Clip | None:
+    """The clip to show: the longest with images, or the longest of all, cut to SAMPLE_FRAMES; None for no clips."""
     if not clips:
         return None
-    shown = [clip for clip in clips if clip.has_images()] or clips
-    longest = max(shown, key=lambda clip: clip.n_frames)
-    return longest.part(0, min(longest.n_frames, FILM_FRAMES))
+    candidates = [clip for clip in clips if clip.has_images()] or clips
+    longest = max(candidates, key=lambda clip: clip.n_frames)
+    return longest.part(0, min(longest.n_frames, SAMPLE_FRAMES))
 
 
-class TrackFilms:
-    """Shows tracks of coefficients.  base: the model that renders images;  face: draws where there are none"""
+class TrackVideos:
+    """Videos of coefficient tracks.  base: the model that renders them;  face: draws them for clips without images"""
 
     def __init__(self, base: SadTalkerModel, face: Face | None):
         self.base, self.face = base, face
@@ -47,15 +47,21 @@ class TrackFilms:
 
     def write(
         self, folder: Path, step: int, clip: Clip, *, expression: Tensor | None = None, pose: Tensor | None = None
-    ) -> Film | None:
-        """expression (T, 64), pose (T, 6): what was learnt; None is as it is in the clip."""
+    ) -> SampleVideo | None:
+        """expression (T, 64), pose (T, 6): the prediction; None takes the clip's own. Returns None where neither the
+        base nor a face mesh can show it.
+        """
         rows = clip.coefficients()
-        said = rows.expression if expression is None else expression.float().cpu()
+        predicted = rows.expression if expression is None else expression.float().cpu()
         moved = rows.pose if pose is None else pose.float().cpu()
         try:
-            drawn = self._rendered(clip, rows, said, moved) if clip.has_images() else self._meshes(rows, said, moved)
+            drawn = (
+                self._rendered(clip, rows, predicted, moved)
+                if clip.has_images()
+                else self._meshes(rows, predicted, moved)
+            )
         except SadTalkerError:  # the base sees no face in the image, or has no networks that render
-            drawn = self._meshes(rows, said, moved)
+            drawn = self._meshes(rows, predicted, moved)
         if drawn is None:
             return None
         if clip not in self._real:
@@ -66,26 +72,27 @@ class TrackFilms:
             )
             assert real is not None
             self._real = {clip: real}
-        return write_film(folder, step, self._real[clip], drawn, clip.speech().wave)
+        return write_sample_video(folder, step, self._real[clip], drawn, clip.speech().wave)
 
-    def _rendered(self, clip: Clip, rows: FaceCoefficients, said: Tensor, moved: Tensor) -> Tensor:
+    def _rendered(self, clip: Clip, rows: FaceCoefficients, predicted: Tensor, moved: Tensor) -> Tensor:
         portrait = Portrait(clip.images([0])[0].permute(1, 2, 0))
         cropped, source = pipeline.extract(self.base, portrait, CropMode.FULL)
         pose = source.pose[:1] + moved - moved[:1]
         motion = pipeline.coefficients_to_motion(
-            self.base, source, Expression(said, rows.family), HeadPose(pose, rows.family)
+            self.base, source, Expression(predicted, rows.family), HeadPose(pose, rows.family)
         )
         heads = torch.cat([*pipeline.render(self.base, cropped, motion).batches()])
         whole, _ = pipeline.paste(heads.permute(0, 2, 3, 1), cropped)
         return torch.cat([*whole.batches()])
 
-    def _meshes(self, rows: FaceCoefficients, said: Tensor, moved: Tensor) -> Tensor | None:
+    def _meshes(self, rows: FaceCoefficients, predicted: Tensor, moved: Tensor) -> Tensor | None:
         if self.face is None:
             return None
         who = replace(rows, rotation=moved[:, :3], translation=moved[:, 3:])
         centre = torch.full((1, 2), IMAGE_SIDE / 2)
         grey = [
-            mouth_images(self.face.mesh(_row(who, i), said[i : i + 1]), centre, IMAGE_SIDE) for i in range(len(said))
+            mouth_images(self.face.mesh(_row(who, i), predicted[i : i + 1]), centre, IMAGE_SIDE)
+            for i in range(len(predicted))
         ]
         return torch.cat(grey)[:, None].expand(-1, 3, -1, -1)
 
@@ -97,7 +104,7 @@ def _row(rows: FaceCoefficients, i: int) -> FaceCoefficients:
     )
 
 
-def write_film(folder: Path, step: int, real: Tensor, drawn: Tensor, wave: Tensor | None) -> Film:
+def write_sample_video(folder: Path, step: int, real: Tensor, drawn: Tensor, wave: Tensor | None) -> SampleVideo:
     """real, drawn (T, 3, S, S) in 0..1, side by side -> folder/step_<number>.mp4; the shorter one ends it."""
     folder.mkdir(parents=True, exist_ok=True)
     n_frames = min(len(real), len(drawn))
@@ -115,7 +122,7 @@ def write_film(folder: Path, step: int, real: Tensor, drawn: Tensor, wave: Tenso
     few = both[::BOARD_EVERY]
     small = interpolate(few, scale_factor=BOARD_HEIGHT / few.shape[-2], mode="area", recompute_scale_factor=True)
     levels = (small.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    return Film(file, levels, FRAMES_PER_SECOND / BOARD_EVERY, wave)
+    return SampleVideo(file, levels, FRAMES_PER_SECOND / BOARD_EVERY, wave)
 
 
-__all__ = ["TrackFilms", "film_clip", "write_film"]
+__all__ = ["TrackVideos", "sample_clip", "write_sample_video"]

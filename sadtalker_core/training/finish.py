@@ -1,4 +1,4 @@
-"""How every training of the method begins and ends: what it has is told, what it learnt is exported and reported."""
+"""The start and end of every training of the method: the data is summarised, the result exported and reported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..errors import CheckpointMissing
@@ -33,8 +35,9 @@ def train_and_export(
     carried: Mapping[str, nn.Module] | None = None,
     hint: str = "",
 ) -> None:
-    """base: whose file the nets go into, None where nothing is exported;  nets: those of the trainer that are exported
-    styles: {speaker: pose_style};  carried: networks that only go along;  hint: what to do with the file
+    """base: whose file the networks go into, None where nothing is exported;  nets: those of the trainer that are
+    exported
+    styles: {speaker: pose_style};  carried: other networks to export along;  hint: what to do with the file
     Raises what `train` and `export` raise, an unusable --export before the work begins.
     """
     trainer.settings = {**trainer.settings, HELD_OUT: split.record}
@@ -44,32 +47,32 @@ def train_and_export(
     if ends.only is not None:
         _export(trainer, run, ends.only, base, target, nets, carried, styles, hint)
         return
-    speakers = _tell_the_data(split, os.environ.get("LOCAL_RANK", "0") == "0")
+    speakers = _print_data(split, os.environ.get("LOCAL_RANK", "0") == "0")
     if not train(trainer, run):
         return
     closing = closing_table(run.folder)
     if closing:
         print(closing)
-    told = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
+    named = "" if styles is None else f"pose_style: {json.dumps(dict(styles), ensure_ascii=True)}"
     page = write_report(
         run.folder,
         title=f"Training of {', '.join(nets)}: {run.folder.name}",
         steps=run.steps,
         speakers=speakers,
-        notes=[split.in_words, told] if told else [split.in_words],
+        notes=[split.in_words, named] if named else [split.in_words],
     )
-    print(f"{page}: curves, films and what to do next")
+    print(f"{page}: curves, videos and what to do next")
     if target is not None:
         _export(trainer, run, None, base, target, nets, carried, styles, hint)
 
 
-def _tell_the_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
-    """What there is of whom, and what will teach nothing; before the work begins."""
+def _print_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
+    """Prints the data by speaker, and warnings, before the work begins."""
     clips: Sequence[Clip] = [*split.learnt, *split.held_out]
     folder = clips[0].file.parent if clips else None
     speakers = summarise(clips, folder)
     if aloud:
-        print(table(speakers), split.in_words, *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n",
+        print(table(speakers), split.in_words, *(f"Warning: {text}" for text in warnings_of(speakers)), sep="\n",
               file=sys.stderr)  # fmt: skip
     return speakers
 
@@ -94,9 +97,10 @@ def _export(
     except CheckpointMissing:
         if asked is not None:
             raise
-    file = export(target, base, {**nets, **(carried or {})})
-    told = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
-    print(f"{file}:{told} ({which} state, {step})" + (f": {hint}" if hint else ""))
+    with torch.no_grad(), nullcontext() if which == BEST else trainer.as_judged():  # the best was kept as it was shown
+        file = export(target, base, {**nets, **(carried or {})})
+    named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
+    print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))
 
 
 __all__ = ["train_and_export"]

@@ -59,7 +59,7 @@ FACE_MIDDLE, HEAD_SIDE = np.array([0.0, 7.0, 1.2], np.float32), 2.6
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Observations:
     """What the mesh network saw, and what was there; arrays of N rows.
 
     points (N, 468, 3) pixels;  person (N,);  weights (N, 52) blendshape weights;  rotation (N, 3, 3) in the axes of
@@ -77,7 +77,7 @@ class Seen:
 # ----------------------------------------------------------------- looking at heads
 
 
-def look_at_people(work: Path, people: int) -> Seen:
+def observe_people(work: Path, people: int) -> Observations:
     """Images of that many people, in parts that are kept in `work`."""
     work.mkdir(parents=True, exist_ok=True)
     parts = []
@@ -88,15 +88,15 @@ def look_at_people(work: Path, people: int) -> Seen:
         if not path.exists():
             start = time.time()
             mesh, net = mesh or load_head_mesh(work), net or embedded_face_nets()[1]
-            rows = [row for person in range(first, last) for row in _look_at(mesh, net, person)]
+            rows = [row for person in range(first, last) for row in _observe(mesh, net, person)]
             save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
             print(f"{path.name}: {len(rows)} images in {time.time() - start:.0f} s", flush=True)
         with np.load(path) as stored:
             parts.append({name: stored[name] for name in stored.files})
-    return Seen(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return Observations(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def _look_at(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndarray]]:
+def _observe(mesh: HeadMesh, net: FaceMesh, seed: int) -> list[dict[str, np.ndarray]]:
     """A few images of one person, those in which the network sees the face."""
     rng = np.random.default_rng([7, seed])
     scene = Scene(mesh, rng, SIDE)
@@ -138,9 +138,9 @@ def _points(net: FaceMesh, pixels: np.ndarray, camera: Camera, middle: np.ndarra
     place, scale = _place(camera, middle)
     square = Square(float(place[0]), float(place[1]), HEAD_SIDE * scale)
     for _ in range(3):
-        (seen,) = detect_landmarks(net, image, [square])
-        square = mesh_square(seen.points)
-    return seen.points.numpy().astype(np.float32) if seen.score > 0.9 else None
+        (observed,) = detect_landmarks(net, image, [square])
+        square = mesh_square(observed.points)
+    return observed.points.numpy().astype(np.float32) if observed.score > 0.9 else None
 
 
 # ----------------------------------------------------------------- fitting
@@ -148,7 +148,7 @@ def _points(net: FaceMesh, pixels: np.ndarray, camera: Camera, middle: np.ndarra
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """`Seen` as tensors in double precision."""
+    """`Observations` as tensors in double precision."""
 
     points: Tensor
     person: Tensor
@@ -172,9 +172,9 @@ class Heads:
         return Heads(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
 
-def heads_of(seen: Seen) -> Heads:
-    """What was seen as tensors, in double precision."""
-    arrays = {field.name: torch.from_numpy(getattr(seen, field.name)) for field in fields(seen)}
+def heads_of(observed: Observations) -> Heads:
+    """What was observed as tensors, in double precision."""
+    arrays = {field.name: torch.from_numpy(getattr(observed, field.name)) for field in fields(observed)}
     return Heads(**{name: t if name == "person" else t.double() for name, t in arrays.items()})
 
 
@@ -311,7 +311,7 @@ def _correlation(one: Tensor, other: Tensor) -> Tensor:
 
 
 def measure(net: Linear3DMM, heads: Heads) -> dict[str, float]:
-    """On people the fit has not seen: mean absolute errors of the pose, correlations of the units."""
+    """On people the fit has not observed: mean absolute errors of the pose, correlations of the units."""
     heads = heads[held_out(heads.person)]
     with torch.no_grad():
         parameters = net(heads.points.float())
@@ -346,7 +346,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--people", type=int, default=1200)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
-    heads = heads_of(look_at_people(options.work, options.people))
+    heads = heads_of(observe_people(options.work, options.people))
     print(f"{len(heads.person)} images of {int(heads.person.max()) + 1} people")
     net = fit(heads)
     halves = {name: tensor.half() for name, tensor in net.state_dict().items()}

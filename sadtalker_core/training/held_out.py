@@ -1,11 +1,11 @@
-"""The clips of a folder come in; those to learn from and those to be judged by go out, by a seed.
+"""The clips of a folder come in; a training set and a validation set go out, by a seed.
 
-What a network says about clips that it has learnt from tells nothing: a few minutes are soon known by heart. So a part
-is held out. Whole videos are, as two halves of one video are much alike; where there are too few of them to spare one,
-the beginning or the end of each is held out instead. A trainer that keeps a style for each speaker needs every speaker
-on both sides, so there this is decided speaker by speaker.
+The error on training clips says nothing about others: a few minutes are soon overfitted. So a part is held out: whole
+videos, because two halves of one video are much alike; where there are too few of them to spare one, the beginning or
+the end of each. A trainer with a style for each speaker needs every speaker on both sides, so there the split is made
+speaker by speaker.
 
-What was held out stands in the run's run.json and stays so when the run goes on, also when videos were added.
+What was held out is written to the run's run.json and stays held out when the run is resumed, also with new videos.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from .clips import PART_STEP, Clip
 from .engine import HOLD_OUT
 from .states import HELD_OUT, read_settings
 
-#: a whole video is held out where there are so many, and it is no more than this share of what there is
+#: whole videos are held out from this many on, up to this share of all frames
 FEWEST_VIDEOS, LARGEST_SHARE = 4, 1 / 3
-#: a clip has to be so many times as long as the shortest that is of use, before a part of it is held out
+#: a part is held out of a clip only if the clip is this many times as long as the shortest usable one
 FEWEST_PARTS = 3
 
 
 @dataclass(frozen=True)
 class Split:
-    """learnt: the clips, or parts of clips, to learn from;  held_out: those to be judged by
-    record: {name of a clip: [first frame, behind the last]} of what is held out, for run.json
+    """learnt: the clips, or parts of clips, to train on;  held_out: those to validate with
+    record: {name of a clip: [first frame, end frame]} of what is held out, for run.json
     """
 
     learnt: list[Clip]
@@ -43,9 +43,9 @@ class Split:
 
     @property
     def in_words(self) -> str:
-        """What somebody wants to know before the work begins."""
+        """The sizes of both sets, for the terminal."""
         if not self.held_out:
-            return "Nothing is held out: overfitting will not be seen, and the last state is exported."
+            return "Nothing is held out: overfitting will not be noticed, and the last state is exported."
         minutes = [sum(clip.n_frames for clip in clips) / 1500 for clips in (self.learnt, self.held_out)]
         whole = {clip.source for clip in self.held_out} - {clip.source for clip in self.learnt}
         return (
@@ -63,9 +63,9 @@ def split_clips(
     by_speaker: bool = False,
     folder: Path | None = None,
 ) -> Split:
-    """share: of the frames that are held out, about;  shortest: frames of a clip that is of use
-    by_speaker: whether each speaker has to be on both sides;  folder: of a run, which knows what it holds out
-    Raises OptionError for a share that cannot be, CheckpointDamaged for a run.json that cannot be read.
+    """share: of the frames to hold out, about;  shortest: frames of the shortest usable clip
+    by_speaker: whether each speaker has to be on both sides;  folder: of a run, whose earlier split is kept
+    Raises OptionError for a share outside 0..0.5, CheckpointDamaged for a run.json that cannot be read.
     """
     if not 0 <= share <= 0.5:
         raise OptionError(f"expected --hold-out between 0 and 0.5, got {share}.")
@@ -81,7 +81,7 @@ def split_clips(
 
 
 def run_split(options: argparse.Namespace, clips: Sequence[Clip], shortest: int, by_speaker: bool = False) -> Split:
-    """What a command line with `add_run_options` asks for; it is told on the log.  Raises as `split_clips`."""
+    """The split for a command line with `add_run_options`; warns when nothing is held out.  Raises as `split_clips`."""
     split = split_clips(
         clips,
         seed=options.seed,
@@ -126,7 +126,7 @@ def _hold_out(clips: Sequence[Clip], draw: np.random.Generator, share: float, sh
 
 
 def _an_end(clip: Clip, draw: np.random.Generator, share: float, shortest: int) -> list[int]:
-    """[first, behind the last] of the beginning or the end of a clip, or [] where it is too short to give some away."""
+    """[first, end) of the beginning or the end of a clip, or [] where it is too short."""
     at_end = bool(draw.integers(2))
     n_frames = max(_up(round(clip.n_frames * share)), _up(shortest))
     if clip.n_frames < max(FEWEST_PARTS * _up(shortest), n_frames + _up(shortest)):

@@ -1,4 +1,4 @@
-"""Trains MappingNet for a renderer (stage 2): coefficients learn to drive it as the images did in stage 1.
+"""Trains MappingNet for a renderer (stage 2): from coefficients to the motion that images gave in stage 1.
 
     python -m sadtalker_core.training.mapping --data clips --out runs/mapping --vgg19 vgg19-dcbb9e9d.pth \
         --base renderer.safetensors --export my_model.safetensors
@@ -39,9 +39,9 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
 from .export import BASE, add_end_options, ends_of
-from .films import film_clip, write_film
+from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import degrees_of, head_pose, keypoint_distance
@@ -102,10 +102,10 @@ class MappingTrainer(Trainer):
         training: MappingTraining = RELEASED_WIDTH,
         *,
         held_out: Sequence[Clip] = (),
-        films: bool = False,
+        videos: bool = False,
     ):
         """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts
-        held_out: clips to be judged by;  films: whether some are made
+        held_out: clips to validate with;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
@@ -115,7 +115,7 @@ class MappingTrainer(Trainer):
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
         self.held_out, self.small = with_faces(held_out), False
-        self.shown = film_clip([*self.held_out] or [*clips]) if films else None
+        self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
@@ -141,7 +141,7 @@ class MappingTrainer(Trainer):
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
 
     def validate(self) -> dict[str, float]:
-        """How far key points are from the teacher's, by how far they move at all, and degrees from its angles."""
+        """The distance of key points from the teacher's, relative to their motion, and of the angles in degrees."""
         device = next(self.net.parameters()).device
         pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
         totals = torch.zeros(3)
@@ -151,18 +151,18 @@ class MappingTrainer(Trainer):
             canonical = self.detector(source)
             here, there = (self.estimator(image).motion() for image in (source, driving))
             prediction = self._predict(part)[1]
-            said, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            predicted, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
             parts = [
-                keypoint_distance(said, wanted),
+                keypoint_distance(predicted, wanted),
                 keypoint_distance(still, wanted),
                 head_pose(prediction, degrees_of(there)),
             ]
             totals += len(part) * torch.stack(parts).float().cpu()
         return {HELD_OUT_ERROR: ratio(totals[0], totals[1]), "held-out degrees": float(totals[2]) / len(pairs)}
 
-    def film(self, folder: Path, step: int) -> Film | None:
-        """The first frame of what is held out, moved by the coefficients of all others."""
-        clip = self.shown
+    def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
+        """The first frame of the held-out clip, driven by the coefficients of all others."""
+        clip = self.sample
         if clip is None:
             return None
         device, drawn = next(self.net.parameters()).device, []
@@ -171,7 +171,7 @@ class MappingTrainer(Trainer):
             pairs = [Pair(clip, 0, int(frame)) for frame in frames]
             source = real[:1].expand(len(pairs), -1, -1, -1).to(device)
             drawn.append(self._drawn(source, self.detector(source), *self._predict(pairs)).cpu())
-        return write_film(folder, step, real, torch.cat(drawn), clip.speech().wave)
+        return write_sample_video(folder, step, real, torch.cat(drawn), clip.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first driven by the coefficients of the middle
@@ -186,7 +186,7 @@ class MappingTrainer(Trainer):
         return {"source, driving, drawn": torch.cat(rows, dim=-2)}
 
     def _predict(self, pairs: Sequence[Pair]) -> tuple[KeypointMotion, KeypointMotion]:
-        """The network's motion of the portraits, which hold still, and of the frames that they become."""
+        """The predicted motion of the source frames, which do not move, and of the driving frames."""
         width, device = self.net.config.coefficients, next(self.net.parameters()).device
         still = torch.cat([window(pair.clip, pair.source, width, radius=0) for pair in pairs])
         moving = torch.cat([window(pair.clip, pair.driving, width) for pair in pairs])
@@ -200,7 +200,7 @@ class MappingTrainer(Trainer):
 def window(clip: Clip, frame: int, width: int, radius: int = WINDOW_RADIUS) -> Tensor:
     """(1, nc, 27) around a frame, clamped to `radius` frames to each side and to the clip.
 
-    A radius of 0 is a face that holds still, which is how a portrait is shown.
+    A radius of 0 is a face that does not move, as a portrait.
     """
     start, stop = max(0, frame - radius), min(clip.n_frames, frame + radius + 1)
     coefficients = clip.coefficients(start, stop)
@@ -215,7 +215,7 @@ def new_net(hidden: int, coefficients: int, offsets: int, seed: int) -> MappingN
 
 
 def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
-    """Raises OptionError for clips whose crop parameters would not be what the network meets when it drives."""
+    """Raises OptionError for clips whose crop parameters differ from those at inference."""
     wants_full = ROWS[net] == CROP_ROW
     other = next((clip for clip in clips if CropMode(clip.crop_mode).full != wants_full), None)
     if other is not None:
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
         offsets = frozen["motion_estimator"].config.offsets
         net = new_net(training.hidden, ROWS[options.net], offsets, run.seed)
     split = run_split(options, clips, 2)
-    trainer = MappingTrainer(split.learnt, net, frozen, vgg, run.steps, training, held_out=split.held_out, films=True)
+    trainer = MappingTrainer(split.learnt, net, frozen, vgg, run.steps, training, held_out=split.held_out, videos=True)
     train_and_export(
         trainer, run, ends, base, {options.net: net}, split, carried={"motion_estimator": frozen["motion_estimator"]}
     )

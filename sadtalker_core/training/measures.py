@@ -1,10 +1,10 @@
-"""What was predicted and what was held out come in, figures come out that mean the same in every run.
+"""Predictions and held-out data come in; figures that can be compared between runs go out.
 
-    held-out error       the error by that of "no motion": 1 is a head, mouth or image that keeps still, 0 is perfect
-    mouth r, mouth lag   how the mouth's opening goes with the real one, and by how many frames it comes late
-    spread of seeds      how much two draws differ, by how much two moments of the real motion do
+    held-out error       the error by that of "no motion": 1 is a head, mouth or image that does not move, 0 is perfect
+    mouth r, mouth lag   correlation of the mouth's opening with the real one, and its delay in frames
+    spread of seeds      difference of two draws, relative to that of two moments of the real motion
 
-Letters: `K` draws, `B` blocks, `L` frames, `D` numbers of a frame.
+Letters: `K` draws, `B` blocks, `L` frames, `D` values of a frame.
 """
 
 from __future__ import annotations
@@ -15,52 +15,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: frames to either side in which a delay is looked for
+#: frames to either side in which a delay is searched
 LAGS = 5
-#: below this part of the data's spread the seed does nothing
+#: below this share of the data's spread the draws count as collapsed
 COLLAPSED = 0.1
-#: of `validate`, in every trainer: the figure that decides which state is best
+#: the figure of every trainer's `validate` that decides which state is best
 HELD_OUT_ERROR = "held-out error"
 SEED_SPREAD = "spread of seeds / of data"
 MOUTH_R, MOUTH_LAG = "mouth r", "mouth lag in frames"
 MOTION = "motion drawn / real"
-#: pairs of inner points of the lips, above and below, of the 68
+#: inner points of the upper and the lower lip, of the 68 landmarks
 _LIPS = ((61, 67), (62, 66), (63, 65))
 
 
 def ratio(error: Tensor, still: Tensor) -> float:
-    """error by that of "no motion"; 1 where nothing moved at all."""
+    """The error relative to that of "no motion"; 1 where nothing moved at all."""
     return float(error / still) if float(still) > 0 else 1.0
 
 
-def drawn_error(draws: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """draws (K, B, L, D), seen (B, L, D) -> the energy score of the draws, and of no motion, mean over the blocks.
+def drawn_error(draws: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """draws (K, B, L, D), observed (B, L, D) -> the energy score of the draws, and of no motion, mean over the blocks.
 
-    It is how far draws are from what was seen, less half of how far they are from one another: least where the draws
-    are spread as what is seen is (Gneiting and Raftery, "Strictly proper scoring rules", 2007).
+    It is the mean distance of the draws from the observation, less half of their mean distance from one another: least
+    where the draws are distributed like the observations (Gneiting and Raftery, "Strictly proper scoring rules", 2007).
     """
-    made, real = draws.flatten(2), seen.flatten(1)
+    made, real = draws.flatten(2), observed.flatten(1)
     away = (made - real).norm(dim=-1).mean(dim=0)
     n_draws = len(made)
     apart = torch.stack([(made[i] - made[j]).norm(dim=-1) for i in range(n_draws) for j in range(i)]).mean(dim=0)
     return (away - apart / 2).mean(), real.norm(dim=-1).mean()
 
 
-def seed_spread(draws: Tensor, seen: Tensor) -> float:
-    """draws (K, B, L, D), seen (B, L, D) -> the spread over the draws by that over the blocks that were seen."""
+def seed_spread(draws: Tensor, observed: Tensor) -> float:
+    """draws (K, B, L, D), observed (B, L, D) -> the spread over the draws, relative to that over the observed
+    blocks.
+    """
     over_seeds = draws.var(dim=0).mean().sqrt()
-    over_blocks = seen.var(dim=0).mean().sqrt() if len(seen) > 1 else seen.square().mean().sqrt()
+    over_blocks = observed.var(dim=0).mean().sqrt() if len(observed) > 1 else observed.square().mean().sqrt()
     return ratio(over_seeds, over_blocks)
 
 
 def collapse_remark(figures: Mapping[str, float]) -> list[str]:
-    """The sentence for a seed that does nothing, or none."""
+    """The remark for collapsed draws, or none."""
     spread = figures.get(SEED_SPREAD)
     if spread is None or spread >= COLLAPSED:
         return []
     return [
-        f"the seed does nothing: two draws differ by {spread:.3f} of what the data vary. Every seed will give the same "
-        f"movement. Begin from the built-in network (--init-from base), or train on more speakers or minutes."
+        f"the seed does nothing: two draws differ by {spread:.3f} of the data's variation. Every seed gives the same "
+        f"movement. Start from the built-in network (--init-from base), or train on more speakers or minutes."
     ]
 
 
@@ -70,12 +72,12 @@ def mouth_opening(points: Tensor) -> Tensor:
     return apart / (points[:, 36] - points[:, 45]).norm(dim=-1).clamp_min(1e-6)
 
 
-def agreement(said: Sequence[np.ndarray], seen: Sequence[np.ndarray]) -> tuple[float, float]:
+def agreement(predicted: Sequence[np.ndarray], observed: Sequence[np.ndarray]) -> tuple[float, float]:
     """Pairs of tracks (T,) -> Pearson's r as they are, and the delay in frames at which r is greatest (+ is late)."""
     by_lag = {}
     for lag in range(-LAGS, LAGS + 1):
         cut = [(a[max(lag, 0) : len(a) + min(lag, 0)], b[max(-lag, 0) : len(b) - max(lag, 0)])
-               for a, b in zip(said, seen, strict=True) if len(a) > 2 * LAGS]  # fmt: skip
+               for a, b in zip(predicted, observed, strict=True) if len(a) > 2 * LAGS]  # fmt: skip
         by_lag[lag] = _correlation([a for a, _ in cut], [b for _, b in cut])
     return by_lag[0], float(max(by_lag, key=lambda lag: (by_lag[lag], -abs(lag))))
 

@@ -4,10 +4,11 @@
         --mapping runs/mapping_mini --note "4 hours of speech, seed 1, one core of a CPU"
 
 A network whose run is not given stays as it is in the file that is there: `--posevae runs/posevae_mini` alone packs a
-new PoseVAE beside the others. In the place of a run another packed file will do.
+new PoseVAE beside the others. In the place of a run another packed file will do. An ExpNet that was trained on top of
+another (`expnet_mini --on-top-of FILE`) may be packed as the mean of both: `--mean-with FILE`.
 
-The weights are rounded to half precision. The metadata holds each net's config, which is all that loading needs, and
-under "recipe" how it was made.
+The weights are rounded to half precision. The metadata holds each network's config, which is all that loading needs,
+and under "recipe" how it was made.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..checkpoint.reading import METADATA_KEY, Metadata, TensorFile, read_tensor
 from ..datatypes import MINI
 from ..families.networks import NETWORKS
 from ..model import load_weights
+from ..motion.expnet import ExpNet
 from ..saving import save_tensors
 from . import expnet_mini, mapping_mini, posevae_mini
 from .engine import steps_done, trained
@@ -36,7 +38,7 @@ NAMES = ("expnet", "posevae", "mapping")
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
-    """The net's tensors, weights in half precision."""
+    """The network's tensors, weights in half precision."""
     kept = {name for name, _ in net.named_buffers()}
     return {name: t if name in kept else t.half() for name, t in net.state_dict().items()}
 
@@ -49,6 +51,22 @@ def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         plan = NETWORKS[name]
         nets[name] = load_weights(plan.build(plan.read_config(read.metadata.configs[name], name)), tensors, name)
     return nets, json.loads(TensorFile(file).metadata.get("recipe", "{}"))
+
+
+def mean_of(one: ExpNet, other: ExpNet) -> ExpNet:
+    """The network half way between two of which one was trained on top of the other. Such a mean knows unheard voices
+    better than either, as the mean of several answers does, and costs no more than one (Wortsman et al., CVPR 2022).
+
+    Raises RuntimeError where the two are not of one shape. What the norms have counted is averaged like the weights.
+    """
+    theirs = other.state_dict()
+    halves = {
+        name: torch.lerp(tensor, theirs[name], 0.5) if tensor.is_floating_point() else tensor
+        for name, tensor in one.state_dict().items()
+    }
+    net = ExpNet(one.config)
+    net.load_state_dict(halves)
+    return net.eval()
 
 
 def pack(nets: dict[str, Any], recipe: dict[str, Any], file: Path) -> Path:
@@ -64,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in NAMES:
         parser.add_argument(f"--{name}", type=Path, help=f"run of {name}_mini, or a file (default: as it is)")
+    parser.add_argument("--mean-with", type=Path, metavar="FILE", help="ExpNet: the mean with that of a packed file")
     parser.add_argument("--note", default="", help="hours of speech, seeds, kind of machine")
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args(arguments)
@@ -85,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
             nets[name], steps[name] = trained(new[name](), run, name), steps_done(run)
             if name == "expnet":
                 expnet_mini.livened(nets[name])
+    if options.mean_with:
+        nets["expnet"] = mean_of(nets["expnet"], packed(options.mean_with)[0]["expnet"])
     recipe = {
         "made by": "sadtalker_core.training: voices.speech_set, expnet_mini, posevae_mini, mapping_mini",
         "steps": steps,

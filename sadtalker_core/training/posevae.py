@@ -1,4 +1,4 @@
-"""Trains PoseVAE on clips: how a head goes on from its first pose while it says this, in this speaker's manner.
+"""Trains PoseVAE on clips: the movement of a head from its first pose in speech, in the style of a speaker.
 
     python -m sadtalker_core.training.posevae --data clips --out runs/posevae --config mini \
         --export posevae.safetensors
@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -38,12 +39,13 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudio
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
 from .export import BASE, add_end_options, ends_of
 from .faces import known_face
-from .films import TrackFilms, film_clip
+from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
+from .matched_prior import matched_prior
 from .measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark, drawn_error, ratio, seed_spread
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from .wav2lip import read_wav2lip_audio_encoder
@@ -51,7 +53,7 @@ from .wav2lip import read_wav2lip_audio_encoder
 
 @dataclass(frozen=True)
 class PoseVAETraining:
-    """What is trained, and how.
+    """The settings of the training.
 
     network, discriminator: their widths;  batch: blocks per step;  rate, discriminator_rate: of Adam;  betas: of both
     reconstruction, divergence, adversarial: the weights of the losses
@@ -86,8 +88,10 @@ MINI_TRAINING = PoseVAETraining(
     in_spreads=True,
 )
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
-#: what is judged: blocks that are held out, draws for each of them, and speakers whose spread is told
+#: what is validated: held-out blocks, draws for each of them, and speakers whose spread is measured
 JUDGED_BLOCKS, JUDGED_DRAWS, JUDGED_SPEAKERS = 48, 4, 8
+#: blocks by which latents are matched
+MATCHED_BLOCKS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +119,10 @@ class PoseVAETrainer(Trainer):
         seed: int = 0,
         *,
         held_out: Sequence[Clip] = (),
-        films: TrackFilms | None = None,
+        videos: TrackVideos | None = None,
     ):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`
-        held_out: clips to be judged by, of the same speakers;  films: who shows tracks, or None for no films
+        held_out: clips to validate with, of the same speakers;  videos: writes sample videos, or None for none
         """
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
@@ -139,7 +143,7 @@ class PoseVAETrainer(Trainer):
         }
         self.settings = {"training": asdict(replace(training, net=net.config)), "styles": self.styles}
         self.held_out = [clip for clip in held_out if clip.speaker in self.styles and clip.n_frames > self.length]
-        self.films, self.shown = films, film_clip([*self.held_out] or [*clips])
+        self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
         #: of where the head is, whatever the network speaks of, so that figures of all networks can be compared
         self.away = spreads_of(clips, self.length)
@@ -165,18 +169,30 @@ class PoseVAETrainer(Trainer):
             context.backward_and_step("discriminator", losses["discriminator"])
         return losses
 
+    @contextmanager
+    def as_judged(self) -> Iterator[None]:
+        """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
+        if self.net.config.changes:
+            yield
+            return
+        blocks = self._blocks(self.spans.spread(MATCHED_BLOCKS), next(self.net.parameters()).device)
+        with matched_prior(self.net, *self.net.encoder(blocks.motion, blocks.audio, blocks.reference, blocks.style)):
+            yield
+
     def validate(self) -> dict[str, float]:
-        """How near draws come to what was held out, and how far they are from one another; see measures.py."""
+        """The distance of draws from held-out motion, and from one another; see measures.py."""
         device = next(self.net.parameters()).device
         places = Spans(self.held_out, 1 + self.length).spread(JUDGED_BLOCKS)
         blocks = self._blocks(places, device)
-        told = (blocks.audio, blocks.reference, blocks.style)
+        condition = (blocks.audio, blocks.reference, blocks.style)
         noise = torch.randn(JUDGED_DRAWS, len(places), self.net.config.latent, generator=step_generator(0, 0))
         noise = noise.to(device)
-        mean, _ = self.net.encoder(blocks.motion, *told)
+        mean, _ = self.net.encoder(blocks.motion, *condition)
         away = self.away.to(device)
-        seen, rebuilt = (self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *told)))
-        draws = torch.stack([self._displacement(self.net.decode(latent, *told)) / away for latent in noise])
+        seen, rebuilt = (
+            self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *condition))
+        )
+        draws = torch.stack([self._displacement(self.net.decode(latent, *condition)) / away for latent in noise])
         figures = {
             HELD_OUT_ERROR: ratio(*drawn_error(draws, seen)),
             "held-out reconstruction": ratio(mse_loss(rebuilt, seen), seen.square().mean()),
@@ -185,7 +201,7 @@ class PoseVAETrainer(Trainer):
         return figures | self._spreads_by_speaker(places, draws * away, seen * away)
 
     def _spreads_by_speaker(self, places: Sequence[tuple[Clip, int]], draws: Tensor, seen: Tensor) -> dict[str, float]:
-        """Degrees from where a block begins, root mean square over its angles: drawn, and seen."""
+        """Root mean square of the angles relative to the first frame of a block, in degrees: drawn, and recorded."""
         figures = {}
         for speaker in sorted(self.styles)[:JUDGED_SPEAKERS]:
             of_speaker = [i for i, (clip, _) in enumerate(places) if clip.speaker == speaker]
@@ -198,13 +214,13 @@ class PoseVAETrainer(Trainer):
     def remarks(self, figures: Mapping[str, float]) -> list[str]:
         return collapse_remark(figures)
 
-    def film(self, folder: Path, step: int) -> Film | None:
-        """The head of what is held out as the network draws it, with the expression that was seen."""
-        if self.films is None or self.shown is None:
+    def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
+        """The drawn head motion of the held-out clip, with the recorded expression."""
+        if self.videos is None or self.sample is None:
             return None
-        rows, style = self.shown.coefficients(), self.styles[self.shown.speaker]
-        pose = run_posevae(self.net, self.shown.speech(), rows, style, generator=step_generator(0, 0))
-        return self.films.write(folder, step, self.shown, pose=pose.coefficients)
+        rows, style = self.sample.coefficients(), self.styles[self.sample.speaker]
+        pose = run_posevae(self.net, self.sample.speech(), rows, style, generator=step_generator(0, 0))
+        return self.videos.write(folder, step, self.sample, pose=pose.coefficients)
 
     def _displacement(self, motion: Tensor) -> Tensor:
         """(B, L, 6) from where the block begins"""
@@ -311,7 +327,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
     parser.add_argument(
-        "--config", choices=TRAININGS, default="mini", help="weights of the losses, widths of a new net (default mini)"
+        "--config",
+        choices=TRAININGS,
+        default="mini",
+        help="weights of the losses, widths of a new network (default mini)",
     )
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
@@ -328,8 +347,8 @@ def main(arguments: list[str] | None = None) -> None:
         audio_encoder = read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
         spreads = spreads_of(split.learnt, training.net.frames)
         net = new_net(training.net, audio_encoder, spreads, run.seed)  # type: ignore[arg-type]
-    films = TrackFilms(base, known_face(base.family.name))
-    trainer = PoseVAETrainer(split.learnt, net, training, run.seed, held_out=split.held_out, films=films)
+    videos = TrackVideos(base, known_face(base.family.name))
+    trainer = PoseVAETrainer(split.learnt, net, training, run.seed, held_out=split.held_out, videos=videos)
     train_and_export(trainer, run, ends, base, {"posevae": net}, split, styles=trainer.styles)
 
 

@@ -125,8 +125,10 @@ def require_device(device: str) -> None:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        told = shorten(" ".join(str(error).split()), 120)
-        raise OptionError(f"--device {device} cannot be had on this machine ({told}). Leave it out for cpu.") from error
+        reason = shorten(" ".join(str(error).split()), 120)
+        raise OptionError(
+            f"--device {device} cannot be had on this machine ({reason}). Leave it out for cpu."
+        ) from error
 
 
 def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tuple[list[Video], list[Outcome]]:
@@ -149,7 +151,7 @@ def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tup
 
 
 def _content(path: Path) -> str:
-    """A number that no other content has; of a file that cannot be read, its path."""
+    """A hash of the content; the path, for a file that cannot be read."""
     digest = hashlib.blake2b()
     try:
         with path.open("rb") as file:
@@ -168,7 +170,7 @@ def read_outcomes(out: Path) -> dict[str, Outcome]:
 
 
 def report(outcomes: Sequence[Outcome], others: Sequence[str] = ()) -> str:
-    """What somebody wants to know at the end."""
+    """A summary for the terminal: what became of the videos."""
     used = [outcome for outcome in outcomes if not outcome.reason]
     n_clips, seconds = sum(len(outcome.clips) for outcome in used), sum(outcome.seconds for outcome in used)
     length = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
@@ -209,7 +211,7 @@ def _outcomes(
 
 
 class _Worker:
-    """What a process of the pool keeps."""
+    """The state that a process of the pool keeps between videos."""
 
     reader: Reader
     write: Callable[..., Any]
@@ -235,7 +237,7 @@ class _Worker:
 
 
 def _end_with_the_parent() -> None:
-    """A killed parent tells its workers nothing: they would go on cutting, and writing, to the end of their videos."""
+    """Ends this worker when its parent is killed; it would otherwise go on writing to the end of its video."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -308,7 +310,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not clips:
         raise InputError(f"none of the {len(outcomes)} videos can be used; the reasons stand above.")
     speakers = summarise(clips, options.out)
-    print(table(speakers), *(f"Warning: {said}" for said in warnings_of(speakers)), sep="\n")
+    print(table(speakers), *(f"Warning: {text}" for text in warnings_of(speakers)), sep="\n")
 
 
 if __name__ == "__main__":

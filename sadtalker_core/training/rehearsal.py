@@ -3,11 +3,11 @@
     python -m sadtalker_core.training.rehearsal --work runs/rehearsal
     python -m sadtalker_core.training.rehearsal --work runs/rehearsal --device cuda
 
-It makes four speakers (a drawn head, a made-up voice whose loudness opens the mouth, a manner of moving each), and a
-model of the released family with a handful of channels and random numbers. PoseVAE, ExpNet, the renderer and
+It makes four speakers (a drawn head, synthetic speech whose loudness opens the mouth, a manner of moving each), and a
+model of the released family with few channels and random weights. PoseVAE, ExpNet, the renderer and
 MappingNet are then trained by the programs that a user starts, each from the file that the one before exported. In the
-end that file animates a drawn portrait. It takes some minutes of one core, can be stopped and goes on, and says of
-each training whether it met what was held out better than when it began; 1 is the exit status where one did not.
+end that file animates a drawn portrait. It takes some minutes of one core, can be stopped and resumed, and reports
+of each training whether the held-out error improved; the exit status is 1 where one did not.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ from .clips import read_clips, write_clip
 from .drawn_head import draw_heads, jpeg_of
 from .engine import command, read_log, seeded
 from .export import load_base_model
-from .films import write_film
+from .films import write_sample_video
 from .measures import HELD_OUT_ERROR
 from .prepare import require_device
 from .report import best_of, validations
 
 SIDE, SPEAKERS, N_FRAMES = 32, 4, 150
-#: radians of pitch, yaw and roll, and how much of the first two follows the voice, of each speaker
+#: radians of pitch, yaw and roll, and how much of the first two follows the speech, of each speaker
 MANNERS = (((0.10, 0.03, 0.02), 0.9), ((0.02, 0.25, 0.03), 0.9), ((0.05, 0.10, 0.08), 0.2), ((0.02, 0.04, 0.02), 0.0))
 #: steps of each program; of the renderer, after which motion begins to show
 STEPS = {"posevae": 300, "expnet": 200, "renderer": 1500, "mapping": 400}
 
 
 def voice(n_frames: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Syllables that mean nothing -> (n,) at 16 kHz, and (T,) how loud each frame is, 0 to 1."""
+    """Meaningless syllables -> (n,) at 16 kHz, and (T,) how loud each frame is, 0 to 1."""
     draw = np.random.default_rng(seed)
     loud = np.zeros(n_frames)
     at = 3
@@ -80,7 +80,7 @@ def voice(n_frames: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def coefficients(loud: Tensor, manner: tuple[tuple[float, float, float], float], seed: int) -> FaceCoefficients:
-    """The mouth opens by the loudness, the head sways and follows the voice in the speaker's manner."""
+    """The mouth opens by the loudness, the head sways and follows the speech in the speaker's manner."""
     draw, n_frames = np.random.default_rng(seed), len(loud)
     seconds = np.arange(n_frames) / FRAMES_PER_SECOND
     reach, follows = manner
@@ -140,8 +140,8 @@ def write_narrow_base(path: Path, audio_width: int = 8) -> Path:
     return write_checkpoint(path, {name: net.state_dict() for name, net in made.items()}, metadata)
 
 
-def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[[str], None] = print) -> bool:
-    """Every training in `work` -> whether all became better at what was held out.  scale: of the steps"""
+def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, report: Callable[[str], None] = print) -> bool:
+    """Run every training in `work`; returns whether the held-out error of all improved.  scale: of the steps"""
     require_device(device)
     work.mkdir(parents=True, exist_ok=True)
     clips = write_speakers(work / "clips")
@@ -152,32 +152,34 @@ def rehearse(work: Path, device: str = "cpu", scale: float = 1.0, say: Callable[
         "renderer": (renderer.main, ["--config", "rehearsal"]),
         "mapping": (mapping.main, ["--config", "rehearsal"]),
     }
-    well, told = True, []
+    well, lines = True, []
     accelerator = torch.device(device).type
     for name, (main, words) in programs.items():
         begun, out, steps = time.monotonic(), work / name, max(2, round(STEPS[name] * scale))
         made = work / f"{name}.safetensors"
         common = ["--data", clips, "--out", out, "--base", file, "--export", made, "--steps", steps, "--devices", 1,
                   "--accelerator", accelerator, "--validate-every", max(1, steps // 10), "--save-every", 100,
-                  "--films-every", steps, "--images-every", max(1, steps // 4), "--patience", 0]  # fmt: skip
+                  "--videos-every", steps, "--images-every", max(1, steps // 4), "--patience", 0]  # fmt: skip
         main([*words, *map(str, common)])
         held = validations(read_log(out))
         best = best_of(held)
         better = best[HELD_OUT_ERROR] < held[0][HELD_OUT_ERROR]
         well = well and better
         first, error, seconds = held[0][HELD_OUT_ERROR], best[HELD_OUT_ERROR], time.monotonic() - begun
-        told.append(
+        lines.append(
             f"{name:10} {steps:5} steps {seconds:6.0f} s  held-out error {first:.3f} -> {error:.3f} at step "
             f"{best['step']}{'' if better else '  NO BETTER'}"
         )
         file = made
-    film = _animate(work, file, clips)
-    say("\n".join([*told, f"{film}: the model that was made, on a drawn portrait (right; left: how it was drawn)"]))
+    video = _animate(work, file, clips)
+    report(
+        "\n".join([*lines, f"{video}: the model that was made, on a drawn portrait (right; left: how it was drawn)"])
+    )
     return well
 
 
 def _animate(work: Path, file: Path, clips: Path) -> Path:
-    """The first clip's voice moves its first image, by every network that was trained."""
+    """The video in which the first clip's speech animates its first image, by every network that was trained."""
     model = load_base_model(str(file))
     clip = read_clips(clips)[0]
     rows, speech, real = clip.coefficients(), clip.speech(), clip.images(range(clip.n_frames))
@@ -187,7 +189,7 @@ def _animate(work: Path, file: Path, clips: Path) -> Path:
     crop = FaceCrop(real[0], torch.zeros(68, 2), Box(0, 0, SIDE, SIDE), CropMode.CROP)
     portrait = Portrait(real[0].permute(1, 2, 0), crop=crop)
     drawn = torch.cat([*render(model, portrait, motion).batches()])
-    return write_film(work / "films", 0, real, drawn, speech.wave).file
+    return write_sample_video(work / "videos", 0, real, drawn, speech.wave).file
 
 
 def main(arguments: list[str] | None = None) -> None:

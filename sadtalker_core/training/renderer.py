@@ -46,9 +46,19 @@ from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimat
 from ..render.facevid2vid.transform import transform_keypoints
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import PRECISIONS, Film, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import (
+    PRECISIONS,
+    SampleVideo,
+    StepContext,
+    Trainer,
+    add_run_options,
+    command,
+    run_of,
+    seeded,
+    step_generator,
+)
 from .export import BASE, add_end_options, ends_of
-from .films import film_clip, write_film
+from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import (
@@ -84,7 +94,7 @@ class LossWeights:
 class RendererTraining:
     """What is trained, and how.
 
-    keypoints, motion, generator, discriminator: the nets' widths;  vgg: levels and scales of the perceptual loss
+    keypoints, motion, generator, discriminator: the networks' widths;  vgg: levels and scales of the perceptual loss
     bend: how images are bent for equivariance;  weights: of the losses
     jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
     batch: pairs per step;  rate, betas: of Adam, the same for all networks
@@ -162,10 +172,10 @@ class RendererTrainer(Trainer):
         seed: int = 0,
         *,
         held_out: Sequence[Clip] = (),
-        films: bool = False,
+        videos: bool = False,
     ):
         """nets: the RENDERER_NETS, pretrained or not;  steps: of the whole run, for the rate
-        held_out: clips to be judged by;  films: whether some are made
+        held_out: clips to validate with;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.detector, self.estimator, self.generator = (nets[name].requires_grad_(True) for name in RENDERER_NETS)
@@ -181,7 +191,7 @@ class RendererTrainer(Trainer):
         }
         self.settings = {"training": asdict(training)}
         self.held_out, self.averaged, self.small = with_faces(held_out), RENDERER_NETS, False
-        self.shown = film_clip([*self.held_out] or [*clips]) if films else None
+        self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
         self.judged_by = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
@@ -235,16 +245,16 @@ class RendererTrainer(Trainer):
             MOTION: ratio(moved, real),
         }
 
-    def film(self, folder: Path, step: int) -> Film | None:
+    def sample_video(self, folder: Path, step: int) -> SampleVideo | None:
         """The first frame of what is held out, moved by all others."""
-        if self.shown is None:
+        if self.sample is None:
             return None
         device = next(self.generator.parameters()).device
-        real = self.shown.images(range(self.shown.n_frames))
+        real = self.sample.images(range(self.sample.n_frames))
         source = real[:1].to(device)
         drawn = [redraw(self.nets, source.expand(len(part), -1, -1, -1), part.to(device)).cpu()
                  for part in real.split(JUDGED_AT_ONCE)]  # fmt: skip
-        return write_film(folder, step, real, torch.cat(drawn), self.shown.speech().wave)
+        return write_sample_video(folder, step, real, torch.cat(drawn), self.sample.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
         """Of up to four clips: the first frame, the middle one, and the first drawn as the middle one."""
@@ -379,7 +389,7 @@ def main(arguments: list[str] | None = None) -> None:
     clips = read_renderer_clips(options.data, nets, vgg)
     split = run_split(options, clips, 2)
     trainer = RendererTrainer(
-        split.learnt, nets, vgg, run.steps, training, run.seed, held_out=split.held_out, films=True
+        split.learnt, nets, vgg, run.steps, training, run.seed, held_out=split.held_out, videos=True
     )
     hint = f"teach its mapping network with training.mapping --base {ends.export}"
     train_and_export(trainer, run, ends, base, nets, split, hint=hint)

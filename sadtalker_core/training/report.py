@@ -1,6 +1,6 @@
-"""A run's folder comes in, report.html goes out: what was learnt, to be read and watched without any program.
+"""A run's folder comes in, report.html goes out: figures, curves and sample videos of the training, for any browser.
 
-Its curves are drawn in the page itself, its films are those of the folder; so the folder can be copied anywhere.
+Its curves are drawn in the page itself, its videos are those of the folder; so the folder can be copied anywhere.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import atomic_write
-from .engine import FILMS_FOLDER, read_log
+from .engine import VIDEOS_FOLDER, read_log
 from .measures import COLLAPSED, HELD_OUT_ERROR, MOTION, MOUTH_LAG, MOUTH_R, SEED_SPREAD
 from .states import BEST_FILE
 from .summary import SpeakerSummary
 
 REPORT_FILE = "report.html"
-#: from here on it is said: hardly better than no motion, later states are worse, a mouth or an image that moves little
+#: limits of the advice: hardly better than no motion, overfitted, a mouth or an image that moves too little, or late
 HARDLY_BETTER, OVERFIT, LOW_R, LATE, LITTLE_MOTION = 0.9, 1.1, 0.5, 2, 0.5
 _COLOURS = ("#2f6fde", "#d9482b", "#2a9d5c", "#a259c4", "#c98a14", "#11939a")
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
@@ -28,7 +28,7 @@ svg{background:#fafafa;border:1px solid #ddd}video{max-width:28em;background:#00
 
 
 def validations(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The lines of a log that say how what is held out is met."""
+    """The lines of a log with validation figures."""
     return [dict(line) for line in log if HELD_OUT_ERROR in line]
 
 
@@ -42,11 +42,11 @@ def closing_table(folder: Path) -> str:
     lines = validations(read_log(folder))
     if not lines:
         return ""
-    shown = {"begin": lines[0], "best": best_of(lines), "last": lines[-1]}
-    heads = [f"{word}, step {line['step']}" for word, line in shown.items()]
+    columns = {"begin": lines[0], "best": best_of(lines), "last": lines[-1]}
+    heads = [f"{word}, step {line['step']}" for word, line in columns.items()]
     rows = [f"{'':34}" + "".join(f"{head:>20}" for head in heads)]
     for name in _figures(lines):
-        values = [line.get(name) for line in shown.values()]
+        values = [line.get(name) for line in columns.values()]
         rows.append(f"{name[:34]:34}" + "".join(f"{'-' if v is None else format(v, '.3f'):>20}" for v in values))
     return "\n".join([*rows, f"A {HELD_OUT_ERROR} of 1 is that of no motion at all; the best state is exported."])
 
@@ -55,63 +55,66 @@ def what_next(log: Sequence[Mapping[str, Any]], steps: int) -> list[str]:
     """Sentences on what to do, by the figures."""
     lines = validations(log)
     if not lines:
-        return ["Nothing was held out, so nobody knows how good this is. Give more or longer videos."]
+        return ["Nothing was held out, so it is not known how good this is. Give more or longer videos."]
     best, last = best_of(lines), lines[-1]
-    error, said = best[HELD_OUT_ERROR], []
+    error, advice = best[HELD_OUT_ERROR], []
     if best["step"] == 0:
-        said.append(
-            "No step bettered the network that the run began from, which was exported as it is. Give more minutes, or "
-            "a smaller --rate-scale."
+        advice.append(
+            "No step improved on the network that the run started from, which was exported unchanged. Give more "
+            "minutes, or a smaller --rate-scale."
         )
     elif last["step"] == best["step"]:
-        said.append(f"It still became better at the end. Raise --steps above {steps}: the run goes on.")
+        advice.append(f"It was still improving at the end. Raise --steps above {steps}: the run goes on.")
     elif last[HELD_OUT_ERROR] > OVERFIT * error:
-        said.append(
-            f"Behind step {best['step']} it learnt its clips by heart: the held-out error rose from {error:.2f} to "
+        advice.append(
+            f"It overfitted after step {best['step']}: the held-out error rose from {error:.2f} to "
             f"{last[HELD_OUT_ERROR]:.2f}. More steps do not help; more minutes of video do."
         )
     if error > HARDLY_BETTER:
-        said.append(
-            f"A held-out error of {error:.2f} is hardly better than no motion (1). Give more minutes, or begin from "
+        advice.append(
+            f"A held-out error of {error:.2f} is hardly better than no motion (1). Give more minutes, or start from "
             f"the built-in network with --init-from base."
         )
     if best.get(SEED_SPREAD, 1) < COLLAPSED:
-        said.append("The seed does nothing: every draw is the same movement. Begin with --init-from base.")
+        advice.append("The seed does nothing: every draw is the same movement. Start with --init-from base.")
     if best.get(MOUTH_R, 1) < LOW_R:
-        said.append(
-            "The mouth hardly goes with the voice yet. Listen whether sound and image are in time; more minutes."
+        advice.append(
+            "The mouth hardly follows the speech yet. Check that audio and video are in sync; give more minutes."
         )
     if abs(best.get(MOUTH_LAG, 0)) >= LATE:
-        said.append(
-            f"The mouth is {abs(best[MOUTH_LAG]):.0f} frames {'late' if best[MOUTH_LAG] > 0 else 'early'}: see whether "
-            f"the videos are in sync."
+        advice.append(
+            f"The mouth is {abs(best[MOUTH_LAG]):.0f} frames {'late' if best[MOUTH_LAG] > 0 else 'early'}: check "
+            f"that the videos are in sync."
         )
     if best.get(MOTION, 1) < LITTLE_MOTION:
-        said.append(
-            f"Drawn frames move {best[MOTION]:.2f} times as far as real ones: motion comes long after the likeness. "
-            f"More steps."
+        advice.append(
+            f"Drawn frames move {best[MOTION]:.2f} times as far as real ones: motion is learnt long after the "
+            f"likeness. Give more steps."
         )
-    return said or ["Nothing stands out. Try the exported file, and watch the films."]
+    return advice or ["Nothing stands out. Try the exported file, and watch the videos."]
 
 
 def write_report(
     folder: Path, *, title: str, steps: int, speakers: Sequence[SpeakerSummary] = (), notes: Sequence[str] = ()
 ) -> Path:
-    """notes: sentences of the training itself, such as which style is whom"""
+    """Write the page to the folder, and return its path.
+
+    notes: sentences of the training itself, such as which style belongs to which speaker
+    """
     log = read_log(folder)
     held = validations(log)
     losses = [line for line in log if HELD_OUT_ERROR not in line and "remark" not in line]
     remarks = [str(line["remark"]) for line in log if "remark" in line]
     parts = [f"<h1>{escape(title)}</h1>"]
     parts += [f"<p>{escape(note)}</p>" for note in (*notes, *remarks)]
-    parts += ["<h2>What to do next</h2><ul>", *(f"<li>{escape(said)}</li>" for said in what_next(log, steps)), "</ul>"]
+    parts += ["<h2>What to do next</h2><ul>", *(f"<li>{escape(line)}</li>" for line in what_next(log, steps)), "</ul>"]
     if held:
         parts += ["<h2>Held out</h2>", _figure_table(held), *_curves(held, _figures(held))]
     parts += ["<h2>Losses while training</h2>", *_curves(losses, _figures(losses))]
-    films = sorted((folder / FILMS_FOLDER).glob("*.mp4")) if (folder / FILMS_FOLDER).is_dir() else []
-    if films:
-        parts.append("<h2>Films: real on the left, learnt on the right</h2>")
-        parts += [_video(film) for film in films]
+    videos = sorted((folder / VIDEOS_FOLDER).glob("*.mp4")) if (folder / VIDEOS_FOLDER).is_dir() else []
+    if videos:
+        parts.append("<h2>Videos: real on the left, learnt on the right</h2>")
+        parts += [_video(video) for video in videos]
     if speakers:
         parts += ["<h2>The data</h2>", _speaker_table(speakers)]
     page = (
@@ -130,10 +133,10 @@ def _figures(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _figure_table(lines: Sequence[Mapping[str, Any]]) -> str:
-    shown = {"begin": lines[0], "best": best_of(lines), "last": lines[-1]}
-    head = "".join(f"<th>{word}, step {line['step']}</th>" for word, line in shown.items())
+    columns = {"begin": lines[0], "best": best_of(lines), "last": lines[-1]}
+    head = "".join(f"<th>{word}, step {line['step']}</th>" for word, line in columns.items())
     rows = "".join(
-        f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{_number(line.get(name))}</td>" for line in shown.values())
+        f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{_number(line.get(name))}</td>" for line in columns.values())
         for name in _figures(lines)
     )
     return f"<table><tr><th></th>{head}</tr>{rows}</table>"
@@ -180,9 +183,9 @@ def _curve(name: str, points: Sequence[tuple[float, float]], number: int) -> str
     )
 
 
-def _video(film: Path) -> str:
-    step = film.stem.rpartition("_")[2].lstrip("0") or "0"
-    place = escape(f"{FILMS_FOLDER}/{film.name}")
+def _video(file: Path) -> str:
+    step = file.stem.rpartition("_")[2].lstrip("0") or "0"
+    place = escape(f"{VIDEOS_FOLDER}/{file.name}")
     return f'<figure><figcaption>step {step}</figcaption><video controls loop src="{place}"></video></figure>'
 
 

@@ -144,7 +144,7 @@ def _spans(reader: Reader, video: Video, on_image: Callable[[], None]) -> tuple[
         heights.append(round(float(points[:, 1].max() - points[:, 1].min())))
         return box
 
-    images = _told(frames_at_25(video.path), on_image)
+    images = _with_progress(frames_at_25(video.path), on_image)
     with reader.threads():
         spans = list(find_spans(images, reader.finder(), set_box))
     return spans, max(counts), min(heights[1:], default=0)
@@ -161,7 +161,7 @@ def _clips(
     reader: Reader, video: Video, spans: Sequence[Span], lost: Counter[str], on_image: Callable[[], None]
 ) -> Iterator[_Segment]:
     """The spans that can be used, read; what is lost is counted."""
-    images, at = _told(frames_at_25(video.path), on_image), 0
+    images, at = _with_progress(frames_at_25(video.path), on_image), 0
     with Sound(video.path) as sound:
         for span in spans:
             wave = sound.cut(span.start, span.stop)
@@ -207,7 +207,7 @@ def _cut(images: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> I
         yield image
 
 
-def _told(images: Iterable[Tensor], on_image: Callable[[], None]) -> Iterator[Tensor]:
+def _with_progress(images: Iterable[Tensor], on_image: Callable[[], None]) -> Iterator[Tensor]:
     for image in images:
         yield image
         on_image()

@@ -1,11 +1,11 @@
-"""What a run has learnt so far, as files of its folder; read and written by the loop (engine.py), read by the exports.
+"""The state of a run as files in its folder; written and read by the loop (engine.py), read by the exports.
 
-    state.pt     the last one: networks, their running averages, optimizers, the step, and where the validation stands
-    state_1.pt, state_2.pt   the two before it, for a last one that was damaged
-    best.pt      the networks (averaged ones where there are such) as they were when the held-out error was least
-    run.json     the settings of the run; one with others is refused in this folder
+    state.pt     the last one: networks, their running averages, optimizers, the step, and the validation so far
+    state_1.pt, state_2.pt   the two before it, in case the last one is damaged
+    best.pt      the networks (averaged ones where there are any) with the least held-out error
+    run.json     the settings of the run; a run with others is refused in this folder
 
-Each is whole or not there, whenever the program is killed.
+Each file is complete or absent, whenever the program is killed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def save_best(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The last state that can be read; the log tells when that is not the newest.
+    """The newest state that can be read, with a warning in the log when that is not the last one.
 
     Raises CheckpointMissing where there is none, CheckpointDamaged where none can be read.
     """
@@ -80,8 +80,7 @@ def read_best(folder: Path) -> dict[str, Any]:
     """Raises CheckpointMissing where nothing was held out, or nothing was looked at yet, and CheckpointDamaged."""
     if not (folder / BEST_FILE).is_file():
         raise CheckpointMissing(
-            f"{folder} knows no best state: nothing was held out in it, or it was not validated yet. Ask for the "
-            f"{LAST} one."
+            f"{folder} has no best state: nothing was held out, or it was not validated yet. Ask for the {LAST} one."
         )
     return read_state_file(folder / BEST_FILE)
 
@@ -92,9 +91,9 @@ def load_nets(nets: Mapping[str, nn.Module], tensors: Mapping[str, Mapping[str, 
         try:
             net.load_state_dict(tensors[name])
         except (RuntimeError, KeyError) as error:
-            told = shorten(" ".join(str(error).split()), 160)
+            reason = shorten(" ".join(str(error).split()), 160)
             raise CheckpointMismatch(
-                f"the state in {folder} is not of these networks ({name}: {told}). It was made by another version or "
+                f"the state in {folder} is not of these networks ({name}: {reason}). It was made by another version or "
                 f"with another --config: name another folder with --out."
             ) from error
 
@@ -124,14 +123,16 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def settle(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Write run.json, or see that it says the same -> what it says. Raises OptionError naming what differs."""
-    file, told = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
+    """Write run.json, or compare with the one that is there -> its settings. Raises OptionError naming the
+    difference.
+    """
+    file, wanted = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
     there = read_settings(folder)
     if not there:
         with atomic_write(file) as unfinished:
-            unfinished.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
-        return dict(told)
-    old, new = (_leaves({k: v for k, v in said.items() if k not in _MAY_CHANGE}) for said in (there, told))
+            unfinished.write_text(json.dumps(wanted, indent=1, sort_keys=True), encoding="utf-8")
+        return dict(wanted)
+    old, new = (_leaves({k: v for k, v in one.items() if k not in _MAY_CHANGE}) for one in (there, wanted))
     other = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if other:
         name = other[0]
@@ -151,7 +152,7 @@ def _leaves(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _write(file: Path, state: Mapping[str, Any]) -> None:
-    with file.open("wb") as out:  # torch's own writer does not say that a disk is full
+    with file.open("wb") as out:  # torch.save of a path does not report a full disk
         torch.save(dict(state), out)
 
 
@@ -161,9 +162,9 @@ def read_state_file(file: Path) -> dict[str, Any]:
         state = torch.serialization.load(file, map_location="cpu", weights_only=True)
         state["nets"], state["step"]  # noqa: B018 (whether they are there)
     except _UNREADABLE as error:
-        told = shorten(" ".join(str(error).split()), 120)
+        reason = shorten(" ".join(str(error).split()), 120)
         raise CheckpointDamaged(
-            f"{file.name} in {file.parent} is damaged, or of another version ({told or type(error).__name__})."
+            f"{file.name} in {file.parent} is damaged, or of another version ({reason or type(error).__name__})."
         ) from error
     return dict(state)
 

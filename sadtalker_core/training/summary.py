@@ -1,4 +1,4 @@
-"""A folder of clips comes in, what it holds of each speaker goes out, with a sentence for what will teach nothing."""
+"""A folder of clips comes in, a summary by speaker goes out, with warnings about clips that are of little use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .measures import mouth_opening
 
 #: what prepare.py writes beside the clips, a line for each video
 VIDEOS_FILE = "videos.jsonl"
-#: clips of a speaker, and frames of each, that are looked at
+#: the most clips of a speaker, and frames of each, that are read
 FEW_CLIPS, FEW_FRAMES = 20, 250
-#: below these something is said: seconds of a speaker, of all, pixels of a face, degrees and mouth of a still image
+#: limits of the warnings: seconds of a speaker, of all, pixels of a face, degrees and mouth of a still image
 SHORT_SPEAKER_S, SHORT_S, SMALL_FACE = 10.0, 60.0, 100
 STILL_DEGREES, STILL_MOUTH = 0.3, 0.004
 
@@ -47,7 +47,7 @@ class SpeakerSummary:
 
 
 def summarise(clips: Sequence[Clip], folder: Path | None = None) -> list[SpeakerSummary]:
-    """By speaker.  folder: of the clips, which knows how large faces were in the videos"""
+    """By speaker.  folder: of the clips, with the list of the sizes of faces in the videos"""
     sizes = _face_sizes(folder) if folder is not None else {}
     by_speaker: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
@@ -72,25 +72,27 @@ def summarise(clips: Sequence[Clip], folder: Path | None = None) -> list[Speaker
 
 
 def warnings_of(speakers: Sequence[SpeakerSummary]) -> list[str]:
-    """Sentences, none where all is well."""
-    said = []
+    """Warnings, an empty list where all is well."""
+    warnings = []
     total = sum(speaker.seconds for speaker in speakers)
     if total < SHORT_S:
-        said.append(
-            f"{total:.1f} seconds in all are enough to try the training, not to learn from: a minute of each speaker "
-            f"is a beginning."
+        warnings.append(
+            f"{total:.1f} seconds in all are enough to try the training, not for a good result: start from a minute of "
+            f"each speaker."
         )
     for speaker in speakers:
         name = speaker.speaker
         if speaker.still:
-            said.append(f"{name}: neither head nor mouth moves, as in a photo or a slide show; it teaches stillness.")
+            warnings.append(
+                f"{name}: neither head nor mouth moves, as in a photo or slides; it trains the network to keep still."
+            )
         if speaker.seconds < SHORT_SPEAKER_S <= total:
-            said.append(f"{name}: {speaker.seconds:.1f} seconds are too few to know somebody's manner.")
+            warnings.append(f"{name}: {speaker.seconds:.1f} seconds are too few to learn a manner of moving.")
         if 0 < speaker.face_pixels < SMALL_FACE:
-            said.append(
+            warnings.append(
                 f"{name}: a face of {speaker.face_pixels} pixels; below {SMALL_FACE} mouths and lids are read badly."
             )
-    return said
+    return warnings
 
 
 def table(speakers: Sequence[SpeakerSummary], most: int = 20) -> str:
@@ -111,8 +113,8 @@ def table(speakers: Sequence[SpeakerSummary], most: int = 20) -> str:
 
 def _face_sizes(folder: Path) -> dict[str, int]:
     """{source of a video: height of its smallest face}, of the list that prepare.py keeps"""
-    told = map(json.loads, complete_lines(folder / VIDEOS_FILE))
-    return {one["source"]: one.get("face_pixels", 0) for one in told}
+    records = map(json.loads, complete_lines(folder / VIDEOS_FILE))
+    return {one["source"]: one.get("face_pixels", 0) for one in records}
 
 
 def _spreads(clips: Sequence[Clip]) -> tuple[tuple[float, float, float], float]:

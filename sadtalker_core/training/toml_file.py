@@ -1,7 +1,7 @@
 """A flat table of settings comes in, a TOML file goes out, and back again.
 
-Reading is tomllib's (tomli's on Python 3.10, which `pip install .[train]` brings); writing needs only texts, numbers,
-truths and lists of them, so there is no library for it here.
+Reading is tomllib's (tomli's on Python 3.10, which `pip install .[train]` brings); writing needs only strings, numbers,
+booleans and lists of them, so there is no library for it here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..saving import save_bytes
 
 
 def write_toml(file: Path, settings: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> Path:
-    """comments: {name: what stands above its line}.  Raises TypeError for a value that is none of the above."""
+    """comments: {name: comment above its line}.  Raises TypeError for another type of value."""
     lines = []
     for name, value in settings.items():
         if comments and name in comments:
@@ -55,7 +55,7 @@ def _key(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """JSON's text is TOML's, but for two halves of one letter, and DEL, which TOML wants escaped."""
+    """JSON's strings are TOML's, except surrogate pairs, and DEL, which TOML wants escaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -51,6 +51,7 @@ def test_the_filter_is_that_of_a_slow_loop_over_the_samples():
     assert measure(wave, 48_000)[0] == pytest.approx(-0.691 + 10 * math.log10(power), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_pauses_do_not_count():
     """Signals 3 to 5 of EBU Tech 3341 in one channel: quieter parts around a tone leave its loudness as it is."""
     tone = a_sine(-20.0, 30.0, rate_hz=16_000)

@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from sadtalker_core.audio.speakers import split_speakers, told
+from sadtalker_core.audio.speakers import describe_tracks, split_speakers
 from sadtalker_core.audio.turns import Turn, read_turns
 from sadtalker_core.errors import AudioError, Cancelled, OptionError
 
@@ -59,14 +59,14 @@ def test_what_lies_behind_the_end_is_cut_off_and_told(sound, caplog):
     (late, never) = split_speakers(sound, RATE, read_turns("1-9 anna\n5-6 ben"))
     assert late.seconds == pytest.approx(1) and torch.equal(late.waveform[:, -10:], sound[0, :, -10:])
     assert never.seconds == 0 and not never.waveform.any()
-    assert "2 of 2 turns go on behind the end of the audio (2.00 s)" in caplog.text
-    assert told([late, never]) == "1: anna, speaks 1.0 s\n2: ben, speaks 0.0 s"
+    assert "2 of 2 turns go on after the end of the audio (2.00 s)" in caplog.text
+    assert describe_tracks([late, never]) == "1: anna, speaks 1.0 s\n2: ben, speaks 0.0 s"
 
 
 @pytest.mark.parametrize(
     ("lines", "speakers", "words"),
     [
-        ("9-10 anna", "", "all of them begin behind the end of the audio"),
+        ("9-10 anna", "", "all of them begin after the end of the audio"),
         ("0-1 anna", "ben", "nobody in the lines is called ben; they name anna"),
         ("0-1 anna", "anna, Anna", "each name once"),
         ("0-1 a\n0-1 b\n0-1 c\n0-1 d\n0-1 e", "", "at most 4, got 5"),
@@ -98,3 +98,26 @@ def test_a_caller_may_stop_it(sound):
 
     with pytest.raises(Cancelled):
         split_speakers(sound, RATE, TALK, on_progress=stop)
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        None,
+        5,
+        "0:00-1:00 anna",
+        [Turn("0", "1", "a")],
+        [Turn(float("nan"), 1, "a")],
+        [Turn(1, 0.5, "a")],
+        [Turn(0, 1, None)],
+    ],
+)
+def test_turns_that_nobody_has_read_are_refused(turns):
+    with pytest.raises(OptionError, match="^turns: expected"):
+        split_speakers(torch.zeros(1, 32_000), 16_000, turns)
+
+
+@pytest.mark.parametrize("speakers", [None, 5, ["anna"]])
+def test_names_that_are_no_text_are_refused(speakers):
+    with pytest.raises(OptionError, match="^speakers: expected names"):
+        split_speakers(torch.zeros(1, 32_000), 16_000, [Turn(0, 1, "anna")], speakers)

@@ -1,4 +1,4 @@
-"""In the place of a worker pool: every call is answered at once, with a film of its own. Also a program that can be
+"""In the place of a worker pool: every call is answered at once, with a video of its own. Also a program that can be
 killed.
 
 python -m tests.batch.instant jobs.csv      says "begun" when the first video is asked for

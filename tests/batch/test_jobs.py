@@ -78,7 +78,7 @@ def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
     ("film.mp4,,short.wav", "film: there is no file"), ("film.mp4,a.png,short.wav", "it has a portrait and a film"),
     ("film.mp4,,", "its film has no voice to be dubbed with; set voice."),
     (",,short.wav", "portrait and film is empty."),
-    ("short.wav,,short.wav", "film: the film has no video track."),
+    ("short.wav,,short.wav", "film: the video has no video track."),
 ])  # fmt: skip
 def test_a_line_has_a_portrait_or_a_film_and_a_film_has_a_voice(table, cells, sentence):
     found = faults(table("films.csv", "film,portrait,voice,out", f"{cells},x.mp4"))

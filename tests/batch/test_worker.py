@@ -99,6 +99,7 @@ def test_a_worker_that_begins_sweeps_up_after_one_that_was_killed(tmp_path, monk
     assert not left.exists() and str(left) in caplog.text
 
 
+@pytest.mark.slow
 def test_a_job_with_speakers_becomes_one_film_of_the_whole_image(tmp_path):
     from PIL import Image
 

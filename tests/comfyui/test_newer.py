@@ -136,7 +136,7 @@ def test_a_dropped_workflow_runs_in_the_newest_page(page, inputs):
 
 @pytest.mark.parametrize("name", APPS)
 def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
-    """As a person sees it: a few inputs, Run and the film, and nothing to mend before a file is chosen."""
+    """As a person sees it: a few inputs, Run and the video, and nothing to mend before a file is chosen."""
     width, height = APPS[name]
     page.page.set_viewport_size({"width": width, "height": height})
     page.clear()

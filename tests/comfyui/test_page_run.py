@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SCREENSHOTS = home() / "screenshots"
 SECONDS = 0.4
 NEEDS_A_CHECKPOINT = "stable_diffusion_to_talking"
-#: the film of these comes out of a node that others show in both modes
+#: the video of these comes out of a node that others show in both modes
 RUN_ONCE = ("two_speakers_in_turns", "blendshapes_in_and_out")
 
 
@@ -157,7 +157,7 @@ def test_render_video_shows_images_while_it_works_and_then_its_video(page, clien
 
 @pytest.fixture
 def page_with_a_checkpoint(browser, server, new_server, comfyui, astronaut, tmp_path):
-    """The page of a server with stand-ins for a checkpoint's nets: what they paint is not in our hands anyway."""
+    """The page of a server with stand-ins for a checkpoint's networks: what they paint is not in our hands anyway."""
     other = new_server(**shipped.stand_in_checkpoint(tmp_path / "base", astronaut))
     Client(other.url).upload(media.beginning(comfyui, media.VOICE, SECONDS, tmp_path / "speech.wav"))
     browser.open(other.url, **{"Comfy.VueNodes.Enabled": False})

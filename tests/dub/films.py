@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from sadtalker_core.compose.video import ffmpeg_command
-from sadtalker_core.dub.film import FilmOfImages
-from sadtalker_core.dub.schedule import VoiceTrack
+from sadtalker_core.dub.film import FrameSequence
+from sadtalker_core.dub.schedule import SpeechTrack
 from tests.face.images import astronaut
 
 FPS = 25.0
@@ -23,16 +23,16 @@ def gliding(n_frames: int, size: int = 224) -> Tensor:
     return torch.stack([image[10 : 10 + size, 100 + 2 * k : 100 + 2 * k + size] for k in range(n_frames)])
 
 
-def film_of(images: Tensor) -> FilmOfImages:
-    return FilmOfImages(images, FPS)
+def film_of(images: Tensor) -> FrameSequence:
+    return FrameSequence(images, FPS)
 
 
-def track_of(n_frames: int, speaks: float = 1.0, **weights: float) -> VoiceTrack:
+def track_of(n_frames: int, speaks: float = 1.0, **weights: float) -> SpeechTrack:
     """A mouth that holds still, as these blendshapes have it."""
     row = torch.zeros(EXPRESSION)
     for name, weight in weights.items():
         row[BLENDSHAPE_INDEX[name]] = weight
-    return VoiceTrack(row.expand(n_frames, -1), torch.full((n_frames,), speaks))
+    return SpeechTrack(row.expand(n_frames, -1), torch.full((n_frames,), speaks))
 
 
 def write(file: Path, *arguments: str) -> Path:

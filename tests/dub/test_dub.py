@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ import torch
 
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import MINI, RELEASED, Expression
-from sadtalker_core.dub.dub import DubOptions, dub_film, dubbed_frames, sound_of, voice_of
-from sadtalker_core.dub.film import FilmOfImages
-from sadtalker_core.dub.follow import FilmCount
-from sadtalker_core.dub.schedule import VoiceTrack
-from sadtalker_core.errors import AudioError, FaceNotFound, WrongFamily
+from sadtalker_core.dub.dub import DubOptions, audio_of, dub_video, dubbed_frames, speech_track
+from sadtalker_core.dub.film import FrameSequence
+from sadtalker_core.dub.follow import FrameCounts
+from sadtalker_core.dub.schedule import SpeechTrack
+from sadtalker_core.errors import AudioError, DoesNotFit, FaceNotFound, WrongFamily
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.mesh import track_meshes
 from sadtalker_core.face.points import FaceSelector
@@ -77,16 +78,18 @@ def test_without_strength_or_where_the_film_keeps_its_mouth_in_silence_nothing_c
         assert torch.equal(made, films[0][:2])
 
 
+@pytest.mark.slow
 def test_frames_without_the_face_pass_and_a_face_that_comes_back_is_dubbed_again(model, films):
     images = gliding(N)
     images[2:4] = 0.2
-    count = FilmCount()
+    count = FrameCounts()
     made = torch.stack(list(dubbed_frames(model, film_of(images), track_of(N, jawOpen=0.6), DubOptions(), count=count)))
     changed = (made != (images * 255).round().byte()).flatten(1).any(1).tolist()
     assert changed == [True, True, False, False, True, True]
     assert (count.n_frames, count.n_without, count.n_cuts) == (N, 2, 2)
 
 
+@pytest.mark.slow
 def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_is(model):
     images = gliding(6)
     images[2:4] = resized(images[2], 224, 300)[:, 38:262]  # a face that is a third wider
@@ -97,6 +100,7 @@ def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_i
     assert changed == [True, True, False, False, True, True]
 
 
+@pytest.mark.slow
 def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
     both = torch.cat([astronaut()[:240, 100:340], astronaut()[:240, 100:340].flip(1)], dim=1)[None].repeat(2, 1, 1, 1)
     for index, side in ((0, slice(0, 240)), (1, slice(240, 480))):
@@ -108,11 +112,11 @@ def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
 
 def test_the_file_has_the_films_rate_and_length_and_both_sounds(model, tmp_path):
     images = gliding(N, 193)
-    film = FilmOfImages(images, 12.5, (torch.full((1, 4000), 0.25), 8000))
+    film = FrameSequence(images, 12.5, (torch.full((1, 4000), 0.25), 8000))
     voice = torch.full((1, 16_000), 0.25), 16_000
     told = []
-    path = dub_film(
-        tmp_path / "out.mp4", model, film, track_of(4, jawOpen=0.5), DubOptions(original_volume=0.5), voice=voice,
+    path = dub_video(
+        tmp_path / "out.mp4", model, film, track_of(4, jawOpen=0.5), DubOptions(original_volume=0.5), audio=voice,
         on_progress=lambda done, total: told.append((done, total)),
     )  # fmt: skip
     video = decoded(path)
@@ -122,12 +126,12 @@ def test_the_file_has_the_films_rate_and_length_and_both_sounds(model, tmp_path)
 
 
 def test_the_films_sound_lies_under_the_voice_as_loud_as_is_wished():
-    film = FilmOfImages(torch.zeros(1, 64, 64, 3), FPS, (torch.full((1, 8000), 0.5), 16_000))
+    film = FrameSequence(torch.zeros(1, 64, 64, 3), FPS, (torch.full((1, 8000), 0.5), 16_000))
     voice = torch.full((1, 16_000), 0.25), 16_000
-    mixed = np.concatenate(list(sound_of(film, voice, 0.5).chunks(16_000)))
+    mixed = np.concatenate(list(audio_of(film, voice, 0.5).chunks(16_000)))
     assert mixed.shape == (16_000, 2)
     assert mixed[1000] == pytest.approx([0.5, 0.5]) and mixed[12_000] == pytest.approx([0.25, 0.25])
-    assert sound_of(film, None, 0.0) is None
+    assert audio_of(film, None, 0.0) is None
 
 
 def test_a_stop_leaves_no_file(model, tmp_path):
@@ -138,27 +142,36 @@ def test_a_stop_leaves_no_file(model, tmp_path):
         raise Stopped
 
     with pytest.raises(Stopped):
-        dub_film(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5), on_progress=stop)
+        dub_video(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5), on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
+    words = "import sys; sys.stdin.buffer.read(99); sys.exit('Error writing trailer: No space left on device')"
+    monkeypatch.setattr("sadtalker_core.compose.video.ffmpeg_command", lambda: [sys.executable, "-c", words])
+    with pytest.raises(DoesNotFit, match="disk of .* is full"):
+        dub_video(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_film_without_anybody_is_refused_before_a_file_is_named(model, tmp_path):
     with pytest.raises(FaceNotFound, match="shows no face that can be dubbed"):
-        dub_film(tmp_path / "out.mp4", model, film_of(torch.zeros(2, 96, 96, 3)), track_of(2))
+        dub_video(tmp_path / "out.mp4", model, film_of(torch.zeros(2, 96, 96, 3)), track_of(2))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_voice_moves_the_mouth_alone(model):
     rows = torch.ones(3, EXPRESSION)
-    track, sound = voice_of(model, None, None, Expression(rows, MINI))
+    track, sound = speech_track(model, None, None, Expression(rows, MINI))
     moved = track.weights[0] > 0
     assert 20 < moved.sum() < 40 and not moved[8] and sound is None, "8 is a lid"
-    with pytest.raises(AudioError, match="expected a voice"):
-        voice_of(model, None, None, None)
+    with pytest.raises(AudioError, match="expected audio"):
+        speech_track(model, None, None, None)
     with pytest.raises(WrongFamily):
-        voice_of(model, None, None, Expression(rows, RELEASED))
+        speech_track(model, None, None, Expression(rows, RELEASED))
 
 
+@pytest.mark.slow
 def test_weights_that_redraw_heads_dub_four_frames(caplog):
     from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
 
@@ -170,7 +183,7 @@ def test_weights_that_redraw_heads_dub_four_frames(caplog):
     }  # fmt: skip
     released = SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets)
     images = gliding(4)
-    track = VoiceTrack(torch.zeros(4, EXPRESSION), torch.ones(4))
+    track = SpeechTrack(torch.zeros(4, EXPRESSION), torch.ones(4))
     with caplog.at_level(logging.INFO):
         made = torch.stack(list(dubbed_frames(released, film_of(images), track, DubOptions())))
     filmed = (images * 255).round().byte()

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames
-from sadtalker_core.dub.schedule import VoiceTrack
+from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.model import load_model
 from tests.dub.films import film_of, gliding, track_of
 from tests.tools.dub_evaluator.films import TwoFilms, _with_lips_shut
 from tests.tools.dub_evaluator.measures import COLUMNS, Dubbed, compared
+
+pytestmark = pytest.mark.slow
 
 N = 5
 R, UNDUBBED, SPREAD, ERROR, BEYOND, FLICKER = COLUMNS
@@ -24,7 +26,7 @@ def films() -> TwoFilms:
     opening = torch.linspace(0, 1, N)[:, None]
     made = [
         torch.stack(
-            list(dubbed_frames(load_model("mini", []), film_of(images), VoiceTrack(rows, track.speaks), DubOptions()))
+            list(dubbed_frames(load_model("mini", []), film_of(images), SpeechTrack(rows, track.speaks), DubOptions()))
         ).numpy()
         for rows in (track.weights * opening, track.weights * opening.flip(0))
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sadtalker_core.dub.film import FilmFile, FilmOfImages, backwards
+from sadtalker_core.dub import film as film_module
+from sadtalker_core.dub.film import FrameSequence, VideoFile, backwards
 from sadtalker_core.errors import VideoError
 from tests.dub.films import write
 
@@ -16,8 +17,8 @@ def lavfi(what: str) -> tuple[str, ...]:
     return ("-f", "lavfi", "-i", what)
 
 
-def film_of(file) -> FilmFile:
-    return FilmFile(lambda: str(file))
+def film_of(file) -> VideoFile:
+    return VideoFile(lambda: str(file))
 
 
 @pytest.mark.parametrize(("name", "arguments"), [
@@ -87,27 +88,46 @@ def test_halves_of_frames_become_whole_frames_at_the_same_rate(tmp_path):
 def test_sound_comes_at_the_rate_that_is_asked_for_and_a_silent_film_has_none(tmp_path):
     film = write(tmp_path / "sound.mp4", *lavfi("color=black:s=64x64:r=25:d=1"), *lavfi("sine=440:d=1"), "-shortest")
     silent = write(tmp_path / "silent.mp4", *lavfi("color=black:s=64x64:r=25:d=1"))
-    blocks = list(film_of(film).sound(16_000))
+    blocks = list(film_of(film).audio(16_000))
     assert all(block.shape[0] == 2 for block in blocks)
     assert sum(block.shape[1] for block in blocks) == pytest.approx(16_000, abs=1200)
-    assert list(film_of(silent).sound(16_000)) == []
+    assert list(film_of(silent).audio(16_000)) == []
 
 
 def test_frames_run_backwards_from_blocks(monkeypatch):
     images = torch.arange(7.0)[:, None, None, None].expand(-1, 64, 64, 3) / 255
     monkeypatch.setattr("sadtalker_core.dub.film._HELD_BYTES", 3 * 64 * 64 * 3)
-    assert [int(frame[0, 0, 0]) for frame in backwards(FilmOfImages(images, 25.0), 6)] == [5, 4, 3, 2, 1, 0]
+    assert [int(frame[0, 0, 0]) for frame in backwards(FrameSequence(images, 25.0), 6)] == [5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [
+    ("steady.mp4", ("-c:v", "libx264", "-g", "20", "-pix_fmt", "yuv420p")),
+    ("changing.mp4", ("-vf", "select='not(eq(mod(n,7),3))'", "-fps_mode", "vfr", "-c:v", "libx264", "-g", "20")),
+    ("halves.mp4", ("-vf", "tinterlace=interleave_top,fieldorder=tff", "-c:v", "libx264", "-g", "20",
+                    "-flags", "+ilme+ildct", "-x264opts", "tff=1")),
+])  # fmt: skip
+def test_frames_in_the_middle_are_sought_and_are_those_of_a_whole_reading(tmp_path, monkeypatch, name, arguments):
+    source = VideoFile.of(write(tmp_path / name, *lavfi("testsrc=s=64x64:r=25:d=6"), *arguments))
+    whole, n_decoded = list(source.frames()), []
+    timed = film_module._timed
+    monkeypatch.setattr(
+        film_module, "_timed", lambda container: (n_decoded.append(1) or image for image in timed(container))
+    )
+    for start in (len(whole) - 9, len(whole) - 3):
+        n_decoded.clear()
+        assert all(map(torch.equal, source.frames(start, start + 3), whole[start : start + 3]))
+        assert len(n_decoded) < 0.6 * len(whole), "from a key frame a second before, not from the beginning"
 
 
 def test_what_is_no_film_is_said(tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no film")
     sound = write(tmp_path / "sound.m4a", *lavfi("sine=440:d=0.2"))
-    with pytest.raises(VideoError, match="cannot be read.*Is the file whole"):
+    with pytest.raises(VideoError, match="cannot be read.*Is the file complete"):
         film_of(text)
     with pytest.raises(VideoError, match="has no video track"):
         film_of(sound)
     with pytest.raises(VideoError, match="holds no frames"):
-        FilmOfImages(torch.zeros(0, 64, 64, 3), 25.0)
+        FrameSequence(torch.zeros(0, 64, 64, 3), 25.0)
     with pytest.raises(VideoError, match="frame rate above 0"):
-        FilmOfImages(torch.zeros(1, 64, 64, 3), 0.0)
+        FrameSequence(torch.zeros(1, 64, 64, 3), 0.0)

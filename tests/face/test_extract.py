@@ -160,6 +160,7 @@ def test_without_a_size_the_mini_door_cuts_what_it_always_cut(detector, mesh_net
     assert torch.equal(asked.crop.image, silent.crop.image) and torch.equal(same_row.full_rows(), row.full_rows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [0, 300])
 def test_a_head_is_cut_as_large_as_it_is_or_as_asked_and_read_alike(detector, mesh_net, mean_face, asked):
     image = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=2)[0].permute(1, 2, 0)

@@ -67,6 +67,7 @@ def test_turning_the_image_turns_the_mesh(detector, mesh_net, mesh):
     assert (there - expected).norm(dim=1).mean() < 1.5
 
 
+@pytest.mark.slow
 def test_a_larger_image_gives_the_same_mesh_larger_also_in_depth(detector, mesh_net, mesh):
     big = torch.nn.functional.interpolate(astronaut().permute(2, 0, 1)[None], scale_factor=3.0, mode="bicubic")
     big = big[0].permute(1, 2, 0).clamp(0, 1)

@@ -271,7 +271,7 @@ def test_brows_and_gaze_of_a_clip_are_read_against_its_usual_ones(monkeypatch, m
     aside = iter([math.nan, 0.05, 0.05, 0.05 + 0.087, 0.05 + 0.087, 0.05, 0.05])
     monkeypatch.setattr(reference_video, "follow_mesh", follow)
     monkeypatch.setattr(reference_video, "find_irises", lambda image, points: torch.zeros(2, 3))
-    monkeypatch.setattr(reference_video, "looks_aside", lambda irises, points: next(aside))
+    monkeypatch.setattr(reference_video, "gaze_across", lambda irises, points: next(aside))
     rows = read_mini_video(None, None, mean_face, video(*[1] * 7), 25, 256).expression
     inner = rows[:, BLENDSHAPE_INDEX["browInnerUp"]]
     assert (inner[[3, 4]] > 0.5).all() and (inner[[0, 1, 2, 5, 6]] < 0.02).all()

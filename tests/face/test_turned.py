@@ -190,6 +190,7 @@ def test_the_package_is_shown_a_lying_face_in_a_wide_image_upright(package_point
     assert off(package_points(wide), moved(mesh_to_68(upright), 90) + torch.tensor([100.0, 0.0])) < 0.05
 
 
+@pytest.mark.slow
 def test_the_package_follows_a_video_on_its_head(package_points, upright, on_her_head):
     frames = [on_her_head.roll(3 * i, dims=1) for i in range(3)]
     for i, (frame, points) in enumerate(package_points.follow(frames)):

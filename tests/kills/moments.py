@@ -22,7 +22,7 @@ BEFORE = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.trunc
 OF_LIBRARIES = {"serialize_file", "write_record", "write_end_of_file"}
 AFTER = {"write", "fsync", "truncate", "replace", "rename", "link", "unlink", "remove", "fork_exec", *OF_LIBRARIES}
 _SYSTEM = ("posix", "nt", "_posixsubprocess")
-#: of a loop that writes; everything else is as likely to be chosen as a whole film's frames
+#: of a loop that writes; everything else is as likely to be chosen as a whole video's frames
 MOST_OF_A_LINE = 4
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 

@@ -3,6 +3,7 @@
     render    Render Video, which keeps a partial video     download  a weights file from a server on this machine
     combine   Video Combine                                 train     a training that saves at every second step
     track     Save Track                                    batch     a table of two jobs, without Ray
+    dub       Dub Video, which keeps a partial video
 
 `act` runs in the process that may be killed; `faults` reads what lies in the folder then: every file that bears its
 final name has to be whole, and when the action has been done again nothing else may be there.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import http.server
+import importlib
 import json
 import re
 import tempfile
@@ -112,6 +114,31 @@ class Render(Writer):
         _node(self.host, "SadTalkerRenderVideo", folder).execute(
             *self.wires, False, 0.1, 1.0, 2, "draft", "film", True, audio=voice
         )
+
+    @classmethod
+    def broken(cls, path: Path) -> str:
+        return broken_video(path)
+
+
+class Dub(Writer):
+    files = ("dubbed_*.mp4",)
+
+    def __init__(self, host: Any):
+        super().__init__(host)
+        from tests.dub.films import gliding
+
+        residency = importlib.import_module(f"{host.pack.__name__}.nodes.residency")
+        self.model = residency.wrap_in_patchers(host.core("model").load_model("mini", []), "fp32")
+        self.frames = gliding(4, 200)
+
+    def act(self, folder: Path) -> None:
+        import torch
+
+        audio = {"waveform": torch.zeros(1, 1, 2560), "sample_rate": 16_000}
+        _node(self.host, "SadTalkerDubVideo", folder).execute(
+            self.model, "cut", 1.0, 0.0, 0.0, 0, "largest", "draft", 25.0, "dubbed", True,
+            frames=self.frames, audio=audio,
+        )  # fmt: skip
 
     @classmethod
     def broken(cls, path: Path) -> str:
@@ -329,6 +356,7 @@ class _Alone:
 
 WRITERS: dict[str, type[Writer]] = {
     "render": Render, "combine": Combine, "track": Track, "download": Download, "train": Train, "batch": Batch,
+    "dub": Dub,
 }  # fmt: skip
 
 __all__ = ["WRITERS", "Writer"]

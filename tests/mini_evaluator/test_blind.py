@@ -1,4 +1,4 @@
-"""Pairs of films for a blind choice."""
+"""Pairs of videos for a blind choice."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from tests.tools.mini_evaluator import blind
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two folders of three films of two frames each, and one film that only one of them has."""
+    """Two folders of three videos of two frames each, and one video that only one of them has."""
     import imageio_ffmpeg
 
     for folder, colour, names in (("before", "red", "abc"), ("now", "blue", "abcd")):

@@ -1,4 +1,6 @@
-"""From films to rows: made-up films and a judge that reads what it is told; portraits, packages and mouths by rule."""
+"""From videos to rows: made-up videos and a judge that reads what it is told; portraits, packages and mouths by
+rule.
+"""
 
 from __future__ import annotations
 
@@ -239,7 +241,7 @@ def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
     film = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
             "commanded": np.zeros((3, 8, 8, 3), np.uint8)}  # fmt: skip
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: torch.zeros(2, 3))
-    monkeypatch.setattr(eyes, "looks_aside", lambda irises, points: 0.1)
+    monkeypatch.setattr(eyes, "gaze_across", lambda irises, points: 0.1)
     assert eyes.gaze_off(film) == pytest.approx(12)
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: None)
     assert np.isnan(eyes.gaze_off(film))

@@ -1,4 +1,4 @@
-"""One portrait is filmed in a real ComfyUI as the trial films it."""
+"""One portrait is filmed in a real ComfyUI as the trial does."""
 
 from __future__ import annotations
 

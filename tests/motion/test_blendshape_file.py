@@ -80,7 +80,14 @@ def test_the_csv_has_the_columns_of_the_app_in_its_order(tmp_path, tracks):
     row, units, angles = table(file)[7], tracks[0].coefficients[7], tracks[1].rotation[7]
     assert float(row["MouthRight"]) == pytest.approx(float(units[BLENDSHAPE_INDEX["mouthRight"]]), abs=1e-9)
     assert float(row["JawLeft"]) == pytest.approx(float(units[BLENDSHAPE_INDEX["jawLeft"]]), abs=1e-9)
-    assert [float(row[name]) for name in ("HeadPitch", "HeadYaw", "HeadRoll")] == pytest.approx(angles.tolist())
+    assert [float(row[name]) for name in ("HeadPitch", "HeadYaw", "HeadRoll")] == pytest.approx((-angles).tolist())
+
+
+def test_a_take_that_looks_up_turns_left_and_tilts_right_does_so_here(tmp_path):
+    """In the app each of these is above 0; HeadPose has down, to the left of the image and clockwise above 0."""
+    file = tmp_path / "take.csv"
+    file.write_text("JawOpen,HeadYaw,HeadPitch,HeadRoll\n0,0.2,0.3,0.1\n0,0.2,0.3,0.1\n")
+    torch.testing.assert_close(import_blendshapes(file).pose.rotation[0], torch.tensor([-0.3, -0.2, -0.1]))
 
 
 def test_eyes_turn_in_the_csv_as_in_the_apps_recordings(tmp_path):
@@ -95,7 +102,7 @@ def test_eyes_turn_in_the_csv_as_in_the_apps_recordings(tmp_path):
 
 
 def test_a_file_of_the_app_is_read_by_its_names_and_timecodes(tmp_path, caplog):
-    """It counts 60 frames a second and has every other one; its head is switched off."""
+    """It counts 60 fps and has every other one; its head is switched off."""
     caplog.set_level(logging.INFO)
     file = tmp_path / "take.csv"
     names = HEADER.split(",")
@@ -210,11 +217,11 @@ BAD = {
     "a.json": ('{"a": 1', "line 1: it cannot be read as JSON"),
     "b.json": ("[]", "that are known"),
     "c.json": ('{"sadtalker_blendshapes": 2}', "version 2, expected 1"),
-    "d.json": ('{"sadtalker_blendshapes": 1, "names": "ARKit", "frames": [[0]]}', "was changed"),
+    "d.json": ('{"sadtalker_blendshapes": 1, "names": "ARKit", "frames": [[0]]}', "modified export"),
     "e.json": ('{"FrameIndex": 0, "BlendShapes": [[1, 2]]}', "expected 55 blendshapes, got 2"),
     "f.json": ("[" * 100_000, "cannot be read as JSON"),
     "b.txt": ("0 1e308 m\n1 1e309 a\n", "it lasts"),
-    "c.txt": ('"ooTextFile" "TextGrid" "IntervalTier" "phones" 0 1 1e999', "breaks off"),
+    "c.txt": ('"ooTextFile" "TextGrid" "IntervalTier" "phones" 0 1 1e999', "truncated"),
     "g.json": ('{"FrameIndex": 0, "BlendShapes": [[1' + "0" * 400 + ", 0" * 54 + "]]}", "no weights"),
     "h.json": ('{"tiers": {"phones": [], "words": null}}', "that are known"),
     "a.txt": ("hello world and all\n", "line 1"),
@@ -245,8 +252,24 @@ def test_tracks_of_two_lengths_and_odd_rates_are_refused(tmp_path, tracks):
     short = HeadPose(tracks[1].coefficients[:5], MINI)
     with pytest.raises(OptionError, match="expected a pose of 60 frames"):
         export_blendshapes(tmp_path / "a.csv", tracks[0], short)
-    with pytest.raises(OptionError, match="fps: expected 1 to 240"):
+    with pytest.raises(OptionError, match="fps: expected a number from 1 to 240, got 0"):
         export_blendshapes(tmp_path / "a.csv", tracks[0], fps=0)
+
+
+def test_arguments_of_another_kind_are_refused_by_their_names(tmp_path, tracks):
+    file, expression = tmp_path / "a.csv", tracks[0]
+    for wrong in ({"fps": "x"}, {"fps": None}, {"fps": [25]}, {"pose": "x"}, {"form": 5}):
+        with pytest.raises(OptionError, match=f"^{'format' if 'form' in wrong else next(iter(wrong))}: expected"):
+            export_blendshapes(file, expression, **wrong)
+    for place, track in ((None, expression), (5, expression), (file, "x"), (file, expression.coefficients)):
+        with pytest.raises(OptionError, match="^(path|expression): expected"):
+            export_blendshapes(place, track)
+    export_blendshapes(file, expression)
+    for wrong in ({"fps": "x"}, {"speech": "x"}, {"base": "x"}, {"source": expression}):
+        with pytest.raises(OptionError, match=f"^{next(iter(wrong))}: expected"):
+            import_blendshapes(file, **wrong)
+    with pytest.raises(OptionError, match="^path: expected"):
+        import_blendshapes(None)
 
 
 def test_places_that_cannot_be_written_to_and_empty_tracks_are_refused(tmp_path, tracks):

@@ -66,7 +66,7 @@ def test_other_keyboards_and_lines_are_understood():
     ("0:0, 0.5", "smile, keyframe 2 of 2 ('0.5'): expected seconds:value, such as 1.5:0.4."),
     ("0:0,, 1:1", "smile, keyframe 2 of 3 (''): expected seconds:value, such as 1.5:0.4."),
     ("0:0, 2:1, 1:0",
-     "smile, keyframe 3 of 3 ('1:0'): expected a time behind the one before it, 2 s, got 1 s."),
+     "smile, keyframe 3 of 3 ('1:0'): expected a time after the one before it, 2 s, got 1 s."),
 ])  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place(text, sentence):
     with pytest.raises(OptionError) as caught:

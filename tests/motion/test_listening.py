@@ -10,7 +10,7 @@ import torch
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Box, Expression, HeadPose, SpeechWindows
 from sadtalker_core.errors import OptionError
-from sadtalker_core.motion.listening import EYES_DEG, HEAD_DEG, listening, look_at_speaker, way_to
+from sadtalker_core.motion.listening import EYES_DEG, HEAD_DEG, direction_to, listening, look_at_speaker
 from sadtalker_core.timeline import SAMPLES_PER_FRAME
 
 T = 150
@@ -68,6 +68,6 @@ def test_released_expressions_pass_and_heads_turn():
 
 
 def test_the_way_leads_from_face_to_face_and_one_face_is_no_pair():
-    assert way_to(Box(0, 0, 10, 10), Box(100, 20, 20, 20)) == (105.0, 25.0)
+    assert direction_to(Box(0, 0, 10, 10), Box(100, 20, 20, 20)) == (105.0, 25.0)
     with pytest.raises(OptionError, match="same face"):
         look_at_speaker(None, HeadPose(torch.zeros(T, 6), MINI), voice(), voice(), (0.0, 0.0))

@@ -106,7 +106,7 @@ def test_rhubarbs_lines_are_told_from_phonemes():
     [
         ("0.1 m\nhello there all\n-1 x", r"line 2: .*line 3: "),
         ("", "no times"),
-        (GRID[:400], "breaks off"),
+        (GRID[:400], "truncated"),
         ('"ooTextFile" "TextGrid"', "without intervals"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_released_track_can_shut_both_eyes_and_squint():
 @pytest.mark.parametrize("wish", ["smile=0.3", "wink_left=1", "wink_left=1; wink_right=0.5", "preset=sad",
                                   "wandering_gaze=1", "micro_expressions=0.1", "gaze_x=1; squint=1"])  # fmt: skip
 def test_a_released_track_refuses_the_rest_by_name(wish):
-    with pytest.raises(OptionError, match=rf"{wish.partition('=')[0]}.*: a released expression cannot say this"):
+    with pytest.raises(OptionError, match=rf"{wish.partition('=')[0]}.*: a released expression cannot do this"):
         set_expression(Expression(torch.zeros(3, 64), RELEASED), read_acting(wish), closing=torch.ones(64))
 
 
@@ -219,3 +219,11 @@ def test_the_text_of_a_command_says_all_of_it():
 def test_a_wrong_text_is_told_where(text, words):
     with pytest.raises(OptionError, match=words):
         read_acting(text)
+
+
+@pytest.mark.parametrize("wrong", [{"controls": "x"}, {"wandering_gaze": "x"}, {"micro_expressions": None}])
+def test_wishes_of_another_kind_are_refused_by_their_names(wrong):
+    with pytest.raises(OptionError, match=f"^{next(iter(wrong))}: expected"):
+        Acting(**wrong)
+    with pytest.raises(OptionError, match="^expression: expected"):
+        read_acting(None)

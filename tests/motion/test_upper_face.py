@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core.audio.speech import encode_speech, idle_speech
-from sadtalker_core.canonical_face import load_canonical_face, look_weights
+from sadtalker_core.canonical_face import gaze_weights, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, Expression
 from sadtalker_core.motion.blink import Blinks, chosen_blinks
@@ -33,11 +33,13 @@ def brow_height(face):
     """(T,) how far the brows have gone up, in distances of the eyes."""
     canonical = load_canonical_face()
     eyes = canonical.mean[[33, 133]].mean(0), canonical.mean[[362, 263]].mean(0)
-    return canonical.displacements(face.units)[:, BROWS, 1].mean(1) / (eyes[0] - eyes[1]).norm()
+    return canonical.displacements(face.weights)[:, BROWS, 1].mean(1) / (eyes[0] - eyes[1]).norm()
 
 
 def test_brows_move_as_much_as_they_should(spoken):
-    """The aim is .015 of the distance of the eyes (films of real speakers .03); single seeds go from calm to lively."""
+    """The aim is .015 of the distance of the eyes (videos of real speakers .03); single seeds go from calm to
+    lively.
+    """
     spreads = torch.stack([brow_height(upper_face(spoken, Blinks(seed=seed))).std() for seed in range(20)])
     assert 0.012 < spreads.mean() < 0.02
     assert 0.005 < spreads.min() and spreads.max() < 0.035
@@ -61,8 +63,8 @@ def test_a_voice_without_stresses_has_no_accents():
 
 def test_the_same_seed_does_the_same_and_another_one_does_not(spoken):
     one, again, other = (upper_face(spoken, Blinks(seed=seed)) for seed in (3, 3, 4))
-    assert torch.equal(one.units, again.units) and torch.equal(one.lids, again.lids)
-    assert not torch.equal(one.units, other.units) and not torch.equal(one.lids, other.lids)
+    assert torch.equal(one.weights, again.weights) and torch.equal(one.lids, again.lids)
+    assert not torch.equal(one.weights, other.weights) and not torch.equal(one.lids, other.lids)
 
 
 def test_the_global_generator_is_not_drawn_from(spoken):
@@ -74,16 +76,16 @@ def test_the_global_generator_is_not_drawn_from(spoken):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_face_begins_as_the_portrait_has_it(seed):
     face = upper_face(idle_speech(8.0), Blinks(seed=seed))
-    assert face.units[:5].abs().max() < 0.01 and face.lids[:5].max() == 0
-    assert face.units.abs().max() > 0.02
+    assert face.weights[:5].abs().max() < 0.01 and face.lids[:5].max() == 0
+    assert face.weights.abs().max() > 0.02
 
 
 def test_off_leaves_the_eyes_as_they_are_and_an_idle_face_alone(spoken):
     eyes = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eye")]
     face = upper_face(spoken, Blinks("off"))
-    assert not face.lids.any() and not face.units[:, eyes].any() and face.units.any()
+    assert not face.lids.any() and not face.weights[:, eyes].any() and face.weights.any()
     idle = upper_face(idle_speech(6.0), Blinks("off"))
-    assert not idle.lids.any() and not idle.units.any()
+    assert not idle.lids.any() and not idle.weights.any()
 
 
 def test_blinks_of_the_original_are_the_originals(spoken):
@@ -111,7 +113,7 @@ def test_more_blinks_begin_where_a_phrase_ends(spoken):
 
 def test_nothing_is_asked_for_that_a_face_cannot_do(spoken):
     for seed in range(20):
-        units = upper_face(spoken, Blinks(seed=seed)).units
+        units = upper_face(spoken, Blinks(seed=seed)).weights
         assert units.min() >= 0 and units.max() <= 1
         assert not units[:, [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("mouth", "jaw"))]].any()
         assert units.diff(dim=0)[:, [k for name, k in BLENDSHAPE_INDEX.items() if name[0] in "bc"]].abs().max() < 0.45
@@ -133,7 +135,7 @@ def test_each_lid_gets_its_own_depth_and_cheeks_go_along_with_a_smile(make_mini_
 def test_any_length_will_do(n_frames, make_speech):
     for choice in ("auto", "off", "original"):
         face = upper_face(make_speech(n_frames), Blinks(choice))
-        assert face.lids.shape == (n_frames, 2) and face.units.shape == (n_frames, 64)
+        assert face.lids.shape == (n_frames, 2) and face.weights.shape == (n_frames, 64)
 
 
 # ---- gaze ------------------------------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ def across(units):
 
 
 def test_both_eyes_look_at_the_same_place():
-    left, right = across(look_weights(torch.tensor([-10.0, 0.0, 7.0]), torch.zeros(3)))
+    left, right = across(gaze_weights(torch.tensor([-10.0, 0.0, 7.0]), torch.zeros(3)))
     torch.testing.assert_close(left, torch.tensor([-10.0, 0.0, 7.0]))
     torch.testing.assert_close(right, left)
 
@@ -160,7 +162,7 @@ def test_eyes_rest_leap_a_little_and_sometimes_go_away(spoken):
     """Away is more than 4 degrees; a look away is over within 1.6 s."""
     away = changes = 0
     for seed in range(20):
-        look, _ = across(upper_face(spoken, Blinks(seed=seed)).units)
+        look, _ = across(upper_face(spoken, Blinks(seed=seed)).weights)
         far = look.abs() > 4
         away += far.float().mean().item() / 20
         changes += (look.diff().abs() > 1e-6).sum().item() / (24 * 20)
@@ -174,12 +176,12 @@ def test_eyes_rest_leap_a_little_and_sometimes_go_away(spoken):
 
 def test_a_leap_is_over_in_two_frames(spoken):
     for seed in range(20):
-        look, _ = across(upper_face(spoken, Blinks(seed=seed)).units)
+        look, _ = across(upper_face(spoken, Blinks(seed=seed)).weights)
         moving = look.diff().abs() > 1e-6
         assert not (moving[2:] & moving[1:-1] & moving[:-2]).any()
 
 
 def test_eyes_look_about_without_a_voice_and_not_where_a_reference_has_the_lids(spoken):
     looks = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eyeLook")]
-    assert upper_face(idle_speech(20.0), Blinks()).units[:, looks].any()
-    assert not upper_face(spoken, Blinks(), torch.zeros(spoken.n_frames)).units[:, looks].any()
+    assert upper_face(idle_speech(20.0), Blinks()).weights[:, looks].any()
+    assert not upper_face(spoken, Blinks(), torch.zeros(spoken.n_frames)).weights[:, looks].any()

@@ -1,4 +1,4 @@
-"""Every node on a pretend GPU, under ComfyUI's own memory management: no devices are mixed, films are the CPU's."""
+"""Every node on a pretend GPU, under ComfyUI's own memory management: no devices are mixed, videos are the CPU's."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ An entry `<any of these>.png` holds the bytes of an image instead of its array; 
 rule-made weights the vectors were calculated.
 
     def check(vectors: Vectors, seed: int) -> Iterator[Row]:
-        net = rule_net("expnet", seed)
+        network = rule_net("expnet", seed)
         for case in vectors.cases:
             given, want = vectors.inputs(case), vectors.outputs(case)
-            got = run(net, torch.from_numpy(given["indiv_mels"]))
+            got = run(network, torch.from_numpy(given["indiv_mels"]))
             yield compare(vectors.stage, case, "exp", got, want["exp"], spread(want["exp"]))
 """
 
@@ -36,7 +36,7 @@ OWN_VECTORS = PARITY / "vectors"
 ALL_VECTORS = PARITY.parents[1].parent / "shared" / "reference"
 
 #: the vectors of these stages run the renderer, which takes seconds a frame
-SLOW_STAGES = frozenset({"render", "chain", "e2e"})
+SLOW_STAGES = frozenset({"keypoints", "render", "chain", "e2e"})
 
 
 class ParityError(Exception):

@@ -100,7 +100,7 @@ def tensors(prefix: str | tuple[str, ...], seed: int) -> Iterator[tuple[str, np.
 
 
 def our_tensors(net: str, seed: int) -> dict:
-    """The tensors of one of our networks under its own names, the net's prefix taken off."""
+    """The tensors of one of our networks under its own names, the network's prefix taken off."""
     import torch
 
     from sadtalker_core.checkpoint.keys import homes

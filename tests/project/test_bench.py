@@ -21,6 +21,7 @@ def test_every_arrangement_has_a_name():
     assert ARRANGEMENTS == (PLAIN, *DTYPES)
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_is_named_with_its_last_words():
     (row,) = in_its_own_process({"part": "nothing of the kind"}, 300.0)
     assert row == {"what": "nothing of the kind", "error": "KeyError: 'nothing of the kind'"}

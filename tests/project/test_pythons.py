@@ -37,6 +37,7 @@ def python_files(project: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_every_file_compiles_on_every_python_found(project, interpreters, tmp_path, record_property):
     record_property("interpreters", ", ".join(sorted(interpreters)))
     listing = tmp_path / "files"

@@ -48,6 +48,7 @@ def test_the_pack_itself_imports_no_heavy_library(project):
     assert "pack.sadtalker_core" in names and libraries(names) & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_the_stages_import_nothing_heavy_that_comfyui_has_not(project, torchs_own):
     names = imported(project, ALL_STAGES)
     assert "sadtalker_core.api" in names

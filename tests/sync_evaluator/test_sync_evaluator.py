@@ -15,6 +15,7 @@ import torch
 from sadtalker_core.motion.visemes import Phone
 from tests.tools.sync_evaluator import evaluator, mini
 from tests.tools.sync_evaluator.__main__ import as_table, main
+from tests.tools.sync_evaluator.earlier import earlier_videos
 from tests.tools.sync_evaluator.evaluator import (
     SyncScores,
     best_shift,
@@ -28,7 +29,7 @@ from tests.tools.sync_evaluator.evaluator import (
 )
 from tests.tools.sync_evaluator.mfcc import mfcc
 from tests.tools.sync_evaluator.network import LRASD, in_pieces, load_network, stored_name
-from tests.tools.sync_evaluator.shapes import beyond, loudness, shapes
+from tests.tools.sync_evaluator.shapes import Shapes, beyond, loudness, shapes
 from tests.tools.sync_evaluator.videos import read_video
 
 #: frames (37 t + 3 x + 5 y) mod 256 and MFCC 10 sin(.1 n (k + 1)) through the authors' code with their AVA weights
@@ -226,3 +227,32 @@ def test_a_table_says_when_controls_fail():
     lines = as_table({"good.mp4": good, "bad.mp4": bad}).splitlines()
     assert lines[2] == "| good.mp4 | 1.00 | +1 | 0.50 | 2.00 | -3.00 | -2.50 | hold |"
     assert lines[3].endswith("| FAIL |")
+
+
+def cell(portrait: str, level: float, margin: float, earlier: float | None = None) -> mini.Cell:
+    other = SyncScores(0.0, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.0, 0.0)
+    then = (SyncScores(earlier, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.4, 0.2)) if earlier is not None else None
+    return mini.Cell(portrait, "a", SyncScores(level, 1, margin, 1.0, -3.0, -3.0), Shapes(0.6, 0.4), *other, then)
+
+
+def test_an_earlier_model_stands_below_and_its_distance_is_judged():
+    cells = [cell("one", 2.0, 1.5, earlier=1.0), cell("two", 1.0, 0.3, earlier=1.2)]
+    lines = mini.as_table(cells).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| one", "| two", "| all", "| jaw = loudness", "| earlier: one", "| earlier: two", "| earlier: all",
+    ]  # fmt: skip
+    assert lines[-1] == "| earlier: all | 1.10 | 0.00 | 0.50 | 1.00 | -3.00 | -3.00 | 0.40 | 0.20 |"
+    level, margin, *_ = mini.verdicts(cells)
+    assert level == "level: +0.40 to the earlier model's, target +0.50: MISSED"
+    assert margin.startswith("margin: 0.90, target 0.95: MISSED; the lowest of a portrait 0.30, target 0.50: MISSED")
+
+
+def test_without_an_earlier_model_margins_are_judged_alone():
+    cells = [cell("one", 2.0, 1.5), cell("two", 1.0, 0.7)]
+    assert "earlier" not in mini.as_table(cells)
+    assert mini.verdicts(cells)[0].endswith("met; the lowest of a portrait 0.70, target 0.50: met")
+
+
+def test_a_folder_that_is_no_checkout_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"(?s){tmp_path}: no videos: .*No module named 'sadtalker_core'"):
+        earlier_videos(tmp_path, np.zeros((8, 8, 3), np.uint8), [np.zeros(16000)])

@@ -2,7 +2,7 @@
 
     python tests/tools/behaviour.py > before.txt        and later:  ... > after.txt; diff before.txt after.txt
 
-Printed are SHA-256 of: the frames of five short mini clips, the tracks of both families (the released nets with
+Printed are SHA-256 of: the frames of five short mini clips, the tracks of both families (the released networks with
 rule-made weights), a Paste Back frame, the frames of a video that a batch worker makes, a reference video's
 coefficients, a motion preview; and max_abs of every fast row of the parity table. One thread, so that a machine gives
 the same numbers each time.

@@ -76,7 +76,7 @@ def stages(
     style: int = 0,
     seed: int = 0,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The nodes from an image and a voice to the motion, and their wires; k: what follows their keys."""
+    """The nodes from an image and speech to the motion, and their wires; k: what follows their keys."""
     nodes = {
         f"portrait{k}": ("PortraitFromImage", (0, at + 0.5), {"face_index": face, "face_order": order}),
         f"extract{k}": ("3DMMExtract", (1, at), {"crop_mode": crop}),
@@ -111,7 +111,7 @@ def talking_portrait() -> Box:
     nodes, wires = stages()
     return Box(
         "Talking Portrait",
-        "A portrait and a voice become a talking head: the eight stages of SadTalker in one box. Open it to see and "
+        "A portrait and speech become a talking head: the eight stages of SadTalker in one box. Open it to see and "
         "change them.",
         ("sadtalker", "talking head", "lip sync", "avatar", "\u6570\u5b57\u4eba", "\u5bf9\u53e3\u578b"),
         {"image": "IMAGE", "audio": "AUDIO"},
@@ -207,7 +207,7 @@ def two_speakers() -> Box:
     nodes, wires = two_people()
     return Box(
         "Two Speakers",
-        "An image of two people, one recording and the lines that say who speaks when become a film of the whole "
+        "An image of two people, one recording and the lines that say who speaks when become a video of the whole "
         "image: the first to speak is the person on the left; who listens blinks, moves a little and looks at the "
         "speaker.",
         ("sadtalker", "two people", "conversation", "interview", "dialogue", "podcast", "\u53cc\u4eba\u5bf9\u8bdd"),
@@ -272,7 +272,7 @@ def talking_portrait_app() -> App:
     return app(
         "1_talking_portrait.app",
         "Talking portrait",
-        "1. **image**: a face that looks at the camera.\n2. **audio**: the voice.\n3. Run. The video is in the output "
+        "1. **image**: a face that looks at the camera.\n2. **audio**: the speech.\n3. Run. The video is in the output "
         "folder, too.\n\n*mini* is built in (preview quality). For the released quality choose **SadTalker 256** in "
         "Load SadTalker Model and switch *allow_download* on, or put its files into *models/sadtalker*.\n\nUse "
         "portraits and voices only of people who have agreed.",
@@ -285,7 +285,7 @@ def full_body_app() -> App:
     return app(
         "2_full_body.app",
         "Talking full body",
-        "1. **image**: an image of a person, head to feet if you like.\n2. **audio**: the voice.\n3. Run. The head "
+        "1. **image**: an image of a person, head to feet if you like.\n2. **audio**: the speech.\n3. Run. The head "
         "talks inside the whole image.\n\nUse portraits and voices only of people who have agreed.",
         "full",
         {"paste_back": True, "filename_prefix": "sadtalker/full_body"},
@@ -296,9 +296,9 @@ def full_body_app() -> App:
 def dub_video_app() -> App:
     return App(
         "3_dub_video.app",
-        "Dub a film",
-        "1. **file**: a film of a person.\n2. **audio**: the new voice.\n3. Run. Jaw and lips move as the voice says; "
-        "everything else stays as it was filmed.\n\nDub only films of people who have agreed, for the face and for the "
+        "Dub a video",
+        "1. **file**: a video of a person.\n2. **audio**: the new speech.\n3. Run. Jaw and lips follow it; "
+        "everything else stays as recorded.\n\nDub only videos of people who have agreed, for the face and for the "
         "voice.",
         {
             "model": ("LoadModel", (0, -0.5), {}),
@@ -329,8 +329,8 @@ def two_speakers_in_turns() -> App:
     return App(
         "two_speakers_in_turns",
         "Two speakers in turns",
-        "1. **image** of both Load Portraits: a picture with two people; *face_index* 0 is the left one.\n"
-        "2. **audio**: one recording with both voices.\n"
+        "1. **image** of both Load Portraits: an image with two people; *face_index* 0 is the left one.\n"
+        "2. **audio**: one recording with both speakers.\n"
         "3. **lines**: who speaks when, `0:00-0:03 anna`, a turn a line; or paste SRT, WebVTT, RTTM or Audacity "
         "labels.\n"
         "4. Run. Who listens blinks, moves a little and looks at the speaker.\n\n"
@@ -360,7 +360,7 @@ def blendshapes_in_and_out() -> App:
         "Unreal and Blender, JSON for glTF and VRM avatars.\n\n"
         "**Import Blendshapes** reads a file in the input folder: a Live Link Face CSV, Azure visemes, Rhubarb mouths "
         "(as here, *speech.rhubarb.tsv*) or phonemes with times. "
-        "The mouth of the film follows the file; blinks and gaze, which it does not tell, come from ExpNet.\n\n"
+        "The mouth of the video follows the file; blinks and gaze, which it does not contain, come from ExpNet.\n\n"
         f"Both are for *mini*.\n\n{WAITS}",
         {
             "model": ("LoadModel", (0, -0.5), {}),

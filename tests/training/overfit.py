@@ -28,7 +28,7 @@ FIRST_SECOND, SECONDS = 0.4, 1.6
 @dataclass(frozen=True)
 class Learnt:
     """clip: what was learnt;  file: mini with the trained networks;  first, last: {loss: its mean in the first and the
-    last line of the log}, of each net
+    last line of the log}, of each network
     """
 
     clip: Clip

@@ -16,6 +16,8 @@ from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.segmenting import Outcome
 from sadtalker_core.training.toml_file import read_toml, write_toml
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
@@ -122,6 +124,15 @@ def test_a_chosen_toml_with_a_wrong_line_is_named(place):
     ):
         with pytest.raises((InputError, OptionError), match=said):
             easy.main(["--from", str(write_toml(place / "wrong.toml", {**good, **wrong}))])
+
+
+def test_a_chosen_toml_of_an_earlier_version_is_the_same_run(place):
+    assert sadtalker([*WORDS, *MORE, "--out", "run", "--dry-run"]) == 0
+    chosen = place / "run" / easy.CHOSEN_FILE
+    old = chosen.read_text(encoding="utf-8").replace("videos_every", "films_every")
+    (place / "old.toml").write_text(old, encoding="utf-8")
+    assert sadtalker(["train", "--from", str(place / "old.toml"), "--dry-run"]) == 0
+    assert "films_every" in old and read_toml(chosen)["videos_every"] == 0
 
 
 def test_the_minutes_decide_where_to_begin_and_how_far_to_go():

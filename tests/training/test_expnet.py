@@ -150,6 +150,7 @@ def test_a_lip_reader_reads_and_is_not_trained(folder, tmp_path):
     assert trainer.frozen["lip_reader"].bias.grad is None
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_goes_on_from_a_base_and_exports(folder, tmp_path):
     common = ["--data", str(folder), "--batch", "2", "--accelerator", "cpu", "--devices", "1"]
     new, more = tmp_path / "new.safetensors", tmp_path / "more.safetensors"

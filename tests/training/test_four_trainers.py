@@ -13,6 +13,8 @@ import torch
 from sadtalker_core.training.engine import read_log, saved_nets, train
 from tests.training.four_trainers import NAMES, STEPS, run_of, trainer_of, write_clips
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):

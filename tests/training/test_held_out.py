@@ -63,7 +63,7 @@ def test_a_long_video_among_short_ones_is_not_given_away():
 def test_what_is_too_short_is_learnt_from_alone_and_that_is_said():
     split = split_clips(clips(60, 60), seed=0, shortest=33)
     assert split.held_out == [] and len(split.learnt) == 2
-    assert "overfitting will not be seen" in split.in_words
+    assert "overfitting will not be noticed" in split.in_words
     assert split_clips(clips(*[100] * 20), seed=0, share=0).held_out == []
 
 

@@ -87,3 +87,20 @@ def test_the_three_motion_nets_are_trained_and_packed(tmp_path):
     read = read_tensors(file)
     assert set(read.nets()) == {"expnet", "posevae", "mapping"}
     torch.testing.assert_close(read.nets()["expnet"]["head.bias"].float(), expnet.head.bias, atol=1e-3, rtol=1e-3)
+
+
+def test_an_expnet_is_packed_as_the_mean_with_another(tmp_path):
+    files = {}
+    for seed in (1, 2):
+        nets, recipe = pack_motion_mini.packed(pack_motion_mini.ASSET)
+        nets["expnet"] = expnet_mini.new_net(seed)
+        nets["expnet"].audio.layers[0].norm.running_var.fill_(float(seed))
+        files[seed] = pack_motion_mini.pack(nets, recipe, tmp_path / f"{seed}.safetensors")
+    out = tmp_path / "mean.safetensors"
+    pack_motion_mini.main(["--expnet", str(files[1]), "--mean-with", str(files[2]), "--out", str(out)])
+    one, other, mean = (read_tensors(file).nets() for file in (files[1], files[2], out))
+    for name in ("head.weight", "audio.layers.0.norm.running_var"):
+        expected = (one["expnet"][name].float() + other["expnet"][name].float()) / 2
+        assert not torch.equal(one["expnet"][name], other["expnet"][name])
+        torch.testing.assert_close(mean["expnet"][name].float(), expected, atol=1e-3, rtol=1e-3)
+    assert all(torch.equal(tensor, one["posevae"][path]) for path, tensor in mean["posevae"].items())

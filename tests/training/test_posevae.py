@@ -107,6 +107,17 @@ def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(fol
         told.clear()
 
 
+@torch.no_grad()
+def test_a_network_is_shown_with_its_latents_matched_unless_they_have_meanings(folder):
+    for changes in (False, True):
+        training = replace(NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=changes))
+        trainer = trainer_on(folder, training)
+        before = trainer.net.decoder.style_bias.clone()
+        with trainer.as_judged():
+            assert torch.equal(trainer.net.decoder.style_bias, before) == changes
+        assert torch.equal(trainer.net.decoder.style_bias, before)
+
+
 def test_the_blocks_of_a_batch_are_cut_from_their_clips(folder):
     trainer = trainer_on(folder)
     clip = trainer.clips[1]
@@ -186,6 +197,7 @@ def test_a_new_net_begins_near_the_reference():
     assert (motion.abs() < 3 * spreads).all()
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
     posevae.main(

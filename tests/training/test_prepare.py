@@ -30,6 +30,8 @@ from sadtalker_core.training.summary import VIDEOS_FILE
 from tests.face.images import resized
 from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def reader():

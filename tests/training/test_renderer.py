@@ -220,6 +220,7 @@ def narrow_command(monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_an_exported_renderer_is_a_model_and_its_estimator_goes_with_it(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     narrow_command(data, tmp_path / "run", "--base", str(base), "--export", str(tmp_path / "new.safetensors"))
@@ -232,6 +233,7 @@ def test_an_exported_renderer_is_a_model_and_its_estimator_goes_with_it(data, tm
     assert "motion_estimator" not in model.nets
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_a_renderer_that_was_exported(data, tmp_path, narrow_command):
     base = narrow_model.write(tmp_path / "base.safetensors")
     first = tmp_path / "first.safetensors"

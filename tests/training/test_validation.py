@@ -12,7 +12,7 @@ from torch.nn import Linear
 
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, InputError, OptionError
 from sadtalker_core.training import engine, states
-from sadtalker_core.training.engine import Film, Run, Trainer, read_log, seeded, steps_done, train
+from sadtalker_core.training.engine import Run, SampleVideo, Trainer, read_log, seeded, steps_done, train
 from sadtalker_core.training.measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark
 from sadtalker_core.training.report import closing_table, what_next, write_report
 from sadtalker_core.training.states import BEST, LAST, load_state
@@ -30,7 +30,7 @@ class Counting(Trainer):
         self.nets, self.best_at, self.spread, self.sour_at = {"net": self.net}, best_at, spread, sour_at
         self.optimizers = {"net": torch.optim.SGD(self.net.parameters(), 1.0)}
         self.averaged = ("net",) if averaged else ()
-        self.shown: list[float] = []
+        self.sampled: list[float] = []
 
     def step(self, context):
         loss = -self.net.weight.sum()
@@ -39,16 +39,16 @@ class Counting(Trainer):
 
     def validate(self):
         assert not self.net.training and not torch.is_grad_enabled()
-        self.shown.append(self.net.weight.item())
+        self.sampled.append(self.net.weight.item())
         return {HELD_OUT_ERROR: 0.5 + abs(self.net.weight.item() - self.best_at) / 100, SEED_SPREAD: self.spread}
 
     def remarks(self, figures):
         return collapse_remark(figures)
 
-    def film(self, folder: Path, step: int) -> Film:
+    def sample_video(self, folder: Path, step: int) -> SampleVideo:
         folder.mkdir(exist_ok=True)
         (folder / f"step_{step:07}.mp4").touch()
-        return Film(folder / "x", np.zeros((3, 16, 16, 3), np.uint8), 8.0, torch.zeros(16_000))
+        return SampleVideo(folder / "x", np.zeros((3, 16, 16, 3), np.uint8), 8.0, torch.zeros(16_000))
 
 
 def run_of(folder: Path, steps: int = 40, **how) -> Run:
@@ -78,7 +78,7 @@ def test_a_run_that_gets_no_better_ends_and_says_where_it_was_best(tmp_path, cap
     assert "stopped at step 24: held-out error was least at step 12" in capsys.readouterr().err
     again = Counting()
     train(again, run_of(tmp_path, patience=3))
-    assert again.shown == [] and steps_done(tmp_path) == 24
+    assert again.sampled == [] and steps_done(tmp_path) == 24
     train(Counting(), run_of(tmp_path, patience=0))  # who wants to go on may
     assert steps_done(tmp_path) == 40 and weight(tmp_path, BEST) == 12.0
 
@@ -112,7 +112,7 @@ def test_what_is_judged_and_kept_is_the_average_where_one_is_kept(tmp_path):
         share = min(0.999, (1 + step) / (10 + step))
         mean = share * mean + (1 - share) * (step + 1)
         means.append(mean)
-    assert trainer.shown == pytest.approx([0.0, means[3], means[7]], rel=1e-5)
+    assert trainer.sampled == pytest.approx([0.0, means[3], means[7]], rel=1e-5)
     assert weight(tmp_path, BEST) == weight(tmp_path, LAST) == pytest.approx(means[7], rel=1e-5)
     assert trainer.net.weight.item() == 8.0 and states.read_state(tmp_path)["nets"]["net"]["weight"].item() == 8.0
     train(Counting(best_at=99, averaged=True), run_of(tmp_path / "parts", steps=4))
@@ -129,26 +129,26 @@ def test_a_seed_that_does_nothing_is_said_once(tmp_path, capsys):
 def test_figures_and_films_are_on_the_board(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(Counting(spread=0.02), run_of(tmp_path, films_every=20))
+    train(Counting(spread=0.02), run_of(tmp_path, videos_every=20))
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in board.Scalars(HELD_OUT_ERROR)] == [*range(0, 41, 4)]
-    assert [event.step for event in board.Images("film")] == [20, 40]
-    assert board.Images("film")[0].encoded_image_string.startswith(b"GIF8")
-    assert [event.sample_rate for event in board.Audio("film's sound")] == [16_000, 16_000]
-    assert [file.name for file in sorted((tmp_path / "films").iterdir())] == ["step_0000020.mp4", "step_0000040.mp4"]
+    assert [event.step for event in board.Images("video")] == [20, 40]
+    assert board.Images("video")[0].encoded_image_string.startswith(b"GIF8")
+    assert [event.sample_rate for event in board.Audio("audio")] == [16_000, 16_000]
+    assert [file.name for file in sorted((tmp_path / "videos").iterdir())] == ["step_0000020.mp4", "step_0000040.mp4"]
 
 
 def test_the_closing_table_and_the_report_say_what_came_of_it(tmp_path):
-    train(Counting(), run_of(tmp_path, films_every=20))
+    train(Counting(), run_of(tmp_path, videos_every=20))
     table = closing_table(tmp_path).splitlines()
     assert "best, step 12" in table[0] and table[1].split()[-3:] == ["0.620", "0.500", "0.780"]
     page = write_report(tmp_path, title="<a run>", steps=40, notes=["note & more"]).read_text(encoding="utf-8")
     for part in (
         "&lt;a run&gt;",
         "note &amp; more",
-        "films/step_0000020.mp4",
+        "videos/step_0000020.mp4",
         "<polyline",
-        "learnt its clips by heart",
+        "overfitted after step",
     ):
         assert part in page
     assert "<script" not in page and "http" not in page
@@ -158,11 +158,11 @@ def test_the_closing_table_and_the_report_say_what_came_of_it(tmp_path):
     ("errors", "more", "said"),
     [
         ([1.0, 0.6, 0.5], {}, "Raise --steps above 9"),
-        ([0.5, 0.7], {}, "No step bettered"),
-        ([1.0, 0.5, 0.8], {}, "Behind step 1 it learnt its clips by heart"),
+        ([0.5, 0.7], {}, "No step improved"),
+        ([1.0, 0.5, 0.8], {}, "overfitted after step 1"),
         ([1.0, 0.97], {}, "hardly better than no motion"),
         ([1.0, 0.5, 0.52], {SEED_SPREAD: 0.05}, "The seed does nothing"),
-        ([1.0, 0.5, 0.52], {"mouth r": 0.2}, "hardly goes"),
+        ([1.0, 0.5, 0.52], {"mouth r": 0.2}, "hardly follows"),
         ([1.0, 0.5, 0.52], {"mouth lag in frames": 3.0}, "3 frames late"),
         ([1.0, 0.5, 0.52], {"motion drawn / real": 0.1}, "0.10 times as far"),
         ([1.0, 0.5, 0.52], {}, "Nothing stands out"),
@@ -213,7 +213,7 @@ def test_states_that_cannot_be_read_or_are_of_other_networks_are_sentences(tmp_p
         train(Counting(), run_of(tmp_path, steps=9))
     with pytest.raises(CheckpointDamaged, match=r"best\.pt in"):
         load_state({}, tmp_path, BEST)
-    with pytest.raises(CheckpointMissing, match="knows no best state"):
+    with pytest.raises(CheckpointMissing, match="has no best state"):
         load_state({}, tmp_path / "nowhere", BEST)
 
 

@@ -20,7 +20,8 @@ from sadtalker_core.motion.visemes import (
     shapes_of,
 )
 from sadtalker_core.training.voices import augment, texts
-from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, with_pauses
+from sadtalker_core.training.voices.held_chords import Register, chord, drawn_register, held_chords
+from sadtalker_core.training.voices.speech_set import clip_of, load, save, stretched, training_clips, with_pauses
 from sadtalker_core.training.voices.synthesis import Utterance, VoiceMissing, flite
 
 JAW, PRESS, PUCKER, BITE = (BLENDSHAPE_INDEX[n] for n in ("jawOpen", "mouthPressLeft", "mouthPucker", "mouthRollLower"))
@@ -193,6 +194,56 @@ def test_noise_is_as_loud_as_it_says(kind):
 def test_an_unknown_noise_is_refused_by_name():
     with pytest.raises(ValueError, match="thunder"):
         augment.noise(10, "thunder", np.random.default_rng(0))
+
+
+ORGAN = Register(np.array([1.0, 2.0]), np.array([1.0, 0.5]), (), np.ones(1), 0.2, 0.1, 5.0, 0.0, 0.0)
+
+
+def partials(sound: np.ndarray) -> np.ndarray:
+    """(8000,) amplitudes of one second of sound, by Hz."""
+    return np.abs(np.fft.rfft(sound[8000:24000]))[:8000] / 8000
+
+
+def test_a_chord_swells_and_is_held_until_its_end():
+    sound = chord(np.array([200.0, 300.0]), 32000, ORGAN, np.random.default_rng(0))
+    heard = partials(sound)
+    assert np.flatnonzero(heard > 0.1).tolist() == [200, 300, 400, 600]
+    np.testing.assert_allclose(heard[[200, 300, 400, 600]], [1, 1, 0.5, 0.5], atol=1e-6)
+    level = np.sqrt(np.square(sound).reshape(-1, 1600).mean(axis=1))
+    assert level[0] < 0.4 * level[10] and level[-1] < 0.7 * level[10]
+    np.testing.assert_allclose(level[2:-1], level[10], rtol=0.02)
+
+
+def test_a_choir_lets_the_partials_of_its_vowel_through():
+    vowel = ORGAN._replace(multiples=np.arange(1.0, 16.0), shares=np.ones(15), centres_hz=(800.0,))
+    heard = partials(chord(np.array([200.0]), 32000, vowel, np.random.default_rng(0)))
+    assert np.argmax(heard) == 800
+    assert heard[800] > 5 * heard[2400]
+
+
+def test_held_chords_repeat_with_the_seed_and_differ_in_how_they_sound():
+    one, again = (held_chords(24000, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+    drawn = [drawn_register(np.random.default_rng(seed)) for seed in range(60)]
+    assert {len(register.centres_hz) for register in drawn} == {0, 3, 4}
+    assert {len(register.detuned) for register in drawn} == {1, 2, 3}
+    assert min(r.attack_s for r in drawn) < 0.05 and max(r.attack_s for r in drawn) > 0.5
+
+
+def test_what_a_codec_makes_of_a_quiet_room_flutters_and_noise_does_not():
+    def flutter(kind: str) -> float:
+        frames = augment.noise(32000, kind, np.random.default_rng(1)).reshape(-1, 640)
+        bands = np.square(np.abs(np.fft.rfft(frames))[:, :160]).reshape(len(frames), 8, 20).mean(axis=2)
+        return float(np.log(bands + 1e-9).std(axis=0).mean())
+
+    assert flutter("vocoder") > 1.4 * flutter("pink")
+
+
+def test_to_sounds_without_a_voice_the_mouth_stays_closed():
+    clips = list(training_clips(0, 12 / 3600, no_voice=1))
+    assert {clip.voice for clip in clips} <= set(augment.NOT_SPEECH)
+    assert not any(clip.units.any() for clip in clips)
+    assert max(float(clip.mel.max()) for clip in clips) > -2
 
 
 def test_pauses_and_stretching_move_the_phones_with_the_wave():

@@ -49,3 +49,8 @@ def test_a_row_that_was_measured_is_read_and_a_table_has_all_columns(tmp_path):
     assert made == [0.5]
     table = what_to_expect.markdown([row, {"mouth r": 0.25}]).splitlines()
     assert table[0] == "| steps | best_error | mouth r |" and table[3] == "|  |  | 0.25 |"
+
+
+def test_the_course_names_the_error_after_parts_of_the_training():
+    held = [{"step": step, what_to_expect.HELD_OUT_ERROR: 1 - step / 100} for step in range(0, 90, 10)]
+    assert what_to_expect.course(held) == "10: 0.900, 20: 0.800, 40: 0.600, 80: 0.200"

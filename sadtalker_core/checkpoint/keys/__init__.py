@@ -2,7 +2,8 @@
 
 A canonical released key is the key of the flat safetensors file ("audio2exp.…", "audio2pose.…", "face_3drecon.…",
 "kp_extractor.…", "generator.…"); tensors that are released in files of their own get the prefix that says which:
-"mapping_00109.…", "mapping_00229.…", "he_estimator.…". Our name is the net's name, a dot, and the net's own path.
+"mapping_00109.…", "mapping_00229.…", "he_estimator.…". Our name is the network's name, a dot, and the network's own
+path.
 
 Each package's module holds `RULES`: (pattern that has to match the whole canonical key, our name as in `re.sub`, or
 None where the tensor is dropped on purpose). Every released key is matched by exactly one rule.

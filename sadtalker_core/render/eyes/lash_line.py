@@ -20,9 +20,9 @@ from .lid_skin import HARDLY
 _UPPER = (tuple(LEFT_EYE[k] for k in (8, 7, 6, 5, 4, 3, 2, 1, 0)), tuple(RIGHT_EYE[:9]))
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "blink".
-_THICK, _HANGING = 0.010, 0.018  #: decimetres: the line upwards from the edge of the lid, and the lashes below it
+_THICK, _HANGING = 0.009, 0.013  #: decimetres: the line upwards from the edge of the lid, and the lashes below it
 _STRENGTH = 0.7  #: of a line where the eye is shut
-_INNER_FADE, _OUTER_FADE = 0.12, 0.06  #: of the width of the eye, over which the line begins and ends
+_INNER_FADE, _OUTER_FADE = 0.2, 0.12  #: of the width of the eye, over which the line begins and ends
 _DARK_FROM, _DARK_TO = -0.02, 0.03  #: decimetres around the edge of the lid: there the lashes' colour is looked for
 
 
@@ -51,7 +51,7 @@ class LashLine:
             rows, columns, places = pixels_around(points, 3 * _HANGING * self.density, frames.shape[-1])
             u, v = beside_line(places[None], points)
             below = v - below_edge(edge_curve(points), u)
-            reach = torch.where(below < 0, max(1.0, _THICK * self.density), max(1.2, _HANGING * self.density))
+            reach = torch.where(below < 0, max(1.0, _THICK * self.density), max(1.5, _HANGING * self.density))
             ends = (u / _INNER_FADE).clamp(0, 1) * ((1 - u) / _OUTER_FADE).clamp(0, 1)
             line = torch.exp(-((below / reach) ** 2)) * ends * (_STRENGTH * closure[:, None, None].square())
             window = frames[closing, :, rows, columns]

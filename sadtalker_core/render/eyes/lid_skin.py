@@ -2,8 +2,9 @@
 
 The warp (meshwarp/lid_contact.py) draws the skin between brow and eye down over the eye. What is dark there in the
 portrait, the lashes, a line of make-up, the shadow under a low brow, would be drawn out to a dark patch. So it is known
-what skin looks like there, and what comes out darker is lightened to that. Where the mesh has the lower lid too high, a
-shut eye would show a rim of itself below the line where lids meet: that becomes skin, too.
+what skin looks like there, and what comes out darker is lightened to that. What is fine in a narrow strip below a low
+brow, pores and hairs, would be drawn out to streaks: it becomes calm. Where the mesh has the lower lid too high, a shut
+eye would show a rim of itself below the line where lids meet: that becomes skin, too.
 
 In: the portrait, once; then frames, and where in the portrait each of their pixels lies. Out: the frames.
 Letters: `B` frames, `S` side of the crop, `h w` the rectangle around an eye, `n` places along a lid.
@@ -35,10 +36,17 @@ _BRIGHTEST = 0.6  #: share of what is seen there that is taken for skin: neither
 #: of the brightness below the eye: skin above it that is darker is a brow or its shadow; and how bright the lid is then
 _LOW_BROW, _SHADED = 0.8, 0.68
 _TOP = 0.13  #: decimetres above the edge where lightening has ended, in the middle of the eye
+_LASHES, _BROW, _LEAST_TOP = (
+    0.05,
+    0.6,
+    0.06,
+)  #: decimetres of lashes; of the skin's brightness: what is darker is a brow
 _WHOLLY = 0.3  #: share of that height up to which it is done wholly
 _ENDS = 0.75  #: of the height of an arch over the eye: where it is lower, less is done
 _DARKER, _MUCH_DARKER = 0.05, 0.25  #: of the skin's brightness: left as it is, and cleaned
 _MOST, _GRAIN, _KEPT_GRAIN = 0.9, 0.03, 0.4  #: decimetres of what counts as narrow; how much of it stays
+_DRAWN_OUT, _FAR_OUT = 1.5, 3.0  #: times its height in the portrait: from there on streaks go, and are gone
+_STREAKS = 0.85  #: of a streak that goes
 HARDLY = 0.01  #: of a blink: eyes that close less are left alone; what would change is less than half a step of 255
 _FROM_CLOSURE = 0.3  #: of a blink: from there on it is done wholly
 _SHUT_FROM, _RIM, _RIM_ENDS = 0.85, 0.05, 0.3  #: of a blink; decimetres below the line where lids meet; as _ENDS
@@ -55,6 +63,7 @@ class LidSkin:
         soft = mean_around(image, 3)
         # (3, 3, n): on top of the lid, at its edge, below the eye
         self.colours = [self._skin(soft, *lids) for lids in _LIDS]
+        self.tops = [self._below_brow(soft, eye) for eye in range(len(_LIDS))]
 
     def _skin(self, soft: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
         above = _brightest(self._beside(soft, upper, -1.0, _ABOVE))
@@ -63,6 +72,17 @@ class LidSkin:
         shade = (1 - lit / (_LOW_BROW * lit_below)).clamp(0, 1) * 2
         top = torch.lerp(above, below * _SHADED, shade.clamp(max=1)[None])
         return torch.stack([_calm(top), _calm(torch.lerp(top, below, 0.3)), _calm(below)])
+
+    def _below_brow(self, soft: Tensor, eye: int) -> float:
+        """Decimetres above the edge of a lid up to where there is skin, up to _TOP."""
+        seen = self._beside(soft, _LIDS[eye][0], -1.0, (_LASHES, _TOP)).mean(0)
+        bright = seen[_PLACES // 4 : -(_PLACES // 4)].median(0).values
+        highest = int(bright.argmax())
+        skin = max(float(bright[highest]), _SHADED * float(self.colours[eye][:, 2].mean()))
+        dark = torch.nonzero(bright[highest:] < _BROW * skin)
+        if not len(dark):
+            return _TOP
+        return max(_LASHES + (_TOP - _LASHES) * (highest + int(dark[0])) / (_DEEP - 1), _LEAST_TOP)
 
     def _beside(self, soft: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
         """(3, n, d) what is seen at n places along a lid, and at d distances from it."""
@@ -98,22 +118,27 @@ class LidSkin:
             high = (below_edge(edge_curve(self.edges[eye]), u_seen) - v_seen) / self.density  # the same in the portrait
             arch = (torch.pi * u.clamp(0, 1)).sin()
             share = (high / (_TOP * (0.4 + 0.6 * arch))).clamp(0, 1)
+            below_brow = (high / (self.tops[eye] * (0.4 + 0.6 * arch))).clamp(0, 1)
             shut = smoothstep((closure - _SHUT_FROM) / (1 - _SHUT_FROM))
-            on_lid = (
-                smoothstep(over / _EDGE - 1 + shut)
-                * (1 - smoothstep((share - _WHOLLY) / (1 - _WHOLLY)))
-                * smoothstep(arch / _ENDS)
+            above_edge = smoothstep(over / _EDGE - 1 + shut) * smoothstep(arch / _ENDS)
+            on_lid, up_to_brow = (
+                above_edge * (1 - smoothstep((up - _WHOLLY) / (1 - _WHOLLY))) for up in (share, below_brow)
             )
             top, edge, below = self._along(eye, u_seen)
             skin = torch.lerp(edge, top, share[:, None])
             window = frames[closing, :, rows, columns]
             calm = mean_around(mean_around(window, self.grain), self.grain)
             darker = 1 - calm.mean(1) / skin.mean(1).clamp_min(1e-3)
-            amount = on_lid * smoothstep((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
+            amount = up_to_brow * smoothstep((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
             amount = (amount * smoothstep(closure / _FROM_CLOSURE))[:, None]
             # what is wide and dark goes, and most of what is narrow
             cleaned = skin + _KEPT_GRAIN * (window - calm)
             window = torch.lerp(window, cleaned, _MOST * amount)
+            # not at the edge, where the eye itself is near
+            streaks = _drawn_out(v_seen) * on_lid * smoothstep(over / _GRAIN - 1) * smoothstep(closure / _FROM_CLOSURE)
+            window = torch.lerp(
+                window, mean_around(mean_around(window, self.grain), self.grain), _STREAKS * streaks[:, None]
+            )
             rim = (
                 smoothstep((over + _RIM) / _RIM) * (1 - smoothstep(over / _EDGE)) * smoothstep(arch / _RIM_ENDS) * shut
             )
@@ -126,6 +151,12 @@ class LidSkin:
         low = at.floor().long()
         share = at - low
         return torch.lerp(self.colours[eye][:, :, low], self.colours[eye][:, :, low + 1], share).transpose(1, 2)
+
+
+def _drawn_out(v: Tensor) -> Tensor:
+    """v (B, h, w) how deep in the portrait each pixel lies -> 0..1, how much higher than there it is shown."""
+    steps = F.pad(v.diff(dim=1), (0, 0, 0, 1), mode="replicate") if v.shape[1] > 1 else torch.ones_like(v)
+    return smoothstep((1 / steps.clamp_min(1e-3) - _DRAWN_OUT) / (_FAR_OUT - _DRAWN_OUT))
 
 
 def _brightest(seen: Tensor) -> Tensor:

@@ -32,8 +32,8 @@ def render_frames(
     on_progress: OnProgress | None = None,
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
-    """Yields (B, 3, S, S) float32 in 0..1, RGB, on the nets' device: T frames in order, the last batch maybe shorter.
-    For a crop with alpha (B, 4, S, S), the alpha behind the colours, which are the same as without.
+    """Yields (B, 3, S, S) float32 in 0..1, RGB, on the networks' device: T frames in order, the last batch maybe
+    shorter. For a crop with alpha (B, 4, S, S), the alpha behind the colours, which are the same as without.
 
     What depends on the portrait alone is calculated once, before the first frame. The frames do not depend on
     `batch_size` beyond rounding; where memory runs out it is halved (batches.py). The inputs are moved to where the

@@ -12,6 +12,9 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 A crop with alpha has it carried along as a fourth channel, by the warp and by the face's edge, which move the colours,
 too; what is drawn over them lies within the face and leaves it as it is.
+Laid on its own background, such a frame is the opaque one within a level, but for a rim: beside a hard edge the fine
+lookup overshoots, which colours can and an alpha of 0 to 1 cannot. Two pixels from the edge that is 1.1 to 4.5 levels
+in a pixel or two of twelve frames at 512, three pixels from it below one; a bilinear lookup, and softer frames, do not.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
 """
 
@@ -36,20 +39,23 @@ from ..eyes.gaze import GAZE_UNITS, Gaze
 from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
-from ..mouth.corners import with_corners_where_seen
+from ..mouth.corners import with_measured_corners
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
+from ..mouth.lips_seen import with_measured_lips
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
+from .layers import Layers
 from .network import FlowRenderer, folded
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
 from .silhouette import Silhouette
-from .warp import Lookup, largest_around, sample, sum_around, within_the_image
+from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, sum_around, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
+_CARRIED = 11  #: pixels of the stage that what the network changes of a face reaches beyond its edge
 _PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
 _MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
@@ -70,7 +76,7 @@ def render_flow_frames(
     on_progress: OnProgress | None = None,
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
-    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the net's
+    """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the network's
     parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
@@ -85,8 +91,8 @@ def render_flow_frames(
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
     if points.shape == (N_POINTS, 3):  # others are refused below
-        points = with_corners_where_seen(points, image[None])
-    head = PosedRig(points, crop.pic_size, motion.source)
+        points = with_measured_lips(with_measured_corners(points, image[None]), image[None])
+    head = PosedRig(points, crop.pic_size, motion.source, crop.person)
 
     @functools.cache
     def clip() -> _MeshClip:
@@ -120,8 +126,6 @@ class _MeshClip:
         self.net, self.image, self.head = folded(net), image[None], head
         # what is warped: the colours, and the alpha where there is one
         self.layers = self.image if crop.alpha is None else torch.cat([image, crop.alpha.to(image)])[None]
-        self.look_at_layers = Lookup(self.layers, fine)
-        self.look = self.look_at_layers.colours()
         self.gaze = None if crop.irises is None else Gaze(crop.irises, head)
         if not self.gaze:  # lids would follow a look that nobody sees
             driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
@@ -132,15 +136,26 @@ class _MeshClip:
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
+        self.features = self.net.encode(self.stage.to(self.precision))
+        in_layers = crop.person is not None
+        self.silhouette = Silhouette(
+            self.net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers
+        )
+        self.identity, self.on_stage = self._crop_grid()
+        self.parts = None if crop.person is None else self._in_layers(crop.person.to(image))
+        self.look_at_layers = Lookup(self.layers if self.parts is None else self.parts.front, fine)
+        self.look = self.look_at_layers.colours()
         self.lips = LipEdges(self.look, self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
-        self.features = self.net.encode(self.stage.to(self.precision))
-        self.silhouette = Silhouette(self.net, self.stage.to(self.precision), self.features, head.rig)
-        self.identity, self.on_stage = self._crop_grid()
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
-        self.stage_on_crop = head.on_crop(_pixels(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
+        self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
+
+    def _in_layers(self, person: Tensor) -> Layers:
+        """person (1, S, S); the face is the person's, whatever has been seen there."""
+        face = sample(self.silhouette.face, self.on_stage) * (self.on_stage.abs().amax(-1) <= 1)[:, None]
+        return Layers.of(self.layers, torch.maximum(person[None], face))
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
@@ -153,6 +168,8 @@ class _MeshClip:
         repair = self.net(self.stage.to(self.precision), features, window, flow.maps.to(self.precision), rigid)
         displacement = flow.displacement.clone()
         displacement[:, :, middle, middle] = repair.flow.float()
+        if self.parts:
+            displacement = evenly_beyond(flow, displacement)
         displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
@@ -182,9 +199,19 @@ class _MeshClip:
             self.gaze.look(moved, weights, flow)
         for band in bands:
             still[band] = moved[band].abs().amax(1, keepdim=True) < _NOTHING
-            layers[band] = self.look_at_layers(self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1))
+            places = self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1)
+            layers[band] = self.look_at_layers(places)
+            if self.parts:
+                self.parts.put_behind(layers[band], places, band)
         self.lips.draw(frames, displacement, flow)
-        draw_edge(layers, self.layers, self.on_stage, self.covered, beside_the_edge(displacement, flow.face), to_crop)
+        draw_edge(
+            layers,
+            self.parts or self.layers,
+            self.on_stage,
+            self.covered,
+            beside_the_edge(displacement, flow.face),
+            to_crop,
+        )
         painted = self._paint(frames, change, paint, flow)
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
@@ -235,8 +262,18 @@ class _MeshClip:
     def _crop_grid(self) -> tuple[Tensor, Tensor]:
         """(1, S, S, 2) twice: where the crop's pixels are in the crop and on the stage, both in -1..1."""
         side = self.image.shape[-1]
-        places = _pixels(side, self.image.device)
+        places = pixel_centres(side, self.image.device)
         return places / side * 2 - 1, self.head.on_stage(places) * (2 / STAGE) - 1
+
+
+def evenly_beyond(flow: MeshFlow, repaired: Tensor) -> Tensor:
+    """What the network changes of the mesh's displacement (B, 2, h, h) within the face, and beyond it only so much that
+    nothing tears: rings that know where the head ends lead hair and ears more evenly than the network.
+    """
+    change, face = repaired - flow.displacement, flow.face
+    near = mean_around(F.avg_pool2d(torch.cat([change * face, face], dim=1), 2), _CARRIED)
+    beyond = F.interpolate(near[:, :2] / near[:, 2:].clamp_min(0.5), scale_factor=2.0, mode="bilinear")
+    return flow.displacement + torch.lerp(beyond, change, face)
 
 
 def _rectangle(where: Tensor) -> tuple[slice, slice]:
@@ -246,13 +283,6 @@ def _rectangle(where: Tensor) -> tuple[slice, slice]:
         found = torch.nonzero(where.any(axis)).flatten().tolist()
         sides.append(slice(found[0], found[-1] + 1) if found else slice(0, 0))
     return sides[0], sides[1]
-
-
-def _pixels(side: int, device: torch.device) -> Tensor:
-    """(1, side, side, 2) the centres of a square's pixels, in pixels."""
-    centres = torch.arange(side, device=device) + 0.5
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    return torch.stack([x, y], dim=-1)[None]
 
 
 def _calmer(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .layers import Layers
 from .warp import largest_around, sample, sum_around
 
 #: pixels of the stage: the two sides of the face's edge may differ by so much; its edge is drawn anew where they differ
@@ -45,7 +46,7 @@ def _reach(face: Tensor) -> slice:
 
 def draw_edge(
     warped: Tensor,
-    image: Tensor,
+    image: Tensor | Layers,
     on_stage: Tensor,
     covered: tuple[slice, slice],
     sides: tuple[Tensor, Tensor, Tensor],
@@ -54,11 +55,11 @@ def draw_edge(
     """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
     torn there, and what is between its two values would show places of the portrait that have no business there.
 
-    warped (B, C, S, S);  image (1, C, S, S);  on_stage (1, S, S, 2) where the pixels of the crop are on the stage,
-    -1..1, which are of the stage in the rows and columns `covered`;  sides: of `beside_the_edge`;  zoom (): halves of
-    the crop's side in a pixel of the stage
+    warped (B, C, S, S);  image (1, C, S, S), or the layers of it;  on_stage (1, S, S, 2) where the pixels of the crop
+    are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  sides: of `beside_the_edge`;
+    zoom (): halves of the crop's side in a pixel of the stage
     """
-    side, high = image.shape[-1], sides[0].shape[-1]
+    side, high = warped.shape[-1], sides[0].shape[-1]
     torn = ((sides[0] - sides[1]).square().sum(1, keepdim=True) > _TORN**2).float()
     near = largest_around(torn, 3)[:, 0] > 0
     rows, columns = covered
@@ -80,7 +81,15 @@ def draw_edge(
         much = ((within - beyond).square().sum(0).sqrt() / _TORN - 1).clamp(0, 1)
         share = ((face - 0.5) * _CRISP + 0.5).clamp(0, 1)
         here = torch.stack([x, y], dim=-1).add(0.5) * (2 / side) - 1
-        behind, before = (sample(image, (here + shift.T * zoom)[None, None])[0, :, 0] for shift in (beyond, within))
+        behind, before = (_shown(image, here + shift.T * zoom, pixels) for shift in (beyond, within))
         edge = torch.lerp(behind, before, share)
-        flat = warped[frame].view(len(image[0]), -1)
+        flat = warped[frame].view(warped.shape[1], -1)
         flat[:, pixels] = torch.lerp(flat[:, pixels], edge, much)
+
+
+def _shown(image: Tensor | Layers, places: Tensor, pixels: Tensor) -> Tensor:
+    """places (n, 2) in the image, of pixels (n,) of the frame by their number -> (C, n)"""
+    if isinstance(image, Tensor):
+        return sample(image, places[None, None])[0, :, 0]
+    front, matte = sample(image.with_matte, places[None, None])[0, :, 0].split((len(image.front[0]), 1))
+    return front + (1 - matte) * image.behind[0].flatten(1)[:, pixels]

@@ -58,6 +58,7 @@ class MeshFlow:
         upper teeth, lower teeth, tongue     soft spots where their edges would be
     face (B, 1, 160, 160)           1 inside the outline, soft at the edge
     mesh (B, 468, 2)                the points in pixels of the stage
+    at_rest (B, 468, 2)             the same of the portrait's own face, carried by the head alone
     eye_closure (B, 2)              how far the left and the right eye have closed since the portrait, 0..1
     mouth_anchors                   where teeth and tongue are
     rigid_affine (B, 3, 2)          a place of the stage (x, y, 1) times this is where the portrait shows it, for what
@@ -68,6 +69,7 @@ class MeshFlow:
     maps: Tensor
     face: Tensor
     mesh: Tensor
+    at_rest: Tensor
     eye_closure: Tensor
     mouth_anchors: MouthAnchors
     rigid_affine: Tensor
@@ -89,6 +91,7 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
         maps=torch.cat([_surface_maps(rig, driving, triangle, corners), inside_maps(rig.face, inside)], dim=1),
         face=_soft_face(triangle),
         mesh=driving[:, :N_POINTS],
+        at_rest=rig.at_rest(turn, shift),
         eye_closure=closure,
         mouth_anchors=mouth_anchors(rig.face, inside, weights, turn),
         rigid_affine=skull_affine(rig.face, turn, shift),

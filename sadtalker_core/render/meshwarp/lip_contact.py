@@ -9,7 +9,8 @@ The steps of `with_lips_that_meet`:
 
     apart     gap between the lips as the template moves them         asked     what the weights ask for
     shortfall what the template lacks to close this portrait's lips   kept      how much of it stays for now
-    wanted    apart, less the shortfall, less what a press takes      closing   what the edges have to move for that
+    wanted    apart, less the shortfall, less what a press takes,     closing   what the edges have to move for that
+              with corners that stay shut while lips part a little
 
 Letters: `B` frames, `P` blendshapes; 9 pairs of points between the corners. Camera coordinates as in placement.py.
 """
@@ -48,6 +49,13 @@ _PRESSED = 0.18
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.022  #: decimetres at most that the mesh lies within the edge of a lip
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
+#: How lips part once they are further apart, or less, than in the portrait by the first and so much of the portrait's
+#: own opening, in decimetres: halfway from what the template has to a parabola from corner to corner, to this power;
+#: and a mouth that has just parted stays shut from the corners inwards, where the parabola is lower than this, which
+#: ends with so wide an opening, in decimetres and by the portrait's.
+_OTHERWISE, _OTHERWISE_PART = 0.010, 0.15
+_POINTED = 0.8
+_SEALED, _UNSEALED, _UNSEALED_PART = 0.7, 0.07, 0.5
 #: How what the edges of the lips do spreads over the skin: by springs along the edges of the mesh, so much harder
 #: within the lips, and by springs from each point to where it was, the harder the less mouth and jaw ever move it.
 _LIP_HARDNESS = 40.0
@@ -66,7 +74,8 @@ def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Ten
     shortfall = (1 - _kept(face, weights, asked, was_asked)) * (was_apart[_MIDDLE].mean() - was_asked).clamp_min(0)
     share = (1 - shortfall / apart[:, _MIDDLE].mean(1).clamp_min(_HARDLY_OPEN)).clamp_min(0)[:, None]
     wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - _pressed(face, weights)[:, None])
-    closing = (1 - wanted / apart.where(apart.abs() > 1e-6, 1e-6)).clamp(0, 1)[..., None] * gap
+    wanted = _with_corners(face, wanted, was_apart)
+    closing = (1 - wanted / apart.where(apart.abs() > 1e-6, 1e-6)).clamp(-1, 1)[..., None] * gap
     edges = torch.cat([_UPPER_SHARE * closing, (_UPPER_SHARE - 1) * closing], dim=1)
     return moved + spread_of_lips(moved.device) @ edges
 
@@ -98,6 +107,24 @@ def _kept(face: PlacedFace, weights: Tensor, asked: Tensor, was_asked: Tensor) -
     lost = (face.weights - weights)[:, _MOUTH_BLENDSHAPES].clamp_min(0).sum(1)
     kept = share_asked.clamp_max(1) * (1 - lost / _ALL_LOST).clamp_min(0)
     return torch.maximum(kept, (asked / _WIDE_OPEN).clamp(0, 1).square())
+
+
+def _with_corners(face: PlacedFace, wanted: Tensor, was_apart: Tensor) -> Tensor:
+    """wanted (B, 9), was_apart (9,) how far the lips are apart in a frame, and in the portrait, in decimetres ->
+    wanted, as far in the middle on average, with corners as a mouth has them that opens from the middle.
+    """
+    rest = face.camera_points
+    first, last = rest[INNER_LIPS[0]], rest[INNER_LIPS[10]]
+    across = (rest[_UPPER_LIP] + rest[_LOWER_LIP]) / 2 - first
+    u = (across @ (last - first) / (last - first).square().sum()).clamp(0, 1)
+    height = 4 * u * (1 - u)
+    middle, was = wanted[:, _MIDDLE].mean(1, keepdim=True).clamp_min(0), was_apart[_MIDDLE].mean().clamp_min(0)
+    sealed = _SEALED * (1 - middle / (_UNSEALED_PART * was).clamp_min(_UNSEALED)).clamp_min(0)
+    shaped = ((height - sealed) / (1 - sealed)).clamp_min(0) ** _POINTED
+    shaped = (wanted.clamp_min(0) * middle * shaped).sqrt()
+    shaped = shaped * middle / shaped[:, _MIDDLE].mean(1, keepdim=True).clamp_min(1e-6)
+    otherwise = ((middle - was).abs() / (_OTHERWISE + _OTHERWISE_PART * was)).clamp(0, 1)
+    return wanted + otherwise * (shaped - wanted.clamp_min(0))
 
 
 def _pressed(face: PlacedFace, weights: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def rasterize(points: Tensor, depth: Tensor, triangles: Tensor, side: int) -> tu
     n_frames, n_triangles = len(points), len(triangles)
     places, depths = _corners(points, triangles), _corners(depth[..., None], triangles)[..., 0]
     area = signed_areas(places)
-    pick, row, column = _pixels_to_look_at(places, area, side)
+    pick, row, column = _candidate_pixels(places, area, side)
     weights = _corner_weights(_picked(places, pick), _picked(area, pick), column + 0.5, row + 0.5)
     z = _picked(depths, pick)
     near = weights[0] * z[..., 0] + weights[1] * z[..., 1] + weights[2] * z[..., 2]
@@ -69,7 +69,7 @@ def _picked(values: Tensor, which: Tensor) -> Tensor:
     return values.flatten(0, 1).index_select(0, which.flatten()).view(*which.shape, *values.shape[2:])
 
 
-def _pixels_to_look_at(places: Tensor, area: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+def _candidate_pixels(places: Tensor, area: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """places (B, N, 3, 2) of triangles with twice the signed `area` (B, N) -> triangle (counted through all B), row and
     column (n,) of all pixels that lie in a triangle, and of some more: in each row of a triangle those from edge to
     edge, and the ones beside them.

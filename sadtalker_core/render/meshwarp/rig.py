@@ -40,12 +40,14 @@ class FaceRig:
     source: Tensor
 
     @classmethod
-    def from_points(cls, points: Tensor, weights: Tensor, canonical: CanonicalFace | None = None) -> FaceRig:
+    def from_points(
+        cls, points: Tensor, weights: Tensor, canonical: CanonicalFace | None = None, person: Tensor | None = None
+    ) -> FaceRig:
         """points (468, 3) as found in the portrait, already in pixels of the stage; weights (P,) blendshape weights of
-        the portrait.
+        the portrait; person as `surroundings_of` takes it.
         """
         face = place_face(points, weights, canonical)
-        around = surroundings_of(face)
+        around = surroundings_of(face, person)
         return cls(face, around, blink_gain(face), torch.cat([face.points, around.places()]))
 
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,6 +63,13 @@ class FaceRig:
         speech = (posed - rigid)[:, list(FACE_OUTLINE)]
         places, depth = carried_along(self.around, face, turn, shift, speech)
         return torch.cat([face.to_stage(posed), places], dim=1), torch.cat([posed[..., 2], depth], dim=1)
+
+    def at_rest(self, turn: Tensor, shift: Tensor) -> Tensor:
+        """turn and shift as `driven` takes them -> the points of the face (B, 468, 2) in pixels of the stage, if its
+        expression stays the portrait's.
+        """
+        turn, shift = turn.to(self.source), F.pad(shift.to(self.source), (0, 1))[:, None]
+        return self.face.to_stage(self.face.camera_points @ turn.transpose(1, 2) + shift)
 
     def _expression(self, weights: Tensor) -> Tensor:
         """weights (B, P) -> (B, 468, 3) what they move since the portrait, in camera coordinates, the head at rest."""

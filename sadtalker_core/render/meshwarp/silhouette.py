@@ -28,7 +28,7 @@ _CHIN = FACE_OUTLINE[18]
 _SHIFT, _ROLL = 0.12, 7.0
 _AT_ONCE = 3
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
-_SEEN = 0.5  #: square pixels of motion below which a spot says nothing
+_LEAST_MOTION = 0.5  #: square pixels of motion below which a spot says nothing
 
 # Tuned by eye on the turns of 8 degrees of astronaut, obama, obama2, obama3 and biden: no hair stands still, and
 # curtains behind the head do not bend.
@@ -46,13 +46,13 @@ _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, 
 class Silhouette:
     """Of a portrait on its stage (1, 3, 160, 160), with its features by `net.encode`, for weights of the same."""
 
-    def __init__(self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig):
-        likely, face = _share_that_goes_along(net, stage, features, rig)
-        low, high = _GOES_ALONG
-        head = ((likely - low) / (high - low)).clamp(0, 1)
-        for side, eps in _FILTER:
-            head = _guided(stage.float(), head, side, eps).clamp(0, 1)
-        self.distance = _distance(head > _IS_HEAD)
+    def __init__(
+        self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig, *, in_layers: bool = False
+    ):
+        self.distance, face = None, face_at_rest(rig)
+        if not in_layers:
+            self.distance = _distance(_found_head(net, stage, features, rig) > _IS_HEAD)
+        self.face = face
         self.within = _distance(face < 0.5)
         down, across = torch.gradient(-self.within, dim=(2, 3))
         outwards = torch.cat([across, down], dim=1)
@@ -65,7 +65,9 @@ class Silhouette:
         """displacement (B, 2, h, h) in pixels of the stage, of frames whose face is at (B, 1, h, h) -> the same, that
         fades out beyond the outline.
         """
-        away, neck = self._seen_at(displacement)
+        if self.distance is None:
+            return self._beside_the_face(displacement * self.rim, face)
+        away, neck = self._taken_from(displacement, self.distance)
         speed = displacement.square().sum(1, keepdim=True).sqrt()
         beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
         fade = (beside * _FADE).clamp(_LEAST_FADE, _REACH - _CLOSE)
@@ -83,19 +85,24 @@ class Silhouette:
         moves = mean_around(displacement.abs().amax(1, keepdim=True), _AROUND).clamp_max(1)
         return displacement + (1 - face) * moves * within * outwards
 
-    def _seen_at(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
+    def _taken_from(self, displacement: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""
-        known = torch.cat([self.distance, self.neck], dim=1).expand(len(displacement), -1, -1, -1)
+        known = torch.cat([distance, self.neck], dim=1).expand(len(displacement), -1, -1, -1)
         away, neck = sample(known, _grid(_places(displacement.device) + displacement)).split(1, dim=1)
         return away, neck
 
 
-def _share_that_goes_along(
-    net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig
-) -> tuple[Tensor, Tensor]:
-    """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little; and where the face is
-    that is not moved.
-    """
+def _found_head(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:
+    """(1, 1, h, h) where head and hair are, 0..1."""
+    low, high = _GOES_ALONG
+    head = ((_share_that_goes_along(net, stage, features, rig) - low) / (high - low)).clamp(0, 1)
+    for side, eps in _FILTER:
+        head = _guided(stage.float(), head, side, eps).clamp(0, 1)
+    return head
+
+
+def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:
+    """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little."""
     device = rig.source.device
     shift = torch.tensor([[_SHIFT, 0.0], [-_SHIFT, 0.0], [0.0, _SHIFT], [0.0, -_SHIFT], *[[0.0, 0.0]] * 2])
     angles = torch.zeros(len(shift), 3)
@@ -112,10 +119,9 @@ def _share_that_goes_along(
         moved[:, :, middle, middle] = net(stage, known, window, flow.maps.to(precision), rigid).flow.float()
         whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
         far = whole.square().sum(1, keepdim=True)
-        shares.append((moved * whole).sum(1, keepdim=True) / far.clamp_min(_SEEN) * far)
+        shares.append((moved * whole).sum(1, keepdim=True) / far.clamp_min(_LEAST_MOTION) * far)
         fars.append(far)
-    share = torch.cat(shares).sum(0, keepdim=True) / torch.cat(fars).sum(0, keepdim=True).clamp_min(_SEEN)
-    return share, face_at_rest(rig)
+    return torch.cat(shares).sum(0, keepdim=True) / torch.cat(fars).sum(0, keepdim=True).clamp_min(_LEAST_MOTION)
 
 
 def _taken_along(rigid: Tensor, depth: Tensor) -> Tensor:

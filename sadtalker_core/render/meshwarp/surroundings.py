@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...canonical_face import FACE_OUTLINE, N_POINTS
 from .placement import STAGE, PlacedFace
+from .warp import sample
 
 
 class Ring(NamedTuple):
@@ -42,6 +43,11 @@ RINGS = (
     Ring(1.40, (0.63, 0.22, 0.31, -0.06, 0.11), (0.65, 0.01, 0.28, 0.03, 0.07), 0.15),
     Ring(1.70, (0.57, 0.03, 0.33, -0.08, 0.10), (0.45, 0.10, 0.17, 0.03, 0.02), 0.02),
 )
+#: of a head whose end is known: how far out each ring lies, from the face to that end, and what share of the depth by
+#: which the face's outline is in front of that end, which lies _END_DEPTH decimetres in front of the pivot
+_OUT, _NEARER, _END_DEPTH = (0.4, 0.8, 1.1), (0.77, 0.5, 0.1), 0.18
+_JAW_DEG = (100.0, 130.0)  #: degrees from the top of the forehead between which the head passes into the neck
+_NEAREST, _FURTHEST, _STEP = 1.06, 2.2, 0.02  #: times the outline, where the end of the head is looked for
 _CHIN = FACE_OUTLINE[18]
 #: decimetres from the chin to the shoulders, which stay where they are: so that collars stayed with shoulders, and
 #: necks were not bent, in turns of 12 degrees of the photographs of the sheet
@@ -67,20 +73,53 @@ class Surroundings:
         return torch.cat([self.rings.flatten(0, 1), self.border])
 
 
-def surroundings_of(face: PlacedFace) -> Surroundings:
-    """Of a portrait whose face has been placed: rings that stay on the stage, and its border straight out of them."""
+def surroundings_of(face: PlacedFace, person: Tensor | None = None) -> Surroundings:
+    """Of a portrait whose face has been placed: rings that stay on the stage, and its border straight out of them.
+
+    person (1, 1, 160, 160): where the stage shows the person, 0..1. The rings are then laid through hair and ears to
+    where the head ends, which turn with the face as one, and what is behind need not be spared.
+    """
     outline = face.points[list(FACE_OUTLINE)]
     middle = (outline.amin(0) + outline.amax(0)) / 2
     direction = outline - middle
-    reach = (STAGE / 2) / direction.abs().amax(-1, keepdim=True).clamp_min(1e-3)
-    rings = torch.stack([(middle + direction * ring.size).clamp(1.0, STAGE - 1.0) for ring in RINGS])
-    neck = _above_shoulders(rings, face)
+    border = (STAGE / 2) / direction.abs().amax(-1, keepdim=True).clamp_min(1e-3)
+    size = outline.new_tensor([ring.size for ring in RINGS])[:, None].expand(-1, len(outline))
+    depth = torch.stack([cosine_sum(ring.depth).to(outline) - face.canonical.pivot[2] for ring in RINGS])
+    share = torch.stack([cosine_sum(ring.head_share).to(outline) for ring in RINGS])
+    if person is not None:
+        along = _above_the_jaw().to(outline)
+        out, nearer = (outline.new_tensor(x)[:, None] for x in (_OUT, _NEARER))
+        rounded = _END_DEPTH + nearer * (face.depth[list(FACE_OUTLINE)] - _END_DEPTH)
+        reach = _reach_of_head(person, middle, direction)
+        size = torch.lerp(size, 1 + out * (reach - 1), along)
+        depth = torch.lerp(depth, rounded, along)
+        share = torch.lerp(share, torch.ones_like(share), along)
+    rings = (middle + direction * size[..., None]).clamp(1.0, STAGE - 1.0)
     return Surroundings(
         rings=rings,
-        depth=torch.stack([cosine_sum(ring.depth).to(outline) - face.canonical.pivot[2] for ring in RINGS]),
-        head_share=torch.stack([cosine_sum(ring.head_share).to(outline) for ring in RINGS]) * neck,
-        border=STAGE / 2 + direction * reach,
+        depth=depth,
+        head_share=share * _above_shoulders(rings, face),
+        border=STAGE / 2 + direction * border,
     )
+
+
+def _reach_of_head(person: Tensor, middle: Tensor, direction: Tensor) -> Tensor:
+    """-> (V,) where the person ends on the way from the middle of the face through each point of its outline, 1 at
+    that point.
+    """
+    steps = torch.arange(_NEAREST, _FURTHEST, _STEP, device=person.device)
+    places = middle + direction[:, None] * steps[:, None]
+    seen = sample(person, (places * (2 / STAGE) - 1)[None])[0, 0] * (places.sub(STAGE / 2).abs().amax(-1) < STAGE / 2)
+    reach = _NEAREST + (seen > 0.5).to(steps).cumprod(1).sum(1) * _STEP
+    around = torch.stack([reach.roll(k) for k in (-2, -1, 0, 1, 2)])
+    return around.median(0).values.lerp(around.mean(0), 0.5)
+
+
+def _above_the_jaw() -> Tensor:
+    """(V,) 1 at forehead, temples and ears, 0 at the jaw."""
+    n = len(FACE_OUTLINE)
+    away = torch.minimum(torch.arange(n), n - torch.arange(n)) * (360 / n)
+    return ((_JAW_DEG[1] - away) / (_JAW_DEG[1] - _JAW_DEG[0])).clamp(0, 1)
 
 
 def _above_shoulders(places: Tensor, face: PlacedFace) -> Tensor:

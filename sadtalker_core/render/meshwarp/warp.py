@@ -87,6 +87,13 @@ def _over_the_square(two: Callable[[Tensor, Tensor], Tensor], padded: Tensor, wi
     return _over_runs(two, _over_runs(two, padded, wide, -1), wide, -2)
 
 
+def pixel_centres(side: int, device: torch.device) -> Tensor:
+    """(1, side, side, 2) the centres of a square's pixels, in pixels."""
+    centres = torch.arange(side, device=device) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
+
+
 def _over_runs(two: Callable[[Tensor, Tensor], Tensor], values: Tensor, wide: int, axis: int) -> Tensor:
     """Over each run of `wide` of them along an axis: made of runs of 1, 2, 4, 8, ... of which each is two of half."""
     n = values.shape[axis] - wide + 1

@@ -26,7 +26,7 @@ _AROUND = 0.06  #: over which what is around a corner goes along
 _DARK = 0.55  #: of the light of the lips: what is darker is no lip
 
 
-def with_corners_where_seen(points: Tensor, image: Tensor) -> Tensor:
+def with_measured_corners(points: Tensor, image: Tensor) -> Tensor:
     """points (468, 3) in pixels of the crop image (1, 3, S, S) in 0..1 -> the same; those of lips may be moved."""
     density = float(fit_head(points).scale)
     apart = (points[_LOWER, :2] - points[_UPPER, :2]).norm(dim=-1).mean()

@@ -47,7 +47,9 @@ LOWER_CROWNS = (
     (0.110, 0.070, 0.013),
 )
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
+FAR, FAR_OF_OWN = 0.24, 0.28  #: decimetres from the middle, where half the light falls; beside a portrait's own teeth
 SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
+UPPER_APART, LOWER_APART = 0.45, 0.35  #: how clearly teeth are set off from their neighbours, 0..1
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
 
 # Colours, of a face in white light: tuned by eye on the open mouths of the sheet that `make eval-mini` draws
@@ -56,9 +58,17 @@ ENAMEL, GUM, TONGUE_RED = (0.96, 0.94, 0.90), (0.66, 0.36, 0.35), (0.70, 0.37, 0
 _FINER = 3  #: drawn so much finer, and averaged
 
 
-def teeth(density: float, crowns: tuple[tuple[float, float, float], ...], rise: float = 0.0) -> Tensor:
+def teeth(
+    density: float,
+    crowns: tuple[tuple[float, float, float], ...],
+    rise: float = 0.0,
+    apart: float = UPPER_APART,
+    far: float = FAR,
+) -> Tensor:
     """(4, H, W) colour and cover of a row of upper teeth, their edges at y = 0, gums above; density in pixels per
-    decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2. For lower teeth: turn it upside down.
+    decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2; apart: how clearly one tooth is set off from
+    the next, 0..1; far: how far from the middle half the light falls, in decimetres. For lower teeth: turn it upside
+    down.
     """
     widths, heights, setbacks = torch.tensor(crowns).T
     x, y = _paper(density)
@@ -68,15 +78,15 @@ def teeth(density: float, crowns: tuple[tuple[float, float, float], ...], rise: 
     left, right = edges[which], edges[which + 1]
     across = ((side - left) / (right - left) * 2 - 1).clamp(-1, 1)
     height = heights[which]
-    up = y - rise * x.square() - setbacks[which] - 0.010 * across.abs() ** 3
+    up = y - rise * x.square() - setbacks[which] - 0.013 * apart * across.abs() ** 3
     gum = ((up - height + 0.018 * across.square()) / 0.006 + 0.5).clamp(0, 1)
     between = torch.exp(-(((1 - across.abs()) * (right - left) / 2 / 0.0035) ** 2))
-    round_off = 1 - 0.10 * across**2
+    round_off = 1 - 0.12 * apart * across**2
     length = (up / height).clamp(0, 1)
     yellower = torch.tensor([0.93, 0.95, 0.97]) + length[..., None] * torch.tensor([0.07, 0.03, -0.04])
-    colour = torch.tensor(ENAMEL) * yellower * (round_off * (1 - 0.32 * between))[..., None]
+    colour = torch.tensor(ENAMEL) * yellower * (round_off * (1 - 0.32 * apart * between))[..., None]
     colour = colour + gum[..., None] * (torch.tensor(GUM) - colour)
-    into_shade = 1 / (1 + (side / 0.24) ** 4)
+    into_shade = 1 / (1 + (side / far) ** 4)
     colour = colour * into_shade[..., None] ** torch.tensor([1.0, 1.25, 1.3])
     cover = ((up > 0) & (side < edges[-1])).float()
     return _finished(colour, cover)

@@ -27,7 +27,20 @@ from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
 from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import sample
-from .dentition import ARCH, ENAMEL, HALF_HEIGHT, HALF_WIDTH, LOWER_CROWNS, SMILE, UPPER_CROWNS, teeth, tongue
+from .dentition import (
+    ARCH,
+    ENAMEL,
+    FAR,
+    FAR_OF_OWN,
+    HALF_HEIGHT,
+    HALF_WIDTH,
+    LOWER_APART,
+    LOWER_CROWNS,
+    SMILE,
+    UPPER_CROWNS,
+    teeth,
+    tongue,
+)
 from .light import light_of
 from .opening import Opening, lips_apart, opening
 from .own_teeth import OwnTeeth
@@ -42,18 +55,21 @@ _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of t
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
+#: the same by how far a lip has gone from where the head alone would have it, before what is between them is another:
+#: from the first, over so much further
+_GONE, _GONE_OVER = 0.025, 0.025
 _BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
-_SHADY = 0.20  #: how much darker it is before that
+_SHADY = 0.10  #: how much darker it is before that
 #: How dark it is right at the upper lip and at the lower lip, and how far that reaches, in decimetres.
-_UPPER_SHADE, _UPPER_REACH = 0.32, 0.018
+_UPPER_SHADE, _UPPER_REACH = 0.40, 0.018
 _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: The inner side of the lower lip, that shows where it has left the teeth: how bright by white, how much of the lip's
 #: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
-_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_SEEN = 0.025, 0.35, (0.75, 0.1)
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.025, 0.35, (0.75, 0.1)
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
 _NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
@@ -61,10 +77,12 @@ _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mout
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
 #: off the tongue, which lies deeper, and over how many decimetres below it.
 _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.15, TONGUE: 0.5}, 0.045
+_TOUCH, _TOUCH_REACH = 0.35, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
+_WARMER = (0.0, 0.20, 0.32)  #: the same of the upper teeth, by the lip
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
-_SINKS = 0.02  #: decimetres by which the lower lip has risen before the teeth, then
+_SINKS = 0.01  #: decimetres by which the lower lip has risen before the teeth, then
 
 
 class Mouth:
@@ -81,7 +99,11 @@ class Mouth:
         """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
-            for drawing, light in zip((d.to(white) for d in _drawings(density)), (enamel, enamel, white), strict=True)
+            for drawing, light in zip(
+                (d.to(white) for d in _drawings(density, self.own.row is not None)),
+                (enamel, enamel, white),
+                strict=True,
+            )
         ]
         self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = lip[:, None, None]
@@ -100,27 +122,31 @@ class Mouth:
         if self.own.row == UPPER_TEETH:
             gap = gap.over_lower_lip(_OVER * self.density)
         window = frames[:, :, rows, columns]
-        change = self._changed(lips)
-        drawn, lights, upper = self._drawn(places, flow, gap)
+        change, closing = self._changed(lips, flow), self._closing(lips)
+        drawn, lights, upper = self._drawn(places, flow, gap, closing)
         added = change * (drawn - window)
         if self.own.row is not None:
             own, shown = self.own.seen(places, flow)
             if self.own.row == LOWER_TEETH:  # the upper ones bite over them
                 shown = shown * (1 - upper * change)
-            light = torch.lerp(torch.ones_like(shown), lights[self.own.row], self._closing(lips))
-            added = torch.lerp(added, own * light - window, shown)
+            added = torch.lerp(added, own * lights[self.own.row] - window, shown)
         frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
-    def _changed(self, lips: Tensor) -> Tensor:
+    def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
-        between them, because they are further apart now, or because they were apart and come nearer.
+        between them, because they are further apart now, or because they were apart and come nearer, or lie elsewhere
+        before the teeth.
         """
         parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
         slack = _BY_TURNS * self.was.amax().clamp_min(0)
         parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
+        head = self.head
+        carried_back = F.pad(flow.mesh[:, list(INNER_LIPS)], (0, 1), value=1.0) @ flow.rigid_affine
+        gone = (carried_back - head.rig.source[list(INNER_LIPS)]).norm(dim=-1).amax(1) * head.zoom / self.density
+        changed = torch.maximum(changed, (gone - _GONE) / _GONE_OVER * was_open)
         if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
@@ -134,7 +160,9 @@ class Mouth:
         """(B, 1, n) in decimetres."""
         return lips_apart(lips, across) / self.density
 
-    def _drawn(self, places: Tensor, flow: MeshFlow, gap: Opening) -> tuple[Tensor, list[Tensor], Tensor]:
+    def _drawn(
+        self, places: Tensor, flow: MeshFlow, gap: Opening, closing: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         """(B, 3, h, w) the cavity with tongue and teeth in it, in the light that falls in between the lips; the lights
         of `_lights`; and (B, 1, h, w) where the upper teeth are.
         """
@@ -147,14 +175,14 @@ class Mouth:
         ]
         apart = torch.einsum("bij,bj->bi", back, middles[UPPER_TEETH] - middles[LOWER_TEETH])[:, 1]
         tilt = ((apart + _OVERLAP) / _HINGE).clamp(0, _MOST_TILT)
-        seen_from = torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None]
+        view = torch.einsum("bij,bj->bi", back, axes[:, :, 2])[:, None, None]
         flats = []
         for layer, middle in enumerate(middles):
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
-            from_here = seen_from
+            from_here = view
             if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
-                from_here = seen_from - F.pad(tilt[:, None, None, None], (1, 0))
+                from_here = view - F.pad(tilt[:, None, None, None], (1, 0))
             flats.append(flat + from_here * behind)
         flats[LOWER_TEETH] = flats[LOWER_TEETH] + F.pad(
             (_SINKS / _MOST_TILT**2 * tilt.square())[:, None, None, None], (1, 0)
@@ -162,6 +190,8 @@ class Mouth:
         flats[TONGUE] = flats[TONGUE] / F.pad(1 + tilt[:, None, None, None], (1, 0), value=1.0)
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
+        if self.own.row is not None:  # the portrait's own have their light with them
+            lights[self.own.row] = 1 + closing * (lights[self.own.row] - 1)
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         image = near + opened.amax((2, 3), keepdim=True).square() * (self.dark - near)
         for layer in (TONGUE, LOWER_TEETH, UPPER_TEETH):  # from the back to the front
@@ -185,7 +215,9 @@ class Mouth:
         opened = (gap.height / (_WIDE_OPEN * self.density)).clamp(0, 1)
         falls_in = (1 - _SHADY + _SHADY * opened) * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         above, below = gap.above.clamp_min(0) / self.density, gap.below.clamp_min(0) / self.density
-        lights = [falls_in * (1 - _UPPER_SHADE * torch.exp(-above / _UPPER_REACH))]
+        light = falls_in * (1 - _UPPER_SHADE * torch.exp(-above / _UPPER_REACH))
+        light = light * (1 - _TOUCH * torch.exp(-below / _TOUCH_REACH))
+        lights = [light * (1 - light.new_tensor(_WARMER)[:, None, None] * (1 - light))]
         roof = 1 - (below_teeth / _ROOF).clamp(0, 1)
         falls_in = falls_in * (1 - _LOWER_SHADE * torch.exp(-below / _LOWER_REACH))
         redder = falls_in.new_tensor(_REDDER)[:, None, None]
@@ -197,7 +229,7 @@ class Mouth:
     def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:
         """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
         reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
-        little, much = _MUCOSA_SEEN
+        little, much = _MUCOSA_VISIBLE
         return (
             gap.from_corner(_CORNER)
             * (little + (much - little) * opened)
@@ -216,9 +248,11 @@ def inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _drawings(density: float) -> tuple[Tensor, Tensor, Tensor]:
-    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE."""
-    return teeth(density, UPPER_CROWNS, rise=SMILE), teeth(density, LOWER_CROWNS).flip(1), tongue(density)
+def _drawings(density: float, beside_own: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE. beside_own: some teeth are the portrait's own."""
+    far = FAR_OF_OWN if beside_own else FAR
+    lower = teeth(density, LOWER_CROWNS, apart=LOWER_APART, far=far)
+    return teeth(density, UPPER_CROWNS, rise=SMILE, far=far), lower.flip(1), tongue(density)
 
 
 def without_notches(lips: Tensor) -> Tensor:

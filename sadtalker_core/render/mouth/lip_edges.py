@@ -92,7 +92,7 @@ class LipEdges:
             carried = displacement.clone()
             carried[:, :, on_rows, on_columns] = _carried_on(displacement[:, :, on_rows, on_columns], coarse > _SURELY)
             cover = (fine + 0.5).clamp(0, 1) * between
-            drawn, total = drawn + cover * self._seen(carried, places), total + cover
+            drawn, total = drawn + cover * self._warped(carried, places), total + cover
         both = total.clamp_min(1)
         nearer = ((was_gap - gap) / self.density - _NEARER) / (_MUCH_NEARER - _NEARER)
         met = nearer.clamp(0, 1) * (1 - gap / self.density / _NEAR).clamp(0, 1)
@@ -100,7 +100,7 @@ class LipEdges:
         warped[:, :, rows, columns] = (drawn / both + (1 - total / both) * window) * (1 - _SHADE * met * between * line)
         return warped
 
-    def _seen(self, displacement: Tensor, places: Tensor) -> Tensor:
+    def _warped(self, displacement: Tensor, places: Tensor) -> Tensor:
         """What a displacement (B, 2, 160, 160) brings to places (h, w, 2) of the crop: (B, 3, h, w)."""
         n = len(displacement)
         grid = (self.head.on_stage(places) * (2 / STAGE) - 1).expand(n, -1, -1, -1)

@@ -30,6 +30,7 @@ _DIM = (0.55, 0.15)  #: the same of the light of the portrait's teeth, below whi
 _EDGE = 0.010  #: decimetres over which lips and teeth blend in the portrait
 _PARTED = 0.03  #: decimetres between the lips, below which they are closed
 _GAP = 0.3  #: as little of a tooth ends a row
+_SPUR = 0.010  #: decimetres: what sticks out of a row and is no wider than twice this is light on a lip
 _FEWEST = 0.004  #: square decimetres of teeth, below which there are none to keep
 _LOW = 0.6  #: teeth that lie lower than this between the lips, on average, are the lower row
 _MIDDLE = (0.4, 0.6)  #: of the width of the mouth: where the edge of a row is looked for
@@ -74,6 +75,10 @@ class OwnTeeth:
         low = (mask * (gap.above / gap.height.clamp_min(1.0)).clamp(0, 1)).sum() / total
         self.row = LOWER_TEETH if low > _LOW else UPPER_TEETH
         mask = _first_row(mask) if self.row == UPPER_TEETH else _first_row(mask.flip(2)).flip(2)
+        mask = _without_spurs(mask, round(_SPUR * head.density))
+        if mask.sum() < _FEWEST * head.density**2:  # they were spurs alone
+            self.row = None
+            return
         mask = (mask + F.avg_pool2d(mask, 3, 1, 1)) / 2  # no steps along the edge of the row
         self.mask[:, :, rows, columns] = mask
         self.both = torch.cat([image, self.mask], dim=1)
@@ -113,6 +118,12 @@ def _first_row(mask: Tensor) -> Tensor:
     """mask (1, 1, h, w) -> the same without what comes after a gap, from the top: the tongue shines below the teeth."""
     ended = ((mask.cummax(2).values > 0.5) & (mask < _GAP)).to(mask).cummax(2).values
     return mask * (1 - F.max_pool2d(ended, (1, 5), 1, (0, 2)))
+
+
+def _without_spurs(mask: Tensor, reach: int) -> Tensor:
+    """mask (1, 1, h, w) -> the same without what is narrower than 2 reach + 1 pixels."""
+    side = 2 * reach + 1
+    return F.max_pool2d(-F.max_pool2d(-mask, side, 1, reach), side, 1, reach)
 
 
 def _whiteness(seen: Tensor, white: Tensor) -> Tensor:

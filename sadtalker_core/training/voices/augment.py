@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...timeline import SAMPLE_RATE_HZ
+from .held_chords import held_chords
 
 NOISES = ("white", "pink", "hum", "wind", "music", "crackle")
-NOT_SPEECH = NOISES + ("breath", "silence")
+NOT_SPEECH = NOISES + ("breath", "silence", "chords", "vocoder")
 
 
 def other_throat(wave: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -81,12 +82,17 @@ def noise(n: int, kind: str, rng: np.random.Generator) -> np.ndarray:
         sound = _shaped(n, rng, 2.0) * (0.3 + _slow(n, rng, 1.5))
     elif kind == "crackle":
         sound = 0.02 * rng.normal(0, 1, n)
-        at = rng.integers(0, max(n, 1), max(1, int(rng.uniform(2, 12) * n / SAMPLE_RATE_HZ)))
+        per_second = 2 * 200 ** rng.random()
+        at = rng.integers(0, max(n, 1), max(1, int(per_second * n / SAMPLE_RATE_HZ)))
         sound[at] += rng.normal(0, 8, len(at))
     elif kind == "breath":
         sound = _shaped(n, rng, rng.uniform(0.2, 0.8)) * _slow(n, rng, 1.2) ** 3
     elif kind == "music":
         sound = _music(n, rng)
+    elif kind == "chords":
+        sound = held_chords(n, rng)
+    elif kind == "vocoder":
+        sound = _vocoder(n, rng)
     else:
         raise ValueError(f"expected one of {NOT_SPEECH}, got {kind!r}")
     return sound / (np.sqrt(np.mean(np.square(sound))) + 1e-9)
@@ -117,6 +123,28 @@ def _slow(n: int, rng: np.random.Generator, per_second: float) -> np.ndarray:
     """A curve in 0..1 that changes its mind a few times a second."""
     points = rng.uniform(0, 1, max(2, int(n / SAMPLE_RATE_HZ * per_second) + 2))
     return np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
+
+
+def _vocoder(n: int, rng: np.random.Generator) -> np.ndarray:
+    """What a mobile makes of a room without a voice: every 20 ms another filter, driven by few pulses."""
+    from scipy.linalg import solve_toeplitz
+    from scipy.signal import lfilter, resample_poly
+
+    frame, order, steepness = 160, 10, rng.uniform(0.2, 2.5)
+    frames = n // (2 * frame) + 2
+    rooms = _shaped(frames * frame, rng, steepness).reshape(frames, frame)
+    again, pulses = rng.uniform(0, 0.8), int(rng.integers(4, 17))
+    driven, state, sound = np.zeros(frame), np.zeros(order), []
+    for room in rooms * np.hanning(frame):
+        power = np.correlate(room, room, "full")[frame - 1 : frame + order]
+        power[0] = power[0] * 1.001 + 1e-12
+        filtered = np.concatenate([[1.0], -solve_toeplitz(power[:-1], power[1:])])
+        driven = again * np.roll(driven, int(rng.integers(20, 143)))
+        driven[rng.integers(0, frame, pulses)] += rng.choice([-1.0, 1.0], pulses)
+        left = power[0] + np.dot(filtered[1:], power[1:])
+        part, state = lfilter([1.0], filtered, driven * np.sqrt(max(float(left), 1e-12)), zi=state)
+        sound.append(part)
+    return resample_poly(np.concatenate(sound), 2, 1)[:n]
 
 
 def _music(n: int, rng: np.random.Generator) -> np.ndarray:

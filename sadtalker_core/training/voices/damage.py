@@ -220,7 +220,7 @@ def damaged(wave: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
     if kind == "noise":
         return mixed(wave, augment.noise(n, str(rng.choice(augment.NOISES[:4])), rng), rng.uniform(2, 25))
     if kind == "music":
-        return mixed(wave, augment.noise(n, "music", rng), rng.uniform(2, 20))
+        return mixed(wave, augment.noise(n, str(rng.choice(["music", "chords"])), rng), rng.uniform(2, 20))
     if kind == "room":
         return in_room(wave, room_response(rng, rng.uniform(0.15, 1.0), rng.uniform(-4, 10), rng.uniform(0.005, 0.03)))
     if kind == "far":

@@ -40,6 +40,8 @@ VARIANTS = (
 HELD_OUT_VARIANTS = ("m6", "m8", "f5", "Alicia", "Denis", "klatt5", "shelby", "quincy")
 FLITE = ("slt", "rms", "awb")
 HELD_OUT_FLITE = ("kal16", "kal")
+#: share of the clips of a training set
+NO_VOICE = 1 / 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +106,25 @@ def speak(espeak: Espeak, draw: random.Random, held_out: bool = False) -> tuple[
     return utterance, f"espeak {voice}"
 
 
-def training_clips(seed: int, hours: float) -> Iterator[SpeechClip]:
-    """Voices for training, as they reach users; one clip in eight is no speech at all, and its mouth is closed."""
-    espeak, draw, generator = Espeak(), random.Random(seed), np.random.default_rng(seed)
+def without_voice(draw: random.Random, generator: np.random.Generator) -> SpeechClip:
+    """Two to six seconds of noise, music or nothing, some of it by telephone or a codec; the mouth is closed."""
+    often = ("music", "music", "music", "silence", "chords", "chords", "chords")
+    kind = draw.choice((*augment.NOT_SPEECH, *often))
+    wave = augment.noise(int(generator.uniform(2, 6) * SAMPLE_RATE_HZ), kind, generator)
+    if kind != "silence" and draw.random() < 0.5:
+        wave = damage.damaged(wave, draw.choice((*damage.CHANNELS, "codec", "codec")), generator)
+    wave = wave / damage.loudness(wave) * 10 ** (-generator.uniform(12, 75) / 20) if wave.any() else wave
+    return clip_of(Utterance(wave.astype(np.float32).clip(-1, 1), ()), kind)
+
+
+def training_clips(seed: int, hours: float, no_voice: float = NO_VOICE) -> Iterator[SpeechClip]:
+    """Voices for training, as they reach users; a share `no_voice` of the clips is no speech at all."""
+    draw, generator = random.Random(seed), np.random.default_rng(seed)
+    espeak = Espeak() if no_voice < 1 else None
     seconds = 0.0
     while seconds < hours * 3600:
-        if draw.random() < 1 / 8:
-            kind = draw.choice((*augment.NOT_SPEECH, "music", "music", "music", "silence"))
-            wave = augment.noise(int(generator.uniform(2, 6) * SAMPLE_RATE_HZ), kind, generator)
-            if kind != "silence" and draw.random() < 0.5:
-                wave = damage.damaged(wave, draw.choice(damage.CHANNELS), generator)
-            wave = wave / damage.loudness(wave) * 10 ** (-generator.uniform(12, 75) / 20) if wave.any() else wave
-            clip = clip_of(Utterance(wave.astype(np.float32).clip(-1, 1), ()), kind)
+        if espeak is None or draw.random() < no_voice:
+            clip = without_voice(draw, generator)
         else:
             utterance, voice = speak(espeak, draw)
             wave, factor = augment.other_throat(utterance.wave, generator)
@@ -178,10 +187,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--held-out-minutes", type=float, default=6.0, help="speech of voices kept from training (default 6)"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--no-voice", type=float, default=NO_VOICE, metavar="SHARE", help="of clips with noise or music alone (1/6)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/speech.npz"))
     options = parser.parse_args(arguments)
     clips = []
-    for clip in training_clips(options.seed, options.hours):
+    for clip in training_clips(options.seed, options.hours, options.no_voice):
         clips.append(clip)
         if len(clips) % 200 == 0:
             print(

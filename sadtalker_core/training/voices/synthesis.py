@@ -92,8 +92,8 @@ class Espeak:
             raise VoiceMissing("espeak-ng could not find its data (espeak_Initialize failed)")
         self._blocks: list[np.ndarray] = []
         self._starts: list[tuple[float, str]] = []
-        self._hear = _Callback(self._on_synth)  # kept alive as long as the library may call it
-        self._library.espeak_SetSynthCallback(self._hear)
+        self._on_audio = _Callback(self._on_synth)  # kept alive as long as the library may call it
+        self._library.espeak_SetSynthCallback(self._on_audio)
 
     def _on_synth(self, samples: Any, n_samples: int, events: Any) -> int:
         if samples and n_samples > 0:
@@ -110,7 +110,7 @@ class Espeak:
         self, text: str, voice: str, *, words_per_minute: int = 165, pitch: int = 50, pitch_range: int = 50
     ) -> Utterance:
         """pitch and pitch_range 0..99, 50 is the voice's own."""
-        return self._say(text, voice, 0, words_per_minute, pitch, pitch_range)
+        return self._speak(text, voice, 0, words_per_minute, pitch, pitch_range)
 
     def sing(self, text: str, voice: str, draw: random.Random, *, words_per_minute: int = 95) -> Utterance:
         """Each word on a note of its own, held level, and the words slow: as near to singing as this comes."""
@@ -119,9 +119,11 @@ class Espeak:
         for word in text.split():
             note = min(99, max(5, note + draw.choice((-14, -7, 0, 7, 14))))
             words.append(f'<prosody pitch="{note}" range="0">{html.escape(word)}</prosody>')
-        return self._say(f"<speak>{' '.join(words)}</speak>", voice, _SSML, words_per_minute, 50, 0)
+        return self._speak(f"<speak>{' '.join(words)}</speak>", voice, _SSML, words_per_minute, 50, 0)
 
-    def _say(self, text: str, voice: str, flags: int, words_per_minute: int, pitch: int, pitch_range: int) -> Utterance:
+    def _speak(
+        self, text: str, voice: str, flags: int, words_per_minute: int, pitch: int, pitch_range: int
+    ) -> Utterance:
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise VoiceMissing(f"espeak-ng has no voice {voice!r}")
         for parameter, value in ((_RATE, words_per_minute), (_PITCH, pitch), (_RANGE, pitch_range)):
@@ -131,7 +133,7 @@ class Espeak:
         self._library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _CHARS_UTF8 | flags, None, None)
         self._library.espeak_Synchronize()
         if not self._blocks:
-            raise VoiceMissing(f"espeak-ng said nothing for {text!r} as {voice!r}")
+            raise VoiceMissing(f"espeak-ng produced no audio for {text!r} as {voice!r}")
         wave = _to_16_khz(np.concatenate(self._blocks).astype(np.float32) / 32768.0, self.rate_hz)
         ends = [start for start, _ in self._starts[1:]] + [len(wave) / SAMPLE_RATE_HZ]
         phones = (Phone(start, end, name) for (start, name), end in zip(self._starts, ends, strict=True) if end > start)
@@ -146,7 +148,7 @@ def flite(text: str, voice: str, *, stretch: float = 1.0) -> Utterance:
     from scipy.io import wavfile
 
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "said.wav"
+        target = Path(folder) / "speech.wav"
         command = [
             "flite",
             "-voice",

@@ -51,7 +51,9 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
                 yield from _check_degrees(vectors.stage, case, axis, given[axis], n_frames, want[f"{axis}_c_seq"])
 
         image = net_image(given["image"])[0]
-        if image.shape[-1] == given.get("size", 256):  # else the original enlarges; we cut the crop at the net's size
+        if image.shape[-1] == given.get(
+            "size", 256
+        ):  # else the original enlarges; we cut the crop at the network's size
             small, step = thinned(want, "source_image")
             yield compare(vectors.stage, case, "source_image", image[:, ::step, ::step], small, ROUNDING)
             stats = want["source_image_stats"]

@@ -8,6 +8,7 @@ from sadtalker_core.canonical_face import LEFT_EYE, RIGHT_EYE
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.render.eyes.gaze import GAZE_UNITS, Gaze
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
+from sadtalker_core.render.meshwarp.placement import STAGE
 from tests.render.heads import DENSITY, SIDE, posed_head, row, weights
 
 RADIUS = 0.06
@@ -33,12 +34,25 @@ def seen(image, moved):
     return F.grid_sample(image.expand(len(moved), -1, -1, -1), grid, padding_mode="border", align_corners=False)[:, 0]
 
 
-def looked(faces):
-    """(B, 64) weights -> the movement (B, 2, S, S) of the gaze alone, in pixels."""
-    image, placed, irises = portrait()
-    still = torch.eye(3).expand(len(faces), 3, 3), torch.zeros(len(faces), 2)
-    flow = mesh_flow(placed.rig, faces, *still)
-    return Gaze(irises, placed).look(torch.zeros(len(faces), 2, SIDE, SIDE), faces, flow) * (SIDE / 2)
+def looked(faces, mesh=False):
+    """(B, 64) weights -> the movement (B, 2, S, S) of the gaze alone, in pixels; with the mesh's that of both."""
+    _, placed, irises = portrait()
+    flow = flow_of(placed, faces)
+    before = carried(placed, flow) if mesh else torch.zeros(len(faces), 2, SIDE, SIDE)
+    return Gaze(irises, placed).look(before, faces, flow) * (SIDE / 2)
+
+
+def flow_of(placed, faces):
+    return mesh_flow(placed.rig, faces, torch.eye(3).expand(len(faces), 3, 3), torch.zeros(len(faces), 2))
+
+
+def carried(placed, flow):
+    """The movement (B, 2, S, S) of the mesh alone, in halves of the side."""
+    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
+    on_stage = placed.on_stage(torch.stack([x, y], dim=-1)) * (2 / STAGE) - 1
+    grid = on_stage.expand(len(flow.mesh), -1, -1, -1)
+    moved = F.grid_sample(flow.displacement, grid, padding_mode="border", align_corners=False)
+    return moved * (placed.zoom * 2 / SIDE)
 
 
 def dark_places(shown, irises):
@@ -69,14 +83,34 @@ def test_irises_go_as_far_as_eyeballs_would(units, across):
     assert float((1 - shown).sum()) == pytest.approx(float((1 - image).sum()), rel=0.06)
 
 
-def test_eyes_look_up_and_down():
-    """Beyond what the lids take along: .0115 and .0212 decimetres at full weight, wholly in the middle."""
+@pytest.mark.parametrize(("unit", "far"), [("eyeLookUp", -0.0269), ("eyeLookDown", 0.0396)])
+def test_eyes_look_up_and_down(unit, far):
+    """Where the middle of the iris is to be, it is; the lids that come along have no part in it."""
     _, _, irises = portrait()
-    up, down = looked(torch.cat([weights(eyeLookUp=0.8), weights(eyeLookDown=0.8)]))
-    for x, y, _ in irises.long().tolist():
-        assert up[1, y, x] == pytest.approx(0.8 * 0.0115 * DENSITY, rel=0.2)  # seen there is what was below
-        assert down[1, y, x] == pytest.approx(-0.8 * 0.0212 * DENSITY, rel=0.2)
-        assert up[0, y, x].abs() < 0.1 and down[0, y, x].abs() < 0.1
+    moved = looked(weights(**{unit: 0.5}), mesh=True)[0]
+    for x, y, _ in irises.tolist():
+        place = int(y + 0.5 * far * DENSITY), int(x)
+        assert moved[1][place] == pytest.approx(-0.5 * far * DENSITY, rel=0.1)
+        assert moved[0][place].abs() < 0.2
+
+
+@pytest.mark.parametrize("units", [{"eyeWide": 0.8}, {"eyeSquint": 1.0, "cheekSquint": 0.4}])
+def test_lids_that_move_leave_the_iris_as_it_is(units):
+    """Between the lids, but for what lies right behind them, the frame is the portrait; the mesh stretches it."""
+    image, placed, _ = portrait()
+    faces = weights(**units)
+    flow = flow_of(placed, faces)
+    alone, both = seen(image, carried(placed, flow) * (SIDE / 2))[0], seen(image, looked(faces, mesh=True))[0]
+    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
+    for ring in (LEFT_EYE, RIGHT_EYE):
+        now, was = (placed.on_crop(mesh[list(ring)]) for mesh in (flow.mesh[0], placed.rig.source))
+        top = max(float(lids[3:6, 1].max()) for lids in (now, was))
+        bottom = min(float(lids[11:14, 1].min()) for lids in (now, was))
+        left, right = sorted((float(was[3, 0]), float(was[5, 0])))
+        between = (y > top + 1.5) & (y < bottom - 1.5) & (x > left) & (x < right)
+        assert between.sum() >= 10
+        off = [(shown - image[0, 0]).abs()[between].mean() for shown in (alone, both)]
+        assert off[1] < 0.03 and off[1] < 0.9 * off[0]
 
 
 def test_one_eye_can_look_aside_alone():
@@ -101,7 +135,7 @@ def test_corners_stay_and_so_does_everything_outside():
 @pytest.mark.parametrize("unit", ["eyeLookOut", "eyeLookIn", "eyeLookUp", "eyeLookDown"])
 def test_nothing_folds_over(unit):
     """Along a row, what is seen of the portrait comes in its order."""
-    moved = looked(weights(**{unit: 1.0}))[0]
+    moved = looked(weights(**{unit: 1.0}), mesh=True)[0]
     assert (moved[0].diff(dim=1) > -1).all() and (moved[1].diff(dim=0) > -1).all()
 
 

@@ -113,6 +113,7 @@ def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side, fine):
     assert frames.amin() >= 0 and frames.amax() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fine", [False, True])
 def test_a_frame_does_not_depend_on_its_batch(net, fine):
     crop = replace(noise_crop(), fine=fine)

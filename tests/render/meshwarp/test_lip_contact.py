@@ -45,14 +45,35 @@ def test_the_portraits_own_face_is_the_portraits_own_mesh(portrait):
     assert (driven(rig, row(portrait[0])[None])[0] - rig.source[:N_POINTS]).abs().amax() < 1e-4
 
 
+def middle_gap(points):
+    """(B,) how far the middle of the lips is apart, in pixels of the stage."""
+    return (points[..., LOWER, 1] - points[..., UPPER, 1])[..., 2:7].mean(-1)
+
+
 @PORTRAITS
 def test_a_mouth_that_is_wide_open_is_left_to_the_jaw(portrait):
     rig = portrait_head(portrait).rig
     rows = torch.stack([row(portrait[0] | {"jawOpen": jaw}) for jaw in torch.linspace(0.85, 1.0, 4).tolist()])
     moved = rig.face.canonical.displacements(rows) - rig.face.canonical.displacements(rig.face.weights)
     expected = rig.source[:N_POINTS] + moved[..., :2] * torch.tensor([1.0, -1.0]) * rig.face.fit.scale
+    found = driven(rig, rows)
     # lips of the template that would run through each other at the corners meet instead
-    assert (driven(rig, rows) - expected).abs().amax() < 0.2
+    assert (middle_gap(found) - middle_gap(expected)).abs().amax() < 0.2
+    outside = torch.ones(N_POINTS, dtype=torch.bool)
+    outside[list(INNER_LIPS + OUTER_LIPS)] = False
+    assert (found - expected)[:, outside].abs().amax() < 0.5  # corners taper, and take some skin along
+
+
+@pytest.mark.parametrize("face", [{}, {"mouthSmile": 1.0}], ids=str)
+def test_lips_part_from_the_middle_and_the_opening_grows_to_the_corners(face):
+    rig = portrait_head(SMILE).rig
+    points = driven(rig, torch.stack([row(face | {"jawOpen": jaw}) for jaw in torch.linspace(0.0, 1.0, 21).tolist()]))
+    apart = (points[:, LOWER] - points[:, UPPER]).norm(dim=-1)
+    parted, height = apart > 0.05 * rig.face.fit.scale / 10, apart[:, 2:7].mean(1) / rig.face.fit.scale
+    just, wide = (height > 0.005) & (height < 0.02), height > 0.12
+    assert just.any() and wide.any()
+    assert (parted[just].sum(1) <= 7).all() and parted[wide].all()
+    assert (parted.sum(1)[height > 0.005].diff() >= 0).all()
 
 
 @PORTRAITS

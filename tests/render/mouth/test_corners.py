@@ -3,7 +3,7 @@
 import torch
 
 from sadtalker_core.canonical_face import INNER_LIPS
-from sadtalker_core.render.mouth.corners import with_corners_where_seen
+from sadtalker_core.render.mouth.corners import with_measured_corners
 from tests.render.heads import DENSITY, SIDE, head_points, row
 
 LEFT, RIGHT = INNER_LIPS[0], INNER_LIPS[10]
@@ -23,15 +23,15 @@ def portrait(face, further=0.0):
 
 def test_corners_go_out_to_where_the_dark_ends():
     points, image = portrait(WIDE, further=0.05)
-    out = (with_corners_where_seen(points, image) - points)[:, 0] / DENSITY
+    out = (with_measured_corners(points, image) - points)[:, 0] / DENSITY
     assert -0.07 < out[LEFT] < -0.03 and 0.03 < out[RIGHT] < 0.07
 
 
 def test_corners_that_are_right_stay():
     points, image = portrait(WIDE, further=-0.02)
-    assert torch.equal(with_corners_where_seen(points, image), points)
+    assert torch.equal(with_measured_corners(points, image), points)
 
 
 def test_closed_lips_stay_whatever_is_dark_beside_them():
     points, image = portrait(None)
-    assert torch.equal(with_corners_where_seen(points, image * 0.02), points)
+    assert torch.equal(with_measured_corners(points, image * 0.02), points)

@@ -21,7 +21,7 @@ def test_a_row_of_teeth_is_symmetric_and_has_its_edge_at_zero(crowns):
 def test_teeth_are_parted_by_dark_lines():
     row = teeth(200.0, UPPER_CROWNS)[:3, 30].mean(0)
     middle = len(row) // 2
-    assert row[middle] < 0.85 * row[middle + 8]
+    assert row[middle] < 0.93 * row[middle + 8]
 
 
 def test_drawings_have_as_many_pixels_as_they_are_asked_for():

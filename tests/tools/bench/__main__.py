@@ -1,5 +1,5 @@
 """What a frame costs, side by side in one run: the plain generator, the fast one, the fast one in bfloat16, batches,
-the stages around them, the mini from image to film, an hour of audio, paste-back, dubbing, loading, threads. Out: a
+the stages around them, the mini from image to video, an hour of audio, paste-back, dubbing, loading, threads. Out: a
 table, and JSON.
 
     make bench                                     all of it, about ten minutes of an idle machine

@@ -1,9 +1,10 @@
-"""Dub Video at 1280 x 720: processor time of a frame, from the film's file to the encoded film; and its memory by time.
+"""Dub Video at 1280 x 720: processor time of a frame, from the video's file to the encoded video; and its memory by
+time.
 
     python -m tests.bench --parts dub        python -m tests.tools.bench.dub --minutes 10
 
 Out: processor milliseconds of a frame, all processes and threads together, of the parts alone, and the frames per
-second that two idle cores can make of it. With --minutes a film of 176 x 144 is dubbed that long in one process, and
+second that two idle cores can make of it. With --minutes a video of 176 x 144 is dubbed that long in one process, and
 the most memory is said after each minute.
 """
 
@@ -19,9 +20,9 @@ from typing import Any
 import torch
 
 from sadtalker_core.compose.video import VideoWriter
-from sadtalker_core.dub.dub import DubOptions, dub_film, dubbed_frames
-from sadtalker_core.dub.film import FilmFile
-from sadtalker_core.dub.schedule import VoiceTrack
+from sadtalker_core.dub.dub import DubOptions, dub_video, dubbed_frames
+from sadtalker_core.dub.film import VideoFile
+from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.model import load_model
 from tests.dub.films import FPS, track_of
 from tests.face.images import astronaut, resized
@@ -31,8 +32,8 @@ TARGET = 8.0
 FACE_SCALE = 2.5  #: the astronaut's face, 100 pixels wide, so many times as large
 
 
-def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> FilmFile:
-    """The astronaut, who glides to and fro in a wide picture."""
+def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> VideoFile:
+    """The astronaut, who glides to and fro in a wide image."""
     whole = resized(astronaut(), round(512 * scale), round(512 * scale))
     wide = torch.full((height, width + 80, 3), 0.5)
     rows, columns = min(height, whole.shape[0]), min(width + 80, whole.shape[1])
@@ -41,7 +42,7 @@ def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale:
         for k in range(n_frames):
             left = 40 - abs(k % 80 - 40)
             video.write(wide[None, :, left : left + width])
-    return FilmFile.of(file)
+    return VideoFile.of(file)
 
 
 def measure(n_frames: int = 40) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ def measure(n_frames: int = 40) -> list[dict[str, Any]]:
             after = os.times().children_user + os.times().children_system
             return (time.process_time() - before + after - by_others) / n_frames
 
-        whole = seconds(lambda: dub_film(Path(folder) / "out.mp4", model, shown, track, DubOptions()))
+        whole = seconds(lambda: dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions()))
         read = seconds(lambda: [None for _ in shown.frames()])
         followed = seconds(lambda: list(dubbed_frames(model, shown, track, DubOptions(strength=0.0))))
     return [
@@ -72,15 +73,15 @@ def measure(n_frames: int = 40) -> list[dict[str, Any]]:
     ]
 
 
-def _speech(n_frames: int) -> VoiceTrack:
+def _speech(n_frames: int) -> SpeechTrack:
     """A jaw that goes up and down four times a second."""
     track = track_of(n_frames, jawOpen=0.5)
     moving = 0.5 + 0.5 * torch.sin(torch.arange(n_frames) * (2 * torch.pi * 4 / FPS))
-    return VoiceTrack(track.weights * moving[:, None], track.speaks)
+    return SpeechTrack(track.weights * moving[:, None], track.speaks)
 
 
 def memory(minutes: int) -> None:
-    """Says the most memory after each minute of the film."""
+    """Says the most memory after each minute of the video."""
     model = load_model("mini", [])
     with tempfile.TemporaryDirectory() as folder:
         shown = film(Path(folder) / "film.mp4", 250, 176, 144, 0.6)
@@ -91,7 +92,7 @@ def memory(minutes: int) -> None:
             if done % round(60 * FPS) == 0:
                 print(f"{done / (60 * FPS):.0f} min: {peak_mb():.1f} MB at most", flush=True)
 
-        dub_film(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=told)
+        dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=told)
 
 
 def main() -> None:

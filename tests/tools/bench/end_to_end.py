@@ -1,4 +1,4 @@
-"""Whole pipelines and their stages: the mini and the released networks from image to film, and an hour of audio.
+"""Whole pipelines and their stages: the mini and the released networks from image to video, and an hour of audio.
 
 Letters: `T` frames of a clip.
 """
@@ -36,7 +36,7 @@ from tests.tools.bench.measuring import (
 #: wall-clock reference convolutions a frame of the mini may cost on two cores, all networks and the encoding included
 MINI_TARGET = 0.40
 MINI_SECONDS = 8.0
-#: frames per second on two idle cores, image to film, by the side of the head; and how long a reference convolution
+#: frames per second on two idle cores, image to video, by the side of the head; and how long a reference convolution
 #: takes one of these cores (docs/BENCH.md)
 MINI_FPS = {256: 40.0, 512: 28.0, 1024: 12.0}
 IDLE_CONVOLUTION_S = 0.19
@@ -55,7 +55,7 @@ def film(
     wide: bool = False,
     render_size: int = FIXED_RENDER,
 ) -> int:
-    """Crop mode, from the image and the voice to the film; -> T. wide: back into an image of 1920 x 1080."""
+    """Crop mode, from the image and the voice to the video; -> T. wide: back into an image of 1920 x 1080."""
     whole = Portrait(sample_image(wide))
     portrait, source = step("face", lambda: pipeline.extract(nets, whole, CropMode.CROP, render_size=render_size))
     speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
@@ -109,7 +109,7 @@ def mini() -> dict[str, Any]:
 
 @torch.inference_mode()
 def mini_sizes() -> list[dict[str, Any]]:
-    """Image to film at each size, by processor time, which two cores share; and by the clock on all cores against one
+    """Image to video at each size, by processor time, which two cores share; and by the clock on all cores against one
     thread alone, which shows what a crowd does to work that is done side by side.
     """
     nets, rows = assemble_mini(), []
@@ -148,7 +148,7 @@ def mini_sizes() -> list[dict[str, Any]]:
 
 @torch.inference_mode()
 def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
-    """Image to film with the released networks, the generator arranged for speed as the nodes do it, and the heads
+    """Image to video with the released networks, the generator arranged for speed as the nodes do it, and the heads
     put back into an image of 1920 x 1080.
     """
     torch.set_num_threads(1)

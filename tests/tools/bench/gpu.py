@@ -11,11 +11,11 @@ their time; where it takes the device along, they run in a new process. In this 
 
     right     small networks of both families, in each precision, crop and full, Set Expression and a dubbed film: the
               frames against the CPU's
-    job       the whole job, 30 s of voice to a film, crop and full, beside the original's arrangement of its generator
+    job       the whole job, 30 s of voice to a video, crop and full, beside the original's arrangement of its generator
     frames    frames per second of 256 and 512, batches of 1, 4, 16, each precision, plain and fast; peaks of memory;
               how far images and the places that the lips are read from lie apart from plain fp32
     compiled  torch.compile and CUDA graphs on the best of these
-    mini      image to film at 256, 512, 1024
+    mini      image to video at 256, 512, 1024
     waits     how long the GPU waits for PoseVAE, ExpNet, paste-back and the encoder
 
 Released weights are made by rule (tests/parity/rule.py), mini's are its own; the face is drawn. Letters: `B` batch, `S`
@@ -317,7 +317,7 @@ def motion_of(
 
 
 def film(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, batch_size: int = 0) -> int:
-    """Image and voice to a film, full modes back into an image of 1920 x 1080; -> its frames. Without ffmpeg the
+    """Image and voice to a video, full modes back into an image of 1920 x 1080; -> its frames. Without ffmpeg the
     frames are brought to the CPU, and that is all.
     """
     wide = mode != "crop"
@@ -700,7 +700,7 @@ def as_graph(frame: Callable[[Tensor], Tensor], driving: Tensor) -> Callable[[Te
 
 @torch.inference_mode()
 def mini(device: torch.device, clock: Clock, size: Size, report: Report) -> Iterator[dict[str, Any]]:
-    """Image to film, all of it."""
+    """Image to video, all of it."""
     wave = voice(min(size.voice_s, 10.0))
     for side in size.mini_sides:
         for precision in ("fp16", "fp32") if device.type != "cpu" else ("fp32",):

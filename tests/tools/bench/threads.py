@@ -144,8 +144,8 @@ def _stages_of(nets: SadTalkerModel) -> tuple[dict[str, Callable[[], Tensor]], C
     )
     motion = pipeline.coefficients_to_motion(nets, source, expression, pose)
     found: dict[str, Callable[[], Tensor]] = {
-        f"hearing {VOICE_SECONDS} s": lambda: pipeline.encode_audio(wave, 16_000).mel,
-        "face and coefficients, a picture": lambda: pipeline.extract(nets, face_image)[1].expression,
+        f"audio encoding, {VOICE_SECONDS} s": lambda: pipeline.encode_audio(wave, 16_000).mel,
+        "face and coefficients, an image": lambda: pipeline.extract(nets, face_image)[1].expression,
         f"ExpNet, {VOICE_SECONDS} s": lambda: pipeline.predict_expression(nets, speech, source).coefficients,
         f"PoseVAE, {VOICE_SECONDS} s": lambda: pipeline.predict_head_pose(nets, speech, source).coefficients,
         f"MappingNet, {VOICE_SECONDS} s": lambda: pipeline.coefficients_to_motion(

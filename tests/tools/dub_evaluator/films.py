@@ -1,6 +1,6 @@
-"""One generated head films two voices: two films that differ in the mouth alone.
+"""One generated head recorded with two voices: two videos that differ in the mouth alone.
 
-In: a seed. Out: the frames of both, and the voices. Head, lids, brows and light move alike in both; so the second film
+In: a seed. Out: the frames of both, and the voices. Head, lids, brows and light move alike in both; so the second video
 is what the first one should become when it is dubbed with the second voice.
 """
 
@@ -73,7 +73,7 @@ def _with_lips_shut(rows: np.ndarray) -> np.ndarray:
 
 
 def two_films(number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path) -> TwoFilms:
-    """The films of one head; kept in the folder."""
+    """The videos of one head; kept in the folder."""
     name = hashlib.sha256(voices[0].tobytes() + voices[1].tobytes()).hexdigest()[:8]
     file = folder / f"films_{number}_{n_frames}_{side}_{name}.npz"
     if not file.exists():

@@ -1,4 +1,4 @@
-"""A dubbed film beside the true one: what the lips do, how far pixels are off, what happens at the seam.
+"""A dubbed video beside the true one: what the lips do, how far pixels are off, what happens at the seam.
 
 Letters: `T` frames, `S` their side.
 """
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP
-from sadtalker_core.dub.dub import DubOptions, dubbed_frames, voice_of
-from sadtalker_core.dub.film import FilmOfImages
+from sadtalker_core.dub.dub import DubOptions, dubbed_frames, speech_track
+from sadtalker_core.dub.film import FrameSequence
 from sadtalker_core.dub.mouth import place_of
 from sadtalker_core.dub.rest import Person
 from sadtalker_core.face.mesh import track_meshes
@@ -38,14 +38,14 @@ _SEAM = 0.02, 0.98  #: of the mask: what lies between is the seam
 
 @dataclass(frozen=True, eq=False)
 class Dubbed:
-    """frames (T, S, S, 3) bytes;  masks (T, S, S) in 0..1;  points (T, 468, 3) of the first film"""
+    """frames (T, S, S, 3) bytes;  masks (T, S, S) in 0..1;  points (T, 468, 3) of the first video"""
 
     frames: np.ndarray
     masks: np.ndarray
     points: np.ndarray
 
     def sheet(self, films: TwoFilms, n_rows: int = 10, half: int = 33) -> np.ndarray:
-        """Mouths at 4 x in evenly spread frames: the first film, dubbed, the true second one."""
+        """Mouths at 4 x in evenly spread frames: the first video, dubbed, the true second one."""
         rows = []
         for k in np.linspace(2, len(self.frames) - 3, n_rows).astype(int):
             x, y = (int(v) for v in self.points[k][[13, 14], :2].mean(0))
@@ -57,12 +57,12 @@ class Dubbed:
 
 
 def dubbed(films: TwoFilms) -> Dubbed:
-    """The first film with the second voice, as Dub Video makes it."""
+    """The first video with the second voice, as Dub Video makes it."""
     model = load_model("mini", [])
     first = torch.from_numpy(films.first)
-    film = FilmOfImages(first.float() / 255, FRAMES_PER_SECOND)
+    film = FrameSequence(first.float() / 255, FRAMES_PER_SECOND)
     speech = encode_speech(torch.from_numpy(films.voices[1])[None], SAMPLE_RATE_HZ)
-    track, _ = voice_of(model, None, speech)
+    track, _ = speech_track(model, None, speech)
     made = torch.stack(list(dubbed_frames(model, film, track, DubOptions(length="silence")))).numpy()
     points = meshes(films.first)
     person = Person.of(model.nets["linear_3dmm"], points)

@@ -3,7 +3,7 @@
     python -m tests.mini_evaluator [--quick] [--portraits FOLDER] [--voices FOLDER] [--out FOLDER]
 
 Portraits and voices go through the eight nodes in a real ComfyUI; two evaluators look at the frames; the table of
-targets (trial.py) is printed and written, with a contact sheet and films. The first run fetches what it needs
+targets (trial.py) is printed and written, with a contact sheet and videos. The first run fetches what it needs
 (sources.py).
 """
 
@@ -129,7 +129,7 @@ def _own_images(place: Path) -> dict[str, np.ndarray]:
 
 
 def _film(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
-    """Every portrait through the nodes; one that the nodes refuse is named and left out. Films of this very code and
+    """Every portrait through the nodes; one that the nodes refuse is named and left out. Videos of this very code and
     these weights that an earlier run has left in `out` are taken as they are.
     """
     make_base(base)
@@ -185,7 +185,7 @@ def _filmed(clip: dict[str, str]) -> bool:
 
 
 def _state() -> str:
-    """One number for the code and the weights that a film depends on, and for the film script."""
+    """One number for the code and the weights that a video depends on, and for the video script."""
     core = PROJECT / "sadtalker_core"
     packages = [place for place in core.iterdir() if place.is_dir() and place.name not in ("training", "batch")]
     places = (*packages, PROJECT / "nodes", INSIDE.parent)

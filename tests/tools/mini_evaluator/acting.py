@@ -3,7 +3,8 @@
     python -m tests.tools.mini_evaluator.acting [FOLDER]
 
 Each control at 0, .5 and 1 (and -.5, -1) and each preset on two photographs, a painting and a generated head: sheets of
-the whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_evaluator/acting). Then
+the whole face, and of eyes and mouth at 4 times, are written to FOLDER (default: .comfyui/mini_evaluator/acting), and
+contact.jpg, the controls on the first three, which is docs/acting.jpg. Then
 two readings are spoken under several wishes, and the closures of p, b and m are counted: by the coefficients that go to
 the renderer, by the lips that it draws, and by those that a face mesh finds in the frames. The first run fetches what
 it needs (sources.py).
@@ -47,12 +48,16 @@ def main(arguments: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     model = assemble_mini()
     faces = {name: _extracted(model, image) for name, image in _portraits(folder).items()}
+    shown = []
     for name, (portrait, source) in faces.items():
         for kind, wishes in _sheets().items():
             frames = pictures(model, portrait, source, list(wishes.values()))
             points = portrait.require_crop().landmarks[:, :2].numpy()
+            if kind == "controls" and len(shown) < 3:
+                shown.append(contact(frames, list(wishes), points))
             for part, sheet in sheets(frames, list(wishes), points).items():
                 sheet.save(out / f"{name} {kind} {part}.png")
+    below_one_another(shown).save(out / "contact.jpg", quality=72)
     print("\n".join(closures(model, *faces["astronaut"], folder)))
     return 0
 
@@ -74,7 +79,7 @@ def _extracted(model: SadTalkerModel, image: np.ndarray) -> tuple[Portrait, Face
 
 
 def _sheets() -> dict[str, dict[str, Acting]]:
-    """kind of sheet -> what stands below a picture -> the wish."""
+    """kind of sheet -> what stands below an image -> the wish."""
     nothing = {"nothing": Acting()}
     controls = {}
     for name, control in CONTROLS.items():
@@ -123,23 +128,36 @@ def sheets(frames: Tensor, names: list[str], points: np.ndarray) -> dict[str, Im
         "eyes": (left, top + 0.08 * height, left + width, top + 0.5 * height),
         "mouth": (left + 0.15 * width, top + 0.6 * height, left + 0.85 * width, top + height),
     }
-    made = {}
-    for part, box in parts.items():
-        wide = 200 if part == "face" else 420
-        size = wide, round(wide * (box[3] - box[1]) / (box[2] - box[0]))
-        columns = 7 if part == "face" else 5
-        rows = -(-len(names) // columns)
-        sheet = Image.new("RGB", (columns * size[0], rows * (size[1] + 14)), "white")
-        pen = ImageDraw.Draw(sheet)
-        for k, (frame, name) in enumerate(zip(frames, names, strict=True)):
-            pixels = (frame.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
-            x, y = k % columns * size[0], k // columns * (size[1] + 14)
-            sheet.paste(
-                Image.fromarray(pixels).crop(tuple(map(round, box))).resize(size, Image.Resampling.LANCZOS), (x, y)
-            )
-            pen.text((x + 3, y + size[1]), name, fill="black")
-        made[part] = sheet
-    return made
+    return {
+        part: _sheet(frames, names, box, *((200, 7) if part == "face" else (420, 5))) for part, box in parts.items()
+    }
+
+
+def contact(frames: Tensor, names: list[str], points: np.ndarray) -> Image.Image:
+    """The same, small: of a portrait without a wish and under each control at .5 and 1, the face."""
+    kept = [k for k, name in enumerate(names) if " -" not in name]
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    return _sheet(frames[kept], [names[k] for k in kept], (left, top, right, bottom), 96, 9)
+
+
+def below_one_another(images: list[Image.Image]) -> Image.Image:
+    sheet = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
+    for k, image in enumerate(images):
+        sheet.paste(image, (0, sum(above.height for above in images[:k])))
+    return sheet
+
+
+def _sheet(frames: Tensor, names: list[str], box: tuple[float, ...], wide: int, columns: int) -> Image.Image:
+    """One part of each frame, so many pixels wide, with its name below."""
+    size = wide, round(wide * (box[3] - box[1]) / (box[2] - box[0]))
+    sheet = Image.new("RGB", (columns * size[0], -(-len(names) // columns) * (size[1] + 14)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for k, (frame, name) in enumerate(zip(frames, names, strict=True)):
+        pixels = Image.fromarray((frame.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy())
+        x, y = k % columns * size[0], k // columns * (size[1] + 14)
+        sheet.paste(pixels.crop(tuple(map(round, box))).resize(size, Image.Resampling.LANCZOS), (x, y))
+        pen.text((x + 2, y + size[1]), name, fill="black")
+    return sheet
 
 
 def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, folder: Path) -> list[str]:

@@ -86,6 +86,23 @@ def organ(n: int, rng: np.random.Generator) -> np.ndarray:
     return sound * (1 + 0.2 * np.sin(2 * np.pi * 5.5 * t))
 
 
+def choir(n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) nine people hum and sing one "ah": pulses with a vibrato of their own through the resonances of a throat."""
+    from scipy.signal import iirpeak, lfilter
+
+    t = np.arange(n) / SAMPLE_RATE_HZ
+    pulses = np.zeros(n)
+    for voice in range(9):
+        note = np.repeat(rng.choice([0, 3, 5, 7], n // 27_000 + 1), 27_000)[:n] + (0, 4, 12)[voice % 3]
+        shaken = 0.3 * np.sin(2 * np.pi * rng.uniform(4.8, 6.2) * t + rng.uniform(0, 6.3)) + rng.normal(0, 0.08)
+        turns = np.cumsum(165 * 2 ** ((note + shaken) / 12)) / SAMPLE_RATE_HZ + rng.random()
+        pulses += np.diff(np.floor(turns), prepend=0.0)
+    smooth = lfilter([1.0], [1.0, -0.95], pulses - pulses.mean())
+    vowel = ((690, 1.0), (1180, 0.6), (2550, 0.3))
+    sung = sum(share * lfilter(*iirpeak(hertz, 9, SAMPLE_RATE_HZ), smooth) for hertz, share in vowel)
+    return sung + 0.03 * damage.loudness(sung) * rng.normal(0, 1, n)
+
+
 def traffic(n: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) a low rumble that swells, engines, and now and then a horn."""
     t = np.arange(n) / SAMPLE_RATE_HZ
@@ -172,6 +189,7 @@ def sounds_without_voice(seconds: float) -> dict[str, np.ndarray]:
         "traffic": _at(traffic(n, rng), -25),
         "strings by opus, 6 kbit/s": _at(damage.coded(strings, Codec("libopus", "ogg", 16000, 6)), -20),
         "applause": _at(rng.normal(0, 1, n) * (rng.random(n) < 0.02) + 0.05 * rng.normal(0, 1, n), -22),
+        "choir": _at(choir(n, rng), -20),
     }
 
 

@@ -1,6 +1,6 @@
-"""Brows, lids and gaze: from films to rows of the table, and what 3DMM from Video reads out of those films.
+"""Brows, lids and gaze: from videos to rows of the table, and what 3DMM from Video reads out of those videos.
 
-Brow heights are those of the pack's mesh; where irises are is told by face/iris.py in the film as in the portrait.
+Brow heights are those of the pack's mesh; where irises are is told by face/iris.py in the video as in the portrait.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sadtalker_core.canonical_face import IN_DEG, OUT_DEG, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import Box
 from sadtalker_core.errors import SadTalkerError
-from sadtalker_core.face.brows_and_gaze import looks_aside
+from sadtalker_core.face.brows_and_gaze import gaze_across
 from sadtalker_core.face.iris import find_irises
 from sadtalker_core.face.mesh import face_mesh
 from sadtalker_core.model import assemble_mini
@@ -43,7 +43,7 @@ _WIDTH_BY_RADIUS = 2.0  #: of an eye and its ball
 
 
 def of_eyes(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
-    """The rows of all films, and those of blinks, which need none."""
+    """The rows of all videos, and those of blinks, which need none."""
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for name, take in takes.items():
         film = take.film
@@ -74,13 +74,13 @@ def gaze_off(film: Mapping[str, np.ndarray]) -> float:
     looks = []
     for name in ("neutral", *shown):
         irises = find_irises(_floats(film["commanded"][names.index(name)]).permute(2, 0, 1), points)
-        looks.append(float("nan") if irises is None else looks_aside(irises, points))
+        looks.append(float("nan") if irises is None else gaze_across(irises, points))
     turned = np.degrees(np.arcsin(np.clip(_WIDTH_BY_RADIUS * (np.array(looks[1:]) - looks[0]), -1, 1)))
     return float(np.abs(turned - [-LOOK_DEG, LOOK_DEG]).max())
 
 
 def read_back(film: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """jaw, brows, lids and gaze: correlation of what drove the film with what is read out of it, and how much of the
+    """jaw, brows, lids and gaze: correlation of what drove the video with what is read out of it, and how much of the
     jaw's spread is read; empty where no face is found.
     """
     try:

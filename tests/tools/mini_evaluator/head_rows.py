@@ -1,7 +1,7 @@
-"""How the head moves while somebody speaks: what the renderer is told, beside what films show.
+"""How the head moves while somebody speaks: what the renderer is told, beside what videos show.
 
-Five seeds of style 0 over all readings, end to end with pauses; then the liveliest style. The numbers of films were
-read off their frames by a face mesh: ten films of the released SadTalker of 5.5 s, two filmed speakers of 8 s.
+Five seeds of style 0 over all readings, end to end with pauses; then the liveliest style. The numbers of videos were
+read off their frames by a face mesh: ten videos of the released SadTalker of 5.5 s, two filmed speakers of 8 s.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SEEDS = range(5)
 CALM, LIVELIEST = 0, 37  #: the latter even and slow, at the largest scale
 PAUSES_S = (0.6, 1.2, 0.5, 1.0, 0.4)
 AXES = ("pitch", "yaw", "roll")
-#: what was read off films, by the names of the rows: SadTalker's, and the two speakers'
+#: what was read off videos, by the names of the rows: SadTalker's, and the two speakers'
 FILMS: dict[str, tuple[float, tuple[float, float]]] = {
     "range of pitch, degrees in 8 s": (9.2, (11, 19)),
     "range of yaw, degrees in 8 s": (11.5, (21, 36)),

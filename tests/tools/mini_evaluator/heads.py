@@ -19,13 +19,16 @@ from torch import Tensor
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation
 from sadtalker_core.coefficients import EXPRESSION
 from sadtalker_core.datatypes import BlendshapeMotion, Box, CropMode, FaceCrop, Motion
+from sadtalker_core.face.embedded import embedded_person_segmenter
 from sadtalker_core.face.mesh import face_mesh
-from sadtalker_core.render.meshwarp.compositor import render_flow_frames
+from sadtalker_core.face.person import PersonSegmenter, person_in_square
+from sadtalker_core.render.meshwarp.compositor import evenly_beyond, render_flow_frames
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow, rigid_flow
 from sadtalker_core.render.meshwarp.network import FlowRenderer
 from sadtalker_core.render.meshwarp.placement import MARGIN, PITCH, STAGE, WINDOW, fit_head
 from sadtalker_core.render.meshwarp.rig import FaceRig
 from sadtalker_core.render.meshwarp.silhouette import Silhouette
+from sadtalker_core.render.meshwarp.warp import pixel_centres, sample
 from sadtalker_core.training.heads import mesh as layers
 from sadtalker_core.training.heads.dataset import make_shard
 from sadtalker_core.training.heads.landmarks import landmark_weights
@@ -70,12 +73,13 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
     mouths = []
     from scipy.ndimage import distance_transform_edt
 
+    segmenter = embedded_person_segmenter()
     for k in range(len(shard["source"])):
         source = torch.from_numpy(shard["source"][k]).float() / 255
         around = shard["source_points"][k][:, :2]
         low, high = around.min(0), around.max(0)
         points = face_mesh(mesh_net, source, Box(*map(int, (*low, *(high - low))))).points
-        moved, frames = _rendered(net, source, points, shard, k)
+        moved, frames = _rendered(net, segmenter, source, points, shard, k)
         for d in range(len(frames)):
             layer, truth = shard["layer"][k, d], shard["driving"][k, d].astype(np.float32) / 255
             head = layer < layers.CLOTHES
@@ -86,7 +90,7 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
             ):
                 sums[name].append(_flow_error(flow[d], shard["flow"][k, d], shard["visible"][k, d], where))
             away = distance_transform_edt(~head)
-            moves = moved.repaired[d].norm(dim=0).numpy()
+            moves = (moved.repaired[d].norm(dim=0) * moved.person[d]).numpy()
             for name, where in (("near", away < _NEAR), ("far", away >= _NEAR)):
                 wall = (layer == layers.BACKGROUND) & where
                 sums[f"background, {name}"].append(float(moves[wall].mean()) if wall.any() else float("nan"))
@@ -105,29 +109,41 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
 
 
 class _Moved(NamedTuple):
-    """Displacements (D, 2, 128, 128) after and before the repair, in pixels of 128; face (D, 128, 128) bool."""
+    """Displacements (D, 2, 128, 128) after and before the repair, in pixels of 128; face (D, 128, 128) bool; person
+    (D, 128, 128) in 0..1, what share of a pixel is moved by them: the rest is what is behind, and stays.
+    """
 
     repaired: Tensor
     by_mesh: Tensor
     face: Tensor
+    person: Tensor
 
 
-def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Moved, Tensor]:
+def _rendered(net, segmenter: PersonSegmenter, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Moved, Tensor]:
     """-> what the mesh and the network say, and the finished frames (D, 3, 160, 160) as Face Render makes them."""
     weights = torch.from_numpy(shard["driving_weights"][k]).float()
     own = torch.from_numpy(shard["source_weights"][k]).float()
     turn, shift = torch.from_numpy(shard["turn"][k]), torch.from_numpy(shard["shift"][k])
     stage, count = source.permute(2, 0, 1), len(weights)
+    box = Box(0, 0, STAGE, STAGE)
+    person = person_in_square(segmenter, source, box, stage, points)
     with torch.inference_mode():
-        rig = FaceRig.from_points(points, own)
+        on_stage = None if person is None else person[None]
+        rig = FaceRig.from_points(points, own, person=on_stage)
         flow, rigid = mesh_flow(rig, weights, turn, shift), rigid_flow(rig, turn, shift)
         window = flow.displacement[:, :, _MIDDLE, _MIDDLE]
         encoded = net.encode(stage[None])
         features = [f.expand(count, -1, -1, -1) for f in encoded]
         whole = flow.displacement.clone()
         whole[:, :, _MIDDLE, _MIDDLE] = net(stage[None], features, window, flow.maps, rigid).flow
-        outlined = Silhouette(net, stage[None], encoded, rig)(whole, flow.face)
+        if person is not None:
+            whole = evenly_beyond(flow, whole)
+        outlined = Silhouette(net, stage[None], encoded, rig, in_layers=person is not None)(whole, flow.face)
         repaired = outlined[:, :, _MIDDLE, _MIDDLE]
+        there = (pixel_centres(STAGE, stage.device) + outlined.permute(0, 2, 3, 1)) * (2 / STAGE) - 1
+        shown = (
+            torch.ones_like(outlined[:, :1]) if on_stage is None else sample(on_stage.expand(count, -1, -1, -1), there)
+        )
     to_128 = 128 / WINDOW
     flip = torch.diag(torch.tensor(HEAD_TO_IMAGE))
     pitch, yaw, roll = (angles_of_rotation(flip @ turn @ flip) * (180 / math.pi)).unbind(-1)
@@ -136,10 +152,10 @@ def _rendered(net, source: Tensor, points: Tensor, shard, k: int) -> tuple[_Move
     driving = BlendshapeMotion(yaw, pitch, roll, moved, _wide(weights))
     at_rest = torch.zeros(1)
     motion = Motion(driving, BlendshapeMotion(at_rest, at_rest, at_rest, torch.zeros(1, 3), _wide(own[None])))
-    crop = FaceCrop(stage, points, Box(0, 0, STAGE, STAGE), CropMode.CROP)
+    crop = FaceCrop(stage, points, box, CropMode.CROP, person=person)
     frames = torch.cat(list(render_flow_frames(net, crop, motion, batch_size=count)))
     face = flow.face[:, 0, _MIDDLE, _MIDDLE] > 0.5
-    return _Moved(repaired * to_128, window * to_128, face), frames
+    return _Moved(repaired * to_128, window * to_128, face, shown[:, 0, _MIDDLE, _MIDDLE]), frames
 
 
 def _wide(weights: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class Points68:
 
     def find(self, images: Tensor, around: Tensor) -> Tensor:
         """images (B, 3, H, W) in 0..1, around (B, n, 2) any points spread over each face, from the brows to the chin
-        -> (B, 68, 2) in pixels. The square is placed a second time, around the points that the net has found.
+        -> (B, 68, 2) in pixels. The square is placed a second time, around the points that the network has found.
         """
         points = around
         for _ in range(2):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation, brow_weights, look_weights
+from sadtalker_core.canonical_face import HEAD_TO_IMAGE, angles_of_rotation, brow_weights, gaze_weights
 from sadtalker_core.datatypes import Box
-from sadtalker_core.face.brows_and_gaze import brow_heights, looks_aside
+from sadtalker_core.face.brows_and_gaze import brow_heights, gaze_across
 from sadtalker_core.face.embedded import embedded_face_nets
 from sadtalker_core.face.iris import find_irises
 from sadtalker_core.face.mesh import face_mesh
@@ -86,7 +86,7 @@ def _look_at(mesh, net, linear, number: int) -> list[dict[str, float]]:
         across *= _FURTHEST_DEG
         weights = talking(draw) if k and draw.random() < 0.5 else weights_of()
         both = torch.tensor([brow])
-        added = brow_weights(both, both) + look_weights(torch.tensor([across]), torch.tensor([up]))
+        added = brow_weights(both, both) + gaze_weights(torch.tensor([across]), torch.tensor([up]))
         weights = np.clip(weights + added[0, : len(weights)].numpy(), 0, 1).astype(np.float32)
         turn, shift = random_turn(draw, 0.35), draw.normal(0, 0.02, 3)
         image = torch.from_numpy(photograph(scene.frame(weights, turn, shift).rgb, draw)).float() / 255
@@ -104,7 +104,7 @@ def _look_at(mesh, net, linear, number: int) -> list[dict[str, float]]:
                 "gaze": across,
                 "yaw": float(yaw),
                 "height": float(brow_heights(linear, points[None]).mean()),
-                "look": float("nan") if irises is None else looks_aside(irises, points),
+                "look": float("nan") if irises is None else gaze_across(irises, points),
             }
         )
     return rows

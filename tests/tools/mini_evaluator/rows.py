@@ -1,4 +1,4 @@
-"""From films, voices and generated heads to the rows of the table."""
+"""From videos, voices and generated heads to the rows of the table."""
 
 from __future__ import annotations
 

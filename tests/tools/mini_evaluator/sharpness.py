@@ -1,4 +1,4 @@
-"""How sharp films are beside the portrait, and whether their sharpness breathes.
+"""How sharp videos are beside the portrait, and whether their sharpness breathes.
 
 Sharpness is the mean absolute Laplacian of the light. It is looked at where nothing is meant to change: on the skin
 above the nose, without eyes and brows, which goes along with the mesh that the renderer moved.
@@ -51,7 +51,7 @@ def skin(points: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def of_film(film: Mapping[str, np.ndarray]) -> dict[Key, float]:
-    """film, as inside/film.py writes it:
+    """video, as inside/film.py writes it:
 
     spoken (T, H, W, 3), moved (T, 468, 2)       frames, and the mesh that the renderer moved
     source (H, W, 3), landmarks (468, 2)         the portrait's crop and its mesh

@@ -23,11 +23,11 @@ from sadtalker_core.training.voices.speech_set import (
     clip_of,
     held_out_utterances,
 )
-from sadtalker_core.training.voices.synthesis import Espeak, Utterance, VoiceMissing
+from sadtalker_core.training.voices.synthesis import Espeak, Utterance, VoiceMissing, flite
 from tests.waves import write_wave
 
 from . import damages, sources
-from .trial import CLOSED_PHONES, LIBRIVOX, TEST_SEED
+from .trial import CLOSED_PHONES, LIBRIVOX, SPOKEN, TEST_SEED
 
 _ALIGNER_FRAMES_PER_SECOND = 100
 _UNHEARD = Path(__file__).with_name("unheard_languages.json")
@@ -117,6 +117,28 @@ def _feed(decoder, raw: bytes) -> None:
     decoder.start_utt()
     decoder.process_raw(raw, full_utt=True)
     decoder.end_utt()
+
+
+#: flite's and espeak-ng's voices, and what they say; flite's were recorded from people
+_SPEAKERS = (
+    ("awb", "Bring me the blue map of the harbour, because we may have to move before the storm comes up."),
+    ("slt", "People who walk by the water every morning often wonder why the boats are painted white."),
+    ("kal16", "Both of my brothers bought bread and a pound of butter, but nobody remembered the milk."),
+    ("de+f5", "Am Abend bleiben wir oft am Ufer und warten, bis das Boot mit den bunten Lampen wiederkommt."),
+)
+
+
+def speakers(folder: Path) -> list[Spoken]:
+    """Five of them: the reader of LibriVox, three of flite, and one of espeak-ng who speaks German. Raises
+    sources.Unavailable where a synthesiser is not installed.
+    """
+    found = [reading(SPOKEN[0], folder)]
+    try:
+        for voice, text in _SPEAKERS:
+            found.append(Spoken(voice, Espeak()(text, voice) if "+" in voice else flite(text, voice)))
+    except VoiceMissing as error:
+        raise sources.Unavailable(str(error)) from error
+    return found
 
 
 def generated(minutes: float) -> list[Spoken]:

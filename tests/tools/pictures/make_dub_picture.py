@@ -1,4 +1,4 @@
-"""Makes web/pictures/node_dub_video.jpg anew: frames of a film, and below them the same frames, dubbed.
+"""Makes web/pictures/node_dub_video.jpg anew: frames of a video, and below them the same frames, dubbed.
 
 python -m tests.tools.pictures.make_dub_picture
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sadtalker_core.dub.dub import DubOptions, dubbed_frames, voice_of
+from sadtalker_core.dub.dub import DubOptions, dubbed_frames, speech_track
 from sadtalker_core.media import read_audio
 from sadtalker_core.model import load_model
 from tests.dub.films import film_of, gliding
@@ -25,7 +25,7 @@ def main() -> None:
     from PIL import Image
 
     model, images = load_model("mini", []), gliding(40)
-    track, _ = voice_of(model, read_audio(PROJECT / "tests" / "demo" / "hello.flac"))
+    track, _ = speech_track(model, read_audio(PROJECT / "tests" / "demo" / "hello.flac"))
     made = torch.stack(list(dubbed_frames(model, film_of(images), track, DubOptions(length="cut")))).numpy()
     filmed = (images * 255).round().byte().numpy()
     rows = [np.concatenate([film[k][PART[0], max(36 - 2 * k, 0) : max(36 - 2 * k, 0) + 180] for k in SHOWN], 1)

@@ -8,10 +8,10 @@ from typing import Any
 LARGEST_IMAGE = 60_000  # bytes: users clone them
 
 
-def save_small(image: Any, file: Path) -> None:
-    """image: Pillow's, RGB. Takes the best quality with which the file is small enough, and says which."""
+def save_small(image: Any, file: Path, largest: int = LARGEST_IMAGE) -> None:
+    """image: Pillow's, RGB. Takes the best quality with which the file has at most `largest` bytes, and says which."""
     for quality in range(92, 40, -4):
         image.save(file, quality=quality, optimize=True, progressive=True)
-        if file.stat().st_size <= LARGEST_IMAGE:
+        if file.stat().st_size <= largest:
             break
     print(f"{file.name}: {image.width} x {image.height}, {file.stat().st_size} bytes, quality {quality}")

@@ -3,7 +3,7 @@
     python -m tests.tools.sync_evaluator VIDEO.mp4 ...      any videos; each one's sound is a wrong voice for the others
     python -m tests.tools.sync_evaluator --mini            five portraits by five voices with the built-in model
     python -m tests.tools.sync_evaluator --mini --quick    two by two, three seconds each
-        [--weights FOLDER] [--portraits FOLDER] [--voices FOLDER]
+        [--speakers] [--frames N] [--beside CHECKOUT] [--weights FOLDER] [--portraits FOLDER] [--voices FOLDER]
 
 The weights, lr_asd_ava.safetensors, are not part of the project: they are looked for in --weights, or in the folder
 that the environment variable JUDGE names. The evaluator is weak and can be fooled: only means over at least five
@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", "--judge", type=Path, help="the folder with the weights")
     parser.add_argument("--portraits", type=Path, help="a folder of images, instead of the mini evaluation's")
     parser.add_argument("--voices", type=Path, help="a folder of 16 kHz mono .wav with a .txt beside each")
+    parser.add_argument("--speakers", action="store_true", help="five speakers, instead of five readings of one")
+    parser.add_argument("--frames", type=int, help="of each video, at most (default: 75 with --quick, else 100)")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="of an earlier commit, to be compared with")
     options = parser.parse_args(arguments)
     if options.mini == bool(options.videos):
         parser.error("name videos, or give --mini")
@@ -51,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.videos:
             print(as_table(score_videos(evaluator, options.videos)))
         else:
-            cells = mini.grid(
-                evaluator, *mini.chosen(home() / "mini_evaluator", options.quick, options.portraits, options.voices)
-            )
+            folder = home() / "mini_evaluator"
+            *found, most = mini.chosen(folder, options.quick, options.portraits, options.voices, options.speakers)
+            cells = mini.grid(evaluator, *found, options.frames or most, options.beside)
             print("", mini.as_table(cells), "", *mini.verdicts(cells), sep="\n")
     except (SadTalkerError, sources.Unavailable, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

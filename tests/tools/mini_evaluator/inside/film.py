@@ -109,7 +109,7 @@ def _commanded(host, model, coefficients, visemes, turn, look):
         faces[name] = (kept + _wide(weights_of(**units)), {})
     faces["blink"] = (own + _wide(blink), {})
     for degrees in (-look, look):
-        aside = host.core("canonical_face").look_weights(torch.tensor([degrees]), torch.zeros(1))[0]
+        aside = host.core("canonical_face").gaze_weights(torch.tensor([degrees]), torch.zeros(1))[0]
         faces[f"look {degrees:+g}"] = (own + aside, {})
     for axis in ("yaw", "pitch"):
         for degrees in (-turn, 0.0, turn):

@@ -1,0 +1,77 @@
+r"""A portrait in two layers, the person and what stands behind, so that hair ends as sharply in a turn as it did before
+and no wall bends along.
+
+In: the image and where it shows the person (face/person.py). Out: `front`, which is warped, and `behind`, which stays:
+
+    image = front + (1 - matte) * behind        frame = warped(front) + (1 - warped(matte)) * behind
+
+so that a head at rest gives the image back to the bit of rounding, whatever the matte is. Strands and blurred edges of
+hair that the matte misses are in `front` as what they add to the wall, and go along with the hair.
+
+Behind the person the wall is carried on as the mean of what is around.
+
+Letters: `C` channels of the image, three colours and perhaps alpha; `S` side of the crop; `h w` a smaller grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .warp import largest_around, sample
+
+#: parts of the crop's side: so far around the person nothing is taken for wall, because hair may be there
+_AROUND = 0.02
+_SURE = 0.1  #: a pixel that is a person's by more is not taken for wall
+_LEAST = 1e-3  #: the share of a pixel of a smaller image that has to be known
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """with_matte (1, C + 1, S, S): the front, and the matte in 0..1;  behind (1, C, S, S)."""
+
+    with_matte: Tensor
+    behind: Tensor
+
+    @property
+    def front(self) -> Tensor:
+        return self.with_matte[:, :-1]
+
+    @property
+    def matte(self) -> Tensor:
+        return self.with_matte[:, -1:]
+
+    @classmethod
+    def of(cls, image: Tensor, person: Tensor) -> Layers:
+        """image (1, C, S, S), person (1, 1, S, S) in 0..1."""
+        reach = max(1, round(_AROUND * image.shape[-1]))
+        around = largest_around((person > _SURE).to(image), 2 * reach + 1)
+        wall = _carried_on(image, 1 - around)
+        behind = torch.lerp(image, wall, around)
+        return cls(torch.cat([image - (1 - person) * behind, person], dim=1), behind)
+
+    def put_behind(self, warped: Tensor, places: Tensor, band: tuple[Any, ...]) -> None:
+        """warped (B, C, h, w), the front at places (B, h, w, 2): what is behind in that band of (B, C, S, S) is added
+        to it, in place, where the person is not.
+        """
+        matte, behind = sample(self.matte.expand(len(places), -1, -1, -1), places), self.behind[band]
+        warped.add_(behind).addcmul_(behind, matte, value=-1)
+
+
+def _carried_on(image: Tensor, known: Tensor) -> Tensor:
+    """image (1, C, h, w), known (1, 1, h, w) 1 or 0 -> the image where it is known, and elsewhere the mean of what is
+    known around, from ever smaller images.
+    """
+    high, wide = image.shape[-2:]
+    if min(high, wide) < 2:
+        return image
+    smaller = ((high + 1) // 2, (wide + 1) // 2)
+    share = F.adaptive_avg_pool2d(known, smaller)
+    mean = F.adaptive_avg_pool2d(image * known, smaller) / share.clamp_min(_LEAST)
+    filled = _carried_on(mean, (share > _LEAST).to(image))
+    coarse = F.interpolate(filled, (high, wide), mode="bilinear", align_corners=False)
+    return torch.lerp(coarse, image, known)
