@@ -44,7 +44,7 @@ def test_all_parts_are_walked_with_torch_numpy_and_safetensors_alone(project, tm
     # a compiler gets no time here: importing torch's own takes longer than all the rest
     rows = walked(project, tmp_path, "--minutes", "60", "--parts", *(set(gpu.SHARES) - {"compiled"}), absent=ABSENT)
     assert [row["ok"] for row in rows["right"] if "ok" in row] == [True] * 9
-    assert [row["what"] for row in rows["right"][7:9]] == ["mini, set expression, fp32", "mini, dubbed film, fp32"]
+    assert [row["what"] for row in rows["right"][7:9]] == ["mini, set expression, fp32", "mini, dubbed video, fp32"]
     rows_of_job = [row["what"] for row in rows["job"]]
     assert "no kornia here: paste-back, and so the full mode, is left out" in rows_of_job
     assert "no ffmpeg here: frames are brought to the CPU, not encoded" in rows_of_job

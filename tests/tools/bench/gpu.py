@@ -9,7 +9,7 @@ compiler for torch.compile) is left out, and a sentence says so. Each part has i
 the next one's, and when all of it is over the program ends, whatever it is at. A part that fails leaves the others
 their time; where it takes the device along, they run in a new process. In this order:
 
-    right     small networks of both families, in each precision, crop and full, Set Expression and a dubbed film: the
+    right     small networks of both families, in each precision, crop and full, Set Expression and a dubbed video: the
               frames against the CPU's
     job       the whole job, 30 s of voice to a video, crop and full, beside the original's arrangement of its generator
     frames    frames per second of 256 and 512, batches of 1, 4, 16, each precision, plain and fast; peaks of memory;
@@ -51,8 +51,8 @@ from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from sadtalker_core.compose.video import VideoWriter, ffmpeg_command
 from sadtalker_core.datatypes import RELEASED, CropMode, Portrait
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames
-from sadtalker_core.dub.film import FilmOfImages
-from sadtalker_core.dub.schedule import VoiceTrack
+from sadtalker_core.dub.film import FrameSequence
+from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.errors import SadTalkerError
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel, assemble_mini, build_released, load_weights
@@ -418,7 +418,7 @@ def peak(device: torch.device, row: dict[str, Any]) -> Iterator[None]:
 @torch.inference_mode()
 def right(device: torch.device, clock: Clock, size: Size, report: Report) -> Iterator[dict[str, Any]]:
     """A fifth of a second of each on both devices. Narrow released networks do the same as the wide ones. Then what
-    mini has beside that: Set Expression, and a dubbed film.
+    mini has beside that: Set Expression, and a dubbed video.
     """
     wave = voice(0.2)
     for family in ("mini", "released"):
@@ -433,7 +433,7 @@ def right(device: torch.device, clock: Clock, size: Size, report: Report) -> Ite
                 got = clip(arranged(model, device, precision), mode, wave)
                 yield compared(f"{family}, {mode}, {precision}", got, want, precision)
     on_cpu, there = (arranged(assemble_mini(), place, "fp32") for place in (torch.device("cpu"), device))
-    for what, made in (("set expression", lambda model: clip(model, "crop", wave, ACTING)), ("dubbed film", dubbed)):
+    for what, made in (("set expression", lambda model: clip(model, "crop", wave, ACTING)), ("dubbed video", dubbed)):
         clock.require()
         yield compared(f"mini, {what}, fp32", made(there), made(on_cpu), "fp32")
 
@@ -454,11 +454,11 @@ def clip(model: SadTalkerModel, mode: str, wave: Tensor, acting: str = "") -> Te
 def dubbed(model: SadTalkerModel) -> Tensor:
     """(T, 3, H, W) on the CPU: a drawn face that glides through the picture, and says a long "a"."""
     image = drawn_face(320)
-    film = FilmOfImages(torch.stack([image[:, 2 * k : 2 * k + 304] for k in range(4)]), FRAMES_PER_SECOND)
-    weights = torch.zeros(len(film.images), EXPRESSION)
+    source = FrameSequence(torch.stack([image[:, 2 * k : 2 * k + 304] for k in range(4)]), FRAMES_PER_SECOND)
+    weights = torch.zeros(len(source.images), EXPRESSION)
     weights[:, BLENDSHAPE_INDEX["jawOpen"]] = torch.linspace(0.2, 0.6, len(weights))
-    track = VoiceTrack(weights, torch.ones(len(weights)))
-    frames = [frame.float().cpu() / 255 for frame in dubbed_frames(model, film, track, DubOptions())]
+    track = SpeechTrack(weights, torch.ones(len(weights)))
+    frames = [frame.float().cpu() / 255 for frame in dubbed_frames(model, source, track, DubOptions())]
     return torch.stack(frames).permute(0, 3, 1, 2)
 
 
