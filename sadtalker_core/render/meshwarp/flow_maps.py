@@ -89,7 +89,7 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
     return MeshFlow(
         displacement=displacement,
         maps=torch.cat([_surface_maps(rig, driving, triangle, corners), inside_maps(rig.face, inside)], dim=1),
-        face=_soft_face(triangle),
+        face=_soft_face(triangle, corners),
         mesh=driving[:, :N_POINTS],
         at_rest=rig.at_rest(turn, shift),
         eye_closure=closure,
@@ -145,13 +145,13 @@ def _surface_maps(rig: FaceRig, driving: Tensor, triangle: Tensor, corners: Tens
 def face_at_rest(rig: FaceRig) -> Tensor:
     """(1, 1, 160, 160) where the face of the portrait is, as `MeshFlow.face`."""
     points, depth = rig.driven(rig.face.weights[None], torch.eye(3)[None], torch.zeros(1, 2))
-    return _soft_face(rasterize(points, depth, _topology(points.device).triangles, STAGE)[0])
+    return _soft_face(*rasterize(points, depth, _topology(points.device).triangles, STAGE))
 
 
-def _soft_face(triangle: Tensor) -> Tensor:
-    """(B, h, h) of `rasterize` -> (B, 1, h, h) 1 inside the outline, soft at the edge."""
-    face = (_topology(triangle.device).kind[triangle][:, None] != _SURROUNDINGS).float()
-    return mean_around(mean_around(face, 3), 3)
+def _soft_face(triangle: Tensor, corners: Tensor) -> Tensor:
+    """(B, h, h) and (B, h, h, 3) of `rasterize` -> (B, 1, h, h) 1 inside the outline, soft at the edge."""
+    face = (_topology(triangle.device).kind[triangle] != _SURROUNDINGS) & is_covered(corners)
+    return mean_around(mean_around(face[:, None].to(corners), 3), 3)
 
 
 @dataclass(frozen=True, eq=False)
