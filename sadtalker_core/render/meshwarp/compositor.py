@@ -9,6 +9,7 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
+A crop that knows where its person is is warped as such, and what is behind stays (layers.py).
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 A crop with alpha has it carried along as a fourth channel, by the warp and by the face's edge, which move the colours,
 too; what is drawn over them lies within the face and leaves it as it is.
@@ -145,9 +146,14 @@ class _MeshClip:
         self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
     def _in_layers(self, person: Tensor) -> Layers:
-        """person (1, S, S); the face is the person's, whatever has been seen there."""
-        face = sample(self.silhouette.face, self.on_stage) * (self.on_stage.abs().amax(-1) <= 1)[:, None]
-        return Layers.of(self.layers, torch.maximum(person[None], face))
+        """person (1, S, S). The face is the person's, whatever has been seen there; and what is below the chin goes on
+        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen.
+        """
+        face, neck = sample(torch.cat([self.silhouette.face, self.silhouette.neck], dim=1), self.on_stage).split(
+            1, dim=1
+        )
+        face = face * (self.on_stage.abs().amax(-1) <= 1)[:, None]
+        return Layers.of(self.layers, torch.maximum(person[None], torch.maximum(face, neck)))
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device

@@ -86,7 +86,7 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
     source = without_lip_rims(rig.face, source, driving)
     displacement = _displacement(source[:, topology.triangles], triangle, corners)
     inside = inside_points(rig.face, weights, turn, shift)
-    face = (topology.kind[triangle][:, None] != _SURROUNDINGS).to(displacement)
+    face = ((topology.kind[triangle] != _SURROUNDINGS) & is_covered(corners))[:, None].to(displacement)
     return MeshFlow(
         displacement=displacement,
         maps=torch.cat([_surface_maps(rig, driving, triangle, corners), inside_maps(rig.face, inside)], dim=1),

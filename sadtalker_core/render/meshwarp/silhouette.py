@@ -5,6 +5,8 @@ head is moved a little, once for each portrait; what goes along by most of the w
 edges that the image has there (guided filter: He, Sun and Tang 2013). In frames the displacement fades out from that
 outline on. Below the chin nothing changes: a neck is bent between head and shoulders.
 
+Where the person is known (layers.py), none of this is needed but that no skin of the face shows beside it.
+
 Letters: `B` frames, `h` side of the stage. Stage as in placement.py.
 """
 
