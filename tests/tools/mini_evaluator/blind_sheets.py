@@ -4,9 +4,8 @@
     python -m tests.tools.mini_evaluator.blind_sheets /tmp/earlier --out blind [--seed 1]
 
 Ten of the trial's portraits say two seconds of a reading each, once by the code and the weights of either checkout.
-Out: blind/01.png ...: two blocks without names, `a` above `b`, twelve frames each, the face above, the mouth
-below it; and blind.key.json beside the folder, which `python -m tests.tools.mini_evaluator.blind --score blind 1a 2b ...`
-reads.
+Out: blind/01.png ...: two blocks without names, `a` above `b`, twelve frames each, the face above, the mouth below it;
+and blind.key.json beside the folder, for `python -m tests.tools.mini_evaluator.blind 1a 2b ... --score blind`.
 """
 
 from __future__ import annotations
