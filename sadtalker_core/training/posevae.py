@@ -129,10 +129,14 @@ class PoseVAETrainer(Trainer):
         *,
         held_out: Sequence[Clip] = (),
         videos: TrackVideos | None = None,
+        matched: bool = False,
     ):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`
         held_out: clips to validate with, of the same speakers;  videos: writes sample videos, or None for none
+        matched: whether it is validated and exported with its latents matched, see matched_prior.py; what a
+                 pretrained network makes of a seed should stay
         """
+        self.matched = matched and not net.config.changes
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
         self.length = net.config.frames
@@ -180,8 +184,8 @@ class PoseVAETrainer(Trainer):
 
     @contextmanager
     def as_judged(self) -> Iterator[None]:
-        """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
-        if self.net.config.changes:
+        """Inside, latents are matched, unless they have meanings that should stay."""
+        if not self.matched:
             yield
             return
         blocks = self._blocks(self.spans.spread(MATCHED_BLOCKS), next(self.net.parameters()).device)
@@ -349,8 +353,15 @@ def main(arguments: list[str] | None = None) -> None:
         audio_encoder = read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
         spreads = spreads_of(split.learnt, training.net.frames)
         net = new_net(training.net, audio_encoder, spreads, run.seed)  # type: ignore[arg-type]
-    videos = TrackVideos(base, known_face(base.family.name))
-    trainer = PoseVAETrainer(split.learnt, net, training, run.seed, held_out=split.held_out, videos=videos)
+    trainer = PoseVAETrainer(
+        split.learnt,
+        net,
+        training,
+        run.seed,
+        held_out=split.held_out,
+        videos=TrackVideos(base, known_face(base.family.name)),
+        matched=ends.init_from != BASE,
+    )
     train_and_export(trainer, run, ends, base, {"posevae": net}, split, styles=trainer.styles)
 
 
