@@ -28,7 +28,7 @@ class SadTalkerDubVideo(io.ComfyNode):
             description="Dubs a person in a video: jaw and lips follow the new audio, everything else stays as "
             "recorded. Videos of any length, in the memory of a few frames.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 *map(widgets.option, ("length", "strength", "keep_mouth", "original_volume")),
                 widgets.option("face_index", "Which face in the first frame that shows any, counted from 0."),
                 widgets.option("face_order", "Order in which the faces of that frame are counted."),

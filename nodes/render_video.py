@@ -38,7 +38,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             description="Face Render, Paste Back and Video Combine in one, batch by batch: clips of any length in the"
             " memory of a few frames.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cropped."),
                 wires.Motion.Input("motion", tooltip="From MappingNet; it sets the number of frames."),
                 widgets.option("paste_back"),

@@ -124,7 +124,7 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
     while True:
         before = _size(part)
         try:
-            _go_on(url, file, part, report)
+            _resume(url, file, part, report)
             return
         except _Interrupted as error:
             fruitless = 0 if _size(part) > before else fruitless + 1
@@ -206,7 +206,7 @@ class _Line(threading.Thread):
             idle()
 
 
-def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
+def _resume(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
     """Fetch what `part` lacks, once."""
     start = _size(part)
     if file.size is not None and start == file.size:

@@ -135,7 +135,7 @@ class VideoWriter:
                     "mp4 or mov, or remove the signing settings."
                 )
             signature.require_usable()
-        self.check_stop = check_stop or _go_on
+        self.check_stop = check_stop or _never_stop
         self._partial = partial
         self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
         self._encoder: Ffmpeg | None = None
@@ -146,7 +146,7 @@ class VideoWriter:
         return self._claim
 
     def __enter__(self) -> VideoWriter:
-        with self._left_clean():
+        with self._cleared_on_error():
             sweep(self.path.parent, self.signature, self.check_stop)
             if self._claim is None:
                 self._claim = claim_path(self.path, partial=self._partial)
@@ -204,7 +204,7 @@ class VideoWriter:
                 self._keep_partial(encoder)
             self._clear()
             return
-        with self._left_clean():
+        with self._cleared_on_error():
             encoder.finish()
             if not self.n_frames:
                 raise VideoError("expected at least one frame to write, got none.")
@@ -233,14 +233,14 @@ class VideoWriter:
             raise
 
     def _n_bytes_written(self) -> int:
-        """So many bytes of encoded frames lie on the disk; 0 where it does not answer."""
+        """How many bytes of encoded frames are on the disk; 0 where it does not answer."""
         found: list[int] = []
 
-        def look() -> None:
+        def measure() -> None:
             with contextlib.suppress(OSError):
                 found.append(self.claim.part("video").stat().st_size)
 
-        _in_time(look, STOP_SECONDS)
+        _in_time(measure, STOP_SECONDS)
         return found[0] if found else 0
 
     def _pack(self, patience_seconds: float = math.inf) -> Path:
@@ -248,8 +248,8 @@ class VideoWriter:
         return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager
-    def _left_clean(self) -> Iterator[None]:
-        """Whatever goes wrong inside: no encoder runs on, no part stays."""
+    def _cleared_on_error(self) -> Iterator[None]:
+        """On any error inside, ends the encoder and removes the parts of the file."""
         try:
             yield
         except BaseException as error:
@@ -263,29 +263,29 @@ class VideoWriter:
             raise
 
     def _clear(self) -> None:
-        """Takes the parts away; a disk that does not answer holds nobody up."""
+        """Removes the parts, without waiting longer than CLEAR_SECONDS for a disk that does not answer."""
         if self._claim is not None:
             _in_time(self._claim.release, CLEAR_SECONDS)
 
 
 def _in_time(work: Callable[[], None], seconds: float) -> None:
-    """Does something with files; on a disk that does not answer, it is left behind."""
+    """Runs work on files in a thread, which is abandoned after so many seconds: the disk may not answer."""
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     worker.join(seconds)
 
 
 def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable[[], None] | None = None) -> None:
-    """Takes away what killed writers left in a folder; where it was asked for, the frames that they had written become
-    the partial video, without sound. signature: who signs that.
+    """Removes what killed writers left in a folder; where a partial video was asked for, the frames that they had
+    written become it, without sound.  signature: who signs that
     """
 
     def rescue(claim: Claim) -> bool:
         try:
             if not claim.part("video").stat().st_size:
                 return True
-            _require_frame(claim, check_stop or _go_on)
-            packed = _pack(claim, None, None, signature, check_stop or _go_on, PATIENCE_SECONDS)
+            _require_frame(claim, check_stop or _never_stop)
+            packed = _pack(claim, None, None, signature, check_stop or _never_stop, PATIENCE_SECONDS)
             made = claim.publish_partial(packed)
         except FileNotFoundError:  # it was killed before the first frame
             return True
@@ -400,7 +400,7 @@ def write_playable_copy(video: Path, copy: Path, *, check_stop: Callable[[], Non
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-c:a", "aac", "-movflags", "+faststart"),
         *("-f", "mp4", _as_argument(copy)),
         folder=copy.parent,
-        check_stop=check_stop or _go_on,
+        check_stop=check_stop or _never_stop,
     )
     try:
         encoder.finish()
@@ -465,14 +465,14 @@ class Ffmpeg:
         self._tasks.put((data, taken))
         self._wait(taken.wait)
         if self._refused:  # it closed its end: it has died and said why
-            self._raise_its_words()
+            self._raise_last_output()
 
     def finish(self) -> None:
         self._tasks.put(None)
         self._wait(self._ended)
         self.reader.join(STOP_SECONDS)
         if self.process.returncode:
-            self._raise_its_words()
+            self._raise_last_output()
         self._close()
 
     def stop(self, after_seconds: float = 0.0) -> bool:
@@ -531,7 +531,7 @@ class Ffmpeg:
         for line in self.words:
             self.last_lines.append(line.decode(errors="replace").rstrip())
 
-    def _raise_its_words(self) -> None:
+    def _raise_last_output(self) -> None:
         self._wait(self._ended)
         self.reader.join(STOP_SECONDS)
         words = "\n".join([*self.last_lines, _how_it_ended(self.process.returncode)])
@@ -554,8 +554,8 @@ def _how_it_ended(status: int) -> str:
     return f"(ended by signal {-status}, {name}{hint})"
 
 
-def _go_on() -> None:
-    """Nobody wants to stop."""
+def _never_stop() -> None:
+    """The check of a caller who never stops."""
 
 
 class Sound:

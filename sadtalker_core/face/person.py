@@ -58,6 +58,7 @@ class PersonSegmenterConfig:
 MEDIAPIPE_PERSON = PersonSegmenterConfig()
 _CHIN = FACE_OUTLINE[18]
 _LEAST_FACE = 0.8  #: mean of the mask over the face, below which it says nothing; 13 portraits have .97 and more
+_LIP_TO_NOSE = 0.7  #: of the way from the lips to the chin
 _WIDE = 1.4  #: how much more of the image is seen for the shoulders
 _LEVELS = (0, 2)  #: blocks whose output is a level, after the stem's
 
@@ -168,7 +169,7 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     seen = person_mask(net, image[wide.y : wide.bottom, wide.x : wide.right].permute(2, 0, 1).float())
     body = seen[:, box.y - wide.y : box.bottom - wide.y, box.x - wide.x : box.right - wide.x]
     body = F.interpolate(body[None], (size, size), mode="bilinear", align_corners=False)[0].to(mask)
-    return torch.lerp(mask, body, _below_the_chin(points[:, :2].to(mask), size))
+    return torch.lerp(mask, body, _below_the_nose(points[:, :2].to(mask), size))
 
 
 def _enlarged(box: Box, image: Tensor) -> Box:
@@ -185,10 +186,10 @@ def _at(mask: Tensor, points: Tensor) -> Tensor:
     return mask[0, y, x]
 
 
-def _below_the_chin(points: Tensor, size: int) -> Tensor:
-    """points (468, 2) in pixels of a square -> (1, size, size) 0 above the lips, 1 below the chin."""
+def _below_the_nose(points: Tensor, size: int) -> Tensor:
+    """points (468, 2) in pixels of a square -> (1, size, size) 0 above the nose's tip, 1 from the lips down."""
     lip, chin = points[list(OUTER_LIPS)].mean(0), points[_CHIN]
     way = chin - lip
     line = torch.arange(size, device=points.device) + 0.5
     share = ((line - lip[0]) * way[0] + (line[:, None] - lip[1]) * way[1]) / way.square().sum().clamp_min(1e-6)
-    return share.clamp(0, 1)[None]
+    return (1 + share / _LIP_TO_NOSE).clamp(0, 1)[None]

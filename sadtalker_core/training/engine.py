@@ -39,7 +39,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -325,10 +325,10 @@ class _Loop:
             if log:
                 log.losses(self.done, seconds, means)
         if log and (last or self.done % run.images_every == 0):
-            with self._shown():
+            with self._in_eval_mode():
                 log.images(self.done, trainer.samples())
         if log and run.videos_every and (last or self.done % run.videos_every == 0):
-            with self._shown():
+            with self._in_eval_mode():
                 log.video(self.done, trainer.sample_video(run.folder / VIDEOS_FOLDER, self.done))
         if save or last:
             self._save()
@@ -337,7 +337,7 @@ class _Loop:
         """Ask for the figures, keep what is best, and see whether it is time to stop. One process does it for all."""
         name = self.trainer.judged_by
         if log:
-            with self._shown():
+            with self._in_eval_mode():
                 figures = self.trainer.validate()
                 log.losses(self.done, seconds, figures)
                 better = figures.get(name, float("nan")) < self.best.get("figure", float("inf"))
@@ -375,8 +375,8 @@ class _Loop:
                 kept.copy_(new)
 
     @contextmanager
-    def _shown(self) -> Iterator[None]:
-        """The networks as they are judged and shown: averaged where averages are kept, in eval mode, no gradients."""
+    def _in_eval_mode(self) -> Iterator[None]:
+        """The networks as they are validated: averaged where averages are kept, in eval mode, without gradients."""
         modules = [module for net in self.trainer.nets.values() for module in net.modules()]
         modes = [module.training for module in modules]
         self._swap()
@@ -591,6 +591,19 @@ def _fabric(run: Run) -> Any:
 # ---- the command line ------------------------------------------------------------------------------------------
 
 
+def training_parser(doc: str | None, configs: Iterable[str], config: str, clips: str = "") -> argparse.ArgumentParser:
+    """--data and --config.  doc: what --help begins with;  config: the default;  clips: which ones --data must hold"""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help=f"the folder of clips{clips}")
+    parser.add_argument(
+        "--config",
+        choices=configs,
+        default=config,
+        help=f"weights of the losses, width of a new network (default {config})",
+    )
+    return parser
+
+
 def add_run_options(
     parser: argparse.ArgumentParser,
     *,
@@ -713,4 +726,5 @@ __all__ = [
     "synchronise_norms",
     "train",
     "trained",
+    "training_parser",
 ]

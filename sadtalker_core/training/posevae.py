@@ -20,7 +20,6 @@ Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +38,17 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudio
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import (
+    SampleVideo,
+    StepContext,
+    Trainer,
+    add_run_options,
+    command,
+    run_of,
+    seeded,
+    step_generator,
+    training_parser,
+)
 from .export import BASE, add_end_options, ends_of
 from .faces import known_face
 from .films import TrackVideos, sample_clip
@@ -120,10 +129,14 @@ class PoseVAETrainer(Trainer):
         *,
         held_out: Sequence[Clip] = (),
         videos: TrackVideos | None = None,
+        matched: bool = False,
     ):
         """net: pretrained or not, with a trained audio encoder;  clips: of 33 frames at least, see `read_blocks`
         held_out: clips to validate with, of the same speakers;  videos: writes sample videos, or None for none
+        matched: whether it is validated and exported with its latents matched, see matched_prior.py; what a
+                 pretrained network makes of a seed should stay
         """
+        self.matched = matched and not net.config.changes
         self.clips, self.training = clips, training
         self.styles = style_numbers(clips, net.config.styles)
         self.length = net.config.frames
@@ -171,8 +184,8 @@ class PoseVAETrainer(Trainer):
 
     @contextmanager
     def as_judged(self) -> Iterator[None]:
-        """Inside, the aggregate posterior is what draws are; not where latents have meanings that are kept."""
-        if self.net.config.changes:
+        """Inside, latents are matched, unless they have meanings that should stay."""
+        if not self.matched:
             yield
             return
         blocks = self._blocks(self.spans.spread(MATCHED_BLOCKS), next(self.net.parameters()).device)
@@ -324,14 +337,7 @@ def pretrained_net(net: nn.Module) -> PoseVAE:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument(
-        "--config",
-        choices=TRAININGS,
-        default="mini",
-        help="weights of the losses, widths of a new network (default mini)",
-    )
+    parser = training_parser(__doc__, TRAININGS, "mini")
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)
@@ -347,8 +353,15 @@ def main(arguments: list[str] | None = None) -> None:
         audio_encoder = read_wav2lip_audio_encoder(options.wav2lip) if options.wav2lip else base.nets["posevae"].audio
         spreads = spreads_of(split.learnt, training.net.frames)
         net = new_net(training.net, audio_encoder, spreads, run.seed)  # type: ignore[arg-type]
-    videos = TrackVideos(base, known_face(base.family.name))
-    trainer = PoseVAETrainer(split.learnt, net, training, run.seed, held_out=split.held_out, videos=videos)
+    trainer = PoseVAETrainer(
+        split.learnt,
+        net,
+        training,
+        run.seed,
+        held_out=split.held_out,
+        videos=TrackVideos(base, known_face(base.family.name)),
+        matched=ends.init_from != BASE,
+    )
     train_and_export(trainer, run, ends, base, {"posevae": net}, split, styles=trainer.styles)
 
 

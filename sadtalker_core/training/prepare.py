@@ -97,7 +97,7 @@ def prepare(
 
     videos, _ = find_videos(folder, out)
     require_device(device)
-    _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
+    _check_settings(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
     sweep(Path(out))
     done = read_outcomes(out)
     videos, copies = _without_copies(videos, done)
@@ -228,7 +228,7 @@ class _Worker:
                 counted.value += 1
 
         torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
-        threading.Thread(target=_end_with_the_parent, daemon=True).start()
+        threading.Thread(target=_exit_with_the_parent, daemon=True).start()
         cls.reader, cls.write, cls.on_image = Reader.open(*reading), write, on_image
 
     @classmethod
@@ -236,7 +236,7 @@ class _Worker:
         return cut_video(cls.reader, video, cls.write, cls.on_image)
 
 
-def _end_with_the_parent() -> None:
+def _exit_with_the_parent() -> None:
     """Ends this worker when its parent is killed; it would otherwise go on writing to the end of its video."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -251,7 +251,7 @@ def _announced_frames(video: Video) -> int:
         return 0
 
 
-def _settle(out: Path, settings: dict[str, Any]) -> None:
+def _check_settings(out: Path, settings: dict[str, Any]) -> None:
     """Write down how the faces are read. Raises OptionError where clips are there that were read in another way."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / SETTINGS_FILE

@@ -25,6 +25,8 @@ FEW_CLIPS, FEW_FRAMES = 20, 250
 #: limits of the warnings: seconds of a speaker, of all, pixels of a face, degrees and mouth of a still image
 SHORT_SPEAKER_S, SHORT_S, SMALL_FACE = 10.0, 60.0, 100
 STILL_DEGREES, STILL_MOUTH = 0.3, 0.004
+#: speakers that one warning names
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,14 @@ def warnings_of(speakers: Sequence[SpeakerSummary]) -> list[str]:
             warnings.append(
                 f"{name}: neither head nor mouth moves, as in a photo or slides; it trains the network to keep still."
             )
-        if speaker.seconds < SHORT_SPEAKER_S <= total:
-            warnings.append(f"{name}: {speaker.seconds:.1f} seconds are too few to learn a manner of moving.")
         if 0 < speaker.face_pixels < SMALL_FACE:
             warnings.append(
                 f"{name}: a face of {speaker.face_pixels} pixels; below {SMALL_FACE} mouths and lids are read badly."
             )
+    short = [f"{s.speaker} {s.seconds:.1f} s" for s in speakers if s.seconds < SHORT_SPEAKER_S <= total]
+    if short:
+        named = ", ".join(short[:NAMED]) + (f" and {len(short) - NAMED} more" if len(short) > NAMED else "")
+        warnings.append(f"less than {SHORT_SPEAKER_S:.0f} seconds are too few to learn a manner of moving: {named}.")
     return warnings
 
 

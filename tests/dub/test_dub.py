@@ -146,6 +146,23 @@ def test_a_stop_leaves_no_file(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_dubbed_file_is_marked_as_generated_and_bears_the_label_in_a_corner_alone(model, tmp_path):
+    av = pytest.importorskip("av")
+    files = []
+    for label in ("", "AI-generated"):
+        options = DubOptions(strength=0.0, label=label)
+        files.append(
+            dub_video(tmp_path / f"{label}.mp4", model, film_of(gliding(2)), track_of(2), options, quality="best")
+        )
+    with av.open(str(files[0])) as container:
+        assert "AI-generated" in container.metadata["comment"]
+    plain, labelled = (decoded(file).frames.astype(int) for file in files)
+    rows, columns = np.nonzero((np.abs(plain - labelled).max(-1) > 40).all(0))
+    assert len(rows) > 50
+    assert np.ptp(rows) < 40 and (rows.min() > 160 or rows.max() < 64), "one line at the top or the bottom"
+
+
 def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
     words = "import sys; sys.stdin.buffer.read(99); sys.exit('Error writing trailer: No space left on device')"
     monkeypatch.setattr("sadtalker_core.compose.video.ffmpeg_command", lambda: [sys.executable, "-c", words])

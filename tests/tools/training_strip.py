@@ -30,7 +30,7 @@ from tests.face.images import astronaut
 from tests.tools.pictures.saving import save_small
 
 #: of each row: images, frames between two, and the pixels of each
-N_IMAGES, EVERY, CELL, LABEL, HEAD = 8, 8, 112, 92, 16
+N_IMAGES, EVERY, CELL, LABEL, HEAD = 6, 10, 96, 92, 16
 
 
 def held_out_clip(run: Path, clips: Path) -> Clip:
@@ -40,8 +40,11 @@ def held_out_clip(run: Path, clips: Path) -> Clip:
     return max(parts, key=lambda clip: clip.n_frames)
 
 
-def images_of(model: SadTalkerModel, clip: Clip, by: SadTalkerModel | None, net: str) -> list[np.ndarray]:
-    """(S, S, 3) each.  by: the model whose network `net` moves the head or the mouth; None: what was measured"""
+def images_of(model: SadTalkerModel, clip: Clip, by: SadTalkerModel | None, net: str) -> tuple[list[np.ndarray], str]:
+    """(S, S, 3) each, and how far the head moves, in words.
+
+    by: the model whose network `net` moves the head or the mouth; None: what was measured
+    """
     rows, speech = clip.coefficients(), clip.speech()
     said, moved = rows.expression, rows.pose
     if by is not None and net == EXPNET:
@@ -54,11 +57,17 @@ def images_of(model: SadTalkerModel, clip: Clip, by: SadTalkerModel | None, net:
     motion = pipeline.coefficients_to_motion(
         model, source, Expression(said[at], rows.family), HeadPose(pose, rows.family)
     )
-    return [_levels(frame) for batch in pipeline.render(model, portrait, motion).batches() for frame in batch]
+    images = [_levels(frame) for batch in pipeline.render(model, portrait, motion).batches() for frame in batch]
+    axis = int(rows.rotation.std(dim=0).argmax())
+    degrees = float(torch.rad2deg(moved[:, axis] - moved[0, axis]).square().mean().sqrt())
+    return images, f"{('pitch', 'yaw', 'roll')[axis]} {degrees:.1f} deg" if net == POSEVAE else ""
 
 
 def _levels(frame: Tensor) -> np.ndarray:
-    return (frame.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+    """The middle of the crop, where the face is."""
+    edge = frame.shape[-1] // 8
+    middle = frame[:, edge:-edge, edge:-edge]
+    return (middle.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]]) -> Image.Image:
@@ -89,7 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         trained = load_base_model(str(run / "best.safetensors"))
         net = POSEVAE if "styles" in read_settings(run) else EXPNET
         for label, by in (("real", None), ("built-in", built_in), ("trained", trained)):
-            rows.append((f"{name},\n{label}", images_of(built_in, clip, by, net)))
+            images, said_of_head = images_of(built_in, clip, by, net)
+            rows.append((f"{name},\n{label}\n{said_of_head}", images))
     image = sheet(rows)
     save_small(image, options.file) if options.file.suffix == ".jpg" else image.save(options.file)
 

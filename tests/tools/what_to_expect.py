@@ -3,12 +3,18 @@
     python -m sadtalker_core.training.voices.speech_set --hours 1 --out runs/speech.npz
     python -m tests.tools.what_to_expect --speech runs/speech.npz --work runs/expect
     python -m tests.tools.what_to_expect --speech runs/speech.npz --work runs/expect --persons
+    python -m tests.tools.what_to_expect --speech runs/speech.npz --work runs/expect --bounds
 
 The first form trains PoseVAE and ExpNet for each number of speakers, minutes of each and steps, from the built-in
 network and from nothing, and prints what was held out: the error (1 is no motion), how far the seed reaches, how the
 mouth goes with the voice, and the seconds of one core. The second form makes four persons with odd habits (a wide jaw,
 a one-sided smile, a nodder, a shaker) and says whether the network that was trained on one beats the built-in one on
 the minutes of that person that were held out.
+
+The third form says how low the held-out error of head motion can be at all: that of the rules which made the speakers,
+with each speaker's style and the voice known; that of blocks of the clips that are learnt from, which know neither;
+and that of the built-in network. A head cannot be foretold from a voice: draws that are spread as the truth is reach
+about 0.71, as two independent draws are 1.41 times as far apart as each is from the mean.
 
 A row that is in WORK/rows.jsonl already is not measured again.
 """
@@ -28,20 +34,26 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-from sadtalker_core.datatypes import FaceCoefficients
+from sadtalker_core.datatypes import MINI, FaceCoefficients
+from sadtalker_core.motion.course import BLOCK
 from sadtalker_core.saving import append_jsonl, complete_lines
 from sadtalker_core.timeline import FRAMES_PER_SECOND
 from sadtalker_core.training import expnet, posevae
-from sadtalker_core.training.clips import write_clip
+from sadtalker_core.training.clips import Clip, Spans, write_clip
 from sadtalker_core.training.engine import read_log, step_generator
+from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.generated import coefficients_of
-from sadtalker_core.training.measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, SEED_SPREAD
+from sadtalker_core.training.head_sway import NUMBERS, changes, cues
+from sadtalker_core.training.held_out import split_clips
+from sadtalker_core.training.measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, SEED_SPREAD, drawn_error, ratio
 from sadtalker_core.training.report import best_of, validations
 from sadtalker_core.training.voices import speech_set
 
 PROGRAMS = {"posevae": posevae.main, "expnet": expnet.main}
 #: --rate-scale from the built-in networks, as `sadtalker train` chooses it
 RATES = {("posevae", "base"): 0.3, ("expnet", "base"): 0.1}
+#: draws by which `bounds` judges
+BOUND_DRAWS = 16
 Habit = Callable[[FaceCoefficients, Tensor], FaceCoefficients]
 
 
@@ -106,7 +118,7 @@ def write_person(
             utterance = next(voices, None)
             if utterance is None:
                 raise SystemExit(f"the speech set is too short for {speakers} speakers of {minutes} minutes each")
-            rows = coefficients_of(utterance, 4 * speaker + 1, step_generator(speaker, number))
+            rows = coefficients_of(utterance, style_of_speaker(speaker), step_generator(speaker, number))
             if habit is not None:
                 rows = habit(rows, loudness(utterance))
             name, mel = f"s{speaker:02}_{number:04}", torch.from_numpy(utterance.mel.astype(np.float32))
@@ -141,6 +153,48 @@ def train_row(work: Path, data: Path, program: str, begin: str, steps: int, rate
         "course": course(held),
         **{name: best[name] for name in (SEED_SPREAD, MOUTH_R, MOUTH_LAG) if name in best},
     }
+
+
+@torch.no_grad()
+def bounds(data: Path) -> list[dict[str, Any]]:
+    """Held-out errors of head motion on speakers of `write_person`, of who knows more or less about them."""
+    clips = posevae.read_blocks(data, MINI)
+    split = split_clips(clips, seed=0, shortest=BLOCK + 1, by_speaker=True)
+    net = posevae.pretrained_net(load_base_model(MINI).nets["posevae"]).eval()
+    trainer = posevae.PoseVAETrainer(split.learnt, net, posevae.MINI_TRAINING, held_out=split.held_out)
+    places = Spans(split.held_out, BLOCK + 1).spread(posevae.JUDGED_BLOCKS)
+    seen, styles = _displacements(places) / trainer.away, torch.tensor([_true_style(clip) for clip, _ in places])
+    voices = torch.stack([cues(c.speech().mel.numpy(), c.n_frames)[at + 1 : at + 1 + BLOCK] for c, at in places])
+
+    def by_rules(draw: torch.Generator) -> Tensor:
+        return changes(torch.randn(len(places), NUMBERS, generator=draw), styles, voices).cumsum(dim=1)
+
+    def by_other_blocks(draw: torch.Generator) -> Tensor:
+        return _displacements(Spans(split.learnt, BLOCK + 1).draw(len(places), draw))
+
+    rows = [{"who draws": "the built-in network", HELD_OUT_ERROR: trainer.validate()[HELD_OUT_ERROR]}]
+    for name, make in (
+        ("the rules, style and voice known", by_rules),
+        ("other blocks of all speakers", by_other_blocks),
+    ):
+        draws = torch.stack([make(step_generator(1, k)) / trainer.away for k in range(BOUND_DRAWS)])
+        rows.append({"who draws": name, HELD_OUT_ERROR: ratio(*drawn_error(draws, seen))})
+    return rows
+
+
+def _displacements(places: Sequence[tuple[Clip, int]]) -> Tensor:
+    """(B, L, 6) from where each block begins"""
+    poses = torch.stack([clip.coefficients(start, start + BLOCK + 1).pose for clip, start in places])
+    return poses[:, 1:] - poses[:, :1]
+
+
+def _true_style(clip: Clip) -> int:
+    return style_of_speaker(int(clip.speaker.split()[-1]))
+
+
+def style_of_speaker(number: int) -> int:
+    """The style of head_sway that a generated speaker has; ten are spread over all of them."""
+    return 4 * number + 1
 
 
 def course(held: Sequence[dict[str, Any]]) -> str:
@@ -183,11 +237,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--begin", nargs="+", choices=("base", "new"), default=["base", "new"])
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=[*PROGRAMS])
     parser.add_argument("--persons", action="store_true", help="persons with odd habits in place of the tables")
+    parser.add_argument("--bounds", action="store_true", help="how low the held-out error of head motion can be")
     parser.add_argument("--person", nargs="+", choices=PERSONS, default=[*PERSONS])
     options = parser.parse_args(arguments)
     spoken = [clip for clip in speech_set.load(options.speech) if not clip.held_out]
     rows = []
-    if options.persons:
+    if options.bounds:
+        data = options.work / f"speakers_{options.speakers[0]}_{options.minutes[0]:g}"
+        write_person(data, spoken, options.speakers[0], options.minutes[0])
+        rows = bounds(data)
+    elif options.persons:
         for person in options.person:
             program, habit = PERSONS[person]
             for minutes in options.minutes:

@@ -54,3 +54,11 @@ def test_a_row_that_was_measured_is_read_and_a_table_has_all_columns(tmp_path):
 def test_the_course_names_the_error_after_parts_of_the_training():
     held = [{"step": step, what_to_expect.HELD_OUT_ERROR: 1 - step / 100} for step in range(0, 90, 10)]
     assert what_to_expect.course(held) == "10: 0.900, 20: 0.800, 40: 0.600, 80: 0.200"
+
+
+def test_who_knows_the_rules_of_the_speakers_foretells_their_heads_best(tmp_path):
+    write_person(tmp_path, 3 * voices(80), 1, 0.2)
+    errors = {
+        row["who draws"].split()[1]: row[what_to_expect.HELD_OUT_ERROR] for row in what_to_expect.bounds(tmp_path)
+    }
+    assert set(errors) == {"built-in", "rules,", "blocks"} and 0.5 < errors["rules,"] < errors["blocks"] < 1.1

@@ -12,7 +12,8 @@ In the order in which a frame is made:
     mouth_anchors.py   where teeth and tongue are
     flow_maps.py       where each pixel comes from, and the maps for
     network.py         what that gets wrong, and paint for what the portrait never showed
-    silhouette.py      what of that the outline of head and hair lets go on beside it
+    silhouette.py      where what is behind is not known: what of that goes on beside head and hair
+    layers.py          the person, which is warped, and what is behind, which stays
     warp.py            images looked up at other places
     compositor.py      all that put together at full size: `render_flow_frames`
 

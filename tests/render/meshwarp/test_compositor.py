@@ -12,6 +12,7 @@ from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
 from tests.render.heads import moving, noise_crop, rows, weights
 
+HEAD = 90.0  #: pixels, its radius
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
 
 
@@ -113,10 +114,34 @@ def test_frames_have_the_size_of_the_crop_and_stay_in_range(net, side, fine):
     assert frames.amin() >= 0 and frames.amax() <= 1
 
 
+def before_a_wall(fine=False):
+    """A head that is a disc, and noise is what is behind."""
+    crop = replace(noise_crop(), fine=fine)
+    line = torch.arange(crop.pic_size) + 0.5 - crop.pic_size / 2
+    away = (line.square() + line.square()[:, None]).sqrt()
+    return replace(crop, person=(away < HEAD).float()[None]), away
+
+
+def test_a_wall_that_is_known_to_be_behind_stays_when_the_head_turns(net):
+    crop, away = before_a_wall()
+    above_the_chin = torch.arange(crop.pic_size)[:, None] < 150
+    wall = (away > HEAD + 25) & above_the_chin
+    known, unknown = (frames_of(net, c, rows(1, yaw=9.0))[0] for c in (crop, replace(crop, person=None)))
+    assert (known - crop.image)[:, wall].abs().max() < 1e-5
+    assert (unknown - crop.image)[:, wall].abs().max() > 0.1
+    assert (known - crop.image)[:, away < HEAD / 2].abs().mean() > 0.1
+
+
+def test_a_person_who_does_not_move_is_the_portrait_itself_too(net):
+    crop, _ = before_a_wall(fine=True)
+    assert torch.equal(frames_of(net, crop, rows(1))[0], crop.image)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fine", [False, True])
-def test_a_frame_does_not_depend_on_its_batch(net, fine):
-    crop = replace(noise_crop(), fine=fine)
+@pytest.mark.parametrize("known", [False, True])
+def test_a_frame_does_not_depend_on_its_batch(net, fine, known):
+    crop = before_a_wall(fine)[0] if known else replace(noise_crop(), fine=fine)
     driving = rows(5, yaw=torch.linspace(-8, 8, 5), jawOpen=torch.linspace(0, 1, 5))
     one, all_at_once = (frames_of(net, crop, driving, batch_size=n) for n in (1, 5))
     assert torch.allclose(one, all_at_once, atol=2e-3)

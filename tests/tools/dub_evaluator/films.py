@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
@@ -22,7 +23,7 @@ from sadtalker_core.pipeline import predict_expression
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.heads.expressions import turn
 from sadtalker_core.training.heads.mesh import load_head_mesh
-from sadtalker_core.training.heads.scene import Scene
+from sadtalker_core.training.heads.scene import Frame, Scene, exact_flow
 
 TEST_SEED = 20_261
 #: what holds lips together, from which weight on wholly, and what parts them beside the jaw
@@ -93,9 +94,31 @@ def _rendered(
     ]
     films = np.empty((2, n_frames, side, side, 3), np.uint8)
     for t in range(n_frames):
-        at = 2 * np.pi * t / FRAMES_PER_SECOND
-        (nod, turned, tilt, shift) = (far * np.sin(at / seconds) for far, seconds in (_NOD, _TURN, _TILT, _SHIFT))
         for film in range(2):
-            frame = scene.frame(rows[film, t], turn(turned, nod, tilt), np.array([shift, 0.3 * shift, 0.0]))
+            frame = _frame(scene, rows[film, t], t)
             films[film, t] = (np.clip(frame.rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
     return {"first": films[0], "second": films[1], "weights": rows}
+
+
+def _frame(scene: Scene, weights: np.ndarray, t: int) -> Frame:
+    at = 2 * np.pi * t / FRAMES_PER_SECOND
+    (nod, turned, tilt, shift) = (far * np.sin(at / seconds) for far, seconds in (_NOD, _TURN, _TILT, _SHIFT))
+    return scene.frame(weights, turn(turned, nod, tilt), np.array([shift, 0.3 * shift, 0.0]))
+
+
+def moved_exactly(number: int, films: TwoFilms, frames: range, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """These frames of the first video with every pixel where the second one has it, in the light that it had (n, S, S,
+    3) bytes, and which pixels the first video shows at all (n, S, S): the best that moving pixels can do.
+    """
+    side = films.first.shape[1]
+    scene = Scene(load_head_mesh(folder / "heads"), np.random.default_rng([TEST_SEED, number]), side)
+    centres = np.stack(np.meshgrid(*2 * [np.arange(side) + 0.5]), -1)
+    moved, shown = [], []
+    for t in frames:
+        flow, seen = exact_flow(scene.person, *(_frame(scene, films.weights[film, t], t) for film in range(2)))
+        grid = torch.from_numpy((centres + flow) * (2 / side) - 1).float()[None]
+        image = torch.from_numpy(films.first[t]).float().permute(2, 0, 1)[None]
+        image = F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
+        moved.append(image[0].permute(1, 2, 0).clamp(0, 255).round().byte().numpy())
+        shown.append(seen)
+    return np.stack(moved), np.stack(shown)

@@ -64,18 +64,23 @@ def dubbed(films: TwoFilms) -> Dubbed:
     speech = encode_speech(torch.from_numpy(films.voices[1])[None], SAMPLE_RATE_HZ)
     track, _ = speech_track(model, None, speech)
     made = torch.stack(list(dubbed_frames(model, film, track, DubOptions(length="silence")))).numpy()
-    points = meshes(films.first)
-    person = Person.of(model.nets["linear_3dmm"], points)
-    masks = np.zeros(first.shape[:3], np.float32)
+    return Dubbed(made, *masks_of(films.first))
+
+
+def masks_of(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The masks of a video (T, S, S) in 0..1, and its meshes (T, 468, 3)."""
+    points = meshes(frames)
+    person = Person.of(load_model("mini", []).nets["linear_3dmm"], points)
+    masks = np.zeros(frames.shape[:3], np.float32)
     for k, mesh in enumerate(points):
         place = place_of(mesh, person.rest)
-        box, side = place.square(), first.shape[1]
+        box, side = place.square(), frames.shape[1]
         rows, columns = slice(max(box.y, 0), min(box.bottom, side)), slice(max(box.x, 0), min(box.right, side))
         mask = place.mask(box).numpy()
         masks[k, rows, columns] = mask[
             rows.start - box.y : rows.stop - box.y, columns.start - box.x : columns.stop - box.x
         ]
-    return Dubbed(made, masks, points.numpy())
+    return masks, points.numpy()
 
 
 def meshes(frames: np.ndarray) -> Tensor:
@@ -109,6 +114,18 @@ def compared(films: TwoFilms, made: Dubbed) -> dict[str, float]:
         _flicker(made.frames, seam) / _flicker(films.first, seam),
     )
     return dict(zip(COLUMNS, map(float, values), strict=True))
+
+
+def error_of_moving(films: TwoFilms, moved: np.ndarray, shown: np.ndarray, frames: range) -> tuple[float, float]:
+    """moved, shown: see films.moved_exactly -> its error in the mouth region by that of no change, and how much of it
+    lies in pixels that the first video shows, where only the light is wrong.
+    """
+    which = list(frames)
+    region = masks_of(films.first)[0][which] > 0.5
+    truth = films.second[which].astype(np.float32)
+    off = np.abs(moved - truth).mean(-1)
+    unchanged = np.abs(films.first[which] - truth).mean(-1)[region].sum()
+    return float(off[region].sum() / unchanged), float(off[region & shown].sum() / unchanged)
 
 
 def _error(frames: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
