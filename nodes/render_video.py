@@ -145,7 +145,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             alpha = opaque(heads.n_frames, height, width)
         else:
             alpha = ExecutionBlocker(ASK_FOR_ALPHA)
-        return video_file.shown(path, subfolder, alpha, check_stop=progress.check_stop)
+        return video_file.output_of(path, subfolder, alpha, check_stop=progress.check_stop)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None, background_color: str | None = None) -> str | bool:
