@@ -329,15 +329,15 @@ def frame_stream_of(
 
     alpha: whether that of the image comes along, where it has one
     """
-    heads = [
-        pipeline.render(networks, portrait, motion, batch_size=batch_size, alpha=alpha) for portrait, motion in people
-    ]
-    if len(people) == 1:
-        return heads[0], paste_back_of(people[0][0], options)
-    options = replace(options, paste_back=True)
-    backs = (paste_back_of(portrait, options) for portrait, _ in people)
-    pasted = [(head, back) for head, back in zip(heads, backs, strict=True) if back is not None]
-    return pipeline.paste_together(pasted), None
+    return pipeline.render_people(
+        networks,
+        people,
+        paste_back=options.paste_back,
+        feather=options.feather,
+        colour_match=options.colour_match,
+        batch_size=batch_size,
+        alpha=alpha,
+    )
 
 
 @dataclass(frozen=True, eq=False)
