@@ -118,7 +118,7 @@ class SadTalkerDubVideo(io.ComfyNode):
                 on_frame=progress.show,
                 **video_file.writing(cls.hidden, progress),
             )
-        return video_file.shown(path, subfolder)
+        return video_file.output_of(path, subfolder)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:

@@ -40,7 +40,7 @@ class SpeakerTrack:
 def speakers_of(turns: Sequence[Turn], wanted: str = "") -> list[str]:
     """Who gets a track, in which order: as they begin to speak, or as `wanted` lists them ("anna, ben").
 
-    Large and small letters are alike. Raises OptionError for more than MOST_SPEAKERS, and for a name that nobody has.
+    Case does not matter. Raises OptionError for more than MOST_SPEAKERS, and for a name that is not in the turns.
     """
     named: dict[str, str] = {}
     for turn in sorted(turns, key=lambda turn: turn.start):

@@ -124,7 +124,9 @@ class _Run:
         return Call(task, args, callback and (lambda call: callback(job, call)))
 
     def _claim(self, job: Job) -> Claim:
-        """Before a worker begins, so that nobody works for a video that cannot be written. Raises InUse or OSError."""
+        """The claim on the job's file, made before a worker begins, so that no work is lost on a file that cannot be
+        written. Raises InUse or OSError.
+        """
         if job.id not in self._claims:
             job.out.parent.mkdir(parents=True, exist_ok=True)
             self._claims[job.id] = claim_path(job.out)

@@ -21,7 +21,7 @@ SADTALKER_256 = "SadTalker 256"
 SADTALKER_512 = "SadTalker 512"
 #: how far below a model folder files are looked for, and at how many names at most in each
 DEEPEST, MOST_NAMES = 6, 20_000
-#: a file that somebody put into the model folder is chosen as this and its path below the folder
+#: a user's own file in a model folder is chosen by this and its path below the folder
 FILE_PREFIX = "file/"
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"

@@ -55,19 +55,19 @@ _DOWNMIX_5_1 = torch.tensor([[1, 0, 0.7071, 0, 0.7071, 0], [0, 1, 0.7071, 0, 0, 
 #: how many of ffmpeg's words an error repeats
 LAST_LINES = 12
 
-#: between two looks whether somebody wants to stop, while the encoder works
+#: seconds between two calls of check_stop while the encoder works
 POLL_SECONDS = 0.1
 #: how long a stop waits for a killed encoder, and for its parts to go: a dead network disk holds both. All together,
 #: with FLUSH_SECONDS, may be two
 STOP_SECONDS, CLEAR_SECONDS = 0.2, 1.0
 #: how long an encoder may take to finish a partial video; what it has not written then is lost
 FLUSH_SECONDS = 1.0
-#: how long what a partial video needs is waited for in vain
+#: the longest wait, without any sign of life, for what a partial video needs
 PATIENCE_SECONDS = 30.0
 #: after this long without a sign of life of the encoder the log says so
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
-#: ffmpeg's words for a file that nobody can read, and for one without a whole frame
+#: ffmpeg's messages for an unreadable file, and for one without a whole frame
 BROKEN = ("Invalid data found", "Output file is empty")
 
 
@@ -92,7 +92,7 @@ class VideoWriter:
         alpha: bool = False,
     ):
         """path: ends in .mp4, .webm or .mov, in a folder that exists; an older file of that name is replaced. Or a
-                  claim on a name that nobody has.
+                  claim on a free name.
 
         size_wh:  of the frames; an odd side is made even by doubling its last row or column
         fps:      of the frames, any rate above 0
@@ -426,8 +426,8 @@ def with_even_sides(stream: FrameStream) -> FrameStream:
 
 
 class Ffmpeg:
-    """One run of ffmpeg that is fed through its standard input. Whatever it does, nobody waits for it without calling
-    `check_stop` again and again.
+    """One run of ffmpeg, fed through its standard input. Every wait for it, even if it hangs, keeps calling
+    `check_stop`.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ RESTING = 0.02
 def target_expression(speech_blendshapes: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
     """speech_blendshapes (B, len(SPEECH_BLENDSHAPES)), reference (B, 64), blink (B,) in 0..1 -> (B, 64).
 
-    Lids may be told to close further than shut when the portrait squints; whoever moves the mesh cuts at 1.
+    Lids may go beyond 1 when the portrait squints; the renderer clamps them.
     """
     target = spoken_expression(speech_blendshapes, reference)
     target[:, blendshape_indices("eyeBlink")] += blink[:, None]

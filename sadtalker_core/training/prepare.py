@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.prepare VIDEOS --out DATA
     python -m sadtalker_core.training.prepare VIDEOS --out DATA --base "SadTalker 256" --models FOLDER --device cuda
 
-How a video becomes clips stands in segmenting.py. A video that is done has a line in DATA/videos.jsonl, and is not
-looked at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its
-reason there and in the index of the clips.
+segmenting.py describes how a video becomes clips. A finished video has a line in DATA/videos.jsonl and is not read
+again; one that was interrupted starts over. For a video that cannot be used the reason is in that line and in the index
+of the clips.
 """
 
 from __future__ import annotations
@@ -132,9 +132,10 @@ def require_device(device: str) -> None:
 
 
 def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tuple[list[Video], list[Outcome]]:
-    """The videos without those that are another of them once more, as a copy or by a link; and what to say of these.
+    """The videos without those that are copies of another one, or links to it; and the outcomes of the copies.
 
-    Of two of the same content the one stays that was cut already, else the first. Only files of one size are compared.
+    Of two with the same content the one that was cut already is kept, else the first. Only files of equal size are
+    compared.
     """
     by_size: dict[int, list[Video]] = defaultdict(list)
     for video in videos:

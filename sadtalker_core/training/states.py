@@ -27,7 +27,7 @@ from ..saving import atomic_write
 
 STATE_FILE, BEST_FILE, SETTINGS_FILE = "state.pt", "best.pt", "run.json"
 EARLIER_FILES = ("state_1.pt", "state_2.pt")
-#: which state somebody may ask for
+#: the states that --export may name
 LAST, BEST = "last", "best"
 #: of run.json: for how many steps the run was planned at first, which schedules go by; and what it holds out
 PLANNED, HELD_OUT = "planned_steps", "held_out"
