@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ..canonical_face import FACE_OUTLINE, OUTER_LIPS
 from ..datatypes import Box
 from .blaze import conv
+from .person_matte import mended_matte
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     image (H, W, 3), and square (3, S, S) cut out of it at `box`;  points (468, 2 or more) in pixels of the square
     -> (1, S, S) in 0..1, or None where the network does not take the face for a person.
 
-    Hair is found best in the square itself, shoulders with more of the body around.
+    Hair is found best in the square itself, shoulders with more of the body around; what is wrong with both is mended
+    (person_matte.py).
     """
     mask, size = person_mask(net, square), square.shape[-1]
     if float(_at(mask, points[:, :2]).mean()) < _LEAST_FACE:
@@ -169,7 +171,8 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     around = person_mask(net, image[wide.y : wide.bottom, wide.x : wide.right].permute(2, 0, 1).float())
     body = around[:, box.y - wide.y : box.bottom - wide.y, box.x - wide.x : box.right - wide.x]
     body = F.interpolate(body[None], (size, size), mode="bilinear", align_corners=False)[0].to(mask)
-    return torch.lerp(mask, body, _below_the_nose(points[:, :2].to(mask), size))
+    whole = torch.lerp(mask, body, _below_the_nose(points[:, :2].to(mask), size))
+    return mended_matte(whole, square, points[:, :2])
 
 
 def _enlarged(box: Box, image: Tensor) -> Box:

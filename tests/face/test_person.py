@@ -49,7 +49,7 @@ def test_shoulders_are_seen_with_more_of_the_image_around(net):
     close = astronaut()[14:198, 133:317].permute(2, 0, 1)
     both, alone = person_in_square(net, astronaut(), Box(133, 14, 184, 184), close, FACE), person_mask(net, close)
     assert alone[0, 155, 2] < 0.01 and both[0, 155, 2] > 0.99
-    assert torch.equal(both[:, :100], alone[:, :100])
+    assert (both - alone)[:, :100].abs().max() < 1e-3
 
 
 def test_what_is_no_person_gets_no_mask(net):
