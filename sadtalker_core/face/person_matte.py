@@ -16,7 +16,8 @@ from ..canonical_face import FACE_OUTLINE, LEFT_EYE, RIGHT_EYE
 
 _CHIN = FACE_OUTLINE[18]
 _GRID = 128  #: s, at most
-_RIM = 2  #: pixels of the grid around the person within which a soft mask stays as it is
+_SOFT = 6  #: pixels of the grid around the person within which a soft mask stays as it is
+_RIM = 2  #: pixels of the grid up to which gaps between the person and hair that was missed are closed
 _SURE, _IS_PERSON, _IS_WALL = 0.9, 0.5, 0.1
 #: below the eyes, 1 at the chin: the colours of hair, and of the wall, are learned above these; and hair is brought
 #: back between these
@@ -38,7 +39,7 @@ def mended_matte(mask: Tensor, image: Tensor, points: Tensor) -> Tensor:
     face[..., y, x] = 1
     person = _joined(face, small[:, :1] > _IS_PERSON)
     hair = _missed_hair(small[:, :1], small[:, 1:], person, points)
-    parts = torch.cat([_grown(person, _RIM), hair], dim=1)
+    parts = torch.cat([_grown(person, _SOFT), hair], dim=1)
     near, missed = F.interpolate(parts, whole, mode="bilinear", align_corners=False)[0].split(1)
     return torch.maximum(mask * near, missed)
 

@@ -138,10 +138,7 @@ class _MeshClip:
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
         self.features = self.net.encode(self.stage.to(self.precision))
-        in_layers = crop.person is not None
-        self.silhouette = Silhouette(
-            self.net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers
-        )
+        self.silhouette = Silhouette(self.net, self.stage.to(self.precision), self.features, head.rig, head.person)
         self.identity, self.on_stage = self._crop_grid()
         self.parts = None if crop.person is None else self._in_layers(crop.person.to(image))
         self.look_at_layers = Lookup(self.layers if self.parts is None else self.parts.front, fine)

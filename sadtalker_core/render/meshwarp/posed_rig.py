@@ -30,7 +30,8 @@ _HALF_HELD = 0.03
 
 class PosedRig:
     """What stays the same for a clip: `rig` with the mesh on the stage, `left_top` (2,) of the stage in pixels of the
-    crop and `zoom`, pixels of the crop in one of the stage; `density`, pixels of the crop per decimetre.
+    crop and `zoom`, pixels of the crop in one of the stage; `density`, pixels of the crop per decimetre; `person`
+    (1, 1, 160, 160), where the stage shows the person, if that is known.
 
     landmarks (468, 3) in pixels of a crop of `side` pixels; source: one row, the portrait's own motion; person
     (1, side, side) in 0..1, where the crop shows the person, if that is known. Raises FaceNotFound.
@@ -54,6 +55,7 @@ class PosedRig:
             source.weights[0].to(landmarks),
             person=person,
         )
+        self.person = person
         self._source, self._held = source, _held_by_the_border(landmarks[:, 0], side)
         self._back = _head_rotation(source)[:1].mT
         self._translation = source.translation

@@ -22,7 +22,7 @@ from .flow_maps import face_at_rest, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .rig import FaceRig
-from .warp import mean_around, sample
+from .warp import largest_around, mean_around, sample
 
 _CHIN = FACE_OUTLINE[18]
 #: decimetres to all sides and degrees to both, by which the head is moved to see what goes along; so many moves at
@@ -46,21 +46,23 @@ _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, 
 
 
 class Silhouette:
-    """Of a portrait on its stage (1, 3, 160, 160), with its features by `net.encode`, for weights of the same."""
+    """Of a portrait on its stage (1, 3, 160, 160), with its features by `net.encode`, for weights of the same.
+
+    person (1, 1, 160, 160) in 0..1, where the stage shows the person, if that is known.
+    """
 
     def __init__(
-        self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig, *, in_layers: bool = False
+        self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig, person: Tensor | None = None
     ):
         self.distance, face = None, face_at_rest(rig)
-        if not in_layers:
+        if person is None:
             self.distance = _distance(_found_head(net, stage, features, rig) > _IS_HEAD)
         self.face = face
         self.within = _distance(face < 0.5)
         down, across = torch.gradient(-self.within, dim=(2, 3))
         outwards = torch.cat([across, down], dim=1)
         self.outwards = outwards / outwards.norm(dim=1, keepdim=True).clamp_min(0.1)
-        place = _places(stage.device)
-        self.rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / MARGIN).clamp(0, 1)
+        self.rim = _rim(stage.device, person)
         self.neck = _below_the_chin(rig)
 
     def __call__(self, displacement: Tensor, face: Tensor) -> Tensor:
@@ -92,6 +94,20 @@ class Silhouette:
         known = torch.cat([distance, self.neck], dim=1).expand(len(displacement), -1, -1, -1)
         away, neck = sample(known, _grid(_places(displacement.device) + displacement)).split(1, dim=1)
         return away, neck
+
+
+def _rim(device: torch.device, person: Tensor | None) -> Tensor:
+    """(1, 1, h, h) 1 within the stage, 0 at its border, beyond which nothing moves; of a person (1, 1, h, h) who is
+    known (1, 2, h, h), of x and of y: where nobody is cut by the upper border, a crown close to it turns and leans with
+    the rest of the head.
+    """
+    place = _places(device)
+    rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / MARGIN).clamp(0, 1)
+    if person is None:
+        return rim
+    cut = largest_around(person[:, :, :1], 2 * MARGIN + 1)
+    beside = torch.minimum(place[:, :1], STAGE - place).amin(1, keepdim=True) / MARGIN
+    return torch.cat([torch.lerp(beside.clamp(0, 1), rim, mean_around(cut, MARGIN + 1)), rim], dim=1)
 
 
 def _found_head(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:

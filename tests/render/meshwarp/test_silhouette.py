@@ -67,3 +67,20 @@ def test_three_by_three_is_solved_on_planes_as_one_by_one():
     solved = _solved(*upper, right.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     left = (matrix.double() @ solved.double()[..., None])[..., 0]
     assert (left - right).abs().max() < 1e-5 * (matrix.abs().amax((2, 3))[..., None] * solved.abs() + 1).max()
+
+
+def test_a_crown_close_to_the_border_goes_sideways_with_the_head_and_one_that_is_cut_stays():
+    net = FlowRenderer(FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))).eval()
+    stage, face, pushed = torch.full((1, 3, STAGE, STAGE), 0.5), rig(), torch.full((1, 2, STAGE, STAGE), -3.0)
+    no_face = torch.zeros(1, 1, STAGE, STAGE)
+    crowns = []
+    for top in (3, 0):
+        person = torch.zeros(1, 1, STAGE, STAGE)
+        person[..., top:, 40:120] = 1
+        with torch.inference_mode():
+            moved = Silhouette(net, stage, [], face, person)(pushed, no_face)
+        crowns.append(moved[0, :, 3, STAGE // 2])
+        assert moved[0, :, :, 0].abs().max() < 0.2
+    free, cut = crowns
+    assert free[0] < -2.9 and cut[0] > -0.8
+    assert free[1] == cut[1] > -0.8
