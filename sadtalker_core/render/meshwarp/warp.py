@@ -30,18 +30,19 @@ _FREE = 0.3
 class Lookup:
     """A portrait's crop (1, C, S, S) in 0..1, looked up between its pixels.
 
-    fine: keep its sharpness wherever a pixel falls; otherwise bilinear, which blurs most half-way between two pixels.
+    fine: keep its sharpness wherever a pixel falls; otherwise bilinear, which blurs most half-way between two pixels
+    enlarged: of a fine one, False looks it up at its own size, bicubically
     """
 
-    def __init__(self, image: Tensor, fine: bool):
+    def __init__(self, image: Tensor, fine: bool, *, enlarged: bool = True):
         self.fine = fine
-        self.image = _finer(image) if fine else image
+        self.image = _finer(image) if fine and enlarged else image
 
     def colours(self) -> Lookup:
-        """The same without what lies behind the first three channels."""
-        look = copy.copy(self)
-        look.image = self.image[:, :3]
-        return look
+        """The same lookup of the first three channels alone."""
+        colours = copy.copy(self)
+        colours.image = self.image[:, :3]
+        return colours
 
     def __call__(self, grid: Tensor) -> Tensor:
         """grid (B, h, w, 2) as `sample` takes it -> (B, C, h, w), float32 where it is fine."""
