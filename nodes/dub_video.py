@@ -28,7 +28,7 @@ class SadTalkerDubVideo(io.ComfyNode):
             description="Dubs a person in a video: jaw and lips follow the new audio, everything else stays as "
             "recorded. Videos of any length, in the memory of a few frames.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 *map(widgets.option, ("length", "strength", "keep_mouth", "original_volume")),
                 widgets.option("face_index", "Which face in the first frame that shows any, counted from 0."),
                 widgets.option("face_order", "Order in which the faces of that frame are counted."),
@@ -118,7 +118,7 @@ class SadTalkerDubVideo(io.ComfyNode):
                 on_frame=progress.show,
                 **video_file.writing(cls.hidden, progress),
             )
-        return video_file.shown(path, subfolder)
+        return video_file.output_of(path, subfolder)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> str | bool:

@@ -21,9 +21,9 @@ class SadTalkerExpNet(io.ComfyNode):
             description="Predicts 64 expression coefficients per frame from the audio. Blinks are generated or taken "
             "from a reference video.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
-                wires.Speech.Input("speech", tooltip="From Audio Encode."),
-                wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
+                widgets.model(),
+                widgets.speech(),
+                widgets.coefficients(),
                 widgets.option("blink"),
                 widgets.option("blink_rate"),
                 widgets.option("blink_strength"),

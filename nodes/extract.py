@@ -32,7 +32,7 @@ class SadTalker3DMMExtract(io.ComfyNode):
             description="Finds and crops the face, and describes it by the coefficients of a 3D face model (3DMM): "
             "identity, expression, head pose.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 wires.Portrait.Input("portrait", tooltip="From Load Portrait or Portrait from Image."),
                 *map(widgets.option, ("crop_mode", "crop_scale", "crop_offset_x", "crop_offset_y", "landmarks")),
                 widgets.option("render_size", optional=True),

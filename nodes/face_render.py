@@ -23,7 +23,7 @@ class SadTalkerFaceRender(io.ComfyNode):
             category=wires.CATEGORY,
             description="Animates the portrait and renders the frames at 25 fps, with a live preview in the node.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cropped."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
                 *widgets.own("FaceRender"),

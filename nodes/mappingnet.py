@@ -23,8 +23,8 @@ class SadTalkerMappingNet(io.ComfyNode):
             description="Maps expression and head pose to the key points that drive the renderer. Scales expression "
             "and head movement.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
-                wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
+                widgets.model(),
+                widgets.coefficients(),
                 wires.Expression.Input("expression", tooltip="From ExpNet."),
                 wires.Pose.Input("pose", tooltip="From PoseVAE."),
                 *map(widgets.option, _OPTIONS),

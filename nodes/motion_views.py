@@ -56,7 +56,7 @@ class SadTalkerMotionPreview(io.ComfyNode):
             description="Previews the motion in seconds: the animated face mesh with mini, the 15 key points that "
             "drive the renderer with the released models.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract."),
                 wires.Motion.Input("motion", tooltip="From MappingNet."),
                 *widgets.own("MotionPreview"),

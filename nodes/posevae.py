@@ -21,9 +21,9 @@ class SadTalkerPoseVAE(io.ComfyNode):
             description="Predicts head movement from the audio in one of 46 styles, or takes it from a reference "
             "video.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
-                wires.Speech.Input("speech", tooltip="From Audio Encode."),
-                wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract."),
+                widgets.model(),
+                widgets.speech(),
+                widgets.coefficients(),
                 widgets.option("pose_style"),
                 widgets.seed(),
                 *widgets.reference("PoseVAE"),

@@ -38,7 +38,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             description="Face Render, Paste Back and Video Combine in one, batch by batch: clips of any length in the"
             " memory of a few frames.",
             inputs=[
-                wires.Model.Input("model", tooltip="From Load SadTalker Model."),
+                widgets.model(),
                 wires.Portrait.Input("portrait", tooltip="From 3DMM Extract: the portrait with its face cropped."),
                 wires.Motion.Input("motion", tooltip="From MappingNet; it sets the number of frames."),
                 widgets.option("paste_back"),
@@ -100,21 +100,20 @@ class SadTalkerRenderVideo(io.ComfyNode):
             raise OptionError("a second person needs both other_portrait and other_motion; connect the missing one.")
         kind, behind = FORMATS[format], video_file.backdrop(background_color, background)
         with_alpha = kind.alpha or behind is not None or alpha_output
-        heads = pipeline.render(model, portrait, motion, batch_size=batch_size, alpha=with_alpha)
-        whole = None
-        width, height = heads.width, heads.height
+        people = [(portrait, motion)]
         if other_portrait is not None and other_motion is not None:
-            other = pipeline.render(model, other_portrait, other_motion, batch_size=batch_size, alpha=with_alpha)
-            heads = pipeline.paste_together(
-                [
-                    (clip, pipeline.make_paste_back(who, feather=feather, colour_match=colour_match, mask=mask))
-                    for clip, who in ((heads, portrait), (other, other_portrait))
-                ]
-            )
-            width, height = heads.width, heads.height
-        elif paste_back:
-            whole = pipeline.make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
-            width, height = portrait.size_wh
+            people.append((other_portrait, other_motion))
+        heads, whole = pipeline.render_people(
+            model,
+            people,
+            paste_back=paste_back,
+            feather=feather,
+            colour_match=colour_match,
+            mask=mask,
+            batch_size=batch_size,
+            alpha=with_alpha,
+        )
+        width, height = (heads.width, heads.height) if whole is None else portrait.size_wh
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
         alphas = _Alphas((heads.n_frames, height, width)) if alpha_output and heads.has_alpha else None
         progress = Progress(heads.n_frames)
@@ -145,7 +144,7 @@ class SadTalkerRenderVideo(io.ComfyNode):
             alpha = opaque(heads.n_frames, height, width)
         else:
             alpha = ExecutionBlocker(ASK_FOR_ALPHA)
-        return video_file.shown(path, subfolder, alpha, check_stop=progress.check_stop)
+        return video_file.output_of(path, subfolder, alpha, check_stop=progress.check_stop)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None, background_color: str | None = None) -> str | bool:

@@ -76,7 +76,7 @@ class SadTalkerVideoCombine(io.ComfyNode):
                 background=behind,
                 **video_file.writing(cls.hidden, progress),
             )
-        return video_file.shown(path, subfolder, check_stop=progress.check_stop)
+        return video_file.output_of(path, subfolder, check_stop=progress.check_stop)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None, background_color: str | None = None) -> str | bool:

@@ -87,9 +87,9 @@ def prefix_fault(filename_prefix: str | None) -> str | bool:
     return True
 
 
-def shown(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None] | None = None) -> io.NodeOutput:
-    """The written file as a VIDEO, and as what the page plays in the node: the file, or a copy where no browser plays
-    it.  more: what else the node gives
+def output_of(path: Path, subfolder: str, *more: Any, check_stop: Callable[[], None] | None = None) -> io.NodeOutput:
+    """The node's output: the written file as a VIDEO, and the preview that the page plays, which is the file, or a copy
+    where no browser plays it.  more: the node's other outputs
     """
     played = ui.SavedResult(path.name, subfolder, io.FolderType.output)
     if not format_of(path).in_browsers:

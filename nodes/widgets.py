@@ -28,6 +28,21 @@ def option(name: str, tooltip: str = "", *, node: str = "", condition: str = "",
     return kind(name, default=spec.default, tooltip=tip, **limits, **more)
 
 
+def model() -> io.Input:
+    """The socket for the networks."""
+    return wires.Model.Input("model", tooltip="From Load SadTalker Model.")
+
+
+def speech() -> io.Input:
+    """The socket for the encoded audio."""
+    return wires.Speech.Input("speech", tooltip="From Audio Encode.")
+
+
+def coefficients() -> io.Input:
+    """The socket for the portrait's coefficients."""
+    return wires.Coefficients.Input("coefficients", tooltip="The portrait's, from 3DMM Extract.")
+
+
 def seed(tooltip: str = "") -> io.Input:
     """A seed that the page counts on after each run."""
     return option("seed", tooltip, control_after_generate=True)

@@ -140,7 +140,7 @@ def _options(asked: argparse.Namespace) -> Options:
 
 
 def _target(asked: argparse.Namespace, **inputs: Path | None) -> Path:
-    """What is to be written; and every file that is named is there."""
+    """The checked path of the output. Raises OptionError for it, and for inputs that do not exist."""
     files = {what: file for what, file in inputs.items() if file is not None}
     written = getattr(asked, "format", OPTIONS["format"].default)
     target = require_target(asked.out, overwrite=asked.overwrite, inputs=[*files.values()], format=written)
@@ -151,7 +151,7 @@ def _target(asked: argparse.Namespace, **inputs: Path | None) -> Path:
 
 
 def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
-    """The model; None where it is missing, which has been said then."""
+    """The model; None where its weights are missing, after printing which."""
     try:
         with _bar("load", "B", asked.quiet) as progress:
             return load(
@@ -181,7 +181,7 @@ def _save(video: Video | DubbedVideo, target: Path, asked: argparse.Namespace, w
         with _bar(what, "frame", asked.quiet) as progress:
             tell(0, made)
             video.save(target, overwrite=asked.overwrite, on_progress=tell)
-    except VideoError as error:  # the encoder's; all that came in has been looked at
+    except VideoError as error:  # the encoder's: all inputs have been checked before
         return _report(error, FAILED)
     width, height = (side + side % 2 for side in video.size)  # as the file has them
     print(f"{target}: {made} frames of {width} x {height}, {made / video.fps:.2f} s")
@@ -199,7 +199,7 @@ def _bar(what: str, unit: str, quiet: bool) -> _TqdmBar | _PlainBar | _NoBar:
 
 
 class _NoBar:
-    """`progress(done, total)` says nothing; the others below are used alike, each in a with-block."""
+    """A context that gives `progress(done, total)`. This one shows nothing; its subclasses do."""
 
     def __enter__(self) -> OnProgress:
         return self.show
@@ -208,10 +208,10 @@ class _NoBar:
         self.close()
 
     def show(self, done: int, total: int) -> None:
-        """So much of the work is done."""
+        """Show how much of the work is done."""
 
     def close(self) -> None:
-        """No more is to come."""
+        """End the bar."""
 
 
 class _TqdmBar(_NoBar):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,8 +178,59 @@ class SadTalker:
         return DubbedVideo(self, source, track, new_audio, options)
 
 
+class _Saveable:
+    """What `Video` and `DubbedVideo` have in common: they can be saved."""
+
+    audio: tuple[Tensor, float] | None
+    options: Options
+
+    @property
+    def _format(self) -> str:
+        return MP4.name
+
+    def _writer(self) -> Callable[..., Path]:
+        """What renders the frames and writes them to a path, with the arguments that `save` gives it."""
+        raise NotImplementedError
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        signature: Signature | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Path:
+        """Write a video, marked as AI-generated, and return its path.
+
+        The format of a `Video` is `options.format`, and its path has that ending: .mp4 (H.264, AAC), .webm (VP9, Opus)
+        or .mov (ProRes 4444, PCM). What a portrait with transparency shows is laid on `options.background`; without one
+        a webm or mov is transparent. A `DubbedVideo` is an mp4 with the new audio, and the video's own under it at
+        `options.original_volume`.
+
+        overwrite:   whether an existing file may be replaced
+        metadata:    names and texts to store in the file
+        signature:   who signs it (C2PA), or nobody
+        on_progress: called with (frames done, of how many) after each batch; may raise to stop, and nothing is left
+        Raises OptionError, before any work, for a path that cannot be written to or is taken; VideoError, SigningError
+        or DoesNotFit while writing.
+        """
+        target = require_target(path, overwrite=overwrite, format=self._format)
+        write = self._writer()
+        with torch.no_grad():
+            return write(
+                target,
+                audio=self.audio,
+                output_fps=self.options.output_fps,
+                quality=self.options.quality,
+                metadata=metadata,
+                signature=signature,
+                on_progress=on_progress,
+            )
+
+
 @dataclass(frozen=True, eq=False)
-class Video:
+class Video(_Saveable):
     """A talking head, its motion predicted. Each call of `frames` or `save` renders it."""
 
     model: SadTalker = field(repr=False)
@@ -225,40 +277,14 @@ class Video:
                 colours = whole(head[:, :3]).float()
                 yield torch.cat([colours, whole.alpha(head[:, 3:])], dim=1) if alpha else colours
 
-    def save(
-        self,
-        path: str | Path,
-        *,
-        overwrite: bool = False,
-        metadata: Mapping[str, str] | None = None,
-        signature: Signature | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Path:
-        """Write a video of the format `options.format`, marked as AI-generated, and return its path, which has that
-        ending: .mp4 (H.264, AAC), .webm (VP9, Opus) or .mov (ProRes 4444, PCM). What a portrait with
-        transparency shows is laid on `options.background`; without one a webm or mov is transparent.
+    @property
+    def _format(self) -> str:
+        return self.options.format
 
-        overwrite:   whether an existing file may be replaced
-        metadata:    names and texts to store in the file
-        signature:   who signs it (C2PA), or nobody
-        on_progress: called with (frames done, of how many) after each batch; may raise to stop, and nothing is left
-        Raises OptionError, before any work, for a path that cannot be written to or is taken; VideoError, SigningError
-        or DoesNotFit while writing.
-        """
-        target = require_target(path, overwrite=overwrite, format=self.options.format)
+    def _writer(self) -> Callable[..., Path]:
         background = background_of(self.options)
-        with torch.no_grad():
-            return pipeline.render_video(
-                target,
-                *self._stream(alpha=needs_alpha(self.options)),
-                output_fps=self.options.output_fps,
-                audio=self.audio,
-                quality=self.options.quality,
-                metadata=metadata,
-                signature=signature,
-                on_progress=on_progress,
-                background=background,
-            )
+        heads, paste_back = self._stream(alpha=needs_alpha(self.options))
+        return partial(pipeline.render_video, heads=heads, paste_back=paste_back, background=background)
 
     def save_blendshapes(
         self,
@@ -303,19 +329,19 @@ def frame_stream_of(
 
     alpha: whether that of the image comes along, where it has one
     """
-    heads = [
-        pipeline.render(networks, portrait, motion, batch_size=batch_size, alpha=alpha) for portrait, motion in people
-    ]
-    if len(people) == 1:
-        return heads[0], paste_back_of(people[0][0], options)
-    options = replace(options, paste_back=True)
-    backs = (paste_back_of(portrait, options) for portrait, _ in people)
-    pasted = [(head, back) for head, back in zip(heads, backs, strict=True) if back is not None]
-    return pipeline.paste_together(pasted), None
+    return pipeline.render_people(
+        networks,
+        people,
+        paste_back=options.paste_back,
+        feather=options.feather,
+        colour_match=options.colour_match,
+        batch_size=batch_size,
+        alpha=alpha,
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class DubbedVideo:
+class DubbedVideo(_Saveable):
     """A video and the speech that it is dubbed with. Each call of `frames` or `save` renders it."""
 
     model: SadTalker = field(repr=False)
@@ -344,30 +370,9 @@ class DubbedVideo:
         """Yield frames (H, W, 3), uint8. Raises FaceNotFound for a video without a face."""
         return dubbed_frames(self.model.networks, self.source, self.track, dub_options(self.options))
 
-    def save(
-        self,
-        path: str | Path,
-        *,
-        overwrite: bool = False,
-        metadata: Mapping[str, str] | None = None,
-        signature: Signature | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Path:
-        """As `Video.save`; the new audio, and the video's own under it at `options.original_volume`."""
-        target = require_target(path, overwrite=overwrite)
-        return dub_video(
-            target,
-            self.model.networks,
-            self.source,
-            self.track,
-            dub_options(self.options),
-            audio=self.audio,
-            output_fps=self.options.output_fps,
-            quality=self.options.quality,
-            metadata=metadata,
-            signature=signature,
-            on_progress=on_progress,
-        )
+    def _writer(self) -> Callable[..., Path]:
+        networks, options = self.model.networks, dub_options(self.options)
+        return partial(dub_video, model=networks, source=self.source, track=self.track, options=options)
 
 
 def dub_options(options: Options) -> DubOptions:
@@ -508,7 +513,7 @@ def needs_alpha(options: Options) -> bool:
 def background_of(options: Options, file: bytes | None = None) -> Tensor | None:
     """What a cut-out is laid on: a colour (3,), an image (1, H, W, 3), or None.
 
-    image: the file that `options.background` names, where somebody has read it already
+    file: the bytes of the file that `options.background` names, where they have been read already
     Raises OptionError for what is neither a colour nor a file, ImageError for a file that is no image.
     """
     if not options.background:

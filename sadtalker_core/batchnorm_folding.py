@@ -8,8 +8,11 @@ from torch import Tensor
 
 
 def fold_batchnorm(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that does what `conv` and the batch norm in eval mode after it do."""
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))
-    bias = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
-    return weight, bias * scale + norm.bias
+    """Weight and bias of a convolution that does what `conv` and the batch norm in eval mode after it do. Worked out in
+    float32, in the precision of its weights.
+    """
+    precision = conv.weight.dtype
+    scale = norm.weight.float() / (norm.running_var.float() + norm.eps).sqrt()
+    weight = conv.weight.float() * scale.view(-1, *[1] * (conv.weight.ndim - 1))
+    bias = -norm.running_mean.float() if conv.bias is None else conv.bias.float() - norm.running_mean.float()
+    return weight.to(precision), (bias * scale + norm.bias.float()).to(precision)

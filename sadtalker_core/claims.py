@@ -160,31 +160,31 @@ def sweep(folder: Path, rescue: Rescue | None = None) -> None:
 
 
 def _sweep_one(path: Path, rescue: Rescue | None) -> None:
-    dead = _claim_of_the_dead(path)
-    if dead is None:
+    abandoned = _abandoned_claim(path)
+    if abandoned is None:
         return
     try:
         with contextlib.suppress(FileNotFoundError):  # see `_rename_to_new`
             if _NUMBERED.fullmatch(path.name) and not os.lstat(path).st_size:
                 path.unlink()
         left = ", ".join(part.name for part in _parts(path)) or _claim_file(path).name
-        wanted = dead.partial is not None and not os.path.lexists(path)
-        if wanted and (rescue is None or not rescue(dead)):
+        wanted = abandoned.partial is not None and not os.path.lexists(path)
+        if wanted and (rescue is None or not rescue(abandoned)):
             logging.warning(
                 "SadTalker: %s, which a run that was killed left in %s, cannot be used now and stays.",
                 shorten(left),
                 shorten(path.parent),
             )
             return
-        dead.release()
+        abandoned.release()
         logging.warning(
             "SadTalker: removed %s, which a run that was killed left in %s.", shorten(left), shorten(path.parent)
         )
     finally:
-        dead.abandon()
+        abandoned.abandon()
 
 
-def _claim_of_the_dead(path: Path) -> Claim | None:
+def _abandoned_claim(path: Path) -> Claim | None:
     """The claim of a process that has died, now ours; None for parts of a living one, and for parts that are not ours
     to sweep. On a file system without locks all processes count as living.
     """

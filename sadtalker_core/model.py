@@ -262,7 +262,7 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
     unmapped = [net for net in _MAPPED if net not in nets] if files.released else []
     missing = {}
     if len(unmapped) < len(_MAPPED):  # one of them has to be there
-        missing = {net: _not_there(_MAPPED[net], files.folders) for net in unmapped}
+        missing = {net: _missing_sentence(_MAPPED[net], files.folders) for net in unmapped}
     wanted = files.family.networks.names()
     absent = [net for net in wanted if net not in nets and net not in missing]
     if absent:
@@ -284,7 +284,7 @@ def _build(files: _ModelFiles, ops: Any) -> SadTalkerModel:
 _MAPPED = {"mapping": MAPPING, "mapping_full": MAPPING_FULL}
 
 
-def _not_there(mapping: WeightsFile, folders: Sequence[Path]) -> str:
+def _missing_sentence(mapping: WeightsFile, folders: Sequence[Path]) -> str:
     return (
         f"the crop modes {MODES_OF_MAPPING[mapping.name]} need {mapping.describe()}, which is not below the folders "
         f"searched: {searched(folders)}. Get it from {mapping.url}, load the model with allow_download on, or choose "

@@ -342,6 +342,31 @@ def render(
 # --------------------------------------------------------------------------------------------- the whole image
 
 
+def render_people(
+    model: Model,
+    people: Sequence[tuple[Portrait, AnyMotion]],
+    *,
+    paste_back: bool,
+    feather: float = FEATHER,
+    colour_match: float = 1.0,
+    mask: Tensor | None = None,
+    batch_size: int = 0,
+    alpha: bool = False,
+) -> tuple[FrameStream, PasteBack | None]:
+    """One person, or several of one image -> the frames, and what puts them back into their image; None where that is
+    not wanted, and where the frames are whole images already, as those of several people are.
+
+    feather, colour_match, mask: see `make_paste_back`;  batch_size, alpha: see `render`
+    """
+    streams = [render(model, portrait, motion, batch_size=batch_size, alpha=alpha) for portrait, motion in people]
+    if len(people) == 1 and not paste_back:
+        return streams[0], None
+    backs = [make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask) for portrait, _ in people]
+    if len(people) == 1:
+        return streams[0], backs[0]
+    return paste_together(list(zip(streams, backs, strict=True))), None
+
+
 def paste(
     frames: Tensor,
     portrait: Portrait,

@@ -40,7 +40,7 @@ class SpeakerTrack:
 def speakers_of(turns: Sequence[Turn], wanted: str = "") -> list[str]:
     """Who gets a track, in which order: as they begin to speak, or as `wanted` lists them ("anna, ben").
 
-    Large and small letters are alike. Raises OptionError for more than MOST_SPEAKERS, and for a name that nobody has.
+    Case does not matter. Raises OptionError for more than MOST_SPEAKERS, and for a name that is not in the turns.
     """
     named: dict[str, str] = {}
     for turn in sorted(turns, key=lambda turn: turn.start):
@@ -82,7 +82,7 @@ def split_speakers(
     Raises AudioError for empty audio or a batch, OptionError for no turns, for speakers that do not fit, and for turns
     that all lie after the end.
     """
-    turns = _believed(turns)
+    turns = _checked_turns(turns)
     if not turns:
         raise OptionError("lines: nobody speaks in them; expected at least one turn.")
     if not isinstance(speakers, str):
@@ -122,8 +122,8 @@ def describe_tracks(tracks: Sequence[SpeakerTrack]) -> str:
     return "\n".join(f"{k}: {track.name}, speaks {track.seconds:.1f} s" for k, track in enumerate(tracks, start=1))
 
 
-def _believed(turns: object) -> list[Turn]:
-    """The turns, if they are some: of `read_turns`, or made by hand, which may hold anything."""
+def _checked_turns(turns: object) -> list[Turn]:
+    """The turns, of `read_turns` or made by hand. Raises OptionError for anything else."""
     if not isinstance(turns, Sequence) or not all(isinstance(turn, Turn) for turn in turns):
         raise OptionError("turns: expected what read_turns makes of a text, got something else.")
     for start, end, speaker in turns:
@@ -137,8 +137,8 @@ def _believed(turns: object) -> list[Turn]:
 
 
 def _silence(sound: Tensor) -> Tensor:
-    """Zeros as large as the recording, whose memory is taken where something is written only, as calloc gives it: four
-    speakers in turns need about one recording, and not four.
+    """Zeros of the recording's shape and type. They come from calloc, so only what is written to takes
+    memory: four speakers in turns need about one recording, not four.
     """
     shape = (*sound.shape[:-1], sound.shape[-1] * sound.element_size())
     return torch.from_numpy(np.zeros(shape, np.uint8)).view(sound.dtype)

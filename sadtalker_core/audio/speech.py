@@ -30,7 +30,7 @@ from .mel import N_BANDS, STEPS_PER_CHUNK, mel_spectrogram
 from .resample import resampled
 
 EMPTY = "the audio is empty (does the video have an audio track?)."
-#: a float wave beyond this is no loud voice but integers that somebody forgot to scale
+#: a float wave beyond this is not a loud voice but unscaled integers
 LOUDEST_BELIEVABLE = 100.0
 #: ten hours
 LONGEST_IDLE_S = 36_000

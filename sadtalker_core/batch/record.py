@@ -72,7 +72,7 @@ class RunFolder:
         self._lock.close()
 
     def done_before(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """By id, the jobs whose video an earlier run has made and nobody has touched since."""
+        """By id, the jobs whose video an earlier run has made and which has not changed since."""
         written = {outcome.id: outcome for outcome in self._lines()}
         found = {}
         for job in jobs:

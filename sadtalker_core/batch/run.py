@@ -112,7 +112,7 @@ class _Run:
             self.pool.ask(self._call("run_job", job, self._keep))
         for job in jobs:
             if job not in whole:
-                (self._render_in_chunks if job.film is None else self._dub_in_chunks)(job)
+                self._in_chunks(job)
         while self.pool.busy:
             self.pool.wait(1.0)
 
@@ -124,7 +124,9 @@ class _Run:
         return Call(task, args, callback and (lambda call: callback(job, call)))
 
     def _claim(self, job: Job) -> Claim:
-        """Before a worker begins, so that nobody works for a video that cannot be written. Raises InUse or OSError."""
+        """The claim on the job's file, made before a worker begins, so that no work is lost on a file that cannot be
+        written. Raises InUse or OSError.
+        """
         if job.id not in self._claims:
             job.out.parent.mkdir(parents=True, exist_ok=True)
             self._claims[job.id] = claim_path(job.out)
@@ -150,19 +152,12 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------ many workers a job
 
-    def _render_in_chunks(self, job: Job) -> None:
+    def _in_chunks(self, job: Job) -> None:
         started = time.perf_counter()
         pieces: deque[Call] = deque()
         try:
-            plan = self.pool.ask(self._call("plan", job), first=True)
-            clip: PlannedClip = self._result(plan)
-            heads = FrameStream(
-                len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces), has_alpha=clip.has_alpha
-            )
-            audio = None if job.voice is None else read_audio(job.voice.read_bytes())
-            background = None if job.background is None else job.background.read_bytes()
-            write_job_video(self._claim(job), heads, clip.portrait, audio, job.options, background)
-            outcome = _done(job, len(clip), time.perf_counter() - started, "cut into chunks")
+            n_frames = (self._render_in_chunks if job.film is None else self._dub_in_chunks)(job, pieces)
+            outcome = _done(job, n_frames, time.perf_counter() - started, "cut into chunks")
         except Exception as error:  # whatever it is, the other jobs go on
             for piece in pieces:
                 piece.withdrawn = True
@@ -170,10 +165,22 @@ class _Run:
         else:
             self._end(outcome)
 
-    def _dub_in_chunks(self, job: Job) -> None:
-        """The video is read and its face tracked here, in order; the workers render the mouths."""
-        started = time.perf_counter()
-        pieces: deque[Call] = deque()
+    def _render_in_chunks(self, job: Job, pieces: deque[Call]) -> int:
+        """-> the number of frames written.  pieces: what workers have been asked for and have not handed in yet"""
+        plan = self.pool.ask(self._call("plan", job), first=True)
+        clip: PlannedClip = self._result(plan)
+        heads = FrameStream(
+            len(clip), clip.height, clip.width, lambda: self._in_order(job, clip, pieces), has_alpha=clip.has_alpha
+        )
+        audio = None if job.voice is None else read_audio(job.voice.read_bytes())
+        background = None if job.background is None else job.background.read_bytes()
+        write_job_video(self._claim(job), heads, clip.portrait, audio, job.options, background)
+        return len(clip)
+
+    def _dub_in_chunks(self, job: Job, pieces: deque[Call]) -> int:
+        """The same for a video that is dubbed: it is read and its face tracked here, in order; the workers render the
+        mouths.
+        """
 
         def render(patches: Iterator[AnyPatch | None], person: Person) -> Iterator[Tensor | None]:
             shared = self.pool.share(person)
@@ -190,19 +197,11 @@ class _Run:
                     for square in self._result(pieces.popleft()):
                         yield None if square is None else torch.tensor(square)
 
-        try:
-            claim = self._claim(job)
-            assert job.film is not None and job.voice is not None
-            model = load_model(job.options.model, self.model_folders)
-            audio = read_audio(job.voice.read_bytes())
-            n_frames = write_dubbed(claim, model, VideoFile.of(job.film), audio, job.options, render)
-            outcome = _done(job, n_frames, time.perf_counter() - started, "cut into chunks")
-        except Exception as error:  # whatever it is, the other jobs go on
-            for piece in pieces:
-                piece.withdrawn = True
-            self._end(_failed(job, sentence_of(error)))
-        else:
-            self._end(outcome)
+        claim = self._claim(job)
+        assert job.film is not None and job.voice is not None
+        model = load_model(job.options.model, self.model_folders)
+        audio = read_audio(job.voice.read_bytes())
+        return write_dubbed(claim, model, VideoFile.of(job.film), audio, job.options, render)
 
     def _in_order(self, job: Job, clip: PlannedClip, pieces: deque[Call]) -> Iterator[Tensor]:
         """The frames of the clip; chunks are asked for a few ahead of the one that is being written."""

@@ -79,7 +79,7 @@ class WorkerPool:
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
         self._n_lost_before_work = 0
-        self._fatal_error = ""  # why nobody will ever work again
+        self._fatal_error = ""  # why no worker can be had any more
 
     def __enter__(self) -> WorkerPool:
         ray = self._ray = _import_ray()
@@ -263,7 +263,7 @@ def _begin(ray: Any, address: str | None) -> None:
 @contextmanager
 def _in_the_folder_of(core: Path) -> Iterator[None]:
     """Ray puts the current folder before all others on the path of its workers: there they find this very copy of the
-    code, even if another one is installed, or this one is and somebody calls it from the folder of the other.
+    code, even if another one is installed, or this one is and the command is run from the folder of another.
     """
     before = Path.cwd()
     os.chdir(core.parent)

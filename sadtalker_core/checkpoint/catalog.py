@@ -21,7 +21,7 @@ SADTALKER_256 = "SadTalker 256"
 SADTALKER_512 = "SadTalker 512"
 #: how far below a model folder files are looked for, and at how many names at most in each
 DEEPEST, MOST_NAMES = 6, 20_000
-#: a file that somebody put into the model folder is chosen as this and its path below the folder
+#: a user's own file in a model folder is chosen by this and its path below the folder
 FILE_PREFIX = "file/"
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -166,8 +166,8 @@ class FoundFile:
     released: WeightsFile | None = None
 
 
-class _Look:
-    """A look into the model folders. What lies below them is only read when something is not in them."""
+class _Search:
+    """A search of the model folders. What lies below them is read only when something is not in them."""
 
     def __init__(self, folders: Sequence[Path]):
         self.folders = [Path(folder) for folder in folders]
@@ -182,6 +182,7 @@ class _Look:
 
     @property
     def below(self) -> dict[str, Path]:
+        """Name in small letters -> the file; read once."""
         if self._below is None:
             self._below = {}
             for path in (path for folder in self.folders for path in files_below(folder)):
@@ -189,6 +190,7 @@ class _Look:
         return self._below
 
     def lacks(self, files: Sequence[WeightsFile]) -> tuple[WeightsFile, ...]:
+        """Those of the files that are not there."""
         return tuple(file for file in files if self.find(file.name) is None)
 
 
@@ -231,7 +233,7 @@ def is_file(path: Path) -> bool:
 
 def find(name: str, folders: Sequence[Path]) -> Path | None:
     """The released file of that name in or below the folders."""
-    return _Look(folders).find(name)
+    return _Search(folders).find(name)
 
 
 def find_together(files: Sequence[WeightsFile], folders: Sequence[Path]) -> Path | None:
@@ -255,26 +257,26 @@ def find_files(model: str, folders: Sequence[Path]) -> tuple[FoundFile, ...]:
     """
     if model.startswith(FILE_PREFIX):
         return (_find_own_file(model, folders),)
-    look, sets = _Look(folders), _released(model).sets
+    search, sets = _Search(folders), _released(model).sets
     for most_missing in (0, 1):
         for files in sets:
-            missing = look.lacks(files)
+            missing = search.lacks(files)
             if len(missing) <= most_missing and all(file in MAPPINGS for file in missing):
-                found = ((look.find(file.name), file) for file in files)
+                found = ((search.find(file.name), file) for file in files)
                 return tuple(FoundFile(path, file) for path, file in found if path)
-    raise CheckpointMissing(_missing(model, look))
+    raise CheckpointMissing(_missing(model, search))
 
 
 def missing_files(model: str, folders: Sequence[Path]) -> tuple[WeightsFile, ...]:
     """What would have to be fetched to make a released model whole; none where it is. Of its sets the one that is
     nearest to complete counts, by its number of files.
     """
-    look = _Look(folders)
-    return look.lacks(_nearest(model, look))
+    search = _Search(folders)
+    return search.lacks(_nearest(model, search))
 
 
-def _nearest(model: str, look: _Look) -> tuple[WeightsFile, ...]:
-    return min(_released(model).sets, key=lambda files: len(look.lacks(files)) / len(files))
+def _nearest(model: str, search: _Search) -> tuple[WeightsFile, ...]:
+    return min(_released(model).sets, key=lambda files: len(search.lacks(files)) / len(files))
 
 
 def searched(folders: Sequence[Path]) -> str:
@@ -304,17 +306,17 @@ def _find_own_file(model: str, folders: Sequence[Path]) -> FoundFile:
     return FoundFile(path, BY_NAME.get(path.name))
 
 
-def _missing(model: str, look: _Look) -> str:
-    files = _nearest(model, look)
-    missing = look.lacks(files)
+def _missing(model: str, search: _Search) -> str:
+    files = _nearest(model, search)
+    missing = search.lacks(files)
     names = "; ".join(file.describe() for file in missing)
     homes = " and ".join(sorted({file.url.rpartition("/")[0] for file in missing}))
     whose = "has its old .pth set, which lacks files that are" if OLD_RENDERER in files else "needs files that are"
     return (
-        f"{model} {whose} in none of the folders searched ({searched(look.folders)}), nor below them: {names}. "
-        f"{_look_alikes(missing, look)}"
+        f"{model} {whose} in none of the folders searched ({searched(search.folders)}), nor below them: {names}. "
+        f"{_similar_names(missing, search)}"
         f"Put them there, or load the model with allow_download on, which fetches these {_megabytes(missing)} "
-        f"from {homes}.{_cheaper(model, missing, look)} The model {MINI_MODEL!r} is built in and needs no file."
+        f"from {homes}.{_cheaper(model, missing, search)} The model {MINI_MODEL!r} is built in and needs no file."
     )
 
 
@@ -322,9 +324,9 @@ def _megabytes(files: Sequence[WeightsFile]) -> str:
     return f"{sum(file.size or 0 for file in files) / 1e6:,.0f} MB"
 
 
-def _cheaper(model: str, missing: Sequence[WeightsFile], look: _Look) -> str:
+def _cheaper(model: str, missing: Sequence[WeightsFile], search: _Search) -> str:
     """Another set may be further from complete and yet need fewer bytes."""
-    others = [look.lacks(files) for files in _released(model).sets]
+    others = [search.lacks(files) for files in _released(model).sets]
     least = min(others, key=lambda files: sum(file.size or 0 for file in files))
     if sum(file.size or 0 for file in least) >= sum(file.size or 0 for file in missing):
         return ""
@@ -334,10 +336,10 @@ def _cheaper(model: str, missing: Sequence[WeightsFile], look: _Look) -> str:
     )
 
 
-def _look_alikes(files: Sequence[WeightsFile], look: _Look) -> str:
+def _similar_names(files: Sequence[WeightsFile], search: _Search) -> str:
     """Browsers and shells add to names ("… (1).safetensors", a trailing letter): say so when one lies there."""
     stems = tuple(file.name.partition(".safetensors")[0].partition(".pth")[0].lower() for file in files)
-    alike = [path.name for name, path in sorted(look.below.items()) if name.startswith(stems)]
+    alike = [path.name for name, path in sorted(search.below.items()) if name.startswith(stems)]
     alike = [name for name in alike if not name.lower().endswith(".part") and name not in BY_NAME]
     several = shorten(", ".join(alike))
     return f"Found {several}: if it is one of these, rename it to the exact name. " if alike else ""

@@ -1,11 +1,11 @@
-"""A catalog entry and a folder come in, the file lies in the folder when it is done. Nothing is fetched unless asked.
+"""Downloads the file of a catalog entry into a folder. Nothing is fetched unless asked.
 
-What has come is kept beside the target as `<name>.part`, after a kill too, and the next call goes on from there; only a
+What has arrived is kept beside the target as `<name>.part`, even after a kill, and the next call resumes there; only a
 file of the right size and SHA-256 gets its name.
 
-The line is listened to by a thread, so that a server that says nothing, or a name that nobody resolves, never keeps the
-caller from asking to stop: whoever fetches waits `_POLL_S` at most between two calls of `on_progress`. The thread hands
-blocks over and touches no file; when it is left alone it ends with its connection, `_TIMEOUT_S` later at most.
+A thread reads from the connection, so that a server that sends nothing, or a name that does not resolve, never keeps
+the caller from stopping: at most `_POLL_S` pass between two calls of `on_progress`. The thread hands blocks over and
+touches no file; when it is abandoned it ends with its connection, at most `_TIMEOUT_S` later.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
     while True:
         before = _size(part)
         try:
-            _go_on(url, file, part, report)
+            _resume(url, file, part, report)
             return
         except _Interrupted as error:
             fruitless = 0 if _size(part) > before else fruitless + 1
@@ -206,7 +206,7 @@ class _Line(threading.Thread):
             idle()
 
 
-def _go_on(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
+def _resume(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
     """Fetch what `part` lacks, once."""
     start = _size(part)
     if file.size is not None and start == file.size:

@@ -151,7 +151,7 @@ def read_tensors(
     path = Path(path)
     released = released or BY_NAME.get(path.name)
     file = _File(path, released, folders)
-    head = file.look()
+    head = file.head()
     if head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO)):
         entries = _torch_entries(file, file.unpickle(head, use_mmap))
         tensors, metadata = file.copies(entries, _our_names(file, entries), on_progress), None
@@ -172,7 +172,7 @@ def require_weights(path: Path, released: WeightsFile, folders: Sequence[Path] =
     Raises CheckpointMissing or CheckpointDamaged, with the sentences of `read_tensors`.
     """
     file = _File(path, released, folders)
-    file.look()
+    file.head()
     cut_short = file.cut_short()
     if cut_short:
         raise file.damaged(cut_short)
@@ -184,7 +184,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
     Raises CheckpointMissing, CheckpointDamaged, or CheckpointMismatch where it holds no named tensors.
     """
     file = _File(Path(path), None, ())
-    head = file.look()
+    head = file.head()
     pickled = head[8:9] != b"{" and head.startswith((_ZIP, pickle.PROTO))
     if not pickled:
         stored, _ = file.header()
@@ -246,8 +246,8 @@ class _File:
     def mismatch(self, what: str) -> CheckpointMismatch:
         return CheckpointMismatch(f"{self.source} {what}.{self.expected()}")
 
-    def look(self) -> bytes:
-        """The first bytes, after ruling out what is no weights file at all."""
+    def head(self) -> bytes:
+        """The first 512 bytes. Raises CheckpointMissing or CheckpointDamaged for what is no weights file at all."""
         if not is_file(self.path):
             raise CheckpointMissing(f"there is no file {self.source}.{self.expected()}")
         try:
@@ -396,7 +396,7 @@ class TensorFile:
 
     def __init__(self, path: Path | str, advice: str = _File.advice):
         self._file = _File(Path(path), None, (), advice)
-        self._file.look()
+        self._file.head()
         self._stored, self.metadata = self._file.header()
 
     def __contains__(self, name: str) -> bool:

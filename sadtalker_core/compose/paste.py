@@ -124,7 +124,7 @@ class PasteBack:
         """The alpha of heads (B, 1, h, w), of any size -> that of the whole images (B, 1, H, W): the portrait's own,
         and in the box the head's, which fades in as its colours do.
 
-        whole: (B, 1, H, W), the alpha of whole images in which somebody else moves already, instead of the portrait's
+        whole: (B, 1, H, W), the alpha of whole images into which another head was pasted, instead of the portrait's
         """
         own = (self.portrait_alpha.expand(len(heads), 1, -1, -1) if whole is None else whole).to(heads).clone()
         head = self._under_box(resize(without_doubled_row(heads, self.crop), (self.box.height, self.box.width)))

@@ -55,19 +55,19 @@ _DOWNMIX_5_1 = torch.tensor([[1, 0, 0.7071, 0, 0.7071, 0], [0, 1, 0.7071, 0, 0, 
 #: how many of ffmpeg's words an error repeats
 LAST_LINES = 12
 
-#: between two looks whether somebody wants to stop, while the encoder works
+#: seconds between two calls of check_stop while the encoder works
 POLL_SECONDS = 0.1
 #: how long a stop waits for a killed encoder, and for its parts to go: a dead network disk holds both. All together,
 #: with FLUSH_SECONDS, may be two
 STOP_SECONDS, CLEAR_SECONDS = 0.2, 1.0
 #: how long an encoder may take to finish a partial video; what it has not written then is lost
 FLUSH_SECONDS = 1.0
-#: how long what a partial video needs is waited for in vain
+#: the longest wait, without any sign of life, for what a partial video needs
 PATIENCE_SECONDS = 30.0
 #: after this long without a sign of life of the encoder the log says so
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
-#: ffmpeg's words for a file that nobody can read, and for one without a whole frame
+#: ffmpeg's messages for an unreadable file, and for one without a whole frame
 BROKEN = ("Invalid data found", "Output file is empty")
 
 
@@ -92,7 +92,7 @@ class VideoWriter:
         alpha: bool = False,
     ):
         """path: ends in .mp4, .webm or .mov, in a folder that exists; an older file of that name is replaced. Or a
-                  claim on a name that nobody has.
+                  claim on a free name.
 
         size_wh:  of the frames; an odd side is made even by doubling its last row or column
         fps:      of the frames, any rate above 0
@@ -135,7 +135,7 @@ class VideoWriter:
                     "mp4 or mov, or remove the signing settings."
                 )
             signature.require_usable()
-        self.check_stop = check_stop or _go_on
+        self.check_stop = check_stop or _never_stop
         self._partial = partial
         self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
         self._encoder: Ffmpeg | None = None
@@ -146,7 +146,7 @@ class VideoWriter:
         return self._claim
 
     def __enter__(self) -> VideoWriter:
-        with self._left_clean():
+        with self._cleared_on_error():
             sweep(self.path.parent, self.signature, self.check_stop)
             if self._claim is None:
                 self._claim = claim_path(self.path, partial=self._partial)
@@ -204,7 +204,7 @@ class VideoWriter:
                 self._keep_partial(encoder)
             self._clear()
             return
-        with self._left_clean():
+        with self._cleared_on_error():
             encoder.finish()
             if not self.n_frames:
                 raise VideoError("expected at least one frame to write, got none.")
@@ -233,14 +233,14 @@ class VideoWriter:
             raise
 
     def _n_bytes_written(self) -> int:
-        """So many bytes of encoded frames lie on the disk; 0 where it does not answer."""
+        """How many bytes of encoded frames are on the disk; 0 where it does not answer."""
         found: list[int] = []
 
-        def look() -> None:
+        def measure() -> None:
             with contextlib.suppress(OSError):
                 found.append(self.claim.part("video").stat().st_size)
 
-        _in_time(look, STOP_SECONDS)
+        _in_time(measure, STOP_SECONDS)
         return found[0] if found else 0
 
     def _pack(self, patience_seconds: float = math.inf) -> Path:
@@ -248,8 +248,8 @@ class VideoWriter:
         return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager
-    def _left_clean(self) -> Iterator[None]:
-        """Whatever goes wrong inside: no encoder runs on, no part stays."""
+    def _cleared_on_error(self) -> Iterator[None]:
+        """On any error inside, ends the encoder and removes the parts of the file."""
         try:
             yield
         except BaseException as error:
@@ -263,29 +263,29 @@ class VideoWriter:
             raise
 
     def _clear(self) -> None:
-        """Takes the parts away; a disk that does not answer holds nobody up."""
+        """Removes the parts, without waiting longer than CLEAR_SECONDS for a disk that does not answer."""
         if self._claim is not None:
             _in_time(self._claim.release, CLEAR_SECONDS)
 
 
 def _in_time(work: Callable[[], None], seconds: float) -> None:
-    """Does something with files; on a disk that does not answer, it is left behind."""
+    """Runs work on files in a thread, which is abandoned after so many seconds: the disk may not answer."""
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     worker.join(seconds)
 
 
 def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable[[], None] | None = None) -> None:
-    """Takes away what killed writers left in a folder; where it was asked for, the frames that they had written become
-    the partial video, without sound. signature: who signs that.
+    """Removes what killed writers left in a folder; where a partial video was asked for, the frames that they had
+    written become it, without sound.  signature: who signs that
     """
 
     def rescue(claim: Claim) -> bool:
         try:
             if not claim.part("video").stat().st_size:
                 return True
-            _require_frame(claim, check_stop or _go_on)
-            packed = _pack(claim, None, None, signature, check_stop or _go_on, PATIENCE_SECONDS)
+            _require_frame(claim, check_stop or _never_stop)
+            packed = _pack(claim, None, None, signature, check_stop or _never_stop, PATIENCE_SECONDS)
             made = claim.publish_partial(packed)
         except FileNotFoundError:  # it was killed before the first frame
             return True
@@ -400,7 +400,7 @@ def write_playable_copy(video: Path, copy: Path, *, check_stop: Callable[[], Non
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-c:a", "aac", "-movflags", "+faststart"),
         *("-f", "mp4", _as_argument(copy)),
         folder=copy.parent,
-        check_stop=check_stop or _go_on,
+        check_stop=check_stop or _never_stop,
     )
     try:
         encoder.finish()
@@ -426,8 +426,8 @@ def with_even_sides(stream: FrameStream) -> FrameStream:
 
 
 class Ffmpeg:
-    """One run of ffmpeg that is fed through its standard input. Whatever it does, nobody waits for it without calling
-    `check_stop` again and again.
+    """One run of ffmpeg, fed through its standard input. Every wait for it, even if it hangs, keeps calling
+    `check_stop`.
     """
 
     def __init__(
@@ -465,14 +465,14 @@ class Ffmpeg:
         self._tasks.put((data, taken))
         self._wait(taken.wait)
         if self._refused:  # it closed its end: it has died and said why
-            self._raise_its_words()
+            self._raise_last_output()
 
     def finish(self) -> None:
         self._tasks.put(None)
         self._wait(self._ended)
         self.reader.join(STOP_SECONDS)
         if self.process.returncode:
-            self._raise_its_words()
+            self._raise_last_output()
         self._close()
 
     def stop(self, after_seconds: float = 0.0) -> bool:
@@ -531,7 +531,7 @@ class Ffmpeg:
         for line in self.words:
             self.last_lines.append(line.decode(errors="replace").rstrip())
 
-    def _raise_its_words(self) -> None:
+    def _raise_last_output(self) -> None:
         self._wait(self._ended)
         self.reader.join(STOP_SECONDS)
         words = "\n".join([*self.last_lines, _how_it_ended(self.process.returncode)])
@@ -554,8 +554,8 @@ def _how_it_ended(status: int) -> str:
     return f"(ended by signal {-status}, {name}{hint})"
 
 
-def _go_on() -> None:
-    """Nobody wants to stop."""
+def _never_stop() -> None:
+    """The check of a caller who never stops."""
 
 
 class Sound:

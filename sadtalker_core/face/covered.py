@@ -1,8 +1,8 @@
 """An image and the mesh of its face come in; what covers the mouth goes out, if anything does.
 
 The colours around the mouth are compared with this face's own skin, on the forehead and below the eyes. Cloth: from the
-nose to the chin, lips included, all has one colour, which is not the skin's. Hair: under the nose, or on the chin, it
-is far darker than skin and lips. What has the colour of skin, as a hand has, is not detected.
+nose to the chin, lips included, everything has one colour, which is not the skin's. Hair: under the nose, or on the
+chin, it is far darker than skin and lips. What has the colour of skin, such as a hand, is not detected.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LIGHT = 0.3  #: how much a factor e of brightness counts beside the shares of t
 # the portraits with masks of three colours and moustaches painted on them.
 _TINT = 0.06  #: how far the shares of the colours are off the skin's; bare, where lips are alike, .03; masks from .09
 _BLACK = 0.35  #: of the brightness of the skin; bare from .58; black masks .2
-_LIKE = 0.035  #: how far lips are off what is around them, in the middle; most bare ones more than .04; masks 0
-_EVEN = 0.05  #: how far places are off each other, in the middle
+_LIKE = 0.035  #: median distance of the lips from what is around them; most bare ones more than .04; masks 0
+_EVEN = 0.05  #: median distance of the places from each other
 _DARK = 0.45  #: of the brightness of skin; bare from .5, on a chin in shade; moustaches to .35
 _DARKER = 0.7  #: of the brightness of the lips; bare from .72; moustaches to .37
 

@@ -275,7 +275,7 @@ def detect_faces(
     """
     block = max(1, max(image.shape[:2]) // WORKING_SIDE)
     small = shrink(image, block)
-    found = _look_upright(net, small, min_score, thorough)
+    found = _detect_upright(net, small, min_score, thorough)
     if not found:
         found = apart(
             face
@@ -283,11 +283,11 @@ def detect_faces(
             for face in merge_same(_detect_in_whole(net, small, max(min_score, FINER_MIN_SCORE), (angle,)))
         )
     elif found[-1].score < SURE:
-        found = _stood_up(net, small, found, min_score, thorough)
+        found = _with_turned_faces(net, small, found, min_score, thorough)
     return [face.scaled(block) for face in found]
 
 
-def _look_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: bool) -> list[DetectedFace]:
+def _detect_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: bool) -> list[DetectedFace]:
     """The image as it is, as a whole and, if thorough, at finer scales."""
     found = _detect_in_whole(net, image, min_score, (0.0,))
     if thorough:
@@ -297,14 +297,14 @@ def _look_upright(net: FaceDetector, image: Tensor, min_score: float, thorough: 
     return merge_same(found)
 
 
-def _stood_up(
+def _with_turned_faces(
     net: FaceDetector, image: Tensor, found: list[DetectedFace], min_score: float, thorough: bool
 ) -> list[DetectedFace]:
-    """Faces that an upright look found -> the same, those that stand another way as a turned look sees them.
+    """Faces found in the upright image -> the same, each turned one as it is found in the turned image.
 
-    Where none stands as the image does, the image itself is turned, and shows more faces that way.
+    Where no face is upright, the image itself is turned, which shows more faces.
     """
-    turned = [face if face.score >= SURE else _surest_way(net, image, face) for face in found]
+    turned = [face if face.score >= SURE else _best_turn(net, image, face) for face in found]
     changed = [new for new, old in zip(turned, found, strict=True) if new is not old]
     if not changed:
         return found
@@ -313,33 +313,35 @@ def _stood_up(
         return apart([*kept, *changed])
     quarters = round(changed[0].roll / (math.pi / 2)) % 4
     height, width = image.shape[:2]
-    again = _look_upright(net, torch.rot90(image, quarters).contiguous(), min_score, thorough)
+    again = _detect_upright(net, torch.rot90(image, quarters).contiguous(), min_score, thorough)
     more = [face.turned_back(quarters, width, height) for face in again if face.score >= FINER_MIN_SCORE]
     return apart([*changed, *more, *kept])
 
 
-def _surest_way(net: FaceDetector, image: Tensor, face: DetectedFace) -> DetectedFace:
-    """The face as the surest of four looks sees it, each from another side; itself where they do not contradict it."""
-    seen = surest_around(net, image, *face.centre, max(face.box[2:]))
+def _best_turn(net: FaceDetector, image: Tensor, face: DetectedFace) -> DetectedFace:
+    """The face as the surest of four detections has it, each with the image turned by another angle; the face itself
+    where they do not contradict it.
+    """
+    seen = best_face_around(net, image, *face.centre, max(face.box[2:]))
     if seen is None or seen.score <= face.score:
         return face
     return seen if abs(math.remainder(seen.roll - face.roll, 2 * math.pi)) > OTHER_WAY else face
 
 
-def surest_around(net: FaceDetector, image: Tensor, x: float, y: float, size: float) -> DetectedFace | None:
-    """The surest of four looks at the surroundings of a place, each from another side; None where none sees a face.
+def best_face_around(net: FaceDetector, image: Tensor, x: float, y: float, size: float) -> DetectedFace | None:
+    """The surest of four detections around a place, each with the image turned by another angle; None where no face is.
 
     x, y, size: the middle and the longer side of where a face is supposed, pixels
     """
-    (upright,) = _look_around(net, image, x, y, size, FOUR_WAYS[:1])
+    (upright,) = _detect_around(net, image, x, y, size, FOUR_WAYS[:1])
     if upright is not None and upright.score >= SURE_AROUND:
         return upright
-    ways = [upright, *_look_around(net, image, x, y, size, FOUR_WAYS[1:])]
+    ways = [upright, *_detect_around(net, image, x, y, size, FOUR_WAYS[1:])]
     return max((seen for seen in ways if seen is not None), key=lambda seen: seen.score, default=None)
 
 
 @torch.no_grad()
-def _look_around(
+def _detect_around(
     net: FaceDetector, image: Tensor, x: float, y: float, size: float, angles: Sequence[float]
 ) -> list[DetectedFace | None]:
     """The short-range network on those surroundings, turned by each angle -> the surest face, or None, of each."""

@@ -1,8 +1,8 @@
 """Where in an image a person is: hair, skin and clothes, without what stands behind.
 
 The network and its weights come from MediaPipe ("Selfie Segmentation", see assets/NOTICE): a MobileNetV3 (Howard et al.
-2019) down to a sixteenth of the side, and back up over three of its levels. It looks at 256 x 256 pixels with a head
-and shoulders in them.
+2019) down to a sixteenth of the side, and back up over three of its levels. Its input is 256 x 256 pixels that show a
+head and shoulders.
 
 Letters: `B` batch, `C` channels, `h w` a grid, `S` side of a square image.
 """
@@ -23,8 +23,8 @@ from .blaze import conv
 
 @dataclass(frozen=True)
 class PersonBlock:
-    """Of PersonSegmenterConfig.  widened, n_out: channels;  squeezed: those of its attention, 0 = none;  smooth: hard
-    swish instead of ReLU.
+    """One inverted residual.  widened, n_out: channels;  squeezed: those of its attention, 0 = none;  smooth: hard
+    swish instead of ReLU
     """
 
     widened: int
@@ -59,7 +59,7 @@ MEDIAPIPE_PERSON = PersonSegmenterConfig()
 _CHIN = FACE_OUTLINE[18]
 _LEAST_FACE = 0.8  #: mean of the mask over the face, below which it says nothing; 13 portraits have .97 and more
 _LIP_TO_NOSE = 0.7  #: of the way from the lips to the chin
-_WIDE = 1.4  #: how much more of the image is seen for the shoulders
+_WIDE = 1.4  #: side of the part of the image that is searched for shoulders, by the box's
 _LEVELS = (0, 2)  #: blocks whose output is a level, after the stem's
 
 
@@ -77,9 +77,9 @@ class PersonSegmenter(nn.Module):
         self.deep = ops.Conv2d(width, config.deep, 1)
         self.whole = ops.Conv2d(width, config.deep, 1)
         width, self.back = config.deep, nn.ModuleList()
-        for n_level in reversed(config.levels):
-            self.back.append(LevelUp(width, n_level, ops=ops))
-            width = n_level
+        for n_out in reversed(config.levels):
+            self.back.append(LevelUp(width, n_out, ops=ops))
+            width = n_out
         self.last = ops.ConvTranspose2d(width, 1, 2, 2)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -145,12 +145,12 @@ class LevelUp(nn.Module):
 
 @torch.no_grad()
 def person_mask(net: PersonSegmenter, image: Tensor) -> Tensor:
-    """image (3, h, w) in 0..1 -> (1, h, w) how likely each pixel shows a person, 0..1, calculated where the network
-    is.
+    """image (3, h, w) in 0..1 -> (1, h, w) how likely each pixel shows a person, 0..1; computed on the network's
+    device.
     """
     weight, side = next(net.parameters()), net.config.side
-    seen = F.interpolate(image[None].to(weight), (side, side), mode="bilinear", align_corners=False, antialias=True)
-    mask = F.interpolate(net(seen).float(), image.shape[-2:], mode="bilinear", align_corners=False)
+    small = F.interpolate(image[None].to(weight), (side, side), mode="bilinear", align_corners=False, antialias=True)
+    mask = F.interpolate(net(small).float(), image.shape[-2:], mode="bilinear", align_corners=False)
     return mask[0].to(image)
 
 
@@ -166,8 +166,8 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     if float(_at(mask, points[:, :2]).mean()) < _LEAST_FACE:
         return None
     wide = _enlarged(box, image)
-    seen = person_mask(net, image[wide.y : wide.bottom, wide.x : wide.right].permute(2, 0, 1).float())
-    body = seen[:, box.y - wide.y : box.bottom - wide.y, box.x - wide.x : box.right - wide.x]
+    around = person_mask(net, image[wide.y : wide.bottom, wide.x : wide.right].permute(2, 0, 1).float())
+    body = around[:, box.y - wide.y : box.bottom - wide.y, box.x - wide.x : box.right - wide.x]
     body = F.interpolate(body[None], (size, size), mode="bilinear", align_corners=False)[0].to(mask)
     return torch.lerp(mask, body, _below_the_nose(points[:, :2].to(mask), size))
 

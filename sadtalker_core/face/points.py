@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..datatypes import Box, Portrait
-from .detector import DetectedFace, FaceDetector, surest_around
+from .detector import DetectedFace, FaceDetector, best_face_around
 from .landmarks import choose_face, find_faces, mesh_to_68
 from .mesh import FaceMesh, MeshLandmarks, face_mesh, mesh_square, track_meshes
 
@@ -85,7 +85,7 @@ def find_mesh(detector: FaceDetector, mesh: FaceMesh, image: Tensor, selector: F
 
 def find_tilt(detector: FaceDetector, image: Tensor, box: Box) -> float:
     """How far the face in a box is tilted: radians clockwise, 0 where it stands about upright or is not known."""
-    face = surest_around(detector, image, box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
+    face = best_face_around(detector, image, box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
     return 0.0 if face is None else known_tilt(face.roll)
 
 

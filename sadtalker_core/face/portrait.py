@@ -81,7 +81,7 @@ def portrait_from_image(
 
 
 def check_portrait(portrait: Portrait) -> Portrait:
-    """The portrait with an image (H, W, 3) that all stages can use: the one check, whoever made the record.
+    """The portrait with an image (H, W, 3) that all stages can use: the only check, however the record was made.
 
     What `portrait_from_image` made comes back as it is. Raises ImageError as `image.check_image` does.
     """

@@ -484,54 +484,68 @@ def _check_angles(angles: Tensor) -> None:
 def _live_link(file: TextIO, fps: float, n_frames: int | None, on_progress: OnProgress | None) -> _Read:
     lines = csv.reader(file)
     try:
-        header = [name.strip() for name in next(lines, [])]
-        places = {name.lower(): k for k, name in enumerate(header)}
-        known = [name for name in ARKIT_BLENDSHAPES if name.lower() in places]
-        if not known:
-            raise OptionError("it is no Live Link Face CSV: its first line names no ARKit blendshape, such as JawOpen.")
-        if len(known) < len(ARKIT_BLENDSHAPES):
-            missing = [name for name in ARKIT_BLENDSHAPES if name not in known]
-            logging.info("SadTalker: the CSV lacks %s.", shorten(", ".join(missing)))
-        heads = [name for name in ("HeadPitch", "HeadYaw", "HeadRoll") if name.lower() in places]
-        has_head = len(heads) == ROTATION
-        taken = [places[name.lower()] for name in (*known, *(heads if has_head else ()))]
-        numbers, codes, faults = array("f"), [], []
-        for cells in lines:
-            if not any(cell.strip() for cell in cells):
-                continue
-            try:
-                row = [float(cells[k]) for k in taken]
-                code = cells[places["timecode"]].strip() if "timecode" in places else ""
-            except (ValueError, IndexError):
-                faults.append(f"line {lines.line_num}: expected {len(header)} numbers, as the first line names them.")
-                if len(faults) == 10:
-                    break
-                continue
-            numbers.extend(row)
-            codes.append(code)
-            if len(codes) > MOST_FRAMES:
-                raise OptionError(f"expected at most {MOST_FRAMES} frames.")
-            if on_progress is not None and len(codes) % _FRAMES_AT_ONCE == 0:
-                on_progress(len(codes), len(codes) + _FRAMES_AT_ONCE)
+        header = [name.strip().lower() for name in next(lines, [])]
+        known, head = _known_columns(header)
+        codes, table = _live_link_rows(lines, header, [name.lower() for name in (*known, *head)], on_progress)
     except csv.Error as error:
         raise OptionError(f"line {lines.line_num}: it cannot be read as CSV ({error}).") from error
-    if faults:
-        raise OptionError(join_faults(faults))
-    if not codes:
-        raise OptionError("it has no frames.")
-    table = torch.frombuffer(numbers, dtype=torch.float32).reshape(len(codes), len(taken)).clone()
     _checked_weights(table[:, : len(known)])
     if not torch.isfinite(table).all():
         raise OptionError("its head angles contain NaN or infinite values.")
     _check_angles(table[:, len(known) :])
     table[:, len(known) :] = flipped_signs(table[:, len(known) :])
-    if not has_head:
+    has_head = bool(head) and bool(table[:, len(known) :].any())  # the app writes zeros when head tracking is off
+    if not head:
         table = F.pad(table, (0, ROTATION))
-    has_head = has_head and bool(table[:, len(known) :].any())  # the app writes zeros when head tracking is off
-    times = _times_of(codes, fps)
-    return _resampled(
-        [BLENDSHAPE_INDEX[name] for name in known], table, times, has_head, n_frames, "Live Link Face CSV"
-    )
+    columns = [BLENDSHAPE_INDEX[name] for name in known]
+    return _resampled(columns, table, _times_of(codes, fps), has_head, n_frames, "Live Link Face CSV")
+
+
+def _known_columns(header: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names in the first line, in small letters -> the blendshapes among them, and the head's pitch, yaw and roll
+    if all three are there.
+    """
+    known = [name for name in ARKIT_BLENDSHAPES if name.lower() in header]
+    if not known:
+        raise OptionError("it is no Live Link Face CSV: its first line names no ARKit blendshape, such as JawOpen.")
+    if len(known) < len(ARKIT_BLENDSHAPES):
+        missing = [name for name in ARKIT_BLENDSHAPES if name not in known]
+        logging.info("SadTalker: the CSV lacks %s.", shorten(", ".join(missing)))
+    head = [name for name in ("HeadPitch", "HeadYaw", "HeadRoll") if name.lower() in header]
+    return known, head if len(head) == ROTATION else []
+
+
+def _live_link_rows(
+    lines: Any, header: Sequence[str], wanted: Sequence[str], on_progress: OnProgress | None
+) -> tuple[list[str], Tensor]:
+    """The lines after the header, by csv.reader -> the timecodes (n,), empty without a column of them, and the wanted
+    columns (n, N). Raises OptionError, which names the lines that cannot be read.
+    """
+    places = {name: k for k, name in enumerate(header)}
+    taken = [places[name] for name in wanted]
+    numbers, codes, faults = array("f"), [], []
+    for cells in lines:
+        if not any(cell.strip() for cell in cells):
+            continue
+        try:
+            row = [float(cells[k]) for k in taken]
+            code = cells[places["timecode"]].strip() if "timecode" in places else ""
+        except (ValueError, IndexError):
+            faults.append(f"line {lines.line_num}: expected {len(header)} numbers, as the first line names them.")
+            if len(faults) == 10:
+                break
+            continue
+        numbers.extend(row)
+        codes.append(code)
+        if len(codes) > MOST_FRAMES:
+            raise OptionError(f"expected at most {MOST_FRAMES} frames.")
+        if on_progress is not None and len(codes) % _FRAMES_AT_ONCE == 0:
+            on_progress(len(codes), len(codes) + _FRAMES_AT_ONCE)
+    if faults:
+        raise OptionError(join_faults(faults))
+    if not codes:
+        raise OptionError("it has no frames.")
+    return codes, torch.frombuffer(numbers, dtype=torch.float32).reshape(len(codes), len(taken)).clone()
 
 
 def _times_of(codes: Sequence[str], fps: float) -> Tensor:

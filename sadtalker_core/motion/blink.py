@@ -24,12 +24,12 @@ BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
 #: what the user chooses from: ours at a rate, none, those of the original (about 34 a minute)
 BLINKS = AUTO, OFF, ORIGINAL = ("auto", "off", "original")
 
-#: blinks a minute of somebody who talks calmly
+#: blinks a minute in calm speech
 NATURAL_RATE = 18.0
 FASTEST_RATE = 60.0
 STRONGEST = 1.5
 
-#: nobody blinks sooner than this after a blink, or after the clip begins
+#: the least time between two blinks, and before the first
 _SHORTEST_GAP_S = 0.3
 #: gaps between blinks are spread widely: the standard deviation of their logarithm
 _GAP_SPREAD = 0.5

@@ -121,7 +121,7 @@ class _Rhythm(NamedTuple):
     phrases: list[tuple[int, int]]
 
     def blink_pace(self) -> Tensor | None:
-        """(T,) a factor on the blink rate; None where nobody speaks."""
+        """(T,) a factor on the blink rate; None without speech."""
         if not self.phrases:
             return None
         pace = torch.ones(self.n_frames)
@@ -131,7 +131,7 @@ class _Rhythm(NamedTuple):
 
 
 def _rhythm_of(speech: SpeechWindows) -> _Rhythm:
-    """Where somebody speaks, and where and how strongly syllables are stressed."""
+    """Where there is speech, and where and how strongly syllables are stressed."""
     if speech.wave is None or speech.n_frames == 0:
         return _Rhythm(speech.n_frames, [], [])
     level = loudness_db(speech)

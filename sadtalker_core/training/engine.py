@@ -39,7 +39,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +137,7 @@ class Trainer:
 
     nets:       {name: net}, trained ones and any other whose numbers change (running averages): moved and saved
     optimizers: {name: optimizer} over parameters of the networks
-    frozen:   {name: net} that stay as they are: moved, not saved
+    frozen:     {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
     steps:      how many the run was planned for when it began, for schedules; the loop sets it
     averaged:   names of the networks whose running averages are kept, and then validated, shown and exported
@@ -201,7 +201,7 @@ def train(trainer: Trainer, run: Run) -> bool:
     """Go to step `run.steps`, from where the folder's run stopped. The networks are left in eval mode.
 
     Returns whether this process is the first, the one to write what comes of the run.
-    Raises OptionError where the folder holds another run, InputError when a loss is no number any more.
+    Raises OptionError where the folder holds another run, InputError when a loss is NaN or infinite.
     """
     fabric = _fabric(run)
     fabric.launch()
@@ -249,7 +249,7 @@ def trained(net: nn.Module, folder: Path, name: str) -> Any:
 def synchronise_norms(nets: Mapping[str, nn.Module]) -> None:
     """Batch norms inside the networks see the examples of all processes from now on, in place; names and numbers stay.
 
-    Several GPUs alone can do that; processors normalise by the examples of their own process.
+    It takes several GPUs; on CPUs each process normalises by its own examples.
     """
     for net in nets.values():
         nn.SyncBatchNorm.convert_sync_batchnorm(net)
@@ -310,7 +310,7 @@ class _Loop:
             net.eval()
 
     def _afterwards(self, log: _Log | None, seconds: float) -> None:
-        """What is due behind a step."""
+        """What is due after a step: figures, images, videos, saved states."""
         run, trainer = self.run, self.trainer
         last = self.done == run.steps
         validate = bool(trainer.judged_by) and (last or self.done % run.validate_every == 0)
@@ -325,19 +325,19 @@ class _Loop:
             if log:
                 log.losses(self.done, seconds, means)
         if log and (last or self.done % run.images_every == 0):
-            with self._shown():
+            with self._in_eval_mode():
                 log.images(self.done, trainer.samples())
         if log and run.videos_every and (last or self.done % run.videos_every == 0):
-            with self._shown():
+            with self._in_eval_mode():
                 log.video(self.done, trainer.sample_video(run.folder / VIDEOS_FOLDER, self.done))
         if save or last:
             self._save()
 
     def _validate(self, log: _Log | None, seconds: float) -> None:
-        """Ask for the figures, keep what is best, and see whether it is time to stop. One process does it for all."""
+        """Validate, keep the best state, and decide whether to stop. The first process does it for all."""
         name = self.trainer.judged_by
         if log:
-            with self._shown():
+            with self._in_eval_mode():
                 figures = self.trainer.validate()
                 log.losses(self.done, seconds, figures)
                 better = figures.get(name, float("nan")) < self.best.get("figure", float("inf"))
@@ -347,7 +347,7 @@ class _Loop:
                     save_best(self.run.folder, {"nets": nets, "step": self.done, "figures": figures})
                 elif self.best:
                     self.best["since"] += 1
-            early = 4 * self.done < self.run.steps  # networks know nothing at first
+            early = 4 * self.done < self.run.steps  # untrained networks would draw every remark
             for sentence in [] if early else self.trainer.remarks(figures):
                 about = sentence.partition(":")[0]
                 if about not in self.remarked:
@@ -365,7 +365,7 @@ class _Loop:
 
     @torch.no_grad()
     def _average_weights(self) -> None:
-        """The first steps count more, as their averages would else be made of what was there at the beginning."""
+        """Early steps count more: otherwise the averages would long be those of the initial weights."""
         decay = min(self.trainer.average_decay, (1 + self.done) / (10 + self.done))
         for name, average in self.averages.items():
             net = self.trainer.nets[name]
@@ -375,8 +375,8 @@ class _Loop:
                 kept.copy_(new)
 
     @contextmanager
-    def _shown(self) -> Iterator[None]:
-        """The networks as they are judged and shown: averaged where averages are kept, in eval mode, no gradients."""
+    def _in_eval_mode(self) -> Iterator[None]:
+        """The networks as they are validated: averaged where averages are kept, in eval mode, without gradients."""
         modules = [module for net in self.trainer.nets.values() for module in net.modules()]
         modes = [module.training for module in modules]
         self._swap()
@@ -591,6 +591,19 @@ def _fabric(run: Run) -> Any:
 # ---- the command line ------------------------------------------------------------------------------------------
 
 
+def training_parser(doc: str | None, configs: Iterable[str], config: str, clips: str = "") -> argparse.ArgumentParser:
+    """--data and --config.  doc: what --help begins with;  config: the default;  clips: which ones --data must hold"""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help=f"the folder of clips{clips}")
+    parser.add_argument(
+        "--config",
+        choices=configs,
+        default=config,
+        help=f"weights of the losses, width of a new network (default {config})",
+    )
+    return parser
+
+
 def add_run_options(
     parser: argparse.ArgumentParser,
     *,
@@ -713,4 +726,5 @@ __all__ = [
     "synchronise_norms",
     "train",
     "trained",
+    "training_parser",
 ]

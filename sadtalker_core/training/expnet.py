@@ -22,7 +22,6 @@ Letters: `B` runs, `L` frames of a run, rows = B * L.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,7 +40,7 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded
+from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, training_parser
 from .export import BASE, add_end_options, ends_of
 from .faces import Face, face_of, known_face
 from .films import TrackVideos, sample_clip
@@ -285,14 +284,7 @@ def _end_to_end(runs: Sequence[FaceCoefficients], device: torch.device) -> FaceC
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument(
-        "--config",
-        choices=TRAININGS,
-        default="mini",
-        help="weights of the losses, width of a new network (default mini)",
-    )
+    parser = training_parser(__doc__, TRAININGS, "mini")
     parser.add_argument(
         "--wav2lip",
         type=Path,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,7 +36,9 @@ def train_and_export(
     carried: Mapping[str, nn.Module] | None = None,
     hint: str = "",
 ) -> None:
-    """base: whose file the networks go into, None where nothing is exported;  nets: those of the trainer that are
+    """Train, print the closing table, write the report and export; or only export, where `ends.only` asks for a state.
+
+    base: whose file the networks go into, None where nothing is exported;  nets: those of the trainer that are
     exported
     styles: {speaker: pose_style};  carried: other networks to export along;  hint: what to do with the file
     Raises what `train` and `export` raise, an unusable --export before the work begins.
@@ -44,8 +47,9 @@ def train_and_export(
     target = ends.export
     if target is not None:
         ends.require_export()
+    export_state = partial(_export, trainer, run, base, target, {**nets, **(carried or {})}, styles, hint)
     if ends.only is not None:
-        _export(trainer, run, ends.only, base, target, nets, carried, styles, hint)
+        export_state(ends.only)
         return
     speakers = _print_data(split, os.environ.get("LOCAL_RANK", "0") == "0")
     if not train(trainer, run):
@@ -63,7 +67,7 @@ def train_and_export(
     )
     print(f"{page}: curves, videos and what to do next")
     if target is not None:
-        _export(trainer, run, None, base, target, nets, carried, styles, hint)
+        export_state(None)
 
 
 def _print_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
@@ -80,15 +84,14 @@ def _print_data(split: Split, aloud: bool) -> list[SpeakerSummary]:
 def _export(
     trainer: Trainer,
     run: Run,
-    asked: str | None,
     base: SadTalkerModel | None,
     target: Path | None,
     nets: Mapping[str, nn.Module],
-    carried: Mapping[str, nn.Module] | None,
     styles: Mapping[str, int] | None,
     hint: str,
+    asked: str | None,
 ) -> None:
-    """asked: "best" or "last"; None is the best where there is one."""
+    """Write a state of the run to `target`.  asked: "best" or "last"; None is the best where there is one"""
     assert base is not None and target is not None
     which = asked or (BEST if (run.folder / BEST_FILE).exists() else LAST)
     step = "as it began"
@@ -97,8 +100,11 @@ def _export(
     except CheckpointMissing:
         if asked is not None:
             raise
-    with torch.no_grad(), nullcontext() if which == BEST else trainer.as_judged():  # the best was kept as it was shown
-        file = export(target, base, {**nets, **(carried or {})})
+    with (
+        torch.no_grad(),
+        nullcontext() if which == BEST else trainer.as_judged(),
+    ):  # the best was saved as it was judged
+        file = export(target, base, nets)
     named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
     print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))
 

@@ -23,7 +23,6 @@ Letters: `B` pairs of frames, `K` key points, `nc` coefficients of a row.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +38,17 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import (
+    SampleVideo,
+    StepContext,
+    Trainer,
+    add_run_options,
+    command,
+    run_of,
+    seeded,
+    step_generator,
+    training_parser,
+)
 from .export import BASE, add_end_options, ends_of
 from .films import sample_clip, write_sample_video
 from .finish import train_and_export
@@ -228,14 +237,7 @@ def require_crop_mode(clips: Sequence[Clip], net: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of the base's family")
-    parser.add_argument(
-        "--config",
-        choices=TRAININGS,
-        default="released",
-        help="width of a new network, weights of the losses (default released)",
-    )
+    parser = training_parser(__doc__, TRAININGS, "released", clips=", of the base's family")
     parser.add_argument("--net", choices=ROWS, default="mapping", help="which of the two (default mapping)")
     add_vgg_option(parser)
     add_end_options(parser)

@@ -1,18 +1,18 @@
-"""What an encoder makes of the data comes in; while it lasts, the network's draws are spread like the data.
+"""The encoder's posteriors of the data come in; inside the context the network's draws are spread like the data.
 
-A variational autoencoder is drawn from with latents of N(0, 1), each number by itself. What its encoder makes of the
-data, all blocks together (the aggregate posterior), should be just that, and in the end of a long training it is. Early
-in one, and with minutes of video, many numbers say the same: the decoder adds them up, in independent draws they
+A variational autoencoder is sampled with latents of N(0, 1), each value independent. The encoder's posteriors over all
+blocks of the data together (the aggregate posterior) should have that distribution, and after a long training they do.
+Early on, and with minutes of video, many values are correlated: the decoder adds them up, in independent draws they
 cancel, and the heads that are drawn hardly move. On ten generated speakers, 400 steps, two draws differed by 0.37 of
 what the data do, and by 0.84 once the latents were matched; the held-out error fell from 0.90 to 0.78.
 
 A linear map makes the aggregate posterior N(0, 1) to the second moment. Both halves of the network begin or end with a
-linear layer at the latent, so it goes into their weights, and what is rebuilt from the data stays as it was. The
-training itself goes on with the latents that it had. (Ghosh et al., "From variational to deterministic autoencoders",
-2020, section 4: the density of the latents is fitted behind the training. Hoffman and Johnson, "ELBO surgery", 2016, on
+linear layer at the latent, so it goes into their weights, and reconstructions stay as they were. Training
+itself goes on with the old latents. (Ghosh et al., "From variational to deterministic autoencoders",
+2020, section 4: the density of the latents is fitted after training. Hoffman and Johnson, "ELBO surgery", 2016, on
 why the aggregate posterior is what counts.)
 
-Letters: `B` blocks, `Z` numbers of the latent.
+Letters: `B` blocks, `Z` values of the latent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LEAST = 1e-6
 def matched_prior(net: PoseVAE, mean: Tensor, logvar: Tensor) -> Iterator[None]:
     """Inside, the latents of the network are such that the data's are N(0, 1) as a whole; afterwards it is as before.
 
-    mean, logvar (B, Z): what the encoder makes of the data. To be entered without gradients.
+    mean, logvar (B, Z): the encoder's, of the data. To be entered without gradients.
     """
     encoder, decoder = net.encoder, net.decoder
     touched = (
@@ -54,8 +54,8 @@ def matched_prior(net: PoseVAE, mean: Tensor, logvar: Tensor) -> Iterator[None]:
 def _matched(latent: int, mean: Tensor, logvar: Tensor, weights: list[Tensor]) -> tuple[Tensor, ...]:
     """The same weights for latents along the principal axes of the aggregate posterior, in its spreads.
 
-    The posterior of a block keeps numbers that are independent of one another, as its encoder has no others; its
-    variances are right to the first order.
+    The posterior of a block stays diagonal, which is all that the encoder can express; its variances are right to the
+    first order.
     """
     mean, logvar, to_mean, mean_bias, to_logvar, logvar_bias, styles, hidden = (
         tensor.double().cpu() for tensor in (mean, logvar, *weights)

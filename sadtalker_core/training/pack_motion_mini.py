@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             nets[name], steps[name] = trained(new[name](), run, name), steps_done(run)
             if name == "expnet":
-                expnet_mini.livened(nets[name])
+                expnet_mini.with_wider_jaw(nets[name])
     if options.mean_with:
         nets["expnet"] = mean_of(nets["expnet"], packed(options.mean_with)[0]["expnet"])
     recipe = {

@@ -20,7 +20,6 @@ Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +38,17 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudio
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, step_generator
+from .engine import (
+    SampleVideo,
+    StepContext,
+    Trainer,
+    add_run_options,
+    command,
+    run_of,
+    seeded,
+    step_generator,
+    training_parser,
+)
 from .export import BASE, add_end_options, ends_of
 from .faces import known_face
 from .films import TrackVideos, sample_clip
@@ -328,14 +337,7 @@ def pretrained_net(net: nn.Module) -> PoseVAE:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of clips")
-    parser.add_argument(
-        "--config",
-        choices=TRAININGS,
-        default="mini",
-        help="weights of the losses, widths of a new network (default mini)",
-    )
+    parser = training_parser(__doc__, TRAININGS, "mini")
     parser.add_argument("--wav2lip", type=Path, metavar="FILE", help="take the audio encoder from a Wav2Lip checkpoint")
     add_end_options(parser)
     add_run_options(parser, out="runs/posevae", steps=3000)

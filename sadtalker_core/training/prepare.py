@@ -3,9 +3,9 @@
     python -m sadtalker_core.training.prepare VIDEOS --out DATA
     python -m sadtalker_core.training.prepare VIDEOS --out DATA --base "SadTalker 256" --models FOLDER --device cuda
 
-How a video becomes clips stands in segmenting.py. A video that is done has a line in DATA/videos.jsonl, and is not
-looked at again; one that was begun when the program was stopped is begun again. A video that cannot be used has its
-reason there and in the index of the clips.
+segmenting.py describes how a video becomes clips. A finished video has a line in DATA/videos.jsonl and is not read
+again; one that was interrupted starts over. For a video that cannot be used the reason is in that line and in the index
+of the clips.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def prepare(
 
     videos, _ = find_videos(folder, out)
     require_device(device)
-    _settle(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
+    _check_settings(out, {"base": Path(base).name, "crop_mode": mode.value, "size": size})
     sweep(Path(out))
     done = read_outcomes(out)
     videos, copies = _without_copies(videos, done)
@@ -132,9 +132,10 @@ def require_device(device: str) -> None:
 
 
 def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tuple[list[Video], list[Outcome]]:
-    """The videos without those that are another of them once more, as a copy or by a link; and what to say of these.
+    """The videos without those that are copies of another one, or links to it; and the outcomes of the copies.
 
-    Of two of the same content the one stays that was cut already, else the first. Only files of one size are compared.
+    Of two with the same content the one that was cut already is kept, else the first. Only files of equal size are
+    compared.
     """
     by_size: dict[int, list[Video]] = defaultdict(list)
     for video in videos:
@@ -228,7 +229,7 @@ class _Worker:
                 counted.value += 1
 
         torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
-        threading.Thread(target=_end_with_the_parent, daemon=True).start()
+        threading.Thread(target=_exit_with_the_parent, daemon=True).start()
         cls.reader, cls.write, cls.on_image = Reader.open(*reading), write, on_image
 
     @classmethod
@@ -236,7 +237,7 @@ class _Worker:
         return cut_video(cls.reader, video, cls.write, cls.on_image)
 
 
-def _end_with_the_parent() -> None:
+def _exit_with_the_parent() -> None:
     """Ends this worker when its parent is killed; it would otherwise go on writing to the end of its video."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -251,7 +252,7 @@ def _announced_frames(video: Video) -> int:
         return 0
 
 
-def _settle(out: Path, settings: dict[str, Any]) -> None:
+def _check_settings(out: Path, settings: dict[str, Any]) -> None:
     """Write down how the faces are read. Raises OptionError where clips are there that were read in another way."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / SETTINGS_FILE

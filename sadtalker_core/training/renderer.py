@@ -23,7 +23,6 @@ Letters: `B` pairs of frames, `S` the side of the images, `K` key points.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,6 +55,7 @@ from .engine import (
     run_of,
     seeded,
     step_generator,
+    training_parser,
 )
 from .export import BASE, add_end_options, ends_of
 from .films import sample_clip, write_sample_video
@@ -362,14 +362,7 @@ def require_full_precision(precision: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of clips, of either family")
-    parser.add_argument(
-        "--config",
-        choices=TRAININGS,
-        default="published",
-        help="widths of new networks, weights of the losses (default published)",
-    )
+    parser = training_parser(__doc__, TRAININGS, "published", clips=", of either family")
     add_vgg_option(parser)
     add_end_options(parser)
     add_run_options(parser, out="runs/renderer", steps=200_000, images_every=250, validate_every=1000, patience=0)

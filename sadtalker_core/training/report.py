@@ -160,10 +160,10 @@ def _curves(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[st
 
 
 def _curve(name: str, points: Sequence[tuple[float, float]], number: int) -> str:
-    """One line over the steps; the numbers at its left are its ends."""
+    """One SVG figure over the steps, its axis labelled with the least and the greatest value; "" for a constant."""
     width, height, left = 340, 150, 52
     points = [(x, y) for x, y in points if math.isfinite(y)]
-    if not points or len({y for _, y in points}) == 1 < len(points):  # what stays as it is stands in the table
+    if not points or len({y for _, y in points}) == 1 < len(points):  # constant figures are in the table
         return ""
     low, high = (end(y for _, y in points) for end in (min, max))
     first, last = points[0][0], max(points[-1][0], points[0][0] + 1)

@@ -31,9 +31,9 @@ from ..face.points import PointFinder
 
 CUT, JUMP, AWAY, SIZE = 0.1, 0.25, 0.25, 1.4
 LONGEST = 500
-#: while no face is in sight, only every so many-th image is looked at
+#: while no face is found, so many images are skipped before the next try
 STRIDE = 5
-#: the brightness of an image is compared in so many by so many cells
+#: cells a side in which the brightness of two images is compared
 CELLS = 32
 
 
@@ -47,7 +47,7 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class FrameSummary:
     """What is remembered of a frame: its brightness in cells, the middle and the size of the head in pixels."""
 
     cells: Tensor
@@ -56,21 +56,22 @@ class Look:
     size: float
 
     @classmethod
-    def at(cls, image: Tensor, points: Tensor) -> Look:
+    def of(cls, image: Tensor, points: Tensor) -> FrameSummary:
+        """image (H, W, 3) in 0..1, points (68, 2) of its face"""
         grey = image.mean(dim=-1)[None, None]
         left, top, right, bottom = head_bounds(points, extended=False)
         cells = torch.nn.functional.adaptive_avg_pool2d(grey, CELLS)
         return cls(cells, (left + right) / 2, (top + bottom) / 2, right - left)
 
-    def distance(self, other: Look) -> float:
+    def distance(self, other: FrameSummary) -> float:
         """How far the head has gone, in sizes of the other head."""
         return math.hypot(self.x - other.x, self.y - other.y) / other.size
 
-    def follows(self, last: Look) -> bool:
-        """Whether no cut lies between."""
+    def follows(self, last: FrameSummary) -> bool:
+        """Whether there is no cut between the two."""
         return float((self.cells - last.cells).abs().mean()) <= CUT and self.distance(last) <= JUMP
 
-    def fits(self, first: Look) -> bool:
+    def fits(self, first: FrameSummary) -> bool:
         """Whether the head is still in the box that was set for the first."""
         return self.distance(first) <= AWAY and 1 / SIZE <= self.size / first.size <= SIZE
 
@@ -89,7 +90,7 @@ def find_spans(
             try:
                 if points is None:
                     raise FaceNotFound("none was found.")
-                now = Look.at(image, points)
+                now = FrameSummary.of(image, points)
                 if first is None:
                     box = set_box(image, points)
                     first = last = now
@@ -123,7 +124,7 @@ class Returnable(Iterator[Tensor]):
         return self._lent[-1]
 
     def keep(self) -> None:
-        """The oldest image that was lent is done with."""
+        """Release the oldest image that was lent."""
         self._lent.popleft()
         self.index += 1
 

@@ -64,7 +64,7 @@ class Outcome:
     """What became of a video, a line of videos.jsonl.
 
     source, size: which file, its place below the folder and its bytes;  clips: their names;  seconds: of all clips
-    notes: what somebody might like to know;  reason: why there are no clips, or ""
+    notes: remarks for the user;  reason: why there are no clips, or ""
     face_pixels: the height of the smallest face that a clip begins with, in the video's own pixels; 0 unknown
     """
 

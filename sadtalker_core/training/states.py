@@ -27,7 +27,7 @@ from ..saving import atomic_write
 
 STATE_FILE, BEST_FILE, SETTINGS_FILE = "state.pt", "best.pt", "run.json"
 EARLIER_FILES = ("state_1.pt", "state_2.pt")
-#: which state somebody may ask for
+#: the states that --export may name
 LAST, BEST = "last", "best"
 #: of run.json: for how many steps the run was planned at first, which schedules go by; and what it holds out
 PLANNED, HELD_OUT = "planned_steps", "held_out"
@@ -37,18 +37,18 @@ _UNREADABLE = (RuntimeError, ValueError, KeyError, EOFError, OSError, AttributeE
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """It becomes the last one; the last ones before it are kept. Raises DoesNotFit when the disk is full."""
+    """Write the last state; the ones before it are kept (EARLIER_FILES). Raises DoesNotFit when the disk is full."""
     with atomic_write(folder / STATE_FILE) as unfinished:
         _write(unfinished, state)
         last, before, first = (folder / name for name in (STATE_FILE, *EARLIER_FILES))
         if last.exists():
             if before.exists():
                 before.replace(first)
-            _give_second_name(last, before)
+            _link_or_copy(last, before)
 
 
 def save_best(folder: Path, state: Mapping[str, Any]) -> None:
-    """nets, step, figures; it replaces what was best before. Raises DoesNotFit."""
+    """Write the best state (nets, step, figures) in place of the one before. Raises DoesNotFit."""
     with atomic_write(folder / BEST_FILE) as unfinished:
         _write(unfinished, state)
 
@@ -169,11 +169,11 @@ def read_state_file(file: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def _give_second_name(file: Path, other: Path) -> None:
-    """other: a name that is free"""
+def _link_or_copy(file: Path, other: Path) -> None:
+    """Give the file a second name, which must be free; a copy on a disk without hard links."""
     try:
         os.link(file, other)
-    except OSError:  # a disk without hard links
+    except OSError:
         with atomic_write(other) as unfinished:
             shutil.copyfile(file, unfinished)
 

@@ -131,3 +131,18 @@ def test_an_opaque_portrait_has_no_alpha():
 def test_a_mask_that_cannot_be_meant_gets_a_sentence(shown, kind, words):
     with pytest.raises(kind, match=words):
         portrait_from_image(torch.ones(80, 100, 3), shown=shown)
+
+
+@pytest.mark.parametrize("side", [96, 800])  # at its size, and worked out at half of it
+def test_a_head_in_a_large_frame_is_cleaned_as_it_is_alone(side):
+    """Around it nothing is worked out, and nothing changes."""
+    frames = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    line = torch.arange(side) + 0.5 - side / 2
+    alpha = ((side / 6 - (line**2 + line[:, None] ** 2).sqrt()) / 8 + 0.5).clamp(0, 1)[None, None]
+    cleaned = clean_edges(frames, alpha)
+    # a faint pixel in each corner makes the rectangle the whole frame
+    faint = alpha.clone()
+    faint[..., [0, 0, -1, -1], [0, -1, 0, -1]] = 1e-3
+    assert (cleaned - clean_edges(frames, faint))[:, :, 1:-1, 1:-1].mul(alpha[:, :, 1:-1, 1:-1]).abs().max() < 1e-4
+    assert (cleaned != frames)[(alpha > 0).expand_as(frames) & (alpha < 0.9)].float().mean() > 0.9
+    assert torch.equal(cleaned[..., : side // 4, :], frames[..., : side // 4, :])

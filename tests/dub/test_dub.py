@@ -146,6 +146,7 @@ def test_a_stop_leaves_no_file(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_dubbed_file_is_marked_as_generated_and_bears_the_label_in_a_corner_alone(model, tmp_path):
     av = pytest.importorskip("av")
     files = []

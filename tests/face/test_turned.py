@@ -73,7 +73,7 @@ def test_a_certain_upright_face_is_not_looked_at_again(detector, monkeypatch):
     def refuse(*_):
         raise AssertionError("looked around")
 
-    monkeypatch.setattr(looking, "_look_around", refuse)
+    monkeypatch.setattr(looking, "_detect_around", refuse)
     assert len(detect_faces(detector, astronaut())) == 1
 
 

@@ -43,7 +43,8 @@ def walked(project, folder, *words, absent=()):
 def test_all_parts_are_walked_with_torch_numpy_and_safetensors_alone(project, tmp_path):
     # a compiler gets no time here: importing torch's own takes longer than all the rest
     rows = walked(project, tmp_path, "--minutes", "60", "--parts", *(set(gpu.SHARES) - {"compiled"}), absent=ABSENT)
-    assert [row["ok"] for row in rows["right"] if "ok" in row] == [True] * 7
+    assert [row["ok"] for row in rows["right"] if "ok" in row] == [True] * 9
+    assert [row["what"] for row in rows["right"][7:9]] == ["mini, set expression, fp32", "mini, dubbed video, fp32"]
     rows_of_job = [row["what"] for row in rows["job"]]
     assert "no kornia here: paste-back, and so the full mode, is left out" in rows_of_job
     assert "no ffmpeg here: frames are brought to the CPU, not encoded" in rows_of_job
@@ -86,6 +87,25 @@ def test_each_row_is_in_the_file_when_the_next_one_is_made(report, monkeypatch):
     assert rows == [("right", "one"), ("right", "failed"), ("right", "all of it"), ("mini", "goes on"),
                     ("mini", "all of it")]  # fmt: skip
     assert report.found["rows"][1]["error"] == "RuntimeError: CUDA error: an illegal memory access"
+
+
+def test_after_a_lost_device_the_parts_that_are_left_run_in_a_new_process(report, monkeypatch):
+    def lost(device, clock, size, report):
+        raise RuntimeError("CUDA error: an illegal memory access")
+        yield
+
+    started = []
+    monkeypatch.setattr(gpu, "PARTS", {"job": lost})
+    monkeypatch.setattr(gpu, "is_usable", lambda device: False)
+    monkeypatch.setattr(gpu.subprocess, "run", lambda line, cwd: started.append(line))
+    assert gpu.run(report, torch.device("cpu"), ["job", "mini", "waits"], 60.0, gpu.SMALL) == 1
+    (line,) = started
+    assert line[line.index("--parts") + 1 : line.index("--minutes")] == ["mini", "waits"] and "--append" in line
+    assert 0.9 < float(line[line.index("--minutes") + 1]) <= 1
+    again = gpu.Report(report.file, torch.device("cpu"), append=True)
+    assert [row["what"] for row in again.found["rows"]] == [
+        "failed", "all of it", "lost the device: what is left runs in a new process",
+    ]  # fmt: skip
 
 
 def test_a_part_whose_time_is_used_leaves_the_rest_out(report, monkeypatch):

@@ -41,7 +41,7 @@ def _described(one: Any) -> str:
     if not inspect.isclass(one):
         return f"## {one.__name__}\n\n{_code(one.__name__, one)}\n\n{_text(one)}"
     lines = [f"## {one.__name__}\n\n{_text(one)}"]
-    for name, member in vars(one).items():
+    for name, member in _members(one).items():
         if name.startswith("_") or not (callable(member) or isinstance(member, property)):
             continue
         if isinstance(member, property):
@@ -49,6 +49,15 @@ def _described(one: Any) -> str:
         else:
             lines.append(f"### {one.__name__}.{name}\n\n{_code(name, member)}\n\n{_text(member)}")
     return "\n\n".join(lines)
+
+
+def _members(kind: type) -> dict[str, Any]:
+    """What the class defines, and what its private bases do, which have no section of their own."""
+    members = dict(vars(kind))
+    for base in kind.__mro__[1:]:
+        if base.__name__.startswith("_"):
+            members = {**members, **{name: member for name, member in vars(base).items() if name not in members}}
+    return members
 
 
 def _options() -> str:

@@ -30,7 +30,7 @@ from tests.face.images import astronaut
 from tests.tools.pictures.saving import save_small
 
 #: of each row: images, frames between two, and the pixels of each
-N_IMAGES, EVERY, CELL, LABEL, HEAD = 8, 8, 112, 92, 16
+N_IMAGES, EVERY, CELL, LABEL, HEAD = 6, 10, 96, 92, 16
 
 
 def held_out_clip(run: Path, clips: Path) -> Clip:

@@ -48,11 +48,11 @@ from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .layers import Layers
-from .network import FlowRenderer
+from .network import FlowRenderer, folded
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
 from .silhouette import Silhouette
-from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, within_the_image
+from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, sum_around, within_the_image
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
@@ -73,6 +73,7 @@ def render_flow_frames(
     motion: Motion[BlendshapeMotion],
     *,
     batch_size: int = 8,
+    together: int | None = None,
     on_progress: OnProgress | None = None,
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
@@ -84,6 +85,9 @@ def render_flow_frames(
     and blendshape weights. Only their difference counts: nobody has to know what the source's are. A frame does not
     depend on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and
     OptionError.
+
+    together: of how many frames a piece is, of those that a CPU makes side by side; None for as many pieces as there
+              are cores
     """
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
@@ -98,7 +102,9 @@ def render_flow_frames(
     @torch.inference_mode()
     def make_frames(start: int, stop: int) -> Tensor:
         whole = clip()
-        parts = torch.arange(start, stop).tensor_split(pieces_at_once(stop - start, parameter.device))
+        every = torch.arange(start, stop)
+        n_pieces = pieces_at_once(stop - start, parameter.device)
+        parts = every.tensor_split(n_pieces) if together is None else every.split(together)
         edges = [(int(part[0]), int(part[-1]) + 1) for part in parts]
         made = list(side_by_side(lambda edge: whole.frames(*edge), edges, parameter.device))
         return made[0] if len(made) == 1 else torch.cat(made)
@@ -118,7 +124,7 @@ class _MeshClip:
         driving: BlendshapeMotion,
         crop: FaceCrop,
     ):
-        self.net, self.image, self.head = net, image[None], head
+        self.net, self.image, self.head = folded(net), image[None], head
         # what is warped: the colours, and the alpha where there is one
         self.layers = self.image if crop.alpha is None else torch.cat([image, crop.alpha.to(image)])[None]
         self.gaze = None if crop.irises is None else Gaze(crop.irises, head)
@@ -131,9 +137,11 @@ class _MeshClip:
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
-        self.features = net.encode(self.stage.to(self.precision))
+        self.features = self.net.encode(self.stage.to(self.precision))
         in_layers = crop.person is not None
-        self.silhouette = Silhouette(net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers)
+        self.silhouette = Silhouette(
+            self.net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers
+        )
         self.identity, self.on_stage = self._crop_grid()
         self.parts = None if crop.person is None else self._in_layers(crop.person.to(image), crop.cut_out)
         self.look_at_layers = Lookup(self.layers if self.parts is None else self.parts.with_matte, fine)
@@ -176,7 +184,7 @@ class _MeshClip:
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # painted softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
-        opening = F.avg_pool2d(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3, 1, 1)
+        opening = sum_around(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3) / 9
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         paint = F.pad(repair.paint.float(), border, mode="replicate")
@@ -185,7 +193,7 @@ class _MeshClip:
     def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
         n, side = len(displacement), self.image.shape[-1]
-        bands, (rows, columns) = self._bands(), self.covered
+        bands, (rows, columns) = self._bands(n), self.covered
         if not bands:  # the head is not on the crop
             return self.layers.repeat(n, 1, 1, 1)
         layers = self.layers.new_empty(n, self.layers.shape[1], side, side)
@@ -223,11 +231,11 @@ class _MeshClip:
                 layers[band] = torch.lerp(layers[band], own, still[band].to(layers))
         return layers.clamp_(0, 1)
 
-    def _bands(self) -> list[tuple[Any, ...]]:
+    def _bands(self, n_frames: int) -> list[tuple[Any, ...]]:
         """The covered part of (B, C, S, S) in pieces of rows that are composed together."""
         rows, columns = self.covered
         wide, high = columns.stop - columns.start, rows.stop - rows.start
-        step = max(1, _IN_CACHE // max(wide, 1)) if self.image.device.type == "cpu" else max(high, 1)
+        step = max(1, _IN_CACHE // max(wide * n_frames, 1)) if self.image.device.type == "cpu" else max(high, 1)
         starts = range(rows.start, rows.stop, step)
         return [(..., slice(start, min(start + step, rows.stop)), columns) for start in starts]
 

@@ -8,14 +8,11 @@ Letters: `B` frames, `S` side of the crop, `h` side of the stage. Stage as in pl
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .layers import Layers
-from .warp import sample
+from .warp import largest_around, sample, sum_around
 
 #: pixels of the stage: the two sides of the face's edge may differ by so much; its edge is drawn anew where they differ
 #: by twice as much. Each side is carried on across it by half of _ACROSS
@@ -33,8 +30,8 @@ def beside_the_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor,
         return within, beyond, face
     rows, columns = (_reach(face.amax(dim=dims)) for dims in ((0, 1, 3), (0, 1, 2)))
     moved, here = displacement[:, :, rows, columns], (face[:, :, rows, columns] > 0.5).to(displacement)
-    near = _around(torch.cat([moved, torch.ones_like(here)], dim=1))
-    near_inside = _around(torch.cat([moved * here, here], dim=1))
+    near = sum_around(torch.cat([moved, torch.ones_like(here)], dim=1), _ACROSS) / _ACROSS**2
+    near_inside = sum_around(torch.cat([moved * here, here], dim=1), _ACROSS) / _ACROSS**2
     for carried, known, part in ((within, here, near_inside), (beyond, 1 - here, near - near_inside)):
         mean = part[:, :2] / part[:, 2:].clamp_min(_NONE)
         carried[:, :, rows, columns] = torch.where((known > 0) | (part[:, 2:] < _NONE), moved, mean)
@@ -45,14 +42,6 @@ def _reach(face: Tensor) -> slice:
     """(h,) -> where it is not 0, and a little more to both sides."""
     places = torch.nonzero(face)[:, 0].tolist()
     return slice(max(places[0] - _ACROSS, 0), places[-1] + 1 + _ACROSS)
-
-
-def _around(values: Tensor) -> Tensor:
-    """(B, C, h, w) the mean over squares of _ACROSS; beyond the border there is nothing."""
-    high, wide = values.shape[-2:]
-    padded = F.pad(values, (_ACROSS // 2,) * 4)  # the sum of what is shifted is several times as fast as pooling
-    across = functools.reduce(torch.add, (padded[..., k : k + wide] for k in range(_ACROSS)))
-    return functools.reduce(torch.add, (across[..., k : k + high, :] for k in range(_ACROSS))) / _ACROSS**2
 
 
 def draw_edge(
@@ -72,7 +61,7 @@ def draw_edge(
     """
     side, high = warped.shape[-1], sides[0].shape[-1]
     torn = ((sides[0] - sides[1]).square().sum(1, keepdim=True) > _TORN**2).float()
-    near = F.max_pool2d(torn, 3, 1, 1)[:, 0] > 0
+    near = largest_around(torn, 3)[:, 0] > 0
     rows, columns = covered
     nearest = (
         ((line + 1) * (high / 2) - 0.5).round().long().clamp(0, high - 1)

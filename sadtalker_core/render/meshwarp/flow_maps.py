@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...canonical_face import (
     EYES,
@@ -32,6 +31,7 @@ from .placement import HEAD_CENTRE, MARGIN, STAGE, WINDOW
 from .rasterizer import interpolate, is_covered, rasterize, signed_areas
 from .rig import FaceRig
 from .surroundings import RINGS, cosine_sum, surrounding_triangles
+from .warp import mean_around
 
 #: the maps for the network, in order: see `MeshFlow`
 MAPS = ("x", "y", "z", "mouth height", "mouth", "eyes", "backfacing", "stretch", "upper teeth", "lower teeth", "tongue")
@@ -86,11 +86,10 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
     source = without_lip_rims(rig.face, source, driving)
     displacement = _displacement(source[:, topology.triangles], triangle, corners)
     inside = inside_points(rig.face, weights, turn, shift)
-    face = ((topology.kind[triangle] != _SURROUNDINGS) & is_covered(corners))[:, None].to(displacement)
     return MeshFlow(
         displacement=displacement,
         maps=torch.cat([_surface_maps(rig, driving, triangle, corners), inside_maps(rig.face, inside)], dim=1),
-        face=_smooth(_smooth(face)),
+        face=_soft_face(triangle, corners),
         mesh=driving[:, :N_POINTS],
         at_rest=rig.at_rest(turn, shift),
         eye_closure=closure,
@@ -143,8 +142,16 @@ def _surface_maps(rig: FaceRig, driving: Tensor, triangle: Tensor, corners: Tens
     return torch.cat([spots.permute(0, 3, 1, 2), flags, rest], dim=1)
 
 
-def _smooth(mask: Tensor) -> Tensor:
-    return F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)
+def face_at_rest(rig: FaceRig) -> Tensor:
+    """(1, 1, 160, 160) where the face of the portrait is, as `MeshFlow.face`."""
+    points, depth = rig.driven(rig.face.weights[None], torch.eye(3)[None], torch.zeros(1, 2))
+    return _soft_face(*rasterize(points, depth, _topology(points.device).triangles, STAGE))
+
+
+def _soft_face(triangle: Tensor, corners: Tensor) -> Tensor:
+    """(B, h, h) and (B, h, h, 3) of `rasterize` -> (B, 1, h, h) 1 inside the outline, soft at the edge."""
+    face = (_topology(triangle.device).kind[triangle] != _SURROUNDINGS) & is_covered(corners)
+    return mean_around(mean_around(face[:, None].to(corners), 3), 3)
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
 #: ends with so wide an opening, in decimetres and by the portrait's.
 _OTHERWISE, _OTHERWISE_PART = 0.010, 0.15
 _POINTED = 0.8
-_SEALED, _UNSEALED, _UNSEALED_PART = 0.7, 0.07, 0.5
+_SEALED, _UNSEALED, _UNSEALED_PART = 0.6, 0.06, 0.5
 #: How what the edges of the lips do spreads over the skin: by springs along the edges of the mesh, so much harder
 #: within the lips, and by springs from each point to where it was, the harder the less mouth and jaw ever move it.
 _LIP_HARDNESS = 40.0

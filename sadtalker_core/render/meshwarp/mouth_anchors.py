@@ -15,6 +15,7 @@ Letters: `B` frames, `P` blendshapes, `K` points inside the mouth. Stage and cam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -70,6 +71,8 @@ def inside_points(face: PlacedFace, weights: Tensor, turn: Tensor, shift: Tensor
     return face.to_stage((points @ rotation.T) @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _own_mouth_beside(face: PlacedFace) -> Tensor:
     """(K, 3) in head coordinates: how the inside of this mouth, at rest, lies beside the template's."""
     canonical, rotation = face.canonical, face.fit.rotation

@@ -14,6 +14,7 @@ Letters: `B` frames, `h` side of the window, or of a part of it in training. Sta
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,14 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...batchnorm_folding import fold_batchnorm
 from .flow_maps import MAPS
 from .placement import MARGIN, WINDOW
-from .warp import largest_around, mean_around, warp_window
+from .warp import halved, largest_around, mean_around, warp_window
 
 #: maps that are looked at pixel by pixel; the others at half the size
 FINE_MAPS = ("mouth height", "mouth", "eyes", "backfacing")
-_FINE = [MAPS.index(name) for name in FINE_MAPS]
-_COARSE = [k for k in range(len(MAPS)) if k not in _FINE]
+_FINE = slice(MAPS.index(FINE_MAPS[0]), MAPS.index(FINE_MAPS[-1]) + 1)  # they lie side by side
 
 # The network was trained with these. _EVEN was tuned by eye on the columns of turns of the sheet that `make eval-mini`
 # draws (docs/MINI.md, "The sheet"): with less, hair was torn.
@@ -79,7 +80,8 @@ class FlowRenderer(nn.Module):
         self.encoder = nn.ModuleList()
         for n_in, n_out in zip((12, *encoder[:-1]), encoder, strict=True):
             self.encoder.append(_block(n_in, n_out, 1 if n_in == 12 else 2, ops=ops))
-        n_input = 4 * (3 + len(_FINE)) + len(_COARSE) + 6 + encoder[0]
+        n_fine = len(FINE_MAPS)
+        n_input = 4 * (3 + n_fine) + len(MAPS) - n_fine + 6 + encoder[0]
         self.enter = nn.Sequential(
             ops.Conv2d(n_input, widths[0], 1), nn.LeakyReLU(0.1), _block(widths[0], widths[0], ops=ops)
         )
@@ -131,10 +133,10 @@ class FlowRenderer(nn.Module):
         warped = warp_window(stage, displacement, left_top)
         fine = torch.cat([warped * 2 - 1, maps[:, _FINE]], dim=1)
         taken = _taken_along(rigid, left_top, displacement.shape[-1])
-        moves = F.avg_pool2d(torch.cat([displacement.float(), taken.flatten(1, 2)], dim=1), 2) / 16
-        half = torch.cat([F.avg_pool2d(maps[:, _COARSE], 2), moves.to(maps)], dim=1)
+        moves = halved(torch.cat([displacement.float(), taken.flatten(1, 2)], dim=1)) / 16
+        half = [halved(maps[:, : _FINE.start]), halved(maps[:, _FINE.stop :]), moves.to(maps)]
         carried = [warp_window(f, displacement, left_top) for f in features]
-        x = self.enter(torch.cat([F.pixel_unshuffle(fine, 2), half, carried[0]], dim=1))
+        x = self.enter(torch.cat([F.pixel_unshuffle(fine, 2), *half, carried[0]], dim=1))
         heights = [x]
         for k, (down, meet) in enumerate(zip(self.down, self.meet, strict=True), start=1):
             x = down(x)
@@ -159,8 +161,45 @@ class FlowRenderer(nn.Module):
 
 
 def _by_channel_last(net: nn.Module, _: Any = None) -> None:
-    """Weights as oneDNN takes them without a copy: the network takes a sixth less time on a CPU."""
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Weights as oneDNN takes them without a copy: the network takes a sixth less time on a CPU. Those of 1 x 1 stay as
+    they are, since torch would take a slow path for them.
+    """
+    for part in net.modules():
+        if isinstance(part, nn.Conv2d) and part.kernel_size != (1, 1):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def folded(net: FlowRenderer) -> FlowRenderer:
+    """The same network, in eval mode, for frames alone: each batch norm is folded into the convolution before it, and
+    what a convolution gives is not kept for gradients. It does not follow weights that change later.
+    """
+    quick = _folded(net)
+    assert isinstance(quick, FlowRenderer)
+    return quick
+
+
+@torch.no_grad()
+def _folded(module: nn.Module) -> nn.Module:
+    if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
+        return _FoldedBlock(module)
+    twin = copy.copy(module)
+    twin._modules = {name: child and _folded(child) for name, child in module._modules.items()}
+    return twin
+
+
+class _FoldedBlock(nn.Module):
+    """What a `_block` does, or one without its end."""
+
+    def __init__(self, block: nn.Sequential):
+        super().__init__()
+        conv: Any = block[0]
+        weight, self.bias = fold_batchnorm(conv, block[1])
+        self.weight = weight.contiguous(memory_format=torch.channels_last)
+        self.stride, self.padding, self.is_last = conv.stride, conv.padding, len(block) == 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return y if self.is_last else F.leaky_relu_(y, 0.1)
 
 
 def _block(n_in: int, n_out: int, stride: int = 1, *, ops: Any) -> nn.Sequential:

@@ -16,6 +16,7 @@ turned as the portrait's head is.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -83,7 +84,8 @@ class PlacedFace:
     depth: Tensor
     weights: Tensor
 
-    @property
+    @cached_property
+    @torch.inference_mode(False)
     def camera_points(self) -> Tensor:
         """(468, 3) the found mesh in camera coordinates."""
         return self.to_camera(self.points, self.depth)

@@ -74,6 +74,6 @@ class FaceRig:
     def _expression(self, weights: Tensor) -> Tensor:
         """weights (B, P) -> (B, 468, 3) what they move since the portrait, in camera coordinates, the head at rest."""
         face, canonical = self.face, self.face.canonical
-        moved = canonical.displacements(weights * self.gain) - canonical.displacements(face.weights * self.gain)
+        moved = canonical.displacements((weights - face.weights) * self.gain)
         moved = with_lids_that_meet(face, self.gain, moved @ face.fit.rotation.T, eye_closure(face, weights))
         return with_lips_that_meet(face, moved, weights)

@@ -18,15 +18,17 @@ from torch.nn import functional as F
 
 from ...canonical_face import FACE_OUTLINE, rotation_of_angles
 from ...easing import smoothstep
-from .flow_maps import mesh_flow, rigid_flow
+from .flow_maps import face_at_rest, mesh_flow, rigid_flow
 from .network import FlowRenderer
 from .placement import MARGIN, STAGE, WINDOW
 from .rig import FaceRig
 from .warp import mean_around, sample
 
 _CHIN = FACE_OUTLINE[18]
-#: decimetres to all sides and degrees to both, by which the head is moved to see what goes along
+#: decimetres to all sides and degrees to both, by which the head is moved to see what goes along; so many moves at
+#: once, in the room of a frame
 _SHIFT, _ROLL = 0.12, 7.0
+_AT_ONCE = 3
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
 _LEAST_MOTION = 0.5  #: square pixels of motion below which a spot says nothing
 
@@ -49,7 +51,7 @@ class Silhouette:
     def __init__(
         self, net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig, *, in_layers: bool = False
     ):
-        self.distance, face = None, _face_at_rest(rig)
+        self.distance, face = None, face_at_rest(rig)
         if not in_layers:
             self.distance = _distance(_found_head(net, stage, features, rig) > _IS_HEAD)
         self.face = face
@@ -92,12 +94,6 @@ class Silhouette:
         return away, neck
 
 
-def _face_at_rest(rig: FaceRig) -> Tensor:
-    """(1, 1, h, h) where the face is in the portrait, soft at its edge."""
-    still = torch.eye(3, device=rig.source.device)[None], torch.zeros(1, 2, device=rig.source.device)
-    return mesh_flow(rig, rig.face.weights[None], *still).face
-
-
 def _found_head(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:
     """(1, 1, h, h) where head and hair are, 0..1."""
     low, high = _GOES_ALONG
@@ -110,17 +106,19 @@ def _found_head(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: F
 def _share_that_goes_along(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:
     """(1, 1, h, h) by what share each spot of the stage follows a head that is moved a little."""
     device = rig.source.device
-    shift = torch.tensor([[_SHIFT, 0.0], [-_SHIFT, 0.0], [0.0, _SHIFT], [0.0, -_SHIFT], *[[0.0, 0.0]] * 3])
+    shift = torch.tensor([[_SHIFT, 0.0], [-_SHIFT, 0.0], [0.0, _SHIFT], [0.0, -_SHIFT], *[[0.0, 0.0]] * 2])
     angles = torch.zeros(len(shift), 3)
-    angles[4:6, 2] = torch.deg2rad(torch.tensor([_ROLL, -_ROLL]))
+    angles[4:, 2] = torch.deg2rad(torch.tensor([_ROLL, -_ROLL]))
     shift, turn = shift.to(device), rotation_of_angles(angles).to(device)
     middle, precision = slice(MARGIN, MARGIN + WINDOW), stage.dtype
     shares, fars = [], []
-    for one_turn, one_shift in zip(turn.split(1), shift.split(1), strict=True):  # one by one, in the room of a frame
-        flow = mesh_flow(rig, rig.face.weights[None], one_turn, one_shift)
-        rigid = rigid_flow(rig, one_turn, one_shift)
+    for turns, shifts in zip(turn.split(_AT_ONCE), shift.split(_AT_ONCE), strict=True):
+        n = len(turns)
+        flow = mesh_flow(rig, rig.face.weights.expand(n, -1), turns, shifts)
+        rigid = rigid_flow(rig, turns, shifts)
         moved, window = flow.displacement.clone(), flow.displacement[:, :, middle, middle]
-        moved[:, :, middle, middle] = net(stage, features, window, flow.maps.to(precision), rigid).flow.float()
+        known = [f.expand(n, -1, -1, -1) for f in features]
+        moved[:, :, middle, middle] = net(stage, known, window, flow.maps.to(precision), rigid).flow.float()
         whole = _taken_along(rigid, torch.full_like(moved[:, :1], _LIKELY_DEPTH))
         far = whole.square().sum(1, keepdim=True)
         shares.append((moved * whole).sum(1, keepdim=True) / far.clamp_min(_LEAST_MOTION) * far)
@@ -137,14 +135,32 @@ def _taken_along(rigid: Tensor, depth: Tensor) -> Tensor:
 
 def _guided(image: Tensor, mask: Tensor, side: int, eps: float) -> Tensor:
     """image (1, 3, h, h), mask (1, 1, h, h) -> the mask as, in each square, a linear function of the colours."""
-    n = image.shape[1]
-    mean, of_mask = mean_around(image, side), mean_around(mask, side)
-    together = mean_around(image * mask, side) - mean * of_mask
-    squares = mean_around((image[:, :, None] * image[:, None]).flatten(1, 2), side).unflatten(1, (n, n))
-    spread = (squares - mean[:, :, None] * mean[:, None]).permute(0, 3, 4, 1, 2) + eps * torch.eye(n).to(image)
-    slope = torch.linalg.solve(spread, together.permute(0, 2, 3, 1)[..., None])[..., 0].permute(0, 3, 1, 2)
-    offset = of_mask - (slope * mean).sum(1, keepdim=True)
-    return (mean_around(slope, side) * image).sum(1, keepdim=True) + mean_around(offset, side)
+    red, green, blue = image.split(1, dim=1)
+    products = [red * image, green * image[:, 1:], blue * blue, mask * image, mask]
+    means = mean_around(torch.cat([image, *products], dim=1), side)
+    mean, squares, together, of_mask = means.split((3, 6, 3, 1), dim=1)
+    r, g, b = mean.split(1, dim=1)
+    rr, rg, rb, gg, gb, bb = (squares - torch.cat([r * mean, g * mean[:, 1:], b * b], dim=1)).split(1, dim=1)
+    slope = _solved(rr + eps, rg, rb, gg + eps, gb, bb + eps, together - mean * of_mask)
+    slope, offset = (mean_around(torch.cat([slope, of_mask - (slope * mean).sum(1, keepdim=True)], dim=1), side)).split(
+        (3, 1), dim=1
+    )
+    return (slope * image).sum(1, keepdim=True) + offset
+
+
+def _solved(aa: Tensor, ab: Tensor, ac: Tensor, bb: Tensor, bc: Tensor, cc: Tensor, right: Tensor) -> Tensor:
+    """The upper half of symmetric 3 x 3 matrices, each number of it (1, 1, h, h), and the right sides (1, 3, h, h) ->
+    what times the matrix is the right side (1, 3, h, h). By L D L', many times as fast on planes as one by one.
+    """
+    x, y, z = right.split(1, dim=1)
+    ba, ca = ab / aa, ac / aa
+    second = bb - ba * ab
+    cb = (bc - ba * ac) / second
+    third = cc - ca * ac - cb.square() * second
+    y = y - ba * x
+    z = (z - ca * x - cb * y) / third
+    y = y / second - cb * z
+    return torch.cat([x / aa - ba * y - ca * z, y, z], dim=1)
 
 
 def _distance(head: Tensor) -> Tensor:
@@ -152,10 +168,11 @@ def _distance(head: Tensor) -> Tensor:
     grown, distance = head.float(), torch.zeros_like(head, dtype=torch.float32)
     for step in range(_REACH):
         distance += 1 - grown
-        if step % 2:  # to eight neighbours and to four in turn, which is nearly round
-            grown = F.max_pool2d(grown, 3, 1, 1)
-        else:
-            grown = torch.maximum(F.max_pool2d(grown, (1, 3), 1, (0, 1)), F.max_pool2d(grown, (3, 1), 1, (1, 0)))
+        padded = F.pad(grown, (1,) * 4)  # what is shifted is many times as fast as torch's pooling
+        across = torch.maximum(torch.maximum(padded[..., :-2], padded[..., 2:]), padded[..., 1:-1])
+        above_below = across if step % 2 else padded[..., 1:-1]  # eight neighbours, or four: in turn it is nearly round
+        beside = torch.maximum(above_below[..., :-2, :], above_below[..., 2:, :])
+        grown = torch.maximum(across[..., 1:-1, :], beside)
     return mean_around(mean_around(distance, 5), 5)
 
 

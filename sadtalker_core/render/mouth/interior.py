@@ -61,7 +61,7 @@ _GONE, _GONE_OVER = 0.025, 0.025
 _BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
-_SHADY = 0.10  #: how much darker it is before that
+_SHADY = 0.15  #: how much darker it is before that
 #: How dark it is right at the upper lip and at the lower lip, and how far that reaches, in decimetres.
 _UPPER_SHADE, _UPPER_REACH = 0.40, 0.018
 _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
@@ -69,20 +69,23 @@ _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
-_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.025, 0.35, (0.75, 0.1)
+_MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.018, 0.25, (0.6, 0.1)
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
 _NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
 _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
 #: off the tongue, which lies deeper, and over how many decimetres below it.
-_ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.15, TONGUE: 0.5}, 0.045
-_TOUCH, _TOUCH_REACH = 0.35, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
+_ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
+_TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
+_DEEPER = 0.82  #: how much of the light falls on the lower teeth, which lie deeper
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
-_WARMER = (0.0, 0.20, 0.32)  #: the same of the upper teeth, by the lip
+_WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
-_SINKS = 0.01  #: decimetres by which the lower lip has risen before the teeth, then
+#: Lower teeth stand higher before the lip, as it is drawn down, by the first, in decimetres, once the jaw has opened by
+#: the second since teeth met.
+_RISES, _RISEN = 0.013, 0.10
 
 
 class Mouth:
@@ -184,9 +187,8 @@ class Mouth:
             if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
                 from_here = view - F.pad(tilt[:, None, None, None], (1, 0))
             flats.append(flat + from_here * behind)
-        flats[LOWER_TEETH] = flats[LOWER_TEETH] + F.pad(
-            (_SINKS / _MOST_TILT**2 * tilt.square())[:, None, None, None], (1, 0)
-        )
+        risen = _RISES * ((apart + _OVERLAP) / _RISEN).clamp(0, 1)
+        flats[LOWER_TEETH] = flats[LOWER_TEETH] - F.pad(risen[:, None, None, None], (1, 0))
         flats[TONGUE] = flats[TONGUE] / F.pad(1 + tilt[:, None, None, None], (1, 0), value=1.0)
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
@@ -220,10 +222,9 @@ class Mouth:
         lights = [light * (1 - light.new_tensor(_WARMER)[:, None, None] * (1 - light))]
         roof = 1 - (below_teeth / _ROOF).clamp(0, 1)
         falls_in = falls_in * (1 - _LOWER_SHADE * torch.exp(-below / _LOWER_REACH))
-        redder = falls_in.new_tensor(_REDDER)[:, None, None]
-        for layer in (LOWER_TEETH, TONGUE):
-            light = falls_in * (1 - _ROOF_SHADE[layer] * roof)
-            lights.append(light * (1 - redder * (1 - light)))
+        for layer, redder, seen in ((LOWER_TEETH, _WARMER, _DEEPER), (TONGUE, _REDDER, 1.0)):
+            light = seen * falls_in * (1 - _ROOF_SHADE[layer] * roof)
+            lights.append(light * (1 - light.new_tensor(redder)[:, None, None] * (1 - light)))
         return lights, opened
 
     def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:

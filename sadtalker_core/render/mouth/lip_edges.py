@@ -15,14 +15,13 @@ import functools
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...canonical_face import INNER_LIPS
 from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.placement import STAGE
 from ..meshwarp.posed_rig import PosedRig
-from ..meshwarp.warp import Lookup, sample
+from ..meshwarp.warp import Lookup, sample, sum_around
 
 _HALF = len(INNER_LIPS) // 2
 _FINER = 4  #: points of an edge for one of the mesh
@@ -128,10 +127,9 @@ def _gap(edges: tuple[Tensor, Tensor], u: Tensor) -> Tensor:
 
 
 def _carried_on(values: Tensor, known: Tensor) -> Tensor:
-    """values (B, C, h, w), those that are known (B, 1, h, w) carried on over the others nearby."""
+    """values (B, 2, h, w), those that are known (B, 1, h, w) carried on over the others nearby."""
     for _ in range(_REACH):
-        share = F.avg_pool2d(known.to(values), 3, 1, 1, count_include_pad=False)
-        around = F.avg_pool2d(values * known, 3, 1, 1, count_include_pad=False) / share.clamp_min(1e-6)
-        values = torch.where(known | (share == 0), values, around)
-        known = share > 0
+        total, n_known = sum_around(torch.cat([values * known, known.to(values)], dim=1), 3).split((2, 1), dim=1)
+        values = torch.where(known | (n_known == 0), values, total / n_known.clamp_min(1))
+        known = n_known > 0
     return values

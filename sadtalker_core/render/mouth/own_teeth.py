@@ -73,12 +73,12 @@ class OwnTeeth:
         if not parted or total < _FEWEST * head.density**2:
             return
         low = (mask * (gap.above / gap.height.clamp_min(1.0)).clamp(0, 1)).sum() / total
-        self.row = LOWER_TEETH if low > _LOW else UPPER_TEETH
-        mask = _first_row(mask) if self.row == UPPER_TEETH else _first_row(mask.flip(2)).flip(2)
+        row = LOWER_TEETH if low > _LOW else UPPER_TEETH
+        mask = _first_row(mask) if row == UPPER_TEETH else _first_row(mask.flip(2)).flip(2)
         mask = _without_spurs(mask, round(_SPUR * head.density))
         if mask.sum() < _FEWEST * head.density**2:  # they were spurs alone
-            self.row = None
             return
+        self.row = row
         mask = (mask + F.avg_pool2d(mask, 3, 1, 1)) / 2  # no steps along the edge of the row
         self.mask[:, :, rows, columns] = mask
         self.both = torch.cat([image, self.mask], dim=1)

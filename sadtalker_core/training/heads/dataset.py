@@ -78,7 +78,7 @@ def _person_rows(mesh: HeadMesh, landmarks: np.ndarray, rng: np.random.Generator
 
 
 def _driving_weights(source: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A new face; often one that keeps something of the source's, as a smile stays while somebody talks."""
+    """A new expression, which often keeps part of the source's, as a smile stays in speech."""
     goal = expression(rng)
     if rng.random() < 0.4:
         goal = np.clip(goal + source * rng.uniform(0.3, 1), 0, 1)

@@ -9,7 +9,7 @@ two cosine series. A spot beside the face that lies z behind its middle moves by
 
 which is linear in share and share * z. The shares of the shipped table were then made smaller by hand, where a ring is
 rarely on a head, which the last rows show, and at the crown, where its depth is less, too.
-Letters: `V` points of the outline, `N` looks at one of them.
+Letters: `V` points of the outline, `N` observations of one of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ...render.meshwarp.surroundings import RINGS
 from . import mesh as layers
 
 ORDER = 4
-_FEWEST = 30  #: looks at a point below which nothing is said of it
+_FEWEST = 30  #: a point with fewer observations is left out
 _ROUNDS = 8
 _USED = ("turn", "shift", "source_points", "flow", "layer", "visible")
 
@@ -67,7 +67,7 @@ def cosine_series(values: Tensor) -> list[float]:
     return torch.linalg.lstsq(waves, values[known, None].double()).solution[:, 0].tolist()
 
 
-def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
+def observations(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
     """For each pair with a turn: spots (V, 2), how they moved (V, 2), turn, shift, and whether a head was seen there
     (V,).
     """
@@ -84,11 +84,13 @@ def looks(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
         flow = torch.from_numpy(shard["flow"][k, d].astype(np.float32)).permute(2, 0, 1)[None]
         head = torch.from_numpy((shard["layer"][k, d][::2, ::2] < layers.CLOTHES) & shard["visible"][k, d])
         goal = went_to(flow, ring)
-        seen = (_at(head[None, None].float(), goal)[:, 0] > 0.99) & ((goal + _at(flow, goal) - ring).norm(dim=1) < 0.5)
-        seen &= ((goal > MARGIN + 1) & (goal < STAGE - MARGIN - 1)).all(1)
+        visible = (_at(head[None, None].float(), goal)[:, 0] > 0.99) & (
+            (goal + _at(flow, goal) - ring).norm(dim=1) < 0.5
+        )
+        visible &= ((goal > MARGIN + 1) & (goal < STAGE - MARGIN - 1)).all(1)
         up = torch.tensor([1.0, -1.0]) / fit.scale
         spots = ring * up - fit.origin[:2] / fit.scale
-        found.append((spots, (goal - ring) * up, turn, torch.from_numpy(shard["shift"][k, d]), seen))
+        found.append((spots, (goal - ring) * up, turn, torch.from_numpy(shard["shift"][k, d]), visible))
     return found
 
 
@@ -96,12 +98,12 @@ def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
     """-> depth in head coordinates, share of the motion, and how often a head was there, (V,) each; both sides
     alike.
     """
-    spots, moved, turns, shifts, seen = (torch.stack(column) for column in zip(*rows, strict=True))
+    spots, moved, turns, shifts, visible = (torch.stack(column) for column in zip(*rows, strict=True))
     mirror = [-v % len(FACE_OUTLINE) for v in range(len(FACE_OUTLINE))]
     aside, flip = torch.tensor([-1.0, 1.0]), torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
     depths, shares = torch.full((2, len(mirror)), torch.nan)
     for v, other in enumerate(mirror):
-        one, two = seen[:, v], seen[:, other]
+        one, two = visible[:, v], visible[:, other]
         if int(one.sum() + two.sum()) < _FEWEST:
             continue
         depth, share = depth_and_share(
@@ -111,7 +113,7 @@ def fit_ring(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor]:
             torch.cat([shifts[one], shifts[two] * aside]),
         )
         depths[v], shares[v] = depth + float(load_canonical_face().pivot[2]), share
-    return depths, shares, seen.float().mean(0)
+    return depths, shares, visible.float().mean(0)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -125,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
         with np.load(options.work / f"pairs_{number:04d}.npz") as stored:
             shards.append({name: stored[name] for name in _USED})
     for out, *_ in RINGS:
-        depth, share, head = fit_ring([look for shard in shards for look in looks(shard, out)])
+        depth, share, head = fit_ring([row for shard in shards for row in observations(shard, out)])
         for name, values in (("depth", depth), ("share", share), ("on a head", head)):
             print(f"{out:.2f} {name:10s}", "  ".join(f"{factor:5.2f}" for factor in cosine_series(values)))
 

@@ -105,14 +105,14 @@ def exact_flow(person: Person, source: Frame, driving: Frame) -> tuple[np.ndarra
     spot = corners[:, 0] * (1 - u - v)[:, None] + corners[:, 1] * u[:, None] + corners[:, 2] * v[:, None]
     size = len(triangle)
     flow = np.zeros((size, size, 2), np.float32)
-    looked_at = (OVERSAMPLING // 2 + 0.5) / OVERSAMPLING  # the sample of the pixel that `middle` takes
-    flow[rows, columns] = spot[:, :2] / OVERSAMPLING - np.stack([columns, rows], 1) - looked_at
+    centre = (OVERSAMPLING // 2 + 0.5) / OVERSAMPLING  # the sample of the pixel that `middle` takes
+    flow[rows, columns] = spot[:, :2] / OVERSAMPLING - np.stack([columns, rows], 1) - centre
     visible = source.triangle[middle, middle] < 0
     x, y = spot[:, 0].astype(int), spot[:, 1].astype(int)
     inside = (x >= 0) & (y >= 0) & (x < source.depth.shape[1]) & (y < source.depth.shape[0])
-    seen = np.full(len(spot), 1e9, np.float32)
-    seen[inside] = source.depth[y[inside], x[inside]]
-    visible[rows, columns] = inside & (np.abs(seen - spot[:, 2]) < _SAME_SURFACE)
+    nearest = np.full(len(spot), 1e9, np.float32)
+    nearest[inside] = source.depth[y[inside], x[inside]]
+    visible[rows, columns] = inside & (np.abs(nearest - spot[:, 2]) < _SAME_SURFACE)
     return flow, visible
 
 

@@ -37,6 +37,20 @@ class Light(NamedTuple):
     gamma: float
 
 
+class _Spot(NamedTuple):
+    """Of the surface in a pixel: where it lies in the base mesh, how far beside the middle, and noise of three grains
+    in -0.5..0.5.
+    """
+
+    x: float
+    y: float
+    z: float
+    side: float
+    coarse: float
+    middle: float
+    fine: float
+
+
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _step(low: float, high: float, x: float) -> float:
     t = min(1.0, max(0.0, (x - low) / (high - low)))
@@ -47,6 +61,202 @@ def _step(low: float, high: float, x: float) -> float:
 def _mix(colour: np.ndarray, other: np.ndarray, amount: float) -> None:
     for k in range(3):
         colour[k] += (other[k] - colour[k]) * amount
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_skin(colour: np.ndarray, spot: _Spot, look: Look) -> None:
+    """Bare skin: its grain, blush, folds, lines of the brow and freckles."""
+    grain = 1 + look.roughness * (1.2 * spot.coarse + 0.8 * spot.middle + 0.6 * spot.fine)
+    for k in range(3):
+        colour[k] = look.skin[k] * grain
+    front = _step(0.7, 0.9, spot.z)
+    blush = look.blush * 1.5 * np.exp(-((spot.side - 0.42) ** 2 + (spot.y - 6.95) ** 2) / 0.03) * front
+    colour[1] *= 1 - blush
+    colour[2] *= 1 - blush
+    fold = np.exp(-((spot.side - 0.27 - 0.35 * (6.95 - spot.y)) ** 2) / 0.0012)
+    fold *= _step(6.6, 6.75, spot.y) * _step(7.02, 6.92, spot.y)
+    brow_lines = max(0.0, np.sin(spot.y * 75 + 2 * spot.coarse))
+    brow_lines *= _step(7.6, 7.68, spot.y) * _step(7.9, 7.8, spot.y) * _step(0.5, 0.3, spot.side)
+    lines = 1 - look.age_lines * (0.45 * fold + 0.3 * brow_lines) * front
+    for k in range(3):
+        colour[k] *= lines
+    if look.freckles > 0 and noise_at(look.noise[3], spot.x * 24, spot.y * 24, spot.z * 24) > 0.72:
+        spots = look.freckles * front * _step(7.3, 7.1, spot.y) * _step(6.6, 6.8, spot.y)
+        for k in range(3):
+            colour[k] *= 1 - spots
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_lips_and_lids(
+    colour: np.ndarray, other: np.ndarray, spot: _Spot, look: Look, lip: float, lid: float
+) -> None:
+    """Lipstick and eyeshadow, as much as the masks `lip` and `lid` say, 0..1."""
+    for k in range(3):
+        other[k] = look.lips[k] * (1 + 0.25 * spot.fine)
+        colour[k] *= 1 - look.eyeshadow * lid
+    _mix(colour, other, lip * look.lip_cover)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_beard(colour: np.ndarray, other: np.ndarray, spot: _Spot, look: Look, lip: float) -> None:
+    hairs = _step(6.92, 6.8, spot.y - 0.25 * _step(0.35, 0.6, spot.side))
+    hairs *= _step(6.05, 6.25, spot.y) * _step(0.3, 0.4, spot.z)
+    hairs *= (1 - lip) * (1 - 0.7 * np.exp(-((spot.y - 6.72) ** 2 / 0.004 + spot.x * spot.x / 0.02)))
+    hairs *= look.beard * min(1.0, max(0.0, 0.6 + 1.2 * spot.fine + 0.8 * spot.middle))
+    for k in range(3):
+        other[k] = look.hair[k] * 0.8
+    _mix(colour, other, hairs)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_brows(colour: np.ndarray, other: np.ndarray, spot: _Spot, look: Look) -> None:
+    across = spot.side - _EYE_X
+    arc = _EYE_Y + 0.145 + look.brow_lift + 0.05 * np.sin(3 * min(1.0, max(0.0, (across + 0.17) / 0.4)))
+    taper = look.brow_thickness * (1 - 0.5 * min(1.0, max(0.0, (across - 0.05) / 0.2)))
+    brow = np.exp(-(((spot.y - arc) / taper) ** 4)) * _step(-0.24, -0.17, across) * _step(0.27, 0.15, across)
+    brow *= _step(0.7, 0.9, spot.z)
+    hairs = noise_at(look.noise[3], spot.x * 72, spot.y * 40, spot.z * 45)
+    for k in range(3):
+        other[k] = look.brow[k]
+    _mix(colour, other, brow * look.brow_cover * min(1.0, max(0.0, 0.45 + 0.9 * hairs)))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_short_hair(colour: np.ndarray, other: np.ndarray, spot: _Spot, look: Look) -> None:
+    """What grows on the scalp; long hair is a mesh of its own."""
+    height = spot.y + 0.12 * _step(0.2, 0.6, spot.side) + 0.1 * spot.middle
+    top = _step(7.86 + look.hairline, 7.98 + look.hairline, height)
+    temple = _step(0.62, 0.52, spot.z) * _step(6.95, 7.15, spot.y + (0.3 - spot.z) * 0.9)
+    cover = max(top, temple)
+    strands = noise_at(look.noise[3], spot.x * look.strand, spot.y * look.strand * 0.25, spot.z * look.strand * 0.4)
+    for k in range(3):
+        other[k] = look.hair[k] * min(1.6, max(0.2, 0.75 + 0.9 * (strands - 0.5) + 0.6 * spot.middle))
+    _mix(colour, other, cover)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_pattern(colour: np.ndarray, spot: _Spot, look: Look) -> None:
+    """Blotches of another colour, as of paint."""
+    frequency = look.pattern_frequency
+    noise = noise_at(look.noise[2], spot.x * frequency, spot.y * frequency, spot.z * frequency)
+    _mix(colour, look.pattern_colour, look.pattern * _step(0.0, 0.2, noise - 0.5))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_clothes(colour: np.ndarray, spot: _Spot, look: Look) -> None:
+    striped = 0.6 if look.stripe_frequency > 4 and np.sin(spot.y * look.stripe_frequency * 3) > 0 else 0.0
+    for k in range(3):
+        cloth = look.cloth[k] * (1 - striped) + look.cloth_stripes[k] * striped
+        colour[k] = cloth * (1 + 0.3 * spot.coarse)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_eye(colour: np.ndarray, other: np.ndarray, spot: _Spot, look: Look) -> float:
+    """White, iris and pupil -> how much light the lids leave, 0..1."""
+    dx, dy, dz = spot.side - _EYE_X, spot.y - _EYE_Y, spot.z - _EYE_Z
+    angle = np.arccos(min(1.0, max(-1.0, dz / (np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9))))
+    red = 0.12 * _step(0.5, 1.1, angle)
+    colour[0], colour[1], colour[2] = 0.9, 0.88 - red, 0.86 - red
+    rays = noise_at(look.noise[3], np.arctan2(dy, dx) * 6, angle * 4, 0.5)
+    for k in range(3):
+        iris = look.iris[k] * (0.55 + 0.6 * _step(0.2, 0.4, angle)) * (0.75 + 0.5 * rays)
+        other[k] = iris * (1 - 0.6 * _step(0.38, 0.47, angle))
+    _mix(colour, other, _step(0.50, 0.45, angle))
+    other[:] = 0.02
+    _mix(colour, other, _step(0.2, 0.16, angle))
+    return 0.72 + 0.28 * _step(0.14, 0.02, abs(dy))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_teeth(colour: np.ndarray, spot: _Spot, look: Look, upper: bool, ny: float) -> float:
+    """Teeth and gums -> how much light reaches them, 0..1.  ny: of the normal, upwards"""
+    gap = np.exp(-((spot.side * 8.5 - np.floor(spot.side * 8.5) - 0.02) ** 2) / 0.004)
+    gum = _step(6.69, 6.71, spot.y) if upper else _step(6.51, 6.49, spot.y)
+    for k in range(3):
+        colour[k] = look.teeth[k] * (1 + 0.12 * spot.middle) * (1 - 0.25 * gap)
+    _mix(colour, look.gums, gum)
+    dark = 0.9 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.10 - spot.z) * 1.6))
+    dark *= (1.0 if upper else 0.75) / (1 + (spot.side / 0.24) ** 4)
+    return dark * (1 - 0.7 * min(1.0, ny * ny))  # no light falls on what the jaws turn to each other
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_long_hair(colour: np.ndarray, spot: _Spot, look: Look) -> None:
+    strands = noise_at(look.noise[3], spot.x * look.strand, spot.y * look.strand * 0.12, spot.z * look.strand)
+    for k in range(3):
+        colour[k] = look.hair[k] * min(1.5, max(0.2, 0.7 + 0.9 * (strands - 0.5)))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _paint_part(
+    colour: np.ndarray,
+    other: np.ndarray,
+    part: int,
+    spot: _Spot,
+    ny: float,
+    masks: tuple[float, float, float],
+    look: Look,
+) -> tuple[int, float, float, float]:
+    """Set `colour` -> the layer that is visible, how much it shines, how narrow its highlights are, and how much light
+    reaches it, 0..1.  masks: lip, lid and inside of the mouth, 0..1
+    """
+    shine, gloss, dark = look.shine, look.gloss, 1.0
+    if part == _SKIN:
+        lip, lid, inside = masks
+        _paint_skin(colour, spot, look)
+        _paint_lips_and_lids(colour, other, spot, look, lip, lid)
+        shine += 0.25 * lip * look.lip_cover
+        if look.beard > 0:
+            _paint_beard(colour, other, spot, look, lip)
+        _paint_brows(colour, other, spot, look)
+        if look.bald < 0.5:
+            _paint_short_hair(colour, other, spot, look)
+        if look.pattern > 0:
+            _paint_pattern(colour, spot, look)
+        if spot.y < look.collar + 0.12 * (spot.z - 0.6) and spot.y < 6.1:
+            part = _CLOTHES
+            _paint_clothes(colour, spot, look)
+            shine *= 0.2
+        if inside > 0.3:
+            part = _MOUTH_INSIDE
+            colour[:] = look.gums
+            dark = 0.4 * min(1.0, max(0.1, 1 - (_LIP_DEPTH - 0.1 - spot.z) * 1.6))
+            shine = 0.15
+    elif part in (_LEFT_EYE, _RIGHT_EYE):
+        dark = _paint_eye(colour, other, spot, look)
+        shine, gloss = 0.9, 90.0
+    elif part in (_UPPER_TEETH, _LOWER_TEETH):
+        dark = _paint_teeth(colour, spot, look, part == _UPPER_TEETH, ny)
+        shine, gloss = 0.45, 50.0
+    elif part == _TONGUE:
+        for k in range(3):
+            colour[k] = look.tongue[k] * (1 + 0.3 * spot.fine)
+        dark = 0.5 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.2 - spot.z) * 2.2))
+        shine = 0.25
+    elif part == _HAIR:
+        _paint_long_hair(colour, spot, look)
+    elif part == _GLASSES:
+        colour[:] = look.glasses
+        shine, gloss = 0.6, 60.0
+    else:  # lashes
+        for k in range(3):
+            colour[k] = look.hair[k] * 0.15
+    return part, shine, gloss, dark
+
+
+@numba.njit(cache=True, fastmath=True)
+def _lit(nx: float, ny: float, nz: float, light: Light, halfway: np.ndarray) -> tuple[float, float]:
+    """A normal of any length -> how bright the surface is, and the cosine to `halfway` of light and viewer."""
+    length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
+    if nz < 0:
+        length = -length
+    nx, ny, nz = nx / length, ny / length, nz / length
+    key = max(0.0, 0.8 * (nx * light.key[0] + ny * light.key[1] + nz * light.key[2]) + 0.2)
+    fill = max(0.0, nx * light.fill[0] + ny * light.fill[1] + nz * light.fill[2])
+    lit = light.ambient * (0.75 + 0.25 * ny) + light.key_strength * key + light.fill_strength * fill
+    if light.steps > 0:
+        lit = np.floor(lit * light.steps + 0.5) / light.steps
+    return lit, max(0.0, nx * halfway[0] + ny * halfway[1] + nz * halfway[2])
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -63,7 +273,11 @@ def shade(
     look: Look,
     light: Light,
 ) -> np.ndarray:
-    """Paint over `image` (h, w, 3) in place -> layer ids (h, w) uint8."""
+    """Paint over `image` (h, w, 3) in place -> layer ids (h, w) uint8, 255 where no triangle is.
+
+    triangle, weights: (h, w) and (h, w, 2), of `raster.rasterise`;  normals (V, 3): of the posed vertices
+    faces, layer, face_uv, rest: of `Person`;  masks (3, M, M): of `HeadMesh`
+    """
     height, width = triangle.shape
     ids = np.full((height, width), 255, np.uint8)
     size = masks.shape[1]
@@ -85,167 +299,21 @@ def shade(
             nx = normals[a, 0] * s + normals[b, 0] * u + normals[c, 0] * v
             ny = normals[a, 1] * s + normals[b, 1] * u + normals[c, 1] * v
             nz = normals[a, 2] * s + normals[b, 2] * u + normals[c, 2] * v
-            part = layer[t]
-            side = abs(x)
             coarse = noise_at(look.noise[0], x * 2.2, y * 2.2, z * 2.2) - 0.5
             middle = noise_at(look.noise[1], x * 9, y * 9, z * 9) - 0.5
             fine = noise_at(look.noise[2], x * 31, y * 31, z * 31) - 0.5
-            shine, gloss, dark = look.shine, look.gloss, 1.0
-            ids[row, column] = part
-            if part == _SKIN:
-                tu = face_uv[t, 0, 0] * s + face_uv[t, 1, 0] * u + face_uv[t, 2, 0] * v
-                tv = face_uv[t, 0, 1] * s + face_uv[t, 1, 1] * u + face_uv[t, 2, 1] * v
-                mx, my = int(min(size - 1, max(0, tu * size))), int(min(size - 1, max(0, (1 - tv) * size)))
-                lip, lid, inside = masks[0, my, mx], masks[1, my, mx], masks[2, my, mx]
-                grain = 1 + look.roughness * (1.2 * coarse + 0.8 * middle + 0.6 * fine)
-                for k in range(3):
-                    colour[k] = look.skin[k] * grain
-                front = _step(0.7, 0.9, z)
-                blush = look.blush * 1.5 * np.exp(-((side - 0.42) ** 2 + (y - 6.95) ** 2) / 0.03) * front
-                colour[1] *= 1 - blush
-                colour[2] *= 1 - blush
-                fold = (
-                    np.exp(-((side - 0.27 - 0.35 * (6.95 - y)) ** 2) / 0.0012)
-                    * _step(6.6, 6.75, y)
-                    * _step(7.02, 6.92, y)
-                )
-                brow_lines = (
-                    max(0.0, np.sin(y * 75 + 2 * coarse))
-                    * _step(7.6, 7.68, y)
-                    * _step(7.9, 7.8, y)
-                    * _step(0.5, 0.3, side)
-                )
-                lines = 1 - look.age_lines * (0.45 * fold + 0.3 * brow_lines) * front
-                for k in range(3):
-                    colour[k] *= lines
-                if look.freckles > 0 and noise_at(look.noise[3], x * 24, y * 24, z * 24) > 0.72:
-                    spots = look.freckles * front * _step(7.3, 7.1, y) * _step(6.6, 6.8, y)
-                    for k in range(3):
-                        colour[k] *= 1 - spots
-                for k in range(3):
-                    other[k] = look.lips[k] * (1 + 0.25 * fine)
-                    colour[k] *= 1 - look.eyeshadow * lid
-                _mix(colour, other, lip * look.lip_cover)
-                shine += 0.25 * lip * look.lip_cover
-                if look.beard > 0:
-                    hairs = (
-                        _step(6.92, 6.8, y - 0.25 * _step(0.35, 0.6, side)) * _step(6.05, 6.25, y) * _step(0.3, 0.4, z)
-                    )
-                    hairs *= (1 - lip) * (1 - 0.7 * np.exp(-((y - 6.72) ** 2 / 0.004 + x * x / 0.02)))
-                    hairs *= look.beard * min(1.0, max(0.0, 0.6 + 1.2 * fine + 0.8 * middle))
-                    for k in range(3):
-                        other[k] = look.hair[k] * 0.8
-                    _mix(colour, other, hairs)
-                across = side - _EYE_X
-                arc = _EYE_Y + 0.145 + look.brow_lift + 0.05 * np.sin(3 * min(1.0, max(0.0, (across + 0.17) / 0.4)))
-                taper = look.brow_thickness * (1 - 0.5 * min(1.0, max(0.0, (across - 0.05) / 0.2)))
-                brow = (
-                    np.exp(-(((y - arc) / taper) ** 4))
-                    * _step(-0.24, -0.17, across)
-                    * _step(0.27, 0.15, across)
-                    * front
-                )
-                hairs = noise_at(look.noise[3], x * 72, y * 40, z * 45)
-                for k in range(3):
-                    other[k] = look.brow[k]
-                _mix(colour, other, brow * look.brow_cover * min(1.0, max(0.0, 0.45 + 0.9 * hairs)))
-                if look.bald < 0.5:
-                    top = _step(
-                        7.86 + look.hairline, 7.98 + look.hairline, y + 0.12 * _step(0.2, 0.6, side) + 0.1 * middle
-                    )
-                    temple = _step(0.62, 0.52, z) * _step(6.95, 7.15, y + (0.3 - z) * 0.9)
-                    cover = max(top, temple)
-                    strands = noise_at(look.noise[3], x * look.strand, y * look.strand * 0.25, z * look.strand * 0.4)
-                    for k in range(3):
-                        other[k] = look.hair[k] * min(1.6, max(0.2, 0.75 + 0.9 * (strands - 0.5) + 0.6 * middle))
-                    _mix(colour, other, cover)
-                if look.pattern > 0:
-                    _mix(
-                        colour,
-                        look.pattern_colour,
-                        look.pattern
-                        * _step(
-                            0.0,
-                            0.2,
-                            noise_at(
-                                look.noise[2],
-                                x * look.pattern_frequency,
-                                y * look.pattern_frequency,
-                                z * look.pattern_frequency,
-                            )
-                            - 0.5,
-                        ),
-                    )
-                if y < look.collar + 0.12 * (z - 0.6) and y < 6.1:
-                    ids[row, column] = _CLOTHES
-                    striped = 0.6 if look.stripe_frequency > 4 and np.sin(y * look.stripe_frequency * 3) > 0 else 0.0
-                    for k in range(3):
-                        colour[k] = (look.cloth[k] * (1 - striped) + look.cloth_stripes[k] * striped) * (
-                            1 + 0.3 * coarse
-                        )
-                    shine *= 0.2
-                if inside > 0.3:
-                    ids[row, column] = _MOUTH_INSIDE
-                    for k in range(3):
-                        colour[k] = look.gums[k]
-                    dark = 0.4 * min(1.0, max(0.1, 1 - (_LIP_DEPTH - 0.1 - z) * 1.6))
-                    shine = 0.15
-            elif part in (_LEFT_EYE, _RIGHT_EYE):
-                dx, dy, dz = side - _EYE_X, y - _EYE_Y, z - _EYE_Z
-                angle = np.arccos(min(1.0, max(-1.0, dz / (np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9))))
-                red = 0.12 * _step(0.5, 1.1, angle)
-                colour[0], colour[1], colour[2] = 0.9, 0.88 - red, 0.86 - red
-                rays = noise_at(look.noise[3], np.arctan2(dy, dx) * 6, angle * 4, 0.5)
-                for k in range(3):
-                    other[k] = (
-                        look.iris[k]
-                        * (0.55 + 0.6 * _step(0.2, 0.4, angle))
-                        * (0.75 + 0.5 * rays)
-                        * (1 - 0.6 * _step(0.38, 0.47, angle))
-                    )
-                _mix(colour, other, _step(0.50, 0.45, angle))
-                other[:] = 0.02
-                _mix(colour, other, _step(0.2, 0.16, angle))
-                shine, gloss = 0.9, 90.0
-                dark = 0.72 + 0.28 * _step(0.14, 0.02, abs(dy))
-            elif part in (_UPPER_TEETH, _LOWER_TEETH):
-                gap = np.exp(-((side * 8.5 - np.floor(side * 8.5) - 0.02) ** 2) / 0.004)
-                gum = _step(6.69, 6.71, y) if part == _UPPER_TEETH else _step(6.51, 6.49, y)
-                for k in range(3):
-                    colour[k] = look.teeth[k] * (1 + 0.12 * middle) * (1 - 0.25 * gap)
-                _mix(colour, look.gums, gum)
-                dark = 0.9 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.10 - z) * 1.6))
-                dark *= (1.0 if part == _UPPER_TEETH else 0.75) / (1 + (side / 0.24) ** 4)
-                dark *= 1 - 0.7 * min(1.0, ny * ny)  # no light falls on what the jaws turn to each other
-                shine, gloss = 0.45, 50.0
-            elif part == _TONGUE:
-                for k in range(3):
-                    colour[k] = look.tongue[k] * (1 + 0.3 * fine)
-                dark = 0.5 * min(1.0, max(0.12, 1 - (_LIP_DEPTH - 0.2 - z) * 2.2))
-                shine = 0.25
-            elif part == _HAIR:
-                strands = noise_at(look.noise[3], x * look.strand, y * look.strand * 0.12, z * look.strand)
-                for k in range(3):
-                    colour[k] = look.hair[k] * min(1.5, max(0.2, 0.7 + 0.9 * (strands - 0.5)))
-            elif part == _GLASSES:
-                for k in range(3):
-                    colour[k] = look.glasses[k]
-                shine, gloss = 0.6, 60.0
-            else:  # lashes
-                for k in range(3):
-                    colour[k] = look.hair[k] * 0.15
+            tu = face_uv[t, 0, 0] * s + face_uv[t, 1, 0] * u + face_uv[t, 2, 0] * v
+            tv = face_uv[t, 0, 1] * s + face_uv[t, 1, 1] * u + face_uv[t, 2, 1] * v
+            mx, my = int(min(size - 1, max(0, tu * size))), int(min(size - 1, max(0, (1 - tv) * size)))
+            masked = (masks[0, my, mx], masks[1, my, mx], masks[2, my, mx])
+            part = layer[t]
+            spot = _Spot(x, y, z, abs(x), coarse, middle, fine)
+            visible, shine, gloss, dark = _paint_part(colour, other, part, spot, ny, masked, look)
+            ids[row, column] = visible
             if part in (_SKIN, _TONGUE):
                 nx, ny, nz = nx + look.bump * fine, ny + look.bump * middle * 0.7, nz + look.bump * coarse * 0.2
-            length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-            if nz < 0:
-                length = -length
-            nx, ny, nz = nx / length, ny / length, nz / length
-            key = max(0.0, 0.8 * (nx * light.key[0] + ny * light.key[1] + nz * light.key[2]) + 0.2)
-            fill = max(0.0, nx * light.fill[0] + ny * light.fill[1] + nz * light.fill[2])
-            lit = light.ambient * (0.75 + 0.25 * ny) + light.key_strength * key + light.fill_strength * fill
-            if light.steps > 0:
-                lit = np.floor(lit * light.steps + 0.5) / light.steps
-            glint = shine * 0.5 * max(0.0, nx * halfway[0] + ny * halfway[1] + nz * halfway[2]) ** gloss
+            lit, towards = _lit(nx, ny, nz, light, halfway)
+            glint = shine * 0.5 * towards**gloss
             for k in range(3):
                 value = (colour[k] * lit * light.tint[k] + glint) * dark
                 image[row, column, k] = min(1.0, max(0.0, value)) ** light.gamma

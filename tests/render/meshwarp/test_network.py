@@ -3,7 +3,7 @@
 import torch
 
 from sadtalker_core.render.meshwarp.flow_maps import MAPS
-from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig, may_repair
+from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig, folded, may_repair
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
 
 SMALL = FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))
@@ -75,3 +75,26 @@ def test_layers_come_from_the_factory():
 
     net = FlowRenderer(SMALL, ops=Ops)
     assert Ops.made == sum(isinstance(m, torch.nn.Conv2d) for m in net.modules())
+
+
+def test_a_folded_network_says_what_the_network_says():
+    torch.manual_seed(0)
+    net = FlowRenderer(SMALL).eval()
+    with torch.no_grad():
+        for part in net.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.running_mean.uniform_(-0.1, 0.1)
+                part.running_var.uniform_(0.5, 2.0)
+                part.weight.uniform_(0.5, 2.0)
+                part.bias.uniform_(-0.1, 0.1)
+        net.shift.weight.normal_(0, 0.3)
+        stage, maps = torch.rand(2, 3, STAGE, STAGE), torch.rand(2, len(MAPS), WINDOW, WINDOW)
+        displacement, rigid = torch.randn(2, 2, WINDOW, WINDOW) * 3, torch.randn(2, 4, 2) / 100
+        quick = folded(net)
+        whole = net(stage, net.encode(stage), displacement, maps, rigid)
+        parts = quick(stage, quick.encode(stage), displacement, maps, rigid)
+    assert (whole.flow - displacement).abs().mean() > 0.1
+    for ours, theirs in zip(parts, whole, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+    assert any(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules())  # which is as it was
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in quick.modules())

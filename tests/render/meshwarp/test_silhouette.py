@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
 from sadtalker_core.render.meshwarp.placement import STAGE
-from sadtalker_core.render.meshwarp.silhouette import Silhouette
+from sadtalker_core.render.meshwarp.silhouette import Silhouette, _solved
 from tests.render.heads import STILL, rig
 
 HAIR = 62.0, 70.0  #: pixels of the stage: half axes of the head
@@ -55,3 +55,15 @@ def test_hair_is_not_torn_from_the_wall(moved):
 
 def test_a_head_that_does_not_move_moves_nothing(moved):
     assert moved[3].abs().max() < 1e-4
+
+
+def test_three_by_three_is_solved_on_planes_as_one_by_one():
+    """Of colours that vary along one line, as in a grey portrait, too, which an eps alone keeps from being flat."""
+    factor = torch.randn(5, 4, 3, 3)
+    factor[0, :, 1:] = 0
+    matrix = factor.mT @ factor + 1e-4 * torch.eye(3)
+    right = torch.randn(5, 4, 3)
+    upper = [matrix[..., i, j][None, None] for i in range(3) for j in range(i, 3)]
+    solved = _solved(*upper, right.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    left = (matrix.double() @ solved.double()[..., None])[..., 0]
+    assert (left - right).abs().max() < 1e-5 * (matrix.abs().amax((2, 3))[..., None] * solved.abs() + 1).max()

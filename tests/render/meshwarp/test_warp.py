@@ -1,10 +1,21 @@
 """Images looked up at other places."""
 
+import pytest
 import torch
+from torch.nn import functional as F
 
 from sadtalker_core.lanczos import resize_lanczos
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
-from sadtalker_core.render.meshwarp.warp import Lookup, sample, warp_window, within_the_image
+from sadtalker_core.render.meshwarp.warp import (
+    Lookup,
+    halved,
+    largest_around,
+    mean_around,
+    sample,
+    sum_around,
+    warp_window,
+    within_the_image,
+)
 
 CORNER = torch.full((1, 2), float(MARGIN))
 
@@ -88,3 +99,19 @@ def test_a_fine_lookup_puts_no_rings_around_a_hard_edge():
         seen = shifted(Lookup(edge, True), 64, pixels)
         assert 0.08 < seen.min() and seen.max() < 0.83, "the cubic lookup alone overshoots that much"
         assert (seen[:, :16] - 0.8).abs().max() < 1e-4 and (seen[:, 32:] - 0.1).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("wide", [1, 3, 5, 7, 11, 19])
+def test_the_square_around_a_pixel_is_summed_as_pooling_does(wide):
+    image = torch.rand(2, 3, 24, 33)
+    pooled = F.avg_pool2d(image, wide, 1, wide // 2, divisor_override=1)
+    assert torch.allclose(sum_around(image, wide), pooled, atol=1e-3)
+    assert torch.allclose(
+        mean_around(image, wide), F.avg_pool2d(image, wide, 1, wide // 2, count_include_pad=False), atol=1e-5
+    )
+    assert torch.equal(largest_around(image, wide), F.max_pool2d(image, wide, 1, wide // 2))
+
+
+def test_half_the_size_is_the_mean_of_two_by_two():
+    image = torch.rand(2, 3, 24, 34)
+    assert torch.allclose(halved(image), F.avg_pool2d(image, 2), atol=1e-6)

@@ -6,9 +6,11 @@
 
 It needs torch, numpy, safetensors and this tree: no ComfyUI, no test environment. What else is missing (ffmpeg, a
 compiler for torch.compile) is left out, and a sentence says so. Each part has its share of the time, what one leaves is
-the next one's, and when all of it is over the program ends, whatever it is at. In this order:
+the next one's, and when all of it is over the program ends, whatever it is at. A part that fails leaves the others
+their time; where it takes the device along, they run in a new process. In this order:
 
-    right     small networks of both families, in each precision, crop and full: the frames against the CPU's
+    right     small networks of both families, in each precision, crop and full, Set Expression and a dubbed video: the
+              frames against the CPU's
     job       the whole job, 30 s of voice to a video, crop and full, beside the original's arrangement of its generator
     frames    frames per second of 256 and 512, batches of 1, 4, 16, each precision, plain and fast; peaks of memory;
               how far images and the places that the lips are read from lie apart from plain fp32
@@ -45,11 +47,16 @@ from torch import Tensor
 
 from sadtalker_core import pipeline
 from sadtalker_core.api import in_precision
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from sadtalker_core.compose.video import VideoWriter, ffmpeg_command
 from sadtalker_core.datatypes import RELEASED, CropMode, Portrait
+from sadtalker_core.dub.dub import DubOptions, dubbed_frames
+from sadtalker_core.dub.film import FrameSequence
+from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.errors import SadTalkerError
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel, assemble_mini, build_released, load_weights
+from sadtalker_core.motion.set_expression import read_acting
 from sadtalker_core.render.facevid2vid.fast import accelerate
 from sadtalker_core.timeline import FRAMES_PER_SECOND
 from tests.parity import rule
@@ -62,6 +69,8 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 RELEASED_NETS = ("face_recon", "expnet", "posevae", "mapping", "mapping_full", "keypoint_detector", "generator")
 #: frames against the CPU's, 0..1, on average: TF32 keeps ten bits in convolutions, as fp16 does, bf16 seven
 BOUNDS = {"fp32": 2e-3, "fp16": 5e-3, "bf16": 3e-2}
+#: what Set Expression is asked for
+ACTING = "smile=0.4; squint=0.3; gaze_x=0.5"
 #: where lips lie in the square of a crop, x and y
 LIPS = ((0.5, 0.66), (0.5, 0.74))
 #: times the frames per second of the original's arrangement; of playback; milliseconds of a frame of 256
@@ -113,11 +122,17 @@ class Clock:
 class Report:
     """Rows as they come: printed, and written at once."""
 
-    def __init__(self, file: Path, device: torch.device) -> None:
+    def __init__(self, file: Path, device: torch.device, append: bool = False) -> None:
+        """append: to the rows that are in the file"""
         self.file = file
         gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
         self.found: dict[str, Any] = {"machine": {**machine(), "gpu": gpu, "device": str(device)}, "rows": []}
+        if append:
+            self.read()
         self.write()
+
+    def read(self) -> None:
+        self.found = json.loads(self.file.read_text(encoding="utf-8"))
 
     def add(self, part: str, row: dict[str, Any]) -> None:
         self.found["rows"].append({"part": part, **row})
@@ -145,13 +160,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="the most that all of it may take")
     parser.add_argument("--small", action="store_true", help="small networks and little of everything, to try it out")
     parser.add_argument("--json", type=Path, default=Path("gpu.json"))
+    parser.add_argument("--append", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     device = torch.device(asked.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         print("not measured: torch finds no CUDA device")
         return 2
     do_without_scipy()
-    report = Report(asked.json, device)
+    report = Report(asked.json, device, asked.append)
     limit = 60 * asked.minutes
     watchdog = threading.Timer(limit + 10, _give_up)
     watchdog.daemon = True
@@ -173,6 +189,7 @@ def run(report: Report, device: torch.device, parts: Iterable[str], limit_s: flo
     parts = [part for part in SHARES if part in set(parts)]
     scale = limit_s / sum(SHARES[part] for part in parts)
     end, failed = time.monotonic(), False
+    last = end + limit_s
     for part in parts:
         end += SHARES[part] * scale
         clock, begun = Clock(end - time.monotonic()), time.monotonic()
@@ -188,8 +205,29 @@ def run(report: Report, device: torch.device, parts: Iterable[str], limit_s: flo
             report.add(part, {"what": "failed", "error": f"{type(error).__name__}: {words}"})
             failed = True
         report.add(part, {"what": "all of it", "took_s": time.monotonic() - begun})
+        rest = parts[parts.index(part) + 1 :]
+        if not is_usable(device):
+            report.add(part, {"what": "lost the device: what is left runs in a new process"})
+            return go_on(report, device, rest, last - time.monotonic(), size) if rest else 1
         free(device)
     return int(failed)
+
+
+def is_usable(device: torch.device) -> bool:
+    """After some errors of a kernel, a CUDA device is of no use to its process any more."""
+    try:
+        return float(torch.ones(1, device=device).add(1)) == 2
+    except RuntimeError:
+        return False
+
+
+def go_on(report: Report, device: torch.device, parts: list[str], seconds: float, size: Size) -> int:
+    """These parts in a process of its own, whose rows come behind those that the report has; 1, since one failed."""
+    line = [sys.executable, "-m", "tests.tools.bench.gpu", "--append", "--device", str(device), "--parts", *parts]
+    line += ["--minutes", str(max(seconds, 1) / 60), "--json", str(report.file.resolve())]
+    subprocess.run([*line, "--small"] if size.small else line, cwd=PROJECT)
+    report.read()
+    return 1
 
 
 # --------------------------------------------------------------------------------------------------- what is run
@@ -257,7 +295,10 @@ class Steps(dict[str, float]):
         return result
 
 
-def motion_of(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, wide: bool) -> tuple[Portrait, Any]:
+def motion_of(
+    model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, wide: bool, acting: str = ""
+) -> tuple[Portrait, Any]:
+    """acting: what Set Expression adds, as its text says it"""
     image = drawn_face(1920, wide=True) if wide else drawn_face()
     if model.family.name == RELEASED and not has_pillow():
         from tests.render import tiny
@@ -269,6 +310,8 @@ def motion_of(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, wide
         portrait, source = steps("face", lambda: pipeline.extract(model, Portrait(image), mode))
     speech = steps("hearing", lambda: pipeline.encode_audio(wave, 16_000))
     expression = steps("expnet", lambda: pipeline.predict_expression(model, speech, source))
+    if acting:
+        expression = pipeline.set_expression(expression, read_acting(acting), model)
     pose = steps("posevae", lambda: pipeline.predict_head_pose(model, speech, source))
     return portrait, steps("mapping", lambda: pipeline.coefficients_to_motion(model, source, expression, pose))
 
@@ -374,7 +417,9 @@ def peak(device: torch.device, row: dict[str, Any]) -> Iterator[None]:
 
 @torch.inference_mode()
 def right(device: torch.device, clock: Clock, size: Size, report: Report) -> Iterator[dict[str, Any]]:
-    """A fifth of a second of each on both devices. Narrow released networks do the same as the wide ones."""
+    """A fifth of a second of each on both devices. Narrow released networks do the same as the wide ones. Then what
+    mini has beside that: Set Expression, and a dubbed video.
+    """
     wave = voice(0.2)
     for family in ("mini", "released"):
         model = assemble_mini() if family == "mini" else released(SMALL)
@@ -386,16 +431,35 @@ def right(device: torch.device, clock: Clock, size: Size, report: Report) -> Ite
             for precision in precisions:
                 clock.require()
                 got = clip(arranged(model, device, precision), mode, wave)
-                apart = (got - want).abs()
-                yield {"what": f"{family}, {mode}, {precision}", "max": float(apart.max()), "mean": float(apart.mean()),
-                       "bound": BOUNDS[precision], "ok": bool(apart.mean() < BOUNDS[precision])}  # fmt: skip
+                yield compared(f"{family}, {mode}, {precision}", got, want, precision)
+    on_cpu, there = (arranged(assemble_mini(), place, "fp32") for place in (torch.device("cpu"), device))
+    for what, made in (("set expression", lambda model: clip(model, "crop", wave, ACTING)), ("dubbed video", dubbed)):
+        clock.require()
+        yield compared(f"mini, {what}, fp32", made(there), made(on_cpu), "fp32")
 
 
-def clip(model: SadTalkerModel, mode: str, wave: Tensor) -> Tensor:
+def compared(what: str, got: Tensor, want: Tensor, precision: str) -> dict[str, Any]:
+    apart = (got - want).abs()
+    return {"what": what, "max": float(apart.max()), "mean": float(apart.mean()),
+            "bound": BOUNDS[precision], "ok": bool(apart.mean() < BOUNDS[precision])}  # fmt: skip
+
+
+def clip(model: SadTalkerModel, mode: str, wave: Tensor, acting: str = "") -> Tensor:
     """(T, 3, H, W) on the CPU."""
     device = next(next(iter(model.nets.values())).parameters()).device
-    portrait, motion = motion_of(model, mode, wave, Steps(device), wide=False)
+    portrait, motion = motion_of(model, mode, wave, Steps(device), wide=False, acting=acting)
     return torch.cat([b.float().cpu() for b in pipeline.render(model, portrait, motion, batch_size=2).batches()])
+
+
+def dubbed(model: SadTalkerModel) -> Tensor:
+    """(T, 3, H, W) on the CPU: a drawn face that glides through the picture, and says a long "a"."""
+    image = drawn_face(320)
+    source = FrameSequence(torch.stack([image[:, 2 * k : 2 * k + 304] for k in range(4)]), FRAMES_PER_SECOND)
+    weights = torch.zeros(len(source.images), EXPRESSION)
+    weights[:, BLENDSHAPE_INDEX["jawOpen"]] = torch.linspace(0.2, 0.6, len(weights))
+    track = SpeechTrack(weights, torch.ones(len(weights)))
+    frames = [frame.float().cpu() / 255 for frame in dubbed_frames(model, source, track, DubOptions())]
+    return torch.stack(frames).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()

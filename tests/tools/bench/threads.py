@@ -33,7 +33,7 @@ from tests.tools.bench.measuring import model_by_rule, sample_image, voice
 
 VOICE_SECONDS, ROUNDS = 4, 4
 #: frames at once
-BATCH = {MINI: mini.FRAMES_AT_ONCE, RELEASED: 1}
+BATCH = {MINI: mini.PIECES_AT_ONCE, RELEASED: 1}
 #: rounds stop when a stage has had so many seconds
 ENOUGH_S = 6.0
 _BUSY = "while True: pass"

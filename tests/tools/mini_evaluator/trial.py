@@ -134,6 +134,10 @@ class Target:
         return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
+MOUTH_COLOURS = ("teeth", "red", "dark")
+#: from, to
+HEAD_RANGES = {"pitch": (7.0, 12.0), "yaw": (8.5, 14.5), "roll": (6.0, 10.5)}
+HEAD_SPEEDS = {"pitch": (6.0, 10.5), "yaw": (7.0, 11.5), "roll": (4.5, 8.0)}
 VOICES = ("generated voices", "unheard languages", "real speech")
 TARGETS: dict[str, Target] = {
     "sharpness of the face, by the source's": Target(at_least=0.85),
@@ -167,16 +171,13 @@ TARGETS: dict[str, Target] = {
     "generated heads, colour by copying the source": Target(at_most=0.45),
     "upper tooth edge below the lip at rest, mm": Target(at_least=2.0, at_most=4.0),
     "lower tooth edge above the lip at jaw .3, mm": Target(at_least=0.5),
-    "generated heads, share of the mouth that is teeth, off by": Target(at_most=0.15),
-    "generated heads, share of the mouth that is red, off by": Target(at_most=0.15),
-    "generated heads, share of the mouth that is dark, off by": Target(at_most=0.15),
+    **{
+        f"generated heads, share of the mouth that is {colour}, off by": Target(at_most=0.15)
+        for colour in MOUTH_COLOURS
+    },
     "generated heads, mouth colour by constant fill": Target(at_most=0.5),
-    "head, range of pitch, degrees in 8 s": Target(7.0, 12.0),
-    "head, range of yaw, degrees in 8 s": Target(8.5, 14.5),
-    "head, range of roll, degrees in 8 s": Target(6.0, 10.5),
-    "head, speed of pitch, degrees per second": Target(6.0, 10.5),
-    "head, speed of yaw, degrees per second": Target(7.0, 11.5),
-    "head, speed of roll, degrees per second": Target(4.5, 8.0),
+    **{f"head, range of {angle}, degrees in 8 s": Target(*ends) for angle, ends in HEAD_RANGES.items()},
+    **{f"head, speed of {angle}, degrees per second": Target(*ends) for angle, ends in HEAD_SPEEDS.items()},
     "head, centroid, Hz": Target(0.3, 0.46),
     "head, share of time below 3 degrees per second": Target(0.02, 0.13),
     "head, distance from the start at block seams, by elsewhere": Target(0.85, 1.15),
