@@ -154,7 +154,7 @@ def _person_of(alpha: Tensor, person: Tensor) -> tuple[Tensor, bool]:
     """alpha, and person as a network sees it (1, S, S) -> the person of a portrait with alpha,
     and whether that is somebody's cut-out.
 
-    A cut-out of a person says best where the person ends. An alpha that shows more, such as a picture with round
+    A cut-out of a person says best where the person ends. An alpha that shows more, such as an image with round
     corners, says only where nothing is.
     """
     seen = torch.minimum(person, alpha)
