@@ -13,9 +13,9 @@ A crop that knows where its person is has the person alone warped; what is behin
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 A crop with alpha has it carried along as a fourth channel, by the warp and by the face's edge, which move the colours,
 too; what is drawn over them lies within the face and leaves it as it is.
-Laid on its own background, such a frame is the opaque one within a level, but for a rim: beside a hard edge the fine
-lookup overshoots, which colours can and an alpha of 0 to 1 cannot. Two pixels from the edge that is 1.1 to 4.5 levels
-in a pixel or two of twelve frames at 512, three pixels from it below one; a bilinear lookup, and softer frames, do not.
+Laid on its own plain background, such a frame is the opaque one within a level, but for a rim of two pixels: what is
+flat beside an edge does not ring (warp.py, face/crop.py), front and matte are looked up alike, and a cut-out ends where
+its alpha does. `python -m tests.tools.mini_evaluator.alpha` measures it.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
 """
 
@@ -143,8 +143,8 @@ class _MeshClip:
             self.net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers
         )
         self.identity, self.on_stage = self._crop_grid()
-        self.parts = None if crop.person is None else self._in_layers(crop.person.to(image))
-        self.lookup = Lookup(self.layers if self.parts is None else self.parts.front, fine)
+        self.parts = None if crop.person is None else self._in_layers(crop.person.to(image), crop.cut_out)
+        self.lookup = Lookup(self.layers if self.parts is None else self.parts.with_matte, fine)
         self.lips = LipEdges(self.lookup.colours(), self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
@@ -152,10 +152,13 @@ class _MeshClip:
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
-    def _in_layers(self, person: Tensor) -> Layers:
+    def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
         """person (1, S, S). The face is the person's, whatever has been seen there; and what is below the chin goes on
-        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen.
+        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen. A cut-out
+        has all that.
         """
+        if cut_out:
+            return Layers.of(self.layers, person[None])
         face, neck = sample(torch.cat([self.silhouette.face, self.silhouette.neck], dim=1), self.on_stage).split(
             1, dim=1
         )
@@ -205,9 +208,8 @@ class _MeshClip:
         for band in bands:
             still[band] = moved[band].abs().amax(1, keepdim=True) < _NOTHING
             places = self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1)
-            layers[band] = self.lookup(places)
-            if self.parts:
-                self.parts.put_behind(layers[band], places, band)
+            found = self.lookup(places)
+            layers[band] = self.parts.put_together(found, band) if self.parts else found
         self.lips.draw(frames, displacement, flow)
         draw_edge(
             layers,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .warp import largest_around, sample
+from .warp import largest_around
 
 #: part of the crop's side: nothing so near to the person counts as background, because it may be hair
 _AROUND = 0.02
@@ -54,12 +54,12 @@ class Layers:
         behind = torch.lerp(image, background, around)
         return cls(torch.cat([image - (1 - person) * behind, person], dim=1), behind)
 
-    def put_behind(self, warped: Tensor, places: Tensor, band: tuple[Any, ...]) -> None:
-        """warped (B, C, h, w), the front at places (B, h, w, 2): what is behind in that band of (B, C, S, S) is added
-        to it, in place, where the person is not.
+    def put_together(self, found: Tensor, band: tuple[Any, ...]) -> Tensor:
+        """found (B, C + 1, h, w), the warped front and its matte -> (B, C, h, w) with what is behind in that band of
+        (B, C, S, S), where the person is not.
         """
-        matte, behind = sample(self.matte.expand(len(places), -1, -1, -1), places), self.behind[band]
-        warped.add_(behind).addcmul_(behind, matte, value=-1)
+        behind = self.behind[band]
+        return (found[:, :-1] + behind).addcmul_(behind, found[:, -1:], value=-1)
 
 
 def _carried_on(image: Tensor, known: Tensor) -> Tensor:
