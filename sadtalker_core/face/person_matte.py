@@ -1,7 +1,7 @@
-"""The mask of a person (person.py), mended where a renderer that takes person and wall apart would show its faults.
+"""The mask of a person (person.py), mended where a renderer that parts person and background would show its faults.
 
 Other people are left out: what is not joined to the face. Long hair that the network loses beside the neck is brought
-back: what hangs from the hair above the eyes, has its colours, and has colours that no wall around the head has.
+back: what hangs from the hair above the eyes, has its colours, and has colours that no background around the head has.
 
 Letters: `S` side of a square image; `s` side of the grid on which it is told what is joined.
 """
@@ -18,15 +18,15 @@ _CHIN = FACE_OUTLINE[18]
 _GRID = 128  #: s, at most
 _SOFT = 6  #: pixels of the grid around the person within which a soft mask stays as it is
 _RIM = 2  #: pixels of the grid up to which gaps between the person and hair that was missed are closed
-_SURE, _IS_PERSON, _IS_WALL = 0.9, 0.5, 0.1
-#: below the eyes, 1 at the chin: the colours of hair, and of the wall, are learned above these; and hair is brought
-#: back between these
-_HAIR_ENDS, _WALL_ENDS, _BETWEEN = -0.6, 0.4, (-0.3, 1.4)
+_SURE, _IS_PERSON, _IS_BACKGROUND = 0.9, 0.5, 0.1
+#: below the eyes, 1 at the chin: the colours of hair, and of the background, are learned above these, and hair is
+#: brought back between these
+_HAIR_ENDS, _BACKGROUND_ENDS, _BETWEEN = -0.6, 0.4, (-0.3, 1.4)
 _LEVELS = 12  #: of each colour, when colours are counted
-_LIKELY = 0.9  #: the least share of hair, of hair and wall, in a colour that hair alone has
+_LIKELY = 0.9  #: the least share of hair, of hair and background, in a colour that hair alone has
 _COMMON = 0.2  #: the least density of such a colour, by the mean of those that pixels of hair have
 _SOLID = 5  #: pixels of the grid: what is nowhere so wide is no hair
-_MOST = 0.35  #: of the person: what would be brought back and is larger is a wall
+_MOST = 0.35  #: of the person: what would be brought back and is larger is background
 
 
 def mended_matte(mask: Tensor, image: Tensor, points: Tensor) -> Tensor:
@@ -49,14 +49,14 @@ def _missed_hair(mask: Tensor, image: Tensor, person: Tensor, points: Tensor) ->
     the person.
     """
     down = _below_the_eyes(points, mask)
-    wall = (mask < _IS_WALL) & (down < _WALL_ENDS)
+    background = (mask < _IS_BACKGROUND) & (down < _BACKGROUND_ENDS)
     hair = (mask > _SURE) & (person > 0) & (down < _HAIR_ENDS)
-    if not (hair.any() and wall.any()):
+    if not (hair.any() and background.any()):
         return torch.zeros_like(mask)
     levels = (image[0] * _LEVELS).long().clamp(0, _LEVELS - 1)
     colours = (levels[0] * _LEVELS + levels[1]) * _LEVELS + levels[2]
-    of_hair, of_wall = (_density(colours[where[0, 0]]) for where in (hair, wall))
-    own = (of_hair > _LIKELY * (of_hair + of_wall)) & (of_hair > _COMMON * of_hair.square().sum())
+    of_hair, of_background = (_density(colours[where[0, 0]]) for where in (hair, background))
+    own = (of_hair > _LIKELY * (of_hair + of_background)) & (of_hair > _COMMON * of_hair.square().sum())
     hanging = _joined(hair.to(mask), own[colours] & (down < _BETWEEN[1]))
     missed = hanging * (mask < _SURE) * (down > _BETWEEN[0])
     missed = _grown(-_grown(-missed, _SOLID // 2), _SOLID // 2) * (1 - person)

@@ -1,4 +1,4 @@
-"""A drawn head with hair down to the shoulders before a wall, and masks that miss a part of it."""
+"""A drawn head with hair down to the shoulders before a plain background, and masks that miss a part of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Y, X = torch.meshgrid(LINE, LINE, indexing="ij")
 FACE = ((X - 96) / 32) ** 2 + ((Y - 90) / 48) ** 2 < 1
 HAIR = ((X - 96).abs() < 52) & (Y > 20) & (Y < 130) & ~FACE
 MISSED = HAIR & (Y > 96)  #: what the network does not see of it
-SKIN, BLACK, WALL = (0.8, 0.6, 0.5), (0.06, 0.05, 0.05), (0.3, 0.5, 0.4)
+SKIN, BLACK, BACKGROUND = (0.8, 0.6, 0.5), (0.06, 0.05, 0.05), (0.3, 0.5, 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def points():
     return found
 
 
-def drawn(wall=WALL):
-    image = torch.tensor(wall)[:, None, None].repeat(1, SIDE, SIDE)
+def drawn(background=BACKGROUND):
+    image = torch.tensor(background)[:, None, None].repeat(1, SIDE, SIDE)
     for where, colour in ((HAIR, BLACK), (FACE, SKIN)):
         image[:, where] = torch.tensor(colour)[:, None]
     return image
@@ -43,9 +43,9 @@ def test_hair_that_was_missed_is_brought_back(points):
     assert wrong.sum() < 0.1 * MISSED.sum()
 
 
-def test_before_a_wall_as_dark_as_the_hair_nothing_is_added(points):
+def test_before_a_background_as_dark_as_the_hair_nothing_is_added(points):
     seen = as_mask((HAIR | FACE) & ~MISSED)
-    assert torch.equal(mended_matte(seen, drawn(wall=BLACK), points), seen)
+    assert torch.equal(mended_matte(seen, drawn(background=BLACK), points), seen)
 
 
 def test_who_stands_beside_is_not_the_person(points):

@@ -57,3 +57,16 @@ def test_hair_that_the_matte_misses_goes_along(image):
     one, other = (shown(Layers.of(i, DISC), 0.25) for i in (strand, image))
     gone = (one - other)[0, 0, SIDE // 2, x : x + 20]
     assert gone[12] < -0.15 and gone[0].abs() < 0.02
+
+
+def test_a_bar_of_the_background_close_to_the_person_does_not_go_along():
+    side, bar, gone = 256, slice(130, 132), slice(98, 100)  # which is wider by two pixels to both sides
+    person = (torch.arange(side) < side // 2).float().expand(1, 1, side, side)
+    image = torch.where(person > 0, torch.tensor([0.9, 0.2, 0.1]).view(1, 3, 1, 1), 0.5)
+    image[..., bar.start - 2 : bar.stop + 2] = torch.tensor([0.35, 0.75, 0.6]).view(3, 1, 1)
+    line = (torch.arange(side) + 0.5) / side * 2 - 1
+    here = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).flip(-1)[None]
+    layers, places = Layers.of(image, person), here + torch.tensor([0.25, 0.0])
+    frame = layers.put_together(sample(layers.with_matte, places), (..., slice(0, side), slice(0, side)))
+    assert (frame - image)[..., bar].abs().max() < 0.05
+    assert (frame[..., gone] - 0.5).abs().max() < 0.1
